@@ -1,0 +1,118 @@
+// Package fault says what an error means for the work at hand. Adapters mark
+// their errors at the edge, from one table each; stages only ask Of and act.
+//
+// An unmarked error is Transient: it is retried, under the stage's own cap on
+// attempts. Nothing in this package decides to drop anything.
+package fault
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Class is what an error means for the item it happened to.
+type Class uint8
+
+const (
+	// Transient: the same request may succeed later. The zero value.
+	Transient Class = iota
+	// Permanent: the same input fails again; the item is parked or becomes a dead letter.
+	Permanent
+	// Systemic: account, address or set-up is refused. No item is to blame:
+	// the stage pauses, reports not ready and tries again.
+	Systemic
+	// Fatal: the process cannot go on.
+	Fatal
+	// Shutdown: we were asked to stop. The item stays as it was.
+	Shutdown
+)
+
+// ErrShutdown is the cancellation cause of an ordered stop.
+var ErrShutdown = errors.New("shutting down")
+
+// String returns the name that logs, metrics and dead letters use.
+func (c Class) String() string {
+	switch c {
+	case Transient:
+		return "transient"
+	case Permanent:
+		return "permanent"
+	case Systemic:
+		return "systemic"
+	case Fatal:
+		return "fatal"
+	case Shutdown:
+		return "shutdown"
+	}
+	return "unknown"
+}
+
+type marked struct {
+	err   error
+	class Class
+	after time.Duration
+	hint  string
+}
+
+func (m *marked) Error() string { return m.err.Error() }
+func (m *marked) Unwrap() error { return m.err }
+
+// Mark gives err a class. The outermost mark counts. A nil err stays nil.
+func Mark(c Class, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &marked{err: err, class: c, hint: HintOf(err)}
+}
+
+// After marks err as Transient, not to be tried again before d has passed.
+// A nil err stays nil.
+func After(d time.Duration, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &marked{err: err, class: Transient, after: d, hint: HintOf(err)}
+}
+
+// Hint adds what the operator can do, keeping the class. A nil err stays nil.
+func Hint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	c, after := Of(err)
+	return &marked{err: err, class: c, after: after, hint: hint}
+}
+
+// HintOf returns the outermost hint of err, or "".
+func HintOf(err error) string {
+	if m, ok := errors.AsType[*marked](err); ok {
+		return m.hint
+	}
+	return ""
+}
+
+// Of returns the class of err and the least delay before the next try.
+// A cancelled context whose cause the caller passes on as ErrShutdown, and a
+// plain context.Canceled, are Shutdown; a nil err is Transient with no delay.
+func Of(err error) (Class, time.Duration) {
+	if err == nil {
+		return Transient, 0
+	}
+	if errors.Is(err, ErrShutdown) {
+		return Shutdown, 0
+	}
+	if m, ok := errors.AsType[*marked](err); ok {
+		return m.class, m.after
+	}
+	if errors.Is(err, context.Canceled) {
+		return Shutdown, 0
+	}
+	return Transient, 0
+}
+
+// Is reports whether err has class c.
+func Is(err error, c Class) bool {
+	got, _ := Of(err)
+	return err != nil && got == c
+}
