@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+// StageStatus is what one loop says about itself, for status, readiness and logs.
+type StageStatus struct {
+	State     string    `json:"state"`               // "starting", "idle", "working", "waiting", "paused", "stopped"
+	Detail    string    `json:"detail,omitempty"`    // what it works on or waits for
+	NotReady  string    `json:"not_ready,omitempty"` // a systemic trouble; empty when ready
+	Since     time.Time `json:"since"`               // when State, Detail or NotReady last changed
+	LastError string    `json:"last_error,omitempty"`
+	ErrorAt   time.Time `json:"error_at,omitzero"`
+}
+
+// Board collects the stages' statuses. Safe for concurrent use.
+type Board struct {
+	now    func() time.Time
+	mu     sync.Mutex
+	stages map[string]StageStatus
+}
+
+// NewBoard returns an empty board.
+func NewBoard(now func() time.Time) *Board {
+	return &Board{now: now, stages: map[string]StageStatus{}}
+}
+
+// Set replaces a stage's state, detail and readiness; a last error stays.
+func (b *Board) Set(stage, state, detail, notReady string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stages[stage]
+	if s.State != state || s.Detail != detail || s.NotReady != notReady || s.Since.IsZero() {
+		s.Since = b.now()
+	}
+	s.State, s.Detail, s.NotReady = state, detail, notReady
+	b.stages[stage] = s
+}
+
+// Error notes a stage's latest error.
+func (b *Board) Error(stage string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stages[stage]
+	s.LastError, s.ErrorAt = err.Error(), b.now()
+	b.stages[stage] = s
+}
+
+// Snapshot returns a copy of all statuses.
+func (b *Board) Snapshot() map[string]StageStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.stages)
+}

@@ -1,0 +1,286 @@
+package spool
+
+import "time"
+
+// Dataset names one of ThreatMatch's collections.
+type Dataset string
+
+// The datasets, in the order in which they are listed.
+const (
+	Profiles Dataset = "profiles"
+	Alerts   Dataset = "alerts"
+	Reports  Dataset = "reports"
+	IOCs     Dataset = "iocs"
+)
+
+// Datasets returns all datasets in listing order.
+func Datasets() []Dataset { return []Dataset{Profiles, Alerts, Reports, IOCs} }
+
+// Reason says why a run was started.
+type Reason string
+
+// The reasons for a run.
+const (
+	ReasonSchedule Reason = "schedule"
+	ReasonOnce     Reason = "once"
+	ReasonTrigger  Reason = "trigger"
+	ReasonRepull   Reason = "repull"
+	ReasonRetry    Reason = "retry"
+	ReasonReset    Reason = "reset"
+)
+
+// MovesWatermarks reports whether a run of this reason advances its datasets'
+// watermarks and skips what earlier runs published. Repulls and retries do neither.
+func (r Reason) MovesWatermarks() bool { return r != ReasonRepull && r != ReasonRetry }
+
+// DatasetStatus is how far a dataset has come in one run.
+type DatasetStatus string
+
+// The states of a dataset in a run.
+const (
+	DatasetOpen    DatasetStatus = "open"    // its list or pages are still to come
+	DatasetListed  DatasetStatus = "listed"  // every item is known; some may still be open
+	DatasetOK      DatasetStatus = "ok"      // every item is spooled or parked
+	DatasetFailed  DatasetStatus = "failed"  // list or page failed; the watermark stays
+	DatasetSkipped DatasetStatus = "skipped" // not offered to this account; does not hold last_run
+	DatasetOff     DatasetStatus = "off"     // switched off while the run was open
+)
+
+// DatasetRun is one dataset's part in a run.
+type DatasetRun struct {
+	From   time.Time     // absolute start of the window, overlap already subtracted
+	Status DatasetStatus // zero value: DatasetOpen
+	Detail string        // why it failed or was skipped
+}
+
+// Run is one import.
+type Run struct {
+	ID        uint64
+	Reason    Reason
+	Resumed   bool      // went on after a restart
+	Created   time.Time // when it was committed, local clock
+	Start     time.Time // end of its window: the earlier of Created and the first list answer's Date
+	Datasets  map[Dataset]DatasetRun
+	Counters  map[string]int64 // by stage and kind, e.g. "fetch.items", "map.skipped_equal"
+	FetchedAt time.Time        // zero while tasks are ready or backing off
+	MappedAt  time.Time        // zero while records or waiting objects are left
+	DoneAt    time.Time        // zero while bundles are left or the work is open
+	Dropped   bool             // ended by a reset
+	Work      Work
+}
+
+// Work is what the spool remembers of OpenCTI's record of a run. The zero
+// value means that none was opened yet. Deliver owns its meaning.
+type Work struct {
+	Name      string // ends in the run id, so that a work of unknown fate can be found
+	ID        string // empty while only the intention is spooled
+	Status    string // "", "intended", "open", "processed", "deleted"
+	Multipart bool
+	Told      int64             // expectations that the platform surely counted
+	Intent    *Intent           // an addExpectations call of unknown fate
+	Sent      int64             // messages surely enqueued under this work, repeats included
+	Repeats   int64             // of these, sent more than once
+	Replaced  int               // works that vanished on the platform before this one
+	Extra     map[string]string // room for deliver's own notes
+}
+
+// Intent is written before expectations are told and removed after.
+type Intent struct {
+	N      int64 // what is being added
+	Before int64 // the platform's count before
+	Bundle uint64
+}
+
+// TaskKind is the kind of request that a task stands for.
+type TaskKind string
+
+// The kinds of tasks.
+const (
+	TaskList TaskKind = "list"
+	TaskItem TaskKind = "item"
+	TaskPage TaskKind = "page"
+)
+
+// TaskKey identifies a task. It is unique in the spool.
+type TaskKey struct {
+	Dataset Dataset
+	Kind    TaskKind
+	Source  string // source id of an item; "" for a list; group and type of a page
+}
+
+// Task is one request to make.
+type Task struct {
+	TaskKey
+	Run    uint64    // the run that works on it; 0 while parked
+	Seq    uint64    // order of arrival
+	Since  time.Time // window start of the run that first listed it: last_run must not pass it while parked
+	Parked time.Time // zero unless parked
+	TaskState
+}
+
+// TaskState is the part of a task that changes with each try. Fetch owns its meaning.
+type TaskState struct {
+	Due        time.Time // not before; zero means at once
+	Tries      int       // counted tries in this run
+	Refused    int       // of these, refused ones without another outcome between
+	Runs       int       // runs that parked it
+	FirstTry   time.Time
+	LastTry    time.Time
+	LastClass  string
+	LastError  string // redacted
+	LastAnswer []byte // redacted snippet of the last answer
+	Cursor     []byte // of pages: where to go on
+}
+
+// NewTask is a task to add. If a task of this key exists it joins it: a parked
+// one is taken into the run with its tries in this run set back to zero, an
+// open one stays as it is.
+type NewTask struct {
+	TaskKey
+	Since  time.Time
+	Cursor []byte
+}
+
+// NewRecord is what a task brought.
+type NewRecord struct {
+	Dataset Dataset
+	Source  string
+	Fetched time.Time
+	Body    []byte
+}
+
+// Outcome is the end of one try of a task. Its parts are committed together.
+type Outcome struct {
+	Task   TaskKey
+	Run    uint64
+	Record *NewRecord  // to spool, or nil
+	Add    []NewTask   // tasks that it brought
+	Keep   *TaskState  // the task stays with this state; nil removes it as done
+	Park   bool        // with Keep: it leaves the run and waits for a later one (Runs is the caller's to count)
+	Dead   *DeadLetter // with Keep nil: it is given up
+	Note   *DeadLetter // a dead letter beside the outcome, e.g. a gap that the API cannot give
+	Status *DatasetRun // new Status and Detail of its dataset in the run (From is kept)
+	Start  time.Time   // lowers the run's Start if earlier; zero leaves it
+	Count  map[string]int64
+}
+
+// RunSpec describes a run to start.
+type RunSpec struct {
+	Reason   Reason
+	Start    time.Time
+	Datasets map[Dataset]time.Time // window starts, overlap subtracted
+	Tasks    []NewTask
+	Parked   bool // take in the parked items of these datasets
+}
+
+// Watermark is where a dataset stands.
+type Watermark struct {
+	Fetched   time.Time // every item up to here is spooled or parked; zero: never ran
+	Previous  time.Time // Fetched before the last move
+	Confirmed time.Time // every run up to here is fully confirmed
+	Held      time.Time // window start of the oldest parked item; zero if none
+}
+
+// Record is a spooled answer.
+type Record struct {
+	Run     uint64
+	Seq     uint64
+	Dataset Dataset
+	Source  string
+	Fetched time.Time
+	Body    []byte
+	Err     error // ErrCorrupt when the payload fails its checksum; Body is then what is there
+}
+
+// ID is what the spool knows of an object handed to deliver, or found on the platform.
+type ID struct {
+	Hash       [16]byte  // content; zero for objects only known to exist on the platform
+	Modified   time.Time // ms resolution
+	Properties int
+	Kind       string    // kind as OpenCTI's relationship table names it
+	Run        uint64    // 0: known from the platform
+	At         time.Time // seconds resolution
+}
+
+// IDPut stores or replaces one entry of ids.
+type IDPut struct {
+	STIX string
+	ID
+}
+
+// Object is a mapped object that waits or is held.
+type Object struct {
+	STIX    string    // its id
+	Run     uint64    // the run it waits in; of a held object, the run that held it
+	Seq     uint64    // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
+	Watch   string    // the id it waits for; it is looked up by this one id
+	Since   time.Time // of held objects: when it was first held
+	Kept    bool      // of held objects: a whole copy of an object that was published without some entries
+	Dataset Dataset
+	Source  string
+	JSON    []byte
+}
+
+// NewBundle is an ordered batch of objects of one run.
+type NewBundle struct {
+	Objects []BundleObject
+}
+
+// BundleObject is one object of a bundle; it becomes one message.
+type BundleObject struct {
+	STIX string
+	Deps uint32
+	JSON []byte
+}
+
+// Bundle is the header of a spooled bundle with its cursor.
+type Bundle struct {
+	Run       uint64
+	Seq       uint64
+	Created   time.Time
+	Objects   int
+	Bytes     int64 // of the objects' JSON
+	Confirmed int   // the first so many messages are confirmed or in Skipped
+	Skipped   []int // of these, given up as dead letters instead
+}
+
+// MapCommit is one hand-over of the map stage: everything in it is committed together.
+type MapCommit struct {
+	Run     uint64
+	Records []uint64    // seqs of the run's records that are consumed
+	Bundles []NewBundle // appended in order; an empty one is an error
+	IDs     []IDPut
+	Wait    []Object // stored, replacing a waiting copy of the same id in the same run
+	Unwait  []string // ids that no longer wait in this run
+	Hold    []Object // stored, replacing a held copy of the same id; Since of the older is kept
+	Unhold  []string // ids no longer held
+	Dead    []DeadLetter
+	Count   map[string]int64
+}
+
+// Stage names a stage in dead letters and metrics.
+type Stage string
+
+// The stages.
+const (
+	StageFetch   Stage = "fetch"
+	StageMap     Stage = "map"
+	StageDeliver Stage = "deliver"
+)
+
+// DeadLetter is what a stage gave up on, kept whole until an operator drops it by name.
+type DeadLetter struct {
+	Key      uint64 // given by the spool
+	Stage    Stage
+	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "gap", …
+	Error    string
+	Attempts int
+	First    time.Time
+	Last     time.Time
+	Run      uint64
+	Dataset  Dataset
+	Source   string    // source id
+	STIX     string    // id of the object, if it is one
+	Payload  []byte    // the bytes: last answer, record, or object
+	Healed   time.Time // zero, or when its source id later succeeded
+}
