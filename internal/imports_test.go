@@ -1,0 +1,99 @@
+// Package internal_test holds the project's shape: which package may import which.
+package internal_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is the path that our own imports begin with.
+const module = "threatmatch-connector/"
+
+// allowed says which packages of ours each package may import. A package
+// without a row fails the test, so that a new one is placed on purpose.
+var allowed = map[string][]string{
+	"cmd/threatmatch-connector": {"internal/cli"},
+	"cmd/threatmatch-sim":       {"internal/sim/..."},
+
+	"internal/cli": {"internal/app", "internal/admin", "internal/fault", "internal/version", "config", "spool"},
+	"internal/app": {
+		"internal/pipeline", "internal/admin", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
+	},
+	"internal/pipeline": {"spool", "internal/mapping", "internal/stix", "internal/fault"},
+	"internal/admin":    {"spool", "internal/fault"},
+
+	"internal/threatmatch": {"internal/fault"},
+	"internal/opencti":     {"internal/fault"},
+	"internal/delivery":    {"internal/fault"},
+	"internal/mapping":     {"internal/stix", "internal/fault"},
+
+	"spool":            {},
+	"config":           {},
+	"internal/stix":    {},
+	"internal/fault":   {},
+	"internal/version": {},
+}
+
+// owners are the only packages that may import a third-party package, by prefix.
+var owners = map[string][]string{
+	"go.etcd.io/bbolt":                    {"spool"},
+	"github.com/rabbitmq/amqp091-go":      {"internal/delivery", "internal/sim/...", "internal/brokertest"},
+	"github.com/knadh/koanf":              {"config"},
+	"github.com/prometheus/client_golang": {"internal/app", "internal/admin", "internal/pipeline", "internal/threatmatch", "internal/opencti", "internal/delivery"},
+	"github.com/spf13/cobra":              {"internal/cli", "cmd/threatmatch-sim", "internal/sim/..."},
+}
+
+// forbidden standard packages in source that ships.
+var forbidden = []string{"log", "math/rand"}
+
+// testOnly packages serve tests and the stand-ins; nothing else imports them.
+var testOnly = []string{"internal/sim/...", "internal/brokertest"}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		pkg := strings.TrimPrefix(f[0], module)
+		for _, imp := range f[1:] {
+			checkImport(t, pkg, imp)
+		}
+		if _, ok := allowed[pkg]; !ok && !match(testOnly, pkg) && pkg != "internal" {
+			t.Errorf("%s has no row in the table of allowed imports", pkg)
+		}
+	}
+}
+
+func checkImport(t *testing.T, pkg, imp string) {
+	t.Helper()
+	if slices.Contains(forbidden, imp) {
+		t.Errorf("%s imports %s", pkg, imp)
+	}
+	for prefix, who := range owners {
+		if strings.HasPrefix(imp, prefix) && !match(who, pkg) {
+			t.Errorf("%s imports %s, which belongs to %v", pkg, imp, who)
+		}
+	}
+	ours, ok := strings.CutPrefix(imp, module)
+	if !ok || match(testOnly, pkg) {
+		return
+	}
+	if !match(allowed[pkg], ours) {
+		t.Errorf("%s must not import %s", pkg, ours)
+	}
+}
+
+// match reports whether pkg is in the list; "x/..." stands for x and all below it.
+func match(list []string, pkg string) bool {
+	return slices.ContainsFunc(list, func(p string) bool {
+		if dir, ok := strings.CutSuffix(p, "/..."); ok {
+			return pkg == dir || strings.HasPrefix(pkg, dir+"/")
+		}
+		return p == pkg
+	})
+}
