@@ -1,0 +1,7 @@
+//go:build !linux
+
+package brokertest
+
+import "syscall"
+
+func diesWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
