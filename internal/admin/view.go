@@ -1,0 +1,155 @@
+// Package admin lets operators look into a running or stopped connector: the
+// unix socket and its client, the views that both print, and the HTTP server
+// for metrics and health. Reading never changes the spool.
+package admin
+
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// Stats is what `spool stats` prints. Field names are stable.
+type Stats struct {
+	ConnectorID string               `json:"connector_id"`
+	Schema      int                  `json:"schema"`
+	Epoch       uint64               `json:"epoch"`
+	Created     time.Time            `json:"created"`
+	Unclean     bool                 `json:"unclean_stop"`
+	SetAside    string               `json:"set_aside,omitempty"`
+	LiveBytes   int64                `json:"live_bytes"`
+	FileBytes   int64                `json:"file_bytes"`
+	MaxBytes    int64                `json:"max_bytes"`
+	CapBytes    int64                `json:"cap_bytes"`
+	Runs        int64                `json:"runs"`
+	Tasks       int64                `json:"tasks"`
+	Parked      int64                `json:"parked"`
+	Records     int64                `json:"records"`
+	Waiting     int64                `json:"waiting"`
+	Held        int64                `json:"held"`
+	Bundles     int64                `json:"bundles"`
+	Messages    int64                `json:"messages"`
+	IDs         int64                `json:"ids"`
+	Dead        int64                `json:"dead"`
+	Healed      int64                `json:"healed"`
+	Kept        int64                `json:"kept"`
+	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
+	Oldest      map[string]time.Time `json:"oldest,omitempty"`
+	Watermarks  []Watermark          `json:"watermarks"`
+}
+
+// Watermark is where a dataset stands.
+type Watermark struct {
+	Dataset   string    `json:"dataset"`
+	Fetched   time.Time `json:"fetched,omitzero"`
+	Confirmed time.Time `json:"confirmed,omitzero"`
+	Held      time.Time `json:"held_by_parked_item,omitzero"`
+}
+
+// Run is one import.
+type Run struct {
+	ID       uint64           `json:"id"`
+	Reason   string           `json:"reason"`
+	Resumed  bool             `json:"resumed"`
+	Phase    string           `json:"phase"` // fetching, mapping, delivering, done, dropped
+	Created  time.Time        `json:"created"`
+	Start    time.Time        `json:"start,omitzero"`
+	Fetched  time.Time        `json:"fetched,omitzero"`
+	Mapped   time.Time        `json:"mapped,omitzero"`
+	Done     time.Time        `json:"done,omitzero"`
+	Datasets []DatasetRun     `json:"datasets"`
+	Work     Work             `json:"work,omitzero"`
+	Counters map[string]int64 `json:"counters"`
+}
+
+// DatasetRun is one dataset's part in a run.
+type DatasetRun struct {
+	Dataset string    `json:"dataset"`
+	From    time.Time `json:"from,omitzero"`
+	Status  string    `json:"status"`
+	Detail  string    `json:"detail,omitempty"`
+}
+
+// Work is a run's record on the platform.
+type Work struct {
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Status string `json:"status,omitempty"`
+	Told   int64  `json:"expectations,omitempty"`
+	Sent   int64  `json:"sent,omitempty"`
+}
+
+// Dead is one dead letter, without its payload.
+type Dead struct {
+	Key      uint64    `json:"key"`
+	Stage    string    `json:"stage"`
+	Class    string    `json:"class"`
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	First    time.Time `json:"first,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+	Run      uint64    `json:"run"`
+	Dataset  string    `json:"dataset,omitempty"`
+	Source   string    `json:"source_id,omitempty"`
+	STIX     string    `json:"stix_id,omitempty"`
+	Bytes    int       `json:"bytes"`
+	Healed   time.Time `json:"healed,omitzero"`
+}
+
+func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
+	v := Stats{
+		ConnectorID: s.Meta.ConnectorID, Schema: s.Meta.Schema, Epoch: s.Meta.Epoch, Created: s.Meta.Created,
+		Unclean: s.Meta.Unclean, SetAside: s.Meta.SetAside,
+		LiveBytes: s.Room.Live, FileBytes: s.Room.File, MaxBytes: s.Room.Max, CapBytes: s.Room.Cap,
+		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held,
+		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Healed: s.Healed, Kept: s.Kept,
+		Bytes: s.Bytes, Oldest: s.Oldest,
+	}
+	for _, d := range spool.Datasets() {
+		if m, ok := marks[d]; ok {
+			v.Watermarks = append(v.Watermarks, Watermark{string(d), m.Fetched, m.Confirmed, m.Held})
+		}
+	}
+	return v
+}
+
+// RunOf is the view of a run.
+func RunOf(r spool.Run) Run {
+	v := Run{
+		ID: r.ID, Reason: string(r.Reason), Resumed: r.Resumed, Phase: phaseOf(r), Created: r.Created, Start: r.Start,
+		Fetched: r.FetchedAt, Mapped: r.MappedAt, Done: r.DoneAt, Counters: r.Counters,
+		Work: Work{ID: r.Work.ID, Name: r.Work.Name, Status: r.Work.Status, Told: r.Work.Told, Sent: r.Work.Sent},
+	}
+	for _, d := range spool.Datasets() {
+		if dr, ok := r.Datasets[d]; ok {
+			status := dr.Status
+			if status == "" {
+				status = spool.DatasetOpen
+			}
+			v.Datasets = append(v.Datasets, DatasetRun{string(d), dr.From, string(status), dr.Detail})
+		}
+	}
+	return v
+}
+
+func phaseOf(r spool.Run) string {
+	switch {
+	case r.Dropped:
+		return "dropped"
+	case !r.DoneAt.IsZero():
+		return "done"
+	case r.FetchedAt.IsZero():
+		return "fetching"
+	case r.MappedAt.IsZero():
+		return "mapping"
+	}
+	return "delivering"
+}
+
+func deadOf(d spool.DeadLetter) Dead {
+	return Dead{
+		Key: d.Key, Stage: string(d.Stage), Class: d.Class, Error: d.Error, Attempts: d.Attempts,
+		First: d.First, Last: d.Last, Run: d.Run, Dataset: string(d.Dataset), Source: d.Source, STIX: d.STIX,
+		Bytes: len(d.Payload), Healed: d.Healed,
+	}
+}
