@@ -1,0 +1,154 @@
+// Package opencti speaks the part of an OpenCTI platform's GraphQL API that an
+// external-import connector needs: probe, register, ping, queue size, works and
+// the look-up of ids. It knows no retry and no policy: one call is one request,
+// and every error says by its class and sentinel what it means.
+//
+// The only mutations it can send are registerConnector, pingConnector, workAdd
+// and workEdit (with delete on a work given by id). It never deletes a
+// connector or its queues.
+package opencti
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+const (
+	defaultTimeout = time.Minute
+	defaultMaxBody = 16 << 20
+)
+
+// Options is what New needs. URL and Token are required.
+type Options struct {
+	// URL is the platform's address as users see it, base path included;
+	// "/graphql" is added to it.
+	URL   string
+	Token string
+	// Version of this connector, for the User-Agent.
+	Version string
+	// Headers are sent with every request, for gateways in front of the platform.
+	Headers map[string]string
+	TLS     TLS
+	// Proxy chooses the proxy of a request. Nil: HTTP_PROXY, HTTPS_PROXY and
+	// NO_PROXY of the environment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Timeout of one request, its answer included. Zero: 1m.
+	Timeout time.Duration
+	// MaxBody is the largest answer in bytes. Zero: 16 MiB.
+	MaxBody int64
+	// Logger gets one debug line a request. Nil: none.
+	Logger *slog.Logger
+}
+
+// Client talks to one platform. It is safe for concurrent use.
+type Client struct {
+	opt      Options
+	endpoint string
+	http     *http.Client
+
+	mu   sync.Mutex
+	caps *Capabilities // nil until probed
+	// noAlive is set once the platform has shown that it has no isWorkAlive.
+	noAlive bool
+}
+
+// New checks the options. It sends nothing.
+func New(opt Options) (*Client, error) {
+	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(opt.URL), "/"))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fault.Hint(fault.Mark(fault.Fatal, fmt.Errorf("opencti url %q: not an http or https address", opt.URL)),
+			"set opencti.url to the platform's address, such as https://opencti.example.org")
+	}
+	if opt.Token == "" || opt.Token == "ChangeMe" {
+		return nil, fault.Hint(fault.Mark(fault.Fatal, errors.New("opencti token: not set")),
+			"set opencti.token to the API token of the connector's user")
+	}
+	tr, err := transport(opt)
+	if err != nil {
+		return nil, err
+	}
+	opt.Timeout = cmp.Or(opt.Timeout, defaultTimeout)
+	opt.MaxBody = cmp.Or(opt.MaxBody, defaultMaxBody)
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Client{
+		opt:      opt,
+		endpoint: u.String() + "/graphql",
+		http: &http.Client{
+			Transport: tr,
+			// A redirected POST would become a GET, or send the token elsewhere.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close drops idle connections. The client must not be used afterwards.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+type request struct {
+	Query     string         `json:"query"`
+	Variables map[string]any `json:"variables,omitempty"`
+}
+
+// call sends one GraphQL document and decodes its data into out. op names what
+// was attempted and on what, for errors and logs.
+func (c *Client) call(ctx context.Context, op string, req request, out any) error {
+	began := time.Now()
+	err := c.exchange(ctx, req, out)
+	c.opt.Logger.DebugContext(ctx, "opencti request", "operation", op, "duration", time.Since(began), "ok", err == nil)
+	if err != nil {
+		if ctx.Err() != nil {
+			// The caller gave up; the platform is not to blame.
+			return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+		}
+		return fmt.Errorf("%s: %w", op, classify(err))
+	}
+	return nil
+}
+
+func (c *Client) exchange(ctx context.Context, in request, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for name, value := range c.opt.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.opt.Token)
+	req.Header.Set("User-Agent", "threatmatch-connector/"+cmp.Or(c.opt.Version, "0.0.0"))
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, c.opt.MaxBody+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(text)) > c.opt.MaxBody {
+		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody))
+	}
+	return decode(resp, text, out)
+}

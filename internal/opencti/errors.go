@@ -1,0 +1,267 @@
+package opencti
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+var (
+	// ErrUnknownConnector: the platform has no connector of this id. Register again.
+	ErrUnknownConnector = errors.New("connector unknown to the platform")
+	// ErrWorkGone: the work was deleted on the platform. What is still to come
+	// needs a new one.
+	ErrWorkGone = errors.New("work gone from the platform")
+)
+
+// Error is a refusal by the platform, or by something in front of it.
+type Error struct {
+	// Status is the HTTP status. The platform answers 200 to most errors.
+	Status int
+	// Code is the GraphQL error code, or "".
+	Code    string
+	Message string
+
+	retryAfter time.Duration
+	location   string
+	html       bool
+}
+
+func (e *Error) Error() string {
+	text := strings.TrimSpace(e.Code + " " + e.Message)
+	return fmt.Sprintf("%s (HTTP %d)", cmp.Or(text, "no answer"), e.Status)
+}
+
+const (
+	hintToken  = "check opencti.token: the token of the connector's own user, not expired"
+	hintRights = "give the connector's user a role with the capability \"Connect and register connectors\" (CONNECTORAPI) and read access to connectors (MODULES)"
+	hintURL    = "check opencti.url: it must be the platform's address, with its base path"
+	hintGate   = "something between connector and platform refuses the request: check proxies and opencti.custom_headers"
+	hintCA     = "check the certificate of opencti.url, or name its authority (https_ca_certificates)"
+)
+
+type verdict struct {
+	class fault.Class
+	hint  string
+}
+
+// byCode says what a GraphQL error code means, whatever the HTTP status. Codes
+// not listed are transient. OpenCTI platform 6.7 to 7.26.
+var byCode = map[string]verdict{
+	"AUTH_REQUIRED":             {fault.Systemic, hintToken},
+	"AUTH_FAILURE":              {fault.Systemic, hintToken},
+	"UNAUTHENTICATED":           {fault.Systemic, hintToken},
+	"OTP_REQUIRED":              {fault.Systemic, "the connector's user must not need a one-time password"},
+	"LTS_REQUIRED_ACTIVATION":   {fault.Systemic, "the platform asks for its licence to be activated"},
+	"FORBIDDEN_ACCESS":          {fault.Systemic, hintRights},
+	"FUNCTIONAL_ERROR":          {fault.Permanent, ""},
+	"VALIDATION_ERROR":          {fault.Permanent, ""},
+	"UNSUPPORTED_ERROR":         {fault.Permanent, ""},
+	"BAD_USER_INPUT":            {fault.Permanent, ""},
+	"GRAPHQL_VALIDATION_FAILED": {fault.Permanent, ""},
+	"GRAPHQL_PARSE_FAILED":      {fault.Permanent, ""},
+	"RESOURCE_NOT_FOUND":        {fault.Permanent, ""},
+	"ALREADY_DELETED_ERROR":     {fault.Permanent, ""},
+	"WORK_NOT_ALIVE":            {fault.Permanent, ""},
+	"DRAFT_LOCKED":              {fault.Permanent, ""},
+	"DATABASE_ERROR":            {fault.Transient, ""},
+	"LOCK_ERROR":                {fault.Transient, ""},
+	"MISSING_REFERENCE_ERROR":   {fault.Transient, ""},
+	"INTERNAL_SERVER_ERROR":     {fault.Transient, ""},
+}
+
+// byStatus is for answers that carry no code.
+func byStatus(e *Error) verdict {
+	switch s := e.Status; {
+	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
+		return verdict{fault.Transient, ""}
+	case s >= 300 && s < 400:
+		return verdict{fault.Systemic, hintURL + "; the answer points to " + e.location}
+	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, e.html:
+		return verdict{fault.Systemic, hintURL}
+	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusProxyAuthRequired:
+		return verdict{fault.Systemic, hintGate}
+	case s >= 400:
+		return verdict{fault.Permanent, ""}
+	}
+	return verdict{fault.Transient, ""} // a success that is not an answer: cut short or empty
+}
+
+// classify marks the error of one exchange.
+func classify(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		v, known := byCode[e.Code]
+		if !known {
+			v = byStatus(e)
+		}
+		err = fault.Mark(v.class, err)
+		if v.class == fault.Transient && e.retryAfter > 0 {
+			err = fault.After(e.retryAfter, err)
+		}
+		return hinted(err, v.hint)
+	}
+	if isCertificate(err) {
+		return hinted(fault.Mark(fault.Systemic, err), hintCA)
+	}
+	if class, _ := fault.Of(err); class == fault.Permanent {
+		return err
+	}
+	err = fault.Mark(fault.Transient, err)
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return hinted(err, "the host name of opencti.url is not known here")
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return hinted(err, "the platform does not answer in time")
+	}
+	return err
+}
+
+func hinted(err error, hint string) error {
+	if hint == "" {
+		return err
+	}
+	return fault.Hint(err, hint)
+}
+
+func isCertificate(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.RecordHeaderError](err)
+	return ok
+}
+
+type answer struct {
+	Data   json.RawMessage `json:"data"`
+	Errors []struct {
+		Message    string `json:"message"`
+		Name       string `json:"name"`
+		Extensions struct {
+			Code string `json:"code"`
+		} `json:"extensions"`
+	} `json:"errors"`
+}
+
+// decode reads an answer: any error in it wins over the data beside it.
+func decode(resp *http.Response, text []byte, out any) error {
+	fail := &Error{
+		Status: resp.StatusCode, location: resp.Header.Get("Location"),
+		retryAfter: retryAfter(resp.Header.Get("Retry-After")),
+		html:       bytes.HasPrefix(bytes.TrimSpace(text), []byte("<")),
+	}
+	var a answer
+	if err := json.Unmarshal(text, &a); err != nil {
+		fail.Code = codeIn(text)
+		fail.Message = "answer is not JSON: " + excerpt(text)
+		return fail
+	}
+	if len(a.Errors) > 0 {
+		first := a.Errors[0]
+		fail.Code = cmp.Or(first.Extensions.Code, first.Name)
+		fail.Message = excerpt([]byte(first.Message))
+		return fail
+	}
+	if resp.StatusCode >= 300 || len(a.Data) == 0 || string(a.Data) == "null" {
+		fail.Code = codeIn(text)
+		fail.Message = "no data: " + excerpt(text)
+		return fail
+	}
+	if err := json.Unmarshal(a.Data, out); err != nil {
+		return fmt.Errorf("decode answer: %w", err)
+	}
+	return nil
+}
+
+// codeIn finds an error code in an answer of another shape: errors thrown
+// before GraphQL runs come as plain text or other JSON.
+func codeIn(text []byte) string {
+	for code := range byCode {
+		if bytes.Contains(text, []byte(code)) {
+			return code
+		}
+	}
+	return ""
+}
+
+// excerpt is short enough for a log line and has no line breaks.
+func excerpt(text []byte) string {
+	const limit = 300
+	s := strings.Join(strings.Fields(string(text[:min(len(text), 4*limit)])), " ")
+	s = strings.ToValidUTF8(s, "")
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+// retryAfter reads the header's seconds, at most 15 minutes. Dates are rare
+// and would need a clock; the caller's own backoff serves.
+func retryAfter(value string) time.Duration {
+	n, err := strconv.Atoi(strings.TrimSpace(value))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return min(time.Duration(min(n, 86400))*time.Second, 15*time.Minute)
+}
+
+// codeOf returns the GraphQL code of an error, or "".
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// isValidation reports that the platform does not know a field or argument.
+func isValidation(err error) bool {
+	code := codeOf(err)
+	return code == "GRAPHQL_VALIDATION_FAILED" || code == "BAD_USER_INPUT"
+}
+
+// isGone reports that the object of a call does not exist any more.
+func isGone(err error) bool {
+	switch codeOf(err) {
+	case "RESOURCE_NOT_FOUND", "ALREADY_DELETED_ERROR", "WORK_NOT_ALIVE":
+		return true
+	}
+	return false
+}
+
+// isUnknownConnector: OpenCTI has no code of its own for it.
+func isUnknownConnector(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (isGone(err) || strings.Contains(strings.ToLower(e.Message), "no connector found"))
+}
+
+// unknownConnector blames no item: the caller registers and goes on.
+func unknownConnector(op string, cause error) error {
+	err := fmt.Errorf("%s: %w", op, ErrUnknownConnector)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", ErrUnknownConnector, cause)
+	}
+	return hinted(fault.Mark(fault.Systemic, err), "the connector registers again by itself")
+}
+
+// workGone blames no item either.
+func workGone(op string, cause error) error {
+	err := fmt.Errorf("%s: %w", op, ErrWorkGone)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", ErrWorkGone, cause)
+	}
+	return fault.Mark(fault.Permanent, err)
+}

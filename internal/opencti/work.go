@@ -1,0 +1,246 @@
+package opencti
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// States of a work.
+const (
+	WorkWaiting  = "wait"
+	WorkProgress = "progress"
+	WorkComplete = "complete"
+)
+
+// Work is the platform's record of a run.
+type Work struct {
+	ID, Name, Status string
+	// Expected and Processed count messages.
+	Expected, Processed int64
+	Timestamp           time.Time
+	// ProcessedTime is set by Processed; zero before.
+	ProcessedTime time.Time
+}
+
+type workNode struct {
+	ID            string    `json:"id"`
+	Name          string    `json:"name"`
+	Status        string    `json:"status"`
+	Timestamp     time.Time `json:"timestamp"`
+	ProcessedTime time.Time `json:"processed_time"`
+	Tracking      struct {
+		Expected  float64 `json:"import_expected_number"`
+		Processed float64 `json:"import_processed_number"`
+	} `json:"tracking"`
+}
+
+func (n workNode) work() Work {
+	return Work{
+		ID: n.ID, Name: n.Name, Status: n.Status, Timestamp: n.Timestamp, ProcessedTime: n.ProcessedTime,
+		Expected: int64(n.Tracking.Expected), Processed: int64(n.Tracking.Processed),
+	}
+}
+
+const (
+	workFields  = `id name status timestamp processed_time tracking { import_expected_number import_processed_number }`
+	addQuery    = `mutation WorkAdd($connectorId: String!, $name: String) { workAdd(connectorId: $connectorId, friendlyName: $name) { id } }`
+	addMultiple = `mutation WorkAdd($connectorId: String!, $name: String, $multipart: Boolean) {
+ workAdd(connectorId: $connectorId, friendlyName: $name, isMultiPartWork: $multipart) { id } }`
+	workQuery  = `query Work($id: ID!) { work(id: $id) { ` + workFields + ` } }`
+	aliveQuery = `query WorkAlive($id: ID!) { isWorkAlive(id: $id) }`
+	worksQuery = `query Works($first: Int, $after: ID, $filters: FilterGroup) { works(first: $first, after: $after, filters: $filters) {
+ edges { node { ` + workFields + ` } } pageInfo { endCursor hasNextPage } } }`
+)
+
+// AddWork opens a work. multipart is sent where the platform takes it, and not
+// at all when nil. An error whose answer was lost may have opened one: look
+// with WorksByName. Returns ErrUnknownConnector.
+func (c *Client) AddWork(ctx context.Context, connectorID, name string, multipart *bool) (string, error) {
+	op := "add work " + name
+	caps, err := c.capabilities(ctx)
+	if err != nil {
+		return "", err
+	}
+	req := request{addQuery, map[string]any{"connectorId": connectorID, "name": name}}
+	if caps.MultipartWork && multipart != nil {
+		req.Query = addMultiple
+		req.Variables["multipart"] = *multipart
+	}
+	var out struct {
+		Work *struct{ ID string } `json:"workAdd"`
+	}
+	err = c.call(ctx, op, req, &out)
+	switch {
+	case err != nil && isUnknownConnector(err):
+		return "", unknownConnector(op, err)
+	case err != nil:
+		if isValidation(err) {
+			c.forget()
+		}
+		return "", err
+	case out.Work == nil || out.Work.ID == "":
+		return "", incomplete(op)
+	}
+	return out.Work.ID, nil
+}
+
+// Work reads a work, or returns ErrWorkGone.
+func (c *Client) Work(ctx context.Context, id string) (Work, error) {
+	op := "read work " + id
+	var out struct {
+		Work *workNode `json:"work"`
+	}
+	err := c.call(ctx, op, request{workQuery, map[string]any{"id": id}}, &out)
+	switch {
+	case err != nil && isGone(err):
+		return Work{}, workGone(op, err)
+	case err != nil:
+		return Work{}, err
+	case out.Work == nil:
+		return Work{}, workGone(op, nil)
+	}
+	return out.Work.work(), nil
+}
+
+// WorkAlive reports whether workers still accept messages of the work. Where
+// the platform cannot say (before 6.8.6), a work that exists is alive.
+func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
+	c.mu.Lock()
+	asked := !c.noAlive
+	c.mu.Unlock()
+	if asked {
+		var out struct {
+			Alive bool `json:"isWorkAlive"`
+		}
+		err := c.call(ctx, "check work "+id, request{aliveQuery, map[string]any{"id": id}}, &out)
+		switch {
+		case err == nil:
+			return out.Alive, nil
+		case isGone(err):
+			return false, nil
+		case !isValidation(err):
+			return false, err
+		}
+		c.mu.Lock()
+		c.noAlive = true
+		c.mu.Unlock()
+	}
+	_, err := c.Work(ctx, id)
+	if errors.Is(err, ErrWorkGone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// worksPage and worksPages bound the search: open works are few, since the
+// platform ends them.
+const (
+	worksPage  = 100
+	worksPages = 20
+)
+
+// WorksByName returns the connector's open works whose name ends in suffix,
+// newest first.
+func (c *Client) WorksByName(ctx context.Context, connectorID, suffix string) ([]Work, error) {
+	op := "search works of connector " + connectorID
+	filters := map[string]any{
+		"mode": "and", "filterGroups": []any{},
+		"filters": []any{
+			map[string]any{"key": "connector_id", "values": []string{connectorID}},
+			map[string]any{"key": "status", "values": []string{WorkWaiting, WorkProgress}},
+		},
+	}
+	var found []Work
+	vars := map[string]any{"first": worksPage, "filters": filters}
+	for range worksPages {
+		var out struct {
+			Works struct {
+				Edges []struct {
+					Node workNode `json:"node"`
+				} `json:"edges"`
+				Page struct {
+					End  string `json:"endCursor"`
+					More bool   `json:"hasNextPage"`
+				} `json:"pageInfo"`
+			} `json:"works"`
+		}
+		if err := c.call(ctx, op, request{worksQuery, vars}, &out); err != nil {
+			return nil, err
+		}
+		for _, e := range out.Works.Edges {
+			if strings.HasSuffix(e.Node.Name, suffix) {
+				found = append(found, e.Node.work())
+			}
+		}
+		if !out.Works.Page.More || out.Works.Page.End == "" {
+			break
+		}
+		vars["after"] = out.Works.Page.End
+	}
+	return found, nil
+}
+
+// AddExpectations announces n messages. OpenCTI takes it silently when the
+// work is gone; ask WorkAlive first.
+func (c *Client) AddExpectations(ctx context.Context, id string, n int) error {
+	return c.edit(ctx, "announce messages of work "+id,
+		`mutation AddExpectations($id: ID!, $n: Int) { workEdit(id: $id) { addExpectations(expectations: $n) } }`,
+		map[string]any{"id": id, "n": n})
+}
+
+// ReportExpectation settles one announced message that will not be sent. With
+// errText the work shows it, with what it was about.
+func (c *Client) ReportExpectation(ctx context.Context, id, errText, source string) error {
+	var report any
+	if errText != "" {
+		report = map[string]any{"error": errText, "source": source}
+	}
+	return c.edit(ctx, "settle a message of work "+id,
+		`mutation ReportExpectation($id: ID!, $error: WorkErrorInput) { workEdit(id: $id) { reportExpectation(error: $error) } }`,
+		map[string]any{"id": id, "error": report})
+}
+
+// Processed says that everything of the work was sent. The work completes when
+// its messages are processed.
+func (c *Client) Processed(ctx context.Context, id, message string, inError bool) error {
+	return c.edit(ctx, "finish work "+id,
+		`mutation WorkProcessed($id: ID!, $message: String, $inError: Boolean) { workEdit(id: $id) { toProcessed(message: $message, inError: $inError) } }`,
+		map[string]any{"id": id, "message": message, "inError": inError})
+}
+
+// DeleteWork deletes one work of ours. One that is gone already is no error.
+func (c *Client) DeleteWork(ctx context.Context, id string) error {
+	err := c.edit(ctx, "delete work "+id,
+		`mutation WorkDelete($id: ID!) { workEdit(id: $id) { delete } }`, map[string]any{"id": id})
+	if errors.Is(err, ErrWorkGone) {
+		return nil
+	}
+	return err
+}
+
+// edit sends one workEdit: the platform refuses two in a document.
+func (c *Client) edit(ctx context.Context, op, query string, vars map[string]any) error {
+	var out struct {
+		Work map[string]any `json:"workEdit"`
+	}
+	err := c.call(ctx, op, request{query, vars}, &out)
+	switch {
+	case err != nil && isGone(err):
+		return workGone(op, err)
+	case err != nil:
+		return err
+	case out.Work == nil:
+		return workGone(op, nil)
+	}
+	return nil
+}
+
+// incomplete is an answer without what was asked for.
+func incomplete(op string) error {
+	return fault.Mark(fault.Transient, fmt.Errorf("%s: the answer lacks what was asked for", op))
+}
