@@ -1,0 +1,210 @@
+// Package threatmatch is a client of the ThreatMatch Developer Platform API.
+//
+// The client makes one attempt a call (and one more with a fresh token after a
+// 401) and says with a fault class what a failure means; when to try again is
+// its caller's business. What concerns the vendor's server as a whole stays
+// in here: the request rate, the pause after a 429, the token, and the memory
+// that large bodies take.
+package threatmatch
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"cmp"
+)
+
+// Options of a Client. BaseURL, ClientID, ClientSecret, Now and Rand are required.
+type Options struct {
+	// BaseURL is the scheme and host of the platform, with an optional path in front of "/api".
+	BaseURL      string
+	ClientID     string
+	ClientSecret string
+	// UserAgent is sent with every request. Empty means "threatmatch-connector".
+	UserAgent string
+
+	// RequestsPerSecond bounds all requests together, token requests too. Zero means 10.
+	RequestsPerSecond float64
+	// MaxBody is the largest answer, in bytes after decompression. Zero means 64 MiB.
+	MaxBody int64
+	// ConnectTimeout bounds the dial, and the TLS handshake again. Zero means 10 s.
+	ConnectTimeout time.Duration
+	// HeaderTimeout bounds the wait for the answer to begin. Zero means 2 min.
+	HeaderTimeout time.Duration
+	// BodyTimeout bounds reading the answer. Zero means 5 min.
+	BodyTimeout time.Duration
+	// MaxRetryAfter caps what a Retry-After header may ask for. Zero means 15 min.
+	MaxRetryAfter time.Duration
+
+	// Roots are the accepted certificate authorities. Nil means the system's.
+	Roots *x509.CertPool
+	// Proxy picks the proxy of a request. Nil means by the environment (HTTPS_PROXY, NO_PROXY, …).
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// Now is the clock.
+	Now func() time.Time
+	// Rand returns a number in [0, 1). It must be safe for concurrent use.
+	Rand func() float64
+	// Log takes debug lines and warnings about the server as a whole. Nil discards them.
+	Log *slog.Logger
+	// Observer is told of each request. Nil means nobody is.
+	Observer Observer
+}
+
+// Observer is told what the client does, for metrics. Calls come from many
+// goroutines and must not block.
+type Observer interface {
+	// Request ended: its operation ("token", "list", "item", "groups", "page"),
+	// its status (0 without an answer), the kind of its failure ("" for none),
+	// and its duration without waits for the rate limit.
+	Request(op string, status int, kind string, d time.Duration)
+	// Paused: the whole client waits for d because of a 429.
+	Paused(d time.Duration)
+}
+
+const (
+	defaultRate          = 10
+	defaultMaxBody       = 64 << 20
+	defaultConnect       = 10 * time.Second
+	defaultHeader        = 2 * time.Minute
+	defaultBody          = 5 * time.Minute
+	defaultMaxRetryAfter = 15 * time.Minute
+	maxRedirects         = 5
+)
+
+// Client calls one ThreatMatch server with one account. It is safe for
+// concurrent use. Close it when done.
+type Client struct {
+	opt    Options
+	base   *url.URL
+	http   *http.Client
+	gate   *throttle
+	token  *tokenSource
+	large  chan struct{} // holds one permit: who has it may read a large body
+	redact *redactor
+}
+
+// New returns a client, or all that is wrong with the options. It makes no request.
+func New(opt Options) (*Client, error) {
+	base, err := opt.check()
+	if err != nil {
+		return nil, err
+	}
+	opt.setDefaults()
+	c := &Client{
+		opt:    opt,
+		base:   base,
+		large:  make(chan struct{}, 1),
+		redact: newRedactor(opt.ClientSecret),
+		gate:   newThrottle(opt),
+	}
+	c.http = &http.Client{Transport: newTransport(opt), CheckRedirect: c.checkRedirect}
+	c.token = newTokenSource(c.requestToken, opt.Now)
+	return c, nil
+}
+
+// Close drops idle connections. Calls under way are ended by their contexts.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func (o *Options) check() (*url.URL, error) {
+	var errs []error
+	base, err := url.Parse(strings.TrimRight(o.BaseURL, "/"))
+	switch {
+	case err != nil:
+		errs = append(errs, errors.New("threatmatch url: not a URL"))
+	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
+		errs = append(errs, errors.New("threatmatch url: want http(s)://host"))
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		errs = append(errs, errors.New("threatmatch url: no user, query or fragment allowed"))
+	}
+	if o.ClientID == "" {
+		errs = append(errs, errors.New("threatmatch client id: missing"))
+	}
+	if o.ClientSecret == "" {
+		errs = append(errs, errors.New("threatmatch client secret: missing"))
+	}
+	if o.RequestsPerSecond < 0 {
+		errs = append(errs, fmt.Errorf("threatmatch requests per second: %v is negative", o.RequestsPerSecond))
+	}
+	if o.Now == nil || o.Rand == nil {
+		errs = append(errs, errors.New("threatmatch client: Now and Rand are required"))
+	}
+	return base, errors.Join(errs...)
+}
+
+func (o *Options) setDefaults() {
+	o.UserAgent = cmp.Or(o.UserAgent, "threatmatch-connector")
+	o.RequestsPerSecond = cmp.Or(o.RequestsPerSecond, defaultRate)
+	o.MaxBody = cmp.Or(o.MaxBody, defaultMaxBody)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, defaultConnect)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, defaultHeader)
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, defaultBody)
+	o.MaxRetryAfter = cmp.Or(o.MaxRetryAfter, defaultMaxRetryAfter)
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observer == nil {
+		o.Observer = unobserved{}
+	}
+}
+
+func newTransport(opt Options) *http.Transport {
+	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 opt.Proxy,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: opt.Roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   opt.ConnectTimeout,
+		ResponseHeaderTimeout: opt.HeaderTimeout,
+		ForceAttemptHTTP2:     true,
+		// A peer that vanished without a word is noticed by pings.
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     90 * time.Second,
+	}
+}
+
+// checkRedirect follows a few redirects of GETs on the same host. Anything
+// else is handed back as the 3xx that it is: the bearer token and the client
+// secret go to no other host, and never from TLS to plain text.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	first := via[0]
+	if len(via) > maxRedirects || first.Method != http.MethodGet || !sameSite(first.URL, req.URL) {
+		return http.ErrUseLastResponse
+	}
+	return c.gate.wait(req.Context())
+}
+
+// sameSite reports whether to is the host of from, by the same scheme and port or by the step from http to https.
+func sameSite(from, to *url.URL) bool {
+	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
+		return false
+	}
+	if from.Scheme == to.Scheme {
+		return port(from) == port(to)
+	}
+	return from.Scheme == "http" && to.Scheme == "https" && port(from) == "80" && port(to) == "443"
+}
+
+func port(u *url.URL) string {
+	if u.Scheme == "https" {
+		return cmp.Or(u.Port(), "443")
+	}
+	return cmp.Or(u.Port(), "80")
+}
+
+type unobserved struct{}
+
+func (unobserved) Request(string, int, string, time.Duration) {}
+func (unobserved) Paused(time.Duration)                       {}

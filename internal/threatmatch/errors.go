@@ -1,0 +1,146 @@
+package threatmatch
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// Kind is what went wrong with a request.
+type Kind string
+
+// The kinds, each with what the stage makes of it by the table below.
+const (
+	KindTimeout      Kind = "timeout"      // no connection, no answer or no end of it in time
+	KindNetwork      Kind = "network"      // connection refused, reset, cut off in mid-body
+	KindMalformed    Kind = "malformed"    // an answer that is not JSON, or not of the promised form
+	KindErrorBody    Kind = "error-body"   // success by its status, an error by its body
+	KindThrottled    Kind = "throttled"    // 429
+	KindUnavailable  Kind = "unavailable"  // 408, 425, 5xx
+	KindUnauthorised Kind = "unauthorised" // 401 twice in a row, the second time with a fresh token
+	KindRefused      Kind = "refused"      // 403, 404, 410, other 4xx; a redirect that is not followed
+	KindTooLarge     Kind = "too-large"    // the body is over Options.MaxBody
+	KindCredentials  Kind = "credentials"  // the token endpoint, or the control request, refuses the account
+)
+
+// classes says what each kind means for the work at hand.
+var classes = map[Kind]fault.Class{
+	KindTimeout:      fault.Transient,
+	KindNetwork:      fault.Transient,
+	KindMalformed:    fault.Transient,
+	KindErrorBody:    fault.Transient,
+	KindThrottled:    fault.Transient,
+	KindUnavailable:  fault.Transient,
+	KindUnauthorised: fault.Permanent,
+	KindRefused:      fault.Permanent,
+	KindTooLarge:     fault.Permanent,
+	KindCredentials:  fault.Systemic,
+}
+
+// kindOfStatus classifies the status of a data request. "" means success so far.
+func kindOfStatus(status int) Kind {
+	switch {
+	case status/100 == 2:
+		return ""
+	case status == http.StatusUnauthorized:
+		return KindUnauthorised
+	case status == http.StatusTooManyRequests:
+		return KindThrottled
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status >= 500:
+		return KindUnavailable
+	default:
+		return KindRefused
+	}
+}
+
+// kindOfTokenStatus classifies the status of a token request: whatever the
+// server answers to a wrong account (400, 401, 403 and 422 are all seen in
+// such platforms) or to a wrong address, it is no item's fault.
+func kindOfTokenStatus(status int) Kind {
+	kind := kindOfStatus(status)
+	if status/100 == 4 && kind != KindThrottled && kind != KindUnavailable {
+		return KindCredentials
+	}
+	if status/100 == 3 {
+		return KindUnavailable
+	}
+	return kind
+}
+
+// Error is a failed request. It reaches the caller inside a fault mark;
+// errors.AsType finds it.
+type Error struct {
+	Op     string // "token", "list", "item", "groups", "page"
+	Object string // the dataset, "dataset/id", "group/type", or "" for what has none
+	Status int    // of the answer; 0 when there was none
+	Kind   Kind
+	// RetryAfter is the least wait before the next try, as asked for by the
+	// server and capped. Zero means that the server named none.
+	RetryAfter time.Duration
+	// Snippet is the begin of the answer: one line of at most 512 bytes, without secrets.
+	Snippet string
+
+	cause error // nil when status and snippet say it all
+}
+
+// Error returns "operation object: cause".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Object != "" {
+		b.WriteString(" " + e.Object)
+	}
+	b.WriteString(": ")
+	switch {
+	case e.cause != nil:
+		b.WriteString(e.cause.Error())
+	case e.Status != 0:
+		fmt.Fprintf(&b, "answered %d %s", e.Status, strings.ToLower(http.StatusText(e.Status)))
+	default:
+		b.WriteString(string(e.Kind))
+	}
+	if e.Snippet != "" {
+		fmt.Fprintf(&b, ": %q", e.Snippet)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause below, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// marked puts the class of e's kind around it, and what the operator can do.
+func (e *Error) marked() error {
+	var err error = e
+	if class := classes[e.Kind]; class == fault.Transient {
+		err = fault.After(e.RetryAfter, e)
+	} else {
+		err = fault.Mark(class, e)
+	}
+	if hint := e.hint(); hint != "" {
+		err = fault.Hint(err, hint)
+	}
+	return err
+}
+
+func (e *Error) hint() string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case e.Kind == KindCredentials && e.Status == http.StatusNotFound, e.Status/100 == 3:
+		return "check threatmatch.url"
+	case e.Kind == KindCredentials:
+		return "check threatmatch.client_id and threatmatch.client_secret"
+	case e.Kind == KindTooLarge:
+		return "raise threatmatch.max_body"
+	case errors.As(e.cause, &unknown):
+		return "the server's certificate authority is not trusted: add it, or check threatmatch.url and the proxy"
+	case errors.As(e.cause, &host):
+		return "the server's certificate is for another host: check threatmatch.url"
+	}
+	return ""
+}

@@ -1,0 +1,156 @@
+package threatmatch
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"strconv"
+)
+
+// Bodies can be tens of megabytes. They are checked once as a whole and then
+// walked in place: members and elements are slices of the body, not copies.
+
+var errNotJSON = errors.New("answer is not JSON")
+
+// members yields the keys and values of a JSON object. raw must be valid JSON;
+// what is no object has no members.
+func members(raw []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		i := space(raw, 0)
+		if i >= len(raw) || raw[i] != '{' {
+			return
+		}
+		for i = space(raw, i+1); i < len(raw) && raw[i] == '"'; {
+			end := skip(raw, i)
+			var key string
+			if json.Unmarshal(raw[i:end], &key) != nil {
+				return
+			}
+			start := space(raw, space(raw, end)+1) // over the colon
+			end = skip(raw, start)
+			if !yield(key, raw[start:end]) {
+				return
+			}
+			i = space(raw, space(raw, end)+1) // over the comma or the brace
+		}
+	}
+}
+
+// elements yields the values of a JSON array. raw must be valid JSON; what is
+// no array has no elements.
+func elements(raw []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		i := space(raw, 0)
+		if i >= len(raw) || raw[i] != '[' {
+			return
+		}
+		for i = space(raw, i+1); i < len(raw) && raw[i] != ']'; {
+			end := skip(raw, i)
+			if !yield(raw[i:end]) {
+				return
+			}
+			i = space(raw, end)
+			if i < len(raw) && raw[i] == ',' {
+				i = space(raw, i+1)
+			}
+		}
+	}
+}
+
+// skip returns the index after the value that begins at i.
+func skip(raw []byte, i int) int {
+	depth, quoted := 0, false
+	for ; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+			if !quoted && depth == 0 {
+				return i + 1
+			}
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+			if depth < 0 {
+				return i
+			}
+		case depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			return i
+		}
+	}
+	return len(raw)
+}
+
+func space(raw []byte, i int) int {
+	for i < len(raw) && (raw[i] == ' ' || raw[i] == '\t' || raw[i] == '\n' || raw[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// object returns the named members of a body; absent ones are nil. It fails
+// when the body is no JSON object or says "error".
+func object(body []byte, names ...string) (map[string][]byte, Kind, error) {
+	if !json.Valid(body) {
+		return nil, KindMalformed, errNotJSON
+	}
+	if i := space(body, 0); body[i] != '{' {
+		return nil, KindMalformed, errors.New("answer is not a JSON object")
+	}
+	found := make(map[string][]byte, len(names))
+	for key, value := range members(body) {
+		if key == "error" && !empty(value) {
+			return nil, KindErrorBody, errors.New("answer is an error")
+		}
+		for _, name := range names {
+			if key == name {
+				found[name] = value
+			}
+		}
+	}
+	return found, "", nil
+}
+
+// empty reports whether value says nothing: null, false or "".
+func empty(value []byte) bool {
+	switch string(value) {
+	case "null", "false", `""`:
+		return true
+	}
+	return false
+}
+
+func isArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
+
+// identifier reads an id: an integer or a text. "" is none that can be asked for.
+func identifier(value []byte) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		if text == "." || text == ".." {
+			return ""
+		}
+		return text
+	}
+	var number json.Number
+	if json.Unmarshal(value, &number) != nil {
+		return ""
+	}
+	if n, err := strconv.ParseInt(number.String(), 10, 64); err == nil {
+		return strconv.FormatInt(n, 10)
+	}
+	return ""
+}
+
+// text reads a JSON string. "" is none.
+func text(value []byte) string {
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return ""
+	}
+	return s
+}

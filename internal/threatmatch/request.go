@@ -1,0 +1,222 @@
+package threatmatch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// largeBody is what any number of requests may read at once; of the rest of
+// larger bodies, one is read at a time.
+const largeBody = 4 << 20
+
+// errorBody is how much of an error's body is read.
+const errorBody = 64 << 10
+
+// request is one call: what it is called in errors and what it sends.
+type request struct {
+	op, object string
+	path       string
+	query      url.Values
+	post       []byte // a JSON body; nil makes it a GET
+	// decode reads an answer with a success status. It says what is wrong with it.
+	decode func(*answer) (Kind, error)
+}
+
+// answer is what came back with a success status.
+type answer struct {
+	status int
+	body   []byte
+	date   time.Time // by the server's clock; zero when it does not say
+}
+
+// get makes a data request. After a 401 it is made once more with a fresh token.
+func (c *Client) get(ctx context.Context, r request) (*answer, error) {
+	token, err := c.token.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ans, err := c.send(ctx, r, token)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindUnauthorised {
+		return ans, err
+	}
+	c.token.invalidate(token)
+	if token, err = c.token.get(ctx); err != nil {
+		return nil, err
+	}
+	return c.send(ctx, r, token)
+}
+
+// send makes one attempt, when the throttle allows it.
+func (c *Client) send(ctx context.Context, r request, token string) (*answer, error) {
+	if err := c.gate.wait(ctx); err != nil {
+		return nil, stopped(ctx, r, err)
+	}
+	sent := c.opt.Now()
+	ans, fail := c.attempt(ctx, r, token)
+	if fail == nil {
+		c.gate.succeeded()
+		c.opt.Observer.Request(r.op, ans.status, "", c.opt.Now().Sub(sent))
+		return ans, nil
+	}
+	if ctx.Err() != nil {
+		return nil, stopped(ctx, r, fail)
+	}
+	fail.Op, fail.Object = r.op, r.object
+	if fail.Kind == KindThrottled {
+		fail.RetryAfter = c.gate.slowDown(sent, fail.RetryAfter)
+	}
+	c.opt.Observer.Request(r.op, fail.Status, string(fail.Kind), c.opt.Now().Sub(sent))
+	return nil, fail.marked()
+}
+
+// stopped is the error of a request that its caller ended: no fault class of ours, the caller's own cause.
+func stopped(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if r.object == "" {
+		return fmt.Errorf("%s: %w", r.op, err)
+	}
+	return fmt.Errorf("%s %s: %w", r.op, r.object, err)
+}
+
+// errSlow is the cause of a request that we ended for its slowness.
+var errSlow = errors.New("no answer in time")
+
+// attempt makes the request and reads its answer within the timeouts.
+func (c *Client) attempt(ctx context.Context, r request, token string) (*answer, *Error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	guard := time.AfterFunc(2*c.opt.ConnectTimeout+c.opt.HeaderTimeout, func() { cancel(errSlow) })
+	defer guard.Stop()
+
+	req, err := c.build(ctx, r, token)
+	if err != nil {
+		return nil, &Error{Kind: KindMalformed, cause: err}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err)}
+	}
+	defer resp.Body.Close()
+	guard.Reset(c.opt.BodyTimeout)
+
+	return c.judge(ctx, r, resp, guard)
+}
+
+// judge reads an answer and tells data from failure.
+func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guard *time.Timer) (*answer, *Error) {
+	ans := &answer{status: resp.StatusCode}
+	ans.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	kind := kindOfStatus(resp.StatusCode)
+	if r.post != nil {
+		kind = kindOfTokenStatus(resp.StatusCode)
+	}
+	if kind != "" {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+		return nil, &Error{
+			Status: resp.StatusCode, Kind: kind,
+			RetryAfter: c.retryAfter(resp.Header, ans.date),
+			Snippet:    c.redact.snippet(body),
+		}
+	}
+	var fail *Error
+	if ans.body, fail = c.read(ctx, resp, guard); fail == nil {
+		if kind, err := r.decode(ans); err != nil {
+			fail = &Error{Kind: kind, Snippet: c.redact.snippet(ans.body), cause: err}
+		}
+	}
+	if fail != nil {
+		fail.Status = resp.StatusCode
+		return nil, fail
+	}
+	return ans, nil
+}
+
+func (c *Client) build(ctx context.Context, r request, token string) (*http.Request, error) {
+	u := c.base.JoinPath()
+	u.Path, u.RawPath = "", ""
+	target := u.String() + c.base.EscapedPath() + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	method, body := http.MethodGet, io.Reader(nil)
+	if r.post != nil {
+		method, body = http.MethodPost, bytes.NewReader(r.post)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	// Without this header the platform answers failures as HTML pages.
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.opt.UserAgent)
+	if r.post != nil {
+		req.Header.Set("Content-Type", "application/json")
+	} else {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
+}
+
+// read reads a whole body of at most MaxBody bytes. What is over largeBody
+// waits for its turn, and the time limit with it.
+func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer) ([]byte, *Error) {
+	if resp.ContentLength > c.opt.MaxBody {
+		return nil, c.tooLarge()
+	}
+	var buf bytes.Buffer
+	buf.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, largeBody)))
+	limited := io.LimitReader(resp.Body, c.opt.MaxBody+1)
+	n, err := io.Copy(&buf, io.LimitReader(limited, largeBody))
+	if err == nil && n == largeBody {
+		guard.Stop()
+		select {
+		case c.large <- struct{}{}:
+			defer func() { <-c.large }()
+		case <-ctx.Done():
+			return nil, &Error{Kind: KindTimeout, cause: context.Cause(ctx)}
+		}
+		guard.Reset(c.opt.BodyTimeout)
+		buf.Grow(int(max(resp.ContentLength-largeBody, 0) + bytes.MinRead))
+		_, err = io.Copy(&buf, limited)
+	}
+	if err != nil {
+		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err), Snippet: c.redact.snippet(buf.Bytes())}
+	}
+	if int64(buf.Len()) > c.opt.MaxBody {
+		return nil, c.tooLarge()
+	}
+	return buf.Bytes(), nil
+}
+
+func (c *Client) tooLarge() *Error {
+	return &Error{Kind: KindTooLarge, cause: fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody)}
+}
+
+// kindOfCause classifies a failure to get or read an answer.
+func kindOfCause(ctx context.Context, err error) Kind {
+	var timeout net.Error
+	if errors.Is(context.Cause(ctx), errSlow) || errors.As(err, &timeout) && timeout.Timeout() {
+		return KindTimeout
+	}
+	return KindNetwork
+}
+
+// shorten removes what the operation already says: method and URL.
+func shorten(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSlow) {
+		return errSlow
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,142 @@
+package threatmatch
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// The pause after a 429 that names none: doubled by each further one.
+	firstPause = 2 * time.Second
+	maxPause   = 5 * time.Minute
+	// A 429 halves the rate down to this part of it; each success gives a little back.
+	slowest  = 1.0 / 16
+	regained = 1.0 / 50
+)
+
+// throttle holds back all requests of a client: by a steady rate, and by a
+// pause after a 429, which speaks for the account and not for one request.
+type throttle struct {
+	limiter *rate.Limiter
+	full    rate.Limit
+	opt     Options
+
+	mu      sync.Mutex
+	until   time.Time // no request before
+	since   time.Time // when the current pause was called
+	strikes int       // 429 pauses since the last success
+}
+
+func newThrottle(opt Options) *throttle {
+	full := rate.Limit(opt.RequestsPerSecond)
+	return &throttle{limiter: rate.NewLimiter(full, 1), full: full, opt: opt}
+}
+
+// wait returns when a request may be made, or with ctx's error.
+func (t *throttle) wait(ctx context.Context) error {
+	for {
+		if err := t.limiter.Wait(ctx); err != nil {
+			return err
+		}
+		left := t.left()
+		if left <= 0 {
+			return nil
+		}
+		if err := sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *throttle) left() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.until.Sub(t.opt.Now())
+}
+
+// slowDown pauses the client after a 429 to a request sent at the given time,
+// and returns for how long. asked is the server's own wish; 0 is none.
+func (t *throttle) slowDown(sent time.Time, asked time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.opt.Now()
+	// Requests that were under way when the pause was called are answered 429
+	// too. They are the same event, not further ones.
+	fresh := !sent.Before(t.since)
+	pause := t.jittered(asked)
+	if asked <= 0 {
+		pause = t.growing()
+	}
+	if fresh {
+		t.strikes++
+		t.since = now
+		t.limiter.SetLimit(max(t.limiter.Limit()/2, t.full*slowest))
+	}
+	if until := now.Add(pause); (fresh || asked > 0) && until.After(t.until) {
+		t.until = until
+		t.opt.Observer.Paused(pause)
+		t.opt.Log.Warn("server asks to slow down", slog.Duration("pause", pause), slog.Int("in_a_row", t.strikes))
+	}
+	return max(t.until.Sub(now), 0)
+}
+
+// jittered adds up to a tenth to a wait that the server named, within the cap:
+// several connectors behind one address must not come back in step.
+func (t *throttle) jittered(asked time.Duration) time.Duration {
+	return min(asked+time.Duration(t.opt.Rand()*float64(asked)/10), t.opt.MaxRetryAfter)
+}
+
+// growing returns a random wait between one and two times the step of this strike.
+func (t *throttle) growing() time.Duration {
+	step := min(firstPause<<min(t.strikes, 16), maxPause/2)
+	return min(step+time.Duration(t.opt.Rand()*float64(step)), t.opt.MaxRetryAfter)
+}
+
+// succeeded forgets the pauses so far and gives some of the rate back.
+func (t *throttle) succeeded() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.strikes = 0
+	if limit := t.limiter.Limit(); limit < t.full {
+		t.limiter.SetLimit(min(limit+t.full*regained, t.full))
+	}
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date against the
+// answer's own date, capped. Zero means none that is usable.
+func (c *Client) retryAfter(h http.Header, answered time.Time) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		capped := min(max(seconds, 0), int64(c.opt.MaxRetryAfter/time.Second))
+		return time.Duration(capped) * time.Second
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if answered.IsZero() {
+		answered = c.opt.Now()
+	}
+	return min(max(at.Sub(answered), 0), c.opt.MaxRetryAfter)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,214 @@
+package threatmatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"threatmatch-connector/internal/fault"
+)
+
+const (
+	// refusedHold is how long a refusal of the credentials is answered from
+	// memory: whoever asks, the server sees at most 3 tries a minute.
+	refusedHold = 20 * time.Second
+	// earlyExpiry is how long before its end a token is renewed, at most a fifth of its life.
+	earlyExpiry = 30 * time.Second
+	// Numbers below are seconds of life, above a point in time: 10^9 s is
+	// September 2001, and no token lives 31 years.
+	epochSeconds = 1e9
+	epochMillis  = 1e12
+)
+
+// tokenSource keeps one token and gets the next one when it is needed. Only
+// one request for a token is under way at a time; who waits for it shares its
+// result, good or bad, and can stop waiting by its context.
+type tokenSource struct {
+	request func(context.Context) (*oauth2.Token, error)
+	now     func() time.Time
+	lock    chan struct{} // a mutex that a context can leave
+
+	state chan tokenState // of capacity one: the state and its lock
+}
+
+type tokenState struct {
+	token   *oauth2.Token // nil: none that is usable
+	renew   time.Time     // when to replace it; zero: when it is refused
+	tries   int           // requests that ended, with a token or without
+	failure error         // of the last one
+	failed  time.Time
+}
+
+var _ oauth2.TokenSource = (*tokenSource)(nil)
+
+func newTokenSource(request func(context.Context) (*oauth2.Token, error), now func() time.Time) *tokenSource {
+	s := &tokenSource{
+		request: request, now: now,
+		lock:  make(chan struct{}, 1),
+		state: make(chan tokenState, 1),
+	}
+	s.state <- tokenState{}
+	return s
+}
+
+// Token returns a token as oauth2.TokenSource wants it, without a context.
+func (s *tokenSource) Token() (*oauth2.Token, error) {
+	return s.token(context.Background())
+}
+
+// get returns the access token.
+func (s *tokenSource) get(ctx context.Context) (string, error) {
+	t, err := s.token(ctx)
+	if err != nil {
+		return "", err
+	}
+	return t.AccessToken, nil
+}
+
+func (s *tokenSource) token(ctx context.Context) (*oauth2.Token, error) {
+	before := s.load()
+	if before.usable(s.now()) {
+		return before.token, nil
+	}
+	select {
+	case s.lock <- struct{}{}:
+		defer func() { <-s.lock }()
+	case <-ctx.Done():
+		return nil, stopped(ctx, request{op: "token"}, ctx.Err())
+	}
+	current := s.load()
+	switch {
+	case current.usable(s.now()):
+		return current.token, nil
+	case current.failure != nil && current.tries > before.tries:
+		return nil, current.failure // somebody else's try, made while we waited
+	case fault.Is(current.failure, fault.Systemic) && s.now().Sub(current.failed) < refusedHold:
+		return nil, current.failure
+	}
+	t, err := s.request(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, err // our caller stopped; that says nothing to the others
+	}
+	s.store(t, err)
+	return t, err
+}
+
+// invalidate drops the token if it is still the one that was refused.
+func (s *tokenSource) invalidate(refused string) {
+	st := <-s.state
+	if st.token != nil && st.token.AccessToken == refused {
+		st.token = nil
+	}
+	s.state <- st
+}
+
+func (s *tokenSource) load() tokenState {
+	st := <-s.state
+	s.state <- st
+	return st
+}
+
+func (s *tokenSource) store(t *oauth2.Token, err error) {
+	st := <-s.state
+	now := s.now()
+	st.tries++
+	st.token, st.failure, st.failed, st.renew = t, err, now, time.Time{}
+	if t != nil && !t.Expiry.IsZero() {
+		st.renew = t.Expiry.Add(-min(earlyExpiry, t.Expiry.Sub(now)/5))
+	}
+	s.state <- st
+}
+
+func (st tokenState) usable(now time.Time) bool {
+	return st.token != nil && (st.renew.IsZero() || now.Before(st.renew))
+}
+
+// requestToken asks the token endpoint.
+func (c *Client) requestToken(ctx context.Context) (*oauth2.Token, error) {
+	post, err := json.Marshal(map[string]string{"client_id": c.opt.ClientID, "client_secret": c.opt.ClientSecret})
+	if err != nil {
+		return nil, err
+	}
+	var access string
+	var expires float64
+	ans, err := c.send(ctx, request{
+		op: "token", path: "/api/developers-platform/token", post: post,
+		decode: func(ans *answer) (kind Kind, err error) {
+			access, expires, err = decodeToken(ans.body)
+			return KindMalformed, err
+		},
+	}, "")
+	if err != nil {
+		return nil, err
+	}
+	c.redact.addToken(access)
+	return &oauth2.Token{AccessToken: access, TokenType: "Bearer", Expiry: c.expiry(expires, ans.date)}, nil
+}
+
+var errNoToken = errors.New("answer holds no access token")
+
+// decodeToken reads an answer of the token endpoint. expires is what it says
+// about the end, 0 for nothing usable.
+func decodeToken(body []byte) (access string, expires float64, err error) {
+	var raw struct {
+		AccessToken string          `json:"access_token"`
+		ExpiresAt   json.RawMessage `json:"expires_at"`
+		ExpiresIn   json.RawMessage `json:"expires_in"`
+	}
+	if err := json.Unmarshal(body, &raw); err != nil {
+		return "", 0, errNoToken
+	}
+	if raw.AccessToken == "" || strings.ContainsFunc(raw.AccessToken, notHeader) {
+		return "", 0, errNoToken
+	}
+	if expires = number(raw.ExpiresAt); expires == 0 {
+		expires = number(raw.ExpiresIn)
+	}
+	return raw.AccessToken, expires, nil
+}
+
+func notHeader(c rune) bool { return c <= ' ' || c >= 0x7f }
+
+// number reads a JSON number, also one in quotes, or a date. 0 is none.
+func number(raw []byte) float64 {
+	text := string(bytes.Trim(raw, `" `))
+	if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e15 {
+		return f
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return float64(at.Unix())
+	}
+	return 0
+}
+
+// expiry turns what the endpoint says into our own clock. A point in time is
+// read against the answer's date, so that a clock that is wrong on either side
+// does not make every token look expired. Zero: unknown, a 401 will tell.
+func (c *Client) expiry(expires float64, answered time.Time) time.Time {
+	now := c.opt.Now()
+	var life time.Duration
+	switch {
+	case expires <= 0:
+		return time.Time{}
+	case expires < epochSeconds:
+		life = time.Duration(expires * float64(time.Second))
+	default:
+		if expires >= epochMillis {
+			expires /= 1000
+		}
+		if answered.IsZero() {
+			answered = now
+		}
+		life = time.Unix(int64(expires), 0).Sub(answered)
+	}
+	if life <= 0 {
+		return time.Time{}
+	}
+	return now.Add(life)
+}
