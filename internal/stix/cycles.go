@@ -1,0 +1,98 @@
+package stix
+
+// breakCycles cuts the references that lead back onto the path of a
+// depth-first walk. Where such a reference is essential, the last one on the
+// path that is not gives way, and the walk goes back to before it. The walk
+// keeps its own stack: chains may be as long as memory allows.
+func (g *graph) breakCycles() {
+	w := walk{g: g, depth: make([]int, len(g.nodes))}
+	for root := range g.nodes {
+		w.run(root)
+		for len(w.again) > 0 {
+			i := w.again[len(w.again)-1]
+			w.again = w.again[:len(w.again)-1]
+			w.run(i)
+		}
+	}
+}
+
+type walk struct {
+	g     *graph
+	path  []frame
+	depth []int // of a node on the path: its place there
+	again []int // nodes the walk went back from
+}
+
+func (w *walk) push(i int) {
+	w.depth[i] = len(w.path)
+	w.path = append(w.path, w.g.enter(i))
+}
+
+func (w *walk) run(root int) {
+	if w.g.nodes[root].state != fresh {
+		return
+	}
+	w.push(root)
+	for len(w.path) > 0 {
+		f := &w.path[len(w.path)-1]
+		n := &w.g.nodes[f.node]
+		if f.next == len(n.edges) {
+			n.state = done
+			w.path = w.path[:len(w.path)-1]
+			continue
+		}
+		e := &n.edges[f.next]
+		f.next++
+		if e.cut {
+			continue
+		}
+		switch w.g.nodes[e.to].state {
+		case fresh:
+			w.push(e.to)
+		case onPath:
+			if e.hard {
+				w.giveWay(w.depth[e.to])
+			} else {
+				e.cut = true
+			}
+		}
+	}
+}
+
+// giveWay cuts the last reference on the path, from place from on, that is not
+// essential. There is one: markCyclic took the cycles without.
+func (w *walk) giveWay(from int) {
+	for i := len(w.path) - 2; i >= from; i-- {
+		f := w.path[i]
+		e := &w.g.nodes[f.node].edges[f.next-1]
+		if e.hard {
+			continue
+		}
+		e.cut = true
+		for _, gone := range w.path[i+1:] {
+			w.g.nodes[gone.node].state = fresh
+			w.again = append(w.again, gone.node)
+		}
+		w.path = w.path[:i+1]
+		return
+	}
+}
+
+// applyCuts removes the cut references from the object and returns them.
+func (n *node) applyCuts() []Ref {
+	var cut []Ref
+	for _, e := range n.edges {
+		if e.cut {
+			cut = append(cut, e.ref)
+		}
+	}
+	if cut == nil {
+		return nil
+	}
+	gone := make(map[Ref]bool, len(cut))
+	for _, r := range cut {
+		gone[r] = true
+	}
+	n.obj.EditRefs(func(r Ref) (string, bool) { return r.ID, !gone[r] })
+	return cut
+}

@@ -1,0 +1,56 @@
+package stix
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Hash returns a hash of the object's content: equal for objects that differ
+// only in the order of keys, at any level, and different otherwise. It is
+// stable across versions of this program, since the spool keeps it.
+func (o *Object) Hash() [16]byte {
+	size := 2
+	for i := range o.fields {
+		size += len(o.fields[i].key) + len(o.fields[i].raw) + 4
+	}
+	sum := sha256.Sum256(appendCanonical(make([]byte, 0, size), o.fields))
+	return [16]byte(sum[:16])
+}
+
+func appendCanonical(dst []byte, fields []field) []byte {
+	sorted := slices.Clone(fields)
+	slices.SortStableFunc(sorted, func(a, b field) int { return strings.Compare(a.key, b.key) })
+	dst = append(dst, '{')
+	for i, f := range sorted {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendString(dst, f.key), ':')
+		dst = appendCanonicalValue(dst, f.raw)
+	}
+	return append(dst, '}')
+}
+
+func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {
+	switch raw[0] {
+	case '{':
+		var fields []field
+		for k, v := range Members(raw) {
+			fields = append(fields, field{k, v})
+		}
+		return appendCanonical(dst, fields)
+	case '[':
+		dst = append(dst, '[')
+		first := true
+		for e := range Elements(raw) {
+			if !first {
+				dst = append(dst, ',')
+			}
+			dst, first = appendCanonicalValue(dst, e), false
+		}
+		return append(dst, ']')
+	}
+	return append(dst, raw...)
+}

@@ -1,0 +1,123 @@
+package stix
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// namespace is the UUID namespace of OpenCTI's deterministic ids, which STIX
+// 2.1 defines for cyber-observables.
+var namespace = uuid.MustParse("00abedb4-aa42-466c-9c01-fed23315a9b7")
+
+// part is one member of the data that an id is made from.
+type part struct{ key, value string }
+
+// makeID is pycti's rule: UUIDv5 over the canonical JSON (RFC 8785) of data.
+// All keys are ASCII, so that byte order is the order of UTF-16 units.
+func makeID(typ string, data ...part) string {
+	slices.SortFunc(data, func(a, b part) int { return strings.Compare(a.key, b.key) })
+	text := []byte{'{'}
+	for i, p := range data {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(appendString(text, p.key), ':')
+		text = appendString(text, p.value)
+	}
+	return typ + "--" + uuid.NewSHA1(namespace, append(text, '}')).String()
+}
+
+func folded(name string) part { return part{"name", strip(lower(name))} }
+
+// NamedID returns the id of a type that OpenCTI knows by name alone:
+// intrusion-set, malware, tool, campaign, vulnerability, infrastructure,
+// channel, narrative, event.
+func NamedID(typ, name string) string { return makeID(typ, folded(name)) }
+
+// IdentityID returns the id of an identity of that class ("organization",
+// "class" for sectors, …).
+func IdentityID(name, class string) string {
+	return makeID("identity", folded(name), part{"identity_class", lower(class)})
+}
+
+// LocationID returns the id of a location of OpenCTI's kind: Country, Region,
+// City, Administrative-Area.
+func LocationID(name, kind string) string {
+	return makeID("location", folded(name), part{"x_opencti_location_type", kind})
+}
+
+// ThreatActorID returns the id of a threat actor of OpenCTI's kind:
+// Threat-Actor-Group or Threat-Actor-Individual.
+func ThreatActorID(name, kind string) string {
+	return makeID("threat-actor", folded(name), part{"opencti_type", kind})
+}
+
+// TechniqueID returns the id of an attack-pattern or course-of-action: by its
+// MITRE id when there is one, else by name.
+func TechniqueID(typ, name, mitreID string) string {
+	if mitreID != "" {
+		return makeID(typ, part{"x_mitre_id", strip(mitreID)})
+	}
+	return makeID(typ, folded(name))
+}
+
+// ReportID returns the id of a report; published is taken as it is written.
+func ReportID(name, published string) string {
+	return makeID("report", folded(name), part{"published", published})
+}
+
+// NoteID returns the id of a note; an empty created is left out.
+func NoteID(created, content string) string {
+	data := []part{{"content", strip(content)}}
+	if created != "" {
+		data = append(data, part{"created", created})
+	}
+	return makeID("note", data...)
+}
+
+// IndicatorID returns the id of an indicator.
+func IndicatorID(pattern string) string { return makeID("indicator", part{"pattern", strip(pattern)}) }
+
+// Link is what makes a relationship the same one for OpenCTI.
+type Link struct{ Type, Source, Target, Start, Stop string }
+
+// ID returns the id of the relationship. Start and Stop may be empty; a stop
+// alone does not count.
+func (l Link) ID() string {
+	data := []part{{"relationship_type", l.Type}, {"source_ref", l.Source}, {"target_ref", l.Target}}
+	if l.Start != "" {
+		data = append(data, part{"start_time", l.Start})
+		if l.Stop != "" {
+			data = append(data, part{"stop_time", l.Stop})
+		}
+	}
+	return makeID("relationship", data...)
+}
+
+// MarkingID returns the id of a marking: the fixed one for TLP:CLEAR … TLP:RED.
+func MarkingID(kind, definition string) string {
+	if kind == "TLP" {
+		for _, t := range tlps {
+			if t.Name == definition || definition == "TLP:WHITE" && t.Level == "clear" {
+				return t.ID
+			}
+		}
+	}
+	return makeID("marking-definition", part{"definition_type", kind}, part{"definition", definition})
+}
+
+// ReferenceID returns the id of an external reference: by url when there is
+// one, else by source name and external id.
+func ReferenceID(url, source, externalID string) string {
+	if url != "" {
+		return makeID("external-reference", part{"url", url})
+	}
+	return makeID("external-reference", part{"source_name", source}, part{"external_id", externalID})
+}
+
+// PhaseID returns the id of a kill chain phase.
+func PhaseID(phase, chain string) string {
+	return makeID("kill-chain-phase", part{"phase_name", phase}, part{"kill_chain_name", chain})
+}

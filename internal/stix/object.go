@@ -1,0 +1,297 @@
+package stix
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Errors of Parse and Decode, told apart by dead letters.
+var (
+	ErrNotObject = errors.New("not a JSON object")
+	ErrNoType    = errors.New("no usable type")
+	ErrNoID      = errors.New("no id")
+	ErrBadID     = errors.New("id is not of the form <type>--<uuid>")
+)
+
+// Object is one STIX object: its properties in source order, values as JSON
+// text in normal form. Values are replaced, never changed in place, so that
+// clones share them.
+type Object struct {
+	typ, id string
+	fields  []field
+}
+
+type field struct {
+	key string
+	raw json.RawMessage
+}
+
+// Parse reads one JSON object that has a string type and an id of the form
+// <type>--<uuid>. A repeated key keeps its first place and its last value.
+// Errors are the Err… values of this package. raw is not kept.
+func Parse(raw []byte) (*Object, error) {
+	normal, err := Normalize(make([]byte, 0, len(raw)), raw)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(normal)
+}
+
+// Decode is Parse for text that is in normal form already; raw is kept and
+// must not change afterwards.
+func Decode(raw json.RawMessage) (*Object, error) {
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil, ErrNotObject
+	}
+	o := &Object{fields: make([]field, 0, 24)}
+	for key, value := range Members(raw) {
+		if i := o.index(key); i >= 0 {
+			o.fields[i].raw = value
+			continue
+		}
+		o.fields = append(o.fields, field{key, value})
+	}
+	o.typ, o.id = o.String("type"), o.String("id")
+	if !typeName(o.typ) {
+		return nil, ErrNoType
+	}
+	if o.id == "" {
+		return nil, ErrNoID
+	}
+	if prefix, ok := SplitID(o.id); !ok || prefix != o.typ {
+		return nil, ErrBadID
+	}
+	return o, nil
+}
+
+// New returns an object with only a type, the spec version 2.1 and an id.
+func New(typ, id string) *Object {
+	o := &Object{fields: make([]field, 0, 16)}
+	o.Set("type", typ)
+	o.Set("spec_version", "2.1")
+	o.Set("id", id)
+	return o
+}
+
+// SplitID returns the type in an id; false when id is not <type>--<uuid>.
+func SplitID(id string) (string, bool) {
+	const uuid = len("00000000-0000-0000-0000-000000000000")
+	n := len(id) - uuid - 2
+	if n < 1 || id[n:n+2] != "--" || !typeName(id[:n]) {
+		return "", false
+	}
+	for i, c := range []byte(id[n+2:]) {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return "", false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+				return "", false
+			}
+		}
+	}
+	return id[:n], true
+}
+
+// typeName holds a type to what STIX allows: lower case letters, digits, hyphens.
+func typeName(s string) bool {
+	for _, c := range []byte(s) {
+		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 250
+}
+
+func (o *Object) index(key string) int {
+	for i := range o.fields {
+		if o.fields[i].key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// ID returns the object's id.
+func (o *Object) ID() string { return o.id }
+
+// Type returns the object's type.
+func (o *Object) Type() string { return o.typ }
+
+// Len returns the number of properties.
+func (o *Object) Len() int { return len(o.fields) }
+
+// Keys returns the property names in order.
+func (o *Object) Keys() []string {
+	keys := make([]string, len(o.fields))
+	for i := range o.fields {
+		keys[i] = o.fields[i].key
+	}
+	return keys
+}
+
+// Has reports whether the property is there, null included.
+func (o *Object) Has(key string) bool { return o.index(key) >= 0 }
+
+// Get returns a property's JSON text. It must not be changed.
+func (o *Object) Get(key string) (json.RawMessage, bool) {
+	if i := o.index(key); i >= 0 {
+		return o.fields[i].raw, true
+	}
+	return nil, false
+}
+
+// String returns a string property; "" when it is absent or no string.
+func (o *Object) String(key string) string {
+	raw, _ := o.Get(key)
+	s, _ := Text(raw)
+	return s
+}
+
+// Strings returns the strings of a list property; other elements are left
+// out, and nil stands for no list.
+func (o *Object) Strings(key string) []string {
+	raw, _ := o.Get(key)
+	return texts(raw)
+}
+
+func texts(raw json.RawMessage) []string {
+	if len(raw) < 2 || raw[0] != '[' {
+		return nil
+	}
+	list := make([]string, 0, bytes.Count(raw, []byte(`","`))+1)
+	for e := range Elements(raw) {
+		if s, ok := Text(e); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// Bool returns a boolean property; false when it is absent or not boolean.
+func (o *Object) Bool(key string) bool {
+	raw, _ := o.Get(key)
+	return string(raw) == "true"
+}
+
+// Modified returns when the object was last changed: modified, else created,
+// else the zero time.
+func (o *Object) Modified() time.Time {
+	for _, key := range [...]string{"modified", "created"} {
+		if t, ok := ParseTime(o.String(key)); ok {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// Set replaces a property or appends it. v is anything encoding/json takes;
+// nil and empty lists delete the property, since workers fail on them. A value
+// that cannot be encoded deletes it too.
+func (o *Object) Set(key string, v any) {
+	raw, err := encode(v)
+	if err != nil || !keep(raw) {
+		o.Delete(key)
+		return
+	}
+	o.put(key, raw)
+}
+
+// SetRaw replaces a property by JSON text, which is checked and brought into
+// normal form.
+func (o *Object) SetRaw(key string, raw json.RawMessage) error {
+	normal, err := Normalize(nil, raw)
+	if err != nil {
+		return err
+	}
+	o.put(key, normal)
+	return nil
+}
+
+func (o *Object) put(key string, raw json.RawMessage) {
+	switch key {
+	case "type":
+		o.typ, _ = Text(raw)
+	case "id":
+		o.id, _ = Text(raw)
+	}
+	if i := o.index(key); i >= 0 {
+		o.fields[i].raw = raw
+		return
+	}
+	o.fields = append(o.fields, field{key, raw})
+}
+
+// Delete removes a property and reports whether it was there.
+func (o *Object) Delete(key string) bool {
+	i := o.index(key)
+	if i < 0 {
+		return false
+	}
+	o.fields = slices.Delete(o.fields, i, i+1)
+	return true
+}
+
+// Clone returns a copy that shares no state that can change.
+func (o *Object) Clone() *Object {
+	c := *o
+	c.fields = slices.Clone(o.fields)
+	return &c
+}
+
+// AppendJSON appends the object as compact UTF-8 JSON, properties in order.
+func (o *Object) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	for i := range o.fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, o.fields[i].key)
+		dst = append(dst, ':')
+		dst = append(dst, o.fields[i].raw...)
+	}
+	return append(dst, '}')
+}
+
+// MarshalJSON implements json.Marshaler.
+func (o *Object) MarshalJSON() ([]byte, error) { return o.AppendJSON(nil), nil }
+
+func encode(v any) (json.RawMessage, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return appendString(make([]byte, 0, len(v)+2), v), nil
+	case bool:
+		return strconv.AppendBool(nil, v), nil
+	case int:
+		return strconv.AppendInt(nil, int64(v), 10), nil
+	case []string:
+		return appendStrings(nil, v), nil
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return Normalize(nil, []byte(b.String()))
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}

@@ -1,0 +1,214 @@
+package stix
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Ordered is one object in the order in which it is to be sent.
+type Ordered struct {
+	Object *Object
+	// Deps is nb_deps as OpenCTI's splitter computes it: 1, plus the Deps of
+	// every referenced object of the set each time it is referenced. It stops
+	// at the greatest uint32. An object's Deps exceed those of what it needs.
+	Deps uint32
+	// Cut lists the references that were removed from Object to break cycles.
+	Cut []Ref
+	// Cyclic marks an object that cannot be sent: relationships or sightings
+	// that need each other in a circle, and those that need such a one. They
+	// come last, untouched.
+	Cyclic bool
+}
+
+// Order puts objects behind everything of the set that they refer to, by
+// rising Deps and stable within equal ones, where the splitter's depth-first
+// order counts. Copies with one id are merged as Merge does, in the place of
+// the first.
+//
+// References that close a cycle are removed from the objects, self-references
+// too, so that none points at an object that comes later; pycti leaves such
+// ones in cycles of more than two. The ends of a relationship and what a
+// sighting is about and who saw it are never removed: another reference of the
+// cycle goes instead. Repeated entries of a list are removed. References to
+// objects outside the set stay.
+func Order(objs []*Object) []Ordered {
+	g := newGraph(objs)
+	g.markCyclic()
+	g.breakCycles()
+	out := make([]Ordered, 0, len(g.nodes))
+	var cyclic []Ordered
+	for _, i := range g.weigh() {
+		n := &g.nodes[i]
+		if n.cyclic {
+			cyclic = append(cyclic, Ordered{Object: n.obj, Deps: n.deps, Cyclic: true})
+			continue
+		}
+		out = append(out, Ordered{Object: n.obj, Deps: n.deps, Cut: n.applyCuts()})
+		n.obj.dedupeRefs()
+	}
+	slices.SortStableFunc(out, func(a, b Ordered) int { return cmp.Compare(a.Deps, b.Deps) })
+	return append(out, cyclic...)
+}
+
+type graph struct{ nodes []node }
+
+type node struct {
+	obj    *Object
+	edges  []edge
+	deps   uint32
+	state  state
+	cyclic bool
+}
+
+type edge struct {
+	ref  Ref
+	to   int
+	hard bool // never cut
+	cut  bool
+}
+
+type state uint8
+
+const (
+	fresh state = iota
+	onPath
+	done
+)
+
+func newGraph(objs []*Object) *graph {
+	g := &graph{nodes: make([]node, 0, len(objs))}
+	at := make(map[string]int, len(objs))
+	for _, o := range objs {
+		if i, ok := at[o.ID()]; ok {
+			g.nodes[i].obj, _ = Merge(g.nodes[i].obj, o)
+			continue
+		}
+		at[o.ID()] = len(g.nodes)
+		g.nodes = append(g.nodes, node{obj: o})
+	}
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		for _, r := range n.obj.Refs() {
+			if to, ok := at[r.ID]; ok {
+				n.edges = append(n.edges, edge{ref: r, to: to, hard: Essential(n.obj.Type(), r.Key)})
+			}
+		}
+	}
+	return g
+}
+
+// Essential reports whether an object of this type is nothing without the
+// reference: the ends of a relationship, what a sighting is about, who saw it.
+func Essential(typ, key string) bool {
+	switch typ {
+	case "relationship":
+		return key == "source_ref" || key == "target_ref"
+	case "sighting":
+		return key == "sighting_of_ref" || key == "where_sighted_refs"
+	}
+	return false
+}
+
+// markCyclic finds what no cut can free: it takes away, again and again, the
+// nodes that need nothing left over; the rest needs itself. References to the
+// rest are cut.
+func (g *graph) markCyclic() {
+	needs := make([]int, len(g.nodes))
+	neededBy := make(map[int][]int)
+	for i := range g.nodes {
+		for _, e := range g.nodes[i].edges {
+			if e.hard && g.links(e.to) {
+				needs[i]++
+				neededBy[e.to] = append(neededBy[e.to], i)
+			}
+		}
+	}
+	if len(neededBy) == 0 {
+		return
+	}
+	var free []int
+	for i := range needs {
+		if needs[i] == 0 {
+			free = append(free, i)
+		}
+	}
+	left := len(g.nodes)
+	for ; len(free) > 0; left-- {
+		i := free[len(free)-1]
+		free = free[:len(free)-1]
+		for _, j := range neededBy[i] {
+			if needs[j]--; needs[j] == 0 {
+				free = append(free, j)
+			}
+		}
+	}
+	if left == 0 {
+		return
+	}
+	for i := range g.nodes {
+		g.nodes[i].cyclic = needs[i] > 0
+	}
+	for i := range g.nodes {
+		for k := range g.nodes[i].edges {
+			e := &g.nodes[i].edges[k]
+			e.cut = g.nodes[i].cyclic || g.nodes[e.to].cyclic
+		}
+	}
+}
+
+// links reports whether the node has essential references at all.
+func (g *graph) links(i int) bool {
+	t := g.nodes[i].obj.Type()
+	return t == "relationship" || t == "sighting"
+}
+
+// weigh computes deps and returns the nodes in depth-first post-order. The
+// graph has no cycles any more.
+func (g *graph) weigh() []int {
+	order := make([]int, 0, len(g.nodes))
+	for i := range g.nodes {
+		g.nodes[i].state = fresh
+	}
+	var path []frame
+	for root := range g.nodes {
+		if g.nodes[root].state == fresh {
+			path = append(path, g.enter(root))
+		}
+		for len(path) > 0 {
+			f := &path[len(path)-1]
+			n := &g.nodes[f.node]
+			if f.next == len(n.edges) {
+				n.state = done
+				order = append(order, f.node)
+				path = path[:len(path)-1]
+				continue
+			}
+			e := n.edges[f.next]
+			switch to := &g.nodes[e.to]; {
+			case e.cut:
+				f.next++
+			case to.state == fresh:
+				path = append(path, g.enter(e.to))
+			default:
+				f.next++
+				n.deps = addSaturating(n.deps, to.deps)
+			}
+		}
+	}
+	return order
+}
+
+type frame struct{ node, next int }
+
+func (g *graph) enter(i int) frame {
+	g.nodes[i].state, g.nodes[i].deps = onPath, 1
+	return frame{node: i}
+}
+
+func addSaturating(a, b uint32) uint32 {
+	if a > math.MaxUint32-b {
+		return math.MaxUint32
+	}
+	return a + b
+}

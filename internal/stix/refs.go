@@ -1,0 +1,163 @@
+package stix
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Ref is one reference of an object: a property named *_ref, or an entry of a
+// list named *_refs. OpenCTI's splitter looks at top-level properties only.
+type Ref struct {
+	Key, ID string
+	List    bool
+}
+
+// Refs returns the object's references in order, repeated ones included.
+func (o *Object) Refs() []Ref {
+	refs := make([]Ref, 0, 8)
+	for i := range o.fields {
+		f := &o.fields[i]
+		switch {
+		case strings.HasSuffix(f.key, "_refs"):
+			for e := range Elements(f.raw) {
+				if id, ok := Text(e); ok {
+					refs = append(refs, Ref{f.key, id, true})
+				}
+			}
+		case strings.HasSuffix(f.key, "_ref"):
+			if id, ok := Text(f.raw); ok {
+				refs = append(refs, Ref{f.key, id, false})
+			}
+		}
+	}
+	return refs
+}
+
+// SetRef sets a single reference; an empty id removes it.
+func (o *Object) SetRef(key, id string) {
+	if id == "" {
+		o.Delete(key)
+		return
+	}
+	o.Set(key, id)
+}
+
+// AddRef appends id to a list of references unless it is there, and reports
+// whether it was added.
+func (o *Object) AddRef(key, id string) bool {
+	list := o.Strings(key)
+	if slices.Contains(list, id) {
+		return false
+	}
+	o.Set(key, append(list, id))
+	return true
+}
+
+// DropRef removes every entry id of a list, and the list when it gets empty,
+// or a single reference with that id. It reports whether there was one.
+func (o *Object) DropRef(key, id string) bool {
+	return o.EditRefs(func(r Ref) (string, bool) { return r.ID, r.Key != key || r.ID != id }) > 0
+}
+
+// ReplaceRefs puts f(id) in the place of every referenced id and returns how
+// many it changed.
+func (o *Object) ReplaceRefs(f func(id string) string) int {
+	return o.EditRefs(func(r Ref) (string, bool) { return f(r.ID), true })
+}
+
+// EditRefs asks edit for each reference: the id to put in its place, and
+// whether it stays. A list that is touched loses its repeated entries, and
+// goes when it gets empty. Entries that are no strings count as the id "". It
+// returns how many references were changed or removed.
+func (o *Object) EditRefs(edit func(Ref) (id string, stay bool)) int {
+	total := 0
+	for i := 0; i < len(o.fields); i++ {
+		f := &o.fields[i]
+		var raw json.RawMessage
+		n := 0
+		switch {
+		case strings.HasSuffix(f.key, "_refs"):
+			raw, n = editList(f.key, f.raw, edit)
+		case strings.HasSuffix(f.key, "_ref"):
+			raw, n = editSingle(f.key, f.raw, edit)
+		}
+		if total += n; n == 0 {
+			continue
+		}
+		if f.raw = raw; raw == nil {
+			o.fields = slices.Delete(o.fields, i, i+1)
+			i--
+		}
+	}
+	return total
+}
+
+func editSingle(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (json.RawMessage, int) {
+	old, isText := Text(raw)
+	id, stay := edit(Ref{key, old, false})
+	switch {
+	case !stay:
+		return nil, 1
+	case id != old || !isText:
+		return appendString(nil, id), 1
+	}
+	return raw, 0
+}
+
+func editList(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (json.RawMessage, int) {
+	if raw[0] != '[' {
+		if _, stay := edit(Ref{key, "", true}); stay {
+			return raw, 0
+		}
+		return nil, 1
+	}
+	var out []string
+	n, same := 0, 0
+	for e := range Elements(raw) {
+		old, isText := Text(e)
+		id, stay := edit(Ref{key, old, true})
+		if unchanged := stay && isText && id == old; unchanged && n == 0 {
+			same++
+			continue
+		} else if !unchanged {
+			if n++; n == 1 {
+				out = texts(raw)[:same]
+			}
+		}
+		if stay {
+			out = append(out, id)
+		}
+	}
+	if n == 0 {
+		return raw, 0
+	}
+	if out = unique(out); len(out) == 0 {
+		return nil, n
+	}
+	return appendStrings(nil, out), n
+}
+
+// unique keeps the first of equal strings; the list is changed.
+func unique(list []string) []string {
+	seen := make(map[string]struct{}, len(list))
+	return slices.DeleteFunc(list, func(s string) bool {
+		_, dup := seen[s]
+		seen[s] = struct{}{}
+		return dup
+	})
+}
+
+// dedupeRefs removes repeated entries from lists of references.
+func (o *Object) dedupeRefs() {
+	for i := range o.fields {
+		f := &o.fields[i]
+		if !strings.HasSuffix(f.key, "_refs") {
+			continue
+		}
+		list := texts(f.raw)
+		if once := unique(list); len(once) < len(list) {
+			f.raw = appendStrings(nil, once)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package stix
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// appendString appends s as a JSON string in normal form (RFC 8785).
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for len(s) > 0 {
+		i := 0
+		for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' && s[i] < utf8.RuneSelf {
+			i++
+		}
+		dst, s = append(dst, s[:i]...), s[i:]
+		if s != "" {
+			r, size := utf8.DecodeRuneInString(s)
+			dst, s = appendRune(dst, r), s[size:]
+		}
+	}
+	return append(dst, '"')
+}
+
+// appendRune appends r as it stands inside a JSON string in normal form.
+func appendRune(dst []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	switch r {
+	case '"', '\\':
+		return append(dst, '\\', byte(r))
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	if r < ' ' {
+		return append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+	}
+	return utf8.AppendRune(dst, r)
+}
+
+// Text returns the string in normal JSON text; false when raw is no string.
+func Text(raw json.RawMessage) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		return "", false
+	}
+	s := string(raw[1 : len(raw)-1])
+	if strings.IndexByte(s, '\\') < 0 {
+		return s, true
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", false
+	}
+	return s, true
+}
