@@ -8,6 +8,7 @@
 #   rabbitmq.sh url    [-d DIR]                       print its AMQP URL
 #   rabbitmq.sh ctl    [-d DIR] ARGS…                 rabbitmqctl for this node
 #   rabbitmq.sh clean  [-d DIR]                       kill it and remove DIR
+#   rabbitmq.sh install                               make sure that a node could be started
 #
 # DIR holds everything of one node (default $RABBITMQ_DIR, else a directory of
 # the user's under the temp directory); nodes in different directories do not
@@ -22,9 +23,11 @@ set -eu
 # A background epmd or node must not inherit what a test harness set for another one.
 unset RABBITMQ_NODENAME RABBITMQ_NODE_PORT RABBITMQ_DIST_PORT RABBITMQ_CONFIG_FILE 2>/dev/null || true
 
+MISSING="no RabbitMQ found: set AMQP_URL to one, or install it (Debian: apt-get install rabbitmq-server), or start docker"
+
 say() { echo "rabbitmq.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
-usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 port_in_use() { # $1 port: something listens on it, on any address
 	hex=$(printf ':%04X' "$1")
@@ -71,6 +74,10 @@ install_server() {
 	[ -z "$made" ] || rm -f /usr/sbin/policy-rc.d
 	return $ok
 }
+
+server_or_install() { find_server || { install_server && find_server; }; }
+
+has_docker() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
 node_env() { # environment of the node and of its tools
 	. "$DIR/node"
@@ -162,8 +169,7 @@ start() {
 	[ -z "$CONF" ] || cp "$CONF" "$DIR/extra.conf"
 	if status; then . "$DIR/node"; echo "$URL"; return; fi
 	if [ -f "$DIR/node" ] && grep -q MODE=docker "$DIR/node"; then start_docker || die "docker does not start the node"; return; fi
-	server=$(find_server || true)
-	if [ -z "$server" ] && install_server; then server=$(find_server || true); fi
+	server=$(server_or_install || true)
 	if [ -n "$server" ]; then
 		known=; [ -f "$DIR/node" ] && known=1
 		for _ in 1 2 3; do
@@ -174,10 +180,13 @@ start() {
 		done
 		die "the node in $DIR does not start; see $DIR/out and $DIR/log"
 	fi
-	if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
-		if start_docker; then return; fi
-	fi
-	die "no RabbitMQ found: set AMQP_URL to one, or install it (Debian: apt-get install rabbitmq-server), or start docker"
+	if has_docker && start_docker; then return; fi
+	die "$MISSING"
+}
+
+install() {
+	if [ -n "${AMQP_URL:-}" ] || server_or_install >/dev/null || has_docker; then return; fi
+	die "$MISSING"
 }
 
 status() {
@@ -238,5 +247,6 @@ status) if [ -n "${AMQP_URL:-}" ]; then echo "$AMQP_URL"; elif status; then echo
 url) if [ -n "${AMQP_URL:-}" ]; then echo "$AMQP_URL"; elif [ -f "$DIR/node" ]; then . "$DIR/node"; echo "$URL"; else die "no node in $DIR"; fi ;;
 ctl) ctl "$@" ;;
 clean) clean ;;
+install) install ;;
 *) usage ;;
 esac
