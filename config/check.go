@@ -1,0 +1,125 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+const (
+	precedenceKey  = "connector.config_precedence"
+	precedenceFile = "file"
+	precedenceEnv  = "env"
+)
+
+// derive fills in what follows from other settings or from the system.
+func (l *loader) derive(environ map[string]string) {
+	cfg := l.cfg
+	if cfg.Spool.Dir == "" && !l.bad["spool.dir"] {
+		cfg.Spool.Dir, l.origins["spool.dir"] = "./threatmatch-spool", originDefault
+		if dir := firstDir(environ["STATE_DIRECTORY"]); dir != "" {
+			cfg.Spool.Dir, l.origins["spool.dir"] = dir, "environment STATE_DIRECTORY"
+		}
+	}
+	cfg.Spool.Dir = l.place(cfg.Spool.Dir)
+	if cfg.Admin.Socket == "" {
+		cfg.Admin.Socket, l.origins["admin.socket"] = filepath.Join(cfg.Spool.Dir, "admin.sock"), originDefault
+	}
+	cfg.Admin.Socket = l.place(cfg.Admin.Socket)
+	cfg.Connector.SendToDirectoryPath = l.place(cfg.Connector.SendToDirectoryPath)
+	for i, s := range l.settings {
+		if suffix := "/graphql"; s.Key == "opencti.url" && l.isGiven(s.Key) && l.cutsEnding(i, suffix) {
+			l.warn(s.Key, l.origins[s.Key], "ends in "+suffix+", which is left out: the base address is meant")
+		}
+	}
+	l.loadPEM("opencti.ssl_verify", &cfg.OpenCTI.SSLCA, "CERTIFICATE")
+	l.loadPEM("mq.use_ssl_ca", &cfg.MQ.SSLCA, "CERTIFICATE")
+	l.loadPEM("mq.use_ssl_cert", &cfg.MQ.SSLCert, "CERTIFICATE")
+	l.loadPEM("mq.use_ssl_key", &cfg.MQ.SSLKey, "PRIVATE KEY")
+	l.loadPEM("https_ca_certificates", &cfg.Network.CACertificates, "CERTIFICATE")
+	l.loadPEM("requests_ca_bundle", &cfg.Network.CABundle, "CERTIFICATE")
+}
+
+func (l *loader) cutsEnding(index int, suffix string) bool {
+	for _, g := range l.given {
+		if g.index == index && strings.HasSuffix(strings.TrimRight(rawText(g.raw), "/"), suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) loadPEM(key string, p *PEM, want string) {
+	err := p.load(l.dir, want)
+	if err == nil || l.bad[key] {
+		return
+	}
+	l.bad[key] = true
+	s := l.settings[l.rowOf(key)]
+	problem := Problem{Key: key, Source: l.origins[key], Message: err.Error(), Allowed: s.Allowed}
+	if !s.Secret {
+		problem.Value = p.String()
+	}
+	if key == "opencti.ssl_verify" {
+		problem.Nearest = nearest(p.Path, []string{"true", "false"})
+	}
+	l.problem(problem)
+}
+
+// check looks at what is missing and at settings that do not go together. Where
+// the files are broken, what is missing may stand in them.
+func (l *loader) check(opt Options, broken bool) {
+	l.checkTargets()
+	for _, s := range l.settings {
+		platform := sectionOf(s.Key) == "opencti"
+		if !s.Required || l.isGiven(s.Key) || broken || platform && l.cfg.Offline() && l.targetsFine() {
+			continue
+		}
+		l.problem(Problem{Key: s.Key, Message: "is not set; give " + s.Env + " in the environment or " + s.Key + " in config.yml"})
+	}
+	cfg := l.cfg
+	if cfg.MQ.SSLKey.IsSet() && !cfg.MQ.SSLCert.IsSet() {
+		l.problem(Problem{Key: "mq.use_ssl_key", Source: l.origins["mq.use_ssl_key"], Message: "needs mq.use_ssl_cert beside it"})
+	}
+	l.advise(opt)
+}
+
+// targetsFine says whether bundles are sent anywhere.
+func (l *loader) targetsFine() bool {
+	c := l.cfg.Connector
+	return c.SendToQueue || c.SendToDirectory && c.SendToDirectoryPath != "" ||
+		l.bad["connector.send_to_queue"] || l.bad["connector.send_to_directory"] || l.bad["connector.send_to_directory_path"]
+}
+
+func (l *loader) checkTargets() {
+	c := l.cfg.Connector
+	switch {
+	case !l.targetsFine():
+		l.problem(Problem{Key: "connector.send_to_queue", Value: "false", Source: l.origins["connector.send_to_queue"],
+			Message: "nothing would be sent anywhere: without the queue, connector.send_to_directory and connector.send_to_directory_path are needed"})
+	case c.SendToDirectory && c.SendToDirectoryPath == "":
+		l.warn("connector.send_to_directory", l.origins["connector.send_to_directory"], "does nothing without connector.send_to_directory_path")
+	case !c.SendToDirectory && c.SendToDirectoryPath != "":
+		l.warn("connector.send_to_directory_path", l.origins["connector.send_to_directory_path"], "does nothing without connector.send_to_directory")
+	}
+}
+
+// advise warns of what is allowed and probably not meant.
+func (l *loader) advise(opt Options) {
+	cfg := l.cfg
+	if l.origins["connector.id"] == originDefault && !cfg.Offline() {
+		l.warn("connector.id", "", "is not set; the Python connector's "+defaultID+" is used. Give every connector an id of its own")
+	}
+	if len(cfg.ThreatMatch.Datasets()) == 0 {
+		l.warn("threatmatch.import_profiles", "", "every dataset is switched off; nothing is imported")
+	}
+	if start := cfg.ThreatMatch.ImportFromDate; !opt.Now.IsZero() && start.Resolve(opt.Now).After(opt.Now) {
+		l.warn("threatmatch.import_from_date", l.origins["threatmatch.import_from_date"], "lies in the future")
+	}
+	if !cfg.OpenCTI.SSLVerify && !l.bad["opencti.ssl_verify"] {
+		message := "the platform's certificate is not checked"
+		if cfg.Network.CACertificates.IsSet() {
+			message = "the platform's certificate is checked all the same, as HTTPS_CA_CERTIFICATES is set"
+		}
+		l.warn("opencti.ssl_verify", l.origins["opencti.ssl_verify"], message)
+	}
+}

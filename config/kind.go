@@ -1,0 +1,257 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// kind is how values of type T are written, read, printed and described.
+type kind[T any] struct {
+	name    string                       // in the tables, for example "duration"
+	allowed string                       // completes "allowed: "
+	parse   func(text string) (T, error) // text has no blanks around it and is not empty; errors are *refusal
+	format  func(T) string               // what parse reads again
+	items   func([]string) (T, error)    // reads a YAML list; nil where there is no list
+	schema  func() schemaType            // what the JSON schema says of the canonical spelling
+}
+
+// schemaType is the part of a schema property that a kind decides. The platform
+// wants it flat: no anyOf, no $ref.
+type schemaType struct {
+	Type             string      `json:"type"`
+	Format           string      `json:"format,omitempty"`
+	Enum             []any       `json:"enum,omitempty"`
+	Pattern          string      `json:"pattern,omitempty"`
+	MinLength        int         `json:"minLength,omitempty"`
+	MaxLength        int         `json:"maxLength,omitempty"`
+	Minimum          *int        `json:"minimum,omitempty"`
+	Maximum          *int        `json:"maximum,omitempty"`
+	ExclusiveMinimum *int        `json:"exclusiveMinimum,omitempty"`
+	Items            *schemaType `json:"items,omitempty"`
+	MinItems         int         `json:"minItems,omitempty"`
+}
+
+// patterned builds a kind whose values are those that match pattern; read
+// explains a refusal and converts.
+func patterned[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
+	pattern = `^(?:` + pattern + `)$`
+	shape := regexp.MustCompile(pattern)
+	return kind[T]{
+		name: name, allowed: allowed, format: format,
+		parse: func(text string) (T, error) {
+			v, err := read(text)
+			if err == nil && !shape.MatchString(text) {
+				err = &refusal{message: "not within what is allowed"}
+			}
+			return v, err
+		},
+		schema: func() schemaType { return schemaType{Type: "string", Pattern: pattern} },
+	}
+}
+
+func same(text string) string { return text }
+
+// One character inside a line, and one at its ends.
+const (
+	inLine = `[^\x00-\x1F\x7F]`
+	inWord = `[^\x00-\x20\x7F]`
+)
+
+// textKind takes any text of one line.
+func textKind() kind[string] {
+	return patternText("text", "text of one line", inWord+`(?:`+inLine+`*`+inWord+`)?`)
+}
+
+// patternText takes the texts that match pattern.
+func patternText(name, allowed, pattern string) kind[string] {
+	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	return patterned(name, allowed, pattern, func(text string) (string, error) {
+		if !shape.MatchString(text) {
+			return "", &refusal{message: "not of the form that is allowed"}
+		}
+		return text, nil
+	}, same)
+}
+
+// wordKind takes one of words, in any case.
+func wordKind(words ...string) kind[string] {
+	return kind[string]{
+		name: "word", allowed: strings.Join(words, ", "), format: same,
+		parse: func(text string) (string, error) {
+			lower := strings.ToLower(text)
+			for _, w := range words {
+				if lower == strings.ToLower(w) {
+					return w, nil
+				}
+			}
+			return "", &refusal{message: "not one of the words that are allowed", nearest: nearest(text, words)}
+		},
+		schema: func() schemaType {
+			enum := make([]any, len(words))
+			for i, w := range words {
+				enum[i] = w
+			}
+			return schemaType{Type: "string", Enum: enum}
+		},
+	}
+}
+
+// onlyWord takes the first of words; the others are known and refused for a reason.
+func onlyWord(word, refused, why string) kind[string] {
+	k := wordKind(word)
+	plain := k.parse
+	k.parse = func(text string) (string, error) {
+		if strings.EqualFold(text, refused) {
+			return "", &refusal{message: why}
+		}
+		return plain(text)
+	}
+	return k
+}
+
+// boolWord returns what a word for yes or no means: those of pycti, of pydantic
+// and of YAML, in any case.
+func boolWord(text string) (value, ok bool) {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "1", "t", "y":
+		return true, true
+	case "false", "no", "off", "0", "f", "n":
+		return false, true
+	}
+	return false, false
+}
+
+func parseBool(text string) (bool, error) {
+	v, ok := boolWord(text)
+	if !ok {
+		return false, &refusal{message: "neither yes nor no", nearest: nearest(text, []string{"true", "false"})}
+	}
+	return v, nil
+}
+
+func boolKind() kind[bool] {
+	return kind[bool]{
+		name: "boolean", allowed: "true, false, yes, no, on, off, 1, 0", parse: parseBool, format: strconv.FormatBool,
+		schema: func() schemaType { return schemaType{Type: "boolean"} },
+	}
+}
+
+// onlyFalse takes no alone; yes is known and refused for a reason.
+func onlyFalse(why string) kind[bool] {
+	k := boolKind()
+	k.allowed = "false"
+	k.parse = func(text string) (bool, error) {
+		v, err := parseBool(text)
+		if err == nil && v {
+			err = &refusal{message: why}
+		}
+		return false, err
+	}
+	k.schema = func() schemaType { return schemaType{Type: "boolean", Enum: []any{false}} }
+	return k
+}
+
+// maybeBoolKind tells "not given" (nil) from no.
+func maybeBoolKind() kind[*bool] {
+	k := boolKind()
+	return kind[*bool]{
+		name: k.name, allowed: k.allowed, schema: k.schema,
+		parse: func(text string) (*bool, error) {
+			v, err := k.parse(text)
+			return &v, err
+		},
+		format: func(v *bool) string {
+			if v == nil {
+				return ""
+			}
+			return k.format(*v)
+		},
+	}
+}
+
+// intKind takes whole numbers from least to most.
+func intKind(least, most int) kind[int] {
+	allowed := "a whole number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most)
+	shape := regexp.MustCompile(`^[0-9]{1,12}$`)
+	return kind[int]{
+		name: "integer", allowed: allowed,
+		format: func(n int) string {
+			if n == 0 && least > 0 {
+				return "" // not given
+			}
+			return strconv.Itoa(n)
+		},
+		parse: func(text string) (int, error) {
+			if !shape.MatchString(text) {
+				return 0, &refusal{message: "not a whole number"}
+			}
+			n, err := strconv.Atoi(text)
+			if err != nil || n < least || n > most {
+				return 0, &refusal{message: "out of range"}
+			}
+			return n, nil
+		},
+		schema: func() schemaType { return schemaType{Type: "integer", Minimum: &least, Maximum: &most} },
+	}
+}
+
+// rateKind takes numbers above zero and up to most.
+func rateKind(most int) kind[float64] {
+	zero := 0
+	shape := regexp.MustCompile(`^[0-9]{1,9}(?:\.[0-9]{1,20})?$`)
+	return kind[float64]{
+		name: "number", allowed: "a number above 0, at most " + strconv.Itoa(most),
+		format: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
+		parse: func(text string) (float64, error) {
+			if !shape.MatchString(text) {
+				return 0, &refusal{message: "not a number"}
+			}
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil || v <= 0 || v > float64(most) {
+				return 0, &refusal{message: "out of range"}
+			}
+			return v, nil
+		},
+		schema: func() schemaType {
+			return schemaType{Type: "number", ExclusiveMinimum: &zero, Maximum: &most}
+		},
+	}
+}
+
+// listKind takes comma-separated items, or a YAML list, that match pattern.
+func listKind(allowed, pattern string) kind[[]string] {
+	pattern = `^(?:` + pattern + `)$`
+	shape := regexp.MustCompile(pattern)
+	read := func(items []string) ([]string, error) {
+		var list []string
+		for _, item := range items {
+			item = trim(item)
+			if item == "" || slices.Contains(list, item) {
+				continue
+			}
+			if !shape.MatchString(item) {
+				return nil, &refusal{message: "the item " + strconv.Quote(item) + " is not of the form that is allowed"}
+			}
+			list = append(list, item)
+		}
+		if len(list) == 0 {
+			return nil, &refusal{message: "an empty list"}
+		}
+		return list, nil
+	}
+	return kind[[]string]{
+		name: "list", allowed: allowed, items: read,
+		parse:  func(text string) ([]string, error) { return read(strings.Split(text, ",")) },
+		format: func(list []string) string { return strings.Join(list, ",") },
+		schema: func() schemaType {
+			return schemaType{Type: "array", MinItems: 1, Items: &schemaType{Type: "string", Pattern: pattern}}
+		},
+	}
+}
+
+// blanks is what is forgiven around a value.
+const blanks = " \t\r\n"
+
+func trim(text string) string { return strings.Trim(text, blanks) }

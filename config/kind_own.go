@@ -1,0 +1,289 @@
+package config
+
+import (
+	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func durationKind() kind[time.Duration] {
+	return patternFold("duration", periodAllowed, periodPattern,
+		func(text string) (time.Duration, error) {
+			p, err := parsePeriod(text)
+			return p.Approx(), err
+		}, durationText)
+}
+
+func periodKind() kind[Period] {
+	return patternFold("duration", periodAllowed, periodPattern, parsePeriod, Period.String)
+}
+
+func startKind() kind[Start] {
+	return patternFold("date or duration", startAllowed, startPattern, parseStart, Start.String)
+}
+
+// patternFold is a kind that read alone judges, in any case of letters; the
+// pattern in the schema is what read takes in its canonical case.
+func patternFold[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
+	return kind[T]{
+		name: name, allowed: allowed, parse: read, format: format,
+		schema: func() schemaType { return schemaType{Type: "string", Pattern: `^(?:` + pattern + `)$`} },
+	}
+}
+
+// sizeKind takes sizes from least bytes on, and zero where it means something.
+func sizeKind(least int64, zero bool) kind[int64] {
+	allowed := "a size of at least " + sizeText(least) + " such as 64MiB, 4GiB or 500MB"
+	if zero {
+		allowed += ", or 0"
+	}
+	pattern := sizePattern(least, zero)
+	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	return patterned("size", allowed, pattern, func(text string) (int64, error) {
+		n, err := parseSize(text)
+		switch {
+		case err != nil:
+			return 0, err
+		case !shape.MatchString(text) && n < least:
+			return 0, &refusal{message: "too small"}
+		}
+		return n, nil
+	}, sizeText)
+}
+
+// logLevel is a slog.Level by the names of the documentation.
+func logLevelKind() kind[slog.Level] {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError,
+	}
+	words := wordKind("debug", "info", "warn", "warning", "error")
+	return kind[slog.Level]{
+		name: words.name, allowed: words.allowed, schema: words.schema,
+		parse: func(text string) (slog.Level, error) {
+			word, err := words.parse(text)
+			return levels[word], err
+		},
+		format: func(l slog.Level) string { return strings.ToLower(l.String()) },
+	}
+}
+
+const (
+	hostPattern = `(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])`
+	portPattern = `(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?`
+	pathPattern = `(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?`
+	urlPattern  = `[Hh][Tt][Tt][Pp][Ss]?://` + hostPattern + portPattern + pathPattern
+)
+
+var urlShape = regexp.MustCompile(`^(?:` + urlPattern + `)$`)
+
+// urlKind takes http and https addresses; cut is an ending that is forgiven.
+func urlKind(cut string) kind[string] {
+	k := patterned("url", "an http:// or https:// address without user, password, query and fragment", urlPattern,
+		func(text string) (string, error) {
+			if !urlShape.MatchString(text) {
+				return "", urlRefusal(text)
+			}
+			if _, err := url.Parse(text); err != nil {
+				return "", &refusal{message: "not an address"}
+			}
+			base := strings.TrimRight(text, "/")
+			if cut != "" {
+				base = strings.TrimRight(strings.TrimSuffix(base, cut), "/")
+			}
+			return base, nil
+		}, same)
+	plain := k.schema
+	k.schema = func() schemaType {
+		s := plain()
+		s.Format = "uri"
+		return s
+	}
+	return k
+}
+
+func urlRefusal(text string) error {
+	switch u, err := url.Parse(text); {
+	case isChangeMe(text):
+		return &refusal{message: changeMe}
+	case !strings.Contains(text, "://"):
+		return &refusal{message: "no http:// or https:// before it", nearest: nearURL("https://" + text)}
+	case err != nil:
+		return &refusal{message: "not an address"}
+	case u.User != nil:
+		return &refusal{message: "an address with a user or a password in it"}
+	case u.RawQuery != "" || u.Fragment != "":
+		return &refusal{message: "an address with a query or a fragment", nearest: nearURL(u.Scheme + "://" + u.Host + u.EscapedPath())}
+	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
+		return &refusal{message: "neither http nor https"}
+	}
+	return &refusal{message: "not an address"}
+}
+
+func nearURL(text string) string {
+	if urlShape.MatchString(text) && !strings.Contains(text, "@") {
+		return text
+	}
+	return ""
+}
+
+// hideUser takes the user and password out of an address that stands in a message.
+func hideUser(text string) string {
+	before, rest, found := strings.Cut(text, "://")
+	if !found {
+		before, rest = "", text
+	} else {
+		before += "://"
+	}
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		return before + hidden + rest[i:]
+	}
+	return text
+}
+
+// uuidKind takes version 4 UUIDs.
+func uuidKind() kind[string] {
+	shape := regexp.MustCompile(`^(?:` + uuidPattern + `)$`)
+	return patterned("uuid", "a UUID of version 4, such as one that uuidgen prints", uuidPattern, func(text string) (string, error) {
+		switch {
+		case shape.MatchString(text):
+			return text, nil
+		case isChangeMe(text):
+			return "", &refusal{message: changeMe}
+		case strings.Contains(text, "_"):
+			return "", &refusal{message: "has an underscore, which OpenCTI uses to cut queue names apart"}
+		}
+		return "", &refusal{message: "not a UUID of version 4"}
+	}, same)
+}
+
+const uuidPattern = `[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-4[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}`
+
+const changeMe = "still the sample's ChangeMe"
+
+func isChangeMe(text string) bool { return strings.EqualFold(trim(text), "changeme") }
+
+// notChangeMe matches every text of one line, without blanks around it, but that
+// word in any case. Without look-ahead it takes spelling out where a text leaves
+// the word.
+var notChangeMe = func() string {
+	const tail = `(?:` + inLine + `*` + inWord + `)`
+	rest, end := tail, "" // what must follow the whole word; a part of it may stand alone
+	for _, c := range slices.Backward([]byte("hangeme")) {
+		letter := string(c) + strings.ToUpper(string(c))
+		rest = `(?:[^\x00-\x20\x7F` + letter + `]|[^\x00-\x1F\x7F` + letter + `]` + tail + `|[` + letter + `]` + rest + end + `)`
+		end = "?"
+	}
+	return `[^\x00-\x20\x7FcC]` + tail + `?|[cC]` + rest + `?`
+}()
+
+// requiredText takes any text of one line but ChangeMe.
+func requiredText() kind[string] {
+	shape := regexp.MustCompile(`^(?:` + notChangeMe + `)$`)
+	return patterned("text", "text of one line", notChangeMe, func(text string) (string, error) {
+		switch {
+		case isChangeMe(text):
+			return "", &refusal{message: changeMe}
+		case !shape.MatchString(text):
+			return "", &refusal{message: "more than one line, or control characters in it"}
+		}
+		return text, nil
+	}, same)
+}
+
+// secretKind takes any text of one line; a required one not ChangeMe.
+func secretKind(required bool) kind[Secret] {
+	inner := textKind()
+	if required {
+		inner = requiredText()
+	}
+	return kind[Secret]{
+		name: "secret", allowed: inner.allowed, format: Secret.String,
+		parse: func(text string) (Secret, error) {
+			v, err := inner.parse(text)
+			return NewSecret(v), err
+		},
+		schema: func() schemaType {
+			s := inner.schema()
+			s.Format = "password"
+			return s
+		},
+	}
+}
+
+// pemKind takes PEM text or the path of a file; the file is read later.
+func pemKind() kind[PEM] {
+	return kind[PEM]{
+		name: "PEM or path", allowed: "PEM text, or the path of a file that holds it", parse: parsePEM, format: PEM.String,
+		schema: func() schemaType { return schemaType{Type: "string"} },
+	}
+}
+
+// verify is ssl_verify: a yes or no, or the path of certificates to trust.
+type verify struct {
+	on bool
+	ca PEM
+}
+
+func verifyKind() kind[verify] {
+	return kind[verify]{
+		name: "boolean or path", allowed: "true, false, or the path of a file with certificates",
+		parse: func(text string) (verify, error) {
+			if on, ok := boolWord(text); ok {
+				return verify{on: on}, nil
+			}
+			ca, err := parsePEM(text)
+			return verify{on: true, ca: ca}, err
+		},
+		format: func(v verify) string {
+			if v.ca.IsSet() {
+				return v.ca.String()
+			}
+			return strconv.FormatBool(v.on)
+		},
+		schema: func() schemaType { return schemaType{Type: "string"} },
+	}
+}
+
+const (
+	headerName    = `[!#$%&'*+.^_\x60|~0-9A-Za-z-]+`
+	headerPattern = `[ \t]*` + headerName + `[ \t]*:[^;\x00-\x08\x0A-\x1F\x7F]*`
+)
+
+// headersKind takes headers as pycti does: name:value pairs between semicolons.
+func headersKind() kind[[]Header] {
+	pattern := headerPattern + `(?:;` + headerPattern + `)*;?`
+	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	read := func(text string) ([]Header, error) {
+		if !shape.MatchString(text) {
+			return nil, &refusal{message: "not name:value pairs with semicolons between them"}
+		}
+		var list []Header
+		for pair := range strings.SplitSeq(strings.TrimSuffix(text, ";"), ";") {
+			name, value, _ := strings.Cut(pair, ":")
+			list = append(list, Header{Name: trim(name), Value: NewSecret(trim(value))})
+		}
+		return list, nil
+	}
+	k := patterned("headers", `name:value, several with semicolons between them`, pattern, read, func(list []Header) string {
+		var b strings.Builder
+		for i, h := range list {
+			if i > 0 {
+				b.WriteByte(';')
+			}
+			b.WriteString(h.Name + ":" + h.Value.String())
+		}
+		return b.String()
+	})
+	k.items = func(items []string) ([]Header, error) { return read(strings.Join(items, ";")) }
+	plain := k.schema
+	k.schema = func() schemaType {
+		s := plain()
+		s.Format = "password"
+		return s
+	}
+	return k
+}

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// Options is all that Load looks at beside the files it names.
+type Options struct {
+	Path    string    // of config.yml; "" means config.yml in Dir, when there is one
+	Environ []string  // NAME=value, as os.Environ gives it
+	Dir     string    // that relative paths are taken from; "" means the working directory
+	Now     time.Time // for the warning on a start in the future; zero means no such warning
+}
+
+const (
+	fileName   = "config.yml"
+	dotenvFile = ".env"
+	maxFile    = 4 << 20
+)
+
+// Load reads and checks all settings. The error is Problems: everything that is
+// wrong, in a fixed order. The report is filled in either case; the Config is
+// nil when there is an error. Load starts nothing and keeps no file open.
+func Load(opt Options) (*Config, Report, error) {
+	environ, err := variables(opt.Environ)
+	if err != nil {
+		return nil, Report{}, Problems{{Source: "environment", Message: err.Error()}}
+	}
+	c := &collector{names: newNames(), dir: opt.Dir, told: map[string]bool{}}
+	report := Report{Origins: map[string]string{}}
+	report.File = c.readFile(opt)
+	if report.File == "" && opt.Path == "" {
+		c.readDotenv(environ)
+	}
+	c.readEnv(environ, layerEnv, func(name string) string { return "environment " + name })
+	if dir := environ["CREDENTIALS_DIRECTORY"]; dir != "" {
+		c.readCredentials(dir)
+	}
+	broken := len(c.problems) > 0
+
+	l := &loader{collector: c, cfg: &Config{}, origins: report.Origins, bad: map[string]bool{}}
+	l.merge()
+	l.derive(environ)
+	l.check(opt, broken)
+	report.Warnings = l.sortedWarnings()
+	if len(l.problems) > 0 {
+		return nil, report, l.sortedProblems()
+	}
+	return l.cfg, report, nil
+}
+
+// readFile reads config.yml and returns its path, "" when there is none.
+func (c *collector) readFile(opt Options) string {
+	path := cmp.Or(opt.Path, fileName)
+	full := inDir(c.dir, path)
+	info, err := os.Stat(full)
+	switch {
+	case err != nil && opt.Path == "" && os.IsNotExist(err):
+		c.lookAround()
+		return ""
+	case err != nil:
+		c.problem(Problem{Source: path, Message: "cannot be read: " + cause(err)})
+		return path
+	case info.IsDir():
+		c.problem(Problem{Source: path, Message: "is a directory; Docker makes one when the file to mount does not exist"})
+		return path
+	case info.Size() > maxFile:
+		c.problem(Problem{Source: path, Message: "is too large for a file of settings"})
+		return path
+	}
+	doc := &document{c: c, path: path, seen: map[string]int{}}
+	if err := koanf.New(".").Load(file.Provider(full), doc); err != nil {
+		c.problem(Problem{Source: path, Message: "cannot be read: " + cause(err)})
+	}
+	return path
+}
+
+// lookAround warns of a file that is nearly named as the one that is read.
+func (c *collector) lookAround() {
+	for _, name := range []string{"config.yaml", "config.yml.sample"} {
+		if _, err := os.Stat(inDir(c.dir, name)); err == nil {
+			c.warn(name, "", "is not read; the file of settings is named "+fileName)
+		}
+	}
+}
+
+// readDotenv reads .env where there is no config.yml, as the Python connectors do.
+func (c *collector) readDotenv(environ map[string]string) {
+	path := inDir(c.dir, dotenvFile)
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return
+	}
+	text, err := readLimited(path, maxFile)
+	if err != nil {
+		c.problem(Problem{Source: dotenvFile, Message: err.Error()})
+		return
+	}
+	vars, lines, bad := dotenv(string(text), environ)
+	for _, line := range bad {
+		c.warn(dotenvFile, dotenvFile+":"+strconv.Itoa(line), "is not an assignment; it is ignored")
+	}
+	c.readEnv(vars, layerDotenv, func(name string) string { return dotenvFile + ":" + strconv.Itoa(lines[name]) })
+}
+
+// sortedProblems puts problems in the order of the table; what belongs to no
+// setting goes first, as it stands.
+func (c *collector) sortedProblems() Problems {
+	slices.SortStableFunc(c.problems, func(a, b Problem) int { return cmp.Compare(c.rowOf(a.Key), c.rowOf(b.Key)) })
+	return slices.Compact(c.problems)
+}
+
+func (c *collector) sortedWarnings() []Warning {
+	slices.SortStableFunc(c.warnings, func(a, b Warning) int { return cmp.Compare(c.rowOf(a.Key), c.rowOf(b.Key)) })
+	return c.warnings
+}
+
+func (c *collector) rowOf(key string) int {
+	return slices.IndexFunc(c.settings, func(s Setting) bool { return s.Key == key })
+}
+
+// loader turns what was collected into a Config.
+type loader struct {
+	*collector
+	cfg     *Config
+	origins map[string]string
+	bad     map[string]bool // settings that were given and refused
+}
+
+// isGiven says whether a setting was given anywhere, rightly or not.
+func (l *loader) isGiven(key string) bool {
+	return l.origins[key] != "" && l.origins[key] != originDefault || l.bad[key]
+}
+
+// set converts one value and tells what is wrong with it.
+func (l *loader) set(g given) {
+	s := l.settings[g.index]
+	err := s.set(l.cfg, g.raw)
+	l.origins[s.Key] = g.source
+	if err == nil {
+		l.quotes(s, g)
+		return
+	}
+	l.bad[s.Key] = true
+	p := Problem{Key: s.Key, Source: g.source, Message: err.Error(), Allowed: s.Allowed}
+	if r, ok := err.(*refusal); ok && !s.Secret {
+		p.Nearest = r.nearest
+	}
+	if text, ok := g.raw.(string); ok && !s.Secret {
+		if bare := unquoted(text); bare != text && s.set(&Config{}, bare) == nil {
+			p.Message, p.Nearest = "the quotes are part of the value", bare
+		}
+		p.Value = hideUser(text)
+	}
+	if p.Message == changeMe {
+		p.Allowed, p.Nearest = "", ""
+	}
+	l.problem(p)
+}
+
+// quotes warns of a text that begins and ends with a quote: where a list of
+// variables in a compose file holds NAME="value", the quotes are taken along.
+func (l *loader) quotes(s Setting, g given) {
+	text, ok := g.raw.(string)
+	if !ok || g.layer == layerFile || g.rank >= rankFile {
+		return
+	}
+	if unquoted(text) != text {
+		l.warn(s.Key, g.source, "begins and ends with a quote, which is taken as part of the value")
+	}
+}
+
+func unquoted(text string) string {
+	if n := len(text); n >= 2 && (text[0] == '"' || text[0] == '\'') && text[n-1] == text[0] {
+		return trim(text[1 : n-1])
+	}
+	return text
+}
+
+// shown is a value for a message, with nothing of a secret in it.
+func shown(s Setting, raw any) string {
+	if s.Secret {
+		return "a value"
+	}
+	return fmt.Sprintf("%q", hideUser(rawText(raw)))
+}
+
+// place is a relative path below the directory that paths are taken from.
+func (l *loader) place(path string) string {
+	if path == "" || l.dir == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
+}
+
+// firstDir is the first of the directories that systemd lists.
+func firstDir(list string) string {
+	first, _, _ := strings.Cut(list, ":")
+	return first
+}

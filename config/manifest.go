@@ -1,0 +1,56 @@
+package config
+
+import "io"
+
+const (
+	slug  = "threatmatch"
+	title = "ThreatMatch"
+)
+
+// manifest is how OpenCTI's catalogue of connectors describes one.
+type manifest struct {
+	Title             string   `json:"title"`
+	Slug              string   `json:"slug"`
+	Description       string   `json:"description"`
+	ShortDescription  string   `json:"short_description"`
+	Logo              *string  `json:"logo"`
+	UseCases          []string `json:"use_cases"`
+	Categories        []string `json:"solution_categories"`
+	LicenseType       string   `json:"license_type"`
+	Contact           *string  `json:"contact"`
+	Verified          bool     `json:"verified"`
+	LastVerified      *string  `json:"last_verified_date"`
+	PlaybookSupported bool     `json:"playbook_supported"`
+	MaxConfidence     int      `json:"max_confidence_level"`
+	SupportVersion    string   `json:"support_version"`
+	SubscriptionLink  *string  `json:"subscription_link"`
+	SourceCode        *string  `json:"source_code"`
+	ManagerSupported  bool     `json:"manager_supported"`
+	ContainerVersion  string   `json:"container_version"`
+	ContainerImage    string   `json:"container_image"`
+	ContainerType     string   `json:"container_type"`
+}
+
+// WriteManifest writes what OpenCTI's catalogue needs to offer the connector.
+func WriteManifest(w io.Writer) error {
+	text, err := marshalIndent(manifest{
+		Title: title, Slug: slug,
+		Description: "Imports ThreatMatch intelligence (profiles, alerts, reports and IOCs) into OpenCTI as STIX 2.1. " +
+			"Everything fetched is kept in a spool on disk until the platform's queue has confirmed it, so that crashes and outages lose nothing.",
+		ShortDescription: "Imports profiles, alerts, reports and IOCs from ThreatMatch into OpenCTI, without loss.",
+		UseCases:         []string{"Adversary & Campaign Insights"},
+		Categories:       []string{"Threat Intelligence Feed"},
+		LicenseType:      "Commercial",
+		MaxConfidence:    75,
+		SupportVersion:   ">=6.7.0",
+		ManagerSupported: true,
+		ContainerVersion: "rolling",
+		ContainerImage:   "threatmatch-connector",
+		ContainerType:    "EXTERNAL_IMPORT",
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}

@@ -1,0 +1,119 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+)
+
+const originDefault = "default"
+
+// merge lets the highest layer win, setting by setting, converts what won and
+// warns where others said something else.
+func (l *loader) merge() {
+	order := l.order()
+	slices.SortStableFunc(l.given, func(a, b given) int {
+		return cmp.Or(cmp.Compare(order[b.layer], order[a.layer]), cmp.Compare(a.rank, b.rank))
+	})
+	winners := map[int]given{}
+	layers := [len(order)]map[string]any{}
+	for i := range layers {
+		layers[i] = map[string]any{}
+	}
+	for i, s := range l.settings {
+		if s.Default != "" {
+			layers[order[layerDefault]][s.Key] = s.Default
+			winners[i] = given{named: named{index: i}, source: originDefault}
+		}
+	}
+	for _, g := range slices.Backward(l.given) {
+		layers[order[g.layer]][l.settings[g.index].Key] = g.raw
+		winners[g.index] = g
+	}
+	merged := koanf.New(".")
+	for _, values := range layers {
+		// Neither maps nor merging maps of texts can fail.
+		_ = merged.Load(confmap.Provider(values, "."), nil)
+	}
+	for i, s := range l.settings {
+		if g, ok := winners[i]; ok {
+			g.raw = merged.Get(s.Key)
+			l.set(g)
+		}
+	}
+	for _, g := range l.given {
+		l.differs(g, winners[g.index])
+		l.oldName(g)
+	}
+	l.oldInterval(winners)
+}
+
+// order returns the height of each layer: config.yml above the environment, or
+// the other way round when connector.config_precedence says so. That setting
+// itself is taken from the environment first.
+func (l *loader) order() [layerFile + 1]int {
+	order := [...]int{layerDefault: 0, layerDotenv: 1, layerEnv: 2, layerFile: 3}
+	var best *given
+	for i, g := range l.given {
+		if l.settings[g.index].Key == precedenceKey && (best == nil || best.layer == layerFile) {
+			best = &l.given[i]
+		}
+	}
+	if best != nil && strings.EqualFold(rawText(best.raw), precedenceEnv) {
+		order[layerEnv], order[layerFile] = order[layerFile], order[layerEnv]
+	}
+	return order
+}
+
+// differs warns when g lost against a value that is not the same.
+func (l *loader) differs(g, winner given) {
+	s := l.settings[g.index]
+	if s.normal(g.raw) == s.normal(winner.raw) {
+		return
+	}
+	message := "is set in two places: " + shown(s, winner.raw) + " here is used"
+	if s.Secret {
+		message = "is set in two places: the value here is used"
+	}
+	message += ", not " + shown(s, g.raw) + " of " + g.source
+	if s.Secret {
+		message = strings.Replace(message, ", not a value of ", ", not the other one of ", 1)
+	}
+	l.warn(s.Key, winner.source, message)
+}
+
+// oldName warns of a name that is on its way out.
+func (l *loader) oldName(g given) {
+	if g.alias.removal == "" {
+		return
+	}
+	s := l.settings[g.index]
+	now := s.Env
+	if g.layer == layerFile {
+		now = s.Key
+	}
+	l.warn(s.Key, g.source, g.name+" is an old name of "+now+"; it is read until "+g.alias.removal)
+}
+
+// oldInterval puts threatmatch.interval, in minutes, in the place of
+// connector.duration_period where that is not given.
+func (l *loader) oldInterval(winners map[int]given) {
+	old, ok := winners[l.rowOf("threatmatch.interval")]
+	if !ok || l.bad["threatmatch.interval"] {
+		return
+	}
+	text := "PT" + strconv.Itoa(l.cfg.interval) + "M"
+	advice := "threatmatch.interval is an old setting, in minutes; it is read until " + intervalRemoval +
+		"; write connector.duration_period = " + text + " (CONNECTOR_DURATION_PERIOD)"
+	const period = "connector.duration_period"
+	if l.isGiven(period) {
+		l.warn("threatmatch.interval", old.source, advice+"; it is ignored, as that is set too by "+l.origins[period])
+		return
+	}
+	l.warn("threatmatch.interval", old.source, advice)
+	l.set(given{named: named{index: l.rowOf(period)}, raw: text, source: old.source})
+}

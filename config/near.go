@@ -1,0 +1,56 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// nearest returns the candidate that text is most probably a misspelling of,
+// "" when none is near: more than a third of it would be wrong.
+func nearest(text string, candidates []string) string {
+	plain := plainName(text)
+	best, bestDistance := "", len(plain)/3+1
+	for _, c := range slices.Sorted(slices.Values(candidates)) {
+		if d := distance(plain, plainName(c), bestDistance); d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// plainName makes names comparable whatever their case and separators.
+func plainName(name string) string {
+	return strings.NewReplacer("-", "_", ".", "_", " ", "").Replace(strings.ToLower(name))
+}
+
+// distance returns the number of letters inserted, removed, replaced or swapped
+// with their neighbour between a and b, or limit when it is not below it.
+func distance(a, b string, limit int) int {
+	const longest = 128 // nobody misspells a longer name
+	if a == b {
+		return 0
+	}
+	if max(len(a), len(b)) > longest || max(len(a)-len(b), len(b)-len(a)) >= limit {
+		return limit
+	}
+	var before []int
+	last, row := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, make([]int, len(b)+1)
+	}
+	return min(last[len(b)], limit)
+}

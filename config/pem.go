@@ -1,0 +1,149 @@
+package config
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// PEM is certificates or a key, given as PEM text or as the path of a file
+// holding it. The zero value is not set.
+type PEM struct {
+	Path string // "" when the text itself was given
+	data Secret
+}
+
+// IsSet says whether anything was given.
+func (p PEM) IsSet() bool { return p.Path != "" || p.data.IsSet() }
+
+// Bytes returns the PEM text, which Load has read from Path where it is a path.
+func (p PEM) Bytes() []byte { return []byte(p.data.Reveal()) }
+
+// String returns the path, or asterisks where the text itself was given.
+func (p PEM) String() string {
+	if p.Path != "" {
+		return p.Path
+	}
+	return p.data.String()
+}
+
+const pemStart = "-----BEGIN "
+
+func parsePEM(text string) (PEM, error) {
+	if strings.Contains(text, pemStart) {
+		// A variable of one line often holds \n for its line ends.
+		return PEM{data: NewSecret(strings.ReplaceAll(text, `\n`, "\n"))}, nil
+	}
+	if len(text) > 4096 || strings.ContainsAny(text, "\n\x00") {
+		return PEM{}, &refusal{message: "neither PEM text nor the path of a file"}
+	}
+	return PEM{Path: text}, nil
+}
+
+// maxPEM is the most that is read of one PEM file; the bundles of all public
+// authorities together take a quarter of a MiB.
+const maxPEM = 16 << 20
+
+// load reads the file and checks that there is a block of a type that ends in
+// want ("CERTIFICATE", "PRIVATE KEY"). A directory gives all its certificates.
+func (p *PEM) load(dir, want string) error {
+	if !p.IsSet() {
+		return nil
+	}
+	if p.Path != "" {
+		text, err := readPEM(inDir(dir, p.Path))
+		if err != nil {
+			return err
+		}
+		p.data = NewSecret(string(text))
+	}
+	for rest := p.Bytes(); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return &refusal{message: "holds no " + strings.ToLower(want) + " in PEM form"}
+		}
+		if strings.HasSuffix(block.Type, want) {
+			return nil
+		}
+	}
+}
+
+func readPEM(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fileRefusal(err)
+	}
+	if !info.IsDir() {
+		return readLimited(path, maxPEM)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fileRefusal(err)
+	}
+	var all bytes.Buffer
+	for _, e := range entries {
+		text, err := readLimited(filepath.Join(path, e.Name()), maxPEM)
+		if err == nil && bytes.Contains(text, []byte(pemStart)) && all.Len() < maxPEM {
+			all.Write(append(text, '\n'))
+		}
+	}
+	return all.Bytes(), nil
+}
+
+// readLimited reads a regular file of at most limit bytes.
+func readLimited(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fileRefusal(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &refusal{message: "names something that is not a file"}
+	}
+	if info.Size() > limit {
+		return nil, &refusal{message: "names a file that is too large"}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fileRefusal(err)
+	}
+	return text, nil
+}
+
+// fileRefusal leaves the path out: it may be a secret given in its place.
+func fileRefusal(err error) error {
+	return &refusal{message: "names a file that cannot be read (" + cause(err) + ")"}
+}
+
+// cause is why a file cannot be read, without its path.
+func cause(err error) string {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return err.Error()
+}
+
+// inDir returns path, taken from dir when it is relative.
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func joinPEM(parts ...PEM) []byte {
+	var all bytes.Buffer
+	for _, p := range parts {
+		if p.IsSet() {
+			all.Write(p.Bytes())
+			all.WriteByte('\n')
+		}
+	}
+	return all.Bytes()
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (p PEM) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// property is one setting in the schema, in the order that the platform's own
+// connectors use.
+type property struct {
+	Description string `json:"description"`
+	Default     any    `json:"default,omitempty"`
+	Deprecated  bool   `json:"deprecated,omitempty"`
+	schemaType
+}
+
+// WriteSchema writes the settings as a JSON schema (draft 2020-12) in the flat
+// shape that OpenCTI's catalogue of connectors takes: a property for each
+// environment name, no references and no alternatives. It describes canonical
+// spellings; Load forgives blanks, cases of letters and words for yes and no
+// beyond them. What depends on two settings is for Load alone to judge.
+func WriteSchema(w io.Writer) error {
+	text, err := schemaText()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+func schemaText() ([]byte, error) {
+	var properties bytes.Buffer
+	var need []string
+	for _, s := range Settings() {
+		if s.NoSchema {
+			continue
+		}
+		p := property{Description: s.Doc, Deprecated: s.Legacy != "", schemaType: s.schema()}
+		if s.Legacy != "" {
+			p.Description += " Use instead: " + s.Legacy + "."
+		}
+		if s.Default != "" {
+			p.Default = s.instance(s.Default)
+		}
+		if s.Required {
+			need = append(need, s.Env)
+		}
+		text, err := marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		if properties.Len() > 0 {
+			properties.WriteByte(',')
+		}
+		properties.WriteString(strconv.Quote(s.Env) + ":")
+		properties.Write(text)
+	}
+	return marshalIndent(struct {
+		Schema     string          `json:"$schema"`
+		ID         string          `json:"$id"`
+		Type       string          `json:"type"`
+		Properties json.RawMessage `json:"properties"`
+		Required   []string        `json:"required"`
+		Additional bool            `json:"additionalProperties"`
+	}{
+		Schema: "https://json-schema.org/draft/2020-12/schema",
+		ID:     "https://www.filigran.io/connectors/" + slug + "_config.schema.json",
+		Type:   "object", Properties: json.RawMessage("{" + properties.String() + "}"),
+		Required: need, Additional: true,
+	})
+}
+
+// instance returns a value of the type that the schema gives the setting, the
+// text itself where it is not one.
+func (s Setting) instance(text string) any {
+	switch s.schema().Type {
+	case "boolean":
+		if v, ok := boolWord(text); ok {
+			return v
+		}
+	case "integer", "number":
+		if v, err := strconv.ParseFloat(text, 64); err == nil {
+			return json.Number(strconv.FormatFloat(v, 'f', -1, 64))
+		}
+	case "array":
+		list := []string{}
+		for item := range strings.SplitSeq(text, ",") {
+			list = append(list, trim(item))
+		}
+		return list
+	}
+	return text
+}
+
+// marshal is json.Marshal without escapes for HTML, which is not what this is.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
+func marshalIndent(v any) ([]byte, error) {
+	text, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = json.Indent(&b, text, "", "  ")
+	b.WriteByte('\n')
+	return b.Bytes(), err
+}
