@@ -1,0 +1,90 @@
+package delivery
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
+)
+
+// Envelope is what a message carries beside its object.
+type Envelope struct {
+	// ApplicantID is the user that OpenCTI's workers import as.
+	ApplicantID string
+	// WorkID of the run, "" for none.
+	WorkID string
+	// Update is the workers' flag to merge where several entities match.
+	Update bool
+	// Sequence counts the messages of a bundle from 1.
+	Sequence int
+	// BundleID is "bundle--" and a UUID, the same for every object of a bundle.
+	BundleID string
+	// Deps is the object's number of dependencies, as in its nb_deps.
+	Deps uint32
+}
+
+// AppendEnvelope appends the message that OpenCTI's workers read: a bundle of
+// one object, base64 in a JSON envelope. objectJSON is the object with its
+// nb_deps. The same input gives the same bytes. OpenCTI platform 6.x and 7.x.
+func AppendEnvelope(dst []byte, e Envelope, objectJSON []byte) []byte {
+	dst = append(dst, `{"bundle_type":"QUEUE_BUNDLE","applicant_id":`...)
+	dst = appendString(dst, e.ApplicantID)
+	dst = append(dst, `,"action_sequence":`...)
+	dst = strconv.AppendInt(dst, int64(e.Sequence), 10)
+	dst = append(dst, `,"entities_types":[],"content":"`...)
+	dst = appendContent(dst, e, objectJSON)
+	dst = append(dst, `","update":`...)
+	dst = strconv.AppendBool(dst, e.Update)
+	dst = append(dst, `,"draft_id":null,"no_split":false`...)
+	if e.WorkID != "" {
+		dst = append(dst, `,"work_id":`...)
+		dst = appendString(dst, e.WorkID)
+	}
+	return append(dst, '}')
+}
+
+// EnvelopeSize returns the length of what AppendEnvelope appends.
+func EnvelopeSize(e Envelope, objectSize int) int {
+	bundle := len(appendBundle(nil, e, nil)) // around the object
+	around := len(AppendEnvelope(nil, e, nil)) - base64.StdEncoding.EncodedLen(bundle)
+	return around + base64.StdEncoding.EncodedLen(bundle+objectSize)
+}
+
+// appendContent appends the bundle in base64. The bundle is written to the end
+// of the room that its encoding takes and encoded from there to the front: what
+// is written never reaches what is still to be read, since four bytes come of
+// three.
+func appendContent(dst []byte, e Envelope, object []byte) []byte {
+	plain := len(appendBundle(nil, e, nil)) + len(object)
+	room := base64.StdEncoding.EncodedLen(plain)
+	start := len(dst)
+	dst = slices.Grow(dst, room)[:start+room-plain]
+	dst = appendBundle(dst, e, object)
+	var chunk [3 * 1024]byte
+	out := start
+	for in := start + room - plain; in < start+room; {
+		n := copy(chunk[:], dst[in:start+room])
+		in += n
+		base64.StdEncoding.Encode(dst[out:start+room], chunk[:n])
+		out += base64.StdEncoding.EncodedLen(n)
+	}
+	return dst
+}
+
+func appendBundle(dst []byte, e Envelope, object []byte) []byte {
+	dst = append(dst, `{"type":"bundle","id":`...)
+	dst = appendString(dst, e.BundleID)
+	dst = append(dst, `,"spec_version":"2.1","x_opencti_seq":`...)
+	dst = strconv.AppendUint(dst, uint64(e.Deps), 10)
+	dst = append(dst, `,"objects":[`...)
+	dst = append(dst, object...)
+	return append(dst, `]}`...)
+}
+
+func appendString(dst []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil { // cannot happen: strings always encode
+		return append(dst, `""`...)
+	}
+	return append(dst, text...)
+}

@@ -1,0 +1,136 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"threatmatch-connector/internal/fault"
+)
+
+var (
+	// ErrClosed: the publisher was closed.
+	ErrClosed = errors.New("publisher closed")
+	// ErrNoQueue: the queue that was asked about does not exist.
+	ErrNoQueue = errors.New("no such queue")
+
+	errNacked   = errors.New("the broker did not take the message")
+	errReturned = errors.New("no queue is bound for the routing key")
+	errSilent   = errors.New("no sign of life from the broker")
+)
+
+const (
+	hintFull     = "the queue is full: OpenCTI's workers must catch up; sending goes on by itself"
+	hintTopology = "the platform declares exchange and queue at the next register or ping; sending goes on by itself"
+	hintAccess   = "check the broker's user, its permissions on the virtual host and MQ_USER, MQ_PASS, MQ_VHOST"
+	hintSize     = "raise max_message_size on RabbitMQ and retry the dead letter"
+	hintTLSPort  = "is the port a TLS port? check MQ_USE_SSL and MQ_PORT"
+	hintCA       = "name the authority of the broker's certificate in MQ_USE_SSL_CA"
+	hintName     = "MQ_HOST must be a name that the broker's certificate carries"
+	hintClient   = "the broker wants another client certificate: check MQ_USE_SSL_CERT and MQ_USE_SSL_KEY"
+)
+
+type verdict struct {
+	kind  Kind
+	class fault.Class
+	hint  string
+}
+
+// byReply says what an AMQP reply code means that closed channel or connection.
+// Codes not listed are a lost connection.
+var byReply = map[int]verdict{
+	amqp.AccessRefused:      {AccessRefused, fault.Systemic, hintAccess},
+	amqp.NotAllowed:         {AccessRefused, fault.Systemic, hintAccess},
+	amqp.NotFound:           {NoExchange, fault.Systemic, hintTopology},
+	amqp.ContentTooLarge:    {TooLarge, fault.Permanent, hintSize},
+	amqp.PreconditionFailed: {ConnectionLost, fault.Systemic, ""}, // for its size: see closedBy
+}
+
+// tooLarge is how RabbitMQ words a message over max_message_size; before 3.13
+// without "configured".
+var tooLarge = regexp.MustCompile(`message size \d+ is larger than (?:configured )?max size (\d+)`)
+
+// closedBy classifies the reason that ended a channel. limit is the broker's
+// largest message where the reason names it.
+func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
+	if e == nil || !e.Server {
+		err = cmp.Or(link, error(amqp.ErrClosed))
+		if link == nil && e != nil {
+			err = e
+		}
+		return verdict{ConnectionLost, fault.Transient, ""}, 0, err
+	}
+	if m := tooLarge.FindStringSubmatch(e.Reason); m != nil {
+		limit, _ = strconv.ParseInt(m[1], 10, 64)
+		return verdict{TooLarge, fault.Permanent, hintSize}, limit, e
+	}
+	v, ok := byReply[e.Code]
+	if !ok {
+		v = verdict{ConnectionLost, fault.Transient, ""}
+	}
+	return v, 0, e
+}
+
+// dialVerdict classifies an error of connecting. link is what the transport
+// saw: the library takes any end of the conversation for wrong credentials.
+func dialVerdict(err, link error) verdict {
+	if v, ok := tlsVerdict(err); ok {
+		return v
+	}
+	if e, ok := errors.AsType[*amqp.Error](err); ok {
+		guessed := !e.Server && link != nil && !errors.Is(link, io.EOF)
+		if v, ok := byReply[e.Code]; ok && !guessed {
+			return v
+		}
+	}
+	if errors.Is(err, amqp.ErrSASL) {
+		return verdict{AccessRefused, fault.Systemic, "the broker offers no PLAIN authentication"}
+	}
+	v := verdict{ConnectionLost, fault.Transient, ""}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		v.hint = "the host name of the broker is not known here: set MQ_HOST"
+	} else if e, ok := errors.AsType[*amqp.Error](err); ok && !e.Server {
+		v.hint = hintTLSPort // whatever listens there, it does not speak AMQP in clear
+	}
+	return v
+}
+
+func tlsVerdict(err error) (verdict, bool) {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return verdict{BadTLS, fault.Systemic, hintName}, true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return verdict{BadTLS, fault.Systemic, hintCA}, true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return verdict{BadTLS, fault.Systemic, hintTLSPort}, true
+	}
+	// An alert about our certificate may come after the handshake (TLS 1.3) and
+	// reaches us only as the text of the AMQP library's error.
+	if strings.Contains(err.Error(), "remote error: tls: ") {
+		return verdict{BadTLS, fault.Systemic, hintClient}, true
+	}
+	return verdict{}, false
+}
+
+// mark gives err the verdict's class and hint. A caller that gave up is not a
+// failure of the broker.
+func (v verdict) mark(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err = fault.Mark(v.class, err)
+	if v.hint != "" {
+		err = fault.Hint(err, v.hint)
+	}
+	return err
+}

@@ -1,0 +1,300 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// flight is one batch under way: the caller's goroutine publishes, one settles
+// the broker's answers in order, one commits, one watches the context.
+type flight struct {
+	p       *Publisher
+	s       *session
+	b       Batch
+	step    int        // the least progress worth a commit
+	pending chan entry // published, in order, not settled
+	abandon chan struct{}
+	ended   chan struct{} // closed when everything else has ended
+
+	mu        sync.Mutex
+	turn      *sync.Cond // a change that a waiting goroutine may wait for
+	published int
+	confirmed int // contiguous prefix that the broker took
+	committed int // contiguous prefix that the caller made durable
+	idle      bool
+	settled   bool // no further answer will come
+	stopping  bool // the context has ended
+	failing   bool // publish no more
+	commitErr error
+
+	// Of the settling goroutine, read after it has ended.
+	acked            int
+	unknown          []entry
+	broken           bool // a message was not confirmed
+	nacked, returned bool // what the first of them got
+	returnedIDs      map[string]struct{}
+
+	sourceErr error
+	abandoned bool
+}
+
+// entry is a published message whose answer is awaited.
+type entry struct {
+	index, size int
+	id          string
+	answer      *amqp.DeferredConfirmation
+}
+
+func newFlight(p *Publisher, s *session, b Batch) *flight {
+	f := &flight{
+		p: p, s: s, b: b,
+		step:        max(1, b.Window/4),
+		pending:     make(chan entry, b.Window),
+		abandon:     make(chan struct{}),
+		ended:       make(chan struct{}),
+		returnedIDs: make(map[string]struct{}),
+	}
+	f.turn = sync.NewCond(&f.mu)
+	return f
+}
+
+// run sends the batch. The error says why not all of it was sent; nil: it was.
+func (f *flight) run(ctx context.Context) error {
+	commitCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	f.s.onChange(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.turn.Broadcast()
+	})
+	defer f.s.onChange(nil)
+	var answers, watcher sync.WaitGroup
+	answers.Go(f.settle)
+	answers.Go(func() { f.commit(commitCtx) })
+	watcher.Go(func() { f.watch(ctx, cancel) })
+	err := f.publish()
+	close(f.pending)
+	f.set(func() { f.idle = true })
+	answers.Wait()
+	close(f.ended)
+	watcher.Wait()
+	switch {
+	case f.abandoned:
+		f.p.drop(f.s) // answers may still come: the channel is of no use
+		return errStopped
+	case f.commitErr != nil:
+		return f.commitErr
+	case f.committed < f.published && err == nil:
+		return amqp.ErrClosed
+	}
+	return err
+}
+
+// set changes the shared state and wakes whoever waits for it.
+func (f *flight) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+	f.turn.Broadcast()
+}
+
+// publish sends messages while there is room. It returns nil at the end of the
+// batch.
+func (f *flight) publish() error {
+	for index := 0; ; index++ {
+		if err := f.room(); err != nil {
+			return err
+		}
+		m, err := f.b.Next()
+		if isEnd(err) {
+			return nil
+		}
+		if err != nil {
+			f.sourceErr = err
+			return err
+		}
+		if m.ID == "" {
+			m.ID = strconv.Itoa(index)
+		}
+		answer, err := f.s.ch.PublishWithDeferredConfirm(f.b.Exchange, f.b.RoutingKey, true, false, amqp.Publishing{
+			DeliveryMode:    amqp.Persistent,
+			ContentEncoding: "utf-8",
+			MessageId:       m.ID,
+			Body:            m.Body,
+		})
+		if err != nil {
+			// Not written as a whole, so the broker cannot have it.
+			return err
+		}
+		f.mu.Lock()
+		f.published++
+		f.mu.Unlock()
+		f.pending <- entry{index, len(m.Body), m.ID, answer}
+	}
+}
+
+// room waits until one more message may be published.
+func (f *flight) room() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		switch {
+		case f.stopping:
+			return errStopped
+		case f.failing, f.s.ch.IsClosed(), f.s.conn.IsClosed():
+			return amqp.ErrClosed
+		case f.published-f.committed < f.b.Window && !f.s.isBlocked():
+			f.idle = false
+			return nil
+		}
+		if !f.idle {
+			f.idle = true
+			f.turn.Broadcast() // what is confirmed is worth a commit now
+		}
+		f.turn.Wait()
+	}
+}
+
+// settle takes the broker's answers in the order of publishing.
+func (f *flight) settle() {
+	for e := range f.pending {
+		select {
+		case <-e.answer.Done():
+			// The broker sends a return before the ack of the same message.
+			f.drainReturns()
+			f.judge(e)
+		case <-f.abandon:
+			f.unknown = append(f.unknown, e)
+			f.set(func() { f.failing = true })
+		}
+	}
+	f.set(func() { f.settled = true })
+}
+
+// judge settles one message.
+func (f *flight) judge(e entry) {
+	_, returned := f.returnedIDs[e.id]
+	first := !f.broken
+	switch {
+	case e.answer.Acked() && !returned:
+		f.acked++
+		f.p.acked()
+		f.advance(e.index)
+		return
+	case returned && e.answer.Acked():
+		f.returned = f.returned || first
+	case f.s.ch.IsClosed():
+		// Ended channels settle every future as not acked.
+		f.unknown = append(f.unknown, e)
+	default:
+		f.nacked = f.nacked || first
+	}
+	f.broken = true
+	f.set(func() { f.failing = true })
+}
+
+// advance moves the confirmed prefix, unless a message before was not taken.
+func (f *flight) advance(index int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if index != f.confirmed {
+		return
+	}
+	f.confirmed++
+	if f.due() {
+		f.turn.Broadcast()
+	}
+}
+
+func (f *flight) drainReturns() {
+	for {
+		select {
+		case r, ok := <-f.s.returns:
+			if !ok {
+				return
+			}
+			f.returnedIDs[r.MessageId] = struct{}{}
+		default:
+			return
+		}
+	}
+}
+
+// due reports whether a commit is worth while: a step is confirmed, or nothing
+// else will be. Called with mu held.
+func (f *flight) due() bool {
+	n := f.confirmed - f.committed
+	return n >= f.step || (n > 0 && (f.settled || (f.idle && f.confirmed == f.published)))
+}
+
+// commit reports progress to the caller until everything is settled.
+func (f *flight) commit(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		for !f.due() && !f.settled {
+			f.turn.Wait()
+		}
+		n := f.confirmed
+		if n == f.committed {
+			return // settled, nothing left
+		}
+		f.mu.Unlock()
+		err := f.tell(ctx, n)
+		f.mu.Lock()
+		if err != nil {
+			f.commitErr = err
+			f.failing = true
+			f.turn.Broadcast()
+			return
+		}
+		f.committed = n
+		f.turn.Broadcast()
+	}
+}
+
+func (f *flight) tell(ctx context.Context, n int) error {
+	if f.b.Committed == nil {
+		return nil
+	}
+	if err := f.b.Committed(ctx, n); err != nil {
+		return fmt.Errorf("commit %d confirmed messages: %w", n, err)
+	}
+	return nil
+}
+
+// watch turns the end of the context into the end of the batch: no further
+// message at once, no further waiting after the settle timeout.
+func (f *flight) watch(ctx context.Context, cancelCommit func()) {
+	select {
+	case <-f.ended:
+		return
+	case <-ctx.Done():
+	}
+	f.set(func() { f.stopping = true })
+	timer := time.NewTimer(f.p.opt.SettleTimeout)
+	defer timer.Stop()
+	select {
+	case <-f.ended:
+	case <-timer.C:
+		f.abandoned = true
+		close(f.abandon)
+		cancelCommit()
+		_ = f.s.link.fail(errors.New("given up at the end of the settle timeout")) // ends a write that waits
+	}
+}
+
+// closeReason returns why the channel ended. The library tells it while it
+// closes, before it settles the futures.
+func (f *flight) closeReason() *amqp.Error {
+	if !f.s.ch.IsClosed() {
+		return nil
+	}
+	return <-f.s.closed
+}

@@ -1,0 +1,138 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// link is the TCP connection to a broker with the deadlines that the AMQP
+// library lacks. The broker sends a heartbeat every half interval, also while
+// it blocks publishers; a link on which nothing was read for the patience is
+// dead and closes itself. A write may take as long as the peer lives: a broker
+// under a memory or disk alarm reads nothing for hours.
+type link struct {
+	net.Conn
+	patience time.Duration
+	lastRead atomic.Int64 // nanoseconds since began
+	began    time.Time
+
+	mu         sync.Mutex
+	limit      time.Time // of reads and writes, set by the library around closing
+	writeLimit time.Time
+	cause      error // why it ended; nil while it lives
+}
+
+func newLink(c net.Conn, patience time.Duration) *link {
+	return &link{Conn: c, patience: patience, began: time.Now()}
+}
+
+// Read waits no longer than the patience.
+func (l *link) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	err := l.Conn.SetReadDeadline(earliest(time.Now().Add(l.patience), l.limit))
+	l.mu.Unlock()
+	if err != nil {
+		return 0, l.fail(err)
+	}
+	n, err := l.Conn.Read(b)
+	if n > 0 {
+		l.lastRead.Store(int64(time.Since(l.began)))
+	}
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w for %v: %w", errSilent, l.patience, err)
+		}
+		return n, l.fail(err)
+	}
+	return n, nil
+}
+
+// Write ends when everything is written, or when the peer is dead.
+func (l *link) Write(b []byte) (int, error) {
+	done := 0
+	for {
+		l.mu.Lock()
+		limit := earliest(l.limit, l.writeLimit)
+		err := l.Conn.SetWriteDeadline(earliest(time.Now().Add(l.patience/4), limit))
+		l.mu.Unlock()
+		if err != nil {
+			return done, l.fail(err)
+		}
+		n, err := l.Conn.Write(b[done:])
+		done += n
+		if err == nil {
+			return done, nil
+		}
+		expired := !limit.IsZero() && !time.Now().Before(limit)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || expired || !l.alive() {
+			return done, l.fail(err)
+		}
+	}
+}
+
+func (l *link) alive() bool {
+	return time.Since(l.began)-time.Duration(l.lastRead.Load()) < l.patience
+}
+
+// fail closes the link, which ends a read or write that still waits, and
+// returns the first cause of its end.
+func (l *link) fail(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = err
+		_ = l.Conn.Close()
+	}
+	return l.cause
+}
+
+// Close ends the link.
+func (l *link) Close() error {
+	_ = l.fail(net.ErrClosed)
+	return nil
+}
+
+// err returns why the link ended, or nil.
+func (l *link) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+// SetDeadline bounds what is under way and what follows; zero lifts it.
+func (l *link) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = t
+	if t.IsZero() {
+		return nil
+	}
+	return l.Conn.SetDeadline(t)
+}
+
+// SetReadDeadline does nothing: Read sets its own.
+func (l *link) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline bounds writes; zero lifts it.
+func (l *link) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writeLimit = t
+	if t.IsZero() {
+		return nil
+	}
+	return l.Conn.SetWriteDeadline(t)
+}
+
+// earliest returns the earlier of two deadlines; zero is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,252 @@
+// Package delivery publishes messages to RabbitMQ so that none is lost, and
+// writes the archive directory.
+//
+// A batch is published with confirms pipelined in a window; progress is the
+// contiguous prefix that the broker confirmed and the caller committed. What
+// goes wrong comes back as an Outcome that says from where to go on. Waiting,
+// pinging, dead letters and counting are the caller's.
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// Defaults of Options.
+const (
+	DefaultWindow        = 512
+	defaultHeartbeat     = 10 * time.Second
+	defaultDialTimeout   = 30 * time.Second
+	defaultSettleTimeout = 8 * time.Second
+	closePatience        = 2 * time.Second
+)
+
+// State is how publishing stands, for status and metrics.
+type State uint8
+
+const (
+	// StateReconnecting: there is no connection; the next Send makes one. The zero value.
+	StateReconnecting State = iota
+	// StateConnected: the broker takes messages.
+	StateConnected
+	// StateBlocked: the broker reads nothing until its memory or disk alarm is over.
+	StateBlocked
+	// StateNacked: the broker's last answer was a refusal.
+	StateNacked
+)
+
+// String returns the name for logs and metrics.
+func (s State) String() string {
+	return [...]string{"reconnecting", "connected", "blocked", "nacked"}[min(s, StateNacked)]
+}
+
+// Broker is where RabbitMQ is and who we are there.
+type Broker struct {
+	Host   string
+	Port   int
+	VHost  string
+	UseTLS bool
+	User   string
+	// Password never reaches a log.
+	Password string
+}
+
+// LogValue leaves the password out.
+func (b Broker) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("host", b.Host), slog.Int("port", b.Port), slog.String("vhost", b.VHost),
+		slog.Bool("tls", b.UseTLS), slog.String("user", b.User))
+}
+
+// Options is what New needs. The zero value of each field has a meaning.
+type Options struct {
+	// Broker may come later, by SetBroker.
+	Broker Broker
+	// TLS is used where Broker.UseTLS is set.
+	TLS TLS
+	// Name is shown by the broker beside the connection.
+	Name string
+	// Heartbeat interval, whole seconds; a peer silent for two is dead. Zero: 10s.
+	Heartbeat time.Duration
+	// DialTimeout of TCP, TLS and AMQP together. Zero: 30s.
+	DialTimeout time.Duration
+	// SettleTimeout is how long Send, once its context has ended, waits for
+	// the broker to answer what was published. Zero: 8s.
+	SettleTimeout time.Duration
+	// OnState is told every change. It must return soon, must not call the
+	// publisher, and may be called from any goroutine, one call at a time.
+	OnState func(State)
+
+	tls *tls.Config
+}
+
+// Publisher holds one long-lived connection, made when it is first needed and
+// again after it was lost. It is safe for concurrent use; batches are sent one
+// after the other. Close it.
+type Publisher struct {
+	opt  Options
+	turn chan struct{} // holds a token while a batch is sent
+
+	mu      sync.Mutex
+	broker  Broker
+	session *session
+	closed  bool
+
+	stateMu sync.Mutex    // one callback at a time
+	state   atomic.Uint32 // a State
+}
+
+// New checks the options and loads the TLS files. It does not connect.
+func New(opt Options) (*Publisher, error) {
+	conf, err := opt.TLS.config()
+	if err != nil {
+		return nil, fault.Mark(fault.Fatal, err)
+	}
+	opt.tls = conf
+	opt.Name = cmp.Or(opt.Name, "threatmatch-connector")
+	opt.Heartbeat = max(time.Second, cmp.Or(opt.Heartbeat, defaultHeartbeat))
+	opt.DialTimeout = cmp.Or(opt.DialTimeout, defaultDialTimeout)
+	opt.SettleTimeout = cmp.Or(opt.SettleTimeout, defaultSettleTimeout)
+	return &Publisher{opt: opt, turn: make(chan struct{}, 1), broker: opt.Broker}, nil
+}
+
+// SetBroker changes the address or the credentials. A batch under way goes on
+// over its connection; the next one connects anew if anything differs.
+func (p *Publisher) SetBroker(b Broker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broker = b
+}
+
+// Close ends the connection, and with it a batch that is still under way. When
+// it returns, no goroutine of the publisher is left. It waits for the broker's
+// goodbye until ctx ends, two seconds at most.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.mu.Lock()
+	s := p.session
+	p.session, p.closed = nil, true
+	p.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	patience := closePatience
+	if at, ok := ctx.Deadline(); ok {
+		patience = max(0, min(patience, time.Until(at)))
+	}
+	s.close(patience)
+	return nil
+}
+
+// connected returns a live session with an open channel.
+func (p *Publisher) connected(ctx context.Context, window int) (*session, error) {
+	s, err := p.connection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx, window); err != nil {
+		p.drop(s)
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	return s, nil
+}
+
+// connection returns the session that fits the broker as it is set now. Only
+// the holder of the turn calls it.
+func (p *Publisher) connection(ctx context.Context) (*session, error) {
+	p.mu.Lock()
+	s, broker, closed := p.session, p.broker, p.closed
+	p.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	if s != nil {
+		if !s.dead() && s.broker == broker {
+			return s, nil
+		}
+		p.drop(s)
+	}
+	p.setState(StateReconnecting)
+	s, err := dial(ctx, broker, p.opt, p.opt.Name)
+	if err != nil {
+		return nil, err
+	}
+	p.setState(StateConnected)
+	s.watch(p.setState)
+	p.mu.Lock()
+	closed = p.closed
+	if !closed {
+		p.session = s
+	}
+	p.mu.Unlock()
+	if closed {
+		s.close(closePatience)
+		return nil, ErrClosed
+	}
+	return s, nil
+}
+
+// drop ends a session that is of no use any more.
+func (p *Publisher) drop(s *session) {
+	p.mu.Lock()
+	mine := p.session == s
+	if mine {
+		p.session = nil
+	}
+	p.mu.Unlock()
+	if mine { // else Close has it
+		s.close(closePatience)
+	}
+}
+
+func (p *Publisher) setState(state State) {
+	p.stateMu.Lock()
+	defer p.stateMu.Unlock()
+	if State(p.state.Swap(uint32(state))) == state {
+		return
+	}
+	if p.opt.OnState != nil {
+		p.opt.OnState(state)
+	}
+}
+
+// acked ends the state Nacked.
+func (p *Publisher) acked() {
+	if State(p.state.Load()) == StateNacked {
+		p.setState(StateConnected)
+	}
+}
+
+// take waits for the turn to send.
+func (p *Publisher) take(ctx context.Context) error {
+	select {
+	case p.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Publisher) give() { <-p.turn }
+
+// unsent is the outcome of a batch of which nothing was published.
+func unsent(ctx context.Context, err error) *Outcome {
+	if ctx.Err() != nil {
+		return &Outcome{Kind: Stopped, Err: context.Cause(ctx)}
+	}
+	if errors.Is(err, ErrClosed) {
+		return &Outcome{Kind: Stopped, Err: fault.Mark(fault.Fatal, err)}
+	}
+	v := verdict{ConnectionLost, fault.Transient, ""}
+	if d, ok := errors.AsType[*dialError](err); ok {
+		v = d.verdict
+	}
+	return &Outcome{Kind: v.kind, Err: v.mark(ctx, err)}
+}

@@ -1,0 +1,187 @@
+package delivery
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// session is one connection with at most one publishing channel.
+type session struct {
+	broker Broker
+	link   *link
+	conn   *amqp.Connection
+	gone   chan struct{} // closed when the connection has ended
+
+	ch      *amqp.Channel
+	returns chan amqp.Return
+	closed  chan *amqp.Error // the reason of the channel's end
+	window  int              // what returns has room for
+
+	mu      sync.Mutex
+	blocked bool
+	changed func() // told of every change of blocked, and of the end
+}
+
+// dial connects and authenticates. The error is a *dialError.
+func dial(ctx context.Context, b Broker, opt Options, name string) (*session, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, opt.DialTimeout, errSilent)
+	defer cancel()
+	addr := net.JoinHostPort(b.Host, strconv.Itoa(b.Port))
+	fail := func(err error, l *link) (*session, error) {
+		var seen error
+		if l != nil {
+			seen = l.err()
+			_ = l.Close()
+		}
+		return nil, &dialError{addr, dialVerdict(err, seen), err}
+	}
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return fail(err, nil)
+	}
+	l := newLink(raw, 2*opt.Heartbeat)
+	stop := context.AfterFunc(ctx, func() { _ = l.fail(context.Cause(ctx)) })
+	defer stop()
+	var transport net.Conn = l
+	if b.UseTLS {
+		conf := opt.tls.Clone()
+		if conf.ServerName == "" {
+			conf.ServerName = b.Host
+		}
+		client := tls.Client(l, conf)
+		if err := client.HandshakeContext(ctx); err != nil {
+			return fail(err, l)
+		}
+		transport = client
+	}
+	conn, err := amqp.Open(transport, config(b, opt, name))
+	if err != nil {
+		return fail(err, l)
+	}
+	return &session{broker: b, link: l, conn: conn, gone: make(chan struct{})}, nil
+}
+
+func config(b Broker, opt Options, name string) amqp.Config {
+	props := amqp.NewConnectionProperties()
+	props["connection_name"] = name
+	props["product"] = "threatmatch-connector"
+	return amqp.Config{
+		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: b.User, Password: b.Password}},
+		Vhost:      b.VHost,
+		Heartbeat:  opt.Heartbeat,
+		FrameSize:  128 << 10, // RabbitMQ's own default and upper limit
+		Locale:     "en_US",
+		Properties: props,
+	}
+}
+
+// dialError is an error of connecting, with its verdict.
+type dialError struct {
+	addr    string
+	verdict verdict
+	err     error
+}
+
+func (e *dialError) Error() string {
+	return fmt.Sprintf("connect to RabbitMQ at %s: %v", e.addr, e.err)
+}
+func (e *dialError) Unwrap() error { return e.err }
+
+// watch keeps the blocked state until the connection ends. It is the
+// connection's own goroutine.
+func (s *session) watch(report func(State)) {
+	blocks := s.conn.NotifyBlocked(make(chan amqp.Blocking, 1))
+	closes := s.conn.NotifyClose(make(chan *amqp.Error, 1))
+	go func() {
+		defer close(s.gone)
+		for {
+			select {
+			case b, ok := <-blocks:
+				if !ok {
+					blocks = nil
+					continue
+				}
+				s.setBlocked(b.Active)
+				if b.Active {
+					report(StateBlocked)
+				} else {
+					report(StateConnected)
+				}
+			case <-closes:
+				report(StateReconnecting)
+				s.setBlocked(false)
+				return
+			}
+		}
+	}()
+}
+
+func (s *session) setBlocked(on bool) {
+	s.mu.Lock()
+	s.blocked = on
+	changed := s.changed
+	s.mu.Unlock()
+	if changed != nil {
+		changed()
+	}
+}
+
+func (s *session) isBlocked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blocked
+}
+
+// onChange sets who is told of changes; nil: nobody.
+func (s *session) onChange(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = f
+}
+
+// open makes sure of a channel in confirm mode that can hold every return of
+// a window: the library drops what a full channel does not take, and the
+// message would look confirmed.
+func (s *session) open(ctx context.Context, window int) error {
+	if s.ch != nil && !s.ch.IsClosed() && s.window >= window {
+		return nil
+	}
+	// Opening waits for the broker, as long as that lives.
+	stop := context.AfterFunc(ctx, func() { _ = s.link.fail(context.Cause(ctx)) })
+	defer stop()
+	if s.ch != nil {
+		_ = s.ch.Close()
+		s.ch = nil
+	}
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return err
+	}
+	s.closed = ch.NotifyClose(make(chan *amqp.Error, 1))
+	s.returns = ch.NotifyReturn(make(chan amqp.Return, window))
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	s.ch, s.window = ch, window
+	return nil
+}
+
+// dead reports whether the connection has ended.
+func (s *session) dead() bool { return s.conn.IsClosed() || s.link.err() != nil }
+
+// close says goodbye to the broker and waits for the connection's goroutine.
+func (s *session) close(patience time.Duration) {
+	if s.dead() {
+		_ = s.link.Close()
+	}
+	_ = s.conn.CloseDeadline(time.Now().Add(patience))
+	_ = s.link.Close()
+	<-s.gone
+}
