@@ -32,6 +32,28 @@ const (
 // wrong, in a fixed order. The report is filled in either case; the Config is
 // nil when there is an error. Load starts nothing and keeps no file open.
 func Load(opt Options) (*Config, Report, error) {
+	cfg, report, problems := read(opt)
+	if len(problems) > 0 {
+		return nil, report, problems
+	}
+	return cfg, report, nil
+}
+
+// LoadSpool reads where the spool and its socket are, for commands that only
+// look. Settings that have nothing to do with it may be missing or wrong.
+func LoadSpool(opt Options) (Spool, Admin, error) {
+	cfg, _, problems := read(opt)
+	problems = slices.DeleteFunc(problems, func(p Problem) bool {
+		return p.Key != "" && !strings.HasPrefix(p.Key, "spool.") && !strings.HasPrefix(p.Key, "admin.")
+	})
+	if len(problems) > 0 {
+		return Spool{}, Admin{}, problems
+	}
+	return cfg.Spool, cfg.Admin, nil
+}
+
+// read collects, converts and checks; cfg is only whole when there are no problems.
+func read(opt Options) (*Config, Report, Problems) {
 	environ, err := variables(opt.Environ)
 	if err != nil {
 		return nil, Report{}, Problems{{Source: "environment", Message: err.Error()}}
@@ -53,10 +75,7 @@ func Load(opt Options) (*Config, Report, error) {
 	l.derive(environ)
 	l.check(opt, broken)
 	report.Warnings = l.sortedWarnings()
-	if len(l.problems) > 0 {
-		return nil, report, l.sortedProblems()
-	}
-	return l.cfg, report, nil
+	return l.cfg, report, l.sortedProblems()
 }
 
 // readFile reads config.yml and returns its path, "" when there is none.
