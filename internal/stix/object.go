@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +136,26 @@ func (o *Object) Keys() []string {
 		keys[i] = o.fields[i].key
 	}
 	return keys
+}
+
+// All yields the properties in order. The object must not change meanwhile.
+func (o *Object) All() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for i := range o.fields {
+			if !yield(o.fields[i].key, o.fields[i].raw) {
+				return
+			}
+		}
+	}
+}
+
+// Copy takes over a property from another object, when that has it.
+func (o *Object) Copy(from *Object, keys ...string) {
+	for _, key := range keys {
+		if i := from.index(key); i >= 0 {
+			o.put(key, from.fields[i].raw)
+		}
+	}
 }
 
 // Has reports whether the property is there, null included.

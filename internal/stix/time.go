@@ -22,3 +22,6 @@ func ParseTime(s string) (time.Time, bool) {
 	}
 	return time.Time{}, false
 }
+
+// FormatUnix writes seconds since 1970 as FormatTime does.
+func FormatUnix(seconds int64) string { return FormatTime(time.Unix(seconds, 0)) }

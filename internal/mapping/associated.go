@@ -1,0 +1,84 @@
+package mapping
+
+import (
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+const associatedContent = "associated_content"
+
+// associated is ThreatMatch's own reading of its associated_content, which is
+// no STIX relationship type: by source and target, with "actor" for threat
+// actors and intrusion sets alike. Every other pair is related-to, also the
+// two (actor and actor, campaign and campaign) that its own tool leaves out.
+var associated = map[[2]string]struct {
+	relation string
+	swap     bool
+}{
+	{"actor", "campaign"}:   {"attributed-to", true},
+	{"malware", "actor"}:    {"uses", true},
+	{"malware", "campaign"}: {"uses", true},
+	{"campaign", "actor"}:   {"attributed-to", false},
+}
+
+// relationship gives a relationship a type that STIX has.
+func (r *record) relationship(o *stix.Object) {
+	if o.Type() != "relationship" {
+		return
+	}
+	given := o.String("relationship_type")
+	if spelt := relationSpelling(given); spelt != given && spelt != "" {
+		o.Set("relationship_type", spelt)
+		r.count("relationship_type_spelling", 1)
+		given = spelt
+	}
+	if given == associatedContent {
+		r.associate(o)
+	}
+	r.dropReversed(o, "start_time", "stop_time")
+}
+
+// relationSpelling is lower case with hyphens, as OpenCTI compares types, but
+// for the one name that is kept apart.
+func relationSpelling(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if hyphens := strings.NewReplacer("_", "-", " ", "-").Replace(s); hyphens != "associated-content" {
+		return hyphens
+	}
+	return associatedContent
+}
+
+func (r *record) associate(o *stix.Object) {
+	way, ok := associated[[2]string{endRole(o, "source_ref"), endRole(o, "target_ref")}]
+	if !ok {
+		relate(o, associatedContent)
+		r.count("associated_content", 1, relatedTo)
+		return
+	}
+	o.Set("relationship_type", way.relation)
+	if way.swap {
+		swapEnds(o)
+	}
+	r.count("associated_content", 1, way.relation)
+}
+
+func endRole(o *stix.Object, key string) string {
+	switch typ, _ := stix.SplitID(o.String(key)); typ {
+	case "threat-actor", "intrusion-set":
+		return "actor"
+	default:
+		return typ
+	}
+}
+
+// dropReversed removes the end of a period that lies before its start, which
+// OpenCTI answers with an error.
+func (r *record) dropReversed(o *stix.Object, startKey, endKey string) {
+	start, hasStart := stix.ParseTime(o.String(startKey))
+	end, hasEnd := stix.ParseTime(o.String(endKey))
+	if hasStart && hasEnd && end.Before(start) {
+		o.Delete(endKey)
+		r.count("times_reversed", 1)
+	}
+}

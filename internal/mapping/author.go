@@ -1,0 +1,49 @@
+package mapping
+
+import "threatmatch-connector/internal/stix"
+
+const authorName = "Security Alliance"
+
+// epoch dates what we make ourselves and always alike. It is older than any
+// source object, so that a source's own copy of the same id wins a merge.
+const epoch = "2020-01-01T00:00:00.000Z"
+
+func newAuthor() *stix.Object {
+	o := stix.New("identity", stix.IdentityID(authorName, "organization"))
+	o.Set("created", epoch)
+	o.Set("modified", epoch)
+	o.Set("name", authorName)
+	o.Set("identity_class", "organization")
+	return o
+}
+
+// Author returns the organisation that objects without created_by_ref get.
+// The copy is the caller's own.
+func (m *Mapper) Author() *stix.Object { return m.author.Clone() }
+
+// EnsureAuthor gives o the default author when it has none and can have one,
+// and reports whether it did. It is for objects whose author turned out not to
+// exist.
+func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
+	if plain(o.Type()) || o.ID() == m.author.ID() {
+		return false
+	}
+	if o.Has("created_by_ref") || o.Has("x_opencti_created_by_ref") {
+		return false
+	}
+	key := "created_by_ref"
+	if stix.Observable(o.Type()) { // STIX knows no author of observables
+		key = "x_opencti_created_by_ref"
+	}
+	o.Set(key, m.author.ID())
+	return true
+}
+
+// plain tells the types that carry neither author nor marking in OpenCTI.
+func plain(typ string) bool {
+	switch typ {
+	case "marking-definition", "label", "external-reference", "kill-chain-phase", "vocabulary":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,76 @@
+package mapping
+
+import "strings"
+
+// Counts says how often something was done, by name. Names with a colon carry
+// a detail behind it ("type_unknown:x-foo").
+type Counts map[string]int64
+
+// Effect is what a count says about data.
+type Effect string
+
+// A count of objects that are not sent; of properties, list entries or
+// references taken out of one that is; of what was changed; of what was added.
+const (
+	Left    Effect = "left out"
+	Removed Effect = "removed"
+	Changed Effect = "changed"
+	Added   Effect = "added"
+)
+
+// CountName explains one name of Counts.
+type CountName struct {
+	Name   string // without the detail behind a colon
+	Effect Effect
+	Text   string
+}
+
+// CountTable returns every name that Map and Settle count under.
+func CountTable() []CountName {
+	return []CountName{
+		{"type_unknown", Left, "objects of a type that OpenCTI does not know, by type"},
+		{"relationship_end_unknown", Left, "relationships and sightings of objects of a type that OpenCTI does not know"},
+		{"tlp_object_standard", Left, "TLP marking objects that the connector sends itself"},
+		{"duplicates_merged", Left, "copies of an object of the same answer, of which the newer or richer one is sent"},
+		{"nulls_removed", Removed, "nulls, empty lists and empty objects"},
+		{"references_unknown_type", Removed, "references to objects of a type that OpenCTI does not know"},
+		{"references_invalid", Removed, "references that are no STIX id"},
+		{"references_to_self", Removed, "references of an object to itself"},
+		{"references_duplicate", Removed, "repeated external references and kill chain phases, and those without a key"},
+		{"platform_fields", Removed, "properties that only the platform may set, by name"},
+		{"values_invalid", Removed, "values of a kind that OpenCTI refuses, by property"},
+		{"times_reversed", Removed, "ends of periods that lie before their start"},
+		{"labels_dropped", Removed, "labels that carry no knowledge OpenCTI has a place for, or are not wanted"},
+		{"actor_fields_dropped", Removed, "properties of threat actors that intrusion sets lack, by name"},
+		{"object_refs_dropped", Removed, "associations with objects that cannot be related, such as relationships"},
+		{"object_refs_known", Removed, "associations that a container or a relationship of the same answer says already"},
+		{"actors_converted", Changed, "threat actors that became intrusion sets"},
+		{"actor_ids_rewritten", Changed, "references to threat actors that became references to intrusion sets"},
+		{"actor_located_at", Changed, "located-at of threat actors that became originates-from of intrusion sets"},
+		{"associated_content", Changed, "associated_content relationships that got a STIX type, by type"},
+		{"relationship_refused", Changed, "relationships that OpenCTI refuses between their ends and that became related-to, by original type"},
+		{"relationship_type_spelling", Changed, "relationship types that were spelt another way"},
+		{"html_converted", Changed, "texts that were HTML"},
+		{"content_moved", Changed, "report texts that became the content of the report in OpenCTI"},
+		{"tlp_id_rewritten", Changed, "objects whose STIX TLP 2.0 marking became OpenCTI's"},
+		{"tlp_lifted", Changed, "objects whose TLP was only in a label or on a part"},
+		{"values_repaired", Changed, "values that were brought into the form that OpenCTI reads, by property"},
+		{"labels_mapped", Changed, "labels that became knowledge, by kind"},
+		{"defaults", Added, "properties that OpenCTI or STIX requires and the source lacks, by property"},
+		{"object_refs_related", Added, "relationships made of associations of objects that are no containers, by type"},
+		{"generated", Added, "objects made of labels and associations, by type"},
+	}
+}
+
+// count adds n to a name of CountTable, with an optional detail.
+func (c Counts) add(name string, n int64, detail ...string) {
+	if n == 0 {
+		return
+	}
+	if len(detail) > 0 {
+		name += ":" + strings.Join(detail, ":")
+	}
+	c[name] += n
+}
+
+func (r *record) count(name string, n int, detail ...string) { r.counts.add(name, int64(n), detail...) }

@@ -1,0 +1,91 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// Dead is something that cannot be mapped, whole, for an operator to look at.
+type Dead struct {
+	Raw    []byte // the element, or the whole body
+	ID     string // the STIX id where there is one
+	Class  string // one of the Dead… constants
+	Reason string // one sentence
+}
+
+// Classes of Dead.
+const (
+	DeadBody       = "body"          // the body is not JSON, or holds no list of objects
+	DeadError      = "error_element" // the source says error instead of giving the object
+	DeadElement    = "element"       // no object, or no usable type or id
+	DeadIncomplete = "incomplete"    // lacks what OpenCTI cannot do without
+)
+
+func (r *record) bury(raw []byte, id, class, reason string) {
+	r.dead = append(r.dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
+}
+
+// elements yields the elements of the body's list of objects.
+func (r *record) elements(body []byte) iter.Seq[json.RawMessage] {
+	normal, err := stix.Normalize(make([]byte, 0, len(body)), body)
+	if err != nil {
+		r.bury(body, "", DeadBody, err.Error())
+		return stix.Elements(nil)
+	}
+	list, reason := objectList(normal)
+	if reason != "" {
+		r.bury(body, "", DeadBody, reason)
+	}
+	return stix.Elements(list)
+}
+
+// objectList finds the list of objects in a bundle or page.
+func objectList(body json.RawMessage) (json.RawMessage, string) {
+	if body[0] != '{' {
+		return nil, "the answer is no JSON object"
+	}
+	list, ok := stix.Member(body, "objects")
+	if ok && list[0] == '[' {
+		return list, ""
+	}
+	if e, said := stix.Member(body, "error"); said {
+		return nil, fmt.Sprintf("the answer is an error: %.200s", e)
+	}
+	if !ok {
+		return nil, "the answer has no objects"
+	}
+	return nil, "the objects of the answer are no list"
+}
+
+// decode makes an object of one element, or buries it and returns nil.
+func (r *record) decode(raw json.RawMessage) *stix.Object {
+	if e, ok := stix.Member(raw, "error"); ok && !blank(e) {
+		r.bury(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
+		return nil
+	}
+	o, err := stix.Decode(raw)
+	if err != nil {
+		r.bury(raw, idOf(raw), DeadElement, err.Error())
+		return nil
+	}
+	o.Delete("error")
+	return o
+}
+
+func idOf(raw json.RawMessage) string {
+	id, _ := stix.Member(raw, "id")
+	text, _ := stix.Text(id)
+	return text
+}
+
+// blank tells the ways in which a source says that there is no error.
+func blank(raw json.RawMessage) bool {
+	switch string(raw) {
+	case "null", "false", `""`, "[]", "{}", "0":
+		return true
+	}
+	return false
+}

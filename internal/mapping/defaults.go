@@ -1,0 +1,100 @@
+package mapping
+
+import (
+	"cmp"
+	"strings"
+	"unicode/utf8"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// defaults adds what STIX or OpenCTI require and the source can do without.
+func (r *record) defaults(o *stix.Object) {
+	r.fill(o, "spec_version", "2.1")
+	if stix.Observable(o.Type()) {
+		return
+	}
+	created, modified := o.String("created"), o.String("modified")
+	if o.Type() != "marking-definition" {
+		r.fill(o, "created", modified)
+		r.fill(o, "modified", created)
+	}
+	first := cmp.Or(created, modified)
+	switch o.Type() {
+	case "report":
+		r.fill(o, "published", first)
+	case "indicator":
+		r.fill(o, "valid_from", first)
+		r.dropReversed(o, "valid_from", "valid_until")
+	case "malware":
+		r.fill(o, "is_family", false)
+	case "observed-data":
+		r.fill(o, "first_observed", first)
+		r.fill(o, "last_observed", cmp.Or(o.String("first_observed"), first))
+		r.fill(o, "number_observed", 1)
+	}
+}
+
+// fill sets a property that is absent, unless there is nothing to set.
+func (r *record) fill(o *stix.Object, key string, value any) {
+	if o.Has(key) || value == "" {
+		return
+	}
+	o.Set(key, value)
+	r.count("defaults", 1, key)
+}
+
+// named lists the types that OpenCTI knows by a name of two characters at least.
+var named = map[string]bool{"attack-pattern": true, "campaign": true, "channel": true, "course-of-action": true,
+	"data-component": true, "x-mitre-data-component": true, "data-source": true, "x-mitre-data-source": true,
+	"event": true, "grouping": true, "identity": true, "incident": true, "infrastructure": true, "intrusion-set": true,
+	"location": true, "malware": true, "narrative": true, "report": true, "threat-actor": true, "tool": true,
+	"vulnerability": true, "case-incident": true, "x-opencti-case-incident": true, "case-rfi": true,
+	"x-opencti-case-rfi": true, "case-rft": true, "x-opencti-case-rft": true}
+
+// valued lists the observables that are their value.
+var valued = map[string]bool{"ipv4-addr": true, "ipv6-addr": true, "domain-name": true, "url": true,
+	"email-addr": true, "mac-addr": true, "hostname": true, "text": true, "user-agent": true, "phone-number": true,
+	"cryptocurrency-wallet": true, "cryptographic-key": true}
+
+// missing says what an object lacks that OpenCTI cannot do without; "" when
+// it is whole.
+func missing(o *stix.Object) string {
+	switch typ := o.Type(); {
+	case named[typ]:
+		if utf8.RuneCountInString(strings.TrimSpace(o.String("name"))) < 2 {
+			return "no name of at least two characters"
+		}
+		if typ == "report" && !o.Has("published") {
+			return "no published date, and none to take for it"
+		}
+	case valued[typ]:
+		return lacking(o, "value")
+	case typ == "indicator":
+		return lacking(o, "pattern", "pattern_type")
+	case typ == "relationship":
+		if o.Has("source_ref") && o.String("source_ref") == o.String("target_ref") {
+			return "both ends of the relationship are the same object"
+		}
+		return lacking(o, "relationship_type", "source_ref", "target_ref")
+	case typ == "sighting":
+		if len(o.Strings("where_sighted_refs")) == 0 {
+			return "no where_sighted_refs"
+		}
+		return lacking(o, "sighting_of_ref")
+	case typ == "note":
+		return lacking(o, "content")
+	case typ == "opinion":
+		return lacking(o, "opinion")
+	}
+	return ""
+}
+
+func lacking(o *stix.Object, keys ...string) string {
+	for _, key := range keys {
+		if strings.TrimSpace(o.String(key)) == "" {
+			return "no " + key
+		}
+	}
+	return ""
+}

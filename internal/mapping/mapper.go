@@ -1,0 +1,153 @@
+package mapping
+
+import (
+	"threatmatch-connector/internal/stix"
+)
+
+// Source names the record that a body belongs to.
+type Source struct {
+	Dataset string // profiles, alerts, reports, iocs
+	ID      string // ThreatMatch's id of the item, or the page's
+}
+
+// Result is what one body holds.
+type Result struct {
+	// Objects are ready to be sent but for what Settle, EnsureMarking and
+	// EnsureAuthor decide: in source order, each id once, what was made of
+	// labels and associations at the end. The author and the standard markings
+	// that they refer to are not among them: see Author and Marking.
+	Objects []*stix.Object
+	Dead    []Dead
+	// Counts is never nil.
+	Counts Counts
+}
+
+// record is the work on one body.
+type record struct {
+	m       *Mapper
+	src     Source
+	objects []*stix.Object
+	byID    map[string]int // places in objects
+	made    int            // objects from here on are made by us
+	dead    []Dead
+	counts  Counts
+	links   map[stix.Link]bool // relationships of the body, without times
+	members map[string]map[string]bool
+}
+
+// Map maps the body of one answer: a STIX bundle, or a page of objects. Every
+// element of its objects is in the result, among the dead, or counted under a
+// name of effect Left. body is not kept, but Dead.Raw may share memory with it.
+func (m *Mapper) Map(src Source, body []byte) Result {
+	r := &record{m: m, src: src, counts: Counts{}}
+	for raw := range r.elements(body) {
+		if o := r.decode(raw); o != nil && r.convert(o, raw) {
+			r.objects = append(r.objects, o)
+		}
+	}
+	r.merge()
+	r.made = len(r.objects)
+	r.indexLinks()
+	for _, o := range r.objects[:r.made] {
+		r.relateContents(o)
+		r.learn(o)
+	}
+	for _, o := range r.objects {
+		r.count("references_duplicate", o.DedupeReferences())
+	}
+	for _, o := range r.objects[r.made:] {
+		r.count("generated", 1, o.Type())
+	}
+	return Result{Objects: r.objects, Dead: r.dead, Counts: r.counts}
+}
+
+// convert brings one object into the form OpenCTI takes, alone. It reports
+// false when the object is not to be sent, and has then counted it or made it
+// dead with its raw text.
+func (r *record) convert(o *stix.Object, raw []byte) bool {
+	if !stix.Supported(o.Type()) {
+		r.count("type_unknown", 1, o.Type())
+		return false
+	}
+	if o.Type() == "marking-definition" {
+		if _, ok := stix.TLPByID(o.ID()); ok {
+			r.count("tlp_object_standard", 1)
+			return false
+		}
+	}
+	r.count("nulls_removed", o.Clean())
+	r.dropPlatformFields(o)
+	r.repair(o)
+	r.actor(o)
+	if !r.references(o) {
+		return false
+	}
+	r.relationship(o)
+	r.texts(o)
+	r.indicator(o)
+	r.location(o)
+	r.defaults(o)
+	if reason := missing(o); reason != "" {
+		r.bury(raw, o.ID(), DeadIncomplete, reason)
+		return false
+	}
+	r.mark(o)
+	r.m.complete(o)
+	return true
+}
+
+// merge keeps one object of each id, in the place of the first.
+func (r *record) merge() {
+	r.byID = make(map[string]int, len(r.objects))
+	kept := r.objects[:0]
+	for _, o := range r.objects {
+		if i, ok := r.byID[o.ID()]; ok {
+			kept[i], _ = stix.Merge(kept[i], o)
+			r.count("duplicates_merged", 1)
+			continue
+		}
+		r.byID[o.ID()] = len(kept)
+		kept = append(kept, o)
+	}
+	r.objects = kept
+}
+
+// make adds an object of our own unless there is one with its id.
+func (r *record) make(o *stix.Object) bool {
+	if _, ok := r.byID[o.ID()]; ok {
+		return false
+	}
+	r.byID[o.ID()] = len(r.objects)
+	r.objects = append(r.objects, o)
+	return true
+}
+
+// indexLinks notes what the answer says itself, so that it is not said twice.
+func (r *record) indexLinks() {
+	r.links = map[stix.Link]bool{}
+	r.members = map[string]map[string]bool{}
+	for _, o := range r.objects {
+		switch {
+		case o.Type() == "relationship":
+			r.links[stix.Link{Type: o.String("relationship_type"), Source: o.String("source_ref"),
+				Target: o.String("target_ref")}] = true
+		case stix.Container(o.Type()):
+			held := map[string]bool{}
+			for _, id := range o.Strings("object_refs") {
+				held[id] = true
+			}
+			r.members[o.ID()] = held
+		}
+	}
+}
+
+// link adds a relationship that owner implies, unless the answer has it. It
+// reports whether it was new.
+func (r *record) link(owner *stix.Object, relation, source, target string) bool {
+	l := stix.Link{Type: relation, Source: source, Target: target}
+	if r.links[l] {
+		return false
+	}
+	r.links[l] = true
+	return r.make(r.m.newLink(owner, relation, source, target))
+}

@@ -1,0 +1,59 @@
+package mapping
+
+import "strings"
+
+// naturalTypes lists, by source, the relationship type that goes without
+// saying between two types: sources, type, targets.
+const naturalTypes = `
+threat-actor,intrusion-set | uses | malware,tool,attack-pattern,infrastructure,channel,narrative,file
+threat-actor,intrusion-set | targets | vulnerability,identity,location,event
+campaign,incident | uses | malware,tool,attack-pattern,infrastructure,channel,narrative
+campaign,incident | targets | vulnerability,identity,location,event
+campaign,incident | attributed-to | threat-actor,intrusion-set
+incident | attributed-to | campaign
+malware | uses | attack-pattern,infrastructure,tool
+malware | exploits | vulnerability
+malware | targets | identity,location,event
+tool | uses | attack-pattern,infrastructure
+tool | targets | vulnerability,identity,location,event
+attack-pattern | uses | malware,tool
+attack-pattern | targets | vulnerability,identity,location,event
+indicator | indicates | attack-pattern,campaign,incident,infrastructure,intrusion-set,malware,threat-actor,tool,vulnerability
+course-of-action | mitigates | attack-pattern,indicator,malware,tool,vulnerability
+infrastructure | located-at | location
+infrastructure | has | vulnerability
+ipv4-addr,ipv6-addr | located-at | location
+ipv4-addr,ipv6-addr | belongs-to | autonomous-system
+domain-name | resolves-to | ipv4-addr,ipv6-addr
+software | has | vulnerability
+`
+
+var naturals = naturalTable()
+
+func naturalTable() map[[2]string]string {
+	table := map[[2]string]string{}
+	for line := range strings.Lines(naturalTypes) {
+		row := strings.Split(strings.TrimSpace(line), " | ")
+		if len(row) != 3 {
+			continue
+		}
+		for source := range strings.SplitSeq(row[0], ",") {
+			for target := range strings.SplitSeq(row[2], ",") {
+				table[[2]string{source, target}] = row[1]
+			}
+		}
+	}
+	return table
+}
+
+// natural returns the relationship type for two types, related-to when none
+// goes without saying, and whether it runs from the second to the first.
+func natural(from, to string) (relation string, swap bool) {
+	if relation, ok := naturals[[2]string{from, to}]; ok {
+		return relation, false
+	}
+	if relation, ok := naturals[[2]string{to, from}]; ok {
+		return relation, true
+	}
+	return relatedTo, false
+}

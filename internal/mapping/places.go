@@ -1,0 +1,191 @@
+package mapping
+
+import (
+	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// place is a country or a region of the world.
+type place struct {
+	name string
+	kind string   // Country or Region, as OpenCTI calls them
+	code string   // ISO 3166 alpha-2 of a country
+	area string   // STIX's region-ov
+	alts []string // further names under which OpenCTI may know it
+}
+
+// gazetteer finds places by folded name. Codes are kept apart: "IT" and "IN"
+// are words too, and count only where a label says that it is a place.
+type gazetteer struct {
+	names, codes map[string]*place
+}
+
+// spellings are names that the Unicode tables write in another way, or whose
+// writing there is dated.
+const spellings = `
+CD Democratic Republic of the Congo; Congo, Democratic Republic of the; DR Congo; DRC
+CG Republic of the Congo; Congo
+CI Côte d'Ivoire; Ivory Coast
+CV Cape Verde; Cabo Verde
+CZ Czechia; Czech Republic
+GB United Kingdom; UK; Great Britain; Britain; England; Scotland; Wales; Northern Ireland
+HK Hong Kong
+IR Iran; Iran, Islamic Republic of; Islamic Republic of Iran
+KP North Korea; DPRK; Democratic People's Republic of Korea; Korea, Democratic People's Republic of
+KR South Korea; Republic of Korea; Korea, Republic of; Korea
+LA Laos; Lao People's Democratic Republic
+MK North Macedonia; Macedonia
+MM Myanmar; Burma
+MO Macao; Macau
+PS Palestine; Palestinian Territories; State of Palestine
+RU Russia; Russian Federation
+SY Syria; Syrian Arab Republic
+SZ Eswatini; Swaziland
+TL Timor-Leste; East Timor
+TR Turkey; Türkiye; Turkiye
+TW Taiwan; Taiwan, Province of China
+TZ Tanzania; United Republic of Tanzania
+US United States; USA; US; United States of America; U.S.; U.S.A.; America
+VA Vatican City; Holy See; Vatican
+VN Vietnam; Viet Nam
+AE United Arab Emirates; UAE; Emirates
+BO Bolivia; Bolivia, Plurinational State of
+VE Venezuela; Venezuela, Bolivarian Republic of
+MD Moldova; Republic of Moldova
+BN Brunei; Brunei Darussalam
+CN China; People's Republic of China; PRC; Mainland China
+FM Micronesia; Federated States of Micronesia
+NL Netherlands; Holland
+`
+
+// regions are the United Nations' (M49), by the values of STIX's region-ov,
+// and the few that reports speak of besides.
+const regions = `
+africa Africa
+eastern-africa Eastern Africa; East Africa
+middle-africa Middle Africa; Central Africa
+northern-africa Northern Africa; North Africa
+southern-africa Southern Africa
+western-africa Western Africa; West Africa
+americas Americas; The Americas
+latin-america-caribbean Latin America and the Caribbean; Latin America; LATAM
+south-america South America
+caribbean Caribbean; The Caribbean
+central-america Central America
+northern-america Northern America; North America
+asia Asia
+central-asia Central Asia
+eastern-asia Eastern Asia; East Asia
+southern-asia Southern Asia; South Asia
+south-eastern-asia South-Eastern Asia; Southeast Asia; South East Asia; South-East Asia
+western-asia Western Asia; West Asia
+europe Europe
+eastern-europe Eastern Europe; East Europe
+northern-europe Northern Europe; Nordics; Scandinavia
+southern-europe Southern Europe
+western-europe Western Europe
+oceania Oceania
+antarctica Antarctica
+australia-new-zealand Australia and New Zealand; Australasia; ANZ
+melanesia Melanesia
+polynesia Polynesia
+western-asia Middle East; The Middle East
+africa Sub-Saharan Africa
+asia Asia Pacific; Asia-Pacific; APAC
+europe European Union; EU
+europe Europe, Middle East and Africa; EMEA
+`
+
+func newGazetteer() *gazetteer {
+	g := &gazetteer{names: map[string]*place{}, codes: map[string]*place{}}
+	for line := range lines(regions) {
+		area, names, _ := strings.Cut(line, " ")
+		p := &place{kind: "Region", area: area}
+		g.add(p, strings.Split(names, "; "))
+	}
+	own := map[string][]string{}
+	for line := range lines(spellings) {
+		own[line[:2]] = strings.Split(line[3:], "; ")
+	}
+	english := display.English.Regions()
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			region, err := language.ParseRegion(string(a) + string(b))
+			if err != nil || !current(region) {
+				continue
+			}
+			code := region.String()
+			p := &place{kind: "Country", code: code, alts: []string{code, region.ISO3()}}
+			g.add(p, append(own[code], english.Name(region)))
+			g.codes[strings.ToLower(code)], g.codes[strings.ToLower(region.ISO3())] = p, p
+		}
+	}
+	return g
+}
+
+// current leaves out codes that ISO 3166 has withdrawn or never gave.
+func current(r language.Region) bool {
+	return r.IsCountry() && r.Canonicalize() == r && r.ISO3() != "ZZZ" && display.English.Regions().Name(r) != ""
+}
+
+// add enters a place under its names; the first is the one it is shown by.
+func (g *gazetteer) add(p *place, names []string) {
+	p.name = names[0]
+	for _, n := range names {
+		if key := fold(n); g.names[key] == nil {
+			g.names[key] = p
+		}
+	}
+}
+
+// find looks a name up. explicit says that the text is meant as a place.
+func (g *gazetteer) find(name string, explicit bool) *place {
+	key := fold(name)
+	if p := g.names[key]; p != nil {
+		return p
+	}
+	if p := g.names[strings.TrimPrefix(key, "the ")]; p != nil {
+		return p
+	}
+	if explicit {
+		return g.codes[key]
+	}
+	return nil
+}
+
+// object makes the location. Countries carry their codes as aliases, by which
+// OpenCTI finds the entity that it may have under an official name.
+func (p *place) object() *stix.Object {
+	o := stix.New("location", stix.LocationID(p.name, p.kind))
+	o.Set("created", epoch)
+	o.Set("modified", epoch)
+	o.Set("name", p.name)
+	o.Set("country", p.code)
+	if p.code == "" {
+		o.Delete("country")
+	}
+	o.SetRef("region", p.area)
+	o.Set("x_opencti_location_type", p.kind)
+	o.Set("x_opencti_aliases", p.alts)
+	return o
+}
+
+// location names OpenCTI's kind of a source's location, so that relationships
+// with it can be judged, and a name where there is none.
+func (r *record) location(o *stix.Object) {
+	if o.Type() != "location" {
+		return
+	}
+	r.fill(o, "x_opencti_location_type", locationType(o))
+	for _, key := range [...]string{"city", "administrative_area", "country", "region"} {
+		name := o.String(key)
+		if p := r.m.places.find(name, true); p != nil {
+			name = p.name
+		}
+		r.fill(o, "name", name)
+	}
+}

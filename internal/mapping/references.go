@@ -1,0 +1,88 @@
+package mapping
+
+import (
+	"threatmatch-connector/internal/stix"
+)
+
+// references removes references that cannot be resolved by anybody: what is no
+// STIX id, the object itself, and types that OpenCTI does not know. It reports
+// false, having counted the object, when a relationship or sighting has lost
+// an end to such a type.
+func (r *record) references(o *stix.Object) bool {
+	if !r.suspect(o) {
+		return true
+	}
+	lostEnd := false
+	o.EditRefs(func(ref stix.Ref) (string, bool) {
+		typ, ok := stix.SplitID(ref.ID)
+		switch {
+		case !ok:
+			r.count("references_invalid", 1)
+		case !stix.Supported(typ):
+			r.count("references_unknown_type", 1)
+			lostEnd = lostEnd || stix.Essential(o.Type(), ref.Key)
+		case ref.ID == o.ID():
+			r.count("references_to_self", 1)
+		default:
+			return ref.ID, true
+		}
+		return "", false
+	})
+	if lostEnd && missing(o) != "" {
+		r.count("relationship_end_unknown", 1)
+		return false
+	}
+	return true
+}
+
+// suspect is the fast path: most objects have only good references.
+func (r *record) suspect(o *stix.Object) bool {
+	bad := false
+	o.EditRefs(func(ref stix.Ref) (string, bool) {
+		typ, ok := stix.SplitID(ref.ID)
+		bad = bad || !ok || !stix.Supported(typ) || ref.ID == o.ID()
+		return ref.ID, true
+	})
+	return bad
+}
+
+// relateContents turns object_refs of an object that is no container, which
+// OpenCTI would drop, into relationships: of the natural type for the pair,
+// else related-to.
+func (r *record) relateContents(o *stix.Object) {
+	if stix.Container(o.Type()) || !o.Has("object_refs") {
+		return
+	}
+	list := o.Strings("object_refs")
+	o.Delete("object_refs")
+	for _, id := range list {
+		r.relateContent(o, id)
+	}
+}
+
+func (r *record) relateContent(o *stix.Object, id string) {
+	typ, _ := stix.SplitID(id)
+	if !relatable(typ) || !relatable(o.Type()) {
+		r.count("object_refs_dropped", 1)
+		return
+	}
+	if r.members[id][o.ID()] {
+		r.count("object_refs_known", 1)
+		return
+	}
+	source, target := o.ID(), id
+	relation, swap := natural(o.Type(), typ)
+	if swap {
+		source, target = target, source
+	}
+	if r.link(o, relation, source, target) {
+		r.count("object_refs_related", 1, relation)
+	} else {
+		r.count("object_refs_known", 1)
+	}
+}
+
+// relatable reports whether OpenCTI takes relationships from and to the type.
+func relatable(typ string) bool {
+	return !plain(typ) && typ != "relationship" && typ != "sighting"
+}

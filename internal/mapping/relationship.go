@@ -1,0 +1,51 @@
+package mapping
+
+import (
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+const relatedTo = "related-to"
+
+// relate makes rel a related-to relationship and keeps the original type in
+// the description, once.
+func relate(rel *stix.Object, original string) {
+	rel.Set("relationship_type", relatedTo)
+	note := "Original relationship type: " + original
+	if d := rel.String("description"); d == "" {
+		rel.Set("description", note)
+	} else if !strings.HasSuffix(d, note) {
+		rel.Set("description", d+"\n\n"+note)
+	}
+}
+
+func swapEnds(rel *stix.Object) {
+	source, target := rel.String("source_ref"), rel.String("target_ref")
+	rel.Set("source_ref", target)
+	rel.Set("target_ref", source)
+}
+
+// newLink makes a relationship that a source object implies: its author,
+// markings and dates are the owner's, its id is OpenCTI's deterministic one.
+func (m *Mapper) newLink(owner *stix.Object, relation, source, target string) *stix.Object {
+	o := stix.New("relationship", stix.Link{Type: relation, Source: source, Target: target}.ID())
+	o.Copy(owner, "created_by_ref", "created", "modified", "object_marking_refs")
+	o.Set("relationship_type", relation)
+	o.Set("source_ref", source)
+	o.Set("target_ref", target)
+	m.complete(o)
+	return o
+}
+
+// complete gives o what every object of its type needs: author, marking,
+// confidence of relationships.
+func (m *Mapper) complete(o *stix.Object) {
+	m.EnsureAuthor(o)
+	if !o.Has("object_marking_refs") {
+		m.EnsureMarking(o)
+	}
+	if m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
+		o.Set("confidence", m.confidence)
+	}
+}

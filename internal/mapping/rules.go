@@ -1,0 +1,70 @@
+package mapping
+
+// Rule says what is done to one thing of the source, and why.
+type Rule struct{ From, To, Why string }
+
+// Rules lists every rule of the mapping, in the order in which they apply.
+func Rules() []Rule {
+	return []Rule{
+		{"element with error, or without type or id", "dead letter, alone", "it is no data; the rest of the answer is"},
+		{"type that OpenCTI does not know", "left out and counted, references to it removed", "OpenCTI drops it in silence, and refuses what refers to it"},
+		{"null, empty list, empty object", "removed", "OpenCTI's workers fail on them"},
+		{"value of another kind (text for number, time without zone, …)", "the kind that OpenCTI reads, else removed", "one such value makes OpenCTI refuse the whole object"},
+		{"x_opencti_id, x_opencti_workflow_id and the like", "removed", "they mean something on one platform only"},
+		{"other x_ properties", "passed as they are", "OpenCTI ignores what it does not know"},
+		{"threat-actor", "intrusion-set, and every reference to it (threat_actor_as_intrusion_set)", "OpenCTI models adversaries as intrusion sets"},
+		{"personal_motivations of an actor", "primary_motivation, secondary_motivations", "intrusion sets have no motivations of a person"},
+		{"threat_actor_types, roles, sophistication of an actor", "removed", "STIX 2.1 has no such property of intrusion sets"},
+		{"located-at of an actor that becomes an intrusion set", "originates-from", "how STIX says it of intrusion sets"},
+		{"reference that is no id, or to the object itself", "removed", "OpenCTI removes them, or waits for them in vain"},
+		{"associated_content", "attributed-to or uses by the types of the ends, swapped where needed; else related-to", "no STIX relationship; the types are ThreatMatch's own reading"},
+		{"relationship that OpenCTI refuses between its ends", "related-to, the original type in the description", "OpenCTI's table of relationships"},
+		{"object_refs of an object that is no container", "relationships: of the natural type for the pair, else related-to", "OpenCTI would drop the associations"},
+		{"description and other long texts that are HTML", "Markdown, or text (description_format)", "OpenCTI shows Markdown"},
+		{"content of a report", "x_opencti_content, without scripts", "where OpenCTI shows the full text"},
+		{"label with a sector", "identity of class \"class\", targets (related-to where an object cannot target; object_refs of a report)", "knowledge instead of labels"},
+		{"label with a country or region", "location, targets", "knowledge instead of labels"},
+		{"label with a country or region of origin", "location, originates-from (located-at of a threat actor)", "knowledge instead of labels"},
+		{"label with a motivation, on an actor", "primary_motivation, secondary_motivations in STIX's words", "knowledge instead of labels"},
+		{"label with a malware type, on malware or a tool", "malware_types, tool_types", "knowledge instead of labels"},
+		{"label with an alert type, on a report", "report_types", "knowledge instead of labels"},
+		{"label with an incident type, on an incident", "incident_type", "knowledge instead of labels"},
+		{"label with a TLP level; TLP of a part of the object", "object_marking_refs", "OpenCTI would show to everybody what they restrict"},
+		{"any other label", "removed (import_labels: all keeps every label)", "labels of ThreatMatch carry little else"},
+		{"STIX TLP 2.0 marking", "OpenCTI's id of the same level", "OpenCTI does not map the ids"},
+		{"several TLP levels", "the strictest", "a marking is never downgraded"},
+		{"no marking", "threatmatch.tlp_level", "nothing is shown to everybody by accident"},
+		{"no author", "organisation \"Security Alliance\"", "users filter by author"},
+		{"pattern about one kind of observable", "x_opencti_main_observable_type", "OpenCTI shows and links indicators by it"},
+		{"indicator without valid_from", "valid_from = created", "else OpenCTI takes the time of the import, anew each time"},
+		{"report without published", "published = created", "OpenCTI requires it"},
+		{"malware without is_family, object without spec_version, created or modified", "false, 2.1, each other", "STIX requires them"},
+		{"end of a period before its start", "removed", "OpenCTI refuses the object"},
+		{"repeated external references and kill chain phases", "the first", "as OpenCTI's splitter does"},
+		{"relationship without confidence", "confidence_level, where it is set (legacy)", "as connectors of 2021 to 2025 did"},
+	}
+}
+
+// Import says what a dataset brings into OpenCTI.
+type Import struct {
+	Dataset       string
+	Content       string
+	Entities      []string // by the names OpenCTI shows
+	Relationships []string
+}
+
+// Imports lists what comes from each dataset. ThreatMatch may send any STIX
+// type in any of them; these are the ones that are known to come, and what the
+// connector makes of labels and associations.
+func Imports() []Import {
+	knowledge := []string{"attributed-to", "uses", "targets", "originates-from", "exploits", "indicates", "mitigates", "related-to"}
+	entities := []string{"Intrusion set (or Threat actor)", "Malware", "Tool", "Campaign", "Incident", "Attack pattern",
+		"Vulnerability", "Indicator", "Sector", "Organization", "Country", "Region", "Marking definition"}
+	return []Import{
+		{"profiles", "profiles of actors, malware, operations, incidents, countries", entities, knowledge},
+		{"alerts", "alerts, as reports that contain their objects", append([]string{"Report"}, entities...), knowledge},
+		{"reports", "intelligence reports with their text and objects", append([]string{"Report"}, entities...), knowledge},
+		{"iocs", "indicators of the TAXII collection; observables with create_observables",
+			[]string{"Indicator", "Observables (with create_observables)"}, []string{"indicates", "based-on"}},
+	}
+}

@@ -1,0 +1,91 @@
+package mapping
+
+import (
+	"cmp"
+	"fmt"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// Values of Settings.Labels.
+const (
+	LabelsKnowledge = "knowledge" // labels become entities, relationships and typed properties; none stays
+	LabelsAll       = "all"       // as knowledge, and every label stays
+	LabelsNone      = "none"      // every label goes, nothing is made of it
+)
+
+// Values of Settings.Description.
+const (
+	DescriptionMarkdown = "markdown"
+	DescriptionText     = "text"
+)
+
+// Settings are what users can choose. Empty strings stand for the defaults
+// amber, knowledge and markdown.
+type Settings struct {
+	// TLP is the level of objects without marking: clear, white, green, amber,
+	// amber+strict, red.
+	TLP string
+	// ThreatActorAsIntrusionSet makes intrusion sets of threat actors.
+	ThreatActorAsIntrusionSet bool
+	// Labels is one of the Labels… constants.
+	Labels string
+	// Description is one of the Description… constants.
+	Description string
+	// CreateObservables asks OpenCTI to make observables of indicators.
+	CreateObservables bool
+	// Confidence is the legacy confidence_level of relationships that have
+	// none: 1 to 4 stand for 15, 50, 75, 85; 5 to 100 count as given; 0 = off.
+	Confidence int
+}
+
+// Mapper maps records. It is safe for concurrent use.
+type Mapper struct {
+	settings   Settings
+	tlp        stix.TLP
+	author     *stix.Object
+	confidence int
+	legal      legality
+	places     *gazetteer
+	text       func(html string) (string, error)
+}
+
+// New checks the settings and returns a mapper. Errors name the setting.
+func New(s Settings) (*Mapper, error) {
+	s.TLP = cmp.Or(s.TLP, "amber")
+	s.Labels = cmp.Or(s.Labels, LabelsKnowledge)
+	s.Description = cmp.Or(s.Description, DescriptionMarkdown)
+	m := &Mapper{settings: s, author: newAuthor(), places: newGazetteer()}
+	var ok bool
+	if m.tlp, ok = stix.FindTLP(s.TLP); !ok {
+		return nil, fmt.Errorf("tlp level %q: not one of clear, white, green, amber, amber+strict, red", s.TLP)
+	}
+	switch s.Labels {
+	case LabelsKnowledge, LabelsAll, LabelsNone:
+	default:
+		return nil, fmt.Errorf("import labels %q: not one of knowledge, all, none", s.Labels)
+	}
+	switch s.Description {
+	case DescriptionMarkdown:
+		m.text = newMarkdown()
+	case DescriptionText:
+		m.text = plainText
+	default:
+		return nil, fmt.Errorf("description format %q: not one of markdown, text", s.Description)
+	}
+	if s.Confidence < 0 || s.Confidence > 100 {
+		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
+	}
+	m.confidence = legacyConfidence(s.Confidence)
+	var err error
+	m.legal, err = readLegality()
+	return m, err
+}
+
+// legacyConfidence is the scale that connectors of 2021 to 2025 used.
+func legacyConfidence(level int) int {
+	if level >= 1 && level <= 4 {
+		return [...]int{15, 50, 75, 85}[level-1]
+	}
+	return level
+}
