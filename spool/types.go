@@ -82,6 +82,16 @@ type Work struct {
 	Repeats   int64             // of these, sent more than once
 	Replaced  int               // works that vanished on the platform before this one
 	Extra     map[string]string // room for deliver's own notes
+
+	ToldBundle uint64 // the latest bundle whose messages were told
+	ToldFrom   int    // its cursor then: the messages before were not told under this work
+	Settled    []int  // of its skipped messages, those whose expectations were settled
+	SentBundle uint64 // the latest bundle that Sent counts
+	Owed       int64  // messages surely enqueued that go out once more, still to be told in addition
+	Unsure     bool   // more may be processed than is expected: something of unknown fate was repeated
+	Retold     bool   // more may be expected than was told: a tell of unknown fate was repeated
+	Doubt      bool   // there may be a second work of this name: its opening was repeated
+	Quiet      bool   // nothing was in flight when the process stopped
 }
 
 // Intent is written before expectations are told and removed after.
@@ -89,6 +99,7 @@ type Intent struct {
 	N      int64 // what is being added
 	Before int64 // the platform's count before
 	Bundle uint64
+	From   int // the bundle's cursor
 }
 
 // TaskKind is the kind of request that a task stands for.

@@ -1,0 +1,228 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const stageDeliver = "deliver"
+
+// DeliverDeps is what deliver works with.
+type DeliverDeps struct {
+	Spool     deliverSpool
+	Platform  *Platform
+	Works     WorkClient // nil without a queue
+	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
+	Archive   Archive    // nil: none
+	// Envelope appends a message's body to dst.
+	Envelope func(dst []byte, e Envelope) ([]byte, error)
+	// OnMaxMessageSize is told the broker's limit once a message was over it. May be nil.
+	OnMaxMessageSize func(bytes int64)
+	Bells            Bells
+	Board            *Board
+	Log              *slog.Logger
+	Metrics          *DeliverMetrics
+	Now              func() time.Time
+	Rand             func() float64 // in [0, 1), for jitter
+}
+
+// DeliverOptions are deliver's settings. Zero values mean the defaults in brackets.
+type DeliverOptions struct {
+	ConnectorID    string
+	ConnectorName  string        // begins the name of a work
+	Update         bool          // the messages' update flag
+	Window         int           // messages in flight [512]
+	MaxMessageSize int64         // bytes of a body; 0: the broker decides
+	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
+	Once           bool          // a single run: waiting for the run before it has an end
+	Drain          time.Duration // for outstanding confirms when asked to stop [8 s]
+	QueuePoll      time.Duration // between two looks at the queue's size [10 s]
+	Settle         time.Duration // before a call of unknown fate is looked up [5 s]
+	GateQuiet      time.Duration // how long a queue must be empty to count as drained [2 min]
+	GateLimit      time.Duration // how long a single run waits for that [10 min]
+}
+
+func (o *DeliverOptions) setDefaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&o.Drain, 8*time.Second)
+	set(&o.QueuePoll, 10*time.Second)
+	set(&o.Settle, 5*time.Second)
+	set(&o.GateQuiet, 2*time.Minute)
+	set(&o.GateLimit, 10*time.Minute)
+	if o.Window <= 0 {
+		o.Window = 512
+	}
+	if o.ConnectorName == "" {
+		o.ConnectorName = "ThreatMatch"
+	}
+}
+
+// Deliver takes bundles from the spool to OpenCTI's queue, oldest first, and
+// reports each run as a work. Everything it must remember is in the spool:
+// after a crash at any instant a new Deliver goes on.
+type Deliver struct {
+	DeliverDeps
+	opt DeliverOptions
+
+	back  backoff
+	epoch uint64
+
+	current  *spool.Run // the run whose bundle is under way
+	bundle   *spool.Bundle
+	begun    bundleKey // the bundle that this process publishes from
+	big      bundleKey // a message over the broker's limit, to be skipped when the cursor is there
+	limit    int64     // the largest body in bytes, as far as known; 0: none
+	careful  bool      // the next message goes out alone
+	moved    bool      // something was confirmed since the last trouble
+	held     holding   // why messages are kept back
+	said     string    // the trouble that was logged last
+	nextLook time.Time // when the queue's size is due
+
+	gate gateWatch
+}
+
+// bundleKey names a bundle, or with an index one of its messages.
+type bundleKey struct {
+	run, seq uint64
+	index    int
+}
+
+// NewDeliver returns the stage; it sends nothing yet.
+func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
+	switch {
+	case d.Spool == nil || d.Platform == nil || d.Board == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
+	case d.Publisher == nil && d.Archive == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
+	case d.Publisher != nil && (d.Works == nil || d.Envelope == nil || d.Platform.Offline()):
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
+	}
+	o.setDefaults()
+	return &Deliver{
+		DeliverDeps: d, opt: o, limit: o.MaxMessageSize,
+		back: backoff{min: 500 * time.Millisecond, max: 30 * time.Second, rand: d.Rand},
+	}, nil
+}
+
+// Run delivers until ctx is done, which is no error: then it waits for
+// outstanding confirms up to the drain timeout.
+func (d *Deliver) Run(ctx context.Context) error {
+	defer d.Board.Set(stageDeliver, "stopped", "", "")
+	for ctx.Err() == nil {
+		worked, err := d.turn(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		switch {
+		case err == nil && worked:
+			d.fine()
+		case err == nil:
+			d.fine()
+			d.Board.Set(stageDeliver, "idle", "", "")
+			d.rest(ctx, 30*time.Second)
+		case errors.Is(err, spool.ErrEpoch):
+			d.forget()
+		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
+			return err
+		default:
+			_ = restFor(ctx, d.trouble(err)) // not cut short by the bell: map may ring it all the time
+		}
+	}
+	return d.quiet()
+}
+
+// turn does the next piece of work; it reports false when there is none.
+func (d *Deliver) turn(ctx context.Context) (bool, error) {
+	meta, err := d.Spool.Meta()
+	if err != nil {
+		return false, err
+	}
+	d.epoch = meta.Epoch
+	b, err := d.Spool.NextBundle()
+	if err != nil && !errors.Is(err, spool.ErrNotFound) {
+		return false, err
+	}
+	none := err != nil
+	finished, err := d.finishRuns(ctx, b, none)
+	if err != nil || none {
+		return finished, err
+	}
+	run, err := d.Spool.Run(b.Run)
+	if err != nil {
+		return false, err
+	}
+	d.current, d.bundle = &run, &b
+	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), "")
+	if err := d.deliver(ctx); err != nil {
+		return false, err
+	}
+	d.current, d.bundle = nil, nil
+	return true, nil
+}
+
+// finishRuns ends the runs before the bundle's that have nothing left.
+func (d *Deliver) finishRuns(ctx context.Context, b spool.Bundle, none bool) (bool, error) {
+	runs, err := d.Spool.OpenRuns()
+	if err != nil {
+		return false, err
+	}
+	finished := false
+	for _, r := range runs {
+		if !none && r.ID >= b.Run {
+			break
+		}
+		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() {
+			continue
+		}
+		if err := d.finishRun(ctx, &r); err != nil {
+			return finished, err
+		}
+		finished = true
+	}
+	return finished, nil
+}
+
+// forget drops everything of an epoch that a reset ended.
+func (d *Deliver) forget() {
+	d.Log.Info("the spool was reset, delivery starts over", "stage", stageDeliver)
+	d.current, d.bundle, d.begun, d.big = nil, nil, bundleKey{}, bundleKey{}
+	d.gate, d.careful = gateWatch{}, false
+	d.fine()
+}
+
+// quiet notes at an ordered stop that nothing is in flight.
+func (d *Deliver) quiet() error {
+	if d.current == nil || d.begun != (bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}) || d.current.Work.Quiet {
+		return nil
+	}
+	d.current.Work.Quiet = true
+	if err := d.saveWork(d.current); err != nil && !errors.Is(err, spool.ErrEpoch) {
+		return err
+	}
+	return nil
+}
+
+func (d *Deliver) saveWork(r *spool.Run) error {
+	return d.Spool.SaveWork(d.epoch, r.ID, r.Work)
+}
+
+// rest waits until there may be something to do.
+func (d *Deliver) rest(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-d.Bells.Deliver:
+	}
+}

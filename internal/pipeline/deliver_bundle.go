@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// deliver brings the current bundle to its end. Each step finds in the spool
+// what was done before, so that it can be cut anywhere and called again.
+func (d *Deliver) deliver(ctx context.Context) error {
+	run, b := d.current, d.bundle
+	if d.Publisher == nil {
+		return d.archiveOnly(ctx)
+	}
+	if run.Work.SentBundle == b.Seq && b.Confirmed == b.Objects {
+		return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+	}
+	reg, err := d.registration(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.roomInQueue(ctx); err != nil {
+		return err
+	}
+	if err := d.openWork(ctx, reg, run); err != nil {
+		return err
+	}
+	if err := d.publish(ctx, reg); err != nil {
+		return err
+	}
+	if err := d.settleSkipped(ctx, run, *b); err != nil {
+		return err
+	}
+	if err := d.archiveCopy(ctx, reg.Applicant); err != nil {
+		return err
+	}
+	return d.finishBundle(run, *b)
+}
+
+// registration waits for one.
+func (d *Deliver) registration(ctx context.Context) (Registration, error) {
+	if d.Platform.registration() == nil {
+		d.Board.Set(stageDeliver, "waiting", "the connector is not registered with OpenCTI", "")
+	}
+	return d.Platform.Registration(ctx)
+}
+
+// finishBundle counts the bundle's messages and removes it.
+func (d *Deliver) finishBundle(run *spool.Run, b spool.Bundle) error {
+	w := &run.Work
+	sent := int64(b.Objects - w.ToldFrom)
+	for _, i := range b.Skipped {
+		if i >= w.ToldFrom {
+			sent--
+		}
+	}
+	w.Sent += sent
+	w.SentBundle = b.Seq
+	if err := d.saveWork(run); err != nil {
+		return err
+	}
+	if err := d.Spool.Count(d.epoch, run.ID, map[string]int64{"deliver.messages": sent}); err != nil {
+		return err
+	}
+	return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+}
+
+// publish sends what the cursor does not cover yet.
+func (d *Deliver) publish(ctx context.Context, reg Registration) error {
+	if err := d.begin(); err != nil {
+		return err
+	}
+	for d.bundle.Confirmed < d.bundle.Objects {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if d.big == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) && d.big.run != 0 {
+			if err := d.skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.roomInQueue(ctx); err != nil {
+			return err
+		}
+		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats come up on the way
+			return err
+		}
+		if err := d.send(ctx, reg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin notes whether messages of this bundle may be in the queue that the
+// cursor does not show: those of a process that had no ordered stop.
+func (d *Deliver) begin() error {
+	w := &d.current.Work
+	key := bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}
+	doubt := d.begun != key && w.ToldBundle == key.seq && !w.Quiet && d.bundle.Confirmed < d.bundle.Objects
+	if w.Quiet || doubt && !w.Unsure {
+		w.Quiet, w.Unsure = false, w.Unsure || doubt
+		if err := d.saveWork(d.current); err != nil {
+			return err
+		}
+	}
+	d.begun = key
+	return nil
+}
+
+// send publishes one batch: all that is left, or less while something is wrong.
+func (d *Deliver) send(ctx context.Context, reg Registration) error {
+	base := d.bundle.Confirmed
+	end := d.bundle.Objects
+	if d.careful {
+		end = base + 1
+	}
+	if d.big.run == d.bundle.Run && d.big.seq == d.bundle.Seq && d.big.index > base {
+		end = min(end, d.big.index)
+	}
+	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
+	sctx, cancel := d.draining(ctx)
+	defer cancel()
+	err := d.Publisher.Send(sctx, Batch{
+		To: reg, Window: d.opt.Window,
+		Next: func() (Message, error) {
+			if ctx.Err() != nil || in.at >= end || d.lookDue() {
+				return Message{}, io.EOF
+			}
+			return d.message(in, reg)
+		},
+		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
+		Blocked:   func(on bool) { d.hold(holdBlocked, on) },
+	})
+	if err == nil {
+		d.careful = d.careful && d.bundle.Confirmed == base
+		return nil
+	}
+	return d.sendFailed(ctx, base, err)
+}
+
+// message makes the next message; one known to be too large ends the batch.
+func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
+	index := in.at
+	o, err := in.next()
+	if err != nil {
+		return Message{}, err
+	}
+	body, err := d.Envelope(nil, Envelope{
+		Applicant: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
+		Sequence: index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
+	})
+	if err != nil {
+		return Message{}, err
+	}
+	if d.limit > 0 && int64(len(body)) > d.limit {
+		d.big = bundleKey{in.run, in.seq, index}
+		return Message{}, io.EOF
+	}
+	return Message{ID: o.STIX, Body: body}, nil
+}
+
+// bundleID is the same whenever the bundle is sent.
+func (d *Deliver) bundleID() string {
+	name := fmt.Sprintf("%s/%d/%d/%d", d.opt.ConnectorID, d.current.Created.UnixNano(), d.bundle.Run, d.bundle.Seq)
+	return "bundle--" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String()
+}
+
+// draining returns a context that outlives ctx by the drain timeout.
+func (d *Deliver) draining(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(d.opt.Drain)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel(nil) }
+}
+
+// commit stores the cursor. Nothing more is published before that worked, so
+// it is tried until it does.
+func (d *Deliver) commit(ctx context.Context, n int) error {
+	back := backoff{min: 200 * time.Millisecond, max: 10 * time.Second, rand: d.Rand}
+	for {
+		err := d.Spool.SaveCursor(d.epoch, d.bundle.Run, d.bundle.Seq, n)
+		if err == nil {
+			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
+			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
+			d.bundle.Confirmed, d.moved = n, true
+			d.hold(holdNacked, false)
+			return nil
+		}
+		if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) || fault.Is(err, fault.Fatal) {
+			return err
+		}
+		d.Board.Error(stageDeliver, err)
+		d.Board.Set(stageDeliver, "waiting", "the cursor cannot be stored", describe(err))
+		d.say(err.Error(), func() {
+			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageDeliver, "error", err)
+		})
+		if restFor(ctx, back.next()) != nil {
+			return err
+		}
+	}
+}
+
+// bundleReader reads a bundle's objects in pieces.
+type bundleReader struct {
+	spool    deliverSpool
+	run, seq uint64
+	at       int
+	ready    []spool.BundleObject
+}
+
+const readAhead = 1 << 20
+
+func (r *bundleReader) next() (spool.BundleObject, error) {
+	if len(r.ready) == 0 {
+		var err error
+		if r.ready, err = r.spool.BundleObjects(r.run, r.seq, r.at, readAhead); err != nil {
+			return spool.BundleObject{}, err
+		}
+		if len(r.ready) == 0 {
+			return spool.BundleObject{}, io.EOF
+		}
+	}
+	o := r.ready[0]
+	r.ready = r.ready[1:]
+	r.at++
+	return o, nil
+}

@@ -1,0 +1,32 @@
+package pipeline
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// DeliverMetrics counts what deliver does. The first four carry the names that
+// every OpenCTI connector exposes.
+type DeliverMetrics struct {
+	messages, records, runs, errors prometheus.Counter
+	ends                            *prometheus.CounterVec
+	repeats, skipped                prometheus.Counter
+	works                           *prometheus.CounterVec
+	paused                          prometheus.Gauge
+}
+
+// NewDeliverMetrics registers the metrics with reg, which adds the operator's prefix.
+func NewDeliverMetrics(reg prometheus.Registerer) *DeliverMetrics {
+	m := &DeliverMetrics{
+		messages: prometheus.NewCounter(prometheus.CounterOpts{Name: "bundles_sent_total", Help: "Messages that the broker confirmed."}),
+		records:  prometheus.NewCounter(prometheus.CounterOpts{Name: "records_sent_total", Help: "STIX objects that the broker confirmed, one in each message."}),
+		runs:     prometheus.NewCounter(prometheus.CounterOpts{Name: "runs_total", Help: "Runs that were delivered."}),
+		errors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "errors_total", Help: "Troubles of delivery that were worth a line in the log."}),
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "deliver_interruptions_total", Help: "Batches that ended before they were confirmed, by kind."}, []string{"kind"}),
+		repeats: prometheus.NewCounter(prometheus.CounterOpts{Name: "deliver_repeats_total", Help: "Messages that the broker has and that went out again."}),
+		skipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "deliver_dead_letters_total", Help: "Messages that became dead letters."}),
+		works: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "deliver_works_total", Help: "Works on OpenCTI by what became of them."}, []string{"event"}),
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "deliver_paused", Help: "1 while delivery holds back because a queue is full."}),
+	}
+	reg.MustRegister(m.messages, m.records, m.runs, m.errors, m.ends, m.repeats, m.skipped, m.works, m.paused)
+	return m
+}

@@ -1,0 +1,135 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"threatmatch-connector/spool"
+)
+
+// sendFailed accounts for a batch that was not confirmed as a whole and says
+// how the next one goes out. base is where the batch began.
+func (d *Deliver) sendFailed(ctx context.Context, base int, err error) error {
+	se, ok := errors.AsType[*SendError](err)
+	if !ok {
+		d.begun = bundleKey{} // what is in the queue beyond the cursor is not known
+		return err
+	}
+	d.Metrics.ends.WithLabelValues(se.Kind.String()).Inc()
+	if se.Acked > 0 || se.Unknown > 0 && !d.current.Work.Unsure {
+		d.current.Work.Owed += se.Acked
+		d.current.Work.Unsure = d.current.Work.Unsure || se.Unknown > 0
+		if err := d.saveWork(d.current); err != nil {
+			d.begun = bundleKey{}
+			return errors.Join(err, se)
+		}
+	}
+	switch se.Kind {
+	case SendNacked:
+		d.careful = true
+		d.hold(holdNacked, true)
+	case SendReturned, SendRefused:
+		d.careful = true
+		if ctx.Err() != nil {
+			break
+		}
+		if err := d.Platform.Renew(ctx, se.Kind.String()); err != nil {
+			return fmt.Errorf("%w; %w", err, se)
+		}
+	case SendTooLarge:
+		return d.tooLarge(base, se)
+	}
+	return se
+}
+
+// tooLarge notes which message the broker does not take. It is skipped once
+// everything before it is confirmed.
+func (d *Deliver) tooLarge(base int, se *SendError) error {
+	if se.Limit > 0 && (d.limit == 0 || se.Limit < d.limit) {
+		d.limit = se.Limit
+		if d.OnMaxMessageSize != nil {
+			d.OnMaxMessageSize(se.Limit)
+		}
+	}
+	switch {
+	case se.Index >= 0:
+		d.big = bundleKey{d.bundle.Run, d.bundle.Seq, base + se.Index}
+	case d.careful:
+		d.big = bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed} // it was alone
+	default:
+		d.careful = true
+		return se
+	}
+	return nil
+}
+
+// skip makes a dead letter of the message at the cursor, which is too large.
+func (d *Deliver) skip() error {
+	b := d.bundle
+	objects, err := d.Spool.BundleObjects(b.Run, b.Seq, b.Confirmed, 1)
+	if err != nil {
+		return err
+	}
+	if len(objects) == 0 {
+		return fmt.Errorf("bundle %d of run %d: no object at %d", b.Seq, b.Run, b.Confirmed)
+	}
+	o, now := objects[0], d.Now()
+	reason := fmt.Sprintf("the message of this object (%d bytes of JSON) is larger than the broker allows (%d bytes)", len(o.JSON), d.limit)
+	err = d.Spool.SkipMessage(d.epoch, b.Run, b.Seq, b.Confirmed, spool.DeadLetter{
+		Stage: spool.StageDeliver, Class: "too_large", Error: reason, Attempts: 1,
+		First: now, Last: now, Run: b.Run, STIX: o.STIX, Payload: o.JSON,
+	})
+	if err != nil {
+		return err
+	}
+	d.Metrics.skipped.Inc()
+	d.Log.Warn("a message became a dead letter", "stage", stageDeliver, "run", b.Run, "object", o.STIX, "reason", reason)
+	fresh, err := d.Spool.NextBundle()
+	if err != nil {
+		return err
+	}
+	if fresh.Run != b.Run || fresh.Seq != b.Seq {
+		return fmt.Errorf("bundle %d of run %d: no longer the next one", b.Seq, b.Run)
+	}
+	d.big = bundleKey{}
+	*d.bundle = fresh
+	return nil
+}
+
+// settleSkipped tells OpenCTI of messages that it expects and that will not come.
+func (d *Deliver) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundle) error {
+	w := &run.Work
+	for _, i := range b.Skipped {
+		if i < w.ToldFrom || slices.Contains(w.Settled, i) {
+			continue
+		}
+		objects, err := d.Spool.BundleObjects(b.Run, b.Seq, i, 1)
+		if err != nil {
+			return err
+		}
+		id := ""
+		if len(objects) > 0 {
+			id = objects[0].STIX
+		}
+		err = d.Works.ReportExpectation(ctx, w.ID, "not sent: the message is larger than the broker allows", id)
+		if err != nil && !errors.Is(err, ErrNoWork) {
+			return errors.Join(d.unsure(run), fmt.Errorf("settle the message of %s: %w", id, err))
+		}
+		w.Settled = append(w.Settled, i)
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsure notes that more may be processed than is expected.
+func (d *Deliver) unsure(run *spool.Run) error {
+	if run.Work.Unsure {
+		return nil
+	}
+	run.Work.Unsure = true
+	return d.saveWork(run)
+}

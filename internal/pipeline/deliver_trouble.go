@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"errors"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// pauseError says that nothing is wrong, but that it is not the time yet.
+type pauseError struct {
+	why   string
+	after time.Duration
+}
+
+func (e *pauseError) Error() string { return e.why }
+
+// trouble notes what kept a turn from succeeding and returns how long to wait.
+func (d *Deliver) trouble(err error) time.Duration {
+	if d.moved {
+		d.back.reset()
+		d.moved = false
+	}
+	if pause, ok := errors.AsType[*pauseError](err); ok {
+		d.Board.Set(stageDeliver, "paused", pause.why, "")
+		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageDeliver, "reason", pause.why) })
+		return pause.after
+	}
+	if errors.Is(err, ErrNoConnector) {
+		d.Bells.Platform.Ring()
+	}
+	class, after := fault.Of(err)
+	if se, ok := errors.AsType[*SendError](err); ok {
+		if se.Kind == SendNacked {
+			d.Board.Set(stageDeliver, "paused", "the queue takes no messages now", "")
+			d.say("nacked", func() {
+				d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
+			})
+			return d.back.next()
+		}
+	}
+	notReady := ""
+	if class == fault.Systemic {
+		notReady = describe(err)
+	}
+	d.Board.Error(stageDeliver, err)
+	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", notReady)
+	d.say(err.Error(), func() {
+		d.Metrics.errors.Inc()
+		d.Log.Warn("delivery is held up, trying again", "stage", stageDeliver, "class", class.String(), "error", err, "hint", fault.HintOf(err))
+	})
+	return max(d.back.next(), min(after, 15*time.Minute))
+}
+
+// say logs a trouble once until another one or a success comes.
+func (d *Deliver) say(what string, log func()) {
+	if d.said != what {
+		d.said = what
+		log()
+	}
+}
+
+// fine notes a success.
+func (d *Deliver) fine() {
+	if d.said != "" {
+		d.Log.Info("delivery goes on", "stage", stageDeliver)
+	}
+	d.said, d.moved = "", false
+	d.back.reset()
+	d.hold(holdNacked|holdBlocked, false)
+}
+
+// holding is what keeps messages back though nothing is wrong.
+type holding uint8
+
+const (
+	holdQueue   holding = 1 << iota // OpenCTI's queue is over the threshold
+	holdNacked                      // the broker refuses messages
+	holdBlocked                     // the broker reads nothing
+)
+
+// hold notes that messages are kept back, or no longer, for OpenCTI's view of
+// the connector.
+func (d *Deliver) hold(why holding, on bool) {
+	was := d.held
+	if on {
+		d.held |= why
+	} else {
+		d.held &^= why
+	}
+	if d.held == was {
+		return
+	}
+	d.Platform.SetBuffering(d.held != 0)
+	d.Metrics.paused.Set(map[bool]float64{true: 1}[d.held != 0])
+}

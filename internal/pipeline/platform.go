@@ -1,0 +1,285 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const stagePlatform = "platform"
+
+// PlatformDeps is what the platform loop works with.
+type PlatformDeps struct {
+	Client  PlatformClient // nil: offline, no platform at all
+	Works   WorkClient     // to delete works of before a reset; nil only when offline
+	Spool   platformSpool
+	Bells   Bells
+	Board   *Board
+	Log     *slog.Logger
+	Metrics *PlatformMetrics
+	Now     func() time.Time
+	Rand    func() float64 // in [0, 1), for jitter
+}
+
+// PlatformOptions are the platform loop's settings. Zero values mean the
+// defaults in brackets.
+type PlatformOptions struct {
+	Datasets        []spool.Dataset // the enabled ones; they make up the state
+	RunAndTerminate bool
+	QueueThreshold  float64       // MB, reported only; 0: none
+	Period          time.Duration // between two pings [40 s]
+	SecondLook      time.Duration // between the two looks at an empty state [5 s]
+}
+
+// Platform keeps the connector registered with OpenCTI, pings it, and keeps
+// state and spool in step. Run is the loop; the other methods may be called
+// from any goroutine.
+type Platform struct {
+	PlatformDeps
+	opt PlatformOptions
+
+	call    chan struct{} // the token of who may register or ping: one at a time
+	notes   platformNotes // guarded by call
+	seen    bool          // the platform's state was looked at once in this process; guarded by call
+	mute    bool          // the platform refuses to tell the queue's size; guarded by call
+	foreign string        // the latest state that we never sent; guarded by call
+
+	opening sync.Mutex // held while a work is being intended, and over a reset
+
+	mu         sync.Mutex
+	reg        *Registration
+	registered chan struct{} // closed while reg is set
+	buffering  bool
+	queue      QueueSize
+	queueAt    time.Time
+	next, last time.Time
+}
+
+// NewPlatform returns the loop; it sends nothing yet.
+func NewPlatform(d PlatformDeps, o PlatformOptions) (*Platform, error) {
+	if d.Spool == nil || d.Board == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
+		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: something it needs is missing"))
+	}
+	if d.Client != nil && d.Works == nil {
+		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: no client for works"))
+	}
+	if o.Period <= 0 {
+		o.Period = 40 * time.Second
+	}
+	if o.SecondLook <= 0 {
+		o.SecondLook = 5 * time.Second
+	}
+	p := &Platform{PlatformDeps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{})}
+	meta, err := d.Spool.Meta()
+	if err != nil {
+		return nil, err
+	}
+	if p.notes, err = loadNotes(meta); err != nil {
+		d.Log.Error("the platform loop starts without its notes", "stage", stagePlatform, "error", err)
+	}
+	return p, nil
+}
+
+// Run registers and pings until ctx is done, which is no error.
+func (p *Platform) Run(ctx context.Context) error {
+	if p.Client == nil {
+		return p.runOffline(ctx)
+	}
+	p.Board.Set(stagePlatform, "starting", "registering", "not registered with OpenCTI")
+	back := backoff{min: time.Second, max: p.opt.Period, rand: p.Rand}
+	for ctx.Err() == nil {
+		wait := p.opt.Period
+		if err := p.beat(ctx); err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			wait = p.trouble(err, &back)
+		} else {
+			back.reset()
+			p.Board.Set(stagePlatform, "idle", "registered", "")
+		}
+		p.rest(ctx, wait)
+	}
+	p.Board.Set(stagePlatform, "stopped", "", "")
+	return nil
+}
+
+// rest waits for the time of the next ping, a checkpoint or the end.
+func (p *Platform) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-p.Bells.Platform:
+	}
+}
+
+// runOffline lets a spool without a platform start at the configured date.
+func (p *Platform) runOffline(ctx context.Context) error {
+	meta, err := p.Spool.Meta()
+	if err != nil {
+		return err
+	}
+	if !meta.StateKnown {
+		if _, err := p.Spool.AdoptState(meta.Epoch, nil); err != nil {
+			return err
+		}
+		p.Bells.Schedule.Ring()
+	}
+	p.Board.Set(stagePlatform, "idle", "offline", "")
+	<-ctx.Done()
+	p.Board.Set(stagePlatform, "stopped", "", "")
+	return nil
+}
+
+// beat is one turn: whatever stands open from before, a registration if there
+// is none, and a ping.
+func (p *Platform) beat(ctx context.Context) error {
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	if p.registration() == nil {
+		if err := p.register(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.ping(ctx); err != nil {
+		return err
+	}
+	return p.deleteOld(ctx)
+}
+
+// trouble notes an error and returns how long to wait.
+func (p *Platform) trouble(err error, back *backoff) time.Duration {
+	class, after := fault.Of(err)
+	p.Metrics.clientErrors.Inc()
+	p.Board.Error(stagePlatform, err)
+	notReady := ""
+	switch {
+	case class == fault.Systemic:
+		notReady = describe(err)
+	case p.registration() == nil:
+		notReady = "not registered with OpenCTI: " + err.Error()
+	}
+	p.Board.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
+	if back.tries == 0 {
+		p.Log.Warn("trouble with OpenCTI, trying again", "stage", stagePlatform, "class", class.String(), "error", err, "hint", fault.HintOf(err))
+	}
+	return max(back.next(), min(after, p.opt.Period))
+}
+
+// take takes the token; give gives it back.
+func (p *Platform) take(ctx context.Context) error {
+	select {
+	case p.call <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Platform) give() { <-p.call }
+
+func (p *Platform) registration() *Registration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reg
+}
+
+// Registration returns the current registration, waiting for one.
+func (p *Platform) Registration(ctx context.Context) (Registration, error) {
+	for {
+		p.mu.Lock()
+		reg, wait := p.reg, p.registered
+		p.mu.Unlock()
+		if reg != nil {
+			return *reg, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return Registration{}, context.Cause(ctx)
+		}
+	}
+}
+
+// Renew pings and registers again at once, since credentials or topology seem
+// to have changed; OpenCTI declares its topology anew with both. The ping goes
+// first: it tells a connector that was deleted, a registration would not.
+func (p *Platform) Renew(ctx context.Context, reason string) error {
+	if p.Client == nil {
+		return nil
+	}
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	p.Log.Info("registering again", "stage", stagePlatform, "reason", reason)
+	if p.registration() != nil {
+		if err := p.ping(ctx); err != nil {
+			return err
+		}
+	}
+	return p.register(ctx)
+}
+
+// Flush pushes the state before an exit, within the time that ctx gives.
+// Without a registration there is nothing to push to: the next start does it.
+func (p *Platform) Flush(ctx context.Context) error {
+	defer p.Metrics.setState("stopped")
+	if p.Client == nil || p.registration() == nil {
+		return nil
+	}
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	return p.ping(ctx)
+}
+
+// Offline reports whether there is no platform at all.
+func (p *Platform) Offline() bool { return p.Client == nil }
+
+// SetBuffering says whether deliver holds back, for OpenCTI's view of the connector.
+func (p *Platform) SetBuffering(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.buffering = on
+}
+
+// SetTimes says when the last run ended and when the next one is due, for
+// OpenCTI's view of the connector. Zero times are not shown.
+func (p *Platform) SetTimes(last, next time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last, p.next = last, next
+}
+
+// QueueSize asks OpenCTI for the size of the connector's queue.
+func (p *Platform) QueueSize(ctx context.Context) (QueueSize, error) {
+	q, err := p.Client.Queue(ctx)
+	if err != nil {
+		return QueueSize{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue, p.queueAt = q, p.Now()
+	p.Metrics.queueBytes.Set(float64(q.Bytes))
+	return q, nil
+}

@@ -1,0 +1,38 @@
+package pipeline
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// PlatformMetrics counts what the platform loop does. The first four carry the
+// names that every OpenCTI connector exposes.
+type PlatformMetrics struct {
+	pings, pingErrors, clientErrors prometheus.Counter
+	state                           *prometheus.GaugeVec
+	queueBytes                      prometheus.Gauge
+	resets                          prometheus.Counter
+}
+
+// NewPlatformMetrics registers the metrics with reg, which adds the operator's prefix.
+func NewPlatformMetrics(reg prometheus.Registerer) *PlatformMetrics {
+	m := &PlatformMetrics{
+		pings:        prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_total", Help: "Pings sent to OpenCTI."}),
+		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer as it should."}),
+		clientErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "client_errors_total", Help: "Calls of OpenCTI's API that failed."}),
+		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector does: 1 on its current state."}, []string{"state"}),
+		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI told it last."}),
+		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "platform_resets_total", Help: "Resets of the state that were asked for on OpenCTI."}),
+	}
+	reg.MustRegister(m.pings, m.pingErrors, m.clientErrors, m.state, m.queueBytes, m.resets)
+	m.setState("idle")
+	return m
+}
+
+// setState puts 1 on the named state and 0 on the others.
+func (m *PlatformMetrics) setState(state string) {
+	for _, s := range []string{"idle", "running", "stopped"} {
+		v := 0.0
+		if s == state {
+			v = 1
+		}
+		m.state.WithLabelValues(s).Set(v)
+	}
+}

@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// stateTime is how the Python connector writes times: UTC, whole seconds, an
+// explicit offset.
+const stateTime = "2006-01-02T15:04:05+00:00"
+
+// noState is what a connector without a state sends.
+const noState = "null"
+
+// connectorState is the state that OpenCTI keeps for us.
+type connectorState struct {
+	LastRun  time.Time
+	Datasets map[spool.Dataset]time.Time // only those that differ from LastRun need to be here
+}
+
+// at returns where the dataset stands, zero if the state does not say.
+func (s connectorState) at(d spool.Dataset) time.Time {
+	if t, ok := s.Datasets[d]; ok {
+		return t
+	}
+	return s.LastRun
+}
+
+// stateOf makes the state of datasets that stand at marks: the earliest as
+// last_run, all of them while they differ.
+func stateOf(marks map[spool.Dataset]time.Time) connectorState {
+	var s connectorState
+	differ := false
+	for _, t := range marks {
+		t = t.UTC().Truncate(time.Second)
+		differ = differ || !s.LastRun.IsZero() && !t.Equal(s.LastRun)
+		if s.LastRun.IsZero() || t.Before(s.LastRun) {
+			s.LastRun = t
+		}
+	}
+	if differ {
+		s.Datasets = marks
+	}
+	return s
+}
+
+// text returns the JSON text that is sent, "null" for the zero state.
+func (s connectorState) text() string {
+	if s.LastRun.IsZero() {
+		return noState
+	}
+	out := struct {
+		LastRun  string            `json:"last_run"`
+		Datasets map[string]string `json:"datasets,omitempty"`
+	}{LastRun: s.LastRun.UTC().Format(stateTime)}
+	for d, t := range s.Datasets {
+		if out.Datasets == nil {
+			out.Datasets = map[string]string{}
+		}
+		out.Datasets[string(d)] = t.UTC().Format(stateTime)
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return noState // strings always marshal
+	}
+	return string(text)
+}
+
+// parseState reads both forms that the Python connector wrote (ISO-8601 text
+// and epoch seconds), and our own. Anything but a JSON object is no state;
+// members that cannot be read are ignored.
+func parseState(text string) (connectorState, bool) {
+	var raw struct {
+		LastRun  any            `json:"last_run"`
+		Datasets map[string]any `json:"datasets"`
+	}
+	if canonicalState(text) == "" {
+		return connectorState{}, false
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&raw); err != nil {
+		return connectorState{}, true // an object of somebody else's
+	}
+	s := connectorState{LastRun: stateMoment(raw.LastRun)}
+	for d, v := range raw.Datasets {
+		t := stateMoment(v)
+		if t.IsZero() {
+			continue
+		}
+		if s.Datasets == nil {
+			s.Datasets = map[spool.Dataset]time.Time{}
+		}
+		s.Datasets[spool.Dataset(d)] = t
+	}
+	return s, true
+}
+
+// stateMoment reads one time of a state; zero if it is none.
+func stateMoment(v any) time.Time {
+	switch v := v.(type) {
+	case json.Number:
+		return epochSeconds(v.String())
+	case string:
+		v = strings.TrimSpace(v)
+		for _, layout := range []string{
+			time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00",
+			"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999",
+			"2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly,
+		} {
+			if t, err := time.Parse(layout, v); err == nil {
+				return t.UTC()
+			}
+		}
+		return epochSeconds(v)
+	}
+	return time.Time{}
+}
+
+func epochSeconds(text string) time.Time {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f <= 0 || f > 253402300799 || math.IsNaN(f) { // the end of year 9999
+		return time.Time{}
+	}
+	return time.Unix(int64(f), 0).UTC()
+}
+
+// canonicalState returns the state with its keys in order and no spaces, so
+// that states can be compared as text; "" for anything but a JSON object.
+func canonicalState(text string) string {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil || object == nil {
+		return ""
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(object); err != nil {
+		return ""
+	}
+	return strings.TrimSpace(out.String())
+}

@@ -1,0 +1,52 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrNoWork is what a WorkClient's errors wrap when the work is gone.
+var ErrNoWork = errors.New("work gone from OpenCTI")
+
+// ErrUndelivered ends a single run whose messages cannot go out yet; the spool
+// holds them.
+var ErrUndelivered = errors.New("stopped before the run was delivered")
+
+// WorkClient is what deliver needs of OpenCTI to report a run. A call that
+// fails may have been carried out.
+type WorkClient interface {
+	// AddWork opens a work and returns its id. multipart nil: not offered.
+	AddWork(ctx context.Context, name string, multipart *bool) (string, error)
+	// Work reads a work; ErrNoWork when there is none.
+	Work(ctx context.Context, id string) (WorkInfo, error)
+	// WorksByName returns the works in progress whose name ends in suffix.
+	WorksByName(ctx context.Context, suffix string) ([]WorkInfo, error)
+	// WorkAlive reports whether workers still take messages of the work.
+	WorkAlive(ctx context.Context, id string) (bool, error)
+	AddExpectations(ctx context.Context, id string, n int64) error
+	// ReportExpectation settles one message that will not come, with the reason.
+	ReportExpectation(ctx context.Context, id, reason, source string) error
+	// Processed says that nothing more comes.
+	Processed(ctx context.Context, id, message string, inError bool) error
+	DeleteWork(ctx context.Context, id string) error
+}
+
+// WorkInfo is a work as OpenCTI has it.
+type WorkInfo struct {
+	ID, Name  string
+	Complete  bool // its status is complete
+	Closed    bool // Processed was told
+	Expected  int64
+	Processed int64
+	Opened    time.Time
+}
+
+// The statuses of a spooled work.
+const (
+	workIntended  = "intended"  // about to be opened; its fate is unknown after a crash
+	workOpen      = "open"      // opened, messages may go out under it
+	workClosing   = "closing"   // everything is confirmed; OpenCTI is being told so
+	workProcessed = "processed" // told, or left to its last report
+	workDeleted   = "deleted"   // nothing was sent under it
+)

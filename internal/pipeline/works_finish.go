@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"threatmatch-connector/spool"
+)
+
+// finishRun ends a run of which nothing is left: its work is told so, and the
+// watermarks move.
+func (d *Deliver) finishRun(ctx context.Context, run *spool.Run) error {
+	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
+	if err := d.closeWork(ctx, run); err != nil {
+		return err
+	}
+	if err := d.Spool.FinishRun(d.epoch, run.ID, d.Now()); err != nil {
+		return err
+	}
+	d.Metrics.runs.Inc()
+	d.Bells.Platform.Ring()
+	d.Bells.Schedule.Ring()
+	d.Log.Log(ctx, LevelNotice, "run delivered", "stage", stageDeliver, "run", run.ID, "reason", string(run.Reason),
+		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID)
+	return nil
+}
+
+// closeWork tells OpenCTI that nothing more comes under the run's work.
+func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
+	if d.Publisher == nil {
+		return nil
+	}
+	switch run.Work.Status {
+	case workIntended:
+		return d.deleteIntended(ctx, run)
+	case workOpen, workClosing:
+	default:
+		return nil
+	}
+	reg, err := d.Platform.Registration(ctx)
+	if err != nil {
+		return err
+	}
+	w := &run.Work
+	info, err := d.Works.Work(ctx, w.ID)
+	if err != nil && !errors.Is(err, ErrNoWork) {
+		return fmt.Errorf("read the work %s: %w", w.ID, err)
+	}
+	if w.Status == workClosing && err == nil && info.Closed {
+		return d.closed(run, workProcessed)
+	}
+	if err == nil {
+		var alive bool
+		if alive, err = d.Works.WorkAlive(ctx, w.ID); err != nil {
+			return fmt.Errorf("check the work %s: %w", w.ID, err)
+		}
+		if !alive {
+			err = ErrNoWork
+		}
+	}
+	if err != nil {
+		return d.loseWork(run)
+	}
+	if err := d.dropDoubles(ctx, run); err != nil {
+		return err
+	}
+	if err := d.settleSurplus(ctx, run); err != nil {
+		return err
+	}
+	return d.tellProcessed(ctx, reg, run)
+}
+
+// tellProcessed ends the work that is alive.
+func (d *Deliver) tellProcessed(ctx context.Context, reg Registration, run *spool.Run) error {
+	w := &run.Work
+	if w.Told == 0 {
+		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, ErrNoWork) {
+			return fmt.Errorf("delete the work %s: %w", w.ID, err)
+		}
+		return d.closed(run, workDeleted)
+	}
+	if reg.Affected && (w.Repeats > 0 || w.Unsure) {
+		// Told now, the platform could take the work for complete while messages
+		// of it are queued, and drop those. The last report completes it.
+		return d.closed(run, workProcessed)
+	}
+	if w.Status != workClosing {
+		w.Status = workClosing
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	message, trouble := fmt.Sprintf("%d objects sent", w.Sent-w.Repeats), runTrouble(run)
+	if trouble != "" {
+		message += "; " + trouble
+	}
+	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, ErrNoWork) {
+		return fmt.Errorf("end the work %s: %w", w.ID, err)
+	}
+	return d.closed(run, workProcessed)
+}
+
+func (d *Deliver) closed(run *spool.Run, status string) error {
+	run.Work.Status = status
+	d.Metrics.works.WithLabelValues(status).Inc()
+	return d.saveWork(run)
+}
+
+// deleteIntended handles a work under which nothing is left to send and of
+// which only the intention is known.
+func (d *Deliver) deleteIntended(ctx context.Context, run *spool.Run) error {
+	if err := restFor(ctx, d.opt.Settle); err != nil {
+		return err
+	}
+	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {
+		return err
+	}
+	return d.closed(run, workDeleted)
+}
+
+// dropDoubles deletes works that a repeated opening left behind.
+func (d *Deliver) dropDoubles(ctx context.Context, run *spool.Run) error {
+	if !run.Work.Doubt {
+		return nil
+	}
+	return d.deleteWorks(ctx, run.Work.Name, run.Work.ID)
+}
+
+func (d *Deliver) deleteWorks(ctx context.Context, name, except string) error {
+	found, err := d.worksNamed(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if f.ID == except {
+			continue
+		}
+		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, ErrNoWork) {
+			return fmt.Errorf("delete the work %s: %w", f.ID, err)
+		}
+	}
+	return nil
+}
+
+// settleSurplus settles what OpenCTI expects beyond what it was told, when a
+// repeated tell took effect twice: else the work would never complete.
+func (d *Deliver) settleSurplus(ctx context.Context, run *spool.Run) error {
+	w := &run.Work
+	if !w.Retold {
+		return nil
+	}
+	info, err := d.Works.Work(ctx, w.ID)
+	if err != nil {
+		return fmt.Errorf("read the work %s: %w", w.ID, err)
+	}
+	for w.Told < info.Expected {
+		err := d.Works.ReportExpectation(ctx, w.ID, "announced twice after an answer of OpenCTI was lost", "")
+		if err != nil && !errors.Is(err, ErrNoWork) {
+			return errors.Join(d.unsure(run), fmt.Errorf("settle a surplus of the work %s: %w", w.ID, err))
+		}
+		w.Told++
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runTrouble sums up what of the run did not go well; empty if all did.
+func runTrouble(run *spool.Run) string {
+	var parts []string
+	for _, ds := range spool.Datasets() {
+		if dr, ok := run.Datasets[ds]; ok && dr.Status == spool.DatasetFailed {
+			parts = append(parts, fmt.Sprintf("%s failed: %s", ds, dr.Detail))
+		}
+	}
+	for _, c := range []struct{ suffix, text string }{{".parked", "parked"}, {".dead", "dead letters"}} {
+		var n int64
+		for name, v := range run.Counters {
+			if strings.HasSuffix(name, c.suffix) {
+				n += v
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, c.text))
+		}
+	}
+	return strings.Join(slices.Compact(parts), "; ")
+}
