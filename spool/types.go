@@ -230,6 +230,7 @@ type Object struct {
 	Dataset Dataset
 	Source  string
 	JSON    []byte
+	Err     error // ErrCorrupt when it fails its checksum; JSON is then what is there. Ignored when stored
 }
 
 // NewBundle is an ordered batch of objects of one run.
@@ -239,9 +240,11 @@ type NewBundle struct {
 
 // BundleObject is one object of a bundle; it becomes one message.
 type BundleObject struct {
-	STIX string
-	Deps uint32
-	JSON []byte
+	STIX    string
+	Deps    uint32
+	Dataset Dataset // where it came from, for dead letters; may be empty
+	Source  string
+	JSON    []byte
 }
 
 // Bundle is the header of a spooled bundle with its cursor.
@@ -294,4 +297,7 @@ type DeadLetter struct {
 	STIX     string    // id of the object, if it is one
 	Payload  []byte    // the bytes: last answer, record, or object
 	Healed   time.Time // zero, or when its source id later succeeded
+	Retried  time.Time // zero, or when an operator last took it back into a run
+	RetryRun uint64    // that run
+	Err      error     // ErrCorrupt when it fails its checksum; Payload is then what is there. Ignored when stored
 }

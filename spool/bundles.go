@@ -1,0 +1,260 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// bundleHead is the stored header of a bundle.
+type bundleHead struct {
+	Created time.Time `json:"created"`
+	Objects int       `json:"objects"`
+	Bytes   int64     `json:"bytes"`
+	Blocks  []int     `json:"blocks"` // how many objects each block has
+}
+
+// addBundle appends a bundle to the run.
+func (t *txn) addBundle(now time.Time, run uint64, b NewBundle, blocks []block) error {
+	tb := t.tab(bktBundles)
+	seq, err := tb.next()
+	if err != nil {
+		return err
+	}
+	h := bundleHead{Created: now.UTC(), Objects: len(b.Objects)}
+	for _, o := range b.Objects {
+		h.Bytes += int64(len(o.JSON))
+	}
+	for i, bl := range blocks {
+		h.Blocks = append(h.Blocks, bl.objects)
+		key := blockKey(run, seq, uint32(i))
+		v, err := seal(key, nil, bl.body)
+		if err != nil {
+			return err
+		}
+		if err := tb.putBlob(key, v); err != nil {
+			return err
+		}
+	}
+	key := pairKey(pfxHead, run, seq)
+	v, err := seal(key, h, packed{})
+	if err != nil {
+		return err
+	}
+	if err := tb.putBlob(key, v); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) {
+		c.Bundles++
+		c.Messages += int64(h.Objects)
+	})
+}
+
+// NextBundle returns the oldest bundle of the oldest run that has one, or ErrNotFound.
+func (s *Spool) NextBundle() (Bundle, error) {
+	var out Bundle
+	err := s.view("read next bundle", func(t *txn) error {
+		found := false
+		err := t.tab(bktBundles).scan([]byte{pfxHead}, nil, func(k, _ []byte) (bool, error) {
+			var err error
+			out, _, err = t.bundle(u64(k, 1), u64(k, 9))
+			found = true
+			return false, err
+		})
+		if err == nil && !found {
+			err = fmt.Errorf("bundle: %w", ErrNotFound)
+		}
+		return err
+	})
+	return out, err
+}
+
+// bundle reads a bundle's header and cursor.
+func (t *txn) bundle(run, seq uint64) (Bundle, bundleHead, error) {
+	b := Bundle{Run: run, Seq: seq}
+	var h bundleHead
+	key := pairKey(pfxHead, run, seq)
+	v := t.tab(bktBundles).blob(key, nil)
+	if v == nil {
+		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
+	}
+	if _, err := open(key, v, &h); err != nil {
+		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, err)
+	}
+	cur := t.cursor(run, seq)
+	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes
+	b.Confirmed, b.Skipped = min(cur.confirmed, h.Objects), cur.skipped
+	return b, h, nil
+}
+
+// BundleObjects returns objects of the bundle from index from on, as long as
+// their JSON stays under maxBytes (at least one; none past the end). Where the
+// object at from cannot be read the error is a *BlockError.
+func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]BundleObject, error) {
+	var out []BundleObject
+	err := s.view("read bundle", func(t *txn) error {
+		_, h, err := t.bundle(run, seq)
+		if err != nil || from < 0 {
+			return err
+		}
+		var size int64
+		for number, first := h.locate(from); number < len(h.Blocks); number++ {
+			objects, err := t.readBlock(run, seq, h, number, first)
+			if err != nil {
+				if len(out) > 0 {
+					return nil // the readable ones first
+				}
+				return err
+			}
+			for i, o := range objects {
+				if first+i < from {
+					continue
+				}
+				size += int64(len(o.JSON))
+				if len(out) > 0 && size > maxBytes {
+					return nil
+				}
+				out = append(out, o)
+			}
+			first += len(objects)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// SaveCursor commits that the bundle's first n messages are confirmed. n never goes back.
+func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
+	return s.update("save cursor", drains, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		b, _, err := t.bundle(run, seq)
+		if err != nil {
+			return err
+		}
+		if n > b.Objects {
+			return fmt.Errorf("bundle %d/%d: %w: cursor %d of %d", run, seq, ErrInvalid, n, b.Objects)
+		}
+		if n <= b.Confirmed {
+			return nil
+		}
+		return t.moveCursor(b, n)
+	})
+}
+
+// moveCursor stores the cursor at n, or further where what follows was skipped.
+func (t *txn) moveCursor(b Bundle, n int) error {
+	for n < b.Objects && slices.Contains(b.Skipped, n) {
+		n++
+	}
+	if err := t.putCursor(b.Run, b.Seq, cursor{n, b.Skipped}); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
+}
+
+// SkipMessage turns the bundle's message at index into a dead letter, in the same
+// transaction removes its entry from ids, and counts it as passed by the cursor
+// when the cursor comes to it. Repeats change nothing. Where the block of the
+// message cannot be read, the dead letter holds the block's bytes as they are,
+// once for the block; the entries in ids of its objects cannot be named then, so
+// follow with ForgetRun.
+func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
+	now := s.now()
+	return s.update("skip message", drains, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		b, h, err := t.bundle(run, seq)
+		if err != nil {
+			return err
+		}
+		if index < 0 || index >= b.Objects {
+			return fmt.Errorf("bundle %d/%d: %w: message %d of %d", run, seq, ErrInvalid, index, b.Objects)
+		}
+		if slices.Contains(b.Skipped, index) {
+			return nil
+		}
+		if index < b.Confirmed {
+			return fmt.Errorf("bundle %d/%d: %w: message %d is confirmed", run, seq, ErrInvalid, index)
+		}
+		letter, err := t.skipped(b, h, index, d)
+		if err != nil {
+			return err
+		}
+		if err := t.addDead(now, letter); err != nil {
+			return err
+		}
+		if err := t.removeIDOf(run, letter.STIX); err != nil {
+			return err
+		}
+		b.Skipped = append(b.Skipped, index)
+		slices.Sort(b.Skipped)
+		return t.moveCursor(b, b.Confirmed)
+	})
+}
+
+// skipped completes the dead letter of a bundle's message.
+func (t *txn) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLetter, error) {
+	d.Run = b.Run
+	if d.Stage == "" {
+		d.Stage = StageDeliver
+	}
+	number, first := h.locate(index)
+	objects, err := t.readBlock(b.Run, b.Seq, h, number, first)
+	if errors.Is(err, ErrCorrupt) {
+		if d.Error == "" {
+			d.Error = err.Error()
+		}
+		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+h.Blocks[number] })
+		if !again {
+			d.Payload = clone(t.tab(bktBundles).blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
+		}
+		return d, nil
+	}
+	if err != nil {
+		return d, err
+	}
+	o := objects[index-first]
+	d.STIX, d.Payload = o.STIX, o.JSON
+	if d.Dataset == "" {
+		d.Dataset, d.Source = o.Dataset, o.Source
+	}
+	return d, nil
+}
+
+// FinishBundle removes a bundle whose cursor stands at its end, else it refuses with ErrBusy.
+func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
+	return s.update("finish bundle", drains, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		b, _, err := t.bundle(run, seq)
+		if err != nil {
+			return err
+		}
+		if b.Confirmed < b.Objects {
+			return fmt.Errorf("bundle %d/%d: %w: %d of %d confirmed", run, seq, ErrBusy, b.Confirmed, b.Objects)
+		}
+		tb := t.tab(bktBundles)
+		keys, err := tb.keys(pairKey(pfxBlock, run, seq), 0)
+		if err != nil {
+			return err
+		}
+		heads, err := tb.keys(pairKey(pfxHead, run, seq), 0)
+		if err != nil {
+			return err
+		}
+		for _, k := range append(keys, heads...) {
+			if _, err := tb.del(k); err != nil {
+				return err
+			}
+		}
+		if _, err := t.tab(bktCursors).del(pair(run, seq)); err != nil {
+			return err
+		}
+		return t.add(func(c *counters) { c.Bundles-- })
+	})
+}

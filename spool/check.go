@@ -1,0 +1,300 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// fullCheckLimit is the file size up to which an unclean stop has the whole
+// file checked; above it, metas, roots and counters.
+const fullCheckLimit = 256 << 20
+
+// CheckDamaged is the exit code of CheckMain for a damaged file.
+const CheckDamaged = 65
+
+// The modes of CheckMain.
+const (
+	checkFull  = "full"
+	checkQuick = "quick"
+)
+
+// CheckMain is the body of the child process that Options.CheckCommand names.
+// args are the mode ("full" or "quick") and the path. It returns the exit code:
+// 0 whole, CheckDamaged damaged, 1 the check itself could not be done. A damage
+// that kills the process is told by the way it dies.
+func CheckMain(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) != 2 || args[0] != checkFull && args[0] != checkQuick {
+		_, _ = fmt.Fprintln(stderr, "usage: full|quick PATH")
+		return 1
+	}
+	err := CheckFile(ctx, args[1], args[0] == checkFull)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, err)
+	if errors.Is(err, ErrCorrupt) {
+		return CheckDamaged
+	}
+	return 1
+}
+
+// CheckFile checks a spool file that no process has open for writing: its
+// length against both metas, and then either the structure of the whole file
+// (full) or only its roots and counters. Payloads are not part of it: a damaged
+// payload is reported where it is read, and does not make the file unusable.
+// It returns an error that wraps ErrCorrupt if the file is damaged. A damage can
+// kill the process; use a child process where that matters.
+func CheckFile(ctx context.Context, path string, full bool) error {
+	if err := checkLength(path); err != nil {
+		return err
+	}
+	db, err := bolt.Open(path, 0, Options{LockTimeout: 10 * time.Second}.boltReadOnly())
+	if err != nil {
+		return damaged(err)
+	}
+	err = db.View(func(tx *bolt.Tx) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+			}
+		}()
+		if err := checkRoots(tx); err != nil || !full {
+			return err
+		}
+		return checkPages(ctx, tx)
+	})
+	return errors.Join(err, db.Close())
+}
+
+// damaged turns bbolt's own complaints about a file into ErrCorrupt.
+func damaged(err error) error {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		return err
+	}
+	return fmt.Errorf("%w: %v", ErrCorrupt, err)
+}
+
+// checkRoots reads the root of every bucket, its first and last entries, and the counters.
+func checkRoots(tx *bolt.Tx) error {
+	t := newTxn(tx, 0)
+	for _, name := range buckets() {
+		b := tx.Bucket([]byte(name))
+		if b == nil {
+			return fmt.Errorf("%w: no bucket %s", ErrCorrupt, name)
+		}
+		c := b.Cursor()
+		_, _ = c.First()
+		_, _ = c.Last()
+	}
+	for _, name := range []string{subEntries, subLog, subRuns} {
+		if tx.Bucket([]byte(bktIDs)).Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: no bucket %s/%s", ErrCorrupt, bktIDs, name)
+		}
+	}
+	if t.schema() != schema {
+		return nil // another version's counters are that version's matter
+	}
+	if _, err := t.state(); err != nil {
+		return err
+	}
+	_, err := t.readCounters()
+	return err
+}
+
+// checkPages walks all pages.
+func checkPages(ctx context.Context, tx *bolt.Tx) error {
+	const most = 20
+	var found []string
+	for err := range tx.Check() {
+		if len(found) < most && ctx.Err() == nil {
+			found = append(found, err.Error())
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%w: %s", ErrCorrupt, strings.Join(found, "; "))
+	}
+	return nil
+}
+
+// checkApart checks the file in a child process, or in this one if the options name none.
+func checkApart(ctx context.Context, o Options, path string) error {
+	mode := checkQuick
+	if fi, err := os.Stat(path); err != nil {
+		return err
+	} else if fi.Size() <= fullCheckLimit {
+		mode = checkFull
+	}
+	if len(o.CheckCommand) == 0 {
+		return CheckFile(ctx, path, mode == checkFull)
+	}
+	argv := append(append([]string{}, o.CheckCommand...), mode, path)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	var out bytes.Buffer
+	cmd.Stderr = &limitedWriter{w: &out, left: 64 << 10}
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	return childVerdict(ctx, err, out.String())
+}
+
+// childVerdict says what the end of the checking child means. A child that
+// could not be started, was stopped, or did not get as far as checking says
+// nothing about the file.
+func childVerdict(ctx context.Context, err error, stderr string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("check the file in a child process: %w", err)
+	}
+	if exit.ExitCode() == CheckDamaged || diedOfDamage(exit, stderr) {
+		return fmt.Errorf("%w: %s (%v)", ErrCorrupt, line, err)
+	}
+	return fmt.Errorf("check the file in a child process: %w: %s", err, line)
+}
+
+// diedOfDamage reports whether the Go runtime or the kernel ended the child for
+// touching what is not there.
+func diedOfDamage(exit *exec.ExitError, stderr string) bool {
+	if exit.ExitCode() == 2 {
+		for _, mark := range []string{"unexpected fault address", "fatal error: fault", "SIGSEGV", "SIGBUS", "panic:"} {
+			if strings.Contains(stderr, mark) {
+				return true
+			}
+		}
+	}
+	return strings.Contains(exit.String(), "segmentation fault") || strings.Contains(exit.String(), "bus error")
+}
+
+// limitedWriter keeps the beginning of what is written and swallows the rest.
+type limitedWriter struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	part := p[:min(len(p), l.left)]
+	l.left -= len(part)
+	if _, err := l.w.Write(part); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// The layout of bbolt's meta pages: a 16-byte page header, then magic, version,
+// page size, flags (4 bytes each), root page and sequence, free list, high-water
+// mark, transaction, checksum (8 bytes each), in the machine's byte order.
+const (
+	boltMagic     = 0xED0CDAED
+	metaOffset    = 16
+	metaSize      = 64
+	metaPageSize  = 8
+	metaHighWater = 40
+	metaTxid      = 48
+	metaChecksum  = 56
+)
+
+type boltMeta struct {
+	pageSize, highWater, txid uint64
+}
+
+// parseMeta reads one meta; false if it is not valid.
+func parseMeta(b []byte) (boltMeta, bool) {
+	ne := binary.NativeEndian
+	if len(b) < metaSize || ne.Uint32(b) != boltMagic {
+		return boltMeta{}, false
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(b[:metaChecksum])
+	if h.Sum64() != ne.Uint64(b[metaChecksum:]) {
+		return boltMeta{}, false
+	}
+	return boltMeta{uint64(ne.Uint32(b[metaPageSize:])), ne.Uint64(b[metaHighWater:]), ne.Uint64(b[metaTxid:])}, true
+}
+
+// readMetas returns the valid metas of a file. The second one stands at the page
+// size, which is looked for in the usual places when the first is damaged.
+func readMetas(f *os.File) ([]boltMeta, error) {
+	buf := make([]byte, 64<<10+metaOffset+metaSize)
+	n, err := f.ReadAt(buf, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	buf = buf[:n]
+	at := func(off int) (boltMeta, bool) {
+		if len(buf) < off+metaOffset+metaSize {
+			return boltMeta{}, false
+		}
+		return parseMeta(buf[off+metaOffset:])
+	}
+	var out []boltMeta
+	if m, ok := at(0); ok {
+		out = append(out, m)
+	}
+	for size := 1 << 10; size <= 64<<10; size <<= 1 {
+		if m, ok := at(size); ok && m.pageSize == uint64(size) {
+			return append(out, m), nil
+		}
+	}
+	return out, nil
+}
+
+// checkLength compares the file's length with what its metas say is used. A
+// file that lost its end kills the process that maps it.
+func checkLength(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	metas, err := readMetas(f)
+	if err != nil {
+		return err
+	}
+	if len(metas) == 0 {
+		return fmt.Errorf("%w: no valid meta page in %d bytes", ErrCorrupt, fi.Size())
+	}
+	for _, m := range metas {
+		if want := m.highWater * m.pageSize; uint64(fi.Size()) < want {
+			return fmt.Errorf("%w: %d bytes long, its meta page says %d", ErrCorrupt, fi.Size(), want)
+		}
+	}
+	return nil
+}
+
+// lastCommitted returns the greatest transaction number of the file's metas.
+func lastCommitted(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	metas, err := readMetas(f)
+	var last uint64
+	for _, m := range metas {
+		last = max(last, m.txid)
+	}
+	return last, err
+}

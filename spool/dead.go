@@ -1,0 +1,259 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+)
+
+// deadHead is what stands beside a dead letter's payload.
+type deadHead struct {
+	Stage    Stage     `json:"stage"`
+	Class    string    `json:"class"`
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Run      uint64    `json:"run"`
+	Dataset  Dataset   `json:"dataset"`
+	Source   string    `json:"source"`
+	STIX     string    `json:"stix,omitempty"`
+	Healed   time.Time `json:"healed,omitzero"`
+	Retried  time.Time `json:"retried,omitzero"`
+	RetryRun uint64    `json:"retry_run,omitempty"`
+}
+
+func (d DeadLetter) head() deadHead {
+	return deadHead{
+		d.Stage, d.Class, d.Error, d.Attempts, d.First.UTC(), d.Last.UTC(), d.Run,
+		d.Dataset, d.Source, d.STIX, d.Healed, d.Retried, d.RetryRun,
+	}
+}
+
+func (t *txn) addDead(now time.Time, d DeadLetter) error {
+	return t.addDeadPacked(now, d, pack(d.Payload))
+}
+
+func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
+	tb := t.tab(bktDead)
+	key, err := tb.next()
+	if err != nil {
+		return err
+	}
+	if d.Last.IsZero() {
+		d.Last = now
+	}
+	if d.First.IsZero() {
+		d.First = d.Last
+	}
+	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
+	if err := t.putDead(d, body); err != nil {
+		return err
+	}
+	if err := tb.put(numKey(pfxOpenDL, key), []byte{}); err != nil {
+		return err
+	}
+	if err := tb.put(sourceKey(d), []byte{}); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Dead++ })
+}
+
+// sourceKey finds a dead letter by what it came from. A source id that is too
+// long for a key is cut: at worst a dead letter of a like-named source is
+// looked at, and heal compares the whole.
+func sourceKey(d DeadLetter) []byte {
+	return putU64(sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)]), d.Key)
+}
+
+func (t *txn) putDead(d DeadLetter, body packed) error {
+	key := numKey(pfxDead, d.Key)
+	v, err := seal(key, d.head(), body)
+	if err != nil {
+		return err
+	}
+	return t.tab(bktDead).putBlob(key, v)
+}
+
+// dead reads one dead letter; one that fails its checksum comes with Err set.
+func (t *txn) dead(key uint64) (DeadLetter, bool) {
+	k := numKey(pfxDead, key)
+	v := t.tab(bktDead).blob(k, nil)
+	if v == nil {
+		return DeadLetter{}, false
+	}
+	var h deadHead
+	body, err := open(k, v, &h)
+	d := DeadLetter{
+		Key: key, Stage: h.Stage, Class: h.Class, Error: h.Error, Attempts: h.Attempts,
+		First: h.First, Last: h.Last, Run: h.Run, Dataset: h.Dataset, Source: h.Source,
+		STIX: h.STIX, Healed: h.Healed, Retried: h.Retried, RetryRun: h.RetryRun, Payload: body,
+	}
+	if err != nil {
+		d.Err = fmt.Errorf("dead letter %d: %w", key, err)
+	}
+	return d, true
+}
+
+// heal marks the dead letters of a source id that now succeeded.
+func (t *txn) heal(now time.Time, d Dataset, source string) error {
+	tb := t.tab(bktDead)
+	if source == "" {
+		return nil
+	}
+	prefix := sourcePrefix(d, source[:min(len(source), MaxID)])
+	if !tb.has(prefix) {
+		return nil
+	}
+	keys, err := tb.keys(prefix, 0)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		l, ok := t.dead(u64(k, len(k)-8))
+		if !ok || l.Err != nil || l.Source != source {
+			continue
+		}
+		l.Healed = now.UTC()
+		if err := t.closeDead(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeDead stores a dead letter that is healed now and takes it out of the indices.
+func (t *txn) closeDead(d DeadLetter) error {
+	if err := t.putDead(d, pack(d.Payload)); err != nil {
+		return err
+	}
+	if err := t.unindexDead(d); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Dead--; c.Healed++ })
+}
+
+func (t *txn) unindexDead(d DeadLetter) error {
+	tb := t.tab(bktDead)
+	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
+		return err
+	}
+	if d.Err == nil {
+		_, err := tb.del(sourceKey(d))
+		return err
+	}
+	keys, err := tb.keys([]byte{pfxSource}, 0)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if u64(k, len(k)-8) != d.Key {
+			continue
+		}
+		if _, err := tb.del(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeadLetters returns up to limit dead letters with Key > after, oldest first,
+// healed ones among them.
+func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
+	var out []DeadLetter
+	err := s.view("read dead letters", func(t *txn) error {
+		if after == ^uint64(0) {
+			return nil
+		}
+		return t.tab(bktDead).scan([]byte{pfxDead}, numKey(pfxDead, after+1), func(k, _ []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if len(k) != 9 {
+				return true, nil
+			}
+			if d, ok := t.dead(u64(k, 1)); ok {
+				out = append(out, d)
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// Drop removes dead letters, parked items and held objects, named by the
+// operator, and returns how many. All or nothing: one that is not there makes
+// it fail with ErrNotFound.
+func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error) {
+	err := s.update("drop", drains, func(t *txn) error {
+		for _, key := range dead {
+			if err := t.dropDead(key); err != nil {
+				return err
+			}
+		}
+		for _, key := range parked {
+			st, err := t.parkedTask(key)
+			if err != nil {
+				return err
+			}
+			if err := t.removeTask(st); err != nil {
+				return err
+			}
+		}
+		for _, id := range held {
+			if err := t.dropHeld(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(dead) + len(parked) + len(held), nil
+}
+
+func (t *txn) dropDead(key uint64) error {
+	d, ok := t.dead(key)
+	if !ok {
+		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
+	}
+	healed := t.tab(bktDead).get(numKey(pfxOpenDL, key)) == nil
+	if err := t.unindexDead(d); err != nil {
+		return err
+	}
+	if _, err := t.tab(bktDead).delBlob(numKey(pfxDead, key)); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) {
+		if healed {
+			c.Healed--
+		} else {
+			c.Dead--
+		}
+	})
+}
+
+// dropHeld removes a held object. Unless it is the whole copy of one that is
+// published, its entry in ids goes too.
+func (t *txn) dropHeld(id string) error {
+	o, ok, err := t.unhold(id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("held object %s: %w", id, ErrNotFound)
+	}
+	if o.Kept {
+		return nil
+	}
+	return t.removeID(idKey(id))
+}
+
+// parkedTask returns a parked item, or ErrNotFound.
+func (t *txn) parkedTask(key TaskKey) (*storedTask, error) {
+	st, err := t.taskByKey(taskKey(key))
+	if err == nil && st.Parked.IsZero() {
+		err = fmt.Errorf("parked item %s: %w", key, ErrNotFound)
+	}
+	return st, err
+}

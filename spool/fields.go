@@ -1,0 +1,136 @@
+package spool
+
+import (
+	"encoding/hex"
+	"encoding/json"
+)
+
+// What listings say of a row. Names are stable; times are RFC 3339 in UTC.
+
+// headFields opens an envelope whose head is described by its own JSON names.
+func headFields(key, v []byte) (map[string]any, []byte) {
+	f := map[string]any{}
+	payload, err := open(key, v, &f)
+	if f == nil {
+		f = map[string]any{}
+	}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	}
+	return f, payload
+}
+
+func runFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	var r storedRun
+	_, err := open(key, v, &r)
+	f := map[string]any{
+		"reason": r.Reason, "resumed": r.Resumed, "created": r.Created, "start": r.Start,
+		"datasets": r.Datasets, "counters": r.Counters, "work": r.Work, "dropped": r.Dropped,
+		"fetched_at": r.FetchedAt, "mapped_at": r.MappedAt, "done_at": r.DoneAt, "open_tasks": r.Open,
+	}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	}
+	payload, _ := json.Marshal(r.Run)
+	return f, payload
+}
+
+func taskFields(t *txn, key, v []byte) (map[string]any, []byte) {
+	st, err := t.taskByKey(key[1:])
+	if err != nil {
+		return map[string]any{"error_reading": err.Error()}, nil
+	}
+	s := st.State
+	return map[string]any{
+		"dataset": st.key.Dataset, "kind": st.key.Kind, "source": st.key.Source,
+		"run": st.Run, "seq": st.Seq, "since": st.Since, "parked": st.Parked, "due": s.Due,
+		"tries": s.Tries, "refused": s.Refused, "runs": s.Runs, "first_try": s.FirstTry,
+		"last_try": s.LastTry, "last_class": s.LastClass, "last_error": s.LastError,
+		"cursor": string(s.Cursor),
+	}, s.LastAnswer
+}
+
+func recordFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := headFields(key, v)
+	f["run"], f["seq"], f["size"] = u64(key, 0), u64(key, 8), len(payload)
+	return f, payload
+}
+
+func keptFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := headFields(key[8:], v)
+	f["run"], f["seq"], f["size"], f["mapped"] = u64(key, 8), u64(key, 16), len(payload), timeAt(key, 0)
+	return f, payload
+}
+
+func waitingFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := headFields(key, v)
+	f["seq"], f["size"] = u64(key, 8), len(payload)
+	return f, payload
+}
+
+func heldFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := headFields(key, v)
+	f["seq"], f["size"] = u64(key, 1), len(payload)
+	return f, payload
+}
+
+func deadFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := headFields(key, v)
+	f["key"], f["size"] = u64(key, 1), len(payload)
+	return f, payload
+}
+
+func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
+	run, seq := u64(key, 1), u64(key, 9)
+	b, h, err := t.bundle(run, seq)
+	f := map[string]any{
+		"run": run, "seq": seq, "created": b.Created, "objects": b.Objects, "size": b.Bytes,
+		"blocks": len(h.Blocks), "confirmed": b.Confirmed, "skipped": b.Skipped,
+	}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	}
+	return f, nil
+}
+
+func cursorFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	c, err := decodeCursor(key, v)
+	f := map[string]any{"run": u64(key, 0), "seq": u64(key, 8), "confirmed": c.confirmed, "skipped": c.skipped}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	}
+	return f, nil
+}
+
+func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
+	e, err := decodeID(key, v)
+	f := map[string]any{
+		"hash": hex.EncodeToString(e.Hash[:]), "modified": e.Modified, "properties": e.Properties,
+		"kind": e.Kind, "run": e.Run, "at": e.At,
+	}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	} else if r, rerr := t.idRun(e.Run); rerr == nil && r.forgets(e.Seq) {
+		f["forgotten"] = true
+	}
+	return f, nil
+}
+
+func byIDFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	return map[string]any{"run": u64(key, 1), "seq": u64(v, 0)}, nil
+}
+
+func metaFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	if string(key) == keySchema {
+		return map[string]any{"schema": u32(v, 0)}, nil
+	}
+	if string(key) == keyPlatform {
+		payload, err := open(key, v, nil)
+		f := map[string]any{"size": len(payload)}
+		if err != nil {
+			f["error_reading"] = err.Error()
+		}
+		return f, payload
+	}
+	return headFields(key, v)
+}

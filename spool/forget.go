@@ -1,0 +1,131 @@
+package spool
+
+import "fmt"
+
+// forgetStep is how many entries of ids one transaction removes.
+const forgetStep = 5000
+
+// ForgetRun removes the run's entries from ids, after its work was deleted on
+// the platform, and returns how many there were. From its first transaction on
+// they count as unknown, so it is atomic for its callers; it then removes them
+// in further transactions of bounded size, which Prune ends if a crash came between.
+func (s *Spool) ForgetRun(epoch uint64, run uint64) (int, error) {
+	op := fmt.Sprintf("forget ids of run %d", run)
+	var n int
+	err := s.update(op, drains, func(t *txn) error {
+		n = 0
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		r, err := t.idRun(run)
+		if err != nil || r == nil {
+			return err
+		}
+		left, err := t.forgotten(run, r)
+		if err != nil {
+			return err
+		}
+		if r, err = t.changeIDRun(run); err != nil {
+			return err
+		}
+		n = int(r.Count - left)
+		r.Forget = t.sub(subLog).b.Sequence()
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for {
+		more, err := s.sweepForgotten()
+		if err != nil || !more {
+			return n, err
+		}
+	}
+}
+
+// forgotten counts the run's entries that an earlier call forgot but has not removed yet.
+func (t *txn) forgotten(run uint64, r *idRun) (int64, error) {
+	if r.Forget == 0 {
+		return 0, nil
+	}
+	var n int64
+	err := t.sub(subLog).scan(nil, num(r.First), func(k, v []byte) (bool, error) {
+		if u64(k, 0) > r.Forget {
+			return false, nil
+		}
+		if of, _, ok := cutLogRow(v); ok && of == run {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
+}
+
+// sweepForgotten removes up to forgetStep forgotten entries and reports whether more are left.
+func (s *Spool) sweepForgotten() (bool, error) {
+	var more bool
+	err := s.update("remove forgotten ids", drains, func(t *txn) error {
+		more = false
+		run, r, err := t.forgettingRun()
+		if err != nil || r == nil {
+			return err
+		}
+		more = true
+		if r, err = t.changeIDRun(run); err != nil {
+			return err
+		}
+		return t.sweepRun(run, r)
+	})
+	return more, err
+}
+
+// forgettingRun returns the first run that has forgotten entries.
+func (t *txn) forgettingRun() (uint64, *idRun, error) {
+	var run uint64
+	var found *idRun
+	err := t.sub(subRuns).scan(nil, nil, func(k, _ []byte) (bool, error) {
+		r, err := t.idRun(u64(k, 0))
+		if err != nil || r == nil || r.Forget == 0 {
+			return true, err
+		}
+		run, found = u64(k, 0), r
+		return false, nil
+	})
+	return run, found, err
+}
+
+// sweepRun removes one step of the run's forgotten entries.
+func (t *txn) sweepRun(run uint64, r *idRun) error {
+	var gone [][]byte
+	seen := 0
+	next := uint64(0)
+	err := t.sub(subLog).scan(nil, num(r.First), func(k, v []byte) (bool, error) {
+		seq := u64(k, 0)
+		if seq > r.Forget {
+			return false, nil
+		}
+		if len(gone) >= forgetStep || seen >= 10*forgetStep {
+			next = seq
+			return false, nil
+		}
+		seen++
+		if of, key, ok := cutLogRow(v); ok && of == run {
+			gone = append(gone, clone(key))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range gone {
+		if err := t.removeID(key); err != nil {
+			return err
+		}
+	}
+	if next > 0 {
+		r.First = next
+		return nil
+	}
+	r.First, r.Forget = r.Forget+1, 0
+	return nil
+}

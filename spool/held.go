@@ -1,0 +1,141 @@
+package spool
+
+import "time"
+
+func heldIDKey(id string) []byte { return appendID([]byte{pfxByID}, id) }
+
+func heldWatchPrefix(watch string) []byte { return appendID([]byte{pfxWatch}, watch) }
+
+// hold stores an object that is held, in place of an older copy of its id. The
+// Since and the place in line of the older one are kept.
+func (t *txn) hold(run uint64, now time.Time, o Object, body packed) error {
+	if err := checkObject(o); err != nil {
+		return err
+	}
+	old, ok, err := t.unhold(o.STIX)
+	if err != nil {
+		return err
+	}
+	tb := t.tab(bktHeld)
+	switch {
+	case ok:
+		o.Seq = old.Seq
+		if !old.Since.IsZero() {
+			o.Since = old.Since
+		}
+	default:
+		if o.Seq, err = tb.next(); err != nil {
+			return err
+		}
+	}
+	if o.Since.IsZero() {
+		o.Since = now
+	}
+	o.Since, o.Run = o.Since.UTC(), run
+	if err := tb.putObject(numKey(pfxHeld, o.Seq), o, body); err != nil {
+		return err
+	}
+	if err := tb.put(heldIDKey(o.STIX), num(o.Seq)); err != nil {
+		return err
+	}
+	if err := tb.put(putU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Held++ })
+}
+
+// unhold removes the held object of this id and returns it.
+func (t *txn) unhold(id string) (Object, bool, error) {
+	tb := t.tab(bktHeld)
+	idk := heldIDKey(id)
+	seq := u64(tb.get(idk), 0)
+	if seq == 0 {
+		return Object{}, false, nil
+	}
+	key := numKey(pfxHeld, seq)
+	o := tb.object(key, nil)
+	o.Seq = seq
+	if o.Err != nil {
+		if err := t.dropWatch([]byte{pfxWatch}, tb, seq); err != nil {
+			return o, false, err
+		}
+	} else if _, err := tb.del(putU64(heldWatchPrefix(o.Watch), seq)); err != nil {
+		return o, false, err
+	}
+	if _, err := tb.del(idk); err != nil {
+		return o, false, err
+	}
+	if _, err := tb.delBlob(key); err != nil {
+		return o, false, err
+	}
+	return o, true, t.add(func(c *counters) { c.Held-- })
+}
+
+// heldObject reads one held object. Where it is damaged its id comes from the index.
+func (t *txn) heldObject(seq uint64) Object {
+	tb := t.tab(bktHeld)
+	o := tb.object(numKey(pfxHeld, seq), nil)
+	if o.Err != nil {
+		o.STIX = tb.idOf([]byte{pfxByID}, seq)
+	}
+	return o
+}
+
+// HeldByID returns those of ids that are held.
+func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
+	out := map[string]Object{}
+	err := s.view("read held objects", func(t *txn) error {
+		for _, id := range ids {
+			if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
+				out[id] = t.heldObject(u64(v, 0))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Held returns up to limit held objects with Seq > after, oldest first.
+func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
+	var out []Object
+	err := s.view("read held objects", func(t *txn) error {
+		if after == ^uint64(0) {
+			return nil
+		}
+		return t.tab(bktHeld).scan([]byte{pfxHeld}, numKey(pfxHeld, after+1), func(k, _ []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if len(k) == 9 {
+				out = append(out, t.heldObject(u64(k, 1)))
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// HeldFor returns up to limit held objects with Seq > after that are held for the id.
+func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {
+	var out []Object
+	err := s.view("read held objects", func(t *txn) error {
+		seqs, err := t.tab(bktHeld).watchers(heldWatchPrefix(id), after, limit)
+		for _, seq := range seqs {
+			out = append(out, t.heldObject(seq))
+		}
+		return err
+	})
+	return out, err
+}
+
+// HeldIDs returns up to limit distinct ids after the given one for which
+// objects are held, in the spool's own order; see WatchedIDs.
+func (s *Spool) HeldIDs(after string, limit int) ([]string, error) {
+	var out []string
+	err := s.view("read watched ids", func(t *txn) error {
+		var err error
+		out, err = t.tab(bktHeld).watched([]byte{pfxWatch}, after, limit)
+		return err
+	})
+	return out, err
+}

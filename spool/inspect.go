@@ -1,0 +1,248 @@
+package spool
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Entry is one row of a listing, with stable JSON names.
+type Entry struct {
+	Bucket string         `json:"bucket"`
+	Key    string         `json:"key"`
+	Fields map[string]any `json:"fields"`
+	Bytes  int            `json:"bytes"`
+}
+
+// listing says how the rows of one bucket are found, named and described.
+type listing struct {
+	prefix []byte                                               // of the rows, as against indices
+	name   func(key []byte) (string, bool)                      // false: not a row (a further fragment)
+	key    func(name string) ([]byte, error)                    // the other way round, with prefix
+	fields func(t *txn, key, v []byte) (map[string]any, []byte) // description and payload
+}
+
+// List returns up to limit entries of a bucket after the key, in key order;
+// after "" starts at the beginning. Keys are written as Show takes them:
+//
+//	runs, dead, held         number
+//	records, waiting,        run/number
+//	  bundles, cursors
+//	kept                     milliseconds/run/number
+//	tasks                    dataset/kind/source
+//	ids                      STIX id
+//	waiting_by_id            run/STIX id
+//	meta                     name
+func (s *Spool) List(bucket, after string, limit int) ([]Entry, error) {
+	var out []Entry
+	err := s.view("list "+bucket, func(t *txn) error {
+		tb, l, err := t.listing(bucket)
+		if err != nil {
+			return err
+		}
+		from := l.prefix
+		if after != "" {
+			k, err := l.key(after)
+			if err != nil {
+				return err
+			}
+			from = append(k, 0)
+		}
+		return tb.scan(l.prefix, from, func(k, v []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if name, ok := l.name(k); ok {
+				e, _ := t.entry(tb, l, bucket, name, clone(k), v)
+				out = append(out, e)
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// Show returns one entry with its payload, decompressed. Held objects are found
+// by STIX id too. A damaged payload comes as it is, with ErrCorrupt.
+func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
+	var e Entry
+	var payload []byte
+	err := s.view("show "+bucket+" "+key, func(t *txn) error {
+		tb, l, err := t.listing(bucket)
+		if err != nil {
+			return err
+		}
+		if bucket == bktHeld {
+			if v := tb.get(heldIDKey(key)); v != nil {
+				key = strconv.FormatUint(u64(v, 0), 10)
+			}
+		}
+		k, err := l.key(key)
+		if err != nil {
+			return err
+		}
+		v := tb.get(k)
+		if v == nil {
+			return ErrNotFound
+		}
+		e, payload = t.entry(tb, l, bucket, key, k, v)
+		if msg, bad := e.Fields["error_reading"]; bad {
+			return fmt.Errorf("%w: %v", ErrCorrupt, msg)
+		}
+		return nil
+	})
+	return e, payload, err
+}
+
+func (t *txn) entry(tb *table, l listing, bucket, name string, k, v []byte) (Entry, []byte) {
+	sealed := tb.blob(k, v)
+	fields, payload := l.fields(t, k, sealed)
+	return Entry{Bucket: bucket, Key: name, Fields: fields, Bytes: len(sealed)}, payload
+}
+
+// listing returns how a bucket is listed.
+func (t *txn) listing(bucket string) (*table, listing, error) {
+	if bucket == bktIDs {
+		return t.sub(subEntries), listing{name: idName, key: idOfName, fields: idFields}, nil
+	}
+	var l listing
+	switch bucket {
+	case bktRuns:
+		l = numbered(pfxRun, runFields)
+	case bktHeld:
+		l = numbered(pfxHeld, heldFields)
+	case bktDead:
+		l = numbered(pfxDead, deadFields)
+	case bktTasks:
+		l = listing{prefix: []byte{pfxTask}, name: taskName, key: taskOfName, fields: taskFields}
+	case bktRecords:
+		l = paired(nil, recordFields)
+	case bktWaiting:
+		l = paired(nil, waitingFields)
+	case bktBundles:
+		l = paired([]byte{pfxHead}, bundleFields)
+	case bktCursors:
+		l = paired(nil, cursorFields)
+	case bktKept:
+		l = listing{name: keptName, key: keptOfName, fields: keptFields}
+	case bktWaitingByID:
+		l = listing{prefix: []byte{pfxByID}, name: byIDName, key: byIDOfName, fields: byIDFields}
+	case bktMeta:
+		l = listing{name: plainName, key: plainKey, fields: metaFields}
+	default:
+		return nil, l, fmt.Errorf("bucket %q: %w; there are %s", bucket, ErrNotFound, strings.Join(buckets(), ", "))
+	}
+	return t.tab(bucket), l, nil
+}
+
+type fieldsOf = func(t *txn, key, v []byte) (map[string]any, []byte)
+
+// numbered is a bucket whose rows have a prefix and a number.
+func numbered(pfx byte, fields fieldsOf) listing {
+	return listing{
+		prefix: []byte{pfx},
+		name: func(k []byte) (string, bool) {
+			return strconv.FormatUint(u64(k, 1), 10), len(k) == 9
+		},
+		key: func(name string) ([]byte, error) {
+			n, err := strconv.ParseUint(name, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w: want a number", name, ErrInvalid)
+			}
+			return numKey(pfx, n), nil
+		},
+		fields: fields,
+	}
+}
+
+// paired is a bucket whose rows are named by run and number.
+func paired(prefix []byte, fields fieldsOf) listing {
+	return listing{
+		prefix: prefix,
+		name: func(k []byte) (string, bool) {
+			k = k[len(prefix):]
+			return fmt.Sprintf("%d/%d", u64(k, 0), u64(k, 8)), len(k) == 16
+		},
+		key: func(name string) ([]byte, error) {
+			n, err := numbers(name, 2)
+			if err != nil {
+				return nil, err
+			}
+			return append(clone(prefix), pair(n[0], n[1])...), nil
+		},
+		fields: fields,
+	}
+}
+
+// numbers reads n numbers between slashes.
+func numbers(name string, n int) ([]uint64, error) {
+	parts := strings.Split(name, "/")
+	out := make([]uint64, len(parts))
+	for i, p := range parts {
+		v, err := strconv.ParseUint(p, 10, 64)
+		if err != nil || len(parts) != n {
+			return nil, fmt.Errorf("key %q: %w: want %d numbers between slashes", name, ErrInvalid, n)
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+func taskName(k []byte) (string, bool) {
+	key, ok := cutTaskKey(k[1:])
+	return key.String(), ok
+}
+
+func taskOfName(name string) ([]byte, error) {
+	key, err := ParseTaskKey(name)
+	return prefixed(pfxTask, taskKey(key)), err
+}
+
+// ParseTaskKey reads what TaskKey.String writes.
+func ParseTaskKey(s string) (TaskKey, error) {
+	parts := strings.SplitN(s, "/", 3)
+	if len(parts) < 3 {
+		return TaskKey{}, fmt.Errorf("key %q: %w: want dataset/kind/source", s, ErrInvalid)
+	}
+	return TaskKey{Dataset: Dataset(parts[0]), Kind: TaskKind(parts[1]), Source: parts[2]}, nil
+}
+
+func keptName(k []byte) (string, bool) {
+	return fmt.Sprintf("%d/%d/%d", timeAt(k, 0).UnixMilli(), u64(k, 8), u64(k, 16)), len(k) == 24
+}
+
+func keptOfName(name string) ([]byte, error) {
+	n, err := numbers(name, 3)
+	if err != nil {
+		return nil, err
+	}
+	return putU64(putU64(num(n[0]^(1<<63)), n[1]), n[2]), nil
+}
+
+func idName(k []byte) (string, bool) {
+	id, rest, ok := cutID(k)
+	return id, ok && len(rest) == 0
+}
+
+func idOfName(name string) ([]byte, error) { return idKey(name), nil }
+
+func byIDName(k []byte) (string, bool) {
+	if len(k) < 9 {
+		return "", false
+	}
+	id, rest, ok := cutID(k[9:])
+	return fmt.Sprintf("%d/%s", u64(k, 1), id), ok && len(rest) == 0
+}
+
+func byIDOfName(name string) ([]byte, error) {
+	run, id, ok := strings.Cut(name, "/")
+	n, err := strconv.ParseUint(run, 10, 64)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("key %q: %w: want run/id", name, ErrInvalid)
+	}
+	return waitingIDKey(n, id), nil
+}
+
+func plainName(k []byte) (string, bool) { return string(k), true }
+
+func plainKey(name string) ([]byte, error) { return []byte(name), nil }

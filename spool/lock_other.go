@@ -1,0 +1,14 @@
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+
+package spool
+
+import (
+	"os"
+	"time"
+)
+
+// waitFlock leaves locking to bbolt, which locks the spool file itself.
+func waitFlock(*os.File, time.Duration) error { return nil }
+
+// diskFree is not known here.
+func diskFree(string) (int64, bool) { return 0, false }

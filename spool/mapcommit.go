@@ -1,0 +1,143 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+)
+
+// packedMap is a MapCommit with its payloads ready to be stored.
+type packedMap struct {
+	MapCommit
+	blocks     [][]block
+	wait, hold []packed
+	dead       []packed
+}
+
+func packMap(c MapCommit) (packedMap, error) {
+	p := packedMap{MapCommit: c}
+	for _, b := range c.Bundles {
+		if len(b.Objects) == 0 {
+			return p, fmt.Errorf("empty bundle: %w", ErrInvalid)
+		}
+		p.blocks = append(p.blocks, packBlocks(b.Objects))
+	}
+	for _, o := range c.Wait {
+		p.wait = append(p.wait, pack(o.JSON))
+	}
+	for _, o := range c.Hold {
+		p.hold = append(p.hold, pack(o.JSON))
+	}
+	for _, d := range c.Dead {
+		p.dead = append(p.dead, pack(d.Payload))
+	}
+	return p, nil
+}
+
+// CommitMap is the hand-over from map to deliver. Removals come before what is
+// added, so an id may stand in Unwait and Wait, Unhold and Hold, or Dead and IDs.
+// A record that is not there any more makes it fail with ErrNotFound; ids in
+// Unwait and Unhold that are not there are no error.
+func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
+	p, err := packMap(c)
+	if err != nil {
+		return fmt.Errorf("commit map of run %d: %w", c.Run, err)
+	}
+	return s.changeRun("commit map of run", epoch, c.Run, func(t *txn, r *storedRun) error {
+		if err := t.mapInput(now, p); err != nil {
+			return err
+		}
+		s.point("commit map:between")
+		if err := t.mapOutput(now, p); err != nil {
+			return err
+		}
+		r.count(c.Count)
+		return nil
+	})
+}
+
+// mapInput takes out what was consumed.
+func (t *txn) mapInput(now time.Time, c packedMap) error {
+	for _, seq := range c.Records {
+		if err := t.consume(now, c.Run, seq); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.Unwait {
+		if _, err := t.unwait(c.Run, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.Unhold {
+		if _, _, err := t.unhold(id); err != nil {
+			return err
+		}
+	}
+	for i, d := range c.Dead {
+		if d.Run == 0 {
+			d.Run = c.Run
+		}
+		if d.Stage == "" {
+			d.Stage = StageMap
+		}
+		if err := t.addDeadPacked(now, d, c.dead[i]); err != nil {
+			return err
+		}
+		if err := t.removeIDOf(c.Run, d.STIX); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapOutput puts in what came of it.
+func (t *txn) mapOutput(now time.Time, c packedMap) error {
+	for i, b := range c.Bundles {
+		if err := t.addBundle(now, c.Run, b, c.blocks[i]); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.IDs {
+		if err := t.putID(p); err != nil {
+			return err
+		}
+	}
+	for i, o := range c.Wait {
+		if err := t.wait(c.Run, o, c.wait[i]); err != nil {
+			return err
+		}
+	}
+	for i, o := range c.Hold {
+		if err := t.hold(c.Run, now, o, c.hold[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CrashMark is the record that map was working on when a process died.
+type CrashMark struct {
+	Run    uint64
+	Seq    uint64
+	Starts int // starts in a row at which it stood there, nothing mapped between
+}
+
+// Crash returns the mark left by the last process, if any.
+func (s *Spool) Crash() (CrashMark, bool, error) {
+	var m CrashMark
+	var found bool
+	err := s.view("read crash mark", func(t *txn) error {
+		found = t.tab(bktMeta).get([]byte(keyCrash)) != nil
+		return t.readMetaKey(keyCrash, &m)
+	})
+	return m, found, err
+}
+
+// MarkCrash stores the mark; nil removes it.
+func (s *Spool) MarkCrash(m *CrashMark) error {
+	return s.update("mark record", drains, func(t *txn) error {
+		if m == nil {
+			return t.tab(bktMeta).b.Delete([]byte(keyCrash))
+		}
+		return t.putMeta(keyCrash, m)
+	})
+}

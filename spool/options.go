@@ -1,0 +1,109 @@
+package spool
+
+import (
+	"cmp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Names of the files in the spool's directory.
+const (
+	fileName    = "spool.db"
+	newName     = "spool.db.new"     // being born
+	compactName = "spool.db.compact" // being compacted
+	lockName    = "spool.lock"
+	reserveName = "spool.reserve"
+)
+
+const (
+	defaultMaxSize     = 4 << 30
+	defaultLockTimeout = time.Second
+	capSlack           = 256 << 20
+	reserveSize        = 64 << 20
+)
+
+// Options configures Open.
+type Options struct {
+	Dir         string           // directory of the spool; created 0700
+	ConnectorID string           // bound at creation; another id refuses to open. Empty: not checked (inspection)
+	MaxSize     int64            // bytes of live data above which fetch pauses; 0 means 4 GiB
+	LockTimeout time.Duration    // 0 means 1 s
+	ReadOnly    bool             // for inspection of a stopped daemon; the file is not changed by a byte
+	KeepRecords time.Duration    // how long raw records are kept after mapping; 0 means not at all
+	Now         func() time.Time // nil means time.Now
+	Version     string           // of the program, written into the lock file
+	Socket      string           // of the daemon, written into the lock file; see NoteSocket
+
+	// CheckCommand is the argv of a child process that ends in CheckMain; mode
+	// and path are appended. It checks the file after an unclean stop, so that a
+	// damage that kills the process does not kill this one. Nil: in this process.
+	CheckCommand []string
+	// NoCompact leaves the file as it is at open, however much of it is free.
+	NoCompact bool
+
+	noReserve  bool  // tests: no reserve file
+	compactMin int64 // tests: free bytes above which compaction is worth it; 0 means 256 MiB
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxSize = cmp.Or(o.MaxSize, defaultMaxSize)
+	o.LockTimeout = cmp.Or(o.LockTimeout, defaultLockTimeout)
+	o.compactMin = cmp.Or(o.compactMin, int64(256<<20))
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// limit is bbolt's own cap of the file.
+func (o Options) limit() int64 { return o.MaxSize/4*5 + capSlack }
+
+// bolt returns the options of every opening for writing: always with syncing,
+// always with a lock timeout. The free list is not written out: with much free
+// space that would be megabytes in every commit; reading it back at open costs
+// less (see FORMAT.md for the figures). The whole address space is mapped at
+// once, so that a long reader never holds up a commit that grows the file.
+func (o Options) bolt() *bolt.Options {
+	return &bolt.Options{
+		Timeout:         o.LockTimeout,
+		FreelistType:    bolt.FreelistMapType,
+		NoFreelistSync:  true,
+		InitialMmapSize: int(o.limit()),
+		MaxSize:         int(o.limit()),
+	}
+}
+
+// boltReadOnly returns the options of an opening for inspection.
+func (o Options) boltReadOnly() *bolt.Options {
+	return &bolt.Options{
+		Timeout: o.LockTimeout, ReadOnly: true,
+		FreelistType: bolt.FreelistMapType, PreLoadFreelist: true,
+	}
+}
+
+// Spool is an open spool. Safe for concurrent use.
+type Spool struct {
+	db       *bolt.DB
+	path     string
+	dir      string
+	keep     time.Duration
+	now      func() time.Time
+	readOnly bool
+	unclean  bool // the process before did not close it
+	lock     *lock
+	room     *room
+	broken   atomic.Bool
+	closing  sync.Mutex
+	closed   bool
+	hook     func(point string) // tests: called at named points; nil otherwise
+}
+
+// point tells the tests where a transaction stands.
+func (s *Spool) point(name string) {
+	if s.hook != nil {
+		s.hook(name)
+	}
+}

@@ -1,0 +1,174 @@
+package spool
+
+import (
+	"time"
+)
+
+// What one call of Prune removes at most, and what one of its transactions does.
+const (
+	pruneLimit = 50_000
+	pruneStep  = 2_000
+)
+
+// Kinds in Prune's answer.
+const (
+	PrunedKept      = "kept"          // kept records past their time, or in the way of the rest
+	PrunedForgotten = "ids_forgotten" // ids not seen since the given time
+	PrunedEvicted   = "ids_evicted"   // the oldest ids above a quarter of MaxSize
+)
+
+// Prune lets go of what may go first when room is short or time is up: kept
+// records past their time (all of them, oldest first, while the spool is over
+// its mark), ids not seen since forgetBefore, oldest ids above a quarter of
+// MaxSize. It returns counts by kind and is bounded in one call; call it about
+// once a minute and when room is short. It works in transactions of bounded
+// size, each of which is complete in itself. It also makes the reserve file
+// again once the disk has room.
+func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
+	out := map[string]int64{}
+	s.room.commitWorked()
+	if _, err := s.sweepForgotten(); err != nil {
+		return out, err
+	}
+	for done := 0; done < pruneLimit; {
+		over := s.Room().Live > s.room.max
+		n, kind, err := s.pruneOnce(now, forgetBefore, over)
+		if err != nil {
+			return out, err
+		}
+		if n == 0 {
+			break
+		}
+		out[kind] += int64(n)
+		done += n
+	}
+	return out, nil
+}
+
+// pruneOnce is one transaction of Prune: it removes things of one kind.
+func (s *Spool) pruneOnce(now, forgetBefore time.Time, over bool) (n int, kind string, err error) {
+	todo, err := s.anythingToPrune(now, forgetBefore, over)
+	if err != nil || !todo {
+		return 0, "", err
+	}
+	err = s.update("prune", drains, func(t *txn) error {
+		var err error
+		if n, err = t.pruneKept(now.Add(-t.keep), over); err != nil || n > 0 {
+			kind = PrunedKept
+			return err
+		}
+		if n, err = t.pruneIDs(func(e storedID) bool { return e.At.Before(forgetBefore) }); err != nil || n > 0 {
+			kind = PrunedForgotten
+			return err
+		}
+		kind = PrunedEvicted
+		n, err = t.evictIDs(s.room.max / 4)
+		return err
+	})
+	return n, kind, err
+}
+
+// anythingToPrune looks first, so that an idle spool is not written to.
+func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over bool) (bool, error) {
+	var todo bool
+	err := s.view("look what to prune", func(t *txn) error {
+		c, err := t.readCounters()
+		if err != nil {
+			return err
+		}
+		if k, _ := t.tab(bktKept).b.Cursor().First(); k != nil {
+			todo = over || !timeAt(k, 0).After(now.Add(-t.keep))
+		}
+		if k, v := t.sub(subLog).b.Cursor().First(); k != nil {
+			e, ok := t.logEntry(v)
+			todo = todo || !ok || e.At.Before(forgetBefore)
+		}
+		todo = todo || idSpace(c) > s.room.max/4
+		return nil
+	})
+	return todo, err
+}
+
+// idSpace estimates the pages that ids take from the bytes in it: rows have a
+// 16-byte element each, and pages are two thirds full where keys come at random.
+func idSpace(c *counters) int64 {
+	return (c.Bytes[bktIDs] + c.IDs*2*16) * 3 / 2
+}
+
+func (t *txn) pruneKept(before time.Time, all bool) (int, error) {
+	tb := t.tab(bktKept)
+	var gone [][]byte
+	err := tb.scan(nil, nil, func(k, _ []byte) (bool, error) {
+		if len(gone) >= pruneStep || !all && timeAt(k, 0).After(before) {
+			return false, nil
+		}
+		if len(k) == 24 {
+			gone = append(gone, clone(k))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range gone {
+		if _, err := tb.delBlob(k); err != nil {
+			return 0, err
+		}
+	}
+	return len(gone), t.add(func(c *counters) { c.Kept -= int64(len(gone)) })
+}
+
+// logEntry returns the entry of a log row; false if it cannot be read.
+func (t *txn) logEntry(row []byte) (storedID, bool) {
+	_, key, ok := cutLogRow(row)
+	if !ok {
+		return storedID{}, false
+	}
+	v := t.sub(subEntries).get(key)
+	if v == nil {
+		return storedID{}, false
+	}
+	e, err := decodeID(key, v)
+	return e, err == nil
+}
+
+// pruneIDs removes the oldest entries as long as gone says so.
+func (t *txn) pruneIDs(gone func(storedID) bool) (int, error) {
+	var rows, keys [][]byte
+	err := t.sub(subLog).scan(nil, nil, func(k, v []byte) (bool, error) {
+		e, ok := t.logEntry(v)
+		if len(keys) >= pruneStep || ok && !gone(e) {
+			return false, nil
+		}
+		_, key, _ := cutLogRow(v)
+		rows, keys = append(rows, clone(k)), append(keys, clone(key))
+		return true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, key := range keys {
+		if err := t.removeID(key); err != nil {
+			return 0, err
+		}
+		if _, err := t.sub(subLog).del(rows[i]); err != nil { // a row without an entry
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// evictIDs removes the oldest entries while ids take more than limit bytes.
+func (t *txn) evictIDs(limit int64) (int, error) {
+	c, err := t.counters()
+	if err != nil {
+		return 0, err
+	}
+	excess := idSpace(c) - limit
+	if excess <= 0 || c.IDs == 0 {
+		return 0, nil
+	}
+	each := max(idSpace(c)/c.IDs, 1)
+	left := excess/each + 1
+	return t.pruneIDs(func(storedID) bool { left--; return left >= 0 })
+}

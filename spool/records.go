@@ -1,0 +1,96 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+)
+
+// recordHead is what stands beside a record's body.
+type recordHead struct {
+	Dataset Dataset   `json:"dataset"`
+	Source  string    `json:"source"`
+	Fetched time.Time `json:"fetched"`
+}
+
+func (t *txn) addRecord(r *storedRun, n NewRecord, body packed) error {
+	if err := checkLen("source id", string(n.Dataset), n.Source); err != nil {
+		return err
+	}
+	tb := t.tab(bktRecords)
+	seq, err := tb.next()
+	if err != nil {
+		return err
+	}
+	key := pair(r.ID, seq)
+	v, err := seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC()}, body)
+	if err != nil {
+		return err
+	}
+	if err := tb.putBlob(key, v); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Records++ })
+}
+
+// Records returns up to maxCount records of the run with seq > after, as long
+// as their bodies stay under maxBytes (at least one). A record whose payload
+// fails its checksum comes with Err set.
+func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Record, error) {
+	var out []Record
+	var size int64
+	err := s.view("read records", func(t *txn) error {
+		if after == ^uint64(0) {
+			return nil
+		}
+		return t.tab(bktRecords).scan(num(run), pair(run, after+1), func(k, v []byte) (bool, error) {
+			if len(out) >= maxCount {
+				return false, nil
+			}
+			if len(k) != 16 {
+				return true, nil // a further fragment
+			}
+			r := t.record(k, v)
+			size += int64(len(r.Body))
+			if len(out) > 0 && size > maxBytes {
+				return false, nil
+			}
+			out = append(out, r)
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+func (t *txn) record(k, v []byte) Record {
+	r := Record{Run: u64(k, 0), Seq: u64(k, 8)}
+	var h recordHead
+	body, err := open(k, t.tab(bktRecords).blob(k, v), &h)
+	r.Dataset, r.Source, r.Fetched, r.Body = h.Dataset, h.Source, h.Fetched, body
+	if err != nil {
+		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
+	}
+	return r
+}
+
+// consume takes a record out after it was mapped, and keeps it aside if that is wanted.
+func (t *txn) consume(now time.Time, run, seq uint64) error {
+	tb, key := t.tab(bktRecords), pair(run, seq)
+	sealed := tb.blob(key, nil)
+	if sealed == nil {
+		return fmt.Errorf("record %d/%d: %w", run, seq, ErrNotFound)
+	}
+	if t.keep > 0 {
+		if err := t.tab(bktKept).putBlob(keptKey(now, run, seq), clone(sealed)); err != nil {
+			return err
+		}
+	}
+	if _, err := tb.delBlob(key); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) {
+		c.Records--
+		if t.keep > 0 {
+			c.Kept++
+		}
+	})
+}

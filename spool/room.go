@@ -1,0 +1,152 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	bolt "go.etcd.io/bbolt"
+	bolterr "go.etcd.io/bbolt/errors"
+)
+
+// Room is the space the spool uses. Live = File − free pages.
+type Room struct {
+	Live  int64
+	File  int64
+	Max   int64 // fetch pauses above, resumes below 80 %
+	Cap   int64 // bbolt's own limit of the file
+	Short bool  // the disk itself is full, or was and has not had room for the reserve since: fetch pauses
+}
+
+// Room returns the space in use; cheap.
+func (s *Spool) Room() Room { return s.room.measure(s.path) }
+
+// room watches the space of the file and of the disk under it.
+type room struct {
+	db        *bolt.DB
+	dir       string
+	max, cap  int64
+	noReserve bool
+	used      atomic.Int64 // bytes up to the file's high-water mark at the last commit
+	mu        sync.Mutex
+	short     bool
+}
+
+func newRoom(o Options, db *bolt.DB) *room {
+	r := &room{db: db, dir: o.Dir, max: o.MaxSize, cap: o.limit(), noReserve: o.noReserve}
+	r.noteCommit()
+	return r
+}
+
+// noteCommit notes how far the file is used.
+func (r *room) noteCommit() {
+	_ = r.db.View(func(tx *bolt.Tx) error {
+		r.used.Store(tx.Size())
+		return nil
+	})
+}
+
+func (r *room) measure(path string) Room {
+	out := Room{Max: r.max, Cap: r.cap}
+	st := r.db.Stats()
+	size := int64(r.db.Info().PageSize)
+	out.Live = max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*size, 0)
+	if fi, err := os.Stat(path); err == nil {
+		out.File = fi.Size()
+	}
+	r.mu.Lock()
+	out.Short = r.short
+	r.mu.Unlock()
+	return out
+}
+
+func (r *room) reserve() string { return filepath.Join(r.dir, reserveName) }
+
+// makeReserve makes the reserve file, or makes it again, when the disk has room
+// for it and as much again. Without it the spool works too, so errors only mean
+// that it is not there.
+func (r *room) makeReserve() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.noReserve {
+		return
+	}
+	if fi, err := os.Stat(r.reserve()); err == nil && fi.Size() == reserveSize {
+		r.short = false
+		return
+	}
+	if free, known := diskFree(r.dir); known && free < 2*reserveSize {
+		r.short = true
+		return
+	}
+	if err := writeZeros(r.reserve(), reserveSize); err != nil {
+		_ = os.Remove(r.reserve())
+		r.short = true
+		return
+	}
+	r.short = false
+}
+
+// giveUpReserve frees the room that was kept for a full disk and reports whether there was any.
+func (r *room) giveUpReserve() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.short = true
+	return os.Remove(r.reserve()) == nil
+}
+
+// commitFull notes that a commit found no room on the disk.
+func (r *room) commitFull(err error) {
+	if !diskFull(err) {
+		return
+	}
+	r.mu.Lock()
+	r.short = true
+	r.mu.Unlock()
+}
+
+// commitWorked looks whether a disk that was full has room again.
+func (r *room) commitWorked() {
+	r.mu.Lock()
+	short := r.short
+	r.mu.Unlock()
+	if short {
+		r.makeReserve()
+	}
+}
+
+// writeZeros fills a file with real blocks; a hole would reserve nothing.
+func writeZeros(path string, size int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<20)
+	for ; size > 0 && err == nil; size -= len(buf) {
+		_, err = f.Write(buf)
+	}
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// noRoom reports whether an error means that the disk or bbolt's cap is full.
+func noRoom(err error) bool {
+	return errors.Is(err, bolterr.ErrMaxSizeReached) || diskFull(err)
+}
+
+// diskFull reports whether an error means that the disk is full. bbolt passes
+// some on as text only.
+func diskFull(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
+			return true
+		}
+	}
+	return false
+}

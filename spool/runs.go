@@ -1,0 +1,302 @@
+package spool
+
+import (
+	"fmt"
+	"maps"
+	"time"
+)
+
+// maxRuns is how many runs the spool remembers.
+const maxRuns = 1000
+
+// storedRun is a run with what only the spool needs of it.
+type storedRun struct {
+	Run
+	// Open counts the run's tasks by dataset and kind.
+	Open map[Dataset]map[TaskKind]int `json:",omitempty"`
+	// Behind is the oldest window start of items that were parked once and
+	// arrived in this run: they hold last_run back until the run is done.
+	Behind map[Dataset]time.Time `json:",omitempty"`
+}
+
+// StartRun adds a run with its tasks and returns it. Start defaults to now, a
+// task's Since to its dataset's window start.
+func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
+	var run Run
+	err := s.update("start run", grows, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		r, err := t.addRun(now, spec)
+		if err != nil {
+			return err
+		}
+		run = r.copy()
+		return nil
+	})
+	return run, err
+}
+
+func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
+	id, err := t.tab(bktRuns).next()
+	if err != nil {
+		return nil, err
+	}
+	r := &storedRun{Run: Run{
+		ID: id, Reason: spec.Reason, Created: now.UTC(), Start: spec.Start.UTC(),
+		Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
+	}}
+	if spec.Start.IsZero() {
+		r.Start = r.Created
+	}
+	for d, from := range spec.Datasets {
+		r.Datasets[d] = DatasetRun{From: from.UTC(), Status: DatasetOpen}
+	}
+	t.runs[id], t.runDirty[id] = r, true
+	if err := t.tab(bktRuns).put(numKey(pfxOpen, id), []byte{}); err != nil {
+		return nil, err
+	}
+	if err := t.add(func(c *counters) { c.Runs++ }); err != nil {
+		return nil, err
+	}
+	for _, n := range spec.Tasks {
+		if err := t.addTask(r, n); err != nil {
+			return nil, err
+		}
+	}
+	if spec.Parked {
+		for d := range spec.Datasets {
+			if err := t.takeParked(r, d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// OpenRuns returns the runs that are not done, oldest first.
+func (s *Spool) OpenRuns() ([]Run, error) {
+	var out []Run
+	err := s.view("read open runs", func(t *txn) error {
+		ids, err := t.openRuns()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := t.run(id)
+			if err != nil {
+				return err
+			}
+			out = append(out, r.Run)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Runs returns up to limit runs older than before (0 = from the newest), newest first.
+func (s *Spool) Runs(before uint64, limit int) ([]Run, error) {
+	var out []Run
+	err := s.view("read runs", func(t *txn) error {
+		tb := t.tab(bktRuns)
+		c := tb.b.Cursor()
+		if before == 0 {
+			before = ^uint64(0)
+		}
+		k, _ := c.Seek(numKey(pfxRun, before))
+		if k == nil {
+			k, _ = c.Last()
+		} else {
+			k, _ = c.Prev()
+		}
+		for ; k != nil && k[0] == pfxRun && len(out) < limit; k, _ = c.Prev() {
+			r, err := t.run(u64(k, 1))
+			if err != nil {
+				return err
+			}
+			out = append(out, r.Run)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Run returns one run, or ErrNotFound.
+func (s *Spool) Run(id uint64) (Run, error) {
+	var out Run
+	err := s.view("read run", func(t *txn) error {
+		r, err := t.run(id)
+		if err == nil {
+			out = r.Run
+		}
+		return err
+	})
+	return out, err
+}
+
+// MarkResumed flags the unfinished runs as resumed.
+func (s *Spool) MarkResumed() error {
+	return s.update("mark runs as resumed", drains, func(t *txn) error {
+		ids, err := t.openRuns()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := t.changeRun(id)
+			if err != nil {
+				return err
+			}
+			r.Resumed = true
+		}
+		return nil
+	})
+}
+
+// SaveWork stores the run's work.
+func (s *Spool) SaveWork(epoch uint64, run uint64, w Work) error {
+	return s.changeRun("save work", epoch, run, func(_ *txn, r *storedRun) error {
+		r.Work = w
+		return nil
+	})
+}
+
+// Count adds to a run's counters.
+func (s *Spool) Count(epoch uint64, run uint64, count map[string]int64) error {
+	return s.changeRun("count", epoch, run, func(_ *txn, r *storedRun) error {
+		r.count(count)
+		return nil
+	})
+}
+
+// FinishMap marks the run as mapped. It refuses with ErrBusy while the run has
+// records or waiting objects, or its fetch goes on. Once mapped it stays so.
+func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
+	return s.changeRun("finish map", epoch, run, func(t *txn, r *storedRun) error {
+		switch {
+		case !r.MappedAt.IsZero():
+			return nil
+		case r.FetchedAt.IsZero():
+			return fmt.Errorf("%w: its fetch goes on", ErrBusy)
+		case t.tab(bktRecords).has(num(run)):
+			return fmt.Errorf("%w: records are left", ErrBusy)
+		case t.tab(bktWaiting).has(num(run)):
+			return fmt.Errorf("%w: waiting objects are left", ErrBusy)
+		}
+		r.MappedAt = now.UTC()
+		return nil
+	})
+}
+
+// changeRun is a transaction that changes one run.
+func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun) error) error {
+	return s.update(fmt.Sprintf("%s %d", op, run), drains, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		r, err := t.changeRun(run)
+		if err != nil {
+			return err
+		}
+		return fn(t, r)
+	})
+}
+
+// run returns a run for reading.
+func (t *txn) run(id uint64) (*storedRun, error) {
+	if r := t.runs[id]; r != nil {
+		return r, nil
+	}
+	key := numKey(pfxRun, id)
+	v := t.tab(bktRuns).get(key)
+	if v == nil {
+		return nil, fmt.Errorf("run %d: %w", id, ErrNotFound)
+	}
+	r := &storedRun{}
+	if _, err := open(key, v, r); err != nil {
+		return nil, fmt.Errorf("run %d: %w", id, err)
+	}
+	t.runs[id] = r
+	return r, nil
+}
+
+// changeRun returns a run for changing; flush writes it.
+func (t *txn) changeRun(id uint64) (*storedRun, error) {
+	r, err := t.run(id)
+	if err != nil {
+		return nil, err
+	}
+	t.runDirty[id] = true
+	if r.Counters == nil {
+		r.Counters = map[string]int64{}
+	}
+	if r.Datasets == nil {
+		r.Datasets = map[Dataset]DatasetRun{}
+	}
+	return r, nil
+}
+
+func (t *txn) flushRuns() error {
+	for id := range t.runDirty {
+		key := numKey(pfxRun, id)
+		v, err := seal(key, t.runs[id], packed{})
+		if err != nil {
+			return err
+		}
+		if err := t.tab(bktRuns).put(key, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRuns returns the ids of the runs that are not done, oldest first.
+func (t *txn) openRuns() ([]uint64, error) {
+	var ids []uint64
+	err := t.tab(bktRuns).scan([]byte{pfxOpen}, nil, func(k, _ []byte) (bool, error) {
+		ids = append(ids, u64(k, 1))
+		return true, nil
+	})
+	return ids, err
+}
+
+// pruneRuns forgets the oldest done runs beyond maxRuns.
+func (t *txn) pruneRuns() error {
+	c, err := t.counters()
+	if err != nil {
+		return err
+	}
+	for c.Runs > maxRuns {
+		var oldest []byte
+		err := t.tab(bktRuns).scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
+			if t.tab(bktRuns).get(numKey(pfxOpen, u64(k, 1))) != nil {
+				return true, nil
+			}
+			oldest = clone(k)
+			return false, nil
+		})
+		if err != nil || oldest == nil {
+			return err
+		}
+		id := u64(oldest, 1)
+		delete(t.runs, id)
+		delete(t.runDirty, id)
+		if _, err := t.tab(bktRuns).del(oldest); err != nil {
+			return err
+		}
+		c.Runs--
+	}
+	return nil
+}
+
+func (r *storedRun) count(add map[string]int64) {
+	for k, n := range add {
+		r.Counters[k] += n
+	}
+}
+
+// copy returns a run that shares no map with the transaction.
+func (r *storedRun) copy() Run {
+	out := r.Run
+	out.Datasets, out.Counters = maps.Clone(r.Datasets), maps.Clone(r.Counters)
+	return out
+}

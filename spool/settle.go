@@ -1,0 +1,260 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// SettleTasks commits the outcomes of tries together: tasks removed, kept, parked
+// or given up, records and tasks added, counters moved, dead letters of source
+// ids that now succeeded marked healed. An outcome whose task is gone or belongs
+// to another run is ignored.
+func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) error {
+	bodies := make([]packed, len(outcomes))
+	for i, o := range outcomes {
+		if o.Record != nil {
+			bodies[i] = pack(o.Record.Body)
+		}
+	}
+	return s.update("settle tasks", grows, func(t *txn) error {
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		for i, o := range outcomes {
+			if err := t.settle(now, o, bodies[i]); err != nil {
+				return fmt.Errorf("task %s: %w", o.Task, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (t *txn) settle(now time.Time, o Outcome, body packed) error {
+	st, err := t.taskByKey(taskKey(o.Task))
+	if errors.Is(err, ErrNotFound) || err == nil && st.Run != o.Run {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r, err := t.changeRun(o.Run)
+	if err != nil {
+		return err
+	}
+	if err := t.endTry(now, r, st, o); err != nil {
+		return err
+	}
+	if o.Record != nil {
+		if err := t.addRecord(r, *o.Record, body); err != nil {
+			return err
+		}
+		if err := t.heal(now, o.Record.Dataset, o.Record.Source); err != nil {
+			return err
+		}
+	}
+	for _, n := range o.Add {
+		if err := t.addTask(r, n); err != nil {
+			return err
+		}
+	}
+	for _, d := range []*DeadLetter{o.Dead, o.Note} {
+		if d == nil {
+			continue
+		}
+		if err := t.addDead(now, o.letter(*d)); err != nil {
+			return err
+		}
+	}
+	r.apply(o)
+	return nil
+}
+
+// endTry takes the task out of the run, or stores what the try changed.
+func (t *txn) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) error {
+	if err := t.leave(r, st); err != nil {
+		return err
+	}
+	switch {
+	case o.Keep == nil:
+		if st.Behind && o.Dead == nil {
+			r.holdBack(st.key.Dataset, st.Since)
+		}
+		return t.removeTask(st)
+	case o.Park:
+		st.State = *o.Keep
+		return t.park(st, now)
+	default:
+		st.State = *o.Keep
+		return t.enter(r, st)
+	}
+}
+
+// letter fills in what the dead letter does not say itself.
+func (o Outcome) letter(d DeadLetter) DeadLetter {
+	d.Stage = cmp.Or(d.Stage, StageFetch)
+	d.Run = cmp.Or(d.Run, o.Run)
+	d.Dataset = cmp.Or(d.Dataset, o.Task.Dataset)
+	d.Source = cmp.Or(d.Source, o.Task.Source)
+	return d
+}
+
+// apply moves the run's own numbers by what an outcome says.
+func (r *storedRun) apply(o Outcome) {
+	if o.Status != nil {
+		d := r.Datasets[o.Task.Dataset]
+		d.Status, d.Detail = o.Status.Status, o.Status.Detail
+		r.Datasets[o.Task.Dataset] = d
+	}
+	if !o.Start.IsZero() && o.Start.Before(r.Start) {
+		r.Start = o.Start.UTC()
+	}
+	r.count(o.Count)
+}
+
+// holdBack notes that an item which was parked since then arrived in this run.
+func (r *storedRun) holdBack(d Dataset, since time.Time) {
+	if since.IsZero() {
+		return
+	}
+	if r.Behind == nil {
+		r.Behind = map[Dataset]time.Time{}
+	}
+	if old, ok := r.Behind[d]; !ok || since.Before(old) {
+		r.Behind[d] = since
+	}
+}
+
+// FailDataset ends a dataset in a run: its list and page tasks leave the run
+// (pages keep their cursor for the next run), its item tasks stay.
+func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetStatus, detail string) error {
+	return s.changeRun("fail "+string(d)+" of run", epoch, run, func(t *txn, r *storedRun) error {
+		for _, kind := range []TaskKind{TaskList, TaskPage} {
+			if err := t.failTasks(r, d, kind); err != nil {
+				return err
+			}
+		}
+		dr := r.Datasets[d]
+		dr.Status, dr.Detail = status, detail
+		r.Datasets[d] = dr
+		return nil
+	})
+}
+
+func (t *txn) failTasks(r *storedRun, d Dataset, kind TaskKind) error {
+	all, err := t.tasksOf(d, kind)
+	if err != nil {
+		return err
+	}
+	for _, st := range all {
+		if st.Run != r.ID {
+			continue
+		}
+		if err := t.leave(r, st); err != nil {
+			return err
+		}
+		if kind == TaskList {
+			err = t.removeTask(st)
+		} else {
+			st.Run = 0
+			err = t.saveTask(st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tasksOf returns the tasks of a dataset and kind; kind "" means all kinds.
+func (t *txn) tasksOf(d Dataset, kind TaskKind) ([]*storedTask, error) {
+	prefix := putString([]byte{pfxTask}, string(d))
+	if kind != "" {
+		prefix = putString(prefix, string(kind))
+	}
+	var out []*storedTask
+	err := t.tab(bktTasks).scan(prefix, nil, func(k, v []byte) (bool, error) {
+		if _, ok := cutTaskKey(k[1:]); !ok {
+			return true, nil // a further fragment
+		}
+		st, err := t.taskByKey(k[1:])
+		if err != nil {
+			return false, err
+		}
+		out = append(out, st)
+		return true, nil
+	})
+	return out, err
+}
+
+// DropDataset removes the open tasks of a dataset that was switched off, from
+// every run, and counts them there as "fetch.dropped". Parked items and the
+// cursors of left-behind pages stay for the day it is switched on again.
+func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
+	var n int
+	err := s.update("drop tasks of "+string(d), drains, func(t *txn) error {
+		n = 0
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		all, err := t.tasksOf(d, "")
+		if err != nil {
+			return err
+		}
+		for _, st := range all {
+			if st.Run == 0 {
+				continue
+			}
+			r, err := t.changeRun(st.Run)
+			if err != nil {
+				return err
+			}
+			if err := t.dropTask(r, st); err != nil {
+				return err
+			}
+			n++
+		}
+		return t.switchOff(d)
+	})
+	return n, err
+}
+
+// dropTask takes an open task of a switched-off dataset out of its run. What
+// was parked before is parked again, a page keeps its cursor.
+func (t *txn) dropTask(r *storedRun, st *storedTask) error {
+	if err := t.leave(r, st); err != nil {
+		return err
+	}
+	r.count(map[string]int64{"fetch.dropped": 1})
+	switch {
+	case st.Behind:
+		return t.park(st, r.Created)
+	case st.key.Kind == TaskPage:
+		st.Run = 0
+		return t.saveTask(st)
+	}
+	return t.removeTask(st)
+}
+
+// switchOff marks the dataset as off in the runs that still fetch it.
+func (t *txn) switchOff(d Dataset) error {
+	ids, err := t.openRuns()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r, err := t.run(id)
+		if err != nil {
+			return err
+		}
+		dr, ok := r.Datasets[d]
+		if !ok || !r.FetchedAt.IsZero() || dr.Status != DatasetOpen && dr.Status != DatasetListed && dr.Status != "" {
+			continue
+		}
+		dr.Status = DatasetOff
+		r.Datasets[d] = dr
+		t.runDirty[id] = true
+	}
+	return nil
+}

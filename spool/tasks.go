@@ -1,0 +1,310 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// storedTask is a task with what only the spool needs of it.
+type storedTask struct {
+	Run    uint64    `json:"run,omitempty"`
+	Seq    uint64    `json:"seq"`
+	Since  time.Time `json:"since"`
+	Parked time.Time `json:"parked,omitzero"`
+	// Behind: the item was parked once, so its window start holds last_run back.
+	Behind bool      `json:"behind,omitempty"`
+	State  TaskState `json:"state"`
+
+	key TaskKey
+}
+
+func (st *storedTask) task() Task {
+	return Task{TaskKey: st.key, Run: st.Run, Seq: st.Seq, Since: st.Since, Parked: st.Parked, TaskState: st.State}
+}
+
+// ReadyTasks returns up to limit tasks of the run that are due at now and not
+// in skip, in order of due time and arrival, and when the next other one falls
+// due (zero if none is left backing off).
+func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskKey) bool) ([]Task, time.Time, error) {
+	var out []Task
+	var next time.Time
+	err := s.view("read ready tasks", func(t *txn) error {
+		tb := t.tab(bktTasks)
+		prefix := numKey(pfxDue, run)
+		later := dueKey(run, now, ^uint64(0))
+		err := tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
+			if len(out) >= limit || string(k) > string(later) {
+				return false, nil
+			}
+			key, ok := cutTaskKey(v)
+			if !ok || skip != nil && skip(key) {
+				return true, nil
+			}
+			st, err := t.taskByKey(v)
+			if err != nil {
+				return false, err
+			}
+			out = append(out, st.task())
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		return tb.scan(prefix, after(later), func(k, _ []byte) (bool, error) {
+			next = timeAt(k, 9)
+			return false, nil
+		})
+	})
+	return out, next, err
+}
+
+// OpenTasks counts the run's tasks by dataset and kind that are neither done nor parked.
+func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
+	var out map[Dataset]map[TaskKind]int
+	err := s.view("count tasks", func(t *txn) error {
+		r, err := t.run(run)
+		if err != nil {
+			return err
+		}
+		if out = r.Open; out == nil {
+			out = map[Dataset]map[TaskKind]int{}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Task returns one task, open or parked, or ErrNotFound.
+func (s *Spool) Task(key TaskKey) (Task, error) {
+	var out Task
+	err := s.view("read task", func(t *txn) error {
+		st, err := t.taskByKey(taskKey(key))
+		if err == nil {
+			out = st.task()
+		}
+		return err
+	})
+	return out, err
+}
+
+// taskByKey reads a task by its encoded key, or ErrNotFound.
+func (t *txn) taskByKey(enc []byte) (*storedTask, error) {
+	key, ok := cutTaskKey(enc)
+	if !ok {
+		return nil, fmt.Errorf("task key %x: %w", enc, ErrCorrupt)
+	}
+	k := prefixed(pfxTask, enc)
+	v := t.tab(bktTasks).get(k)
+	if v == nil {
+		return nil, fmt.Errorf("task %s: %w", key, ErrNotFound)
+	}
+	st := &storedTask{key: key}
+	if _, err := open(k, t.tab(bktTasks).blob(k, v), st); err != nil {
+		return t.reviveTask(key, enc, err)
+	}
+	return st, nil
+}
+
+// reviveTask rebuilds a task that cannot be read from the indices that name it.
+// Its tries are forgotten: asking again is what mends it.
+func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, error) {
+	st := &storedTask{key: key, State: TaskState{LastError: cause.Error()}}
+	err := t.tab(bktTasks).scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
+		if string(v) != string(enc) {
+			return true, nil
+		}
+		st.Run, st.State.Due, st.Seq = u64(k, 1), timeAt(k, 9), u64(k, 17)
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	prefix := putString([]byte{pfxParked}, string(key.Dataset))
+	err = t.tab(bktTasks).scan(prefix, nil, func(k, v []byte) (bool, error) {
+		if string(v) == string(enc) {
+			st.Seq = u64(k, len(prefix))
+			st.Parked = time.UnixMilli(0).UTC() // when is lost; that it is parked is not
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	prefix = behindPrefix(key.Dataset)
+	err = t.tab(bktTasks).scan(prefix, nil, func(k, _ []byte) (bool, error) {
+		if u64(k, len(prefix)+8) == st.Seq {
+			st.Behind, st.Since = true, timeAt(k, len(prefix))
+		}
+		return true, nil
+	})
+	return st, err
+}
+
+// String returns the key as listings show it: dataset/kind/source.
+func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
+
+// addTask adds a task to the run, or lets it join the one of its key. A parked
+// or left-behind one is taken in; one that another run works on stays there.
+// A left-behind page whose window began later than the new one's starts over,
+// since its cursor does not cover what lies before.
+func (t *txn) addTask(r *storedRun, n NewTask) error {
+	if err := checkTaskKey(n.TaskKey); err != nil {
+		return err
+	}
+	if n.Since.IsZero() {
+		n.Since = r.Datasets[n.Dataset].From
+	}
+	st, err := t.taskByKey(taskKey(n.TaskKey))
+	switch {
+	case err == nil && st.Run != 0:
+		return nil
+	case err == nil:
+		if n.Kind == TaskPage && n.Since.Before(st.Since) {
+			st.Since, st.State.Cursor = n.Since.UTC(), n.Cursor
+		}
+		return t.takeIn(r, st)
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	seq, err := t.tab(bktTasks).next()
+	if err != nil {
+		return err
+	}
+	st = &storedTask{key: n.TaskKey, Run: r.ID, Seq: seq, Since: n.Since.UTC(), State: TaskState{Cursor: n.Cursor}}
+	if err := t.add(func(c *counters) { c.Tasks++ }); err != nil {
+		return err
+	}
+	return t.enter(r, st)
+}
+
+// takeIn moves a task that is in no run into the run, its tries in this run set back.
+func (t *txn) takeIn(r *storedRun, st *storedTask) error {
+	if !st.Parked.IsZero() {
+		if err := t.unpark(st); err != nil {
+			return err
+		}
+	}
+	st.Run, st.State.Tries, st.State.Refused, st.State.Due = r.ID, 0, 0, time.Time{}
+	st.State.FirstTry = time.Time{}
+	return t.enter(r, st)
+}
+
+// takeParked takes the parked items of a dataset into the run.
+func (t *txn) takeParked(r *storedRun, d Dataset) error {
+	keys, err := t.parkedKeys(d)
+	if err != nil {
+		return err
+	}
+	for _, enc := range keys {
+		st, err := t.taskByKey(enc)
+		if err != nil {
+			return err
+		}
+		if err := t.takeIn(r, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *txn) parkedKeys(d Dataset) ([][]byte, error) {
+	var keys [][]byte
+	err := t.tab(bktTasks).scan(putString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
+		keys = append(keys, clone(v))
+		return true, nil
+	})
+	return keys, err
+}
+
+// enter stores a task that is now in the run.
+func (t *txn) enter(r *storedRun, st *storedTask) error {
+	if r.Open == nil {
+		r.Open = map[Dataset]map[TaskKind]int{}
+	}
+	if r.Open[st.key.Dataset] == nil {
+		r.Open[st.key.Dataset] = map[TaskKind]int{}
+	}
+	r.Open[st.key.Dataset][st.key.Kind]++
+	t.runDirty[r.ID] = true
+	if err := t.tab(bktTasks).put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
+		return err
+	}
+	return t.saveTask(st)
+}
+
+// leave takes an open task out of its run's index and count.
+func (t *txn) leave(r *storedRun, st *storedTask) error {
+	if _, err := t.tab(bktTasks).del(dueKey(st.Run, st.State.Due, st.Seq)); err != nil {
+		return err
+	}
+	kinds := r.Open[st.key.Dataset]
+	if kinds[st.key.Kind]--; kinds[st.key.Kind] <= 0 {
+		delete(kinds, st.key.Kind)
+	}
+	if len(kinds) == 0 {
+		delete(r.Open, st.key.Dataset)
+	}
+	t.runDirty[r.ID] = true
+	return nil
+}
+
+func (t *txn) saveTask(st *storedTask) error {
+	k := prefixed(pfxTask, taskKey(st.key))
+	v, err := seal(k, st, packed{})
+	if err != nil {
+		return err
+	}
+	return t.tab(bktTasks).putBlob(k, v)
+}
+
+// park puts a task that left its run aside for a later one.
+func (t *txn) park(st *storedTask, now time.Time) error {
+	st.Run, st.Parked = 0, now.UTC()
+	if err := t.tab(bktTasks).put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key)); err != nil {
+		return err
+	}
+	if !st.Behind {
+		st.Behind = true
+		if err := t.tab(bktTasks).put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+			return err
+		}
+	}
+	if err := t.add(func(c *counters) { c.Tasks--; c.Parked++ }); err != nil {
+		return err
+	}
+	return t.saveTask(st)
+}
+
+func (t *txn) unpark(st *storedTask) error {
+	if _, err := t.tab(bktTasks).del(parkedKey(st.key.Dataset, st.Seq)); err != nil {
+		return err
+	}
+	st.Parked = time.Time{}
+	return t.add(func(c *counters) { c.Tasks++; c.Parked-- })
+}
+
+// removeTask removes a task that is in no index of runs any more.
+func (t *txn) removeTask(st *storedTask) error {
+	if !st.Parked.IsZero() {
+		if err := t.unpark(st); err != nil {
+			return err
+		}
+	}
+	if st.Behind {
+		if _, err := t.tab(bktTasks).del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
+			return err
+		}
+	}
+	if _, err := t.tab(bktTasks).delBlob(prefixed(pfxTask, taskKey(st.key))); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Tasks-- })
+}
+
+func checkTaskKey(k TaskKey) error {
+	if k.Dataset == "" || k.Kind == "" {
+		return fmt.Errorf("task %s: %w: no dataset or kind", k, ErrInvalid)
+	}
+	return checkLen("task", string(k.Dataset), string(k.Kind), k.Source)
+}

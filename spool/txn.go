@@ -1,0 +1,263 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterr "go.etcd.io/bbolt/errors"
+)
+
+// txn is one transaction over the spool with what it has read and changed so
+// far. It never leaves the package, and what its helpers return never points
+// into the file.
+type txn struct {
+	tx       *bolt.Tx
+	keep     time.Duration // Options.KeepRecords
+	tables   map[string]*table
+	st       *state
+	stDirty  bool
+	count    *counters
+	runs     map[uint64]*storedRun
+	runDirty map[uint64]bool
+	idRuns   map[uint64]*idRun
+	hook     func(point string)
+
+	idRunDirty map[uint64]bool
+}
+
+// use says which room a writing transaction may use.
+type use bool
+
+const (
+	grows  use = false // adds work: stops early, and leaves the reserve to the others
+	drains use = true  // moves work on, so it may use the last room there is
+)
+
+// update runs fn in one read-write transaction and returns after the commit is
+// on disk. fn must not block, log, read the clock or keep slices it was given;
+// it runs a second time when the reserve file had to be given up for it.
+func (s *Spool) update(op string, u use, fn func(*txn) error) error {
+	if s.readOnly {
+		return fmt.Errorf("%s: %w", op, ErrReadOnly)
+	}
+	err := s.commit(op, fn)
+	if u == drains && diskFull(err) && s.room.giveUpReserve() {
+		err = s.commit(op, fn)
+	}
+	switch {
+	case err == nil:
+		s.room.commitWorked()
+	case errors.Is(err, ErrFull):
+		s.room.commitFull(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return nil
+}
+
+// commit is one attempt at a transaction.
+func (s *Spool) commit(op string, fn func(*txn) error) error {
+	if s.broken.Load() {
+		return ErrBroken
+	}
+	s.point(op + ":before")
+	var inFn bool
+	var txid int
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		inFn, txid = true, tx.ID()
+		t := newTxn(tx, s.keep)
+		t.hook = s.hook
+		err := fn(t)
+		if err == nil {
+			err = t.flush()
+		}
+		if err == nil {
+			s.point(op + ":inside")
+		}
+		inFn = err != nil
+		return err
+	})
+	if err != nil {
+		return s.judge(err, inFn, txid)
+	}
+	s.room.noteCommit()
+	s.point(op + ":after")
+	return nil
+}
+
+// judge says what a failed transaction means. An error of fn changed nothing.
+// An error of the commit itself changed nothing either, unless the meta page
+// may have reached the disk: then only opening the file again can tell.
+func (s *Spool) judge(err error, inFn bool, txid int) error {
+	switch {
+	case errors.Is(err, bolterr.ErrDatabaseNotOpen):
+		return ErrClosed
+	case inFn && !noRoom(err):
+		return err
+	case !noRoom(err):
+		s.broken.Store(true)
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if latest, rerr := lastCommitted(s.path); !inFn && (rerr != nil || latest >= uint64(txid)) {
+		s.broken.Store(true)
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return fmt.Errorf("%w: %w", ErrFull, err)
+}
+
+// view runs fn in one read-only transaction.
+func (s *Spool) view(op string, fn func(*txn) error) error {
+	err := s.db.View(func(tx *bolt.Tx) error { return fn(newTxn(tx, s.keep)) })
+	if errors.Is(err, bolterr.ErrDatabaseNotOpen) {
+		err = ErrClosed
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return nil
+}
+
+func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
+	return &txn{
+		tx: tx, keep: keep, tables: map[string]*table{},
+		runs: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, idRuns: map[uint64]*idRun{},
+		idRunDirty: map[uint64]bool{},
+	}
+}
+
+// flush writes what the transaction gathered: runs, counters of ids by run, state, counters.
+func (t *txn) flush() error {
+	if err := t.flushIDRuns(); err != nil {
+		return err
+	}
+	if err := t.flushRuns(); err != nil {
+		return err
+	}
+	if t.stDirty {
+		if err := t.putMeta(keyState, t.st); err != nil {
+			return err
+		}
+	}
+	if t.count != nil {
+		return t.putMeta(keyCounters, t.count)
+	}
+	return nil
+}
+
+// table is one bucket in a transaction. Its put and del keep the count of bytes.
+type table struct {
+	t    *txn
+	b    *bolt.Bucket
+	name string
+}
+
+// fill is how full pages are packed where keys mostly come in order.
+const fill = 0.9
+
+// tab returns a top-level bucket.
+func (t *txn) tab(name string) *table {
+	if tb := t.tables[name]; tb != nil {
+		return tb
+	}
+	tb := &table{t: t, b: t.tx.Bucket([]byte(name)), name: name}
+	switch name {
+	case bktRecords, bktWaiting, bktBundles, bktCursors, bktDead, bktKept:
+		tb.b.FillPercent = fill
+	}
+	t.tables[name] = tb
+	return tb
+}
+
+// sub returns a bucket inside ids.
+func (t *txn) sub(name string) *table {
+	key := bktIDs + "/" + name
+	if tb := t.tables[key]; tb != nil {
+		return tb
+	}
+	tb := &table{t: t, b: t.tx.Bucket([]byte(bktIDs)).Bucket([]byte(name)), name: bktIDs}
+	if name == subLog {
+		tb.b.FillPercent = fill
+	}
+	t.tables[key] = tb
+	return tb
+}
+
+// get returns the value under the key, valid only inside the transaction; nil if there is none.
+func (tb *table) get(key []byte) []byte { return tb.b.Get(key) }
+
+func (tb *table) put(key, value []byte) error {
+	size := len(key) + len(value)
+	if old := tb.b.Get(key); old != nil {
+		size -= len(key) + len(old)
+	}
+	if err := tb.b.Put(key, value); err != nil {
+		return err
+	}
+	return tb.t.addBytes(tb.name, size)
+}
+
+// del removes the key and reports whether it was there.
+func (tb *table) del(key []byte) (bool, error) {
+	old := tb.b.Get(key)
+	if old == nil {
+		return false, nil
+	}
+	size := len(key) + len(old)
+	if err := tb.b.Delete(key); err != nil {
+		return false, err
+	}
+	return true, tb.t.addBytes(tb.name, -size)
+}
+
+// next returns the next number of the bucket's own sequence. Numbers are never
+// given twice, not even after a reset.
+func (tb *table) next() (uint64, error) { return tb.b.NextSequence() }
+
+// scan calls fn for the keys with the prefix that are not less than from, in
+// order, until fn returns false. fn must not change the table.
+func (tb *table) scan(prefix, from []byte, fn func(k, v []byte) (bool, error)) error {
+	c := tb.b.Cursor()
+	if from == nil {
+		from = prefix
+	}
+	for k, v := c.Seek(from); k != nil && hasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil {
+			continue // a nested bucket
+		}
+		more, err := fn(k, v)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys returns copies of up to limit keys with the prefix; limit 0 means all.
+// Callers that delete while they walk use it, since cursors do not bear that.
+func (tb *table) keys(prefix []byte, limit int) ([][]byte, error) {
+	var out [][]byte
+	err := tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
+		out = append(out, clone(k))
+		return limit == 0 || len(out) < limit, nil
+	})
+	return out, err
+}
+
+// has reports whether any key has the prefix.
+func (tb *table) has(prefix []byte) bool {
+	k, _ := tb.b.Cursor().Seek(prefix)
+	return k != nil && hasPrefix(k, prefix)
+}
+
+func hasPrefix(k, prefix []byte) bool {
+	return len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix)
+}
+
+func clone(b []byte) []byte { return append([]byte{}, b...) }
+
+// after returns the least key greater than every key that starts with k's bytes
+// and nothing else, that is k itself followed by a zero byte.
+func after(k []byte) []byte { return append(clone(k), 0) }

@@ -1,0 +1,220 @@
+package spool
+
+// Objects that wait are stored by run and order of arrival; waiting_by_id finds
+// them by their own id and by the one they wait for.
+
+func waitingIDKey(run uint64, id string) []byte {
+	return appendID(numKey(pfxByID, run), id)
+}
+
+func waitingWatchPrefix(run uint64, watch string) []byte {
+	return appendID(numKey(pfxWatch, run), watch)
+}
+
+// wait stores an object that waits, in place of an older copy of its id in the run.
+func (t *txn) wait(run uint64, o Object, body packed) error {
+	if err := checkObject(o); err != nil {
+		return err
+	}
+	old, err := t.unwait(run, o.STIX)
+	if err != nil {
+		return err
+	}
+	if old > 0 {
+		o.Seq = old
+	}
+	tb, ix := t.tab(bktWaiting), t.tab(bktWaitingByID)
+	if o.Seq == 0 || tb.get(pair(run, o.Seq)) != nil {
+		if o.Seq, err = tb.next(); err != nil {
+			return err
+		}
+	} else if o.Seq > tb.b.Sequence() {
+		if err := tb.b.SetSequence(o.Seq); err != nil {
+			return err
+		}
+	}
+	o.Run = run
+	if err := tb.putObject(pair(run, o.Seq), o, body); err != nil {
+		return err
+	}
+	if err := ix.put(waitingIDKey(run, o.STIX), num(o.Seq)); err != nil {
+		return err
+	}
+	if err := ix.put(putU64(waitingWatchPrefix(run, o.Watch), o.Seq), []byte{}); err != nil {
+		return err
+	}
+	return t.add(func(c *counters) { c.Waiting++ })
+}
+
+// unwait removes the object of this id from those that wait in the run and
+// returns its seq, 0 if there was none.
+func (t *txn) unwait(run uint64, id string) (uint64, error) {
+	tb, ix := t.tab(bktWaiting), t.tab(bktWaitingByID)
+	idk := waitingIDKey(run, id)
+	seq := u64(ix.get(idk), 0)
+	if seq == 0 {
+		return 0, nil
+	}
+	key := pair(run, seq)
+	o := tb.object(key, nil)
+	if o.Err != nil {
+		if err := t.dropWatch(numKey(pfxWatch, run), ix, seq); err != nil {
+			return 0, err
+		}
+	} else if _, err := ix.del(putU64(waitingWatchPrefix(run, o.Watch), seq)); err != nil {
+		return 0, err
+	}
+	if _, err := ix.del(idk); err != nil {
+		return 0, err
+	}
+	if _, err := tb.delBlob(key); err != nil {
+		return 0, err
+	}
+	return seq, t.add(func(c *counters) { c.Waiting-- })
+}
+
+// dropWatch removes the watch rows of an object that cannot be read. It walks
+// the index, which only a damaged object is worth.
+func (t *txn) dropWatch(prefix []byte, ix *table, seq uint64) error {
+	keys, err := ix.keys(prefix, 0)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if u64(k, len(k)-8) != seq {
+			continue
+		}
+		if _, err := ix.del(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WaitingByID returns those of ids that wait in the run.
+func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error) {
+	out := map[string]Object{}
+	err := s.view("read waiting objects", func(t *txn) error {
+		for _, id := range ids {
+			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
+				out[id] = t.waitingObject(run, u64(v, 0))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// waitingObject reads one object that waits. Where it is damaged its id comes from the index.
+func (t *txn) waitingObject(run, seq uint64) Object {
+	o := t.tab(bktWaiting).object(pair(run, seq), nil)
+	if o.Err != nil {
+		o.Run = run
+		o.STIX = t.tab(bktWaitingByID).idOf(numKey(pfxByID, run), seq)
+	}
+	return o
+}
+
+// idOf finds the id that an index of ids has for the seq, or "".
+func (tb *table) idOf(prefix []byte, seq uint64) string {
+	var id string
+	_ = tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
+		if u64(v, 0) != seq {
+			return true, nil
+		}
+		id, _, _ = cutID(k[len(prefix):])
+		return false, nil
+	})
+	return id
+}
+
+// Waiting returns up to limit objects that wait in the run with Seq > after, oldest first.
+func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
+	var out []Object
+	err := s.view("read waiting objects", func(t *txn) error {
+		if after == ^uint64(0) {
+			return nil
+		}
+		return t.tab(bktWaiting).scan(num(run), pair(run, after+1), func(k, _ []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if len(k) == 16 {
+				out = append(out, t.waitingObject(run, u64(k, 8)))
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// Watchers returns up to limit objects with Seq > after that wait in the run for the id.
+func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) ([]Object, error) {
+	var out []Object
+	err := s.view("read watchers", func(t *txn) error {
+		seqs, err := t.tab(bktWaitingByID).watchers(waitingWatchPrefix(run, id), after, limit)
+		for _, seq := range seqs {
+			out = append(out, t.waitingObject(run, seq))
+		}
+		return err
+	})
+	return out, err
+}
+
+// watchers returns the seqs of the rows with the prefix.
+func (tb *table) watchers(prefix []byte, after uint64, limit int) ([]uint64, error) {
+	if after == ^uint64(0) {
+		return nil, nil
+	}
+	var seqs []uint64
+	err := tb.scan(prefix, putU64(clone(prefix), after+1), func(k, _ []byte) (bool, error) {
+		if len(seqs) >= limit {
+			return false, nil
+		}
+		seqs = append(seqs, u64(k, len(k)-8))
+		return true, nil
+	})
+	return seqs, err
+}
+
+// WatchedIDs returns up to limit distinct ids after the given one that objects
+// of the run wait for. Their order is total and stays the same, but is the
+// spool's own, not that of the text; "" starts at the beginning.
+func (s *Spool) WatchedIDs(run uint64, after string, limit int) ([]string, error) {
+	var out []string
+	err := s.view("read watched ids", func(t *txn) error {
+		var err error
+		out, err = t.tab(bktWaitingByID).watched(numKey(pfxWatch, run), after, limit)
+		return err
+	})
+	return out, err
+}
+
+// watched returns the distinct ids of a watch index.
+func (tb *table) watched(prefix []byte, after string, limit int) ([]string, error) {
+	var out []string
+	from := prefix
+	if after != "" {
+		from = pastID(prefix, after)
+	}
+	for len(out) < limit {
+		var id string
+		var found bool
+		err := tb.scan(prefix, from, func(k, _ []byte) (bool, error) {
+			id, _, found = cutID(k[len(prefix):])
+			return false, nil
+		})
+		if err != nil || !found {
+			return out, err
+		}
+		out = append(out, id)
+		from = pastID(prefix, id)
+	}
+	return out, nil
+}
+
+// pastID is a key behind all rows of the id.
+func pastID(prefix []byte, id string) []byte {
+	k := appendID(clone(prefix), id)
+	return append(k, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+}

@@ -1,0 +1,259 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+)
+
+// storedMark is a dataset's watermark with the runs that are confirmed but
+// stand behind an older one that is not.
+type storedMark struct {
+	Fetched   time.Time   `json:"fetched,omitzero"`
+	Previous  time.Time   `json:"previous,omitzero"`
+	Confirmed time.Time   `json:"confirmed,omitzero"`
+	Early     []earlyDone `json:"early,omitempty"`
+}
+
+// earlyDone is a run that was done before an older one of the same dataset.
+type earlyDone struct {
+	Run uint64    `json:"run"`
+	At  time.Time `json:"at"`
+}
+
+type marks map[Dataset]*storedMark
+
+func (m marks) of(d Dataset) *storedMark {
+	if m[d] == nil {
+		m[d] = &storedMark{}
+	}
+	return m[d]
+}
+
+// Watermarks returns where each dataset stands; one that never ran is absent.
+func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
+	out := map[Dataset]Watermark{}
+	err := s.view("read watermarks", func(t *txn) error {
+		m, err := t.marks()
+		if err != nil {
+			return err
+		}
+		for d, w := range m {
+			out[d] = Watermark{Fetched: w.Fetched, Previous: w.Previous, Confirmed: w.Confirmed}
+		}
+		return t.addHeld(out)
+	})
+	return out, err
+}
+
+// addHeld fills in Held: the oldest window start of the items that were parked
+// and have not arrived, or arrived in a run that is not done.
+func (t *txn) addHeld(out map[Dataset]Watermark) error {
+	hold := func(d Dataset, since time.Time) {
+		w := out[d]
+		if w.Held.IsZero() || since.Before(w.Held) {
+			w.Held = since
+			out[d] = w
+		}
+	}
+	var from []byte
+	for {
+		var found bool
+		err := t.tab(bktTasks).scan([]byte{pfxBehind}, from, func(k, _ []byte) (bool, error) {
+			name, rest, ok := cutString(k[1:])
+			if !ok || len(rest) != 16 {
+				return true, nil
+			}
+			hold(Dataset(name), timeAt(rest, 0))
+			from = append(behindPrefix(Dataset(name)), 0xff)
+			found = true
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		if !found {
+			break
+		}
+	}
+	ids, err := t.openRuns()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r, err := t.run(id)
+		if err != nil {
+			return err
+		}
+		for d, since := range r.Behind {
+			hold(d, since)
+		}
+	}
+	return nil
+}
+
+// AdoptState sets the watermarks of a spool that does not know its state yet
+// (Fetched and Confirmed alike) and marks the state as known. Datasets that are
+// absent start from the configured date. On a spool that knows its state it
+// changes nothing and reports false.
+func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error) {
+	var adopted bool
+	err := s.update("adopt state", drains, func(t *txn) error {
+		adopted = false
+		if err := t.checkEpoch(epoch); err != nil {
+			return err
+		}
+		st, err := t.state()
+		if err != nil || st.StateKnown {
+			return err
+		}
+		if st, err = t.changeState(); err != nil {
+			return err
+		}
+		st.StateKnown = true
+		m := marks{}
+		for d, w := range at {
+			if w.IsZero() {
+				continue
+			}
+			m[d] = &storedMark{Fetched: w.UTC(), Confirmed: w.UTC()}
+		}
+		adopted = true
+		return t.putMeta(keyWatermarks, m)
+	})
+	return adopted, err
+}
+
+func (t *txn) marks() (marks, error) {
+	m := marks{}
+	return m, t.readMetaKey(keyWatermarks, &m)
+}
+
+// FinishFetch ends the run's fetch: every dataset still open or listed becomes
+// DatasetOK, and the watermarks of the DatasetOK ones move to the run's Start
+// (unless the run's reason moves none). It refuses with ErrBusy while the run
+// has open tasks. Once ended it stays so.
+func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
+	return s.changeRun("finish fetch of run", epoch, run, func(t *txn, r *storedRun) error {
+		if !r.FetchedAt.IsZero() {
+			return nil
+		}
+		if len(r.Open) > 0 {
+			return fmt.Errorf("%w: open tasks %v", ErrBusy, r.Open)
+		}
+		r.FetchedAt = now.UTC()
+		for d, dr := range r.Datasets {
+			if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {
+				dr.Status = DatasetOK
+				r.Datasets[d] = dr
+			}
+		}
+		if !r.Reason.MovesWatermarks() {
+			return nil
+		}
+		return t.moveFetched(r)
+	})
+}
+
+func (t *txn) moveFetched(r *storedRun) error {
+	m, err := t.marks()
+	if err != nil {
+		return err
+	}
+	for d, dr := range r.Datasets {
+		if dr.Status != DatasetOK {
+			continue
+		}
+		w := m.of(d)
+		w.Previous, w.Fetched = w.Fetched, r.Start
+	}
+	st, err := t.changeState()
+	if err != nil {
+		return err
+	}
+	st.StateKnown = true
+	return t.putMeta(keyWatermarks, m)
+}
+
+// FinishRun marks the run as done, moves the confirmed watermarks of its
+// DatasetOK datasets, and prunes runs beyond the last 1,000. It refuses with
+// ErrBusy while the run is being fetched or mapped or has bundles. A watermark
+// waits while an older run that has the dataset is not done.
+func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
+	return s.changeRun("finish run", epoch, run, func(t *txn, r *storedRun) error {
+		switch {
+		case !r.DoneAt.IsZero():
+			return nil
+		case r.FetchedAt.IsZero():
+			return fmt.Errorf("%w: its fetch goes on", ErrBusy)
+		case r.MappedAt.IsZero():
+			return fmt.Errorf("%w: its mapping goes on", ErrBusy)
+		case t.tab(bktBundles).has(numKey(pfxHead, run)):
+			return fmt.Errorf("%w: bundles are left", ErrBusy)
+		}
+		r.DoneAt = now.UTC()
+		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, run)); err != nil {
+			return err
+		}
+		if err := t.moveConfirmed(r); err != nil {
+			return err
+		}
+		return t.pruneRuns()
+	})
+}
+
+// moveConfirmed moves the confirmed watermarks as far as the runs are done without a gap.
+func (t *txn) moveConfirmed(done *storedRun) error {
+	m, err := t.marks()
+	if err != nil {
+		return err
+	}
+	if done.Reason.MovesWatermarks() {
+		for d, dr := range done.Datasets {
+			if dr.Status == DatasetOK {
+				w := m.of(d)
+				w.Early = append(w.Early, earlyDone{Run: done.ID, At: done.Start})
+			}
+		}
+	}
+	for d, w := range m {
+		oldest, err := t.oldestOpen(d)
+		if err != nil {
+			return err
+		}
+		w.confirmBefore(oldest)
+	}
+	return t.putMeta(keyWatermarks, m)
+}
+
+// confirmBefore takes over the runs that are done and older than the run.
+func (w *storedMark) confirmBefore(run uint64) {
+	var last uint64
+	var rest []earlyDone
+	for _, e := range w.Early {
+		switch {
+		case e.Run >= run:
+			rest = append(rest, e)
+		case e.Run > last:
+			last, w.Confirmed = e.Run, e.At
+		}
+	}
+	w.Early = rest
+}
+
+// oldestOpen returns the oldest run not done that moves the dataset's watermark, or the greatest number.
+func (t *txn) oldestOpen(d Dataset) (uint64, error) {
+	ids, err := t.openRuns()
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		r, err := t.run(id)
+		if err != nil {
+			return 0, err
+		}
+		if _, ok := r.Datasets[d]; ok && r.Reason.MovesWatermarks() {
+			return id, nil
+		}
+	}
+	return ^uint64(0), nil
+}
