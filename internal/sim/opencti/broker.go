@@ -1,0 +1,176 @@
+package opencti
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Connection is what register tells a connector about the broker.
+type Connection struct {
+	Host     string
+	VHost    string
+	UseSSL   bool
+	Port     int
+	User     string
+	Password string
+}
+
+// broker declares what the platform declares. One connection, made when needed.
+type broker struct {
+	prefix    string
+	queueType string
+	change    func(*Connection)
+
+	mu   sync.Mutex
+	url  string
+	told Connection
+	conn *amqp.Connection
+}
+
+func newBroker(o Options) (*broker, error) {
+	b := &broker{queueType: o.QueueType, change: o.Connection}
+	if err := b.use(o.AMQPURL); err != nil {
+		return nil, err
+	}
+	if o.QueuePrefix != "" {
+		b.prefix = o.QueuePrefix + "_"
+	}
+	if b.queueType == "" {
+		b.queueType = "classic"
+	}
+	return b, nil
+}
+
+// use takes another address or other credentials from now on.
+func (b *broker) use(url string) error {
+	u, err := amqp.ParseURI(url)
+	if err != nil {
+		return fmt.Errorf("read the broker's address: %w", err)
+	}
+	b.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.url = url
+	b.told = Connection{Host: u.Host, VHost: u.Vhost, UseSSL: u.Scheme == "amqps", Port: u.Port, User: u.Username, Password: u.Password}
+	if b.change != nil {
+		b.change(&b.told)
+	}
+	return nil
+}
+
+func (b *broker) connection() Connection {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.told
+}
+
+// names are the objects of one connector.
+type names struct {
+	listen, listenRouting, push, pushRouting string
+}
+
+func (b *broker) names(id string) names {
+	return names{b.prefix + "listen_" + id, b.prefix + "listen_routing_" + id, b.prefix + "push_" + id, b.prefix + "push_routing_" + id}
+}
+
+func (b *broker) connectorExchange() string { return b.prefix + "amqp.connector.exchange" }
+func (b *broker) workerExchange() string    { return b.prefix + "amqp.worker.exchange" }
+
+// with runs f on a channel of its own, on a connection that is made anew when
+// the last one is gone.
+func (b *broker) with(f func(*amqp.Channel) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn == nil || b.conn.IsClosed() {
+		conn, err := amqp.DialConfig(b.url, amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
+		if err != nil {
+			return err
+		}
+		b.conn = conn
+	}
+	ch, err := b.conn.Channel()
+	if err != nil {
+		_ = b.conn.Close()
+		b.conn = nil
+		return err
+	}
+	err = f(ch)
+	_ = ch.Close() // closed already when f failed
+	return err
+}
+
+// declare makes the exchanges, queues and bindings of a connector, as the
+// platform does on register and on every ping.
+func (b *broker) declare(id, name, kind string, scope []string) error {
+	n := b.names(id)
+	list := make([]any, len(scope))
+	for i, s := range scope {
+		list[i] = s
+	}
+	args := amqp.Table{
+		"name": name, "x-queue-type": b.queueType,
+		"config": amqp.Table{"id": id, "type": kind, "scope": list},
+	}
+	return b.with(func(ch *amqp.Channel) error {
+		for _, exchange := range []string{b.connectorExchange(), b.workerExchange()} {
+			if err := ch.ExchangeDeclare(exchange, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
+				return err
+			}
+		}
+		for _, q := range []struct{ queue, key, exchange string }{
+			{n.listen, n.listenRouting, b.connectorExchange()},
+			{n.push, n.pushRouting, b.workerExchange()},
+		} {
+			if _, err := ch.QueueDeclare(q.queue, true, false, false, false, args); err != nil {
+				return err
+			}
+			if err := ch.QueueBind(q.queue, q.key, q.exchange, false, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// depth is how many messages wait in a queue; 0 when it cannot be asked.
+func (b *broker) depth(queue string) int {
+	n := 0
+	_ = b.with(func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		n = q.Messages
+		return err
+	})
+	return n
+}
+
+func (b *broker) purge(id string) error {
+	n := b.names(id)
+	return b.with(func(ch *amqp.Channel) error {
+		_, err := ch.QueuePurge(n.push, false)
+		if err == nil {
+			_, err = ch.QueuePurge(n.listen, false)
+		}
+		return err
+	})
+}
+
+func (b *broker) remove(id string) error {
+	n := b.names(id)
+	return errors.Join(
+		b.with(func(ch *amqp.Channel) error { _, err := ch.QueueDelete(n.push, false, false, false); return err }),
+		b.with(func(ch *amqp.Channel) error { _, err := ch.QueueDelete(n.listen, false, false, false); return err }),
+	)
+}
+
+func (b *broker) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn != nil {
+		_ = b.conn.Close() // may be cut already
+		b.conn = nil
+	}
+}
