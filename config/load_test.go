@@ -1,10 +1,6 @@
 package config
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 // base is the least that an installation sets.
 func base() map[string]string {
@@ -33,16 +29,6 @@ func environ(maps ...map[string]string) []string {
 		}
 	}
 	return list
-}
-
-// write puts a file into a new directory, which it returns.
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func mustLoad(t *testing.T, opt Options) (*Config, Report) {

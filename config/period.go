@@ -100,7 +100,7 @@ var isoPeriod = func() string {
 
 // clockPeriod is HH:MM:SS, with days before it or not, as Python prints and
 // pydantic reads a timedelta.
-const clockPeriod = `(?:[0-9]{1,4} ?(?:days|day|d)(?:,? )?)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?`
+const clockPeriod = `(?:[0-9]{1,4} ?(?:days|day|d),? ?)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?`
 
 // someOf matches the given parts in their order, at least one of them.
 func someOf(parts ...string) string {
@@ -122,7 +122,7 @@ var periodPattern = `0|` + isoPeriod + `|` + clockPeriod
 var (
 	periodShape = regexp.MustCompile(`^(?:` + periodPattern + `)$`)
 	periodPart  = regexp.MustCompile(`([0-9]+)(?:[.,]([0-9]+))?([YMWDHS])`)
-	clockShape  = regexp.MustCompile(`^(?:([0-9]+) ?(?:days|day|d)(?:,? )?)?([0-9]+):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?$`)
+	clockShape  = regexp.MustCompile(`^(?:([0-9]+) ?(?:days|day|d),? ?)?([0-9]+):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?$`)
 )
 
 // parsePeriod reads a duration. Letters may be of either case.

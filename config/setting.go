@@ -1,7 +1,9 @@
 package config
 
 import (
+	"slices"
 	"strings"
+	"sync"
 )
 
 // Setting is one row of the table.
@@ -113,7 +115,10 @@ func rawText(raw any) string {
 }
 
 // Settings returns the table, in the order it is shown in.
-func Settings() []Setting {
+func Settings() []Setting { return slices.Clone(table()) }
+
+// table is built once: its kinds hold compiled patterns.
+var table = sync.OnceValue(func() []Setting {
 	var all []Setting
 	for _, part := range [][]Setting{
 		openctiSettings(), connectorSettings(), threatmatchSettings(), mqSettings(), ownSettings(), networkSettings(),
@@ -121,7 +126,7 @@ func Settings() []Setting {
 		all = append(all, part...)
 	}
 	return all
-}
+})
 
 // section is a part of config.yml.
 type section struct {
