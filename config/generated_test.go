@@ -3,29 +3,70 @@ package config
 import (
 	"bytes"
 	"flag"
-	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write the generated files anew")
 
-func TestGeneratedFilesAreThoseOfTheTable(t *testing.T) {
-	for name, write := range Generated() {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
-			t.Fatalf("%s: %v", name, err)
+func sampleText(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := WriteSample(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestSampleNeedsOnlyItsChangeMes(t *testing.T) {
+	text := sampleText(t)
+	_, _, err := Load(Options{Dir: write(t, "config.yml", text)})
+	for _, p := range ProblemsOf(err) {
+		if p.Message != changeMe {
+			t.Errorf("%s", p)
 		}
-		if *update {
-			if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+	}
+	text = strings.Replace(text, "\n  id: ChangeMe", "\n  id: "+someID, 1)
+	text = strings.ReplaceAll(text, ": ChangeMe", ": filled-in")
+	cfg, report := mustLoad(t, Options{Dir: write(t, "config.yml", text)})
+	if len(report.Warnings) > 0 {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+	for _, s := range Settings() {
+		if s.Default != "" && s.Key != "connector.id" && s.get(cfg) != s.normal(s.Default) {
+			t.Errorf("%s = %q", s.Key, s.get(cfg))
 		}
-		have, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	}
+}
+
+func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
+	// A line of settings, unlike one of words, is "# name:" with no blank in the name.
+	mark := regexp.MustCompile(`(?m)^( *)# ( *)([a-z_]+:(?: .*)?)$`)
+	text := mark.ReplaceAllString(sampleText(t), "$1$2$3")
+	text = strings.ReplaceAll(text, ": ChangeMe", ": "+someID)
+	dir := write(t, "config.yml", text)
+	for _, name := range []string{"/etc/ssl/rabbitmq/ca.pem", "/etc/ssl/rabbitmq/client.pem", "/etc/ssl/rabbitmq/client.key", "/etc/ssl/company-ca.pem"} {
+		text = strings.ReplaceAll(text, name, filepath.Base(name))
+		save(t, filepath.Join(dir, filepath.Base(name)), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+	}
+	save(t, filepath.Join(dir, "config.yml"), text)
+	cfg, report := mustLoad(t, Options{Dir: dir})
+	for _, w := range report.Warnings {
+		if w.Key != "connector.send_to_directory_path" {
+			t.Errorf("%s", w)
 		}
-		if !bytes.Equal(have, b.Bytes()) {
-			t.Errorf("%s is not what the table of settings gives; run: go test ./config -update", name)
+	}
+	for _, s := range Settings() {
+		if s.Legacy != "" {
+			continue
+		}
+		if !strings.HasPrefix(report.Origins[s.Key], "config.yml:") {
+			t.Errorf("%s does not stand in the sample (%s)", s.Key, report.Origins[s.Key])
+		}
+		if s.get(cfg) == "" {
+			t.Errorf("%s has no example", s.Key)
 		}
 	}
 }

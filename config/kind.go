@@ -86,7 +86,8 @@ func wordKind(words ...string) kind[string] {
 					return w, nil
 				}
 			}
-			return "", &refusal{message: "not one of the words that are allowed", nearest: nearest(text, words)}
+			last := text[strings.LastIndexByte(text, ':')+1:] // of TLP:AMBER
+			return "", &refusal{message: "not one of the words that are allowed", nearest: nearest(last, words)}
 		},
 		schema: func() schemaType {
 			enum := make([]any, len(words))

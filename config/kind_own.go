@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"net/url"
 	"regexp"
@@ -72,11 +73,25 @@ func logLevelKind() kind[slog.Level] {
 }
 
 const (
-	hostPattern = `(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])`
+	namePattern = `[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?`
 	portPattern = `(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?`
 	pathPattern = `(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?`
+)
+
+var (
+	hostPattern = `(?:` + namePattern + `|\[` + ipv6Pattern + `\])`
 	urlPattern  = `[Hh][Tt][Tt][Pp][Ss]?://` + hostPattern + portPattern + pathPattern
 )
+
+// ipv6Pattern matches IPv6 addresses without a zone and without dots.
+var ipv6Pattern = func() string {
+	const part = `[0-9A-Fa-f]{1,4}`
+	all := []string{`(?:` + part + `:){7}` + part, `(?:` + part + `:){1,7}:`, `:(?::` + part + `){1,7}`, `::`}
+	for n := 1; n <= 6; n++ {
+		all = append(all, fmt.Sprintf(`(?:%s:){1,%d}(?::%s){1,%d}`, part, n, part, 7-n))
+	}
+	return `(?:` + strings.Join(all, `|`) + `)`
+}()
 
 var urlShape = regexp.MustCompile(`^(?:` + urlPattern + `)$`)
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const canary = "canary-9f31c2"
+const canary = "canary9f31c2xyzw" // also base64
 
 func TestSecretHidesFromEveryWayOfPrinting(t *testing.T) {
 	type nested struct {

@@ -3,7 +3,7 @@ package config
 func mqSettings() []Setting {
 	type C = Config
 	return []Setting{
-		row("mq.host", patternText("host", "a host name or an address", hostPattern), func(c *C) *string { return &c.MQ.Host }, "",
+		row("mq.host", patternText("host", "a host name or an address", namePattern+`|`+ipv6Pattern), func(c *C) *string { return &c.MQ.Host }, "",
 			"Host of RabbitMQ.", example("rabbitmq")),
 		row("mq.port", intKind(1, 65_535), func(c *C) *int { return &c.MQ.Port }, "",
 			"Port of RabbitMQ.", example("5672")),

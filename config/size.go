@@ -33,7 +33,7 @@ const (
 func sizePattern(least int64, zero bool) string {
 	var parts []string
 	if zero {
-		parts = append(parts, `0+ ?(?:[KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb]?)?`)
+		parts = append(parts, `0 ?(?:[KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb]?)?`)
 	}
 	for _, u := range sizeUnits() {
 		digits := sizeDigits

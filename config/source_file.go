@@ -119,6 +119,9 @@ func (d *document) value(name string, key, value *yaml.Node) {
 		d.c.addFile(g, rawText(raw))
 		return
 	}
+	if comment := value.LineComment; d.c.settings[what.index].Secret && len(comment) > 1 && !strings.ContainsAny(comment[1:2], blanks+"#") {
+		d.c.warn(d.c.settings[what.index].Key, g.source, "is followed by a comment; if that is part of the value, the value must stand in quotes")
+	}
 	g.raw = raw
 	d.c.add(g)
 }
