@@ -179,3 +179,28 @@ func (s *Server) endCloser() {
 		stop()
 	}
 }
+
+// Connect makes a connector known and declares its queues, as its register
+// would: for tests that have no connector.
+func (s *Server) Connect(id, name string) error {
+	_, err := s.register(&User{ID: defaultUsers()[ConnectorToken].ID}, map[string]any{"input": map[string]any{
+		"id": id, "name": name, "type": "EXTERNAL_IMPORT", "scope": []any{"threatmatch"},
+	}})
+	return err
+}
+
+// OpenWork is workAdd.
+func (s *Server) OpenWork(connectorID, name string) (string, error) {
+	o, err := s.addWork(&User{}, map[string]any{"connectorId": connectorID, "friendlyName": name})
+	if err != nil {
+		return "", err
+	}
+	return o.(object)["id"].(string), nil
+}
+
+// Expect is addExpectations.
+func (s *Server) Expect(work string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expect(work, n)
+}

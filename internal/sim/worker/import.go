@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"time"
+)
+
+// importObject stores the message's object, or says why the platform refuses it.
+func (w *Worker) importObject(ctx context.Context, m *checked) (failure string) {
+	var o map[string]any
+	if err := json.Unmarshal(m.object, &o); err != nil {
+		return w.refuse("object", "", "not an object: "+err.Error())
+	}
+	id, _ := o["id"].(string)
+	if len(m.object) > w.opt.MaxObject {
+		w.violate("size", id, fmt.Sprintf("%d bytes", len(m.object)))
+	}
+	for _, v := range w.rules(o) {
+		if v.refused {
+			return w.refuse(v.rule, id, v.detail)
+		}
+		w.violate(v.rule, id, v.detail)
+	}
+	if missing := w.waitForReferences(ctx, o); missing != "" {
+		if ctx.Err() != nil {
+			return ""
+		}
+		return w.refuse("missing reference", id, "MISSING_REFERENCE_ERROR: "+missing)
+	}
+	if reason := w.illegal(o); reason != "" {
+		return w.refuse("relationship", id, reason)
+	}
+	w.keep(id, o, m)
+	if w.opt.OnObject != nil {
+		w.opt.OnObject(Object{ID: id, Work: m.work, JSON: m.object})
+	}
+	return ""
+}
+
+// waitForReferences gives references a few tries to come, as a worker does
+// while another one imports them.
+func (w *Worker) waitForReferences(ctx context.Context, o map[string]any) (missing string) {
+	for try := 0; ; try++ {
+		if missing = w.unknownReference(o); missing == "" || try == w.opt.MissingRetries {
+			return missing
+		}
+		w.mu.Lock()
+		w.counts.Retries++
+		w.mu.Unlock()
+		if !sleep(ctx, w.opt.RetryDelay) {
+			return missing
+		}
+	}
+}
+
+func (w *Worker) unknownReference(o map[string]any) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, value := range references(o) {
+		for _, ref := range value {
+			if _, ok := w.store.get(ref); !ok {
+				return name + " " + ref
+			}
+		}
+	}
+	return ""
+}
+
+// illegal says why the platform refuses a relationship between known ends.
+func (w *Worker) illegal(o map[string]any) string {
+	if o["type"] != "relationship" {
+		return ""
+	}
+	text := func(key string) string { v, _ := o[key].(string); return v }
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	source, _ := w.store.get(text("source_ref"))
+	target, _ := w.store.get(text("target_ref"))
+	from, to, kind := w.store.kindName(source), w.store.kindName(target), text("relationship_type")
+	if from == "" || to == "" || Legal(from, kind, to) {
+		return ""
+	}
+	return fmt.Sprintf("FUNCTIONAL_ERROR: The relationship type %s is not allowed between %s and %s", kind, from, to)
+}
+
+func (w *Worker) keep(id string, o map[string]any, m *checked) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k, _ := w.store.parse(id) // checked before
+	e := w.store.entries[k]
+	hash := maphash.Bytes(w.store.seed, m.object)
+	modified := millis(o["modified"])
+	if e.received > 0 {
+		w.counts.Again++
+		if e.hash == hash {
+			w.counts.Repeats++
+		}
+		if w.opt.Policy && modified < e.modified {
+			w.addViolation("older copy", id, fmt.Sprintf("modified %v, a newer one came before", o["modified"]))
+		}
+	} else {
+		w.counts.Distinct++
+		t, _ := o["type"].(string)
+		w.counts.ByType[t]++
+		if t == "relationship" {
+			r, _ := o["relationship_type"].(string)
+			w.counts.ByRelationship[r]++
+		}
+	}
+	e.received++
+	e.hash, e.kind, e.modified = hash, w.store.kinds.of(kindOf(o)), max(modified, e.modified)
+	w.store.entries[k] = e
+	w.counts.Objects++
+}
+
+func millis(v any) int64 {
+	text, _ := v.(string)
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return 0
+	}
+	return t.UnixMilli()
+}

@@ -1,0 +1,193 @@
+package worker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// broken is one broken rule.
+type broken struct {
+	rule, detail string
+	refused      bool // by the platform, too
+}
+
+// supported are the prefixes of ids that OpenCTI imports (platform 7.26, pycti
+// utils/opencti_stix2_utils.py).
+var supported = setOf(`kill-chain-phase attack-pattern campaign case-incident x-opencti-case-incident case-rfi
+	x-opencti-case-rfi case-rft x-opencti-case-rft channel course-of-action data-component x-mitre-data-component data-source
+	x-mitre-data-source event external-reference feedback x-opencti-feedback grouping identity incident indicator infrastructure
+	intrusion-set language location malware malware-analysis marking-definition narrative note observed-data opinion report task
+	x-opencti-task threat-actor tool vulnerability security-coverage autonomous-system directory domain-name email-addr
+	email-message email-mime-part-type artifact file x509-certificate ipv4-addr ipv6-addr mac-addr mutex network-traffic process
+	software url user-account windows-registry-key windows-registry-value-type hostname cryptographic-key cryptocurrency-wallet
+	text user-agent bank-account phone-number credential tracking-number payment-card media-content simple-observable persona
+	ssh-key ai-prompt relationship sighting`)
+
+func setOf(words string) map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq(words) {
+		set[word] = true
+	}
+	return set
+}
+
+// named are types that need a name.
+var named = strings.Fields(`attack-pattern campaign channel course-of-action event grouping identity incident infrastructure
+	intrusion-set location malware narrative report threat-actor tool vulnerability`)
+
+// unmarked are types that need neither author nor marking.
+var unmarked = strings.Fields("marking-definition identity location")
+
+var observableTypes = strings.Fields(`Autonomous-System Directory Domain-Name Email-Addr Email-Message Artifact StixFile File
+	X509-Certificate IPv4-Addr IPv6-Addr Mac-Addr Mutex Network-Traffic Process Software Url User-Account Windows-Registry-Key
+	Hostname Cryptographic-Key Cryptocurrency-Wallet Text User-Agent Bank-Account Phone-Number Credential Tracking-Number
+	Payment-Card Media-Content Persona SSH-Key Unknown`)
+
+// containers are the types that may have object_refs.
+var containers = strings.Fields("report note opinion observed-data grouping case-incident case-rfi case-rft feedback task")
+
+type objectCheck struct {
+	o     map[string]any
+	found []broken
+}
+
+func (c *objectCheck) text(key string) string { v, _ := c.o[key].(string); return v }
+
+func (c *objectCheck) refuse(wrong bool, rule, format string, args ...any) {
+	if wrong {
+		c.found = append(c.found, broken{rule, fmt.Sprintf(format, args...), true})
+	}
+}
+
+func (c *objectCheck) dislike(wrong bool, rule, format string, args ...any) {
+	if wrong {
+		c.found = append(c.found, broken{rule, fmt.Sprintf(format, args...), false})
+	}
+}
+
+// rules are all that can be said about an object by itself; refusals first.
+func (w *Worker) rules(o map[string]any) []broken {
+	c := &objectCheck{o: o}
+	stixType, id := c.text("type"), c.text("id")
+	prefix, uuid, _ := strings.Cut(id, "--")
+	c.refuse(o["error"] != nil, "object", "an error element: %v", o["error"])
+	c.refuse(!isUUID(uuid), "id", "%q is not <type>--<uuid>", id)
+	c.refuse(stixType != prefix, "id", "type %q, id %q", stixType, id)
+	c.refuse(!supported[stixType], "type", "%q is not imported", stixType)
+	c.refuse(slices.Contains(named, stixType) && strings.TrimSpace(c.text("name")) == "", "required", "no name")
+	c.nulls("", o)
+	c.references()
+	c.byType(stixType)
+	c.dislike(stixType != "relationship" && stixType != "sighting" && o["spec_version"] != "2.1", "spec_version", "%v", o["spec_version"])
+	deps, _ := o["nb_deps"].(float64)
+	c.dislike(deps < 1, "nb_deps", "is %v", o["nb_deps"])
+	c.unique("external_references", "url", "source_name", "external_id")
+	c.unique("kill_chain_phases", "", "kill_chain_name", "phase_name")
+	for _, key := range []string{"created", "modified", "published", "valid_from", "valid_until", "first_seen", "last_seen", "start_time", "stop_time"} {
+		if v, has := o[key]; has {
+			text, _ := v.(string)
+			_, err := time.Parse(time.RFC3339Nano, text)
+			c.refuse(err != nil, "time", "%s is %v", key, v)
+		}
+	}
+	if w.opt.Policy && !slices.Contains(unmarked, stixType) {
+		c.dislike(o["created_by_ref"] == nil, "author", "no created_by_ref")
+		c.dislike(o["object_marking_refs"] == nil, "marking", "no object_marking_refs")
+	}
+	slices.SortStableFunc(c.found, func(a, b broken) int {
+		switch {
+		case a.refused == b.refused:
+			return 0
+		case a.refused:
+			return -1
+		}
+		return 1
+	})
+	return c.found
+}
+
+// nulls are refused by workers wherever they stand; empty lists are useless.
+func (c *objectCheck) nulls(path string, v any) {
+	switch v := v.(type) {
+	case nil:
+		c.refuse(true, "null", "%s is null", path)
+	case map[string]any:
+		for key, inner := range v {
+			c.nulls(path+"."+key, inner)
+		}
+	case []any:
+		c.dislike(len(v) == 0, "empty list", "%s is empty", path)
+		for _, inner := range v {
+			c.nulls(path+"[]", inner)
+		}
+	}
+}
+
+func (c *objectCheck) references() {
+	id := c.text("id")
+	for key, refs := range references(c.o) {
+		seen := map[string]bool{}
+		for _, ref := range refs {
+			prefix, _, found := strings.Cut(ref, "--")
+			c.refuse(!found, "reference", "%s holds %q", key, ref)
+			c.refuse(found && !supported[prefix], "reference", "%s refers to the type %q", key, prefix)
+			c.refuse(ref == id, "reference", "%s refers to the object itself", key)
+			c.dislike(seen[ref], "reference", "%s holds %s twice", key, ref)
+			seen[ref] = true
+			switch key {
+			case "created_by_ref":
+				c.refuse(prefix != "identity", "reference", "created_by_ref is %s", ref)
+			case "object_marking_refs":
+				c.refuse(prefix != "marking-definition", "reference", "object_marking_refs holds %s", ref)
+			}
+		}
+	}
+	_, has := c.o["object_refs"]
+	c.dislike(has && !slices.Contains(containers, c.text("type")), "object_refs", "on a %s", c.text("type"))
+}
+
+// references are the top-level references of an object. A value of another
+// shape than text or a list of texts gives "", which nothing is known by.
+func references(o map[string]any) map[string][]string {
+	out := map[string][]string{}
+	for key, value := range o {
+		switch {
+		case strings.HasSuffix(key, "_refs"):
+			list, ok := value.([]any)
+			if !ok {
+				out[key] = []string{""}
+			}
+			for _, v := range list {
+				text, _ := v.(string)
+				out[key] = append(out[key], text)
+			}
+		case strings.HasSuffix(key, "_ref"):
+			text, _ := value.(string)
+			out[key] = []string{text}
+		}
+	}
+	return out
+}
+
+// unique finds entries of a list that are the same to the platform: by the
+// first field when they have it, else by the others.
+func (c *objectCheck) unique(key, first string, others ...string) {
+	list, _ := c.o[key].([]any)
+	seen := map[string]bool{}
+	for _, v := range list {
+		entry, _ := v.(map[string]any)
+		var id string
+		if text, ok := entry[first].(string); ok {
+			id = text
+		} else {
+			for _, field := range others {
+				text, _ := entry[field].(string)
+				id += "\x00" + text
+			}
+		}
+		c.dislike(seen[id], "duplicate", "%s holds %v twice", key, entry)
+		seen[id] = true
+	}
+}
