@@ -75,15 +75,15 @@ func TestClassification(t *testing.T) {
 		{"304", 304, nil, "", KindRefused, permanent, 0},
 		{"408", 408, nil, "", KindUnavailable, transient, 0},
 		{"425", 425, nil, "", KindUnavailable, transient, 0},
-		{"429 bare", 429, nil, `{"message":"Too Many Attempts."}`, KindThrottled, transient, 3 * time.Second},
+		{"429 bare", 429, nil, `{"message":"Too Many Attempts."}`, KindThrottled, transient, 0},
 		{"429 seconds", 429, after("20"), "", KindThrottled, transient, 21 * time.Second},
 		{"429 date", 429, at(40 * time.Second), "", KindThrottled, transient, 42 * time.Second},
 		{"429 capped", 429, after("86400"), "", KindThrottled, transient, 15 * time.Minute},
 		{"429 huge", 429, after("9223372036854775807"), "", KindThrottled, transient, 15 * time.Minute},
 		{"429 date capped", 429, at(48 * time.Hour), "", KindThrottled, transient, 15 * time.Minute},
-		{"429 past date", 429, at(-time.Hour), "", KindThrottled, transient, 3 * time.Second},
-		{"429 nonsense", 429, after("soon"), "", KindThrottled, transient, 3 * time.Second},
-		{"429 negative", 429, after("-5"), "", KindThrottled, transient, 3 * time.Second},
+		{"429 past date", 429, at(-time.Hour), "", KindThrottled, transient, 0},
+		{"429 nonsense", 429, after("soon"), "", KindThrottled, transient, 0},
+		{"429 negative", 429, after("-5"), "", KindThrottled, transient, 0},
 		{"500 json", 500, nil, `{"message":"Server Error"}`, KindUnavailable, transient, 0},
 		{"500 with list", 500, nil, `{"list":[1],"objects":[{}]}`, KindUnavailable, transient, 0},
 		{"501", 501, nil, "", KindUnavailable, transient, 0},
@@ -182,7 +182,9 @@ func TestTransportFaults(t *testing.T) {
 			srv := httptest.NewServer(withToken(tt.h))
 			defer srv.Close()
 			opt := testOptions(srv.URL)
-			opt.HeaderTimeout, opt.BodyTimeout = 50*time.Millisecond, 50*time.Millisecond
+			if tt.kind == KindTimeout {
+				opt.HeaderTimeout, opt.BodyTimeout = 100*time.Millisecond, 100*time.Millisecond
+			}
 			c := newClient(t, opt)
 			_, err := c.Item(t.Context(), Alerts, "1")
 			wantError(t, err, tt.kind, fault.Transient)

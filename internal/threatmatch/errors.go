@@ -113,6 +113,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause below, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Answer returns the status (0 without an answer), the kind of the failure and
+// the begin of the answer.
+func (e *Error) Answer() (status int, kind, snippet string) {
+	return e.Status, string(e.Kind), e.Snippet
+}
+
 // marked puts the class of e's kind around it, and what the operator can do.
 func (e *Error) marked() error {
 	var err error = e

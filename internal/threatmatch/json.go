@@ -127,11 +127,14 @@ func empty(value []byte) bool {
 
 func isArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
 
+// maxID is the length of an id, in bytes, from which on it is taken for nonsense.
+const maxID = 256
+
 // identifier reads an id: an integer or a text. "" is none that can be asked for.
 func identifier(value []byte) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		if text == "." || text == ".." {
+		if text == "." || text == ".." || len(text) > maxID {
 			return ""
 		}
 		return text

@@ -13,12 +13,13 @@ import (
 )
 
 const (
-	// The pause after a 429 that names none: doubled by each further one.
-	firstPause = 2 * time.Second
-	maxPause   = 5 * time.Minute
+	// The pause after a 429 that names none is the time of so many requests,
+	// doubled by each further one.
+	pausedRequests = 10
+	maxPause       = 5 * time.Minute
 	// A 429 halves the rate down to this part of it; each success gives a little back.
 	slowest  = 1.0 / 16
-	regained = 1.0 / 50
+	regained = 1.0 / 20
 )
 
 // throttle holds back all requests of a client: by a steady rate, and by a
@@ -95,7 +96,8 @@ func (t *throttle) jittered(asked time.Duration) time.Duration {
 
 // growing returns a random wait between one and two times the step of this strike.
 func (t *throttle) growing() time.Duration {
-	step := min(firstPause<<min(t.strikes, 16), maxPause/2)
+	first := time.Duration(pausedRequests / float64(t.full) * float64(time.Second))
+	step := min(max(first, time.Millisecond)<<min(t.strikes, 16), maxPause/2)
 	return min(step+time.Duration(t.opt.Rand()*float64(step)), t.opt.MaxRetryAfter)
 }
 

@@ -98,6 +98,7 @@ func TestPausesGrowAndAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttled := true
 		opt := testOptions("http://tm")
+		opt.RequestsPerSecond = 5
 		opt.Rand = func() float64 { return 0 }
 		c := newClient(t, opt)
 		inMemory(c, withToken(func(w http.ResponseWriter, r *http.Request) {
@@ -143,6 +144,7 @@ func TestAnswersOfOnePauseCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opt := testOptions("http://tm")
 		opt.Rand = func() float64 { return 0 }
+		opt.RequestsPerSecond = 5
 		g := newThrottle(mustDefault(opt))
 		time.Sleep(time.Second)
 		sent := time.Now()

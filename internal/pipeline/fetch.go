@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const stageFetch = "fetch"
+
+// FetchDeps is what the fetch stage works with. All are required.
+type FetchDeps struct {
+	Spool    fetchSpool
+	Source   Source
+	Bells    Bells
+	Board    *Board
+	Pressure *Pressure
+	Log      *slog.Logger
+	Metrics  *FetchMetrics
+	Now      func() time.Time
+	Rand     func() float64 // in [0, 1), for jitter
+}
+
+// FetchOptions are the fetch stage's settings. Zero values mean the defaults in brackets.
+type FetchOptions struct {
+	Datasets       []spool.Dataset // the enabled ones
+	MaxConcurrency int             // requests at a time [4]
+	MaxAttempts    int             // runs that may park an item before it is a dead letter [5]
+	Groups         []string        // names or ids of IOC groups ["All content"]
+	Types          []string        // STIX types to page ["indicator"]
+	// MaxWait bounds every wait: the connector's period. [none]
+	MaxWait time.Duration
+	// GiveUp ends the stage with an error once account or address were refused
+	// for so long. [never]
+	GiveUp time.Duration
+}
+
+// fetchSpool is what the fetch stage needs of the spool.
+type fetchSpool interface {
+	Meta() (spool.Meta, error)
+	Room() spool.Room
+	Stats() (spool.Stats, error)
+	OpenRuns() ([]spool.Run, error)
+	Run(id uint64) (spool.Run, error)
+	ReadyTasks(run uint64, now time.Time, limit int, skip func(spool.TaskKey) bool) ([]spool.Task, time.Time, error)
+	Task(key spool.TaskKey) (spool.Task, error)
+	SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error
+	FailDataset(epoch uint64, run uint64, d spool.Dataset, status spool.DatasetStatus, detail string) error
+	DropDataset(epoch uint64, d spool.Dataset) (int, error)
+	FinishFetch(epoch uint64, run uint64, now time.Time) error
+}
+
+var _ fetchSpool = (*spool.Spool)(nil)
+
+// Fetch asks ThreatMatch for what the spool's tasks stand for and commits what
+// comes. One goroutine owns all its state: it starts requests, which report
+// back to it, judges the answers and commits those that are ready together. A
+// request's place is free again when its answer is committed, not before.
+// Run it once.
+type Fetch struct {
+	FetchDeps
+	opt FetchOptions
+
+	results chan fetchResult
+	control chan error
+
+	// What follows belongs to Run's goroutine.
+	epoch    uint64
+	run      *fetchRun              // the run being fetched; nil when there is none
+	flying   map[spool.TaskKey]bool // asked, or answered and not committed
+	ready    []fetchVerdict         // judged, not committed
+	doubtful []fetchResult          // failed; the control request says whether that counts
+	health   fetchHealth
+	squeezed bool // paused for room
+	fatal    error
+	skewed   bool // a clock that is off was warned of
+	jobs     sync.WaitGroup
+	jobCtx   context.Context // of the epoch's requests
+	stopJobs context.CancelCauseFunc
+}
+
+// NewFetch returns the stage; it does nothing yet.
+func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
+	if d.Spool == nil || d.Source == nil || d.Board == nil || d.Pressure == nil || d.Log == nil ||
+		d.Metrics == nil || d.Now == nil || d.Rand == nil {
+		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
+	}
+	o.MaxConcurrency = cmp.Or(max(o.MaxConcurrency, 0), 4)
+	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
+	if len(o.Groups) == 0 {
+		o.Groups = []string{"All content"}
+	}
+	if len(o.Types) == 0 {
+		o.Types = []string{"indicator"}
+	}
+	return &Fetch{
+		FetchDeps: d, opt: o,
+		results: make(chan fetchResult, o.MaxConcurrency),
+		control: make(chan error, 1),
+		flying:  map[spool.TaskKey]bool{},
+	}, nil
+}
+
+// Run fetches until ctx is done, which is no error. Requests under way are then
+// cancelled and count as not made; answers that are in are committed. An error
+// means that the spool cannot be used, or that GiveUp has passed.
+func (f *Fetch) Run(ctx context.Context) error {
+	f.Board.Set(stageFetch, "starting", "", "")
+	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
+	defer func() {
+		f.stopJobs(fault.ErrShutdown)
+		f.jobs.Wait()
+		f.Board.Set(stageFetch, "stopped", "", "")
+	}()
+	if err := f.dropSwitchedOff(); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		wait, err := f.turn(ctx)
+		if err != nil {
+			return err
+		}
+		f.sleep(ctx, wait)
+	}
+	return f.finish()
+}
+
+// dropSwitchedOff forgets the open tasks of datasets that are not enabled any more.
+func (f *Fetch) dropSwitchedOff() error {
+	meta, err := f.Spool.Meta()
+	if err != nil {
+		return err
+	}
+	f.epoch = meta.Epoch
+	for _, d := range spool.Datasets() {
+		if slices.Contains(f.opt.Datasets, d) {
+			continue
+		}
+		n, err := f.Spool.DropDataset(f.epoch, d)
+		if errors.Is(err, spool.ErrEpoch) {
+			continue // whatever it had is gone
+		}
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			f.Log.Warn("dataset is switched off: its open requests are dropped", "stage", stageFetch, "dataset", d, "count", n)
+		}
+	}
+	return nil
+}
+
+// turn does what can be done now and returns how long nothing else will be.
+func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
+	if f.fatal != nil {
+		return 0, f.fatal
+	}
+	if err := f.follow(ctx); err != nil {
+		return 0, err
+	}
+	if err := f.commit(); err != nil {
+		return 0, err
+	}
+	if err := f.gaveUp(); err != nil {
+		return 0, err
+	}
+	probe := f.probe()
+	wait, err := f.dispatch()
+	if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) {
+		f.run = nil // a reset came between; the next turn sees it
+		return controlEvery, nil
+	}
+	wait = min(wait, probe, time.Minute)
+	if f.opt.MaxWait > 0 {
+		wait = min(wait, f.opt.MaxWait)
+	}
+	return wait, err
+}
+
+// sleep waits for something to do: an answer, a bell, the time of the next step.
+func (f *Fetch) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	case <-f.Bells.Fetch:
+	case r := <-f.results:
+		f.take(r)
+	case err := <-f.control:
+		f.takeControl(err)
+	}
+	for len(f.results) > 0 { // whatever else is in joins the same commit
+		f.take(<-f.results)
+	}
+}
+
+// finish ends an ordered stop: what was answered is kept, what was not is as if never asked.
+func (f *Fetch) finish() error {
+	f.stopJobs(fault.ErrShutdown)
+	f.jobs.Wait()
+	for len(f.results) > 0 {
+		if r := <-f.results; r.err == nil {
+			f.take(r)
+		}
+	}
+	if err := f.commit(); err != nil {
+		return fmt.Errorf("at the end: %w", err)
+	}
+	return nil
+}
+
+// errReset is the cause by which requests of an older epoch end.
+var errReset = errors.New("spool was reset")
+
+// follow keeps up with resets: whatever belongs to an older epoch is given up.
+func (f *Fetch) follow(ctx context.Context) error {
+	meta, err := f.Spool.Meta()
+	if err != nil || meta.Epoch == f.epoch {
+		return err
+	}
+	f.stopJobs(errReset)
+	f.jobs.Wait()
+	for len(f.results) > 0 {
+		<-f.results
+	}
+	for len(f.control) > 0 {
+		<-f.control
+	}
+	f.epoch, f.run, f.ready, f.doubtful = meta.Epoch, nil, nil, nil
+	f.health.asking = false
+	clear(f.flying)
+	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
+	return nil
+}

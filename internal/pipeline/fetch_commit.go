@@ -1,0 +1,110 @@
+package pipeline
+
+import (
+	"errors"
+
+	"threatmatch-connector/spool"
+)
+
+// fetchVerdict is what becomes of a task.
+type fetchVerdict struct {
+	spool.Outcome
+	// end ends the task's dataset in the run instead; of the outcome only task and run count then.
+	end *spool.DatasetRun
+}
+
+// commit makes durable what was judged, in one transaction, and gives the
+// places of those requests free. Without room it leaves everything as it is.
+func (f *Fetch) commit() error {
+	if len(f.ready) == 0 {
+		return nil
+	}
+	var outcomes []spool.Outcome
+	for _, v := range f.ready {
+		if v.end == nil {
+			outcomes = append(outcomes, v.Outcome)
+		}
+	}
+	if len(outcomes) > 0 {
+		if err := f.Spool.SettleTasks(f.epoch, f.Now(), outcomes); err != nil {
+			return f.uncommitted(err)
+		}
+	}
+	f.committed(outcomes)
+	var ends []fetchVerdict
+	for _, v := range f.ready {
+		if v.end != nil {
+			ends = append(ends, v)
+		}
+	}
+	for f.ready = ends; len(f.ready) > 0; f.ready = f.ready[1:] {
+		if err := f.commitEnd(f.ready[0]); err != nil {
+			return f.uncommitted(err)
+		}
+	}
+	f.ready = nil
+	return nil
+}
+
+// uncommitted sorts out what a failed commit means.
+func (f *Fetch) uncommitted(err error) error {
+	switch {
+	case errors.Is(err, spool.ErrFull):
+		f.Board.Error(stageFetch, err)
+		return nil // the answers stay, and are committed when there is room
+	case errors.Is(err, spool.ErrEpoch):
+		return nil // follow drops them
+	}
+	return err
+}
+
+func (f *Fetch) committed(outcomes []spool.Outcome) {
+	records := false
+	for _, o := range outcomes {
+		delete(f.flying, o.Task)
+		if o.Task.Kind != spool.TaskItem {
+			f.moveFront(o)
+		}
+		for _, n := range o.Add {
+			if n.Kind != spool.TaskItem {
+				f.run.front[n.TaskKey] = f.Now()
+			}
+		}
+		if o.Record != nil {
+			records = true
+			f.Metrics.bytes.Add(float64(len(o.Record.Body)))
+			f.Metrics.objects.Add(float64(o.Count["fetch.objects"]))
+		}
+	}
+	if len(outcomes) > 0 {
+		f.Metrics.commits.Inc()
+	}
+	if records {
+		f.Pressure.handedOver()
+		f.Bells.Map.Ring()
+	}
+}
+
+func (f *Fetch) moveFront(o spool.Outcome) {
+	if o.Keep == nil {
+		delete(f.run.front, o.Task)
+		return
+	}
+	f.run.front[o.Task] = o.Keep.Due
+}
+
+// commitEnd ends a dataset in the run.
+func (f *Fetch) commitEnd(v fetchVerdict) error {
+	d := v.Task.Dataset
+	if err := f.Spool.FailDataset(f.epoch, f.run.ID, d, v.end.Status, v.end.Detail); err != nil {
+		return err
+	}
+	delete(f.flying, v.Task)
+	f.run.list(d).failed = true
+	if v.end.Status == spool.DatasetSkipped {
+		f.Log.Warn("dataset is skipped", "stage", stageFetch, "run", f.run.ID, "dataset", d, "reason", v.end.Detail)
+	} else {
+		f.Log.Error("dataset failed for this run; the next one goes on from here", "stage", stageFetch, "run", f.run.ID, "dataset", d, "error", v.end.Detail)
+	}
+	return f.loadFront(f.run, f.Now())
+}

@@ -1,0 +1,131 @@
+package pipeline
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// What a task may cost before the stage stops trying in this run.
+const (
+	itemTries    = 10               // counted tries of an item
+	itemRefused  = 2                // refusals of an item in a row
+	listRefused  = 5                // refusals of a list or page in a row
+	listPatience = 30 * time.Minute // without success of a list or page
+)
+
+// fail judges a failed try that counts.
+func (f *Fetch) fail(r fetchResult) {
+	st := f.triedState(r)
+	if r.task.Kind == spool.TaskItem {
+		f.ready = append(f.ready, f.failItem(r, st))
+		return
+	}
+	f.failFront(r, st)
+}
+
+// triedState is the task's state after a counted failure.
+func (f *Fetch) triedState(r fetchResult) spool.TaskState {
+	class, after := fault.Of(r.err)
+	_, kind, snippet := answerOf(r.err)
+	st := r.task.TaskState
+	st.Tries++
+	st.Refused++
+	if class != fault.Permanent {
+		st.Refused = 0
+	}
+	if st.FirstTry.Before(r.run.Created) {
+		st.FirstTry = r.ended
+	}
+	st.LastTry = r.ended
+	st.LastClass = cmp.Or(kind, class.String())
+	st.LastError, st.LastAnswer = describeFault(r.err), []byte(snippet)
+	wait := max(after, jitter(st.Tries, retryFirst, retryMost, f.Rand()))
+	st.Due = r.ended.Add(f.bounded(wait))
+	return st
+}
+
+// failItem keeps an item for another try, parks it, or gives it up.
+func (f *Fetch) failItem(r fetchResult, st spool.TaskState) fetchVerdict {
+	v := fetchVerdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID, Count: map[string]int64{"fetch.retries": 1}}}
+	if st.Tries < itemTries && st.Refused < itemRefused {
+		v.Keep = &st
+		return v
+	}
+	st.Runs++
+	st.Due = time.Time{}
+	if st.Runs < f.opt.MaxAttempts {
+		v.Keep, v.Park = &st, true
+		v.Count = map[string]int64{"fetch.parked": 1}
+		f.Metrics.parked.WithLabelValues(string(r.task.Dataset), "parked").Inc()
+		return v
+	}
+	v.Dead = &spool.DeadLetter{
+		Stage: spool.StageFetch, Class: st.LastClass, Error: st.LastError, Attempts: st.Runs,
+		First: st.FirstTry, Last: st.LastTry, Run: r.run.ID,
+		Dataset: r.task.Dataset, Source: r.task.Source, Payload: st.LastAnswer,
+	}
+	v.Count = map[string]int64{"fetch.dead": 1}
+	f.Metrics.parked.WithLabelValues(string(r.task.Dataset), "dead").Inc()
+	return v
+}
+
+// failFront keeps a list or page for another try, ends its dataset for this
+// run, or finds that the server refuses everything.
+func (f *Fetch) failFront(r fetchResult, st spool.TaskState) {
+	d := r.task.Dataset
+	status, _, _ := answerOf(r.err)
+	if r.task.Kind == spool.TaskList {
+		f.run.list(d).refused = st.Refused > 0
+		if f.everyListRefused() {
+			f.release(r)
+			f.refused(r.err, true)
+			return
+		}
+		if status == http.StatusNotFound && f.anyListOK() {
+			f.ready = append(f.ready, f.endDataset(r, spool.DatasetSkipped, "not offered to this account: "+st.LastError))
+			return
+		}
+	}
+	if st.Refused >= listRefused || r.ended.Sub(st.FirstTry) >= listPatience {
+		f.ready = append(f.ready, f.endDataset(r, spool.DatasetFailed, st.LastError))
+		return
+	}
+	f.ready = append(f.ready, fetchVerdict{Outcome: spool.Outcome{
+		Task: r.task.TaskKey, Run: r.run.ID, Keep: &st, Count: map[string]int64{"fetch.retries": 1},
+	}})
+}
+
+// endDataset ends the task's dataset in this run.
+func (f *Fetch) endDataset(r fetchResult, status spool.DatasetStatus, detail string) fetchVerdict {
+	return fetchVerdict{
+		Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID},
+		end:     &spool.DatasetRun{Status: status, Detail: detail},
+	}
+}
+
+// everyListRefused reports whether this run asks all datasets and each of
+// their lists was refused the last time: then it is not the lists.
+func (f *Fetch) everyListRefused() bool {
+	if len(f.run.lists) < len(f.opt.Datasets) {
+		return false
+	}
+	for _, l := range f.run.lists {
+		if !l.refused || l.ok || l.failed {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *Fetch) anyListOK() bool {
+	for _, l := range f.run.lists {
+		if l.ok {
+			return true
+		}
+	}
+	return false
+}

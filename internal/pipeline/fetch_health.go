@@ -1,0 +1,162 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// fetchHealth is what the stage knows of the server as a whole. While the
+// server is down or refuses us, no task is worked on and no try counts: the
+// control request is the one probe.
+type fetchHealth struct {
+	state   serverState
+	since   time.Time // of a state other than up
+	cause   error
+	probeAt time.Time // no control request before
+	fails   int       // control requests that failed in a row
+	asking  bool      // one is under way
+	byLists bool      // refused: by every list; a list is the probe then
+	success time.Time // when a request last succeeded
+}
+
+type serverState uint8
+
+const (
+	serverUp      serverState = iota
+	serverDown                // nothing is answered
+	serverRefused             // account or address are refused
+)
+
+// probe makes the control request when one is needed and due. It returns the
+// time until the next one.
+func (f *Fetch) probe() time.Duration {
+	h := &f.health
+	needed := len(f.doubtful) > 0 || h.state == serverDown || h.state == serverRefused && !h.byLists
+	if !needed || h.asking {
+		return time.Minute
+	}
+	if wait := h.probeAt.Sub(f.Now()); wait > 0 {
+		return f.bounded(wait)
+	}
+	h.asking = true
+	ctx := f.jobCtx
+	f.jobs.Go(func() { f.control <- f.Source.Control(ctx) })
+	return time.Minute
+}
+
+// takeControl takes the answer of the control request.
+func (f *Fetch) takeControl(err error) {
+	h, now := &f.health, f.Now()
+	h.asking = false
+	h.probeAt = now.Add(controlEvery)
+	if err == nil {
+		f.succeeded()
+		return
+	}
+	switch class, after := fault.Of(err); class {
+	case fault.Shutdown:
+		return
+	case fault.Fatal:
+		f.fatal = err
+	case fault.Systemic:
+		f.refused(err, false)
+	default:
+		h.fails++
+		h.probeAt = now.Add(f.bounded(max(after, jitter(h.fails, controlEvery, downMost, f.Rand()))))
+		f.trouble(serverDown, err)
+	}
+	for _, r := range f.doubtful {
+		f.release(r)
+	}
+	f.doubtful = nil
+}
+
+// refused pauses the stage because account or address are refused.
+func (f *Fetch) refused(err error, byLists bool) {
+	f.health.byLists = byLists
+	f.health.probeAt = f.Now().Add(f.bounded(refusedEvery))
+	f.trouble(serverRefused, err)
+}
+
+func (f *Fetch) trouble(state serverState, err error) {
+	h := &f.health
+	if h.state != state {
+		h.state, h.since = state, f.Now()
+		f.Log.Error("fetch is paused", "stage", stageFetch, "reason", state.String(), "error", err, "hint", fault.HintOf(err))
+	}
+	h.cause = err
+	f.Board.Error(stageFetch, err)
+	f.Metrics.up.Set(0)
+}
+
+// succeeded notes that the server answers: failures that were in doubt count.
+func (f *Fetch) succeeded() {
+	h := &f.health
+	h.success = f.Now()
+	f.Metrics.up.Set(1)
+	if h.state != serverUp {
+		f.Log.Warn("fetch goes on", "stage", stageFetch, "after", h.success.Sub(h.since).Round(time.Second).String())
+		h.state, h.cause = serverUp, nil
+	}
+	h.fails, h.byLists = 0, false
+	doubtful := f.doubtful
+	f.doubtful = nil
+	for _, r := range doubtful {
+		f.fail(r)
+	}
+}
+
+// counts reports whether a failed try says something about its task: whether
+// another request succeeded since the task's previous try.
+func (f *Fetch) counts(r fetchResult) bool {
+	return f.health.success.After(later(r.task.LastTry, r.run.Created))
+}
+
+// gaveUp returns an error when account or address were refused for too long.
+func (f *Fetch) gaveUp() error {
+	h := &f.health
+	if f.opt.GiveUp <= 0 || h.state != serverRefused || f.Now().Sub(h.since) < f.opt.GiveUp {
+		return nil
+	}
+	err := fmt.Errorf("refused for %v: %w", f.opt.GiveUp, h.cause)
+	return fault.Hint(fault.Mark(fault.Systemic, err), fault.HintOf(h.cause))
+}
+
+// notReady says why the stage cannot work; empty when it can.
+func (h *fetchHealth) notReady() string {
+	if h.state == serverUp {
+		return ""
+	}
+	return h.state.String() + ": " + describeFault(h.cause)
+}
+
+func (s serverState) String() string {
+	switch s {
+	case serverDown:
+		return "ThreatMatch does not answer"
+	case serverRefused:
+		return "ThreatMatch refuses the account or the address"
+	}
+	return "up"
+}
+
+// describeFault is an error with what the operator can do about it.
+func describeFault(err error) string {
+	if err == nil {
+		return ""
+	}
+	if hint := fault.HintOf(err); hint != "" {
+		return err.Error() + " (" + hint + ")"
+	}
+	return err.Error()
+}
+
+// bounded keeps a wait within one period.
+func (f *Fetch) bounded(d time.Duration) time.Duration {
+	if f.opt.MaxWait > 0 {
+		return min(d, f.opt.MaxWait)
+	}
+	return d
+}

@@ -1,0 +1,225 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// listCursor is kept in a list task that has to ask from further back.
+type listCursor struct {
+	Since   time.Time `json:"since"`
+	Applied time.Time `json:"applied"` // what the server made of the last question
+}
+
+// farthest is how far a server's time zone can be from ours, both ways, and a little.
+const farthest = 27 * time.Hour
+
+// listSince is the time that a list task asks for.
+func (f *Fetch) listSince(t spool.Task, run *fetchRun) time.Time {
+	var c listCursor
+	if len(t.Cursor) > 0 && json.Unmarshal(t.Cursor, &c) == nil && !c.Since.IsZero() {
+		return c.Since
+	}
+	return run.Datasets[t.Dataset].From
+}
+
+// succeed judges an answer.
+func (f *Fetch) succeed(r fetchResult) fetchVerdict {
+	v := fetchVerdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
+	switch {
+	case r.task.Kind == spool.TaskItem:
+		v.Record = f.record(r, r.item.Body)
+		v.Count = map[string]int64{"fetch.items": 1}
+	case r.task.Kind == spool.TaskPage:
+		f.succeedPage(r, &v)
+	case r.task.Dataset == spool.IOCs:
+		f.succeedGroups(r, &v)
+	default:
+		f.succeedList(r, &v)
+	}
+	return v
+}
+
+func (f *Fetch) record(r fetchResult, body []byte) *spool.NewRecord {
+	return &spool.NewRecord{Dataset: r.task.Dataset, Source: r.task.Source, Fetched: r.ended, Body: body}
+}
+
+// succeedList turns a list into item tasks.
+func (f *Fetch) succeedList(r fetchResult, v *fetchVerdict) {
+	v.Start = f.serverTime(r, r.list.Date)
+	from := r.run.Datasets[r.task.Dataset].From
+	if again, ok := f.askFurtherBack(r, from); ok {
+		v.Keep = again
+		return
+	}
+	for _, id := range r.list.IDs {
+		v.Add = append(v.Add, spool.NewTask{
+			TaskKey: spool.TaskKey{Dataset: r.task.Dataset, Kind: spool.TaskItem, Source: id},
+			Since:   from,
+		})
+	}
+	f.run.list(r.task.Dataset).ok = true
+	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
+	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(len(r.list.IDs))}
+	switch {
+	case len(r.list.Unusable) > 0:
+		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries name no id", len(r.list.Unusable)))
+		v.Note.Payload = []byte(strings.Join(r.list.Unusable, "\n"))
+	case r.list.Applied.After(from):
+		v.Note = f.note(r, "gap", fmt.Sprintf("asked for changes since %s, the server gives only those since %s",
+			from.Format(time.RFC3339), r.list.Applied.Format(time.RFC3339)))
+		f.Metrics.gaps.Inc()
+	}
+	if v.Note != nil {
+		f.Log.Warn("list is not complete", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)
+	}
+}
+
+// askFurtherBack looks at the date that the server says it filtered by. Is it
+// later than the window's start, the server reads our date in another time
+// zone, and the list is asked again from as much earlier. It gives up when
+// that does not help: a server may be limited in how far it looks back.
+func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState, bool) {
+	applied := r.list.Applied
+	if !applied.After(from) {
+		return nil, false
+	}
+	var c listCursor
+	if len(r.task.Cursor) > 0 && json.Unmarshal(r.task.Cursor, &c) == nil && !applied.Before(c.Applied) {
+		return nil, false
+	}
+	since := r.since.Add(-applied.Sub(from))
+	if from.Sub(since) > farthest {
+		return nil, false
+	}
+	f.Log.Warn("server reads dates in another time zone; asking from further back", "stage", stageFetch, "run", r.run.ID,
+		"dataset", r.task.Dataset, "asked", r.since, "applied", applied, "now_asking", since)
+	cursor, err := json.Marshal(listCursor{Since: since, Applied: applied})
+	if err != nil {
+		return nil, false // times always marshal
+	}
+	st := r.task.TaskState
+	st.Cursor, st.Due, st.FirstTry, st.Refused = cursor, time.Time{}, time.Time{}, 0
+	return &st, true
+}
+
+// note is a dead letter beside an answer. Its source id is its own: it does
+// not heal when the next answer comes.
+func (f *Fetch) note(r fetchResult, class, text string) *spool.DeadLetter {
+	return &spool.DeadLetter{
+		Stage: spool.StageFetch, Class: class, Error: text, Attempts: 1, First: r.ended, Last: r.ended, Run: r.run.ID,
+		Dataset: r.task.Dataset,
+		Source:  strings.TrimSpace(fmt.Sprintf("%s %s of run %d at %s", r.task.Source, class, r.run.ID, r.ended.UTC().Format(time.RFC3339))),
+	}
+}
+
+// serverTime compares the clocks once and returns the server's, for the run's start.
+func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
+	if date.IsZero() {
+		return date
+	}
+	if off := r.ended.Sub(date); off.Abs() > time.Minute && !f.skewed {
+		f.skewed = true
+		f.Log.Warn("the clocks of this machine and of ThreatMatch differ", "stage", stageFetch, "local_minus_server", off.Round(time.Second).String())
+	}
+	return date
+}
+
+// succeedGroups turns the groups to page, by name or id, into page tasks.
+func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
+	groups, missing := pickGroups(r.groups, f.opt.Groups)
+	if len(groups) == 0 {
+		*v = f.endDataset(r, spool.DatasetSkipped, "no group of IOCs is offered to this account")
+		return
+	}
+	if len(missing) > 0 {
+		f.Log.Warn("IOC groups not found", "stage", stageFetch, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
+	}
+	from := r.run.Datasets[spool.IOCs].From
+	for _, g := range groups {
+		for _, stixType := range f.opt.Types {
+			cursor, err := json.Marshal(newPageCursor(g.ID, stixType, from))
+			if err != nil {
+				continue // text and times always marshal
+			}
+			v.Add = append(v.Add, spool.NewTask{
+				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
+				Since:   from, Cursor: cursor,
+			})
+		}
+	}
+	f.run.list(spool.IOCs).ok = true
+	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
+	v.Count = map[string]int64{"fetch.lists": 1}
+}
+
+// pickGroups returns the wanted groups and the wishes that none answers to.
+// Where none is found at all, every group there is will do.
+func pickGroups(all []SourceGroup, wanted []string) (picked []SourceGroup, missing []string) {
+	for _, w := range wanted {
+		i := slices.IndexFunc(all, func(g SourceGroup) bool { return strings.EqualFold(g.Name, w) || g.ID == w })
+		if i < 0 {
+			missing = append(missing, w)
+		} else if !slices.Contains(picked, all[i]) {
+			picked = append(picked, all[i])
+		}
+	}
+	if len(picked) == 0 {
+		picked = all
+	}
+	return picked, missing
+}
+
+func groupNames(groups []SourceGroup) []string {
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// succeedPage spools what is new on a page and moves its cursor.
+func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
+	v.Start = f.serverTime(r, r.page.Date)
+	turn := r.cursor.turn(r.page, later(r.ended, r.page.Date))
+	v.Count = map[string]int64{"fetch.pages": 1, "fetch.objects": int64(len(turn.Fresh))}
+	if body := turn.freshBody(r.page); body != nil {
+		v.Record = f.record(r, body)
+	}
+	if turn.OutOfOrder {
+		f.Log.Debug("page is out of order", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source)
+	}
+	if turn.Gap != nil {
+		f.gap(r, v, *turn.Gap)
+	}
+	if turn.Done {
+		if turn.Stalled {
+			f.Log.Warn("server says that there are more objects, but gives none", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source)
+		}
+		return
+	}
+	cursor, err := json.Marshal(r.cursor)
+	if err != nil {
+		f.fatal = err
+		return
+	}
+	st := r.task.TaskState
+	st.Cursor, st.Due, st.Tries, st.Refused, st.FirstTry = cursor, time.Time{}, 0, 0, time.Time{}
+	v.Keep = &st
+}
+
+// gap says that the API may hold more than it gave.
+func (f *Fetch) gap(r fetchResult, v *fetchVerdict, g pageGap) {
+	text := fmt.Sprintf("group/type %s: objects modified from %s to %s may be missing: more share a timestamp than a page holds",
+		r.task.Source, g.From.Format(time.RFC3339Nano), g.To.Format(time.RFC3339Nano))
+	v.Note = f.note(r, "gap", text)
+	v.Note.Source += " from " + g.From.Format(time.RFC3339Nano)
+	v.Count["fetch.gaps"] = 1
+	f.Metrics.gaps.Inc()
+	f.Log.Error("the API cannot give everything", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)
+}

@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// fetchResult is the end of one request.
+type fetchResult struct {
+	task  spool.Task
+	run   *fetchRun
+	ended time.Time
+	err   error
+
+	list   SourceList
+	since  time.Time // what the list was asked for
+	item   SourceItem
+	groups []SourceGroup
+	page   SourcePage
+	cursor pageCursor
+}
+
+// start makes the task's request in a goroutine of its own.
+func (f *Fetch) start(run *fetchRun, task spool.Task) {
+	f.flying[task.TaskKey] = true
+	ctx := f.jobCtx
+	f.jobs.Go(func() {
+		r := fetchResult{task: task, run: run}
+		r.err = f.ask(ctx, &r)
+		r.ended = f.Now()
+		f.results <- r // has room for all requests under way
+	})
+}
+
+// ask makes the request that the task stands for.
+func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
+	t := r.task
+	switch {
+	case t.Kind == spool.TaskItem:
+		r.item, err = f.Source.Item(ctx, string(t.Dataset), t.Source)
+	case t.Kind == spool.TaskPage:
+		if err := json.Unmarshal(t.Cursor, &r.cursor); err != nil {
+			return fault.Mark(fault.Permanent, fmt.Errorf("cursor of %s/%s: %w", t.Dataset, t.Source, err))
+		}
+		r.page, err = f.Source.Page(ctx, r.cursor.Group, r.cursor.Type, r.cursor.asked())
+	case t.Dataset == spool.IOCs:
+		r.groups, err = f.Source.Groups(ctx)
+	default:
+		r.since = f.listSince(t, r.run)
+		r.list, err = f.Source.List(ctx, string(t.Dataset), r.since)
+	}
+	return err
+}
+
+// take takes the end of a request.
+func (f *Fetch) take(r fetchResult) {
+	if r.run != f.run || !f.flying[r.task.TaskKey] {
+		return // of before a reset
+	}
+	class, _ := fault.Of(r.err)
+	f.Metrics.tried(r, class)
+	if r.err == nil {
+		f.succeeded()
+		f.ready = append(f.ready, f.succeed(r))
+		return
+	}
+	f.Log.Debug("request failed", "stage", stageFetch, "dataset", r.task.Dataset, "kind", r.task.Kind,
+		"item", r.task.Source, "tries", r.task.Tries, "class", class.String(), "error", r.err)
+	switch class {
+	case fault.Shutdown:
+		f.release(r)
+	case fault.Fatal:
+		f.fatal = r.err
+	case fault.Systemic:
+		f.release(r)
+		f.refused(r.err, false)
+	default:
+		f.takeFailure(r, class)
+	}
+}
+
+// takeFailure decides whether a failure counts, or asks for the control request.
+func (f *Fetch) takeFailure(r fetchResult, class fault.Class) {
+	h := &f.health
+	switch {
+	case h.byLists && class == fault.Permanent && r.task.Kind == spool.TaskList:
+		f.fail(r)
+	case h.byLists:
+		h.probeAt = f.Now().Add(f.bounded(refusedEvery))
+		f.release(r)
+	case h.state == serverUp && f.counts(r):
+		f.fail(r)
+	case h.state == serverUp:
+		f.doubtful = append(f.doubtful, r)
+	default:
+		f.release(r)
+	}
+}
+
+// release lets go of a task as if it had not been tried.
+func (f *Fetch) release(r fetchResult) { delete(f.flying, r.task.TaskKey) }

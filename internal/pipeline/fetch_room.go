@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+const (
+	// roomPoll is how often a stage that is paused for room looks again.
+	roomPoll = time.Second
+	// roomLeft is kept free below the file's cap for map and deliver.
+	roomLeft = 256 << 20
+)
+
+// withinRoom cuts the tasks to what the spool has room for. Above the mark
+// there is room for none, until less than four fifths are in use; when nobody
+// makes room that way, for one at a time, down to what the others need.
+func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, error) {
+	room := f.Spool.Room()
+	switch {
+	case room.Live > room.Max:
+		f.squeezed = true
+	case room.Live < room.Max/5*4:
+		f.squeezed = false
+	}
+	if !f.squeezed {
+		f.unsqueeze()
+		f.Board.Set(stageFetch, "working", f.detail(), "")
+		return tasks, time.Minute, nil
+	}
+	f.Pressure.SetPaused(true)
+	held, err := f.onlyHeld()
+	if err != nil {
+		return nil, 0, err
+	}
+	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", held)
+	if !f.Pressure.Gap() || len(f.flying) > 0 || room.Live >= room.Cap-roomLeft {
+		return nil, roomPoll, nil
+	}
+	return tasks[:1], roomPoll, nil
+}
+
+// onlyHeld names the trouble when nothing that is left in the spool moves by itself.
+func (f *Fetch) onlyHeld() (string, error) {
+	s, err := f.Spool.Stats()
+	if err != nil || s.Records+s.Waiting+s.Bundles > 0 || s.Held+s.Dead+s.Healed == 0 {
+		return "", err
+	}
+	return "the spool is full of held objects and dead letters: use spool export and spool drop, or raise spool.max_size", nil
+}
+
+// pause says that the stage has answers but no room for them.
+func (f *Fetch) pause(why string) time.Duration {
+	f.squeezed = true
+	f.Pressure.SetPaused(true)
+	f.Board.Set(stageFetch, "paused", f.detail()+", "+why, why)
+	return roomPoll
+}
+
+func (f *Fetch) unsqueeze() {
+	f.squeezed = false
+	f.Pressure.SetPaused(false)
+}

@@ -1,0 +1,250 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// fetchRun is the run being fetched.
+type fetchRun struct {
+	spool.Run
+	// front are the list and page tasks with their due times. They go before
+	// items, of which there may be very many.
+	front map[spool.TaskKey]time.Time
+	lists map[spool.Dataset]*fetchList
+}
+
+// fetchList is how a dataset's list fared in this run.
+type fetchList struct{ ok, refused, failed bool }
+
+// list returns how the dataset's list fared.
+func (r *fetchRun) list(d spool.Dataset) *fetchList {
+	if r.lists[d] == nil {
+		r.lists[d] = &fetchList{}
+	}
+	return r.lists[d]
+}
+
+// nextRun takes up the oldest run that is not fetched yet, if there is one.
+func (f *Fetch) nextRun(now time.Time) error {
+	runs, err := f.Spool.OpenRuns()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(runs, func(r spool.Run) bool { return r.FetchedAt.IsZero() && !r.Dropped })
+	if i < 0 {
+		return nil
+	}
+	run := &fetchRun{Run: runs[i], lists: map[spool.Dataset]*fetchList{}}
+	for d, dr := range run.Datasets {
+		run.lists[d] = &fetchList{
+			ok:     dr.Status == spool.DatasetListed || dr.Status == spool.DatasetOK,
+			failed: dr.Status == spool.DatasetFailed || dr.Status == spool.DatasetSkipped,
+		}
+	}
+	if err := f.loadFront(run, now); err != nil {
+		return err
+	}
+	f.run = run
+	f.Log.Info("fetch begins", "stage", stageFetch, "run", run.ID, "reason", run.Reason, "resumed", run.Resumed)
+	return nil
+}
+
+// loadFront reads the run's list and page tasks.
+func (f *Fetch) loadFront(run *fetchRun, now time.Time) error {
+	const all, ever = 1 << 20, 100 * 365 * 24 * time.Hour
+	tasks, _, err := f.Spool.ReadyTasks(run.ID, now.Add(ever), all, func(k spool.TaskKey) bool {
+		return k.Kind == spool.TaskItem
+	})
+	if err != nil {
+		return err
+	}
+	run.front = map[spool.TaskKey]time.Time{}
+	for _, t := range tasks {
+		run.front[t.TaskKey] = t.Due
+		if t.Kind == spool.TaskList {
+			run.list(t.Dataset).refused = t.Refused > 0
+		}
+	}
+	return nil
+}
+
+// dispatch starts as many requests as there is room for, and ends the run's
+// fetch when nothing is left. It returns when to look again.
+func (f *Fetch) dispatch() (time.Duration, error) {
+	now := f.Now()
+	if f.run == nil {
+		if err := f.nextRun(now); err != nil {
+			return 0, err
+		}
+	}
+	if f.run == nil {
+		f.unsqueeze()
+		f.Board.Set(stageFetch, "idle", "", f.health.notReady())
+		return time.Minute, nil
+	}
+	if len(f.ready) > 0 { // a commit found no room
+		return f.pause("no room in the spool for what is fetched"), nil
+	}
+	if f.health.state != serverUp {
+		return f.waitForServer(now)
+	}
+	limit := f.opt.MaxConcurrency - len(f.flying)
+	tasks, next, err := f.due(now, limit)
+	if err != nil {
+		return 0, err
+	}
+	if len(tasks) == 0 {
+		if len(f.flying) == 0 && next.IsZero() {
+			return f.endRun(now)
+		}
+		f.Board.Set(stageFetch, "working", f.detail(), "")
+		return untilNext(now, next), nil
+	}
+	tasks, wait, err := f.withinRoom(tasks)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range tasks {
+		f.start(f.run, t)
+	}
+	return wait, nil
+}
+
+// untilNext is the wait until the next task falls due; answers end it earlier.
+func untilNext(now, next time.Time) time.Duration {
+	if next.IsZero() {
+		return time.Minute
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// due returns up to limit tasks that can be asked now, lists and pages first,
+// and when the next other one can.
+func (f *Fetch) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
+	tasks, next, err := f.dueFront(now, limit, nil)
+	if err != nil || len(tasks) >= limit {
+		return tasks, next, err
+	}
+	items, nextItem, err := f.Spool.ReadyTasks(f.run.ID, now, limit-len(tasks), func(k spool.TaskKey) bool {
+		return k.Kind != spool.TaskItem || f.flying[k]
+	})
+	if next.IsZero() || !nextItem.IsZero() && nextItem.Before(next) {
+		next = nextItem
+	}
+	return append(tasks, items...), next, err
+}
+
+// dueFront is due for lists and pages; kinds narrows it.
+func (f *Fetch) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool) ([]spool.Task, time.Time, error) {
+	var keys []spool.TaskKey
+	var next time.Time
+	for key, at := range f.run.front {
+		switch {
+		case f.flying[key] || only != nil && !only(key):
+		case at.After(now):
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+		default:
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b spool.TaskKey) int {
+		if c := f.run.front[a].Compare(f.run.front[b]); c != 0 {
+			return c
+		}
+		return compareKeys(a, b)
+	})
+	var tasks []spool.Task
+	for _, key := range keys[:min(len(keys), limit)] {
+		task, err := f.Spool.Task(key)
+		if errors.Is(err, spool.ErrNotFound) || err == nil && task.Run != f.run.ID {
+			delete(f.run.front, key)
+			continue
+		}
+		if err != nil {
+			return nil, next, err
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks, next, nil
+}
+
+func compareKeys(a, b spool.TaskKey) int {
+	return slices.Compare(
+		[]string{string(a.Kind), string(a.Dataset), a.Source},
+		[]string{string(b.Kind), string(b.Dataset), b.Source})
+}
+
+// waitForServer keeps still while the server is down or refuses us. Only when
+// every list was refused, a list is what is tried again.
+func (f *Fetch) waitForServer(now time.Time) (time.Duration, error) {
+	h := &f.health
+	f.Board.Set(stageFetch, "paused", f.detail(), h.notReady())
+	if !h.byLists || len(f.flying) > 0 {
+		return time.Minute, nil
+	}
+	if wait := h.probeAt.Sub(now); wait > 0 {
+		return wait, nil
+	}
+	far := now.Add(time.Hour)
+	tasks, _, err := f.dueFront(far, 1, func(k spool.TaskKey) bool { return k.Kind == spool.TaskList })
+	if err != nil {
+		return 0, err
+	}
+	if len(tasks) == 0 {
+		f.succeeded() // no list is left that could be refused
+		return 0, nil
+	}
+	f.start(f.run, tasks[0])
+	f.run.front[tasks[0].TaskKey] = now // the next time it is another one's turn
+	return time.Minute, nil
+}
+
+// endRun ends the run's fetch.
+func (f *Fetch) endRun(now time.Time) (time.Duration, error) {
+	id := f.run.ID
+	if err := f.Spool.FinishFetch(f.epoch, id, now); err != nil {
+		if errors.Is(err, spool.ErrFull) {
+			return f.pause("no room in the spool to end the run's fetch"), nil
+		}
+		return 0, err
+	}
+	run, err := f.Spool.Run(id)
+	if err != nil {
+		return 0, err
+	}
+	f.run = nil
+	f.unsqueeze()
+	f.summary(run)
+	f.Bells.Schedule.Ring()
+	f.Bells.Map.Ring()
+	f.Bells.Deliver.Ring()
+	f.Bells.Platform.Ring()
+	return 0, nil // there may be a run behind it
+}
+
+// summary tells how the run's fetch went. What was parked or given up is an
+// error, folded into one line.
+func (f *Fetch) summary(run spool.Run) {
+	count := func(kind string) int64 { return run.Counters["fetch."+kind] }
+	f.Log.Info("fetch ended", "stage", stageFetch, "run", run.ID,
+		"lists", count("lists"), "listed", count("listed"), "items", count("items"),
+		"pages", count("pages"), "objects", count("objects"), "retries", count("retries"))
+	if parked, dead := count("parked"), count("dead"); parked+dead > 0 {
+		f.Log.Error("items could not be fetched", "stage", stageFetch, "run", run.ID,
+			"parked", parked, "dead", dead, "hint", "parked ones are tried again in later runs; see spool dead")
+	}
+}
+
+func (f *Fetch) detail() string {
+	if f.run == nil {
+		return ""
+	}
+	return fmt.Sprintf("run %d", f.run.ID)
+}

@@ -1,0 +1,271 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const stageSchedule = "schedule"
+
+// ScheduleDeps is what the schedule works with. All are required.
+type ScheduleDeps struct {
+	Spool scheduleSpool
+	Bells Bells
+	Board *Board
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// ScheduleOptions say when runs start and what they ask for.
+type ScheduleOptions struct {
+	Datasets []spool.Dataset // the enabled ones
+	Period   time.Duration   // from the end of a run's fetch to the next run
+	Overlap  time.Duration   // how far a window begins before its watermark
+	Once     bool            // one run after what the spool holds, then the end
+	// ImportFrom returns the configured start of a first import.
+	ImportFrom func(now time.Time) time.Time
+}
+
+// scheduleSpool is what the schedule needs of the spool.
+type scheduleSpool interface {
+	Meta() (spool.Meta, error)
+	OpenRuns() ([]spool.Run, error)
+	Run(id uint64) (spool.Run, error)
+	Runs(before uint64, limit int) ([]spool.Run, error)
+	Watermarks() (map[spool.Dataset]spool.Watermark, error)
+	StartRun(epoch uint64, now time.Time, spec spool.RunSpec) (spool.Run, error)
+	Retry(epoch uint64, now time.Time, dead []uint64, parked []spool.TaskKey) (spool.Run, error)
+	MarkResumed() error
+}
+
+var _ scheduleSpool = (*spool.Spool)(nil)
+
+// Schedule starts runs. Run is the loop; the other methods may be called from
+// any goroutine. The next run's time follows from what the spool remembers, so
+// that a restart neither loses nor hastens it.
+type Schedule struct {
+	ScheduleDeps
+	opt ScheduleOptions
+
+	mu    sync.Mutex // held over the look at the spool and the start of a run
+	once  uint64     // the run of Once
+	epoch uint64     // in which it was started
+	next  time.Time
+}
+
+// NewSchedule returns the schedule; it starts nothing yet.
+func NewSchedule(d ScheduleDeps, o ScheduleOptions) (*Schedule, error) {
+	switch {
+	case d.Spool == nil || d.Board == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("schedule: something it needs is missing"))
+	case len(o.Datasets) == 0:
+		return nil, fault.Mark(fault.Fatal, errors.New("schedule: no dataset is enabled"))
+	case !o.Once && o.Period <= 0:
+		return nil, fault.Mark(fault.Fatal, errors.New("schedule: no period"))
+	}
+	return &Schedule{ScheduleDeps: d, opt: o}, nil
+}
+
+// Run starts runs until ctx is done, or until the one run of Once is done.
+// Neither is an error.
+func (s *Schedule) Run(ctx context.Context) error {
+	defer s.Board.Set(stageSchedule, "stopped", "", "")
+	if err := s.Spool.MarkResumed(); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		wait, done, err := s.turn()
+		switch {
+		case errors.Is(err, spool.ErrEpoch):
+			continue // a reset came between
+		case errors.Is(err, spool.ErrFull):
+			s.Board.Error(stageSchedule, err)
+			wait = time.Minute
+		case err != nil:
+			return err
+		case done:
+			return nil
+		}
+		s.sleep(ctx, wait)
+	}
+	return nil
+}
+
+func (s *Schedule) sleep(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-s.Bells.Schedule:
+	}
+}
+
+// slowLook is how often the schedule looks even when no bell rings.
+const slowLook = 5 * time.Second
+
+// turn starts the next run if it is due, and returns when to look again.
+func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	meta, err := s.Spool.Meta()
+	if err != nil {
+		return 0, false, err
+	}
+	if !meta.StateKnown {
+		s.Board.Set(stageSchedule, "waiting", "the state that OpenCTI keeps", "")
+		return slowLook, false, nil
+	}
+	open, err := s.Spool.OpenRuns()
+	if err != nil {
+		return 0, false, err
+	}
+	if s.opt.Once {
+		return s.turnOnce(meta, open)
+	}
+	if run, ok := importing(open); ok {
+		s.next = time.Time{}
+		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
+		return slowLook, false, nil
+	}
+	now := s.Now()
+	last, err := s.lastImport()
+	if err != nil {
+		return 0, false, err
+	}
+	if wait = s.remaining(last, now); wait > 0 {
+		s.next = now.Add(wait)
+		s.Board.Set(stageSchedule, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
+		return min(wait, time.Minute), false, nil
+	}
+	_, err = s.start(meta.Epoch, spool.ReasonSchedule, now)
+	return 0, false, err
+}
+
+// remaining is the rest of the period since the end of the last import's
+// fetch. A clock that was set back makes it a whole period, not more.
+func (s *Schedule) remaining(last spool.Run, now time.Time) time.Duration {
+	if last.FetchedAt.IsZero() {
+		return 0
+	}
+	return s.opt.Period - max(now.Sub(last.FetchedAt), 0)
+}
+
+// turnOnce sees to one run: what the spool holds goes first.
+func (s *Schedule) turnOnce(meta spool.Meta, open []spool.Run) (time.Duration, bool, error) {
+	const look = time.Second
+	if s.once != 0 && s.epoch == meta.Epoch {
+		run, err := s.Spool.Run(s.once)
+		if err != nil {
+			return 0, false, err
+		}
+		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d", run.ID), "")
+		return look, !run.DoneAt.IsZero(), nil
+	}
+	if len(open) > 0 {
+		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
+		return look, false, nil
+	}
+	run, err := s.start(meta.Epoch, spool.ReasonOnce, s.Now())
+	if err != nil {
+		return 0, false, err
+	}
+	s.once, s.epoch = run.ID, meta.Epoch
+	return look, false, nil
+}
+
+// importing returns the run that moves watermarks and is still being fetched.
+func importing(open []spool.Run) (spool.Run, bool) {
+	i := slices.IndexFunc(open, func(r spool.Run) bool { return r.Reason.MovesWatermarks() && r.FetchedAt.IsZero() })
+	if i < 0 {
+		return spool.Run{}, false
+	}
+	return open[i], true
+}
+
+// lastImport returns the newest run that moved watermarks and was fetched, the zero run if none.
+func (s *Schedule) lastImport() (spool.Run, error) {
+	var last spool.Run
+	err := s.history(func(r spool.Run) bool {
+		if r.Reason.MovesWatermarks() && !r.FetchedAt.IsZero() {
+			last = r
+			return false
+		}
+		return true
+	})
+	return last, err
+}
+
+// history calls yield with the runs since the last reset, newest first, until it returns false.
+func (s *Schedule) history(yield func(spool.Run) bool) error {
+	const page = 50
+	var before uint64
+	for {
+		runs, err := s.Spool.Runs(before, page)
+		if err != nil || len(runs) == 0 {
+			return err
+		}
+		for _, r := range runs {
+			if r.Dropped {
+				return nil
+			}
+			if !yield(r) {
+				return nil
+			}
+			before = r.ID
+		}
+	}
+}
+
+// start begins a run of all enabled datasets. The caller holds the lock.
+func (s *Schedule) start(epoch uint64, reason spool.Reason, now time.Time) (spool.Run, error) {
+	windows, fresh, err := s.windows(now)
+	if err != nil {
+		return spool.Run{}, err
+	}
+	if fresh && epoch > 0 {
+		reason = spool.ReasonReset
+	}
+	return s.begin(epoch, now, spool.RunSpec{Reason: reason, Start: now, Datasets: windows, Tasks: listTasks(windows, ""), Parked: true})
+}
+
+// begin commits a run and wakes fetch.
+func (s *Schedule) begin(epoch uint64, now time.Time, spec spool.RunSpec) (spool.Run, error) {
+	run, err := s.Spool.StartRun(epoch, now, spec)
+	if err != nil {
+		return run, err
+	}
+	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason, "windows", windowText(run))
+	s.Bells.Fetch.Ring()
+	s.Bells.Platform.Ring()
+	return run, nil
+}
+
+// listTasks are the first requests of a run: a list for each dataset, the groups for IOCs.
+func listTasks(windows map[spool.Dataset]time.Time, source string) []spool.NewTask {
+	var tasks []spool.NewTask
+	for _, d := range spool.Datasets() {
+		if from, ok := windows[d]; ok {
+			tasks = append(tasks, spool.NewTask{
+				TaskKey: spool.TaskKey{Dataset: d, Kind: spool.TaskList, Source: source}, Since: from,
+			})
+		}
+	}
+	return tasks
+}
+
+func windowText(run spool.Run) map[string]string {
+	text := map[string]string{}
+	for d, dr := range run.Datasets {
+		text[string(d)] = dr.From.UTC().Format(time.RFC3339)
+	}
+	return text
+}

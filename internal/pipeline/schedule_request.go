@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// Next returns when the next run starts; zero while one is being fetched or none is planned.
+func (s *Schedule) Next() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
+// Trigger starts a run now. While one is being fetched it returns that one and
+// true: the wish is merged with it.
+func (s *Schedule) Trigger() (run spool.Run, merged bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	meta, err := s.Spool.Meta()
+	if err != nil {
+		return run, false, err
+	}
+	if !meta.StateKnown {
+		return run, false, fault.Hint(errors.New("trigger: the state that OpenCTI keeps is not known yet"), "the first run starts as soon as OpenCTI answers")
+	}
+	open, err := s.Spool.OpenRuns()
+	if err != nil {
+		return run, false, err
+	}
+	if run, merged = importing(open); merged {
+		return run, true, nil
+	}
+	run, err = s.start(meta.Epoch, spool.ReasonTrigger, s.Now())
+	s.Bells.Schedule.Ring()
+	return run, false, err
+}
+
+// Repull imports a past window again, behind whatever is being fetched, without
+// touching the watermarks. No dataset means all enabled ones.
+func (s *Schedule) Repull(from time.Time, datasets ...spool.Dataset) (spool.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Now()
+	if from.IsZero() || from.After(now) {
+		return spool.Run{}, fmt.Errorf("repull: %s is not in the past", from.Format(time.RFC3339))
+	}
+	if len(datasets) == 0 {
+		datasets = s.opt.Datasets
+	}
+	windows := map[spool.Dataset]time.Time{}
+	for _, d := range datasets {
+		if !slices.Contains(s.opt.Datasets, d) {
+			return spool.Run{}, fmt.Errorf("repull %s: no such dataset, or it is switched off", d)
+		}
+		windows[d] = from.UTC()
+	}
+	meta, err := s.Spool.Meta()
+	if err != nil {
+		return spool.Run{}, err
+	}
+	// A name of its own keeps its lists apart from those of a run that is open.
+	source := fmt.Sprintf("repull %d", now.UnixMilli())
+	return s.begin(meta.Epoch, now, spool.RunSpec{
+		Reason: spool.ReasonRepull, Start: now, Datasets: windows, Tasks: listTasks(windows, source),
+	})
+}
+
+// Retry takes dead letters and parked items into a run of their own, behind
+// whatever is being fetched.
+func (s *Schedule) Retry(dead []uint64, parked []spool.TaskKey) (spool.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	meta, err := s.Spool.Meta()
+	if err != nil {
+		return spool.Run{}, err
+	}
+	run, err := s.Spool.Retry(meta.Epoch, s.Now(), dead, parked)
+	if err != nil {
+		return run, err
+	}
+	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason)
+	s.Bells.Fetch.Ring()
+	s.Bells.Map.Ring()
+	s.Bells.Platform.Ring()
+	return run, nil
+}

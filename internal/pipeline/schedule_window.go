@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"cmp"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// windows returns where each enabled dataset's window begins, and whether this
+// is the first run since the spool was made or reset.
+func (s *Schedule) windows(now time.Time) (map[spool.Dataset]time.Time, bool, error) {
+	marks, err := s.Spool.Watermarks()
+	if err != nil {
+		return nil, false, err
+	}
+	open := map[spool.Dataset]time.Time{} // windows of runs that did not move the watermark
+	first := true
+	err = s.history(func(r spool.Run) bool {
+		if !r.Reason.MovesWatermarks() {
+			return true
+		}
+		first = false
+		for d, dr := range r.Datasets {
+			if _, ok := open[d]; !ok {
+				open[d] = dr.From
+			}
+		}
+		return len(open) < len(spool.Datasets())
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	out := map[spool.Dataset]time.Time{}
+	for _, d := range s.opt.Datasets {
+		out[d] = s.windowStart(d, marks, open, now)
+	}
+	return out, first, nil
+}
+
+// windowStart is where the dataset's window begins.
+func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Watermark, open map[spool.Dataset]time.Time, now time.Time) time.Time {
+	w := marks[d]
+	if !w.Fetched.IsZero() {
+		mark := w.Fetched
+		if mark.After(now) { // a clock was wrong, then or now
+			mark = cmp.Or(w.Previous, w.Fetched)
+			s.Log.Warn("watermark lies in the future", "stage", stageSchedule, "dataset", d, "watermark", w.Fetched, "using", earlier(mark, now))
+		}
+		return earlier(mark, now).Add(-s.opt.Overlap).UTC()
+	}
+	if from, ok := open[d]; ok {
+		return from // it took part before and never came through: the same window
+	}
+	if last := lastRun(marks); !last.IsZero() {
+		s.Log.Warn("dataset is new: it starts where the others stand", "stage", stageSchedule, "dataset", d,
+			"from", last, "hint", "repull --from DATE --dataset "+string(d)+" imports what is older")
+		return earlier(last, now).Add(-s.opt.Overlap).UTC()
+	}
+	return s.opt.ImportFrom(now).UTC()
+}
+
+// lastRun is the earliest of the datasets' confirmed watermarks.
+func lastRun(marks map[spool.Dataset]spool.Watermark) time.Time {
+	var last time.Time
+	for _, w := range marks {
+		at := cmp.Or(w.Confirmed, w.Fetched)
+		if !at.IsZero() && (last.IsZero() || at.Before(last)) {
+			last = at
+		}
+	}
+	return last
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
