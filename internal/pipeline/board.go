@@ -49,6 +49,13 @@ func (b *Board) Error(stage string, err error) {
 	b.stages[stage] = s
 }
 
+// State returns a stage's state, "" before it said any.
+func (b *Board) State(stage string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stages[stage].State
+}
+
 // Snapshot returns a copy of all statuses.
 func (b *Board) Snapshot() map[string]StageStatus {
 	b.mu.Lock()

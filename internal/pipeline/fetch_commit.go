@@ -49,6 +49,8 @@ func (f *Fetch) commit() error {
 // uncommitted sorts out what a failed commit means.
 func (f *Fetch) uncommitted(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, spool.ErrFull):
 		f.Board.Error(stageFetch, err)
 		return nil // the answers stay, and are committed when there is room

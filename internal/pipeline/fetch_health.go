@@ -129,7 +129,7 @@ func (h *fetchHealth) notReady() string {
 	if h.state == serverUp {
 		return ""
 	}
-	return h.state.String() + ": " + describeFault(h.cause)
+	return h.state.String() + ": " + describe(h.cause)
 }
 
 func (s serverState) String() string {
@@ -140,17 +140,6 @@ func (s serverState) String() string {
 		return "ThreatMatch refuses the account or the address"
 	}
 	return "up"
-}
-
-// describeFault is an error with what the operator can do about it.
-func describeFault(err error) string {
-	if err == nil {
-		return ""
-	}
-	if hint := fault.HintOf(err); hint != "" {
-		return err.Error() + " (" + hint + ")"
-	}
-	return err.Error()
 }
 
 // bounded keeps a wait within one period.

@@ -108,13 +108,11 @@ func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState,
 	return &st, true
 }
 
-// note is a dead letter beside an answer. Its source id is its own: it does
-// not heal when the next answer comes.
+// note is a dead letter beside an answer.
 func (f *Fetch) note(r fetchResult, class, text string) *spool.DeadLetter {
 	return &spool.DeadLetter{
-		Stage: spool.StageFetch, Class: class, Error: text, Attempts: 1, First: r.ended, Last: r.ended, Run: r.run.ID,
-		Dataset: r.task.Dataset,
-		Source:  strings.TrimSpace(fmt.Sprintf("%s %s of run %d at %s", r.task.Source, class, r.run.ID, r.ended.UTC().Format(time.RFC3339))),
+		Stage: spool.StageFetch, Class: class, Error: text, Attempts: 1,
+		First: r.ended, Last: r.ended, Run: r.run.ID, Dataset: r.task.Dataset,
 	}
 }
 
@@ -218,7 +216,8 @@ func (f *Fetch) gap(r fetchResult, v *fetchVerdict, g pageGap) {
 	text := fmt.Sprintf("group/type %s: objects modified from %s to %s may be missing: more share a timestamp than a page holds",
 		r.task.Source, g.From.Format(time.RFC3339Nano), g.To.Format(time.RFC3339Nano))
 	v.Note = f.note(r, "gap", text)
-	v.Note.Source += " from " + g.From.Format(time.RFC3339Nano)
+	// A source id of its own: the next page must not count as the one that was missing.
+	v.Note.Source = fmt.Sprintf("%s from %s", r.task.Source, g.From.Format(time.RFC3339Nano))
 	v.Count["fetch.gaps"] = 1
 	f.Metrics.gaps.Inc()
 	f.Log.Error("the API cannot give everything", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)

@@ -19,7 +19,7 @@ const (
 func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, error) {
 	room := f.Spool.Room()
 	switch {
-	case room.Live > room.Max:
+	case room.Live > room.Max || room.Short:
 		f.squeezed = true
 	case room.Live < room.Max/5*4:
 		f.squeezed = false
@@ -30,11 +30,19 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		return tasks, time.Minute, nil
 	}
 	f.Pressure.SetPaused(true)
+	f.Bells.Map.Ring()
 	held, err := f.onlyHeld()
 	if err != nil {
 		return nil, 0, err
 	}
 	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", held)
+	if room.Short {
+		// Every commit looks whether the disk has room again, and there may be no other.
+		if err := f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil)); err != nil {
+			return nil, 0, err
+		}
+		return nil, roomPoll, nil
+	}
 	if !f.Pressure.Gap() || len(f.flying) > 0 || room.Live >= room.Cap-roomLeft {
 		return nil, roomPoll, nil
 	}
