@@ -25,7 +25,7 @@ func (m *Mapper) Author() *stix.Object { return m.author.Clone() }
 // and reports whether it did. It is for objects whose author turned out not to
 // exist.
 func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
-	if plain(o.Type()) || o.ID() == m.author.ID() {
+	if plain(o.Type()) || m.isAuthor(o) {
 		return false
 	}
 	if o.Has("created_by_ref") || o.Has("x_opencti_created_by_ref") {
@@ -37,6 +37,13 @@ func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
 	}
 	o.Set(key, m.author.ID())
 	return true
+}
+
+// isAuthor recognises the author under whatever id the source gives it: for
+// OpenCTI they are one, and nobody can be the author of oneself.
+func (m *Mapper) isAuthor(o *stix.Object) bool {
+	return o.Type() == "identity" && identityKind(o.String("identity_class")) == "identity-organization" &&
+		stix.IdentityID(o.String("name"), "organization") == m.author.ID()
 }
 
 // plain tells the types that carry neither author nor marking in OpenCTI.

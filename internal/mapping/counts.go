@@ -62,15 +62,25 @@ func CountTable() []CountName {
 	}
 }
 
-// count adds n to a name of CountTable, with an optional detail.
+// add adds n to a name of CountTable, with an optional detail.
 func (c Counts) add(name string, n int64, detail ...string) {
 	if n == 0 {
 		return
 	}
-	if len(detail) > 0 {
-		name += ":" + strings.Join(detail, ":")
+	for _, d := range detail {
+		name += ":" + shortName(d)
 	}
 	c[name] += n
+}
+
+// shortName keeps what the source may have written freely from becoming the
+// name of a count.
+func shortName(s string) string {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+	if len(s) > 64 || strings.Trim(s, letters) != "" {
+		return "other"
+	}
+	return s
 }
 
 func (r *record) count(name string, n int, detail ...string) { r.counts.add(name, int64(n), detail...) }

@@ -3,7 +3,6 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -28,18 +27,35 @@ func (r *record) bury(raw []byte, id, class, reason string) {
 	r.dead = append(r.dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
 }
 
-// elements yields the elements of the body's list of objects.
-func (r *record) elements(body []byte) iter.Seq[json.RawMessage] {
+type element struct {
+	object *stix.Object
+	raw    json.RawMessage
+}
+
+// decode takes the objects out of the body. What is no object is buried.
+func (r *record) decode(body []byte) []element {
 	normal, err := stix.Normalize(make([]byte, 0, len(body)), body)
 	if err != nil {
 		r.bury(body, "", DeadBody, err.Error())
-		return stix.Elements(nil)
+		return nil
 	}
 	list, reason := objectList(normal)
 	if reason != "" {
 		r.bury(body, "", DeadBody, reason)
+		return nil
 	}
-	return stix.Elements(list)
+	var elements []element
+	for raw := range stix.Elements(list) {
+		o := r.decodeElement(raw)
+		if o == nil {
+			continue
+		}
+		elements = append(elements, element{o, raw})
+		if t, ok := levelOf(o); ok {
+			r.levels[o.ID()] = t
+		}
+	}
+	return elements
 }
 
 // objectList finds the list of objects in a bundle or page.
@@ -60,8 +76,8 @@ func objectList(body json.RawMessage) (json.RawMessage, string) {
 	return nil, "the objects of the answer are no list"
 }
 
-// decode makes an object of one element, or buries it and returns nil.
-func (r *record) decode(raw json.RawMessage) *stix.Object {
+// decodeElement makes an object of one element, or buries it and returns nil.
+func (r *record) decodeElement(raw json.RawMessage) *stix.Object {
 	if e, ok := stix.Member(raw, "error"); ok && !blank(e) {
 		r.bury(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
 		return nil

@@ -23,44 +23,53 @@ var tag = regexp.MustCompile(`(?i)<(?:!--|!doctype\b|/?(?:a|abbr|address|article
 
 var entity = regexp.MustCompile(`&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});`)
 
+// blockTag finds a tag that ends a line.
+var blockTag = regexp.MustCompile(`(?i)<(?:p|br|div|[uod]l|li|table|tr|h[1-6]|blockquote|pre|hr|section|article)\b`)
+
 // fromHTML converts a text that is HTML. Text without tags is passed as it
 // is, but for entities, which no reader wants to see.
 func (m *Mapper) fromHTML(s string) (string, bool) {
 	if strings.IndexByte(s, '<') >= 0 && tag.MatchString(s) {
-		if out, err := m.text(s); err == nil {
-			return strings.TrimSpace(out), true
+		if !blockTag.MatchString(s) { // plain text with a link or so: its lines are meant
+			s = strings.ReplaceAll(s, "\n", "<br>")
 		}
-		return plainOr(s), true
+		return strings.TrimSpace(m.text(s)), true
 	}
-	if strings.IndexByte(s, '&') >= 0 && entity.MatchString(s) {
-		return html.UnescapeString(s), true
+	if strings.IndexByte(s, '&') < 0 || !entity.MatchString(s) {
+		return s, false
 	}
-	return s, false
+	out := html.UnescapeString(s)
+	if tag.MatchString(out) { // text that speaks of tags is not to become one
+		out = strings.ReplaceAll(out, "<", "&lt;")
+	}
+	return out, true
 }
 
-// plainOr is what is left to do for HTML that the converter refuses.
-func plainOr(s string) string {
-	out, err := plainText(s)
-	if err != nil {
-		return s
-	}
-	return out
-}
-
-func newMarkdown() func(string) (string, error) {
+func newMarkdown() func(string) string {
 	c := converter.NewConverter(converter.WithPlugins(
 		base.NewBasePlugin(),
-		commonmark.NewCommonmarkPlugin(),
+		commonmark.NewCommonmarkPlugin(commonmark.WithLinkEmptyHrefBehavior(commonmark.LinkBehaviorSkip),
+			commonmark.WithListEndComment(false)),
 		strikethrough.NewStrikethroughPlugin(),
 		table.NewTablePlugin(table.WithHeaderPromotion(true), table.WithSkipEmptyRows(true),
-			table.WithNewlineBehavior(table.NewlineBehaviorPreserve),
 			table.WithCellPaddingBehavior(table.CellPaddingBehaviorMinimal)),
 	))
-	return func(s string) (string, error) { return c.ConvertString(s) }
+	return func(s string) string {
+		out, err := c.ConvertString(safeHTML(s))
+		if err != nil {
+			return plainText(s)
+		}
+		return out
+	}
 }
 
-func plainText(s string) (string, error) {
-	return html2text.HTML2TextWithOptions(s, html2text.WithUnixLineBreaks(), html2text.WithListSupport()), nil
+func plainText(s string) string {
+	out := html2text.HTML2TextWithOptions(sanitize(s, true), html2text.WithUnixLineBreaks(),
+		html2text.WithListSupport(), html2text.WithLinksInnerText())
+	if tag.MatchString(out) { // text that speaks of tags is not to become one
+		out = strings.ReplaceAll(out, "<", "&lt;")
+	}
+	return out
 }
 
 // texts converts the long texts of an object and puts the full text of a

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"html"
 	"iter"
 	"strings"
 
@@ -97,7 +98,7 @@ func (r *record) learnLabel(o *stix.Object, label string) topic {
 // splitLabel takes the topic off a label. Labels without one, or with one that
 // is not known, are returned whole.
 func splitLabel(label string) (topic, string) {
-	label = strings.TrimSpace(label)
+	label = strings.TrimSpace(html.UnescapeString(label))
 	if rest, ok := cutFold(label, "threatmatch:"); ok {
 		label = strings.TrimSpace(rest)
 	}

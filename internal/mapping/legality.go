@@ -83,5 +83,7 @@ func (m *Mapper) Settle(rel *stix.Object, kind func(id string) string) Counts {
 		return nil
 	}
 	relate(rel, relation)
-	return Counts{"relationship_refused:" + relation: 1}
+	counts := Counts{}
+	counts.add("relationship_refused", 1, relation)
+	return counts
 }

@@ -25,24 +25,25 @@ type Result struct {
 // record is the work on one body.
 type record struct {
 	m       *Mapper
-	src     Source
 	objects []*stix.Object
 	byID    map[string]int // places in objects
 	made    int            // objects from here on are made by us
 	dead    []Dead
 	counts  Counts
-	links   map[stix.Link]bool // relationships of the body, without times
-	members map[string]map[string]bool
+	links   map[stix.Link]bool         // relationships of the body, without times
+	members map[string]map[string]bool // of each container
+	levels  map[string]stix.TLP        // markings of the body that are a TLP level under another id
 }
 
 // Map maps the body of one answer: a STIX bundle, or a page of objects. Every
 // element of its objects is in the result, among the dead, or counted under a
 // name of effect Left. body is not kept, but Dead.Raw may share memory with it.
-func (m *Mapper) Map(src Source, body []byte) Result {
-	r := &record{m: m, src: src, counts: Counts{}}
-	for raw := range r.elements(body) {
-		if o := r.decode(raw); o != nil && r.convert(o, raw) {
-			r.objects = append(r.objects, o)
+// The same body gives the same result, whatever the source.
+func (m *Mapper) Map(_ Source, body []byte) Result {
+	r := &record{m: m, counts: Counts{}, levels: map[string]stix.TLP{}}
+	for _, e := range r.decode(body) {
+		if r.convert(e.object, e.raw) {
+			r.objects = append(r.objects, e.object)
 		}
 	}
 	r.merge()
@@ -78,10 +79,10 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.count("nulls_removed", o.Clean())
 	r.dropPlatformFields(o)
 	r.repair(o)
-	r.actor(o)
 	if !r.references(o) {
 		return false
 	}
+	r.actor(o)
 	r.relationship(o)
 	r.texts(o)
 	r.indicator(o)

@@ -43,7 +43,7 @@ func (r *record) mark(o *stix.Object) {
 	var kept []string
 	rewritten, levels := false, 0
 	for _, id := range append(list, lifted...) {
-		t, ok := stix.TLPByID(id)
+		t, ok := r.level(id)
 		if !ok {
 			kept = append(kept, id)
 			continue
@@ -68,6 +68,41 @@ func (r *record) mark(o *stix.Object) {
 	}
 }
 
+// level returns the TLP level that a marking's id stands for, as far as the id
+// itself or the answer tells.
+func (r *record) level(id string) (stix.TLP, bool) {
+	if t, ok := stix.TLPByID(id); ok {
+		return t, true
+	}
+	t, ok := r.levels[id]
+	return t, ok
+}
+
+// levelOf reads the TLP level of a marking that has an id of its own, as
+// OpenCTI's import does: its own properties first, then STIX's, then the name.
+func levelOf(o *stix.Object) (stix.TLP, bool) {
+	if o.Type() != "marking-definition" {
+		return stix.TLP{}, false
+	}
+	if kind, name := o.String("x_opencti_definition_type"), o.String("x_opencti_definition"); kind != "" && name != "" {
+		return namedLevel(name)
+	}
+	if raw, ok := o.Get("definition"); ok && o.String("definition_type") == "tlp" {
+		value, _ := stix.Member(raw, "tlp")
+		if level, ok := stix.Text(value); ok {
+			return stix.FindTLP(level)
+		}
+	}
+	return namedLevel(o.String("name"))
+}
+
+func namedLevel(name string) (stix.TLP, bool) {
+	if _, ok := cutFold(name, "tlp:"); !ok {
+		return stix.TLP{}, false
+	}
+	return stix.FindTLP(name)
+}
+
 var tlpLabel = regexp.MustCompile(`(?i)^\s*tlp\s*[:=\s-]\s*"?\s*(white|clear|green|amber\s*\+?\s*strict|amber|red)\s*"?\s*$`)
 
 // partMarkings returns the TLP ids that granular markings and labels carry.
@@ -78,7 +113,7 @@ func (r *record) partMarkings(o *stix.Object) []string {
 	for e := range stix.Elements(raw) {
 		ref, _ := stix.Member(e, "marking_ref")
 		id, _ := stix.Text(ref)
-		if t, ok := stix.TLPByID(id); ok {
+		if t, ok := r.level(id); ok {
 			ids = append(ids, t.ID)
 		}
 	}

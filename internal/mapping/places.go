@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/text/language"
@@ -174,11 +175,17 @@ func (p *place) object() *stix.Object {
 	return o
 }
 
+var locationTypes = []string{"Administrative-Area", "City", "Country", "Position", "Region"}
+
 // location names OpenCTI's kind of a source's location, so that relationships
 // with it can be judged, and a name where there is none.
 func (r *record) location(o *stix.Object) {
 	if o.Type() != "location" {
 		return
+	}
+	if given := o.String("x_opencti_location_type"); given != "" && !slices.Contains(locationTypes, given) {
+		o.Delete("x_opencti_location_type")
+		r.count("values_invalid", 1, "x_opencti_location_type")
 	}
 	r.fill(o, "x_opencti_location_type", locationType(o))
 	for _, key := range [...]string{"city", "administrative_area", "country", "region"} {

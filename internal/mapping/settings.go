@@ -47,7 +47,7 @@ type Mapper struct {
 	confidence int
 	legal      legality
 	places     *gazetteer
-	text       func(html string) (string, error)
+	text       func(html string) string
 }
 
 // New checks the settings and returns a mapper. Errors name the setting.
