@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(string(part(t, archive, "want")), got); diff != "" {
+			if diff := cmp.Diff(strings.Split(string(part(t, archive, "want")), "\n"), strings.Split(got, "\n")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -79,10 +79,10 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.count("nulls_removed", o.Clean())
 	r.dropPlatformFields(o)
 	r.repair(o)
+	r.actor(o)
 	if !r.references(o) {
 		return false
 	}
-	r.actor(o)
 	r.relationship(o)
 	r.texts(o)
 	r.indicator(o)

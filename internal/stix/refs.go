@@ -67,9 +67,9 @@ func (o *Object) ReplaceRefs(f func(id string) string) int {
 }
 
 // EditRefs asks edit for each reference: the id to put in its place, and
-// whether it stays. A list that is touched loses its repeated entries, and
-// goes when it gets empty. Entries that are no strings count as the id "". It
-// returns how many references were changed or removed.
+// whether it stays. A list that is touched loses its repeated entries and those
+// that are no strings, and goes when it gets empty. What is no string is asked
+// for as the id "". It returns how many references were changed or removed.
 func (o *Object) EditRefs(edit func(Ref) (id string, stay bool)) int {
 	total := 0
 	for i := 0; i < len(o.fields); i++ {
@@ -94,12 +94,12 @@ func (o *Object) EditRefs(edit func(Ref) (id string, stay bool)) int {
 }
 
 func editSingle(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (json.RawMessage, int) {
-	old, isText := Text(raw)
+	old, _ := Text(raw)
 	id, stay := edit(Ref{key, old, false})
 	switch {
 	case !stay:
 		return nil, 1
-	case id != old || !isText:
+	case id != old:
 		return appendString(nil, id), 1
 	}
 	return raw, 0
@@ -117,15 +117,18 @@ func editList(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (j
 	for e := range Elements(raw) {
 		old, isText := Text(e)
 		id, stay := edit(Ref{key, old, true})
-		if unchanged := stay && isText && id == old; unchanged && n == 0 {
-			same++
-			continue
-		} else if !unchanged {
+		switch {
+		case !stay || id != old:
 			if n++; n == 1 {
 				out = texts(raw)[:same]
 			}
-		}
-		if stay {
+			if stay {
+				out = append(out, id)
+			}
+		case !isText:
+		case n == 0:
+			same++
+		default:
 			out = append(out, id)
 		}
 	}
