@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -18,8 +19,8 @@ var (
 )
 
 // Normalize appends the JSON value in src to dst in normal form: no blanks
-// outside of strings, strings as RFC 8785 writes them, numbers as they came.
-// Invalid UTF-8 and lone surrogates, on which Python workers fail, become
+// outside of strings, strings as RFC 8785 writes them, numbers as they came or
+// null where no double can hold them. Invalid UTF-8 and lone surrogates, on which Python workers fail, become
 // U+FFFD; a byte order mark is skipped. src is not kept.
 func Normalize(dst, src []byte) ([]byte, error) {
 	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
@@ -179,7 +180,18 @@ func (n *normalizer) number() error {
 			return n.syntax()
 		}
 	}
-	n.dst = append(n.dst, n.src[start:n.pos]...)
+	return n.putNumber(n.src[start:n.pos])
+}
+
+// putNumber copies a number. What no double can hold becomes null: Python
+// reads it as infinity, which is no JSON any more.
+func (n *normalizer) putNumber(text []byte) error {
+	if len(text) > 300 || bytes.ContainsAny(text, "eE") {
+		if _, err := strconv.ParseFloat(string(text), 64); err != nil {
+			text = []byte("null")
+		}
+	}
+	n.dst = append(n.dst, text...)
 	return nil
 }
 
