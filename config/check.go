@@ -115,6 +115,9 @@ func (l *loader) advise(opt Options) {
 	if start := cfg.ThreatMatch.ImportFromDate; !opt.Now.IsZero() && start.Resolve(opt.Now).After(opt.Now) {
 		l.warn("threatmatch.import_from_date", l.origins["threatmatch.import_from_date"], "lies in the future")
 	}
+	if cfg.Spool.ForgetAfter == 0 && !l.bad["spool.forget_after"] {
+		l.warn("spool.forget_after", l.origins["spool.forget_after"], "is zero: every object is forgotten at once and sent again with each run")
+	}
 	if !cfg.OpenCTI.SSLVerify && !l.bad["opencti.ssl_verify"] {
 		message := "the platform's certificate is not checked"
 		if cfg.Network.CACertificates.IsSet() {

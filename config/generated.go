@@ -10,6 +10,7 @@ func Generated() map[string]func(io.Writer) error {
 		"config.yml.sample":            WriteSample,
 		"connector_config_schema.json": WriteSchema,
 		"connector_manifest.json":      WriteManifest,
+		"connector_catalog.json":       WriteCatalog,
 		"settings.md":                  WriteMarkdown,
 	}
 }

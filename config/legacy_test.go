@@ -103,7 +103,7 @@ func TestFirstGenerationMeansWhatItMeant(t *testing.T) {
 	if got := strings.Join(cfg.ThreatMatch.Datasets(), " "); got != "profiles alerts iocs" {
 		t.Errorf("datasets %s", got)
 	}
-	want := "environment THREATMATCH_INTERVAL: threatmatch.interval: threatmatch.interval is an old setting, in minutes; it is read until 2027-01-01; " +
+	want := "environment THREATMATCH_INTERVAL: threatmatch.interval: is an old setting, in minutes; it is read until 2027-01-01; " +
 		"write connector.duration_period = PT5M (CONNECTOR_DURATION_PERIOD)"
 	if len(report.Warnings) != 1 || report.Warnings[0].String() != want {
 		t.Errorf("warnings %q, want %q", report.Warnings, want)

@@ -68,9 +68,12 @@ func read(opt Options) (*Config, Report, Problems) {
 	if dir := environ["CREDENTIALS_DIRECTORY"]; dir != "" {
 		c.readCredentials(dir)
 	}
-	broken := len(c.problems) > 0
-
 	l := &loader{collector: c, cfg: &Config{}, origins: report.Origins, bad: map[string]bool{}}
+	broken := false // a file that could not be read whole may hold anything
+	for _, p := range c.problems {
+		broken = broken || p.Key == ""
+		l.bad[p.Key] = true
+	}
 	l.merge()
 	l.derive(environ)
 	l.check(opt, broken)

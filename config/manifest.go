@@ -1,6 +1,9 @@
 package config
 
-import "io"
+import (
+	"encoding/json"
+	"io"
+)
 
 const (
 	slug  = "threatmatch"
@@ -31,9 +34,8 @@ type manifest struct {
 	ContainerType     string   `json:"container_type"`
 }
 
-// WriteManifest writes what OpenCTI's catalogue needs to offer the connector.
-func WriteManifest(w io.Writer) error {
-	text, err := marshalIndent(manifest{
+func theManifest() manifest {
+	return manifest{
 		Title: title, Slug: slug,
 		Description: "Imports ThreatMatch intelligence (profiles, alerts, reports and IOCs) into OpenCTI as STIX 2.1. " +
 			"Everything fetched is kept in a spool on disk until the platform's queue has confirmed it, so that crashes and outages lose nothing.",
@@ -47,6 +49,39 @@ func WriteManifest(w io.Writer) error {
 		ContainerVersion: "rolling",
 		ContainerImage:   "threatmatch-connector",
 		ContainerType:    "EXTERNAL_IMPORT",
+	}
+}
+
+// WriteManifest writes how OpenCTI's catalogue describes the connector.
+func WriteManifest(w io.Writer) error {
+	text, err := marshalIndent(theManifest())
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// WriteCatalog writes a catalogue of this one connector, manifest and schema
+// together, for a platform to offer beside its own: APP__CUSTOM_CATALOGS names
+// such files.
+func WriteCatalog(w io.Writer) error {
+	schema, err := schemaText()
+	if err != nil {
+		return err
+	}
+	type contract struct {
+		manifest
+		ConfigSchema json.RawMessage `json:"config_schema"`
+	}
+	text, err := marshalIndent(struct {
+		ID          string     `json:"id"`
+		Name        string     `json:"name"`
+		Description string     `json:"description"`
+		Contracts   []contract `json:"contracts"`
+	}{
+		ID: "threatmatch-connector", Name: title, Description: "threatmatch-connector, managed by the platform",
+		Contracts: []contract{{theManifest(), schema}},
 	})
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func (l *loader) oldInterval(winners map[int]given) {
 		return
 	}
 	text := "PT" + strconv.Itoa(l.cfg.interval) + "M"
-	advice := "threatmatch.interval is an old setting, in minutes; it is read until " + intervalRemoval +
+	advice := "is an old setting, in minutes; it is read until " + intervalRemoval +
 		"; write connector.duration_period = " + text + " (CONNECTOR_DURATION_PERIOD)"
 	const period = "connector.duration_period"
 	if l.isGiven(period) {

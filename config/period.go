@@ -204,6 +204,13 @@ var (
 
 // nearPeriod guesses what was meant, "" when it cannot.
 func nearPeriod(text string) string {
+	if near := guessPeriod(text); periodShape.MatchString(near) {
+		return near
+	}
+	return ""
+}
+
+func guessPeriod(text string) string {
 	text = strings.TrimPrefix(strings.TrimSpace(text), "-")
 	upper := strings.ToUpper(text)
 	if numberShape.MatchString(text) {

@@ -9,12 +9,12 @@ import (
 
 // Problem is one thing that is wrong with the settings.
 type Problem struct {
-	Key     string // path in config.yml, for example "connector.id"; "" for a whole file
-	Value   string // as it was given; "" for a secret, an unknown name and a missing value
-	Source  string // "config.yml:12", "environment THREATMATCH_URL"; "" when not set anywhere
-	Message string
-	Allowed string // what may be given; "" when the message says it
-	Nearest string // what was probably meant; "" when nothing is near
+	Key     string `json:"key,omitempty"`    // path in config.yml, for example "connector.id"; "" for a whole file
+	Value   string `json:"value,omitempty"`  // as it was given; "" for a secret, an unknown name and a missing value
+	Source  string `json:"source,omitempty"` // "config.yml:12", "environment THREATMATCH_URL"; "" when not set anywhere
+	Message string `json:"message"`
+	Allowed string `json:"allowed,omitempty"` // what may be given; "" when the message says it
+	Nearest string `json:"nearest,omitempty"` // what was probably meant; "" when nothing is near
 }
 
 // Error returns the problem in one line.

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -88,6 +89,57 @@ func TestSchemaHasTheShapeOfTheCatalogue(t *testing.T) {
 		} else if ok && s.Secret && s.Kind == "secret" && p["format"] != "password" {
 			t.Errorf("%s is no password", s.Env)
 		}
+	}
+}
+
+// The platform compiles patterns as JavaScript's with the u flag, where a
+// needless escape is an error and look-ahead is the only thing RE2 lacks.
+func TestPatternsAreJavaScriptToo(t *testing.T) {
+	needless := regexp.MustCompile(`\\[^\[\].|/(){}*+?^$\\xt]|\\x[^0-9A-F]|\(\?[^:]|[^\\]\[\^?\]|\[\[:`)
+	for _, s := range Settings() {
+		for _, pattern := range []string{s.schema().Pattern, items(s).Pattern} {
+			if at := needless.FindString(pattern); at != "" {
+				t.Errorf("%s: %q in %s", s.Key, at, pattern)
+			}
+			if pattern != "" && (!strings.HasPrefix(pattern, "^(?:") || !strings.HasSuffix(pattern, ")$")) {
+				t.Errorf("%s: %s does not match the whole text", s.Key, pattern)
+			}
+		}
+	}
+}
+
+func items(s Setting) schemaType {
+	if it := s.schema().Items; it != nil {
+		return *it
+	}
+	return schemaType{}
+}
+
+func TestManifestAndCatalogue(t *testing.T) {
+	var m, c bytes.Buffer
+	if err := errors.Join(WriteManifest(&m), WriteCatalog(&c)); err != nil {
+		t.Fatal(err)
+	}
+	var one map[string]any
+	var all struct {
+		ID        string
+		Contracts []map[string]any
+	}
+	if err := errors.Join(json.Unmarshal(m.Bytes(), &one), json.Unmarshal(c.Bytes(), &all)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"title", "slug", "description", "short_description", "logo", "use_cases", "solution_categories", "license_type",
+		"contact", "verified", "last_verified_date", "playbook_supported", "max_confidence_level", "support_version", "subscription_link",
+		"source_code", "manager_supported", "container_version", "container_image", "container_type"} {
+		if _, ok := one[name]; !ok {
+			t.Errorf("the manifest has no %s", name)
+		}
+	}
+	if all.ID == "" || len(all.Contracts) != 1 || len(all.Contracts[0]) != len(one)+1 {
+		t.Fatalf("catalogue %+v", all)
+	}
+	if schema, _ := all.Contracts[0]["config_schema"].(map[string]any); schema["type"] != "object" {
+		t.Errorf("config_schema %v", schema)
 	}
 }
 

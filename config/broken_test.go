@@ -1,0 +1,150 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBrokenFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"opencti:\n  url: http://x\n  url: http://y\n":          "config.yml:3: opencti.url: stands here a second time, after line 2",
+		"name: a\n---\nname: b\n":                               "config.yml:1: holds more than one document; only the first is read",
+		"- name: a\n":                                           "config.yml:1: is not sections with settings in them",
+		"just text\n":                                           "config.yml:1: is not sections with settings in them",
+		"connector: ThreatMatch\n":                              "config.yml:1: connector: is a section; its settings stand below it, indented",
+		"connector:\n  name: [a, b]\n":                          `config.yml:2: connector.name: a list where one value is expected; allowed: text of one line`,
+		"connector:\n  name: {a: b}\n":                          "config.yml:2: connector.name: one value is expected here, not a section",
+		"connector:\n  scope: [a, [b]]\n":                       "config.yml:2: connector.scope: one value is expected here",
+		"connector:\n  scope: ['a,b']\n":                        `config.yml:2: connector.scope: the item "a,b" is not of the form that is allowed; allowed: names with commas between them`,
+		"connector:\n  scope: [',']\n":                          `config.yml:2: connector.scope: the item "," is not of the form that is allowed; allowed: names with commas between them`,
+		"conector:\n  name: a\n":                                `config.yml:1: conector: is not a known setting; did you mean "connector"?`,
+		"connector:\n  nmae: a\n":                               `config.yml:2: connector.nmae: is not a known setting; did you mean "connector.name"?`,
+		"connector:\n  something_else: a\n":                     "config.yml:2: connector.something_else: is not a known setting",
+		"x-mine: a\n":                                           "config.yml:1: x-mine: is not a known setting",
+		"opencti:\n  log_level: info\n":                         `config.yml:2: opencti.log_level: is not a known setting; did you mean "connector.log_level"?`,
+		"a: &a {name: b}\n":                                     "config.yml:1: a: is not a known setting",
+		"connector:\n  <<: {name: b}\n":                         "config.yml:2: a plain name is expected here",
+		"connector:\n  ? [a]\n  : b\n":                          "config.yml:2: a plain name is expected here",
+		"connector:\n  name: !mine x\n":                         "config.yml:2: connector.name: a value that starts with ! must stand in quotes",
+		"connector:\n  name: \"a\\0b\"\n":                       "config.yml:2: connector.name = \"a\\x00b\": not of the form that is allowed; allowed: text of one line",
+		"connector:\n  name: 'a\n":                              "config.yml:2: is not YAML: found unexpected end of stream",
+		"connector:\n  name: a: b\n":                            "config.yml:2: is not YAML: mapping values are not allowed in this context (a value with a colon and a blank in it must stand in quotes)",
+		"\x00":                                                  "config.yml: is not YAML: control characters are not allowed",
+		"connector:\n  name_file: missing\n":                    `config.yml:2: connector.name = "missing": names a file that cannot be read (no such file or directory); allowed: the path of a file that holds the value`,
+		"mq:\n  use_ssl_key_file: /dev/null\n":                  "config.yml:2: mq.use_ssl_key: names something that is not a file; allowed: the path of a file that holds the value",
+		"threatmatch:\n  interval: 0\n":                         `config.yml:2: threatmatch.interval = "0": out of range; allowed: a whole number from 1 to 5256000`,
+		"threatmatch:\n  requests_per_second: 0\n":              `config.yml:2: threatmatch.requests_per_second = "0": out of range; allowed: a number above 0, at most 1000`,
+		"https_ca_certificates: config.yml\n":                   `config.yml:1: https_ca_certificates = "config.yml": holds no certificate in PEM form; allowed: PEM text, or the path of a file that holds it`,
+		"opencti:\n  custom_headers: 'X Y:1'\n":                 `config.yml:2: opencti.custom_headers: not name:value pairs with semicolons between them; allowed: name:value, several with semicolons between them`,
+		"connector:\n  validate_before_import: yes\n":           `config.yml:2: connector.validate_before_import = "yes": not supported yet; allowed: false`,
+		"connector:\n  type: INTERNAL_ENRICHMENT\n":             `config.yml:2: connector.type = "INTERNAL_ENRICHMENT": not one of the words that are allowed; allowed: EXTERNAL_IMPORT`,
+		"threatmatch:\n  url: https://me:pass@eu.example.com\n": `config.yml:2: threatmatch.url = "https://***@eu.example.com": an address with a user or a password in it; allowed: an http:// or https:// address without user, password, query and fragment`,
+	} {
+		_, _, err := Load(Options{Dir: write(t, "config.yml", text), Environ: environ(base())})
+		var got []string
+		for _, p := range ProblemsOf(err) {
+			got = append(got, p.Error())
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%q:\n%s\nwant:\n%s", text, strings.Join(got, "\n"), want)
+		}
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, _, err := Load(Options{Environ: environ(map[string]string{"CONNECTOR_ID": "x", "SPOOL_MAX_SIZE": "1"}),
+		Dir: write(t, "config.yml", "nothing: x\nthreatmatch:\n  tlp_level: pink\n  url: ''\n")})
+	var keys []string
+	for _, p := range ProblemsOf(err) {
+		keys = append(keys, p.Key)
+	}
+	want := "nothing opencti.url opencti.token connector.id threatmatch.client_id threatmatch.client_secret threatmatch.tlp_level spool.max_size"
+	if got := strings.Join(keys, " "); got != want {
+		t.Errorf("problems %s, want %s", got, want)
+	}
+	// What a file that cannot be read would have held is not said to be missing.
+	_, _, err = Load(Options{Environ: environ(map[string]string{"SPOOL_MAX_SIZE": "1"}), Dir: write(t, "config.yml", "connector: [\n")})
+	if ps := ProblemsOf(err); len(ps) != 2 || ps[0].Source != "config.yml:1" || ps[1].Key != "spool.max_size" {
+		t.Errorf("problems %v", err)
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	for name, want := range map[string]string{
+		"THREATMATCH_LOG_LEVEL":          "is not a known setting; it is ignored; did you mean CONNECTOR_LOG_LEVEL?",
+		"THREATMATCH_CLIENT_SECERT_FILE": "is not a known setting; it is ignored; did you mean THREATMATCH_CLIENT_SECRET_FILE?",
+		"OPENCTI_ADMIN_EMAIL":            "is not a known setting; it is ignored",
+		"CONNECTOR_HISTORY_ID":           "is not a known setting; it is ignored",
+		"connector_nmae":                 "is not a known setting; it is ignored; did you mean CONNECTOR_NAME?",
+		"PATH_TO_SOMETHING":              "",
+		"CONNECTORS":                     "",
+		"S3_OTHER":                       "",
+	} {
+		_, report := mustLoad(t, Options{Environ: environ(base(), map[string]string{name: canary})})
+		got := ""
+		for _, w := range report.Warnings {
+			got += w.Message
+			if w.Source != "environment "+name {
+				t.Errorf("%s: source %q", name, w.Source)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		vars map[string]string
+		key  string
+	}{
+		"a start in the future":    {map[string]string{"THREATMATCH_IMPORT_FROM_DATE": "2062-01-01"}, "threatmatch.import_from_date"},
+		"nothing to import":        {map[string]string{"THREATMATCH_IMPORT_PROFILES": "0", "THREATMATCH_IMPORT_ALERTS": "0", "THREATMATCH_IMPORT_REPORTS": "0", "THREATMATCH_IMPORT_IOCS": "0"}, "threatmatch.import_profiles"},
+		"no certificate check":     {map[string]string{"OPENCTI_SSL_VERIFY": "false"}, "opencti.ssl_verify"},
+		"GraphQL's path":           {map[string]string{"OPENCTI_URL": "http://opencti:8080/graphql"}, "opencti.url"},
+		"nothing remembered":       {map[string]string{"SPOOL_FORGET_AFTER": "0"}, "spool.forget_after"},
+		"a directory without path": {map[string]string{"CONNECTOR_SEND_TO_DIRECTORY": "true"}, "connector.send_to_directory"},
+		"a path without directory": {map[string]string{"CONNECTOR_SEND_TO_DIRECTORY_PATH": "x"}, "connector.send_to_directory_path"},
+	} {
+		_, report := mustLoad(t, Options{Now: now, Environ: environ(base(), c.vars)})
+		if len(report.Warnings) != 1 || report.Warnings[0].Key != c.key {
+			t.Errorf("%s: %q", name, report.Warnings)
+		}
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, ".env"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustLoad(t, Options{Dir: dir, Environ: environ(base())}) // a directory of that name is no file of settings
+	save(t, filepath.Join(dir, "big.yml"), strings.Repeat("#\n", maxFile))
+	_, _, err := Load(Options{Dir: dir, Path: "big.yml", Environ: environ(base())})
+	if ps := ProblemsOf(err); len(ps) != 1 || ps[0].Error() != "big.yml: is too large for a file of settings" {
+		t.Errorf("%v", err)
+	}
+	_, report := mustLoad(t, Options{Dir: write(t, "config.yaml", "x"), Environ: environ(base())})
+	if len(report.Warnings) != 1 || report.Warnings[0].Key != "config.yaml" {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+	_, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{"CREDENTIALS_DIRECTORY": "/nowhere"})})
+	if len(report.Warnings) != 1 || report.Warnings[0].Key != "CREDENTIALS_DIRECTORY" {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+	dir = write(t, "threatmatch_client_secert", "x")
+	save(t, filepath.Join(dir, "someone-elses"), "x")
+	_, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{"CREDENTIALS_DIRECTORY": dir})})
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0].Message, "THREATMATCH_CLIENT_SECRET") {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+	_, report = mustLoad(t, Options{Environ: environ(base()), Dir: write(t, ".env", "fine=1\nnot fine\n")})
+	if len(report.Warnings) != 1 || report.Warnings[0].Source != ".env:2" {
+		t.Errorf("warnings %q", report.Warnings)
+	}
+}
