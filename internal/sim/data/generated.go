@@ -140,6 +140,9 @@ func (g *Generated) Item(d Dataset, id int) ([]json.RawMessage, bool) {
 func (g *Generated) Publish(d Dataset, n int, at time.Time) []int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.shelves[d] == nil {
+		return nil
+	}
 	ids := make([]int, 0, n)
 	for i := range n {
 		at := at.UTC().Truncate(time.Millisecond).Add(time.Duration(i) * time.Millisecond)
@@ -152,6 +155,9 @@ func (g *Generated) Publish(d Dataset, n int, at time.Time) []int {
 func (g *Generated) Republish(d Dataset, ids []int, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.shelves[d] == nil {
+		return
+	}
 	for i, id := range ids {
 		g.shelves[d].republish(id, at.UTC().Truncate(time.Millisecond).Add(time.Duration(i)*time.Millisecond))
 	}
@@ -161,8 +167,10 @@ func (g *Generated) Republish(d Dataset, ids []int, at time.Time) {
 func (g *Generated) Withdraw(d Dataset, ids []int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, id := range ids {
-		g.shelves[d].withdraw(id)
+	if s := g.shelves[d]; s != nil {
+		for _, id := range ids {
+			s.withdraw(id)
+		}
 	}
 }
 

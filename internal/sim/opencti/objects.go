@@ -91,21 +91,29 @@ func (s *Server) userObject(id string) any {
 
 // queueDetails asks the broker. The lock is not held.
 func (s *Server) queueDetails(id string) object {
-	queue := s.broker.names(id).push
 	s.mu.Lock()
-	set, unacked := s.queueSize, s.unacked
+	set := s.queueSize
 	s.mu.Unlock()
 	size := QueueSize{}
 	if set != nil {
 		size = *set
 	} else {
-		n := s.broker.depth(queue)
-		if unacked != nil {
-			n += unacked(queue)
-		}
-		size = QueueSize{Messages: float64(n), Bytes: float64(n) * s.opt.MessageSize}
+		n := float64(s.queued(s.broker.names(id).push))
+		size = QueueSize{Messages: n, Bytes: n * s.opt.MessageSize}
 	}
 	return object{"__typename": "ConnectorQueueDetails", "messages_number": size.Messages, "messages_size": size.Bytes}
+}
+
+// queued are the messages of a queue, those included that workers hold.
+func (s *Server) queued(queue string) int {
+	s.mu.Lock()
+	unacked := s.unacked
+	s.mu.Unlock()
+	n := s.broker.depth(queue)
+	if unacked != nil {
+		n += unacked(queue)
+	}
+	return n
 }
 
 // workObject is a work as GraphQL sees it. The lock is held.

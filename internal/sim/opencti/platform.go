@@ -204,3 +204,26 @@ func (s *Server) Expect(work string, n int) {
 	defer s.mu.Unlock()
 	s.expect(work, n)
 }
+
+// QueuedMessages are those that wait in the connectors' queues or are held by workers.
+func (s *Server) QueuedMessages() int {
+	n := 0
+	for _, q := range s.Queues() {
+		n += s.queued(q.Name)
+	}
+	return n
+}
+
+// ConnectorToken is the token of a user who may do what a connector does; ""
+// when Options.Users has none.
+func (s *Server) ConnectorToken() string {
+	if _, ok := s.users[ConnectorToken]; ok {
+		return ConnectorToken
+	}
+	for token, u := range s.users {
+		if slices.Contains(u.Capabilities, "CONNECTORAPI") {
+			return token
+		}
+	}
+	return ""
+}

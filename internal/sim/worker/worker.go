@@ -167,6 +167,20 @@ func (w *Worker) Consuming() int {
 	return w.lanes
 }
 
+// SetBroker makes the worker use another address or other credentials from its
+// next connection on.
+func (w *Worker) SetBroker(url string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opt.AMQPURL = url
+}
+
+func (w *Worker) broker() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.opt.AMQPURL
+}
+
 func (w *Worker) behaviour() (Behaviour, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -193,7 +207,7 @@ func (w *Worker) run(ctx context.Context) {
 // session is one connection's life: it ends when the connection does, when the
 // worker is paused, or with ctx.
 func (w *Worker) session(ctx context.Context) error {
-	conn, err := amqp.DialConfig(w.opt.AMQPURL, amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
+	conn, err := amqp.DialConfig(w.broker(), amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
 	if err != nil {
 		return err
 	}
