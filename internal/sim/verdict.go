@@ -45,7 +45,8 @@ type Verdict struct {
 	Refused            int                 `json:"refused"`
 	Violations         int                 `json:"violations"`
 	PlatformViolations []opencti.Violation `json:"platform_violations"`
-	// SchemaRefusals are documents that the platform's schema refused.
+	// SchemaRefusals are documents that the platform's schema refused; not in OK,
+	// since trying is one way to learn what a version knows.
 	SchemaRefusals []string `json:"schema_refusals"`
 	// Repeats are messages that came twice with the same content; not in OK,
 	// since an unknown confirm makes them lawful.
@@ -82,7 +83,7 @@ func (s *Sim) Verdict(datasets ...data.Dataset) Verdict {
 			v.UnevenWorks = append(v.UnevenWorks, w.ID)
 		}
 	}
-	v.OK = v.MissingCount == 0 && v.Violations == 0 && len(v.PlatformViolations) == 0 && len(v.SchemaRefusals) == 0 &&
+	v.OK = v.MissingCount == 0 && v.Violations == 0 && len(v.PlatformViolations) == 0 &&
 		len(v.OpenWorks) == 0 && len(v.UnevenWorks) == 0 && v.InQueue == 0
 	return v
 }

@@ -25,9 +25,9 @@ type flags struct {
 	sim  sim.Options
 	data data.Options
 
-	stixDir, quirks, ties, zone, expires string
-	notOffered                           []string
-	newPerDay, republishPerDay           map[string]string
+	stixDir, start, quirks, ties, zone, expires string
+	notOffered                                  []string
+	newPerDay, republishPerDay                  map[string]string
 }
 
 func (f *flags) register(fs *pflag.FlagSet) {
@@ -53,6 +53,7 @@ func (f *flags) registerData(fs *pflag.FlagSet) {
 	fs.IntVar(&d.IOCs, "iocs", 20000, "generated IOCs")
 	fs.Uint64Var(&d.Seed, "seed", 1, "seed of the content and of the faults")
 	fs.DurationVar(&d.Span, "span", 20*24*time.Hour, "age of the oldest item")
+	fs.StringVar(&f.start, "start", "", "time of the newest generated item, such as 2026-11-01T12:00:00Z (default now): with it, a restart serves the same bytes")
 	fs.StringVar(&f.quirks, "quirks", "realistic", "oddities of the content: realistic or none")
 	fs.BoolVar(&d.Dense, "dense", false, "items without descriptions and with few objects, for measurements")
 	fs.StringVar(&f.ties, "ties", "", "EVERY:SIZE: every so many IOCs a block of so many with one modification time")
@@ -167,6 +168,11 @@ func (f *flags) content(t *threatmatch.Options) error {
 	case "none":
 	default:
 		return fmt.Errorf("--quirks %q is neither realistic nor none", f.quirks)
+	}
+	if f.start != "" {
+		if d.Start, err = time.Parse(time.RFC3339, f.start); err != nil {
+			return fmt.Errorf("--start: %w", err)
+		}
 	}
 	if f.ties != "" {
 		if _, err := fmt.Sscanf(f.ties, "%d:%d", &d.TieEvery, &d.TieSize); err != nil || d.TieEvery < d.TieSize || d.TieSize < 1 {

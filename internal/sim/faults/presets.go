@@ -37,11 +37,12 @@ var presets = map[string]Rule{
 	"502":       {Kind: Answer, Status: 502, ContentType: typeHTML, Body: badPage},
 	"503":       {Kind: Answer, Status: 503, ContentType: typeHTML, Body: "<html><body>Be right back.</body></html>", RetryAfter: "1"},
 
-	"error":   jsonAnswer(200, `{"error":"The item could not be converted"}`),
-	"null":    jsonAnswer(200, `{"date_applied":null,"list":null,"objects":null,"more":null}`),
-	"missing": jsonAnswer(200, `{}`),
-	"empty":   jsonAnswer(200, `{"type":"bundle","id":"bundle--0","list":[],"objects":[],"more":false}`),
-	"garbage": {Kind: Answer, Status: 200, ContentType: typeHTML, Body: "<!DOCTYPE html><html><body>Please sign in</body></html>"},
+	"error":      jsonAnswer(200, `{"error":"The item could not be converted"}`),
+	"null":       jsonAnswer(200, `{"date_applied":null,"list":null,"objects":null,"more":null}`),
+	"missing":    jsonAnswer(200, `{}`),
+	"empty":      jsonAnswer(200, `{"type":"bundle","id":"bundle--0","list":[],"objects":[],"more":false}`),
+	"more-empty": jsonAnswer(200, `{"more":true,"objects":[]}`),
+	"garbage":    {Kind: Answer, Status: 200, ContentType: typeHTML, Body: "<!DOCTYPE html><html><body>Please sign in</body></html>"},
 
 	"reset":    {Kind: Reset},
 	"lost":     {Kind: Lost},

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // query is one parsed request.
@@ -46,13 +47,12 @@ func (s *Server) parse(body []byte) *query {
 	if strings.Contains(in.Query, "__schema") {
 		return refuse("GRAPHQL_VALIDATION_FAILED", "GraphQL introspection is not allowed, but the query contained __schema")
 	}
-	doc, errs := gqlparser.LoadQuery(s.schema, in.Query)
-	if len(errs) > 0 {
-		code := "GRAPHQL_VALIDATION_FAILED"
-		if doc == nil {
-			code = "GRAPHQL_PARSE_FAILED"
-		}
-		return refuse(code, errs[0].Message)
+	doc, err := parser.ParseQuery(&ast.Source{Input: in.Query})
+	if err != nil {
+		return refuse("GRAPHQL_PARSE_FAILED", err.Error())
+	}
+	if errs := validator.ValidateWithRules(s.schema, doc, rules.NewDefaultRules()); len(errs) > 0 {
+		return refuse("GRAPHQL_VALIDATION_FAILED", errs[0].Message)
 	}
 	op := doc.Operations.ForName(in.OperationName)
 	if op == nil || len(doc.Operations) > 1 && in.OperationName == "" {

@@ -144,6 +144,9 @@ func (s *Server) expect(id string, n int) {
 	if w == nil || w.key == nil {
 		return // the platform logs a warning
 	}
+	if !w.processedAt.IsZero() {
+		s.addViolation("work", "expectations were added to "+id+" after toProcessed")
+	}
 	w.key.expected += n
 	w.expected += n
 	w.updated = s.now()
