@@ -1,0 +1,288 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// mapStage is the stage's name on the board.
+const mapStage = "map"
+
+// MapSpool is what Map needs of the spool.
+type MapSpool interface {
+	Meta() (spool.Meta, error)
+	Room() spool.Room
+	OpenRuns() ([]spool.Run, error)
+	Records(run, after uint64, maxCount int, maxBytes int64) ([]spool.Record, error)
+	LookupIDs(ids []string) (map[string]spool.ID, error)
+	WaitingByID(run uint64, ids []string) (map[string]spool.Object, error)
+	Waiting(run, after uint64, limit int) ([]spool.Object, error)
+	Watchers(run uint64, id string, after uint64, limit int) ([]spool.Object, error)
+	WatchedIDs(run uint64, after string, limit int) ([]string, error)
+	HeldByID(ids []string) (map[string]spool.Object, error)
+	Held(after uint64, limit int) ([]spool.Object, error)
+	HeldFor(id string, after uint64, limit int) ([]spool.Object, error)
+	HeldIDs(after string, limit int) ([]string, error)
+	CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error
+	FinishMap(epoch uint64, run uint64, now time.Time) error
+	Crash() (spool.CrashMark, bool, error)
+	MarkCrash(m *spool.CrashMark) error
+	NextBundle() (spool.Bundle, error)
+}
+
+// Mapper turns records into objects. See mapping.Mapper.
+type Mapper interface {
+	Map(src mapping.Source, body []byte) mapping.Result
+	Author() *stix.Object
+	Marking(id string) *stix.Object
+	Settle(rel *stix.Object, kindOf func(id string) string) mapping.Counts
+	EnsureAuthor(o *stix.Object) bool
+	EnsureMarking(o *stix.Object) bool
+}
+
+// Resolver asks the platform which ids it has. It returns the kinds of those
+// that it knows, as mapping.Kind names them; with an error, of those that it
+// was told until then. Any error but a Permanent one means that the platform
+// does not answer now.
+type Resolver interface {
+	Known(ctx context.Context, ids []string) (map[string]string, error)
+}
+
+// MapDeps are the parts that Map works with. Resolver is nil offline; Metrics
+// may be nil.
+type MapDeps struct {
+	Spool    MapSpool
+	Mapper   Mapper
+	Resolver Resolver
+	Bells    Bells
+	Board    *Board
+	Log      *slog.Logger
+	Metrics  *MapMetrics
+	Now      func() time.Time
+}
+
+// MapOptions are the settings of Map.
+type MapOptions struct {
+	MaxObjects     int           // objects in a bundle; 0 means 5,000
+	MaxBytes       int           // bytes of JSON in a bundle; 0 means 16 MiB
+	MaxWait        time.Duration // age of the oldest record at which a bundle is closed; 0 means 30 s
+	ResendAfter    time.Duration // equal copies are sent again when the last is this old; 0 means always
+	HoldUnresolved time.Duration // how long held objects are kept; 0 means 30 days
+	MaxLookups     int           // ids asked of the platform in one run; 0 means 5,000
+	MaxMessageSize int64         // largest message that the broker takes; 0 means unknown
+}
+
+func (o MapOptions) withDefaults() MapOptions {
+	if o.MaxObjects <= 0 {
+		o.MaxObjects = 5000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 16 << 20
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = 30 * time.Second
+	}
+	if o.HoldUnresolved <= 0 {
+		o.HoldUnresolved = 30 * 24 * time.Hour
+	}
+	if o.MaxLookups <= 0 {
+		o.MaxLookups = 5000
+	}
+	return o
+}
+
+// Map is the stage between fetch and deliver: it maps records, merges and
+// orders objects, settles their references, and hands them over in bundles.
+// Everything it knows is in the spool; what it holds in memory can be lost.
+type Map struct {
+	spool    MapSpool
+	mapper   Mapper
+	resolver Resolver
+	bells    Bells
+	board    *Board
+	log      *slog.Logger
+	met      *MapMetrics
+	now      func() time.Time
+	opt      MapOptions
+	author   string // id of the default author
+
+	maxMessage atomic.Int64
+
+	epoch   uint64
+	gather  *mapGather
+	drain   *mapDrain
+	freed   mapFreedQueue
+	careful time.Time // records older than this are mapped one a commit; zero: none
+	mark    *spool.CrashMark
+	paused  bool   // fetch is paused for room
+	scratch []byte // for measuring objects
+	failed  int    // errors in a row
+}
+
+// NewMap returns the stage. Run it once.
+func NewMap(d MapDeps, o MapOptions) (*Map, error) {
+	switch {
+	case d.Spool == nil, d.Mapper == nil, d.Board == nil, d.Log == nil, d.Now == nil:
+		return nil, errors.New("map: spool, mapper, board, log and clock are needed")
+	case o.ResendAfter < 0:
+		return nil, errors.New("map: resend after: negative")
+	}
+	m := &Map{
+		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, bells: d.Bells, board: d.Board,
+		log: d.Log.With("stage", mapStage), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
+		author: d.Mapper.Author().ID(),
+	}
+	m.maxMessage.Store(o.MaxMessageSize)
+	return m, nil
+}
+
+// SetMaxMessageSize notes the largest message that the broker takes, so that
+// larger objects become dead letters here. Safe for concurrent use.
+func (m *Map) SetMaxMessageSize(n int64) { m.maxMessage.Store(n) }
+
+// mapIdle is the longest sleep between two looks at the spool.
+const mapIdle = 5 * time.Second
+
+// Run maps until ctx is done. It returns nil then, and an error only when the
+// process cannot go on.
+func (m *Map) Run(ctx context.Context) error {
+	defer m.board.Set(mapStage, "stopped", "", "")
+	for ctx.Err() == nil {
+		wait, err := m.runOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if wait, err = m.trouble(err); err != nil {
+				return err
+			}
+		} else {
+			m.failed = 0
+		}
+		if wait > 0 && !m.sleep(ctx, wait, m.bells.Map) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// trouble says how long to wait after an error; only a fatal one comes back.
+func (m *Map) trouble(err error) (time.Duration, error) {
+	m.forget()
+	if errors.Is(err, spool.ErrEpoch) {
+		m.log.Info("the spool was reset: starting over")
+		return 0, nil
+	}
+	if fault.Is(err, fault.Fatal) {
+		return 0, err
+	}
+	m.board.Error(mapStage, err)
+	m.board.Set(mapStage, "waiting", "to try again", "")
+	m.log.Error("map", "error", err)
+	m.failed++
+	return mapBackoff(m.failed), nil
+}
+
+// forget drops everything in memory; the spool has it all.
+func (m *Map) forget() {
+	m.gather, m.drain, m.freed = nil, nil, mapFreedQueue{}
+}
+
+// runOnce does one piece of work. It returns how long there will be nothing
+// more to do; zero means go on at once.
+func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
+	meta, err := m.spool.Meta()
+	if err != nil {
+		return 0, err
+	}
+	if meta.Epoch != m.epoch {
+		m.forget()
+		m.epoch = meta.Epoch
+	}
+	runs, err := m.spool.OpenRuns()
+	if err != nil {
+		return 0, err
+	}
+	wait, oldest := mapIdle, true
+	for _, run := range runs {
+		if !run.MappedAt.IsZero() {
+			continue
+		}
+		did, w, err := m.work(ctx, run, oldest)
+		if did || err != nil {
+			return 0, err
+		}
+		wait, oldest = min(wait, w), false
+		if m.gather != nil {
+			return wait, nil // its run comes first
+		}
+	}
+	if err := m.relax(); err != nil {
+		return 0, err
+	}
+	if did, err := m.makeRoom(ctx, runs); did || err != nil {
+		return 0, err
+	}
+	if len(runs) == 0 || oldest {
+		m.board.Set(mapStage, "idle", "", "")
+	}
+	return max(wait, time.Millisecond), nil
+}
+
+// work does the next piece of work of a run and reports whether there was one;
+// if not, it says when to look again. Only the oldest run may come to its end.
+func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
+	if m.gather != nil && m.gather.run.ID != run.ID {
+		m.gather = nil
+	}
+	did, err = m.read(ctx, run)
+	if did || err != nil {
+		return did, 0, err
+	}
+	fetched := !run.FetchedAt.IsZero()
+	if g := m.gather; g != nil {
+		age := max(0, m.now().Sub(g.oldest))
+		if fetched || age >= m.opt.MaxWait || m.roomShort() {
+			return true, 0, m.flush(ctx)
+		}
+		m.board.Set(mapStage, "waiting", "for more records of "+m.describe(run), "")
+		return false, m.opt.MaxWait - age, nil
+	}
+	if !fetched || !oldest {
+		if oldest {
+			m.board.Set(mapStage, "idle", "until fetch brings more of "+m.describe(run), "")
+		}
+		return false, mapIdle, nil
+	}
+	return m.drainRun(ctx, run, false)
+}
+
+// describe names a run for people.
+func (m *Map) describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
+
+// sleep waits for d, or for the bell if there is one; false when ctx is done.
+func (m *Map) sleep(ctx context.Context, d time.Duration, bell Bell) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-bell:
+	}
+	return true
+}
+
+// mapBackoff is the wait before try n+1: from 100 ms doubling to 30 s.
+func mapBackoff(n int) time.Duration {
+	return min(100*time.Millisecond<<min(n, 10), 30*time.Second)
+}

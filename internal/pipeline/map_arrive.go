@@ -1,0 +1,102 @@
+package pipeline
+
+import (
+	"slices"
+
+	"threatmatch-connector/spool"
+)
+
+// arrive takes in the objects of records: each meets what ids, the waiting and
+// the held objects have of its id, and the better copy stays.
+func (b *mapBatch) arrive(items []*mapItem) error {
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.id
+	}
+	if err := b.learn(ids); err != nil {
+		return err
+	}
+	taken := make([]*mapItem, 0, len(items))
+	for chunk := range slices.Chunk(items, mapObjectPage) {
+		stays, err := b.meet(chunk)
+		if err != nil {
+			return err
+		}
+		taken = append(taken, stays...)
+	}
+	return b.settle(taken...)
+}
+
+// meet compares a page of new objects with the spool's copies and returns those
+// that go on.
+func (b *mapBatch) meet(items []*mapItem) (stays []*mapItem, err error) {
+	fresh := make([]*mapItem, 0, len(items))
+	ids := make([]string, 0, len(items))
+	for _, it := range items {
+		if why := b.staleOnArrival(it); why != "" {
+			b.tally(why, 1)
+			continue
+		}
+		fresh, ids = append(fresh, it), append(ids, it.id)
+	}
+	var waiting, held map[string]spool.Object
+	if b.hasWaiting {
+		if waiting, err = b.m.spool.WaitingByID(b.run.ID, ids); err != nil {
+			return nil, err
+		}
+	}
+	if b.hasHeld {
+		if held, err = b.m.spool.HeldByID(ids); err != nil {
+			return nil, err
+		}
+	}
+	for _, it := range fresh {
+		if b.meetWaiting(it, waiting) && b.meetHeld(it, held) {
+			it.changed = true
+			b.add(it)
+			stays = append(stays, it)
+		}
+	}
+	return stays, nil
+}
+
+// staleOnArrival is stale for an object that may still change before it goes
+// out. Its hash is only computed where it can matter.
+func (b *mapBatch) staleOnArrival(it *mapItem) string {
+	e := b.known[it.id]
+	if !e.found || e.Run == 0 {
+		return ""
+	}
+	return b.stale(it, it.obj.Hash(), false)
+}
+
+// meetWaiting reports whether the item goes on in the place of a copy that waits.
+func (b *mapBatch) meetWaiting(it *mapItem, waiting map[string]spool.Object) bool {
+	o, ok := waiting[it.id]
+	if !ok {
+		return true
+	}
+	b.tally("merged", 1) // one of the two
+	old := b.m.reload(o)
+	if old != nil && it.better(old) <= 0 {
+		return false
+	}
+	it.waits, it.seq, it.since = true, o.Seq, o.Since
+	return true
+}
+
+// meetHeld reports whether the item goes on in the place of a copy that is held.
+func (b *mapBatch) meetHeld(it *mapItem, held map[string]spool.Object) bool {
+	o, ok := held[it.id]
+	if !ok {
+		return true
+	}
+	old := b.m.reload(o)
+	if old != nil && it.better(old) < 0 {
+		b.tally("skipped_held", 1)
+		return false
+	}
+	it.held, it.since = &o, o.Since
+	b.tally("superseded", 1)
+	return true
+}

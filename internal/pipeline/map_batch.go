@@ -1,0 +1,296 @@
+package pipeline
+
+import (
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// mapPage is how many objects or ids are read from the spool at a time.
+const (
+	mapObjectPage = 100
+	mapIDPage     = 1000
+)
+
+// mapBatch is one commit in the making. It sees the spool as it will be after
+// that commit: what it released counts as known, what it took in no longer
+// waits or is held.
+type mapBatch struct {
+	m      *Map
+	run    spool.Run
+	epoch  uint64
+	now    time.Time
+	ending bool // the run's records are all mapped: what is unknown may be judged
+
+	items  map[string]*mapItem // by id
+	order  []*mapItem          // as they came
+	by     map[string][]*mapItem
+	known  map[string]mapKnown // what ids says, as far as it was asked
+	out    []*mapItem          // as they were released: dependencies first
+	freed  []mapFreed          // released, their watchers in the spool not looked at yet
+	size   int                 // JSON bytes of out
+	loaded int                 // JSON bytes of all items
+
+	hasWaiting, hasHeld bool
+
+	records []uint64
+	ids     []spool.IDPut
+	unhold  []string
+	dead    []spool.DeadLetter
+	count   map[string]int64
+	unwait  []string
+}
+
+// mapKnown is what ids says of an id.
+type mapKnown struct {
+	spool.ID
+	found bool
+}
+
+// mapFreed is an id that counts as known now, and how far its watchers were read.
+type mapFreed struct {
+	id    string
+	after uint64
+	held  bool // its watchers among the waiting are done
+}
+
+func (m *Map) newBatch(run spool.Run, epoch uint64) (*mapBatch, error) {
+	b := &mapBatch{
+		m: m, run: run, epoch: epoch, now: m.now(),
+		items: map[string]*mapItem{}, by: map[string][]*mapItem{}, known: map[string]mapKnown{},
+		count: map[string]int64{},
+	}
+	watched, err := m.spool.WatchedIDs(run.ID, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	held, err := m.spool.HeldIDs("", 1)
+	if err != nil {
+		return nil, err
+	}
+	b.hasWaiting, b.hasHeld = len(watched) > 0, len(held) > 0
+	return b, nil
+}
+
+// full reports whether the batch should be committed before more is taken in.
+func (b *mapBatch) full() bool {
+	return len(b.out) >= b.m.opt.MaxObjects || b.size >= b.m.opt.MaxBytes ||
+		len(b.items) >= 2*b.m.opt.MaxObjects || b.loaded >= 2*b.m.opt.MaxBytes
+}
+
+// empty reports whether a commit would change nothing.
+func (b *mapBatch) empty() bool {
+	return len(b.records) == 0 && len(b.out) == 0 && len(b.ids) == 0 && len(b.dead) == 0 &&
+		len(b.unhold) == 0 && len(b.count) == 0 && !slices.ContainsFunc(b.order, func(it *mapItem) bool { return it.changed })
+}
+
+func (b *mapBatch) add(it *mapItem) {
+	b.items[it.id] = it
+	b.order = append(b.order, it)
+	b.loaded += it.size
+}
+
+// learn asks ids about those that the batch does not know about yet.
+func (b *mapBatch) learn(ids []string) error {
+	ask := ids[:0:0]
+	for _, id := range ids {
+		if _, asked := b.known[id]; !asked {
+			b.known[id] = mapKnown{}
+			ask = append(ask, id)
+		}
+	}
+	for chunk := range slices.Chunk(ask, mapIDPage) {
+		found, err := b.m.spool.LookupIDs(chunk)
+		if err != nil {
+			return err
+		}
+		for id, e := range found {
+			b.known[id] = mapKnown{ID: e, found: true}
+		}
+	}
+	return nil
+}
+
+// isSettled reports whether a reference to id may go out now: the object it
+// names is on its way, before or in this batch. An id that learn did not ask
+// for counts as unknown; so does what a later run handed over while this one
+// waited, since its bundles go out after this one's.
+func (b *mapBatch) isSettled(id string) bool {
+	if it := b.items[id]; it != nil && it.state == itemOut {
+		return true
+	}
+	k := b.known[id]
+	return k.found && k.Run <= b.run.ID
+}
+
+// settle releases the items whose references are all settled, and whatever in
+// the batch waits for those; the others watch the first id that is missing.
+func (b *mapBatch) settle(items ...*mapItem) error {
+	var ids []string
+	for _, it := range items {
+		ids = append(ids, it.id)
+		for _, r := range it.refs {
+			ids = append(ids, r.ID)
+		}
+	}
+	if err := b.learn(ids); err != nil {
+		return err
+	}
+	ready := slices.Clone(items)
+	for i := 0; i < len(ready); i++ {
+		if it := ready[i]; b.clear(it) {
+			b.release(it)
+			if b.isSettled(it.id) {
+				ready = append(ready, b.by[it.id]...)
+				delete(b.by, it.id)
+			}
+		}
+	}
+	return nil
+}
+
+// clear looks for a reference of the item that is not settled. Without one it
+// reports true; else the item watches it. It goes on where it stopped before
+// and looks at every reference once more before it is satisfied, so that long
+// lists are not read from the start again and again.
+func (b *mapBatch) clear(it *mapItem) bool {
+	if it.state == itemOut || it.state == itemGone {
+		return false
+	}
+	for it.looked = 0; it.looked < len(it.refs); it.looked++ {
+		if it.next >= len(it.refs) {
+			it.next = 0
+		}
+		if id := it.refs[it.next].ID; !b.isSettled(id) {
+			b.watch(it, id)
+			return false
+		}
+		it.next++
+	}
+	return true
+}
+
+// watch makes the item wait for the id.
+func (b *mapBatch) watch(it *mapItem, id string) {
+	if it.state != itemPending || it.watch != id {
+		it.changed = true
+	}
+	it.state, it.watch = itemPending, id
+	b.by[id] = append(b.by[id], it)
+}
+
+// free notes that the id is known now, so that what waits for it is looked at.
+func (b *mapBatch) free(id string) {
+	if b.hasWaiting || b.hasHeld {
+		b.freed = append(b.freed, mapFreed{id: id})
+	}
+}
+
+// spread releases what waits or is held in the spool for the ids that were
+// freed, as far as the batch takes it.
+func (b *mapBatch) spread() error {
+	for len(b.freed) > 0 && !b.full() {
+		f := &b.freed[0]
+		objs, err := b.page(f)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(objs) > 0:
+			f.after = objs[len(objs)-1].Seq
+			if err := b.takeIn(objs, f.held); err != nil {
+				return err
+			}
+		case !f.held:
+			f.held, f.after = true, 0
+		default:
+			b.freed = b.freed[1:]
+		}
+	}
+	return nil
+}
+
+// page reads the next objects that watch a freed id.
+func (b *mapBatch) page(f *mapFreed) ([]spool.Object, error) {
+	switch {
+	case !f.held && b.hasWaiting:
+		return b.m.spool.Watchers(b.run.ID, f.id, f.after, mapObjectPage)
+	case f.held && b.hasHeld:
+		return b.m.spool.HeldFor(f.id, f.after, mapObjectPage)
+	}
+	return nil, nil
+}
+
+// takeIn brings objects of the spool into the batch and settles them.
+func (b *mapBatch) takeIn(objs []spool.Object, held bool) error {
+	items := make([]*mapItem, 0, len(objs))
+	for _, o := range objs {
+		it, err := b.load(o, held)
+		if err != nil {
+			return err
+		}
+		if it != nil {
+			items = append(items, it)
+		}
+	}
+	return b.settle(items...)
+}
+
+// load makes an item of a waiting or held object. It returns nil for one that
+// the batch has already, and for one that cannot be read, which becomes a dead
+// letter.
+func (b *mapBatch) load(o spool.Object, held bool) (*mapItem, error) {
+	if b.items[o.STIX] != nil {
+		return nil, nil
+	}
+	if held {
+		// A copy that waits in this run came later; it goes the usual way.
+		waiting, err := b.m.spool.WaitingByID(b.run.ID, []string{o.STIX})
+		if err != nil || len(waiting) > 0 {
+			return nil, err
+		}
+	}
+	it := b.m.reload(o)
+	if it == nil {
+		b.unreadable(o, held)
+		return nil, nil
+	}
+	if held {
+		it.origin, it.seq, it.held, it.changed = fromHeld, 0, &o, true
+		b.tally("taken_up", 1)
+	} else {
+		it.waits = true
+	}
+	b.add(it)
+	return it, nil
+}
+
+// reload makes an item of an object as the spool keeps it, nil when it is no
+// STIX object of that id.
+func (m *Map) reload(o spool.Object) *mapItem {
+	obj, err := stix.Decode(o.JSON)
+	if err != nil || obj.ID() != o.STIX {
+		return nil
+	}
+	it := newMapItem(obj, m.author)
+	it.origin, it.dataset, it.source = fromWaiting, o.Dataset, o.Source
+	it.seq, it.since, it.again, it.size = o.Seq, o.Since, o.Kept, len(o.JSON)
+	it.state, it.watch = itemPending, o.Watch
+	it.next = max(0, slices.IndexFunc(it.refs, func(r mapRef) bool { return r.ID == o.Watch }))
+	return it
+}
+
+func (b *mapBatch) tally(name string, n int64) {
+	if n != 0 {
+		b.count[mapCounterPrefix+name] += n
+	}
+}
+
+func (b *mapBatch) tallyAll(c mapping.Counts) {
+	for name, n := range c {
+		b.tally(name, n)
+	}
+}

@@ -1,0 +1,226 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// commit hands the batch over, in one transaction. ErrFull is waited out:
+// deliver and the spool's own pruning make room. What is left in freed is kept
+// for the next batch.
+func (b *mapBatch) commit(ctx context.Context) error {
+	c, err := b.build()
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		err = b.m.spool.CommitMap(b.epoch, b.m.now(), c)
+		if !errors.Is(err, spool.ErrFull) {
+			break
+		}
+		b.m.board.Set(mapStage, "waiting", "no room in the spool for "+b.m.describe(b.run), "")
+		b.m.board.Error(mapStage, err)
+		if !b.m.sleep(ctx, mapBackoff(try), nil) {
+			return context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	b.m.keepFreed(b)
+	b.m.met.committed(c)
+	b.report(c)
+	b.m.bells.Deliver.Ring()
+	return nil
+}
+
+// report logs what an operator should look at, once a commit.
+func (b *mapBatch) report(c spool.MapCommit) {
+	log := b.m.log.With("run", b.run.ID)
+	if n := len(c.Dead); n > 0 {
+		d := c.Dead[0]
+		log.Warn("dead letters", "count", n, "class", d.Class, "object", d.STIX, "error", d.Error)
+	}
+	if n := c.Count[mapCounterPrefix+"cut_markings"]; n > 0 {
+		log.Warn("unknown markings removed", "count", n)
+	}
+	log.Debug("map commit", "records", len(c.Records), "objects", len(b.out), "waiting", len(c.Wait),
+		"held", len(c.Hold), "bundles", len(c.Bundles))
+}
+
+// build makes the commit of the batch.
+func (b *mapBatch) build() (spool.MapCommit, error) {
+	c := spool.MapCommit{
+		Run: b.run.ID, Records: b.records, IDs: b.ids, Unwait: b.unwait, Unhold: b.unhold, Dead: b.dead,
+	}
+	for _, it := range b.order {
+		b.place(it, &c)
+	}
+	if err := b.countReplaced(c.Hold); err != nil {
+		return c, err
+	}
+	if err := b.pack(&c); err != nil {
+		return c, err
+	}
+	c.Count = b.count
+	return c, nil
+}
+
+// place says where an item's copies are after the commit.
+func (b *mapBatch) place(it *mapItem, c *spool.MapCommit) {
+	switch {
+	case it.state == itemPending && it.changed:
+		c.Wait = append(c.Wait, spool.Object{
+			STIX: it.id, Run: b.run.ID, Seq: it.seq, Watch: it.watch, Since: it.since, Kept: it.again,
+			Dataset: it.dataset, Source: it.source, JSON: it.obj.AppendJSON(nil),
+		})
+		if !it.waits {
+			b.tally("waited", 1)
+		}
+	case it.state != itemPending && it.waits:
+		c.Unwait = append(c.Unwait, it.id)
+	}
+	switch h := it.whole; {
+	case h != nil:
+		h.STIX, h.Run, h.Dataset, h.Source = it.id, b.run.ID, it.dataset, it.source
+		if h.Since = it.since; h.Since.IsZero() {
+			h.Since = b.now
+		}
+		if it.isCut {
+			b.tally("kept", 1)
+		} else {
+			b.tally("held", 1)
+		}
+		c.Hold = append(c.Hold, *h)
+	case it.held != nil:
+		c.Unhold = append(c.Unhold, it.id)
+	}
+	if it.state == itemOut {
+		c.IDs = append(c.IDs, spool.IDPut{STIX: it.id, ID: spool.ID{
+			Hash: it.hash, Modified: it.modified, Properties: it.props, Kind: it.kind, Run: b.run.ID, At: b.now,
+		}})
+	}
+}
+
+// countReplaced counts the held copies that new ones take the place of without
+// having met them on their way.
+func (b *mapBatch) countReplaced(hold []spool.Object) error {
+	var ids []string
+	for _, h := range hold {
+		if b.items[h.STIX].held == nil && b.hasHeld {
+			ids = append(ids, h.STIX)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	old, err := b.m.spool.HeldByID(ids)
+	b.tally("superseded", int64(len(old)))
+	return err
+}
+
+// pack puts what goes out into bundles, in order: the author and the markings
+// in use first, where the run did not send them yet.
+func (b *mapBatch) pack(c *spool.MapCommit) error {
+	if len(b.out) == 0 {
+		return nil
+	}
+	objs, err := b.companions(c)
+	if err != nil {
+		return err
+	}
+	size, n := 0, 0
+	for _, it := range b.out {
+		if n > 0 && (n >= b.m.opt.MaxObjects || size+it.size > b.m.opt.MaxBytes) {
+			if err := b.bundle(objs, c); err != nil {
+				return err
+			}
+			objs, size, n = nil, 0, 0
+		}
+		objs, size, n = append(objs, it.obj), size+it.size, n+1
+	}
+	return b.bundle(objs, c)
+}
+
+// bundle orders the objects and appends them as one bundle.
+func (b *mapBatch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
+	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
+	for _, o := range stix.Order(objs) {
+		if o.Cyclic || len(o.Cut) > 0 {
+			return fmt.Errorf("order bundle: %s is part of a cycle", o.Object.ID()) // released ones never are
+		}
+		nb.Objects = append(nb.Objects, spool.BundleObject{
+			STIX: o.Object.ID(), Deps: o.Deps, JSON: o.Object.AppendJSON(nil),
+		})
+	}
+	c.Bundles = append(c.Bundles, nb)
+	return nil
+}
+
+// companions returns the default author and the standard markings that the
+// batch uses and the run did not send yet, and enters them into ids.
+func (b *mapBatch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
+	var objs []*stix.Object
+	var ids []string
+	use := func(o *stix.Object) {
+		if o != nil {
+			objs, ids = append(objs, o), append(ids, o.ID())
+		}
+	}
+	for _, id := range b.markingsInUse() {
+		use(b.m.mapper.Marking(id))
+	}
+	if b.usesAuthor() {
+		use(b.m.mapper.Author())
+	}
+	known, err := b.m.spool.LookupIDs(ids)
+	if err != nil {
+		return nil, err
+	}
+	send := objs[:0:0]
+	var puts []spool.IDPut
+	for _, o := range objs {
+		e, ok := known[o.ID()]
+		modified := o.Modified().Truncate(time.Millisecond)
+		// A copy of the source that is newer than ours stays as it is.
+		if ok && (e.Run == b.run.ID || e.Run != 0 && e.Modified.After(modified)) {
+			continue
+		}
+		send = append(send, o)
+		b.tally("companions", 1)
+		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: spool.ID{
+			Hash: o.Hash(), Modified: modified, Properties: o.Len(), Kind: mapping.Kind(o), Run: b.run.ID, At: b.now,
+		}})
+	}
+	c.IDs = append(puts, c.IDs...) // a copy that the source has itself counts
+	return send, nil
+}
+
+// markingsInUse returns the ids of the standard markings of what goes out, in
+// a fixed order.
+func (b *mapBatch) markingsInUse() []string {
+	used := map[string]bool{}
+	for _, it := range b.out {
+		for _, id := range it.obj.Strings("object_marking_refs") {
+			if stix.StandardTLP(id) {
+				used[id] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(used))
+}
+
+// usesAuthor reports whether anything that goes out has the default author.
+func (b *mapBatch) usesAuthor() bool {
+	return slices.ContainsFunc(b.out, func(it *mapItem) bool {
+		return it.obj.String("created_by_ref") == b.m.author || it.obj.String("x_opencti_created_by_ref") == b.m.author
+	})
+}

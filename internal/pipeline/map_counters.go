@@ -1,0 +1,67 @@
+package pipeline
+
+import "threatmatch-connector/internal/mapping"
+
+// mapCounterPrefix stands before the map stage's counters of a run. What the
+// mapper counts (see mapping.CountTable) stands there too, under its own names.
+const mapCounterPrefix = "map."
+
+// CounterName explains one counter of a run.
+type CounterName struct {
+	Name string
+	Text string
+}
+
+// MapCounters lists the map stage's own counters of a run.
+//
+// Of the objects that come in, each ends in one place, so that over the life of
+// a spool that was not reset
+//
+//	objects + taken_up = merged + skipped_older + skipped_poorer + skipped_equal + skipped_held
+//	                     + published + held + dead of single objects by this stage + those that wait
+//	held + kept        = taken_up + superseded + expired_held + expired_kept + those held now
+//
+// where each whole copy that is kept beside its published object counts as held once.
+func MapCounters() []CounterName {
+	return []CounterName{
+		{"records", "records mapped"},
+		{"records_empty", "of these, without a single object"},
+		{"objects", "objects that the mapper made of them"},
+		{"merged", "copies that met a better or equal one of the same bundle or among the waiting"},
+		{"skipped_older", "copies older than what was handed over before"},
+		{"skipped_poorer", "copies as new as what was handed over before, but with less in them"},
+		{"skipped_equal", "copies equal to what was handed over in this run or lately"},
+		{"skipped_held", "copies older or poorer than the one that is held"},
+		{"published", "objects handed over to deliver"},
+		{"published_again", "of these, whole copies of objects that had gone out without some references"},
+		{"companions", "times the default author and the standard markings in use were handed over"},
+		{"waited", "objects that waited for a reference during the run"},
+		{"held", "relationships, sightings and objects of an overtaken run held until what they need comes"},
+		{"kept", "whole copies kept of objects that went out without some references"},
+		{"taken_up", "held and kept copies taken up again, since what they needed came"},
+		{"superseded", "held and kept copies in whose place a newer one came"},
+		{"expired_held", "held objects that became dead letters of class unresolved"},
+		{"expired_kept", "kept copies dropped, since what they lack never came"},
+		{"lookups", "ids asked of the platform"},
+		{"lookups_found", "of these, found there"},
+		{"lookups_capped", "ids not asked any more, since the run had asked enough"},
+		{"cut_references", "references removed since nobody knows the object, or to break a cycle"},
+		{"cut_authors", "unknown or not yet published authors replaced by the default author"},
+		{"cut_markings", "unknown markings removed"},
+		{"cut_self", "references of objects to themselves removed"},
+		{"cycles", "cycles of references broken"},
+		{"dead", "dead letters of this stage, also by class as dead_<class>"},
+	}
+}
+
+// The sentence of every counter that the mapper and the stage know, by name.
+func mapCounterTexts() map[string]string {
+	texts := map[string]string{}
+	for _, c := range mapping.CountTable() {
+		texts[c.Name] = c.Text
+	}
+	for _, c := range MapCounters() {
+		texts[c.Name] = c.Text
+	}
+	return texts
+}

@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// Recover prepares the stage after an unclean stop; the supervisor calls it
+// before fetch and deliver start. From then on, what stood in the spool is
+// mapped one record a commit, each marked before. A record that two starts in a
+// row found marked is tried here, alone; if that kills the process too, the
+// next start makes it a dead letter.
+func (m *Map) Recover(ctx context.Context) error {
+	meta, err := m.spool.Meta()
+	if err != nil {
+		return err
+	}
+	m.epoch = meta.Epoch
+	mark, marked, err := m.spool.Crash()
+	if err != nil {
+		return err
+	}
+	if !meta.Unclean {
+		if marked {
+			return m.spool.MarkCrash(nil)
+		}
+		return nil
+	}
+	m.careful = m.now()
+	if !marked {
+		return nil
+	}
+	run, rec, err := m.markedRecord(mark)
+	if err != nil {
+		return err
+	}
+	if rec == nil { // it was mapped
+		return m.spool.MarkCrash(nil)
+	}
+	mark.Starts++
+	m.mark = &mark
+	if err := m.spool.MarkCrash(&mark); err != nil {
+		return err
+	}
+	switch {
+	case mark.Starts < 2:
+		return nil
+	case mark.Starts == 2:
+		m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
+		err = m.mapAlone(ctx, run, *rec)
+	default:
+		err = m.buryRecord(ctx, run, *rec)
+	}
+	if err != nil {
+		return err
+	}
+	m.mark = nil
+	return m.spool.MarkCrash(nil)
+}
+
+// markedRecord finds the record of a mark; nil when it is gone.
+func (m *Map) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, error) {
+	runs, err := m.spool.OpenRuns()
+	if err != nil {
+		return spool.Run{}, nil, err
+	}
+	for _, run := range runs {
+		if run.ID != mark.Run || mark.Seq == 0 {
+			continue
+		}
+		recs, err := m.spool.Records(run.ID, mark.Seq-1, 1, 1)
+		if err != nil {
+			return run, nil, err
+		}
+		if len(recs) > 0 && recs[0].Seq == mark.Seq {
+			return run, &recs[0], nil
+		}
+	}
+	return spool.Run{}, nil, nil
+}
+
+// mapAlone maps one record in a commit of its own.
+func (m *Map) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
+	m.gather = newMapGather(run, m.epoch)
+	m.gather.add(m.mapOne(rec), m.now())
+	return m.flush(ctx)
+}
+
+// buryRecord makes a record a dead letter.
+func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) error {
+	b, err := m.newBatch(run, m.epoch)
+	if err != nil {
+		return err
+	}
+	b.records = []uint64{rec.Seq}
+	b.tally("records", 1)
+	b.letter(spool.DeadLetter{
+		Class: deadCrash, Error: "the process died three times while it mapped this record", Attempts: 3,
+		Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body,
+	})
+	return b.commit(ctx)
+}
+
+// suspect reports whether the record stood in the spool when the process died.
+func (m *Map) suspect(rec spool.Record) bool {
+	return !m.careful.IsZero() && rec.Fetched.Before(m.careful)
+}
+
+// markRecord notes the record before it is mapped.
+func (m *Map) markRecord(run uint64, seq uint64) error {
+	if m.mark == nil || m.mark.Run != run || m.mark.Seq != seq {
+		m.mark = &spool.CrashMark{Run: run, Seq: seq}
+	}
+	return m.spool.MarkCrash(m.mark)
+}
+
+// relax ends the careful time: no record is left that stood in the spool.
+func (m *Map) relax() error {
+	if m.careful.IsZero() {
+		return nil
+	}
+	m.careful, m.mark = time.Time{}, nil
+	return m.spool.MarkCrash(nil)
+}

@@ -1,0 +1,230 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// mapPhase is a step of ending a run. Each pass over the waiting objects is
+// made of small commits; where one changes something, the passes start again.
+type mapPhase uint8
+
+const (
+	phaseSettled mapPhase = iota // release what waits for ids that are known by now
+	phaseAskOne                  // ask the platform for single references
+	phaseAskList                 // ask it for entries of lists
+	phaseJudge                   // cut or hold what nobody knows
+	phaseCycles                  // cut cycles
+	phaseDoom                    // bury a cycle that cannot be cut
+	phaseHeld                    // take up held objects whose target came
+	phaseExpire                  // give up held objects that waited too long
+	phaseDone
+)
+
+// mapDrain is how far the end of a run has come. It can be lost at any time.
+type mapDrain struct {
+	run     uint64
+	room    bool // the run goes on: only room is needed, relationships are not given up
+	phase   mapPhase
+	id      string          // how far a pass over ids has come
+	seq     uint64          // how far a pass over objects has come
+	changed bool            // a pass since the first phase changed something
+	steps   int             // steps made to find cycles in this pass
+	seen    int             // objects looked at in this pass
+	absent  map[string]bool // asked of the platform, which does not have them
+	asked   int             // ids asked in this run
+	until   time.Time       // the platform did not answer: not before
+	tries   int
+}
+
+// enter starts a phase from its beginning.
+func (d *mapDrain) enter(p mapPhase) {
+	d.phase, d.id, d.seq, d.steps, d.seen = p, "", 0, 0, 0
+}
+
+// drainOf returns the state of ending the run.
+func (m *Map) drainOf(run spool.Run, room bool) *mapDrain {
+	if d := m.drain; d == nil || d.run != run.ID || d.room != room {
+		m.drain = &mapDrain{
+			run: run.ID, room: room, absent: map[string]bool{},
+			asked: int(run.Counters[mapCounterPrefix+"lookups"]),
+		}
+	}
+	return m.drain
+}
+
+// drainRun makes one commit of ending a run: see mapPhase. It reports whether
+// there was something to do.
+func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
+	d := m.drainOf(run, room)
+	if left := d.until.Sub(m.now()); left > 0 {
+		return false, left, nil
+	}
+	if d.phase == phaseDone {
+		return m.finish(run, d)
+	}
+	m.board.Set(mapStage, "working", "releasing the waiting objects of "+m.describe(run), "")
+	b, err := m.newBatch(run, m.epoch)
+	if err != nil {
+		return false, 0, err
+	}
+	b.freed = m.takeFreed(run.ID)
+	err = b.spread()
+	var blocked error
+	for err == nil && blocked == nil && !b.full() && d.phase != phaseDone {
+		before := d.phase
+		if blocked, err = m.step(ctx, b, d); d.phase != before && !b.empty() {
+			break // the next phase sees the spool as it is then
+		}
+	}
+	if err != nil {
+		return false, 0, err
+	}
+	if b.moved() {
+		d.changed = true
+	}
+	if !b.empty() {
+		if err := b.commit(ctx); err != nil {
+			return false, 0, err
+		}
+	}
+	if blocked != nil {
+		return m.waitForPlatform(run, d, blocked)
+	}
+	return true, 0, nil
+}
+
+// step goes on with the phase. blocked is why the platform was of no help.
+func (m *Map) step(ctx context.Context, b *mapBatch, d *mapDrain) (blocked, err error) {
+	switch d.phase {
+	case phaseSettled:
+		return nil, b.releaseSettled(d)
+	case phaseAskOne, phaseAskList:
+		return b.askPlatform(ctx, d)
+	case phaseJudge:
+		return nil, b.judgeUnknown(d)
+	case phaseCycles:
+		return nil, b.breakCycles(d)
+	case phaseDoom:
+		return nil, b.doom(d)
+	case phaseHeld:
+		return nil, b.takeUpHeld(d)
+	case phaseExpire:
+		return nil, b.expireHeld(d)
+	}
+	return nil, fmt.Errorf("drain: unknown phase %d", d.phase)
+}
+
+// waitForPlatform puts the end of the run off. Its waiting objects stay on
+// disk, and map goes on with later runs.
+func (m *Map) waitForPlatform(run spool.Run, d *mapDrain, cause error) (bool, time.Duration, error) {
+	d.tries++
+	wait := min(time.Second<<min(d.tries, 6), time.Minute)
+	d.until = m.now().Add(wait)
+	m.board.Error(mapStage, cause)
+	m.board.Set(mapStage, "waiting", "for the platform, to look up references of "+m.describe(run), "")
+	if d.tries == 1 {
+		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
+			"run", run.ID, "error", cause)
+	}
+	return false, wait, nil
+}
+
+// finish marks the run as mapped.
+func (m *Map) finish(run spool.Run, d *mapDrain) (bool, time.Duration, error) {
+	if d.room {
+		return false, mapIdle, nil
+	}
+	if err := m.spool.FinishMap(m.epoch, run.ID, m.now()); err != nil {
+		return false, 0, err
+	}
+	m.drain = nil
+	m.log.Info("run mapped", "run", run.ID)
+	m.bells.Deliver.Ring()
+	m.bells.Schedule.Ring()
+	return true, 0, nil
+}
+
+// releaseSettled releases what waits for ids that are known by now.
+func (b *mapBatch) releaseSettled(d *mapDrain) error {
+	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		if b.m.freed.lost {
+			b.m.freed.lost = false
+			d.enter(phaseSettled)
+			return nil
+		}
+		d.changed = false
+		d.enter(phaseAskOne)
+		return nil
+	}
+	if err := b.learn(ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if b.isSettled(id) {
+			b.free(id)
+		}
+	}
+	d.id = ids[len(ids)-1]
+	return b.spread()
+}
+
+// moved reports whether the batch brought any object on.
+func (b *mapBatch) moved() bool {
+	if len(b.out)+len(b.dead)+len(b.unwait)+len(b.unhold)+len(b.ids) > 0 {
+		return true
+	}
+	for _, it := range b.order {
+		if it.changed || it.state != itemPending {
+			return true
+		}
+	}
+	return false
+}
+
+// mapFreedMax bounds the queue of freed ids in memory.
+const mapFreedMax = 1 << 16
+
+// mapFreedQueue holds ids of one run that are known now and whose watchers no
+// commit looked at yet.
+type mapFreedQueue struct {
+	run  uint64
+	ids  []mapFreed
+	lost bool // some were dropped for want of room: a pass over all watched ids finds them
+}
+
+// takeFreed hands the queue over to a batch.
+func (m *Map) takeFreed(run uint64) []mapFreed {
+	ids := m.freed.ids
+	if m.freed.run != run {
+		ids = nil
+	}
+	m.freed = mapFreedQueue{run: run, lost: m.freed.lost}
+	return ids
+}
+
+// keepFreed keeps what a batch left over, and the ids whose held objects it
+// made itself.
+func (m *Map) keepFreed(b *mapBatch) {
+	left := b.freed
+	for i := range left {
+		left[i].after = 0 // what the commit moved is not found again
+	}
+	for _, it := range b.order {
+		if it.whole != nil && b.isSettled(it.whole.Watch) {
+			left = append(left, mapFreed{id: it.whole.Watch, held: true})
+		}
+	}
+	m.freed.run = b.run.ID
+	if n := len(left); n > mapFreedMax {
+		left, m.freed.lost = left[:mapFreedMax:mapFreedMax], true
+	}
+	m.freed.ids = left
+}

@@ -1,0 +1,254 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// How much is read from the spool at a time. One record may be larger.
+const (
+	mapReadRecords = 64
+	mapReadBytes   = 4 << 20
+)
+
+// mapGather is the open bundle: the objects of records that are still in the
+// spool. Losing it costs nothing but the time to map them again.
+type mapGather struct {
+	run    spool.Run
+	epoch  uint64
+	after  uint64 // seq of the last record in it
+	oldest time.Time
+	seqs   []uint64
+	items  map[string]*mapItem
+	order  []*mapItem
+	size   int
+	dead   []spool.DeadLetter
+	count  map[string]int64
+}
+
+func newMapGather(run spool.Run, epoch uint64) *mapGather {
+	return &mapGather{run: run, epoch: epoch, items: map[string]*mapItem{}, count: map[string]int64{}}
+}
+
+// mapRecord is what came of one record.
+type mapRecord struct {
+	seq     uint64
+	fetched time.Time
+	items   []*mapItem
+	size    int
+	dead    []spool.DeadLetter
+	count   map[string]int64
+}
+
+// mapOne maps one record. Whatever cannot be mapped is a dead letter; so is the
+// whole record when the mapper panics or the spool cannot read it.
+func (m *Map) mapOne(rec spool.Record) *mapRecord {
+	start := m.now()
+	out := &mapRecord{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1}}
+	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
+	if rec.Err != nil {
+		whole.Class, whole.Error = deadCorrupt, rec.Err.Error()
+		out.dead = append(out.dead, whole)
+		return out
+	}
+	res, panicked := m.guard(rec)
+	if panicked != "" {
+		whole.Class, whole.Error = deadPanic, panicked
+		out.dead = append(out.dead, whole)
+		return out
+	}
+	for name, n := range res.Counts {
+		out.count[name] += n
+	}
+	for _, d := range res.Dead {
+		out.dead = append(out.dead, spool.DeadLetter{
+			Class: d.Class, Error: d.Reason, Dataset: rec.Dataset, Source: rec.Source,
+			STIX: d.ID, First: rec.Fetched, Payload: d.Raw,
+		})
+	}
+	out.count["objects"] = int64(len(res.Objects))
+	if len(res.Objects)+len(res.Dead) == 0 {
+		out.count["records_empty"] = 1
+	}
+	for _, o := range res.Objects {
+		out.take(m, o, rec)
+	}
+	m.met.mapped(m.now().Sub(start).Seconds())
+	return out
+}
+
+// guard runs the mapper and turns a panic into its text.
+func (m *Map) guard(rec spool.Record) (res mapping.Result, panicked string) {
+	defer func() {
+		if r := recover(); r != nil {
+			panicked = fmt.Sprintf("panic: %v at %s", r, mapPanicFrame(debug.Stack()))
+		}
+	}()
+	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source}, rec.Body), ""
+}
+
+// mapPanicFrame names the innermost function of ours in a stack trace.
+func mapPanicFrame(stack []byte) string {
+	_, rest, _ := strings.Cut(string(stack), "panic(")
+	for line := range strings.Lines(rest) {
+		if strings.HasPrefix(line, "threatmatch-connector/") {
+			return strings.TrimSpace(strings.TrimPrefix(line, "threatmatch-connector/"))
+		}
+	}
+	return "an unknown place"
+}
+
+// take makes an item of a mapped object. A reference of an object to itself is
+// removed; where it cannot do without, it is a dead letter.
+func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
+	for _, r := range o.Refs() {
+		if r.ID != o.ID() {
+			continue
+		}
+		if stix.Essential(o.Type(), r.Key) && !r.List {
+			out.dead = append(out.dead, spool.DeadLetter{
+				Class: deadCycle, Error: r.Key + " refers to the object itself", Dataset: rec.Dataset,
+				Source: rec.Source, STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
+			})
+			return
+		}
+		if o.DropRef(r.Key, r.ID) {
+			out.count["cut_self"]++
+		}
+	}
+	it := newMapItem(o, m.author)
+	it.dataset, it.source = rec.Dataset, rec.Source
+	m.scratch = o.AppendJSON(m.scratch[:0])
+	it.size = len(m.scratch)
+	out.size += it.size
+	out.items = append(out.items, it)
+}
+
+// room reports whether a record's objects fit into the open bundle.
+func (g *mapGather) room(r *mapRecord, o MapOptions) bool {
+	return len(g.seqs) == 0 || len(g.order)+len(r.items) <= o.MaxObjects && g.size+r.size <= o.MaxBytes
+}
+
+// full reports whether the bundle is to be closed at once.
+func (g *mapGather) full(o MapOptions) bool {
+	return len(g.order) >= o.MaxObjects || g.size >= o.MaxBytes
+}
+
+// add puts a record into the open bundle. Of two copies of an object the better stays.
+func (g *mapGather) add(r *mapRecord, now time.Time) {
+	at := r.fetched
+	if at.After(now) {
+		at = now
+	}
+	if len(g.seqs) == 0 || at.Before(g.oldest) {
+		g.oldest = at
+	}
+	g.seqs, g.after = append(g.seqs, r.seq), r.seq
+	g.dead = append(g.dead, r.dead...)
+	for name, n := range r.count {
+		g.count[name] += n
+	}
+	for _, it := range r.items {
+		old := g.items[it.id]
+		if old == nil {
+			g.items[it.id] = it
+			g.order = append(g.order, it)
+			g.size += it.size
+			continue
+		}
+		g.count["merged"]++
+		if it.better(old) > 0 {
+			g.size += it.size - old.size
+			*old = *it
+		}
+	}
+}
+
+// read takes the next records of the run into the open bundle. It reports
+// whether there were any.
+func (m *Map) read(ctx context.Context, run spool.Run) (bool, error) {
+	after := uint64(0)
+	if m.gather != nil {
+		after = m.gather.after
+	}
+	recs, err := m.spool.Records(run.ID, after, mapReadRecords, mapReadBytes)
+	if err != nil || len(recs) == 0 {
+		return false, err
+	}
+	m.board.Set(mapStage, "working", "mapping "+m.describe(run), "")
+	for _, rec := range recs {
+		if ctx.Err() != nil {
+			return true, nil
+		}
+		if err := m.take(ctx, run, rec); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// take maps one record and puts it into the open bundle, which is closed when
+// it is full. A suspect has a bundle of its own.
+func (m *Map) take(ctx context.Context, run spool.Run, rec spool.Record) error {
+	suspect := m.suspect(rec)
+	if suspect {
+		if m.gather != nil {
+			if err := m.flush(ctx); err != nil {
+				return err
+			}
+		}
+		if err := m.markRecord(run.ID, rec.Seq); err != nil {
+			return err
+		}
+	}
+	r := m.mapOne(rec)
+	if m.gather != nil && !m.gather.room(r, m.opt) {
+		if err := m.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if m.gather == nil {
+		m.gather = newMapGather(run, m.epoch)
+	}
+	m.gather.add(r, m.now())
+	if suspect || m.gather.full(m.opt) {
+		return m.flush(ctx)
+	}
+	return nil
+}
+
+// flush closes the open bundle: one commit. Whatever goes wrong, the records
+// are still in the spool and are mapped again.
+func (m *Map) flush(ctx context.Context) error {
+	g := m.gather
+	m.gather = nil
+	if d := m.drain; d != nil && d.room {
+		m.drain = nil
+	}
+	b, err := m.newBatch(g.run, g.epoch)
+	if err != nil {
+		return err
+	}
+	b.records = g.seqs
+	for name, n := range g.count {
+		b.tally(name, n)
+	}
+	for _, d := range g.dead {
+		b.letter(d)
+	}
+	b.freed = m.takeFreed(g.run.ID)
+	if err := b.arrive(g.order); err != nil {
+		return err
+	}
+	if err := b.spread(); err != nil {
+		return err
+	}
+	return b.commit(ctx)
+}

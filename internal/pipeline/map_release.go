@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// Classes of the map stage's dead letters beside those of the mapper.
+const (
+	deadPanic      = "panic"      // mapping it made the mapper panic
+	deadCrash      = "crash"      // mapping it killed the process three times
+	deadCorrupt    = "corrupt"    // the spool cannot read it any more
+	deadCycle      = "cycle"      // relationships that need each other
+	deadTooLarge   = "too_large"  // larger than the broker takes
+	deadUnresolved = "unresolved" // what it needs never came
+)
+
+// mapEnvelope is what the message around an object adds to it at least, beside
+// base64's third.
+const mapEnvelope = 512
+
+// wireSize is how many bytes a message of an object of n bytes has.
+func wireSize(n int) int64 { return (int64(n)+2)/3*4 + mapEnvelope }
+
+// release lets an item go whose references are all settled: out with this
+// batch, unless ids has the same or better, or it cannot be sent at all.
+func (b *mapBatch) release(it *mapItem) {
+	if it.obj.Type() == "relationship" {
+		if err := b.legalize(it); err != nil {
+			b.bury(it, deadPanic, err.Error())
+			return
+		}
+	}
+	it.hash = it.obj.Hash()
+	if why := b.stale(it, it.hash, true); why != "" {
+		b.skip(it, why)
+		return
+	}
+	b.m.scratch = it.obj.AppendJSON(b.m.scratch[:0])
+	size := len(b.m.scratch)
+	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
+		b.bury(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
+		return
+	}
+	it.state, it.size, it.kind = itemOut, size, mapping.Kind(it.obj)
+	b.out = append(b.out, it)
+	b.size += size
+	b.tally("published", 1)
+	if it.again {
+		b.tally("published_again", 1)
+	}
+	b.free(it.id)
+}
+
+// legalize makes a relationship one that OpenCTI takes between its two ends.
+func (b *mapBatch) legalize(it *mapItem) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	b.tallyAll(b.m.mapper.Settle(it.obj, b.kindOf))
+	return nil
+}
+
+// kindOf names the kind of an object as far as it is known.
+func (b *mapBatch) kindOf(id string) string {
+	if it := b.items[id]; it != nil && it.state == itemOut {
+		return it.kind
+	}
+	return b.known[id].Kind
+}
+
+// stale says why ids makes sending the item needless, or "". hash is that of
+// the content that would go out; until it is final, ties are left open.
+func (b *mapBatch) stale(it *mapItem, hash [16]byte, final bool) string {
+	e, ok := b.known[it.id]
+	if !ok || !e.found || e.Run == 0 {
+		return ""
+	}
+	newer := it.modified.Compare(e.Modified.Truncate(time.Millisecond))
+	switch {
+	case newer < 0:
+		return "skipped_older"
+	case newer > 0:
+		return ""
+	case it.props < e.Properties:
+		return "skipped_poorer"
+	case it.props > e.Properties:
+		return ""
+	case hash == e.Hash && b.recent(e.ID):
+		return "skipped_equal"
+	case final && !it.again && e.Run == b.run.ID && bytes.Compare(hash[:], e.Hash[:]) < 0:
+		return "skipped_poorer" // as if the two had met in one bundle
+	}
+	return ""
+}
+
+// recent reports whether an equal copy that was sent then need not be sent again.
+func (b *mapBatch) recent(e spool.ID) bool {
+	switch {
+	case e.Run >= b.run.ID:
+		return true
+	case !b.run.Reason.MovesWatermarks():
+		return false
+	}
+	return b.m.opt.ResendAfter > 0 && b.now.Sub(e.At) < b.m.opt.ResendAfter
+}
+
+// skip ends an item that need not be sent.
+func (b *mapBatch) skip(it *mapItem, why string) {
+	it.state = itemGone
+	if why != "skipped_equal" {
+		it.whole = nil // the better copy has its own
+	}
+	b.tally(why, 1)
+}
+
+// bury ends an item as a dead letter.
+func (b *mapBatch) bury(it *mapItem, class, reason string) {
+	it.state = itemGone
+	payload := it.obj.AppendJSON(nil)
+	if it.whole != nil {
+		payload, it.whole = it.whole.JSON, nil
+	}
+	b.letter(spool.DeadLetter{
+		Class: class, Error: reason, Dataset: it.dataset, Source: it.source,
+		STIX: it.id, First: it.since, Payload: payload,
+	})
+}
+
+// letter adds a dead letter; First is now unless it is set.
+func (b *mapBatch) letter(d spool.DeadLetter) {
+	d.Stage, d.Run, d.Last = spool.StageMap, b.run.ID, b.now
+	d.Attempts = max(d.Attempts, 1)
+	if d.First.IsZero() {
+		d.First = b.now
+	}
+	b.dead = append(b.dead, d)
+	b.tally("dead", 1)
+	b.tally("dead_"+d.Class, 1)
+}
+
+// unreadable takes an object out of the spool that is none, with its bytes.
+func (b *mapBatch) unreadable(o spool.Object, held bool) {
+	b.letter(spool.DeadLetter{
+		Class: deadCorrupt, Error: "the spool holds no STIX object under this id", Dataset: o.Dataset,
+		Source: o.Source, STIX: o.STIX, First: o.Since, Payload: o.JSON,
+	})
+	if held {
+		b.unhold = append(b.unhold, o.STIX)
+		b.tally("taken_up", 1)
+	} else {
+		b.unwait = append(b.unwait, o.STIX)
+	}
+}
+
+// cut removes the references that drop names from an item that goes out
+// without them, and keeps the whole object to go out again when the first of
+// them comes.
+func (b *mapBatch) cut(it *mapItem, drop []mapRef) {
+	it.whole = &spool.Object{Watch: drop[0].ID, JSON: it.obj.AppendJSON(nil), Kept: true}
+	it.isCut = true
+	it.obj = it.obj.Clone()
+	gone := make(map[stix.Ref]bool, len(drop))
+	unmarked := false
+	for _, r := range drop {
+		gone[r.Ref] = true
+		switch {
+		case r.need == needAuthor:
+			b.tally("cut_authors", 1)
+		case r.Key == "object_marking_refs":
+			unmarked = true
+			b.tally("cut_markings", 1)
+		default:
+			b.tally("cut_references", 1)
+		}
+	}
+	it.obj.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !gone[r] })
+	it.refs = slices.DeleteFunc(it.refs, func(r mapRef) bool { return gone[r.Ref] })
+	b.m.mapper.EnsureAuthor(it.obj)
+	if unmarked {
+		b.m.mapper.EnsureMarking(it.obj)
+	}
+}

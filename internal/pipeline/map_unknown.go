@@ -1,0 +1,300 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// mapAsk is how many ids the platform is asked for between two commits.
+const mapAsk = 50
+
+// mayAsk reports whether the platform can still be asked for the id in this run.
+func (m *Map) mayAsk(d *mapDrain, id string) bool {
+	return m.resolver != nil && d.asked < m.opt.MaxLookups && !d.absent[id]
+}
+
+// askPlatform asks for ids that nobody knows here. blocked is why it did not answer.
+func (b *mapBatch) askPlatform(ctx context.Context, d *mapDrain) (blocked, err error) {
+	next := phaseJudge
+	if d.phase == phaseAskOne {
+		next = phaseAskList
+	}
+	if b.m.resolver == nil || d.asked >= b.m.opt.MaxLookups {
+		d.enter(next)
+		return nil, nil
+	}
+	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapAsk)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		d.enter(next)
+		return nil, nil
+	}
+	ask, err := b.collect(ids, d)
+	if err != nil {
+		return nil, err
+	}
+	for chunk := range slices.Chunk(ask, mapAsk) {
+		chunk = chunk[:min(len(chunk), b.m.opt.MaxLookups-d.asked)]
+		if len(chunk) == 0 {
+			break
+		}
+		if blocked, err = b.ask(ctx, d, chunk); blocked != nil || err != nil {
+			return blocked, err
+		}
+	}
+	d.id = ids[len(ids)-1]
+	return nil, b.spread()
+}
+
+// collect returns what is unknown of the watched ids and of the other
+// references of the objects that watch them: in the first pass single
+// references, in the second entries of lists too.
+func (b *mapBatch) collect(watched []string, d *mapDrain) ([]string, error) {
+	unknown, err := b.unknown(watched)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	seen := map[string]bool{}
+	for _, id := range unknown {
+		objs, err := b.m.spool.Watchers(b.run.ID, id, 0, mapObjectPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objs {
+			it := b.m.reload(o)
+			if it == nil {
+				continue
+			}
+			for _, r := range it.refs {
+				if (d.phase == phaseAskList || !r.List) && !seen[r.ID] && !d.absent[r.ID] {
+					seen[r.ID] = true
+					ids = append(ids, r.ID)
+				}
+			}
+		}
+	}
+	return b.unknown(ids)
+}
+
+// unknown returns those of ids that are neither in ids nor waiting in the run.
+func (b *mapBatch) unknown(ids []string) ([]string, error) {
+	if err := b.learn(ids); err != nil {
+		return nil, err
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		return b.known[id].found || b.isSettled(id)
+	})
+	waits, err := b.waiting(ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return waits[id] }), nil
+}
+
+// waiting returns those of ids that wait in the run, as it will be after the batch.
+func (b *mapBatch) waiting(ids []string) (map[string]bool, error) {
+	waits := map[string]bool{}
+	var ask []string
+	for _, id := range ids {
+		if it := b.items[id]; it == nil {
+			ask = append(ask, id)
+		} else if it.state == itemPending {
+			waits[id] = true
+		}
+	}
+	for chunk := range slices.Chunk(ask, mapObjectPage) {
+		found, err := b.m.spool.WaitingByID(b.run.ID, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for id := range found {
+			waits[id] = true
+		}
+	}
+	return waits, nil
+}
+
+// ask asks the platform for some ids and enters those that it has into ids.
+func (b *mapBatch) ask(ctx context.Context, d *mapDrain, ids []string) (blocked, err error) {
+	found, err := b.m.resolver.Known(ctx, ids)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	b.tally("lookups_found", int64(len(found)))
+	for _, id := range ids {
+		kind, ok := found[id]
+		if !ok {
+			continue
+		}
+		e := spool.ID{Kind: kind, At: b.now}
+		b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
+		b.known[id] = mapKnown{ID: e, found: true}
+		b.free(id)
+	}
+	if err != nil && !fault.Is(err, fault.Permanent) {
+		return err, nil
+	}
+	if err != nil {
+		b.m.log.Warn("the platform refuses to look up references: they count as unknown", "run", b.run.ID, "error", err)
+	}
+	d.tries = 0
+	d.asked += len(ids)
+	b.tally("lookups", int64(len(ids)))
+	for _, id := range ids {
+		if _, ok := found[id]; !ok {
+			d.absent[id] = true
+		}
+	}
+	return nil, nil
+}
+
+// judgeUnknown decides about the objects that watch ids nobody knows.
+func (b *mapBatch) judgeUnknown(d *mapDrain) error {
+	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		if d.changed {
+			d.enter(phaseSettled)
+		} else {
+			d.enter(phaseCycles)
+		}
+		return nil
+	}
+	lost, err := b.notComing(ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range lost {
+		if err := b.judgeWatchers(id, d); err != nil || b.full() {
+			return err // the page is looked at again after the commit
+		}
+	}
+	d.id = ids[len(ids)-1]
+	return nil
+}
+
+// notComing returns those of ids that will not be settled in this run: unknown
+// ones, and those that a later run handed over.
+func (b *mapBatch) notComing(ids []string) ([]string, error) {
+	if err := b.learn(ids); err != nil {
+		return nil, err
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), b.isSettled)
+	waits, err := b.waiting(ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return waits[id] }), nil
+}
+
+// judgeWatchers judges every object that watches the id.
+func (b *mapBatch) judgeWatchers(id string, d *mapDrain) error {
+	for after := uint64(0); !b.full(); {
+		objs, err := b.m.spool.Watchers(b.run.ID, id, after, mapObjectPage)
+		if err != nil || len(objs) == 0 {
+			return err
+		}
+		for _, o := range objs {
+			it, err := b.load(o, false)
+			if err != nil {
+				return err
+			}
+			if it == nil {
+				continue
+			}
+			if err := b.judge(it, d); err != nil {
+				return err
+			}
+		}
+		after = objs[len(objs)-1].Seq
+	}
+	return nil
+}
+
+// judge decides about an object with a reference that does not come: it is
+// held where it cannot do without, it waits on for what may still come, and
+// else it goes out without.
+func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
+	var ids []string
+	for _, r := range it.refs {
+		ids = append(ids, r.ID)
+	}
+	if err := b.learn(ids); err != nil {
+		return err
+	}
+	open := slices.DeleteFunc(slices.Clone(it.refs), func(r mapRef) bool { return b.isSettled(r.ID) })
+	for i, r := range open {
+		if i == 0 {
+			ids = ids[:0]
+		}
+		ids = append(ids, r.ID)
+	}
+	if len(open) == 0 {
+		return b.settle(it)
+	}
+	waits, err := b.waiting(ids)
+	if err != nil {
+		return err
+	}
+	var later, coming, lost []mapRef
+	for _, r := range open {
+		switch {
+		case b.known[r.ID].found:
+			later = append(later, r)
+		case waits[r.ID] || b.m.mayAsk(d, r.ID):
+			coming = append(coming, r)
+		default:
+			lost = append(lost, r)
+		}
+	}
+	switch vital := it.vital(lost); {
+	case len(later) > 0:
+		b.hold(it, later[0].ID)
+	case vital != "" && d.room:
+	case vital != "":
+		b.hold(it, vital)
+	case len(coming) > 0:
+		b.watch(it, coming[0].ID)
+	default:
+		b.cut(it, lost)
+		return b.settle(it)
+	}
+	return nil
+}
+
+// vital returns an id among the lost ones without which the object is nothing, or "".
+func (it *mapItem) vital(lost []mapRef) string {
+	witnesses, gone, id := 0, 0, ""
+	for _, r := range it.refs {
+		if r.need == needWitness {
+			witnesses++
+		}
+	}
+	for _, r := range lost {
+		switch r.need {
+		case needEssential:
+			return r.ID
+		case needWitness:
+			gone++
+			id = r.ID
+		}
+	}
+	if gone < witnesses {
+		return ""
+	}
+	return id
+}
+
+// hold keeps an object until the id comes, in whatever run.
+func (b *mapBatch) hold(it *mapItem, id string) {
+	it.state = itemGone
+	it.whole = &spool.Object{Watch: id, JSON: it.obj.AppendJSON(nil), Kept: it.again}
+}
