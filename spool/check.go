@@ -89,7 +89,7 @@ func damaged(err error) error {
 // checkRoots reads the root of every bucket, its first and last entries, and the counters.
 func checkRoots(tx *bolt.Tx) error {
 	t := newTxn(tx, 0)
-	for _, name := range buckets() {
+	for _, name := range Buckets() {
 		b := tx.Bucket([]byte(name))
 		if b == nil {
 			return fmt.Errorf("%w: no bucket %s", ErrCorrupt, name)

@@ -35,7 +35,7 @@ func create(o Options) error {
 
 // fillNew makes the buckets and the first state.
 func fillNew(t *txn, st *state) error {
-	for _, name := range buckets() {
+	for _, name := range Buckets() {
 		if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}

@@ -130,7 +130,7 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 	case bktMeta:
 		l = listing{name: plainName, key: plainKey, fields: metaFields}
 	default:
-		return nil, l, fmt.Errorf("bucket %q: %w; there are %s", bucket, ErrNotFound, strings.Join(buckets(), ", "))
+		return nil, l, fmt.Errorf("bucket %q: %w; there are %s", bucket, ErrNotFound, strings.Join(Buckets(), ", "))
 	}
 	return t.tab(bucket), l, nil
 }

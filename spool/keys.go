@@ -27,8 +27,8 @@ const (
 	bktKept        = "kept"
 )
 
-// buckets returns the names of all top-level buckets.
-func buckets() []string {
+// Buckets returns the names of all top-level buckets.
+func Buckets() []string {
 	return []string{
 		bktMeta, bktRuns, bktTasks, bktRecords, bktWaiting, bktWaitingByID,
 		bktHeld, bktBundles, bktCursors, bktIDs, bktDead, bktKept,

@@ -178,7 +178,7 @@ func openReadOnly(o Options) (*Spool, error) {
 // checkReadable refuses what another schema or connector wrote.
 func (s *Spool) checkReadable(o Options) error {
 	return s.view("read state", func(t *txn) error {
-		for _, name := range buckets() {
+		for _, name := range Buckets() {
 			if t.tx.Bucket([]byte(name)) == nil {
 				return fmt.Errorf("%w: no bucket %s", ErrCorrupt, name)
 			}
