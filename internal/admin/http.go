@@ -20,13 +20,9 @@ type Health interface {
 	NotReady() map[string]string
 }
 
-// ServeHTTP answers /metrics (also /), /healthz and /readyz on addr until ctx
-// is done. Nothing there changes state and nothing is secret.
-func ServeHTTP(ctx context.Context, addr string, reg prometheus.Gatherer, h Health) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
+// ServeHTTP answers /metrics (also /), /healthz and /readyz on ln until ctx is
+// done. Nothing there changes state and nothing is secret.
+func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health) error {
 	srv := &http.Server{Handler: probes(reg, h), ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()

@@ -1,0 +1,181 @@
+// Package app wires the connector: it turns settings into the options of each
+// package, puts adapters behind the pipeline's interfaces, and runs it all.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// How a run can end besides well and fatally.
+var (
+	// ErrIncomplete: a single run is delivered, but something of it was parked
+	// or became a dead letter, or a dataset failed.
+	ErrIncomplete = errors.New("the run is delivered, but not all of it could be fetched or mapped")
+	// ErrUndelivered: stopped before the run was delivered; the spool holds the rest.
+	ErrUndelivered = pipeline.ErrUndelivered
+)
+
+// Options is what Run needs. All fields but Hurry and Trigger are required.
+type Options struct {
+	Config  *config.Config
+	Once    bool // one run, whatever the settings say
+	Log     *slog.Logger
+	Now     func() time.Time
+	Version string
+	Self    string          // path of this program, for the check of a damaged spool in a child process
+	Hurry   <-chan struct{} // closed: do not wait for the drain
+	Trigger <-chan struct{} // each value: start a run now
+}
+
+// app is one running connector.
+type app struct {
+	Options
+	cfg      *config.Config
+	once     bool
+	spool    *spool.Spool
+	bells    pipeline.Bells
+	board    *pipeline.Board
+	registry *prometheus.Registry
+	metrics  prometheus.Registerer // with the operator's prefix
+	began    time.Time
+	platform *pipeline.Platform
+	schedule *pipeline.Schedule
+	closers  []func()
+}
+
+// Run runs the connector until ctx is done or, in once mode, until its run is
+// delivered. It returns nil after an ordered stop of the daemon.
+func Run(ctx context.Context, o Options) error {
+	a := &app{
+		Options: o, cfg: o.Config, once: o.Once || o.Config.Once(),
+		bells: pipeline.NewBells(), board: pipeline.NewBoard(o.Now),
+		registry: prometheus.NewRegistry(), began: o.Now(),
+	}
+	a.metrics = prefixed(a.registry, o.Config.Connector)
+	limitMemory(a.Log)
+	if a.cfg.Connector.RunTimeout > 0 && a.once {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.cfg.Connector.RunTimeout)
+		defer cancel()
+	}
+	if err := a.openSpool(ctx); err != nil {
+		return err
+	}
+	err := a.run(ctx)
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
+	if a.hurried() { // loops may still run; the next start finds an unclean spool
+		return errors.Join(err, ErrUndelivered)
+	}
+	outcome := a.outcome(err)
+	return errors.Join(outcome, a.spool.Close())
+}
+
+func (a *app) hurried() bool {
+	select {
+	case <-a.Hurry:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *app) openSpool(ctx context.Context) error {
+	c := a.cfg
+	s, err := spool.Open(ctx, spool.Options{
+		Dir: c.Spool.Dir, ConnectorID: c.Connector.ID, MaxSize: c.Spool.MaxSize, KeepRecords: c.Spool.KeepRecords,
+		Now: a.Now, Version: a.Version, Socket: c.Admin.Socket, CheckCommand: []string{a.Self, "spool-check"},
+	})
+	if err != nil {
+		return spoolHint(err)
+	}
+	a.spool = s
+	meta, err := s.Meta()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if meta.SetAside != "" {
+		a.Log.Error("the spool was damaged and set aside; a new one starts from the platform's state", "set_aside", meta.SetAside)
+	}
+	return nil
+}
+
+// spoolHint says what to do about a spool that does not open.
+func spoolHint(err error) error {
+	switch {
+	case errors.Is(err, spool.ErrLocked):
+		return fault.Hint(err, "stop the other process, or give this one a spool.dir of its own")
+	case errors.Is(err, spool.ErrConnector):
+		return fault.Hint(err, "use the connector.id that the spool was made for, or another spool.dir")
+	case errors.Is(err, spool.ErrSchema):
+		return fault.Hint(err, "run the newer version of the connector, or give this one an empty spool.dir")
+	}
+	return fault.Hint(err, "the spool directory must exist or be creatable, and be writable for the user that runs the connector")
+}
+
+func (a *app) run(ctx context.Context) error {
+	parts, err := a.build()
+	if err != nil {
+		return err
+	}
+	if err := a.spool.MarkResumed(); err != nil {
+		return err
+	}
+	a.Log.Log(ctx, pipeline.LevelNotice, "connector starts", "version", a.Version, "connector_id", a.cfg.Connector.ID,
+		"spool", a.cfg.Spool.Dir, "once", a.once, "datasets", a.cfg.ThreatMatch.Datasets())
+	stopAdmin, err := a.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
+	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
+	return err
+}
+
+// outcome says how a single run ended. A daemon that was asked to stop ended well.
+func (a *app) outcome(err error) error {
+	if err != nil || !a.once {
+		return err
+	}
+	open, err := a.spool.OpenRuns()
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return fmt.Errorf("%w: run %d is not delivered; the spool holds the rest", ErrUndelivered, open[0].ID)
+	}
+	return a.incomplete()
+}
+
+// incomplete looks at the runs that this process finished.
+func (a *app) incomplete() error {
+	runs, err := a.spool.Runs(0, 100)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.DoneAt.Before(a.began) || r.Dropped {
+			continue
+		}
+		if why := shortcoming(r); why != "" {
+			return fmt.Errorf("%w: run %d: %s", ErrIncomplete, r.ID, why)
+		}
+	}
+	return nil
+}
+
+func random() float64 { return rand.Float64() }

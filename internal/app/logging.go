@@ -1,0 +1,147 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lmittmann/tint"
+
+	"threatmatch-connector/internal/pipeline"
+)
+
+// NewLogger returns a logger in the line shape of other OpenCTI connectors
+// (one JSON object a line: timestamp, level, name, message, attributes), or
+// readable text when text is set. Notices pass every level.
+func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
+	if text {
+		return slog.New(tint.NewTextHandler(w, &tint.Options{
+			Level: level, TimeFormat: time.TimeOnly, NoColor: true,
+			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == pipeline.LevelNotice {
+					return slog.Any(slog.LevelKey, slog.LevelInfo)
+				}
+				return a
+			},
+		}))
+	}
+	return slog.New(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name})
+}
+
+// jsonHandler writes OpenCTI's log line. Groups are flattened with dots.
+type jsonHandler struct {
+	w      *lockedWriter
+	level  slog.Level
+	name   string
+	prefix string
+	attrs  []slog.Attr
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+type logLine struct {
+	Timestamp  string         `json:"timestamp"`
+	Level      string         `json:"level"`
+	Name       string         `json:"name"`
+	Message    string         `json:"message"`
+	Attributes map[string]any `json:"attributes,omitempty"`
+}
+
+func (h *jsonHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+
+func (h *jsonHandler) Handle(_ context.Context, r slog.Record) error {
+	line := logLine{
+		Timestamp: r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		Level:     levelName(r.Level), Name: h.name, Message: r.Message,
+	}
+	attrs := slices.Clone(h.attrs)
+	r.Attrs(func(a slog.Attr) bool {
+		a.Key = h.prefix + a.Key
+		attrs = append(attrs, a)
+		return true
+	})
+	if len(attrs) > 0 {
+		line.Attributes = make(map[string]any, len(attrs))
+		for _, a := range attrs {
+			addAttr(line.Attributes, a)
+		}
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(line); err != nil {
+		return err
+	}
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	_, err := h.w.w.Write(buf.Bytes())
+	return err
+}
+
+// addAttr flattens groups and prints errors, durations and times as text.
+func addAttr(m map[string]any, a slog.Attr) {
+	v := a.Value.Resolve()
+	switch v.Kind() {
+	case slog.KindGroup:
+		for _, g := range v.Group() {
+			g.Key = a.Key + "." + g.Key
+			addAttr(m, g)
+		}
+	case slog.KindDuration:
+		m[a.Key] = v.Duration().String()
+	case slog.KindTime:
+		m[a.Key] = v.Time().UTC().Format(time.RFC3339)
+	default:
+		m[a.Key] = plain(v.Any())
+	}
+}
+
+func plain(v any) any {
+	switch v := v.(type) {
+	case error:
+		return v.Error()
+	case json.Marshaler:
+		return v
+	case interface{ String() string }:
+		return v.String()
+	}
+	return v
+}
+
+func levelName(l slog.Level) string {
+	switch {
+	case l >= pipeline.LevelNotice:
+		return "INFO"
+	case l >= slog.LevelError:
+		return "ERROR"
+	case l >= slog.LevelWarn:
+		return "WARNING"
+	case l >= slog.LevelInfo:
+		return "INFO"
+	}
+	return "DEBUG"
+}
+
+func (h *jsonHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	c.attrs = slices.Clone(h.attrs)
+	for _, a := range attrs {
+		a.Key = h.prefix + a.Key
+		c.attrs = append(c.attrs, a)
+	}
+	return &c
+}
+
+func (h *jsonHandler) WithGroup(name string) slog.Handler {
+	c := *h
+	c.prefix = h.prefix + name + "."
+	return &c
+}

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+
+	"threatmatch-connector/spool"
+)
+
+// shortcoming says what a delivered run lacks; "" when it lacks nothing.
+// Objects whose target never came are not the run's fault.
+func shortcoming(r spool.Run) string {
+	var parts []string
+	for _, d := range spool.Datasets() {
+		if dr, ok := r.Datasets[d]; ok && dr.Status == spool.DatasetFailed {
+			parts = append(parts, fmt.Sprintf("dataset %s failed (%s)", d, dr.Detail))
+		}
+	}
+	for _, c := range []struct {
+		n    int64
+		what string
+	}{
+		{r.Counters["fetch.parked"], "items parked"},
+		{r.Counters["fetch.dead"], "dead letters of fetch"},
+		{r.Counters["map.dead"] - r.Counters["map.dead_unresolved"], "dead letters of map"},
+		{r.Counters["deliver.dead"], "dead letters of deliver"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func scopeText(scope []string) string { return strings.Join(scope, ",") }

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/config"
+)
+
+// load reads the settings; problems are a usage error.
+func (g *globals) load() (*config.Config, config.Report, error) {
+	cfg, report, err := config.Load(g.configOptions())
+	if err != nil {
+		return nil, report, errUsage{fmt.Errorf("settings:\n%w", err)}
+	}
+	return cfg, report, nil
+}
+
+func (g *globals) configOptions() config.Options {
+	return config.Options{Path: g.config, Environ: g.env.Environ, Now: g.env.Now()}
+}
+
+func newConfig(g *globals) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Print, check and explain the settings",
+		Args:  cobra.NoArgs,
+	}
+	c.AddCommand(
+		newConfigPrint(g), newConfigCheck(g),
+		writer("schema", "Print the settings as a JSON schema, as OpenCTI's catalogue takes it", config.WriteSchema),
+		writer("sample", "Print a commented config.yml", config.WriteSample),
+	)
+	return c
+}
+
+func newConfigPrint(g *globals) *cobra.Command {
+	var origin bool
+	c := &cobra.Command{
+		Use:   "print",
+		Short: "Print every setting as it is in force; secrets are hidden",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, report, err := g.load()
+			if err != nil {
+				return err
+			}
+			printWarnings(cmd.ErrOrStderr(), report)
+			return config.WriteEffective(cmd.OutOrStdout(), cfg, report, g.json, origin)
+		},
+	}
+	c.Flags().BoolVar(&origin, "origin", false, "also print where each value comes from")
+	return c
+}
+
+func newConfigCheck(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the settings without connecting anywhere",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, report, err := g.load()
+			if g.json {
+				if perr := printJSON(cmd.OutOrStdout(), checkResult(report, err)); perr != nil {
+					return perr
+				}
+				if err != nil {
+					return quietError{errUsage{err}}
+				}
+				return nil
+			}
+			printWarnings(cmd.ErrOrStderr(), report)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the settings are fine")
+			return err
+		},
+	}
+}
+
+type configCheck struct {
+	OK       bool             `json:"ok"`
+	File     string           `json:"file,omitempty"`
+	Warnings []config.Warning `json:"warnings"`
+	Problems []string         `json:"problems"`
+}
+
+func checkResult(report config.Report, err error) configCheck {
+	r := configCheck{OK: err == nil, File: report.File, Warnings: report.Warnings, Problems: []string{}}
+	for _, p := range config.ProblemsOf(err) {
+		r.Problems = append(r.Problems, p.Error())
+	}
+	return r
+}
+
+func printWarnings(w io.Writer, report config.Report) {
+	for _, warning := range report.Warnings {
+		fmt.Fprintln(w, "warning:", warning)
+	}
+}
+
+// writer is a command that prints a text that does not depend on the settings.
+func writer(use, short string, write func(io.Writer) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd.OutOrStdout()) },
+	}
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"errors"
+
+	"threatmatch-connector/internal/app"
+)
+
+// The exit codes are an interface; the README lists them.
+const (
+	exitOK          = 0
+	exitFatal       = 1
+	exitUsage       = 2
+	exitIncomplete  = 3 // run --once: something was parked, dead-lettered, or a dataset failed
+	exitUndelivered = 4 // stopped before the run was delivered; the spool holds the rest
+)
+
+// errUsage marks wrong configuration or a wrong command line.
+type errUsage struct{ err error }
+
+func (e errUsage) Error() string { return e.err.Error() }
+func (e errUsage) Unwrap() error { return e.err }
+
+// exitCode is the one place that turns an error into an exit code.
+func exitCode(err error) int {
+	var usage errUsage
+	var code codeError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, app.ErrIncomplete):
+		return exitIncomplete
+	case errors.Is(err, app.ErrUndelivered):
+		return exitUndelivered
+	}
+	return exitFatal
+}

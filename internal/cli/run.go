@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/version"
+)
+
+func newRun(g *globals) *cobra.Command {
+	var once bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Import from ThreatMatch, again and again, or once",
+		Example: "  threatmatch-connector run\n" +
+			"  threatmatch-connector run --once --config /etc/threatmatch-connector/config.yml",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },
+	}
+	c.Flags().BoolVar(&once, "once", false, "finish what the spool holds, import once, and end")
+	return c
+}
+
+func (g *globals) run(ctx context.Context, once bool) error {
+	cfg, report, err := g.load()
+	if err != nil {
+		return err
+	}
+	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
+	log := app.NewLogger(g.env.Stderr, cfg.Connector.LogLevel, cfg.Connector.Name, text)
+	for _, w := range report.Warnings {
+		log.Warn("setting", "key", w.Key, "source", w.Source, "warning", w.Message)
+	}
+	ctx, hurry, trigger, stop := signals(ctx, log)
+	defer stop()
+	err = app.Run(ctx, app.Options{
+		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version, Self: g.env.Self,
+		Hurry: hurry, Trigger: trigger,
+	})
+	// A container with CONNECTOR_RUN_AND_TERMINATE must not look like a failure
+	// because one item was parked.
+	if errors.Is(err, app.ErrIncomplete) && cfg.Once() && !once {
+		return nil
+	}
+	if err == nil || errors.Is(err, app.ErrIncomplete) || errors.Is(err, app.ErrUndelivered) {
+		return quiet(err)
+	}
+	log.Error("the connector cannot go on", "error", err, "hint", fault.HintOf(err))
+	return quiet(err)
+}
+
+// quietError has been logged already; only its exit code is left to tell.
+type quietError struct{ err error }
+
+func quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return quietError{err}
+}
+
+func (q quietError) Error() string        { return q.err.Error() }
+func (q quietError) Unwrap() error        { return q.err }
+func (q quietError) Is(target error) bool { return target == errQuiet }
+
+// signals turns the first SIGTERM or SIGINT into a cancelled context, the
+// second into a closed hurry, and SIGUSR1 into a wish for a run now.
+func signals(parent context.Context, log *slog.Logger) (context.Context, <-chan struct{}, <-chan struct{}, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	hurry, trigger, done := make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
+	ch := make(chan os.Signal, 4)
+	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		stops := 0
+		for {
+			select {
+			case <-done:
+				return
+			case s := <-ch:
+				if s == syscall.SIGUSR1 {
+					select {
+					case trigger <- struct{}{}:
+					default:
+					}
+					continue
+				}
+				if stops++; stops == 1 {
+					log.Info("stopping", "signal", s.String())
+					cancel(fault.ErrShutdown)
+				} else if stops == 2 {
+					close(hurry)
+				}
+			}
+		}
+	}()
+	return ctx, hurry, trigger, func() {
+		signal.Stop(ch)
+		close(done)
+		<-ended
+		cancel(nil)
+	}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
