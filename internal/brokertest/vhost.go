@@ -162,6 +162,7 @@ func (v *VHost) Drain(queue string) (all []amqp.Delivery) {
 			return err
 		}
 		quiet := time.NewTimer(10 * time.Second)
+		defer quiet.Stop()
 		for len(all) < q.Messages {
 			select {
 			case d, ok := <-in:
@@ -173,8 +174,14 @@ func (v *VHost) Drain(queue string) (all []amqp.Delivery) {
 				v.tb.Errorf("drain %s: %d of %d messages came", queue, len(all), q.Messages)
 				return nil
 			}
+			// A quorum queue hands out no more than 2,000 before an ack.
+			if len(all)%500 == 0 || len(all) == q.Messages {
+				if err := ch.Ack(all[len(all)-1].DeliveryTag, true); err != nil {
+					return err
+				}
+			}
 		}
-		return ch.Ack(all[len(all)-1].DeliveryTag, true)
+		return nil
 	})
 	return all
 }

@@ -17,11 +17,11 @@ import (
 // under a memory or disk alarm reads nothing for hours.
 type link struct {
 	net.Conn
-	patience time.Duration
 	lastRead atomic.Int64 // nanoseconds since began
 	began    time.Time
 
 	mu         sync.Mutex
+	patience   time.Duration
 	limit      time.Time // of reads and writes, set by the library around closing
 	writeLimit time.Time
 	cause      error // why it ended; nil while it lives
@@ -31,10 +31,20 @@ func newLink(c net.Conn, patience time.Duration) *link {
 	return &link{Conn: c, patience: patience, began: time.Now()}
 }
 
+// expect sets the patience, once the broker sends heartbeats.
+func (l *link) expect(patience time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.patience = patience
+	// A read that waits already has the old one.
+	_ = l.Conn.SetReadDeadline(earliest(time.Now().Add(patience), l.limit))
+}
+
 // Read waits no longer than the patience.
 func (l *link) Read(b []byte) (int, error) {
 	l.mu.Lock()
-	err := l.Conn.SetReadDeadline(earliest(time.Now().Add(l.patience), l.limit))
+	patience := l.patience
+	err := l.Conn.SetReadDeadline(earliest(time.Now().Add(patience), l.limit))
 	l.mu.Unlock()
 	if err != nil {
 		return 0, l.fail(err)
@@ -45,7 +55,7 @@ func (l *link) Read(b []byte) (int, error) {
 	}
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = fmt.Errorf("%w for %v: %w", errSilent, l.patience, err)
+			err = fmt.Errorf("%w for %v: %w", errSilent, patience, err)
 		}
 		return n, l.fail(err)
 	}
@@ -57,8 +67,9 @@ func (l *link) Write(b []byte) (int, error) {
 	done := 0
 	for {
 		l.mu.Lock()
+		patience := l.patience
 		limit := earliest(l.limit, l.writeLimit)
-		err := l.Conn.SetWriteDeadline(earliest(time.Now().Add(l.patience/4), limit))
+		err := l.Conn.SetWriteDeadline(earliest(time.Now().Add(patience/4), limit))
 		l.mu.Unlock()
 		if err != nil {
 			return done, l.fail(err)
@@ -69,14 +80,15 @@ func (l *link) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		expired := !limit.IsZero() && !time.Now().Before(limit)
-		if !errors.Is(err, os.ErrDeadlineExceeded) || expired || !l.alive() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || expired || l.silence() >= patience {
 			return done, l.fail(err)
 		}
 	}
 }
 
-func (l *link) alive() bool {
-	return time.Since(l.began)-time.Duration(l.lastRead.Load()) < l.patience
+// silence is how long nothing was read.
+func (l *link) silence() time.Duration {
+	return time.Since(l.began) - time.Duration(l.lastRead.Load())
 }
 
 // fail closes the link, which ends a read or write that still waits, and

@@ -19,16 +19,15 @@ type ledger struct {
 	t      *testing.T
 	total  int
 	window int
-	size   func(i int) int // of a message's body; nil: small
-	before func(i int)     // runs before message i is handed out, once; may be nil
-	commit func(n int) error
+	size   func(i int) int   // of a message's body; nil: small
+	before func(i int) error // runs before message i is handed out, once; may be nil
+	commit func(ctx context.Context, n int) error
 
 	mu     sync.Mutex
 	cursor int // committed
-	taken  int // handed out and not known to be unpublished
-	widest int
+	widest int // most handed out and not committed
+	calls  int // of Committed
 	fired  map[int]bool
-	calls  int
 	skip   map[int]bool // dead letters: never handed out again
 }
 
@@ -50,70 +49,61 @@ func number(t *testing.T, b []byte) int {
 	return i
 }
 
-// batch goes on from the cursor. index maps the batch's numbers to ours.
-func (l *ledger) batch(top brokertest.Topology, window int) (Batch, []int) {
-	l.mu.Lock()
-	start := l.cursor
-	l.mu.Unlock()
+// batch goes on from the cursor, with one message only to probe. index maps
+// the batch's numbers to ours.
+func (l *ledger) batch(top brokertest.Topology, probe bool) (Batch, []int) {
 	var index []int
-	for i := start; i < l.total; i++ {
+	for i := l.cursor; i < l.total; i++ {
 		if !l.skip[i] {
 			index = append(index, i)
 		}
 	}
-	next := 0
-	l.taken = 0
-	base := start
-	return Batch{
-		Exchange: top.Exchange, RoutingKey: top.Key, Window: window,
-		Next: func() (Message, error) {
-			if next == len(index) {
-				return Message{}, io.EOF
+	window := l.window
+	if probe {
+		index, window = index[:min(1, len(index))], 1
+	}
+	next, done := 0, 0 // handed out, committed: of this batch
+	b := Batch{Exchange: top.Exchange, RoutingKey: top.Key, Window: window}
+	b.Next = func() (Message, error) {
+		if next == len(index) {
+			return Message{}, io.EOF
+		}
+		i := index[next]
+		if l.before != nil && !l.fired[i] {
+			l.fired[i] = true
+			if err := l.before(i); err != nil {
+				return Message{}, err
 			}
-			i := index[next]
-			next++
-			if l.before != nil && !l.fired[i] {
-				l.fired[i] = true
-				l.before(i)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		next++
+		l.widest = max(l.widest, next-done)
+		if next-done > window {
+			l.t.Errorf("message %d handed out with %d uncommitted, window %d", i, next-done, window)
+		}
+		size := 0
+		if l.size != nil {
+			size = l.size(i)
+		}
+		return Message{ID: fmt.Sprint("id-", i), Body: body(i, size)}, nil
+	}
+	b.Committed = func(ctx context.Context, n int) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.calls++
+		if n <= done || n > next {
+			l.t.Errorf("committed %d after %d, with %d handed out", n, done, next)
+		}
+		if l.commit != nil {
+			if err := l.commit(ctx, index[n-1]+1); err != nil {
+				return err
 			}
-			l.mu.Lock()
-			l.taken = next
-			done := 0
-			for done < len(index) && index[done] < l.cursor {
-				done++
-			}
-			l.widest = max(l.widest, next-done)
-			if next-done > window {
-				l.t.Errorf("message %d handed out with %d uncommitted, window %d", i, next-done, window)
-			}
-			l.mu.Unlock()
-			size := 0
-			if l.size != nil {
-				size = l.size(i)
-			}
-			return Message{ID: fmt.Sprint("id-", i), Body: body(i, size)}, nil
-		},
-		Committed: func(ctx context.Context, n int) error {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.calls++
-			if n < 1 || n > l.taken {
-				l.t.Errorf("committed %d of %d handed out", n, l.taken)
-				return nil
-			}
-			to := index[n-1] + 1
-			if to <= l.cursor && n > 0 && to != base {
-				l.t.Errorf("cursor does not advance: %d after %d", to, l.cursor)
-			}
-			if l.commit != nil {
-				if err := l.commit(to); err != nil {
-					return err
-				}
-			}
-			l.cursor = to
-			return nil
-		},
-	}, index
+		}
+		done, l.cursor = n, index[n-1]+1
+		return nil
+	}
+	return b, index
 }
 
 // told is what the outcomes of an import add up to.
@@ -130,21 +120,21 @@ func (o told) kinds() string {
 	return strings.Join(s, ", ")
 }
 
-// drive sends until everything is committed, as the deliver stage does. cure
-// is called with each outcome.
+// drive sends until everything is committed, as the deliver stage does: after
+// a refusal first one message, then the full window. cure is called with each
+// outcome.
 func (l *ledger) drive(p *Publisher, top brokertest.Topology, cure func(*Outcome)) told {
 	l.t.Helper()
 	var sum told
-	window := l.window
-	deadline := time.Now().Add(time.Minute)
-	for {
-		batch, index := l.batch(top, window)
+	probe := false
+	for deadline := time.Now().Add(time.Minute); ; {
+		batch, index := l.batch(top, probe)
 		err := p.Send(l.t.Context(), batch)
 		if err == nil {
-			if window == l.window || l.cursor >= l.total {
+			if l.cursor >= l.total || !probe {
 				return sum
 			}
-			window = l.window
+			probe = false
 			continue
 		}
 		o, ok := errors.AsType[*Outcome](err)
@@ -157,6 +147,7 @@ func (l *ledger) drive(p *Publisher, top brokertest.Topology, cure func(*Outcome
 		sum.outcomes = append(sum.outcomes, o)
 		sum.repeats += o.Repeats
 		sum.unknowns += o.Unknown
+		probe = o.Kind == Nacked || o.Kind == Returned
 		if o.Kind == TooLarge {
 			l.skip[index[o.Index]] = true
 		}
@@ -165,21 +156,25 @@ func (l *ledger) drive(p *Publisher, top brokertest.Topology, cure func(*Outcome
 }
 
 // arrived checks what is in the queue against what was told: nothing lost,
-// first copies in order, repeats within the bounds.
+// repeats within the bounds, and everything behind a message that was refused
+// once more behind it, so that the last copies are in order.
 func (l *ledger) arrived(got []int, sum told) {
 	l.t.Helper()
-	seen := make([]int, l.total)
-	last := -1
-	for _, i := range got {
-		if seen[i] == 0 {
-			if i < last {
-				l.t.Errorf("first copy of message %d after message %d", i, last)
-			}
-			last = i
-		}
+	seen, last := make([]int, l.total), make([]int, l.total)
+	for at, i := range got {
 		seen[i]++
+		last[i] = at
 	}
-	want := 0
+	behind := -1
+	for i, at := range last {
+		if seen[i] > 0 && at < behind {
+			l.t.Errorf("message %d is in the queue before its predecessors", i)
+		}
+		if seen[i] > 0 {
+			behind = at
+		}
+	}
+	want, lost := 0, 0
 	for i, n := range seen {
 		if l.skip[i] {
 			if n > 0 {
@@ -189,10 +184,13 @@ func (l *ledger) arrived(got []int, sum told) {
 		}
 		want++
 		if n == 0 {
-			l.t.Errorf("message %d is lost", i)
+			lost++
 		}
 	}
-	extra := len(got) - want
+	if lost > 0 {
+		l.t.Errorf("%d messages are lost", lost)
+	}
+	extra := len(got) - want + lost
 	if extra < sum.repeats || extra > sum.repeats+sum.unknowns {
 		l.t.Errorf("%d repeats arrived, told %d surely and %d unknown", extra, sum.repeats, sum.unknowns)
 	}

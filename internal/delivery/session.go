@@ -46,7 +46,7 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 	if err != nil {
 		return fail(err, nil)
 	}
-	l := newLink(raw, 2*opt.Heartbeat)
+	l := newLink(raw, opt.DialTimeout) // no heartbeats yet; RabbitMQ refuses credentials after three seconds
 	stop := context.AfterFunc(ctx, func() { _ = l.fail(context.Cause(ctx)) })
 	defer stop()
 	var transport net.Conn = l
@@ -65,6 +65,7 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 	if err != nil {
 		return fail(err, l)
 	}
+	l.expect(2 * opt.Heartbeat)
 	return &session{broker: b, link: l, conn: conn, gone: make(chan struct{})}, nil
 }
 
