@@ -1,0 +1,63 @@
+package e2e_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/sim/data"
+	"threatmatch-connector/internal/sim/threatmatch"
+)
+
+// window is the default of mq.confirm_window: the most that a kill may repeat.
+const window = 512
+
+// TestKilledAgainAndAgain kills the program with SIGKILL at random instants of
+// one import, KILLS times or at least 5, and lets it go on with the same spool.
+func TestKilledAgainAndAgain(t *testing.T) {
+	kills := 5
+	if s := os.Getenv("KILLS"); s != "" {
+		kills, _ = strconv.Atoi(s)
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("SEED=%d KILLS=%d", seed, kills)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t, options{api: threatmatch.Options{
+		Latency: 5 * time.Millisecond,
+		Generate: data.Options{
+			Seed: seed, Profiles: 100 * kills / 5, Alerts: 100 * kills / 5, Reports: 40 * kills / 5, IOCs: 4000 * kills / 5,
+		},
+	}})
+	done := 0
+	for range kills {
+		p := w.start("run", "--once")
+		select {
+		case <-p.done:
+		case <-time.After(time.Duration(200+rng.IntN(1300)) * time.Millisecond):
+		}
+		if p.ended() {
+			if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+				t.Fatalf("exit code %d\n%s", code, tail(p.output()))
+			}
+			break
+		}
+		p.kill()
+		done++
+	}
+	w.run(0, "run", "--once")
+	w.intact()
+	if repeated := w.api.Stats().Repeated; len(repeated) > done*4 {
+		t.Errorf("%d requests were repeated after %d kills: %v", len(repeated), done, repeated[:10])
+	}
+	c := w.worker.Counts()
+	if c.Repeats > done*window {
+		t.Errorf("%d messages sent again after %d kills", c.Repeats, done)
+	}
+	t.Logf("kills %d, objects %d, missing 0, messages sent again %d, requests answered twice %d",
+		done, c.Distinct, c.Repeats, len(w.api.Stats().Repeated))
+}
