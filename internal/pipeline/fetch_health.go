@@ -109,9 +109,14 @@ func (f *Fetch) succeeded() {
 }
 
 // counts reports whether a failed try says something about its task: whether
-// another request succeeded since the task's previous try.
+// another request succeeded since the task's previous try in this run, or since
+// this one began if it is the first.
 func (f *Fetch) counts(r fetchResult) bool {
-	return f.health.success.After(later(r.task.LastTry, r.run.Created))
+	since := r.task.LastTry
+	if since.Before(r.run.Created) {
+		since = r.began
+	}
+	return f.health.success.After(since)
 }
 
 // gaveUp returns an error when account or address were refused for too long.

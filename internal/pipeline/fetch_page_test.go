@@ -17,7 +17,6 @@ type pager struct {
 	objects   []SourceObject // ascending
 	size      int
 	exclusive bool
-	omitMore  bool
 	shuffle   *rand.Rand
 	trunc     time.Duration // resolution to which it cuts the bound; zero: exact
 	rough     bool          // it cuts the objects' timestamps too

@@ -14,6 +14,7 @@ import (
 type fetchResult struct {
 	task  spool.Task
 	run   *fetchRun
+	began time.Time
 	ended time.Time
 	err   error
 
@@ -30,7 +31,7 @@ func (f *Fetch) start(run *fetchRun, task spool.Task) {
 	f.flying[task.TaskKey] = true
 	ctx := f.jobCtx
 	f.jobs.Go(func() {
-		r := fetchResult{task: task, run: run}
+		r := fetchResult{task: task, run: run, began: f.Now()}
 		r.err = f.ask(ctx, &r)
 		r.ended = f.Now()
 		f.results <- r // has room for all requests under way

@@ -55,10 +55,11 @@ type Schedule struct {
 	ScheduleDeps
 	opt ScheduleOptions
 
-	mu    sync.Mutex // held over the look at the spool and the start of a run
-	once  uint64     // the run of Once
-	epoch uint64     // in which it was started
-	next  time.Time
+	mu     sync.Mutex // held over the look at the spool and the start of a run
+	once   uint64     // the run of Once
+	epoch  uint64     // in which it was started
+	next   time.Time
+	repull int64 // the number of the latest repull's lists
 }
 
 // NewSchedule returns the schedule; it starts nothing yet.
@@ -108,6 +109,9 @@ func (s *Schedule) sleep(ctx context.Context, wait time.Duration) {
 	case <-s.Bells.Schedule:
 	}
 }
+
+// firstEpoch is the epoch of a spool that was never reset.
+const firstEpoch = 1
 
 // slowLook is how often the schedule looks even when no bell rings.
 const slowLook = 5 * time.Second
@@ -231,7 +235,7 @@ func (s *Schedule) start(epoch uint64, reason spool.Reason, now time.Time) (spoo
 	if err != nil {
 		return spool.Run{}, err
 	}
-	if fresh && epoch > 0 {
+	if fresh && epoch > firstEpoch {
 		reason = spool.ReasonReset
 	}
 	return s.begin(epoch, now, spool.RunSpec{Reason: reason, Start: now, Datasets: windows, Tasks: listTasks(windows, ""), Parked: true})

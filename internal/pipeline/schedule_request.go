@@ -65,7 +65,8 @@ func (s *Schedule) Repull(from time.Time, datasets ...spool.Dataset) (spool.Run,
 		return spool.Run{}, err
 	}
 	// A name of its own keeps its lists apart from those of a run that is open.
-	source := fmt.Sprintf("repull %d", now.UnixMilli())
+	s.repull = max(now.UnixMilli(), s.repull+1)
+	source := fmt.Sprintf("repull %d", s.repull)
 	return s.begin(meta.Epoch, now, spool.RunSpec{
 		Reason: spool.ReasonRepull, Start: now, Datasets: windows, Tasks: listTasks(windows, source),
 	})

@@ -1,0 +1,288 @@
+package pipeline
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+func runsOf(t *testing.T, r *rig) []spool.Run {
+	t.Helper()
+	runs, err := r.spool.Runs(0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
+// TestPeriod: the next run is due a period after the end of the fetch, and a
+// restart waits for the rest of it.
+func TestPeriod(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		src := newFake(3)
+		src.delay = time.Minute
+		o := rigOptions{dir: dir, schedule: ScheduleOptions{Period: 6 * time.Hour, Overlap: 10 * time.Minute}}
+		r := newRig(t, src, o)
+		r.know()
+		stop := r.start()
+		time.Sleep(time.Hour)
+		first := r.lastRun()
+		due := first.FetchedAt.Add(6 * time.Hour)
+		if first.Reason != spool.ReasonSchedule || first.FetchedAt.IsZero() || !r.schedule.Next().Equal(due) {
+			t.Fatalf("run %+v, next %v, want %v", first, r.schedule.Next(), due)
+		}
+		time.Sleep(time.Hour)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.spool.Close()
+		time.Sleep(time.Hour)
+		r = newRig(t, src, o)
+		stop = r.start()
+		time.Sleep(time.Until(due) - time.Second)
+		if n := len(runsOf(t, r)); n != 1 {
+			t.Errorf("%d runs before the period was over", n)
+		}
+		time.Sleep(2 * time.Second)
+		second := r.lastRun()
+		if second.ID == first.ID || second.Created.Sub(due).Abs() > time.Second {
+			t.Errorf("second run at %v, due %v", second.Created, due)
+		}
+		if from := second.Datasets[spool.Alerts].From; !from.Equal(first.Start.Add(-10 * time.Minute)) {
+			t.Errorf("window from %v, watermark %v", from, first.Start)
+		}
+		// An unfinished run goes on at once, and nothing falls due meanwhile.
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.spool.Close()
+		time.Sleep(48 * time.Hour)
+		r = newRig(t, src, o)
+		stop = r.start()
+		time.Sleep(time.Hour)
+		if last := r.lastRun(); last.ID != second.ID || !last.Resumed || last.DoneAt.IsZero() {
+			t.Errorf("run %+v", last)
+		}
+		if from := r.lastRun().Datasets[spool.Alerts].From; !from.Equal(second.Datasets[spool.Alerts].From) {
+			t.Errorf("the window slid to %v", from)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStateComesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := newFake(1)
+		r := newRig(t, src, rigOptions{schedule: ScheduleOptions{Overlap: time.Minute}})
+		stop := r.start()
+		time.Sleep(24 * time.Hour)
+		if n := src.total(); n != 0 {
+			t.Errorf("%d requests before the state was known", n)
+		}
+		if _, _, err := r.schedule.Trigger(); err == nil {
+			t.Error("a run was triggered before the state was known")
+		}
+		last := time.Now().Add(-72 * time.Hour)
+		if _, err := r.spool.AdoptState(1, map[spool.Dataset]time.Time{spool.Alerts: last, spool.Profiles: last.Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		r.bells.Schedule.Ring()
+		time.Sleep(time.Minute)
+		run := r.lastRun()
+		for d, want := range map[spool.Dataset]time.Time{
+			spool.Alerts: last.Add(-time.Minute), spool.Profiles: last.Add(59 * time.Minute), spool.Reports: last.Add(-time.Minute),
+		} {
+			if got := run.Datasets[d].From; !got.Equal(want) {
+				t.Errorf("%s from %v, want %v", d, got, want)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTrigger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := newFake(10)
+		src.delay = time.Minute
+		r := newRig(t, src, rigOptions{})
+		r.know()
+		stop := r.start()
+		time.Sleep(time.Minute)
+		run, merged, err := r.schedule.Trigger()
+		if err != nil || !merged || run.ID != 1 {
+			t.Errorf("during a fetch: run %d, merged %v, %v", run.ID, merged, err)
+		}
+		time.Sleep(time.Hour)
+		run, merged, err = r.schedule.Trigger()
+		if err != nil || merged || run.ID != 2 || run.Reason != spool.ReasonTrigger {
+			t.Errorf("between runs: %+v, merged %v, %v", run, merged, err)
+		}
+		time.Sleep(time.Hour)
+		if last := r.lastRun(); last.ID != 2 || last.DoneAt.IsZero() || !r.schedule.Next().Equal(last.FetchedAt.Add(24*time.Hour)) {
+			t.Errorf("run %+v, next %v", last, r.schedule.Next())
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRepull queues behind the run being fetched and moves no watermark.
+func TestRepull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := newFake(10)
+		src.delay = time.Minute
+		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Profiles, spool.Alerts, spool.IOCs}}})
+		r.know()
+		stop := r.start()
+		time.Sleep(time.Minute)
+		from := time.Now().AddDate(0, 0, -3)
+		run, err := r.schedule.Repull(from, spool.Alerts)
+		if err != nil || run.Reason != spool.ReasonRepull || len(run.Datasets) != 1 {
+			t.Fatalf("%+v %v", run, err)
+		}
+		if _, err := r.schedule.Repull(from); err != nil { // a second one behind it
+			t.Fatal(err)
+		}
+		for _, bad := range []func() error{
+			func() error { _, err := r.schedule.Repull(time.Now().Add(time.Hour)); return err },
+			func() error { _, err := r.schedule.Repull(time.Time{}); return err },
+			func() error { _, err := r.schedule.Repull(from, spool.Reports); return err },
+		} {
+			if bad() == nil {
+				t.Error("a senseless repull was taken")
+			}
+		}
+		time.Sleep(5 * time.Hour)
+		if since := src.since["alerts"]; len(since) != 3 || !since[1].Equal(from) || !since[2].Equal(from) {
+			t.Errorf("lists asked since %v, want the last two since %v", since, from)
+		}
+		if r.items["alerts/4"] != 3 || r.items["profiles/4"] != 2 {
+			t.Errorf("items %v", r.items)
+		}
+		first, err := r.spool.Run(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := r.marks()
+		if !m[spool.Alerts].Fetched.Equal(first.Start) || !m[spool.Profiles].Confirmed.Equal(first.Start) {
+			t.Errorf("watermarks %+v, first run %v", m, first.Start)
+		}
+		if runs := runsOf(t, r); len(runs) != 3 || runs[0].DoneAt.IsZero() || runs[0].Counters["fetch.pages"] != 1 {
+			t.Errorf("runs %+v", runs)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.wholesome()
+	})
+}
+
+func TestOnceFinishesWhatThereIs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		src := newFake(20)
+		src.delay = time.Minute
+		r := newRig(t, src, rigOptions{dir: dir})
+		r.know()
+		stop := r.start()
+		time.Sleep(5 * time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.spool.Close()
+		r = newRig(t, src, rigOptions{dir: dir})
+		last := r.once()
+		runs := runsOf(t, r)
+		if len(runs) != 2 || last.Reason != spool.ReasonOnce || last.DoneAt.IsZero() || !runs[1].Resumed || last.Created.Before(runs[1].DoneAt) {
+			t.Errorf("runs %+v", runs)
+		}
+	})
+}
+
+// TestFirstRunThatFails: a dataset that never came through keeps its first
+// window, also after others have moved on, and however long it takes.
+func TestFirstRunThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := newFake(1)
+		src.setFail(failing(403, "list alerts"))
+		r := newRig(t, src, rigOptions{})
+		first := r.once()
+		for range 3 {
+			time.Sleep(24 * time.Hour)
+			run := r.once()
+			if got := run.Datasets[spool.Alerts].From; !got.Equal(first.Datasets[spool.Alerts].From) {
+				t.Errorf("window from %v, want %v", got, first.Datasets[spool.Alerts].From)
+			}
+			if got := run.Datasets[spool.Profiles].From; !got.After(first.Datasets[spool.Profiles].From) {
+				t.Errorf("the other's window stays at %v", got)
+			}
+		}
+	})
+}
+
+func TestWindowStart(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	configured := now.AddDate(-1, 0, 0)
+	tests := []struct {
+		name  string
+		marks map[spool.Dataset]spool.Watermark
+		open  map[spool.Dataset]time.Time
+		want  time.Time
+	}{
+		{"first run", nil, nil, configured},
+		{"watermark", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(-day)}}, nil, now.Add(-day - time.Minute)},
+		{"watermark in the future", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(day), Previous: now.Add(-day)}}, nil, now.Add(-day - time.Minute)},
+		{"both in the future", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(2 * day), Previous: now.Add(day)}}, nil, now.Add(-time.Minute)},
+		{"future, no previous", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(day)}}, nil, now.Add(-time.Minute)},
+		{"never came through", map[spool.Dataset]spool.Watermark{spool.Profiles: {Fetched: now}},
+			map[spool.Dataset]time.Time{spool.Alerts: now.Add(-30 * day)}, now.Add(-30 * day)},
+		{"new to a spool that ran", map[spool.Dataset]spool.Watermark{
+			spool.Profiles: {Fetched: now, Confirmed: now.Add(-2 * day)}, spool.Reports: {Fetched: now.Add(-day), Confirmed: now.Add(-day)}}, nil,
+			now.Add(-2*day - time.Minute)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, newFake(0), rigOptions{schedule: ScheduleOptions{
+				Overlap: time.Minute, ImportFrom: func(time.Time) time.Time { return configured },
+			}})
+			if got := r.schedule.windowStart(spool.Alerts, tt.marks, tt.open, now); !got.Equal(tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRemaining(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := &Schedule{opt: ScheduleOptions{Period: time.Hour}}
+	for age, want := range map[time.Duration]time.Duration{
+		0: time.Hour, 20 * time.Minute: 40 * time.Minute, time.Hour: 0, 5 * time.Hour: -4 * time.Hour, -30 * time.Hour: time.Hour,
+	} {
+		if got := s.remaining(spool.Run{FetchedAt: now.Add(-age)}, now); got != want {
+			t.Errorf("age %v: got %v, want %v", age, got, want)
+		}
+	}
+}
+
+func TestScheduleNeedsItsParts(t *testing.T) {
+	r := newRig(t, newFake(0), rigOptions{})
+	from := func(now time.Time) time.Time { return now }
+	for want, o := range map[string]ScheduleOptions{
+		"no dataset": {Period: time.Hour, ImportFrom: from},
+		"no period":  {Datasets: spool.Datasets(), ImportFrom: from},
+		"missing":    {Datasets: spool.Datasets(), Period: time.Hour},
+	} {
+		if _, err := NewSchedule(r.schedule.ScheduleDeps, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
