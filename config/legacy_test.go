@@ -246,4 +246,8 @@ func TestOnceAndOffline(t *testing.T) {
 	if ps := ProblemsOf(err); len(ps) != 1 || ps[0].Key != "opencti.url" {
 		t.Errorf("a token without an address: %v", err)
 	}
+	_, _, err = Load(Options{Dir: t.TempDir(), Environ: environ(base(), map[string]string{"OPENCTI_URL": "", "OPENCTI_TOKEN": "", "CONNECTOR_SEND_TO_QUEUE": "false"})})
+	if ps := ProblemsOf(err); len(ps) != 3 {
+		t.Errorf("neither a platform nor a directory: %v", err)
+	}
 }

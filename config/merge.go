@@ -54,16 +54,16 @@ func (l *loader) merge() {
 
 // order returns the height of each layer: config.yml above the environment, or
 // the other way round when connector.config_precedence says so. That setting
-// itself is taken from the environment first.
+// itself is taken from the environment first, whatever it says.
 func (l *loader) order() [layerFile + 1]int {
 	order := [...]int{layerDefault: 0, layerDotenv: 1, layerEnv: 2, layerFile: 3}
-	var best *given
-	for i, g := range l.given {
-		if l.settings[g.index].Key == precedenceKey && (best == nil || best.layer == layerFile) {
-			best = &l.given[i]
-		}
+	asked := func(g given) bool { return l.settings[g.index].Key == precedenceKey }
+	inFile := func(g given) bool { return asked(g) && g.layer == layerFile }
+	if slices.ContainsFunc(l.given, func(g given) bool { return asked(g) && !inFile(g) }) {
+		l.given = slices.DeleteFunc(l.given, inFile)
 	}
-	if best != nil && strings.EqualFold(rawText(best.raw), precedenceEnv) {
+	i := slices.IndexFunc(l.given, asked)
+	if i >= 0 && strings.EqualFold(rawText(l.given[i].raw), precedenceEnv) {
 		order[layerEnv], order[layerFile] = order[layerFile], order[layerEnv]
 	}
 	return order

@@ -21,6 +21,7 @@ func TestPrecedence(t *testing.T) {
 		"environment first when told":   {file: file, env: map[string]string{"CONNECTOR_NAME": "E", "CONNECTOR_CONFIG_PRECEDENCE": "env"}, want: "E", origin: "environment CONNECTOR_NAME", warnings: 1},
 		"told by .env, beside the file": {file: file, dotenv: "CONNECTOR_CONFIG_PRECEDENCE=env\n", env: map[string]string{"CONNECTOR_NAME": "E"}, want: "from the file", origin: "config.yml:2", warnings: 1},
 		"told by the file":              {file: file + "  config_precedence: env\n", env: map[string]string{"CONNECTOR_NAME": "E"}, want: "E", origin: "environment CONNECTOR_NAME", warnings: 1},
+		"told by both":                  {file: file + "  config_precedence: env\n", env: map[string]string{"CONNECTOR_NAME": "E", "CONNECTOR_CONFIG_PRECEDENCE": "file"}, want: "from the file", origin: "config.yml:2", warnings: 1},
 		"environment over .env":         {dotenv: "CONNECTOR_NAME=D\n", env: map[string]string{"CONNECTOR_NAME": "E"}, want: "E", origin: "environment CONNECTOR_NAME", warnings: 1},
 		".env over default":             {dotenv: "CONNECTOR_NAME=D\n", want: "D", origin: ".env:1"},
 		"no .env where there is a file": {file: "connector:\n", dotenv: "CONNECTOR_NAME=D\n", want: "ThreatMatch", origin: "default"},
@@ -81,6 +82,13 @@ func TestSecretInTwoPlaces(t *testing.T) {
 	cfg, report = mustLoad(t, Options{Dir: dir, Environ: environ(vars)})
 	if cfg.ThreatMatch.ClientSecret.Reveal() != "secret-in-a-file" || len(report.Warnings) != 1 {
 		t.Errorf("%q, %q", cfg.ThreatMatch.ClientSecret.Reveal(), report.Warnings)
+	}
+}
+
+func TestDotenvWithLineEndsOfWindows(t *testing.T) {
+	vars, _, bad := dotenv("\r\nA=1\r\n# comment\r\nB='2'\r\n", nil)
+	if !maps.Equal(vars, map[string]string{"A": "1", "B": "2"}) || len(bad) > 0 {
+		t.Errorf("read %q, bad lines %v", vars, bad)
 	}
 }
 

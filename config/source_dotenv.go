@@ -10,7 +10,8 @@ import (
 // of single quotes. It returns the values, the line of each, and the lines that
 // it could not read.
 func dotenv(text string, environ map[string]string) (vars map[string]string, lines map[string]int, bad []int) {
-	d := dotenvReader{text: strings.TrimPrefix(text, "\uFEFF"), line: 1, environ: environ, vars: map[string]string{}}
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "\uFEFF"), "\r\n", "\n")
+	d := dotenvReader{text: text, line: 1, environ: environ, vars: map[string]string{}}
 	lines = map[string]int{}
 	for d.text != "" {
 		line := d.line

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+const (
+	namePattern = `[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?`
+	portPattern = `(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?`
+	pathPattern = `(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?`
+)
+
+var (
+	hostPattern = `(?:` + namePattern + `|\[` + ipv6Pattern + `\])`
+	urlPattern  = `[Hh][Tt][Tt][Pp][Ss]?://` + hostPattern + portPattern + pathPattern
+)
+
+// ipv6Pattern matches IPv6 addresses without a zone and without dots.
+var ipv6Pattern = func() string {
+	const part = `[0-9A-Fa-f]{1,4}`
+	all := []string{`(?:` + part + `:){7}` + part, `(?:` + part + `:){1,7}:`, `:(?::` + part + `){1,7}`, `::`}
+	for n := 1; n <= 6; n++ {
+		all = append(all, fmt.Sprintf(`(?:%s:){1,%d}(?::%s){1,%d}`, part, n, part, 7-n))
+	}
+	return `(?:` + strings.Join(all, `|`) + `)`
+}()
+
+var urlShape = regexp.MustCompile(`^(?:` + urlPattern + `)$`)
+
+// urlKind takes http and https addresses; cut is an ending that is forgiven.
+func urlKind(cut string) kind[string] {
+	k := patterned("url", "an http:// or https:// address without user, password, query and fragment", urlPattern,
+		func(text string) (string, error) {
+			if !urlShape.MatchString(text) {
+				return "", urlRefusal(text)
+			}
+			if _, err := url.Parse(text); err != nil {
+				return "", &refusal{message: "not an address"}
+			}
+			base := strings.TrimRight(text, "/")
+			if cut != "" {
+				base = strings.TrimRight(strings.TrimSuffix(base, cut), "/")
+			}
+			return base, nil
+		}, same)
+	plain := k.schema
+	k.schema = func() schemaType {
+		s := plain()
+		s.Format = "uri"
+		return s
+	}
+	return k
+}
+
+func urlRefusal(text string) error {
+	switch u, err := url.Parse(text); {
+	case isChangeMe(text):
+		return &refusal{message: changeMe}
+	case !strings.Contains(text, "://"):
+		return &refusal{message: "no http:// or https:// before it", nearest: nearURL("https://" + text)}
+	case err != nil:
+		return &refusal{message: "not an address"}
+	case u.User != nil:
+		return &refusal{message: "an address with a user or a password in it"}
+	case u.RawQuery != "" || u.Fragment != "":
+		return &refusal{message: "an address with a query or a fragment", nearest: nearURL(u.Scheme + "://" + u.Host + u.EscapedPath())}
+	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
+		return &refusal{message: "neither http nor https"}
+	}
+	return &refusal{message: "not an address"}
+}
+
+func nearURL(text string) string {
+	if urlShape.MatchString(text) && !strings.Contains(text, "@") {
+		return text
+	}
+	return ""
+}
+
+// hideUser takes the user and password out of an address that stands in a message.
+func hideUser(text string) string {
+	before, rest, found := strings.Cut(text, "://")
+	if !found {
+		before, rest = "", text
+	} else {
+		before += "://"
+	}
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		return before + hidden + rest[i:]
+	}
+	return text
+}
