@@ -80,11 +80,10 @@ type Deliver struct {
 	current  *spool.Run // the run whose bundle is under way
 	bundle   *spool.Bundle
 	begun    bundleKey // the bundle that this process publishes from
-	big      bundleKey // a message over the broker's limit, to be skipped when the cursor is there
+	stop     obstacle  // a message that cannot be sent, to be skipped when the cursor is there
 	limit    int64     // the largest body in bytes, as far as known; 0: none
 	careful  bool      // the next message goes out alone
 	moved    bool      // something was confirmed since the last trouble
-	held     holding   // why messages are kept back
 	said     string    // the trouble that was logged last
 	nextLook time.Time // when the queue's size is due
 
@@ -95,6 +94,12 @@ type Deliver struct {
 type bundleKey struct {
 	run, seq uint64
 	index    int
+}
+
+// obstacle is a message that becomes a dead letter.
+type obstacle struct {
+	key        bundleKey // the zero key: none
+	class, why string
 }
 
 // NewDeliver returns the stage; it sends nothing yet.
@@ -148,12 +153,19 @@ func (d *Deliver) turn(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.epoch = meta.Epoch
+	runs, err := d.Spool.OpenRuns() // before the bundles: what is mapped by now has all of its own
+	if err != nil {
+		return false, err
+	}
 	b, err := d.Spool.NextBundle()
+	if errors.Is(err, spool.ErrCorrupt) {
+		return false, fault.Hint(fault.Mark(fault.Systemic, err), "threatmatch-connector spool verify")
+	}
 	if err != nil && !errors.Is(err, spool.ErrNotFound) {
 		return false, err
 	}
 	none := err != nil
-	finished, err := d.finishRuns(ctx, b, none)
+	finished, err := d.finishRuns(ctx, runs, b, none)
 	if err != nil || none {
 		return finished, err
 	}
@@ -171,11 +183,7 @@ func (d *Deliver) turn(ctx context.Context) (bool, error) {
 }
 
 // finishRuns ends the runs before the bundle's that have nothing left.
-func (d *Deliver) finishRuns(ctx context.Context, b spool.Bundle, none bool) (bool, error) {
-	runs, err := d.Spool.OpenRuns()
-	if err != nil {
-		return false, err
-	}
+func (d *Deliver) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
 	finished := false
 	for _, r := range runs {
 		if !none && r.ID >= b.Run {
@@ -195,7 +203,7 @@ func (d *Deliver) finishRuns(ctx context.Context, b spool.Bundle, none bool) (bo
 // forget drops everything of an epoch that a reset ended.
 func (d *Deliver) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageDeliver)
-	d.current, d.bundle, d.begun, d.big = nil, nil, bundleKey{}, bundleKey{}
+	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
 	d.gate, d.careful = gateWatch{}, false
 	d.fine()
 }

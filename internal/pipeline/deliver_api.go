@@ -14,9 +14,7 @@ import (
 type Publisher interface {
 	// Send publishes the batch in order and returns when the fate of everything
 	// published is known or cannot be known any more. Nil means that all of it
-	// is confirmed and committed. A *SendError says what happened otherwise; an
-	// error of Next or Committed comes back as it is. When ctx ends, what is
-	// still in flight is of unknown fate.
+	// is confirmed and committed; a *SendError says what happened otherwise.
 	Send(ctx context.Context, b Batch) error
 	// Depth returns how many messages are ready in the registration's queue,
 	// asked of the broker itself.
@@ -33,8 +31,6 @@ type Batch struct {
 	// Committed is told that the first n messages are confirmed; n only grows.
 	// When it returns nil, that is on disk. On an error nothing more is published.
 	Committed func(ctx context.Context, n int) error
-	// Blocked is told when the broker stops and resumes taking messages.
-	Blocked func(blocked bool)
 }
 
 // Message is one message on the wire.
@@ -53,11 +49,12 @@ const (
 	SendReturned                 // the message reached no queue
 	SendTooLarge                 // the message is larger than the broker allows
 	SendRefused                  // credentials, rights or the exchange were refused
+	SendAborted                  // Next or Committed failed, or the context ended: Err says which
 )
 
 // String returns the name that metrics and logs use.
 func (k SendKind) String() string {
-	return [...]string{"lost", "nacked", "returned", "too_large", "refused"}[min(k, SendRefused)]
+	return [...]string{"lost", "nacked", "returned", "too_large", "refused", "aborted"}[min(k, SendAborted)]
 }
 
 // SendError says why a batch ended before it was confirmed as a whole.
@@ -65,8 +62,8 @@ type SendError struct {
 	Kind    SendKind
 	Index   int   // in the batch, of the message that it happened to; -1 when unknown
 	Limit   int64 // of SendTooLarge: the broker's limit in bytes; 0 when unknown
-	Acked   int64 // messages beyond the confirmed prefix that the broker surely has
-	Unknown int64 // messages that the broker may or may not have
+	Acked   int64 // messages beyond what Committed covers that the broker surely has
+	Unknown int64 // messages beyond it that the broker may or may not have
 	Err     error
 }
 

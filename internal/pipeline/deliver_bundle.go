@@ -82,7 +82,7 @@ func (d *Deliver) publish(ctx context.Context, reg Registration) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if d.big == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) && d.big.run != 0 {
+		if d.stop.key == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) {
 			if err := d.skip(); err != nil {
 				return err
 			}
@@ -124,8 +124,8 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 	if d.careful {
 		end = base + 1
 	}
-	if d.big.run == d.bundle.Run && d.big.seq == d.bundle.Seq && d.big.index > base {
-		end = min(end, d.big.index)
+	if stop := d.stop.key; stop.run == d.bundle.Run && stop.seq == d.bundle.Seq && stop.index > base {
+		end = min(end, stop.index)
 	}
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
 	sctx, cancel := d.draining(ctx)
@@ -139,7 +139,6 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 			return d.message(in, reg)
 		},
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
-		Blocked:   func(on bool) { d.hold(holdBlocked, on) },
 	})
 	if err == nil {
 		d.careful = d.careful && d.bundle.Confirmed == base
@@ -148,22 +147,26 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 	return d.sendFailed(ctx, base, err)
 }
 
-// message makes the next message; one known to be too large ends the batch.
+// message makes the next message. One that cannot be sent ends the batch.
 func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
-	index := in.at
+	key := bundleKey{in.run, in.seq, in.at}
 	o, err := in.next()
+	if errors.Is(err, spool.ErrCorrupt) {
+		d.stop = obstacle{key, "corrupt", err.Error()}
+		return Message{}, io.EOF
+	}
 	if err != nil {
 		return Message{}, err
 	}
 	body, err := d.Envelope(nil, Envelope{
 		Applicant: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
-		Sequence: index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
+		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
 	})
 	if err != nil {
 		return Message{}, err
 	}
 	if d.limit > 0 && int64(len(body)) > d.limit {
-		d.big = bundleKey{in.run, in.seq, index}
+		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
 		return Message{}, io.EOF
 	}
 	return Message{ID: o.STIX, Body: body}, nil
@@ -200,7 +203,7 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
 			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
 			d.bundle.Confirmed, d.moved = n, true
-			d.hold(holdNacked, false)
+			d.Platform.hold(holdNacked, false)
 			return nil
 		}
 		if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) || fault.Is(err, fault.Fatal) {

@@ -9,7 +9,6 @@ type DeliverMetrics struct {
 	ends                            *prometheus.CounterVec
 	repeats, skipped                prometheus.Counter
 	works                           *prometheus.CounterVec
-	paused                          prometheus.Gauge
 }
 
 // NewDeliverMetrics registers the metrics with reg, which adds the operator's prefix.
@@ -25,8 +24,7 @@ func NewDeliverMetrics(reg prometheus.Registerer) *DeliverMetrics {
 		skipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "deliver_dead_letters_total", Help: "Messages that became dead letters."}),
 		works: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "deliver_works_total", Help: "Works on OpenCTI by what became of them."}, []string{"event"}),
-		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "deliver_paused", Help: "1 while delivery holds back because a queue is full."}),
 	}
-	reg.MustRegister(m.messages, m.records, m.runs, m.errors, m.ends, m.repeats, m.skipped, m.works, m.paused)
+	reg.MustRegister(m.messages, m.records, m.runs, m.errors, m.ends, m.repeats, m.skipped, m.works)
 	return m
 }

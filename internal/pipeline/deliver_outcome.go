@@ -29,7 +29,7 @@ func (d *Deliver) sendFailed(ctx context.Context, base int, err error) error {
 	switch se.Kind {
 	case SendNacked:
 		d.careful = true
-		d.hold(holdNacked, true)
+		d.Platform.hold(holdNacked, true)
 	case SendReturned, SendRefused:
 		d.careful = true
 		if ctx.Err() != nil {
@@ -53,11 +53,12 @@ func (d *Deliver) tooLarge(base int, se *SendError) error {
 			d.OnMaxMessageSize(se.Limit)
 		}
 	}
+	text := tooLargeText(0, se.Limit)
 	switch {
 	case se.Index >= 0:
-		d.big = bundleKey{d.bundle.Run, d.bundle.Seq, base + se.Index}
-	case d.careful:
-		d.big = bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed} // it was alone
+		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + se.Index}, "too_large", text}
+	case d.careful: // it was alone
+		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}, "too_large", text}
 	default:
 		d.careful = true
 		return se
@@ -65,27 +66,33 @@ func (d *Deliver) tooLarge(base int, se *SendError) error {
 	return nil
 }
 
-// skip makes a dead letter of the message at the cursor, which is too large.
+func tooLargeText(size int, limit int64) string {
+	switch {
+	case size > 0:
+		return fmt.Sprintf("the message has %d bytes, the broker allows %d", size, limit)
+	case limit > 0:
+		return fmt.Sprintf("the message is larger than the %d bytes that the broker allows", limit)
+	}
+	return "the message is larger than the broker allows"
+}
+
+// skip makes a dead letter of the message at the cursor, which cannot be sent.
 func (d *Deliver) skip() error {
-	b := d.bundle
-	objects, err := d.Spool.BundleObjects(b.Run, b.Seq, b.Confirmed, 1)
-	if err != nil {
-		return err
+	b, stop, now := d.bundle, d.stop, d.Now()
+	if stop.class == "corrupt" { // nobody knows which objects it held
+		if _, err := d.Spool.ForgetRun(d.epoch, b.Run); err != nil {
+			return err
+		}
 	}
-	if len(objects) == 0 {
-		return fmt.Errorf("bundle %d of run %d: no object at %d", b.Seq, b.Run, b.Confirmed)
-	}
-	o, now := objects[0], d.Now()
-	reason := fmt.Sprintf("the message of this object (%d bytes of JSON) is larger than the broker allows (%d bytes)", len(o.JSON), d.limit)
-	err = d.Spool.SkipMessage(d.epoch, b.Run, b.Seq, b.Confirmed, spool.DeadLetter{
-		Stage: spool.StageDeliver, Class: "too_large", Error: reason, Attempts: 1,
-		First: now, Last: now, Run: b.Run, STIX: o.STIX, Payload: o.JSON,
+	err := d.Spool.SkipMessage(d.epoch, b.Run, b.Seq, b.Confirmed, spool.DeadLetter{
+		Stage: spool.StageDeliver, Class: stop.class, Error: stop.why, Attempts: 1, First: now, Last: now, Run: b.Run,
 	})
 	if err != nil {
 		return err
 	}
 	d.Metrics.skipped.Inc()
-	d.Log.Warn("a message became a dead letter", "stage", stageDeliver, "run", b.Run, "object", o.STIX, "reason", reason)
+	d.Log.Error("a message became a dead letter", "stage", stageDeliver, "run", b.Run, "bundle", b.Seq, "message", b.Confirmed,
+		"class", stop.class, "reason", stop.why)
 	fresh, err := d.Spool.NextBundle()
 	if err != nil {
 		return err
@@ -93,7 +100,7 @@ func (d *Deliver) skip() error {
 	if fresh.Run != b.Run || fresh.Seq != b.Seq {
 		return fmt.Errorf("bundle %d of run %d: no longer the next one", b.Seq, b.Run)
 	}
-	d.big = bundleKey{}
+	d.stop = obstacle{}
 	*d.bundle = fresh
 	return nil
 }
@@ -106,14 +113,14 @@ func (d *Deliver) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bun
 			continue
 		}
 		objects, err := d.Spool.BundleObjects(b.Run, b.Seq, i, 1)
-		if err != nil {
+		if err != nil && !errors.Is(err, spool.ErrCorrupt) {
 			return err
 		}
-		id := ""
+		id := "unreadable object"
 		if len(objects) > 0 {
 			id = objects[0].STIX
 		}
-		err = d.Works.ReportExpectation(ctx, w.ID, "not sent: the message is larger than the broker allows", id)
+		err = d.Works.ReportExpectation(ctx, w.ID, "not sent, kept as a dead letter of the connector", id)
 		if err != nil && !errors.Is(err, ErrNoWork) {
 			return errors.Join(d.unsure(run), fmt.Errorf("settle the message of %s: %w", id, err))
 		}

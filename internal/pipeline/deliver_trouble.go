@@ -67,30 +67,5 @@ func (d *Deliver) fine() {
 	}
 	d.said, d.moved = "", false
 	d.back.reset()
-	d.hold(holdNacked|holdBlocked, false)
-}
-
-// holding is what keeps messages back though nothing is wrong.
-type holding uint8
-
-const (
-	holdQueue   holding = 1 << iota // OpenCTI's queue is over the threshold
-	holdNacked                      // the broker refuses messages
-	holdBlocked                     // the broker reads nothing
-)
-
-// hold notes that messages are kept back, or no longer, for OpenCTI's view of
-// the connector.
-func (d *Deliver) hold(why holding, on bool) {
-	was := d.held
-	if on {
-		d.held |= why
-	} else {
-		d.held &^= why
-	}
-	if d.held == was {
-		return
-	}
-	d.Platform.SetBuffering(d.held != 0)
-	d.Metrics.paused.Set(map[bool]float64{true: 1}[d.held != 0])
+	d.Platform.hold(holdNacked, false)
 }

@@ -54,7 +54,7 @@ type Platform struct {
 	mu         sync.Mutex
 	reg        *Registration
 	registered chan struct{} // closed while reg is set
-	buffering  bool
+	held       holding
 	queue      QueueSize
 	queueAt    time.Time
 	next, last time.Time
@@ -255,13 +255,6 @@ func (p *Platform) Flush(ctx context.Context) error {
 
 // Offline reports whether there is no platform at all.
 func (p *Platform) Offline() bool { return p.Client == nil }
-
-// SetBuffering says whether deliver holds back, for OpenCTI's view of the connector.
-func (p *Platform) SetBuffering(on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.buffering = on
-}
 
 // SetTimes says when the last run ended and when the next one is due, for
 // OpenCTI's view of the connector. Zero times are not shown.

@@ -214,7 +214,7 @@ func (p *Platform) info(ctx context.Context) (ConnectorInfo, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return ConnectorInfo{
-		RunAndTerminate: p.opt.RunAndTerminate, Buffering: p.buffering,
+		RunAndTerminate: p.opt.RunAndTerminate, Buffering: p.held != 0,
 		QueueThreshold: p.opt.QueueThreshold, QueueSize: p.queue.MB(),
 		NextRun: p.next, LastRun: p.last,
 	}, nil

@@ -187,10 +187,10 @@ func (d *Deliver) roomInQueue(ctx context.Context) error {
 		return ctx.Err() // as if it were empty: other troubles show elsewhere
 	}
 	if q.MB() < d.opt.QueueThreshold {
-		d.hold(holdQueue, false)
+		d.Platform.hold(holdQueue, false)
 		return nil
 	}
-	d.hold(holdQueue, true)
+	d.Platform.hold(holdQueue, true)
 	d.nextLook = time.Time{}
 	return &pauseError{
 		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), d.opt.QueuePoll,

@@ -1,0 +1,38 @@
+package pipeline
+
+// holding is what keeps messages back though nothing is wrong.
+type holding uint8
+
+const (
+	holdQueue   holding = 1 << iota // OpenCTI's queue is over the threshold
+	holdNacked                      // the broker refuses messages
+	holdBlocked                     // the broker reads nothing
+)
+
+// hold notes that messages are kept back, or no longer, for OpenCTI's view of
+// the connector.
+func (p *Platform) hold(why holding, on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if on {
+		p.held |= why
+	} else {
+		p.held &^= why
+	}
+	v := 0.0
+	if p.held != 0 {
+		v = 1
+	}
+	p.Metrics.buffering.Set(v)
+}
+
+// Blocked is told when the broker stops reading (a memory or disk alarm) and
+// when it goes on.
+func (p *Platform) Blocked(on bool) {
+	p.hold(holdBlocked, on)
+	if on {
+		p.Board.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
+	} else {
+		p.Board.Set(stageDeliver, "working", "the broker reads again", "")
+	}
+}
