@@ -1,0 +1,218 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+)
+
+// sendEvent is what happens to one published message; the zero value is an ack.
+type sendEvent struct {
+	kind    SendKind
+	trouble bool
+	behind  int   // nack, return: messages behind it that the broker takes nevertheless
+	open    int   // lost, too large: messages before it whose answer is lost with it
+	err     error // cause
+}
+
+// fakeBroker is a scripted broker. It confirms in small steps, and takes or
+// loses what is of unknown fate by chance.
+type fakeBroker struct {
+	mu     sync.Mutex
+	cti    *fakeOpenCTI
+	events []sendEvent // for the next publishes, one each; acks when used up
+	limit  int         // bytes of a body; 0: none
+	queue  []Envelope
+	all    map[string]int // object → times enqueued
+	order  []string       // object ids as they came first
+	sends  int
+	rand   *rand.Rand
+	step   func() error
+	depth  int64
+	hang   bool // the broker answers nothing until the context ends
+	onSend func()
+}
+
+func newFakeBroker(cti *fakeOpenCTI, seed uint64) *fakeBroker {
+	b := &fakeBroker{cti: cti, all: map[string]int{}, rand: rand.New(rand.NewPCG(seed, 1)), step: func() error { return nil }, onSend: func() {}}
+	cti.onPurge = func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.queue = nil
+	}
+	return b
+}
+
+// testEnvelope is a body that can be read back.
+func testEnvelope(dst []byte, e Envelope) ([]byte, error) {
+	text, err := json.Marshal(e)
+	return append(dst, text...), err
+}
+
+func (b *fakeBroker) enqueue(m Message) {
+	var e Envelope
+	if err := json.Unmarshal(m.Body, &e); err != nil {
+		b.cti.wrong("message of %s: %v", m.ID, err)
+		return
+	}
+	b.cti.arrived(e)
+	b.queue = append(b.queue, e)
+	if b.all[m.ID]++; b.all[m.ID] == 1 {
+		b.order = append(b.order, m.ID)
+	}
+}
+
+func (b *fakeBroker) event(m Message) sendEvent {
+	if b.limit > 0 && len(m.Body) > b.limit {
+		return sendEvent{kind: SendTooLarge, trouble: true, open: b.rand.IntN(4), err: errors.New("406")}
+	}
+	if len(b.events) == 0 {
+		return sendEvent{}
+	}
+	e := b.events[0]
+	b.events = b.events[1:]
+	return e
+}
+
+// Send implements Publisher: a window of up to eight messages.
+func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
+	b.onSend()
+	if err := b.step(); err != nil {
+		return &SendError{Kind: SendLost, Index: -1, Err: err}
+	}
+	b.mu.Lock()
+	b.sends++
+	b.mu.Unlock()
+	window := min(8, batch.Window)
+	committed, published := 0, 0
+	commit := func(n int) error {
+		if n <= committed {
+			return nil
+		}
+		err := batch.Committed(ctx, n)
+		if err == nil {
+			committed = n
+		}
+		return err
+	}
+	aborted := func(err error, acked int) error {
+		return &SendError{Kind: SendAborted, Index: committed, Acked: int64(acked), Err: err}
+	}
+	for {
+		if b.hang {
+			<-ctx.Done()
+			return &SendError{Kind: SendAborted, Index: committed, Unknown: int64(published - committed), Err: context.Cause(ctx)}
+		}
+		if published-committed >= window {
+			if err := commit(published - b.rand.IntN(window)); err != nil {
+				return aborted(err, published-committed)
+			}
+			continue
+		}
+		m, err := batch.Next()
+		if err == io.EOF {
+			if err := commit(published); err != nil {
+				return aborted(err, published-committed)
+			}
+			return nil
+		}
+		if err != nil {
+			return errors.Join(commit(published), aborted(err, 0))
+		}
+		b.mu.Lock()
+		e := b.event(m)
+		if !e.trouble {
+			b.enqueue(m)
+			published++
+			b.mu.Unlock()
+			b.cti.delay()
+			if err := b.step(); err != nil {
+				return aborted(err, published-committed)
+			}
+			continue
+		}
+		b.mu.Unlock()
+		return b.trouble(ctx, batch, e, m, published, committed, commit)
+	}
+}
+
+// trouble ends a batch at the message m, the one after published others.
+func (b *fakeBroker) trouble(ctx context.Context, batch Batch, e sendEvent, m Message, published, committed int, commit func(int) error) error {
+	out := &SendError{Kind: e.kind, Index: published, Err: e.err}
+	if out.Err == nil {
+		out.Err = errors.New(e.kind.String())
+	}
+	switch e.kind {
+	case SendNacked, SendReturned:
+		for range e.behind {
+			next, err := batch.Next()
+			if err != nil {
+				break
+			}
+			b.mu.Lock()
+			b.enqueue(next)
+			b.mu.Unlock()
+			out.Acked++
+		}
+		if err := commit(published); err != nil {
+			out.Kind, out.Err = SendAborted, err
+		}
+	case SendTooLarge:
+		out.Limit = int64(b.limit)
+		out.Unknown = int64(b.lose(published, committed, e.open, commit))
+	case SendLost, SendRefused:
+		unknown := b.lose(published, committed, e.open, commit)
+		if e.kind == SendLost {
+			b.mu.Lock()
+			if b.rand.IntN(2) == 0 { // the one that it happened to may be there as well
+				b.enqueue(m)
+			}
+			b.mu.Unlock()
+			unknown++
+		}
+		out.Unknown = int64(unknown)
+	}
+	return out
+}
+
+// lose commits all but the last open messages and returns how many are left.
+func (b *fakeBroker) lose(published, committed, open int, commit func(int) error) int {
+	n := max(committed, published-open)
+	if commit(n) != nil {
+		return published - committed
+	}
+	return published - n
+}
+
+func (b *fakeBroker) Depth(ctx context.Context, _ Registration) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(b.depth, int64(len(b.queue))), ctx.Err()
+}
+
+// some returns a number below n by chance.
+func (b *fakeBroker) some(n int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rand.IntN(n)
+}
+
+// workOff lets workers process up to n messages; it returns how many of them
+// they dropped.
+func (b *fakeBroker) workOff(n int) int {
+	b.mu.Lock()
+	n = min(n, len(b.queue))
+	queue := b.queue[:n]
+	b.queue = b.queue[n:]
+	b.mu.Unlock()
+	dropped := 0
+	for _, e := range queue {
+		if !b.cti.work(e) {
+			dropped++
+		}
+	}
+	return dropped
+}
