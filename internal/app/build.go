@@ -200,7 +200,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 	return pipeline.NewDeliver(deps, pipeline.DeliverOptions{
 		ConnectorID: c.Connector.ID, ConnectorName: c.Connector.Name, Update: c.Connector.UpdateExistingData,
 		Window: c.MQ.ConfirmWindow, MaxMessageSize: c.MQ.MaxMessageSize,
-		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.once, Drain: c.Connector.DrainTimeout,
+		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.once,
 	})
 }
 

@@ -44,7 +44,7 @@ func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 	}
 	kind, ok := sendKinds[out.Kind]
 	if !ok {
-		return out.Err
+		kind = pipeline.SendAborted
 	}
 	return &pipeline.SendError{
 		Kind: kind, Index: out.Index, Limit: out.Limit,
@@ -57,7 +57,6 @@ func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 var sendKinds = map[delivery.Kind]pipeline.SendKind{
 	delivery.ConnectionLost: pipeline.SendLost,
 	delivery.BadTLS:         pipeline.SendLost,
-	delivery.Stopped:        pipeline.SendLost,
 	delivery.Nacked:         pipeline.SendNacked,
 	delivery.Returned:       pipeline.SendReturned,
 	delivery.NoExchange:     pipeline.SendRefused,

@@ -41,7 +41,6 @@ type DeliverOptions struct {
 	MaxMessageSize int64         // bytes of a body; 0: the broker decides
 	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
 	Once           bool          // a single run: waiting for the run before it has an end
-	Drain          time.Duration // for outstanding confirms when asked to stop [8 s]
 	QueuePoll      time.Duration // between two looks at the queue's size [10 s]
 	Settle         time.Duration // before a call of unknown fate is looked up [5 s]
 	GateQuiet      time.Duration // how long a queue must be empty to count as drained [2 min]
@@ -54,7 +53,6 @@ func (o *DeliverOptions) setDefaults() {
 			*d = v
 		}
 	}
-	set(&o.Drain, 8*time.Second)
 	set(&o.QueuePoll, 10*time.Second)
 	set(&o.Settle, 5*time.Second)
 	set(&o.GateQuiet, 2*time.Minute)
@@ -119,8 +117,8 @@ func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
 	}, nil
 }
 
-// Run delivers until ctx is done, which is no error: then it waits for
-// outstanding confirms up to the drain timeout.
+// Run delivers until ctx is done, which is no error: then the publisher waits
+// for outstanding confirms as long as it was told.
 func (d *Deliver) Run(ctx context.Context) error {
 	defer d.Board.Set(stageDeliver, "stopped", "", "")
 	for ctx.Err() == nil {

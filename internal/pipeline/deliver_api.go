@@ -15,22 +15,28 @@ type Publisher interface {
 	// Send publishes the batch in order and returns when the fate of everything
 	// published is known or cannot be known any more. Nil means that all of it
 	// is confirmed and committed; a *SendError says what happened otherwise.
+	// When ctx ends it publishes nothing more and waits for answers for a
+	// limited time.
 	Send(ctx context.Context, b Batch) error
 	// Depth returns how many messages are ready in the registration's queue,
 	// asked of the broker itself.
 	Depth(ctx context.Context, to Registration) (int64, error)
 }
 
-// Batch is an ordered stream of messages. Its functions are called one at a
-// time, and not after Send returned.
+// Batch is an ordered stream of messages. Next and Committed may be called at
+// the same time, each by one goroutine; neither after Send returned.
 type Batch struct {
 	To     Registration
 	Window int // messages published and not yet covered by Committed; 0: the publisher's own
 	// Next returns the next message, io.EOF after the last one.
 	Next func() (Message, error)
 	// Committed is told that the first n messages are confirmed; n only grows.
+	// Its context outlives Send's while answers are waited for.
 	// When it returns nil, that is on disk. On an error nothing more is published.
 	Committed func(ctx context.Context, n int) error
+	// Blocked is told, from any goroutine, when the broker stops reading (a
+	// memory or disk alarm) and when it goes on.
+	Blocked func(blocked bool)
 }
 
 // Message is one message on the wire.

@@ -128,9 +128,7 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 		end = min(end, stop.index)
 	}
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
-	sctx, cancel := d.draining(ctx)
-	defer cancel()
-	err := d.Publisher.Send(sctx, Batch{
+	err := d.Publisher.Send(ctx, Batch{
 		To: reg, Window: d.opt.Window,
 		Next: func() (Message, error) {
 			if ctx.Err() != nil || in.at >= end || d.lookDue() {
@@ -139,12 +137,24 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 			return d.message(in, reg)
 		},
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
+		Blocked:   d.blocked,
 	})
+	d.Platform.hold(holdBlocked, false)
 	if err == nil {
 		d.careful = d.careful && d.bundle.Confirmed == base
 		return nil
 	}
 	return d.sendFailed(ctx, base, err)
+}
+
+// blocked may be called from any goroutine.
+func (d *Deliver) blocked(on bool) {
+	d.Platform.hold(holdBlocked, on)
+	if on {
+		d.Board.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
+	} else {
+		d.Board.Set(stageDeliver, "working", "the broker reads again", "")
+	}
 }
 
 // message makes the next message. One that cannot be sent ends the batch.
@@ -176,21 +186,6 @@ func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 func (d *Deliver) bundleID() string {
 	name := fmt.Sprintf("%s/%d/%d/%d", d.opt.ConnectorID, d.current.Created.UnixNano(), d.bundle.Run, d.bundle.Seq)
 	return "bundle--" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String()
-}
-
-// draining returns a context that outlives ctx by the drain timeout.
-func (d *Deliver) draining(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(d.opt.Drain)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel(context.Cause(ctx))
-		case <-out.Done():
-		}
-	})
-	return out, func() { stop(); cancel(nil) }
 }
 
 // commit stores the cursor. Nothing more is published before that worked, so

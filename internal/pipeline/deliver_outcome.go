@@ -84,6 +84,10 @@ func (d *Deliver) skip() error {
 			return err
 		}
 	}
+	// Counted first: one too many is better than a run that looks whole.
+	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.dead": 1}); err != nil {
+		return err
+	}
 	err := d.Spool.SkipMessage(d.epoch, b.Run, b.Seq, b.Confirmed, spool.DeadLetter{
 		Stage: spool.StageDeliver, Class: stop.class, Error: stop.why, Attempts: 1, First: now, Last: now, Run: b.Run,
 	})

@@ -25,14 +25,3 @@ func (p *Platform) hold(why holding, on bool) {
 	}
 	p.Metrics.buffering.Set(v)
 }
-
-// Blocked is told when the broker stops reading (a memory or disk alarm) and
-// when it goes on.
-func (p *Platform) Blocked(on bool) {
-	p.hold(holdBlocked, on)
-	if on {
-		p.Board.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
-	} else {
-		p.Board.Set(stageDeliver, "working", "the broker reads again", "")
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"threatmatch-connector/spool"
@@ -177,16 +176,12 @@ func runTrouble(run *spool.Run) string {
 			parts = append(parts, fmt.Sprintf("%s failed: %s", ds, dr.Detail))
 		}
 	}
-	for _, c := range []struct{ suffix, text string }{{".parked", "parked"}, {".dead", "dead letters"}} {
-		var n int64
-		for name, v := range run.Counters {
-			if strings.HasSuffix(name, c.suffix) {
-				n += v
-			}
-		}
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, c.text))
-		}
+	c := run.Counters
+	if n := c["fetch.parked"]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d items to be tried again in a later run", n))
 	}
-	return strings.Join(slices.Compact(parts), "; ")
+	if n := c["fetch.dead"] + c["map.dead"] - c["map.dead_unresolved"] + c["deliver.dead"]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d dead letters", n))
+	}
+	return strings.Join(parts, "; ")
 }
