@@ -18,15 +18,14 @@ const stageFetch = "fetch"
 
 // FetchDeps is what the fetch stage works with. All are required.
 type FetchDeps struct {
-	Spool    fetchSpool
-	Source   Source
-	Bells    Bells
-	Board    *Board
-	Pressure *Pressure
-	Log      *slog.Logger
-	Metrics  *FetchMetrics
-	Now      func() time.Time
-	Rand     func() float64 // in [0, 1), for jitter
+	Spool   fetchSpool
+	Source  Source
+	Bells   Bells
+	Board   *Board
+	Log     *slog.Logger
+	Metrics *FetchMetrics
+	Now     func() time.Time
+	Rand    func() float64 // in [0, 1), for jitter
 }
 
 // FetchOptions are the fetch stage's settings. Zero values mean the defaults in brackets.
@@ -89,7 +88,7 @@ type Fetch struct {
 
 // NewFetch returns the stage; it does nothing yet.
 func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
-	if d.Spool == nil || d.Source == nil || d.Board == nil || d.Pressure == nil || d.Log == nil ||
+	if d.Spool == nil || d.Source == nil || d.Board == nil || d.Log == nil ||
 		d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
 	}

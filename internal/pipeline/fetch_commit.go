@@ -82,7 +82,6 @@ func (f *Fetch) committed(outcomes []spool.Outcome) {
 		f.Metrics.commits.Inc()
 	}
 	if records {
-		f.Pressure.handedOver()
 		f.Bells.Map.Ring()
 	}
 }

@@ -33,7 +33,6 @@ type rig struct {
 	spool    *spool.Spool
 	board    *Board
 	bells    Bells
-	pressure *Pressure
 	fetch    *Fetch
 	schedule *Schedule
 	logs     *logBuffer
@@ -67,7 +66,6 @@ func newRig(t testing.TB, src Source, o rigOptions) *rig {
 	}
 	r := &rig{t: t, spool: sp, bells: NewBells(), logs: &logBuffer{}, got: map[string]int{}, items: map[string]int{}}
 	r.board = NewBoard(o.now)
-	r.pressure = NewPressure(r.board)
 	r.metrics = NewFetchMetrics(prometheus.NewRegistry())
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
 	if o.fetch.Datasets == nil {
@@ -81,7 +79,7 @@ func newRig(t testing.TB, src Source, o rigOptions) *rig {
 		o.schedule.Period = 24 * time.Hour
 	}
 	r.fetch, err = NewFetch(FetchDeps{
-		Spool: sp, Source: src, Bells: r.bells, Board: r.board, Pressure: r.pressure, Log: log,
+		Spool: sp, Source: src, Bells: r.bells, Board: r.board, Log: log,
 		Metrics: r.metrics, Now: o.now, Rand: rand.Float64,
 	}, o.fetch)
 	if err != nil {

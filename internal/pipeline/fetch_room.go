@@ -25,48 +25,43 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.squeezed = false
 	}
 	if !f.squeezed {
-		f.unsqueeze()
 		f.Board.Set(stageFetch, "working", f.detail(), "")
 		return tasks, time.Minute, nil
 	}
-	f.Pressure.SetPaused(true)
-	f.Bells.Map.Ring()
-	held, err := f.onlyHeld()
+	f.Bells.Map.Ring() // it may release what waits
+	stats, err := f.Spool.Stats()
 	if err != nil {
 		return nil, 0, err
 	}
-	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", held)
+	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", onlyHeld(stats))
 	if room.Short {
 		// Every commit looks whether the disk has room again, and there may be no other.
-		if err := f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil)); err != nil {
-			return nil, 0, err
-		}
-		return nil, roomPoll, nil
+		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
 	}
-	if !f.Pressure.Gap() || len(f.flying) > 0 || room.Live >= room.Cap-roomLeft {
-		return nil, roomPoll, nil
+	if f.nobodyMoves(stats) && len(f.flying) == 0 && room.Live < room.Cap-roomLeft {
+		return tasks[:1], roomPoll, nil
 	}
-	return tasks[:1], roomPoll, nil
+	return nil, roomPoll, nil
+}
+
+// nobodyMoves reports whether map and deliver have nothing to do: what fills
+// the spool is waiting for objects that were not fetched yet, or is held.
+func (f *Fetch) nobodyMoves(s spool.Stats) bool {
+	return s.Records == 0 && s.Bundles == 0 &&
+		f.Board.State(string(spool.StageMap)) == "idle" && f.Board.State(string(spool.StageDeliver)) == "idle"
 }
 
 // onlyHeld names the trouble when nothing that is left in the spool moves by itself.
-func (f *Fetch) onlyHeld() (string, error) {
-	s, err := f.Spool.Stats()
-	if err != nil || s.Records+s.Waiting+s.Bundles > 0 || s.Held+s.Dead+s.Healed == 0 {
-		return "", err
+func onlyHeld(s spool.Stats) string {
+	if s.Records+s.Waiting+s.Bundles > 0 || s.Held+s.Dead+s.Healed == 0 {
+		return ""
 	}
-	return "the spool is full of held objects and dead letters: use spool export and spool drop, or raise spool.max_size", nil
+	return "the spool is full of held objects and dead letters: use spool export and spool drop, or raise spool.max_size"
 }
 
 // pause says that the stage has answers but no room for them.
 func (f *Fetch) pause(why string) time.Duration {
 	f.squeezed = true
-	f.Pressure.SetPaused(true)
 	f.Board.Set(stageFetch, "paused", f.detail()+", "+why, why)
 	return roomPoll
-}
-
-func (f *Fetch) unsqueeze() {
-	f.squeezed = false
-	f.Pressure.SetPaused(false)
 }

@@ -83,7 +83,7 @@ func (f *Fetch) dispatch() (time.Duration, error) {
 		}
 	}
 	if f.run == nil {
-		f.unsqueeze()
+		f.squeezed = false
 		f.Board.Set(stageFetch, "idle", "", f.health.notReady())
 		return time.Minute, nil
 	}
@@ -220,7 +220,7 @@ func (f *Fetch) endRun(now time.Time) (time.Duration, error) {
 		return 0, err
 	}
 	f.run = nil
-	f.unsqueeze()
+	f.squeezed = false
 	f.summary(run)
 	f.Bells.Schedule.Ring()
 	f.Bells.Map.Ring()
