@@ -65,19 +65,8 @@ type Connector struct {
 
 	ConfigPrecedence string // file or env
 
-	ConfidenceLevel    int  // as given, 0-100; zero means none. See Confidence.
+	ConfidenceLevel    int  // as given, 0-100; zero means none, 1-4 are the scale of the first documentation
 	UpdateExistingData bool // the message's update flag
-}
-
-// Confidence returns the confidence (5-100) for relationships that have none,
-// zero when none is to be given. The connector's first documentation had a
-// scale of 1 to 4, which becomes 15, 50, 75 and 85.
-func (c Connector) Confidence() int {
-	scale := [...]int{0, 15, 50, 75, 85}
-	if c.ConfidenceLevel < len(scale) {
-		return scale[c.ConfidenceLevel]
-	}
-	return c.ConfidenceLevel
 }
 
 // ThreatMatch is what is fetched, how, and what becomes of it.

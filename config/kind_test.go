@@ -118,14 +118,6 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestConfidenceScale(t *testing.T) {
-	for given, want := range map[int]int{0: 0, 1: 15, 2: 50, 3: 75, 4: 85, 5: 5, 75: 75, 100: 100} {
-		if got := (Connector{ConfidenceLevel: given}).Confidence(); got != want {
-			t.Errorf("%d gives %d, want %d", given, got, want)
-		}
-	}
-}
-
 func TestNearest(t *testing.T) {
 	words := []string{"clear", "white", "green", "amber", "amber+strict", "red"}
 	for text, want := range map[string]string{

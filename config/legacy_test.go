@@ -97,8 +97,8 @@ func TestFirstGenerationMeansWhatItMeant(t *testing.T) {
 	if got := cfg.Connector.DurationPeriod.String(); got != "PT5M" {
 		t.Errorf("an interval of 5 is %s, want 5 minutes", got)
 	}
-	if cfg.Connector.Confidence() != 75 || !cfg.Connector.UpdateExistingData {
-		t.Errorf("confidence %d, update %v", cfg.Connector.Confidence(), cfg.Connector.UpdateExistingData)
+	if cfg.Connector.ConfidenceLevel != 3 || !cfg.Connector.UpdateExistingData {
+		t.Errorf("confidence %d, update %v", cfg.Connector.ConfidenceLevel, cfg.Connector.UpdateExistingData)
 	}
 	if got := strings.Join(cfg.ThreatMatch.Datasets(), " "); got != "profiles alerts iocs" {
 		t.Errorf("datasets %s", got)
