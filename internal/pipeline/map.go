@@ -58,7 +58,7 @@ type Resolver interface {
 }
 
 // MapDeps are the parts that Map works with. Resolver is nil offline; Metrics
-// may be nil.
+// and Pressure may be nil.
 type MapDeps struct {
 	Spool    MapSpool
 	Mapper   Mapper
@@ -67,6 +67,7 @@ type MapDeps struct {
 	Board    *Board
 	Log      *slog.Logger
 	Metrics  *MapMetrics
+	Pressure MapPressure // nil: nobody waits for room
 	Now      func() time.Time
 }
 
@@ -111,6 +112,7 @@ type Map struct {
 	board    *Board
 	log      *slog.Logger
 	met      *MapMetrics
+	pressure MapPressure
 	now      func() time.Time
 	opt      MapOptions
 	author   string // id of the default author
@@ -119,11 +121,12 @@ type Map struct {
 
 	epoch   uint64
 	gather  *mapGather
-	drain   *mapDrain
+	drains  map[uint64]*mapDrain // by run
 	freed   mapFreedQueue
+	kept    uint64    // how far the last pass over kept copies came
 	careful time.Time // records older than this are mapped one a commit; zero: none
 	mark    *spool.CrashMark
-	paused  bool   // fetch is paused for room
+	idle    bool   // as the pressure was told
 	scratch []byte // for measuring objects
 	failed  int    // errors in a row
 }
@@ -138,8 +141,8 @@ func NewMap(d MapDeps, o MapOptions) (*Map, error) {
 	}
 	m := &Map{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, bells: d.Bells, board: d.Board,
-		log: d.Log.With("stage", mapStage), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
-		author: d.Mapper.Author().ID(),
+		log: d.Log.With("stage", mapStage), met: d.Metrics, pressure: d.Pressure, now: d.Now, opt: o.withDefaults(),
+		author: d.Mapper.Author().ID(), drains: map[uint64]*mapDrain{},
 	}
 	m.maxMessage.Store(o.MaxMessageSize)
 	return m, nil
@@ -182,7 +185,7 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 		m.log.Info("the spool was reset: starting over")
 		return 0, nil
 	}
-	if fault.Is(err, fault.Fatal) {
+	if fault.Is(err, fault.Fatal) || errors.Is(err, spool.ErrBroken) || errors.Is(err, spool.ErrClosed) {
 		return 0, err
 	}
 	m.board.Error(mapStage, err)
@@ -194,7 +197,7 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 
 // forget drops everything in memory; the spool has it all.
 func (m *Map) forget() {
-	m.gather, m.drain, m.freed = nil, nil, mapFreedQueue{}
+	m.gather, m.drains, m.freed = nil, map[uint64]*mapDrain{}, mapFreedQueue{}
 }
 
 // runOnce does one piece of work. It returns how long there will be nothing
@@ -219,16 +222,18 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 		}
 		did, w, err := m.work(ctx, run, oldest)
 		if did || err != nil {
+			m.setIdle(false)
 			return 0, err
 		}
 		wait, oldest = min(wait, w), false
-		if m.gather != nil {
-			return wait, nil // its run comes first
+		if m.gather != nil && m.gather.run.ID == run.ID {
+			return wait, nil // a later run waits for this bundle
 		}
 	}
 	if err := m.relax(); err != nil {
 		return 0, err
 	}
+	m.setIdle(true)
 	if did, err := m.makeRoom(ctx, runs); did || err != nil {
 		return 0, err
 	}
@@ -241,17 +246,16 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 // work does the next piece of work of a run and reports whether there was one;
 // if not, it says when to look again. Only the oldest run may come to its end.
 func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
-	if m.gather != nil && m.gather.run.ID != run.ID {
-		m.gather = nil
-	}
-	did, err = m.read(ctx, run)
-	if did || err != nil {
-		return did, 0, err
+	g := m.gather
+	if g == nil || g.run.ID == run.ID {
+		if did, err = m.read(ctx, run); did || err != nil {
+			return did, 0, err
+		}
 	}
 	fetched := !run.FetchedAt.IsZero()
-	if g := m.gather; g != nil {
+	if g != nil && g.run.ID == run.ID {
 		age := max(0, m.now().Sub(g.oldest))
-		if fetched || age >= m.opt.MaxWait || m.roomShort() {
+		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
 		m.board.Set(mapStage, "waiting", "for more records of "+m.describe(run), "")

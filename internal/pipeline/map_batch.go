@@ -15,15 +15,17 @@ const (
 	mapIDPage     = 1000
 )
 
+// mapKnownMax bounds what a batch remembers of ids.
+const mapKnownMax = 50_000
+
 // mapBatch is one commit in the making. It sees the spool as it will be after
 // that commit: what it released counts as known, what it took in no longer
 // waits or is held.
 type mapBatch struct {
-	m      *Map
-	run    spool.Run
-	epoch  uint64
-	now    time.Time
-	ending bool // the run's records are all mapped: what is unknown may be judged
+	m     *Map
+	run   spool.Run
+	epoch uint64
+	now   time.Time
 
 	items  map[string]*mapItem // by id
 	order  []*mapItem          // as they came
@@ -41,7 +43,6 @@ type mapBatch struct {
 	unhold  []string
 	dead    []spool.DeadLetter
 	count   map[string]int64
-	unwait  []string
 }
 
 // mapKnown is what ids says of an id.
@@ -78,19 +79,31 @@ func (m *Map) newBatch(run spool.Run, epoch uint64) (*mapBatch, error) {
 // full reports whether the batch should be committed before more is taken in.
 func (b *mapBatch) full() bool {
 	return len(b.out) >= b.m.opt.MaxObjects || b.size >= b.m.opt.MaxBytes ||
-		len(b.items) >= 2*b.m.opt.MaxObjects || b.loaded >= 2*b.m.opt.MaxBytes
+		len(b.items) >= 2*b.m.opt.MaxObjects || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= mapKnownMax
+}
+
+// moved reports whether the batch brought any object on.
+func (b *mapBatch) moved() bool {
+	if len(b.out)+len(b.dead)+len(b.unhold)+len(b.ids) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(b.order, func(it *mapItem) bool { return it.changed || it.state != itemPending })
 }
 
 // empty reports whether a commit would change nothing.
-func (b *mapBatch) empty() bool {
-	return len(b.records) == 0 && len(b.out) == 0 && len(b.ids) == 0 && len(b.dead) == 0 &&
-		len(b.unhold) == 0 && len(b.count) == 0 && !slices.ContainsFunc(b.order, func(it *mapItem) bool { return it.changed })
-}
+func (b *mapBatch) empty() bool { return len(b.records) == 0 && len(b.count) == 0 && !b.moved() }
 
 func (b *mapBatch) add(it *mapItem) {
 	b.items[it.id] = it
 	b.order = append(b.order, it)
 	b.loaded += it.size
+}
+
+// putBack lets go of the item that was added last, unchanged.
+func (b *mapBatch) putBack(it *mapItem) {
+	delete(b.items, it.id)
+	b.order = b.order[:len(b.order)-1]
+	b.loaded -= it.size
 }
 
 // learn asks ids about those that the batch does not know about yet.
@@ -126,9 +139,8 @@ func (b *mapBatch) isSettled(id string) bool {
 	return k.found && k.Run <= b.run.ID
 }
 
-// settle releases the items whose references are all settled, and whatever in
-// the batch waits for those; the others watch the first id that is missing.
-func (b *mapBatch) settle(items ...*mapItem) error {
+// learnRefs asks ids about everything that the item refers to, and about itself.
+func (b *mapBatch) learnRefs(items ...*mapItem) error {
 	var ids []string
 	for _, it := range items {
 		ids = append(ids, it.id)
@@ -136,7 +148,18 @@ func (b *mapBatch) settle(items ...*mapItem) error {
 			ids = append(ids, r.ID)
 		}
 	}
-	if err := b.learn(ids); err != nil {
+	return b.learn(ids)
+}
+
+// open returns the references of an item that are not settled. learnRefs comes first.
+func (b *mapBatch) open(it *mapItem) []mapRef {
+	return slices.DeleteFunc(slices.Clone(it.refs), func(r mapRef) bool { return b.isSettled(r.ID) })
+}
+
+// settle releases the items whose references are all settled, and whatever in
+// the batch waits for those; the others watch the first id that is missing.
+func (b *mapBatch) settle(items ...*mapItem) error {
+	if err := b.learnRefs(items...); err != nil {
 		return err
 	}
 	ready := slices.Clone(items)
@@ -194,6 +217,13 @@ func (b *mapBatch) free(id string) {
 func (b *mapBatch) spread() error {
 	for len(b.freed) > 0 && !b.full() {
 		f := &b.freed[0]
+		if err := b.learn([]string{f.id}); err != nil {
+			return err
+		}
+		if !b.isSettled(f.id) { // its entry went away meanwhile
+			b.freed = b.freed[1:]
+			continue
+		}
 		objs, err := b.page(f)
 		if err != nil {
 			return err
@@ -271,6 +301,9 @@ func (b *mapBatch) load(o spool.Object, held bool) (*mapItem, error) {
 // reload makes an item of an object as the spool keeps it, nil when it is no
 // STIX object of that id.
 func (m *Map) reload(o spool.Object) *mapItem {
+	if o.Err != nil {
+		return nil
+	}
 	obj, err := stix.Decode(o.JSON)
 	if err != nil || obj.ID() != o.STIX {
 		return nil

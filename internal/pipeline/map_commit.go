@@ -59,12 +59,15 @@ func (b *mapBatch) report(c spool.MapCommit) {
 // build makes the commit of the batch.
 func (b *mapBatch) build() (spool.MapCommit, error) {
 	c := spool.MapCommit{
-		Run: b.run.ID, Records: b.records, IDs: b.ids, Unwait: b.unwait, Unhold: b.unhold, Dead: b.dead,
+		Run: b.run.ID, Records: b.records, IDs: b.ids, Unhold: b.unhold, Dead: b.dead,
 	}
 	for _, it := range b.order {
 		b.place(it, &c)
 	}
 	if err := b.countReplaced(c.Hold); err != nil {
+		return c, err
+	}
+	if err := b.keepEntries(&c); err != nil {
 		return c, err
 	}
 	if err := b.pack(&c); err != nil {
@@ -127,6 +130,26 @@ func (b *mapBatch) countReplaced(hold []spool.Object) error {
 	return err
 }
 
+// keepEntries keeps what ids knows of dead objects. The spool lets go of the
+// entry of an object that becomes a dead letter; but another copy of it is on
+// its way, or the object would not be known.
+func (b *mapBatch) keepEntries(c *spool.MapCommit) error {
+	var ids []string
+	for _, d := range c.Dead {
+		if it := b.items[d.STIX]; d.STIX != "" && (it == nil || it.state != itemOut) {
+			ids = append(ids, d.STIX)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := b.m.spool.LookupIDs(ids)
+	for id, e := range known {
+		c.IDs = append(c.IDs, spool.IDPut{STIX: id, ID: e})
+	}
+	return err
+}
+
 // pack puts what goes out into bundles, in order: the author and the markings
 // in use first, where the run did not send them yet.
 func (b *mapBatch) pack(c *spool.MapCommit) error {
@@ -150,19 +173,45 @@ func (b *mapBatch) pack(c *spool.MapCommit) error {
 	return b.bundle(objs, c)
 }
 
-// bundle orders the objects and appends them as one bundle.
+// bundle orders the objects, which come in the order of their release, and
+// appends them as one bundle.
 func (b *mapBatch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
+	whole := map[*stix.Object]*stix.Object{}
 	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
-	for _, o := range stix.Order(objs) {
+	for _, o := range stix.Order(onlyBackward(objs, whole)) {
 		if o.Cyclic || len(o.Cut) > 0 {
-			return fmt.Errorf("order bundle: %s is part of a cycle", o.Object.ID()) // released ones never are
+			return fmt.Errorf("order bundle: %s is part of a cycle", o.Object.ID()) // never: they are in order already
 		}
-		nb.Objects = append(nb.Objects, spool.BundleObject{
-			STIX: o.Object.ID(), Deps: o.Deps, JSON: o.Object.AppendJSON(nil),
-		})
+		obj := o.Object
+		if w := whole[obj]; w != nil {
+			obj = w
+		}
+		nb.Objects = append(nb.Objects, spool.BundleObject{STIX: obj.ID(), Deps: o.Deps, JSON: obj.AppendJSON(nil)})
 	}
 	c.Bundles = append(c.Bundles, nb)
 	return nil
+}
+
+// onlyBackward returns the objects without references to those behind them.
+// Such a reference was settled without the other, which went out before and
+// goes out again now; it may close a cycle, and has no say in the order. In
+// whole are the objects in whose place others stand.
+func onlyBackward(objs []*stix.Object, whole map[*stix.Object]*stix.Object) []*stix.Object {
+	at := make(map[string]int, len(objs))
+	for i, o := range objs {
+		at[o.ID()] = i
+	}
+	out := slices.Clone(objs)
+	for i, o := range objs {
+		ahead := func(r stix.Ref) bool { return at[r.ID] > i }
+		if !slices.ContainsFunc(o.Refs(), ahead) {
+			continue
+		}
+		out[i] = o.Clone()
+		out[i].EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !ahead(r) })
+		whole[out[i]] = o
+	}
+	return out
 }
 
 // companions returns the default author and the standard markings that the
@@ -190,12 +239,13 @@ func (b *mapBatch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 	for _, o := range objs {
 		e, ok := known[o.ID()]
 		modified := o.Modified().Truncate(time.Millisecond)
+		name := "companions:" + o.ID()
 		// A copy of the source that is newer than ours stays as it is.
-		if ok && (e.Run == b.run.ID || e.Run != 0 && e.Modified.After(modified)) {
+		if ok && (e.Run == b.run.ID || b.run.Counters[mapCounterPrefix+name] > 0 || e.Run != 0 && e.Modified.After(modified)) {
 			continue
 		}
 		send = append(send, o)
-		b.tally("companions", 1)
+		b.tally(name, 1)
 		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: spool.ID{
 			Hash: o.Hash(), Modified: modified, Properties: o.Len(), Kind: mapping.Kind(o), Run: b.run.ID, At: b.now,
 		}})

@@ -1,7 +1,5 @@
 package pipeline
 
-import "threatmatch-connector/internal/mapping"
-
 // mapCounterPrefix stands before the map stage's counters of a run. What the
 // mapper counts (see mapping.CountTable) stands there too, under its own names.
 const mapCounterPrefix = "map."
@@ -18,7 +16,7 @@ type CounterName struct {
 // a spool that was not reset
 //
 //	objects + taken_up = merged + skipped_older + skipped_poorer + skipped_equal + skipped_held
-//	                     + published + held + dead of single objects by this stage + those that wait
+//	                     + published + held + buried + those that wait
 //	held + kept        = taken_up + superseded + expired_held + expired_kept + those held now
 //
 // where each whole copy that is kept beside its published object counts as held once.
@@ -34,7 +32,7 @@ func MapCounters() []CounterName {
 		{"skipped_held", "copies older or poorer than the one that is held"},
 		{"published", "objects handed over to deliver"},
 		{"published_again", "of these, whole copies of objects that had gone out without some references"},
-		{"companions", "times the default author and the standard markings in use were handed over"},
+		{"companions", "the default author and the standard markings in use that were handed over, by id"},
 		{"waited", "objects that waited for a reference during the run"},
 		{"held", "relationships, sightings and objects of an overtaken run held until what they need comes"},
 		{"kept", "whole copies kept of objects that went out without some references"},
@@ -50,18 +48,7 @@ func MapCounters() []CounterName {
 		{"cut_markings", "unknown markings removed"},
 		{"cut_self", "references of objects to themselves removed"},
 		{"cycles", "cycles of references broken"},
+		{"buried", "objects that the mapper made and that became dead letters of this stage before they went out"},
 		{"dead", "dead letters of this stage, also by class as dead_<class>"},
 	}
-}
-
-// The sentence of every counter that the mapper and the stage know, by name.
-func mapCounterTexts() map[string]string {
-	texts := map[string]string{}
-	for _, c := range mapping.CountTable() {
-		texts[c.Name] = c.Text
-	}
-	for _, c := range MapCounters() {
-		texts[c.Name] = c.Text
-	}
-	return texts
 }

@@ -22,6 +22,10 @@ func (b *mapBatch) breakCycles(d *mapDrain) error {
 		if it := b.items[o.STIX]; it != nil && it.state != itemPending {
 			continue
 		}
+		if o.Err != nil {
+			b.unreadable(o, false)
+			continue
+		}
 		if err := b.breakCycle(o.STIX, d); err != nil || d.phase != phaseCycles {
 			return err
 		}
@@ -102,7 +106,7 @@ func (b *mapBatch) watchOf(id string) (string, bool, error) {
 	}
 	found, err := b.m.spool.WaitingByID(b.run.ID, []string{id})
 	o, ok := found[id]
-	return o.Watch, ok, err
+	return o.Watch, ok && o.Err == nil, err
 }
 
 // pendingItem returns a waiting object, taken into the batch; nil when it does not wait.
@@ -175,23 +179,13 @@ func (b *mapBatch) witnessed(it *mapItem) bool {
 // sacrifice lets an object of a cycle go out without everything that it still
 // waits for. The whole is kept and follows when the rest is out.
 func (b *mapBatch) sacrifice(it *mapItem) error {
-	var ids []string
-	for _, r := range it.refs {
-		ids = append(ids, r.ID)
-	}
-	if err := b.learn(ids); err != nil {
+	if err := b.learnRefs(it); err != nil {
 		return err
 	}
-	var open []mapRef
-	for _, r := range it.refs {
-		switch {
-		case b.isSettled(r.ID):
-		case r.need == needEssential:
-			b.watch(it, r.ID) // an entry of ids went away meanwhile
-			return nil
-		default:
-			open = append(open, r)
-		}
+	open := b.open(it)
+	if len(open) > 0 && open[0].need == needEssential {
+		b.watch(it, open[0].ID) // an entry of ids went away meanwhile
+		return nil
 	}
 	if len(open) > 0 {
 		b.cut(it, open)

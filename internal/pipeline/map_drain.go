@@ -20,18 +20,21 @@ const (
 	phaseCycles                  // cut cycles
 	phaseDoom                    // bury a cycle that cannot be cut
 	phaseHeld                    // take up held objects whose target came
+	phaseKept                    // publish kept copies again that have more to say by now
 	phaseExpire                  // give up held objects that waited too long
 	phaseDone
 )
 
 // mapDrain is how far the end of a run has come. It can be lost at any time.
 type mapDrain struct {
-	run     uint64
 	room    bool // the run goes on: only room is needed, relationships are not given up
 	phase   mapPhase
 	id      string          // how far a pass over ids has come
 	seq     uint64          // how far a pass over objects has come
+	queue   []string        // in phaseJudge: ids to judge next, seq says how far the first is
 	changed bool            // a pass since the first phase changed something
+	fresh   bool            // what the batch moved was the first phase's doing
+	kept    bool            // the pass over kept copies is done
 	steps   int             // steps made to find cycles in this pass
 	seen    int             // objects looked at in this pass
 	absent  map[string]bool // asked of the platform, which does not have them
@@ -42,18 +45,22 @@ type mapDrain struct {
 
 // enter starts a phase from its beginning.
 func (d *mapDrain) enter(p mapPhase) {
-	d.phase, d.id, d.seq, d.steps, d.seen = p, "", 0, 0, 0
+	d.phase, d.id, d.seq, d.steps, d.seen, d.queue = p, "", 0, 0, 0, nil
 }
 
 // drainOf returns the state of ending the run.
 func (m *Map) drainOf(run spool.Run, room bool) *mapDrain {
-	if d := m.drain; d == nil || d.run != run.ID || d.room != room {
-		m.drain = &mapDrain{
-			run: run.ID, room: room, absent: map[string]bool{},
-			asked: int(run.Counters[mapCounterPrefix+"lookups"]),
+	d := m.drains[run.ID]
+	switch {
+	case d == nil:
+		d = &mapDrain{
+			room: room, absent: map[string]bool{}, asked: int(run.Counters[mapCounterPrefix+"lookups"]),
 		}
+	case d.room != room:
+		d = &mapDrain{room: room, absent: d.absent, asked: d.asked, until: d.until}
 	}
-	return m.drain
+	m.drains[run.ID] = d
+	return d
 }
 
 // drainRun makes one commit of ending a run: see mapPhase. It reports whether
@@ -74,7 +81,7 @@ func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool,
 	b.freed = m.takeFreed(run.ID)
 	err = b.spread()
 	var blocked error
-	for err == nil && blocked == nil && !b.full() && d.phase != phaseDone {
+	for err == nil && blocked == nil && !b.full() && d.phase != phaseDone && ctx.Err() == nil {
 		before := d.phase
 		if blocked, err = m.step(ctx, b, d); d.phase != before && !b.empty() {
 			break // the next phase sees the spool as it is then
@@ -83,9 +90,10 @@ func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool,
 	if err != nil {
 		return false, 0, err
 	}
-	if b.moved() {
+	if b.moved() && !d.fresh {
 		d.changed = true
 	}
+	d.fresh = false
 	if !b.empty() {
 		if err := b.commit(ctx); err != nil {
 			return false, 0, err
@@ -112,6 +120,8 @@ func (m *Map) step(ctx context.Context, b *mapBatch, d *mapDrain) (blocked, err 
 		return nil, b.doom(d)
 	case phaseHeld:
 		return nil, b.takeUpHeld(d)
+	case phaseKept:
+		return nil, b.refreshKept(d)
 	case phaseExpire:
 		return nil, b.expireHeld(d)
 	}
@@ -141,7 +151,7 @@ func (m *Map) finish(run spool.Run, d *mapDrain) (bool, time.Duration, error) {
 	if err := m.spool.FinishMap(m.epoch, run.ID, m.now()); err != nil {
 		return false, 0, err
 	}
-	m.drain = nil
+	delete(m.drains, run.ID)
 	m.log.Info("run mapped", "run", run.ID)
 	m.bells.Deliver.Ring()
 	m.bells.Schedule.Ring()
@@ -160,7 +170,7 @@ func (b *mapBatch) releaseSettled(d *mapDrain) error {
 			d.enter(phaseSettled)
 			return nil
 		}
-		d.changed = false
+		d.changed, d.fresh = false, b.moved()
 		d.enter(phaseAskOne)
 		return nil
 	}
@@ -174,19 +184,6 @@ func (b *mapBatch) releaseSettled(d *mapDrain) error {
 	}
 	d.id = ids[len(ids)-1]
 	return b.spread()
-}
-
-// moved reports whether the batch brought any object on.
-func (b *mapBatch) moved() bool {
-	if len(b.out)+len(b.dead)+len(b.unwait)+len(b.unhold)+len(b.ids) > 0 {
-		return true
-	}
-	for _, it := range b.order {
-		if it.changed || it.state != itemPending {
-			return true
-		}
-	}
-	return false
 }
 
 // mapFreedMax bounds the queue of freed ids in memory.

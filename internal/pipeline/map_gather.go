@@ -113,6 +113,7 @@ func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
 			continue
 		}
 		if stix.Essential(o.Type(), r.Key) && !r.List {
+			out.count["buried"]++
 			out.dead = append(out.dead, spool.DeadLetter{
 				Class: deadCycle, Error: r.Key + " refers to the object itself", Dataset: rec.Dataset,
 				Source: rec.Source, STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
@@ -229,8 +230,8 @@ func (m *Map) take(ctx context.Context, run spool.Run, rec spool.Record) error {
 func (m *Map) flush(ctx context.Context) error {
 	g := m.gather
 	m.gather = nil
-	if d := m.drain; d != nil && d.room {
-		m.drain = nil
+	if d := m.drains[g.run.ID]; d != nil && d.room && d.phase == phaseDone {
+		d.enter(phaseSettled) // there is something new to release
 	}
 	b, err := m.newBatch(g.run, g.epoch)
 	if err != nil {

@@ -1,6 +1,10 @@
 package pipeline
 
-import "threatmatch-connector/spool"
+import (
+	"slices"
+
+	"threatmatch-connector/spool"
+)
 
 // takeUpHeld takes up held objects whose target is known by now, so that
 // nothing is missed that a crash made this stage forget.
@@ -10,10 +14,14 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 		return err
 	}
 	if len(ids) == 0 {
-		if d.changed || b.moved() {
+		switch {
+		case d.changed || b.moved():
 			d.enter(phaseSettled)
-		} else {
+		case d.kept || b.run.Counters[mapCounterPrefix+"published"]+b.run.Counters[mapCounterPrefix+"lookups_found"] == 0:
 			d.enter(phaseExpire)
+		default:
+			d.enter(phaseKept)
+			d.seq = b.m.kept
 		}
 		return nil
 	}
@@ -27,6 +35,70 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 	}
 	d.id = ids[len(ids)-1]
 	return b.spread()
+}
+
+// mapKeptPass bounds how many held objects are looked at in one run for kept
+// copies that have more to say; the next run goes on behind them.
+const mapKeptPass = 20_000
+
+// refreshKept looks for kept copies of which some references are known by now
+// although the one that they are held for is not, and takes them up.
+func (b *mapBatch) refreshKept(d *mapDrain) error {
+	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
+	if err != nil {
+		return err
+	}
+	if len(objs) == 0 || d.seen >= mapKeptPass {
+		if b.m.kept = d.seq; len(objs) == 0 {
+			b.m.kept = 0
+		}
+		d.kept = true
+		d.enter(phaseHeld)
+		return nil
+	}
+	for _, o := range objs {
+		d.seq = o.Seq
+		d.seen++
+		more, err := b.saysMore(o)
+		if err != nil {
+			return err
+		}
+		if !more {
+			continue
+		}
+		it, err := b.load(o, true)
+		if err != nil {
+			return err
+		}
+		if it != nil {
+			b.by[it.watch] = append(b.by[it.watch], it)
+		}
+	}
+	return nil
+}
+
+// saysMore reports whether a kept copy could go out with more references than
+// the copy that went out before.
+func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
+	it := b.m.reload(o)
+	if it == nil || !o.Kept {
+		return false, nil
+	}
+	if err := b.learnRefs(it); err != nil {
+		return false, err
+	}
+	e := b.known[it.id]
+	open := b.open(it)
+	if !e.found || len(open) == 0 || slices.ContainsFunc(open, func(r mapRef) bool { return r.need == needEssential }) {
+		return len(open) == 0, nil
+	}
+	b.strip(it, open)
+	if it.obj.Type() == "relationship" {
+		if _, err := b.legal(it); err != nil {
+			return false, nil
+		}
+	}
+	return it.obj.Hash() != e.Hash, nil
 }
 
 // expireHeld gives up what was held for too long, oldest first: an object that

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -32,10 +33,12 @@ func wireSize(n int) int64 { return (int64(n)+2)/3*4 + mapEnvelope }
 // batch, unless ids has the same or better, or it cannot be sent at all.
 func (b *mapBatch) release(it *mapItem) {
 	if it.obj.Type() == "relationship" {
-		if err := b.legalize(it); err != nil {
+		counts, err := b.legal(it)
+		if err != nil {
 			b.bury(it, deadPanic, err.Error())
 			return
 		}
+		b.tallyAll(counts)
 	}
 	it.hash = it.obj.Hash()
 	if why := b.stale(it, it.hash, true); why != "" {
@@ -58,15 +61,14 @@ func (b *mapBatch) release(it *mapItem) {
 	b.free(it.id)
 }
 
-// legalize makes a relationship one that OpenCTI takes between its two ends.
-func (b *mapBatch) legalize(it *mapItem) (err error) {
+// legal makes a relationship one that OpenCTI takes between its two ends.
+func (b *mapBatch) legal(it *mapItem) (counts mapping.Counts, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("panic: %v at %s", r, mapPanicFrame(debug.Stack()))
 		}
 	}()
-	b.tallyAll(b.m.mapper.Settle(it.obj, b.kindOf))
-	return nil
+	return b.m.mapper.Settle(it.obj, b.kindOf), nil
 }
 
 // kindOf names the kind of an object as far as it is known.
@@ -125,6 +127,7 @@ func (b *mapBatch) skip(it *mapItem, why string) {
 // bury ends an item as a dead letter.
 func (b *mapBatch) bury(it *mapItem, class, reason string) {
 	it.state = itemGone
+	b.tally("buried", 1)
 	payload := it.obj.AppendJSON(nil)
 	if it.whole != nil {
 		payload, it.whole = it.whole.JSON, nil
@@ -149,41 +152,53 @@ func (b *mapBatch) letter(d spool.DeadLetter) {
 
 // unreadable takes an object out of the spool that is none, with its bytes.
 func (b *mapBatch) unreadable(o spool.Object, held bool) {
+	if o.STIX == "" || b.items[o.STIX] != nil {
+		return
+	}
+	it := &mapItem{id: o.STIX, state: itemGone, waits: !held}
+	if held {
+		it.held = &o
+		b.tally("taken_up", 1)
+	}
+	b.add(it)
+	b.tally("buried", 1)
 	b.letter(spool.DeadLetter{
-		Class: deadCorrupt, Error: "the spool holds no STIX object under this id", Dataset: o.Dataset,
+		Class: deadCorrupt, Error: "the spool holds no readable object under this id", Dataset: o.Dataset,
 		Source: o.Source, STIX: o.STIX, First: o.Since, Payload: o.JSON,
 	})
-	if held {
-		b.unhold = append(b.unhold, o.STIX)
-		b.tally("taken_up", 1)
-	} else {
-		b.unwait = append(b.unwait, o.STIX)
-	}
 }
 
-// cut removes the references that drop names from an item that goes out
-// without them, and keeps the whole object to go out again when the first of
-// them comes.
+// cut lets an item go out without some references, and keeps the whole object
+// to go out again when the first of them comes.
 func (b *mapBatch) cut(it *mapItem, drop []mapRef) {
 	it.whole = &spool.Object{Watch: drop[0].ID, JSON: it.obj.AppendJSON(nil), Kept: true}
 	it.isCut = true
-	it.obj = it.obj.Clone()
-	gone := make(map[stix.Ref]bool, len(drop))
-	unmarked := false
 	for _, r := range drop {
-		gone[r.Ref] = true
 		switch {
 		case r.need == needAuthor:
 			b.tally("cut_authors", 1)
 		case r.Key == "object_marking_refs":
-			unmarked = true
 			b.tally("cut_markings", 1)
 		default:
 			b.tally("cut_references", 1)
 		}
 	}
+	b.strip(it, drop)
+}
+
+// strip removes references from an item. An author gives way to the default
+// author, the last marking to the default marking.
+func (b *mapBatch) strip(it *mapItem, drop []mapRef) {
+	gone := make(map[stix.Ref]bool, len(drop))
+	unmarked := false
+	for _, r := range drop {
+		gone[r.Ref] = true
+		unmarked = unmarked || r.Key == "object_marking_refs"
+	}
+	it.obj = it.obj.Clone()
 	it.obj.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !gone[r] })
 	it.refs = slices.DeleteFunc(it.refs, func(r mapRef) bool { return gone[r.Ref] })
+	it.next = 0
 	b.m.mapper.EnsureAuthor(it.obj)
 	if unmarked {
 		b.m.mapper.EnsureMarking(it.obj)

@@ -156,28 +156,33 @@ func (b *mapBatch) ask(ctx context.Context, d *mapDrain, ids []string) (blocked,
 
 // judgeUnknown decides about the objects that watch ids nobody knows.
 func (b *mapBatch) judgeUnknown(d *mapDrain) error {
-	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
-	if err != nil {
-		return err
-	}
-	if len(ids) == 0 {
-		if d.changed {
-			d.enter(phaseSettled)
-		} else {
-			d.enter(phaseCycles)
+	if len(d.queue) == 0 {
+		ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
+		if err != nil {
+			return err
 		}
-		return nil
+		if len(ids) == 0 {
+			if d.changed || b.moved() {
+				d.enter(phaseSettled)
+			} else {
+				d.enter(phaseCycles)
+			}
+			return nil
+		}
+		if d.queue, err = b.notComing(ids); err != nil {
+			return err
+		}
+		d.id, d.seq = ids[len(ids)-1], 0
 	}
-	lost, err := b.notComing(ids)
-	if err != nil {
-		return err
-	}
-	for _, id := range lost {
-		if err := b.judgeWatchers(id, d); err != nil || b.full() {
-			return err // the page is looked at again after the commit
+	for len(d.queue) > 0 && !b.full() {
+		done, err := b.judgeWatchers(d.queue[0], d)
+		if err != nil {
+			return err
+		}
+		if done {
+			d.queue, d.seq = d.queue[1:], 0
 		}
 	}
-	d.id = ids[len(ids)-1]
 	return nil
 }
 
@@ -195,50 +200,46 @@ func (b *mapBatch) notComing(ids []string) ([]string, error) {
 	return slices.DeleteFunc(ids, func(id string) bool { return waits[id] }), nil
 }
 
-// judgeWatchers judges every object that watches the id.
-func (b *mapBatch) judgeWatchers(id string, d *mapDrain) error {
-	for after := uint64(0); !b.full(); {
-		objs, err := b.m.spool.Watchers(b.run.ID, id, after, mapObjectPage)
-		if err != nil || len(objs) == 0 {
-			return err
-		}
-		for _, o := range objs {
-			it, err := b.load(o, false)
-			if err != nil {
-				return err
-			}
-			if it == nil {
-				continue
-			}
-			if err := b.judge(it, d); err != nil {
-				return err
-			}
-		}
-		after = objs[len(objs)-1].Seq
+// judgeWatchers judges a page of the objects that watch the id and reports
+// whether it was the last.
+func (b *mapBatch) judgeWatchers(id string, d *mapDrain) (done bool, err error) {
+	objs, err := b.m.spool.Watchers(b.run.ID, id, d.seq, mapObjectPage)
+	if err != nil || len(objs) == 0 {
+		return true, err
 	}
-	return nil
+	for _, o := range objs {
+		d.seq = o.Seq
+		it, err := b.load(o, false)
+		if err != nil {
+			return false, err
+		}
+		if it == nil {
+			continue
+		}
+		if err := b.judge(it, d); err != nil {
+			return false, err
+		}
+		if it.state == itemPending && !it.changed {
+			b.putBack(it)
+		}
+	}
+	return false, nil
 }
 
 // judge decides about an object with a reference that does not come: it is
 // held where it cannot do without, it waits on for what may still come, and
 // else it goes out without.
 func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
-	var ids []string
-	for _, r := range it.refs {
-		ids = append(ids, r.ID)
-	}
-	if err := b.learn(ids); err != nil {
+	if err := b.learnRefs(it); err != nil {
 		return err
 	}
-	open := slices.DeleteFunc(slices.Clone(it.refs), func(r mapRef) bool { return b.isSettled(r.ID) })
-	for i, r := range open {
-		if i == 0 {
-			ids = ids[:0]
-		}
-		ids = append(ids, r.ID)
-	}
+	open := b.open(it)
 	if len(open) == 0 {
 		return b.settle(it)
+	}
+	var ids []string
+	for _, r := range open {
+		ids = append(ids, r.ID)
 	}
 	waits, err := b.waiting(ids)
 	if err != nil {
@@ -261,6 +262,7 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	case vital != "" && d.room:
 	case vital != "":
 		b.hold(it, vital)
+	case len(coming) > 0 && coming[0].ID == it.watch:
 	case len(coming) > 0:
 		b.watch(it, coming[0].ID)
 	default:

@@ -1,0 +1,324 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// sid is the id of test object n of a type.
+func sid(typ string, n int) string { return fmt.Sprintf("%s--00000000-0000-4000-8000-%012d", typ, n) }
+
+// sobj is a test object; more are further members as JSON, "modified" included.
+func sobj(id string, more ...string) string {
+	typ, _, _ := strings.Cut(id, "--")
+	members := append([]string{fmt.Sprintf(`"type":%q,"spec_version":"2.1","id":%q`, typ, id)}, more...)
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+func smod(minute int) string {
+	return fmt.Sprintf(`"modified":"2026-01-01T%02d:%02d:00.000Z"`, minute/60, minute%60)
+}
+
+func sref(key, id string) string { return fmt.Sprintf("%q:%q", key, id) }
+
+func srefs(key string, ids ...string) string {
+	return fmt.Sprintf("%q:[\"%s\"]", key, strings.Join(ids, `","`))
+}
+
+func srel(n int, source, target string, more ...string) string {
+	return sobj(sid("relationship", n), append([]string{`"relationship_type":"related-to"`,
+		sref("source_ref", source), sref("target_ref", target)}, more...)...)
+}
+
+var (
+	ident  = func(n int) string { return sid("identity", n) }
+	report = func(n int) string { return sid("report", n) }
+	note   = func(n int) string { return sid("note", n) }
+	rel    = func(n int) string { return sid("relationship", n) }
+)
+
+func newTestWorld(t *testing.T, opt MapOptions) *mapWorld {
+	w := newMapWorld(t, fastDir(t), opt)
+	t.Cleanup(func() { _ = w.sp.Close() })
+	return w
+}
+
+func wantIDs(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("sent\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestMapSmallRunIsOneBundle(t *testing.T) {
+	w := newTestWorld(t, MapOptions{ResendAfter: 24 * time.Hour})
+	run := w.wholeRun(spool.ReasonSchedule,
+		[]string{sobj(report(1), srefs("object_refs", ident(1), rel(1)))},
+		[]string{srel(1, ident(1), ident(2)), sobj(ident(1))},
+		[]string{sobj(ident(2))},
+	)
+	wantIDs(t, w.ids(run), ident(1), ident(2), rel(1), report(1))
+	if w.sent[len(w.sent)-1].bundle != w.sent[0].bundle {
+		t.Error("more than one bundle")
+	}
+	if r := w.run(run); r.MappedAt.IsZero() {
+		t.Error("the run is not mapped")
+	}
+	again := w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))}, []string{sobj(ident(2))})
+	wantIDs(t, w.ids(again))
+	if n := len(w.sent); w.sent[n-1].run == again {
+		t.Error("a run without changes sent something")
+	}
+	changed := w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1), `"name":"x"`), sobj(ident(2))})
+	wantIDs(t, w.ids(changed), ident(1))
+	w.audit(nil)
+}
+
+func TestMapResendAfter(t *testing.T) {
+	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})
+	w.clock = w.clock.Add(50 * time.Minute)
+	wantIDs(t, w.ids(w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})))
+	wantIDs(t, w.ids(w.wholeRun(spool.ReasonRepull, []string{sobj(ident(1))}, []string{sobj(ident(1))})), ident(1))
+	w.clock = w.clock.Add(61 * time.Minute)
+	wantIDs(t, w.ids(w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})), ident(1))
+	w.audit(nil)
+}
+
+func TestMapMergesCopies(t *testing.T) {
+	poor, rich, newer := sobj(ident(1), smod(1)), sobj(ident(1), smod(1), `"name":"x"`), sobj(ident(1), smod(2))
+	for name, records := range map[string][]string{
+		"stub last": {rich, poor}, "stub first": {poor, rich}, "older last": {newer, rich}, "older first": {rich, newer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{1, 100} {
+				w := newTestWorld(t, MapOptions{MaxObjects: size})
+				w.wholeRun(spool.ReasonSchedule, records[:1], records[1:])
+				want := rich
+				if slices.Contains(records, newer) {
+					want = newer
+				}
+				got := w.last(ident(1))
+				if m, _ := stix.Parse([]byte(want)); got.String("name") != m.String("name") || !got.Modified().Equal(m.Modified()) {
+					t.Errorf("bundles of %d: %s won", size, got.AppendJSON(nil))
+				}
+				w.audit(nil)
+			}
+		})
+	}
+}
+
+func TestMapUnknownReferences(t *testing.T) {
+	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+	marking := sid("marking-definition", 7)
+	run := w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(report(1), srefs("object_refs", ident(1), ident(9))),
+		sobj(ident(1), sref("created_by_ref", ident(8))),
+		srel(1, ident(1), ident(9)),
+		sobj(note(1), srefs("object_marking_refs", marking), srefs("object_refs", rel(1))),
+		sobj(sid("sighting", 1), sref("sighting_of_ref", ident(1)), srefs("where_sighted_refs", ident(7))),
+		sobj(sid("sighting", 2), sref("sighting_of_ref", ident(1)), srefs("where_sighted_refs", ident(7), ident(1))),
+	})
+	w.audit(nil)
+	if got := w.last(ident(1)).String("created_by_ref"); got != w.mapper.Author().ID() {
+		t.Errorf("author is %s", got)
+	}
+	if got := w.last(report(1)).Strings("object_refs"); !slices.Equal(got, []string{ident(1)}) {
+		t.Errorf("report has %v", got)
+	}
+	n := w.last(note(1))
+	if got := n.Strings("object_marking_refs"); len(got) != 1 || !stix.StandardTLP(got[0]) || n.Has("object_refs") {
+		t.Errorf("note is %s", n.AppendJSON(nil))
+	}
+	if got := w.last(sid("sighting", 2)).Strings("where_sighted_refs"); !slices.Equal(got, []string{ident(1)}) {
+		t.Errorf("sighting has %v", got)
+	}
+	held := w.held()
+	for id, kept := range map[string]bool{
+		rel(1): false, sid("sighting", 1): false, report(1): true, ident(1): true, note(1): true, sid("sighting", 2): true,
+	} {
+		if o, ok := held[id]; !ok || o.Kept != kept {
+			t.Errorf("%s held %v, kept %v", id, ok, o.Kept)
+		}
+	}
+	if w.last(rel(1)) != nil || len(held) != 6 {
+		t.Errorf("%d held", len(held))
+	}
+	_ = run
+
+	// What was missing comes in a later run: everything goes out whole.
+	second := w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(9)), sobj(ident(8))}, []string{sobj(ident(7)), sobj(marking)})
+	w.audit(nil)
+	got := w.ids(second)
+	for _, id := range []string{rel(1), sid("sighting", 1), sid("sighting", 2), report(1), ident(1), note(1)} {
+		if !slices.Contains(got, id) {
+			t.Errorf("%s did not come", id)
+		}
+	}
+	if got := w.last(report(1)).Strings("object_refs"); len(got) != 2 {
+		t.Errorf("report has %v", got)
+	}
+	if n := w.held(); len(n) != 0 {
+		t.Errorf("still held: %v", n)
+	}
+}
+
+func TestMapAsksThePlatform(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{known: map[string]string{ident(9): "identity-sector"}, err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, srel(1, ident(1), ident(9)), sobj(ident(1)), sobj(report(1), srefs("object_refs", ident(9), ident(8))))
+	w.endFetch(run)
+	next := w.startRun(spool.ReasonSchedule)
+	w.record(next, sobj(ident(2)))
+	w.endFetch(next)
+	w.work()
+	if r := w.run(run); !r.MappedAt.IsZero() {
+		t.Fatal("mapped although the platform did not answer")
+	}
+	w.deliver(-1)
+	wantIDs(t, w.ids(run), ident(1))
+	wantIDs(t, w.ids(next), ident(2))
+	if len(w.held()) != 0 {
+		t.Error("held before the platform answered")
+	}
+	res.err = nil
+	w.clock = w.clock.Add(time.Hour)
+	w.work()
+	w.deliver(-1)
+	w.audit(res.known)
+	wantIDs(t, w.ids(run), ident(1), rel(1), report(1))
+	if got := w.last(report(1)).Strings("object_refs"); !slices.Equal(got, []string{ident(9)}) {
+		t.Errorf("report has %v", got)
+	}
+	if !slices.Equal(res.asked, []string{ident(9), ident(8)}) {
+		t.Errorf("asked for %v", res.asked)
+	}
+	if r := w.run(next); r.MappedAt.IsZero() {
+		t.Error("the next run is not mapped")
+	}
+}
+
+func TestMapCutsCycles(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 17} {
+		for _, size := range []int{1, 4, 100} {
+			w := newTestWorld(t, MapOptions{MaxObjects: size})
+			var objs []string
+			for i := range n {
+				objs = append(objs, sobj(note(i), srefs("object_refs", note((i+1)%n))))
+			}
+			objs = append(objs, sobj(report(1), srefs("object_refs", note(0))))
+			w.wholeRun(spool.ReasonSchedule, objs)
+			w.audit(nil)
+			for i := range n {
+				if got := w.last(note(i)); n > 1 && (got == nil || !got.Has("object_refs")) {
+					t.Errorf("cycle of %d in bundles of %d: note %d is not whole", n, size, i)
+				}
+			}
+			if len(w.held()) > 0 || w.last(report(1)) == nil {
+				t.Errorf("cycle of %d: not everything came out", n)
+			}
+			if got := w.sum("published_again"); n > 1 && got != 1 {
+				t.Errorf("cycle of %d: %d objects published again", n, got)
+			}
+		}
+	}
+}
+
+func TestMapBuriesRelationshipCycles(t *testing.T) {
+	w := newTestWorld(t, MapOptions{MaxObjects: 2})
+	w.wholeRun(spool.ReasonSchedule, []string{
+		srel(1, rel(2), ident(1)), srel(2, rel(3), ident(1)), srel(3, rel(1), ident(1)), sobj(ident(1)),
+		srel(4, rel(4), ident(1)), sobj(report(1), srefs("object_refs", rel(1), rel(4), ident(1))),
+	})
+	w.audit(nil)
+	var ids []string
+	for _, d := range w.dead() {
+		if d.Class != deadCycle {
+			t.Errorf("%s is dead of class %s", d.STIX, d.Class)
+		}
+		ids = append(ids, d.STIX)
+	}
+	slices.Sort(ids)
+	wantIDs(t, ids, rel(1), rel(2), rel(3), rel(4))
+	if got := w.last(report(1)).Strings("object_refs"); !slices.Equal(got, []string{ident(1)}) {
+		t.Errorf("report has %v", got)
+	}
+}
+
+func TestMapDeadLetters(t *testing.T) {
+	w := newTestWorld(t, MapOptions{MaxMessageSize: 4000})
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)), `{"no":"type"}`, sobj(ident(2), `"name":"`+strings.Repeat("x", 4000)+`"`))
+	w.body(run, "<html>")
+	w.mapper.panicOn = w.record(run, sobj(ident(3)))
+	w.record(run, sobj(report(1), srefs("object_refs", ident(1), ident(2), ident(3))))
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	w.audit(nil)
+	wantIDs(t, w.ids(run), ident(1), report(1))
+	classes := map[string]int{}
+	for _, d := range w.dead() {
+		classes[d.Class]++
+		if len(d.Payload) == 0 || d.Stage != spool.StageMap || d.Error == "" {
+			t.Errorf("incomplete dead letter: %+v", d)
+		}
+	}
+	if fmt.Sprint(classes) != "map[body:1 element:1 panic:1 too_large:1]" {
+		t.Errorf("dead letters: %v", classes)
+	}
+}
+
+func TestMapHoldExpires(t *testing.T) {
+	w := newTestWorld(t, MapOptions{HoldUnresolved: 24 * time.Hour})
+	w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(ident(1)), srel(1, ident(1), ident(9)), sobj(report(1), srefs("object_refs", ident(1), ident(9))),
+	})
+	w.clock = w.clock.Add(23 * time.Hour)
+	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(1), ident(9))})
+	if len(w.held()) != 2 || len(w.dead()) != 0 {
+		t.Fatalf("%d held, %d dead", len(w.held()), len(w.dead()))
+	}
+	w.clock = w.clock.Add(2 * time.Hour)
+	w.wholeRun(spool.ReasonSchedule)
+	w.audit(nil)
+	dead := w.dead()
+	if len(w.held()) != 0 || len(dead) != 1 || dead[0].Class != deadUnresolved || dead[0].STIX != rel(1) {
+		t.Errorf("held %v, dead %v", w.held(), dead)
+	}
+	if n := w.sum("expired_kept"); n != 1 {
+		t.Errorf("%d kept copies expired", n)
+	}
+}
+
+// What a later run handed over goes out after this run's bundles, so it settles
+// nothing here.
+func TestMapLaterRunsSettleNothingBefore(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, sobj(report(1), srefs("object_refs", ident(9))), srel(1, ident(9), ident(9)))
+	w.endFetch(first)
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, sobj(ident(9)))
+	w.endFetch(second)
+	w.work()
+	res.err = nil
+	w.clock = w.clock.Add(time.Hour)
+	w.work()
+	w.deliver(-1)
+	w.audit(nil)
+	wantIDs(t, w.ids(first))
+	wantIDs(t, w.ids(second), ident(9), report(1), rel(1))
+}

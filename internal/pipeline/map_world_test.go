@@ -1,0 +1,468 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// mapTB is what the world needs of a test; rapid's T has it too.
+type mapTB interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// plainMapper passes objects on as they come, with the author and the markings
+// of the real mapper, so that tests say exactly what goes in.
+type plainMapper struct {
+	*mapping.Mapper
+	panicOn string // a source id
+	mapped  int
+}
+
+func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
+	p.mapped++
+	if src.ID == p.panicOn {
+		panic("boom")
+	}
+	res := mapping.Result{Counts: mapping.Counts{}}
+	normal, err := stix.Normalize(nil, body)
+	if err != nil {
+		res.Dead = append(res.Dead, mapping.Dead{Raw: body, Class: mapping.DeadBody, Reason: err.Error()})
+		return res
+	}
+	list, _ := stix.Member(normal, "objects")
+	for raw := range stix.Elements(list) {
+		o, err := stix.Decode(raw)
+		if err != nil {
+			res.Dead = append(res.Dead, mapping.Dead{Raw: raw, Class: mapping.DeadElement, Reason: err.Error()})
+			continue
+		}
+		p.EnsureAuthor(o)
+		if !o.Has("object_marking_refs") {
+			p.EnsureMarking(o)
+		}
+		res.Objects = append(res.Objects, o)
+	}
+	return res
+}
+
+// fakeResolver is the platform's knowledge.
+type fakeResolver struct {
+	known map[string]string
+	err   error
+	asked []string
+}
+
+func (r *fakeResolver) Known(_ context.Context, ids []string) (map[string]string, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	found := map[string]string{}
+	for _, id := range ids {
+		r.asked = append(r.asked, id)
+		if kind, ok := r.known[id]; ok {
+			found[id] = kind
+		}
+	}
+	return found, nil
+}
+
+// mapSent is one message that the world's deliver took.
+type mapSent struct {
+	run, bundle uint64
+	stix        string
+	deps        uint32
+	obj         *stix.Object
+}
+
+// mapWorld is a spool with the map stage on it, records that tests put in, and
+// a deliver that takes bundles as the real one does.
+type mapWorld struct {
+	t        mapTB
+	dir      string
+	sp       *spool.Spool
+	over     func(*spool.Spool) MapSpool // wraps the spool, to make it fail
+	m        *Map
+	mapper   *plainMapper
+	resolver Resolver
+	pressure MapPressure
+	opt      MapOptions
+	clock    time.Time
+	sent     []mapSent
+	source   int
+	runs     int
+	lists    map[uint64]spool.TaskKey // of each run: the task that keeps its fetch open
+}
+
+func newMapWorld(t mapTB, dir string, opt MapOptions) *mapWorld {
+	mp, err := mapping.New(mapping.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &mapWorld{
+		t: t, dir: dir, opt: opt, mapper: &plainMapper{Mapper: mp}, lists: map[uint64]spool.TaskKey{},
+		clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+	}
+	w.open()
+	return w
+}
+
+func (w *mapWorld) now() time.Time { return w.clock }
+
+func (w *mapWorld) open() {
+	sp, err := spool.Open(context.Background(), spool.Options{
+		Dir: w.dir, ConnectorID: "c", Now: w.now, NoCompact: true,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.sp = sp
+	w.restart()
+}
+
+// restart is what a crash leaves: the spool, and a stage that knows nothing.
+func (w *mapWorld) restart() {
+	var sp MapSpool = w.sp
+	if w.over != nil {
+		sp = w.over(w.sp)
+	}
+	m, err := NewMap(MapDeps{
+		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Bells: NewBells(), Board: NewBoard(w.now),
+		Log: slog.New(slog.DiscardHandler), Pressure: w.pressure, Now: w.now,
+	}, w.opt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.m = m
+}
+
+func (w *mapWorld) close() {
+	if err := w.sp.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *mapWorld) reopen() {
+	w.close()
+	w.open()
+}
+
+func (w *mapWorld) epoch() uint64 {
+	meta, err := w.sp.Meta()
+	w.check(err)
+	return meta.Epoch
+}
+
+func (w *mapWorld) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// startRun starts a run that is fetched until endFetch.
+func (w *mapWorld) startRun(reason spool.Reason) uint64 {
+	w.t.Helper()
+	w.clock = w.clock.Add(time.Second)
+	run, err := w.sp.StartRun(w.epoch(), w.clock, spool.RunSpec{
+		Reason: reason, Start: w.clock, Datasets: map[spool.Dataset]time.Time{spool.Profiles: w.clock},
+		Tasks: []spool.NewTask{{TaskKey: mapList(w.runs)}},
+	})
+	w.check(err)
+	w.lists[run.ID] = mapList(w.runs)
+	w.runs++
+	return run.ID
+}
+
+func mapList(n int) spool.TaskKey {
+	return spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskList, Source: fmt.Sprint(n)}
+}
+
+// record spools one answer with these objects.
+func (w *mapWorld) record(run uint64, objs ...string) string {
+	w.t.Helper()
+	return w.body(run, `{"objects":[`+strings.Join(objs, ",")+`]}`)
+}
+
+func (w *mapWorld) body(run uint64, body string) string {
+	w.t.Helper()
+	w.source++
+	src := fmt.Sprintf("s%d", w.source)
+	key := spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskItem, Source: src}
+	w.check(w.sp.SettleTasks(w.epoch(), w.clock, []spool.Outcome{
+		{Task: w.lists[run], Run: run, Keep: &spool.TaskState{}, Add: []spool.NewTask{{TaskKey: key}}},
+		{
+			Task: key, Run: run,
+			Record: &spool.NewRecord{Dataset: spool.Profiles, Source: src, Fetched: w.clock, Body: []byte(body)},
+		},
+	}))
+	return src
+}
+
+func (w *mapWorld) endFetch(run uint64) {
+	w.t.Helper()
+	w.check(w.sp.SettleTasks(w.epoch(), w.clock, []spool.Outcome{{Task: w.lists[run], Run: run}}))
+	w.check(w.sp.FinishFetch(w.epoch(), run, w.clock))
+}
+
+// once is one step of the stage; it reports whether there was work.
+func (w *mapWorld) once() bool {
+	w.t.Helper()
+	wait, err := w.m.runOnce(context.Background())
+	if err != nil {
+		if _, err = w.m.trouble(err); err != nil {
+			w.t.Fatal(err)
+		}
+		return true
+	}
+	return wait == 0
+}
+
+// work steps until there is nothing to do.
+func (w *mapWorld) work() {
+	w.t.Helper()
+	for n := 0; w.once(); n++ {
+		if n > 100_000 {
+			w.t.Fatal("map does not come to rest")
+		}
+	}
+}
+
+// deliver takes all bundles, or at most n of them.
+func (w *mapWorld) deliver(n int) {
+	w.t.Helper()
+	for ; n != 0; n-- {
+		b, err := w.sp.NextBundle()
+		if errors.Is(err, spool.ErrNotFound) {
+			return
+		}
+		w.check(err)
+		for from := 0; from < b.Objects; {
+			objs, err := w.sp.BundleObjects(b.Run, b.Seq, from, 1<<20)
+			w.check(err)
+			for _, o := range objs {
+				obj, err := stix.Decode(o.JSON)
+				w.check(err)
+				w.sent = append(w.sent, mapSent{b.Run, b.Seq, o.STIX, o.Deps, obj})
+			}
+			from += len(objs)
+		}
+		w.check(w.sp.SaveCursor(w.epoch(), b.Run, b.Seq, b.Objects))
+		w.check(w.sp.FinishBundle(w.epoch(), b.Run, b.Seq))
+	}
+}
+
+// wholeRun puts records through one run.
+func (w *mapWorld) wholeRun(reason spool.Reason, records ...[]string) uint64 {
+	w.t.Helper()
+	run := w.startRun(reason)
+	for _, objs := range records {
+		w.record(run, objs...)
+	}
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	return run
+}
+
+func (w *mapWorld) run(id uint64) spool.Run {
+	w.t.Helper()
+	r, err := w.sp.Run(id)
+	w.check(err)
+	return r
+}
+
+// sum adds up a map counter over all runs.
+func (w *mapWorld) sum(name string) int64 {
+	w.t.Helper()
+	runs, err := w.sp.Runs(0, 1000)
+	w.check(err)
+	n := int64(0)
+	for _, r := range runs {
+		n += r.Counters[mapCounterPrefix+name]
+	}
+	return n
+}
+
+func (w *mapWorld) held() map[string]spool.Object {
+	w.t.Helper()
+	out := map[string]spool.Object{}
+	for after := uint64(0); ; {
+		objs, err := w.sp.Held(after, 100)
+		w.check(err)
+		if len(objs) == 0 {
+			return out
+		}
+		for _, o := range objs {
+			out[o.STIX], after = o, o.Seq
+		}
+	}
+}
+
+func (w *mapWorld) dead() []spool.DeadLetter {
+	w.t.Helper()
+	var out []spool.DeadLetter
+	for after := uint64(0); ; {
+		d, err := w.sp.DeadLetters(after, 100)
+		w.check(err)
+		if len(d) == 0 {
+			return out
+		}
+		out = append(out, d...)
+		after = d[len(d)-1].Key
+	}
+}
+
+// ids returns what went out in a run, author and markings aside.
+func (w *mapWorld) ids(run uint64) []string {
+	var out []string
+	for _, s := range w.sent {
+		if s.run == run && !w.companion(s.stix) {
+			out = append(out, s.stix)
+		}
+	}
+	return out
+}
+
+func (w *mapWorld) companion(id string) bool {
+	return id == w.mapper.Author().ID() || stix.StandardTLP(id)
+}
+
+// last returns the latest copy of an object that went out.
+func (w *mapWorld) last(id string) *stix.Object {
+	for _, s := range slices.Backward(w.sent) {
+		if s.stix == id {
+			return s.obj
+		}
+	}
+	return nil
+}
+
+// audit checks what must hold whenever everything is mapped and delivered: the
+// order of messages, companions once a run, counters, entries of ids, the
+// spool's own invariants.
+func (w *mapWorld) audit(platform map[string]string) {
+	w.t.Helper()
+	w.auditOrder(platform)
+	w.auditCompanions()
+	w.auditCounters()
+	problems, err := w.sp.Verify(context.Background())
+	w.check(err)
+	for _, p := range problems {
+		w.t.Errorf("verify: %s", p)
+	}
+	last := map[string]*stix.Object{}
+	for _, s := range w.sent {
+		last[s.stix] = s.obj
+	}
+	entries, err := w.sp.LookupIDs(slices.Collect(maps.Keys(last)))
+	w.check(err)
+	for id, o := range last {
+		if e := entries[id]; e.Hash != o.Hash() {
+			w.t.Errorf("ids has another content of %s than was sent last", id)
+		}
+	}
+}
+
+func (w *mapWorld) auditOrder(platform map[string]string) {
+	w.t.Helper()
+	known := map[string]bool{}
+	type place struct{ run, bundle uint64 }
+	seen := map[place]map[string]bool{}
+	for _, s := range w.sent {
+		p := place{s.run, s.bundle}
+		if seen[p] == nil {
+			seen[p] = map[string]bool{}
+		}
+		if seen[p][s.stix] {
+			w.t.Errorf("%s is twice in a bundle of run %d", s.stix, s.run)
+		}
+		seen[p][s.stix] = true
+		for _, r := range s.obj.Refs() {
+			if _, there := platform[r.ID]; !there && !known[r.ID] {
+				w.t.Errorf("run %d: %s goes out before %s, its %s", s.run, s.stix, r.ID, r.Key)
+			}
+		}
+		known[s.stix] = true
+	}
+}
+
+func (w *mapWorld) auditCompanions() {
+	w.t.Helper()
+	times := map[uint64]map[string]int{}
+	for _, s := range w.sent {
+		if times[s.run] == nil {
+			times[s.run] = map[string]int{}
+		}
+		if w.companion(s.stix) {
+			times[s.run][s.stix]++
+		} else {
+			times[s.run]["others"]++
+		}
+	}
+	for run, n := range times {
+		for id, k := range n {
+			if id != "others" && k != 1 {
+				w.t.Errorf("run %d sent %s %d times", run, id, k)
+			}
+		}
+		if n["others"] == 0 {
+			w.t.Errorf("run %d sent nothing but companions", run)
+		}
+	}
+}
+
+// auditCounters checks the two identities that MapCounters documents.
+func (w *mapWorld) auditCounters() {
+	w.t.Helper()
+	st, err := w.sp.Stats()
+	w.check(err)
+	in := w.sum("objects") + w.sum("taken_up")
+	out := w.sum("merged") + w.sum("skipped_older") + w.sum("skipped_poorer") + w.sum("skipped_equal") +
+		w.sum("skipped_held") + w.sum("published") + w.sum("held") + w.sum("buried") + st.Waiting
+	if in != out {
+		w.t.Errorf("%d objects came in, %d are accounted for", in, out)
+	}
+	in = w.sum("held") + w.sum("kept")
+	out = w.sum("taken_up") + w.sum("superseded") + w.sum("expired_held") + w.sum("expired_kept") + st.Held
+	if in != out {
+		w.t.Errorf("%d objects were held, %d are accounted for", in, out)
+	}
+	messages := int64(0)
+	for _, s := range w.sent {
+		if !w.companion(s.stix) {
+			messages++
+		}
+	}
+	if n := w.sum("published"); st.Bundles == 0 && n != messages {
+		w.t.Errorf("%d objects counted as published, %d went out", n, messages)
+	}
+}
+
+// fastDir is a temporary directory in memory where there is one: these tests
+// commit often, and none is about the disk.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "map")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+var _ mapTB = (*testing.T)(nil)
