@@ -86,8 +86,28 @@ func missing(o *stix.Object) string {
 		return lacking(o, "content")
 	case typ == "opinion":
 		return lacking(o, "opinion")
+	case typ == "marking-definition":
+		return missingMarking(o)
 	}
 	return ""
+}
+
+// missingMarking holds a marking to one of the forms that OpenCTI reads.
+func missingMarking(o *stix.Object) string {
+	if o.String("x_opencti_definition_type") != "" && o.String("x_opencti_definition") != "" {
+		return ""
+	}
+	kind := o.String("definition_type")
+	raw, defined := o.Get("definition")
+	value, _ := stix.Member(raw, kind)
+	text, _ := stix.Text(value)
+	switch {
+	case kind == "tlp" && defined && text == "":
+		return "the definition of the marking names no TLP level"
+	case kind != "" && (text != "" || o.String("definition") != "") || o.String("name") != "":
+		return ""
+	}
+	return "neither definition nor name of the marking"
 }
 
 func lacking(o *stix.Object, keys ...string) string {

@@ -51,17 +51,6 @@ func shapeTable(names map[shape]string) map[string]shape {
 	return table
 }
 
-// dropPlatformFields removes what only the platform may set: an id or a
-// workflow of another platform would bind the object to something foreign.
-func (r *record) dropPlatformFields(o *stix.Object) {
-	for _, key := range [...]string{"x_opencti_id", "x_opencti_workflow_id", "x_opencti_assignee_ids",
-		"x_opencti_participant_ids", "x_opencti_granted_refs", "nb_deps"} {
-		if o.Delete(key) {
-			r.count("platform_fields", 1, key)
-		}
-	}
-}
-
 // repair brings values into the kind that OpenCTI reads, where that is plain,
 // and removes them where it is not.
 func (r *record) repair(o *stix.Object) {
@@ -85,6 +74,10 @@ func (r *record) repair(o *stix.Object) {
 		}
 		o.Set(c.key, c.to)
 		r.count("values_repaired", 1, c.key)
+	}
+	if class := o.String("identity_class"); class != strings.ToLower(class) { // OpenCTI compares exactly
+		o.Set("identity_class", strings.ToLower(class))
+		r.count("values_repaired", 1, "identity_class")
 	}
 }
 
