@@ -23,6 +23,8 @@ func (r *record) references(o *stix.Object) bool {
 			lostEnd = lostEnd || stix.Essential(o.Type(), ref.Key)
 		case ref.ID == o.ID():
 			r.count("references_to_self", 1)
+		case misplaced(ref.Key, typ):
+			r.count("references_misplaced", 1)
 		default:
 			return ref.ID, true
 		}
@@ -35,12 +37,17 @@ func (r *record) references(o *stix.Object) bool {
 	return true
 }
 
+// misplaced tells what STIX and OpenCTI refuse as the one who saw something.
+func misplaced(key, typ string) bool {
+	return key == "where_sighted_refs" && typ != "identity" && typ != "location"
+}
+
 // suspect is the fast path: most objects have only good references.
 func (r *record) suspect(o *stix.Object) bool {
 	bad := false
 	o.EditRefs(func(ref stix.Ref) (string, bool) {
 		typ, ok := stix.SplitID(ref.ID)
-		bad = bad || !ok || !stix.Supported(typ) || ref.ID == o.ID()
+		bad = bad || !ok || !stix.Supported(typ) || ref.ID == o.ID() || misplaced(ref.Key, typ)
 		return ref.ID, true
 	})
 	return bad

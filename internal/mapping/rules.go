@@ -17,6 +17,7 @@ func Rules() []Rule {
 		{"threat_actor_types, roles, sophistication of an actor", "removed", "STIX 2.1 has no such property of intrusion sets"},
 		{"located-at of an actor that becomes an intrusion set", "originates-from", "how STIX says it of intrusion sets"},
 		{"reference that is no id, or to the object itself", "removed", "OpenCTI removes them, or waits for them in vain"},
+		{"place of a sighting that is neither identity nor location", "removed", "OpenCTI refuses the sighting"},
 		{"associated_content", "attributed-to or uses by the types of the ends, swapped where needed; else related-to", "no STIX relationship; the types are ThreatMatch's own reading"},
 		{"relationship that OpenCTI refuses between its ends", "related-to, the original type in the description", "OpenCTI's table of relationships"},
 		{"object_refs of an object that is no container", "relationships: of the natural type for the pair, else related-to", "OpenCTI would drop the associations"},
@@ -40,7 +41,7 @@ func Rules() []Rule {
 		{"report without published", "published = created", "OpenCTI requires it"},
 		{"malware without is_family, object without spec_version, created or modified", "false, 2.1, each other", "STIX requires them"},
 		{"end of a period before its start", "removed", "OpenCTI refuses the object"},
-		{"repeated external references and kill chain phases", "the first", "as OpenCTI's splitter does"},
+		{"repeated references, external references and kill chain phases", "the first", "as OpenCTI's splitter does"},
 		{"relationship without confidence", "confidence_level, where it is set (legacy)", "as connectors of 2021 to 2025 did"},
 	}
 }

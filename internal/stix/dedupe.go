@@ -2,12 +2,12 @@ package stix
 
 import "encoding/json"
 
-// DedupeReferences keeps the first of equal external references and of equal
-// kill chain phases, as OpenCTI's splitter does, and drops what has no key: an
-// external reference needs a url, or a source_name and an external_id. It
-// returns how many entries went.
+// DedupeReferences keeps the first of equal external references, of equal
+// kill chain phases and of equal entries of a list of references, as OpenCTI's
+// splitter does, and drops what has no key: an external reference needs a url,
+// or a source_name and an external_id. It returns how many entries went.
 func (o *Object) DedupeReferences() int {
-	return o.dedupe("external_references", referenceKey) + o.dedupe("kill_chain_phases", phaseKey)
+	return o.dedupe("external_references", referenceKey) + o.dedupe("kill_chain_phases", phaseKey) + o.dedupeRefs()
 }
 
 // entryKey is what makes two entries equal; the zero value means no key.

@@ -1,6 +1,7 @@
 package stix
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -151,16 +152,20 @@ func unique(list []string) []string {
 	})
 }
 
-// dedupeRefs removes repeated entries from lists of references.
-func (o *Object) dedupeRefs() {
+// dedupeRefs removes repeated entries from lists of references and returns how
+// many.
+func (o *Object) dedupeRefs() int {
+	removed := 0
 	for i := range o.fields {
 		f := &o.fields[i]
-		if !strings.HasSuffix(f.key, "_refs") {
+		if !strings.HasSuffix(f.key, "_refs") || bytes.IndexByte(f.raw, ',') < 0 {
 			continue
 		}
 		list := texts(f.raw)
 		if once := unique(list); len(once) < len(list) {
 			f.raw = appendStrings(nil, once)
+			removed += len(list) - len(once)
 		}
 	}
+	return removed
 }
