@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check fmt lint clean
+.PHONY: help build test check demo kill fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,13 @@ check: ## formatting, vet, staticcheck, import arrows, generated files
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 ./internal ./config
+
+demo: ## see it work: broker, stand-ins, an import that is killed and resumed (DATA=dir, KEEP=1)
+	deploy/demo.sh
+
+kill: ## kill -9 the whole product KILLS times in one import (default 20), print a summary
+	deploy/rabbitmq.sh install
+	KILLS=$(or $(KILLS),20) $(GO) test -count=1 -timeout 60m -run TestKilledAgainAndAgain -v ./internal/e2e
 
 fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# See the product do its job, without any account: a RabbitMQ, stand-ins for
+# ThreatMatch and OpenCTI, one import that is killed in the middle and resumed.
+#
+#   DATA=dir    serve the STIX bundles of a directory instead of generated data
+#   KEEP=1      leave broker and stand-ins running, to play on
+#   PROFILES, ALERTS, REPORTS, IOCS   how much is generated
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/threatmatch-demo.XXXXXX")
+export RABBITMQ_DIR="$work/rabbitmq"
+own_broker=${AMQP_URL:+no}
+sim_pid='' run_pid=''
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+stop() {
+	[ -z "$run_pid" ] || kill -9 "$run_pid" 2>/dev/null || true
+	if [ "${KEEP:-}" = 1 ] && [ -n "$sim_pid" ] && kill -0 "$sim_pid" 2>/dev/null; then
+		say "left running (KEEP=1)"
+		echo "environment for the connector:  set -a; . $work/sim.env; set +a; export SPOOL_DIR=$SPOOL_DIR"
+		echo "watch and disturb:              curl $SIM_URL/"
+		echo "stop it all:                    kill $sim_pid; RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
+		return
+	fi
+	[ -z "$sim_pid" ] || { kill "$sim_pid" 2>/dev/null && wait "$sim_pid" 2>/dev/null; } || true
+	[ -n "$own_broker" ] || deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
+	rm -rf "$work"
+}
+trap stop EXIT
+
+say "building"
+make --no-print-directory build
+
+say "RabbitMQ"
+AMQP_URL=$(deploy/rabbitmq.sh start)
+export AMQP_URL
+echo "$AMQP_URL" | sed 's#//[^@]*@#//…@#'
+
+say "stand-ins for ThreatMatch, OpenCTI and its worker"
+if [ -n "${DATA:-}" ]; then
+	content=(--stix-dir "$DATA")
+	echo "STIX bundles of $DATA"
+else
+	content=(--profiles "${PROFILES:-200}" --alerts "${ALERTS:-200}" --reports "${REPORTS:-50}" --iocs "${IOCS:-20000}")
+	echo "generated: ${content[*]}"
+fi
+bin/threatmatch-sim --env-file "$work/sim.env" --latency 20ms "${content[@]}" >"$work/sim.log" 2>&1 &
+sim_pid=$!
+for _ in $(seq 100); do
+	[ -s "$work/sim.env" ] && break
+	kill -0 "$sim_pid" 2>/dev/null || { cat "$work/sim.log"; exit 1; }
+	sleep 0.1
+done
+set -a
+# shellcheck disable=SC1091
+. "$work/sim.env"
+set +a
+export SPOOL_DIR="$work/spool" THREATMATCH_REQUESTS_PER_SECOND=1000 BUNDLE_MAX_WAIT=PT1S
+
+arrived() { curl -fs "$SIM_URL/stats" | sed -n '/^  "worker"/,$p' | sed -n "s/^    \"$1\": \([0-9]*\),*$/\1/p" | head -1; }
+stats() { bin/threatmatch-connector spool stats --json | sed -n "s/^  \"$1\": \([0-9]*\),*$/\1/p"; }
+
+say "import, killed in the middle with SIGKILL"
+bin/threatmatch-connector run --once 2>"$work/run1.log" &
+run_pid=$!
+for _ in $(seq 300); do
+	kill -0 "$run_pid" 2>/dev/null || break
+	n=$(arrived messages)
+	[ "${n:-0}" -ge 100 ] && break
+	sleep 0.05
+done
+if kill -9 "$run_pid" 2>/dev/null; then echo "killed after $n messages; in the spool are $(stats records) records, $(stats bundles) bundles, $(stats tasks) tasks"; else echo "it was done before it could be killed"; fi
+wait "$run_pid" 2>/dev/null || true
+run_pid=''
+
+asked() { curl -fs "$SIM_URL/stats" | sed -n '/^    "answered"/,/}/p' | grep -cE '"(profiles|alerts|reports)/' || true; }
+echo "items that ThreatMatch answered so far: $(asked)"
+
+say "started again: it goes on from the spool"
+code=0
+bin/threatmatch-connector run --once || code=$?
+case $code in
+0) echo "exit code 0: everything is delivered" ;;
+3) echo "exit code 3: everything is delivered, but what ThreatMatch could not give is in the dead letters" ;;
+*) echo "exit code $code"; exit "$code" ;;
+esac
+
+say "runs"
+bin/threatmatch-connector spool runs
+say "spool stats"
+bin/threatmatch-connector spool stats
+say "what arrived at OpenCTI, by type"
+curl -fs "$SIM_URL/stats" | sed -n '/"by_type"/,/}/p' | grep ':' | grep -v by_type | tr -d '",' | sort -k2 -rn
+say "verdict of the stand-ins: nothing missing, nothing refused, every work complete"
+for _ in $(seq 100); do
+	curl -fs "$SIM_URL/verdict" >"$work/verdict" || true
+	grep -q '"ok": true' "$work/verdict" && break
+	sleep 0.2
+done
+cat "$work/verdict"
+grep -q '"ok": true' "$work/verdict" || { echo "the verdict is not ok"; exit 1; }
+
+repeated=$(curl -fs "$SIM_URL/stats" | sed -n '/^    "repeated"/,/]/p' | grep -c / || true)
+echo "items answered by ThreatMatch: $(asked); answered twice: ${repeated:-0} (only requests in flight when it was killed are repeated)"
+echo "messages received: $(arrived messages), sent again with the same content: $(arrived repeats)"
+
+say "where to look next"
+echo "  bin/threatmatch-connector spool --help      look into a spool"
+echo "  bin/threatmatch-sim --help                  faults, versions, content of the stand-ins"
+echo "  README.md                                   configuration and operating"
