@@ -229,9 +229,6 @@ func (s *Schedule) history(yield func(spool.Run) bool) error {
 	}
 }
 
-// firstEpoch is the epoch of a spool that was never reset.
-const firstEpoch = 1
-
 // start begins a run of all enabled datasets. The caller holds the lock.
 func (s *Schedule) start(epoch uint64, reason spool.Reason, now time.Time) (spool.Run, error) {
 	windows, fresh, err := s.windows(now)
