@@ -28,6 +28,8 @@ func (r *record) defaults(o *stix.Object) {
 		r.dropReversed(o, "valid_from", "valid_until")
 	case "malware":
 		r.fill(o, "is_family", false)
+	case "grouping":
+		r.fill(o, "context", "unspecified")
 	case "observed-data":
 		r.fill(o, "first_observed", first)
 		r.fill(o, "last_observed", cmp.Or(o.String("first_observed"), first))
@@ -52,10 +54,11 @@ var named = map[string]bool{"attack-pattern": true, "campaign": true, "channel":
 	"vulnerability": true, "case-incident": true, "x-opencti-case-incident": true, "case-rfi": true,
 	"x-opencti-case-rfi": true, "case-rft": true, "x-opencti-case-rft": true}
 
-// valued lists the observables that are their value.
-var valued = map[string]bool{"ipv4-addr": true, "ipv6-addr": true, "domain-name": true, "url": true,
-	"email-addr": true, "mac-addr": true, "hostname": true, "text": true, "user-agent": true, "phone-number": true,
-	"cryptocurrency-wallet": true, "cryptographic-key": true}
+// needed lists what an observable or analysis is nothing without.
+var needed = map[string]string{"ipv4-addr": "value", "ipv6-addr": "value", "domain-name": "value", "url": "value",
+	"email-addr": "value", "mac-addr": "value", "hostname": "value", "text": "value", "user-agent": "value",
+	"phone-number": "value", "cryptocurrency-wallet": "value", "cryptographic-key": "value", "mutex": "name",
+	"software": "name", "directory": "path", "windows-registry-key": "key", "malware-analysis": "product"}
 
 // missing says what an object lacks that OpenCTI cannot do without; "" when
 // it is whole.
@@ -68,8 +71,16 @@ func missing(o *stix.Object) string {
 		if typ == "report" && !o.Has("published") {
 			return "no published date, and none to take for it"
 		}
-	case valued[typ]:
-		return lacking(o, "value")
+	case needed[typ] != "":
+		return lacking(o, needed[typ])
+	case typ == "file":
+		if !o.Has("hashes") {
+			return lacking(o, "name")
+		}
+	case typ == "autonomous-system":
+		if !o.Has("number") {
+			return "no number"
+		}
 	case typ == "indicator":
 		return lacking(o, "pattern", "pattern_type")
 	case typ == "relationship":

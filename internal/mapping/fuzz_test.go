@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +14,7 @@ import (
 // FuzzMap maps arbitrary bodies: no panic, every element of objects is mapped,
 // dead or counted, and the output is what workers read.
 func FuzzMap(f *testing.F) {
-	files, err := filepath.Glob("testdata/golden/*.txtar")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, file := range files {
+	for _, file := range goldenFiles(f) {
 		archive, err := txtar.ParseFile(file)
 		if err != nil {
 			f.Fatal(err)

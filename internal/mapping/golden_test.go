@@ -21,11 +21,7 @@ var update = flag.Bool("update", false, "rewrite what the golden files want")
 // TestGolden maps the input of every file in testdata/golden with its settings
 // and compares objects, dead letters and counts, twice.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/golden/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no golden files", err)
-	}
-	for _, file := range files {
+	for _, file := range goldenFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			archive, err := txtar.ParseFile(file)
 			if err != nil {
@@ -53,6 +49,25 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+func goldenFiles(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/golden/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no golden files", err)
+	}
+	return files
+}
+
+// goldenCounts maps the input of a golden file and returns the counts.
+func goldenCounts(t testing.TB, file string) Counts {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newMapper(t, part(t, archive, "settings.json")).Map(Source{}, part(t, archive, "input.json")).Counts
 }
 
 func newMapper(t testing.TB, settings []byte) *Mapper {

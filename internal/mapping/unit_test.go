@@ -1,0 +1,257 @@
+package mapping
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"threatmatch-connector/internal/stix"
+)
+
+func TestNew(t *testing.T) {
+	for _, c := range []struct {
+		settings Settings
+		want     string // part of the error
+	}{
+		{Settings{}, ""},
+		{Settings{TLP: "AMBER+STRICT", Labels: "all", Description: "text", Confidence: 100}, ""},
+		{Settings{TLP: "purple"}, `tlp level "purple"`},
+		{Settings{Labels: "some"}, `import labels "some"`},
+		{Settings{Description: "html"}, `description format "html"`},
+		{Settings{Confidence: -1}, "confidence level -1"},
+		{Settings{Confidence: 101}, "confidence level 101"},
+	} {
+		m, err := New(c.settings)
+		if c.want == "" {
+			if err != nil || m == nil {
+				t.Errorf("%+v: %v", c.settings, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %s", c.settings, err, c.want)
+		}
+	}
+	for level, want := range map[int]int{0: 0, 1: 15, 2: 50, 3: 75, 4: 85, 5: 5, 60: 60, 100: 100} {
+		if got := legacyConfidence(level); got != want {
+			t.Errorf("level %d is %d, want %d", level, got, want)
+		}
+	}
+}
+
+func TestAuthor(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	a := m.Author()
+	if a.ID() != stix.IdentityID("Security Alliance", "organization") || a.String("identity_class") != "organization" {
+		t.Errorf("%s", a.AppendJSON(nil))
+	}
+	a.Set("name", "changed")
+	if m.Author().String("name") != authorName {
+		t.Error("the author can be changed from outside")
+	}
+	o := stix.New("tool", idOfType("tool", 1))
+	if !m.EnsureAuthor(o) || o.String("created_by_ref") != a.ID() || m.EnsureAuthor(o) {
+		t.Errorf("%s", o.AppendJSON(nil))
+	}
+	address := stix.New("ipv4-addr", idOfType("ipv4-addr", 1))
+	if !m.EnsureAuthor(address) || address.String("x_opencti_created_by_ref") != a.ID() || m.EnsureAuthor(address) {
+		t.Errorf("%s", address.AppendJSON(nil))
+	}
+	for _, typ := range []string{"marking-definition", "label", "external-reference", "kill-chain-phase", "vocabulary"} {
+		if o := stix.New(typ, idOfType(typ, 1)); m.EnsureAuthor(o) || m.EnsureMarking(o) || o.Len() != 3 {
+			t.Errorf("%s", o.AppendJSON(nil))
+		}
+	}
+	if m.EnsureAuthor(m.Author()) {
+		t.Error("the author has an author")
+	}
+}
+
+func TestEnsureMarking(t *testing.T) {
+	m := newMapper(t, []byte(`{"TLP":"green"}`))
+	green, _ := stix.FindTLP("green")
+	red, _ := stix.FindTLP("red")
+	other := idOfType("marking-definition", 1)
+	for _, c := range []struct {
+		given, want []string
+	}{
+		{nil, []string{green.ID}},
+		{[]string{red.ID}, []string{red.ID}},
+		{[]string{other}, []string{other, green.ID}},
+		{[]string{other, red.ID}, []string{other, red.ID}},
+	} {
+		o := stix.New("tool", idOfType("tool", 1))
+		o.Set("object_marking_refs", c.given)
+		added := m.EnsureMarking(o)
+		if got := o.Strings("object_marking_refs"); !slices.Equal(got, c.want) || added == slices.Equal(c.given, c.want) {
+			t.Errorf("%v became %v", c.given, got)
+		}
+	}
+	if m.Marking(red.ID).String("name") != "TLP:RED" || m.Marking(other) != nil ||
+		m.Marking("marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1") != nil {
+		t.Error("Marking")
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	g := newGazetteer()
+	for name, want := range map[string]string{
+		"France": "France FR", " FRANCE ": "France FR", "the Netherlands": "Netherlands NL", "Holland": "Netherlands NL",
+		"Côte d’Ivoire": "Côte d'Ivoire CI", "Cote d'Ivoire": "Côte d'Ivoire CI", "Ivory Coast": "Côte d'Ivoire CI",
+		"Bosnia and Herzegovina": "Bosnia & Herzegovina BA", "Curaçao": "Curaçao CW", "Aland Islands": "Åland Islands AX",
+		"U.S.A.": "United States US", "UK": "United Kingdom GB", "Republic of Korea": "South Korea KR", "DPRK": "North Korea KP",
+		"Iran (Islamic Republic of)": "Iran IR", "Viet Nam": "Vietnam VN", "Türkiye": "Turkey TR", "Hong Kong": "Hong Kong HK",
+		"Eswatini": "Eswatini SZ", "North Macedonia": "North Macedonia MK", "St. Lucia": "St. Lucia LC", "Kosovo": "Kosovo XK",
+		"Trinidad and Tobago": "Trinidad & Tobago TT", "Syrian Arab Republic": "Syria SY", "Georgia": "Georgia GE",
+		"western europe": "Western Europe ", "Middle East": "Middle East ", "APAC": "Asia Pacific ", "Latin America": "Latin America and the Caribbean ",
+		"South-East Asia": "South-Eastern Asia ", "Africa": "Africa ", "North America": "Northern America ",
+	} {
+		p := g.find(name, false)
+		if p == nil || p.name+" "+p.code != want {
+			t.Errorf("%s: %+v, want %s", name, p, want)
+		}
+	}
+	for _, word := range []string{"IT", "In", "de", "Atlantis", "", "Technology", "Unknown", "World", "Global"} {
+		if p := g.find(word, false); p != nil {
+			t.Errorf("%q is %s", word, p.name)
+		}
+	}
+	if p := g.find("it", true); p == nil || p.name != "Italy" {
+		t.Error("no code where a place is meant")
+	}
+	if p := g.find("CHE", true); p == nil || p.name != "Switzerland" {
+		t.Error("no long code where a place is meant")
+	}
+	countries := map[string]bool{}
+	for _, p := range g.codes {
+		countries[p.code] = true
+		if p.name == "" || len(p.alts) != 2 {
+			t.Errorf("%+v", p)
+		}
+	}
+	// ISO 3166 has 249 countries; CLDR adds a few such as Kosovo.
+	if len(countries) < 249 || len(countries) > 256 {
+		t.Errorf("%d countries", len(countries))
+	}
+}
+
+func TestVocabularies(t *testing.T) {
+	if len(sectorTerms) != 36 || len(alertTerms) != 20 || len(incidentTerms) != 38 || len(malwareTerms) != 23+8 {
+		t.Errorf("%d sectors, %d alerts, %d incidents, %d malware", len(sectorTerms), len(alertTerms), len(incidentTerms), len(malwareTerms))
+	}
+	stixMotivations := []string{"accidental", "coercion", "dominance", "ideology", "notoriety", "organizational-gain", "personal-gain",
+		"personal-satisfaction", "revenge", "unpredictable"}
+	for name, motive := range motivationTerms {
+		if !slices.Contains(stixMotivations, motive) {
+			t.Errorf("%s: %s is not in STIX's vocabulary", name, motive)
+		}
+	}
+	for in, want := range map[string]string{"Point-of-Sale (PoS)": "point-of-sale", "Data Breach/Compromise": "data-breach-compromise",
+		"Denial of Service (DoS)": "denial-of-service", "Spear-phishing Activity": "spear-phishing-activity"} {
+		if got := slug(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestSplitLabel(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		about topic
+		value string
+	}{
+		{`threatmatch:sector="Banking & Capital Markets"`, sector, "Banking & Capital Markets"},
+		{`ThreatMatch:alert-type="Malware"`, kindOf, "Malware"},
+		{`misp:threatmatch:malware-type="Worm"`, kindOf, "Worm"},
+		{"Sector: Energy, Utilities & Mining ", sector, "Energy, Utilities & Mining"},
+		{"Country of origin:Iran", origin, "Iran"},
+		{"suspected-origin = China", origin, "China"},
+		{"Targeted Country - France", target, "France"},
+		{"Something: else", anyTopic, "Something: else"},
+		{" Technology ", anyTopic, "Technology"},
+		{"Spear-phishing Activity", anyTopic, "Spear-phishing Activity"},
+		{"A &amp; B", anyTopic, "A & B"},
+		{"", anyTopic, ""},
+	} {
+		if about, value := splitLabel(c.in); about != c.about || value != c.value {
+			t.Errorf("%q: %q %q, want %q %q", c.in, about, value, c.about, c.value)
+		}
+	}
+}
+
+func TestPatternSubject(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"[ipv4-addr:value = '198.51.100.1']":                                               "ipv4-addr",
+		"[file:hashes.'SHA-256' = 'a:b' OR file:hashes.MD5 = 'c']":                         "file",
+		"[file:hashes.'MD5'='a'] AND [url:value='x']":                                      "",
+		"[url:value = 'http://a.example/?x:y=[ipv4-addr:value]']":                          "url",
+		"[email-message:from_ref.value = 'it\\'s ipv4-addr:value']":                        "email-message",
+		"[windows-registry-key:values[*].name = 'x']":                                      "windows-registry-key",
+		"[url:value MATCHES '^a:b$'] WITHIN 5 SECONDS":                                     "url",
+		"[url:value = 'x'] START t'2024-01-01T00:00:00Z' STOP t'2024-01-02T00:00:00Z'":     "url",
+		"[network-traffic:dst_ref.value = '198.51.100.1' AND network-traffic:dst_port=80]": "network-traffic",
+		"": "", "no pattern": "", "'": "", "[x": "", "a:": "a", `'\`: "",
+	} {
+		if got := patternSubject(pattern); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}
+
+// TestConcurrent maps in several goroutines with one mapper.
+func TestConcurrent(t *testing.T) {
+	m := newMapper(t, []byte(`{"ThreatActorAsIntrusionSet":true}`))
+	body := indicatorPage(20)
+	want := show(m.Map(Source{}, body))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 5 {
+				if got := show(m.Map(Source{}, body)); got != want {
+					t.Error("another result")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestTables holds the tables that documents are made from to be whole.
+func TestTables(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range CountTable() {
+		if names[c.Name] || c.Text == "" || !slices.Contains([]Effect{Left, Removed, Changed, Added}, c.Effect) {
+			t.Errorf("%+v", c)
+		}
+		names[c.Name] = true
+	}
+	seen := map[string]bool{}
+	for _, file := range goldenFiles(t) {
+		for name := range maps.Keys(goldenCounts(t, file)) {
+			kind, _, _ := strings.Cut(name, ":")
+			seen[kind] = true
+		}
+	}
+	for name := range names {
+		if !seen[name] && name != "relationship_refused" { // counted by Settle
+			t.Errorf("no golden file counts %s", name)
+		}
+	}
+	for _, r := range Rules() {
+		if r.From == "" || r.To == "" || r.Why == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	datasets := []string{}
+	for _, i := range Imports() {
+		datasets = append(datasets, i.Dataset)
+		if i.Content == "" || len(i.Entities) == 0 || len(i.Relationships) == 0 {
+			t.Errorf("%+v", i)
+		}
+	}
+	if !slices.Equal(datasets, []string{"profiles", "alerts", "reports", "iocs"}) {
+		t.Error(datasets)
+	}
+}
