@@ -31,7 +31,7 @@ func (s *Sim) routes() []route {
 		{"POST", "heal", "takes all faults away and lets the worker work", s.heal},
 		{"POST", "clock", "advance=24h moves the clocks on, with new and changed items as configured; skew=-1h sets ThreatMatch's clock apart", s.clock},
 		{"POST", "publish", "dataset=alerts n=5 publishes new items", s.publish},
-		{"POST", "republish", "dataset=profiles ids=1,2 changes items", s.changeItems},
+		{"POST", "republish", "dataset=profiles ids=1,2 changes items; insignificant=true without listing them again", s.changeItems},
 		{"POST", "withdraw", "dataset=profiles ids=1,2 removes items", s.withdrawItems},
 		{"POST", "revoke-tokens", "makes ThreatMatch forget its tokens", func(url.Values) (any, error) { s.ThreatMatch.RevokeTokens(); return nil, nil }},
 		{"POST", "down", "part=threatmatch|opencti|worker stops it", func(q url.Values) (any, error) { return nil, s.part(q.Get("part"), false) }},
@@ -170,8 +170,12 @@ func (s *Sim) publish(q url.Values) (any, error) {
 
 func (s *Sim) changeItems(q url.Values) (any, error) {
 	ids, err := numbers(q.Get("ids"))
+	change := s.ThreatMatch.Republish
+	if q.Get("insignificant") == "true" {
+		change = s.ThreatMatch.Touch
+	}
 	if err == nil {
-		s.ThreatMatch.Republish(data.Dataset(q.Get("dataset")), ids...)
+		change(data.Dataset(q.Get("dataset")), ids...)
 	}
 	return nil, err
 }

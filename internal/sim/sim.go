@@ -48,7 +48,7 @@ func New(o Options) (*Sim, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.OpenCTI.AMQPURL == "" {
-		return nil, errors.New("no broker given: the stand-in of the platform needs the URL of a RabbitMQ")
+		return nil, errors.New("no broker given: set --amqp-url or AMQP_URL to a RabbitMQ (deploy/rabbitmq.sh start gives one)")
 	}
 	o.ThreatMatch.Log = o.Log.With("part", "threatmatch")
 	o.OpenCTI.Log = o.Log.With("part", "opencti")

@@ -139,7 +139,7 @@ func (f *flags) options() (sim.Options, error) {
 		case part == "opencti":
 			o.OpenCTI.Faults = append(o.OpenCTI.Faults, rule)
 		default:
-			return o, fmt.Errorf("--fault %q does not begin with threatmatch: or opencti:", text)
+			return o, fmt.Errorf("--fault %q does not begin with a part, threatmatch: or opencti: for instance", text)
 		}
 	}
 	return o, nil

@@ -35,7 +35,8 @@ type Entry struct {
 	Title   string
 	Kind    int // profile type: 1 threat actor, 3 incident, 4 operation, 5 malware
 	Created time.Time
-	Updated time.Time
+	// Updated is the date that lists go by; Touched is that of any change.
+	Updated, Touched time.Time
 }
 
 // Sequence is a run of objects ascending by modification time.
@@ -67,7 +68,8 @@ type Changer interface {
 	// Publish adds n items to d at time at and returns their ids.
 	Publish(d Dataset, n int, at time.Time) []int
 	// Republish changes items of d at time at: new text, new modification time.
-	Republish(d Dataset, ids []int, at time.Time)
+	// An insignificant change does not bring them into lists again.
+	Republish(d Dataset, ids []int, at time.Time, significant bool)
 	// Withdraw removes items of d.
 	Withdraw(d Dataset, ids []int)
 }

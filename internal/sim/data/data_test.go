@@ -89,9 +89,9 @@ func TestSequenceByTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o.Start = start
 			g := NewGenerated(o)
-			g.Republish(IOCs, []int{3, 400, 3}, start.Add(time.Hour))
+			g.Republish(IOCs, []int{3, 400, 3}, start.Add(time.Hour), true)
 			g.Publish(IOCs, 5, start.Add(2*time.Hour))
-			g.Republish(IOCs, []int{502}, start.Add(3*time.Hour))
+			g.Republish(IOCs, []int{502}, start.Add(3*time.Hour), true)
 			g.Withdraw(IOCs, []int{10, 504})
 			seq := g.Objects("indicator")
 			if seq.Len() != 503 || g.Count(IOCs) != 503 {
@@ -127,7 +127,7 @@ func TestSequenceByTime(t *testing.T) {
 func TestRepublishedItemIsNewer(t *testing.T) {
 	g := realistic(20)
 	before, _ := g.Item(Profiles, 5)
-	g.Republish(Profiles, []int{5}, start.Add(time.Hour))
+	g.Republish(Profiles, []int{5}, start.Add(time.Hour), true)
 	after, _ := g.Item(Profiles, 5)
 	if len(before) == 0 || len(before) != len(after) {
 		t.Fatalf("%d objects, then %d", len(before), len(after))
@@ -140,6 +140,19 @@ func TestRepublishedItemIsNewer(t *testing.T) {
 	}
 	if changed == 0 || changed == len(before) {
 		t.Errorf("%d of %d objects changed", changed, len(before))
+	}
+	listed := func() (at, touched time.Time) {
+		for e := range g.Entries(Profiles) {
+			if e.ID == 5 {
+				at, touched = e.Updated, e.Touched
+			}
+		}
+		return at, touched
+	}
+	before5, _ := listed()
+	g.Republish(Profiles, []int{5}, start.Add(2*time.Hour), false)
+	if at, touched := listed(); !at.Equal(before5) || !touched.Equal(start.Add(2*time.Hour)) {
+		t.Errorf("after an insignificant change listed at %v, touched at %v", at, touched)
 	}
 	g.Withdraw(Profiles, []int{5})
 	if _, ok := g.Item(Profiles, 5); ok {

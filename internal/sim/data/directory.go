@@ -215,7 +215,7 @@ func (d *Directory) Earliest() time.Time { return d.earliest }
 func (d *Directory) Entries(ds Dataset) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		for i, it := range d.items[ds] {
-			e := Entry{ID: i + 1, Title: it.main.Name, Kind: kindActor, Created: it.main.Created, Updated: it.main.time()}
+			e := Entry{ID: i + 1, Title: it.main.Name, Kind: kindActor, Created: it.main.Created, Updated: it.main.time(), Touched: it.main.time()}
 			if !yield(e) {
 				return
 			}

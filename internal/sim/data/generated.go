@@ -102,8 +102,11 @@ func (g *Generated) Entries(d Dataset) iter.Seq[Entry] {
 		g.mu.RLock()
 		rows := make([]Entry, 0, g.shelves[d].count())
 		for id := range g.shelves[d].ids() {
-			created, updated := g.times(d, id-1)
-			rows = append(rows, Entry{ID: id, Title: g.title(d, id-1), Kind: g.kind(d, id-1), Created: created, Updated: updated})
+			s := g.shelves[d]
+			updated, _ := s.updated(id - 1)
+			rows = append(rows, Entry{
+				ID: id, Title: g.title(d, id-1), Kind: g.kind(d, id-1), Created: s.created(id - 1), Updated: s.listed(id - 1), Touched: updated,
+			})
 		}
 		g.mu.RUnlock()
 		for _, e := range rows {
@@ -112,12 +115,6 @@ func (g *Generated) Entries(d Dataset) iter.Seq[Entry] {
 			}
 		}
 	}
-}
-
-func (g *Generated) times(d Dataset, index int) (created, updated time.Time) {
-	s := g.shelves[d]
-	updated, _ = s.updated(index)
-	return s.created(index), updated
 }
 
 // Item is the objects of one item.
@@ -151,15 +148,17 @@ func (g *Generated) Publish(d Dataset, n int, at time.Time) []int {
 	return ids
 }
 
-// Republish changes items, a millisecond apart.
-func (g *Generated) Republish(d Dataset, ids []int, at time.Time) {
+// Republish changes items, a millisecond apart. An insignificant change does
+// not bring them into lists again.
+func (g *Generated) Republish(d Dataset, ids []int, at time.Time, significant bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.shelves[d] == nil {
+	s := g.shelves[d]
+	if s == nil {
 		return
 	}
 	for i, id := range ids {
-		g.shelves[d].republish(id, at.UTC().Truncate(time.Millisecond).Add(time.Duration(i)*time.Millisecond))
+		s.republish(id, at.UTC().Truncate(time.Millisecond).Add(time.Duration(i)*time.Millisecond), significant)
 	}
 }
 

@@ -29,6 +29,7 @@ type shelf struct {
 type change struct {
 	version int
 	at      time.Time
+	listed  time.Time // as lists have it: not later for an insignificant update
 }
 
 type move struct {
@@ -48,6 +49,14 @@ func (s *shelf) created(index int) time.Time {
 	}
 	step := float64(s.span) / float64(max(s.initial, 1))
 	return s.from.Add(time.Duration(float64(index) * step)).Truncate(s.precision)
+}
+
+// listed is when item index changed last as lists have it.
+func (s *shelf) listed(index int) time.Time {
+	if c, ok := s.changed[index]; ok {
+		return c.listed
+	}
+	return s.created(index)
 }
 
 // updated is when item index changed last, with the number of changes.
@@ -88,14 +97,18 @@ func (s *shelf) publish(at time.Time) (id int) {
 
 func (s *shelf) has(id int) bool { return id >= 1 && id <= s.count() && !s.gone[id-1] }
 
-func (s *shelf) republish(id int, at time.Time) {
+func (s *shelf) republish(id int, at time.Time, significant bool) {
 	if !s.has(id) {
 		return
 	}
 	index := id - 1
+	c := change{version: s.changed[index].version + 1, at: at, listed: at}
+	if !significant {
+		c.listed = s.listed(index)
+	}
+	v := c.version
 	s.leave(index)
-	v := s.changed[index].version + 1
-	s.changed[index] = change{version: v, at: at}
+	s.changed[index] = c
 	s.moves = append(s.moves, move{index: index, version: v, at: at})
 }
 

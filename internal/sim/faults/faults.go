@@ -25,6 +25,8 @@ const (
 	Lost     Kind = "lost"     // the request is carried out, then the connection is reset
 	Cut      Kind = "cut"      // the connection ends in the middle of the real answer
 	Truncate Kind = "truncate" // the first half of the real answer, in a whole HTTP message
+	Stall    Kind = "stall"    // the first half of the real answer, then nothing until the client gives up
+	Flood    Kind = "flood"    // an answer of Size bytes, or until the client gives up
 )
 
 // Rule is one fault. The zero values of Route and ID match everything.
@@ -41,12 +43,17 @@ type Rule struct {
 	// Times ends the rule after so many faults; zero means never.
 	Times int `json:"times,omitempty"`
 
-	Kind        Kind     `json:"kind"`
-	Status      int      `json:"status,omitempty"`
-	ContentType string   `json:"content_type,omitempty"`
-	Body        string   `json:"body,omitempty"`
-	RetryAfter  string   `json:"retry_after,omitempty"`
-	Delay       Duration `json:"delay,omitempty"`
+	Kind        Kind   `json:"kind"`
+	Status      int    `json:"status,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+	Body        string `json:"body,omitempty"`
+	// RetryAfter is the header's value; "+10s" is the date ten seconds from now.
+	RetryAfter string `json:"retry_after,omitempty"`
+	// Size of a flood; zero means 200 MB.
+	Size int `json:"size,omitempty"`
+
+	// Delay of a slow answer.
+	Delay Duration `json:"delay,omitempty"`
 }
 
 // Duration is a time.Duration that JSON has as text, such as "1.5s".
@@ -178,7 +185,7 @@ func Parse(text string) (Rule, error) {
 		switch key {
 		case "do":
 			do = value
-		case "rate", "skip", "times":
+		case "rate", "skip", "times", "size":
 			raw[key] = json.Number(value)
 		case "name", "route", "id", "delay", "retry_after":
 			raw[key] = value
@@ -207,7 +214,7 @@ func (r Rule) Check() error {
 		if r.Status < 200 || r.Status > 599 {
 			return fmt.Errorf("status %d of an answer is not between 200 and 599", r.Status)
 		}
-	case Slow, Hang, Reset, Lost, Cut, Truncate:
+	case Slow, Hang, Reset, Lost, Cut, Truncate, Stall, Flood:
 	default:
 		return fmt.Errorf("unknown kind %q", r.Kind)
 	}

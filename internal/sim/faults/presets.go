@@ -49,6 +49,8 @@ var presets = map[string]Rule{
 	"cut":      {Kind: Cut},
 	"truncate": {Kind: Truncate},
 	"hang":     {Kind: Hang},
+	"stall":    {Kind: Stall},
+	"flood":    {Kind: Flood},
 	"slow":     {Kind: Slow, Delay: Duration(2 * time.Second)},
 
 	"auth-required": graphQL("AUTH_REQUIRED", "You must be logged in to do this."),

@@ -2,9 +2,11 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -12,9 +14,7 @@ import (
 func (r Rule) Serve(w http.ResponseWriter, req *http.Request, next http.Handler) {
 	switch r.Kind {
 	case Answer:
-		if r.RetryAfter != "" {
-			w.Header().Set("Retry-After", r.RetryAfter)
-		}
+		r.retryAfter(w)
 		w.Header().Set("Content-Type", r.ContentType)
 		w.WriteHeader(r.Status)
 		_, _ = w.Write([]byte(r.Body)) // the client may have gone
@@ -33,8 +33,10 @@ func (r Rule) Serve(w http.ResponseWriter, req *http.Request, next http.Handler)
 	case Lost:
 		next.ServeHTTP(&memory{header: http.Header{}}, req)
 		reset(w)
-	case Cut, Truncate:
+	case Cut, Truncate, Stall:
 		r.half(w, req, next)
+	case Flood:
+		r.flood(w)
 	default:
 		next.ServeHTTP(w, req)
 	}
@@ -58,7 +60,37 @@ func (r Rule) half(w http.ResponseWriter, req *http.Request, next http.Handler) 
 	w.WriteHeader(m.status)
 	_, _ = w.Write(body[:len(body)/2]) // the client may have gone
 	_ = http.NewResponseController(w).Flush()
+	if r.Kind == Stall {
+		<-req.Context().Done()
+	}
 	reset(w)
+}
+
+// retryAfter sets the header, a date by the server's clock where one is asked for.
+func (r Rule) retryAfter(w http.ResponseWriter) {
+	value := r.RetryAfter
+	if d, err := time.ParseDuration(value); err == nil && strings.HasPrefix(value, "+") {
+		now, err := http.ParseTime(w.Header().Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		value = now.Add(d).UTC().Format(http.TimeFormat)
+	}
+	if value != "" {
+		w.Header().Set("Retry-After", value)
+	}
+}
+
+// flood answers with one very long string.
+func (r Rule) flood(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", typeJSON)
+	size := cmp.Or(r.Size, 200_000_000)
+	_, err := w.Write([]byte(`{"list":["`))
+	chunk := bytes.Repeat([]byte("x"), 64*1024)
+	for sent := 0; sent < size && err == nil; sent += len(chunk) {
+		_, err = w.Write(chunk[:min(len(chunk), size-sent)])
+	}
+	_, _ = w.Write([]byte(`"]}`)) // the client may have gone
 }
 
 // reset ends the connection without a proper end.

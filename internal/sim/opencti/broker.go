@@ -21,14 +21,14 @@ type Connection struct {
 
 // broker declares what the platform declares. One connection, made when needed.
 type broker struct {
-	prefix    string
 	queueType string
 	change    func(*Connection)
 
-	mu   sync.Mutex
-	url  string
-	told Connection
-	conn *amqp.Connection
+	mu     sync.Mutex
+	prefix string
+	url    string
+	told   Connection
+	conn   *amqp.Connection
 }
 
 func newBroker(o Options) (*broker, error) {
@@ -36,9 +36,7 @@ func newBroker(o Options) (*broker, error) {
 	if err := b.use(o.AMQPURL); err != nil {
 		return nil, err
 	}
-	if o.QueuePrefix != "" {
-		b.prefix = o.QueuePrefix + "_"
-	}
+	b.rename(o.QueuePrefix)
 	if b.queueType == "" {
 		b.queueType = "classic"
 	}
@@ -74,11 +72,28 @@ type names struct {
 }
 
 func (b *broker) names(id string) names {
-	return names{b.prefix + "listen_" + id, b.prefix + "listen_routing_" + id, b.prefix + "push_" + id, b.prefix + "push_routing_" + id}
+	p := b.prefixed()
+	return names{p + "listen_" + id, p + "listen_routing_" + id, p + "push_" + id, p + "push_routing_" + id}
 }
 
-func (b *broker) connectorExchange() string { return b.prefix + "amqp.connector.exchange" }
-func (b *broker) workerExchange() string    { return b.prefix + "amqp.worker.exchange" }
+func (b *broker) connectorExchange() string { return b.prefixed() + "amqp.connector.exchange" }
+func (b *broker) workerExchange() string    { return b.prefixed() + "amqp.worker.exchange" }
+
+func (b *broker) prefixed() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.prefix
+}
+
+// rename takes another prefix of all names; what was declared stays.
+func (b *broker) rename(prefix string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.prefix = ""
+	if prefix != "" {
+		b.prefix = prefix + "_"
+	}
+}
 
 // with runs f on a channel of its own, on a connection that is made anew when
 // the last one is gone.
@@ -115,15 +130,16 @@ func (b *broker) declare(id, name, kind string, scope []string) error {
 		"name": name, "x-queue-type": b.queueType,
 		"config": amqp.Table{"id": id, "type": kind, "scope": list},
 	}
+	connectors, workers := b.connectorExchange(), b.workerExchange()
 	return b.with(func(ch *amqp.Channel) error {
-		for _, exchange := range []string{b.connectorExchange(), b.workerExchange()} {
+		for _, exchange := range []string{connectors, workers} {
 			if err := ch.ExchangeDeclare(exchange, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
 				return err
 			}
 		}
 		for _, q := range []struct{ queue, key, exchange string }{
-			{n.listen, n.listenRouting, b.connectorExchange()},
-			{n.push, n.pushRouting, b.workerExchange()},
+			{n.listen, n.listenRouting, connectors},
+			{n.push, n.pushRouting, workers},
 		} {
 			if _, err := ch.QueueDeclare(q.queue, true, false, false, false, args); err != nil {
 				return err

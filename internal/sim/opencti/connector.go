@@ -243,6 +243,10 @@ func (s *Server) Connector(id string) (Connector, bool) {
 // broker, and tell them at the next register.
 func (s *Server) SetBroker(url string) error { return s.broker.use(url) }
 
+// SetQueuePrefix makes the platform use other names of exchanges and queues, as
+// after a change of its configuration; connectors learn them at the next register.
+func (s *Server) SetQueuePrefix(prefix string) { s.broker.rename(prefix) }
+
 // SetQueueSize makes connector_queue_details say so, until Heal.
 func (s *Server) SetQueueSize(q QueueSize) {
 	s.mu.Lock()

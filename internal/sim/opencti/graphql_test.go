@@ -82,8 +82,10 @@ func TestRefusals(t *testing.T) {
 		{"work of an unknown connector", ConnectorToken, `mutation { workAdd(connectorId: "x") { id } }`, nil, 200, "FUNCTIONAL_ERROR"},
 		{"unknown filter", ConnectorToken, `{ works(filters: {mode: and, filters: [{key: ["colour"], values: ["red"]}], filterGroups: []}) { edges { cursor } } }`, nil, 200, "UNSUPPORTED_ERROR"},
 	}
-	p.users["weak"] = User{ID: "w", Capabilities: []string{"KNOWLEDGE"}}
-	p.users["modules"] = User{ID: "m", Capabilities: []string{"MODULES_MODMANAGE"}}
+	p.SetUser("weak", &User{ID: "w", Capabilities: []string{"KNOWLEDGE"}})
+	p.SetUser("modules", &User{ID: "m", Capabilities: []string{"MODULES_MODMANAGE"}})
+	p.SetUser("x", &User{ID: "x"})
+	p.SetUser("x", nil)
 	for _, row := range rows {
 		p.token = row.token
 		got := p.ask(row.query, row.vars)

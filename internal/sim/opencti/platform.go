@@ -217,6 +217,8 @@ func (s *Server) QueuedMessages() int {
 // ConnectorToken is the token of a user who may do what a connector does; ""
 // when Options.Users has none.
 func (s *Server) ConnectorToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if _, ok := s.users[ConnectorToken]; ok {
 		return ConnectorToken
 	}

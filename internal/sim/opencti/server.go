@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -89,13 +90,13 @@ type Server struct {
 	opt     Options
 	profile Profile
 	schema  *ast.Schema
-	users   map[string]User
 	net     *serve.Server
 	broker  *broker
 	// Faults may be changed at any time.
 	Faults faults.Set
 
 	mu         sync.Mutex // guards what follows
+	users      map[string]User
 	knowledge  func(id string) (entityType string, ok bool)
 	unacked    func(queue string) int
 	connectors map[string]*connector
@@ -131,7 +132,7 @@ func New(o Options) (*Server, error) {
 		o.MessageSize = 2000
 	}
 	s := &Server{
-		opt: o, profile: p, schema: schema, users: o.Users,
+		opt: o, profile: p, schema: schema, users: maps.Clone(o.Users),
 		connectors: map[string]*connector{}, works: map[string]*work{}, stats: newStats(),
 	}
 	if s.users == nil {
@@ -231,16 +232,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := s.parse(body)
 	q.user = s.userOf(r)
 	s.noteHeaders(r)
-	rec := &recording{ResponseWriter: w}
 	rule, faulty := s.Faults.Pick(q.route, q.id)
+	req := Request{Route: q.route, ID: q.id, Faulty: faulty && rule.Kind != faults.Slow, At: begin}
+	rec := &recording{ResponseWriter: w, tell: func(status int) { req.Status, req.Code = status, q.code; s.count(req, q) }}
 	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { s.answer(w, q) })
 	if faulty {
 		rule.Serve(rec, r, next)
 	} else {
 		next(rec, r)
 	}
-	req := Request{Route: q.route, ID: q.id, Status: rec.status, Code: q.code, Faulty: faulty && rule.Kind != faults.Slow, At: begin}
-	s.count(req, q)
+	rec.once(0) // no answer was sent
 	s.opt.Log.Debug("request", "route", q.route, "status", req.Status, "code", q.code, "faulty", req.Faulty)
 	if s.opt.OnRequest != nil {
 		s.opt.OnRequest(req)
@@ -249,10 +250,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) userOf(r *http.Request) *User {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if user, known := s.users[token]; ok && known {
 		return &user
 	}
 	return nil
+}
+
+// SetUser gives a token another user, or none at all for nil: a token that was
+// revoked, or lost a capability.
+func (s *Server) SetUser(token string, u *User) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u == nil {
+		delete(s.users, token)
+		return
+	}
+	s.users[token] = *u
 }
 
 // noteHeaders records headers that a connector must not send.
@@ -281,6 +296,8 @@ func (s *Server) answer(w http.ResponseWriter, q *query) {
 			list[i] = f.body()
 		}
 		answer["errors"] = list
+	} else {
+		s.carriedOut(q)
 	}
 	text, err := json.Marshal(answer)
 	if err != nil {

@@ -136,6 +136,12 @@ func TestFaultsByRoute(t *testing.T) {
 	if s.Mutations["workEdit.addExpectations"] != 1 || s.Requests["workEdit.addExpectations"] != 2 || s.Mutations["workAdd"] != 1 {
 		t.Errorf("stats %+v", s)
 	}
+	lost = faults.Must("lost")
+	lost.Route = "workEdit.addExpectations"
+	p.SetFault(lost)
+	if _, err := p.http.Post(p.URL()+"/graphql", "application/json", strings.NewReader(`{"query":"mutation { workEdit(id: \"x\") { addExpectations(expectations: 1) } }"}`)); err == nil {
+		t.Error("a lost answer arrived")
+	}
 	if !strings.HasPrefix(id, "work_"+connectorID+"_2026-11-01T12:00:01.000Z") {
 		t.Errorf("work id %s", id)
 	}

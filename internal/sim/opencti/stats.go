@@ -19,7 +19,8 @@ type Request struct {
 
 // Stats are counts since the start.
 type Stats struct {
-	// Requests by route; Mutations by name, workEdit's as "workEdit.<field>".
+	// Requests by route; Mutations that were carried out, by name, workEdit's as
+	// "workEdit.<field>".
 	Requests  map[string]int `json:"requests"`
 	Mutations map[string]int `json:"mutations"`
 	// Errors by code, faults' own answers not counted.
@@ -56,8 +57,13 @@ func (s *Server) count(r Request, q *query) {
 	}
 	if r.Code != "" {
 		s.stats.Errors[r.Code]++
-		return
 	}
+}
+
+// carriedOut counts the mutations of a request, also of one whose answer is lost.
+func (s *Server) carriedOut(q *query) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, name := range q.mutations {
 		s.stats.Mutations[name]++
 	}
@@ -99,23 +105,28 @@ func (s *Server) brokerError(err error) error {
 	return &failure{Code: "DATABASE_ERROR", Message: "RabbitMQ: " + err.Error()}
 }
 
-// recording keeps the status of an answer.
+// recording tells of an answer just before its first byte goes out, so that who
+// has read an answer finds it counted.
 type recording struct {
 	http.ResponseWriter
-	status int
+	tell func(status int)
+	told bool
+}
+
+func (r *recording) once(status int) {
+	if !r.told {
+		r.told = true
+		r.tell(status)
+	}
 }
 
 func (r *recording) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
+	r.once(status)
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recording) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.once(http.StatusOK)
 	return r.ResponseWriter.Write(p)
 }
 

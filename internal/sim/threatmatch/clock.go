@@ -32,7 +32,7 @@ func (s *Server) Advance(d time.Duration) {
 			s.each(n, from, d, func(at time.Time) { s.publishAt(ds, 1, at) })
 		}
 		if n := s.due("republish "+string(ds), s.opt.RepublishPerDay[ds], d); n > 0 {
-			s.each(n, from, d, func(at time.Time) { s.republishAt(ds, []int{s.next(ds)}, at) })
+			s.each(n, from, d, func(at time.Time) { s.republishAt(ds, []int{s.next(ds)}, at, true) })
 		}
 	}
 }
@@ -74,11 +74,14 @@ func (s *Server) publishAt(d data.Dataset, n int, at time.Time) []int {
 }
 
 // Republish changes items of a dataset now: new text, new modification time.
-func (s *Server) Republish(d data.Dataset, ids ...int) { s.republishAt(d, ids, s.Now()) }
+func (s *Server) Republish(d data.Dataset, ids ...int) { s.republishAt(d, ids, s.Now(), true) }
 
-func (s *Server) republishAt(d data.Dataset, ids []int, at time.Time) {
+// Touch is an insignificant update of items: they change without being listed again.
+func (s *Server) Touch(d data.Dataset, ids ...int) { s.republishAt(d, ids, s.Now(), false) }
+
+func (s *Server) republishAt(d data.Dataset, ids []int, at time.Time, significant bool) {
 	if c, ok := s.source.(data.Changer); ok {
-		c.Republish(d, ids, at)
+		c.Republish(d, ids, at, significant)
 	}
 }
 

@@ -86,6 +86,9 @@ func (s *Server) row(d data.Dataset, e data.Entry, mode string) any {
 	if !e.Updated.Equal(e.Created) {
 		row["published_updated_at"] = e.Updated.Format(time.RFC3339)
 	}
+	if !e.Touched.Equal(e.Updated) {
+		row["published_insignificant_updated_at"] = e.Touched.Format(time.RFC3339)
+	}
 	if d == data.Reports {
 		row["priority_id"] = "2"
 	} else {

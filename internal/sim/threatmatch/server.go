@@ -95,25 +95,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, id := routeOf(r)
 	s.stats.arrived(begin)
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
-	rec := &recording{ResponseWriter: w}
 	if s.opt.Latency > 0 && !pause(r, s.opt.Latency) {
 		return
 	}
+	rule, faulty := s.Faults.Pick(route, id)
+	req := Request{Route: route, ID: id, Faulty: faulty && rule.Kind != faults.Slow, At: begin}
+	if route == "objects" {
+		req.ID += " " + r.URL.Query().Get("modifiedAfter")
+	}
+	rec := &recording{ResponseWriter: w, tell: func(status int) { req.Status = status; s.stats.answered(req) }}
 	next := http.Handler(s.mux)
 	if s.opt.Gzip {
 		next = gzipped(next)
 	}
-	rule, faulty := s.Faults.Pick(route, id)
 	if faulty {
 		rule.Serve(rec, r, next)
 	} else {
 		next.ServeHTTP(rec, r)
 	}
-	req := Request{Route: route, ID: id, Status: rec.status, Faulty: faulty && rule.Kind != faults.Slow, At: begin}
-	if route == "objects" {
-		req.ID += " " + r.URL.Query().Get("modifiedAfter")
-	}
-	s.stats.answered(req)
+	rec.once(0) // no answer was sent
 	s.opt.Log.Debug("request", "route", route, "id", req.ID, "status", req.Status, "faulty", req.Faulty)
 	if s.opt.OnRequest != nil {
 		s.opt.OnRequest(req)

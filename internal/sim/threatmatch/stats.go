@@ -111,23 +111,28 @@ func (s *Server) Stats() Stats {
 // ResetStats begins counting anew.
 func (s *Server) ResetStats() { s.stats.init() }
 
-// recording keeps the status of an answer.
+// recording tells of an answer just before its first byte goes out, so that who
+// has read an answer finds it counted.
 type recording struct {
 	http.ResponseWriter
-	status int
+	tell func(status int)
+	told bool
+}
+
+func (r *recording) once(status int) {
+	if !r.told {
+		r.told = true
+		r.tell(status)
+	}
 }
 
 func (r *recording) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
+	r.once(status)
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recording) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.once(http.StatusOK)
 	return r.ResponseWriter.Write(p)
 }
 

@@ -240,6 +240,27 @@ func TestFaultsAndCounts(t *testing.T) {
 	}
 }
 
+func TestHeavyFaults(t *testing.T) {
+	c := newClient(t, Options{Generate: small()}).signIn()
+	flood := faults.Must("flood")
+	flood.Route, flood.Times, flood.Size = "groups", 1, 3_000_000
+	wait := faults.Must("429")
+	wait.Route, wait.RetryAfter = "list", "+90s"
+	stall := faults.Must("stall")
+	stall.Route = "item"
+	c.s.SetFault(flood, wait, stall)
+	if status, text, _ := c.do("GET", "/api/taxii/groups", ""); status != 200 || len(text) < 3_000_000 || !json.Valid(text) {
+		t.Errorf("flood: %d, %d bytes", status, len(text))
+	}
+	if _, _, h := c.do("GET", "/api/alerts/all?mode=compact", ""); h.Get("Retry-After") != start.Add(90*time.Second).Format(http.TimeFormat) {
+		t.Errorf("Retry-After %q", h.Get("Retry-After"))
+	}
+	c.http.Timeout = 200 * time.Millisecond
+	if status, text, _ := c.do("GET", "/api/stix/profiles/2", ""); status != -1 || len(text) == 0 {
+		t.Errorf("stall: %d after %d bytes", status, len(text))
+	}
+}
+
 func TestHangEndsWithTheServer(t *testing.T) {
 	c := newClient(t, Options{Faults: []faults.Rule{faults.Must("hang")}})
 	done := make(chan int)

@@ -50,7 +50,8 @@ func (w *Worker) waitForReferences(ctx context.Context, o map[string]any) (missi
 		w.mu.Lock()
 		w.counts.Retries++
 		w.mu.Unlock()
-		if !sleep(ctx, w.opt.RetryDelay) {
+		// Alone, nothing comes while we wait.
+		if w.opt.Parallel > 1 && !sleep(ctx, w.opt.RetryDelay) {
 			return missing
 		}
 	}
