@@ -20,6 +20,10 @@ import (
 // file checked; above it, metas, roots and counters.
 const fullCheckLimit = 256 << 20
 
+// crashesForFull is how many unclean stops in a row have it checked whole
+// whatever its size: a damage that the quick check does not see may be the cause.
+const crashesForFull = 3
+
 // CheckDamaged is the exit code of CheckMain for a damaged file.
 const CheckDamaged = 65
 
@@ -132,11 +136,11 @@ func checkPages(ctx context.Context, tx *bolt.Tx) error {
 }
 
 // checkApart checks the file in a child process, or in this one if the options name none.
-func checkApart(ctx context.Context, o Options, path string) error {
+func checkApart(ctx context.Context, o Options, path string, crashes int) error {
 	mode := checkQuick
 	if fi, err := os.Stat(path); err != nil {
 		return err
-	} else if fi.Size() <= fullCheckLimit {
+	} else if fi.Size() <= fullCheckLimit || crashes >= crashesForFull {
 		mode = checkFull
 	}
 	if len(o.CheckCommand) == 0 {

@@ -40,9 +40,9 @@ func packMap(c MapCommit) (packedMap, error) {
 func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	p, err := packMap(c)
 	if err != nil {
-		return fmt.Errorf("commit map of run %d: %w", c.Run, err)
+		return fmt.Errorf("commit map: run %d: %w", c.Run, err)
 	}
-	return s.changeRun("commit map of run", epoch, c.Run, func(t *txn, r *storedRun) error {
+	return s.changeRun("commit map", epoch, c.Run, func(t *txn, r *storedRun) error {
 		if err := t.mapInput(now, p); err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func ensureFile(ctx context.Context, o Options, l *lock) (aside string, err erro
 	}
 	damage := checkLength(path)
 	if damage == nil && !l.before.Clean {
-		damage = checkApart(ctx, o, path)
+		damage = checkApart(ctx, o, path, l.info.Crashes)
 	}
 	if damage == nil {
 		return "", nil

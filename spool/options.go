@@ -2,6 +2,7 @@ package spool
 
 import (
 	"cmp"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// maxMap bounds what is mapped where addresses are short.
+const maxMap = math.MaxInt / 4
+
 // limit is bbolt's own cap of the file.
 func (o Options) limit() int64 { return o.MaxSize/4*5 + capSlack }
 
@@ -71,8 +75,8 @@ func (o Options) bolt() *bolt.Options {
 		Timeout:         o.LockTimeout,
 		FreelistType:    bolt.FreelistMapType,
 		NoFreelistSync:  true,
-		InitialMmapSize: int(o.limit()),
-		MaxSize:         int(o.limit()),
+		InitialMmapSize: int(min(o.limit(), maxMap)),
+		MaxSize:         int(min(o.limit(), maxMap)),
 	}
 }
 

@@ -32,8 +32,8 @@ type room struct {
 	max, cap  int64
 	noReserve bool
 	used      atomic.Int64 // bytes up to the file's high-water mark at the last commit
-	mu        sync.Mutex
-	short     bool
+	short     atomic.Bool  // the disk was full when we last looked
+	making    sync.Mutex
 }
 
 func newRoom(o Options, db *bolt.DB) *room {
@@ -58,64 +58,67 @@ func (r *room) measure(path string) Room {
 	if fi, err := os.Stat(path); err == nil {
 		out.File = fi.Size()
 	}
-	r.mu.Lock()
-	out.Short = r.short
-	r.mu.Unlock()
+	out.Short = r.stillShort()
 	return out
 }
 
 func (r *room) reserve() string { return filepath.Join(r.dir, reserveName) }
 
+func (r *room) hasReserve() bool {
+	fi, err := os.Stat(r.reserve())
+	return err == nil && fi.Size() == reserveSize
+}
+
+// stillShort reports whether the disk is full. Where it was, it looks again:
+// there must be room for the reserve and as much beside it.
+func (r *room) stillShort() bool {
+	if !r.short.Load() {
+		return false
+	}
+	want := int64(2 * reserveSize)
+	if r.noReserve || r.hasReserve() {
+		want = reserveSize
+	}
+	if free, known := diskFree(r.dir); known && free < want {
+		return true
+	}
+	r.makeReserve()
+	return r.short.Load()
+}
+
 // makeReserve makes the reserve file, or makes it again, when the disk has room
-// for it and as much again. Without it the spool works too, so errors only mean
-// that it is not there.
+// for it and as much beside it. The spool works without it too, but then fetch
+// must not go on filling the disk.
 func (r *room) makeReserve() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.noReserve {
+	if !r.making.TryLock() {
 		return
 	}
-	if fi, err := os.Stat(r.reserve()); err == nil && fi.Size() == reserveSize {
-		r.short = false
+	defer r.making.Unlock()
+	if r.noReserve || r.hasReserve() {
+		r.short.Store(false)
 		return
 	}
 	if free, known := diskFree(r.dir); known && free < 2*reserveSize {
-		r.short = true
+		r.short.Store(true)
 		return
 	}
-	if err := writeZeros(r.reserve(), reserveSize); err != nil {
+	err := writeZeros(r.reserve(), reserveSize)
+	if err != nil {
 		_ = os.Remove(r.reserve())
-		r.short = true
-		return
 	}
-	r.short = false
+	r.short.Store(err != nil)
 }
 
 // giveUpReserve frees the room that was kept for a full disk and reports whether there was any.
 func (r *room) giveUpReserve() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.short = true
+	r.short.Store(true)
 	return os.Remove(r.reserve()) == nil
 }
 
-// commitFull notes that a commit found no room on the disk.
-func (r *room) commitFull(err error) {
-	if !diskFull(err) {
-		return
-	}
-	r.mu.Lock()
-	r.short = true
-	r.mu.Unlock()
-}
-
-// commitWorked looks whether a disk that was full has room again.
-func (r *room) commitWorked() {
-	r.mu.Lock()
-	short := r.short
-	r.mu.Unlock()
-	if short {
-		r.makeReserve()
+// noteFull notes that a commit found the disk full.
+func (r *room) noteFull(err error) {
+	if diskFull(err) {
+		r.short.Store(true)
 	}
 }
 

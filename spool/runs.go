@@ -189,7 +189,7 @@ func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 
 // changeRun is a transaction that changes one run.
 func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun) error) error {
-	return s.update(fmt.Sprintf("%s %d", op, run), drains, func(t *txn) error {
+	return s.update(op, drains, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
@@ -197,7 +197,10 @@ func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun
 		if err != nil {
 			return err
 		}
-		return fn(t, r)
+		if err := fn(t, r); err != nil {
+			return fmt.Errorf("run %d: %w", run, err)
+		}
+		return nil
 	})
 }
 

@@ -129,7 +129,7 @@ func (r *storedRun) holdBack(d Dataset, since time.Time) {
 // FailDataset ends a dataset in a run: its list and page tasks leave the run
 // (pages keep their cursor for the next run), its item tasks stay.
 func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetStatus, detail string) error {
-	return s.changeRun("fail "+string(d)+" of run", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("fail dataset", epoch, run, func(t *txn, r *storedRun) error {
 		for _, kind := range []TaskKind{TaskList, TaskPage} {
 			if err := t.failTasks(r, d, kind); err != nil {
 				return err
@@ -193,7 +193,7 @@ func (t *txn) tasksOf(d Dataset, kind TaskKind) ([]*storedTask, error) {
 // cursors of left-behind pages stay for the day it is switched on again.
 func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
 	var n int
-	err := s.update("drop tasks of "+string(d), drains, func(t *txn) error {
+	err := s.update("drop dataset", drains, func(t *txn) error {
 		n = 0
 		if err := t.checkEpoch(epoch); err != nil {
 			return err

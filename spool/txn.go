@@ -22,7 +22,6 @@ type txn struct {
 	runs     map[uint64]*storedRun
 	runDirty map[uint64]bool
 	idRuns   map[uint64]*idRun
-	hook     func(point string)
 
 	idRunDirty map[uint64]bool
 }
@@ -46,13 +45,8 @@ func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 	if u == drains && diskFull(err) && s.room.giveUpReserve() {
 		err = s.commit(op, fn)
 	}
-	switch {
-	case err == nil:
-		s.room.commitWorked()
-	case errors.Is(err, ErrFull):
-		s.room.commitFull(err)
-	}
 	if err != nil {
+		s.room.noteFull(err)
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	return nil
@@ -69,7 +63,6 @@ func (s *Spool) commit(op string, fn func(*txn) error) error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		inFn, txid = true, tx.ID()
 		t := newTxn(tx, s.keep)
-		t.hook = s.hook
 		err := fn(t)
 		if err == nil {
 			err = t.flush()

@@ -133,7 +133,7 @@ func (t *txn) marks() (marks, error) {
 // (unless the run's reason moves none). It refuses with ErrBusy while the run
 // has open tasks. Once ended it stays so.
 func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
-	return s.changeRun("finish fetch of run", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("finish fetch", epoch, run, func(t *txn, r *storedRun) error {
 		if !r.FetchedAt.IsZero() {
 			return nil
 		}
