@@ -32,12 +32,7 @@ func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskK
 			}
 		}
 		for _, key := range parked {
-			st, err := t.parkedTask(key)
-			if err != nil {
-				return err
-			}
-			r.touch(st.key.Dataset, st.Since)
-			if err := t.takeIn(r, st); err != nil {
+			if err := t.retryParked(r, key); err != nil {
 				return err
 			}
 		}
@@ -69,6 +64,18 @@ func (t *txn) retryDead(now time.Time, r *storedRun, key uint64) error {
 	}
 	d.Healed = now.UTC()
 	return t.closeDead(d)
+}
+
+func (t *txn) retryParked(r *storedRun, key TaskKey) error {
+	if st, err := t.taskByKey(taskKey(key)); err == nil && st.Run == r.ID {
+		return nil // its dead letter was named too
+	}
+	st, err := t.parkedTask(key)
+	if err != nil {
+		return err
+	}
+	r.touch(st.key.Dataset, st.Since)
+	return t.takeIn(r, st)
 }
 
 func (t *txn) retryFetch(r *storedRun, d DeadLetter) error {

@@ -20,7 +20,7 @@ type storedRun struct {
 }
 
 // StartRun adds a run with its tasks and returns it. Start defaults to now, a
-// task's Since to its dataset's window start.
+// task's Since to its dataset's window start, or else to Start.
 func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
 	var run Run
 	err := s.update("start run", grows, func(t *txn) error {

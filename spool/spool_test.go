@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 )
@@ -23,6 +24,17 @@ func mustOpen(t *testing.T, o Options) *Spool {
 	}
 	t.Cleanup(func() { closeVerified(t, s) })
 	return s
+}
+
+// fastDir is a directory in memory where there is one, for tests that make
+// thousands of commits and do not show that they are durable.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "spool-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func closeVerified(t *testing.T, s *Spool) {

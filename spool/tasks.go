@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -152,9 +153,7 @@ func (t *txn) addTask(r *storedRun, n NewTask) error {
 	if err := checkTaskKey(n.TaskKey); err != nil {
 		return err
 	}
-	if n.Since.IsZero() {
-		n.Since = r.Datasets[n.Dataset].From
-	}
+	n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start)
 	st, err := t.taskByKey(taskKey(n.TaskKey))
 	switch {
 	case err == nil && st.Run != 0:

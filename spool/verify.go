@@ -1,8 +1,227 @@
 package spool
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
-// Verify checks every invariant and returns what is broken, one sentence each.
+// maxBroken is how many broken invariants Verify names; the rest is counted.
+const maxBroken = 200
+
+// Verify checks every invariant and returns what is broken, one sentence each:
+// counters equal contents, every index names what is there and the other way
+// round, no orphans, checksums, order. On a file that is open for reading only it
+// checks the page structure too. It reads the whole file in one view, so that
+// numbers fit together; memory does not grow with the contents.
 func (s *Spool) Verify(ctx context.Context) ([]string, error) {
-	return nil, nil
+	v := &verifier{ctx: ctx, bytes: map[string]int64{}}
+	err := s.view("verify", func(t *txn) error {
+		v.t = t
+		if s.readOnly {
+			if err := checkPages(ctx, t.tx); errors.Is(err, ErrCorrupt) {
+				v.broken("page structure: %v", err)
+			} else if err != nil {
+				return err
+			}
+		}
+		return v.all()
+	})
+	if v.more > 0 {
+		v.found = append(v.found, fmt.Sprintf("and %d more", v.more))
+	}
+	return v.found, err
+}
+
+// verifier gathers what is broken.
+type verifier struct {
+	ctx   context.Context
+	t     *txn
+	n     counters // counted from the contents
+	rows  struct{ behind, heldBack, deadAll int64 }
+	bytes map[string]int64
+	found []string
+	more  int
+	seen  int
+}
+
+func (v *verifier) broken(format string, args ...any) {
+	if len(v.found) >= maxBroken {
+		v.more++
+		return
+	}
+	v.found = append(v.found, fmt.Sprintf(format, args...))
+}
+
+func (v *verifier) all() error {
+	for _, check := range []func() error{
+		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
+		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idRuns, v.dead,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return v.counters()
+}
+
+// walk visits all entries of a bucket and adds up their bytes.
+func (v *verifier) walk(tb *table, fn func(k, val []byte) error) error {
+	return tb.scan(nil, nil, func(k, val []byte) (bool, error) {
+		if v.seen++; v.seen%1024 == 0 && v.ctx.Err() != nil {
+			return false, context.Cause(v.ctx)
+		}
+		v.bytes[tb.name] += int64(len(k) + len(val))
+		return true, fn(k, val)
+	})
+}
+
+// fragment checks that a key which is longer than its bucket's rows is part of
+// an envelope, and reports whether it is one.
+func (v *verifier) fragment(tb *table, k []byte, rowLen int) bool {
+	if len(k) == rowLen {
+		return false
+	}
+	if len(k) != rowLen+2 || len(tb.get(k[:rowLen])) != fragmentSize {
+		v.broken("%s: key %x belongs to nothing", tb.name, k)
+	}
+	return true
+}
+
+// sequence checks that a bucket gave out the number.
+func (v *verifier) sequence(tb *table, seq uint64) {
+	if seq == 0 || seq > tb.b.Sequence() {
+		v.broken("%s: number %d was never given (the last is %d)", tb.name, seq, tb.b.Sequence())
+	}
+}
+
+// run checks that an entry's run is there and open, and returns it.
+func (v *verifier) run(what string, id uint64) *storedRun {
+	r, err := v.t.run(id)
+	switch {
+	case err != nil:
+		v.broken("%s: %v", what, err)
+		return nil
+	case !r.DoneAt.IsZero():
+		v.broken("%s: run %d is done", what, id)
+	}
+	return r
+}
+
+func (v *verifier) meta() error {
+	st, err := v.t.state()
+	switch {
+	case err != nil:
+		v.broken("meta: %v", err)
+	case st.Epoch == 0 || st.Created.IsZero():
+		v.broken("meta: state without epoch or time of creation")
+	}
+	if n := v.t.schema(); n != schema {
+		v.broken("meta: schema %d", n)
+	}
+	m, err := v.t.marks()
+	if err != nil {
+		v.broken("meta: %v", err)
+	}
+	for d, w := range m {
+		if len(w.Early) > 0 {
+			if oldest, err := v.t.oldestOpen(d); err == nil && oldest > w.Early[0].Run {
+				v.broken("meta: the confirmed watermark of %s does not count run %d", d, w.Early[0].Run)
+			}
+		}
+	}
+	known := map[string]bool{
+		keySchema: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
+	}
+	return v.t.tab(bktMeta).scan(nil, nil, func(k, val []byte) (bool, error) {
+		if !known[string(k)] {
+			v.broken("meta: unknown key %q", k)
+		} else if string(k) != keySchema {
+			if _, err := open(k, val, nil); err != nil {
+				v.broken("meta: %s: %v", k, err)
+			}
+		}
+		return true, nil
+	})
+}
+
+func (v *verifier) runs() error {
+	tb := v.t.tab(bktRuns)
+	return v.walk(tb, func(k, _ []byte) error {
+		id := u64(k, 1)
+		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
+			v.broken("runs: key %x", k)
+			return nil
+		}
+		if k[0] == pfxOpen {
+			if tb.get(numKey(pfxRun, id)) == nil {
+				v.broken("runs: open run %d is not there", id)
+			}
+			return nil
+		}
+		v.n.Runs++
+		v.sequence(tb, id)
+		r, err := v.t.run(id)
+		delete(v.t.runs, id) // a thousand runs need not stay in memory
+		if err != nil {
+			v.broken("runs: %v", err)
+			return nil
+		}
+		v.oneRun(tb, r)
+		return nil
+	})
+}
+
+func (v *verifier) oneRun(tb *table, r *storedRun) {
+	open := tb.get(numKey(pfxOpen, r.ID)) != nil
+	if open != r.DoneAt.IsZero() {
+		v.broken("run %d: open is %v, but it was done at %v", r.ID, open, r.DoneAt)
+	}
+	if !r.Dropped && (r.FetchedAt.IsZero() && !r.MappedAt.IsZero() || r.MappedAt.IsZero() && !r.DoneAt.IsZero()) {
+		v.broken("run %d: fetched %v, mapped %v, done %v are not in order", r.ID, r.FetchedAt, r.MappedAt, r.DoneAt)
+	}
+	if !r.FetchedAt.IsZero() && len(r.Open) > 0 {
+		v.broken("run %d: its fetch has ended with open tasks %v", r.ID, r.Open)
+	}
+	want := 0
+	for _, kinds := range r.Open {
+		for _, n := range kinds {
+			want += n
+		}
+	}
+	got := 0
+	_ = v.t.tab(bktTasks).scan(numKey(pfxDue, r.ID), nil, func(_, _ []byte) (bool, error) {
+		got++
+		return true, nil
+	})
+	if got != want {
+		v.broken("run %d: it counts %d open tasks and has %d", r.ID, want, got)
+	}
+}
+
+func (v *verifier) counters() error {
+	c, err := v.t.readCounters()
+	if err != nil {
+		v.broken("counters: %v", err)
+		return nil
+	}
+	for _, n := range []struct {
+		name      string
+		got, want int64
+	}{
+		{"runs", c.Runs, v.n.Runs}, {"tasks", c.Tasks, v.n.Tasks}, {"parked", c.Parked, v.n.Parked},
+		{"records", c.Records, v.n.Records}, {"waiting", c.Waiting, v.n.Waiting}, {"held", c.Held, v.n.Held},
+		{"bundles", c.Bundles, v.n.Bundles}, {"messages", c.Messages, v.n.Messages}, {"ids", c.IDs, v.n.IDs},
+		{"dead", c.Dead, v.n.Dead}, {"healed", c.Healed, v.n.Healed}, {"kept", c.Kept, v.n.Kept},
+	} {
+		if n.got != n.want {
+			v.broken("counter %s is %d, there are %d", n.name, n.got, n.want)
+		}
+	}
+	for _, name := range buckets() {
+		if name != bktMeta && c.Bytes[name] != v.bytes[name] {
+			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.bytes[name])
+		}
+	}
+	return nil
 }

@@ -1,0 +1,505 @@
+package spool
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// model is what a spool must hold, kept in plain maps. Its methods follow the
+// documentation of the spool's, not its code.
+type model struct {
+	epoch    uint64
+	known    bool
+	keep     bool
+	seq      map[string]uint64
+	runs     map[uint64]*modelRun
+	tasks    map[TaskKey]*modelTask
+	records  map[uint64]map[uint64]Record
+	kept     int
+	waiting  map[uint64]map[string]Object
+	held     map[string]Object
+	bundles  map[[2]uint64]*modelBundle
+	ids      map[string]ID
+	dead     map[uint64]DeadLetter
+	marks    map[Dataset]*modelMark
+	platform string
+	crash    *CrashMark
+}
+
+type modelRun struct {
+	Run
+	behind map[Dataset]time.Time
+}
+
+type modelTask struct {
+	Task
+	behind bool
+}
+
+type modelBundle struct {
+	Bundle
+	objects []BundleObject
+}
+
+type modelMark struct {
+	Watermark
+	early map[uint64]time.Time
+}
+
+func newModel() *model {
+	m := &model{epoch: 1, seq: map[string]uint64{}, runs: map[uint64]*modelRun{}, dead: map[uint64]DeadLetter{}}
+	m.clear()
+	return m
+}
+
+// clear empties what a reset empties.
+func (m *model) clear() {
+	m.tasks = map[TaskKey]*modelTask{}
+	m.records = map[uint64]map[uint64]Record{}
+	m.waiting = map[uint64]map[string]Object{}
+	m.held = map[string]Object{}
+	m.bundles = map[[2]uint64]*modelBundle{}
+	m.ids = map[string]ID{}
+	m.marks = map[Dataset]*modelMark{}
+	m.kept, m.crash = 0, nil
+}
+
+func (m *model) next(what string) uint64 {
+	m.seq[what]++
+	return m.seq[what]
+}
+
+func (m *model) openRuns() []*modelRun {
+	var out []*modelRun
+	for _, id := range slices.Sorted(maps.Keys(m.runs)) {
+		if m.runs[id].DoneAt.IsZero() {
+			out = append(out, m.runs[id])
+		}
+	}
+	return out
+}
+
+func (m *model) startRun(now time.Time, spec RunSpec) *modelRun {
+	r := &modelRun{Run: Run{
+		ID: m.next("runs"), Reason: spec.Reason, Created: now, Start: cmp.Or(spec.Start, now),
+		Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
+	}, behind: map[Dataset]time.Time{}}
+	for d, from := range spec.Datasets {
+		r.Datasets[d] = DatasetRun{From: from, Status: DatasetOpen}
+	}
+	m.runs[r.ID] = r
+	for _, n := range spec.Tasks {
+		m.addTask(r, n)
+	}
+	if spec.Parked {
+		for _, t := range m.tasks {
+			if _, ok := spec.Datasets[t.Dataset]; ok && !t.Parked.IsZero() {
+				m.takeIn(r, t)
+			}
+		}
+	}
+	return r
+}
+
+func (m *model) addTask(r *modelRun, n NewTask) {
+	n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start)
+	t := m.tasks[n.TaskKey]
+	switch {
+	case t == nil:
+		m.tasks[n.TaskKey] = &modelTask{Task: Task{
+			TaskKey: n.TaskKey, Run: r.ID, Seq: m.next("tasks"), Since: n.Since, TaskState: TaskState{Cursor: n.Cursor},
+		}}
+	case t.Run != 0:
+	default:
+		if n.Kind == TaskPage && n.Since.Before(t.Since) {
+			t.Since, t.Cursor = n.Since, n.Cursor
+		}
+		m.takeIn(r, t)
+	}
+}
+
+func (m *model) takeIn(r *modelRun, t *modelTask) {
+	t.Run, t.Parked = r.ID, time.Time{}
+	t.Tries, t.Refused, t.Due, t.FirstTry = 0, 0, time.Time{}, time.Time{}
+}
+
+func (m *model) settle(now time.Time, o Outcome) {
+	t := m.tasks[o.Task]
+	if t == nil || t.Run != o.Run {
+		return
+	}
+	r := m.runs[o.Run]
+	switch {
+	case o.Keep == nil:
+		if t.behind && o.Dead == nil && !t.Since.IsZero() {
+			if old, ok := r.behind[t.Dataset]; !ok || t.Since.Before(old) {
+				r.behind[t.Dataset] = t.Since
+			}
+		}
+		delete(m.tasks, o.Task)
+	case o.Park:
+		t.TaskState, t.Run, t.Parked, t.behind = *o.Keep, 0, now, true
+	default:
+		t.TaskState = *o.Keep
+	}
+	if o.Record != nil {
+		m.addRecord(o.Run, *o.Record)
+		m.heal(now, o.Record.Dataset, o.Record.Source)
+	}
+	for _, n := range o.Add {
+		m.addTask(r, n)
+	}
+	for _, d := range []*DeadLetter{o.Dead, o.Note} {
+		if d != nil {
+			l := *d
+			l.Stage = cmp.Or(l.Stage, StageFetch)
+			l.Run, l.Dataset, l.Source = cmp.Or(l.Run, o.Run), cmp.Or(l.Dataset, o.Task.Dataset), cmp.Or(l.Source, o.Task.Source)
+			m.addDead(now, l)
+		}
+	}
+	if o.Status != nil {
+		d := r.Datasets[o.Task.Dataset]
+		d.Status, d.Detail = o.Status.Status, o.Status.Detail
+		r.Datasets[o.Task.Dataset] = d
+	}
+	if !o.Start.IsZero() && o.Start.Before(r.Start) {
+		r.Start = o.Start
+	}
+	r.count(o.Count)
+}
+
+func (r *modelRun) count(c map[string]int64) {
+	for k, n := range c {
+		r.Counters[k] += n
+	}
+}
+
+func (m *model) addRecord(run uint64, n NewRecord) {
+	if m.records[run] == nil {
+		m.records[run] = map[uint64]Record{}
+	}
+	seq := m.next("records")
+	m.records[run][seq] = Record{Run: run, Seq: seq, Dataset: n.Dataset, Source: n.Source, Fetched: n.Fetched, Body: n.Body}
+}
+
+func (m *model) addDead(now time.Time, d DeadLetter) {
+	d.Key = m.next("dead")
+	d.Last = cmp.Or(d.Last, now)
+	d.First = cmp.Or(d.First, d.Last)
+	m.dead[d.Key] = d
+}
+
+func (m *model) heal(now time.Time, d Dataset, source string) {
+	for k, l := range m.dead {
+		if source != "" && l.Dataset == d && l.Source == source && l.Healed.IsZero() {
+			l.Healed = now
+			m.dead[k] = l
+		}
+	}
+}
+
+func (m *model) openTasks(run uint64) map[Dataset]map[TaskKind]int {
+	out := map[Dataset]map[TaskKind]int{}
+	for _, t := range m.tasks {
+		if t.Run == run {
+			if out[t.Dataset] == nil {
+				out[t.Dataset] = map[TaskKind]int{}
+			}
+			out[t.Dataset][t.Kind]++
+		}
+	}
+	return out
+}
+
+func (m *model) failDataset(r *modelRun, d Dataset, status DatasetStatus, detail string) {
+	for k, t := range m.tasks {
+		if t.Run != r.ID || t.Dataset != d {
+			continue
+		}
+		switch t.Kind {
+		case TaskList:
+			delete(m.tasks, k)
+		case TaskPage:
+			t.Run = 0
+		}
+	}
+	dr := r.Datasets[d]
+	dr.Status, dr.Detail = status, detail
+	r.Datasets[d] = dr
+}
+
+func (m *model) dropDataset(d Dataset) int {
+	n := 0
+	for k, t := range m.tasks {
+		if t.Run == 0 || t.Dataset != d {
+			continue
+		}
+		n++
+		r := m.runs[t.Run]
+		r.Counters["fetch.dropped"]++
+		switch {
+		case t.behind:
+			t.Run, t.Parked = 0, r.Created
+		case t.Kind == TaskPage:
+			t.Run = 0
+		default:
+			delete(m.tasks, k)
+		}
+	}
+	for _, r := range m.openRuns() {
+		dr, ok := r.Datasets[d]
+		if ok && r.FetchedAt.IsZero() && slices.Contains([]DatasetStatus{"", DatasetOpen, DatasetListed}, dr.Status) {
+			dr.Status = DatasetOff
+			r.Datasets[d] = dr
+		}
+	}
+	return n
+}
+
+func (m *model) mark(d Dataset) *modelMark {
+	if m.marks[d] == nil {
+		m.marks[d] = &modelMark{early: map[uint64]time.Time{}}
+	}
+	return m.marks[d]
+}
+
+func (m *model) finishFetch(r *modelRun, now time.Time) bool {
+	if !r.FetchedAt.IsZero() {
+		return true
+	}
+	if len(m.openTasks(r.ID)) > 0 {
+		return false
+	}
+	r.FetchedAt = now
+	for d, dr := range r.Datasets {
+		if slices.Contains([]DatasetStatus{"", DatasetOpen, DatasetListed}, dr.Status) {
+			dr.Status = DatasetOK
+			r.Datasets[d] = dr
+		}
+		if dr.Status == DatasetOK && r.Reason.MovesWatermarks() {
+			w := m.mark(d)
+			w.Previous, w.Fetched = w.Fetched, r.Start
+		}
+	}
+	m.known = m.known || r.Reason.MovesWatermarks()
+	return true
+}
+
+func (m *model) hasBundles(run uint64) bool {
+	for k := range m.bundles {
+		if k[0] == run {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) finishRun(r *modelRun, now time.Time) bool {
+	if !r.DoneAt.IsZero() {
+		return true
+	}
+	if r.FetchedAt.IsZero() || r.MappedAt.IsZero() || m.hasBundles(r.ID) {
+		return false
+	}
+	r.DoneAt = now
+	if r.Reason.MovesWatermarks() {
+		for d, dr := range r.Datasets {
+			if dr.Status == DatasetOK {
+				m.mark(d).early[r.ID] = r.Start
+			}
+		}
+	}
+	for d, w := range m.marks {
+		oldest := ^uint64(0)
+		for _, o := range m.openRuns() {
+			if _, has := o.Datasets[d]; has && o.Reason.MovesWatermarks() {
+				oldest = min(oldest, o.ID)
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(w.early)) {
+			if id < oldest {
+				w.Confirmed = w.early[id]
+				delete(w.early, id)
+			}
+		}
+	}
+	return true
+}
+
+func (m *model) watermarks() map[Dataset]Watermark {
+	out := map[Dataset]Watermark{}
+	for d, w := range m.marks {
+		out[d] = w.Watermark
+	}
+	hold := func(d Dataset, since time.Time) {
+		w := out[d]
+		if w.Held.IsZero() || since.Before(w.Held) {
+			w.Held = since
+		}
+		out[d] = w
+	}
+	for _, t := range m.tasks {
+		if t.behind {
+			hold(t.Dataset, t.Since)
+		}
+	}
+	for _, r := range m.openRuns() {
+		for d, since := range r.behind {
+			hold(d, since)
+		}
+	}
+	return out
+}
+
+// commitMap applies a hand-over; false when a record is not there any more.
+func (m *model) commitMap(now time.Time, c MapCommit) bool {
+	for _, seq := range c.Records {
+		if _, ok := m.records[c.Run][seq]; !ok {
+			return false
+		}
+	}
+	for _, seq := range c.Records {
+		delete(m.records[c.Run], seq)
+		if m.keep {
+			m.kept++
+		}
+	}
+	for _, id := range c.Unwait {
+		delete(m.waiting[c.Run], id)
+	}
+	for _, id := range c.Unhold {
+		delete(m.held, id)
+	}
+	for _, d := range c.Dead {
+		d.Run, d.Stage = cmp.Or(d.Run, c.Run), cmp.Or(d.Stage, StageMap)
+		m.addDead(now, d)
+		m.removeID(c.Run, d.STIX)
+	}
+	for _, b := range c.Bundles {
+		mb := &modelBundle{Bundle: Bundle{Run: c.Run, Seq: m.next("bundles"), Created: now, Objects: len(b.Objects)}, objects: b.Objects}
+		for _, o := range b.Objects {
+			mb.Bytes += int64(len(o.JSON))
+		}
+		m.bundles[[2]uint64{c.Run, mb.Seq}] = mb
+	}
+	for _, p := range c.IDs {
+		m.ids[p.STIX] = p.ID
+	}
+	for _, o := range c.Wait {
+		m.wait(c.Run, o)
+	}
+	for _, o := range c.Hold {
+		m.hold(c.Run, now, o)
+	}
+	m.runs[c.Run].count(c.Count)
+	return true
+}
+
+func (m *model) removeID(run uint64, id string) {
+	if e, ok := m.ids[id]; ok && e.Run == run {
+		delete(m.ids, id)
+	}
+}
+
+func (m *model) wait(run uint64, o Object) {
+	if m.waiting[run] == nil {
+		m.waiting[run] = map[string]Object{}
+	}
+	o.Run = run
+	if old, ok := m.waiting[run][o.STIX]; ok {
+		o.Seq = old.Seq
+	} else {
+		o.Seq = m.next("waiting")
+	}
+	m.waiting[run][o.STIX] = o
+}
+
+func (m *model) hold(run uint64, now time.Time, o Object) {
+	o.Run, o.Since = run, cmp.Or(o.Since, now)
+	if old, ok := m.held[o.STIX]; ok {
+		o.Seq, o.Since = old.Seq, old.Since
+	} else {
+		o.Seq = m.next("held")
+	}
+	m.held[o.STIX] = o
+}
+
+func (b *modelBundle) advance(n int) {
+	for b.Confirmed = max(n, b.Confirmed); slices.Contains(b.Skipped, b.Confirmed); {
+		b.Confirmed++
+	}
+}
+
+func (m *model) skip(now time.Time, b *modelBundle, index int, d DeadLetter) bool {
+	if slices.Contains(b.Skipped, index) {
+		return true
+	}
+	if index < b.Confirmed || index >= b.Objects {
+		return false
+	}
+	o := b.objects[index]
+	d.Run, d.Stage, d.STIX, d.Payload = b.Run, cmp.Or(d.Stage, StageDeliver), o.STIX, o.JSON
+	if d.Dataset == "" {
+		d.Dataset, d.Source = o.Dataset, o.Source
+	}
+	m.addDead(now, d)
+	m.removeID(b.Run, o.STIX)
+	b.Skipped = append(b.Skipped, index)
+	slices.Sort(b.Skipped)
+	b.advance(b.Confirmed)
+	return true
+}
+
+func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun, bool) {
+	for _, k := range dead {
+		d, ok := m.dead[k]
+		if !ok || d.Stage == StageFetch && (d.Source == "" || d.Dataset == IOCs) {
+			return nil, false
+		}
+	}
+	for _, k := range parked {
+		if t := m.tasks[k]; t == nil || t.Parked.IsZero() {
+			return nil, false
+		}
+	}
+	if len(dead)+len(parked) == 0 {
+		return nil, false
+	}
+	r := m.startRun(now, RunSpec{Reason: ReasonRetry, Start: now})
+	touch := func(d Dataset, from time.Time) {
+		if old, ok := r.Datasets[d]; !ok || from.Before(old.From) {
+			r.Datasets[d] = DatasetRun{From: from, Status: DatasetListed}
+		}
+	}
+	for _, k := range dead {
+		d := m.dead[k]
+		d.Retried, d.RetryRun = now, r.ID
+		touch(d.Dataset, now)
+		if d.Stage == StageFetch {
+			m.addTask(r, NewTask{TaskKey: TaskKey{d.Dataset, TaskItem, d.Source}, Since: now})
+		} else {
+			m.addRecord(r.ID, NewRecord{d.Dataset, d.Source, d.Last, []byte(fmt.Sprintf(`{"objects":[%s]}`, d.Payload))})
+			d.Healed = cmp.Or(d.Healed, now)
+		}
+		m.dead[k] = d
+	}
+	for _, k := range parked {
+		if t := m.tasks[k]; t.Run != r.ID {
+			touch(k.Dataset, t.Since)
+			m.takeIn(r, t)
+		}
+	}
+	return r, true
+}
+
+func (m *model) reset(now time.Time) {
+	for _, r := range m.openRuns() {
+		r.Dropped, r.DoneAt, r.behind = true, now, nil
+	}
+	m.clear()
+	m.epoch++
+	m.known = true
+}

@@ -1,0 +1,181 @@
+package spool
+
+import "time"
+
+// The checks of what fetch writes: tasks, records, kept records; and dead letters.
+
+func (v *verifier) tasks() error {
+	tb := v.t.tab(bktTasks)
+	err := v.walk(tb, func(k, val []byte) error {
+		switch k[0] {
+		case pfxTask:
+			v.task(tb, k)
+		case pfxDue:
+			st := v.indexedTask(val)
+			if st != nil && string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)) {
+				v.broken("task %s: stands in the line of run %d, but is not due then", st.key, u64(k, 1))
+			}
+		case pfxParked:
+			st := v.indexedTask(val)
+			if st != nil && (st.Parked.IsZero() || string(k) != string(parkedKey(st.key.Dataset, st.Seq))) {
+				v.broken("task %s: stands among the parked, but is not", st.key)
+			}
+		case pfxBehind:
+			if _, rest, ok := cutString(k[1:]); !ok || len(rest) != 16 {
+				v.broken("tasks: key %x", k)
+			}
+			v.rows.behind++
+		default:
+			v.broken("tasks: key %x", k)
+		}
+		return nil
+	})
+	if v.rows.behind != v.rows.heldBack {
+		v.broken("tasks: %d rows hold last_run back, for %d items that were parked", v.rows.behind, v.rows.heldBack)
+	}
+	return err
+}
+
+// indexedTask returns the task that an index row names.
+func (v *verifier) indexedTask(enc []byte) *storedTask {
+	st, err := v.t.taskByKey(enc)
+	if err != nil {
+		v.broken("tasks: an index names a task that cannot be read: %v", err)
+		return nil
+	}
+	return st
+}
+
+func (v *verifier) task(tb *table, k []byte) {
+	key, ok := cutTaskKey(k[1:])
+	if !ok {
+		if _, ok := cutTaskKey(k[1 : len(k)-2]); !ok || len(tb.get(k[:len(k)-2])) != fragmentSize {
+			v.broken("tasks: key %x belongs to nothing", k)
+		}
+		return
+	}
+	st := &storedTask{key: key}
+	if _, err := open(k, tb.blob(k, nil), st); err != nil {
+		v.broken("task %s: %v", key, err)
+		if st, err = v.t.taskByKey(k[1:]); err != nil {
+			return
+		}
+	}
+	v.sequence(tb, st.Seq)
+	if st.Parked.IsZero() {
+		v.n.Tasks++
+	} else {
+		v.n.Parked++
+	}
+	if st.Behind {
+		v.rows.heldBack++
+		if tb.get(behindKey(key.Dataset, st.Since, st.Seq)) == nil {
+			v.broken("task %s: was parked once, but does not hold its dataset back", key)
+		}
+	}
+	switch {
+	case st.Run != 0 && !st.Parked.IsZero():
+		v.broken("task %s: parked in run %d", key, st.Run)
+	case st.Run != 0:
+		v.openTask(tb, st)
+	case !st.Parked.IsZero():
+		if tb.get(parkedKey(key.Dataset, st.Seq)) == nil {
+			v.broken("task %s: is parked, but does not stand among the parked", key)
+		}
+	case key.Kind != TaskPage:
+		v.broken("task %s: in no run and not parked", key)
+	}
+}
+
+func (v *verifier) openTask(tb *table, st *storedTask) {
+	if tb.get(dueKey(st.Run, st.State.Due, st.Seq)) == nil {
+		v.broken("task %s: does not stand in the line of its run %d", st.key, st.Run)
+	}
+	r := v.run("task "+st.key.String(), st.Run)
+	if r == nil {
+		return
+	}
+	if !r.FetchedAt.IsZero() {
+		v.broken("task %s: the fetch of run %d has ended", st.key, st.Run)
+	}
+	if r.Open[st.key.Dataset][st.key.Kind] == 0 {
+		v.broken("task %s: run %d does not count it", st.key, st.Run)
+	}
+}
+
+func (v *verifier) records() error {
+	tb := v.t.tab(bktRecords)
+	return v.walk(tb, func(k, val []byte) error {
+		if v.fragment(tb, k, 16) {
+			return nil
+		}
+		v.n.Records++
+		v.sequence(tb, u64(k, 8))
+		rec := v.t.record(k, val)
+		if rec.Err != nil {
+			v.broken("%v", rec.Err)
+		}
+		if r := v.run("records", rec.Run); r != nil && !r.MappedAt.IsZero() {
+			v.broken("record %d/%d: its run is mapped", rec.Run, rec.Seq)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) kept() error {
+	tb := v.t.tab(bktKept)
+	return v.walk(tb, func(k, val []byte) error {
+		if v.fragment(tb, k, 24) {
+			return nil
+		}
+		v.n.Kept++
+		if _, err := open(k[8:], tb.blob(k, val), nil); err != nil {
+			v.broken("kept record %d/%d: %v", u64(k, 8), u64(k, 16), err)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) dead() error {
+	tb := v.t.tab(bktDead)
+	err := v.walk(tb, func(k, _ []byte) error {
+		switch k[0] {
+		case pfxDead:
+			if !v.fragment(tb, k, 9) {
+				v.deadLetter(tb, u64(k, 1))
+			}
+		case pfxOpenDL:
+			v.n.Dead++
+			if tb.get(numKey(pfxDead, u64(k, 1))) == nil {
+				v.broken("dead letter %d: is listed and not there", u64(k, 1))
+			}
+		case pfxSource:
+			key := u64(k, len(k)-8)
+			if tb.get(numKey(pfxOpenDL, key)) == nil {
+				v.broken("dead letter %d: is found by its source id, but is not open", key)
+			}
+		default:
+			v.broken("dead: key %x", k)
+		}
+		return nil
+	})
+	v.n.Healed = v.rows.deadAll - v.n.Dead
+	return err
+}
+
+func (v *verifier) deadLetter(tb *table, key uint64) {
+	v.rows.deadAll++
+	v.sequence(tb, key)
+	d, _ := v.t.dead(key)
+	if d.Err != nil {
+		v.broken("%v", d.Err)
+		return
+	}
+	isOpen := tb.get(numKey(pfxOpenDL, key)) != nil
+	if isOpen != d.Healed.IsZero() {
+		v.broken("dead letter %d: healed %v, but open is %v", key, d.Healed.Format(time.RFC3339), isOpen)
+	}
+	if isOpen && tb.get(sourceKey(d)) == nil {
+		v.broken("dead letter %d: is not found by its source id", key)
+	}
+}

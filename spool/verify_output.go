@@ -1,0 +1,251 @@
+package spool
+
+// The checks of what map writes: waiting and held objects, bundles, cursors, ids.
+
+func (v *verifier) waiting() error {
+	tb, ix := v.t.tab(bktWaiting), v.t.tab(bktWaitingByID)
+	return v.walk(tb, func(k, val []byte) error {
+		if v.fragment(tb, k, 16) {
+			return nil
+		}
+		v.n.Waiting++
+		run, seq := u64(k, 0), u64(k, 8)
+		v.sequence(tb, seq)
+		if r := v.run("waiting objects", run); r != nil && !r.MappedAt.IsZero() {
+			v.broken("waiting object %d/%d: its run is mapped", run, seq)
+		}
+		o := tb.object(k, val)
+		if o.Err != nil {
+			v.broken("%v", o.Err)
+			return nil
+		}
+		if u64(ix.get(waitingIDKey(run, o.STIX)), 0) != seq {
+			v.broken("waiting object %d/%d: is not found by its id %s", run, seq, o.STIX)
+		}
+		if ix.get(putU64(waitingWatchPrefix(run, o.Watch), seq)) == nil {
+			v.broken("waiting object %d/%d: is not found by %s, which it waits for", run, seq, o.Watch)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) waitingByID() error {
+	rows := v.t.tab(bktWaiting)
+	var byID, byWatch int64
+	err := v.walk(v.t.tab(bktWaitingByID), func(k, val []byte) error {
+		if len(k) < 10 || k[0] != pfxByID && k[0] != pfxWatch {
+			v.broken("waiting_by_id: key %x", k)
+			return nil
+		}
+		run, seq := u64(k, 1), u64(val, 0)
+		_, rest, ok := cutID(k[9:])
+		if k[0] == pfxWatch {
+			byWatch++
+			seq = u64(rest, 0)
+			ok = ok && len(rest) == 8
+		} else {
+			byID++
+			ok = ok && len(rest) == 0
+		}
+		if !ok || rows.get(pair(run, seq)) == nil {
+			v.broken("waiting_by_id: key %x names nothing", k)
+		}
+		return nil
+	})
+	if byID != v.n.Waiting || byWatch != v.n.Waiting {
+		v.broken("waiting_by_id: %d ids and %d watched ones for %d objects", byID, byWatch, v.n.Waiting)
+	}
+	return err
+}
+
+func (v *verifier) held() error {
+	tb := v.t.tab(bktHeld)
+	var byID, byWatch int64
+	err := v.walk(tb, func(k, val []byte) error {
+		switch k[0] {
+		case pfxHeld:
+			if v.fragment(tb, k, 9) {
+				return nil
+			}
+			v.n.Held++
+			v.heldObject(tb, k, val)
+		case pfxByID:
+			byID++
+			if id, rest, ok := cutID(k[1:]); !ok || len(rest) > 0 || tb.get(numKey(pfxHeld, u64(val, 0))) == nil {
+				v.broken("held: id %q names nothing", id)
+			}
+		case pfxWatch:
+			byWatch++
+			if id, rest, ok := cutID(k[1:]); !ok || len(rest) != 8 || tb.get(numKey(pfxHeld, u64(rest, 0))) == nil {
+				v.broken("held: watched id %q names nothing", id)
+			}
+		default:
+			v.broken("held: key %x", k)
+		}
+		return nil
+	})
+	if byID != v.n.Held || byWatch != v.n.Held {
+		v.broken("held: %d ids and %d watched ones for %d objects", byID, byWatch, v.n.Held)
+	}
+	return err
+}
+
+func (v *verifier) heldObject(tb *table, k, val []byte) {
+	seq := u64(k, 1)
+	v.sequence(tb, seq)
+	o := tb.object(k, val)
+	if o.Err != nil {
+		v.broken("%v", o.Err)
+		return
+	}
+	if u64(tb.get(heldIDKey(o.STIX)), 0) != seq {
+		v.broken("held object %d: is not found by its id %s", seq, o.STIX)
+	}
+	if tb.get(putU64(heldWatchPrefix(o.Watch), seq)) == nil {
+		v.broken("held object %d: is not found by %s, which it needs", seq, o.Watch)
+	}
+}
+
+func (v *verifier) bundles() error {
+	tb := v.t.tab(bktBundles)
+	blocks, want := 0, 0
+	err := v.walk(tb, func(k, _ []byte) error {
+		switch {
+		case k[0] == pfxBlock && len(k) == 21:
+			blocks++
+		case k[0] == pfxBlock && v.fragment(tb, k, 21):
+		case k[0] == pfxHead && v.fragment(tb, k, 17):
+		case k[0] == pfxHead:
+			v.n.Bundles++
+			want += v.bundle(tb, u64(k, 1), u64(k, 9))
+		default:
+			v.broken("bundles: key %x", k)
+		}
+		return nil
+	})
+	if blocks != want {
+		v.broken("bundles: %d blocks, their headers name %d", blocks, want)
+	}
+	return err
+}
+
+// bundle checks one bundle with its blocks and returns how many it has.
+func (v *verifier) bundle(tb *table, run, seq uint64) int {
+	v.sequence(tb, seq)
+	v.run("bundles", run)
+	b, h, err := v.t.bundle(run, seq)
+	if err != nil {
+		v.broken("%v", err)
+		return 0
+	}
+	v.n.Messages += int64(b.Objects - b.Confirmed)
+	var bytes int64
+	first := 0
+	for n := range h.Blocks {
+		objects, err := v.t.readBlock(run, seq, h, n, first)
+		if err != nil {
+			v.broken("%v", err)
+		}
+		for _, o := range objects {
+			bytes += int64(len(o.JSON))
+		}
+		first += h.Blocks[n]
+	}
+	if first != h.Objects {
+		v.broken("bundle %d/%d: %d objects, its header says %d", run, seq, first, h.Objects)
+	}
+	if err == nil && bytes > h.Bytes {
+		v.broken("bundle %d/%d: %d bytes, its header says %d", run, seq, bytes, h.Bytes)
+	}
+	return len(h.Blocks)
+}
+
+func (v *verifier) cursors() error {
+	return v.walk(v.t.tab(bktCursors), func(k, val []byte) error {
+		run, seq := u64(k, 0), u64(k, 8)
+		c, err := decodeCursor(k, val)
+		if err != nil {
+			v.broken("cursor %d/%d: %v", run, seq, err)
+			return nil
+		}
+		b, _, err := v.t.bundle(run, seq)
+		if err != nil {
+			v.broken("cursor %d/%d: %v", run, seq, err)
+			return nil
+		}
+		if c.confirmed > b.Objects || len(c.skipped) > 0 && c.skipped[len(c.skipped)-1] >= b.Objects {
+			v.broken("cursor %d/%d: stands at %d with skipped %v of %d", run, seq, c.confirmed, c.skipped, b.Objects)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) ids() error {
+	log := v.t.sub(subLog)
+	return v.walk(v.t.sub(subEntries), func(k, val []byte) error {
+		v.n.IDs++
+		id, rest, ok := cutID(k)
+		if !ok || len(rest) > 0 {
+			v.broken("ids: key %x", k)
+			return nil
+		}
+		e, err := decodeID(k, val)
+		if err != nil {
+			v.broken("ids: %s: %v", id, err)
+			return nil
+		}
+		if run, key, ok := cutLogRow(log.get(num(e.Seq))); !ok || run != e.Run || string(key) != string(k) {
+			v.broken("ids: %s: its log row %d is not there", id, e.Seq)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) idLog() error {
+	var rows int64
+	tb := v.t.sub(subLog)
+	err := v.walk(tb, func(k, val []byte) error {
+		rows++
+		v.sequence(tb, u64(k, 0))
+		if _, key, ok := cutLogRow(val); !ok || v.t.sub(subEntries).get(key) == nil {
+			v.broken("ids: log row %d names nothing", u64(k, 0))
+		}
+		return nil
+	})
+	if rows != v.n.IDs {
+		v.broken("ids: %d log rows for %d entries", rows, v.n.IDs)
+	}
+	return err
+}
+
+func (v *verifier) idRuns() error {
+	counts := map[uint64]int64{} // as many as there are runs
+	firsts := map[uint64]uint64{}
+	err := v.t.sub(subLog).scan(nil, nil, func(k, val []byte) (bool, error) {
+		run, _, _ := cutLogRow(val)
+		if counts[run]++; counts[run] == 1 {
+			firsts[run] = u64(k, 0)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	err = v.walk(v.t.sub(subRuns), func(k, _ []byte) error {
+		id := u64(k, 0)
+		r, err := v.t.idRun(id)
+		if err != nil {
+			v.broken("ids: %v", err)
+			return nil
+		}
+		if r.Count != counts[id] || counts[id] > 0 && r.First > firsts[id] {
+			v.broken("ids: run %d counts %d entries from row %d on, there are %d from %d on", id, r.Count, r.First, counts[id], firsts[id])
+		}
+		delete(counts, id)
+		return nil
+	})
+	for id, n := range counts {
+		v.broken("ids: run %d has %d entries and does not count them", id, n)
+	}
+	return err
+}
