@@ -61,7 +61,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	}
 	s := &Spool{
 		db: db, path: path, dir: o.Dir, keep: o.KeepRecords, now: o.Now, lock: l,
-		room: newRoom(o, db),
+		room: newRoom(o, db), hook: o.hook,
 	}
 	if err := s.settleIn(o, aside); err != nil {
 		return nil, errors.Join(err, s.db.Close())

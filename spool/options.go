@@ -45,8 +45,9 @@ type Options struct {
 	// NoCompact leaves the file as it is at open, however much of it is free.
 	NoCompact bool
 
-	noReserve  bool  // tests: no reserve file
-	compactMin int64 // tests: free bytes above which compaction is worth it; 0 means 256 MiB
+	noReserve  bool               // tests: no reserve file
+	compactMin int64              // tests: free bytes above which compaction is worth it; 0 means 256 MiB
+	hook       func(point string) // tests: called at named points; nil otherwise
 }
 
 func (o Options) withDefaults() Options {
@@ -102,7 +103,7 @@ type Spool struct {
 	broken   atomic.Bool
 	closing  sync.Mutex
 	closed   bool
-	hook     func(point string) // tests: called at named points; nil otherwise
+	hook     func(point string)
 }
 
 // point tells the tests where a transaction stands.
