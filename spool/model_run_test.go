@@ -107,7 +107,7 @@ func (d *driver) readOnce(r *rand.Rand) {
 			d.t.Errorf("open runs beside the writer: %v %v", runs, err)
 		}
 	case 2:
-		if _, err := d.s.List(buckets()[r.IntN(len(buckets()))], "", 20); err != nil {
+		if _, err := d.s.List(Buckets()[r.IntN(len(Buckets()))], "", 20); err != nil {
 			d.t.Errorf("list beside the writer: %v", err)
 		}
 	case 3:

@@ -218,7 +218,7 @@ func (v *verifier) counters() error {
 			v.broken("counter %s is %d, there are %d", n.name, n.got, n.want)
 		}
 	}
-	for _, name := range buckets() {
+	for _, name := range Buckets() {
 		if name != bktMeta && c.Bytes[name] != v.bytes[name] {
 			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.bytes[name])
 		}
