@@ -15,6 +15,9 @@ import (
 	"threatmatch-connector/internal/pipeline"
 )
 
+// LevelNotice is above every level that an operator can choose.
+const LevelNotice = pipeline.LevelNotice
+
 // NewLogger returns a logger in the line shape of other OpenCTI connectors
 // (one JSON object a line: timestamp, level, name, message, attributes), or
 // readable text when text is set. Notices pass every level.

@@ -83,17 +83,17 @@ func newConfigCheck(g *globals) *cobra.Command {
 
 type configCheck struct {
 	OK       bool             `json:"ok"`
-	File     string           `json:"file,omitempty"`
+	File     string           `json:"file,omitempty"` // the settings file that was read
 	Warnings []config.Warning `json:"warnings"`
-	Problems []string         `json:"problems"`
+	Problems []config.Problem `json:"problems"`
 }
 
 func checkResult(report config.Report, err error) configCheck {
-	r := configCheck{OK: err == nil, File: report.File, Warnings: report.Warnings, Problems: []string{}}
-	for _, p := range config.ProblemsOf(err) {
-		r.Problems = append(r.Problems, p.Error())
+	return configCheck{
+		OK: err == nil, File: report.File,
+		Warnings: append([]config.Warning{}, report.Warnings...),
+		Problems: append([]config.Problem{}, config.ProblemsOf(err)...),
 	}
-	return r
 }
 
 func printWarnings(w io.Writer, report config.Report) {

@@ -21,6 +21,13 @@ type errUsage struct{ err error }
 func (e errUsage) Error() string { return e.err.Error() }
 func (e errUsage) Unwrap() error { return e.err }
 
+// codeError ends a command with an exit code of its own, after it has printed
+// its outcome.
+type codeError int
+
+func (codeError) Error() string        { return errQuiet.Error() }
+func (codeError) Is(target error) bool { return target == errQuiet }
+
 // exitCode is the one place that turns an error into an exit code.
 func exitCode(err error) int {
 	var usage errUsage

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,12 +38,16 @@ func System() Env {
 
 // Main runs one command line and returns its exit code.
 func Main(args []string, env Env) int {
-	root := newRoot(env)
+	g := &globals{env: env}
+	root := newRoot(g)
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(context.Background())
+	if err != nil && !g.entered { // it never came to the command itself
+		err = errUsage{err}
+	}
 	if err != nil && !errors.Is(err, errQuiet) {
 		fmt.Fprintln(env.Stderr, "error:", err)
 		if hint := fault.HintOf(err); hint != "" {
@@ -61,42 +66,62 @@ type globals struct {
 	config string
 	dir    string
 	json   bool
+
+	entered bool // the command line was fine, and the command has begun
 }
 
-func newRoot(env Env) *cobra.Command {
-	g := &globals{env: env}
+func newRoot(g *globals) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "threatmatch-connector",
-		Short:         "Bring ThreatMatch intelligence into OpenCTI, without losing a record",
+		Use:   name,
+		Short: "Bring ThreatMatch intelligence into OpenCTI, without losing a record",
+		Long: "threatmatch-connector imports profiles, alerts, reports and IOCs of ThreatMatch into OpenCTI.\n" +
+			"What it has fetched stands in a spool on disk until RabbitMQ has confirmed it.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version.Get().Version,
 		Args:          cobra.NoArgs,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "settings file (default ./config.yml when it exists)")
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	root.AddCommand(newRun(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck())
-	usageArgs(root)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	g.enter(root)
 	return root
 }
 
-// usageArgs lets wrong arguments of c and its children end with the usage exit code.
-func usageArgs(c *cobra.Command) {
+// name is what the program is called in help and hints.
+const name = "threatmatch-connector"
+
+// enter notes, for c and its children, that a command has begun: whatever goes
+// wrong before is the fault of the command line. A command that only has
+// children prints its help.
+func (g *globals) enter(c *cobra.Command) {
 	if c.HasSubCommands() && !c.Runnable() {
 		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return errUsage{err}
-			}
-			return nil
+	if c.Name() == "help" {
+		c.Run, c.RunE = nil, helpOn
+	}
+	if run := c.RunE; run != nil {
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			g.entered = true
+			return run(cmd, args)
 		}
 	}
 	for _, sub := range c.Commands() {
-		usageArgs(sub)
+		g.enter(sub)
 	}
+}
+
+// helpOn prints the help of the named command.
+func helpOn(cmd *cobra.Command, args []string) error {
+	about, rest, err := cmd.Root().Find(args)
+	if err != nil || about == nil || len(rest) > 0 {
+		return errUsage{fmt.Errorf("no help on %q", strings.Join(args, " "))}
+	}
+	about.InitDefaultHelpFlag()
+	return about.Help()
 }

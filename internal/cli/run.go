@@ -46,17 +46,34 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version, Self: g.env.Self,
 		Hurry: hurry, Trigger: trigger,
 	})
-	// A container with CONNECTOR_RUN_AND_TERMINATE must not look like a failure
-	// because one item was parked.
-	if errors.Is(err, app.ErrIncomplete) && cfg.Once() && !once {
-		return nil
-	}
-	if err == nil || errors.Is(err, app.ErrIncomplete) || errors.Is(err, app.ErrUndelivered) {
-		return quiet(err)
-	}
-	log.Error("the connector cannot go on", "error", err, "hint", fault.HintOf(err))
-	return quiet(err)
+	return quiet(g.ended(err, cfg.Once() && !once, log))
 }
+
+// ended tells at every log level why the connector ends otherwise than well.
+// terminate says that the settings asked for a single run: a container must not
+// look like a failure because one item was parked.
+func (g *globals) ended(err error, terminate bool, log *slog.Logger) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, app.ErrIncomplete):
+		if terminate {
+			log.Log(context.Background(), app.LevelNotice, endIncomplete, "reason", err, "exit_code", exitOK)
+			return nil
+		}
+		log.Log(context.Background(), app.LevelNotice, endIncomplete, "reason", err, "exit_code", exitIncomplete)
+	case errors.Is(err, app.ErrUndelivered):
+		log.Log(context.Background(), app.LevelNotice, endUndelivered, "reason", err, "exit_code", exitUndelivered)
+	default:
+		log.Error(endFatal, "error", err, "hint", fault.HintOf(err), "exit_code", exitCode(err))
+	}
+	return err
+}
+
+const (
+	endIncomplete  = "ends with something missing"
+	endUndelivered = "ends before everything is delivered"
+	endFatal       = "the connector cannot go on"
+)
 
 // quietError has been logged already; only its exit code is left to tell.
 type quietError struct{ err error }

@@ -6,12 +6,6 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// codeError ends a command with an exit code of its own.
-type codeError int
-
-func (codeError) Error() string        { return errQuiet.Error() }
-func (codeError) Is(target error) bool { return target == errQuiet }
-
 // newSpoolCheck is the child process that checks a spool file after an unclean
 // stop: a damage that kills the process must not kill the daemon.
 func newSpoolCheck() *cobra.Command {
