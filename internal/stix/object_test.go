@@ -307,6 +307,30 @@ func TestRefs(t *testing.T) {
 	}
 }
 
+// FuzzDecode decodes text that may not be in normal form, such as a damaged
+// store gives: no panic.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{"type":"malware","id":"` + malwareID + `","a":[1,{"b":null}],"x_refs":["y"]}`, `{"a"`, `{"a":`, `{"a":[`, `{,}`, `{""`, `{1:2}`} {
+		f.Add([]byte(s))
+	}
+	head := `{"type":"malware","id":"` + malwareID + `",`
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, text := range []string{string(raw), head + string(raw)} {
+			o, err := Decode(json.RawMessage(text))
+			if err != nil {
+				continue
+			}
+			o.Hash()
+			o.Modified()
+			o.Refs()
+			o.DedupeReferences()
+			Order([]*Object{o})
+			o.Clean()
+			o.AppendJSON(nil)
+		}
+	})
+}
+
 // FuzzParse parses arbitrary text: no panic, and what is parsed comes back.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"malware","id":"` + malwareID + `","a":[null,{"b":[]}],"object_refs":["x",1],"created_by_ref":null,"\u0061":"\ud800"}`))

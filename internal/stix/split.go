@@ -7,7 +7,7 @@ import (
 )
 
 // Elements yields the elements of a JSON list in normal form; nothing when
-// raw is no list.
+// raw is no list. Text that is not in normal form gives anything, but no panic.
 func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		if len(raw) < 2 || raw[0] != '[' {
@@ -15,7 +15,7 @@ func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 		}
 		for pos := 1; pos < len(raw)-1; pos++ {
 			end := valueEnd(raw, pos)
-			if !yield(raw[pos:end:end]) {
+			if end == pos || !yield(raw[pos:end:end]) {
 				return
 			}
 			pos = end
@@ -24,7 +24,8 @@ func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 }
 
 // Members yields the members of a JSON object in normal form, in order and
-// with repeated keys as they come; nothing when raw is no object.
+// with repeated keys as they come; nothing when raw is no object. Text that is
+// not in normal form gives anything, but no panic.
 func Members(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		if len(raw) < 2 || raw[0] != '{' {
@@ -33,7 +34,7 @@ func Members(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 		for pos := 1; pos < len(raw)-1; pos++ {
 			colon := valueEnd(raw, pos)
 			end := valueEnd(raw, colon+1)
-			if !yield(keyText(raw[pos:colon]), raw[colon+1:end:end]) {
+			if raw[pos] != '"' || end <= colon+1 || !yield(keyText(raw[pos:colon]), raw[colon+1:end:end]) {
 				return
 			}
 			pos = end
@@ -55,6 +56,9 @@ func Member(raw json.RawMessage, key string) (json.RawMessage, bool) {
 // keyText turns a quoted key into a string, without allocating for those that
 // nearly every object has.
 func keyText(quoted []byte) string {
+	if len(quoted) < 2 {
+		return ""
+	}
 	if k, ok := frequentKeys[string(quoted[1:len(quoted)-1])]; ok {
 		return k
 	}
@@ -65,6 +69,9 @@ func keyText(quoted []byte) string {
 // valueEnd returns where the value that begins at pos ends. The text is in
 // normal form, so that only strings and brackets need a look.
 func valueEnd(raw []byte, pos int) int {
+	if pos >= len(raw) {
+		return len(raw)
+	}
 	switch raw[pos] {
 	case '"':
 		return stringEnd(raw, pos)
