@@ -1,21 +1,17 @@
 package mapping
 
-import (
-	"strings"
-
-	"threatmatch-connector/internal/stix"
-)
+import "threatmatch-connector/internal/stix"
 
 const relatedTo = "related-to"
 
 // relate makes rel a related-to relationship and keeps the original type in
-// the description, once.
+// the description.
 func relate(rel *stix.Object, original string) {
 	rel.Set("relationship_type", relatedTo)
 	note := "Original relationship type: " + original
 	if d := rel.String("description"); d == "" {
 		rel.Set("description", note)
-	} else if !strings.HasSuffix(d, note) {
+	} else {
 		rel.Set("description", d+"\n\n"+note)
 	}
 }

@@ -8,11 +8,6 @@ func (g *graph) breakCycles() {
 	w := walk{g: g, depth: make([]int, len(g.nodes))}
 	for root := range g.nodes {
 		w.run(root)
-		for len(w.again) > 0 {
-			i := w.again[len(w.again)-1]
-			w.again = w.again[:len(w.again)-1]
-			w.run(i)
-		}
 	}
 }
 
@@ -20,7 +15,6 @@ type walk struct {
 	g     *graph
 	path  []frame
 	depth []int // of a node on the path: its place there
-	again []int // nodes the walk went back from
 }
 
 func (w *walk) push(i int) {
@@ -70,8 +64,7 @@ func (w *walk) giveWay(from int) {
 		}
 		e.cut = true
 		for _, gone := range w.path[i+1:] {
-			w.g.nodes[gone.node].state = fresh
-			w.again = append(w.again, gone.node)
+			w.g.nodes[gone.node].state = fresh // still to come: those before the root are done
 		}
 		w.path = w.path[:i+1]
 		return
