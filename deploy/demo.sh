@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/threatmatch-demo.XXXXXX")
 export RABBITMQ_DIR="$work/rabbitmq"
-own_broker=${AMQP_URL:+no}
+foreign_broker=${AMQP_URL:-}
 sim_pid='' run_pid=''
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
@@ -21,11 +21,11 @@ stop() {
 		say "left running (KEEP=1)"
 		echo "environment for the connector:  set -a; . $work/sim.env; set +a; export SPOOL_DIR=$SPOOL_DIR"
 		echo "watch and disturb:              curl $SIM_URL/"
-		echo "stop it all:                    kill $sim_pid; RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
+		echo "stop it all:                    kill $sim_pid; env -u AMQP_URL RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
 		return
 	fi
 	[ -z "$sim_pid" ] || { kill "$sim_pid" 2>/dev/null && wait "$sim_pid" 2>/dev/null; } || true
-	[ -n "$own_broker" ] || deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
+	[ -n "$foreign_broker" ] || env -u AMQP_URL deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
 	rm -rf "$work"
 }
 trap stop EXIT
@@ -72,7 +72,7 @@ for _ in $(seq 300); do
 	sleep 0.05
 done
 if kill -9 "$run_pid" 2>/dev/null; then echo "killed after $n messages; in the spool are $(stats records) records, $(stats bundles) bundles, $(stats tasks) tasks"; else echo "it was done before it could be killed"; fi
-wait "$run_pid" 2>/dev/null || true
+{ wait "$run_pid"; } 2>/dev/null || true
 run_pid=''
 
 asked() { curl -fs "$SIM_URL/stats" | sed -n '/^    "answered"/,/}/p' | grep -cE '"(profiles|alerts|reports)/' || true; }

@@ -15,13 +15,19 @@ func publish(t *testing.T, v *VHost, top Topology, bodies ...string) {
 		if err := ch.Confirm(false); err != nil {
 			return err
 		}
+		returned := ch.NotifyReturn(make(chan amqp.Return, len(bodies)))
 		for _, b := range bodies {
 			dc, err := ch.PublishWithDeferredConfirm(top.Exchange, top.Key, true, false,
 				amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(b)})
 			if err != nil {
 				return err
 			}
-			dc.Wait()
+			if !dc.Wait() {
+				t.Errorf("%q was not confirmed", b)
+			}
+			if len(returned) > 0 {
+				t.Errorf("%q reached no queue", b)
+			}
 		}
 		return nil
 	})
