@@ -38,12 +38,16 @@ func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error)
 }
 
 func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
+	st, err := t.state()
+	if err != nil {
+		return nil, err
+	}
 	id, err := t.tab(bktRuns).next()
 	if err != nil {
 		return nil, err
 	}
 	r := &storedRun{Run: Run{
-		ID: id, Reason: spec.Reason, Created: now.UTC(), Start: spec.Start.UTC(),
+		ID: id, Epoch: st.Epoch, Reason: spec.Reason, Created: now.UTC(), Start: spec.Start.UTC(),
 		Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
 	}}
 	if spec.Start.IsZero() {

@@ -56,6 +56,7 @@ type DatasetRun struct {
 // Run is one import.
 type Run struct {
 	ID        uint64
+	Epoch     uint64 // in which it was started; runs of earlier ones are history only
 	Reason    Reason
 	Resumed   bool      // went on after a restart
 	Created   time.Time // when it was committed, local clock

@@ -53,6 +53,10 @@ type datasetPart struct {
 // datasetParts reads the runs from the newest back, no further than needed.
 func datasetParts(s platformSpool, enabled []spool.Dataset, marks map[spool.Dataset]spool.Watermark) (map[spool.Dataset]datasetPart, error) {
 	const page = 20
+	meta, err := s.Meta()
+	if err != nil {
+		return nil, err
+	}
 	parts := map[spool.Dataset]datasetPart{}
 	enough := func() bool {
 		for _, d := range enabled {
@@ -68,10 +72,11 @@ func datasetParts(s platformSpool, enabled []spool.Dataset, marks map[spool.Data
 			return nil, err
 		}
 		for _, r := range runs {
-			before = r.ID
-			if !r.Dropped {
-				addParts(parts, r)
+			if r.Epoch != meta.Epoch {
+				return parts, nil
 			}
+			before = r.ID
+			addParts(parts, r)
 		}
 		if len(runs) < page || enough() {
 			return parts, nil

@@ -37,6 +37,7 @@ type oldWork struct {
 	Name  string    `json:"name"`
 	ID    string    `json:"id,omitempty"`
 	Until time.Time `json:"until,omitzero"`
+	Sent  bool      `json:"sent,omitempty"` // everything was sent: it is kept if it is complete
 }
 
 func loadNotes(m spool.Meta) (platformNotes, error) {

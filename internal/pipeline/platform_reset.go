@@ -81,6 +81,9 @@ func (p *Platform) reset(reason string, stamp time.Time) error {
 	for _, r := range runs {
 		p.discardWork(r.Work)
 	}
+	if err := p.discardLast(meta.Epoch); err != nil {
+		return err
+	}
 	p.notes.Reset = &pendingReset{Epoch: meta.Epoch, Stamp: stamp, Reason: reason}
 	if err := p.saveNotes(); err != nil {
 		return err
@@ -137,6 +140,27 @@ func (p *Platform) discardWork(w spool.Work) {
 	p.notes.discard(oldWork{Name: w.Name, ID: w.ID, Until: p.Now().Add(lateWork)})
 }
 
+// discardLast notes the work of the latest run that was delivered: what the
+// purge of the queue took of it will never be processed.
+func (p *Platform) discardLast(epoch uint64) error {
+	for before := uint64(0); ; {
+		runs, err := p.Spool.Runs(before, 20)
+		if err != nil || len(runs) == 0 {
+			return err
+		}
+		for _, r := range runs {
+			if r.Epoch != epoch {
+				return nil
+			}
+			if r.Work.Status == workProcessed {
+				p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
+				return nil
+			}
+			before = r.ID
+		}
+	}
+}
+
 // lateWork is how long a request to open a work may still take effect after
 // its answer was given up.
 const lateWork = 5 * time.Minute
@@ -180,6 +204,15 @@ func (p *Platform) deleteOld(ctx context.Context) error {
 
 // deleteOne deletes one work; it reports true when nothing is left to look for.
 func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
+	if w.Sent {
+		info, err := p.Works.Work(ctx, w.ID)
+		if errors.Is(err, ErrNoWork) || err == nil && info.Complete {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the work %s: %w", w.ID, err)
+		}
+	}
 	ids := []string{w.ID}
 	if w.ID == "" {
 		found, err := p.Works.WorksByName(ctx, w.Name)

@@ -211,6 +211,10 @@ func (s *Schedule) lastImport() (spool.Run, error) {
 // history calls yield with the runs since the last reset, newest first, until it returns false.
 func (s *Schedule) history(yield func(spool.Run) bool) error {
 	const page = 50
+	meta, err := s.Spool.Meta()
+	if err != nil {
+		return err
+	}
 	var before uint64
 	for {
 		runs, err := s.Spool.Runs(before, page)
@@ -218,7 +222,7 @@ func (s *Schedule) history(yield func(spool.Run) bool) error {
 			return err
 		}
 		for _, r := range runs {
-			if r.Dropped {
+			if r.Epoch != meta.Epoch {
 				return nil
 			}
 			if !yield(r) {

@@ -45,7 +45,7 @@ func (d *Deliver) passGate(ctx context.Context, reg Registration, run *spool.Run
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
 }
 
-// workBefore returns the latest earlier run with a work, the zero run if none.
+// workBefore returns the latest earlier run of this epoch with a work, the zero run if none.
 func (d *Deliver) workBefore(run *spool.Run) (spool.Run, error) {
 	const page = 20
 	for before := run.ID; ; {
@@ -54,7 +54,10 @@ func (d *Deliver) workBefore(run *spool.Run) (spool.Run, error) {
 			return spool.Run{}, err
 		}
 		for _, r := range runs {
-			if r.Work.ID != "" && r.Work.Status != workDeleted && !r.Dropped {
+			if r.Epoch != run.Epoch {
+				return spool.Run{}, nil // what was left of it was purged
+			}
+			if r.Work.ID != "" && r.Work.Status != workDeleted {
 				return r, nil
 			}
 			before = r.ID
