@@ -107,6 +107,7 @@ func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
 	deps := pipeline.PlatformDeps{
 		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log,
 		Metrics: pipeline.NewPlatformMetrics(a.metrics), Now: a.Now, Rand: random,
+		NextRun: func() time.Time { return a.schedule.Next() },
 	}
 	if api != nil {
 		deps.Client, deps.Works = api, api

@@ -127,6 +127,7 @@ type world struct {
 	popt      PlatformOptions
 	logs      *logLines
 	wrong     bool
+	offline   bool // no platform and no broker
 	reportsOK bool // the test expects messages that never come, or calls that count twice
 	ids       int
 
@@ -225,10 +226,14 @@ func (w *world) start() {
 	var mu sync.Mutex
 	chance := func() float64 { mu.Lock(); defer mu.Unlock(); return rnd.Float64() }
 	var err error
-	l.platform, err = NewPlatform(PlatformDeps{
+	pdeps := PlatformDeps{
 		Client: w.cti, Works: w.cti, Spool: sp, Bells: l.bells, Board: l.board, Log: log,
 		Metrics: NewPlatformMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
-	}, w.popt)
+	}
+	if w.offline {
+		pdeps.Client, pdeps.Works = nil, nil
+	}
+	l.platform, err = NewPlatform(pdeps, w.popt)
 	w.must(err)
 	deps := DeliverDeps{
 		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, Envelope: testEnvelope,
@@ -236,6 +241,9 @@ func (w *world) start() {
 	}
 	if w.dirs != nil {
 		deps.Archive = w.dirs
+	}
+	if w.offline {
+		deps.Works, deps.Publisher = nil, nil
 	}
 	l.deliver, err = NewDeliver(deps, w.opt)
 	w.must(err)

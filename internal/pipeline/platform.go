@@ -24,6 +24,8 @@ type PlatformDeps struct {
 	Metrics *PlatformMetrics
 	Now     func() time.Time
 	Rand    func() float64 // in [0, 1), for jitter
+	// NextRun says when the next run is due, zero when nothing is planned. May be nil.
+	NextRun func() time.Time
 }
 
 // PlatformOptions are the platform loop's settings. Zero values mean the
@@ -57,7 +59,6 @@ type Platform struct {
 	held       holding
 	queue      QueueSize
 	queueAt    time.Time
-	next, last time.Time
 }
 
 // NewPlatform returns the loop; it sends nothing yet.
@@ -255,14 +256,6 @@ func (p *Platform) Flush(ctx context.Context) error {
 
 // Offline reports whether there is no platform at all.
 func (p *Platform) Offline() bool { return p.Client == nil }
-
-// SetTimes says when the last run ended and when the next one is due, for
-// OpenCTI's view of the connector. Zero times are not shown.
-func (p *Platform) SetTimes(last, next time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last, p.next = last, next
-}
 
 // QueueSize asks OpenCTI for the size of the connector's queue.
 func (p *Platform) QueueSize(ctx context.Context) (QueueSize, error) {

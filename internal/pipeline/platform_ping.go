@@ -45,8 +45,20 @@ func (p *Platform) unregister() {
 	}
 }
 
-// ping sends the state and looks at the echo. The caller holds the token.
+// ping sends the state and looks at the echo; a connector that is not known is
+// registered and pings again, once. The caller holds the token.
 func (p *Platform) ping(ctx context.Context) error {
+	err := p.pingOnce(ctx)
+	if !errors.Is(err, ErrNoConnector) {
+		return err
+	}
+	if err := p.unknown(ctx, err); err != nil {
+		return err
+	}
+	return p.pingOnce(ctx)
+}
+
+func (p *Platform) pingOnce(ctx context.Context) error {
 	state, err := currentState(p.Spool, p.opt.Datasets)
 	if err != nil {
 		return err
@@ -63,11 +75,7 @@ func (p *Platform) ping(ctx context.Context) error {
 	}
 	p.Metrics.pings.Inc()
 	echo, err := p.Client.Ping(ctx, text, info)
-	switch {
-	case errors.Is(err, ErrNoConnector):
-		p.Metrics.pingErrors.Inc()
-		return p.unknown(ctx, err)
-	case err != nil:
+	if err != nil {
 		p.Metrics.pingErrors.Inc()
 		return fmt.Errorf("ping OpenCTI: %w", err)
 	}
@@ -83,11 +91,7 @@ func (p *Platform) unknown(ctx context.Context, cause error) error {
 		return err
 	}
 	p.unregister()
-	if err := p.register(ctx); err != nil {
-		return err
-	}
-	p.Bells.Platform.Ring() // and ping at once
-	return nil
+	return p.register(ctx)
 }
 
 // heard looks at the echo of a ping.
@@ -212,12 +216,29 @@ func (p *Platform) info(ctx context.Context) (ConnectorInfo, error) {
 		p.Metrics.setState("running")
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return ConnectorInfo{
+	info := ConnectorInfo{
 		RunAndTerminate: p.opt.RunAndTerminate, Buffering: p.held != 0,
 		QueueThreshold: p.opt.QueueThreshold, QueueSize: p.queue.MB(),
-		NextRun: p.next, LastRun: p.last,
-	}, nil
+	}
+	p.mu.Unlock()
+	if p.NextRun != nil {
+		info.NextRun = p.NextRun()
+	}
+	info.LastRun, err = p.lastRun()
+	return info, err
+}
+
+// lastRun is when the latest run was delivered.
+func (p *Platform) lastRun() (time.Time, error) {
+	const few = 5 // an older one cannot have ended later by much
+	runs, err := p.Spool.Runs(0, few)
+	var last time.Time
+	for _, r := range runs {
+		if r.DoneAt.After(last) && !r.Dropped {
+			last = r.DoneAt
+		}
+	}
+	return last, err
 }
 
 // freshQueue asks for the queue's size unless deliver just did. Platforms that

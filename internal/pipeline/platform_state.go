@@ -76,20 +76,13 @@ func (s connectorState) text() string {
 // and epoch seconds), and our own. Anything but a JSON object is no state;
 // members that cannot be read are ignored.
 func parseState(text string) (connectorState, bool) {
-	var raw struct {
-		LastRun  any            `json:"last_run"`
-		Datasets map[string]any `json:"datasets"`
-	}
-	if canonicalState(text) == "" {
+	raw := stateObject(text)
+	if raw == nil {
 		return connectorState{}, false
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	if err := dec.Decode(&raw); err != nil {
-		return connectorState{}, true // an object of somebody else's
-	}
-	s := connectorState{LastRun: stateMoment(raw.LastRun)}
-	for d, v := range raw.Datasets {
+	s := connectorState{LastRun: stateMoment(raw["last_run"])}
+	datasets, _ := raw["datasets"].(map[string]any)
+	for d, v := range datasets {
 		t := stateMoment(v)
 		if t.IsZero() {
 			continue
@@ -100,6 +93,17 @@ func parseState(text string) (connectorState, bool) {
 		s.Datasets[spool.Dataset(d)] = t
 	}
 	return s, true
+}
+
+// stateObject decodes a JSON object; nil if the text is none.
+func stateObject(text string) map[string]any {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil {
+		return nil
+	}
+	return object
 }
 
 // stateMoment reads one time of a state; zero if it is none.
@@ -134,10 +138,8 @@ func epochSeconds(text string) time.Time {
 // canonicalState returns the state with its keys in order and no spaces, so
 // that states can be compared as text; "" for anything but a JSON object.
 func canonicalState(text string) string {
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	var object map[string]any
-	if err := dec.Decode(&object); err != nil || object == nil {
+	object := stateObject(text)
+	if object == nil {
 		return ""
 	}
 	var out bytes.Buffer

@@ -1,0 +1,433 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const pythonState = `{"last_run": "1999-12-01T00:00:00+00:00"}`
+
+var pythonTime = time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC)
+
+// soon lets the loops do what they do at once.
+func (w *world) soon() {
+	time.Sleep(100 * time.Millisecond)
+	synctest.Wait()
+}
+
+func (w *world) state() string {
+	w.cti.mu.Lock()
+	defer w.cti.mu.Unlock()
+	return w.cti.state
+}
+
+// give makes the platform hold a state of before.
+func (w *world) give(state string) {
+	w.cti.known, w.cti.state, w.cti.resetAt = true, state, time.Now().Add(-time.Hour)
+}
+
+func (w *world) notReady(stage string) string { return w.live.board.Snapshot()[stage].NotReady }
+
+func TestPlatformAdoptsState(t *testing.T) {
+	for _, c := range []struct {
+		name, state    string
+		profiles, iocs time.Time
+	}{
+		{"none", "null", time.Time{}, time.Time{}},
+		{"Python's", pythonState, pythonTime, pythonTime},
+		{"old Python's", `{"last_run": 944006400}`, pythonTime, pythonTime},
+		{"ours", `{"last_run":"1999-12-01T00:00:00+00:00","datasets":{"iocs":"1999-12-02T00:00:00+00:00"}}`, pythonTime, pythonTime.AddDate(0, 0, 1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, newest(), func(w *world) {
+				w.give(c.state)
+				w.cti.refuse["register"] = errors.New("down")
+				w.start()
+				time.Sleep(10 * time.Minute)
+				if m, _ := w.sp.Meta(); m.StateKnown {
+					t.Error("the state is known before the platform answered")
+				}
+				if !strings.Contains(w.notReady(stagePlatform), "not registered") {
+					t.Errorf("not ready: %q", w.notReady(stagePlatform))
+				}
+				delete(w.cti.refuse, "register")
+				time.Sleep(41 * time.Second)
+				marks, err := w.sp.Watermarks()
+				w.must(err)
+				if !marks[spool.Profiles].Fetched.Equal(c.profiles) || !marks[spool.IOCs].Confirmed.Equal(c.iocs) {
+					t.Errorf("watermarks %+v", marks)
+				}
+				if m, _ := w.sp.Meta(); !m.StateKnown || m.Epoch != 1 {
+					t.Errorf("meta %+v", m)
+				}
+				select {
+				case <-w.live.bells.Schedule:
+				default:
+					t.Error("the schedule was not woken")
+				}
+				want, _ := parseState(c.state)
+				if got, _ := parseState(w.state()); !got.at(spool.IOCs).Equal(want.at(spool.IOCs)) {
+					t.Errorf("state %s became %s", c.state, w.state())
+				}
+				if w.notReady(stagePlatform) != "" {
+					t.Errorf("not ready: %s", w.notReady(stagePlatform))
+				}
+			})
+		})
+	}
+}
+
+func TestPlatformPings(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.start()
+		w.soon()
+		if n := w.cti.count("ping"); n != 1 {
+			t.Fatalf("%d pings at once after the registration", n)
+		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		if n := w.cti.count("ping"); n != 2 {
+			t.Fatalf("%d pings after 40 s", n)
+		}
+		w.live.bells.Platform.Ring()
+		w.soon()
+		if n := w.cti.count("ping"); n != 3 {
+			t.Fatalf("%d pings after a checkpoint", n)
+		}
+		time.Sleep(39 * time.Second)
+		if n := w.cti.count("ping"); n != 3 {
+			t.Fatalf("%d pings: the wait does not start at the latest one", n)
+		}
+		w.cti.refuse["ping"] = errors.New("down")
+		time.Sleep(5 * time.Minute)
+		if n := w.cti.count("ping"); n < 8 || n > 60 {
+			t.Errorf("%d pings while the platform is down", n)
+		}
+		if w.notReady(stagePlatform) != "" {
+			t.Error("a platform that is down for a while makes us not ready")
+		}
+		w.cti.refuse["ping"] = fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token")
+		time.Sleep(time.Minute)
+		if got := w.notReady(stagePlatform); !strings.Contains(got, "AUTH_REQUIRED (check the token)") {
+			t.Errorf("not ready: %q", got)
+		}
+		delete(w.cti.refuse, "ping")
+		time.Sleep(time.Minute)
+		if w.notReady(stagePlatform) != "" {
+			t.Error("not ready though the platform is back")
+		}
+	})
+}
+
+func TestPlatformStateFollowsConfirmed(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.start()
+		w.soon()
+		if w.state() != "null" {
+			t.Errorf("state %s before the first run", w.state())
+		}
+		r := w.openRun(spool.ReasonSchedule, 5)
+		w.live.bells.Deliver.Ring()
+		time.Sleep(2 * time.Minute)
+		if w.state() != "null" {
+			t.Errorf("state %s while the run is mapped", w.state())
+		}
+		w.must(w.sp.FinishMap(w.epoch(), r.ID, time.Now()))
+		w.live.bells.Deliver.Ring()
+		w.soon()
+		want := `{"last_run":"` + r.Start.Format(stateTime) + `"}`
+		if w.state() != want {
+			t.Errorf("state %s, want %s at once", w.state(), want)
+		}
+	})
+}
+
+func TestPlatformStateOfDatasets(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.must(w.errOf(w.sp.AdoptState(w.epoch(), nil)))
+		from := time.Now().Add(-time.Hour)
+		run := func(at time.Time, status map[spool.Dataset]spool.DatasetStatus) {
+			spec := spool.RunSpec{Reason: spool.ReasonSchedule, Start: at, Datasets: map[spool.Dataset]time.Time{}}
+			for d := range status {
+				spec.Datasets[d] = from
+			}
+			r, err := w.sp.StartRun(w.epoch(), time.Now(), spec)
+			w.must(err)
+			for d, s := range status {
+				if s != spool.DatasetOK {
+					w.must(w.sp.FailDataset(w.epoch(), r.ID, d, s, "x"))
+				}
+			}
+			w.must(w.sp.FinishFetch(w.epoch(), r.ID, time.Now()))
+			w.must(w.sp.FinishMap(w.epoch(), r.ID, time.Now()))
+			w.must(w.sp.FinishRun(w.epoch(), r.ID, time.Now()))
+		}
+		state := func(enabled ...spool.Dataset) string {
+			s, err := currentState(w.sp, enabled)
+			w.must(err)
+			return s.text()
+		}
+		one, two := time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
+		run(one, map[spool.Dataset]spool.DatasetStatus{spool.Profiles: spool.DatasetOK, spool.Alerts: spool.DatasetFailed, spool.IOCs: spool.DatasetSkipped})
+		f := func(t time.Time) string { return t.Format(stateTime) }
+		// A dataset that never came through holds last_run at its window start.
+		if got, want := state(spool.Profiles, spool.Alerts), `{"last_run":"`+f(from)+`","datasets":{"alerts":"`+f(from)+`","profiles":"`+f(one)+`"}}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		// One that is not offered, or was never asked for, does not.
+		if got, want := state(spool.Profiles, spool.IOCs, spool.Reports), `{"last_run":"`+f(one)+`"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if got := state(spool.Alerts); got != "null" {
+			t.Errorf("a state %s of nothing confirmed", got)
+		}
+		run(two, map[spool.Dataset]spool.DatasetStatus{spool.Profiles: spool.DatasetOK, spool.Alerts: spool.DatasetOK, spool.IOCs: spool.DatasetOK})
+		if got, want := state(spool.Profiles, spool.Alerts, spool.IOCs), `{"last_run":"`+f(two)+`"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		// A parked item holds its dataset back.
+		r, err := w.sp.StartRun(w.epoch(), time.Now(), spool.RunSpec{Reason: spool.ReasonSchedule, Start: two.Add(time.Hour),
+			Datasets: map[spool.Dataset]time.Time{spool.Alerts: one},
+			Tasks:    []spool.NewTask{{TaskKey: spool.TaskKey{Dataset: spool.Alerts, Kind: spool.TaskItem, Source: "7"}, Since: one}}})
+		w.must(err)
+		w.must(w.sp.SettleTasks(w.epoch(), time.Now(), []spool.Outcome{{
+			Task: spool.TaskKey{Dataset: spool.Alerts, Kind: spool.TaskItem, Source: "7"}, Run: r.ID, Keep: &spool.TaskState{Runs: 1}, Park: true}}))
+		w.must(w.sp.FinishFetch(w.epoch(), r.ID, time.Now()))
+		w.must(w.sp.FinishMap(w.epoch(), r.ID, time.Now()))
+		w.must(w.sp.FinishRun(w.epoch(), r.ID, time.Now()))
+		if got, want := state(spool.Alerts), `{"last_run":"`+f(one)+`"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+func (w *world) errOf(_ bool, err error) error { return err }
+
+// delivered brings one run to its end and lets the platform echo its state.
+func (w *world) delivered() {
+	w.t.Helper()
+	w.start()
+	w.soon()
+	w.run(spool.ReasonSchedule, 5)
+	w.live.bells.Deliver.Ring()
+	w.settle()
+	w.mq.workOff(100)
+	if w.state() == "null" {
+		w.t.Fatal("no state after a run")
+	}
+}
+
+func TestPlatformSpoolWins(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.delivered()
+		ours := w.state()
+		_ = w.halt()
+		w.cti.state = `{"last_run": "2031-01-01T00:00:00+00:00"}`
+		w.start()
+		w.soon()
+		if w.state() != ours {
+			t.Errorf("state %s, want %s", w.state(), ours)
+		}
+		if n := w.logs.count("written by somebody else"); n != 1 {
+			t.Errorf("%d errors about a second writer", n)
+		}
+		if e := w.live.board.Snapshot()[stagePlatform].LastError; !strings.Contains(e, "second writer") {
+			t.Errorf("status shows %q", e)
+		}
+		w.cti.mu.Lock()
+		w.cti.echo = []string{`{"last_run": "2032-01-01T00:00:00+00:00"}`, `{"last_run": "2032-01-01T00:00:00+00:00"}`}
+		w.cti.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		if n := w.logs.count("written by somebody else"); n != 1 {
+			t.Errorf("%d errors about a second writer", n)
+		}
+		if w.epoch() != 1 {
+			t.Error("the spool was reset")
+		}
+	})
+}
+
+func TestPlatformRolledBack(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.give(pythonState)
+		w.delivered()
+		_ = w.halt()
+		w.cti.state = pythonState
+		w.start()
+		w.soon()
+		if w.logs.count("repull --from 1999-12-01T00:00:00Z") != 1 || w.logs.count("somebody else") != 0 {
+			t.Errorf("log:\n%s", w.logs.tail(20))
+		}
+		if w.epoch() != 1 {
+			t.Error("the spool was reset")
+		}
+	})
+}
+
+func TestPlatformIgnoresStaleEchoes(t *testing.T) {
+	for _, p := range profiles() {
+		t.Run(p.name, func(t *testing.T) {
+			inWorld(t, p, func(w *world) {
+				w.give(pythonState)
+				w.delivered()
+				w.cti.echo = []string{pythonState, `{"last_run":"1999-12-01T00:00:00+00:00"}`}
+				time.Sleep(5 * time.Minute)
+				if len(w.cti.echo) > 0 || w.epoch() != 1 || w.logs.count("somebody else") > 0 {
+					t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
+				}
+			})
+		})
+	}
+}
+
+func TestPlatformLaggingEmptyEcho(t *testing.T) {
+	for _, p := range profiles() {
+		t.Run(p.name, func(t *testing.T) {
+			inWorld(t, p, func(w *world) {
+				w.delivered()
+				for range 3 { // each time an empty echo alone, then the right one
+					w.cti.echo = []string{""}
+					time.Sleep(3 * time.Minute)
+				}
+				if len(w.cti.echo) > 0 || w.epoch() != 1 {
+					t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
+				}
+			})
+		})
+	}
+}
+
+// TestPlatformFirstEmptyEcho: before a state was once echoed, an empty one means nothing.
+func TestPlatformFirstEmptyEcho(t *testing.T) {
+	inWorld(t, profiles()[0], func(w *world) {
+		w.start()
+		w.soon()
+		w.run(spool.ReasonSchedule, 5)
+		w.cti.echo = []string{"", "", "", ""}
+		w.live.bells.Deliver.Ring()
+		w.settle()
+		time.Sleep(5 * time.Minute)
+		if len(w.cti.echo) > 0 || w.epoch() != 1 {
+			t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
+		}
+	})
+}
+
+func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.delivered()
+		w.cti.refuse["ping"] = fmt.Errorf("%w: index behind", ErrNoConnector)
+		time.Sleep(50 * time.Second)
+		delete(w.cti.refuse, "ping")
+		time.Sleep(2 * time.Minute)
+		if w.epoch() != 1 || w.cti.count("register") < 2 {
+			t.Errorf("epoch %d, %d registrations", w.epoch(), w.cti.count("register"))
+		}
+	})
+}
+
+func TestPlatformFlush(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.popt.Period = time.Hour
+		w.start()
+		w.soon()
+		w.live.deliver.Bells.Platform = nil // no ping at the checkpoint
+		w.run(spool.ReasonSchedule, 5)
+		w.live.bells.Deliver.Ring()
+		w.settle()
+		if w.state() != "null" {
+			t.Fatalf("state %s", w.state())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+		defer cancel()
+		w.must(w.live.platform.Flush(ctx))
+		if !strings.Contains(w.state(), "last_run") {
+			t.Errorf("state %s after the flush", w.state())
+		}
+		w.cti.refuse["ping"] = errors.New("down")
+		if err := w.live.platform.Flush(ctx); err == nil {
+			t.Error("no error from a flush that failed")
+		}
+	})
+}
+
+func TestPlatformInfo(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.popt.RunAndTerminate, w.popt.QueueThreshold = true, 500
+		w.cti.queue = func() QueueSize { return QueueSize{Messages: 3, Bytes: 12_500_000} }
+		w.start()
+		w.soon()
+		w.live.platform.NextRun = func() time.Time { return time.Unix(2, 0) }
+		w.run(spool.ReasonSchedule)
+		w.live.bells.Deliver.Ring()
+		w.soon()
+		done := time.Now()
+		w.live.platform.hold(holdBlocked, true)
+		time.Sleep(41 * time.Second)
+		want := ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
+		if w.cti.info.LastRun.IsZero() || w.cti.info.LastRun.After(done) {
+			t.Errorf("last run %s", w.cti.info.LastRun)
+		}
+		want.LastRun = w.cti.info.LastRun
+		if w.cti.info != want {
+			t.Errorf("info %+v", w.cti.info)
+		}
+		w.cti.refuse["queue"] = fault.Mark(fault.Systemic, errors.New("FORBIDDEN_ACCESS"))
+		before := w.cti.count("queue")
+		time.Sleep(10 * time.Minute)
+		if n := w.cti.count("queue") - before; n != 1 {
+			t.Errorf("asked %d times for what is refused", n)
+		}
+	})
+}
+
+func TestPlatformOffline(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.dirs = &fakeArchive{}
+		w.offline = true
+		w.start()
+		w.soon()
+		if m, _ := w.sp.Meta(); !m.StateKnown {
+			t.Error("the state is not known")
+		}
+		w.run(spool.ReasonOnce, 5, 6)
+		w.live.bells.Deliver.Ring()
+		w.settle()
+		if len(w.dirs.files) != 2 || len(w.cti.calls) > 0 {
+			t.Errorf("%d files, calls %v", len(w.dirs.files), w.cti.calls)
+		}
+		w.must(w.live.platform.Flush(context.Background()))
+	})
+}
+
+func TestPlatformNeedsItsParts(t *testing.T) {
+	if _, err := NewPlatform(PlatformDeps{}, PlatformOptions{}); !fault.Is(err, fault.Fatal) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := NewDeliver(DeliverDeps{}, DeliverOptions{}); !fault.Is(err, fault.Fatal) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestPlatformOnlyHarmlessCalls: nothing but these is ever asked of OpenCTI.
+func TestPlatformOnlyHarmlessCalls(t *testing.T) {
+	inWorld(t, newest(), func(w *world) {
+		w.delivered()
+		w.cti.pressReset()
+		time.Sleep(2 * time.Minute)
+		for _, c := range w.cti.calls {
+			if !slices.Contains([]string{"register", "ping", "queue", "add", "work", "search", "alive", "expect", "report", "processed", "delete"}, c) {
+				t.Errorf("call %s", c)
+			}
+		}
+	})
+}
