@@ -52,6 +52,7 @@ type app struct {
 	began    time.Time
 	platform *pipeline.Platform
 	schedule *pipeline.Schedule
+	expire   func(time.Time) (int, error) // of the archive; nil without one
 	closers  []func()
 }
 
@@ -141,6 +142,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer stopAdmin()
+	defer a.heedTriggers()()
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
@@ -176,6 +178,27 @@ func (a *app) incomplete() error {
 		}
 	}
 	return nil
+}
+
+// heedTriggers starts a run for each trigger until the returned function is called.
+func (a *app) heedTriggers() func() {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-a.Trigger:
+				answer, err := control{a}.Trigger(context.Background())
+				a.Log.Info("run asked for by signal", "answer", answer, "error", err)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
 }
 
 func random() float64 { return rand.Float64() }

@@ -44,8 +44,14 @@ func (a *app) build() (pipeline.Parts, error) {
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
+	keep, err := pipeline.NewHousekeep(pipeline.HousekeepDeps{
+		Spool: a.spool, Expire: a.expire, Board: a.board, Log: a.Log, Now: a.Now,
+	}, a.cfg.Spool.ForgetAfter)
+	if err != nil {
+		return pipeline.Parts{}, err
+	}
 	return pipeline.Parts{
-		Platform: platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
+		Keep: keep, Platform: platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
 		Recover: mapper.Recover, Flush: platform.Flush,
 	}, nil
 }
@@ -197,6 +203,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 			return nil, fmt.Errorf("directory for bundles: %w", err)
 		}
 		deps.Archive = archive{dir}
+		a.expire = dir.Expire
 	}
 	return pipeline.NewDeliver(deps, pipeline.DeliverOptions{
 		ConnectorID: c.Connector.ID, ConnectorName: c.Connector.Name, Update: c.Connector.UpdateExistingData,

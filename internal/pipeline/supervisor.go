@@ -22,6 +22,7 @@ type Parts struct {
 	Fetch    Loop
 	Map      Loop
 	Deliver  Loop
+	Keep     Loop // housekeeping
 	Recover  func(context.Context) error // run before fetch and deliver start
 	Flush    func(context.Context) error // pushes the state before the end
 }
@@ -55,7 +56,7 @@ type part struct {
 func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	root, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(fault.ErrShutdown)
-	ended := make(chan *part, 5)
+	ended := make(chan *part, 6)
 	start := func(name string, l Loop) *part {
 		if l == nil {
 			return nil
@@ -76,7 +77,7 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	started := []*part{
 		start("schedule", s.parts.Schedule), start("fetch", s.parts.Fetch),
-		start("map", s.parts.Map), start("deliver", s.parts.Deliver), platform,
+		start("map", s.parts.Map), start("deliver", s.parts.Deliver), start("housekeep", s.parts.Keep), platform,
 	}
 	err := s.wait(ctx, ended)
 	s.stopAll(hurry, cancel, started...)

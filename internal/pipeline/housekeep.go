@@ -1,0 +1,98 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+const stageHousekeep = "housekeep"
+
+// How often the spool is tidied up: and more often while room is short.
+const (
+	tidyPeriod      = time.Minute
+	tidyPeriodShort = 15 * time.Second
+)
+
+// HousekeepDeps is what housekeeping works with.
+type HousekeepDeps struct {
+	Spool interface {
+		Room() spool.Room
+		Prune(now, forgetBefore time.Time) (map[string]int64, error)
+	}
+	// Expire removes old files of the archive; nil without one.
+	Expire func(now time.Time) (int, error)
+	Board  *Board
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// Housekeep lets go of what may go: kept records past their time, ids that were
+// not seen for long, the oldest ids when they take too much room, archived
+// bundles past their retention.
+type Housekeep struct {
+	HousekeepDeps
+	forgetAfter time.Duration
+}
+
+// NewHousekeep returns the loop. Ids that were not seen for forgetAfter are
+// forgotten; zero keeps them.
+func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error) {
+	if d.Spool == nil || d.Board == nil || d.Log == nil || d.Now == nil {
+		return nil, fault.Mark(fault.Fatal, errors.New("housekeeping: something it needs is missing"))
+	}
+	return &Housekeep{d, forgetAfter}, nil
+}
+
+// Run tidies up until ctx is done, which is no error.
+func (h *Housekeep) Run(ctx context.Context) error {
+	defer h.Board.Set(stageHousekeep, "stopped", "", "")
+	for {
+		again := h.tidy()
+		wait := tidyPeriod
+		if r := h.Spool.Room(); r.Live > r.Max/5*4 {
+			wait = tidyPeriodShort
+		}
+		if again {
+			wait = 0
+		}
+		h.Board.Set(stageHousekeep, "idle", "", "")
+		if restFor(ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
+// tidy does one bounded step and reports whether there is more to do.
+func (h *Housekeep) tidy() bool {
+	h.Board.Set(stageHousekeep, "working", "", "")
+	now := h.Now()
+	var forgetBefore time.Time
+	if h.forgetAfter > 0 {
+		forgetBefore = now.Add(-h.forgetAfter)
+	}
+	count, err := h.Spool.Prune(now, forgetBefore)
+	if err != nil {
+		h.Board.Error(stageHousekeep, err)
+		h.Log.Warn("the spool could not be tidied up", "stage", stageHousekeep, "error", err)
+		return false
+	}
+	removed := false
+	for kind, n := range count {
+		if n > 0 {
+			removed = true
+			h.Log.Info("removed from the spool", "stage", stageHousekeep, "kind", kind, "count", n)
+		}
+	}
+	if h.Expire != nil {
+		if _, err := h.Expire(now); err != nil {
+			h.Board.Error(stageHousekeep, err)
+			h.Log.Warn("old files of the archive could not be removed", "stage", stageHousekeep, "error", err)
+		}
+	}
+	return removed
+}
