@@ -22,7 +22,7 @@ type Parts struct {
 	Fetch    Loop
 	Map      Loop
 	Deliver  Loop
-	Keep     Loop // housekeeping
+	Keep     Loop                        // housekeeping
 	Recover  func(context.Context) error // run before fetch and deliver start
 	Flush    func(context.Context) error // pushes the state before the end
 }

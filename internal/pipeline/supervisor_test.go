@@ -48,7 +48,7 @@ func (d *diary) parts() Parts {
 	return Parts{
 		Platform: d.until("platform", 0), Schedule: d.until("schedule", 0), Fetch: d.until("fetch", time.Second),
 		Map: d.until("map", time.Second), Deliver: d.until("deliver", time.Second),
-		Keep: d.until("housekeep", 0),
+		Keep:  d.until("housekeep", 0),
 		Flush: func(context.Context) error { d.add("flush"); return nil },
 	}
 }
