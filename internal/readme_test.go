@@ -1,0 +1,108 @@
+package internal_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/mapping"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of the README")
+
+// generated makes the parts of the README that stand in the code.
+var generated = map[string]func() (string, error){
+	"settings": func() (string, error) {
+		var b bytes.Buffer
+		err := config.WriteMarkdown(&b)
+		return b.String(), err
+	},
+	"mistakes": func() (string, error) {
+		raw, err := os.ReadFile("../config/mistakes.md")
+		return string(raw), err
+	},
+	"imports": func() (string, error) {
+		var b strings.Builder
+		b.WriteString("| dataset | what it is | entities | relationships |\n|---|---|---|---|\n")
+		for _, i := range mapping.Imports() {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", i.Dataset, i.Content, strings.Join(i.Entities, ", "), strings.Join(i.Relationships, ", "))
+		}
+		return b.String(), nil
+	},
+	"rules": func() (string, error) {
+		var b strings.Builder
+		b.WriteString("| ThreatMatch sends | OpenCTI gets | why |\n|---|---|---|\n")
+		for _, r := range mapping.Rules() {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.From, r.To, r.Why)
+		}
+		return b.String(), nil
+	},
+}
+
+func TestREADMEIsGenerated(t *testing.T) {
+	raw, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	for name, make := range generated {
+		want, err := make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
+		i, j := strings.Index(text, begin), strings.Index(text, end)
+		if i < 0 || j < i {
+			t.Errorf("README.md has no part %q", name)
+			continue
+		}
+		i += len(begin)
+		if got := text[i:j]; strings.TrimSpace(got) == strings.TrimSpace(want) {
+			continue
+		}
+		if !*update {
+			t.Errorf("README.md's part %q is not what the code says; run: go test ./internal -update", name)
+		}
+		text = text[:i] + "\n" + strings.TrimSpace(want) + "\n\n" + text[j:]
+	}
+	if *update {
+		if err := os.WriteFile("../README.md", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var linked = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+
+// fileName finds file and folder names in the prose of the documents.
+var fileName = regexp.MustCompile("`((?:internal|spool|config|cmd|deploy)/[A-Za-z0-9_./-]+)`")
+
+// TestDocumentsNameFilesThatExist keeps the documents from pointing into the void.
+func TestDocumentsNameFilesThatExist(t *testing.T) {
+	for _, doc := range []string{"../README.md", "ARCHITECTURE.md", "../spool/FORMAT.md"} {
+		raw, err := os.ReadFile(doc)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range linked.FindAllStringSubmatch(string(raw), -1) {
+			exists(t, doc, filepath.Join(filepath.Dir(doc), m[1]))
+		}
+		for _, m := range fileName.FindAllStringSubmatch(string(raw), -1) {
+			exists(t, doc, filepath.Join("..", m[1]))
+		}
+	}
+}
+
+func exists(t *testing.T, doc, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("%s names %s, which does not exist", doc, path)
+	}
+}
