@@ -58,8 +58,9 @@ type fakeOpenCTI struct {
 	info    ConnectorInfo
 	works   []*fakeWork
 	calls   []string
-	lost    map[string]int   // answers of a call to lose after carrying it out
-	refuse  map[string]error // calls to fail before
+	lost    map[string]int           // answers of a call to lose after carrying it out
+	refuse  map[string]error         // calls to fail before
+	late    map[string]time.Duration // the next call is given up, and carried out so much later
 	queue   func() QueueSize
 	step    func() error // the kill switch
 	delay   func()       // how long a call takes
@@ -71,7 +72,7 @@ type fakeOpenCTI struct {
 
 func newFakeOpenCTI(p profile, wrong func(string, ...any)) *fakeOpenCTI {
 	return &fakeOpenCTI{
-		profile: p, lost: map[string]int{}, refuse: map[string]error{}, wrong: wrong, user: "user-1",
+		profile: p, lost: map[string]int{}, refuse: map[string]error{}, late: map[string]time.Duration{}, wrong: wrong, user: "user-1",
 		queue: func() QueueSize { return QueueSize{} }, step: func() error { return nil }, delay: func() {}, onPurge: func() {},
 	}
 }
@@ -90,6 +91,15 @@ func (f *fakeOpenCTI) call(ctx context.Context, name string, do func() error) er
 	f.calls = append(f.calls, name)
 	if err := f.refuse[name]; err != nil {
 		return err
+	}
+	if d := f.late[name]; d > 0 {
+		delete(f.late, name)
+		time.AfterFunc(d, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			_ = do()
+		})
+		return fmt.Errorf("%s: %w", name, errAnswerLost)
 	}
 	err := do()
 	if f.lost[name] > 0 {

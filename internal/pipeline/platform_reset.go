@@ -177,6 +177,16 @@ func (p *Platform) Discard(ctx context.Context, name, id string) error {
 	return p.saveNotes()
 }
 
+// clearOld deletes what is left of before a reset, so that no new work is
+// opened beside it.
+func (p *Platform) clearOld(ctx context.Context) error {
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	return p.deleteOld(ctx)
+}
+
 // deleteOld deletes the works of before a reset, as far as they can be found.
 func (p *Platform) deleteOld(ctx context.Context) error {
 	if len(p.notes.Old) == 0 {

@@ -220,7 +220,6 @@ func (w *world) delivered() {
 	w.run(spool.ReasonSchedule, 5)
 	w.live.bells.Deliver.Ring()
 	w.settle()
-	w.mq.workOff(100)
 	if w.state() == "null" {
 		w.t.Fatal("no state after a run")
 	}

@@ -32,6 +32,9 @@ func (d *Deliver) openWork(ctx context.Context, reg Registration, run *spool.Run
 	if err := d.olderWork(run); err != nil {
 		return err
 	}
+	if err := d.Platform.clearOld(ctx); err != nil {
+		return err
+	}
 	if reg.Affected {
 		if err := d.passGate(ctx, reg, run); err != nil {
 			return err
