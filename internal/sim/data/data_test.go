@@ -31,7 +31,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 }
 
 func TestPairsAndQuirksOccur(t *testing.T) {
-	g := realistic(300)
+	g := realistic(150)
 	pairs := map[string]bool{}
 	seen := map[string]bool{}
 	for e := range g.Entries(Profiles) {
@@ -161,7 +161,7 @@ func TestRepublishedItemIsNewer(t *testing.T) {
 }
 
 func TestExpectedLeavesOutWhatCannotCome(t *testing.T) {
-	g := realistic(200)
+	g := realistic(80)
 	all := Expected(g, All...)
 	served := map[string]bool{}
 	for _, d := range ItemDatasets {
@@ -180,10 +180,10 @@ func TestExpectedLeavesOutWhatCannotCome(t *testing.T) {
 			left++
 		}
 	}
-	if left == 0 || left > 30 {
+	if left == 0 || left > 20 {
 		t.Errorf("%d of %d served objects are not expected", left, len(served))
 	}
-	if len(all) < 2000+200 {
+	if len(all) < 800+200 {
 		t.Errorf("only %d expected", len(all))
 	}
 }

@@ -131,7 +131,7 @@ func (w *Worker) Counts() Counts {
 func (w *Worker) Violations() []Violation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.found)
+	return append([]Violation{}, w.found...)
 }
 
 // Works counts the messages of each work; "" are those without one.
