@@ -27,7 +27,7 @@ MISSING="no RabbitMQ found: set AMQP_URL to one, or install it (Debian: apt-get 
 
 say() { echo "rabbitmq.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
-usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 port_in_use() { # $1 port: something listens on it, on any address
 	hex=$(printf ':%04X' "$1")
