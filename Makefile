@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check demo kill fmt clean
+.PHONY: help build test check conformance demo kill fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: ## formatting, vet, staticcheck, import arrows, generated files
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 ./internal ./config
+
+conformance: ## judge the mapper's output by stix2-validator, stix2 and pycti, from PyPI
+	internal/mapping/testdata/conformance/run.sh $(wildcard ../shared/data/stix/*.json)
 
 demo: ## see it work: broker, stand-ins, an import that is killed and resumed (DATA=dir, KEEP=1)
 	deploy/demo.sh
