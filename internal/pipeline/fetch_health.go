@@ -50,7 +50,7 @@ func (f *Fetch) probe() time.Duration {
 func (f *Fetch) takeControl(err error) {
 	h, now := &f.health, f.Now()
 	h.asking = false
-	h.probeAt = now.Add(controlEvery)
+	h.probeAt = now.Add(f.bounded(controlEvery))
 	if err == nil {
 		f.succeeded()
 		return

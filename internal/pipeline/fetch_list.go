@@ -93,7 +93,7 @@ func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState,
 	if len(r.task.Cursor) > 0 && json.Unmarshal(r.task.Cursor, &c) == nil && !applied.Before(c.Applied) {
 		return nil, false
 	}
-	since := r.since.Add(-applied.Sub(from))
+	since := from.Add(-applied.Sub(r.since.Truncate(time.Minute)))
 	if from.Sub(since) > farthest {
 		return nil, false
 	}

@@ -1,24 +1,288 @@
 package pipeline
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/sim/data"
+	"threatmatch-connector/internal/sim/faults"
 	simtm "threatmatch-connector/internal/sim/threatmatch"
+	"threatmatch-connector/internal/threatmatch"
+	"threatmatch-connector/spool"
 )
 
-func TestFetchEverything(t *testing.T) {
-	sim, src := simulate(t, simtm.Options{Generate: generate(30, 30, 10, 3000)}, nil)
-	r := newRig(t, src, rigOptions{})
-	run := r.once()
-	if missing := r.missing(sim.ExpectedIDs()); len(missing) > 0 {
+// complete fails the test unless every object of the stand-in arrived and nothing is left over.
+func complete(t *testing.T, r *rig, sim *simtm.Server, datasets ...data.Dataset) {
+	t.Helper()
+	if missing := r.missing(sim.ExpectedIDs(datasets...)); len(missing) > 0 {
 		t.Errorf("%d objects are missing, such as %s", len(missing), missing[0])
 	}
-	if s := r.stats(); s.Dead+s.Parked+s.Tasks != 0 {
-		t.Errorf("left over: %+v", s)
+	if s := r.stats(); s.Dead+s.Parked+s.Tasks+s.Records != 0 {
+		dead, err := r.spool.DeadLetters(0, 10)
+		t.Errorf("left over: %+v\ndead letters: %+v %v", s, dead, err)
 	}
-	if rep := sim.Stats().Repeated; len(rep) > 0 {
-		t.Errorf("asked twice: %v", rep)
-	}
-	t.Log(run.Counters, sim.Stats().Requests)
 	r.wholesome()
 }
+
+func TestFetchEverything(t *testing.T) {
+	for _, o := range []simtm.Options{
+		{},
+		{Exclusive: true, OmitMore: true, ListExclusive: true, Expiry: simtm.Duration},
+		{StringIDs: true, ShufflePages: true, Gzip: true, Expiry: simtm.Absent, PageSize: 100},
+		{Zone: time.FixedZone("", -5*3600), PageSize: 1000},
+	} {
+		o.Generate = generate(30, 30, 10, 3000)
+		o.Generate.TieEvery, o.Generate.TieSize = 200, 40
+		o.Generate.SubMillisecond = o.Exclusive
+		sim, src := simulate(t, o, nil)
+		r := newRig(t, src, rigOptions{})
+		run := r.once()
+		complete(t, r, sim)
+		// Pages in no order are asked for twice, to be sure of what is on them.
+		if rep := sim.Stats().Repeated; len(rep) > 0 && !o.ShufflePages {
+			t.Errorf("asked twice: %v", rep)
+		}
+		for _, d := range run.Datasets {
+			if d.Status != spool.DatasetOK {
+				t.Errorf("datasets %+v", run.Datasets)
+			}
+		}
+		// A second run right after asks for the lists and one page, no more.
+		sim.ResetStats()
+		again := r.once()
+		if again.Counters["fetch.items"] > 5 || again.Counters["fetch.pages"] != 1 {
+			t.Errorf("second run: %v", again.Counters)
+		}
+	}
+}
+
+// TestFaultTable: with every random fault at once, an import still brings
+// everything. What was parked comes with the next run.
+func TestFaultTable(t *testing.T) {
+	var rules []faults.Rule
+	for _, route := range []string{"list", "item", "groups", "objects"} {
+		rule := faults.Must("401") // of the token endpoint it would mean the account
+		rule.Rate, rule.Route = 0.1, route
+		rules = append(rules, rule)
+	}
+	for _, kind := range []string{"429", "500", "502", "truncate", "reset", "error"} {
+		rule := faults.Must(kind)
+		rule.Rate, rule.RetryAfter = 0.1, ""
+		rules = append(rules, rule)
+	}
+	slow := faults.Must("slow")
+	slow.Rate, slow.Delay = 0.05, faults.Duration(20*time.Millisecond)
+	sim, src := simulate(t, simtm.Options{Generate: generate(40, 40, 20, 2000), PageSize: 200, Seed: 5, Faults: append(rules, slow)},
+		func(o *threatmatch.Options) { o.RequestsPerSecond = 500 })
+	r := newRig(t, src, rigOptions{fetch: hasty()})
+	runs := 0
+	for r.once(); r.stats().Parked > 0 && runs < 4; runs++ {
+		r.once()
+	}
+	complete(t, r, sim)
+	st := sim.Stats()
+	if st.PeakPerSecond > 510 {
+		t.Errorf("%d requests in a second", st.PeakPerSecond)
+	}
+	for _, kind := range []string{"answer 401", "answer 429", "answer 500", "answer 502", "truncate", "reset", "answer 200", "slow"} {
+		if st.Faults[kind] == 0 {
+			t.Errorf("no fault %q was made", kind)
+		}
+	}
+	t.Logf("%d requests, faults %v, %d further runs", st.Total(""), st.Faults, runs)
+}
+
+// TestBadIDs: every form in which an item can fail for ever, on real answers.
+func TestBadIDs(t *testing.T) {
+	var rules []faults.Rule
+	bad := []string{"500", "404", "403", "410", "422", "401", "error", "garbage", "null", "missing", "truncate", "reset"}
+	for i, kind := range bad {
+		rule := faults.Must(kind)
+		rule.Route, rule.ID, rule.Name = "item", fmt.Sprintf("alerts/%d", i+1), "bad"
+		rules = append(rules, rule)
+	}
+	sim, src := simulate(t, simtm.Options{Generate: generate(15, 15, 5, 500), Faults: rules}, nil)
+	r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxAttempts: 2, MaxWait: 20 * time.Millisecond}})
+	first := r.once()
+	if n := len(r.items) - 1; n != 35-len(bad) { // IOC pages are records of one source
+		t.Errorf("%d items came, want %d", n, 35-len(bad))
+	}
+	if first.Counters["fetch.parked"] != int64(len(bad)) {
+		t.Errorf("%v", first.Counters)
+	}
+	r.once()
+	dead, err := r.spool.DeadLetters(0, 100)
+	if err != nil || len(dead) != len(bad) {
+		t.Fatalf("%d dead letters, %v", len(dead), err)
+	}
+	var keys []uint64
+	for _, d := range dead {
+		keys = append(keys, d.Key)
+		if len(d.Payload) == 0 && d.Class != "network" {
+			t.Errorf("%s: no last answer: %+v", d.Source, d)
+		}
+	}
+	sim.Heal()
+	if _, err := r.schedule.Retry(keys, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.once()
+	complete(t, r, sim)
+}
+
+func TestWrongSecret(t *testing.T) {
+	for _, status := range []int{400, 401, 422} {
+		sim, src := simulate(t, simtm.Options{Generate: generate(1, 0, 0, 0), WrongSecretStatus: status},
+			func(o *threatmatch.Options) { o.ClientSecret = "wrong-secret" })
+		r := newRig(t, src, rigOptions{fetch: FetchOptions{GiveUp: 50 * time.Millisecond}})
+		r.know()
+		stop := r.start()
+		err := waitFor(t, func() error { return r.board.failure(stageFetch) })
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || strings.Contains(err.Error(), "wrong-secret") {
+			t.Errorf("%d: status says %v", status, err)
+		}
+		if err := stop(); err != nil && !fault.Is(err, fault.Systemic) && !strings.Contains(err.Error(), "token") {
+			t.Errorf("%d: %v", status, err)
+		}
+		if n := sim.Stats().Total("token"); n != 1 {
+			t.Errorf("%d: %d tries within the first second", status, n)
+		}
+		if logs := r.logs.String(); !strings.Contains(logs, "client_secret") || strings.Contains(logs, "wrong-secret") {
+			t.Errorf("%d: log %s", status, logs)
+		}
+	}
+}
+
+func TestTokensInMidRun(t *testing.T) {
+	t.Run("expire", func(t *testing.T) {
+		sim, src := simulate(t, simtm.Options{Generate: generate(60, 0, 0, 0), TokenLifetime: 300 * time.Millisecond, Latency: 20 * time.Millisecond, Expiry: simtm.Absent}, nil)
+		r := newRig(t, src, rigOptions{})
+		r.once()
+		complete(t, r, sim)
+		if n := sim.Stats().Total("token"); n < 2 {
+			t.Errorf("%d tokens", n)
+		}
+	})
+	t.Run("revoked", func(t *testing.T) {
+		var sim *simtm.Server
+		var n int
+		sim, src := simulate(t, simtm.Options{Generate: generate(60, 0, 0, 0), OnRequest: func(req simtm.Request) {
+			if req.Route == "item" && req.Status == 200 {
+				if n++; n%20 == 0 {
+					sim.RevokeTokens()
+				}
+			}
+		}}, nil)
+		r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxConcurrency: 1}})
+		run := r.once()
+		complete(t, r, sim)
+		if run.Counters["fetch.retries"] != 0 {
+			t.Errorf("%v", run.Counters)
+		}
+	})
+}
+
+func TestWrongAddress(t *testing.T) {
+	_, src := simulate(t, simtm.Options{Generate: generate(1, 1, 1, 1)}, func(o *threatmatch.Options) { o.BaseURL += "/elsewhere" })
+	r := newRig(t, src, rigOptions{})
+	r.know()
+	stop := r.start()
+	err := waitFor(t, func() error { return r.board.failure(stageFetch) })
+	if err == nil || !strings.Contains(r.board.Snapshot()[stageFetch].NotReady, "threatmatch.url") {
+		t.Errorf("status %+v", r.board.Snapshot()[stageFetch])
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	run := r.lastRun()
+	for d, dr := range run.Datasets {
+		if dr.Status != spool.DatasetOpen {
+			t.Errorf("%s is %s", d, dr.Status)
+		}
+	}
+}
+
+// TestClockAnHourOff: no item that appears between two runs is lost.
+func TestClockAnHourOff(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
+		sim, src := simulate(t, simtm.Options{Generate: generate(10, 10, 5, 100)}, nil)
+		sim.Skew(skew)
+		r := newRig(t, src, rigOptions{schedule: ScheduleOptions{Overlap: 10 * time.Minute}})
+		r.once()
+		for _, d := range data.All {
+			sim.Publish(d, 3)
+		}
+		r.once()
+		complete(t, r, sim)
+		if !strings.Contains(r.logs.String(), "clocks") {
+			t.Error("nothing was said")
+		}
+	}
+}
+
+// TestHungServer: it never hangs the stage, and a stop in the middle is quick.
+func TestHungServer(t *testing.T) {
+	hang := faults.Must("hang")
+	hang.Rate = 0.3
+	sim, src := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}, Seed: 9},
+		func(o *threatmatch.Options) { o.ConnectTimeout, o.HeaderTimeout = 20*time.Millisecond, 30*time.Millisecond })
+	r := newRig(t, src, rigOptions{fetch: hasty()})
+	for range 5 {
+		if r.once(); r.stats().Parked == 0 {
+			break
+		}
+	}
+	complete(t, r, sim)
+
+	sim.Heal()
+	hang.Rate = 0
+	sim.SetFault(hang)
+	_, slow := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}}, nil)
+	r = newRig(t, slow, rigOptions{})
+	r.know()
+	stop := r.start()
+	_ = waitFor(t, func() error {
+		if r.board.State(stageFetch) == "working" {
+			return fmt.Errorf("it works")
+		}
+		return nil
+	})
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(8 * time.Second):
+		t.Fatal("not stopped within the drain timeout")
+	}
+}
+
+// hasty are options by which no wait is longer than a moment.
+func hasty() FetchOptions { return FetchOptions{MaxWait: 20 * time.Millisecond} }
+
+// failure is a stage's last error, for tests.
+func (b *Board) failure(stage string) error {
+	if s := b.Snapshot()[stage]; s.LastError != "" {
+		return fmt.Errorf("%s", s.LastError)
+	}
+	return nil
+}
+
+// waitFor polls until fn returns something.
+func waitFor(t *testing.T, fn func() error) error {
+	t.Helper()
+	for range 1000 {
+		if err := fn(); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("waited in vain")
+	return nil
+}
+

@@ -18,6 +18,7 @@ import (
 func TestListIsAskedFromFurtherBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		src := newFake(2)
+		time.Sleep(47 * time.Second)
 		src.zone = 5 * time.Hour // as a server five hours west of UTC reads our dates
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
 		run := r.once()
