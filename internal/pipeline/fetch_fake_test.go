@@ -76,6 +76,13 @@ func (s *fakeSource) times(name string) []time.Time {
 	return append([]time.Time(nil), s.calls[name]...)
 }
 
+// asked returns since when the dataset's list was asked for.
+func (s *fakeSource) asked(dataset string) []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]time.Time(nil), s.since[dataset]...)
+}
+
 func (s *fakeSource) total() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -326,3 +326,24 @@ func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) 
 func generate(profiles, alerts, reports, iocs int) data.Options {
 	return data.Options{Seed: 7, Profiles: profiles, Alerts: alerts, Reports: reports, IOCs: iocs}
 }
+
+// arrived is how many different objects came.
+func (r *rig) arrived() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+// records is how many records of a source came, such as "alerts/7".
+func (r *rig) records(source string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.items[source]
+}
+
+// sources is from how many sources records came.
+func (r *rig) sources() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.items)
+}

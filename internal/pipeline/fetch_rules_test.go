@@ -61,8 +61,8 @@ func TestItemsThatAlwaysFail(t *testing.T) {
 				r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxAttempts: 3}})
 
 				first := r.once()
-				if len(r.got) != 28 {
-					t.Errorf("%d items came, want 28", len(r.got))
+				if r.arrived() != 28 {
+					t.Errorf("%d items came, want 28", r.arrived())
 				}
 				if n := src.count("item alerts/7"); n != tt.tries {
 					t.Errorf("tried %d times, want %d", n, tt.tries)
@@ -103,8 +103,8 @@ func TestItemsThatAlwaysFail(t *testing.T) {
 				}
 				src.lists["reports"], src.lists["alerts"] = []string{"3"}, []string{"7"}
 				r.once()
-				if s := r.stats(); s.Dead != 0 || s.Healed != 2 || len(r.got) != 30 {
-					t.Errorf("after healing: %+v, %d items", s, len(r.got))
+				if s := r.stats(); s.Dead != 0 || s.Healed != 2 || r.arrived() != 30 {
+					t.Errorf("after healing: %+v, %d items", s, r.arrived())
 				}
 				r.wholesome()
 			})
@@ -123,8 +123,8 @@ func TestTwoRefusalsMustFollowEachOther(t *testing.T) {
 			return nil
 		})
 		r := newRig(t, src, rigOptions{})
-		if run := r.once(); run.Counters["fetch.parked"] != 0 || len(r.got) != 9 {
-			t.Errorf("%v, %d items", run.Counters, len(r.got))
+		if run := r.once(); run.Counters["fetch.parked"] != 0 || r.arrived() != 9 {
+			t.Errorf("%v, %d items", run.Counters, r.arrived())
 		}
 	})
 }
@@ -167,8 +167,8 @@ func TestServerDown(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		if len(r.got) != 30 || r.lastRun().Counters["fetch.parked"] != 0 {
-			t.Errorf("%d items after the server came back, %v", len(r.got), r.lastRun().Counters)
+		if r.arrived() != 30 || r.lastRun().Counters["fetch.parked"] != 0 {
+			t.Errorf("%d items after the server came back, %v", r.arrived(), r.lastRun().Counters)
 		}
 		if s := r.board.Snapshot()[stageFetch]; s.NotReady != "" {
 			t.Errorf("status %+v", s)
@@ -216,7 +216,7 @@ func TestListFails(t *testing.T) {
 				if from := healed.Datasets[spool.Alerts].From; !from.Equal(good.Start.Add(-10 * time.Minute)) {
 					t.Errorf("the next run begins at %v, the watermark is %v", from, good.Start)
 				}
-				if r.items["alerts/1"] != 2 || r.items["profiles/1"] != 3 {
+				if r.records("alerts/1") != 2 || r.records("profiles/1") != 3 {
 					t.Errorf("items %v", r.items)
 				}
 				r.wholesome()
@@ -237,8 +237,8 @@ func TestDatasetThatIsNotOffered(t *testing.T) {
 		if n := strings.Count(r.logs.String(), "dataset is skipped"); n != 1 {
 			t.Errorf("%d warnings", n)
 		}
-		if _, ok := r.marks()[spool.Reports]; ok || len(r.got) != 4 {
-			t.Errorf("watermarks %+v, %d items", r.marks(), len(r.got))
+		if _, ok := r.marks()[spool.Reports]; ok || r.arrived() != 4 {
+			t.Errorf("watermarks %+v, %d items", r.marks(), r.arrived())
 		}
 	})
 }
@@ -272,8 +272,8 @@ func TestEveryListRefused(t *testing.T) {
 			}
 			src.setFail(nil)
 			time.Sleep(5 * time.Minute)
-			if run := r.lastRun(); run.FetchedAt.IsZero() || len(r.got) != 6 {
-				t.Errorf("after it was mended: run %+v, %d items", run, len(r.got))
+			if run := r.lastRun(); run.FetchedAt.IsZero() || r.arrived() != 6 {
+				t.Errorf("after it was mended: run %+v, %d items", run, r.arrived())
 			}
 			if err := stop(); err != nil {
 				t.Error(err)
@@ -302,8 +302,8 @@ func TestCredentialsRefused(t *testing.T) {
 			}
 			src.setFail(nil)
 			time.Sleep(time.Minute)
-			if len(r.got) != 6 {
-				t.Errorf("%d items", len(r.got))
+			if r.arrived() != 6 {
+				t.Errorf("%d items", r.arrived())
 			}
 			if err := stop(); err != nil {
 				t.Error(err)
@@ -332,8 +332,8 @@ func TestOneItemIsAlwaysUnauthorised(t *testing.T) {
 		src.setFail(failing(401, "item profiles/1"))
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxConcurrency: 1}})
 		run := r.once()
-		if len(r.got) != 11 || run.Counters["fetch.parked"] != 1 {
-			t.Errorf("%d items, %v", len(r.got), run.Counters)
+		if r.arrived() != 11 || run.Counters["fetch.parked"] != 1 {
+			t.Errorf("%d items, %v", r.arrived(), run.Counters)
 		}
 	})
 }

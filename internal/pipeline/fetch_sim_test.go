@@ -32,10 +32,10 @@ func TestFetchEverything(t *testing.T) {
 		{},
 		{Exclusive: true, OmitMore: true, ListExclusive: true, Expiry: simtm.Duration},
 		{StringIDs: true, ShufflePages: true, Gzip: true, Expiry: simtm.Absent, PageSize: 100},
-		{Zone: time.FixedZone("", -5*3600), PageSize: 1000},
+		{Zone: time.FixedZone("", -5*3600), PageSize: 300},
 	} {
-		o.Generate = generate(30, 30, 10, 3000)
-		o.Generate.TieEvery, o.Generate.TieSize = 200, 40
+		o.Generate = generate(15, 15, 5, 800)
+		o.Generate.TieEvery, o.Generate.TieSize = 100, 30
 		o.Generate.SubMillisecond = o.Exclusive
 		sim, src := simulate(t, o, nil)
 		r := newRig(t, src, rigOptions{})
@@ -107,7 +107,7 @@ func TestBadIDs(t *testing.T) {
 	sim, src := simulate(t, simtm.Options{Generate: generate(15, 15, 5, 500), Faults: rules}, nil)
 	r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxAttempts: 2, MaxWait: 20 * time.Millisecond}})
 	first := r.once()
-	if n := len(r.items) - 1; n != 35-len(bad) { // IOC pages are records of one source
+	if n := r.sources() - 1; n != 35-len(bad) { // IOC pages are records of one source
 		t.Errorf("%d items came, want %d", n, 35-len(bad))
 	}
 	if first.Counters["fetch.parked"] != int64(len(bad)) {
@@ -226,9 +226,9 @@ func TestClockAnHourOff(t *testing.T) {
 // TestHungServer: it never hangs the stage, and a stop in the middle is quick.
 func TestHungServer(t *testing.T) {
 	hang := faults.Must("hang")
-	hang.Rate = 0.3
+	hang.Times, hang.Skip = 10, 3
 	sim, src := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}, Seed: 9},
-		func(o *threatmatch.Options) { o.ConnectTimeout, o.HeaderTimeout = 20*time.Millisecond, 30*time.Millisecond })
+		func(o *threatmatch.Options) { o.ConnectTimeout, o.HeaderTimeout = 100*time.Millisecond, 300*time.Millisecond })
 	r := newRig(t, src, rigOptions{fetch: hasty()})
 	for range 5 {
 		if r.once(); r.stats().Parked == 0 {
@@ -237,9 +237,7 @@ func TestHungServer(t *testing.T) {
 	}
 	complete(t, r, sim)
 
-	sim.Heal()
-	hang.Rate = 0
-	sim.SetFault(hang)
+	hang.Times = 0
 	_, slow := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}}, nil)
 	r = newRig(t, slow, rigOptions{})
 	r.know()

@@ -22,15 +22,15 @@ func TestListIsAskedFromFurtherBack(t *testing.T) {
 		src.zone = 5 * time.Hour // as a server five hours west of UTC reads our dates
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
 		run := r.once()
-		since, from := src.since["alerts"], run.Datasets[spool.Alerts].From
+		since, from := src.asked("alerts"), run.Datasets[spool.Alerts].From
 		if len(since) != 2 || !since[0].Equal(from) {
 			t.Fatalf("asked %v for a window from %v", since, from)
 		}
 		if since[1].Truncate(time.Minute).Add(src.zone).After(from) {
 			t.Errorf("asked again from %v: not far enough", since[1])
 		}
-		if len(r.got) != 2 || r.stats().Dead != 0 || !strings.Contains(r.logs.String(), "another time zone") {
-			t.Errorf("%d items, %+v, log %s", len(r.got), r.stats(), r.logs)
+		if r.arrived() != 2 || r.stats().Dead != 0 || !strings.Contains(r.logs.String(), "another time zone") {
+			t.Errorf("%d items, %+v, log %s", r.arrived(), r.stats(), r.logs)
 		}
 	})
 }
@@ -45,8 +45,8 @@ func TestListThatLooksBackNoFurther(t *testing.T) {
 		if err != nil || len(dead) != 1 || dead[0].Class != "gap" || !strings.Contains(dead[0].Error, "only those since") {
 			t.Errorf("dead letters %+v %v", dead, err)
 		}
-		if len(r.got) != 2 || src.count("list alerts") > 2 {
-			t.Errorf("%d items, asked %d times", len(r.got), src.count("list alerts"))
+		if r.arrived() != 2 || src.count("list alerts") > 2 {
+			t.Errorf("%d items, asked %d times", r.arrived(), src.count("list alerts"))
 		}
 	})
 }
@@ -249,8 +249,8 @@ func TestNoGroupAtAll(t *testing.T) {
 		if run.Reason != spool.ReasonOnce {
 			t.Errorf("reason %s", run.Reason)
 		}
-		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetSkipped || len(r.got) != 6 {
-			t.Errorf("%+v, %d items", d, len(r.got))
+		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetSkipped || r.arrived() != 6 {
+			t.Errorf("%+v, %d items", d, r.arrived())
 		}
 	})
 }
@@ -265,7 +265,7 @@ func TestGroupsAndTypesArePagedApart(t *testing.T) {
 		}
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{Groups: []string{"A", "B"}, Types: []string{"indicator", "malware"}}})
 		run := r.once()
-		if run.Counters["fetch.pages"] != 8 || run.Counters["fetch.objects"] != 600 || len(r.items) != 4 {
+		if run.Counters["fetch.pages"] != 8 || run.Counters["fetch.objects"] != 600 || r.sources() != 4 {
 			t.Errorf("%v, records %v", run.Counters, r.items)
 		}
 	})
@@ -303,8 +303,8 @@ func TestPageFails(t *testing.T) {
 				t.Errorf("%s came %d times", id, n)
 			}
 		}
-		if len(r.got) != 1003 {
-			t.Errorf("%d objects", len(r.got))
+		if r.arrived() != 1003 {
+			t.Errorf("%d objects", r.arrived())
 		}
 	})
 }
@@ -322,8 +322,8 @@ func TestTieBlockIsRecordedAsGap(t *testing.T) {
 		if err != nil || len(dead) != 1 || dead[0].Class != "gap" || run.Counters["fetch.gaps"] != 1 {
 			t.Errorf("dead letters %+v %v", dead, err)
 		}
-		if len(r.got) != 110 {
-			t.Errorf("%d objects, want a page of the block and what follows it", len(r.got))
+		if r.arrived() != 110 {
+			t.Errorf("%d objects, want a page of the block and what follows it", r.arrived())
 		}
 	})
 }
@@ -395,7 +395,7 @@ func TestRoom(t *testing.T) {
 		if room.Live <= room.Max || asked > 25 || r.board.State(stageFetch) != "paused" {
 			t.Errorf("room %+v, %d requests, %s", room, asked, r.board.State(stageFetch))
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		if n := src.total(); n != asked {
 			t.Errorf("%d requests while there was no room", n-asked)
 		}
@@ -518,8 +518,8 @@ func TestCommitWithoutRoom(t *testing.T) {
 		}
 		full.set(false)
 		time.Sleep(time.Minute)
-		if len(r.got) != 30 || src.total() != 34+1 {
-			t.Errorf("%d items, %d requests", len(r.got), src.total())
+		if r.arrived() != 30 || src.total() != 34+1 {
+			t.Errorf("%d items, %d requests", r.arrived(), src.total())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

@@ -161,11 +161,11 @@ func TestRepull(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Hour)
-		if since := src.since["alerts"]; len(since) != 3 || !since[1].Equal(from) || !since[2].Equal(from) {
+		if since := src.asked("alerts"); len(since) != 3 || !since[1].Equal(from) || !since[2].Equal(from) {
 			t.Errorf("lists asked since %v, want the last two since %v", since, from)
 		}
-		if r.items["alerts/4"] != 3 || r.items["profiles/4"] != 2 {
-			t.Errorf("items %v", r.items)
+		if r.records("alerts/4") != 3 || r.records("profiles/4") != 2 {
+			t.Errorf("items of %d sources", r.sources())
 		}
 		first, err := r.spool.Run(1)
 		if err != nil {
