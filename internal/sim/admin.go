@@ -39,8 +39,7 @@ func (s *Sim) routes() []route {
 		{"POST", "worker", "delay=10ms drop=true changes the worker", s.changeWorker},
 		{"POST", "reset-state", "connector=ID: the platform's reset button", func(q url.Values) (any, error) { return nil, s.OpenCTI.Reset(connectorOf(q)) }},
 		{"POST", "set-state", "connector=ID state=…: as a second writer or a restored backup would", func(q url.Values) (any, error) {
-			s.OpenCTI.SetState(connectorOf(q), q.Get("state"))
-			return nil, nil
+			return nil, s.OpenCTI.SetState(connectorOf(q), q.Get("state"))
 		}},
 		{"POST", "echo", "stale=N or empty=N: the next pings are answered from a lagging index", s.echo},
 		{"POST", "queue-size", "messages=N bytes=N: what the platform says about the queue, until heal", s.queueSize},

@@ -27,6 +27,9 @@ type Options struct {
 	ThreatMatch threatmatch.Options
 	OpenCTI     opencti.Options
 	Worker      worker.Options
+	// State is what the platform holds for ConnectorID from the start, as after a
+	// move from another connector or a lost volume; "" is nothing.
+	State string
 	// NoWorker leaves the queues alone.
 	NoWorker bool
 	// AdminAddr of the interface to watch and disturb; "" is a free port of 127.0.0.1.
@@ -40,6 +43,7 @@ type Sim struct {
 	OpenCTI     *opencti.Server
 	Worker      *worker.Worker // nil with NoWorker
 	admin       *serve.Server
+	state       string
 }
 
 // New prepares the stand-ins.
@@ -56,7 +60,7 @@ func New(o Options) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sim{ThreatMatch: threatmatch.New(o.ThreatMatch), OpenCTI: platform}
+	s := &Sim{ThreatMatch: threatmatch.New(o.ThreatMatch), OpenCTI: platform, state: o.State}
 	if !o.NoWorker {
 		o.Worker.AMQPURL, o.Worker.Platform, o.Worker.Log = o.OpenCTI.AMQPURL, platform, o.Log.With("part", "worker")
 		s.Worker = worker.New(o.Worker)
@@ -69,6 +73,12 @@ func New(o Options) (*Sim, error) {
 func (s *Sim) Start() error {
 	for _, part := range []interface{ Start() error }{s.ThreatMatch, s.OpenCTI, s.admin} {
 		if err := part.Start(); err != nil {
+			s.Close()
+			return err
+		}
+	}
+	if s.state != "" {
+		if err := errors.Join(s.OpenCTI.Connect(ConnectorID, "ThreatMatch"), s.OpenCTI.SetState(ConnectorID, s.state)); err != nil {
 			s.Close()
 			return err
 		}

@@ -20,6 +20,7 @@ func newSim(t *testing.T) *Sim {
 	s, err := New(Options{
 		ThreatMatch: threatmatch.Options{Generate: data.Options{Seed: 5, Profiles: 40, Alerts: 40, Reports: 10, IOCs: 1200}},
 		OpenCTI:     opencti.Options{AMQPURL: brokertest.Shared(t).VHost(t).URL()},
+		State:       `{"last_run":"2026-10-01T00:00:00+00:00"}`,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +78,8 @@ func ask(t *testing.T, method, address string) (int, string) {
 
 func TestAdmin(t *testing.T) {
 	s := newSim(t)
-	if err := s.OpenCTI.Connect(ConnectorID, "ThreatMatch"); err != nil {
-		t.Fatal(err)
+	if got := s.OpenCTI.ConnectorState(ConnectorID); !strings.Contains(got, "2026-10-01") {
+		t.Errorf("state %q", got)
 	}
 	rows := []struct {
 		method, path string
@@ -106,6 +107,7 @@ func TestAdmin(t *testing.T) {
 		{"POST", "/down?part=moon", 400, "moon"},
 		{"POST", "/worker?delay=1ms", 200, "ok"},
 		{"POST", "/set-state?state=%7B%7D", 200, "ok"},
+		{"POST", "/set-state?connector=x&state=%7B%7D", 400, "FUNCTIONAL_ERROR"},
 		{"POST", "/reset-state", 200, "ok"},
 		{"POST", "/reset-state?connector=x", 400, "FUNCTIONAL_ERROR"},
 		{"POST", "/echo?stale=1", 200, "ok"},

@@ -91,6 +91,7 @@ func (f *flags) registerOpenCTI(fs *pflag.FlagSet) {
 	fs.StringVar(&o.AMQPURL, "amqp-url", "", "the RabbitMQ behind the platform (default $AMQP_URL)")
 	fs.StringVar(&o.Version, "platform-version", "newest", strings.Join(opencti.ProfileNames(), ", ")+": each refuses what it did not know")
 	fs.BoolVar(&o.HideStateTimestamp, "hide-state-timestamp", false, "a schema without connector_state_timestamp")
+	fs.StringVar(&f.sim.State, "state", "", `state that the platform holds from the start, such as {"last_run":"2026-10-01T00:00:00+00:00"}`)
 	fs.StringVar(&o.QueueType, "queue-type", "classic", "classic or quorum")
 	fs.StringVar(&o.QueuePrefix, "queue-prefix", "", "the platform's rabbitmq:queue_prefix")
 	fs.Float64Var(&o.MessageSize, "message-size", 2000, "bytes that a queued message counts for in the queue's size")

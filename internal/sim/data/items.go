@@ -140,6 +140,9 @@ func (b *item) report() {
 	if b.d == Reports {
 		labels, paragraphs = nil, 12
 		o["x_threatmatch_priority"] = "High"
+		if !b.g.opt.Dense && b.r.IntN(2) == 0 {
+			o["content"] = richText(b.r, 20)
+		}
 	}
 	labels = append(labels, some(b.r, sectors, b.r.IntN(3))...)
 	labels = append(labels, some(b.r, countries, b.r.IntN(2))...)

@@ -1,26 +1,37 @@
 package data
 
-// Vocabulary of labels on the platform, a part of each list, as MISP's
-// threatmatch taxonomy prints it; some values end in a blank there too.
+// Vocabulary of labels on the platform, as MISP's threatmatch taxonomy prints
+// it; some values end in a blank there too.
 var (
 	alertTypes = []string{
 		"Actor Campaigns", "Credential Breach", "DDoS", "Exploit Alert", "General Notification", "Vulnerability",
-		"Information Leakages", "Malware", "Suspicious Domain", "Phishing Attempts", "Supply Chain Event",
-		"Threat Actor Update", "Direct Targeting ", "Insider Threat",
+		"Information Leakages", "Malware", "Suspicious Domain", "Forum Mention", "Phishing Attempts", "Social Media Alerts",
+		"Supply Chain Event", "Technical Exposure", "Threat Actor Update", "Direct Targeting ", "Protest Activity",
+		"Violent Event", "Strategic Event", "Insider Threat",
 	}
 	malwareTypes = []string{
-		"Adware", "Backdoor", "Banking Trojan", "Botnet", "Destructive", "Downloader", "Exploit Kit", "Keylogger",
-		"Legitimate Tool", "Mobile Malware", "Remote Access Trojan", "Rootkit", "Spyware", "Trojan", "Worm", "Unknown",
+		"Adware", "Backdoor", "Banking Trojan", "Botnet", "Destructive", "Downloader", "Exploit Kit", "Fileless Malware",
+		"Keylogger", "Legitimate Tool", "Mobile Application", "Mobile Malware", "Point-of-Sale (PoS)", "Remote Access Trojan",
+		"Rootkit", "Skimmer", "Spyware", "Surveillance Tool", "Trojan", "Virus", "Worm", "Zero-day", "Unknown",
 	}
 	incidentTypes = []string{
-		"ATM Attacks", "Botnet Activity", "Business Email Compromise", "Data Breach/Compromise", "DDoS",
-		"Espionage Activity", "Exec Targeting ", "Phishing Activity", "Ransomware Activity", "Supply Chain Compromise",
+		"ATM Attacks", "ATM Breach", "Attempted Exploitation", "Botnet Activity", "Business Email Compromise", "Crypto Mining",
+		"Data Breach/Compromise", "Data Dump", "Data Leakage", "DDoS", "Defacement Activity", "Denial of Service (DoS)",
+		"Disruption Activity", "Espionage", "Espionage Activity", "Exec Targeting ", "Exposure of Data", "Extortion Activity",
+		"Fraud Activity", "General Notification", "Hacktivism Activity", "Malicious Insider", "Malware Infection",
+		"Man in the Middle Attacks", "MFA Attack", "Mobile Malware", "Phishing Activity", "Ransomware Activity",
+		"Social Engineering Activity", "Social Media Compromise", "Spear-phishing Activity", "Spyware", "SQL Injection Activity",
+		"Supply Chain Compromise", "Trojanised Software", "Vishing", "Website Attack (Other)", "Unknown",
 	}
 	sectors = []string{
-		"Banking & Capital Markets", "Financial Services", "Insurance", "Government & Public Service",
-		"Energy, Utilities & Mining", "Telecommunications", "Technology", "Academic/Research Institutes",
-		"Aerospace, Defence & Security", "Automotive", "Charity/Not-for-Profit", "Education", "Healthcare",
-		"Hospitality & Leisure", "Legal", "Pharmaceuticals & Life Sciences", "Retail & Consumer", "Transport & Logistics",
+		"Banking & Capital Markets", "Financial Services", "Insurance", "Pension", "Government & Public Service",
+		"Diplomatic Services", "Energy, Utilities & Mining", "Telecommunications", "Technology", "Academic/Research Institutes",
+		"Aerospace, Defence & Security", "Agriculture", "Asset & Wealth Management", "Automotive",
+		"Business and Professional Services", "Capital Projects & Infrastructure", "Charity/Not-for-Profit", "Chemicals",
+		"Commercial Aviation", "Commodities", "Education", "Engineering & Construction", "Entertainment & Media",
+		"Forest, Paper & Packaging", "Healthcare", "Hospitality & Leisure", "Industrial Manufacturing", "IT Industry", "Legal",
+		"Metals", "Pharmaceuticals & Life Sciences", "Private Equity", "Retail & Consumer", "Semiconductors",
+		"Sovereign Investment Funds", "Transport & Logistics",
 	}
 	countries   = []string{"France", "Germany", "United Kingdom", "United States", "Japan", "Brazil", "South Korea", "Ukraine", "Poland", "Singapore"}
 	regions     = []string{"Western Europe", "Eastern Asia", "Northern America", "Middle East"}

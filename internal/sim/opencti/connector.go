@@ -210,12 +210,15 @@ func (s *Server) Forget(id string) error {
 
 // SetState writes a connector's state as a second writer or a restored backup
 // would; "" is no state.
-func (s *Server) SetState(id, state string) {
+func (s *Server) SetState(id, state string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, ok := s.connectors[id]; ok {
-		c.state = &state
+	c, ok := s.connectors[id]
+	if !ok {
+		return functional("No connector found with the specified ID")
 	}
+	c.state = &state
+	return nil
 }
 
 // ConnectorState is the stored state of a connector, "" when there is none.
