@@ -143,6 +143,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	defer stopAdmin()
 	defer a.heedTriggers()()
+	defer a.notify(ctx)()
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err

@@ -1,0 +1,53 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// notify tells the service manager (systemd: Type=notify, WatchdogSec) that the
+// stages have begun, that they still tick, and that the stop has begun. It says
+// nothing of ThreatMatch, the platform or the broker: their outages are no
+// reason to be restarted. The returned function ends it. Without a service
+// manager it does nothing.
+func (a *app) notify(ctx context.Context) func() {
+	a.tell(daemon.SdNotifyReady)
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		a.Log.Warn("no watchdog", "error", err)
+	}
+	var tick <-chan time.Time
+	if every > 0 {
+		tick = time.Tick(every / 3)
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		stopping := ctx.Done()
+		for {
+			select {
+			case <-done:
+				return
+			case <-stopping:
+				a.tell(daemon.SdNotifyStopping)
+				stopping = nil // the drain still ticks
+			case <-tick:
+				if (health{a}).Alive() {
+					a.tell(daemon.SdNotifyWatchdog)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+func (a *app) tell(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.Log.Warn("the service manager does not hear", "state", state, "error", err)
+	}
+}
