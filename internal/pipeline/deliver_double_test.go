@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"time"
 )
 
 // sendEvent is what happens to one published message; the zero value is an ack.
@@ -21,23 +22,25 @@ type sendEvent struct {
 // fakeBroker is a scripted broker. It confirms in small steps, and takes or
 // loses what is of unknown fate by chance.
 type fakeBroker struct {
-	mu     sync.Mutex
-	cti    *fakeOpenCTI
-	events []sendEvent // for the next publishes, one each; acks when used up
-	limit  int         // bytes of a body; 0: none
-	queue  []Envelope
-	all    map[string]int // object → times enqueued
-	order  []string       // object ids as they came first
-	sends  int
-	rand   *rand.Rand
-	step   func() error
-	depth  int64
-	hang   bool // the broker answers nothing until the context ends
-	onSend func()
+	mu       sync.Mutex
+	cti      *fakeOpenCTI
+	events   []sendEvent // for the next publishes, one each; acks when used up
+	limit    int         // bytes of a body; 0: none
+	queue    []Envelope
+	all      map[string]int // object → times enqueued
+	order    []string       // object ids as they came first
+	sends    int
+	rand     *rand.Rand
+	step     func() error
+	depth    int64
+	hang     bool          // the broker answers nothing until the context ends
+	slow     time.Duration // for each message
+	blind    bool          // does not say which message was too large
+	tooLarge int           // messages over the limit
 }
 
 func newFakeBroker(cti *fakeOpenCTI, seed uint64) *fakeBroker {
-	b := &fakeBroker{cti: cti, all: map[string]int{}, rand: rand.New(rand.NewPCG(seed, 1)), step: func() error { return nil }, onSend: func() {}}
+	b := &fakeBroker{cti: cti, all: map[string]int{}, rand: rand.New(rand.NewPCG(seed, 1)), step: func() error { return nil }}
 	cti.onPurge = func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -67,6 +70,7 @@ func (b *fakeBroker) enqueue(m Message) {
 
 func (b *fakeBroker) event(m Message) sendEvent {
 	if b.limit > 0 && len(m.Body) > b.limit {
+		b.tooLarge++
 		return sendEvent{kind: SendTooLarge, trouble: true, open: b.rand.IntN(4), err: errors.New("406")}
 	}
 	if len(b.events) == 0 {
@@ -79,7 +83,6 @@ func (b *fakeBroker) event(m Message) sendEvent {
 
 // Send implements Publisher: a window of up to eight messages.
 func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
-	b.onSend()
 	if err := b.step(); err != nil {
 		return &SendError{Kind: SendLost, Index: -1, Err: err}
 	}
@@ -129,6 +132,7 @@ func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
 			published++
 			b.mu.Unlock()
 			b.cti.delay()
+			time.Sleep(b.slow)
 			if err := b.step(); err != nil {
 				return aborted(err, published-committed)
 			}
@@ -162,6 +166,9 @@ func (b *fakeBroker) trouble(ctx context.Context, batch Batch, e sendEvent, m Me
 		}
 	case SendTooLarge:
 		out.Limit = int64(b.limit)
+		if b.blind {
+			out.Index, out.Limit = -1, 0
+		}
 		out.Unknown = int64(b.lose(published, committed, e.open, commit))
 	case SendLost, SendRefused:
 		unknown := b.lose(published, committed, e.open, commit)

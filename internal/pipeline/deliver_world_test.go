@@ -52,6 +52,21 @@ type mortalSpool struct {
 	*spool.Spool
 	kill *killSwitch
 	full func(op string) error // lets commits fail
+	bad  func(run, seq uint64, i int) bool
+}
+
+// BundleObjects cannot read some of the objects.
+func (s *mortalSpool) BundleObjects(run, seq uint64, from int, most int64) ([]spool.BundleObject, error) {
+	objects, err := s.Spool.BundleObjects(run, seq, from, most)
+	for i := range objects {
+		if s.bad != nil && s.bad(run, seq, from+i) {
+			if i == 0 {
+				return nil, &spool.BlockError{Run: run, Seq: seq, From: from, To: from + 1, Err: spool.ErrCorrupt}
+			}
+			return objects[:i], nil
+		}
+	}
+	return objects, err
 }
 
 func (s *mortalSpool) write(op string, commit func() error) error {
@@ -115,21 +130,23 @@ func (s *mortalSpool) Count(epoch uint64, run uint64, c map[string]int64) error 
 // world is a spool with a platform and a broker around it, inside a bubble of
 // its own time.
 type world struct {
-	t         *testing.T
-	dir       string
-	sp        *spool.Spool
-	kill      *killSwitch
-	full      func(op string) error
-	cti       *fakeOpenCTI
-	mq        *fakeBroker
-	dirs      *fakeArchive
-	opt       DeliverOptions
-	popt      PlatformOptions
-	logs      *logLines
-	wrong     bool
-	offline   bool // no platform and no broker
-	reportsOK bool // the test expects messages that never come, or calls that count twice
-	ids       int
+	t          *testing.T
+	dir        string
+	sp         *spool.Spool
+	kill       *killSwitch
+	full       func(op string) error
+	cti        *fakeOpenCTI
+	mq         *fakeBroker
+	dirs       *fakeArchive
+	opt        DeliverOptions
+	popt       PlatformOptions
+	logs       *logLines
+	wrong      bool
+	onLimit    func(int64)
+	unreadable func(run, seq uint64, i int) bool
+	offline    bool // no platform and no broker
+	reportsOK  bool // the test expects messages that never come, or calls that count twice
+	ids        int
 
 	live *liveWorld
 }
@@ -221,7 +238,7 @@ func (w *world) start() {
 	l := &liveWorld{bells: NewBells(), board: NewBoard(time.Now), stop: cancel, ended: make(chan struct{})}
 	w.cti.step, w.mq.step = w.kill.step, w.kill.step
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	sp := &mortalSpool{w.sp, w.kill, w.full}
+	sp := &mortalSpool{w.sp, w.kill, w.full, w.unreadable}
 	rnd := rand.New(rand.NewPCG(3, 3))
 	var mu sync.Mutex
 	chance := func() float64 { mu.Lock(); defer mu.Unlock(); return rnd.Float64() }
@@ -236,7 +253,7 @@ func (w *world) start() {
 	l.platform, err = NewPlatform(pdeps, w.popt)
 	w.must(err)
 	deps := DeliverDeps{
-		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, Envelope: testEnvelope,
+		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, Envelope: testEnvelope, OnMaxMessageSize: w.onLimit,
 		Bells: l.bells, Board: l.board, Log: log, Metrics: NewDeliverMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
 	}
 	if w.dirs != nil {
