@@ -24,11 +24,13 @@ type broker struct {
 	queueType string
 	change    func(*Connection)
 
-	mu     sync.Mutex
+	mu     sync.Mutex // short: the platform's own lock may be held
 	prefix string
 	url    string
 	told   Connection
-	conn   *amqp.Connection
+
+	line sync.Mutex // held while the broker is spoken to, however long that takes
+	conn *amqp.Connection
 }
 
 func newBroker(o Options) (*broker, error) {
@@ -98,10 +100,10 @@ func (b *broker) rename(prefix string) {
 // with runs f on a channel of its own, on a connection that is made anew when
 // the last one is gone.
 func (b *broker) with(f func(*amqp.Channel) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.line.Lock()
+	defer b.line.Unlock()
 	if b.conn == nil || b.conn.IsClosed() {
-		conn, err := amqp.DialConfig(b.url, amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
+		conn, err := amqp.DialConfig(b.address(), amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
 		if err != nil {
 			return err
 		}
@@ -116,6 +118,12 @@ func (b *broker) with(f func(*amqp.Channel) error) error {
 	err = f(ch)
 	_ = ch.Close() // closed already when f failed
 	return err
+}
+
+func (b *broker) address() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.url
 }
 
 // declare makes the exchanges, queues and bindings of a connector, as the
@@ -183,8 +191,8 @@ func (b *broker) remove(id string) error {
 }
 
 func (b *broker) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.line.Lock()
+	defer b.line.Unlock()
 	if b.conn != nil {
 		_ = b.conn.Close() // may be cut already
 		b.conn = nil
