@@ -126,7 +126,7 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]Bund
 
 // SaveCursor commits that the bundle's first n messages are confirmed. n never goes back.
 func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
-	return s.update("save cursor", drains, func(t *txn) error {
+	return s.update("save cursor", frees(), func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (t *txn) moveCursor(b Bundle, n int) error {
 // follow with ForgetRun.
 func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
 	now := s.now()
-	return s.update("skip message", drains, func(t *txn) error {
+	return s.update("skip message", frees(), func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
@@ -227,7 +227,7 @@ func (t *txn) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLett
 
 // FinishBundle removes a bundle whose cursor stands at its end, else it refuses with ErrBusy.
 func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
-	return s.update("finish bundle", drains, func(t *txn) error {
+	return s.update("finish bundle", frees(), func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}

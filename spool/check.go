@@ -54,8 +54,8 @@ func CheckMain(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 // CheckFile checks a spool file that no process has open for writing: its
-// length against both metas, and then either the structure of the whole file
-// (full) or only its roots and counters. Payloads are not part of it: a damaged
+// length against both metas, the bounds of every page, and then bbolt's own
+// view of its roots and the counters, or (full) of the whole file. Payloads are not part of it: a damaged
 // payload is reported where it is read, and does not make the file unusable.
 // It returns an error that wraps ErrCorrupt if the file is damaged. A damage can
 // kill the process; use a child process where that matters.
@@ -63,7 +63,12 @@ func CheckFile(ctx context.Context, path string, full bool) error {
 	if err := checkLength(path); err != nil {
 		return err
 	}
-	db, err := bolt.Open(path, 0, Options{LockTimeout: 10 * time.Second}.boltReadOnly())
+	if err := checkBounds(ctx, path); err != nil {
+		return err
+	}
+	bo := Options{LockTimeout: 10 * time.Second}.boltReadOnly()
+	bo.PreLoadFreelist = false // it would look at every page once more
+	db, err := bolt.Open(path, 0, bo)
 	if err != nil {
 		return damaged(err)
 	}
@@ -79,6 +84,16 @@ func CheckFile(ctx context.Context, path string, full bool) error {
 		return checkPages(ctx, tx)
 	})
 	return errors.Join(err, db.Close())
+}
+
+// checkBounds walks the pages with plain reads.
+func checkBounds(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	return walkPages(ctx, f)
 }
 
 // damaged turns bbolt's own complaints about a file into ErrCorrupt.
@@ -211,13 +226,15 @@ const (
 	metaOffset    = 16
 	metaSize      = 64
 	metaPageSize  = 8
+	metaRoot      = 16
+	metaFreelist  = 32
 	metaHighWater = 40
 	metaTxid      = 48
 	metaChecksum  = 56
 )
 
 type boltMeta struct {
-	pageSize, highWater, txid uint64
+	pageSize, root, freelist, highWater, txid uint64
 }
 
 // parseMeta reads one meta; false if it is not valid.
@@ -231,7 +248,10 @@ func parseMeta(b []byte) (boltMeta, bool) {
 	if h.Sum64() != ne.Uint64(b[metaChecksum:]) {
 		return boltMeta{}, false
 	}
-	return boltMeta{uint64(ne.Uint32(b[metaPageSize:])), ne.Uint64(b[metaHighWater:]), ne.Uint64(b[metaTxid:])}, true
+	return boltMeta{
+		pageSize: uint64(ne.Uint32(b[metaPageSize:])), root: ne.Uint64(b[metaRoot:]), freelist: ne.Uint64(b[metaFreelist:]),
+		highWater: ne.Uint64(b[metaHighWater:]), txid: ne.Uint64(b[metaTxid:]),
+	}, true
 }
 
 // readMetas returns the valid metas of a file. The second one stands at the page

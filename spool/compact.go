@@ -38,7 +38,7 @@ func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
 	if o.NoCompact || free <= r.File/2 || free <= o.compactMin {
 		return nil
 	}
-	if left, known := diskFree(s.dir); known && left < r.Live+r.Live/4+2*reserveSize {
+	if left, known := diskFree(s.dir); known && left < r.Live+r.Live/4+2*s.room.reserve {
 		return nil
 	}
 	err := s.compact(ctx, o)

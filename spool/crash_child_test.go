@@ -87,7 +87,7 @@ func crashChild() int {
 		}
 		if left--; left < 0 {
 			w.say("at %s", p)
-			select {} // killed here
+			<-time.After(time.Hour) // killed here
 		}
 	}
 	exe, _ := os.Executable()
@@ -325,6 +325,10 @@ func (w *worker) deliver() (bool, error) {
 			return false, fmt.Errorf("object %d has other bytes", n)
 		}
 		if isSkipped(n) && !slices.Contains(b.Skipped, b.Confirmed+i) {
+			if i > 0 {
+				objects = objects[:i] // what is published is confirmed first
+				break
+			}
 			w.say("will confirm %d", n)
 			if err := w.s.SkipMessage(w.epoch, b.Run, b.Seq, b.Confirmed+i, DeadLetter{Class: "too_large"}); err != nil {
 				return false, err

@@ -184,7 +184,7 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 // operator, and returns how many. All or nothing: one that is not there makes
 // it fail with ErrNotFound.
 func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error) {
-	err := s.update("drop", drains, func(t *txn) error {
+	err := s.update("drop", frees(), func(t *txn) error {
 		for _, key := range dead {
 			if err := t.dropDead(key); err != nil {
 				return err

@@ -9,7 +9,7 @@ const forgetStep = 5000
 // in further transactions of bounded size, which Prune ends if a crash came between.
 func (s *Spool) ForgetRun(epoch uint64, run uint64) (int, error) {
 	var n int
-	err := s.update("forget run", drains, func(t *txn) error {
+	err := s.update("forget run", frees(), func(t *txn) error {
 		n = 0
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
@@ -61,7 +61,7 @@ func (t *txn) forgotten(run uint64, r *idRun) (int64, error) {
 // sweepForgotten removes up to forgetStep forgotten entries and reports whether more are left.
 func (s *Spool) sweepForgotten() (bool, error) {
 	var more bool
-	err := s.update("sweep forgotten", drains, func(t *txn) error {
+	err := s.update("sweep forgotten", frees(), func(t *txn) error {
 		more = false
 		run, r, err := t.forgettingRun()
 		if err != nil || r == nil {

@@ -13,12 +13,15 @@ const (
 	childEnv   = "SPOOL_TEST_CHILD"
 	childWork  = "work"  // the workload of the crash harness, in the directory of the first argument
 	childCheck = "check" // CheckMain
+	childFull  = "full"  // the full disk, see full_linux_test.go
 )
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(childEnv) {
 	case childWork:
 		os.Exit(crashChild())
+	case childFull:
+		os.Exit(fullChild())
 	case childCheck:
 		os.Exit(CheckMain(context.Background(), os.Args[1:], os.Stderr))
 	}

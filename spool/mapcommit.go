@@ -33,6 +33,22 @@ func packMap(c MapCommit) (packedMap, error) {
 	return p, nil
 }
 
+// size is how many bytes the payloads take.
+func (p packedMap) size() int64 {
+	var n int64
+	for _, blocks := range p.blocks {
+		for _, b := range blocks {
+			n += int64(len(b.body.data))
+		}
+	}
+	for _, all := range [][]packed{p.wait, p.hold, p.dead} {
+		for _, one := range all {
+			n += int64(len(one.data))
+		}
+	}
+	return n
+}
+
 // CommitMap is the hand-over from map to deliver. Removals come before what is
 // added, so an id may stand in Unwait and Wait, Unhold and Hold, or Dead and IDs.
 // A record that is not there any more makes it fail with ErrNotFound; ids in
@@ -42,7 +58,8 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	if err != nil {
 		return fmt.Errorf("commit map: run %d: %w", c.Run, err)
 	}
-	return s.changeRun("commit map", epoch, c.Run, func(t *txn, r *storedRun) error {
+	u := use{share: moves, brings: p.size()}
+	return s.changeRunIn("commit map", u, epoch, c.Run, func(t *txn, r *storedRun) error {
 		if err := t.mapInput(now, p); err != nil {
 			return err
 		}
@@ -134,7 +151,7 @@ func (s *Spool) Crash() (CrashMark, bool, error) {
 
 // MarkCrash stores the mark; nil removes it.
 func (s *Spool) MarkCrash(m *CrashMark) error {
-	return s.update("mark record", drains, func(t *txn) error {
+	return s.update("mark record", frees(), func(t *txn) error {
 		if m == nil {
 			return t.tab(bktMeta).b.Delete([]byte(keyCrash))
 		}

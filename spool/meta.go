@@ -76,7 +76,7 @@ func (t *txn) readMeta() (Meta, error) {
 // SavePlatform stores the platform loop's own notes.
 func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 	p := pack(notes)
-	return s.update("save platform notes", drains, func(t *txn) error {
+	return s.update("save platform notes", frees(), func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (s *Spool) migrate() error {
 		if at > schema || step == nil {
 			return schemaError(at)
 		}
-		err = s.update(fmt.Sprintf("migrate from schema %d", at), drains, func(t *txn) error {
+		err = s.update(fmt.Sprintf("migrate from schema %d", at), frees(), func(t *txn) error {
 			if err := step(t); err != nil {
 				return err
 			}

@@ -83,7 +83,7 @@ func (s *Spool) settleIn(o Options, aside string) error {
 	if err := s.checkReadable(o); err != nil {
 		return err
 	}
-	err := s.update("mark as open", drains, func(t *txn) error {
+	err := s.update("mark as open", frees(), func(t *txn) error {
 		st, err := t.changeState()
 		if err != nil {
 			return err
@@ -210,7 +210,10 @@ func (s *Spool) Close() error {
 	if s.readOnly {
 		return s.db.Close()
 	}
-	err := s.update("mark as closed", drains, func(t *txn) error {
+	err := s.update("mark as closed", frees(), func(t *txn) error {
+		// The last commit writes the free list out, so that the next opening need
+		// not look for the free pages. Nothing else is writing now.
+		s.db.NoFreelistSync = false
 		st, err := t.changeState()
 		if err == nil {
 			st.Open = false

@@ -46,6 +46,8 @@ type Options struct {
 	NoCompact bool
 
 	noReserve  bool               // tests: no reserve file
+	reserve    int64              // tests: its size; 0 means 64 MiB
+	slack      int64              // tests: what the cap leaves to map and deliver; 0 means 256 MiB
 	compactMin int64              // tests: free bytes above which compaction is worth it; 0 means 256 MiB
 	hook       func(point string) // tests: called at named points; nil otherwise
 }
@@ -54,6 +56,8 @@ func (o Options) withDefaults() Options {
 	o.MaxSize = cmp.Or(o.MaxSize, defaultMaxSize)
 	o.LockTimeout = cmp.Or(o.LockTimeout, defaultLockTimeout)
 	o.compactMin = cmp.Or(o.compactMin, int64(256<<20))
+	o.reserve = cmp.Or(o.reserve, int64(reserveSize))
+	o.slack = cmp.Or(o.slack, int64(capSlack))
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -64,7 +68,7 @@ func (o Options) withDefaults() Options {
 const maxMap = math.MaxInt / 4
 
 // limit is bbolt's own cap of the file.
-func (o Options) limit() int64 { return o.MaxSize/4*5 + capSlack }
+func (o Options) limit() int64 { return o.MaxSize/4*5 + o.slack }
 
 // bolt returns the options of every opening for writing: always with syncing,
 // always with a lock timeout. The free list is not written out: with much free

@@ -51,7 +51,7 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over bool) (n int, kind s
 	if err != nil || !todo {
 		return 0, "", err
 	}
-	err = s.update("prune", drains, func(t *txn) error {
+	err = s.update("prune", frees(), func(t *txn) error {
 		var err error
 		if n, err = t.pruneKept(now.Add(-t.keep), over); err != nil || n > 0 {
 			kind = PrunedKept

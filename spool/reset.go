@@ -14,7 +14,7 @@ import (
 // state as known, in one transaction. It returns what it cleared, by kind, and
 // the works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
-	err = s.update("reset", drains, func(t *txn) error {
+	err = s.update("reset", frees(), func(t *txn) error {
 		c, err := t.counters()
 		if err != nil {
 			return err

@@ -15,7 +15,7 @@ import (
 // whose bytes are damaged, are refused with ErrInvalid.
 func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
 	var run Run
-	err := s.update("retry", drains, func(t *txn) error {
+	err := s.update("retry", use{share: moves}, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,17 +28,21 @@ func (s *Spool) Room() Room { return s.room.measure(s.path) }
 
 // room watches the space of the file and of the disk under it.
 type room struct {
-	db        *bolt.DB
-	dir       string
-	max, cap  int64
-	noReserve bool
-	used      atomic.Int64 // bytes up to the file's high-water mark at the last commit
-	short     atomic.Bool  // the disk was full when we last looked
-	making    sync.Mutex
+	db       *bolt.DB
+	dir      string
+	max, cap int64
+	slack    int64
+	reserve  int64        // size of the reserve file; 0: none
+	used     atomic.Int64 // bytes up to the file's high-water mark at the last commit
+	short    atomic.Bool  // the disk was full when we last looked
+	making   sync.Mutex
 }
 
 func newRoom(o Options, db *bolt.DB) *room {
-	r := &room{db: db, dir: o.Dir, max: o.MaxSize, cap: o.limit(), noReserve: o.noReserve}
+	r := &room{db: db, dir: o.Dir, max: o.MaxSize, cap: o.limit(), slack: o.slack, reserve: o.reserve}
+	if o.noReserve {
+		r.reserve = 0
+	}
 	r.noteCommit()
 	return r
 }
@@ -50,11 +55,32 @@ func (r *room) noteCommit() {
 	})
 }
 
-func (r *room) measure(path string) Room {
-	out := Room{Max: r.max, Cap: r.cap}
+// live is what is used of the file.
+func (r *room) live() int64 {
 	st := r.db.Stats()
 	size := int64(r.db.Info().PageSize)
-	out.Live = max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*size, 0)
+	return max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*size, 0)
+}
+
+// admit refuses a transaction that would take room which belongs to others.
+func (r *room) admit(u use) error {
+	var leave int64
+	switch u.share {
+	case moves:
+		leave = r.slack / 16
+	case grows:
+		leave = r.slack
+	default:
+		return nil
+	}
+	if live := r.live(); live+u.brings > r.cap-leave {
+		return fmt.Errorf("%w: %d bytes are in use of %d, and %d are kept for what drains it", ErrFull, live, r.cap, leave)
+	}
+	return nil
+}
+
+func (r *room) measure(path string) Room {
+	out := Room{Live: r.live(), Max: r.max, Cap: r.cap}
 	if fi, err := os.Stat(path); err == nil {
 		out.File = fi.Size()
 	}
@@ -62,11 +88,11 @@ func (r *room) measure(path string) Room {
 	return out
 }
 
-func (r *room) reserve() string { return filepath.Join(r.dir, reserveName) }
+func (r *room) reservePath() string { return filepath.Join(r.dir, reserveName) }
 
 func (r *room) hasReserve() bool {
-	fi, err := os.Stat(r.reserve())
-	return err == nil && fi.Size() == reserveSize
+	fi, err := os.Stat(r.reservePath())
+	return err == nil && fi.Size() == r.reserve
 }
 
 // stillShort reports whether the disk is full. Where it was, it looks again:
@@ -75,9 +101,9 @@ func (r *room) stillShort() bool {
 	if !r.short.Load() {
 		return false
 	}
-	want := int64(2 * reserveSize)
-	if r.noReserve || r.hasReserve() {
-		want = reserveSize
+	want := 2 * r.reserve
+	if r.reserve == 0 || r.hasReserve() {
+		want = max(r.reserve, 1<<20)
 	}
 	if free, known := diskFree(r.dir); known && free < want {
 		return true
@@ -94,17 +120,17 @@ func (r *room) makeReserve() {
 		return
 	}
 	defer r.making.Unlock()
-	if r.noReserve || r.hasReserve() {
+	if r.reserve == 0 || r.hasReserve() {
 		r.short.Store(false)
 		return
 	}
-	if free, known := diskFree(r.dir); known && free < 2*reserveSize {
+	if free, known := diskFree(r.dir); known && free < 2*r.reserve {
 		r.short.Store(true)
 		return
 	}
-	err := writeZeros(r.reserve(), reserveSize)
+	err := writeZeros(r.reservePath(), r.reserve)
 	if err != nil {
-		_ = os.Remove(r.reserve())
+		_ = os.Remove(r.reservePath())
 	}
 	r.short.Store(err != nil)
 }
@@ -112,7 +138,7 @@ func (r *room) makeReserve() {
 // giveUpReserve frees the room that was kept for a full disk and reports whether there was any.
 func (r *room) giveUpReserve() bool {
 	r.short.Store(true)
-	return os.Remove(r.reserve()) == nil
+	return os.Remove(r.reservePath()) == nil
 }
 
 // noteFull notes that a commit found the disk full.
@@ -123,14 +149,16 @@ func (r *room) noteFull(err error) {
 }
 
 // writeZeros fills a file with real blocks; a hole would reserve nothing.
-func writeZeros(path string, size int) error {
+func writeZeros(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	buf := make([]byte, 1<<20)
-	for ; size > 0 && err == nil; size -= len(buf) {
-		_, err = f.Write(buf)
+	for size > 0 && err == nil {
+		var n int
+		n, err = f.Write(buf[:min(int64(len(buf)), size)])
+		size -= int64(n)
 	}
 	return errors.Join(err, f.Sync(), f.Close())
 }
@@ -146,7 +174,7 @@ func diskFull(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
 			return true
 		}

@@ -23,7 +23,7 @@ type storedRun struct {
 // task's Since to its dataset's window start, or else to Start.
 func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
 	var run Run
-	err := s.update("start run", grows, func(t *txn) error {
+	err := s.update("start run", use{share: moves}, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (s *Spool) Run(id uint64) (Run, error) {
 
 // MarkResumed flags the unfinished runs as resumed.
 func (s *Spool) MarkResumed() error {
-	return s.update("mark runs as resumed", drains, func(t *txn) error {
+	return s.update("mark runs as resumed", frees(), func(t *txn) error {
 		ids, err := t.openRuns()
 		if err != nil {
 			return err
@@ -193,7 +193,11 @@ func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 
 // changeRun is a transaction that changes one run.
 func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun) error) error {
-	return s.update(op, drains, func(t *txn) error {
+	return s.changeRunIn(op, frees(), epoch, run, fn)
+}
+
+func (s *Spool) changeRunIn(op string, u use, epoch, run uint64, fn func(*txn, *storedRun) error) error {
+	return s.update(op, u, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}

@@ -13,12 +13,17 @@ import (
 // to another run is ignored.
 func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) error {
 	bodies := make([]packed, len(outcomes))
+	u := use{share: moves}
 	for i, o := range outcomes {
 		if o.Record != nil {
 			bodies[i] = pack(o.Record.Body)
 		}
+		if o.Record != nil || len(o.Add) > 0 {
+			u.share = grows
+		}
+		u.brings += int64(len(bodies[i].data))
 	}
-	return s.update("settle tasks", grows, func(t *txn) error {
+	return s.update("settle tasks", u, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
@@ -193,7 +198,7 @@ func (t *txn) tasksOf(d Dataset, kind TaskKind) ([]*storedTask, error) {
 // cursors of left-behind pages stay for the day it is switched on again.
 func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
 	var n int
-	err := s.update("drop dataset", drains, func(t *txn) error {
+	err := s.update("drop dataset", frees(), func(t *txn) error {
 		n = 0
 		if err := t.checkEpoch(epoch); err != nil {
 			return err

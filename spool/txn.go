@@ -26,13 +26,24 @@ type txn struct {
 	idRunDirty map[uint64]bool
 }
 
-// use says which room a writing transaction may use.
-type use bool
+// use says which room a writing transaction may use, and how many bytes it
+// brings. The room up to bbolt's cap is shared out, so that what comes later in
+// the pipeline never lacks the room to make room.
+type use struct {
+	share  share
+	brings int64
+}
+
+type share int
 
 const (
-	grows  use = false // adds work: stops early, and leaves the reserve to the others
-	drains use = true  // moves work on, so it may use the last room there is
+	free  share = iota // frees room or is tiny: may use the last page
+	moves              // moves work on: leaves a sixteenth of the slack
+	grows              // brings work from outside: leaves the whole slack, and the reserve file too
 )
+
+// frees is what most transactions are.
+func frees() use { return use{} }
 
 // update runs fn in one read-write transaction and returns after the commit is
 // on disk. fn must not block, log, read the clock or keep slices it was given;
@@ -41,8 +52,11 @@ func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 	if s.readOnly {
 		return fmt.Errorf("%s: %w", op, ErrReadOnly)
 	}
+	if err := s.room.admit(u); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
 	err := s.commit(op, fn)
-	if u == drains && diskFull(err) && s.room.giveUpReserve() {
+	if u.share != grows && diskFull(err) && s.room.giveUpReserve() {
 		err = s.commit(op, fn)
 	}
 	if err != nil {

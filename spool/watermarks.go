@@ -97,7 +97,7 @@ func (t *txn) addHeld(out map[Dataset]Watermark) error {
 // changes nothing and reports false.
 func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error) {
 	var adopted bool
-	err := s.update("adopt state", drains, func(t *txn) error {
+	err := s.update("adopt state", frees(), func(t *txn) error {
 		adopted = false
 		if err := t.checkEpoch(epoch); err != nil {
 			return err

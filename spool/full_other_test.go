@@ -1,0 +1,5 @@
+//go:build !linux
+
+package spool
+
+func fullChild() int { return 2 }
