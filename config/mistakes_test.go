@@ -84,7 +84,7 @@ func mistakes() []mistake {
 			}},
 		{title: "A size with a unit that is not clear", env: env("SPOOL_MAX_SIZE", "4G"),
 			remedy:   "Write GiB for 1024³ or GB for 1000³.",
-			messages: []string{`environment SPOOL_MAX_SIZE: spool.max_size = "4G": the unit G means different things to different programs; allowed: a size of at least 256MiB such as 64MiB, 4GiB or 500MB; did you mean "4GiB"?`}},
+			messages: []string{`environment SPOOL_MAX_SIZE: spool.max_size = "4G": the unit G means different things to different programs; allowed: a size of at least 8MiB such as 64MiB, 4GiB or 500MB; did you mean "4GiB"?`}},
 		{title: "A tab in config.yml", file: "connector:\n\tname: x\n",
 			remedy:   "YAML takes only blanks to indent.",
 			messages: []string{"config.yml:2: is not YAML: found character that cannot start any token (a tab, or a value that starts with @, % or ` and must stand in quotes)"}},

@@ -37,7 +37,7 @@ func ownSettings() []Setting {
 	return []Setting{
 		row("spool.dir", textKind(), func(c *C) *string { return &c.Spool.Dir }, "",
 			"Directory of the spool; $STATE_DIRECTORY when not set, else ./threatmatch-spool.", example("./threatmatch-spool")),
-		row("spool.max_size", sizeKind(256<<20, false), func(c *C) *int64 { return &c.Spool.MaxSize }, "4GiB",
+		row("spool.max_size", sizeKind(8<<20, false), func(c *C) *int64 { return &c.Spool.MaxSize }, "4GiB",
 			"Live data at which fetching pauses."),
 		row("spool.keep_records", durationKind(), func(c *C) *duration { return &c.Spool.KeepRecords }, "0",
 			"How long raw records are kept after delivery; 0 means not at all."),

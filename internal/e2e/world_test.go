@@ -145,7 +145,7 @@ func (w *world) start(args ...string) *process {
 
 // patience is how long anything may take before a test gives up on it; it
 // bounds a hang and is no measurement.
-const patience = 1 * time.Minute
+const patience = 3 * time.Minute
 
 // code waits for the end of the process and returns its exit code.
 func (p *process) code() int {

@@ -7,21 +7,17 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
-	"threatmatch-connector/spool"
 )
 
 const stageHousekeep = "housekeep"
 
-// How often the spool is tidied up: and more often while room is short.
-const (
-	tidyPeriod      = time.Minute
-	tidyPeriodShort = 15 * time.Second
-)
+// tidyPeriod is how often the spool is tidied up. Looking is cheap, and fetch
+// may be paused until there is room.
+const tidyPeriod = 10 * time.Second
 
 // HousekeepDeps is what housekeeping works with.
 type HousekeepDeps struct {
 	Spool interface {
-		Room() spool.Room
 		Prune(now, forgetBefore time.Time) (map[string]int64, error)
 	}
 	// Expire removes old files of the archive; nil without one.
@@ -54,9 +50,6 @@ func (h *Housekeep) Run(ctx context.Context) error {
 	for {
 		again := h.tidy()
 		wait := tidyPeriod
-		if r := h.Spool.Room(); r.Live > r.Max/5*4 {
-			wait = tidyPeriodShort
-		}
 		if again {
 			wait = 0
 		}

@@ -6,20 +6,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"threatmatch-connector/spool"
 )
 
 // tidySpool answers Prune from a script, then with nothing to do.
 type tidySpool struct {
-	room    spool.Room
 	answers []error
 	asked   []time.Time
 	forget  []time.Time
 	removed int64
 }
-
-func (s *tidySpool) Room() spool.Room { return s.room }
 
 func (s *tidySpool) Prune(now, before time.Time) (map[string]int64, error) {
 	s.asked, s.forget = append(s.asked, now), append(s.forget, before)
@@ -40,10 +35,9 @@ func TestHousekeep(t *testing.T) {
 		minimum int // calls within ten minutes
 		maximum int
 	}{
-		{"room enough", &tidySpool{room: spool.Room{Max: 100, Live: 10}}, day, 10, 12},
-		{"room is short", &tidySpool{room: spool.Room{Max: 100, Live: 90}}, day, 38, 42},
-		{"more to remove", &tidySpool{room: spool.Room{Max: 100, Live: 10}, removed: 5}, 0, 11, 13},
-		{"trouble does not end it", &tidySpool{room: spool.Room{Max: 100}, answers: []error{errors.New("boom")}}, 0, 10, 12},
+		{"nothing to remove", &tidySpool{}, day, 60, 60},
+		{"more to remove", &tidySpool{removed: 5}, 0, 61, 61},
+		{"trouble does not end it", &tidySpool{answers: []error{errors.New("boom")}}, 0, 60, 60},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
