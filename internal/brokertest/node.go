@@ -225,10 +225,11 @@ func (n *Node) Stop(tb testing.TB) {
 }
 
 // Sync makes everything declared so far survive a Kill: the broker writes
-// exchanges, queues and bindings to disk some seconds late.
+// exchanges, bindings and queues to disk some seconds late, the names of quorum
+// queues some minutes.
 func (n *Node) Sync(tb testing.TB) {
 	tb.Helper()
-	n.Ctl(tb, "eval", "mnesia:sync_log().")
+	n.Ctl(tb, "eval", "mnesia:sync_log(), [dets:sync(T) || T <- dets:all()].")
 }
 
 // Kill ends the node with kill -9.

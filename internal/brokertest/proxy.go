@@ -32,12 +32,19 @@ type line struct{ client, broker net.Conn }
 // NewProxy listens on a port of its own and passes everything to host:port.
 func NewProxy(tb testing.TB, host string, port int) *Proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return NewProxyAt(tb, "127.0.0.1", host, port)
+}
+
+// NewProxyAt is NewProxy at an address of this machine, for names that a
+// certificate does not carry.
+func NewProxyAt(tb testing.TB, at, host string, port int) *Proxy {
+	tb.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	p := &Proxy{
-		Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port,
+		Host: at, Port: l.Addr().(*net.TCPAddr).Port,
 		target: net.JoinHostPort(host, strconv.Itoa(port)), listen: l,
 		lines: make(map[*line]struct{}), left: -1,
 	}

@@ -118,6 +118,7 @@ func TestScenes(t *testing.T) {
 	for _, kind := range []string{"classic", "quorum"} {
 		for _, tt := range scenes {
 			t.Run(kind+"/"+tt.name, func(t *testing.T) {
+				t.Parallel()
 				queueTypes.Store(t.Name(), kind)
 				v := brokertest.Shared(t).VHost(t)
 				s := &scene{t: t, v: v, top: v.Declare("c", kind), proxy: brokertest.NewProxy(t, v.Node.Host, v.Node.Port)}
@@ -177,11 +178,12 @@ func check(t *testing.T, s *scene, l *ledger, sum told, want []Kind) {
 
 // TestOwnNode has the faults that need a node of its own.
 func TestOwnNode(t *testing.T) {
+	t.Parallel()
 	n := brokertest.Start(t, "max_message_size = 65536")
 	start := func(t *testing.T) *scene {
 		v := n.VHost(t)
 		s := &scene{t: t, v: v, top: v.Declare("c", "quorum")}
-		s.p = newPublisher(t, Options{Broker: brokerOf(v), Heartbeat: time.Second, OnState: func(st State) {
+		s.p = newPublisher(t, Options{Broker: brokerOf(v), Heartbeat: time.Second, ConfirmTimeout: 10 * time.Second, OnState: func(st State) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.states = append(s.states, st)
@@ -269,8 +271,8 @@ func TestOwnNode(t *testing.T) {
 		hurt(l, func() { n.Kill(t) })
 		restarted := false
 		sum := l.drive(s.p, s.top, func(o *Outcome) {
+			t.Log(o, o.Committed, o.Unknown)
 			if !restarted {
-				t.Log(o)
 				n.Restart(t)
 				restarted = true
 			}
@@ -283,8 +285,8 @@ func TestOwnNode(t *testing.T) {
 		hurt(l, func() { n.Stop(t) })
 		restarted := false
 		sum := l.drive(s.p, s.top, func(o *Outcome) {
+			t.Log(o, o.Committed, o.Unknown)
 			if !restarted {
-				t.Log(o)
 				n.Restart(t)
 				restarted = true
 			}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -35,8 +36,11 @@ var scripts = []struct {
 	play  func(s *scripted, p brokertest.Published, a *brokertest.Answers)
 	want  Kind
 	class fault.Class
-	ok    bool // no outcome at all
-	racy  bool // another outcome may be seen first
+	cause error // in the outcome; nil: any
+	ok    bool  // no outcome at all
+	// unknown is checked for TooLarge: what came behind it is not.
+	unknown int
+	racy    bool // another outcome may be seen first
 }{
 	{name: "ack", ok: true, play: (*scripted).ack},
 	{name: "acks out of order", ok: true, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
@@ -109,6 +113,16 @@ var scripts = []struct {
 	{name: "too large without a number", want: TooLarge, class: fault.Permanent, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(311, "CONTENT_TOO_LARGE")
 	})},
+	{name: "too large behind unanswered ones", want: TooLarge, class: fault.Permanent, unknown: 2, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
+		switch {
+		case p.Seq == at-2, p.Seq == at-1:
+			s.take(p)
+		case p.Seq == at:
+			a.CloseChannel(406, "PRECONDITION_FAILED - message size 5000 is larger than configured max size 4096")
+		default:
+			s.ack(p, a)
+		}
+	}},
 	{name: "another precondition", want: ConnectionLost, class: fault.Systemic, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(406, "PRECONDITION_FAILED - something else")
 	})},
@@ -133,13 +147,19 @@ var scripts = []struct {
 		}
 		s.ack(p, a)
 	}},
-	{name: "dead peer", want: ConnectionLost, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
+	{name: "dead peer", want: ConnectionLost, cause: errSilent, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
 		if p.Seq == at {
 			s.take(p)
 			a.Silence()
 			return
 		}
 		s.ack(p, a)
+	}},
+	{name: "alive and not answering", want: ConnectionLost, cause: errUnanswered, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
+		s.take(p)
+		if p.Seq != at {
+			a.Ack(p.Tag, false)
+		}
 	}},
 	// The library does not tell a nack from a future that ended with its channel.
 	{name: "nack and then the end", racy: true, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
@@ -172,7 +192,7 @@ func TestScripts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &scripted{t: t}
 			d := brokertest.NewDouble(t, func(p brokertest.Published, a *brokertest.Answers) { tt.play(s, p, a) })
-			p := newPublisher(t, Options{Broker: Broker{Host: d.Host, Port: d.Port}, Heartbeat: time.Second})
+			p := newPublisher(t, Options{Broker: Broker{Host: d.Host, Port: d.Port}, Heartbeat: time.Second, ConfirmTimeout: 3 * time.Second})
 			l := newLedger(t, 60, 8)
 			l.size = func(i int) int {
 				if i == at {
@@ -193,8 +213,11 @@ func TestScripts(t *testing.T) {
 				if class, _ := fault.Of(o); !tt.racy && (o.Kind != tt.want || class != tt.class) {
 					t.Errorf("outcome %v, class %v", o, class)
 				}
-				if o.Kind == TooLarge && o.Index != at {
-					t.Errorf("too large: message %d", o.Index)
+				if tt.cause != nil && !errors.Is(o, tt.cause) {
+					t.Errorf("outcome %v, want %v", o, tt.cause)
+				}
+				if o.Kind == TooLarge && (o.Index != at || o.Unknown != tt.unknown) {
+					t.Errorf("too large: message %d, %d unknown", o.Index, o.Unknown)
 				}
 			}
 		})

@@ -10,7 +10,7 @@ import (
 	"net"
 	"regexp"
 	"strconv"
-	"strings"
+	"syscall"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -26,6 +26,8 @@ var (
 	errNacked   = errors.New("the broker did not take the message")
 	errReturned = errors.New("no queue is bound for the routing key")
 	errSilent   = errors.New("no sign of life from the broker")
+
+	errUnanswered = errors.New("the broker does not answer to messages")
 )
 
 const (
@@ -81,14 +83,15 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 }
 
 // dialVerdict classifies an error of connecting. link is what the transport
-// saw: the library takes any end of the conversation for wrong credentials.
+// saw: RabbitMQ refuses credentials by hanging up, but the library takes any
+// end of the conversation at that point, a timeout too, for a refusal.
 func dialVerdict(err, link error) verdict {
 	if v, ok := tlsVerdict(err); ok {
 		return v
 	}
 	if e, ok := errors.AsType[*amqp.Error](err); ok {
-		guessed := !e.Server && link != nil && !errors.Is(link, io.EOF)
-		if v, ok := byReply[e.Code]; ok && !guessed {
+		hungUp := errors.Is(link, io.EOF) || errors.Is(link, syscall.ECONNRESET)
+		if v, ok := byReply[e.Code]; ok && (e.Server || hungUp) {
 			return v
 		}
 	}
@@ -114,12 +117,17 @@ func tlsVerdict(err error) (verdict, bool) {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return verdict{BadTLS, fault.Systemic, hintTLSPort}, true
 	}
-	// An alert about our certificate may come after the handshake (TLS 1.3) and
-	// reaches us only as the text of the AMQP library's error.
-	if strings.Contains(err.Error(), "remote error: tls: ") {
+	if isAlert(err) {
 		return verdict{BadTLS, fault.Systemic, hintClient}, true
 	}
 	return verdict{}, false
+}
+
+// isAlert reports that the broker refused something of our TLS, mostly our
+// certificate.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // mark gives err the verdict's class and hint. A caller that gave up is not a

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -32,6 +33,8 @@ type flight struct {
 	stopping  bool // the context has ended
 	failing   bool // publish no more
 	commitErr error
+
+	answered atomic.Int64 // messages settled, for the watch over silent brokers
 
 	// Of the settling goroutine, read after it has ended.
 	acked            int
@@ -86,7 +89,6 @@ func (f *flight) run(ctx context.Context) error {
 	watcher.Wait()
 	switch {
 	case f.abandoned:
-		f.p.drop(f.s) // answers may still come: the channel is of no use
 		return errStopped
 	case f.commitErr != nil:
 		return f.commitErr
@@ -169,6 +171,7 @@ func (f *flight) settle() {
 			// The broker sends a return before the ack of the same message.
 			f.drainReturns()
 			f.judge(e)
+			f.answered.Add(1)
 		case <-f.abandon:
 			f.unknown = append(f.unknown, e)
 			f.set(func() { f.failing = true })
@@ -272,10 +275,8 @@ func (f *flight) tell(ctx context.Context, n int) error {
 // watch turns the end of the context into the end of the batch: no further
 // message at once, no further waiting after the settle timeout.
 func (f *flight) watch(ctx context.Context, cancelCommit func()) {
-	select {
-	case <-f.ended:
+	if f.awaitEnd(ctx) {
 		return
-	case <-ctx.Done():
 	}
 	f.set(func() { f.stopping = true })
 	timer := time.NewTimer(f.p.opt.SettleTimeout)
@@ -288,6 +289,43 @@ func (f *flight) watch(ctx context.Context, cancelCommit func()) {
 		cancelCommit()
 		_ = f.s.link.fail(errors.New("given up at the end of the settle timeout")) // ends a write that waits
 	}
+}
+
+// stallChecks is how often a stall must be seen in a row.
+const stallChecks = 4
+
+// awaitEnd waits for the end of the batch, true, or of the context, false. It
+// cuts the connection when the broker lives but answers nothing: RabbitMQ 3.10
+// loses the confirms of messages that reach a quorum queue while its leader
+// starts.
+func (f *flight) awaitEnd(ctx context.Context) bool {
+	tick := time.NewTicker(f.p.opt.ConfirmTimeout / stallChecks)
+	defer tick.Stop()
+	last, stalled := int64(-1), 0
+	for {
+		select {
+		case <-f.ended:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			now := f.answered.Load()
+			if now != last || !f.waiting(now) {
+				last, stalled = now, 0
+				continue
+			}
+			if stalled++; stalled >= stallChecks {
+				_ = f.s.link.fail(fmt.Errorf("%w for %v", errUnanswered, f.p.opt.ConfirmTimeout))
+			}
+		}
+	}
+}
+
+// waiting reports whether the broker owes an answer that nothing holds up.
+func (f *flight) waiting(answered int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(f.published) > answered && !f.s.isBlocked()
 }
 
 // closeReason returns why the channel ended. The library tells it while it

@@ -95,7 +95,7 @@ type pbkdf2Params struct {
 }
 
 // maxIterations bounds the work that a broken key can ask for.
-const maxIterations = 10_000_000
+const maxIterations = 2_000_000
 
 func decryptPKCS8(der []byte, passphrase string) (*pem.Block, error) {
 	var key encryptedKey

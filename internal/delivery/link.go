@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -24,12 +26,17 @@ type link struct {
 	patience   time.Duration
 	limit      time.Time // of reads and writes, set by the library around closing
 	writeLimit time.Time
+	closed     bool
 	cause      error // why it ended; nil while it lives
+	alert      error // what the peer said against our TLS
 }
 
 func newLink(c net.Conn, patience time.Duration) *link {
 	return &link{Conn: c, patience: patience, began: time.Now()}
 }
+
+// lastWords is how long a reader may take for what a peer said before it hung up.
+const lastWords = time.Second
 
 // expect sets the patience, once the broker sends heartbeats.
 func (l *link) expect(patience time.Duration) {
@@ -79,8 +86,16 @@ func (l *link) Write(b []byte) (int, error) {
 		if err == nil {
 			return done, nil
 		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			// Reset by the peer. What it said last may still be unread.
+			l.mu.Lock()
+			l.cause = cmp.Or(l.cause, err)
+			_ = l.Conn.SetReadDeadline(time.Now().Add(lastWords))
+			l.mu.Unlock()
+			return done, err
+		}
 		expired := !limit.IsZero() && !time.Now().Before(limit)
-		if !errors.Is(err, os.ErrDeadlineExceeded) || expired || l.silence() >= patience {
+		if expired || l.silence() >= patience {
 			return done, l.fail(err)
 		}
 	}
@@ -96,8 +111,9 @@ func (l *link) silence() time.Duration {
 func (l *link) fail(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cause == nil {
-		l.cause = err
+	l.cause = cmp.Or(l.cause, err)
+	if !l.closed {
+		l.closed = true
 		_ = l.Conn.Close()
 	}
 	return l.cause
@@ -113,6 +129,9 @@ func (l *link) Close() error {
 func (l *link) err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.alert != nil {
+		return l.alert
+	}
 	return l.cause
 }
 
@@ -147,4 +166,46 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// tlsLink keeps what the broker says against our certificate: with TLS 1.3 it
+// comes after the handshake, while the AMQP library already writes.
+type tlsLink struct {
+	*tls.Conn
+	link *link
+	read chan struct{} // closed at the first error of Read
+	once sync.Once
+}
+
+func newTLSLink(c *tls.Conn, l *link) *tlsLink {
+	return &tlsLink{Conn: c, link: l, read: make(chan struct{})}
+}
+
+// Read is as of tls.Conn. The library has one reader.
+func (t *tlsLink) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	if err != nil {
+		if _, ok := tlsVerdict(err); ok {
+			t.link.mu.Lock()
+			t.link.alert = err
+			t.link.mu.Unlock()
+		}
+		t.once.Do(func() { close(t.read) })
+	}
+	return n, err
+}
+
+// Write lets the reader finish before it tells of an error, on which the
+// library closes.
+func (t *tlsLink) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	if err != nil {
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case <-t.read:
+		case <-timer.C:
+		}
+	}
+	return n, err
 }

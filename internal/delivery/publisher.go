@@ -23,11 +23,12 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultWindow        = 512
-	defaultHeartbeat     = 10 * time.Second
-	defaultDialTimeout   = 30 * time.Second
-	defaultSettleTimeout = 8 * time.Second
-	closePatience        = 2 * time.Second
+	DefaultWindow         = 512
+	defaultHeartbeat      = 10 * time.Second
+	defaultDialTimeout    = 30 * time.Second
+	defaultSettleTimeout  = 8 * time.Second
+	defaultConfirmTimeout = time.Minute
+	closePatience         = 2 * time.Second
 )
 
 // State is how publishing stands, for status and metrics.
@@ -81,6 +82,10 @@ type Options struct {
 	// SettleTimeout is how long Send, once its context has ended, waits for
 	// the broker to answer what was published. Zero: 8s.
 	SettleTimeout time.Duration
+	// ConfirmTimeout is how long a broker that is alive and not blocked may
+	// answer nothing while messages await it; then the connection is cut and
+	// their fate unknown. Zero: 1m.
+	ConfirmTimeout time.Duration
 	// OnState is told every change. It must return soon, must not call the
 	// publisher, and may be called from any goroutine, one call at a time.
 	OnState func(State)
@@ -115,6 +120,7 @@ func New(opt Options) (*Publisher, error) {
 	opt.Heartbeat = max(time.Second, cmp.Or(opt.Heartbeat, defaultHeartbeat))
 	opt.DialTimeout = cmp.Or(opt.DialTimeout, defaultDialTimeout)
 	opt.SettleTimeout = cmp.Or(opt.SettleTimeout, defaultSettleTimeout)
+	opt.ConfirmTimeout = cmp.Or(opt.ConfirmTimeout, defaultConfirmTimeout)
 	return &Publisher{opt: opt, turn: make(chan struct{}, 1), broker: opt.Broker}, nil
 }
 

@@ -37,7 +37,9 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 	fail := func(err error, l *link) (*session, error) {
 		var seen error
 		if l != nil {
-			seen = l.err()
+			if seen = l.err(); isAlert(seen) {
+				err = seen
+			}
 			_ = l.Close()
 		}
 		return nil, &dialError{addr, dialVerdict(err, seen), err}
@@ -59,7 +61,7 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 		if err := client.HandshakeContext(ctx); err != nil {
 			return fail(err, l)
 		}
-		transport = client
+		transport = newTLSLink(client, l)
 	}
 	conn, err := amqp.Open(transport, config(b, opt, name))
 	if err != nil {

@@ -151,8 +151,8 @@ func (c *Client) WorksByName(ctx context.Context, connectorID, suffix string) ([
 	filters := map[string]any{
 		"mode": "and", "filterGroups": []any{},
 		"filters": []any{
-			map[string]any{"key": "connector_id", "values": []string{connectorID}},
-			map[string]any{"key": "status", "values": []string{WorkWaiting, WorkProgress}},
+			map[string]any{"key": []string{"connector_id"}, "values": []string{connectorID}},
+			map[string]any{"key": []string{"status"}, "values": []string{WorkWaiting, WorkProgress}},
 		},
 	}
 	var found []Work

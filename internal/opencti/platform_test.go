@@ -1,0 +1,177 @@
+package opencti_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"threatmatch-connector/internal/brokertest"
+	"threatmatch-connector/internal/opencti"
+	sim "threatmatch-connector/internal/sim/opencti"
+)
+
+// TestVersions runs a connector's whole life against the stand-in for each
+// platform version, which refuses any document that its schema does not know.
+func TestVersions(t *testing.T) {
+	multipart := map[string]bool{"newest": true}
+	affected := map[string]bool{"6.8.10": true, "7.260318": true}
+	for _, name := range sim.ProfileNames() {
+		t.Run(name, func(t *testing.T) {
+			p, c := start(t, sim.Options{Version: name})
+			caps, err := c.Probe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := opencti.Capabilities{Version: p.Version(), StateTimestamp: true, MultipartWork: multipart[name], RegisterVersion: name == "newest"}
+			if caps != want || caps.Affected() != affected[name] {
+				t.Errorf("capabilities %+v, affected %v, want %+v", caps, caps.Affected(), want)
+			}
+			live(t, p, c)
+			allowed := []string{"registerConnector", "pingConnector", "workAdd", "workEdit.addExpectations", "workEdit.reportExpectation", "workEdit.toProcessed", "workEdit.delete"}
+			for _, m := range slices.Sorted(maps.Keys(p.Stats().Mutations)) {
+				if !slices.Contains(allowed, m) {
+					t.Errorf("mutation %s was sent", m)
+				}
+			}
+			if v := p.Stats().Violations; len(v) > 0 {
+				t.Errorf("violations: %v", v)
+			}
+		})
+	}
+}
+
+func start(t *testing.T, o sim.Options) (*sim.Server, *opencti.Client) {
+	t.Helper()
+	o.AMQPURL = brokertest.Shared(t).VHost(t).URL()
+	p, err := sim.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	p.SetKnowledge(func(id string) (string, bool) { return "Malware", id == "malware--1" })
+	c, err := opencti.New(opencti.Options{URL: p.URL() + "/", Token: p.ConnectorToken(), Version: "1.2.3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return p, c
+}
+
+const id = "0d7a1b8e-6c1f-4a57-9d1c-0d3f5b1f8a10"
+
+func live(t *testing.T, p *sim.Server, c *opencti.Client) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Ping(ctx, id, "", opencti.ConnectorInfo{}); !errors.Is(err, opencti.ErrUnknownConnector) {
+		t.Errorf("ping of an unknown connector: %v", err)
+	}
+	if _, err := c.Queue(ctx, id); !errors.Is(err, opencti.ErrUnknownConnector) {
+		t.Errorf("queue of an unknown connector: %v", err)
+	}
+	r, err := c.Register(ctx, opencti.RegisterInput{ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Version: "1.2.3", Slug: "threatmatch"})
+	must(err)
+	if r.UserID == "" || r.PushExchange == "" || r.PushRoutingKey == "" || r.PushQueue == "" || r.Broker.Password == "" || r.StateTimestamp.IsZero() {
+		t.Errorf("registration %+v", r)
+	}
+	const state = `{"last_run":"2026-11-01T00:00:00Z"}`
+	e, err := c.Ping(ctx, id, state, opencti.ConnectorInfo{QueueThreshold: 500})
+	must(err)
+	if e.State != state || !e.StateTimestamp.Equal(r.StateTimestamp) {
+		t.Errorf("echo %+v", e)
+	}
+	must(p.Reset(id))
+	e, err = c.Ping(ctx, id, state, opencti.ConnectorInfo{})
+	must(err)
+	if e.State != "" || !e.StateTimestamp.After(r.StateTimestamp) {
+		t.Errorf("echo of a reset %+v, before %v", e, r.StateTimestamp)
+	}
+	_, err = c.Queue(ctx, id)
+	must(err)
+	known, err := c.Known(ctx, []string{"malware--0", "malware--1", "malware--2"})
+	must(err)
+	if len(known) != 1 || known["malware--1"] == "" {
+		t.Errorf("known %v", known)
+	}
+	works(t, p, c)
+}
+
+func works(t *testing.T, p *sim.Server, c *opencti.Client) {
+	t.Helper()
+	ctx := t.Context()
+	no := false
+	work, err := c.AddWork(ctx, id, "ThreatMatch run 00000001", &no)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.WorksByName(ctx, id, "run 00000001")
+	if err != nil || len(found) != 1 || found[0].ID != work {
+		t.Errorf("search: %+v, %v", found, err)
+	}
+	if found, err := c.WorksByName(ctx, id, "run 00000002"); err != nil || len(found) != 0 {
+		t.Errorf("search of another: %+v, %v", found, err)
+	}
+	if err := errors.Join(c.AddExpectations(ctx, work, 3), c.ReportExpectation(ctx, work, "too large", "x"), c.ReportExpectation(ctx, work, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Work(ctx, work)
+	if err != nil || w.Expected != 3 || w.Processed != 2 || w.Status != opencti.WorkProgress || w.Name != "ThreatMatch run 00000001" || w.Timestamp.IsZero() {
+		t.Errorf("work %+v, %v", w, err)
+	}
+	if alive, err := c.WorkAlive(ctx, work); err != nil || !alive {
+		t.Errorf("alive %v, %v", alive, err)
+	}
+	if err := errors.Join(c.Processed(ctx, work, "done", false), c.ReportExpectation(ctx, work, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = c.Work(ctx, work); err != nil || w.Status != opencti.WorkComplete || w.ProcessedTime.IsZero() {
+		t.Errorf("work at the end %+v, %v", w, err)
+	}
+	if found, err := c.WorksByName(ctx, id, "run 00000001"); err != nil || len(found) != 0 {
+		t.Errorf("search of a complete one: %+v, %v", found, err)
+	}
+	for range 2 {
+		if err := c.DeleteWork(ctx, work); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	}
+	if _, err := c.Work(ctx, work); !errors.Is(err, opencti.ErrWorkGone) {
+		t.Errorf("work after delete: %v", err)
+	}
+	if alive, err := c.WorkAlive(ctx, work); err != nil || alive {
+		t.Errorf("alive after delete %v, %v", alive, err)
+	}
+	if len(p.Works()) != 0 {
+		t.Errorf("works left: %v", p.Works())
+	}
+}
+
+// TestManyWorks shows that the search goes over pages.
+func TestManyWorks(t *testing.T) {
+	p, c := start(t, sim.Options{})
+	if _, err := c.Register(t.Context(), opencti.RegisterInput{ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"x"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		name := "other"
+		if i == 3 {
+			name = "mine"
+		}
+		if _, err := p.OpenWork(id, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := c.WorksByName(t.Context(), id, "mine")
+	if err != nil || len(found) != 1 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
