@@ -10,9 +10,9 @@ const (
 	// controlEvery is the least distance between two control requests.
 	controlEvery = 5 * time.Second
 	downMost     = 5 * time.Minute
-	// refusedEvery is the distance between two tries while account or address
-	// are refused: three a minute.
-	refusedEvery = 20 * time.Second
+	// While account or address are refused there are so many tries in a window.
+	refusedTries  = 3
+	refusedWindow = time.Minute
 )
 
 // jitter returns a random wait from first up to a ceiling that doubles with

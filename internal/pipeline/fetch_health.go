@@ -14,11 +14,12 @@ type fetchHealth struct {
 	state   serverState
 	since   time.Time // of a state other than up
 	cause   error
-	probeAt time.Time // no control request before
-	fails   int       // control requests that failed in a row
-	asking  bool      // one is under way
-	byLists bool      // refused: by every list; a list is the probe then
-	success time.Time // when a request last succeeded
+	probeAt time.Time   // no control request before
+	fails   int         // control requests that failed in a row
+	asking  bool        // one is under way
+	byLists bool        // refused: by every list; a list is the probe then
+	refused []time.Time // when the latest tries were refused, since the last success
+	success time.Time   // when a request last succeeded
 }
 
 type serverState uint8
@@ -37,7 +38,7 @@ func (f *Fetch) probe() time.Duration {
 	if !needed || h.asking {
 		return time.Minute
 	}
-	if wait := h.probeAt.Sub(f.Now()); wait > 0 {
+	if wait := h.probeAt.Sub(f.Now()); wait > 0 && wait <= longestWait {
 		return f.bounded(wait)
 	}
 	h.asking = true
@@ -50,8 +51,8 @@ func (f *Fetch) probe() time.Duration {
 func (f *Fetch) takeControl(err error) {
 	h, now := &f.health, f.Now()
 	h.asking = false
-	h.probeAt = now.Add(f.bounded(controlEvery))
 	if err == nil {
+		h.probeAt = now.Add(f.bounded(controlEvery))
 		f.succeeded()
 		return
 	}
@@ -76,8 +77,22 @@ func (f *Fetch) takeControl(err error) {
 // refused pauses the stage because account or address are refused.
 func (f *Fetch) refused(err error, byLists bool) {
 	f.health.byLists = byLists
-	f.health.probeAt = f.Now().Add(f.bounded(refusedEvery))
+	// Several requests that were under way are refused by one and the same cause.
+	if now := f.Now(); f.health.state != serverRefused || !now.Before(f.health.probeAt) {
+		f.health.hold(now, f.bounded)
+	}
 	f.trouble(serverRefused, err)
+}
+
+// hold puts the next try off: a few seconds at first, so that a refusal by
+// mistake costs little, but no more than three tries a minute.
+func (h *fetchHealth) hold(now time.Time, bounded func(time.Duration) time.Duration) {
+	h.refused = append(h.refused[max(len(h.refused)-refusedTries+1, 0):], now)
+	wait := controlEvery
+	if len(h.refused) == refusedTries {
+		wait = max(wait, refusedWindow-now.Sub(h.refused[0]))
+	}
+	h.probeAt = now.Add(bounded(wait))
 }
 
 func (f *Fetch) trouble(state serverState, err error) {
@@ -100,7 +115,7 @@ func (f *Fetch) succeeded() {
 		f.Log.Warn("fetch goes on", "stage", stageFetch, "after", h.success.Sub(h.since).Round(time.Second).String())
 		h.state, h.cause = serverUp, nil
 	}
-	h.fails, h.byLists = 0, false
+	h.fails, h.byLists, h.refused = 0, false, nil
 	doubtful := f.doubtful
 	f.doubtful = nil
 	for _, r := range doubtful {

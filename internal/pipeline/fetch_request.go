@@ -3,7 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"strings"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -45,9 +45,7 @@ func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
 	case t.Kind == spool.TaskItem:
 		r.item, err = f.Source.Item(ctx, string(t.Dataset), t.Source)
 	case t.Kind == spool.TaskPage:
-		if err := json.Unmarshal(t.Cursor, &r.cursor); err != nil {
-			return fault.Mark(fault.Permanent, fmt.Errorf("cursor of %s/%s: %w", t.Dataset, t.Source, err))
-		}
+		r.cursor = cursorOf(t, r.run)
 		r.page, err = f.Source.Page(ctx, r.cursor.Group, r.cursor.Type, r.cursor.asked())
 	case t.Dataset == spool.IOCs:
 		r.groups, err = f.Source.Groups(ctx)
@@ -56,6 +54,17 @@ func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
 		r.list, err = f.Source.List(ctx, string(t.Dataset), r.since)
 	}
 	return err
+}
+
+// cursorOf returns where a page task stands. One whose cursor cannot be read
+// begins its window anew: what comes twice is known by its id.
+func cursorOf(t spool.Task, run *fetchRun) pageCursor {
+	var c pageCursor
+	if json.Unmarshal(t.Cursor, &c) == nil && c.Type != "" && !c.After.IsZero() {
+		return c
+	}
+	i := max(strings.LastIndexByte(t.Source, '/'), 0)
+	return newPageCursor(t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), run.Datasets[t.Dataset].From)
 }
 
 // take takes the end of a request.
@@ -92,7 +101,7 @@ func (f *Fetch) takeFailure(r fetchResult, class fault.Class) {
 	case h.byLists && class == fault.Permanent && r.task.Kind == spool.TaskList:
 		f.fail(r)
 	case h.byLists:
-		h.probeAt = f.Now().Add(f.bounded(refusedEvery))
+		h.hold(f.Now(), f.bounded)
 		f.release(r)
 	case h.state == serverUp && f.counts(r):
 		f.fail(r)

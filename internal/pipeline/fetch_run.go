@@ -123,6 +123,10 @@ func untilNext(now, next time.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
+// longestWait is more than any task is ever told to wait. One that seems to
+// wait for longer is due: the clock was set back.
+const longestWait = 20 * time.Minute
+
 // due returns up to limit tasks that can be asked now, lists and pages first,
 // and when the next other one can.
 func (f *Fetch) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
@@ -133,6 +137,9 @@ func (f *Fetch) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 	items, nextItem, err := f.Spool.ReadyTasks(f.run.ID, now, limit-len(tasks), func(k spool.TaskKey) bool {
 		return k.Kind != spool.TaskItem || f.flying[k]
 	})
+	if err == nil && len(items) == 0 && nextItem.Sub(now) > longestWait {
+		return f.due(nextItem, limit) // the clock was set back
+	}
 	if next.IsZero() || !nextItem.IsZero() && nextItem.Before(next) {
 		next = nextItem
 	}
@@ -146,7 +153,7 @@ func (f *Fetch) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool
 	for key, at := range f.run.front {
 		switch {
 		case f.flying[key] || only != nil && !only(key):
-		case at.After(now):
+		case at.After(now) && at.Sub(now) <= longestWait:
 			if next.IsZero() || at.Before(next) {
 				next = at
 			}
@@ -189,7 +196,7 @@ func (f *Fetch) waitForServer(now time.Time) (time.Duration, error) {
 	if !h.byLists || len(f.flying) > 0 {
 		return time.Minute, nil
 	}
-	if wait := h.probeAt.Sub(now); wait > 0 {
+	if wait := h.probeAt.Sub(now); wait > 0 && wait <= longestWait {
 		return wait, nil
 	}
 	far := now.Add(time.Hour)

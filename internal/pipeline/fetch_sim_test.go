@@ -228,7 +228,9 @@ func TestHungServer(t *testing.T) {
 	hang := faults.Must("hang")
 	hang.Times, hang.Skip = 10, 3
 	sim, src := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}, Seed: 9},
-		func(o *threatmatch.Options) { o.ConnectTimeout, o.HeaderTimeout = 100*time.Millisecond, 300*time.Millisecond })
+		func(o *threatmatch.Options) {
+			o.ConnectTimeout, o.HeaderTimeout = 100*time.Millisecond, 300*time.Millisecond
+		})
 	r := newRig(t, src, rigOptions{fetch: hasty()})
 	for range 5 {
 		if r.once(); r.stats().Parked == 0 {
@@ -283,4 +285,3 @@ func waitFor(t *testing.T, fn func() error) error {
 	t.Error("waited in vain")
 	return nil
 }
-

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,6 +155,46 @@ func TestNothingIsAskedTwice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestClockSetBack: tasks that back off do not wait for the clock to come around again.
+func TestClockSetBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := newFake(3)
+		src.setFail(func(call string, n int) error {
+			if n <= 2 && (call == "item alerts/2" || call == "list reports") {
+				return answerError(500)
+			}
+			return nil
+		})
+		var back atomic.Int64
+		r := newRig(t, src, rigOptions{now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }})
+		r.know()
+		stop := r.start()
+		time.Sleep(300 * time.Millisecond)
+		back.Store(int64(48 * time.Hour))
+		time.Sleep(5 * time.Minute)
+		if r.arrived() != 9 || r.lastRun().FetchedAt.IsZero() {
+			t.Errorf("%d items, run %+v", r.arrived(), r.lastRun())
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLostCursor: a page task whose cursor cannot be read begins its window anew.
+func TestLostCursor(t *testing.T) {
+	run := &fetchRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pageEpoch}}}}
+	for _, cursor := range []string{"", "{", "{}", "null", `{"group":"1"}`} {
+		task := spool.Task{
+			TaskKey:   spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: "a/b/indicator"},
+			TaskState: spool.TaskState{Cursor: []byte(cursor)},
+		}
+		if c := cursorOf(task, run); c.Group != "a/b" || c.Type != "indicator" || !c.After.Equal(pageEpoch) {
+			t.Errorf("%q: got %+v", cursor, c)
+		}
+	}
 }
 
 func TestResetInTheMiddle(t *testing.T) {

@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	// refusedHold is how long a refusal of the credentials is answered from
-	// memory: whoever asks, the server sees at most 3 tries a minute.
-	refusedHold = 20 * time.Second
+	// While the credentials are refused the server sees at most three tries a
+	// minute, some seconds apart, whoever asks: between them the refusal is
+	// answered from memory.
+	refusedTries  = 3
+	refusedWindow = time.Minute
+	refusedApart  = 5 * time.Second
 	// earlyExpiry is how long before its end a token is renewed, at most a fifth of its life.
 	earlyExpiry = 30 * time.Second
 	// Numbers below are seconds of life, above a point in time: 10^9 s is
@@ -42,7 +45,7 @@ type tokenState struct {
 	renew   time.Time     // when to replace it; zero: when it is refused
 	tries   int           // requests that ended, with a token or without
 	failure error         // of the last one
-	failed  time.Time
+	refused []time.Time   // when the latest tries were refused, since the last success
 }
 
 var _ oauth2.TokenSource = (*tokenSource)(nil)
@@ -88,7 +91,7 @@ func (s *tokenSource) token(ctx context.Context) (*oauth2.Token, error) {
 		return current.token, nil
 	case current.failure != nil && current.tries > before.tries:
 		return nil, current.failure // somebody else's try, made while we waited
-	case fault.Is(current.failure, fault.Systemic) && s.now().Sub(current.failed) < refusedHold:
+	case fault.Is(current.failure, fault.Systemic) && s.now().Before(current.holdUntil()):
 		return nil, current.failure
 	}
 	t, err := s.request(ctx)
@@ -118,11 +121,29 @@ func (s *tokenSource) store(t *oauth2.Token, err error) {
 	st := <-s.state
 	now := s.now()
 	st.tries++
-	st.token, st.failure, st.failed, st.renew = t, err, now, time.Time{}
+	st.token, st.failure, st.renew = t, err, time.Time{}
+	switch {
+	case err == nil:
+		st.refused = nil
+	case fault.Is(err, fault.Systemic):
+		st.refused = append(st.refused[max(len(st.refused)-refusedTries+1, 0):len(st.refused):len(st.refused)], now)
+	}
 	if t != nil && !t.Expiry.IsZero() {
 		st.renew = t.Expiry.Add(-min(earlyExpiry, t.Expiry.Sub(now)/5))
 	}
 	s.state <- st
+}
+
+// holdUntil is when credentials that were refused may be tried again.
+func (st tokenState) holdUntil() time.Time {
+	if len(st.refused) == 0 {
+		return time.Time{}
+	}
+	hold := st.refused[len(st.refused)-1].Add(refusedApart)
+	if full := st.refused[0].Add(refusedWindow); len(st.refused) == refusedTries && full.After(hold) {
+		return full
+	}
+	return hold
 }
 
 func (st tokenState) usable(now time.Time) bool {
