@@ -165,7 +165,9 @@ func (b *mapBatch) settle(items ...*mapItem) error {
 	ready := slices.Clone(items)
 	for i := 0; i < len(ready); i++ {
 		if it := ready[i]; b.clear(it) {
-			b.release(it)
+			if err := b.release(it); err != nil {
+				return err
+			}
 			if b.isSettled(it.id) {
 				ready = append(ready, b.by[it.id]...)
 				delete(b.by, it.id)

@@ -187,11 +187,11 @@ func (b *mapBatch) sacrifice(it *mapItem) error {
 		b.watch(it, open[0].ID) // an entry of ids went away meanwhile
 		return nil
 	}
-	if len(open) > 0 {
-		b.cut(it, open)
-		b.tally("cycles", 1)
+	if len(open) == 0 {
+		return b.settle(it)
 	}
-	return b.settle(it)
+	b.tally("cycles", 1)
+	return b.goWithout(it, open)
 }
 
 // doom buries the objects of a cycle that cannot be cut, beginning at d.id.

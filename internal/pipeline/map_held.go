@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"slices"
-
-	"threatmatch-connector/spool"
-)
+import "threatmatch-connector/spool"
 
 // takeUpHeld takes up held objects whose target is known by now, so that
 // nothing is missed that a crash made this stage forget.
@@ -41,8 +37,8 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 // copies that have more to say; the next run goes on behind them.
 const mapKeptPass = 20_000
 
-// refreshKept looks for kept copies of which some references are known by now
-// although the one that they are held for is not, and takes them up.
+// refreshKept looks for held objects that could go out, or go out with more in
+// them, although what they are held for did not come, and takes them up.
 func (b *mapBatch) refreshKept(d *mapDrain) error {
 	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
 	if err != nil {
@@ -78,19 +74,23 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 }
 
 // saysMore reports whether a kept copy could go out with more references than
-// the copy that went out before.
+// the copy that went out before. A sighting that is held for one witness may go
+// out when another one came.
 func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
 	it := b.m.reload(o)
-	if it == nil || !o.Kept {
+	if it == nil {
 		return false, nil
 	}
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}
-	e := b.known[it.id]
 	open := b.open(it)
-	if !e.found || len(open) == 0 || slices.ContainsFunc(open, func(r mapRef) bool { return r.need == needEssential }) {
-		return len(open) == 0, nil
+	if len(open) == 0 || !o.Kept {
+		return it.vital(open) == "", nil
+	}
+	e := b.known[it.id]
+	if !e.found || it.vital(open) != "" {
+		return false, nil
 	}
 	b.strip(it, open)
 	if it.obj.Type() == "relationship" {

@@ -100,7 +100,6 @@ type mapWorld struct {
 	m        *Map
 	mapper   *plainMapper
 	resolver Resolver
-	pressure MapPressure
 	opt      MapOptions
 	clock    time.Time
 	sent     []mapSent
@@ -143,12 +142,26 @@ func (w *mapWorld) restart() {
 	}
 	m, err := NewMap(MapDeps{
 		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Bells: NewBells(), Board: NewBoard(w.now),
-		Log: slog.New(slog.DiscardHandler), Pressure: w.pressure, Now: w.now,
+		Log: slog.New(slog.DiscardHandler), Now: w.now,
 	}, w.opt)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.m = m
+}
+
+// renew empties the spool and starts over with other options.
+func (w *mapWorld) renew(t mapTB, opt MapOptions) {
+	w.t, w.opt, w.resolver, w.sent = t, opt, nil, nil
+	_, _, err := w.sp.Reset(w.clock)
+	w.check(err)
+	var keys []uint64
+	for _, d := range w.dead() {
+		keys = append(keys, d.Key)
+	}
+	_, err = w.sp.Drop(keys, nil, nil)
+	w.check(err)
+	w.restart()
 }
 
 func (w *mapWorld) close() {
@@ -294,6 +307,9 @@ func (w *mapWorld) sum(name string) int64 {
 	w.check(err)
 	n := int64(0)
 	for _, r := range runs {
+		if r.Dropped {
+			continue // before renew
+		}
 		n += r.Counters[mapCounterPrefix+name]
 	}
 	return n
