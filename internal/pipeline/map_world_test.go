@@ -153,6 +153,7 @@ func (w *mapWorld) restart() {
 // renew empties the spool and starts over with other options.
 func (w *mapWorld) renew(t mapTB, opt MapOptions) {
 	w.t, w.opt, w.resolver, w.sent = t, opt, nil, nil
+	clear(w.lists)
 	_, _, err := w.sp.Reset(w.clock)
 	w.check(err)
 	var keys []uint64
@@ -300,19 +301,23 @@ func (w *mapWorld) run(id uint64) spool.Run {
 	return r
 }
 
-// sum adds up a map counter over all runs.
+// counters adds up the map counters of all runs since renew.
+func (w *mapWorld) counters() map[string]int64 {
+	w.t.Helper()
+	sum := map[string]int64{}
+	for _, id := range slices.Sorted(maps.Keys(w.lists)) {
+		for name, n := range w.run(id).Counters {
+			if kind, ok := strings.CutPrefix(name, mapCounterPrefix); ok {
+				sum[kind] += n
+			}
+		}
+	}
+	return sum
+}
+
 func (w *mapWorld) sum(name string) int64 {
 	w.t.Helper()
-	runs, err := w.sp.Runs(0, 1000)
-	w.check(err)
-	n := int64(0)
-	for _, r := range runs {
-		if r.Dropped {
-			continue // before renew
-		}
-		n += r.Counters[mapCounterPrefix+name]
-	}
-	return n
+	return w.counters()[name]
 }
 
 func (w *mapWorld) held() map[string]spool.Object {
@@ -448,14 +453,15 @@ func (w *mapWorld) auditCounters() {
 	w.t.Helper()
 	st, err := w.sp.Stats()
 	w.check(err)
-	in := w.sum("objects") + w.sum("taken_up")
-	out := w.sum("merged") + w.sum("skipped_older") + w.sum("skipped_poorer") + w.sum("skipped_equal") +
-		w.sum("skipped_held") + w.sum("published") + w.sum("held") + w.sum("buried") + st.Waiting
+	sum := w.counters()
+	in := sum["objects"] + sum["taken_up"]
+	out := sum["merged"] + sum["skipped_older"] + sum["skipped_poorer"] + sum["skipped_equal"] +
+		sum["skipped_held"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting
 	if in != out {
 		w.t.Errorf("%d objects came in, %d are accounted for", in, out)
 	}
-	in = w.sum("held") + w.sum("kept")
-	out = w.sum("taken_up") + w.sum("superseded") + w.sum("expired_held") + w.sum("expired_kept") + st.Held
+	in = sum["held"] + sum["kept"]
+	out = sum["taken_up"] + sum["superseded"] + sum["expired_held"] + sum["expired_kept"] + st.Held
 	if in != out {
 		w.t.Errorf("%d objects were held, %d are accounted for", in, out)
 	}
@@ -465,7 +471,7 @@ func (w *mapWorld) auditCounters() {
 			messages++
 		}
 	}
-	if n := w.sum("published"); st.Bundles == 0 && n != messages {
+	if n := sum["published"]; st.Bundles == 0 && n != messages {
 		w.t.Errorf("%d objects counted as published, %d went out", n, messages)
 	}
 }
