@@ -143,10 +143,7 @@ func (b *mapBatch) isSettled(id string) bool {
 func (b *mapBatch) learnRefs(items ...*mapItem) error {
 	var ids []string
 	for _, it := range items {
-		ids = append(ids, it.id)
-		for _, r := range it.refs {
-			ids = append(ids, r.ID)
-		}
+		ids = append(append(ids, it.id), refIDs(it.refs)...)
 	}
 	return b.learn(ids)
 }

@@ -37,6 +37,10 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 // copies that have more to say; the next run goes on behind them.
 const mapKeptPass = 20_000
 
+// mapKeptPasses bounds how often they are looked at again in one run, since
+// what was taken up in one pass may be what others lack.
+const mapKeptPasses = 10
+
 // refreshKept looks for held objects that could go out, or go out with more in
 // them, although what they are held for did not come, and takes them up.
 func (b *mapBatch) refreshKept(d *mapDrain) error {
@@ -48,7 +52,9 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 		if b.m.kept = d.seq; len(objs) == 0 {
 			b.m.kept = 0
 		}
-		d.kept = true
+		d.passes++
+		d.kept = !d.took || d.passes >= mapKeptPasses
+		d.took = false
 		d.enter(phaseHeld)
 		return nil
 	}
@@ -67,6 +73,7 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 			return err
 		}
 		if it != nil {
+			d.took = true
 			b.by[it.watch] = append(b.by[it.watch], it)
 		}
 	}
@@ -84,12 +91,13 @@ func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}
-	open := b.open(it)
-	if len(open) == 0 || !o.Kept {
-		return it.vital(open) == "", nil
-	}
-	e := b.known[it.id]
-	if !e.found || it.vital(open) != "" {
+	e, open := b.known[it.id], b.open(it)
+	switch {
+	case it.vital(open) != "" || e.Run > b.run.ID:
+		return false, nil
+	case len(open) == 0 || !o.Kept:
+		return true, nil
+	case !e.found:
 		return false, nil
 	}
 	b.strip(it, open)

@@ -237,11 +237,7 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	if len(open) == 0 {
 		return b.settle(it)
 	}
-	var ids []string
-	for _, r := range open {
-		ids = append(ids, r.ID)
-	}
-	waits, err := b.waiting(ids)
+	waits, err := b.waiting(refIDs(open))
 	if err != nil {
 		return err
 	}
