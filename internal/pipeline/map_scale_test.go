@@ -13,14 +13,15 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapScale is how many objects the scale tests take: 100,000, or what the
-// environment says.
-func mapScale(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("MAP_SCALE"))
-	if err != nil {
-		return 100_000
+// mapScale is how many objects a scale test takes: n, a tenth with the race
+// detector, or what the environment says.
+func mapScale(n int) int {
+	if env, err := strconv.Atoi(os.Getenv("MAP_SCALE")); err == nil {
+		return env
 	}
-	t.Logf("%d objects", n)
+	if raceDetector {
+		return n / 10
+	}
 	return n
 }
 
@@ -114,7 +115,7 @@ func scale(t *testing.T, n, again int, object func(i int) string) {
 }
 
 func TestMapLongChain(t *testing.T) {
-	n := mapScale(t)
+	n := mapScale(100_000)
 	scale(t, n, 0, func(i int) string {
 		if i == n-1 {
 			return sobj(note(i))
@@ -124,18 +125,18 @@ func TestMapLongChain(t *testing.T) {
 }
 
 func TestMapLongCycle(t *testing.T) {
-	n := mapScale(t)
+	n := mapScale(20_000)
 	scale(t, n, 1, func(i int) string { return sobj(note(i), srefs("object_refs", note((i+1)%n))) })
 }
 
 func TestMapManyCycles(t *testing.T) {
-	n := mapScale(t)
+	n := mapScale(20_000)
 	scale(t, n, n/2, func(i int) string { return sobj(note(i), srefs("object_refs", note(i^1))) })
 }
 
 // Every object waits for one author that comes last.
 func TestMapManyWaiting(t *testing.T) {
-	n := mapScale(t)
+	n := mapScale(100_000)
 	w := newTestWorld(t, MapOptions{})
 	run := w.startRun(spool.ReasonSchedule)
 	w.spoolMany(run, n, func(i int) string {
