@@ -59,6 +59,7 @@ type Connector struct {
 	ValidateBeforeImport         bool   // always false
 
 	ExposeMetrics    bool
+	MetricsAddress   string // host or IP address to listen on; "" means all interfaces
 	MetricsPort      int
 	MetricsNamespace string
 	MetricsSubsystem string

@@ -13,6 +13,9 @@ type Start struct {
 	back Period
 }
 
+// ParseStart reads what threatmatch.import_from_date takes: a date, or a period before now.
+func ParseStart(text string) (Start, error) { return parseStart(trim(text)) }
+
 // StartAt returns a Start at t.
 func StartAt(t time.Time) Start { return Start{at: t.UTC()} }
 

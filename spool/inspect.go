@@ -23,7 +23,8 @@ type listing struct {
 }
 
 // List returns up to limit entries of a bucket after the key, in key order;
-// after "" starts at the beginning. Keys are written as Show takes them:
+// after "" starts at the beginning. Of large entries there may be fewer, but at
+// least one while there are any. Keys are written as Show takes them:
 //
 //	runs, dead, held         number
 //	records, waiting,        run/number
@@ -35,32 +36,24 @@ type listing struct {
 //	meta                     name
 func (s *Spool) List(bucket, after string, limit int) ([]Entry, error) {
 	var out []Entry
+	budget := int64(listBudget)
 	err := s.view("list "+bucket, func(t *txn) error {
-		tb, l, err := t.listing(bucket)
-		if err != nil {
-			return err
-		}
-		from := l.prefix
-		if after != "" {
-			k, err := l.key(after)
-			if err != nil {
-				return err
+		var next string
+		return t.walkRows(bucket, after, int64(limit), &next, func(tb *table, l listing, e Entry, k, v []byte) int64 {
+			e, _ = t.entry(tb, l, bucket, e.Key, k, v)
+			out = append(out, e)
+			if budget -= int64(e.Bytes); budget <= 0 {
+				return int64(limit)
 			}
-			from = append(k, 0)
-		}
-		return tb.scan(l.prefix, from, func(k, v []byte) (bool, error) {
-			if len(out) >= limit {
-				return false, nil
-			}
-			if name, ok := l.name(k); ok {
-				e, _ := t.entry(tb, l, bucket, name, clone(k), v)
-				out = append(out, e)
-			}
-			return true, nil
+			return 1
 		})
 	})
 	return out, err
 }
+
+// listBudget bounds the bytes that one listing reads: large entries are
+// decompressed to be described, and no view should be long.
+const listBudget = 16 << 20
 
 // Show returns one entry with its payload, decompressed. Held objects are found
 // by STIX id too. A damaged payload comes as it is, with ErrCorrupt.

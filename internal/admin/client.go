@@ -13,11 +13,18 @@ import (
 	"strconv"
 	"time"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
 
 // Client talks to a running daemon over its socket. It is an Inspector.
-type Client struct{ http *http.Client }
+type Client struct {
+	http *http.Client
+	slow *http.Client // for what may take as long as it takes
+}
+
+// answerTimeout bounds all questions but those that go through the whole spool.
+const answerTimeout = time.Minute
 
 // Dial returns a client if a daemon answers on the socket at path.
 func Dial(ctx context.Context, path string) (*Client, error) {
@@ -27,11 +34,15 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		return nil, err
 	}
 	_ = probe.Close()
-	return &Client{&http.Client{Transport: &http.Transport{
+	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		},
-	}}}, nil
+	}
+	return &Client{
+		http: &http.Client{Transport: tr, Timeout: answerTimeout},
+		slow: &http.Client{Transport: tr},
+	}, nil
 }
 
 // Close drops idle connections.
@@ -69,30 +80,75 @@ func (c *Client) Dead(after uint64, limit int) ([]Dead, error) {
 	return get[[]Dead](c, "dead", url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}})
 }
 
-// Status returns the daemon's own description as JSON.
-func (c *Client) Status() (json.RawMessage, error) { return get[json.RawMessage](c, "status", nil) }
+// Find implements Inspector.
+func (c *Client) Find(ctx context.Context, query string) (Found, error) {
+	return getWith[Found](ctx, c.slow, "find", url.Values{"q": {query}})
+}
+
+// Export implements Inspector.
+func (c *Client) Export(bucket, after string) ([]Exported, string, error) {
+	e, err := get[exported](c, "export", url.Values{"bucket": {bucket}, "after": {after}})
+	return e.Items, e.Next, err
+}
+
+// Snapshot implements Inspector.
+func (c *Client) Snapshot(w io.Writer) (int64, error) {
+	resp, err := c.slow.Get(base + "snapshot")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		_, err := decode[struct{}]("snapshot")(resp, err)
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	n, err := io.Copy(w, resp.Body)
+	if err == nil && resp.Trailer.Get(lengthTrailer) != strconv.FormatInt(n, 10) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return n, fmt.Errorf("copy the daemon's snapshot: %w", err)
+	}
+	return n, nil
+}
+
+// Status returns the daemon's description of itself.
+func (c *Client) Status() (Status, error) { return get[Status](c, "status", nil) }
+
+// Health asks whether the daemon is alive and ready.
+func (c *Client) Health(ctx context.Context) (Report, error) {
+	return getWith[Report](ctx, c.http, "health", nil)
+}
+
+// Message returns a message of a bundle exactly as it goes to the broker.
+func (c *Client) Message(run, bundle uint64, index int) ([]byte, error) {
+	return get[[]byte](c, "message", url.Values{
+		"run": {strconv.FormatUint(run, 10)}, "bundle": {strconv.FormatUint(bundle, 10)}, "index": {strconv.Itoa(index)},
+	})
+}
 
 // Trigger starts a run now.
-func (c *Client) Trigger() (string, error) { return post[string](c, "trigger", nil) }
+func (c *Client) Trigger() (Answer, error) { return post[Answer](c, "trigger", nil) }
 
 // Repull imports a past window again.
-func (c *Client) Repull(q RepullRequest) (string, error) { return post[string](c, "repull", q) }
+func (c *Client) Repull(q RepullRequest) (Answer, error) { return post[Answer](c, "repull", q) }
 
 // Retry takes dead letters and parked items back to work.
-func (c *Client) Retry(n Names) (string, error) { return post[string](c, "retry", n) }
+func (c *Client) Retry(n Names) (Answer, error) { return post[Answer](c, "retry", n) }
 
 // Drop removes named entries for good.
-func (c *Client) Drop(n Names) (string, error) { return post[string](c, "drop", n) }
-
-// Snapshot lets the daemon write a consistent copy of its spool to path.
-func (c *Client) Snapshot(path string) (int64, error) {
-	return post[int64](c, "snapshot?path="+url.QueryEscape(path), nil)
-}
+func (c *Client) Drop(n Names) (Answer, error) { return post[Answer](c, "drop", n) }
 
 const base = "http://daemon/v1/"
 
 func get[T any](c *Client, name string, q url.Values) (T, error) {
-	return decode[T](name)(c.http.Get(base + name + "?" + q.Encode()))
+	return getWith[T](context.Background(), c.http, name, q)
+}
+
+func getWith[T any](ctx context.Context, hc *http.Client, name string, q url.Values) (T, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+name+"?"+q.Encode(), nil)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decode[T](name)(hc.Do(req))
 }
 
 func post[T any](c *Client, name string, body any) (T, error) {
@@ -116,15 +172,36 @@ func decode[T any](name string) func(*http.Response, error) (T, error) {
 			return v, fmt.Errorf("read the daemon's %s: %w", name, err)
 		}
 		if resp.StatusCode != http.StatusOK {
-			var f failure
-			if json.Unmarshal(raw, &f) != nil || f.Error == "" {
-				f.Error = resp.Status
-			}
-			if f.NotFound {
-				return v, fmt.Errorf("%w: %s", spool.ErrNotFound, f.Error)
-			}
-			return v, errors.New(f.Error)
+			return v, failed(resp.Status, raw)
 		}
 		return v, json.Unmarshal(raw, &v)
 	}
 }
+
+// failed turns the answer to what went wrong back into an error.
+func failed(status string, raw []byte) error {
+	var f failure
+	if json.Unmarshal(raw, &f) != nil || f.Error == "" {
+		return fmt.Errorf("the daemon answers %s: it may be of another version", status)
+	}
+	err := errors.New(f.Error)
+	switch {
+	case f.NotFound:
+		err = told{f.Error, spool.ErrNotFound}
+	case f.Corrupt:
+		err = told{f.Error, spool.ErrCorrupt}
+	}
+	if f.Hint != "" {
+		return fault.Hint(err, f.Hint)
+	}
+	return err
+}
+
+// told is an error that the daemon told, with what it stands for here.
+type told struct {
+	text string
+	is   error
+}
+
+func (t told) Error() string { return t.text }
+func (t told) Unwrap() error { return t.is }

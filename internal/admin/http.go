@@ -12,18 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Health answers the probes.
-type Health interface {
-	// Alive reports whether the process still ticks.
-	Alive() bool
-	// NotReady returns the reasons for not being ready, by part; empty when ready.
-	NotReady() map[string]string
-}
-
 // ServeHTTP answers /metrics (also /), /healthz and /readyz on ln until ctx is
 // done. Nothing there changes state and nothing is secret.
 func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health) error {
-	srv := &http.Server{Handler: probes(reg, h), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{
+		Handler: probes(reg, h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -38,17 +33,19 @@ func probes(reg prometheus.Gatherer, h Health) http.Handler {
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("GET /{$}", metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, h.Alive(), map[string]any{"alive": h.Alive()})
+		r := ReportOf(h)
+		probe(w, r.Alive, map[string]any{"alive": r.Alive, "reasons": r.NotAlive})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		reasons := h.NotReady()
-		answer(w, len(reasons) == 0, map[string]any{"ready": len(reasons) == 0, "reasons": reasons})
+		r := ReportOf(h)
+		probe(w, r.Ready, map[string]any{"ready": r.Ready, "reasons": r.NotReady})
 	})
 	return mux
 }
 
-func answer(w http.ResponseWriter, ok bool, v any) {
+func probe(w http.ResponseWriter, ok bool, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}

@@ -1,18 +1,32 @@
 package admin
 
 import (
+	"context"
+	"io"
+
 	"threatmatch-connector/spool"
 )
 
 // Inspector answers what the reading commands ask, from a running daemon over
-// its socket or from the file of a stopped one.
+// its socket or from the file of a stopped one. No answer keeps a view of the
+// spool open for long, but for Snapshot.
 type Inspector interface {
 	Stats() (Stats, error)
+	// Runs returns up to limit runs older than before (0: from the newest), newest first.
 	Runs(before uint64, limit int) ([]Run, error)
 	Run(id uint64) (Run, error)
+	// List returns up to limit entries of a bucket behind the named one; where
+	// entries are large there may be fewer, but at least one while there are any.
 	List(bucket, after string, limit int) ([]spool.Entry, error)
 	Show(bucket, key string) (spool.Entry, []byte, error)
+	// Dead returns up to limit dead letters with a key above after, healed ones among them.
 	Dead(after uint64, limit int) ([]Dead, error)
+	// Find says what the spool knows of a STIX id or a source id.
+	Find(ctx context.Context, query string) (Found, error)
+	// Export returns what a bucket still holds, and where to go on, "" at the end.
+	Export(bucket, after string) ([]Exported, string, error)
+	// Snapshot writes a consistent copy of the file.
+	Snapshot(w io.Writer) (int64, error)
 }
 
 // FromSpool returns an Inspector that reads an open spool.
@@ -39,7 +53,9 @@ func (d direct) Runs(before uint64, limit int) ([]Run, error) {
 	}
 	views := make([]Run, len(runs))
 	for i, r := range runs {
-		views[i] = RunOf(r)
+		if views[i], err = d.view(r); err != nil {
+			return nil, err
+		}
 	}
 	return views, nil
 }
@@ -49,7 +65,25 @@ func (d direct) Run(id uint64) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	return RunOf(r), nil
+	return d.view(r)
+}
+
+// view is the view of a run with the requests that it has still to make.
+func (d direct) view(r spool.Run) (Run, error) {
+	v := RunOf(r)
+	if !r.FetchedAt.IsZero() {
+		return v, nil
+	}
+	open, err := d.s.OpenTasks(r.ID)
+	if err != nil {
+		return v, err
+	}
+	for i := range v.Datasets {
+		for _, n := range open[spool.Dataset(v.Datasets[i].Dataset)] {
+			v.Datasets[i].Open += n
+		}
+	}
+	return v, nil
 }
 
 func (d direct) List(bucket, after string, limit int) ([]spool.Entry, error) {
@@ -71,3 +105,34 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 	}
 	return views, nil
 }
+
+// exportBudget is about how many bytes one page of an export holds.
+const exportBudget = 4 << 20
+
+// Exported is something that the spool still holds.
+type Exported struct {
+	Key     string `json:"key"`
+	STIX    string `json:"stix_id,omitempty"`
+	Run     uint64 `json:"run,omitempty"`
+	Dataset string `json:"dataset,omitempty"`
+	Source  string `json:"source_id,omitempty"`
+	Error   string `json:"error,omitempty"` // it is damaged; the body is what is there
+	Body    []byte `json:"body"`
+}
+
+func (d direct) Export(bucket, after string) ([]Exported, string, error) {
+	all, next, err := d.s.Export(bucket, after, exportBudget)
+	if err != nil {
+		return nil, "", err
+	}
+	views := make([]Exported, len(all))
+	for i, x := range all {
+		views[i] = Exported{Key: x.Key, STIX: x.STIX, Run: x.Run, Dataset: string(x.Dataset), Source: x.Source, Body: x.Body}
+		if x.Err != nil {
+			views[i].Error = x.Err.Error()
+		}
+	}
+	return views, next, nil
+}
+
+func (d direct) Snapshot(w io.Writer) (int64, error) { return d.s.Snapshot(w) }

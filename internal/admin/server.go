@@ -4,37 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"time"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
-
-// Control is what a running daemon offers beyond reading.
-type Control interface {
-	// Status describes the daemon at this moment; it is printed as it is.
-	Status(ctx context.Context) (any, error)
-	// Trigger starts a run now; the answer says what became of it.
-	Trigger(ctx context.Context) (string, error)
-	// Repull imports a past window again.
-	Repull(ctx context.Context, from time.Time, datasets []string) (string, error)
-	// Retry takes dead letters and parked items back to work.
-	Retry(ctx context.Context, names Names) (string, error)
-	// Drop removes dead letters, parked and held objects for good.
-	Drop(ctx context.Context, names Names) (string, error)
-	// Snapshot writes a consistent copy of the spool.
-	Snapshot(ctx context.Context, path string) (int64, error)
-}
-
-// Names are entries that an operator named.
-type Names struct {
-	Dead   []uint64        `json:"dead,omitempty"`
-	Parked []spool.TaskKey `json:"parked,omitempty"`
-	Held   []string        `json:"held,omitempty"`
-}
 
 // Server answers on the admin socket.
 type Server struct {
@@ -43,9 +22,9 @@ type Server struct {
 }
 
 // Listen opens the unix socket at path with mode 0600, replacing a stale one.
-// Only the user that runs the daemon, and root, can connect.
+// Only the user that runs the daemon, and root, are answered.
 func Listen(path string, ins Inspector, ctl Control) (*Server, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeStale(path); err != nil {
 		return nil, err
 	}
 	ln, err := net.Listen("unix", path)
@@ -55,8 +34,23 @@ func Listen(path string, ins Inspector, ctl Control) (*Server, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	s := &Server{ln: ln, http: &http.Server{Handler: routes(ins, ctl), ReadHeaderTimeout: 5 * time.Second}}
-	return s, nil
+	return &Server{ln: ln, http: &http.Server{
+		Handler: guard(routes(ins, ctl)), ReadHeaderTimeout: 5 * time.Second, ConnContext: withPeer,
+	}}, nil
+}
+
+// removeStale removes a socket that a process left behind, and nothing else.
+func removeStale(path string) error {
+	fi, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case fi.Mode()&os.ModeSocket == 0:
+		return fmt.Errorf("%s is in the way: it is no socket", path)
+	}
+	return os.Remove(path)
 }
 
 // Serve answers until ctx is done.
@@ -69,11 +63,37 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
+// guard refuses whoever is neither root nor the daemon's own user.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := PeerOf(r.Context()); !p.allowed() {
+			fail(w, http.StatusForbidden, fmt.Errorf("%s may not ask: only root and uid %d may", p, os.Geteuid()))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func routes(ins Inspector, ctl Control) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { reply(w, r, f) })
 	}
+	readRoutes(handle, ins)
+	mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, _ *http.Request) { snapshot(w, ins) })
+	handle("GET /v1/status", func(r *http.Request) (any, error) { return ctl.Status(r.Context()) })
+	handle("GET /v1/health", func(*http.Request) (any, error) { return ReportOf(ctl), nil })
+	handle("GET /v1/message", func(r *http.Request) (any, error) {
+		return ctl.Message(r.Context(), number(r, "run"), number(r, "bundle"), int(number(r, "index")))
+	})
+	handle("POST /v1/trigger", func(r *http.Request) (any, error) { return ctl.Trigger(r.Context()) })
+	handle("POST /v1/repull", withBody(ctl.Repull))
+	handle("POST /v1/retry", withBody(ctl.Retry))
+	handle("POST /v1/drop", withBody(ctl.Drop))
+	return mux
+}
+
+func readRoutes(handle func(string, func(*http.Request) (any, error)), ins Inspector) {
 	handle("GET /v1/stats", func(*http.Request) (any, error) { return ins.Stats() })
 	handle("GET /v1/runs", func(r *http.Request) (any, error) { return ins.Runs(number(r, "before"), limit(r)) })
 	handle("GET /v1/run", func(r *http.Request) (any, error) { return ins.Run(number(r, "id")) })
@@ -85,36 +105,22 @@ func routes(ins Inspector, ctl Control) http.Handler {
 		return shown{e, body}, err
 	})
 	handle("GET /v1/dead", func(r *http.Request) (any, error) { return ins.Dead(number(r, "after"), limit(r)) })
-	handle("GET /v1/status", func(r *http.Request) (any, error) { return ctl.Status(r.Context()) })
-	handle("POST /v1/trigger", func(r *http.Request) (any, error) { return ctl.Trigger(r.Context()) })
-	handle("POST /v1/repull", func(r *http.Request) (any, error) {
-		var q RepullRequest
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-			return nil, err
-		}
-		return ctl.Repull(r.Context(), q.From, q.Datasets)
+	handle("GET /v1/find", func(r *http.Request) (any, error) { return ins.Find(r.Context(), r.FormValue("q")) })
+	handle("GET /v1/export", func(r *http.Request) (any, error) {
+		items, next, err := ins.Export(r.FormValue("bucket"), r.FormValue("after"))
+		return exported{items, next}, err
 	})
-	names := func(f func(context.Context, Names) (string, error)) func(*http.Request) (any, error) {
-		return func(r *http.Request) (any, error) {
-			var n Names
-			if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
-				return nil, err
-			}
-			return f(r.Context(), n)
-		}
-	}
-	handle("POST /v1/retry", names(ctl.Retry))
-	handle("POST /v1/drop", names(ctl.Drop))
-	handle("POST /v1/snapshot", func(r *http.Request) (any, error) {
-		return ctl.Snapshot(r.Context(), r.FormValue("path"))
-	})
-	return mux
 }
 
-// RepullRequest is the body of a repull.
-type RepullRequest struct {
-	From     time.Time `json:"from"`
-	Datasets []string  `json:"datasets,omitempty"`
+// withBody reads the request's JSON for f.
+func withBody[T any](f func(context.Context, T) (Answer, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var q T
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
+		return f(r.Context(), q)
+	}
 }
 
 type shown struct {
@@ -122,24 +128,76 @@ type shown struct {
 	Payload []byte      `json:"payload,omitempty"`
 }
 
+type exported struct {
+	Items []Exported `json:"items"`
+	Next  string     `json:"next,omitempty"`
+}
+
+// failure is the answer to what went wrong.
 type failure struct {
 	Error    string `json:"error"`
+	Hint     string `json:"hint,omitempty"`
 	NotFound bool   `json:"not_found,omitempty"`
+	Corrupt  bool   `json:"corrupt,omitempty"`
 }
 
 func reply(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
-	w.Header().Set("Content-Type", "application/json")
 	v, err := f(r)
-	if err != nil {
-		status := http.StatusInternalServerError
-		notFound := errors.Is(err, spool.ErrNotFound)
-		if notFound {
-			status = http.StatusNotFound
-		}
-		w.WriteHeader(status)
-		v = failure{err.Error(), notFound}
+	switch {
+	case err == nil:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v) // the client may be gone
+	case errors.Is(err, spool.ErrNotFound):
+		fail(w, http.StatusNotFound, err)
+	default:
+		fail(w, http.StatusInternalServerError, err)
 	}
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(failure{ // the client may be gone
+		Error: err.Error(), Hint: fault.HintOf(err),
+		NotFound: errors.Is(err, spool.ErrNotFound), Corrupt: errors.Is(err, spool.ErrCorrupt),
+	})
+}
+
+// The name under which a snapshot's length comes behind it: one that was cut
+// off has none.
+const lengthTrailer = "Snapshot-Length"
+
+// snapshot streams a copy of the file. A client that does not read is cut off,
+// since the copy keeps old pages from being used again.
+func snapshot(w http.ResponseWriter, ins Inspector) {
+	w.Header().Set("Trailer", lengthTrailer)
+	out := &impatient{w: w, rc: http.NewResponseController(w)}
+	n, err := ins.Snapshot(out)
+	if err != nil && !out.began {
+		w.Header().Del("Trailer")
+		fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	if err == nil {
+		w.Header().Set(lengthTrailer, strconv.FormatInt(n, 10))
+	}
+}
+
+// impatient gives the reader a while for each piece.
+type impatient struct {
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	began bool
+}
+
+const snapshotPatience = 30 * time.Second
+
+func (i *impatient) Write(b []byte) (int, error) {
+	i.began = true
+	if err := i.rc.SetWriteDeadline(time.Now().Add(snapshotPatience)); err != nil {
+		return 0, err
+	}
+	return i.w.Write(b)
 }
 
 func number(r *http.Request, key string) uint64 {

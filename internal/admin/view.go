@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"cmp"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -68,6 +69,11 @@ type DatasetRun struct {
 	From    time.Time `json:"from,omitzero"`
 	Status  string    `json:"status"`
 	Detail  string    `json:"detail,omitempty"`
+	Open    int       `json:"open"`    // requests that are still to be made
+	Fetched int64     `json:"fetched"` // items, or IOC objects
+	Mapped  int64     `json:"mapped"`  // records
+	Parked  int64     `json:"parked"`
+	Dead    int64     `json:"dead"`
 }
 
 // Work is a run's record on the platform.
@@ -122,14 +128,20 @@ func RunOf(r spool.Run) Run {
 	}
 	for _, d := range spool.Datasets() {
 		if dr, ok := r.Datasets[d]; ok {
-			status := dr.Status
-			if status == "" {
-				status = spool.DatasetOpen
-			}
-			v.Datasets = append(v.Datasets, DatasetRun{string(d), dr.From, string(status), dr.Detail})
+			v.Datasets = append(v.Datasets, datasetRun(d, dr, r.Counters))
 		}
 	}
 	return v
+}
+
+// datasetRun is a dataset's part, with the counters that carry its name.
+func datasetRun(d spool.Dataset, dr spool.DatasetRun, counters map[string]int64) DatasetRun {
+	of := func(name string) int64 { return counters[name+"_"+string(d)] }
+	return DatasetRun{
+		Dataset: string(d), From: dr.From, Status: string(cmp.Or(dr.Status, spool.DatasetOpen)), Detail: dr.Detail,
+		Fetched: of("fetch.items") + of("fetch.objects"), Mapped: of("map.records"),
+		Parked: of("fetch.parked"), Dead: of("fetch.dead"),
+	}
 }
 
 func phaseOf(r spool.Run) string {

@@ -53,7 +53,10 @@ type app struct {
 	platform *pipeline.Platform
 	schedule *pipeline.Schedule
 	expire   func(time.Time) (int, error) // of the archive; nil without one
-	closers  []func()
+	// publisher is nil when nothing is sent to a queue.
+	publisher *publisher
+	rates     *rates
+	closers   []func()
 }
 
 // Run runs the connector until ctx is done or, in once mode, until its run is
@@ -65,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 		registry: prometheus.NewRegistry(), began: o.Now(),
 	}
 	a.metrics = prefixed(a.registry, o.Config.Connector)
+	a.rates = &rates{gather: a.registry, clock: o.Now}
 	limitMemory(a.Log)
 	if a.cfg.Connector.RunTimeout > 0 && a.once {
 		var cancel context.CancelFunc

@@ -123,13 +123,7 @@ func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
 	})
 }
 
-func (a *app) datasets() []spool.Dataset {
-	var all []spool.Dataset
-	for _, name := range a.cfg.ThreatMatch.Datasets() {
-		all = append(all, spool.Dataset(name))
-	}
-	return all
-}
+func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 
 func (a *app) threatMatch() (*threatmatch.Client, error) {
 	t := a.cfg.ThreatMatch
@@ -179,18 +173,17 @@ func (a *app) mapStage(api *platform) (*pipeline.Map, error) {
 	})
 }
 
-func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.Map) (*pipeline.Deliver, error) {
+func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.Map) (stage *pipeline.Deliver, err error) {
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
 		Spool: a.spool, Platform: loop, Envelope: newEnvelope(), OnMaxMessageSize: m.SetMaxMessageSize,
 		Bells: a.bells, Board: a.board, Log: a.Log, Metrics: pipeline.NewDeliverMetrics(a.metrics), Now: a.Now, Rand: random,
 	}
 	if c.Connector.SendToQueue {
-		pub, err := a.publisher()
-		if err != nil {
+		if a.publisher, err = a.newPublisher(); err != nil {
 			return nil, err
 		}
-		deps.Publisher, deps.Works = pub, api
+		deps.Publisher, deps.Works = a.publisher, api
 	}
 	if c.Connector.SendToDirectory {
 		dir, err := delivery.NewDirectory(delivery.DirectoryOptions{
@@ -212,7 +205,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 	})
 }
 
-func (a *app) publisher() (*publisher, error) {
+func (a *app) newPublisher() (*publisher, error) {
 	mq := a.cfg.MQ
 	p := &publisher{}
 	pub, err := delivery.New(delivery.Options{

@@ -16,10 +16,16 @@ import (
 type publisher struct {
 	pub     *delivery.Publisher
 	blocked atomic.Pointer[func(bool)] // of the batch under way
+	sending atomic.Bool                // a batch is under way
+	now     atomic.Uint32              // the latest delivery.State
 }
+
+// state names how publishing stands.
+func (p *publisher) state() string { return delivery.State(p.now.Load()).String() }
 
 // onState passes the broker's blocking on to the batch under way.
 func (p *publisher) onState(s delivery.State) {
+	p.now.Store(uint32(s))
 	if f := p.blocked.Load(); f != nil && *f != nil {
 		(*f)(s == delivery.StateBlocked)
 	}
@@ -29,7 +35,11 @@ func (p *publisher) onState(s delivery.State) {
 func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 	p.pub.SetBroker(broker(b.To))
 	p.blocked.Store(&b.Blocked)
-	defer p.blocked.Store(nil)
+	p.sending.Store(true)
+	defer func() {
+		p.blocked.Store(nil)
+		p.sending.Store(false)
+	}()
 	err := p.pub.Send(ctx, delivery.Batch{
 		Exchange: b.To.Exchange, RoutingKey: b.To.RoutingKey, Window: b.Window,
 		Next: func() (delivery.Message, error) {

@@ -54,22 +54,45 @@ func cmdUnserve(ts *testscript.TestScript, neg bool, args []string) {
 // still is a daemon whose stages do nothing.
 type still struct{ s *spool.Spool }
 
-func (d still) Status(context.Context) (any, error) { return map[string]any{"version": "test"}, nil }
+func (d still) NotAlive() map[string]string { return nil }
 
-func (d still) Trigger(context.Context) (string, error) { return "run 9 starts", nil }
-
-func (d still) Repull(_ context.Context, from time.Time, names []string) (string, error) {
-	return fmt.Sprintf("run 9 imports %v again from %s", names, from.UTC().Format(time.RFC3339)), nil
+func (d still) NotReady() map[string]string {
+	return map[string]string{"fetch": "ThreatMatch does not answer"}
 }
 
-func (d still) Retry(_ context.Context, n admin.Names) (string, error) {
+func (d still) Status(context.Context) (admin.Status, error) {
+	s := admin.Status{
+		Running: true, Now: fixtureTime.Add(time.Minute), Alive: true, NotReady: d.NotReady(),
+		Process: admin.Process{PID: 42, Started: fixtureTime, Version: "test"},
+		Stages:  []admin.Stage{{Name: "fetch", State: "waiting", Detail: "run 3", Since: fixtureTime, LastError: "no answer", ErrorAt: fixtureTime}},
+	}
+	return s, s.Fill(admin.FromSpool(d.s))
+}
+
+func (d still) Trigger(ctx context.Context) (admin.Answer, error) {
+	return admin.Answer{Run: 9, Message: "run 9 starts"}, nil
+}
+
+func (d still) Repull(_ context.Context, q admin.RepullRequest) (admin.Answer, error) {
+	return admin.Answer{Run: 9, Message: fmt.Sprintf("run 9 imports %v again from %s", q.Datasets, q.From.Format(time.RFC3339))}, nil
+}
+
+func (d still) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {
 	run, err := d.s.Retry(1, fixtureTime, n.Dead, n.Parked)
-	return fmt.Sprintf("run %d tries %d entries again", run.ID, len(n.Dead)+len(n.Parked)), err
+	return admin.Answer{Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again, for %s", run.ID, n.Len(), who(ctx))}, err
 }
 
-func (d still) Drop(_ context.Context, n admin.Names) (string, error) {
+func (d still) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) {
 	count, err := d.s.Drop(n.Dead, n.Parked, n.Held)
-	return fmt.Sprintf("%d entries dropped", count), err
+	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped, for %s", count, who(ctx))}, err
 }
 
-func (d still) Snapshot(context.Context, string) (int64, error) { return 0, errors.ErrUnsupported }
+func (d still) Message(_ context.Context, run, bundle uint64, index int) ([]byte, error) {
+	return fmt.Appendf(nil, `{"message":"%d/%d/%d"}`, run, bundle, index), nil
+}
+
+// who is the asker without the number of its process, which differs each time.
+func who(ctx context.Context) string {
+	p := admin.PeerOf(ctx)
+	return fmt.Sprintf("uid %d, pid known %v", p.UID, p.PID > 0)
+}

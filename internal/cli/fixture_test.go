@@ -57,7 +57,7 @@ func startRun(s *spool.Spool, day int, ids ...string) (spool.Run, []uint64, erro
 	var out []spool.Outcome
 	for _, id := range ids {
 		out = append(out, spool.Outcome{
-			Task: item(spool.Alerts, id), Run: run.ID, Count: map[string]int64{"fetch.listed": 1, "fetch.items": 1},
+			Task: item(spool.Alerts, id), Run: run.ID, Count: map[string]int64{"fetch.listed": 1, "fetch.items": 1, "fetch.items_alerts": 1},
 			Record: &spool.NewRecord{Dataset: spool.Alerts, Source: id, Fetched: fixtureTime,
 				Body: fmt.Appendf(nil, `{"objects":[%s]}`, body(object("malware", day*100)))},
 		})
@@ -150,6 +150,6 @@ func fetchingRun(s *spool.Spool) error {
 	state := &spool.TaskState{Tries: 2, Refused: 2, Runs: 1, FirstTry: fixtureTime, LastTry: fixtureTime, LastClass: "refused",
 		LastError: "item alerts/33: answered 404 not found", LastAnswer: []byte(`{"message":"Not found."}`)}
 	return s.SettleTasks(1, fixtureTime, []spool.Outcome{{
-		Task: item(spool.Alerts, "33"), Run: next.ID, Keep: state, Park: true, Count: map[string]int64{"fetch.parked": 1},
+		Task: item(spool.Alerts, "33"), Run: next.ID, Keep: state, Park: true, Count: map[string]int64{"fetch.parked": 1, "fetch.parked_alerts": 1},
 	}})
 }

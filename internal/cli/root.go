@@ -85,7 +85,9 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringVar(&g.config, "config", "", "settings file (default ./config.yml when it exists)")
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")
 	f.BoolVar(&g.json, "json", false, "print JSON")
-	root.AddCommand(newRun(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck())
+	root.AddCommand(
+		newRun(g), newStatus(g), newTrigger(g), newRepull(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck(),
+	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	g.enter(root)
@@ -115,6 +117,8 @@ func (g *globals) enter(c *cobra.Command) {
 		g.enter(sub)
 	}
 }
+
+func (g *globals) version() string { return version.Get().Version }
 
 // helpOn prints the help of the named command.
 func helpOn(cmd *cobra.Command, args []string) error {

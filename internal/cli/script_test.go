@@ -1,9 +1,11 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,15 +13,28 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"threatmatch-connector/internal/cli"
 )
 
 // TestMain lets scripts run this test binary as the product.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(leakless{m}, map[string]func(){
 		"threatmatch-connector": func() { os.Exit(cli.Main(os.Args[1:], cli.System())) },
 	})
+}
+
+// leakless fails when a test leaves a goroutine behind.
+type leakless struct{ m *testing.M }
+
+func (l leakless) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // TestScripts runs testdata/script. Beside testscript's own commands there are
@@ -30,6 +45,7 @@ func TestMain(m *testing.M) {
 //	exit CODE CMD…  runs a command and checks its exit code
 //	sum DIR         remembers the bytes of all files in DIR
 //	same DIR        fails if they differ from then
+//	damage FILE     flips a bit of every payload of the fixture's records
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -38,7 +54,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makespool": cmdMakeSpool, "serve": cmdServe, "unserve": cmdUnserve,
-			"exit": cmdExit, "sum": cmdSum, "same": cmdSame,
+			"exit": cmdExit, "sum": cmdSum, "same": cmdSame, "damage": cmdDamage,
 		},
 	})
 }
@@ -101,6 +117,17 @@ func cmdExit(ts *testscript.TestScript, neg bool, args []string) {
 	if got != "exit status "+args[0] {
 		ts.Fatalf("%s, want %s", got, args[0])
 	}
+}
+
+// cmdDamage changes bytes of stored payloads, as a bad disk would.
+func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage FILE")
+	}
+	path := ts.MkAbs(args[0])
+	raw, err := os.ReadFile(path)
+	ts.Check(err)
+	ts.Check(os.WriteFile(path, bytes.ReplaceAll(raw, []byte(`"name":"object"`), []byte(`"name":"0bject"`)), 0o600))
 }
 
 // state is what one script's own commands remember.

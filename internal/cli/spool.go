@@ -1,58 +1,39 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
 
 func newSpool(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "spool",
-		Short: "Look into the spool, of a running daemon or of a stopped one",
-		Args:  cobra.NoArgs,
+		Short: "Look into the spool, of a running daemon or of a stopped one, and mend it",
+		Long: "Look into the spool, of a running daemon over its socket or of a stopped one on its file.\n" +
+			"Looking changes nothing; retry, drop and compact say what they touch and ask.",
+		Args: cobra.NoArgs,
 	}
-	c.AddCommand(newSpoolStats(g), newSpoolRuns(g), newSpoolRun(g), newSpoolLs(g), newSpoolShow(g), newSpoolDead(g))
+	c.AddCommand(
+		newSpoolStats(g), newSpoolRuns(g), newSpoolRun(g), newSpoolLs(g), newSpoolShow(g), newSpoolFind(g), newSpoolDead(g),
+		newSpoolRetry(g), newSpoolDrop(g), newSpoolExport(g), newSpoolVerify(g), newSpoolCompact(g), newSpoolSnapshot(g),
+	)
 	return c
-}
-
-// inspect opens the way to look: over the socket while the daemon runs,
-// read-only on the file when it does not.
-func (g *globals) inspect(ctx context.Context, f func(admin.Inspector) error) error {
-	dir, socket, err := g.spoolPlace()
-	if err != nil {
-		return err
-	}
-	if c, err := admin.Dial(ctx, socket); err == nil {
-		defer func() { _ = c.Close() }()
-		return f(c)
-	}
-	s, err := spool.Open(ctx, spool.Options{Dir: dir, ReadOnly: true, LockTimeout: time.Second, Now: g.env.Now})
-	if err != nil {
-		return fault.Hint(err, "name the directory with --spool-dir, or the settings file with --config")
-	}
-	defer func() { _ = s.Close() }()
-	return f(admin.FromSpool(s))
 }
 
 func newSpoolStats(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "stats",
-		Short: "What the spool holds, and how much room it takes",
-		Args:  cobra.NoArgs,
+		Use:     "stats",
+		Short:   "What the spool holds, and how much room it takes",
+		Example: "  " + name + " spool stats",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
 				s, err := i.Stats()
@@ -102,103 +83,21 @@ func printStats(w io.Writer, s admin.Stats) error {
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
 }
 
-func newSpoolRuns(g *globals) *cobra.Command {
-	var limit int
-	var before uint64
-	c := &cobra.Command{
-		Use:   "runs",
-		Short: "The latest imports, newest first",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				runs, err := i.Runs(before, limit)
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), runs)
-				}
-				var rows [][]string
-				for _, r := range runs {
-					rows = append(rows, []string{
-						strconv.FormatUint(r.ID, 10), r.Reason, r.Phase, stamp(r.Start), stamp(r.Done),
-						datasets(r), strconv.FormatInt(r.Work.Sent, 10),
-					})
-				}
-				return printTable(cmd.OutOrStdout(), []string{"RUN", "REASON", "PHASE", "START", "DONE", "DATASETS", "SENT"}, rows)
-			})
-		},
-	}
-	c.Flags().IntVar(&limit, "limit", 20, "how many")
-	c.Flags().Uint64Var(&before, "before", 0, "only runs older than this one")
-	return c
-}
-
-func datasets(r admin.Run) string {
-	var parts []string
-	for _, d := range r.Datasets {
-		parts = append(parts, d.Dataset+" "+d.Status)
-	}
-	return strings.Join(parts, ", ")
-}
-
-func newSpoolRun(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "run ID",
-		Short:   "One import with all its counters",
-		Example: "  threatmatch-connector spool run 3",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseUint(args[0], 10, 64)
-			if err != nil {
-				return errUsage{fmt.Errorf("run id %q is not a number", args[0])}
-			}
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				r, err := i.Run(id)
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), r)
-				}
-				return printRun(cmd.OutOrStdout(), r)
-			})
-		},
-	}
-}
-
-func printRun(w io.Writer, r admin.Run) error {
-	rows := [][]string{
-		{"run", strconv.FormatUint(r.ID, 10), r.Reason + ", " + r.Phase},
-		{"start", stamp(r.Start), "created " + stamp(r.Created)},
-		{"fetched", stamp(r.Fetched), ""}, {"mapped", stamp(r.Mapped), ""}, {"done", stamp(r.Done), ""},
-	}
-	for _, d := range r.Datasets {
-		rows = append(rows, []string{"dataset " + d.Dataset, d.Status, clip("from "+stamp(d.From)+" "+d.Detail, 100)})
-	}
-	if r.Work.Name != "" {
-		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
-		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), ""})
-	}
-	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
-}
-
 func newSpoolLs(g *globals) *cobra.Command {
 	var limit int
 	var after string
 	c := &cobra.Command{
-		Use:     "ls BUCKET",
-		Short:   "List a bucket: " + strings.Join(spool.Buckets(), ", "),
-		Example: "  threatmatch-connector spool ls records --limit 50",
-		Args:    cobra.ExactArgs(1),
+		Use:       "ls BUCKET",
+		Short:     "List a bucket: " + strings.Join(spool.Buckets(), ", "),
+		Example:   "  " + name + " spool ls records --limit 50\n  " + name + " spool ls tasks --after alerts/item/1234",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: spool.Buckets(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(spool.Buckets(), args[0]) {
-				return errUsage{fmt.Errorf("no bucket %q; there are %s", args[0], strings.Join(spool.Buckets(), ", "))}
+			if err := checkBucket(args[0]); err != nil {
+				return err
 			}
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				entries, err := i.List(args[0], after, limit)
+				entries, err := list(i, args[0], after, limit)
 				if err != nil {
 					return err
 				}
@@ -218,47 +117,35 @@ func newSpoolLs(g *globals) *cobra.Command {
 	return c
 }
 
-func fields(m map[string]any) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%s=%v", k, m[k]))
+func checkBucket(b string) error {
+	if !slices.Contains(spool.Buckets(), b) {
+		return errUsage{fmt.Errorf("no bucket %q; there are %s", b, strings.Join(spool.Buckets(), ", "))}
 	}
-	return strings.Join(parts, " ")
+	return nil
 }
 
-func newSpoolShow(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show BUCKET KEY",
-		Short:   "Print one entry: the raw record, the objects, the dead letter",
-		Example: "  threatmatch-connector spool show dead 1",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				e, payload, err := i.Show(args[0], args[1])
-				if err != nil {
-					return err
-				}
-				w := cmd.OutOrStdout()
-				if g.json {
-					return printJSON(w, map[string]any{"entry": e, "payload": string(payload)})
-				}
-				for _, k := range slices.Sorted(maps.Keys(e.Fields)) {
-					fmt.Fprintf(w, "# %s: %v\n", k, e.Fields[k])
-				}
-				_, err = fmt.Fprintf(w, "%s\n", payload)
-				return err
-			})
-		},
+// list reads as many pages as it takes.
+func list(i admin.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
+	all := []spool.Entry{}
+	for len(all) < limit {
+		page, err := i.List(bucket, after, min(limit-len(all), 1000))
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all = append(all, page...)
+		after = page[len(page)-1].Key
 	}
+	return all, nil
 }
 
 func newSpoolDead(g *globals) *cobra.Command {
 	var limit int
 	var after uint64
 	c := &cobra.Command{
-		Use:   "dead",
-		Short: "List the dead letters: what a stage gave up on, kept whole",
-		Args:  cobra.NoArgs,
+		Use:     "dead",
+		Short:   "List the dead letters: what a stage gave up on, kept whole",
+		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
 				letters, err := i.Dead(after, limit)
@@ -268,34 +155,33 @@ func newSpoolDead(g *globals) *cobra.Command {
 				if g.json {
 					return printJSON(cmd.OutOrStdout(), letters)
 				}
-				var rows [][]string
-				for _, d := range letters {
-					what := d.STIX
-					if what == "" {
-						what = strings.TrimSpace(d.Dataset + " " + d.Source)
-					}
-					rows = append(rows, []string{
-						strconv.FormatUint(d.Key, 10), d.Stage, d.Class, what, strconv.Itoa(d.Attempts),
-						stamp(d.Last), clip(d.Error, 80),
-					})
-				}
-				return printTable(cmd.OutOrStdout(), []string{"KEY", "STAGE", "CLASS", "WHAT", "TRIES", "LAST", "ERROR"}, rows)
+				return printDead(cmd.OutOrStdout(), letters)
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 100, "how many")
+	c.Flags().IntVar(&limit, "limit", 100, "how many, at most 1000")
 	c.Flags().Uint64Var(&after, "after", 0, "go on after this key")
 	return c
 }
 
-// spoolPlace says where the spool and its socket are, by flag or settings.
-func (g *globals) spoolPlace() (dir, socket string, err error) {
-	if g.dir != "" {
-		return g.dir, filepath.Join(g.dir, "admin.sock"), nil
+func printDead(w io.Writer, letters []admin.Dead) error {
+	var rows [][]string
+	for _, d := range letters {
+		last := stamp(d.Last)
+		if !d.Healed.IsZero() {
+			last = "healed " + stamp(d.Healed)
+		}
+		rows = append(rows, []string{
+			strconv.FormatUint(d.Key, 10), d.Stage, d.Class, whatDead(d), strconv.Itoa(d.Attempts), last, clip(d.Error, 80),
+		})
 	}
-	place, adm, err := config.LoadSpool(g.configOptions())
-	if err != nil {
-		return "", "", errUsage{fmt.Errorf("settings:\n%w", err)}
+	return printTable(w, []string{"KEY", "STAGE", "CLASS", "WHAT", "TRIES", "LAST", "ERROR"}, rows)
+}
+
+// whatDead names what a dead letter is of.
+func whatDead(d admin.Dead) string {
+	if d.STIX != "" {
+		return d.STIX
 	}
-	return place.Dir, adm.Socket, nil
+	return strings.TrimSpace(d.Dataset + " " + d.Source)
 }

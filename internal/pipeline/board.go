@@ -14,6 +14,7 @@ type StageStatus struct {
 	Since     time.Time `json:"since"`               // when State, Detail or NotReady last changed
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"error_at,omitzero"`
+	Beat      time.Time `json:"beat"` // the latest sign of life
 }
 
 // Board collects the stages' statuses. Safe for concurrent use.
@@ -36,7 +37,16 @@ func (b *Board) Set(stage, state, detail, notReady string) {
 	if s.State != state || s.Detail != detail || s.NotReady != notReady || s.Since.IsZero() {
 		s.Since = b.now()
 	}
-	s.State, s.Detail, s.NotReady = state, detail, notReady
+	s.State, s.Detail, s.NotReady, s.Beat = state, detail, notReady, b.now()
+	b.stages[stage] = s
+}
+
+// Beat notes that the stage still turns, whether it finds work or not.
+func (b *Board) Beat(stage string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stages[stage]
+	s.Beat = b.now()
 	b.stages[stage] = s
 }
 

@@ -146,6 +146,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 
 // turn does the next piece of work; it reports false when there is none.
 func (d *Deliver) turn(ctx context.Context) (bool, error) {
+	d.Board.Beat(stageDeliver)
 	meta, err := d.Spool.Meta()
 	if err != nil {
 		return false, err

@@ -182,9 +182,11 @@ func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 	return Message{ID: o.STIX, Body: body}, nil
 }
 
-// bundleID is the same whenever the bundle is sent.
-func (d *Deliver) bundleID() string {
-	name := fmt.Sprintf("%s/%d/%d/%d", d.opt.ConnectorID, d.current.Created.UnixNano(), d.bundle.Run, d.bundle.Seq)
+func (d *Deliver) bundleID() string { return BundleID(d.opt.ConnectorID, *d.current, d.bundle.Seq) }
+
+// BundleID is the id that a bundle of the run has on the wire, the same whenever it is sent.
+func BundleID(connectorID string, run spool.Run, seq uint64) string {
+	name := fmt.Sprintf("%s/%d/%d/%d", connectorID, run.Created.UnixNano(), run.ID, seq)
 	return "bundle--" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String()
 }
 

@@ -159,6 +159,7 @@ func (f *Fetch) dropSwitchedOff() error {
 
 // turn does what can be done now and returns how long nothing else will be.
 func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
+	f.Board.Beat(stageFetch)
 	if f.fatal != nil {
 		return 0, f.fatal
 	}

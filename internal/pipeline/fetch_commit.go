@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"maps"
 
 	"threatmatch-connector/spool"
 )
@@ -22,7 +23,7 @@ func (f *Fetch) commit() error {
 	var outcomes []spool.Outcome
 	for _, v := range f.ready {
 		if v.end == nil {
-			outcomes = append(outcomes, v.Outcome)
+			outcomes = append(outcomes, byDataset(v.Outcome))
 		}
 	}
 	if len(outcomes) > 0 {
@@ -44,6 +45,17 @@ func (f *Fetch) commit() error {
 	}
 	f.ready = nil
 	return nil
+}
+
+// byDataset counts what progress is shown by under its dataset's name too.
+func byDataset(o spool.Outcome) spool.Outcome {
+	o.Count = maps.Clone(o.Count)
+	for _, name := range []string{"fetch.items", "fetch.objects", "fetch.parked", "fetch.dead"} {
+		if n := o.Count[name]; n != 0 {
+			o.Count[name+"_"+string(o.Task.Dataset)] = n
+		}
+	}
+	return o
 }
 
 // uncommitted sorts out what a failed commit means.

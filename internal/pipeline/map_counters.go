@@ -22,7 +22,7 @@ type CounterName struct {
 // where each whole copy that is kept beside its published object counts as held once.
 func MapCounters() []CounterName {
 	return []CounterName{
-		{"records", "records mapped"},
+		{"records", "records mapped, also by dataset as records_<dataset>"},
 		{"records_empty", "of these, without a single object"},
 		{"objects", "objects that the mapper made of them"},
 		{"merged", "copies that met a better or equal one of the same bundle or among the waiting"},

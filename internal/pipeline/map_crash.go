@@ -96,6 +96,7 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 	}
 	b.records = []uint64{rec.Seq}
 	b.tally("records", 1)
+	b.tally("records_"+string(rec.Dataset), 1)
 	b.letter(spool.DeadLetter{
 		Class: deadCrash, Error: "the process died three times while it mapped this record", Attempts: 3,
 		Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body,
@@ -105,7 +106,7 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 
 // suspect reports whether the record stood in the spool when the process died.
 func (m *Map) suspect(rec spool.Record) bool {
-	return !m.careful.IsZero() && !rec.Fetched.After(m.careful)
+	return !m.careful.IsZero() && rec.Fetched.Before(m.careful)
 }
 
 // markRecord notes the record before it is mapped.

@@ -1,6 +1,10 @@
 package pipeline
 
-import "threatmatch-connector/spool"
+import (
+	"slices"
+
+	"threatmatch-connector/spool"
+)
 
 // takeUpHeld takes up held objects whose target is known by now, so that
 // nothing is missed that a crash made this stage forget.
@@ -37,12 +41,8 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 // copies that have more to say; the next run goes on behind them.
 const mapKeptPass = 20_000
 
-// mapKeptPasses bounds how often they are looked at again in one run, since
-// what was taken up in one pass may be what others lack.
-const mapKeptPasses = 10
-
-// refreshKept looks for held objects that could go out, or go out with more in
-// them, although what they are held for did not come, and takes them up.
+// refreshKept looks for kept copies of which some references are known by now
+// although the one that they are held for is not, and takes them up.
 func (b *mapBatch) refreshKept(d *mapDrain) error {
 	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
 	if err != nil {
@@ -52,9 +52,7 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 		if b.m.kept = d.seq; len(objs) == 0 {
 			b.m.kept = 0
 		}
-		d.passes++
-		d.kept = !d.took || d.passes >= mapKeptPasses
-		d.took = false
+		d.kept = true
 		d.enter(phaseHeld)
 		return nil
 	}
@@ -73,7 +71,6 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 			return err
 		}
 		if it != nil {
-			d.took = true
 			b.by[it.watch] = append(b.by[it.watch], it)
 		}
 	}
@@ -81,24 +78,19 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 }
 
 // saysMore reports whether a kept copy could go out with more references than
-// the copy that went out before. A sighting that is held for one witness may go
-// out when another one came.
+// the copy that went out before.
 func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
 	it := b.m.reload(o)
-	if it == nil {
+	if it == nil || !o.Kept {
 		return false, nil
 	}
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}
-	e, open := b.known[it.id], b.open(it)
-	switch {
-	case it.vital(open) != "" || e.Run > b.run.ID:
-		return false, nil
-	case len(open) == 0 || !o.Kept:
-		return true, nil
-	case !e.found:
-		return false, nil
+	e := b.known[it.id]
+	open := b.open(it)
+	if !e.found || len(open) == 0 || slices.ContainsFunc(open, func(r mapRef) bool { return r.need == needEssential }) {
+		return len(open) == 0, nil
 	}
 	b.strip(it, open)
 	if it.obj.Type() == "relationship" {

@@ -237,7 +237,11 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	if len(open) == 0 {
 		return b.settle(it)
 	}
-	waits, err := b.waiting(refIDs(open))
+	var ids []string
+	for _, r := range open {
+		ids = append(ids, r.ID)
+	}
+	waits, err := b.waiting(ids)
 	if err != nil {
 		return err
 	}
@@ -254,15 +258,16 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	}
 	switch vital := it.vital(lost); {
 	case len(later) > 0:
-		return b.hold(it, later[0].ID)
+		b.hold(it, later[0].ID)
 	case vital != "" && d.room:
 	case vital != "":
-		return b.hold(it, vital)
+		b.hold(it, vital)
 	case len(coming) > 0 && coming[0].ID == it.watch:
 	case len(coming) > 0:
 		b.watch(it, coming[0].ID)
 	default:
-		return b.goWithout(it, lost)
+		b.cut(it, lost)
+		return b.settle(it)
 	}
 	return nil
 }
@@ -291,32 +296,7 @@ func (it *mapItem) vital(lost []mapRef) string {
 }
 
 // hold keeps an object until the id comes, in whatever run.
-func (b *mapBatch) hold(it *mapItem, id string) error {
-	if better, err := b.heldBetter(it); err != nil || better {
-		if better {
-			b.skip(it, "skipped_held")
-		}
-		return err
-	}
+func (b *mapBatch) hold(it *mapItem, id string) {
 	it.state = itemGone
 	it.whole = &spool.Object{Watch: id, JSON: it.obj.AppendJSON(nil), Kept: it.again}
-	return nil
-}
-
-// heldBetter reports whether a better copy of the item is held already. A
-// poorer one will be replaced.
-func (b *mapBatch) heldBetter(it *mapItem) (bool, error) {
-	if it.held != nil || !b.hasHeld {
-		return false, nil
-	}
-	held, err := b.m.spool.HeldByID([]string{it.id})
-	o, ok := held[it.id]
-	if err != nil || !ok {
-		return false, err
-	}
-	if old := b.m.reload(o); old != nil && it.better(old) < 0 {
-		return true, nil
-	}
-	b.supersede(it, o)
-	return false, nil
 }

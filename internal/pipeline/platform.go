@@ -142,6 +142,7 @@ func (p *Platform) runOffline(ctx context.Context) error {
 // beat is one turn: whatever stands open from before, a registration if there
 // is none, and a ping.
 func (p *Platform) beat(ctx context.Context) error {
+	p.Board.Beat(stagePlatform)
 	if err := p.take(ctx); err != nil {
 		return err
 	}
@@ -256,6 +257,14 @@ func (p *Platform) Flush(ctx context.Context) error {
 
 // Offline reports whether there is no platform at all.
 func (p *Platform) Offline() bool { return p.Client == nil }
+
+// LastQueue returns the size of the connector's queue as OpenCTI told it last,
+// false before it told any.
+func (p *Platform) LastQueue() (QueueSize, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue, !p.queueAt.IsZero()
+}
 
 // QueueSize asks OpenCTI for the size of the connector's queue.
 func (p *Platform) QueueSize(ctx context.Context) (QueueSize, error) {

@@ -118,6 +118,7 @@ const slowLook = 5 * time.Second
 
 // turn starts the next run if it is due, and returns when to look again.
 func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
+	s.Board.Beat(stageSchedule)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	meta, err := s.Spool.Meta()

@@ -1,0 +1,50 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// Control is what a running daemon offers beyond reading. PeerOf its context
+// says who asks.
+type Control interface {
+	Health
+	// Status describes the daemon at this moment.
+	Status(ctx context.Context) (Status, error)
+	// Trigger starts a run now, or says that one is being fetched.
+	Trigger(ctx context.Context) (Answer, error)
+	// Repull imports a past window again.
+	Repull(ctx context.Context, q RepullRequest) (Answer, error)
+	// Retry takes dead letters and parked items back to work.
+	Retry(ctx context.Context, names Names) (Answer, error)
+	// Drop removes dead letters, parked and held objects for good.
+	Drop(ctx context.Context, names Names) (Answer, error)
+	// Message returns a message of a bundle exactly as it goes to the broker.
+	Message(ctx context.Context, run, bundle uint64, index int) ([]byte, error)
+}
+
+// Names are entries that an operator named.
+type Names struct {
+	Dead   []uint64        `json:"dead,omitempty"`
+	Parked []spool.TaskKey `json:"parked,omitempty"`
+	Held   []string        `json:"held,omitempty"`
+}
+
+// Len returns how many there are.
+func (n Names) Len() int { return len(n.Dead) + len(n.Parked) + len(n.Held) }
+
+// RepullRequest says what to import again. No dataset means all enabled ones.
+type RepullRequest struct {
+	From     time.Time `json:"from"`
+	Datasets []string  `json:"datasets,omitempty"`
+}
+
+// Answer is what became of a wish.
+type Answer struct {
+	Message string `json:"message"`
+	Run     uint64 `json:"run,omitempty"`    // the run that it began or joined
+	Merged  bool   `json:"merged,omitempty"` // that run was being fetched already
+	Count   int    `json:"count,omitempty"`  // entries that it touched
+}

@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// Status describes a connector at one moment. Of a stopped one only Last, Runs,
+// Spool and Process are filled in.
+type Status struct {
+	Running  bool              `json:"running"`
+	Process  Process           `json:"process"` // the one that runs, or the one that ran last
+	Now      time.Time         `json:"now"`
+	Alive    bool              `json:"alive"`
+	Ready    bool              `json:"ready"`
+	NotReady map[string]string `json:"not_ready,omitempty"` // by stage, with what can be done
+	Stages   []Stage           `json:"stages,omitempty"`    // in the way of the data
+	Broker   string            `json:"broker,omitempty"`    // connected, reconnecting, blocked, nacked
+	Queue    *Queue            `json:"platform_queue,omitempty"`
+	Rates    *Rates            `json:"rates,omitempty"`
+	Next     time.Time         `json:"next_run,omitzero"`
+	Runs     []Run             `json:"open_runs"` // oldest first
+	Last     *Run              `json:"last_run,omitempty"`
+	Spool    Stats             `json:"spool"`
+}
+
+// Process is a process of the connector.
+type Process struct {
+	PID     int       `json:"pid,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	Version string    `json:"version,omitempty"`
+	Clean   bool      `json:"clean_stop"` // of one that is gone: it closed the spool
+}
+
+// Stage is what one loop says of itself.
+type Stage struct {
+	Name      string    `json:"name"`
+	State     string    `json:"state"` // starting, idle, working, waiting, paused, stopped
+	Detail    string    `json:"detail,omitempty"`
+	NotReady  string    `json:"not_ready,omitempty"`
+	Since     time.Time `json:"since"`
+	LastError string    `json:"last_error,omitempty"`
+	ErrorAt   time.Time `json:"error_at,omitzero"`
+}
+
+// Queue is the connector's queue as the platform sees it.
+type Queue struct {
+	Bytes     int64 `json:"bytes"`
+	Threshold int64 `json:"threshold_bytes"`
+}
+
+// Rates are per second, over the last minute.
+type Rates struct {
+	Requests float64 `json:"requests"` // answered by ThreatMatch
+	Records  float64 `json:"records"`  // mapped
+	Objects  float64 `json:"objects"`  // handed over to deliver
+	Messages float64 `json:"messages"` // confirmed by the broker
+}
+
+// Stopped describes the connector that is not running from its spool. info is
+// what the lock file says.
+func Stopped(ins Inspector, info spool.LockInfo, now time.Time) (Status, error) {
+	s := Status{Now: now, Process: Process{PID: info.PID, Started: info.Started, Version: info.Version, Clean: info.Clean}}
+	return s, s.Fill(ins)
+}
+
+// Fill adds what the spool says.
+func (s *Status) Fill(ins Inspector) (err error) {
+	if s.Spool, err = ins.Stats(); err != nil {
+		return err
+	}
+	s.Runs = []Run{}
+	const page = 50
+	runs, err := ins.Runs(0, page)
+	for err == nil && len(runs) > 0 {
+		open := 0
+		for _, r := range runs {
+			switch {
+			case r.Done.IsZero():
+				open++
+				s.Runs = append([]Run{r}, s.Runs...)
+			case s.Last == nil:
+				last := r
+				s.Last = &last
+			}
+		}
+		if open == 0 && s.Last != nil {
+			break // open runs stand together at the new end
+		}
+		runs, err = ins.Runs(runs[len(runs)-1].ID, page)
+	}
+	return err
+}

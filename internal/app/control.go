@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// control is what the admin socket can do to the running connector. Everything
+// that changes something is logged with who asked.
+type control struct{ a *app }
+
+// NotAlive implements admin.Health.
+func (c control) NotAlive() map[string]string { return health(c).NotAlive() }
+
+// NotReady implements admin.Health.
+func (c control) NotReady() map[string]string { return health(c).NotReady() }
+
+// Status implements admin.Control.
+func (c control) Status(context.Context) (admin.Status, error) {
+	a := c.a
+	report := admin.ReportOf(c)
+	s := admin.Status{
+		Running: true, Process: admin.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
+		Alive: report.Alive, Ready: report.Ready, NotReady: report.NotReady,
+		Stages: stages(a.board.Snapshot()), Rates: a.rates.now(), Next: a.schedule.Next(),
+	}
+	if a.publisher != nil {
+		s.Broker = a.publisher.state()
+	}
+	if q, ok := a.platform.LastQueue(); ok && !a.platform.Offline() {
+		s.Queue = &admin.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}
+	}
+	return s, s.Fill(admin.FromSpool(a.spool))
+}
+
+// Trigger implements admin.Control.
+func (c control) Trigger(ctx context.Context) (admin.Answer, error) {
+	run, merged, err := c.a.schedule.Trigger()
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	c.note(ctx, "run asked for", "run", run.ID, "merged", merged)
+	answer := admin.Answer{Run: run.ID, Merged: merged, Message: fmt.Sprintf("run %d starts", run.ID)}
+	if merged {
+		answer.Message = fmt.Sprintf("run %d is being fetched already; the wish is merged with it", run.ID)
+	}
+	return answer, nil
+}
+
+// Repull implements admin.Control.
+func (c control) Repull(ctx context.Context, q admin.RepullRequest) (admin.Answer, error) {
+	answer, err := repull(c.a.schedule, q)
+	if err == nil {
+		c.note(ctx, "repull asked for", "run", answer.Run, "from", q.From, "datasets", q.Datasets)
+	}
+	return answer, err
+}
+
+func repull(s *pipeline.Schedule, q admin.RepullRequest) (admin.Answer, error) {
+	var sets []spool.Dataset
+	for _, n := range q.Datasets {
+		sets = append(sets, spool.Dataset(n))
+	}
+	run, err := s.Repull(q.From, sets...)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	return admin.Answer{
+		Run: run.ID, Message: fmt.Sprintf("run %d imports again from %s", run.ID, q.From.UTC().Format(time.RFC3339)),
+	}, nil
+}
+
+// Retry implements admin.Control.
+func (c control) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {
+	if len(n.Held) > 0 {
+		return admin.Answer{}, errors.New("held objects are not retried: they go out when the object they need comes")
+	}
+	run, err := c.a.schedule.Retry(n.Dead, n.Parked)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	c.note(ctx, "retry asked for", "run", run.ID, "dead", n.Dead, "parked", n.Parked)
+	return admin.Answer{
+		Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again", run.ID, n.Len()),
+	}, nil
+}
+
+// Drop implements admin.Control.
+func (c control) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) {
+	count, err := c.a.spool.Drop(n.Dead, n.Parked, n.Held)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	c.note(ctx, "entries dropped", "dead", n.Dead, "parked", n.Parked, "held", n.Held)
+	c.a.bells.Platform.Ring() // a parked item may have held last_run back
+	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped", count)}, nil
+}
+
+// note logs, at every level, what was asked and by whom.
+func (c control) note(ctx context.Context, what string, args ...any) {
+	c.a.Log.Log(ctx, LevelNotice, what, append([]any{"asked_by", admin.PeerOf(ctx).String()}, args...)...)
+}
+
+// Message implements admin.Control.
+func (c control) Message(ctx context.Context, run, bundle uint64, index int) ([]byte, error) {
+	a := c.a
+	if a.platform.Offline() {
+		return nil, errors.New("there are no messages: nothing is sent to a queue")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	reg, err := a.platform.Registration(ctx)
+	if err != nil {
+		return nil, errors.New("not registered with OpenCTI: the user of the messages is not known yet")
+	}
+	r, err := a.spool.Run(run)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := a.spool.BundleObjects(run, bundle, index, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("message %d of bundle %d/%d: %w", index, run, bundle, spool.ErrNotFound)
+	}
+	return newEnvelope()(nil, pipeline.Envelope{
+		Applicant: reg.Applicant, WorkID: r.Work.ID, BundleID: pipeline.BundleID(a.cfg.Connector.ID, r, bundle),
+		Sequence: index + 1, Deps: objects[0].Deps, Update: a.cfg.Connector.UpdateExistingData, Object: objects[0].JSON,
+	})
+}

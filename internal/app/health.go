@@ -1,0 +1,71 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/pipeline"
+)
+
+// health answers the probes from the stages' own words.
+type health struct{ a *app }
+
+// Stages turn at least every minute when they have nothing to do, or report as
+// they work. Only deliver may be told by the platform to wait for a quarter of
+// an hour, and it waits for the broker as long as that takes.
+const (
+	stillAfter        = 10 * time.Minute
+	stillAfterDeliver = 20 * time.Minute
+	stageDeliver      = "deliver"
+)
+
+// NotAlive implements admin.Health.
+func (h health) NotAlive() map[string]string {
+	now := h.a.Now()
+	reasons := map[string]string{}
+	for name, s := range h.a.board.Snapshot() {
+		patience := stillAfter
+		if name == stageDeliver {
+			patience = stillAfterDeliver
+		}
+		sending := name == stageDeliver && h.a.publisher != nil && h.a.publisher.sending.Load()
+		if silent := now.Sub(s.Beat); s.State != "stopped" && !sending && silent > patience {
+			reasons[name] = fmt.Sprintf("no sign of life for %v; %s %s", silent.Round(time.Second), s.State, s.Detail)
+		}
+	}
+	return reasons
+}
+
+// Alive reports whether every part ticks.
+func (h health) Alive() bool { return len(h.NotAlive()) == 0 }
+
+// NotReady implements admin.Health.
+func (h health) NotReady() map[string]string {
+	reasons := map[string]string{}
+	if _, err := h.a.spool.Meta(); err != nil {
+		reasons["spool"] = err.Error()
+	}
+	for name, s := range h.a.board.Snapshot() {
+		if s.NotReady != "" {
+			reasons[name] = s.NotReady
+		}
+	}
+	return reasons
+}
+
+// stages lists what the stages say of themselves, in the way of the data.
+func stages(board map[string]pipeline.StageStatus) []admin.Stage {
+	var all []admin.Stage
+	for _, name := range []string{"schedule", "fetch", "map", stageDeliver, "platform", "housekeep"} {
+		s, ok := board[name]
+		if !ok {
+			continue
+		}
+		all = append(all, admin.Stage{
+			Name: name, State: s.State, Detail: s.Detail, NotReady: s.NotReady, Since: s.Since,
+			LastError: s.LastError, ErrorAt: s.ErrorAt,
+		})
+	}
+	return all
+}

@@ -1,0 +1,33 @@
+package app
+
+import (
+	"log/slog"
+	"time"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// QueueRepull leaves a run of reason repull in the spool of a stopped
+// connector, to be worked on when it is started.
+func QueueRepull(c *config.Config, s *spool.Spool, now func() time.Time, q admin.RepullRequest) (admin.Answer, error) {
+	schedule, err := pipeline.NewSchedule(pipeline.ScheduleDeps{
+		Spool: s, Bells: pipeline.NewBells(), Board: pipeline.NewBoard(now), Log: slog.New(slog.DiscardHandler), Now: now,
+	}, pipeline.ScheduleOptions{
+		Datasets: datasetsOf(c), Once: true, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
+	})
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	return repull(schedule, q)
+}
+
+func datasetsOf(c *config.Config) []spool.Dataset {
+	var all []spool.Dataset
+	for _, name := range c.ThreatMatch.Datasets() {
+		all = append(all, spool.Dataset(name))
+	}
+	return all
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/app"
+	"threatmatch-connector/spool"
+)
+
+func newTrigger(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "trigger",
+		Short:   "Let the running connector import now",
+		Long:    "Let the running connector import now. While a run is being fetched the wish is merged with it.",
+		Example: "  " + name + " trigger",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.daemon(cmd.Context(), func(c *admin.Client) error {
+				a, err := c.Trigger()
+				if err != nil {
+					return err
+				}
+				return g.printAnswers(cmd, []admin.Answer{a})
+			})
+		},
+	}
+}
+
+func newRepull(g *globals) *cobra.Command {
+	var from string
+	var sets []string
+	c := &cobra.Command{
+		Use:   "repull --from DATE",
+		Short: "Import a past window again, whatever was published of it",
+		Long: "Import a past window again: everything that ThreatMatch lists from that date on is fetched and sent, whatever\n" +
+			"was published before. The watermarks do not move. A running connector begins at once, a stopped one when it\n" +
+			"is started.",
+		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := g.repullRequest(from, sets)
+			if err != nil {
+				return err
+			}
+			return g.repull(cmd, q)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "where to begin: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
+	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
+	return c
+}
+
+func (g *globals) repullRequest(from string, sets []string) (admin.RepullRequest, error) {
+	now := g.env.Now()
+	if from == "" {
+		return admin.RepullRequest{}, errUsage{errors.New("--from is missing: where to begin, such as --from 2026-01-31")}
+	}
+	start, err := config.ParseStart(from)
+	if err != nil {
+		return admin.RepullRequest{}, errUsage{fmt.Errorf("--from %q: %w", from, err)}
+	}
+	at := start.Resolve(now)
+	if at.After(now) {
+		return admin.RepullRequest{}, errUsage{fmt.Errorf("--from %s is not in the past", at.Format(time.RFC3339))}
+	}
+	for _, d := range sets {
+		if !slices.Contains(spool.Datasets(), spool.Dataset(d)) {
+			return admin.RepullRequest{}, errUsage{fmt.Errorf("--dataset %q is none of %s", d, strings.Join(datasetNames(), ", "))}
+		}
+	}
+	return admin.RepullRequest{From: at.UTC(), Datasets: sets}, nil
+}
+
+func datasetNames() []string {
+	var names []string
+	for _, d := range spool.Datasets() {
+		names = append(names, string(d))
+	}
+	return names
+}
+
+func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest) error {
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	c, err := p.dial(cmd.Context())
+	if err != nil {
+		return err
+	}
+	var a admin.Answer
+	if c != nil {
+		defer func() { _ = c.Close() }()
+		a, err = c.Repull(q)
+	} else {
+		a, err = g.repullStopped(cmd.Context(), p, q)
+	}
+	if err != nil {
+		return err
+	}
+	return g.printAnswers(cmd, []admin.Answer{a})
+}
+
+// repullStopped leaves the run in the spool of a stopped connector. Which
+// datasets are enabled stands in the settings, so they must be whole.
+func (g *globals) repullStopped(ctx context.Context, p place, q admin.RepullRequest) (a admin.Answer, err error) {
+	cfg, _, err := g.load()
+	if err != nil {
+		return a, err
+	}
+	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
+		a, err = app.QueueRepull(cfg, s, g.env.Now, q)
+		return err
+	})
+	if err == nil {
+		a.Message += " when the connector is started"
+		g.note("repull asked for", "run", a.Run, "from", q.From, "datasets", q.Datasets)
+	}
+	return a, err
+}

@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+// selection is what a changing command is about to touch.
+type selection struct {
+	admin.Names
+	lines []string       // one for each entry, for people
+	kinds map[string]int // how many of each kind
+}
+
+func (s *selection) add(kind, line string) {
+	if s.kinds == nil {
+		s.kinds = map[string]int{}
+	}
+	s.kinds[kind]++
+	s.lines = append(s.lines, line)
+}
+
+func (s *selection) addDead(d admin.Dead) {
+	s.Dead = append(s.Dead, d.Key)
+	s.add(fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
+		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, whatDead(d), clip(d.Error, 80)))
+}
+
+func (s *selection) addParked(key spool.TaskKey, fields map[string]any) {
+	s.Parked = append(s.Parked, key)
+	text, _ := fields["last_error"].(string)
+	s.add("parked items of "+string(key.Dataset), fmt.Sprintf("parked item %s/%s  %s", key.Dataset, key.Source, clip(text, 80)))
+}
+
+// print says what is selected: all of it when it is little, else how many of what.
+func (s *selection) print(w io.Writer) {
+	const few = 20
+	for _, line := range s.lines[:min(len(s.lines), few)] {
+		fmt.Fprintln(w, line)
+	}
+	if len(s.lines) > few {
+		fmt.Fprintf(w, "… and %d more; altogether:\n", len(s.lines)-few)
+		for _, k := range slices.Sorted(maps.Keys(s.kinds)) {
+			fmt.Fprintf(w, "  %d %s\n", s.kinds[k], k)
+		}
+	}
+}
+
+// batches cuts the names into pieces of a size that one transaction likes.
+func (s *selection) batches() []admin.Names {
+	const piece = 1000
+	var all []admin.Names
+	for dead := range slices.Chunk(s.Dead, piece) {
+		all = append(all, admin.Names{Dead: dead})
+	}
+	for parked := range slices.Chunk(s.Parked, piece) {
+		all = append(all, admin.Names{Parked: parked})
+	}
+	for held := range slices.Chunk(s.Held, piece) {
+		all = append(all, admin.Names{Held: held})
+	}
+	if s.Len() <= piece && len(all) > 0 {
+		return []admin.Names{s.Names} // all or nothing
+	}
+	return all
+}
+
+// pick looks the named entries up. A key is the number of a dead letter,
+// dataset/id of a parked item, or the STIX id of a held object.
+func pick(i admin.Inspector, keys []string) (selection, error) {
+	var s selection
+	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
+	for _, key := range keys {
+		var err error
+		switch n, nerr := strconv.ParseUint(key, 10, 64); {
+		case nerr == nil:
+			err = s.pickDead(i, n)
+		case strings.Contains(key, "--"):
+			err = s.pickHeld(i, key)
+		case strings.Contains(key, "/"):
+			err = s.pickParked(i, key)
+		default:
+			err = errUsage{fmt.Errorf("key %q is neither the number of a dead letter, nor dataset/id of a parked item, nor the STIX id of a held object", key)}
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s *selection) pickDead(i admin.Inspector, key uint64) error {
+	if key == 0 {
+		return fmt.Errorf("dead letter 0: %w", spool.ErrNotFound)
+	}
+	page, err := i.Dead(key-1, 1)
+	if err != nil {
+		return err
+	}
+	if len(page) == 0 || page[0].Key != key {
+		return fmt.Errorf("dead letter %d: %w", key, spool.ErrNotFound)
+	}
+	s.addDead(page[0])
+	return nil
+}
+
+func (s *selection) pickHeld(i admin.Inspector, id string) error {
+	e, _, err := i.Show("held", id)
+	if err != nil && !errors.Is(err, spool.ErrCorrupt) {
+		return err
+	}
+	s.Held = append(s.Held, id)
+	s.add("held objects", fmt.Sprintf("held object %s  for %v", id, e.Fields["watch"]))
+	return nil
+}
+
+func (s *selection) pickParked(i admin.Inspector, key string) error {
+	dataset, id, _ := strings.Cut(key, "/")
+	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
+	task := spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id}
+	e, _, err := i.Show("tasks", task.String())
+	if err != nil {
+		return err
+	}
+	if !isParked(e) {
+		return fmt.Errorf("%s is not parked: it is still to be fetched in run %v", key, e.Fields["run"])
+	}
+	s.addParked(task, e.Fields)
+	return nil
+}
+
+// isParked reads the fields of a task, which come as times or, over the socket, as text.
+func isParked(e spool.Entry) bool {
+	return !strings.HasPrefix(fmt.Sprint(e.Fields["parked"]), "0001-01-01")
+}
+
+// filter narrows a selection of everything.
+type filter struct {
+	stage, class string
+	healed       bool
+}
+
+func (f filter) takes(d admin.Dead) bool {
+	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && d.Healed.IsZero() != f.healed
+}
+
+// pickAll selects all dead letters that the filter takes and, where it names
+// neither stage nor class nor healed ones, all parked items.
+func pickAll(i admin.Inspector, f filter) (selection, error) {
+	var s selection
+	for after := uint64(0); ; {
+		page, err := i.Dead(after, 1000)
+		if err != nil {
+			return s, err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, d := range page {
+			if f.takes(d) {
+				s.addDead(d)
+			}
+			after = d.Key
+		}
+	}
+	if f != (filter{}) {
+		return s, nil
+	}
+	for after := ""; ; {
+		page, err := i.List("tasks", after, 1000)
+		if err != nil || len(page) == 0 {
+			return s, err
+		}
+		for _, e := range page {
+			after = e.Key
+			if key, err := spool.ParseTaskKey(e.Key); err == nil && key.Kind == spool.TaskItem && isParked(e) {
+				s.addParked(key, e.Fields)
+			}
+		}
+	}
+}
+
+// retryable leaves out dead letters that name nothing that could be fetched again.
+func (s *selection) retryable(i admin.Inspector) (skipped int, err error) {
+	var out selection
+	for _, key := range s.Dead {
+		page, err := i.Dead(key-1, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(page) == 0 || page[0].Key != key {
+			continue
+		}
+		if d := page[0]; d.Stage == string(spool.StageFetch) && (d.Source == "" || d.Dataset == "" || d.Dataset == string(spool.IOCs)) {
+			skipped++
+			continue
+		}
+		out.addDead(page[0])
+	}
+	for k, line := range s.lines[len(s.Dead):] {
+		out.Parked = append(out.Parked, s.Parked[k])
+		out.add("parked items of "+string(s.Parked[k].Dataset), line)
+	}
+	*s = out
+	return skipped, nil
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// place is where a connector's spool and its socket are.
+type place struct {
+	dir     string
+	sockets []string // where a daemon may answer, the likeliest first
+	info    spool.LockInfo
+	known   bool // there is a lock file, which info is read from
+	max     int64
+	keep    time.Duration
+}
+
+// place finds them by flag, by settings, and by what the lock file says.
+func (g *globals) place() (place, error) {
+	settings, adm, err := config.LoadSpool(g.configOptions())
+	if g.dir != "" {
+		// Settings that have nothing to do with it may well be missing.
+		settings.Dir, adm.Socket = g.dir, filepath.Join(g.dir, "admin.sock")
+	} else if err != nil {
+		return place{}, errUsage{fmt.Errorf("settings:\n%w", err)}
+	}
+	p := place{dir: settings.Dir, sockets: []string{adm.Socket}, max: settings.MaxSize, keep: settings.KeepRecords}
+	if info, err := spool.ReadLock(p.dir); err == nil {
+		p.info, p.known = info, true
+		if info.Socket != "" && !slices.Contains(p.sockets, info.Socket) {
+			p.sockets = slices.Insert(p.sockets, 0, info.Socket)
+		}
+	}
+	return p, nil
+}
+
+// dial returns a client if a daemon answers. A socket that refuses us means
+// that there is one.
+func (p place) dial(ctx context.Context) (*admin.Client, error) {
+	var refused error
+	for _, path := range p.sockets {
+		c, err := admin.Dial(ctx, path)
+		if err == nil {
+			return c, nil
+		}
+		if errors.Is(err, os.ErrPermission) {
+			refused = fault.Hint(fmt.Errorf("ask the daemon: %w", err), "ask as the user that runs it, or as root")
+		}
+	}
+	return nil, refused
+}
+
+// errNotRunning: what was asked for needs a daemon.
+var errNotRunning = errors.New("no connector is running on this spool")
+
+// daemon calls f with a client of the running daemon.
+func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error {
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	c, err := p.dial(ctx)
+	switch {
+	case err != nil:
+		return err
+	case c == nil:
+		return fault.Hint(fmt.Errorf("%w: %s", errNotRunning, p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
+	}
+	defer func() { _ = c.Close() }()
+	return f(c)
+}
+
+// inspect opens the way to look: over the socket while the daemon runs,
+// read-only on the file when it does not.
+func (g *globals) inspect(ctx context.Context, f func(admin.Inspector) error) error {
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	c, err := p.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		defer func() { _ = c.Close() }()
+		return f(c)
+	}
+	return g.read(ctx, p, func(s *spool.Spool) error { return f(admin.FromSpool(s)) })
+}
+
+// read opens the file of a stopped daemon; not a byte of it changes.
+func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error) error {
+	s, err := spool.Open(ctx, spool.Options{Dir: p.dir, MaxSize: p.max, ReadOnly: true, LockTimeout: time.Second, Now: g.env.Now})
+	if errors.Is(err, spool.ErrLocked) {
+		return fault.Hint(err, "the process that has it does not answer on its socket yet; try again")
+	}
+	if err != nil {
+		return fault.Hint(err, "name the directory with --spool-dir, or the settings file with --config")
+	}
+	defer func() { _ = s.Close() }()
+	return f(s)
+}
+
+// change opens the file of a stopped daemon for writing, under its lock.
+func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) error) (err error) {
+	if _, err := os.Stat(filepath.Join(p.dir, "spool.db")); err != nil {
+		return fault.Hint(fmt.Errorf("open spool %q: %w", p.dir, err), "name the directory with --spool-dir, or the settings file with --config")
+	}
+	s, err := spool.Open(ctx, spool.Options{
+		Dir: p.dir, MaxSize: p.max, KeepRecords: p.keep, NoCompact: true, Now: g.env.Now,
+		CheckCommand: []string{g.env.Self, "spool-check"}, Version: g.version(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return f(s)
+}
+
+// note logs a change that this process made itself, as a daemon would.
+func (g *globals) note(what string, args ...any) {
+	log := app.NewLogger(g.env.Stderr, slog.LevelInfo, name, isTerminal(g.env.Stderr))
+	log.Log(context.Background(), app.LevelNotice, what, append([]any{"asked_by", admin.Self().String()}, args...)...)
+}

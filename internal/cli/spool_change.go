@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolRetry(g *globals) *cobra.Command {
+	var every, yes bool
+	var f filter
+	c := &cobra.Command{
+		Use:   "retry KEY… | --all",
+		Short: "Take dead letters and parked items back to work, in a run of their own",
+		Long: "Take dead letters (by number) and parked items (by dataset/id) back to work, in a run of their own.\n" +
+			"A running connector begins at once, a stopped one when it is started. --all takes all dead letters that\n" +
+			"are not healed and all parked items; with --stage or --class only those dead letters.",
+		Example: "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.touch(cmd, change{
+				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
+				live: (*admin.Client).Retry, stopped: g.retryStopped,
+			})
+		},
+	}
+	c.Flags().BoolVar(&every, "all", false, "everything that can be tried again")
+	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
+	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func newSpoolDrop(g *globals) *cobra.Command {
+	var healed, yes bool
+	c := &cobra.Command{
+		Use:   "drop KEY… | --healed",
+		Short: "Remove dead letters, parked items and held objects for good",
+		Long: "Remove dead letters (by number), parked items (by dataset/id) and held objects (by STIX id) for good.\n" +
+			"Nothing else in this program loses what ThreatMatch has answered; export it first if in doubt.\n" +
+			"--healed removes all dead letters that were retried with success.",
+		Example: "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.touch(cmd, change{
+				verb: "drop for good", keys: args, every: healed, filter: filter{healed: true}, yes: yes,
+				live: (*admin.Client).Drop, stopped: g.dropStopped,
+			})
+		},
+	}
+	c.Flags().BoolVar(&healed, "healed", false, "all dead letters that are healed")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// change is a wish to change named entries.
+type change struct {
+	verb    string
+	keys    []string
+	every   bool // all that the filter takes, in place of keys
+	filter  filter
+	yes     bool
+	retry   bool
+	live    func(*admin.Client, admin.Names) (admin.Answer, error)
+	stopped func(*spool.Spool, admin.Names) (admin.Answer, error)
+}
+
+// touch selects, says what, asks, and does it, in the running daemon or under
+// the lock of a stopped one.
+func (g *globals) touch(cmd *cobra.Command, ch change) error {
+	if ch.every == (len(ch.keys) > 0) {
+		return errUsage{fmt.Errorf("name either keys or --%s", map[bool]string{true: "all", false: "healed"}[ch.retry])}
+	}
+	if !ch.every && ch.retry && (ch.filter.stage != "" || ch.filter.class != "") {
+		return errUsage{errors.New("--stage and --class go with --all")}
+	}
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	c, err := p.dial(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		defer func() { _ = c.Close() }()
+		return g.apply(cmd, c, ch, func(n admin.Names) (admin.Answer, error) { return ch.live(c, n) })
+	}
+	return g.change(cmd.Context(), p, func(s *spool.Spool) error {
+		return g.apply(cmd, admin.FromSpool(s), ch, func(n admin.Names) (admin.Answer, error) { return ch.stopped(s, n) })
+	})
+}
+
+func (g *globals) apply(cmd *cobra.Command, i admin.Inspector, ch change, do func(admin.Names) (admin.Answer, error)) error {
+	s, err := choose(i, ch)
+	if err != nil {
+		return err
+	}
+	if ch.retry && ch.every {
+		skipped, err := s.retryable(i)
+		if err != nil {
+			return err
+		}
+		if skipped > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d dead letters are left out: they name nothing that could be fetched again\n", skipped)
+		}
+	}
+	if s.Len() == 0 {
+		return g.printAnswers(cmd, []admin.Answer{{Message: "there is nothing to " + ch.verb}})
+	}
+	if !ch.yes {
+		s.print(cmd.ErrOrStderr())
+		if !g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len())) {
+			return errors.New("nothing was changed")
+		}
+	}
+	var answers []admin.Answer
+	for _, names := range s.batches() {
+		a, err := do(names)
+		if err != nil {
+			return errors.Join(g.printAnswers(cmd, answers), err)
+		}
+		answers = append(answers, a)
+	}
+	return g.printAnswers(cmd, answers)
+}
+
+func choose(i admin.Inspector, ch change) (selection, error) {
+	if ch.every {
+		return pickAll(i, ch.filter)
+	}
+	s, err := pick(i, ch.keys)
+	if err == nil && ch.retry && len(s.Held) > 0 {
+		err = errUsage{errors.New("held objects cannot be retried: they go out when the object they need comes")}
+	}
+	return s, err
+}
+
+// agreed asks on the terminal. No answer is a no.
+func (g *globals) agreed(cmd *cobra.Command, question string) bool {
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true
+	}
+	fmt.Fprintln(cmd.ErrOrStderr())
+	return false
+}
+
+func (g *globals) printAnswers(cmd *cobra.Command, answers []admin.Answer) error {
+	if g.json {
+		if len(answers) == 1 {
+			return printJSON(cmd.OutOrStdout(), answers[0])
+		}
+		return printJSON(cmd.OutOrStdout(), append([]admin.Answer{}, answers...))
+	}
+	for _, a := range answers {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), a.Message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *globals) retryStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
+	meta, err := s.Meta()
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	run, err := s.Retry(meta.Epoch, g.env.Now(), n.Dead, n.Parked)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	g.note("retry asked for", "run", run.ID, "dead", n.Dead, "parked", n.Parked)
+	return admin.Answer{
+		Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again when the connector is started", run.ID, n.Len()),
+	}, nil
+}
+
+func (g *globals) dropStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
+	count, err := s.Drop(n.Dead, n.Parked, n.Held)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	g.note("entries dropped", "dead", n.Dead, "parked", n.Parked, "held", n.Held)
+	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped", count)}, nil
+}
+
+func newSpoolCompact(g *globals) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "compact",
+		Short: "Rewrite the file of a stopped connector without its free pages",
+		Long: "Rewrite the file of a stopped connector without its free pages. A connector does that by itself when it\n" +
+			"starts and much is free. A crash leaves the old file or the new one, each whole.",
+		Example: "  " + name + " spool compact --yes",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd.Context(), cmd, yes) },
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	if c, _ := p.dial(ctx); c != nil {
+		_ = c.Close()
+		return errors.New("the connector is running: stop it first")
+	}
+	var stats admin.Stats
+	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
+		stats, err = admin.FromSpool(s).Stats()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !yes && !g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))) {
+		return errors.New("nothing was changed")
+	}
+	before, after, err := spool.Compact(ctx, p.dir)
+	if err != nil {
+		return err
+	}
+	g.note("spool compacted", "before", before, "after", after)
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after})
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
+	return err
+}

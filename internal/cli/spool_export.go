@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolExport(g *globals) *cobra.Command {
+	var only []string
+	c := &cobra.Command{
+		Use:   "export DIR",
+		Short: "Write what the spool still holds as STIX bundles into a directory",
+		Long: "Write what the spool still holds into a directory, which is made: STIX bundles of the objects whose\n" +
+			"messages are not confirmed (bundles), that wait in their run (waiting), that are held (held) or became dead\n" +
+			"letters (dead); and the answers that are not mapped yet as they came (records). index.jsonl says what each\n" +
+			"file has. Nothing in the spool changes.",
+		Example: "  " + name + " spool export /tmp/held-back\n  " + name + " spool export /tmp/dead --only dead,held",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, bucket := range only {
+				if !slices.Contains(spool.Exportable(), bucket) {
+					return errUsage{fmt.Errorf("--only %q is none of %s", bucket, strings.Join(spool.Exportable(), ", "))}
+				}
+			}
+			if len(only) == 0 {
+				only = spool.Exportable()
+			}
+			x := &exporter{dir: args[0], files: []exportFile{}}
+			err := g.inspect(cmd.Context(), func(i admin.Inspector) error { return x.all(i, only) })
+			if err != nil {
+				return err
+			}
+			return g.printExport(cmd, x)
+		},
+	}
+	c.Flags().StringSliceVar(&only, "only", nil, "only these: "+strings.Join(spool.Exportable(), ", "))
+	return c
+}
+
+// exportFile is one file; the lines of index.jsonl have its entries too.
+type exportFile struct {
+	File    string          `json:"file"`
+	Bucket  string          `json:"bucket"`
+	Objects int             `json:"objects"`
+	Count   int             `json:"count"`
+	Entries []exportedEntry `json:"entries,omitempty"`
+}
+
+type exportedEntry struct {
+	Key     string `json:"key"`
+	STIX    string `json:"stix_id,omitempty"`
+	Run     uint64 `json:"run,omitempty"`
+	Dataset string `json:"dataset,omitempty"`
+	Source  string `json:"source_id,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+// exporter writes bundles of a bounded size, so that memory does not grow with the spool.
+type exporter struct {
+	dir   string
+	index *os.File
+	files []exportFile // without their entries
+
+	file    exportFile // being gathered
+	objects bytes.Buffer
+	bundles int // of the bucket so far
+}
+
+// The most that one file holds.
+const (
+	exportObjects = 1000
+	exportBytes   = 16 << 20
+)
+
+func (x *exporter) all(i admin.Inspector, buckets []string) (err error) {
+	if err := os.Mkdir(x.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	left, err := os.ReadDir(x.dir)
+	switch {
+	case err != nil:
+		return err
+	case len(left) > 0:
+		return fmt.Errorf("%s is not empty", x.dir)
+	}
+	if x.index, err = create(filepath.Join(x.dir, "index.jsonl")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.index.Close()) }()
+	for _, bucket := range buckets {
+		x.bundles = 0
+		err := pages(i, bucket, "", func(e admin.Exported) (bool, error) { return true, x.add(bucket, e) })
+		if err = errors.Join(err, x.flush()); err != nil {
+			return fmt.Errorf("export %s: %w", bucket, err)
+		}
+	}
+	return nil
+}
+
+func create(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+}
+
+// note adds a finished file to the index.
+func (x *exporter) note(f exportFile) error {
+	f.Count = len(f.Entries)
+	line, err := json.Marshal(f)
+	if err == nil {
+		_, err = x.index.Write(append(line, '\n'))
+	}
+	f.Entries = nil
+	x.files = append(x.files, f)
+	return err
+}
+
+func (x *exporter) add(bucket string, e admin.Exported) error {
+	entry := exportedEntry{e.Key, e.STIX, e.Run, e.Dataset, e.Source, e.Error}
+	if !isObject(e.Body) || bucket == "records" || e.Error != "" {
+		return x.raw(bucket, e, entry)
+	}
+	if x.file.Objects > 0 {
+		x.objects.WriteString(",\n")
+	}
+	x.objects.Write(e.Body)
+	x.file.Bucket = bucket
+	x.file.Objects++
+	x.file.Entries = append(x.file.Entries, entry)
+	if x.file.Objects >= exportObjects || x.objects.Len() >= exportBytes {
+		return x.flush()
+	}
+	return nil
+}
+
+// isObject reports whether a body is a STIX object, as against an answer that
+// was refused or cannot be read.
+func isObject(body []byte) bool {
+	var o struct{ Type, ID string }
+	return json.Unmarshal(body, &o) == nil && o.Type != "" && o.ID != ""
+}
+
+// raw writes a body that is no object as it is.
+func (x *exporter) raw(bucket string, e admin.Exported, entry exportedEntry) error {
+	file := fmt.Sprintf("%s-%s.raw", bucket, strings.ReplaceAll(e.Key, "/", "-"))
+	err := os.WriteFile(filepath.Join(x.dir, file), e.Body, 0o600)
+	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []exportedEntry{entry}}))
+}
+
+// flush writes the objects gathered so far as one bundle.
+func (x *exporter) flush() error {
+	if x.file.Objects == 0 {
+		return nil
+	}
+	x.bundles++
+	x.file.File = fmt.Sprintf("%s-%04d.json", x.file.Bucket, x.bundles)
+	f, err := create(filepath.Join(x.dir, x.file.File))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "{\"type\":\"bundle\",\"id\":\"bundle--%s\",\"objects\":[\n%s\n]}\n", uuid.New(), x.objects.Bytes())
+	err = errors.Join(err, f.Close(), x.note(x.file))
+	x.file = exportFile{}
+	x.objects.Reset()
+	return err
+}
+
+func (g *globals) printExport(cmd *cobra.Command, x *exporter) error {
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), x.files)
+	}
+	var rows [][]string
+	for _, f := range x.files {
+		rows = append(rows, []string{f.File, f.Bucket, fmt.Sprint(f.Objects), fmt.Sprint(f.Count)})
+	}
+	return printTable(cmd.OutOrStdout(), []string{"FILE", "BUCKET", "OBJECTS", "ENTRIES"}, rows)
+}

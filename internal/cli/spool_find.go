@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolFind(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "find STIX-ID | [DATASET/]SOURCE-ID",
+		Short: "Where is this object or item: fetched, mapped, published when, in which work, or why not",
+		Long: "Say where an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset before\n" +
+			"it where the number alone is not clear) is: fetched when, in which record, mapped to what, published\n" +
+			"when, in which run and work, or why not. Of what is delivered the spool knows the ids; with the setting\n" +
+			"spool.keep_records it also knows for a while which item they came from.",
+		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+				f, err := i.Find(cmd.Context(), strings.TrimSpace(args[0]))
+				if err != nil {
+					return err
+				}
+				if g.json {
+					err = printJSON(cmd.OutOrStdout(), f)
+				} else {
+					printFound(cmd.OutOrStdout(), f)
+				}
+				if err == nil && !traced(f) {
+					return quiet(fmt.Errorf("%s: %w", f.Query, spool.ErrNotFound))
+				}
+				return err
+			})
+		},
+	}
+}
+
+// traced reports whether anything is known of the id.
+func traced(f admin.Found) bool {
+	for _, o := range f.Objects {
+		if o.Published != nil || o.Held != nil || len(o.Messages)+len(o.Waiting)+len(o.Dead)+len(o.Records) > 0 {
+			return true
+		}
+	}
+	return len(f.Sources) > 0
+}
+
+func printFound(w io.Writer, f admin.Found) {
+	for _, o := range f.Objects {
+		fmt.Fprintf(w, "%s: %s\n", o.ID, o.Verdict)
+		if p := o.Published; p != nil && p.Run > 0 {
+			fmt.Fprintf(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), dash(p.Work), stamp(p.Modified), dash(p.Hash))
+		}
+		for _, m := range o.Messages {
+			fmt.Fprintf(w, "  message      %d of bundle %s, %s\n", m.Index, m.Bundle, messageState(m))
+		}
+		for _, x := range o.Waiting {
+			fmt.Fprintf(w, "  waiting      in run %d for %s\n", x.Run, x.For)
+		}
+		if h := o.Held; h != nil {
+			fmt.Fprintf(w, "  held         since %s, by run %d, for %s\n", stamp(h.Since), h.Run, h.For)
+		}
+		printTraces(w, o.Records, o.Dead)
+	}
+	for _, s := range f.Sources {
+		fmt.Fprintf(w, "%s %s: %s\n", s.Dataset, s.Source, s.Verdict)
+		if t := s.Task; t != nil {
+			fmt.Fprintf(w, "  request      run %d, %d tries, parked in %d runs, next %s\n", t.Run, t.Tries, t.Runs, stamp(t.Due))
+		}
+		printTraces(w, s.Records, s.Dead)
+		for _, id := range s.Objects {
+			fmt.Fprintf(w, "  object       %s\n", id)
+		}
+	}
+	if len(f.Objects)+len(f.Sources) == 0 {
+		fmt.Fprintf(w, "%s: no trace: it was not listed yet, or it is delivered and its answer is not kept (spool.keep_records)\n", f.Query)
+	}
+}
+
+func printTraces(w io.Writer, records []admin.FoundRecord, dead []admin.FoundDead) {
+	for _, r := range records {
+		fmt.Fprintf(w, "  fetched      %s, as %s %s; see: spool show %s %s\n", r.Fetched, r.Dataset, r.Source, r.Bucket, r.Key)
+	}
+	for _, d := range dead {
+		healed := ""
+		if d.Healed != "" {
+			healed = ", healed " + d.Healed
+		}
+		fmt.Fprintf(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, clip(d.Error, 120))
+	}
+}
+
+func messageState(m admin.FoundMessage) string {
+	switch {
+	case m.Skipped:
+		return "a dead letter instead"
+	case m.Confirmed:
+		return "confirmed by the broker"
+	}
+	return "not confirmed yet"
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

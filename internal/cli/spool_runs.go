@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+)
+
+func newSpoolRuns(g *globals) *cobra.Command {
+	var limit int
+	var before uint64
+	c := &cobra.Command{
+		Use:     "runs",
+		Short:   "The latest imports, newest first",
+		Example: "  " + name + " spool runs --limit 5",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+				runs, err := i.Runs(before, limit)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printJSON(cmd.OutOrStdout(), runs)
+				}
+				var rows [][]string
+				for _, r := range runs {
+					rows = append(rows, []string{
+						strconv.FormatUint(r.ID, 10), r.Reason, r.Phase, stamp(r.Start), stamp(r.Done),
+						datasets(r), strconv.FormatInt(r.Work.Sent, 10),
+					})
+				}
+				return printTable(cmd.OutOrStdout(), []string{"RUN", "REASON", "PHASE", "START", "DONE", "DATASETS", "SENT"}, rows)
+			})
+		},
+	}
+	c.Flags().IntVar(&limit, "limit", 20, "how many, at most 1000")
+	c.Flags().Uint64Var(&before, "before", 0, "only runs older than this one")
+	return c
+}
+
+func datasets(r admin.Run) string {
+	var parts []string
+	for _, d := range r.Datasets {
+		parts = append(parts, d.Dataset+" "+d.Status)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func newSpoolRun(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "run ID",
+		Short:   "One import with all its counters",
+		Example: "  " + name + " spool run 3",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return errUsage{fmt.Errorf("run id %q is not a number", args[0])}
+			}
+			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+				r, err := i.Run(id)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printJSON(cmd.OutOrStdout(), r)
+				}
+				return printRun(cmd.OutOrStdout(), r)
+			})
+		},
+	}
+}
+
+func printRun(w io.Writer, r admin.Run) error {
+	rows := [][]string{
+		{"run", strconv.FormatUint(r.ID, 10), r.Reason + ", " + r.Phase},
+		{"start", stamp(r.Start), "created " + stamp(r.Created)},
+		{"fetched", stamp(r.Fetched), ""}, {"mapped", stamp(r.Mapped), ""}, {"done", stamp(r.Done), ""},
+	}
+	for _, d := range r.Datasets {
+		rows = append(rows, []string{"dataset " + d.Dataset, d.Status, clip("from "+stamp(d.From)+" "+d.Detail, 100)})
+	}
+	if r.Work.Name != "" {
+		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
+		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), ""})
+	}
+	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+func fields(m map[string]any) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s=%v", k, m[k]))
+	}
+	return strings.Join(parts, " ")
+}
+
+func newSpoolShow(g *globals) *cobra.Command {
+	message := -1
+	c := &cobra.Command{
+		Use:   "show BUCKET KEY",
+		Short: "Print one entry: the raw record, the mapped objects, the dead letter, the message",
+		Long: "Print one entry with its payload: the answer as ThreatMatch sent it (records, kept), the object as it was\n" +
+			"mapped (waiting, held, bundles), what a stage gave up on (dead). With --message, a message of a bundle\n" +
+			"exactly as it goes to the broker; only a running connector that is registered knows it.",
+		Example: "  " + name + " spool show records 3/17\n  " + name + " spool show dead 1\n" +
+			"  " + name + " spool show held relationship--6d3c…\n  " + name + " spool show bundles 3/2 --message 0",
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: spool.Buckets(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkBucket(args[0]); err != nil {
+				return err
+			}
+			if message >= 0 {
+				return g.showMessage(cmd, args, message)
+			}
+			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+				e, payload, err := i.Show(args[0], args[1])
+				if err != nil {
+					return err
+				}
+				if args[0] == "bundles" {
+					return g.showBundle(cmd.OutOrStdout(), i, e)
+				}
+				return g.showEntry(cmd.OutOrStdout(), e, payload)
+			})
+		},
+	}
+	c.Flags().IntVar(&message, "message", -1, "of a bundle: the message at this place, counted from 0")
+	return c
+}
+
+func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
+	if g.json {
+		return printJSON(w, map[string]any{"entry": e, "payload": string(payload)})
+	}
+	printFields(w, e)
+	_, err := fmt.Fprintf(w, "%s\n", payload)
+	return err
+}
+
+func printFields(w io.Writer, e spool.Entry) {
+	for _, k := range slices.Sorted(maps.Keys(e.Fields)) {
+		fmt.Fprintf(w, "# %s: %v\n", k, e.Fields[k])
+	}
+}
+
+// showBundle prints the objects that are not confirmed yet, one a line.
+func (g *globals) showBundle(w io.Writer, i admin.Inspector, e spool.Entry) error {
+	var objects []string
+	err := pages(i, "bundles", "", func(x admin.Exported) (bool, error) {
+		if !strings.HasPrefix(x.Key, e.Key+"/") {
+			return len(objects) == 0, nil // the bundles come in order
+		}
+		objects = append(objects, string(x.Body))
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	if g.json {
+		return printJSON(w, map[string]any{"entry": e, "objects": objects})
+	}
+	printFields(w, e)
+	fmt.Fprintln(w, "# objects whose messages are not confirmed:")
+	for _, o := range objects {
+		if _, err := fmt.Fprintln(w, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pages calls f for everything that a bucket still holds, until it returns false.
+func pages(i admin.Inspector, bucket, after string, f func(admin.Exported) (bool, error)) error {
+	for {
+		page, next, err := i.Export(bucket, after)
+		if err != nil {
+			return err
+		}
+		for _, x := range page {
+			if more, err := f(x); err != nil || !more {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+func (g *globals) showMessage(cmd *cobra.Command, args []string, index int) error {
+	var run, seq uint64
+	if n, err := fmt.Sscanf(args[1], "%d/%d", &run, &seq); n != 2 || err != nil || args[0] != "bundles" {
+		return errUsage{fmt.Errorf("--message needs a bundle, such as: show bundles 3/2 --message 0")}
+	}
+	return g.daemon(cmd.Context(), func(c *admin.Client) error {
+		body, err := c.Message(run, seq, index)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
+		return err
+	})
+}

@@ -1,0 +1,123 @@
+package spool
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Exported is something that the spool still has and
+// that is neither confirmed by the broker nor dropped.
+type Exported struct {
+	Key     string // as Show takes it; of bundles with "/" and the object's place behind it
+	STIX    string // of objects
+	Run     uint64
+	Dataset Dataset
+	Source  string
+	Body    []byte // an object's JSON, or a record's answer as it came
+	Err     error  // ErrCorrupt: Body is what is there
+}
+
+// Exportable returns the buckets that Export takes, in the way of the data.
+func Exportable() []string { return []string{bktRecords, bktWaiting, bktHeld, bktBundles, bktDead} }
+
+// Export returns what a bucket holds behind the entry named after ("" starts at
+// the beginning), as long as the bodies stay under maxBytes (at least one), and
+// the key to go on behind, "" at the end. Of bundles it returns the objects whose
+// messages are not confirmed. Each call is one view of its own.
+func (s *Spool) Export(bucket, after string, maxBytes int64) (out []Exported, next string, err error) {
+	if !slices.Contains(Exportable(), bucket) {
+		return nil, "", fmt.Errorf("export %s: %w: not one of %v", bucket, ErrInvalid, Exportable())
+	}
+	err = s.view("export "+bucket, func(t *txn) error {
+		if bucket == bktBundles {
+			var err error
+			out, next, err = t.exportBundles(after, maxBytes)
+			return err
+		}
+		return t.walkRows(bucket, after, maxBytes, &next, func(tb *table, _ listing, e Entry, k, v []byte) int64 {
+			x := t.exported(tb, bucket, k, v)
+			x.Key = e.Key
+			out = append(out, x)
+			return int64(len(x.Body))
+		})
+	})
+	return out, next, err
+}
+
+// exported reads one row.
+func (t *txn) exported(tb *table, bucket string, k, v []byte) Exported {
+	switch bucket {
+	case bktRecords:
+		r := t.record(k, v)
+		return Exported{Run: r.Run, Dataset: r.Dataset, Source: r.Source, Body: r.Body, Err: r.Err}
+	case bktDead:
+		d, _ := t.dead(u64(k, 1))
+		return Exported{STIX: d.STIX, Run: d.Run, Dataset: d.Dataset, Source: d.Source, Body: d.Payload, Err: d.Err}
+	}
+	o := tb.object(k, v)
+	if bucket == bktWaiting {
+		o.Run = u64(k, 0)
+	}
+	return Exported{STIX: o.STIX, Run: o.Run, Dataset: o.Dataset, Source: o.Source, Body: o.JSON, Err: o.Err}
+}
+
+// exportBundles returns objects of the bundles from the named object on.
+func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next string, err error) {
+	var run, seq, from uint64
+	if after != "" {
+		n, err := numbers(after, 3)
+		if err != nil {
+			return nil, "", err
+		}
+		run, seq, from = n[0], n[1], n[2]+1
+	}
+	err = t.tab(bktBundles).scan([]byte{pfxHead}, pairKey(pfxHead, run, seq), func(k, _ []byte) (bool, error) {
+		if len(k) != 17 {
+			return true, nil // a further fragment
+		}
+		b, h, err := t.bundle(u64(k, 1), u64(k, 9))
+		if err != nil {
+			return true, nil // Verify reports it
+		}
+		start := b.Confirmed
+		if b.Run == run && b.Seq == seq {
+			start = max(start, int(from))
+		}
+		objects, err := t.exportBundle(b, h, start, &maxBytes)
+		out = append(out, objects...)
+		if err == nil && maxBytes <= 0 && len(out) > 0 {
+			next = out[len(out)-1].Key
+			return false, nil
+		}
+		return true, err
+	})
+	return out, next, err
+}
+
+// exportBundle returns the bundle's objects from the place on that are not
+// skipped, until their bytes use up what is left.
+func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exported, error) {
+	var out []Exported
+	for number, first := h.locate(from); number < len(h.Blocks); number++ {
+		objects, err := t.readBlock(b.Run, b.Seq, h, number, first)
+		if err != nil {
+			out = append(out, Exported{Key: fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+h.Blocks[number]-1), Run: b.Run, Err: err})
+		}
+		for i, o := range objects {
+			at := first + i
+			if at < from || slices.Contains(b.Skipped, at) {
+				continue
+			}
+			if *left <= 0 {
+				return out, nil
+			}
+			*left -= max(int64(len(o.JSON)), 1)
+			out = append(out, Exported{
+				Key: fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, at), STIX: o.STIX, Run: b.Run,
+				Dataset: o.Dataset, Source: o.Source, Body: o.JSON,
+			})
+		}
+		first += h.Blocks[number]
+	}
+	return out, nil
+}

@@ -1,0 +1,146 @@
+package spool
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Query says what Search looks for: an object by its STIX id, or, where that is
+// empty, what came from a source id. An empty Dataset is any.
+type Query struct {
+	STIX    string
+	Dataset Dataset
+	Source  string
+}
+
+// Hit is an entry that Search found.
+type Hit struct {
+	Entry
+	STIX string // the object's id; "" where the entry is no single object
+	// Of bundles: the object's place, and whether its message is confirmed or
+	// became a dead letter instead.
+	Index     int
+	Confirmed bool
+	Skipped   bool
+}
+
+// Searchable returns the buckets that Search walks through.
+func Searchable() []string {
+	return []string{bktRecords, bktWaiting, bktHeld, bktBundles, bktDead, bktKept}
+}
+
+// Search walks through a bucket behind the entry named after ("" starts at the
+// beginning) until it has looked at about budget bytes. It returns what it found
+// and where to go on, "" at the end. Each call is one view of its own, so that a
+// long search keeps no old pages in the file.
+func (s *Spool) Search(bucket string, q Query, after string, budget int64) (hits []Hit, next string, err error) {
+	if !slices.Contains(Searchable(), bucket) {
+		return nil, "", fmt.Errorf("search %s: %w: not one of %v", bucket, ErrInvalid, Searchable())
+	}
+	err = s.view("search "+bucket, func(t *txn) error {
+		return t.walkRows(bucket, after, budget, &next, func(tb *table, l listing, e Entry, k, v []byte) int64 {
+			found, size := t.match(tb, l, e, k, v, q)
+			hits = append(hits, found...)
+			return size
+		})
+	})
+	return hits, next, err
+}
+
+// walkRows calls visit for the rows of a bucket behind the named one until what
+// it returns adds up to the budget; next then names the last row that was visited.
+func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit func(tb *table, l listing, e Entry, k, v []byte) int64) error {
+	tb, l, err := t.listing(bucket)
+	if err != nil {
+		return err
+	}
+	from := l.prefix
+	if after != "" {
+		k, err := l.key(after)
+		if err != nil {
+			return err
+		}
+		from = append(k, 0)
+	}
+	last := ""
+	return tb.scan(l.prefix, from, func(k, v []byte) (bool, error) {
+		name, ok := l.name(k)
+		if !ok {
+			return true, nil
+		}
+		if budget <= 0 {
+			*next = last
+			return false, nil
+		}
+		budget -= max(visit(tb, l, Entry{Bucket: bucket, Key: name}, clone(k), v), 1)
+		last = name
+		return true, nil
+	})
+}
+
+// match looks at one row; size is how much of it there was to look at.
+func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
+	if e.Bucket == bktBundles {
+		return t.matchBundle(l, e, k, v, q)
+	}
+	sealed := tb.blob(k, v)
+	fields, payload := l.fields(t, k, sealed)
+	e.Fields, e.Bytes = fields, len(sealed)
+	field := func(name string) string { s, _ := fields[name].(string); return s }
+	id := map[string]string{bktWaiting: field("id"), bktHeld: field("id"), bktDead: field("stix")}[e.Bucket]
+	size = int64(len(payload))
+	switch {
+	case q.STIX != "" && (id == q.STIX || id == "" && hasID(payload, q.STIX)):
+	case q.STIX == "" && field("source") == q.Source && (q.Dataset == "" || field("dataset") == string(q.Dataset)):
+	default:
+		return nil, size
+	}
+	return []Hit{{Entry: e, STIX: id}}, size
+}
+
+// matchBundle looks at a bundle's objects. Blocks that cannot be read are left to Verify.
+func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
+	run, seq := u64(k, 1), u64(k, 9)
+	b, h, err := t.bundle(run, seq)
+	if err != nil {
+		return nil, 0
+	}
+	e.Fields, _ = l.fields(t, k, v)
+	first := 0
+	for number, n := range h.Blocks {
+		objects, err := t.readBlock(run, seq, h, number, first)
+		for i, o := range objects {
+			wanted := o.STIX == q.STIX
+			if q.STIX == "" {
+				wanted = o.Source == q.Source && (q.Dataset == "" || o.Dataset == q.Dataset)
+			}
+			if err != nil || !wanted {
+				continue
+			}
+			at := first + i
+			hits = append(hits, Hit{
+				Entry: e, STIX: o.STIX, Index: at,
+				Confirmed: at < b.Confirmed && !slices.Contains(b.Skipped, at), Skipped: slices.Contains(b.Skipped, at),
+			})
+		}
+		first += n
+	}
+	return hits, b.Bytes
+}
+
+// hasID reports whether a JSON text has an object of the id, as against one that only refers to it.
+func hasID(payload []byte, id string) bool {
+	quoted := []byte(`"` + id + `"`)
+	for rest := payload; ; {
+		i := bytes.Index(rest, quoted)
+		if i < 0 {
+			return false
+		}
+		before := bytes.TrimRight(rest[:i], " \t\r\n")
+		if name, ok := bytes.CutSuffix(before, []byte(":")); ok && bytes.HasSuffix(bytes.TrimRight(name, " \t\r\n"), []byte(`"id"`)) {
+			return true
+		}
+		rest = rest[i+len(quoted):]
+	}
+}
