@@ -55,8 +55,11 @@ func (t *txn) settle(now time.Time, o Outcome, body packed) error {
 		if err := t.addRecord(r, *o.Record, body); err != nil {
 			return err
 		}
-		if err := t.heal(now, o.Record.Dataset, o.Record.Source); err != nil {
-			return err
+		// Pages of one group share a source id, and bring other objects each.
+		if o.Task.Kind == TaskItem {
+			if err := t.heal(now, o.Record.Dataset, o.Record.Source); err != nil {
+				return err
+			}
 		}
 	}
 	for _, n := range o.Add {
