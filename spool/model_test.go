@@ -84,7 +84,7 @@ func (m *model) openRuns() []*modelRun {
 
 func (m *model) startRun(now time.Time, spec RunSpec) *modelRun {
 	r := &modelRun{Run: Run{
-		ID: m.next("runs"), Reason: spec.Reason, Created: now, Start: cmp.Or(spec.Start, now),
+		ID: m.next("runs"), Epoch: m.epoch, Reason: spec.Reason, Created: now, Start: cmp.Or(spec.Start, now),
 		Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
 	}, behind: map[Dataset]time.Time{}}
 	for d, from := range spec.Datasets {
@@ -113,6 +113,12 @@ func (m *model) addTask(r *modelRun, n NewTask) {
 			TaskKey: n.TaskKey, Run: r.ID, Seq: m.next("tasks"), Since: n.Since, TaskState: TaskState{Cursor: n.Cursor},
 		}}
 	case t.Run != 0:
+		if t.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
+			t.behind = true
+			if n.Since.Before(t.Since) {
+				t.Since = n.Since
+			}
+		}
 	default:
 		if n.Kind == TaskPage && n.Since.Before(t.Since) {
 			t.Since, t.Cursor = n.Since, n.Cursor
@@ -147,7 +153,9 @@ func (m *model) settle(now time.Time, o Outcome) {
 	}
 	if o.Record != nil {
 		m.addRecord(o.Run, *o.Record)
-		m.heal(now, o.Record.Dataset, o.Record.Source)
+		if o.Task.Kind == TaskItem {
+			m.heal(now, o.Record.Dataset, o.Record.Source)
+		}
 	}
 	for _, n := range o.Add {
 		m.addTask(r, n)

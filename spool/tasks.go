@@ -146,7 +146,8 @@ func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, err
 func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
 
 // addTask adds a task to the run, or lets it join the one of its key. A parked
-// or left-behind one is taken in; one that another run works on stays there.
+// or left-behind one is taken in; one that another run works on stays there,
+// and holds the dataset back, since this run ends without it.
 // A left-behind page whose window began later than the new one's starts over,
 // since its cursor does not cover what lies before.
 func (t *txn) addTask(r *storedRun, n NewTask) error {
@@ -157,6 +158,9 @@ func (t *txn) addTask(r *storedRun, n NewTask) error {
 	st, err := t.taskByKey(taskKey(n.TaskKey))
 	switch {
 	case err == nil && st.Run != 0:
+		if st.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
+			return t.leaveBehind(st, n.Since.UTC())
+		}
 		return nil
 	case err == nil:
 		if n.Kind == TaskPage && n.Since.Before(st.Since) {
@@ -187,6 +191,27 @@ func (t *txn) takeIn(r *storedRun, st *storedTask) error {
 	st.Run, st.State.Tries, st.State.Refused, st.State.Due = r.ID, 0, 0, time.Time{}
 	st.State.FirstTry = time.Time{}
 	return t.enter(r, st)
+}
+
+// leaveBehind lets an open item hold its dataset's last run back to since, as
+// if it had been parked by a run that began there.
+func (t *txn) leaveBehind(st *storedTask, since time.Time) error {
+	if st.Behind && !since.Before(st.Since) {
+		return nil
+	}
+	if st.Behind {
+		if _, err := t.tab(bktTasks).del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
+			return err
+		}
+	}
+	if since.Before(st.Since) {
+		st.Since = since
+	}
+	st.Behind = true
+	if err := t.tab(bktTasks).put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+		return err
+	}
+	return t.saveTask(st)
 }
 
 // takeParked takes the parked items of a dataset into the run.

@@ -59,6 +59,7 @@ type Schedule struct {
 	once   uint64     // the run of Once
 	epoch  uint64     // in which it was started
 	next   time.Time
+	back   setBack
 	repull int64 // the number of the latest repull's lists
 }
 
@@ -156,12 +157,26 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 }
 
 // remaining is the rest of the period since the end of the last import's
-// fetch. A clock that was set back makes it a whole period, not more.
+// fetch. A clock that was set back behind it makes that a whole period from
+// when this was first seen, not from when the clock is there again.
 func (s *Schedule) remaining(last spool.Run, now time.Time) time.Duration {
-	if last.FetchedAt.IsZero() {
+	ended := last.FetchedAt
+	if ended.IsZero() {
 		return 0
 	}
-	return s.opt.Period - max(now.Sub(last.FetchedAt), 0)
+	if ended.After(now) {
+		if s.back.run != last.ID || s.back.seen.IsZero() || s.back.seen.After(now) {
+			s.back = setBack{last.ID, now}
+		}
+		ended = s.back.seen
+	}
+	return s.opt.Period - now.Sub(ended)
+}
+
+// setBack is when the clock was first seen before the end of a run's fetch.
+type setBack struct {
+	run  uint64
+	seen time.Time
 }
 
 // turnOnce sees to one run: what the spool holds goes first.

@@ -273,6 +273,30 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
+// TestClockSetBackFarther: a clock that was far ahead when the last fetch ended
+// holds the next run back by one period, not until it is there again.
+func TestClockSetBackFarther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		off := 40 * 24 * time.Hour
+		src := newFake(1)
+		r := newRig(t, src, rigOptions{
+			now:      func() time.Time { return time.Now().Add(off) },
+			schedule: ScheduleOptions{Period: 6 * time.Hour},
+		})
+		r.know()
+		stop := r.start()
+		time.Sleep(time.Hour)
+		off = 0
+		time.Sleep(13 * time.Hour)
+		if n := len(runsOf(t, r)); n != 3 {
+			t.Errorf("%d runs 13 hours after the clock was set right, with a period of 6", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestScheduleNeedsItsParts(t *testing.T) {
 	r := newRig(t, newFake(0), rigOptions{})
 	from := func(now time.Time) time.Time { return now }

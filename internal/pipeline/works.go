@@ -159,7 +159,9 @@ func runFrom(run *spool.Run) string {
 	return from.UTC().Format(time.RFC3339)
 }
 
-// olderWork holds a run back while an older one has its work open: one at a time.
+// olderWork holds a run back while an older one has its work open, or may still
+// bring what opens it: one at a time, and never an older run's work after a
+// later one's.
 func (d *Deliver) olderWork(run *spool.Run) error {
 	runs, err := d.Spool.OpenRuns()
 	if err != nil {
@@ -169,9 +171,11 @@ func (d *Deliver) olderWork(run *spool.Run) error {
 		if r.ID >= run.ID {
 			break
 		}
-		switch r.Work.Status {
-		case workIntended, workOpen, workClosing:
+		switch {
+		case r.Work.Status == workIntended, r.Work.Status == workOpen, r.Work.Status == workClosing:
 			return &pauseError{fmt.Sprintf("run %d waits until the work of run %d is complete", run.ID, r.ID), 5 * time.Second}
+		case r.MappedAt.IsZero():
+			return &pauseError{fmt.Sprintf("run %d waits until run %d is mapped", run.ID, r.ID), 5 * time.Second}
 		}
 	}
 	return nil
