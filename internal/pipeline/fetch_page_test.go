@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"threatmatch-connector/spool"
 )
 
 // pager is a server of dated objects that pages as the API might.
@@ -375,4 +377,31 @@ func units(times ...string) []int64 {
 		out = append(out, u)
 	}
 	return out
+}
+
+// FuzzPage takes any stored cursor and any page: nothing may panic, and the
+// question may not move back but for the one second.
+func FuzzPage(f *testing.F) {
+	f.Add([]byte(`{"group":"1","type":"indicator","after":"2026-03-01T12:00:00Z","last":"2026-03-01T12:00:00Z","unit":1000}`), "a", "2026-03-01T12:00:00.123456Z", true)
+	f.Add([]byte(`{"type":"x","after":"2026-03-01T12:00:00Z","seen":[{"k":"","t":-1}],"again":true,"unit":-5}`), "", "", true)
+	f.Add([]byte(`null`), "b", "2026-03-01 12:00:00", false)
+	f.Fuzz(func(t *testing.T, cursor []byte, id, modified string, more bool) {
+		task := spool.Task{TaskKey: spool.TaskKey{Dataset: spool.IOCs, Source: "1/indicator"}, TaskState: spool.TaskState{Cursor: cursor}}
+		c := cursorOf(task, &fetchRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pageEpoch}}}})
+		if c.After.Year() < 1970 || c.After.Year() > 2200 || c.Last.Year() > 2200 {
+			return // nothing that we ever store
+		}
+		before, rough := c.After, c.Rough
+		page := SourcePage{More: more, Objects: []SourceObject{{ID: id, Modified: modified, Raw: []byte("{}")}}}
+		turn := c.turn(page, pageEpoch.Add(time.Hour))
+		if c.After.Before(before) && rough == c.Rough {
+			t.Errorf("moved back from %v to %v", before, c.After)
+		}
+		if !more && !turn.Done && rough == c.Rough {
+			t.Error("no end at the last page")
+		}
+		if _, err := json.Marshal(c); err != nil {
+			t.Errorf("cursor cannot be stored: %v", err)
+		}
+	})
 }
