@@ -172,13 +172,12 @@ func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
 	if err := f.gaveUp(); err != nil {
 		return 0, err
 	}
-	probe := f.probe()
 	wait, err := f.dispatch()
 	if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) {
 		f.run = nil // a reset came between; the next turn sees it
 		return controlEvery, nil
 	}
-	wait = min(wait, probe, time.Minute)
+	wait = min(wait, f.probe(), time.Minute)
 	if f.opt.MaxWait > 0 {
 		wait = min(wait, f.opt.MaxWait)
 	}

@@ -17,6 +17,8 @@ type fetchHealth struct {
 	probeAt time.Time   // no control request before
 	fails   int         // control requests that failed in a row
 	asking  bool        // one is under way
+	asked   time.Time   // when it began
+	doubted time.Time   // when the oldest doubtful failure came
 	byLists bool        // refused: by every list; a list is the probe then
 	refused []time.Time // when the latest tries were refused, since the last success
 	success time.Time   // when a request last succeeded
@@ -38,10 +40,16 @@ func (f *Fetch) probe() time.Duration {
 	if !needed || h.asking {
 		return time.Minute
 	}
-	if wait := h.probeAt.Sub(f.Now()); wait > 0 && wait <= longestWait {
+	now := f.Now()
+	due := h.probeAt
+	if h.state == serverUp && len(f.flying) > len(f.doubtful) {
+		// Others are under way: one that succeeds settles it too.
+		due = later(due, h.doubted.Add(f.bounded(controlEvery)))
+	}
+	if wait := due.Sub(now); wait > 0 && wait <= longestWait {
 		return f.bounded(wait)
 	}
-	h.asking = true
+	h.asking, h.asked = true, now
 	ctx := f.jobCtx
 	f.jobs.Go(func() { f.control <- f.Source.Control(ctx) })
 	return time.Minute
@@ -59,14 +67,18 @@ func (f *Fetch) takeControl(err error) {
 	switch class, after := fault.Of(err); class {
 	case fault.Shutdown:
 		return
+	case fault.Transient, fault.Permanent:
+		if h.success.After(h.asked) { // it had bad luck: others were answered meanwhile
+			h.probeAt = now.Add(f.bounded(controlEvery))
+			return
+		}
+		h.fails++
+		h.probeAt = now.Add(f.bounded(max(after, jitter(h.fails, controlEvery, downMost, f.Rand()))))
+		f.trouble(serverDown, err)
 	case fault.Fatal:
 		f.fatal = err
 	case fault.Systemic:
 		f.refused(err, false)
-	default:
-		h.fails++
-		h.probeAt = now.Add(f.bounded(max(after, jitter(h.fails, controlEvery, downMost, f.Rand()))))
-		f.trouble(serverDown, err)
 	}
 	for _, r := range f.doubtful {
 		f.release(r)

@@ -106,6 +106,9 @@ func (f *Fetch) takeFailure(r fetchResult, class fault.Class) {
 	case h.state == serverUp && f.counts(r):
 		f.fail(r)
 	case h.state == serverUp:
+		if len(f.doubtful) == 0 {
+			h.doubted = f.Now()
+		}
 		f.doubtful = append(f.doubtful, r)
 	default:
 		f.release(r)
