@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill fmt clean
+.PHONY: help build test check conformance demo kill crash fuzz million fmt docker clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,23 @@ demo: ## see it work: broker, stand-ins, an import that is killed and resumed (D
 kill: ## kill -9 the whole product KILLS times in one import (default 20), print a summary
 	deploy/rabbitmq.sh install
 	KILLS=$(or $(KILLS),20) $(GO) test -count=1 -timeout 60m -run TestKilledAgainAndAgain -v ./internal/e2e
+
+crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
+	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool
+
+fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 10x $$pkg; \
+		done; \
+	done
+
+million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
+	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
+
+docker: ## build the image opencti/connector-threatmatch:latest
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
+		-t opencti/connector-threatmatch:latest .
 
 fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')

@@ -32,11 +32,9 @@ func BenchmarkSend(b *testing.B) {
 			var bare, send time.Duration
 			n := 0
 			for ; n < b.N; n += turn {
-				began := time.Now()
-				barePublish(b, v, top, payload, turn)
-				bare += time.Since(began)
+				bare += barePublish(b, v, top, payload, turn)
 				purge(b, v, top)
-				began = time.Now()
+				began := time.Now()
 				if err := p.Send(b.Context(), repeat(top, payload, turn)); err != nil {
 					b.Fatal(err)
 				}
@@ -69,12 +67,15 @@ func repeat(top brokertest.Topology, payload []byte, total int) Batch {
 	}
 }
 
-// barePublish is as little as a publisher with a window of confirms can do.
-func barePublish(b *testing.B, v *brokertest.VHost, top brokertest.Topology, payload []byte, total int) {
+// barePublish is as little as a publisher with a window of confirms can do. It
+// returns how long it took once it was connected.
+func barePublish(b *testing.B, v *brokertest.VHost, top brokertest.Topology, payload []byte, total int) (took time.Duration) {
 	v.Channel(func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {
 			return err
 		}
+		began := time.Now()
+		defer func() { took = time.Since(began) }()
 		window := make([]*amqp.DeferredConfirmation, DefaultWindow)
 		for i := range total + len(window) {
 			at := i % len(window)
@@ -94,4 +95,5 @@ func barePublish(b *testing.B, v *brokertest.VHost, top brokertest.Topology, pay
 		}
 		return nil
 	})
+	return took
 }

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -48,11 +47,9 @@ type DirectoryBundle struct {
 	ID          string
 	ApplicantID string
 	Update      bool
-	// CommittedAt names the file together with Sequence, the bundle's number:
-	// written again, a bundle overwrites its file, and two bundles of one
-	// instant do not meet.
+	// CommittedAt names the file, by microseconds: it must be the bundle's own,
+	// and the same when the bundle is written again, which then overwrites.
 	CommittedAt time.Time
-	Sequence    uint64
 }
 
 // NewDirectory makes the directory if need be.
@@ -133,11 +130,10 @@ func (d *Directory) prefix() string {
 }
 
 // fileName is the connector's name, date and time, and the time in seconds
-// with a fraction: microseconds, and the last three digits of the sequence.
+// with a fraction.
 func (d *Directory) fileName(b DirectoryBundle) string {
 	at := b.CommittedAt.UTC()
-	fraction := fmt.Sprintf("%06d%03d", at.Nanosecond()/1000, b.Sequence%1000)
-	return d.prefix() + at.Format("20060102-150405") + "-" + strconv.FormatInt(at.Unix(), 10) + "." + fraction + ".json"
+	return d.prefix() + at.Format("20060102-150405-") + fmt.Sprintf("%d.%06d.json", at.Unix(), at.Nanosecond()/1000)
 }
 
 // Expire removes this connector's files that are older than the retention, and

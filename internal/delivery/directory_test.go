@@ -54,13 +54,13 @@ func names(t *testing.T, dir string) (all []string) {
 func TestDirectoryFile(t *testing.T) {
 	d, path := newDirectory(t, 0)
 	at := time.Date(2026, 11, 1, 13, 4, 5, 678901234, time.FixedZone("x", 3600))
-	b := DirectoryBundle{ID: "bundle--1", ApplicantID: "u", CommittedAt: at, Sequence: 12042}
+	b := DirectoryBundle{ID: "bundle--1", ApplicantID: "u", CommittedAt: at}
 	for _, objs := range []iter.Seq2[[]byte, error]{objects(`{"id":"old"}`), objects(`{"id":"a","x":"<ü>"}`, `{"id":"b"}`)} {
 		if err := d.Write(t.Context(), b, objs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := "threat_match-20261101-120405-1793534645.678901042.json"
+	want := "threat_match-20261101-120405-1793534645.678901.json"
 	if got := names(t, path); !slices.Equal(got, []string{want}) {
 		t.Fatalf("files %v, want %s", got, want)
 	}
@@ -74,12 +74,12 @@ func TestDirectoryFile(t *testing.T) {
 	if string(text) != shape || !json.Valid(text) {
 		t.Errorf("file:\n%s\nwant\n%s", text, shape)
 	}
-	b.Sequence++ // committed together with the other
+	b.CommittedAt = at.Add(time.Microsecond)
 	if err := d.Write(t.Context(), b, objects()); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, path); len(got) != 2 {
-		t.Errorf("bundles of one instant met: %v", got)
+		t.Errorf("two bundles met: %v", got)
 	}
 }
 

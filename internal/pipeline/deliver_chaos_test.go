@@ -14,7 +14,7 @@ import (
 // lost, told too late or told too little, and each work must end.
 func TestDeliverChaos(t *testing.T) {
 	for _, p := range profiles() {
-		for seed := range uint64(40) {
+		for seed := range uint64(20) {
 			t.Run(fmt.Sprintf("%s/%d", p.name, seed), func(t *testing.T) {
 				inWorld(t, p, func(w *world) { chaos(w, seed) })
 			})

@@ -49,6 +49,13 @@ func newFakeBroker(cti *fakeOpenCTI, seed uint64) *fakeBroker {
 	return b
 }
 
+// do lets a test look at the broker, or change it, while others use it.
+func (b *fakeBroker) do(look func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	look()
+}
+
 // testEnvelope is a body that can be read back.
 func testEnvelope(dst []byte, e Envelope) ([]byte, error) {
 	text, err := json.Marshal(e)
@@ -110,7 +117,7 @@ func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
 			return &SendError{Kind: SendAborted, Index: committed, Unknown: int64(published - committed), Err: context.Cause(ctx)}
 		}
 		if published-committed >= window {
-			if err := commit(published - b.rand.IntN(window)); err != nil {
+			if err := commit(published - b.some(window)); err != nil {
 				return aborted(err, published-committed)
 			}
 			continue
@@ -131,7 +138,7 @@ func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
 			b.enqueue(m)
 			published++
 			b.mu.Unlock()
-			b.cti.delay()
+			b.cti.wait()
 			time.Sleep(b.slow)
 			if err := b.step(); err != nil {
 				return aborted(err, published-committed)

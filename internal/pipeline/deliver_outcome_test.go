@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,8 +47,8 @@ func TestDeliverNackGoesBackInOrder(t *testing.T) {
 				if got := w.enqueued(); !slices.Equal(got, want) {
 					t.Errorf("order %v, want %v", got, want)
 				}
-				if w.mq.sends != 5 { // the whole, three alone, the rest
-					t.Errorf("%d batches", w.mq.sends)
+				if w.batches() != 5 { // the whole, three alone, the rest
+					t.Errorf("%d batches", w.batches())
 				}
 				k := w.lastWork()
 				if k.Expected != 12 {
@@ -69,11 +70,11 @@ func TestDeliverNackGoesBackInOrder(t *testing.T) {
 
 func TestDeliverReportsBuffering(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		w.mq.events = append(make([]sendEvent, 4), nacks(20)...)
+		w.happens(append(make([]sendEvent, 4), nacks(20)...)...)
 		w.run(spool.ReasonSchedule, 10)
 		w.start()
 		time.Sleep(90 * time.Second)
-		if !w.cti.info.Buffering {
+		if !w.info().Buffering {
 			t.Error("not buffering while messages are refused")
 		}
 		if s := w.live.board.Snapshot()[stageDeliver]; s.State != "paused" || s.NotReady != "" {
@@ -81,7 +82,7 @@ func TestDeliverReportsBuffering(t *testing.T) {
 		}
 		w.settle()
 		time.Sleep(time.Minute)
-		if w.cti.info.Buffering {
+		if w.info().Buffering {
 			t.Error("buffering though the queue takes messages again")
 		}
 		if n := w.logs.count("queue is full"); n != 1 {
@@ -169,8 +170,8 @@ func TestDeliverUnreadableObjects(t *testing.T) {
 		if len(dead) != 2 || dead[0].Class != "corrupt" {
 			t.Errorf("dead letters %+v", dead)
 		}
-		if len(w.mq.order) != 7 {
-			t.Errorf("%d messages", len(w.mq.order))
+		if len(w.order()) != 7 {
+			t.Errorf("%d messages", len(w.order()))
 		}
 		w.checkWorks()
 		if s, _ := w.sp.Stats(); s.IDs != 0 {
@@ -209,15 +210,13 @@ func TestDeliverHasEndlessPatience(t *testing.T) {
 		w.run(spool.ReasonSchedule, 3)
 		w.start()
 		time.Sleep(8 * time.Hour)
-		if n := w.mq.sends; n < 900 || n > 3000 { // about twice a minute
+		if n := w.batches(); n < 900 || n > 3000 { // about twice a minute
 			t.Errorf("%d tries in eight hours", n)
 		}
 		if n := w.logs.count("connection refused"); n > 3 {
 			t.Errorf("%d lines about one outage", n)
 		}
-		w.mq.mu.Lock()
-		w.mq.events = nil
-		w.mq.mu.Unlock()
+		w.happens()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		w.settle()
@@ -253,9 +252,9 @@ func TestDeliverRefusedCredentials(t *testing.T) {
 
 func TestDeliverStopsWhenTheCursorCannotBeStored(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		full := true
+		var room atomic.Bool
 		w.full = func(op string) error {
-			if full && op == "cursor" {
+			if !room.Load() && op == "cursor" {
 				return spool.ErrFull
 			}
 			return nil
@@ -266,13 +265,13 @@ func TestDeliverStopsWhenTheCursorCannotBeStored(t *testing.T) {
 		if n := len(w.enqueued()); n != 8 {
 			t.Errorf("%d messages went out over a window of 8", n)
 		}
-		if w.mq.sends != 1 {
-			t.Errorf("%d batches", w.mq.sends)
+		if w.batches() != 1 {
+			t.Errorf("%d batches", w.batches())
 		}
 		if !strings.Contains(w.notReady(stageDeliver), spool.ErrFull.Error()) {
 			t.Errorf("not ready: %q", w.notReady(stageDeliver))
 		}
-		full = false
+		room.Store(true)
 		w.settle()
 		w.checkAll()
 		if n := len(w.enqueued()) + 0; w.mq.all["malware--00000000-0000-4000-8000-000000000001"] != 1 {
@@ -298,7 +297,7 @@ func TestDeliverQueueThreshold(t *testing.T) {
 		if n < 10 || n > 30 {
 			t.Errorf("%d messages: no pause in mid-run", n)
 		}
-		if !w.cti.info.Buffering {
+		if !w.info().Buffering {
 			t.Error("not buffering")
 		}
 		if s := w.live.board.Snapshot()[stageDeliver]; s.State != "paused" || !strings.Contains(s.Detail, "500 MB") {

@@ -18,7 +18,7 @@ func TestDeliverRun(t *testing.T) {
 				if k.Expected != 42 || !k.Closed || k.inError || k.message != "42 objects sent" {
 					t.Errorf("work %+v", k)
 				}
-				if n := len(w.mq.order); n != 42 {
+				if n := len(w.order()); n != 42 {
 					t.Errorf("%d messages", n)
 				}
 			})

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -371,10 +373,12 @@ func (w *world) checkAll() {
 	for _, d := range dead {
 		lost[d.STIX] = true
 	}
+	all := map[string]int{}
+	w.mq.do(func() { maps.Copy(all, w.mq.all) })
 	for i := 1; i <= w.ids; i++ {
 		id := fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", i)
-		if (w.mq.all[id] == 0) != lost[id] {
-			w.fail("object %d: %d times in the queue, dead letter %v", i, w.mq.all[id], lost[id])
+		if (all[id] == 0) != lost[id] {
+			w.fail("object %d: %d times in the queue, dead letter %v", i, all[id], lost[id])
 		}
 	}
 	if dropped := w.mq.workOff(1 << 20); dropped > 0 {
@@ -386,6 +390,8 @@ func (w *world) checkAll() {
 // checkWorks: every work that exists is complete, told as many messages as it has.
 func (w *world) checkWorks() {
 	w.t.Helper()
+	w.cti.mu.Lock()
+	defer w.cti.mu.Unlock()
 	names := map[string]bool{}
 	for _, k := range w.cti.works {
 		if k.deleted {
@@ -413,13 +419,73 @@ func (w *world) checkWorks() {
 // lastWork returns the newest work on the platform that is not deleted.
 func (w *world) lastWork() *fakeWork {
 	w.t.Helper()
+	w.cti.mu.Lock()
+	defer w.cti.mu.Unlock()
 	for i := len(w.cti.works) - 1; i >= 0; i-- {
 		if !w.cti.works[i].deleted {
-			return w.cti.works[i]
+			k := *w.cti.works[i]
+			return &k
 		}
 	}
 	w.t.Fatal("no work on the platform")
 	return nil
+}
+
+// works returns copies of all works that ever were.
+func (w *world) works() []fakeWork {
+	var out []fakeWork
+	w.cti.do(func() {
+		for _, k := range w.cti.works {
+			out = append(out, *k)
+		}
+	})
+	return out
+}
+
+// order returns the objects in the order in which they first went out.
+func (w *world) order() []string {
+	var out []string
+	w.mq.do(func() { out = slices.Clone(w.mq.order) })
+	return out
+}
+
+// calls are the requests that OpenCTI got.
+func (w *world) calls() []string {
+	var out []string
+	w.cti.do(func() { out = slices.Clone(w.cti.calls) })
+	return out
+}
+
+func (w *world) info() ConnectorInfo {
+	var out ConnectorInfo
+	w.cti.do(func() { out = w.cti.info })
+	return out
+}
+
+// refuse lets a call of OpenCTI fail from now on; nil lets it be.
+func (w *world) refuse(call string, err error) {
+	w.cti.do(func() { w.cti.refuse[call] = err })
+}
+
+// echo lets OpenCTI answer with other states, once each.
+func (w *world) echo(states ...string) {
+	w.cti.do(func() { w.cti.echo = states })
+}
+
+func (w *world) echoesLeft() (n int) {
+	w.cti.do(func() { n = len(w.cti.echo) })
+	return n
+}
+
+// batches counts the calls of Send.
+func (w *world) batches() (n int) {
+	w.mq.do(func() { n = w.mq.sends })
+	return n
+}
+
+// happens sets what the broker does with the next messages.
+func (w *world) happens(events ...sendEvent) {
+	w.mq.do(func() { w.mq.events = events })
 }
 
 // logLines collects the log.

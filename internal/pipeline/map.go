@@ -58,7 +58,7 @@ type Resolver interface {
 }
 
 // MapDeps are the parts that Map works with. Resolver is nil offline; Metrics
-// and Pressure may be nil.
+// may be nil.
 type MapDeps struct {
 	Spool    MapSpool
 	Mapper   Mapper
@@ -67,7 +67,6 @@ type MapDeps struct {
 	Board    *Board
 	Log      *slog.Logger
 	Metrics  *MapMetrics
-	Pressure MapPressure // nil: nobody waits for room
 	Now      func() time.Time
 }
 
@@ -112,23 +111,22 @@ type Map struct {
 	board    *Board
 	log      *slog.Logger
 	met      *MapMetrics
-	pressure MapPressure
 	now      func() time.Time
 	opt      MapOptions
 	author   string // id of the default author
 
 	maxMessage atomic.Int64
 
-	epoch   uint64
-	gather  *mapGather
-	drains  map[uint64]*mapDrain // by run
-	freed   mapFreedQueue
-	kept    uint64    // how far the last pass over kept copies came
-	careful time.Time // records older than this are mapped one a commit; zero: none
-	mark    *spool.CrashMark
-	idle    bool   // as the pressure was told
-	scratch []byte // for measuring objects
-	failed  int    // errors in a row
+	epoch    uint64
+	gather   *mapGather
+	drains   map[uint64]*mapDrain // by run
+	freed    mapFreedQueue
+	kept     uint64    // how far the last pass over kept copies came
+	careful  time.Time // records older than this are mapped one a commit; zero: none
+	mark     *spool.CrashMark
+	squeezed bool   // fetch is paused for room
+	scratch  []byte // for measuring objects
+	failed   int    // errors in a row
 }
 
 // NewMap returns the stage. Run it once.
@@ -141,7 +139,7 @@ func NewMap(d MapDeps, o MapOptions) (*Map, error) {
 	}
 	m := &Map{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, bells: d.Bells, board: d.Board,
-		log: d.Log.With("stage", mapStage), met: d.Metrics, pressure: d.Pressure, now: d.Now, opt: o.withDefaults(),
+		log: d.Log.With("stage", mapStage), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
 		author: d.Mapper.Author().ID(), drains: map[uint64]*mapDrain{},
 	}
 	m.maxMessage.Store(o.MaxMessageSize)
@@ -223,7 +221,6 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 		}
 		did, w, err := m.work(ctx, run, oldest)
 		if did || err != nil {
-			m.setIdle(false)
 			return 0, err
 		}
 		wait, oldest = min(wait, w), false
@@ -234,7 +231,6 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 	if err := m.relax(); err != nil {
 		return 0, err
 	}
-	m.setIdle(true)
 	if did, err := m.makeRoom(ctx, runs); did || err != nil {
 		return 0, err
 	}

@@ -96,7 +96,15 @@ func (b *mapBatch) meetHeld(it *mapItem, held map[string]spool.Object) bool {
 		b.tally("skipped_held", 1)
 		return false
 	}
-	it.held, it.since = &o, o.Since
-	b.tally("superseded", 1)
+	b.supersede(it, o)
 	return true
+}
+
+// supersede lets the item take the place of a held copy.
+func (b *mapBatch) supersede(it *mapItem, o spool.Object) {
+	it.held = &o
+	if it.since.IsZero() || o.Since.Before(it.since) {
+		it.since = o.Since
+	}
+	b.tally("superseded", 1)
 }

@@ -143,10 +143,7 @@ func (b *mapBatch) isSettled(id string) bool {
 func (b *mapBatch) learnRefs(items ...*mapItem) error {
 	var ids []string
 	for _, it := range items {
-		ids = append(ids, it.id)
-		for _, r := range it.refs {
-			ids = append(ids, r.ID)
-		}
+		ids = append(append(ids, it.id), refIDs(it.refs)...)
 	}
 	return b.learn(ids)
 }
@@ -165,7 +162,9 @@ func (b *mapBatch) settle(items ...*mapItem) error {
 	ready := slices.Clone(items)
 	for i := 0; i < len(ready); i++ {
 		if it := ready[i]; b.clear(it) {
-			b.release(it)
+			if err := b.release(it); err != nil {
+				return err
+			}
 			if b.isSettled(it.id) {
 				ready = append(ready, b.by[it.id]...)
 				delete(b.by, it.id)

@@ -64,9 +64,6 @@ func (b *mapBatch) build() (spool.MapCommit, error) {
 	for _, it := range b.order {
 		b.place(it, &c)
 	}
-	if err := b.countReplaced(c.Hold); err != nil {
-		return c, err
-	}
 	if err := b.keepEntries(&c); err != nil {
 		return c, err
 	}
@@ -111,23 +108,6 @@ func (b *mapBatch) place(it *mapItem, c *spool.MapCommit) {
 			Hash: it.hash, Modified: it.modified, Properties: it.props, Kind: it.kind, Run: b.run.ID, At: b.now,
 		}})
 	}
-}
-
-// countReplaced counts the held copies that new ones take the place of without
-// having met them on their way.
-func (b *mapBatch) countReplaced(hold []spool.Object) error {
-	var ids []string
-	for _, h := range hold {
-		if b.items[h.STIX].held == nil && b.hasHeld {
-			ids = append(ids, h.STIX)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	old, err := b.m.spool.HeldByID(ids)
-	b.tally("superseded", int64(len(old)))
-	return err
 }
 
 // keepEntries keeps what ids knows of dead objects. The spool lets go of the

@@ -106,7 +106,7 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 
 // suspect reports whether the record stood in the spool when the process died.
 func (m *Map) suspect(rec spool.Record) bool {
-	return !m.careful.IsZero() && rec.Fetched.Before(m.careful)
+	return !m.careful.IsZero() && !rec.Fetched.After(m.careful)
 }
 
 // markRecord notes the record before it is mapped.

@@ -75,7 +75,7 @@ func (b *mapBatch) breakCycle(id string, d *mapDrain) error {
 		}
 		return nil
 	}
-	return b.sacrifice(victim)
+	return b.sacrifice(victim, d)
 }
 
 // findCycle follows the watched ids from one object on and returns one that
@@ -177,21 +177,32 @@ func (b *mapBatch) witnessed(it *mapItem) bool {
 }
 
 // sacrifice lets an object of a cycle go out without everything that it still
-// waits for. The whole is kept and follows when the rest is out.
-func (b *mapBatch) sacrifice(it *mapItem) error {
+// waits for. The whole is kept and follows when the rest is out. What the
+// platform can be asked for is asked first.
+func (b *mapBatch) sacrifice(it *mapItem, d *mapDrain) error {
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}
 	open := b.open(it)
-	if len(open) > 0 && open[0].need == needEssential {
+	if len(open) == 0 {
+		return b.settle(it)
+	}
+	if open[0].need == needEssential {
 		b.watch(it, open[0].ID) // an entry of ids went away meanwhile
 		return nil
 	}
-	if len(open) > 0 {
-		b.cut(it, open)
-		b.tally("cycles", 1)
+	waits, err := b.waiting(refIDs(open))
+	if err != nil {
+		return err
 	}
-	return b.settle(it)
+	for _, r := range open {
+		if !waits[r.ID] && b.m.mayAsk(d, r.ID) {
+			b.watch(it, r.ID)
+			return nil
+		}
+	}
+	b.tally("cycles", 1)
+	return b.goWithout(it, open)
 }
 
 // doom buries the objects of a cycle that cannot be cut, beginning at d.id.

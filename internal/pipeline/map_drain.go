@@ -34,7 +34,9 @@ type mapDrain struct {
 	queue   []string        // in phaseJudge: ids to judge next, seq says how far the first is
 	changed bool            // a pass since the first phase changed something
 	fresh   bool            // what the batch moved was the first phase's doing
-	kept    bool            // the pass over kept copies is done
+	kept    bool            // the passes over kept copies are done
+	took    bool            // this one took something up
+	passes  int             // so many were made
 	steps   int             // steps made to find cycles in this pass
 	seen    int             // objects looked at in this pass
 	absent  map[string]bool // asked of the platform, which does not have them

@@ -105,24 +105,25 @@ func mapPanicFrame(stack []byte) string {
 	return "an unknown place"
 }
 
-// take makes an item of a mapped object. A reference of an object to itself is
-// removed; where it cannot do without, it is a dead letter.
+// take makes an item of a mapped object. References of an object to itself are
+// removed; where it is nothing without, it is a dead letter.
 func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
+	raw := o.Clone()
+	dedupeRefs(o)
 	for _, r := range o.Refs() {
-		if r.ID != o.ID() {
+		if r.ID != o.ID() || !o.DropRef(r.Key, r.ID) {
 			continue
 		}
-		if stix.Essential(o.Type(), r.Key) && !r.List {
+		out.count["cut_self"]++
+		if stix.Essential(o.Type(), r.Key) && !o.Has(r.Key) {
 			out.count["buried"]++
 			out.dead = append(out.dead, spool.DeadLetter{
 				Class: deadCycle, Error: r.Key + " refers to the object itself", Dataset: rec.Dataset,
-				Source: rec.Source, STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
+				Source: rec.Source, STIX: o.ID(), First: rec.Fetched, Payload: raw.AppendJSON(nil),
 			})
 			return
 		}
-		if o.DropRef(r.Key, r.ID) {
-			out.count["cut_self"]++
-		}
+		m.mapper.EnsureAuthor(o)
 	}
 	it := newMapItem(o, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
@@ -130,6 +131,28 @@ func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
 	it.size = len(m.scratch)
 	out.size += it.size
 	out.items = append(out.items, it)
+}
+
+// dedupeRefs removes repeated entries from lists of references, which the order
+// of a bundle would take out, after the content was compared.
+func dedupeRefs(o *stix.Object) {
+	refs := o.Refs()
+	lists := map[string][]string{}
+	seen := make(map[stix.Ref]bool, len(refs))
+	for _, r := range refs {
+		if r.List && !seen[r] {
+			lists[r.Key] = append(lists[r.Key], r.ID)
+		}
+		seen[r] = true
+	}
+	if len(seen) == len(refs) {
+		return
+	}
+	for key, list := range lists {
+		if len(list) < len(o.Strings(key)) {
+			o.Set(key, list)
+		}
+	}
 }
 
 // room reports whether a record's objects fit into the open bundle.

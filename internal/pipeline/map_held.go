@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"slices"
-
-	"threatmatch-connector/spool"
-)
+import "threatmatch-connector/spool"
 
 // takeUpHeld takes up held objects whose target is known by now, so that
 // nothing is missed that a crash made this stage forget.
@@ -41,8 +37,12 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 // copies that have more to say; the next run goes on behind them.
 const mapKeptPass = 20_000
 
-// refreshKept looks for kept copies of which some references are known by now
-// although the one that they are held for is not, and takes them up.
+// mapKeptPasses bounds how often they are looked at again in one run, since
+// what was taken up in one pass may be what others lack.
+const mapKeptPasses = 10
+
+// refreshKept looks for held objects that could go out, or go out with more in
+// them, although what they are held for did not come, and takes them up.
 func (b *mapBatch) refreshKept(d *mapDrain) error {
 	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
 	if err != nil {
@@ -52,7 +52,9 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 		if b.m.kept = d.seq; len(objs) == 0 {
 			b.m.kept = 0
 		}
-		d.kept = true
+		d.passes++
+		d.kept = !d.took || d.passes >= mapKeptPasses
+		d.took = false
 		d.enter(phaseHeld)
 		return nil
 	}
@@ -71,6 +73,7 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 			return err
 		}
 		if it != nil {
+			d.took = true
 			b.by[it.watch] = append(b.by[it.watch], it)
 		}
 	}
@@ -78,19 +81,24 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 }
 
 // saysMore reports whether a kept copy could go out with more references than
-// the copy that went out before.
+// the copy that went out before. A sighting that is held for one witness may go
+// out when another one came.
 func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
 	it := b.m.reload(o)
-	if it == nil || !o.Kept {
+	if it == nil {
 		return false, nil
 	}
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}
-	e := b.known[it.id]
-	open := b.open(it)
-	if !e.found || len(open) == 0 || slices.ContainsFunc(open, func(r mapRef) bool { return r.need == needEssential }) {
-		return len(open) == 0, nil
+	e, open := b.known[it.id], b.open(it)
+	switch {
+	case it.vital(open) != "" || e.Run > b.run.ID:
+		return false, nil
+	case len(open) == 0 || !o.Kept:
+		return true, nil
+	case !e.found:
+		return false, nil
 	}
 	b.strip(it, open)
 	if it.obj.Type() == "relationship" {

@@ -99,6 +99,14 @@ func mapRefs(o *stix.Object, author string) []mapRef {
 	return refs
 }
 
+func refIDs(refs []mapRef) []string {
+	ids := make([]string, len(refs))
+	for i, r := range refs {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
 func mapNeedOf(typ string, r stix.Ref) mapNeed {
 	switch {
 	case stix.Essential(typ, r.Key) && r.List:

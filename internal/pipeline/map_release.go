@@ -31,25 +31,28 @@ func wireSize(n int) int64 { return (int64(n)+2)/3*4 + mapEnvelope }
 
 // release lets an item go whose references are all settled: out with this
 // batch, unless ids has the same or better, or it cannot be sent at all.
-func (b *mapBatch) release(it *mapItem) {
+func (b *mapBatch) release(it *mapItem) error {
 	if it.obj.Type() == "relationship" {
 		counts, err := b.legal(it)
 		if err != nil {
 			b.bury(it, deadPanic, err.Error())
-			return
+			return nil
 		}
 		b.tallyAll(counts)
 	}
 	it.hash = it.obj.Hash()
 	if why := b.stale(it, it.hash, true); why != "" {
 		b.skip(it, why)
-		return
+		return nil
+	}
+	if b.known[it.id].Run > b.run.ID {
+		return b.handOn(it)
 	}
 	b.m.scratch = it.obj.AppendJSON(b.m.scratch[:0])
 	size := len(b.m.scratch)
 	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
 		b.bury(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
-		return
+		return nil
 	}
 	it.state, it.size, it.kind = itemOut, size, mapping.Kind(it.obj)
 	b.out = append(b.out, it)
@@ -59,6 +62,18 @@ func (b *mapBatch) release(it *mapItem) {
 		b.tally("published_again", 1)
 	}
 	b.free(it.id)
+	return nil
+}
+
+// handOn leaves an object to the later run that handed over an older copy of it
+// while this one waited: that run's bundles go out after this one's.
+func (b *mapBatch) handOn(it *mapItem) error {
+	if it.isCut {
+		it.whole.Watch, it.whole.Kept, it.isCut = it.id, it.again, false
+		it.state = itemGone
+		return nil
+	}
+	return b.hold(it, it.id)
 }
 
 // legal makes a relationship one that OpenCTI takes between its two ends.
@@ -168,11 +183,17 @@ func (b *mapBatch) unreadable(o spool.Object, held bool) {
 	})
 }
 
-// cut lets an item go out without some references, and keeps the whole object
-// to go out again when the first of them comes.
-func (b *mapBatch) cut(it *mapItem, drop []mapRef) {
-	it.whole = &spool.Object{Watch: drop[0].ID, JSON: it.obj.AppendJSON(nil), Kept: true}
-	it.isCut = true
+// goWithout lets an item go out without some references, and keeps the whole
+// object to go out again when the first of them comes.
+func (b *mapBatch) goWithout(it *mapItem, drop []mapRef) error {
+	better, err := b.heldBetter(it)
+	if err != nil {
+		return err
+	}
+	if !better {
+		it.whole = &spool.Object{Watch: drop[0].ID, JSON: it.obj.AppendJSON(nil), Kept: true}
+		it.isCut = true
+	}
 	for _, r := range drop {
 		switch {
 		case r.need == needAuthor:
@@ -184,6 +205,7 @@ func (b *mapBatch) cut(it *mapItem, drop []mapRef) {
 		}
 	}
 	b.strip(it, drop)
+	return b.settle(it)
 }
 
 // strip removes references from an item. An author gives way to the default

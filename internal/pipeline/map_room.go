@@ -2,53 +2,40 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 
 	"threatmatch-connector/spool"
 )
 
-// MapPressure is what the stages tell each other when the spool has no room.
-type MapPressure interface {
-	// SetIdle says whether the stage has nothing that it could do now.
-	SetIdle(stage spool.Stage, idle bool)
-	// SetReleased says whether map has released all that it may while Stuck.
-	SetReleased(released bool)
-	// Stuck reports whether fetch has no room and nobody makes any.
-	Stuck() bool
-}
-
-// tight reports whether the spool has no room for more records, so that what is
-// gathered had better go out now.
+// tight reports whether fetch is paused for room, judging as fetch does: above
+// the mark, until less than four fifths are in use.
 func (m *Map) tight() bool {
-	r := m.spool.Room()
-	return r.Max > 0 && r.Live > r.Max
-}
-
-// setIdle tells the others whether map has nothing that it could do now.
-func (m *Map) setIdle(idle bool) {
-	if m.pressure == nil || m.idle == idle {
-		return
+	switch r := m.spool.Room(); {
+	case r.Live > r.Max || r.Short:
+		m.squeezed = true
+	case r.Live < r.Max/5*4:
+		m.squeezed = false
 	}
-	m.idle = idle
-	m.pressure.SetIdle(spool.StageMap, idle)
+	return m.squeezed
 }
 
-// makeRoom releases waiting objects of a run that is still fetched, when the
-// spool is full and nothing else can drain it. Relationships are not given up,
-// since what they need may still come.
+// makeRoom releases waiting objects of a run that is still fetched, when fetch
+// is paused and nothing else can make room. Relationships are not given up:
+// what they need may still come. While the stage shows itself idle, it has
+// released all that it may, and fetch goes on into the gap.
 func (m *Map) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
-	if m.pressure == nil || !m.pressure.Stuck() {
+	if !m.tight() {
 		return false, nil
+	}
+	if _, err := m.spool.NextBundle(); !errors.Is(err, spool.ErrNotFound) {
+		return false, err
 	}
 	for _, run := range runs {
 		if !run.MappedAt.IsZero() || !run.FetchedAt.IsZero() {
 			continue
 		}
 		did, _, err := m.drainRun(ctx, run, true)
-		if did || err != nil {
-			return did, err
-		}
-		break // a later run has nothing before this one is fetched
+		return did, err // a later run has nothing before this one is fetched
 	}
-	m.pressure.SetReleased(true)
 	return false, nil
 }

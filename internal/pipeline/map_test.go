@@ -259,7 +259,7 @@ func TestMapDeadLetters(t *testing.T) {
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)), `{"no":"type"}`, sobj(ident(2), `"name":"`+strings.Repeat("x", 4000)+`"`))
 	w.body(run, "<html>")
-	w.mapper.panicOn = w.record(run, sobj(ident(3)))
+	w.plain.panicOn = w.record(run, sobj(ident(3)))
 	w.record(run, sobj(report(1), srefs("object_refs", ident(1), ident(2), ident(3))))
 	w.endFetch(run)
 	w.work()

@@ -237,11 +237,7 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	if len(open) == 0 {
 		return b.settle(it)
 	}
-	var ids []string
-	for _, r := range open {
-		ids = append(ids, r.ID)
-	}
-	waits, err := b.waiting(ids)
+	waits, err := b.waiting(refIDs(open))
 	if err != nil {
 		return err
 	}
@@ -258,16 +254,15 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	}
 	switch vital := it.vital(lost); {
 	case len(later) > 0:
-		b.hold(it, later[0].ID)
+		return b.hold(it, later[0].ID)
 	case vital != "" && d.room:
 	case vital != "":
-		b.hold(it, vital)
+		return b.hold(it, vital)
 	case len(coming) > 0 && coming[0].ID == it.watch:
 	case len(coming) > 0:
 		b.watch(it, coming[0].ID)
 	default:
-		b.cut(it, lost)
-		return b.settle(it)
+		return b.goWithout(it, lost)
 	}
 	return nil
 }
@@ -296,7 +291,32 @@ func (it *mapItem) vital(lost []mapRef) string {
 }
 
 // hold keeps an object until the id comes, in whatever run.
-func (b *mapBatch) hold(it *mapItem, id string) {
+func (b *mapBatch) hold(it *mapItem, id string) error {
+	if better, err := b.heldBetter(it); err != nil || better {
+		if better {
+			b.skip(it, "skipped_held")
+		}
+		return err
+	}
 	it.state = itemGone
 	it.whole = &spool.Object{Watch: id, JSON: it.obj.AppendJSON(nil), Kept: it.again}
+	return nil
+}
+
+// heldBetter reports whether a better copy of the item is held already. A
+// poorer one will be replaced.
+func (b *mapBatch) heldBetter(it *mapItem) (bool, error) {
+	if it.held != nil || !b.hasHeld {
+		return false, nil
+	}
+	held, err := b.m.spool.HeldByID([]string{it.id})
+	o, ok := held[it.id]
+	if err != nil || !ok {
+		return false, err
+	}
+	if old := b.m.reload(o); old != nil && it.better(old) < 0 {
+		return true, nil
+	}
+	b.supersede(it, o)
+	return false, nil
 }

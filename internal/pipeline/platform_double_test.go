@@ -85,7 +85,7 @@ func (f *fakeOpenCTI) call(ctx context.Context, name string, do func() error) er
 	if err := f.step(); err != nil {
 		return err
 	}
-	f.delay()
+	f.wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, name)
@@ -110,6 +110,21 @@ func (f *fakeOpenCTI) call(ctx context.Context, name string, do func() error) er
 		return f.step()
 	}
 	return err
+}
+
+// do lets a test look at the platform, or change it, while others use it.
+func (f *fakeOpenCTI) do(look func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	look()
+}
+
+// wait is how long a call takes.
+func (f *fakeOpenCTI) wait() {
+	f.mu.Lock()
+	delay := f.delay
+	f.mu.Unlock()
+	delay()
 }
 
 func (f *fakeOpenCTI) answer() Echo {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func TestResetInEachPhase(t *testing.T) {
 		}},
 		{"waiting", func(w *world) { w.openRun(spool.ReasonSchedule, 9) }},
 		{"delivering", func(w *world) {
-			w.mq.events = append(make([]sendEvent, 20), nacks(500)...)
+			w.happens(append(make([]sendEvent, 20), nacks(500)...)...)
 			w.run(spool.ReasonSchedule, 30, 30)
 		}},
 	}
@@ -69,23 +70,23 @@ func TestResetInEachPhase(t *testing.T) {
 						if w.state() != "null" {
 							t.Errorf("state %s", w.state())
 						}
-						for _, k := range w.cti.works {
+						for _, k := range w.works() {
 							if !k.deleted && !k.Complete {
 								t.Errorf("work %q is left: %+v", k.Name, k.WorkInfo)
 							}
 						}
-						w.mq.events = nil
-						before := len(w.mq.order)
+						w.happens()
+						before := len(w.order())
 						r := w.run(spool.ReasonReset, 7)
 						w.live.bells.Deliver.Ring()
 						w.settle()
 						time.Sleep(10 * time.Minute)
-						for _, id := range w.mq.order[before:] {
+						for _, id := range w.order()[before:] {
 							if id <= fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", old) {
 								t.Errorf("%s of the old epoch went out", id)
 							}
 						}
-						if n := len(w.mq.order) - before; n != 7 || w.epoch() != 2 {
+						if n := len(w.order()) - before; n != 7 || w.epoch() != 2 {
 							t.Errorf("%d messages, epoch %d", n, w.epoch())
 						}
 						w.mq.workOff(100)
@@ -115,7 +116,7 @@ func TestResetInFirstImport(t *testing.T) {
 		for _, how := range resets() {
 			t.Run(p.name+"/"+how.name, func(t *testing.T) {
 				inWorld(t, p, func(w *world) {
-					w.mq.events = append(make([]sendEvent, 5), nacks(500)...)
+					w.happens(append(make([]sendEvent, 5), nacks(500)...)...)
 					w.start()
 					w.soon()
 					w.run(spool.ReasonSchedule, 30)
@@ -160,7 +161,7 @@ func TestResetWhileDown(t *testing.T) {
 // TestResetCrashAnywhere kills the process at each step of a reset that comes
 // in mid-delivery. It takes place once, and leaves no work in progress.
 func TestResetCrashAnywhere(t *testing.T) {
-	for _, p := range profiles() {
+	for _, p := range []profile{profiles()[0], newest()} {
 		for _, how := range resets() {
 			t.Run(p.name+"/"+how.name, func(t *testing.T) {
 				for at := 1; ; at++ {
@@ -182,7 +183,7 @@ func TestResetCrashAnywhere(t *testing.T) {
 func resetCrash(w *world, how signalled, at int) bool {
 	w.delivered()
 	w.mq.workOff(100)
-	w.mq.events = append(make([]sendEvent, 5), nacks(500)...)
+	w.happens(append(make([]sendEvent, 5), nacks(500)...)...)
 	w.run(spool.ReasonSchedule, 10)
 	w.live.bells.Deliver.Ring()
 	time.Sleep(39 * time.Second)
@@ -197,7 +198,7 @@ func resetCrash(w *world, how signalled, at int) bool {
 		over = true
 	}
 	w.reborn()
-	w.mq.events = nil
+	w.happens()
 	if w.epoch() == 2 { // a new import begins before the next process says so
 		w.run(spool.ReasonReset, 3)
 	}
@@ -223,9 +224,9 @@ func resetCrash(w *world, how signalled, at int) bool {
 // pinged, and it is carried out once there is room.
 func TestResetCannotBeStored(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		full := true
+		var room atomic.Bool
 		w.full = func(op string) error {
-			if full && op == "reset" {
+			if !room.Load() && op == "reset" {
 				return spool.ErrFull
 			}
 			return nil
@@ -238,7 +239,7 @@ func TestResetCannotBeStored(t *testing.T) {
 		if w.cti.count("ping") != before || w.epoch() != 1 {
 			t.Errorf("pinged, epoch %d", w.epoch())
 		}
-		full = false
+		room.Store(true)
 		time.Sleep(time.Minute)
 		if w.epoch() != 2 {
 			t.Errorf("epoch %d", w.epoch())
@@ -274,12 +275,12 @@ func TestResetWhileOpening(t *testing.T) {
 			t.Fatalf("epoch %d", w.epoch())
 		}
 		time.Sleep(10 * time.Minute)
-		for _, k := range w.cti.works[1:] {
+		for _, k := range w.works()[1:] {
 			if !k.deleted {
 				t.Errorf("work %q is left", k.Name)
 			}
 		}
-		if len(w.cti.works) < 2 {
+		if len(w.works()) < 2 {
 			t.Error("no work was opened late")
 		}
 	})

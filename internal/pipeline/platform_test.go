@@ -50,7 +50,7 @@ func TestPlatformAdoptsState(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, newest(), func(w *world) {
 				w.give(c.state)
-				w.cti.refuse["register"] = errors.New("down")
+				w.refuse("register", errors.New("down"))
 				w.start()
 				time.Sleep(10 * time.Minute)
 				if m, _ := w.sp.Meta(); m.StateKnown {
@@ -59,7 +59,7 @@ func TestPlatformAdoptsState(t *testing.T) {
 				if !strings.Contains(w.notReady(stagePlatform), "not registered") {
 					t.Errorf("not ready: %q", w.notReady(stagePlatform))
 				}
-				delete(w.cti.refuse, "register")
+				w.refuse("register", nil)
 				time.Sleep(41 * time.Second)
 				marks, err := w.sp.Watermarks()
 				w.must(err)
@@ -107,7 +107,7 @@ func TestPlatformPings(t *testing.T) {
 		if n := w.cti.count("ping"); n != 3 {
 			t.Fatalf("%d pings: the wait does not start at the latest one", n)
 		}
-		w.cti.refuse["ping"] = errors.New("down")
+		w.refuse("ping", errors.New("down"))
 		time.Sleep(5 * time.Minute)
 		if n := w.cti.count("ping"); n < 8 || n > 60 {
 			t.Errorf("%d pings while the platform is down", n)
@@ -115,12 +115,12 @@ func TestPlatformPings(t *testing.T) {
 		if w.notReady(stagePlatform) != "" {
 			t.Error("a platform that is down for a while makes us not ready")
 		}
-		w.cti.refuse["ping"] = fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token")
+		w.refuse("ping", fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token"))
 		time.Sleep(time.Minute)
 		if got := w.notReady(stagePlatform); !strings.Contains(got, "AUTH_REQUIRED (check the token)") {
 			t.Errorf("not ready: %q", got)
 		}
-		delete(w.cti.refuse, "ping")
+		w.refuse("ping", nil)
 		time.Sleep(time.Minute)
 		if w.notReady(stagePlatform) != "" {
 			t.Error("not ready though the platform is back")
@@ -242,9 +242,7 @@ func TestPlatformSpoolWins(t *testing.T) {
 		if e := w.live.board.Snapshot()[stagePlatform].LastError; !strings.Contains(e, "second writer") {
 			t.Errorf("status shows %q", e)
 		}
-		w.cti.mu.Lock()
-		w.cti.echo = []string{`{"last_run": "2032-01-01T00:00:00+00:00"}`, `{"last_run": "2032-01-01T00:00:00+00:00"}`}
-		w.cti.mu.Unlock()
+		w.echo(`{"last_run": "2032-01-01T00:00:00+00:00"}`, `{"last_run": "2032-01-01T00:00:00+00:00"}`)
 		time.Sleep(5 * time.Minute)
 		if n := w.logs.count("written by somebody else"); n != 1 {
 			t.Errorf("%d errors about a second writer", n)
@@ -278,9 +276,9 @@ func TestPlatformIgnoresStaleEchoes(t *testing.T) {
 			inWorld(t, p, func(w *world) {
 				w.give(pythonState)
 				w.delivered()
-				w.cti.echo = []string{pythonState, `{"last_run":"1999-12-01T00:00:00+00:00"}`}
+				w.echo(pythonState, `{"last_run":"1999-12-01T00:00:00+00:00"}`)
 				time.Sleep(5 * time.Minute)
-				if len(w.cti.echo) > 0 || w.epoch() != 1 || w.logs.count("somebody else") > 0 {
+				if w.echoesLeft() > 0 || w.epoch() != 1 || w.logs.count("somebody else") > 0 {
 					t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
 				}
 			})
@@ -294,10 +292,10 @@ func TestPlatformLaggingEmptyEcho(t *testing.T) {
 			inWorld(t, p, func(w *world) {
 				w.delivered()
 				for range 3 { // each time an empty echo alone, then the right one
-					w.cti.echo = []string{""}
+					w.echo("")
 					time.Sleep(3 * time.Minute)
 				}
-				if len(w.cti.echo) > 0 || w.epoch() != 1 {
+				if w.echoesLeft() > 0 || w.epoch() != 1 {
 					t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
 				}
 			})
@@ -311,11 +309,11 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 		w.start()
 		w.soon()
 		w.run(spool.ReasonSchedule, 5)
-		w.cti.echo = []string{"", "", "", ""}
+		w.echo("", "", "", "")
 		w.live.bells.Deliver.Ring()
 		w.settle()
 		time.Sleep(5 * time.Minute)
-		if len(w.cti.echo) > 0 || w.epoch() != 1 {
+		if w.echoesLeft() > 0 || w.epoch() != 1 {
 			t.Errorf("epoch %d, log:\n%s", w.epoch(), w.logs.tail(20))
 		}
 	})
@@ -324,9 +322,9 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
 		w.delivered()
-		w.cti.refuse["ping"] = fmt.Errorf("%w: index behind", ErrNoConnector)
+		w.refuse("ping", fmt.Errorf("%w: index behind", ErrNoConnector))
 		time.Sleep(50 * time.Second)
-		delete(w.cti.refuse, "ping")
+		w.refuse("ping", nil)
 		time.Sleep(2 * time.Minute)
 		if w.epoch() != 1 || w.cti.count("register") < 2 {
 			t.Errorf("epoch %d, %d registrations", w.epoch(), w.cti.count("register"))
@@ -352,7 +350,7 @@ func TestPlatformFlush(t *testing.T) {
 		if !strings.Contains(w.state(), "last_run") {
 			t.Errorf("state %s after the flush", w.state())
 		}
-		w.cti.refuse["ping"] = errors.New("down")
+		w.refuse("ping", errors.New("down"))
 		if err := w.live.platform.Flush(ctx); err == nil {
 			t.Error("no error from a flush that failed")
 		}
@@ -373,14 +371,14 @@ func TestPlatformInfo(t *testing.T) {
 		w.live.platform.hold(holdBlocked, true)
 		time.Sleep(41 * time.Second)
 		want := ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
-		if w.cti.info.LastRun.IsZero() || w.cti.info.LastRun.After(done) {
-			t.Errorf("last run %s", w.cti.info.LastRun)
+		if w.info().LastRun.IsZero() || w.info().LastRun.After(done) {
+			t.Errorf("last run %s", w.info().LastRun)
 		}
-		want.LastRun = w.cti.info.LastRun
-		if w.cti.info != want {
-			t.Errorf("info %+v", w.cti.info)
+		want.LastRun = w.info().LastRun
+		if w.info() != want {
+			t.Errorf("info %+v", w.info())
 		}
-		w.cti.refuse["queue"] = fault.Mark(fault.Systemic, errors.New("FORBIDDEN_ACCESS"))
+		w.refuse("queue", fault.Mark(fault.Systemic, errors.New("FORBIDDEN_ACCESS")))
 		before := w.cti.count("queue")
 		time.Sleep(10 * time.Minute)
 		if n := w.cti.count("queue") - before; n != 1 {
@@ -423,7 +421,7 @@ func TestPlatformOnlyHarmlessCalls(t *testing.T) {
 		w.delivered()
 		w.cti.pressReset()
 		time.Sleep(2 * time.Minute)
-		for _, c := range w.cti.calls {
+		for _, c := range w.calls() {
 			if !slices.Contains([]string{"register", "ping", "queue", "add", "work", "search", "alive", "expect", "report", "processed", "delete"}, c) {
 				t.Errorf("call %s", c)
 			}

@@ -26,8 +26,8 @@ func TestWorkIsNotOpenedForNothing(t *testing.T) {
 		w.run(spool.ReasonSchedule)
 		w.start()
 		w.settle()
-		if len(w.cti.works) != 0 {
-			t.Errorf("works %+v", w.cti.works)
+		if len(w.works()) != 0 {
+			t.Errorf("works %+v", w.works())
 		}
 		if got, _ := parseState(w.state()); got.LastRun.IsZero() {
 			time.Sleep(time.Second)
@@ -60,8 +60,8 @@ func TestWorkOpenedLate(t *testing.T) {
 		w.start()
 		w.drive()
 		w.checkAll()
-		if len(w.cti.works) != 2 {
-			t.Errorf("%d works", len(w.cti.works))
+		if len(w.works()) != 2 {
+			t.Errorf("%d works", len(w.works()))
 		}
 	})
 }
@@ -106,14 +106,14 @@ func TestWorkToldLate(t *testing.T) {
 
 func TestWorkNeverReceivedTell(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		w.cti.refuse["expect"] = errors.New("502")
+		w.refuse("expect", errors.New("502"))
 		w.run(spool.ReasonSchedule, 5)
 		w.start()
 		time.Sleep(time.Hour)
 		if len(w.enqueued()) > 0 {
 			t.Error("published before the expectation was told")
 		}
-		delete(w.cti.refuse, "expect")
+		w.refuse("expect", nil)
 		w.drive()
 		w.checkAll()
 		if k := w.lastWork(); k.Expected != 5 {
@@ -137,8 +137,8 @@ func TestWorkReplacedWhenDeleted(t *testing.T) {
 				w.settle()
 				w.mq.workOff(1000)
 				w.checkWorks()
-				if len(w.mq.order) != 30 {
-					t.Errorf("%d messages", len(w.mq.order))
+				if len(w.order()) != 30 {
+					t.Errorf("%d messages", len(w.order()))
 				}
 				k := w.lastWork()
 				if k.Expected != 20 || !strings.HasSuffix(k.Name, ", part 2, run 1") {
@@ -164,8 +164,8 @@ func TestWorkDeletedBeforeItsEnd(t *testing.T) {
 		w.cti.deleteWorks()
 		w.must(w.sp.FinishMap(w.epoch(), r.ID, time.Now()))
 		w.settle()
-		if len(w.cti.works) != 1 || w.logs.count("repull --from") != 1 || w.cti.count("processed") != 0 {
-			t.Errorf("%d works, log:\n%s", len(w.cti.works), w.logs.tail(10))
+		if len(w.works()) != 1 || w.logs.count("repull --from") != 1 || w.cti.count("processed") != 0 {
+			t.Errorf("%d works, log:\n%s", len(w.works()), w.logs.tail(10))
 		}
 	})
 }
@@ -173,15 +173,15 @@ func TestWorkDeletedBeforeItsEnd(t *testing.T) {
 // TestWorkDeletedBetweenCheckAndTell: the tell goes to nowhere, without an error.
 func TestWorkDeletedDuringRetry(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		w.mq.events = append(make([]sendEvent, 4), nacks(6)...)
+		w.happens(append(make([]sendEvent, 4), nacks(6)...)...)
 		w.run(spool.ReasonSchedule, 10)
 		w.start()
 		time.Sleep(3 * time.Second)
 		w.cti.deleteWorks()
 		w.settle()
 		k := w.lastWork()
-		if k.Expected != 6 || len(w.mq.order) != 10 {
-			t.Errorf("the rest: %d of %d", k.Expected, len(w.mq.order))
+		if k.Expected != 6 || len(w.order()) != 10 {
+			t.Errorf("the rest: %d of %d", k.Expected, len(w.order()))
 		}
 		w.mq.workOff(100)
 		w.checkWorks()
@@ -244,7 +244,7 @@ func TestGate(t *testing.T) {
 					w.run(spool.ReasonTrigger, 4)
 					w.start()
 					time.Sleep(time.Hour)
-					open := len(w.cti.works)
+					open := len(w.works())
 					if !p.affected {
 						if open != 2 {
 							t.Errorf("%d works are open: no gate here", open)
@@ -266,7 +266,7 @@ func TestGate(t *testing.T) {
 						w.mq.queue = nil
 						w.mq.mu.Unlock()
 						time.Sleep(100 * time.Second)
-						if len(w.cti.works) != 1 {
+						if len(w.works()) != 1 {
 							t.Error("opened before the queue was empty for two minutes")
 						}
 						w.cti.mu.Lock()
@@ -277,15 +277,15 @@ func TestGate(t *testing.T) {
 						w.cti.queue = func() QueueSize { return QueueSize{} }
 						w.cti.mu.Unlock()
 						time.Sleep(110 * time.Second)
-						if len(w.cti.works) != 1 {
+						if len(w.works()) != 1 {
 							t.Error("opened though the queue was not empty for two minutes on end")
 						}
 						time.Sleep(40 * time.Second)
 					case "never":
 						return
 					}
-					if len(w.cti.works) != 2 {
-						t.Errorf("%d works", len(w.cti.works))
+					if len(w.works()) != 2 {
+						t.Errorf("%d works", len(w.works()))
 					}
 				})
 			})
@@ -305,8 +305,6 @@ func TestGateOfASingleRun(t *testing.T) {
 			t.Fatal("gave up too early")
 		default:
 		}
-		w.live.platform.Bells.Platform.Ring()
-		w.cti.delay = func() {}
 		time.Sleep(20 * time.Second)
 		w.live.stop()
 		<-w.live.ended

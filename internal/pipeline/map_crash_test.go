@@ -1,0 +1,123 @@
+package pipeline
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// deadlySpool lets the process die where a commit would consume a record that
+// the mapper cannot be trusted with.
+type deadlySpool struct {
+	*spool.Spool
+	seq   uint64 // of the record; 0: none
+	tries int
+}
+
+// CommitMap dies for the record. The mapper's own death cannot be played in a
+// test, but what the spool remembers of it is the same.
+func (s *deadlySpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
+	for _, seq := range c.Records {
+		if seq == s.seq && len(c.Dead) == 0 {
+			s.tries++
+			panic(errDied)
+		}
+	}
+	return s.Spool.CommitMap(epoch, now, c)
+}
+
+// start is what a process does until it dies or comes to rest.
+func (w *mapWorld) start() (died bool) {
+	w.t.Helper()
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errDied:
+			died = true
+		default:
+			panic(r)
+		}
+	}()
+	w.check(w.m.Recover(context.Background()))
+	w.work()
+	return false
+}
+
+func TestMapCrashMarks(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	deadly := &deadlySpool{}
+	w.over = func(s *spool.Spool) MapSpool { deadly.Spool = s; return deadly }
+	w.restart()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)))
+	w.record(run, sobj(ident(2)))
+	bad := w.record(run, sobj(ident(3)), sobj(ident(4)))
+	w.record(run, sobj(ident(5)))
+	w.endFetch(run)
+	recs, err := w.sp.Records(run, 0, 10, 1<<20)
+	w.check(err)
+	deadly.seq = recs[2].Seq
+
+	if !w.start() {
+		t.Fatal("it did not die") // a clean start: all four in one commit
+	}
+	for try := 2; try <= 3; try++ {
+		w.die()
+		if mapped := w.counters()["records"]; !w.start() || deadly.tries != try {
+			t.Fatalf("start %d: %d tries, %d mapped before", try, deadly.tries, mapped)
+		}
+		if n := w.counters()["records"]; n != 2 {
+			t.Fatalf("start %d: %d records mapped, want the two before the bad one", try, n)
+		}
+	}
+	w.die() // the mark stood there at two starts: the next try is made alone
+	if !w.start() || deadly.tries != 4 {
+		t.Fatalf("%d tries", deadly.tries)
+	}
+	w.die()
+	if w.start() {
+		t.Fatal("it died once more")
+	}
+	w.deliver(-1)
+	w.audit(nil)
+	wantIDs(t, w.ids(run), ident(1), ident(2), ident(5))
+	dead := w.dead()
+	if len(dead) != 1 || dead[0].Class != deadCrash || dead[0].Source != bad || dead[0].STIX != "" {
+		t.Errorf("dead letters: %+v", dead)
+	}
+	if _, marked, err := w.sp.Crash(); marked || err != nil {
+		t.Errorf("marked %v, %v", marked, err)
+	}
+}
+
+func TestMapCrashMarkOfAnInnocent(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)))
+	w.record(run, sobj(ident(2)))
+	w.endFetch(run)
+	w.die()
+	w.check(w.m.Recover(t.Context()))
+	w.once() // maps both, each in its own commit
+	w.die()
+	if w.start() {
+		t.Fatal("died")
+	}
+	w.deliver(-1)
+	w.audit(nil)
+	wantIDs(t, w.ids(run), ident(1), ident(2))
+	if len(w.dead()) > 0 {
+		t.Error("dead letters")
+	}
+	if w.sent[0].bundle == w.sent[len(w.sent)-1].bundle {
+		t.Error("what stood in the spool was mapped in one commit")
+	}
+	w.reopen() // a clean stop forgets the mark
+	w.check(w.sp.MarkCrash(&spool.CrashMark{Run: run, Seq: 1}))
+	w.check(w.m.Recover(t.Context()))
+	if _, marked, _ := w.sp.Crash(); marked {
+		t.Error("the mark outlives a clean stop")
+	}
+}

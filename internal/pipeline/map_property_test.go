@@ -1,0 +1,276 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// mapGraph is a random set of objects in several versions, referring to each
+// other in every way there is, to objects that never come, and in circles.
+type mapGraph struct {
+	ids      []string
+	versions map[string][]string // JSON, each better than the one before
+	platform map[string]string
+	best     map[string]int // the best version that was spooled
+}
+
+func drawGraph(t *rapid.T) *mapGraph {
+	g := &mapGraph{versions: map[string][]string{}, platform: map[string]string{}, best: map[string]int{}}
+	types := []string{"identity", "note", "report", "relationship", "sighting"}
+	n := rapid.IntRange(1, 12).Draw(t, "objects")
+	for i := range n {
+		g.ids = append(g.ids, sid(rapid.SampledFrom(types).Draw(t, "type"), i))
+	}
+	targets := slices.Concat(g.ids, []string{ident(100), note(101), sid("marking-definition", 102), rel(103)})
+	for _, id := range targets {
+		if rapid.IntRange(0, 5).Draw(t, "known to the platform") == 0 {
+			typ, _ := stix.SplitID(id)
+			g.platform[id] = typ
+		}
+	}
+	for _, id := range g.ids {
+		for k := range rapid.IntRange(1, 3).Draw(t, "versions") {
+			g.versions[id] = append(g.versions[id], drawObject(t, id, k, targets))
+		}
+	}
+	return g
+}
+
+// drawObject draws version k of an object. Later versions are newer, or as new
+// and richer.
+func drawObject(t *rapid.T, id string, k int, targets []string) string {
+	typ, _ := stix.SplitID(id)
+	target := func(label string) string { return rapid.SampledFrom(targets).Draw(t, label) }
+	other := func(label string) string {
+		for {
+			if to := target(label); to != id {
+				return to
+			}
+		}
+	}
+	list := func(label string, least int) []string {
+		return rapid.SliceOfNDistinct(rapid.SampledFrom(targets), least, 4, rapid.ID).Draw(t, label)
+	}
+	more := []string{smod(k / 2)}
+	switch typ {
+	case "relationship":
+		more = append(more, `"relationship_type":"related-to"`,
+			sref("source_ref", other("source")), sref("target_ref", other("target")))
+	case "sighting":
+		more = append(more, sref("sighting_of_ref", other("of")), srefs("where_sighted_refs", unite(list("where", 0), other("where"))...))
+	default:
+		if l := list("object_refs", 0); len(l) > 0 {
+			more = append(more, srefs("object_refs", l...))
+		} else {
+			more = append(more, `"filler_a":1`)
+		}
+	}
+	if rapid.Bool().Draw(t, "author") {
+		more = append(more, sref("created_by_ref", target("author")))
+	}
+	if rapid.Bool().Draw(t, "custom") {
+		more = append(more, sref("x_parent_ref", target("parent")))
+	} else {
+		more = append(more, `"filler_b":1`)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "marking") == 0 {
+		more = append(more, srefs("object_marking_refs", sid("marking-definition", 102)))
+	}
+	for i := range k % 2 * 3 { // a reference to itself takes away up to two
+		more = append(more, fmt.Sprintf(`"extra_%d":%d`, i, k))
+	}
+	return sobj(id, more...)
+}
+
+func unite(list []string, id string) []string {
+	if slices.Contains(list, id) {
+		return list
+	}
+	return append(list, id)
+}
+
+// want is what an object should look like in the end, when only those in there
+// can be referred to; false when it cannot go out at all.
+func (g *mapGraph) want(w *mapWorld, text string, there func(id string) bool) (*stix.Object, bool) {
+	o := g.mapped(w, text)
+	witnesses := 0
+	for _, r := range o.Refs() {
+		switch mapNeedOf(o.Type(), r) {
+		case needEssential:
+			if !there(r.ID) {
+				return nil, false
+			}
+		case needWitness:
+			if there(r.ID) && r.ID != o.ID() {
+				witnesses++
+			}
+		}
+	}
+	if o.Type() == "sighting" && witnesses == 0 {
+		return nil, false
+	}
+	unmarked := false
+	o.EditRefs(func(r stix.Ref) (string, bool) {
+		stays := r.ID != o.ID() && (there(r.ID) || w.companion(r.ID))
+		unmarked = unmarked || !stays && r.Key == "object_marking_refs"
+		return r.ID, stays
+	})
+	w.mapper.EnsureAuthor(o)
+	if unmarked {
+		w.mapper.EnsureMarking(o)
+	}
+	return o, true
+}
+
+// mapped is an object as the mapper gives it.
+func (g *mapGraph) mapped(w *mapWorld, text string) *stix.Object {
+	o, err := stix.Parse([]byte(text))
+	w.check(err)
+	o.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, r.ID != o.ID() })
+	w.mapper.EnsureAuthor(o)
+	if !o.Has("object_marking_refs") {
+		w.mapper.EnsureMarking(o)
+	}
+	return o
+}
+
+// TestMapProperty spreads random graphs over records and runs, with crashes in
+// between, a platform that comes and goes, and a deliver that is now quick and
+// now slow. In the end every object went out as whole as it can be, behind
+// everything it refers to, or is held or dead.
+func TestMapProperty(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGraph(t)
+		w.renew(t, MapOptions{
+			MaxObjects:  rapid.IntRange(1, 8).Draw(t, "bundle"),
+			ResendAfter: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "resend after"),
+		})
+		res := &fakeResolver{known: g.platform}
+		if rapid.Bool().Draw(t, "online") {
+			w.resolver = res
+			w.restart()
+		} else {
+			g.platform = map[string]string{}
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "runs") {
+			playRun(t, w, g, res)
+		}
+		res.err = nil
+		w.clock = w.clock.Add(2 * time.Minute)
+		w.work()
+		w.deliver(-1)
+		w.audit(g.platform)
+		g.judge(w)
+	})
+}
+
+// playRun spools records of random copies in one run, among random events.
+func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver) {
+	reason := rapid.SampledFrom([]spool.Reason{spool.ReasonSchedule, spool.ReasonRepull}).Draw(t, "reason")
+	run := w.startRun(reason)
+	for range rapid.IntRange(0, 6).Draw(t, "records") {
+		var objs []string
+		for range rapid.IntRange(0, 6).Draw(t, "copies") {
+			id := rapid.SampledFrom(g.ids).Draw(t, "id")
+			k := rapid.IntRange(0, len(g.versions[id])-1).Draw(t, "version")
+			if b, ok := g.best[id]; !ok || k > b {
+				g.best[id] = k
+			}
+			objs = append(objs, g.versions[id][k])
+		}
+		w.record(run, objs...)
+		for range rapid.IntRange(0, 3).Draw(t, "events") {
+			playEvent(t, w, res)
+		}
+	}
+	w.endFetch(run)
+	for range rapid.IntRange(0, 12).Draw(t, "events") {
+		playEvent(t, w, res)
+	}
+	if rapid.Bool().Draw(t, "settle") {
+		w.work()
+	}
+}
+
+func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver) {
+	switch rapid.SampledFrom([]string{
+		"step", "step", "step", "later", "deliver", "crash", "reopen", "platform",
+	}).Draw(t, "event") {
+	case "step":
+		w.once()
+	case "later":
+		w.clock = w.clock.Add(time.Minute)
+	case "deliver":
+		w.deliver(1)
+	case "crash":
+		w.restart()
+	case "reopen":
+		if rapid.IntRange(0, 5).Draw(t, "really") == 0 {
+			w.reopen()
+		}
+	case "platform":
+		if res.err = nil; rapid.Bool().Draw(t, "down") {
+			res.err = errors.New("down")
+		}
+	}
+}
+
+// judge compares the end with what was promised.
+func (g *mapGraph) judge(w *mapWorld) {
+	w.t.Helper()
+	out := map[string]bool{}
+	for _, s := range w.sent {
+		out[s.stix] = true
+	}
+	held, dead := w.held(), map[string]bool{}
+	for _, d := range w.dead() {
+		dead[d.STIX] = true
+		if d.Class != deadCycle {
+			w.t.Errorf("%s is dead: %s: %s", d.STIX, d.Class, d.Error)
+		}
+	}
+	there := func(id string) bool { _, ok := g.platform[id]; return ok || out[id] }
+	unsure := func(text string) bool { // of one that came but did not go out, the platform may not have been asked
+		return slices.ContainsFunc(g.mapped(w, text).Refs(), func(r stix.Ref) bool {
+			_, came := g.best[r.ID]
+			return came && !out[r.ID] && there(r.ID)
+		})
+	}
+	fate := func(text string) string {
+		all := ""
+		for _, r := range g.mapped(w, text).Refs() {
+			_, came := g.best[r.ID]
+			_, isHeld := held[r.ID]
+			all += fmt.Sprintf("\n    %s %s: came %v, out %v, held %v, dead %v, there %v", r.Key, r.ID, came, out[r.ID], isHeld, dead[r.ID], there(r.ID))
+		}
+		return all
+	}
+	for _, id := range slices.Sorted(maps.Keys(g.best)) {
+		text := g.versions[id][g.best[id]]
+		want, can := g.want(w, text, there)
+		h, isHeld := held[id]
+		switch got := w.last(id); {
+		case unsure(text), dead[id]: // a dead letter stays one until an operator retries it
+		case can && got == nil:
+			w.t.Errorf("%s did not go out (held %v for %s, dead %v)%s", id, isHeld, h.Watch, dead[id], fate(text)+"\n  "+text+"\n  "+string(h.JSON))
+		case can && got.Hash() != want.Hash():
+			w.t.Errorf("%s went out as\n  %s\nwant\n  %s%s", id, got.AppendJSON(nil), want.AppendJSON(nil), fate(text))
+		case !can && !isHeld:
+			w.t.Errorf("%s vanished", id)
+		case !can:
+			if o, err := stix.Decode(h.JSON); err != nil || o.Hash() != g.mapped(w, text).Hash() {
+				w.t.Errorf("%s is held as %s", id, h.JSON)
+			}
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// troubledSpool fails as a test says.
+type troubledSpool struct {
+	*spool.Spool
+	commit func(spool.MapCommit) error
+	room   *spool.Room
+}
+
+func (s *troubledSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
+	if s.commit != nil {
+		if err := s.commit(c); err != nil {
+			return err
+		}
+	}
+	return s.Spool.CommitMap(epoch, now, c)
+}
+
+func (s *troubledSpool) Room() spool.Room {
+	if s.room != nil {
+		return *s.room
+	}
+	return s.Spool.Room()
+}
+
+func (w *mapWorld) troubled() *troubledSpool {
+	ts := &troubledSpool{}
+	w.over = func(s *spool.Spool) MapSpool { ts.Spool = s; return ts }
+	w.restart()
+	return ts
+}
+
+// inBubble runs the stage as the supervisor does, in a bubble of its own time.
+func inBubble(t *testing.T, opt MapOptions, play func(t *testing.T, w *mapWorld)) {
+	dir := fastDir(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newMapWorld(t, dir, opt)
+		w.real = true
+		w.restart()
+		play(t, w)
+		synctest.Wait()
+		if err := w.sp.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	goleak.VerifyNone(t)
+}
+
+// starts runs the stage; the returned function stops it and returns its error.
+func (w *mapWorld) starts(t *testing.T) (stop func() error) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.m.Run(ctx) }()
+	return func() error { cancel(fault.ErrShutdown); return <-done }
+}
+
+func TestMapRunWaitsForMore(t *testing.T) {
+	inBubble(t, MapOptions{MaxWait: 30 * time.Second}, func(t *testing.T, w *mapWorld) {
+		stop := w.starts(t)
+		run := w.startRun(spool.ReasonSchedule)
+		w.record(run, sobj(ident(1)))
+		w.m.bells.Map.Ring()
+		time.Sleep(29 * time.Second)
+		w.record(run, sobj(ident(2)))
+		w.m.bells.Map.Ring()
+		synctest.Wait()
+		if w.deliver(-1); len(w.sent) > 0 {
+			t.Error("the bundle was closed too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		w.deliver(-1)
+		wantIDs(t, w.ids(run), ident(1), ident(2))
+		w.record(run, sobj(ident(3)))
+		w.endFetch(run)
+		w.m.bells.Map.Ring()
+		synctest.Wait() // the end of fetch closes the bundle at once
+		w.deliver(-1)
+		wantIDs(t, w.ids(run), ident(1), ident(2), ident(3))
+		if w.run(run).MappedAt.IsZero() {
+			t.Error("the run is not mapped")
+		}
+		select {
+		case <-w.m.bells.Deliver:
+		default:
+			t.Error("deliver heard no bell")
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		w.audit(nil)
+	})
+}
+
+func TestMapRunStopsWhateverItDoes(t *testing.T) {
+	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+		ts := w.troubled()
+		ts.commit = func(spool.MapCommit) error { return fmt.Errorf("commit: %w", spool.ErrFull) }
+		run := w.startRun(spool.ReasonSchedule)
+		w.record(run, sobj(ident(1)))
+		w.endFetch(run)
+		stop := w.starts(t)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s := w.m.board.Snapshot()[mapStage]; s.State != "waiting" || !strings.Contains(s.Detail, "no room") {
+			t.Errorf("board says %+v", s)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if len(w.dead()) > 0 {
+			t.Error("something was given up for want of room")
+		}
+	})
+}
+
+func TestMapRunOutlivesErrors(t *testing.T) {
+	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+		ts := w.troubled()
+		fails := []error{spool.ErrFull, errors.New("input/output"), spool.ErrFull, spool.ErrNotFound}
+		ts.commit = func(spool.MapCommit) error {
+			if len(fails) == 0 {
+				return nil
+			}
+			err := fails[0]
+			fails = fails[1:]
+			return err
+		}
+		stop := w.starts(t)
+		run := w.startRun(spool.ReasonSchedule)
+		for i := range 20 {
+			w.record(run, sobj(note(i), srefs("object_refs", note((i+1)%20))))
+		}
+		w.endFetch(run)
+		w.m.bells.Map.Ring()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		w.deliver(-1)
+		w.audit(nil)
+		if got := w.ids(run); len(got) != 21 {
+			t.Errorf("%d objects went out", len(got))
+		}
+	})
+}
+
+func TestMapRunEndsWithABrokenSpool(t *testing.T) {
+	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+		ts := w.troubled()
+		ts.commit = func(spool.MapCommit) error { return fmt.Errorf("commit: %w", spool.ErrBroken) }
+		run := w.startRun(spool.ReasonSchedule)
+		w.record(run, sobj(ident(1)))
+		w.endFetch(run)
+		if err := w.m.Run(t.Context()); !errors.Is(err, spool.ErrBroken) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestMapResetInTheMiddle(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	ts := w.troubled()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)))
+	w.endFetch(run)
+	ts.commit = func(spool.MapCommit) error {
+		ts.commit = nil
+		_, _, err := w.sp.Reset(w.clock)
+		return err
+	}
+	w.work()
+	clear(w.lists)
+	next := w.wholeRun(spool.ReasonReset, []string{sobj(ident(2))})
+	w.deliver(-1)
+	wantIDs(t, w.ids(run))
+	wantIDs(t, w.ids(next), ident(2))
+	w.audit(nil)
+}
+
+func TestMapMakesRoom(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	ts := w.troubled()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(report(1), srefs("object_refs", ident(9), note(1))), srel(1, note(1), ident(9)),
+		sobj(note(1), srefs("object_refs", note(2))), sobj(note(2), srefs("object_refs", note(1))))
+	w.work()
+	w.clock = w.clock.Add(time.Minute)
+	w.work()
+	w.deliver(-1)
+	wantIDs(t, w.ids(run))
+
+	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
+	for range 10 { // deliver comes first whenever there is a bundle
+		w.work()
+		w.deliver(-1)
+	}
+	got := w.ids(run)
+	for _, id := range []string{report(1), note(1), note(2)} {
+		if !slices.Contains(got, id) {
+			t.Errorf("%s still waits", id)
+		}
+	}
+	st, err := w.sp.Stats()
+	w.check(err)
+	if st.Waiting != 1 || slices.Contains(got, rel(1)) || len(w.held()) != 1 {
+		t.Errorf("%d wait, %d held; want the relationship to wait", st.Waiting, len(w.held()))
+	}
+	if s := w.m.board.Snapshot()[mapStage]; s.State != "idle" {
+		t.Errorf("the board says %s: fetch would not go on", s.State)
+	}
+
+	w.record(run, sobj(ident(9))) // fetch went on into the gap
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	w.audit(nil)
+	if w.last(rel(1)) == nil || len(w.last(report(1)).Strings("object_refs")) != 2 {
+		t.Error("what was released for room did not become whole")
+	}
+	if len(w.held()) > 0 || len(w.dead()) > 0 {
+		t.Error("something is left")
+	}
+}
+
+func TestMapLookupsAreCapped(t *testing.T) {
+	w := newTestWorld(t, MapOptions{MaxLookups: 3})
+	res := &fakeResolver{known: map[string]string{}}
+	for i := range 10 {
+		res.known[ident(100+i)] = "identity-organization"
+		res.known[note(100+i)] = "note"
+	}
+	w.resolver = res
+	w.restart()
+	var objs []string
+	for i := range 4 {
+		objs = append(objs, sobj(note(i), srefs("object_refs", note(100+i))))
+	}
+	objs = append(objs, sobj(ident(1), sref("created_by_ref", ident(101))), sobj(ident(2), sref("created_by_ref", ident(102))))
+	w.wholeRun(spool.ReasonSchedule, objs)
+	w.audit(res.known)
+	if len(res.asked) != 3 || !slices.Contains(res.asked, ident(101)) || !slices.Contains(res.asked, ident(102)) {
+		t.Errorf("asked for %v", res.asked)
+	}
+	if len(w.ids(1)) != 6 || len(w.held()) != 3 {
+		t.Errorf("%d went out, %d kept", len(w.ids(1)), len(w.held()))
+	}
+}
+
+func TestMapRefusedLookupsCountAsUnknown(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	w.resolver = &fakeResolver{err: fault.Mark(fault.Permanent, errors.New("no such field"))}
+	w.restart()
+	run := w.wholeRun(spool.ReasonSchedule, []string{sobj(note(1), srefs("object_refs", note(2)))})
+	wantIDs(t, w.ids(run), note(1))
+	w.audit(nil)
+}
