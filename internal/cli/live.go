@@ -56,6 +56,7 @@ func newRepull(g *globals) *cobra.Command {
 	}
 	c.Flags().StringVar(&from, "from", "", "where to begin: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
+	oneOf(c, "dataset", datasetNames()...)
 	return c
 }
 

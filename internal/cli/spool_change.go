@@ -22,7 +22,8 @@ func newSpoolRetry(g *globals) *cobra.Command {
 		Long: "Take dead letters (by number) and parked items (by dataset/id) back to work, in a run of their own.\n" +
 			"A running connector begins at once, a stopped one when it is started. --all takes all dead letters that\n" +
 			"are not healed and all parked items; with --stage or --class only those dead letters.",
-		Example: "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
+		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
+		ValidArgsFunction: g.completeFrom(0, proposeDead),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.touch(cmd, change{
 				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
@@ -34,6 +35,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
 	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	oneOf(c, "stage", string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver))
 	return c
 }
 
@@ -45,7 +47,8 @@ func newSpoolDrop(g *globals) *cobra.Command {
 		Long: "Remove dead letters (by number), parked items (by dataset/id) and held objects (by STIX id) for good.\n" +
 			"Nothing else in this program loses what ThreatMatch has answered; export it first if in doubt.\n" +
 			"--healed removes all dead letters that were retried with success.",
-		Example: "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
+		Example:           "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
+		ValidArgsFunction: g.completeFrom(0, proposeDroppable),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.touch(cmd, change{
 				verb: "drop for good", keys: args, every: healed, filter: filter{healed: true}, yes: yes,

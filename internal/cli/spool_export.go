@@ -46,6 +46,7 @@ func newSpoolExport(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "only these: "+strings.Join(spool.Exportable(), ", "))
+	oneOf(c, "only", spool.Exportable()...)
 	return c
 }
 

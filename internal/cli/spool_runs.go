@@ -56,10 +56,11 @@ func datasets(r admin.Run) string {
 
 func newSpoolRun(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "run ID",
-		Short:   "One import with all its counters",
-		Example: "  " + name + " spool run 3",
-		Args:    cobra.ExactArgs(1),
+		Use:               "run ID",
+		Short:             "One import with all its counters",
+		Example:           "  " + name + " spool run 3",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.completeFrom(1, proposeRuns),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {

@@ -31,8 +31,8 @@ func newSpoolShow(g *globals) *cobra.Command {
 			"exactly as it goes to the broker; only a running connector that is registered knows it.",
 		Example: "  " + name + " spool show records 3/17\n  " + name + " spool show dead 1\n" +
 			"  " + name + " spool show held relationship--6d3c…\n  " + name + " spool show bundles 3/2 --message 0",
-		Args:      cobra.ExactArgs(2),
-		ValidArgs: spool.Buckets(),
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: g.proposeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkBucket(args[0]); err != nil {
 				return err

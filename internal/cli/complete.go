@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+// completeFrom completes arguments with what the spool holds now. The shell
+// waits for it, so that trouble means no proposals.
+func (g *globals) completeFrom(most int, propose func(admin.Inspector) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if most > 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var words []string
+		_ = g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			words = propose(i)
+			return nil
+		})
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// proposals is how many entries of each kind are proposed.
+const proposals = 100
+
+func proposeRuns(i admin.Inspector) []string {
+	runs, _ := i.Runs(0, proposals)
+	var words []string
+	for _, r := range runs {
+		words = append(words, strconv.FormatUint(r.ID, 10)+"\t"+r.Reason+", "+r.Phase)
+	}
+	return words
+}
+
+func proposeDead(i admin.Inspector) []string {
+	letters, _ := i.Dead(0, proposals)
+	var words []string
+	for _, d := range letters {
+		words = append(words, fmt.Sprintf("%d\t%s %s %s", d.Key, d.Stage, d.Class, whatDead(d)))
+	}
+	entries, _ := i.List("tasks", "", proposals)
+	for _, e := range entries {
+		if key, err := spool.ParseTaskKey(e.Key); err == nil && isParked(e) {
+			words = append(words, fmt.Sprintf("%s/%s\tparked", key.Dataset, key.Source))
+		}
+	}
+	return words
+}
+
+func proposeDroppable(i admin.Inspector) []string {
+	words := proposeDead(i)
+	entries, _ := i.List("held", "", proposals)
+	for _, e := range entries {
+		words = append(words, fmt.Sprintf("%v\theld for %v", e.Fields["id"], e.Fields["watch"]))
+	}
+	return words
+}
+
+// proposeKeys completes the second argument of show by the first.
+func (g *globals) proposeKeys(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return spool.Buckets(), cobra.ShellCompDirectiveNoFileComp
+	case 1:
+		return g.completeFrom(0, func(i admin.Inspector) []string {
+			entries, _ := i.List(args[0], "", proposals)
+			var words []string
+			for _, e := range entries {
+				words = append(words, e.Key)
+			}
+			return words
+		})(cmd, args, toComplete)
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// oneOf completes a flag with words that do not change.
+func oneOf(c *cobra.Command, flag string, words ...string) {
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+}
