@@ -16,7 +16,7 @@ type Status struct {
 	Ready    bool              `json:"ready"`
 	NotReady map[string]string `json:"not_ready,omitempty"` // by stage, with what can be done
 	Stages   []Stage           `json:"stages,omitempty"`    // in the way of the data
-	Broker   string            `json:"broker,omitempty"`    // connected, reconnecting, blocked, nacked
+	Broker   string            `json:"broker,omitempty"`    // connected, reconnecting, blocked, nacked, or why there is no connection yet
 	Queue    *Queue            `json:"platform_queue,omitempty"`
 	Rates    *Rates            `json:"rates,omitempty"`
 	Next     time.Time         `json:"next_run,omitzero"`

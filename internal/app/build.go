@@ -2,15 +2,9 @@ package app
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
-	"golang.org/x/net/http/httpproxy"
-
-	"threatmatch-connector/config"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
@@ -62,51 +56,18 @@ func (a *app) platformClient() (*platform, error) {
 	if c.Offline() {
 		return nil, nil
 	}
-	headers := make(map[string]string, len(c.OpenCTI.CustomHeaders))
-	for _, h := range c.OpenCTI.CustomHeaders {
-		headers[h.Name] = h.Value.Reveal()
-	}
-	tls := opencti.TLS{Insecure: !c.VerifyOpenCTI()}
-	if pem := c.OpenCTICAs(); len(pem) > 0 {
-		tls.CAs = []string{string(pem)}
-	}
-	client, err := opencti.New(opencti.Options{
-		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: a.Version, Headers: headers, TLS: tls,
-		Proxy: proxy(c.Network), Logger: a.Log.With("part", "opencti"),
-	})
+	opt := openCTIOptions(c, a.Version)
+	opt.Logger = a.Log.With("part", "opencti")
+	client, err := opencti.New(opt)
 	if err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, client.Close)
-	return &platform{client: client, broker: a.brokerOf, input: opencti.RegisterInput{
+	broker := func(b opencti.Broker) pipeline.Broker { return brokerOf(c.MQ, b) }
+	return &platform{client: client, broker: broker, input: opencti.RegisterInput{
 		ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope,
 		Version: registeredVersion(a.Version), Slug: "threatmatch",
 	}}, nil
-}
-
-// brokerOf lays our MQ_* settings over what the platform says about its broker.
-func (a *app) brokerOf(b opencti.Broker) pipeline.Broker {
-	mq := a.cfg.MQ
-	out := pipeline.Broker{Host: b.Host, Port: b.Port, VHost: b.VHost, TLS: b.UseTLS, User: b.User, Password: b.Password}
-	if mq.Host != "" {
-		out.Host = mq.Host
-	}
-	if mq.Port != 0 {
-		out.Port = mq.Port
-	}
-	if mq.VHost != "" {
-		out.VHost = mq.VHost
-	}
-	if mq.UseSSL != nil {
-		out.TLS = *mq.UseSSL
-	}
-	if mq.User != "" {
-		out.User = mq.User
-	}
-	if mq.Pass.IsSet() {
-		out.Password = mq.Pass.Reveal()
-	}
-	return out
 }
 
 func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
@@ -126,27 +87,9 @@ func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
 func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 
 func (a *app) threatMatch() (*threatmatch.Client, error) {
-	t := a.cfg.ThreatMatch
-	var roots *x509.CertPool
-	if pem := a.cfg.ThreatMatchCAs(); len(pem) > 0 {
-		var err error
-		if roots, err = x509.SystemCertPool(); err != nil {
-			roots = x509.NewCertPool()
-		}
-		roots.AppendCertsFromPEM(pem)
-	}
-	return threatmatch.New(threatmatch.Options{
-		BaseURL: t.URL, ClientID: t.ClientID, ClientSecret: t.ClientSecret.Reveal(),
-		UserAgent: "threatmatch-connector/" + a.Version, RequestsPerSecond: t.RequestsPerSecond, MaxBody: t.MaxBody,
-		Roots: roots, Proxy: proxy(a.cfg.Network), Now: a.Now, Rand: random, Log: a.Log.With("part", "threatmatch"),
-	})
-}
-
-func proxy(n config.Network) func(*http.Request) (*url.URL, error) {
-	f := (&httpproxy.Config{
-		HTTPProxy: n.HTTPProxy.Reveal(), HTTPSProxy: n.HTTPSProxy.Reveal(), NoProxy: n.NoProxy,
-	}).ProxyFunc()
-	return func(r *http.Request) (*url.URL, error) { return f(r.URL) }
+	opt := threatMatchOptions(a.cfg, a.Version)
+	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
+	return threatmatch.New(opt)
 }
 
 func (a *app) mapStage(api *platform) (*pipeline.Map, error) {
@@ -206,14 +149,9 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 }
 
 func (a *app) newPublisher() (*publisher, error) {
-	mq := a.cfg.MQ
 	p := &publisher{}
 	pub, err := delivery.New(delivery.Options{
-		Name: a.cfg.Connector.Name + " " + a.cfg.Connector.ID, OnState: p.onState,
-		TLS: delivery.TLS{
-			CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
-			Passphrase: mq.SSLPassphrase.Reveal(), Insecure: !mq.SSLRejectUnauthorized,
-		},
+		Name: a.cfg.Connector.Name + " " + a.cfg.Connector.ID, OnState: p.onState, TLS: brokerTLS(a.cfg.MQ),
 		SettleTimeout: a.cfg.Connector.DrainTimeout,
 	})
 	if err != nil {

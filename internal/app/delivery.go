@@ -18,10 +18,16 @@ type publisher struct {
 	blocked atomic.Pointer[func(bool)] // of the batch under way
 	sending atomic.Bool                // a batch is under way
 	now     atomic.Uint32              // the latest delivery.State
+	tried   atomic.Bool                // something was to be sent
 }
 
 // state names how publishing stands.
-func (p *publisher) state() string { return delivery.State(p.now.Load()).String() }
+func (p *publisher) state() string {
+	if !p.tried.Load() {
+		return "not connected, as nothing was to be sent yet"
+	}
+	return delivery.State(p.now.Load()).String()
+}
 
 // onState passes the broker's blocking on to the batch under way.
 func (p *publisher) onState(s delivery.State) {
@@ -36,6 +42,7 @@ func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 	p.pub.SetBroker(broker(b.To))
 	p.blocked.Store(&b.Blocked)
 	p.sending.Store(true)
+	p.tried.Store(true)
 	defer func() {
 		p.blocked.Store(nil)
 		p.sending.Store(false)

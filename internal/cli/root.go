@@ -86,7 +86,7 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	root.AddCommand(
-		newRun(g), newStatus(g), newTrigger(g), newRepull(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck(),
+		newRun(g), newCheck(g), newStatus(g), newTrigger(g), newRepull(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -244,6 +244,9 @@ func printBacklog(w io.Writer, s admin.Status) error {
 		if at, ok := st.Oldest[bucket]; ok && !at.IsZero() {
 			since = span(s.Now.Sub(at))
 		}
+		if n == 0 {
+			note = ""
+		}
 		return []string{what, strconv.FormatInt(n, 10), since, note}
 	}
 	rows := [][]string{

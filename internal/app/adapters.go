@@ -1,0 +1,92 @@
+package app
+
+import (
+	"crypto/x509"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/threatmatch"
+)
+
+// What the settings say to the adapters, for the running connector and for the
+// check of the set-up alike.
+
+func openCTIOptions(c *config.Config, version string) opencti.Options {
+	headers := make(map[string]string, len(c.OpenCTI.CustomHeaders))
+	for _, h := range c.OpenCTI.CustomHeaders {
+		headers[h.Name] = h.Value.Reveal()
+	}
+	tls := opencti.TLS{Insecure: !c.VerifyOpenCTI()}
+	if pem := c.OpenCTICAs(); len(pem) > 0 {
+		tls.CAs = []string{string(pem)}
+	}
+	return opencti.Options{
+		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers, TLS: tls, Proxy: proxy(c.Network),
+	}
+}
+
+func threatMatchOptions(c *config.Config, version string) threatmatch.Options {
+	t := c.ThreatMatch
+	return threatmatch.Options{
+		BaseURL: t.URL, ClientID: t.ClientID, ClientSecret: t.ClientSecret.Reveal(),
+		UserAgent: "threatmatch-connector/" + version, RequestsPerSecond: t.RequestsPerSecond, MaxBody: t.MaxBody,
+		Roots: roots(c.ThreatMatchCAs()), Proxy: proxy(c.Network),
+	}
+}
+
+// roots are the system's authorities and more; nil means the system's alone.
+func roots(pem []byte) *x509.CertPool {
+	if len(pem) == 0 {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	return pool
+}
+
+func proxy(n config.Network) func(*http.Request) (*url.URL, error) {
+	f := (&httpproxy.Config{
+		HTTPProxy: n.HTTPProxy.Reveal(), HTTPSProxy: n.HTTPSProxy.Reveal(), NoProxy: n.NoProxy,
+	}).ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return f(r.URL) }
+}
+
+func brokerTLS(mq config.MQ) delivery.TLS {
+	return delivery.TLS{
+		CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
+		Passphrase: mq.SSLPassphrase.Reveal(), Insecure: !mq.SSLRejectUnauthorized,
+	}
+}
+
+// brokerOf lays our MQ_* settings over what the platform says about its broker.
+func brokerOf(mq config.MQ, b opencti.Broker) pipeline.Broker {
+	out := pipeline.Broker{Host: b.Host, Port: b.Port, VHost: b.VHost, TLS: b.UseTLS, User: b.User, Password: b.Password}
+	if mq.Host != "" {
+		out.Host = mq.Host
+	}
+	if mq.Port != 0 {
+		out.Port = mq.Port
+	}
+	if mq.VHost != "" {
+		out.VHost = mq.VHost
+	}
+	if mq.UseSSL != nil {
+		out.TLS = *mq.UseSSL
+	}
+	if mq.User != "" {
+		out.User = mq.User
+	}
+	if mq.Pass.IsSet() {
+		out.Password = mq.Pass.Reveal()
+	}
+	return out
+}

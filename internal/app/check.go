@@ -1,0 +1,81 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/fault"
+)
+
+// Verdict is how a check ended.
+type Verdict string
+
+// The verdicts. Only CheckFailed keeps the connector from working.
+const (
+	CheckOK      Verdict = "ok"
+	CheckNote    Verdict = "note"    // it works, but somebody should look
+	CheckFailed  Verdict = "failed"  // it must be mended
+	CheckUnknown Verdict = "unknown" // it cannot be told yet
+)
+
+// Finding is the outcome of one check.
+type Finding struct {
+	Name    string  `json:"name"`
+	Verdict Verdict `json:"verdict"`
+	Detail  string  `json:"detail"`
+	Hint    string  `json:"hint,omitempty"` // what to do
+}
+
+// CheckOptions is what Check needs. All fields are required but Running.
+type CheckOptions struct {
+	Config  *config.Config
+	Now     func() time.Time
+	Version string
+	Running int           // pid of a connector that runs on the spool; 0 if none
+	Timeout time.Duration // of each step; zero means 20 s
+}
+
+// Check tries the set-up and tells each finding as soon as it is there. It
+// changes nothing anywhere: no file, no registration, no ping.
+func Check(ctx context.Context, o CheckOptions, tell func(Finding)) {
+	if o.Timeout <= 0 {
+		o.Timeout = 20 * time.Second
+	}
+	c := &checker{CheckOptions: o, tell: tell}
+	c.spool()
+	c.outputs()
+	c.threatMatch(ctx)
+	c.openCTI(ctx)
+}
+
+type checker struct {
+	CheckOptions
+	tell func(Finding)
+}
+
+func (c *checker) ok(name, format string, args ...any) {
+	c.tell(Finding{name, CheckOK, fmt.Sprintf(format, args...), ""})
+}
+
+func (c *checker) note(name, detail, hint string) {
+	c.tell(Finding{name, CheckNote, detail, hint})
+}
+
+func (c *checker) unknown(name, why string) {
+	c.tell(Finding{name, CheckUnknown, why, ""})
+}
+
+// failed tells an error with its own hint, or the one given.
+func (c *checker) failed(name string, err error, hint string) {
+	if h := fault.HintOf(err); h != "" {
+		hint = h
+	}
+	c.tell(Finding{name, CheckFailed, err.Error(), hint})
+}
+
+// step bounds one step.
+func (c *checker) step(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.Timeout)
+}

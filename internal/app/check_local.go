@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"threatmatch-connector/spool"
+)
+
+// leastFree is the room on the disk below which nothing good can be expected.
+const leastFree = 1 << 30
+
+// spool looks at the spool's directory without making it.
+func (c *checker) spool() {
+	const name = "spool"
+	dir := c.Config.Spool.Dir
+	_, err := os.Stat(dir)
+	made := err == nil
+	at := dir
+	for errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+		_, err = os.Stat(at)
+	}
+	if err == nil {
+		err = writable(at)
+	}
+	if err != nil {
+		c.failed(name, fmt.Errorf("%s: %w", dir, err), "the directory must be writable for the user that runs the connector, uid "+strconv.Itoa(os.Geteuid()))
+		return
+	}
+	if fs, bad := remoteFS(at); bad {
+		c.failed(name, fmt.Errorf("%s is on a network file system (%s)", dir, fs), "locks there cannot be trusted: use a local disk or a block volume")
+		return
+	}
+	room := ""
+	if free, ok := diskFree(at); ok {
+		room = fmt.Sprintf("; %d MiB free on the disk, spool.max_size %d MiB", free>>20, c.Config.Spool.MaxSize>>20)
+		if free < leastFree {
+			c.failed(name, fmt.Errorf("%s: only %d MiB free on the disk", dir, free>>20), "make room, or move spool.dir")
+			return
+		}
+	}
+	c.spoolFile(name, dir, room, made)
+}
+
+// spoolFile looks at the file of a stopped connector.
+func (c *checker) spoolFile(name, dir, room string, made bool) {
+	_, err := os.Stat(filepath.Join(dir, "spool.db"))
+	switch {
+	case c.Running != 0:
+		c.ok(name, "%s, in use by the connector with pid %d%s", dir, c.Running, room)
+		return
+	case errors.Is(err, os.ErrNotExist) && !made:
+		c.ok(name, "%s, to be made%s", dir, room)
+		return
+	case errors.Is(err, os.ErrNotExist):
+		c.ok(name, "%s, empty%s", dir, room)
+		return
+	}
+	s, err := spool.Open(context.Background(), spool.Options{
+		Dir: dir, ConnectorID: c.Config.Connector.ID, ReadOnly: true, LockTimeout: time.Second, Now: c.Now,
+	})
+	if err != nil {
+		c.failed(name, err, "")
+		return
+	}
+	defer func() { _ = s.Close() }()
+	c.ok(name, "%s, of this connector%s", dir, room)
+}
+
+func writable(dir string) error {
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}
+
+// outputs looks at what else the connector opens.
+func (c *checker) outputs() {
+	con := c.Config.Connector
+	if con.SendToDirectory && con.SendToDirectoryPath != "" {
+		const name = "archive directory"
+		err := writable(con.SendToDirectoryPath)
+		if errors.Is(err, os.ErrNotExist) {
+			err = writable(filepath.Dir(filepath.Clean(con.SendToDirectoryPath)))
+		}
+		if err != nil {
+			c.failed(name, fmt.Errorf("%s: %w", con.SendToDirectoryPath, err), "make connector.send_to_directory_path writable")
+		} else {
+			c.ok(name, "%s", con.SendToDirectoryPath)
+		}
+	}
+	if con.ExposeMetrics && c.Running == 0 {
+		const name = "metrics port"
+		ln, err := net.Listen("tcp", net.JoinHostPort(con.MetricsAddress, strconv.Itoa(con.MetricsPort)))
+		if err != nil {
+			c.failed(name, err, "choose another connector.metrics_port or connector.metrics_address")
+			return
+		}
+		c.ok(name, "%s is free", ln.Addr())
+		_ = ln.Close()
+	}
+}

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// reach looks whether a server can be reached: its name, its port, its
+// certificate. It reports whether going on makes sense.
+func (c *checker) reach(ctx context.Context, name, setting, address string, roots *x509.CertPool, insecure bool) bool {
+	ctx, cancel := c.step(ctx)
+	defer cancel()
+	u, err := url.Parse(address)
+	if err != nil {
+		c.failed(name, errors.New("not an address"), "check "+setting)
+		return false
+	}
+	via, err := proxy(c.Config.Network)(&http.Request{URL: u})
+	if err != nil {
+		c.failed(name, errors.New("the proxy's address cannot be read"), "check HTTPS_PROXY and HTTP_PROXY")
+		return false
+	}
+	target, by := u, ""
+	if via != nil {
+		target, by, setting = via, " by the proxy "+via.Host, "HTTPS_PROXY or HTTP_PROXY"
+	}
+	host, port := target.Hostname(), cmp.Or(target.Port(), map[string]string{"http": "80", "https": "443"}[target.Scheme])
+	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		c.failed(name, fmt.Errorf("look up %s: %w", host, err), "check "+setting+" and this machine's DNS")
+		return false
+	}
+	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		c.failed(name, err, dialHint(err, setting))
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if via != nil || u.Scheme != "https" {
+		c.ok(name, "%s%s is reached at %s%s", u.Host, by, strings.Join(addrs[:min(2, len(addrs))], ", "), inClear(u.Scheme))
+		return true
+	}
+	return c.handshake(ctx, name, setting, tls.Client(conn, &tls.Config{
+		ServerName: host, RootCAs: roots, InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12,
+	}), insecure)
+}
+
+func inClear(scheme string) string {
+	if scheme == "http" {
+		return "; not encrypted"
+	}
+	return ""
+}
+
+// handshake looks at the server's certificate.
+func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls.Conn, insecure bool) bool {
+	if err := conn.HandshakeContext(ctx); err != nil {
+		c.failed(name, fmt.Errorf("TLS: %w", err), tlsHint(err, setting))
+		return false
+	}
+	state := conn.ConnectionState()
+	end := state.PeerCertificates[0].NotAfter.UTC()
+	detail := fmt.Sprintf("%s is reached at %s with %s, certificate valid until %s",
+		state.ServerName, conn.RemoteAddr(), tls.VersionName(state.Version), end.Format(time.DateOnly))
+	switch left := end.Sub(c.Now()); {
+	case insecure:
+		c.note(name, detail+"; it is not checked", "let the certificate be checked: opencti.ssl_verify")
+	case left < 14*24*time.Hour:
+		c.note(name, detail, fmt.Sprintf("the server's certificate ends in %d days", int(left.Hours()/24)))
+	default:
+		c.ok(name, "%s", detail)
+	}
+	return true
+}
+
+func dialHint(err error, setting string) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: check " + setting + ", and whether the server runs"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no answer from there: check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
+	}
+	return "check " + setting
+}
+
+func tlsHint(err error, setting string) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the authority of its certificate is not trusted here: name it in HTTPS_CA_CERTIFICATES"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate is for another name: check " + setting
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return "the certificate is not valid at this machine's time: check the clock here, then the certificate there"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "no TLS is spoken there: check http:// or https:// and the port in " + setting
+	}
+	return "check " + setting
+}

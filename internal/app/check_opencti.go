@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
+)
+
+// openCTI looks at address, token, version and rights, and then at the broker.
+func (c *checker) openCTI(ctx context.Context) {
+	cfg := c.Config
+	if cfg.Offline() {
+		c.ok("OpenCTI", "offline: bundles go to a directory only")
+		return
+	}
+	rest := []string{"OpenCTI token", "OpenCTI rights", "RabbitMQ connection", "RabbitMQ route"}
+	skip := func(why string) {
+		for _, name := range rest {
+			c.unknown(name, why)
+		}
+	}
+	if !c.reach(ctx, "OpenCTI address", "opencti.url", cfg.OpenCTI.URL, roots(cfg.OpenCTICAs()), !cfg.VerifyOpenCTI()) {
+		skip("not tried: OpenCTI is not reached")
+		return
+	}
+	opt := openCTIOptions(cfg, c.Version)
+	opt.Timeout = c.Timeout
+	client, err := opencti.New(opt)
+	if err != nil {
+		c.failed("OpenCTI token", err, "")
+		return
+	}
+	defer client.Close()
+	caps, err := client.Probe(ctx)
+	if err != nil {
+		c.failed("OpenCTI token", err, "check opencti.url")
+		rest = rest[1:]
+		skip("not tried: OpenCTI does not answer as it should")
+		return
+	}
+	me, err := client.Me(ctx)
+	if err != nil {
+		c.failed("OpenCTI token", err, "")
+	} else {
+		c.ok("OpenCTI token", "of the user %q", me.Name)
+	}
+	c.version(caps)
+	if err == nil {
+		c.rights(me)
+	}
+	c.broker(ctx, client)
+}
+
+func (c *checker) version(caps opencti.Capabilities) {
+	if caps.Affected() {
+		c.note("OpenCTI version", caps.Version+": this version may end a run's work too early, so runs are sent one after the other", "upgrade OpenCTI to 7.260601 or later")
+		return
+	}
+	c.ok("OpenCTI version", "%s", caps.Version)
+}
+
+// rights looks at the capabilities of the token's user.
+func (c *checker) rights(me opencti.User) {
+	const name, hint = "OpenCTI rights", "give the user the role Connector, or one with these capabilities"
+	switch {
+	case !me.Can("CONNECTORAPI"):
+		c.failed(name, errors.New("the user may not register connectors: CONNECTORAPI is missing"), hint)
+	case !me.Can("MODULES"):
+		c.note(name, "the user may not see the size of the connector's queue: MODULES is missing", hint+"; until then connector.queue_threshold has no effect")
+	default:
+		c.ok(name, "register connectors, see queues")
+	}
+}
+
+// broker looks for the broker where the platform says it is, or our own
+// settings. A platform tells that to connectors that it knows.
+func (c *checker) broker(ctx context.Context, client *opencti.Client) {
+	const name, route = "RabbitMQ connection", "RabbitMQ route"
+	if !c.Config.Connector.SendToQueue {
+		c.ok(name, "not used: connector.send_to_queue is off")
+		return
+	}
+	reg, err := client.Lookup(ctx, c.Config.Connector.ID)
+	known := err == nil
+	if err != nil && !errors.Is(err, opencti.ErrUnknownConnector) && !complete(c.Config.MQ.Host, c.Config.MQ.User) {
+		c.failed(name, err, "")
+		c.unknown(route, "not tried: the broker's address is not known")
+		return
+	}
+	b := brokerOf(c.Config.MQ, reg.Broker)
+	if !known {
+		if !complete(b.Host, b.User) {
+			c.unknown(name, "cannot be known before the connector has registered for the first time: OpenCTI tells it then (or set mq.host, mq.user, mq.pass)")
+			c.unknown(route, "OpenCTI makes it when the connector registers for the first time")
+			return
+		}
+		if b.Port == 0 {
+			b.Port = map[bool]int{false: 5672, true: 5671}[b.TLS]
+		}
+		if b.VHost == "" {
+			b.VHost = "/"
+		}
+	}
+	pub, err := delivery.New(delivery.Options{
+		Broker: delivery.Broker{Host: b.Host, Port: b.Port, VHost: b.VHost, UseTLS: b.TLS, User: b.User, Password: b.Password},
+		Name:   c.Config.Connector.Name + " check", TLS: brokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
+	})
+	if err != nil {
+		c.failed(name, err, "")
+		return
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = pub.Close(closing)
+	}()
+	address := fmt.Sprintf("%s:%d, virtual host %s, user %s", b.Host, b.Port, b.VHost, b.User)
+	if err := c.connects(ctx, pub, "", ""); err != nil {
+		c.failed(name, fmt.Errorf("%s: %w", address, err), "check MQ_HOST and MQ_PORT: the address must be right as seen from here")
+		c.unknown(route, "not tried: RabbitMQ is not reached")
+		return
+	}
+	c.ok(name, "%s", address)
+	c.route(ctx, pub, reg, known)
+}
+
+func complete(parts ...string) bool {
+	for _, p := range parts {
+		if p == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *checker) connects(ctx context.Context, pub *delivery.Publisher, exchange, queue string) error {
+	ctx, cancel := c.step(ctx)
+	defer cancel()
+	return pub.Check(ctx, exchange, queue)
+}
+
+// route looks whether exchange and queue are there.
+func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg opencti.Registration, known bool) {
+	const name = "RabbitMQ route"
+	if !known {
+		c.unknown(name, "OpenCTI makes it when the connector registers for the first time")
+		return
+	}
+	if err := c.connects(ctx, pub, reg.PushExchange, reg.PushQueue); err != nil {
+		c.failed(name, err, "check the broker's user and its rights on the virtual host")
+		return
+	}
+	c.ok(name, "exchange %s to queue %s", reg.PushExchange, reg.PushQueue)
+}

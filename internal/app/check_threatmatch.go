@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
+)
+
+// clockTolerance is how far the clocks may be apart.
+const clockTolerance = time.Minute
+
+// threatMatch looks at address, account and what the account is offered, and
+// compares the clocks.
+func (c *checker) threatMatch(ctx context.Context) {
+	cfg := c.Config
+	rest := []string{"ThreatMatch token", "ThreatMatch lists", "clock"}
+	skip := func(why string) {
+		for _, name := range rest {
+			c.unknown(name, why)
+		}
+	}
+	if !c.reach(ctx, "ThreatMatch address", "threatmatch.url", cfg.ThreatMatch.URL, roots(cfg.ThreatMatchCAs()), false) {
+		skip("not tried: ThreatMatch is not reached")
+		return
+	}
+	opt := threatMatchOptions(cfg, c.Version)
+	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, random, c.Timeout, c.Timeout
+	client, err := threatmatch.New(opt)
+	if err != nil {
+		c.failed("ThreatMatch token", err, "")
+		return
+	}
+	defer client.Close()
+	groups, err := c.groups(ctx, client)
+	if e, ok := errors.AsType[*threatmatch.Error](err); ok && (e.Op == "token" || fault.Is(err, fault.Systemic)) {
+		c.failed("ThreatMatch token", err, "")
+		rest = rest[1:]
+		skip("not tried: there is no token")
+		return
+	}
+	c.ok("ThreatMatch token", "given to the client %s", cfg.ThreatMatch.ClientID)
+	c.taxii(groups, err)
+	c.lists(ctx, client)
+}
+
+func (c *checker) groups(ctx context.Context, client *threatmatch.Client) ([]threatmatch.Group, error) {
+	ctx, cancel := c.step(ctx)
+	defer cancel()
+	return client.Groups(ctx)
+}
+
+// taxii says whether the group of IOCs that is wanted is offered.
+func (c *checker) taxii(groups []threatmatch.Group, err error) {
+	const name = "ThreatMatch groups"
+	wanted := c.Config.ThreatMatch.TAXIIGroup
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	found := slices.ContainsFunc(groups, func(g threatmatch.Group) bool { return strings.EqualFold(g.Name, wanted) || g.ID == wanted })
+	switch {
+	case !c.Config.ThreatMatch.ImportIOCs:
+	case err != nil && refusedFor(err, http.StatusNotFound):
+		c.note(name, "IOCs are not offered to this account; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
+	case err != nil:
+		c.failed(name, err, "")
+	case len(groups) == 0:
+		c.note(name, "the account has no group of IOCs; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
+	case !found:
+		c.note(name, fmt.Sprintf("no group %q; all there are will be used: %s", wanted, strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
+	default:
+		c.ok(name, "%q of %d", wanted, len(groups))
+	}
+}
+
+// lists asks each dataset for what changed just now, and compares the clocks.
+func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
+	const name = "ThreatMatch lists"
+	var offered, missing []string
+	var skew time.Duration
+	told := false
+	for _, d := range c.Config.ThreatMatch.Datasets() {
+		if d == "iocs" {
+			continue
+		}
+		list, err := c.list(ctx, client, d)
+		switch {
+		case err != nil && refusedFor(err, http.StatusNotFound):
+			missing = append(missing, d)
+		case err != nil:
+			c.failed(name, err, "")
+			offered = append(offered, "") // said already
+		default:
+			offered = append(offered, d)
+			if !list.Date.IsZero() {
+				skew, told = c.Now().Sub(list.Date), true
+			}
+		}
+	}
+	switch failed := slices.Contains(offered, ""); {
+	case failed:
+	case len(offered) == 0 && len(missing) > 0:
+		c.failed(name, fmt.Errorf("not offered to this account: %s", strings.Join(missing, ", ")), "check threatmatch.url, or ask ThreatMatch for access")
+	case len(missing) > 0:
+		c.note(name, fmt.Sprintf("offered: %s; not offered, and skipped: %s", strings.Join(offered, ", "), strings.Join(missing, ", ")), "")
+	case len(offered) > 0:
+		c.ok(name, "offered: %s", strings.Join(offered, ", "))
+	}
+	c.clock(skew, told)
+}
+
+func (c *checker) list(ctx context.Context, client *threatmatch.Client, dataset string) (threatmatch.List, error) {
+	ctx, cancel := c.step(ctx)
+	defer cancel()
+	return client.List(ctx, dataset, c.Now())
+}
+
+func (c *checker) clock(skew time.Duration, told bool) {
+	const name = "clock"
+	switch {
+	case !told:
+		c.unknown(name, "ThreatMatch does not tell its time")
+	case skew.Abs() > clockTolerance:
+		way := "ahead of"
+		if skew < 0 {
+			way = "behind"
+		}
+		c.failed(name, fmt.Errorf("this machine's clock is %v %s ThreatMatch's", skew.Abs().Round(10*time.Second), way), "set the clock, best by NTP; until then each run ends at the earlier of the two")
+	default:
+		c.ok(name, "within a minute of ThreatMatch's")
+	}
+}
+
+// refusedFor reports whether the answer was this status.
+func refusedFor(err error, status int) bool {
+	e, ok := errors.AsType[*threatmatch.Error](err)
+	return ok && e.Status == status
+}

@@ -1,0 +1,26 @@
+package app
+
+import "golang.org/x/sys/unix"
+
+// remoteFS names the file system of a directory if it is one over the network.
+func remoteFS(dir string) (string, bool) {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return "", false
+	}
+	names := map[int64]string{
+		unix.NFS_SUPER_MAGIC: "nfs", unix.SMB_SUPER_MAGIC: "smb", unix.SMB2_SUPER_MAGIC: "smb", unix.CIFS_SUPER_MAGIC: "cifs",
+		unix.AFS_SUPER_MAGIC: "afs", unix.CEPH_SUPER_MAGIC: "cephfs", unix.V9FS_MAGIC: "9p",
+	}
+	name, ok := names[int64(st.Type)]
+	return name, ok
+}
+
+// diskFree returns the bytes that the directory's file system has left for us.
+func diskFree(dir string) (int64, bool) {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return 0, false
+	}
+	return int64(st.Bavail) * int64(st.Bsize), true
+}

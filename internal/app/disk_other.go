@@ -1,0 +1,7 @@
+//go:build !linux
+
+package app
+
+func remoteFS(string) (string, bool) { return "", false }
+
+func diskFree(string) (int64, bool) { return 0, false }

@@ -1,0 +1,68 @@
+package opencti
+
+import (
+	"context"
+	"slices"
+)
+
+// User is who the token belongs to.
+type User struct {
+	ID, Name     string
+	Capabilities []string
+}
+
+// Can reports whether the user has the capability, one that includes it, or all.
+func (u User) Can(capability string) bool {
+	return slices.ContainsFunc(u.Capabilities, func(c string) bool {
+		return c == "BYPASS" || c == capability || len(c) > len(capability) && c[:len(capability)+1] == capability+"_"
+	})
+}
+
+const meQuery = `query Me { me { id name capabilities { name } } }`
+
+// Me returns the user of the token. It changes nothing.
+func (c *Client) Me(ctx context.Context) (User, error) {
+	const op = "read user of the token"
+	var out struct {
+		Me *struct {
+			ID, Name     string
+			Capabilities []named
+		} `json:"me"`
+	}
+	if err := c.call(ctx, op, request{Query: meQuery}, &out); err != nil {
+		return User{}, err
+	}
+	if out.Me == nil {
+		return User{}, incomplete(op)
+	}
+	u := User{ID: out.Me.ID, Name: out.Me.Name}
+	for _, n := range out.Me.Capabilities {
+		u.Capabilities = append(u.Capabilities, n.Name)
+	}
+	return u, nil
+}
+
+const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id) { id connector_state connector_user_id
+ config { connection { host vhost use_ssl port user pass } push push_routing push_exchange } } }`
+
+// Lookup returns what Register would, of a connector that the platform knows
+// already, without changing anything; else ErrUnknownConnector. Unlike Register
+// it does not declare the connector's queues.
+func (c *Client) Lookup(ctx context.Context, id string) (Registration, error) {
+	op := "look up connector " + id
+	var out struct {
+		Node *connectorNode `json:"connector"`
+	}
+	err := c.call(ctx, op, request{connectorQuery, map[string]any{"id": id}}, &out)
+	switch {
+	case err != nil && isUnknownConnector(err):
+		return Registration{}, unknownConnector(op, err)
+	case err != nil:
+		return Registration{}, err
+	case out.Node == nil:
+		return Registration{}, unknownConnector(op, nil)
+	case out.Node.Config == nil:
+		return Registration{}, incomplete(op)
+	}
+	return out.Node.registration(), nil
+}
