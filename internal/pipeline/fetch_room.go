@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -38,17 +39,31 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		// Every commit looks whether the disk has room again, and there may be no other.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
 	}
-	if f.nobodyMoves(stats) && len(f.flying) == 0 && room.Live < room.Cap-roomLeft {
+	still, err := f.nobodyMoves(stats)
+	if err != nil {
+		return nil, 0, err
+	}
+	if still && len(f.flying) == 0 && room.Live < room.Cap-roomLeft {
 		return tasks[:1], roomPoll, nil
 	}
 	return nil, roomPoll, nil
 }
 
 // nobodyMoves reports whether map and deliver have nothing to do: what fills
-// the spool is waiting for objects that were not fetched yet, or is held.
-func (f *Fetch) nobodyMoves(s spool.Stats) bool {
-	return s.Records == 0 && s.Bundles == 0 &&
-		f.Board.State(string(spool.StageMap)) == "idle" && f.Board.State(string(spool.StageDeliver)) == "idle"
+// the spool is waiting for objects that were not fetched yet, or is held, or
+// goes out behind this run.
+func (f *Fetch) nobodyMoves(s spool.Stats) (bool, error) {
+	if s.Records > 0 || f.Board.State(string(spool.StageMap)) != "idle" {
+		return false, nil
+	}
+	if s.Bundles == 0 {
+		return f.Board.State(string(spool.StageDeliver)) == "idle", nil
+	}
+	b, err := f.Spool.NextBundle()
+	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
+		return false, nil // it went meanwhile, or deliver says what is wrong with it
+	}
+	return err == nil && b.Run > f.run.ID, err
 }
 
 // onlyHeld names the trouble when nothing that is left in the spool moves by itself.

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"threatmatch-connector/spool"
 )
@@ -27,15 +28,18 @@ func (m *Map) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
 	if !m.tight() {
 		return false, nil
 	}
-	if _, err := m.spool.NextBundle(); !errors.Is(err, spool.ErrNotFound) {
+	i := slices.IndexFunc(runs, func(r spool.Run) bool { return r.MappedAt.IsZero() && r.FetchedAt.IsZero() })
+	if i < 0 {
+		return false, nil
+	}
+	run := runs[i] // a later one has nothing before this one is fetched
+	b, err := m.spool.NextBundle()
+	if err != nil && !errors.Is(err, spool.ErrNotFound) {
 		return false, err
 	}
-	for _, run := range runs {
-		if !run.MappedAt.IsZero() || !run.FetchedAt.IsZero() {
-			continue
-		}
-		did, _, err := m.drainRun(ctx, run, true)
-		return did, err // a later run has nothing before this one is fetched
+	if err == nil && b.Run <= run.ID { // those of later runs wait for this one
+		return false, nil
 	}
-	return false, nil
+	did, _, err := m.drainRun(ctx, run, true)
+	return did, err
 }

@@ -1,0 +1,67 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+// TestRoomBehindALaterRun: in a full spool the bundle of a later run, which
+// goes out behind the one that is fetched, does not keep that one from going on.
+func TestRoomBehindALaterRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		src := &bigSource{fakeSource: newFake(30)}
+		r := newRig(t, src, rigOptions{maxSize: 2 << 20, fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
+		r.know()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = r.fetch.Run(ctx) })
+		wg.Go(func() { _ = r.schedule.Run(ctx) })
+		time.Sleep(time.Minute)
+		asked := src.total()
+		r.fillWaiting()
+		later, err := r.spool.StartRun(1, time.Now(), spool.RunSpec{Reason: spool.ReasonRetry})
+		if err == nil {
+			err = r.spool.CommitMap(1, time.Now(), spool.MapCommit{Run: later.ID, Bundles: []spool.NewBundle{
+				{Objects: []spool.BundleObject{{STIX: sid("malware", 1), JSON: []byte("{}")}}},
+			}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.board.Set("deliver", "paused", "run 2 waits until run 1 is mapped", "")
+		r.board.Set("map", "idle", "", "")
+		time.Sleep(time.Minute)
+		if n := src.total(); n != asked+1 {
+			t.Errorf("%d requests into the gap, want one", n-asked)
+		}
+		cancel(fault.ErrShutdown)
+		wg.Wait()
+	})
+}
+
+// TestMapMakesRoomBehindALaterRun is the same for what waits.
+func TestMapMakesRoomBehindALaterRun(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	ts := w.troubled()
+	run := w.startRun(spool.ReasonSchedule)
+	later := w.startRun(spool.ReasonRepull)
+	w.record(later, sobj(ident(1)))
+	w.clock = w.clock.Add(time.Minute)
+	w.work()
+	w.record(run, sobj(note(1), srefs("object_refs", ident(9))))
+	w.clock = w.clock.Add(time.Minute)
+	w.work()
+	if s, err := w.sp.Stats(); err != nil || s.Waiting != 1 || s.Bundles != 1 {
+		t.Fatalf("%+v %v", s, err)
+	}
+	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
+	w.work()
+	if s, err := w.sp.Stats(); err != nil || s.Waiting != 0 {
+		t.Errorf("%d objects wait, error %v", s.Waiting, err)
+	}
+}
