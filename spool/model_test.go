@@ -120,7 +120,7 @@ func (m *model) addTask(r *modelRun, n NewTask) {
 			}
 		}
 	default:
-		if n.Kind == TaskPage && n.Since.Before(t.Since) {
+		if n.Kind == TaskPage && (n.Since.Before(t.Since) || !r.Reason.MovesWatermarks()) {
 			t.Since, t.Cursor = n.Since, n.Cursor
 		}
 		m.takeIn(r, t)

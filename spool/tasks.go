@@ -149,7 +149,8 @@ func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kin
 // or left-behind one is taken in; one that another run works on stays there,
 // and holds the dataset back, since this run ends without it.
 // A left-behind page whose window began later than the new one's starts over,
-// since its cursor does not cover what lies before.
+// since its cursor does not cover what lies before; so does one that a repull
+// asks for, which wants its whole window again.
 func (t *txn) addTask(r *storedRun, n NewTask) error {
 	if err := checkTaskKey(n.TaskKey); err != nil {
 		return err
@@ -163,7 +164,7 @@ func (t *txn) addTask(r *storedRun, n NewTask) error {
 		}
 		return nil
 	case err == nil:
-		if n.Kind == TaskPage && n.Since.Before(st.Since) {
+		if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
 			st.Since, st.State.Cursor = n.Since.UTC(), n.Cursor
 		}
 		return t.takeIn(r, st)
