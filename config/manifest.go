@@ -44,10 +44,10 @@ func theManifest() manifest {
 		Categories:       []string{"Threat Intelligence Feed"},
 		LicenseType:      "Commercial",
 		MaxConfidence:    75,
-		SupportVersion:   ">=6.7.0",
+		SupportVersion:   ">=6.7.5", // the oldest that the tests stand in for
 		ManagerSupported: true,
 		ContainerVersion: "rolling",
-		ContainerImage:   "threatmatch-connector",
+		ContainerImage:   "opencti/connector-threatmatch",
 		ContainerType:    "EXTERNAL_IMPORT",
 	}
 }

@@ -229,21 +229,27 @@ python_was_here() {
 	curl -fsG -X POST "$SIM_URL/set-state" --data-urlencode "state=$1" >/dev/null
 }
 
-# A state that the Python connector left on the platform, and its compose file's
-# environment, unchanged: CONNECTOR_TYPE and the misspelt name included.
+# A state that the Python connector left on the platform, and the environment of
+# its compose file, unchanged: with the number that of 2024, with the text that of
+# 2025 and its misspelt name.
 step_migrate() {
-	local form state
+	local form state settings
 	for form in number text; do
 		say "taken over from the Python connector: state as $form"
 		stand_ins --profiles 60 --alerts 60 --reports 20 --iocs 2000
 		if [ $form = number ]; then state="{\"last_run\": $(date -d '-5 days' +%s)}"; else state="{\"last_run\": \"$(date -u -d '-5 days' +%Y-%m-%dT%H:%M:%S+00:00)\"}"; fi
 		python_was_here "$state"
-		connector tm-$form tm-$form-$$ -e CONNECTOR_TYPE=EXTERNAL_IMPORT -e CONNECTOR_DURATION_PERIOD=P1D \
-			-e THREATMATCH_IMPORT_PROFILES=true -e THREATMATCH_IMPORT_ALERTS=true -e THREATMATCH_IMPORT_IOCS=true \
-			-e THREATMATCH_TLP_LEVEL=amber -e THREATMATCH_THREAT_ACTOR_AS_INSTRUSION_SET=true
-		delivered() { "$docker" exec tm-$form threatmatch-connector spool runs --json | grep -q '"done": "2'; }
+		settings=(-e CONNECTOR_LOG_LEVEL=error -e THREATMATCH_IMPORT_PROFILES=true -e THREATMATCH_IMPORT_ALERTS=true)
+		case $form in
+		number) settings+=(-e CONNECTOR_TYPE=EXTERNAL_IMPORT -e CONNECTOR_CONFIDENCE_LEVEL=75 -e THREATMATCH_INTERVAL=5
+			-e "THREATMATCH_IMPORT_FROM_DATE=2010-01-01 00:00" -e THREATMATCH_IMPORT_REPORTS=true) ;;
+		text) settings+=(-e CONNECTOR_DURATION_PERIOD=P1D -e THREATMATCH_IMPORT_FROM_DATE=P30D -e THREATMATCH_IMPORT_IOCS=true
+			-e THREATMATCH_TLP_LEVEL=amber -e THREATMATCH_THREAT_ACTOR_AS_INSTRUSION_SET=true) ;;
+		esac
+		connector tm-$form tm-$form-$$ "${settings[@]}"
+		delivered() { "$docker" exec tm-$form threatmatch-connector spool runs --json 2>/dev/null | grep -q '"done": "2'; }
 		check "an import ends" wait_for 120 delivered
-		echo "      $(stats | number threatmatch.answered) answers; state now: $(stats | python3 -c 'import json,sys; print(json.load(sys.stdin)["connectors"])')"
+		echo "      $(stats | number threatmatch.answered) answers; state now: $(stats | python3 -c 'import json,sys; print(json.load(sys.stdin)["connectors"][0]["state"])')"
 		check "it began where the other had ended" [ "$(stats | number threatmatch.answered)" -lt 110 ]
 		"$docker" exec tm-$form threatmatch-connector repull --dataset reports --from "$(date -u -d '-30 days' +%F)" | sed 's/^/      /'
 		all_reports() { curl -fs "$SIM_URL/verdict?dataset=reports" | grep -q '"missing_count": 0'; }
