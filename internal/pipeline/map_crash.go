@@ -105,8 +105,9 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 }
 
 // suspect reports whether the record stood in the spool when the process died.
+// So did one of a time to come: the clock was set back since.
 func (m *Map) suspect(rec spool.Record) bool {
-	return !m.careful.IsZero() && !rec.Fetched.After(m.careful)
+	return !m.careful.IsZero() && (!rec.Fetched.After(m.careful) || rec.Fetched.After(m.now()))
 }
 
 // markRecord notes the record before it is mapped.

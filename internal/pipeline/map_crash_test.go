@@ -121,3 +121,28 @@ func TestMapCrashMarkOfAnInnocent(t *testing.T) {
 		t.Error("the mark outlives a clean stop")
 	}
 }
+
+// A machine that comes up with its clock set back finds records of a time to
+// come in the spool: they are no less suspect.
+func TestMapCrashMarksWithTheClockSetBack(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	deadly := &deadlySpool{}
+	w.over = func(s *spool.Spool) MapSpool { deadly.Spool = s; return deadly }
+	w.restart()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)))
+	bad := w.record(run, sobj(ident(2)))
+	w.endFetch(run)
+	recs, err := w.sp.Records(run, 0, 10, 1<<20)
+	w.check(err)
+	deadly.seq = recs[1].Seq
+	w.clock = w.clock.Add(-time.Hour)
+	for starts := 0; w.start(); starts++ {
+		if w.die(); starts > 5 {
+			t.Fatal("it dies at the same record for good")
+		}
+	}
+	if dead := w.dead(); len(dead) != 1 || dead[0].Class != deadCrash || dead[0].Source != bad {
+		t.Errorf("dead letters: %+v", dead)
+	}
+}
