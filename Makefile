@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill crash fuzz million fmt docker clean
+.PHONY: help build test check conformance demo kill crash fuzz million fmt docker docker-test lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,21 @@ million: ## 10,000 to 1,000,000 objects through the spool: time and memory an ob
 docker: ## build the image opencti/connector-threatmatch:latest
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
 		-t opencti/connector-threatmatch:latest .
+
+docker-test: ## try the image with a real engine: limits, kill, stop, lost volume
+	deploy/docker-test.sh
+
+lint-deploy: ## check unit, compose files, manifests and the arm64 binary
+	deploy/lint.sh
+
+notices: ## write the licences of everything that is linked in
+	deploy/notices.sh > deploy/THIRD_PARTY_NOTICES
+
+release: ## binaries for amd64 and arm64 with checksums and SBOM, in dist/
+	deploy/release.sh
+
+vuln: ## govulncheck
+	deploy/vuln.sh
 
 fmt: ## format the source
 	gofmt -w $$(git ls-files '*.go')
