@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/fault"
@@ -48,7 +49,7 @@ type app struct {
 	bells    pipeline.Bells
 	board    *pipeline.Board
 	registry *prometheus.Registry
-	metrics  prometheus.Registerer // with the operator's prefix
+	metrics  metricSet
 	began    time.Time
 	platform *pipeline.Platform
 	schedule *pipeline.Schedule
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) error {
 		bells: pipeline.NewBells(), board: pipeline.NewBoard(o.Now),
 		registry: prometheus.NewRegistry(), began: o.Now(),
 	}
-	a.metrics = prefixed(a.registry, o.Config.Connector)
+	a.metrics = newMetricSet(a.registerer(), o.Now)
 	a.rates = &rates{gather: a.registry, clock: o.Now}
 	limitMemory(a.Log)
 	if a.cfg.Connector.RunTimeout > 0 && a.once {
@@ -136,6 +137,8 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registerer().MustRegister(newSpoolCollector(a.spool, health{a}, a.Now, a.Log, a.period(), a.Version))
 	if err := a.spool.MarkResumed(); err != nil {
 		return err
 	}
@@ -204,6 +207,17 @@ func (a *app) heedTriggers() func() {
 		close(done)
 		<-ended
 	}
+}
+
+// registerer puts the operator's prefix before every name.
+func (a *app) registerer() prometheus.Registerer { return prefixed(a.registry, a.cfg.Connector) }
+
+// period is the time between two runs, zero for a single one.
+func (a *app) period() time.Duration {
+	if a.once {
+		return 0
+	}
+	return a.cfg.Connector.DurationPeriod.Approx()
 }
 
 func random() float64 { return rand.Float64() }

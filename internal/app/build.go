@@ -57,7 +57,7 @@ func (a *app) platformClient() (*platform, error) {
 		return nil, nil
 	}
 	opt := openCTIOptions(c, a.Version)
-	opt.Logger = a.Log.With("part", "opencti")
+	opt.Logger, opt.Observer = a.Log.With("part", "opencti"), a.metrics.openCTI.observe
 	client, err := opencti.New(opt)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (a *app) platformClient() (*platform, error) {
 func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
 	deps := pipeline.PlatformDeps{
 		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log,
-		Metrics: pipeline.NewPlatformMetrics(a.metrics), Now: a.Now, Rand: random,
+		Metrics: a.metrics.platform, Now: a.Now, Rand: random,
 		NextRun: func() time.Time { return a.schedule.Next() },
 	}
 	if api != nil {
@@ -89,6 +89,7 @@ func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 func (a *app) threatMatch() (*threatmatch.Client, error) {
 	opt := threatMatchOptions(a.cfg, a.Version)
 	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
+	opt.Observer = a.metrics.source
 	return threatmatch.New(opt)
 }
 
@@ -104,7 +105,7 @@ func (a *app) mapStage(api *platform) (*pipeline.Map, error) {
 	}
 	deps := pipeline.MapDeps{
 		Spool: a.spool, Mapper: m, Bells: a.bells, Board: a.board, Log: a.Log,
-		Metrics: pipeline.NewMapMetrics(a.metrics), Now: a.Now,
+		Metrics: a.metrics.mapper, Now: a.Now,
 	}
 	if api != nil {
 		deps.Resolver = api
@@ -120,7 +121,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
 		Spool: a.spool, Platform: loop, Envelope: newEnvelope(), OnMaxMessageSize: m.SetMaxMessageSize,
-		Bells: a.bells, Board: a.board, Log: a.Log, Metrics: pipeline.NewDeliverMetrics(a.metrics), Now: a.Now, Rand: random,
+		Bells: a.bells, Board: a.board, Log: a.Log, Metrics: a.metrics.deliver, Now: a.Now, Rand: random,
 	}
 	if c.Connector.SendToQueue {
 		if a.publisher, err = a.newPublisher(); err != nil {
@@ -149,7 +150,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 }
 
 func (a *app) newPublisher() (*publisher, error) {
-	p := &publisher{}
+	p := &publisher{met: a.metrics.broker}
 	pub, err := delivery.New(delivery.Options{
 		Name: a.cfg.Connector.Name + " " + a.cfg.Connector.ID, OnState: p.onState, TLS: brokerTLS(a.cfg.MQ),
 		SettleTimeout: a.cfg.Connector.DrainTimeout,
@@ -185,7 +186,7 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 	}
 	fetch, err := pipeline.NewFetch(pipeline.FetchDeps{
 		Spool: a.spool, Source: source{client}, Bells: a.bells, Board: a.board,
-		Log: a.Log, Metrics: pipeline.NewFetchMetrics(a.metrics), Now: a.Now, Rand: random,
+		Log: a.Log, Metrics: a.metrics.fetch, Now: a.Now, Rand: random,
 	}, opt)
 	if err != nil {
 		return nil, nil, err

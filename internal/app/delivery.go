@@ -15,6 +15,7 @@ import (
 // publisher lets deliver send through the RabbitMQ publisher.
 type publisher struct {
 	pub     *delivery.Publisher
+	met     *brokerMetrics
 	blocked atomic.Pointer[func(bool)] // of the batch under way
 	sending atomic.Bool                // a batch is under way
 	now     atomic.Uint32              // the latest delivery.State
@@ -32,6 +33,7 @@ func (p *publisher) state() string {
 // onState passes the broker's blocking on to the batch under way.
 func (p *publisher) onState(s delivery.State) {
 	p.now.Store(uint32(s))
+	p.met.changed(s)
 	if f := p.blocked.Load(); f != nil && *f != nil {
 		(*f)(s == delivery.StateBlocked)
 	}
@@ -47,6 +49,7 @@ func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 		p.blocked.Store(nil)
 		p.sending.Store(false)
 	}()
+	began := p.met.clock()
 	err := p.pub.Send(ctx, delivery.Batch{
 		Exchange: b.To.Exchange, RoutingKey: b.To.RoutingKey, Window: b.Window,
 		Next: func() (delivery.Message, error) {
@@ -55,6 +58,7 @@ func (p *publisher) Send(ctx context.Context, b pipeline.Batch) error {
 		},
 		Committed: b.Committed,
 	})
+	p.met.sent(p.met.clock().Sub(began), err)
 	out, ok := errors.AsType[*delivery.Outcome](err)
 	if !ok {
 		return err

@@ -70,8 +70,8 @@ func (r *rates) sample() {
 
 // The names that the rates are taken from, without what operators put before them.
 const (
-	metricRequests  = "fetch_tries_total"
-	metricMapEvents = "map_events_total"
+	metricRequests  = "threatmatch_fetch_tries_total"
+	metricMapEvents = "threatmatch_map_events_total"
 	metricMessages  = "bundles_sent_total"
 )
 

@@ -51,6 +51,9 @@ type Options struct {
 	MaxBody int64
 	// Logger gets one debug line a request. Nil: none.
 	Logger *slog.Logger
+	// Observer is told of each request by the name of its GraphQL operation,
+	// with the classified error. Nil: nobody is. It must not block.
+	Observer func(operation string, err error, took time.Duration)
 }
 
 // Client talks to one platform. It is safe for concurrent use.
@@ -85,6 +88,9 @@ func New(opt Options) (*Client, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opt.Observer == nil {
+		opt.Observer = func(string, error, time.Duration) {}
+	}
 	return &Client{
 		opt:      opt,
 		endpoint: u.String() + "/graphql",
@@ -109,15 +115,23 @@ type request struct {
 func (c *Client) call(ctx context.Context, op string, req request, out any) error {
 	began := time.Now()
 	err := c.exchange(ctx, req, out)
-	c.opt.Logger.DebugContext(ctx, "opencti request", "operation", op, "duration", time.Since(began), "ok", err == nil)
-	if err != nil {
-		if ctx.Err() != nil {
-			// The caller gave up; the platform is not to blame.
-			return fmt.Errorf("%s: %w", op, context.Cause(ctx))
-		}
-		return fmt.Errorf("%s: %w", op, classify(err))
+	took := time.Since(began)
+	c.opt.Logger.DebugContext(ctx, "opencti request", "operation", op, "duration", took, "ok", err == nil)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		// The caller gave up; the platform is not to blame.
+		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+	case err != nil:
+		err = fmt.Errorf("%s: %w", op, classify(err))
 	}
-	return nil
+	c.opt.Observer(req.operation(), err, took)
+	return err
+}
+
+// operation is the name that the document gives itself.
+func (r request) operation() string {
+	_, rest, _ := strings.Cut(r.Query, " ")
+	return rest[:max(strings.IndexAny(rest, "({ "), 0)]
 }
 
 func (c *Client) exchange(ctx context.Context, in request, out any) error {

@@ -19,11 +19,11 @@ func NewDeliverMetrics(reg prometheus.Registerer) *DeliverMetrics {
 		runs:     prometheus.NewCounter(prometheus.CounterOpts{Name: "runs_total", Help: "Runs that were delivered."}),
 		errors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "errors_total", Help: "Troubles of delivery that were worth a line in the log."}),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "deliver_interruptions_total", Help: "Batches that ended before they were confirmed, by kind."}, []string{"kind"}),
-		repeats: prometheus.NewCounter(prometheus.CounterOpts{Name: "deliver_repeats_total", Help: "Messages that the broker has and that went out again."}),
-		skipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "deliver_dead_letters_total", Help: "Messages that became dead letters."}),
+			Name: "threatmatch_deliver_interruptions_total", Help: "Batches that ended before they were confirmed, by kind."}, []string{"kind"}),
+		repeats: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_deliver_repeats_total", Help: "Messages that the broker has and that went out again."}),
+		skipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_deliver_dead_letters_total", Help: "Messages that became dead letters."}),
 		works: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "deliver_works_total", Help: "Works on OpenCTI by what became of them."}, []string{"event"}),
+			Name: "threatmatch_deliver_works_total", Help: "Works on OpenCTI by what became of them."}, []string{"event"}),
 	}
 	reg.MustRegister(m.messages, m.records, m.runs, m.errors, m.ends, m.repeats, m.skipped, m.works)
 	return m

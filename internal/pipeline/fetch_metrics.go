@@ -20,15 +20,15 @@ type FetchMetrics struct {
 // NewFetchMetrics registers the metrics with reg, which adds the operator's prefix.
 func NewFetchMetrics(reg prometheus.Registerer) *FetchMetrics {
 	m := &FetchMetrics{
-		tries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fetch_tries_total",
+		tries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_tries_total",
 			Help: "Requests for tasks, by dataset, kind and outcome (ok or the class of the failure)."}, []string{"dataset", "kind", "outcome"}),
-		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "fetch_ioc_objects_total", Help: "IOC objects spooled."}),
-		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fetch_record_bytes_total", Help: "Bytes of spooled answers before compression."}),
-		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fetch_given_up_total",
+		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_ioc_objects_total", Help: "IOC objects spooled."}),
+		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_record_bytes_total", Help: "Bytes of spooled answers before compression."}),
+		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_given_up_total",
 			Help: "Items parked for a later run, or given up as dead letters, by dataset and fate."}, []string{"dataset", "fate"}),
-		gaps:    prometheus.NewCounter(prometheus.CounterOpts{Name: "fetch_gaps_total", Help: "Spans that the API could not give in full."}),
-		commits: prometheus.NewCounter(prometheus.CounterOpts{Name: "fetch_commits_total", Help: "Commits of answers to the spool."}),
-		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "fetch_source_up", Help: "1 while ThreatMatch answers, 0 while it is down or refuses the account."}),
+		gaps:    prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_gaps_total", Help: "Spans that the API could not give in full."}),
+		commits: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_commits_total", Help: "Commits of answers to the spool."}),
+		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_fetch_source_up", Help: "1 while ThreatMatch answers, 0 while it is down or refuses the account."}),
 	}
 	reg.MustRegister(m.tries, m.objects, m.bytes, m.parked, m.gaps, m.commits, m.up)
 	m.up.Set(1)

@@ -18,9 +18,9 @@ func NewPlatformMetrics(reg prometheus.Registerer) *PlatformMetrics {
 		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer as it should."}),
 		clientErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "client_errors_total", Help: "Calls of OpenCTI's API that failed."}),
 		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector does: 1 on its current state."}, []string{"state"}),
-		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI told it last."}),
-		buffering:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "deliver_buffering", Help: "1 while messages are kept back because a queue is full or the broker is in alarm."}),
-		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "platform_resets_total", Help: "Resets of the state that were asked for on OpenCTI."}),
+		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI told it last."}),
+		buffering:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_deliver_buffering", Help: "1 while messages are kept back because a queue is full or the broker is in alarm."}),
+		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_platform_resets_total", Help: "Resets of the state that were asked for on OpenCTI."}),
 	}
 	reg.MustRegister(m.pings, m.pingErrors, m.clientErrors, m.state, m.queueBytes, m.buffering, m.resets)
 	m.setState("idle")

@@ -1,0 +1,146 @@
+package app
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
+)
+
+// sourceMetrics watch the requests to ThreatMatch.
+type sourceMetrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	paused   prometheus.Counter
+}
+
+// latencies are the buckets of all request histograms, in seconds.
+func latencies() []float64 { return []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120} }
+
+func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
+	m := &sourceMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "threatmatch_api_requests_total",
+			Help: "Requests to ThreatMatch by route, status (0: no answer) and kind of failure (empty: none).",
+		}, []string{"route", "status", "failure"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "threatmatch_api_request_seconds", Help: "Time that requests to ThreatMatch took, without waits for the rate limit.", Buckets: latencies(),
+		}, []string{"route"}),
+		paused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "threatmatch_api_paused_seconds_total", Help: "Seconds for which answers 429 made all requests to ThreatMatch wait.",
+		}),
+	}
+	reg.MustRegister(m.requests, m.seconds, m.paused)
+	return m
+}
+
+// Request implements threatmatch.Observer.
+func (m *sourceMetrics) Request(op string, status int, kind string, d time.Duration) {
+	m.requests.WithLabelValues(op, strconv.Itoa(status), kind).Inc()
+	m.seconds.WithLabelValues(op).Observe(d.Seconds())
+}
+
+// Paused implements threatmatch.Observer.
+func (m *sourceMetrics) Paused(d time.Duration) { m.paused.Add(d.Seconds()) }
+
+var _ threatmatch.Observer = (*sourceMetrics)(nil)
+
+// openCTIMetrics watch the calls of OpenCTI's API.
+type openCTIMetrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newOpenCTIMetrics(reg prometheus.Registerer) *openCTIMetrics {
+	m := &openCTIMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "threatmatch_opencti_requests_total", Help: "Calls of OpenCTI's API by operation and outcome (ok or the class of the failure).",
+		}, []string{"operation", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "threatmatch_opencti_request_seconds", Help: "Time that calls of OpenCTI's API took.", Buckets: latencies(),
+		}, []string{"operation"}),
+	}
+	reg.MustRegister(m.requests, m.seconds)
+	return m
+}
+
+func (m *openCTIMetrics) observe(operation string, err error, took time.Duration) {
+	outcome := "ok"
+	if err != nil {
+		class, _ := fault.Of(err)
+		outcome = class.String()
+	}
+	m.requests.WithLabelValues(operation, outcome).Inc()
+	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// brokerMetrics watch the connection to RabbitMQ.
+type brokerMetrics struct {
+	state       *prometheus.GaugeVec
+	connections prometheus.Counter
+	blocked     prometheus.Counter
+	batches     *prometheus.HistogramVec
+	clock       func() time.Time
+
+	mu    sync.Mutex
+	since time.Time // when the broker blocked us; zero while it does not
+}
+
+func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *brokerMetrics {
+	m := &brokerMetrics{
+		clock: clock,
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "threatmatch_broker_state", Help: "State of the connection to RabbitMQ: 1 on the current one.",
+		}, []string{"state"}),
+		connections: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "threatmatch_broker_connections_total", Help: "Connections made to RabbitMQ; all but the first are reconnections.",
+		}),
+		blocked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "threatmatch_broker_blocked_seconds_total", Help: "Seconds in which RabbitMQ read nothing because of a memory or disk alarm, counted when it ends.",
+		}),
+		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "threatmatch_broker_batch_seconds", Help: "Time from the first publish of a batch to its last confirm, or to its interruption.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 4, 9),
+		}, []string{"outcome"}),
+	}
+	reg.MustRegister(m.state, m.connections, m.blocked, m.batches)
+	m.changed(delivery.StateReconnecting)
+	return m
+}
+
+// changed notes a new state.
+func (m *brokerMetrics) changed(now delivery.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := delivery.StateReconnecting; s <= delivery.StateNacked; s++ {
+		v := 0.0
+		if s == now {
+			v = 1
+		}
+		m.state.WithLabelValues(s.String()).Set(v)
+	}
+	if now == delivery.StateConnected && m.since.IsZero() {
+		m.connections.Inc()
+	}
+	switch {
+	case now == delivery.StateBlocked && m.since.IsZero():
+		m.since = m.clock()
+	case now != delivery.StateBlocked && !m.since.IsZero():
+		m.blocked.Add(max(m.clock().Sub(m.since), 0).Seconds())
+		m.since = time.Time{}
+	}
+}
+
+// sent notes the end of a batch.
+func (m *brokerMetrics) sent(took time.Duration, err error) {
+	outcome := "confirmed"
+	if err != nil {
+		outcome = "interrupted"
+	}
+	m.batches.WithLabelValues(outcome).Observe(took.Seconds())
+}

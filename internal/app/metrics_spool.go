@@ -1,0 +1,159 @@
+package app
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+// spoolCollector reads the spool's own counters when somebody asks.
+type spoolCollector struct {
+	spool  *spool.Spool
+	health admin.Health
+	now    func() time.Time
+	log    *slog.Logger
+	period time.Duration
+	build  string // of the program
+
+	gauges   []spoolGauge
+	oldest   *prometheus.Desc
+	payload  *prometheus.Desc
+	marks    *prometheus.Desc
+	held     *prometheus.Desc
+	failed   *prometheus.Desc
+	ready    *prometheus.Desc
+	notReady *prometheus.Desc
+	periods  *prometheus.Desc
+	info     *prometheus.Desc
+}
+
+// spoolGauge is one number of the spool's statistics.
+type spoolGauge struct {
+	desc  *prometheus.Desc
+	value func(spool.Stats) int64
+}
+
+func newSpoolCollector(s *spool.Spool, h admin.Health, now func() time.Time, log *slog.Logger, period time.Duration, version string) *spoolCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("threatmatch_"+name, help, labels, nil)
+	}
+	c := &spoolCollector{
+		spool: s, health: h, now: now, log: log, period: period, build: version,
+		oldest:   desc("spool_oldest_age_seconds", "Age of the oldest entry of a kind: records, waiting, held, bundles, dead, parked. Absent while there is none.", "kind"),
+		payload:  desc("spool_bucket_bytes", "Bytes of keys and values as stored, by bucket.", "bucket"),
+		marks:    desc("watermark_age_seconds", "How far the last run that is fully confirmed lies back, by dataset.", "dataset"),
+		held:     desc("watermark_held_back", "1 while a parked item holds the dataset's last_run back.", "dataset"),
+		failed:   desc("dataset_failed", "1 if the dataset failed in the latest run that is fetched, else 0.", "dataset"),
+		ready:    desc("ready", "1 while /readyz answers yes."),
+		notReady: desc("not_ready", "1 for each part that is not ready; absent otherwise.", "part"),
+		periods:  desc("period_seconds", "Time between two runs by the settings, 0 for a single one."),
+		info:     desc("build_info", "Always 1.", "version", "go_version"),
+	}
+	gauge := func(name, help string, value func(spool.Stats) int64) {
+		c.gauges = append(c.gauges, spoolGauge{desc("spool_"+name, help), value})
+	}
+	gauge("live_bytes", "Bytes in use in the spool's file.", func(s spool.Stats) int64 { return s.Room.Live })
+	gauge("file_bytes", "Size of the spool's file, free pages included.", func(s spool.Stats) int64 { return s.Room.File })
+	gauge("max_bytes", "Bytes in use above which fetching pauses (spool.max_size).", func(s spool.Stats) int64 { return s.Room.Max })
+	gauge("cap_bytes", "Largest size of the file.", func(s spool.Stats) int64 { return s.Room.Cap })
+	gauge("disk_full", "1 after the disk was full until it has room again.", func(s spool.Stats) int64 { return oneIf(s.Room.Short) })
+	gauge("set_aside", "1 while the note of a damaged file that was set aside is kept.", func(s spool.Stats) int64 { return oneIf(s.Meta.SetAside != "") })
+	gauge("tasks", "Requests still to be made in open runs.", func(s spool.Stats) int64 { return s.Tasks })
+	gauge("parked_items", "Items that failed and wait for a later run.", func(s spool.Stats) int64 { return s.Parked })
+	gauge("records", "Answers that are not mapped yet.", func(s spool.Stats) int64 { return s.Records })
+	gauge("waiting_objects", "Objects whose references may still come in their run.", func(s spool.Stats) int64 { return s.Waiting })
+	gauge("held_objects", "Objects held until one that they need comes.", func(s spool.Stats) int64 { return s.Held })
+	gauge("bundles", "Bundles that are not delivered.", func(s spool.Stats) int64 { return s.Bundles })
+	gauge("messages", "Messages of bundles that are not confirmed.", func(s spool.Stats) int64 { return s.Messages })
+	gauge("ids", "Objects handed over or known on the platform.", func(s spool.Stats) int64 { return s.IDs })
+	gauge("dead_letters", "Dead letters that are not healed.", func(s spool.Stats) int64 { return s.Dead })
+	gauge("dead_letters_healed", "Dead letters that were retried with success.", func(s spool.Stats) int64 { return s.Healed })
+	gauge("kept_records", "Mapped answers that are kept (spool.keep_records).", func(s spool.Stats) int64 { return s.Kept })
+	return c
+}
+
+func oneIf(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// Describe implements prometheus.Collector.
+func (c *spoolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, g := range c.gauges {
+		ch <- g.desc
+	}
+	for _, d := range []*prometheus.Desc{c.oldest, c.payload, c.marks, c.held, c.failed, c.ready, c.notReady, c.periods, c.info} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *spoolCollector) Collect(ch chan<- prometheus.Metric) {
+	put := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	put(c.info, 1, c.build, runtime.Version())
+	put(c.periods, c.period.Seconds())
+	reasons := c.health.NotReady()
+	put(c.ready, float64(oneIf(len(reasons) == 0)))
+	for part := range reasons {
+		put(c.notReady, 1, part)
+	}
+	if err := c.collectSpool(put); err != nil {
+		c.log.Debug("the spool's numbers cannot be read", "error", err)
+	}
+}
+
+func (c *spoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...string)) error {
+	now := c.now()
+	stats, err := c.spool.Stats()
+	if err != nil {
+		return err
+	}
+	for _, g := range c.gauges {
+		put(g.desc, float64(g.value(stats)))
+	}
+	for kind, at := range stats.Oldest {
+		put(c.oldest, max(now.Sub(at), 0).Seconds(), kind)
+	}
+	for bucket, n := range stats.Bytes {
+		put(c.payload, float64(n), bucket)
+	}
+	marks, err := c.spool.Watermarks()
+	if err != nil {
+		return err
+	}
+	for d, m := range marks {
+		if !m.Confirmed.IsZero() {
+			put(c.marks, max(now.Sub(m.Confirmed), 0).Seconds(), string(d))
+		}
+		put(c.held, float64(oneIf(!m.Held.IsZero())), string(d))
+	}
+	return c.collectFailed(put)
+}
+
+// collectFailed looks at the latest run that is fetched.
+func (c *spoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...string)) error {
+	const recent = 20
+	runs, err := c.spool.Runs(0, recent)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.FetchedAt.IsZero() || !r.Reason.MovesWatermarks() || r.Dropped {
+			continue
+		}
+		for d, dr := range r.Datasets {
+			put(c.failed, float64(oneIf(dr.Status == spool.DatasetFailed)), string(d))
+		}
+		return nil
+	}
+	return nil
+}
