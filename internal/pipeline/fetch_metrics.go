@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
 )
 
 // FetchMetrics counts what the fetch stage does.
@@ -32,6 +33,10 @@ func NewFetchMetrics(reg prometheus.Registerer) *FetchMetrics {
 	}
 	reg.MustRegister(m.tries, m.objects, m.bytes, m.parked, m.gaps, m.commits, m.up)
 	m.up.Set(1)
+	for _, d := range spool.Datasets() { // a counter that is not there yet cannot be seen to grow
+		m.parked.WithLabelValues(string(d), "parked")
+		m.parked.WithLabelValues(string(d), "dead")
+	}
 	return m
 }
 

@@ -31,6 +31,9 @@ func NewMapMetrics(reg prometheus.Registerer) *MapMetrics {
 		}),
 	}
 	reg.MustRegister(m.events, m.commits, m.seconds)
+	for _, name := range MapCounters() { // a counter that is not there yet cannot be seen to grow
+		m.events.WithLabelValues(name.Name)
+	}
 	return m
 }
 
