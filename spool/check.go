@@ -93,7 +93,11 @@ func checkBounds(ctx context.Context, path string) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	return walkPages(ctx, f)
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return walkPages(ctx, f, fi.Size())
 }
 
 // damaged turns bbolt's own complaints about a file into ErrCorrupt.
@@ -256,7 +260,7 @@ func parseMeta(b []byte) (boltMeta, bool) {
 
 // readMetas returns the valid metas of a file. The second one stands at the page
 // size, which is looked for in the usual places when the first is damaged.
-func readMetas(f *os.File) ([]boltMeta, error) {
+func readMetas(f io.ReaderAt) ([]boltMeta, error) {
 	buf := make([]byte, 64<<10+metaOffset+metaSize)
 	n, err := f.ReadAt(buf, 0)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -66,7 +66,7 @@ func (s *Spool) compact(ctx context.Context, o Options) error {
 	err := os.Rename(tmp, s.path)
 	s.point("compact:renamed")
 	err = errors.Join(err, syncDir(s.dir))
-	db, oerr := bolt.Open(s.path, 0o600, o.bolt())
+	db, oerr := o.openBolt(s.path)
 	if oerr != nil {
 		return errors.Join(err, oerr)
 	}

@@ -22,6 +22,7 @@ const (
 	pointEnv     = "SPOOL_TEST_POINT"
 	countEnv     = "SPOOL_TEST_COUNT"
 	finishEnv    = "SPOOL_TEST_FINISH"
+	runsEnv      = "SPOOL_TEST_RUNS" // end after so many runs
 	crashWorkers = 3
 )
 
@@ -64,7 +65,8 @@ type worker struct {
 	s     *Spool
 	epoch uint64
 	out   sync.Mutex
-	last  bool // no new runs; end when all are done
+	last  bool   // no new runs; end when all are done
+	runs  uint64 // so many runs, then last
 }
 
 func (w *worker) say(format string, args ...any) {
@@ -76,6 +78,7 @@ func (w *worker) say(format string, args ...any) {
 func crashChild() int {
 	dir := os.Args[1]
 	w := &worker{last: os.Getenv(finishEnv) != ""}
+	w.runs, _ = strconv.ParseUint(os.Getenv(runsEnv), 10, 64)
 	point := os.Getenv(pointEnv)
 	left, _ := strconv.Atoi(os.Getenv(countEnv))
 	var mu sync.Mutex
@@ -165,10 +168,11 @@ func (w *worker) fetch() (bool, error) {
 		_, err := w.s.Prune(time.Now(), time.Now().Add(-time.Hour))
 		return false, err
 	case i < 0:
-		_, err := w.s.StartRun(w.epoch, time.Now(), RunSpec{
+		run, err := w.s.StartRun(w.epoch, time.Now(), RunSpec{
 			Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true,
 			Tasks: []NewTask{{TaskKey: list(Alerts)}},
 		})
+		w.last = w.runs > 0 && run.ID >= w.runs
 		return true, err
 	}
 	run := runs[i]

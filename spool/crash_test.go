@@ -207,7 +207,7 @@ func (l *ledger) look() (found, Stats) {
 		return found{}, Stats{} // killed before the file was born
 	}
 	if err := CheckFile(ctx, path, true); err != nil {
-		l.t.Errorf("after the kill: %v", err)
+		l.t.Fatalf("after the kill: %v", err)
 	}
 	s := must(Open(ctx, Options{Dir: l.dir, ReadOnly: true}))(l.t)
 	defer func() { ok(l.t, s.Close()) }()

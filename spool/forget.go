@@ -61,19 +61,24 @@ func (t *txn) forgotten(run uint64, r *idRun) (int64, error) {
 // sweepForgotten removes up to forgetStep forgotten entries and reports whether more are left.
 func (s *Spool) sweepForgotten() (bool, error) {
 	var more bool
-	err := s.update("sweep forgotten", frees(), func(t *txn) error {
-		more = false
+	err := s.view("look for forgotten ids", func(t *txn) error {
+		_, r, err := t.forgettingRun()
+		more = r != nil
+		return err
+	})
+	if err != nil || !more {
+		return false, err
+	}
+	return true, s.update("sweep forgotten", frees(), func(t *txn) error {
 		run, r, err := t.forgettingRun()
 		if err != nil || r == nil {
 			return err
 		}
-		more = true
 		if r, err = t.changeIDRun(run); err != nil {
 			return err
 		}
 		return t.sweepRun(run, r)
 	})
-	return more, err
 }
 
 // forgettingRun returns the first run that has forgotten entries.

@@ -75,7 +75,7 @@ func takeLock(o Options) (*lock, error) {
 		l.before = i // what the one before wrote while we waited
 	}
 	l.info = LockInfo{PID: os.Getpid(), Started: o.Now().UTC(), Version: o.Version, Socket: o.Socket}
-	if !l.before.Clean {
+	if l.before.PID != 0 && !l.before.Clean {
 		l.info.Crashes = l.before.Crashes + 1
 	}
 	if err := l.write(l.before.Clean); err != nil {

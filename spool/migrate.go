@@ -13,12 +13,12 @@ func schemaError(n int) error {
 	if n > schema {
 		return fmt.Errorf("%w: the file has schema %d, this version knows %d: use the newer version", ErrSchema, n, schema)
 	}
-	return fmt.Errorf("%w: schema %d has to be migrated: start the connector once", ErrSchema, n)
+	return fmt.Errorf("the file has the older schema %d, this version reads %d: start the connector once, which migrates it", n, schema)
 }
 
-// migrate brings the file to the current schema, one transaction a step; each
-// stamps its number together with its changes.
-func (s *Spool) migrate() error {
+// migrate brings the file to the schema, one transaction a step; each stamps
+// its number together with its changes.
+func (s *Spool) migrate(to int, steps map[int]func(*txn) error) error {
 	for {
 		var at int
 		err := s.view("read schema", func(t *txn) error {
@@ -31,14 +31,14 @@ func (s *Spool) migrate() error {
 		if err != nil {
 			return err
 		}
-		if at == schema {
+		if at == to {
 			return nil
 		}
-		step := migrations[at]
-		if at > schema || step == nil {
+		step := steps[at]
+		if at > to || step == nil {
 			return schemaError(at)
 		}
-		err = s.update(fmt.Sprintf("migrate from schema %d", at), frees(), func(t *txn) error {
+		err = s.update("migrate", frees(), func(t *txn) error {
 			if err := step(t); err != nil {
 				return err
 			}

@@ -52,7 +52,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := l.write(false); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, o.bolt())
+	db, err := o.openBolt(path)
 	if errors.Is(err, bolterr.ErrTimeout) {
 		return nil, fmt.Errorf("%w: somebody is reading the file %s; try again", ErrLocked, path)
 	}
@@ -77,7 +77,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 // A full disk may keep the mark from being set, but not the spool from opening:
 // what it holds must be able to drain.
 func (s *Spool) settleIn(o Options, aside string) error {
-	if err := s.migrate(); err != nil {
+	if err := s.migrate(schema, migrations); err != nil {
 		return err
 	}
 	if err := s.checkReadable(o); err != nil {

@@ -85,6 +85,18 @@ func (o Options) bolt() *bolt.Options {
 	}
 }
 
+// openBolt opens the file for writing.
+func (o Options) openBolt(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o600, o.bolt())
+	if err != nil {
+		return nil, err
+	}
+	// bbolt counts its next step of growth against the cap, so the step must be
+	// small beside it.
+	db.AllocSize = int(min(max(o.limit()/64, 1<<20), int64(db.AllocSize)))
+	return db, nil
+}
+
 // boltReadOnly returns the options of an opening for inspection.
 func (o Options) boltReadOnly() *bolt.Options {
 	return &bolt.Options{

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 )
 
 // bbolt trusts its pages: a damaged one can send it to memory that is not
@@ -41,7 +40,7 @@ type walker struct {
 }
 
 // walkPages checks the page structure below the newest meta of the file.
-func walkPages(ctx context.Context, f *os.File) error {
+func walkPages(ctx context.Context, f io.ReaderAt, length int64) error {
 	metas, err := readMetas(f)
 	if err != nil {
 		return err
@@ -55,12 +54,8 @@ func walkPages(ctx context.Context, f *os.File) error {
 	if m.pageSize < 512 || m.highWater < 3 {
 		return fmt.Errorf("%w: page size %d, %d pages", ErrCorrupt, m.pageSize, m.highWater)
 	}
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if m.highWater > uint64(fi.Size())/m.pageSize {
-		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrCorrupt, fi.Size(), m.highWater, m.pageSize)
+	if m.highWater > uint64(length)/m.pageSize {
+		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrCorrupt, length, m.highWater, m.pageSize)
 	}
 	w := &walker{ctx: ctx, f: f, m: m, seen: make([]uint64, m.highWater/64+1)}
 	if err := w.page(m.root, 0, span{}); err != nil {

@@ -31,7 +31,7 @@ func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 		return out, err
 	}
 	for done := 0; done < pruneLimit; {
-		over := s.Room().Live > s.room.max
+		over := s.room.live() - s.room.max
 		n, kind, err := s.pruneOnce(now, forgetBefore, over)
 		if err != nil {
 			return out, err
@@ -46,7 +46,7 @@ func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 }
 
 // pruneOnce is one transaction of Prune: it removes things of one kind.
-func (s *Spool) pruneOnce(now, forgetBefore time.Time, over bool) (n int, kind string, err error) {
+func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind string, err error) {
 	todo, err := s.anythingToPrune(now, forgetBefore, over)
 	if err != nil || !todo {
 		return 0, "", err
@@ -69,7 +69,7 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over bool) (n int, kind s
 }
 
 // anythingToPrune looks first, so that an idle spool is not written to.
-func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over bool) (bool, error) {
+func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, error) {
 	var todo bool
 	err := s.view("look what to prune", func(t *txn) error {
 		c, err := t.readCounters()
@@ -77,7 +77,7 @@ func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over bool) (bool, e
 			return err
 		}
 		if k, _ := t.tab(bktKept).b.Cursor().First(); k != nil {
-			todo = over || !timeAt(k, 0).After(now.Add(-t.keep))
+			todo = over > 0 || !timeAt(k, 0).After(now.Add(-t.keep))
 		}
 		if k, v := t.sub(subLog).b.Cursor().First(); k != nil {
 			e, ok := t.logEntry(v)
@@ -95,16 +95,20 @@ func idSpace(c *counters) int64 {
 	return (c.Bytes[bktIDs] + c.IDs*2*16) * 3 / 2
 }
 
-func (t *txn) pruneKept(before time.Time, all bool) (int, error) {
+// pruneKept removes kept records from before the time, and beyond those the
+// oldest ones until they make up for the bytes over the mark.
+func (t *txn) pruneKept(before time.Time, over int64) (int, error) {
 	tb := t.tab(bktKept)
 	var gone [][]byte
-	err := tb.scan(nil, nil, func(k, _ []byte) (bool, error) {
-		if len(gone) >= pruneStep || !all && timeAt(k, 0).After(before) {
+	err := tb.scan(nil, nil, func(k, v []byte) (bool, error) {
+		first := len(k) == 24 // else a further fragment of the one before
+		if first && (len(gone) >= pruneStep || over <= 0 && timeAt(k, 0).After(before)) {
 			return false, nil
 		}
-		if len(k) == 24 {
+		if first {
 			gone = append(gone, clone(k))
 		}
+		over -= int64(len(v))
 		return true, nil
 	})
 	if err != nil {

@@ -1,0 +1,337 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Every opening for writing syncs, waits for a lock only so long, and is capped.
+func TestOpenOptions(t *testing.T) {
+	o := Options{MaxSize: 4 << 30}.withDefaults().bolt()
+	if o.NoSync || o.NoGrowSync {
+		t.Error("syncing is off")
+	}
+	if o.Timeout <= 0 {
+		t.Error("it waits for a lock for ever")
+	}
+	if want := 5<<30 + 256<<20; o.MaxSize != want || o.InitialMmapSize != want {
+		t.Errorf("cap %d, mapped %d, want %d", o.MaxSize, o.InitialMmapSize, want)
+	}
+	if o.FreelistType != bolt.FreelistMapType || !o.NoFreelistSync {
+		t.Error("the free list is kept the slow way")
+	}
+	s := mustOpen(t, Options{})
+	if s.db.NoSync || s.db.NoGrowSync {
+		t.Error("the open file does not sync")
+	}
+}
+
+func TestNewSpool(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c1"})
+	m := must(s.Meta())(t)
+	if m.ConnectorID != "c1" || m.Epoch != 1 || m.Schema != schema || m.Unclean || m.StateKnown || m.SetAside != "" {
+		t.Errorf("meta %+v", m)
+	}
+	for path, want := range map[string]fs.FileMode{dir: 0o700, s.path: 0o600, filepath.Join(dir, lockName): 0o600} {
+		if got := must(os.Stat(path))(t).Mode().Perm(); got != want {
+			t.Errorf("%s has mode %o, want %o", path, got, want)
+		}
+	}
+}
+
+// A crash while the file is made, or compacted, leaves a file under another
+// name, which the next start removes.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{newName, compactName} {
+		ok(t, os.WriteFile(filepath.Join(dir, name), []byte("half a file"), 0o600))
+	}
+	mustOpen(t, Options{Dir: dir, ConnectorID: "c"})
+	for _, name := range []string{newName, compactName} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+}
+
+func TestSecondProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c", Version: "1.2", Now: func() time.Time { return t0 }})
+	ok(t, s.NoteSocket("/run/admin.sock"))
+	for _, readOnly := range []bool{false, true} {
+		_, err := Open(t.Context(), Options{Dir: dir, LockTimeout: 20 * time.Millisecond, ReadOnly: readOnly})
+		if !errors.Is(err, ErrLocked) {
+			t.Fatalf("read-only %v: %v", readOnly, err)
+		}
+		for _, want := range []string{fmt.Sprint("pid ", os.Getpid()), "2026-01-02T03:04:05Z", "spool commands"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %q", err, want)
+			}
+		}
+	}
+	info := must(ReadLock(dir))(t)
+	if info.Socket != "/run/admin.sock" || info.Version != "1.2" || info.Clean {
+		t.Errorf("lock file %+v", info)
+	}
+	ok(t, s.Close())
+	if info := must(ReadLock(dir))(t); !info.Clean {
+		t.Errorf("after closing: %+v", info)
+	}
+}
+
+// A reader has the file; a daemon that starts meanwhile says so.
+func TestReaderHoldsTheFile(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "c"}).Close())
+	r := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))(t)
+	_, err := Open(t.Context(), Options{Dir: dir, LockTimeout: 20 * time.Millisecond})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "reading") {
+		t.Fatalf("%v", err)
+	}
+	second := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))(t)
+	ok(t, errors.Join(r.Close(), second.Close()))
+	mustOpen(t, Options{Dir: dir})
+}
+
+func TestAnotherConnector(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "mine"}).Close())
+	for _, readOnly := range []bool{false, true} {
+		_, err := Open(t.Context(), Options{Dir: dir, ConnectorID: "yours", ReadOnly: readOnly})
+		if !errors.Is(err, ErrConnector) || !strings.Contains(err.Error(), "mine") || !strings.Contains(err.Error(), "yours") {
+			t.Errorf("read-only %v: %v", readOnly, err)
+		}
+	}
+	mustOpen(t, Options{Dir: dir}) // inspection does not ask
+}
+
+// A spool that a tool made without knowing the connector is bound by the first that does.
+func TestBoundLater(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, mustOpen(t, Options{Dir: dir}).Close())
+	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c"})
+	if m := must(s.Meta())(t); m.ConnectorID != "c" {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Reading changes nothing: not a byte of any file, no file more, no file less.
+func TestReadingChangesNothing(t *testing.T) {
+	o := putFile(t, filled(t))
+	before := snapshotDir(t, o.Dir)
+	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))(t)
+	readAll(s)
+	must(s.Verify(t.Context()))(t)
+	must(s.Snapshot(&bytes.Buffer{}))(t)
+	if _, err := s.StartRun(1, t0, RunSpec{}); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a run was started: %v", err)
+	}
+	if err := s.NoteSocket("x"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a socket was noted: %v", err)
+	}
+	if m := must(s.Meta())(t); !m.Unclean {
+		t.Error("the unclean stop is not told")
+	}
+	ok(t, s.Close())
+	if after := snapshotDir(t, o.Dir); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// snapshotDir says what is in a directory, to the byte and the time of change.
+func snapshotDir(t *testing.T, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, e := range must(os.ReadDir(dir))(t) {
+		fi := must(e.Info())(t)
+		b := must(os.ReadFile(filepath.Join(dir, e.Name())))(t)
+		fmt.Fprintf(&out, "%s %v %d %v %x\n", e.Name(), fi.Mode(), fi.Size(), fi.ModTime(), checksum(nil, append(make([]byte, envelopeHeader), b...)))
+	}
+	return out.String()
+}
+
+func TestNothingToRead(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Open(t.Context(), Options{Dir: dir, ReadOnly: true}); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if left := must(os.ReadDir(dir))(t); len(left) > 0 {
+		t.Fatalf("reading made %v", left)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c"})
+	ok(t, s.Close())
+	ok(t, s.Close())
+	if _, err := s.OpenRuns(); !errors.Is(err, ErrClosed) {
+		t.Errorf("reading: %v", err)
+	}
+	if err := s.MarkResumed(); !errors.Is(err, ErrClosed) {
+		t.Errorf("writing: %v", err)
+	}
+	if err := s.NoteSocket("x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("socket: %v", err)
+	}
+}
+
+// Stops that were not clean are counted, and told by the next process only.
+func TestUncleanStops(t *testing.T) {
+	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
+	for n := range 4 {
+		s := must(Open(t.Context(), o))(t)
+		if got := must(s.Meta())(t).Unclean; got != (n > 0) {
+			t.Errorf("start %d: unclean %v", n, got)
+		}
+		if got := must(ReadLock(o.Dir))(t).Crashes; got != n {
+			t.Errorf("start %d: %d crashes in a row", n, got)
+		}
+		crash(t, s)
+	}
+	ok(t, mustOpen(t, o).Close())
+	if m := must(mustOpen(t, o).Meta())(t); m.Unclean {
+		t.Error("unclean after a clean stop")
+	}
+}
+
+func setSchema(t *testing.T, s *Spool, n int) {
+	t.Helper()
+	ok(t, s.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bktMeta)).Put([]byte(keySchema), putU32(nil, uint32(n)))
+	}))
+}
+
+// A newer file is refused and left as it is.
+func TestNewerSchema(t *testing.T) {
+	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
+	s := must(Open(t.Context(), o))(t)
+	setSchema(t, s, schema+1)
+	ok(t, s.Close())
+	before := must(os.ReadFile(s.path))(t)
+	for _, readOnly := range []bool{false, true} {
+		o.ReadOnly = readOnly
+		if _, err := Open(t.Context(), o); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "newer version") {
+			t.Errorf("read-only %v: %v", readOnly, err)
+		}
+	}
+	if after := must(os.ReadFile(s.path))(t); !bytes.Equal(before, after) {
+		t.Error("the newer file was changed")
+	}
+}
+
+// Each step of a migration is one transaction with its number: where one fails,
+// the file stands at the step before and goes on from there.
+func TestMigrationSteps(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c"})
+	defer setSchema(t, s, schema)
+	var did []int
+	fail := true
+	step := func(n int) func(*txn) error {
+		return func(t *txn) error {
+			if err := t.putMeta(keyPlatform, n); err != nil {
+				return err
+			}
+			if n == schema+1 && fail {
+				return errors.New("no")
+			}
+			did = append(did, n)
+			return nil
+		}
+	}
+	steps := map[int]func(*txn) error{schema: step(schema), schema + 1: step(schema + 1)}
+	if err := s.migrate(schema+2, steps); err == nil {
+		t.Fatal("a failing step went through")
+	}
+	if m := must(s.Meta())(t); m.Schema != schema+1 {
+		t.Fatalf("stands at schema %d", m.Schema)
+	}
+	fail = false
+	ok(t, s.migrate(schema+2, steps))
+	if m := must(s.Meta())(t); m.Schema != schema+2 || len(did) != 2 || did[1] != schema+1 {
+		t.Fatalf("stands at schema %d after %v", m.Schema, did)
+	}
+	if err := s.migrate(schema, steps); !errors.Is(err, ErrSchema) {
+		t.Fatalf("downwards: %v", err)
+	}
+}
+
+// The check in a child: what its end means.
+func TestChildVerdict(t *testing.T) {
+	o := putFile(t, filled(t))
+	path := filepath.Join(o.Dir, fileName)
+	script := func(s string) []string { return []string{"/bin/sh", "-c", s, "sh"} }
+	for _, c := range []struct {
+		name    string
+		command []string
+		want    error
+		fails   bool
+	}{
+		{"whole", o.CheckCommand, nil, false},
+		{"damaged", script("echo page 7 >&2; exit 65"), ErrCorrupt, true},
+		{"a fault in the runtime", script("echo 'unexpected fault address 0x1' >&2; exit 2"), ErrCorrupt, true},
+		{"a panic", script("echo 'panic: assertion' >&2; exit 2"), ErrCorrupt, true},
+		{"bus error", script("kill -BUS $$"), ErrCorrupt, true},
+		{"usage", script("echo unknown command >&2; exit 2"), nil, true},
+		{"killed", script("kill -KILL $$"), nil, true},
+		{"not there", []string{"/nonexistent/binary"}, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o.CheckCommand = c.command
+			err := checkApart(t.Context(), o, path, 0)
+			if (err != nil) != c.fails || errors.Is(err, ErrCorrupt) != (c.want != nil) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("stopping"))
+	if err := checkApart(ctx, o, path, 0); err == nil || errors.Is(err, ErrCorrupt) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// A check that could not be done is no damage: nothing is set aside.
+func TestCheckThatCannotRun(t *testing.T) {
+	o := putFile(t, filled(t))
+	o.CheckCommand = []string{"/nonexistent/binary"}
+	if _, err := Open(t.Context(), o); err == nil || errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if n := len(must(os.ReadDir(o.Dir))(t)); n != 2 {
+		t.Errorf("%d files, want spool and lock", n)
+	}
+	o.CheckCommand = checkCommand(t)
+	closeVerified(t, must(Open(t.Context(), o))(t))
+}
+
+func TestCheckMain(t *testing.T) {
+	o := putFile(t, filled(t))
+	path := filepath.Join(o.Dir, fileName)
+	var out bytes.Buffer
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"full", path}, 0}, {[]string{"quick", path}, 0}, {nil, 1}, {[]string{"slow", path}, 1},
+		{[]string{"full", path + "x"}, 1},
+	} {
+		if got := CheckMain(t.Context(), c.args, &out); got != c.want {
+			t.Errorf("%v: %d, want %d: %s", c.args, got, c.want, &out)
+		}
+	}
+	ok(t, os.Truncate(path, 9000))
+	if got := CheckMain(t.Context(), []string{"quick", path}, &out); got != CheckDamaged {
+		t.Errorf("truncated: %d", got)
+	}
+}

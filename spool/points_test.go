@@ -1,0 +1,180 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Stopped at any point of any writing method, the file is as it was before or
+// as it is after, entry for entry.
+func TestStopAtEveryPoint(t *testing.T) {
+	for _, op := range writingMethods() {
+		t.Run(op.name, func(t *testing.T) {
+			before, after, points := stopped(t, op, "")
+			if before == after {
+				t.Fatal("the method changed nothing, so the test shows nothing")
+			}
+			if len(points) < 3 {
+				t.Fatalf("points %v", points)
+			}
+			for _, p := range points {
+				_, got, _ := stopped(t, op, p)
+				if got != before && got != after && !op.steps {
+					t.Errorf("stopped at %q the file is neither as before nor as after", p)
+				}
+				if p == points[len(points)-1] && got != after {
+					t.Errorf("stopped at %q, after the commit, the change is not there", p)
+				}
+				if p == points[0] && got != before {
+					t.Errorf("stopped at %q, before anything, something changed", p)
+				}
+			}
+		})
+	}
+}
+
+type writingMethod struct {
+	name  string
+	do    func(s *Spool, run uint64) error
+	steps bool // works in several transactions
+}
+
+var errStopped = errors.New("stopped at the point")
+
+// stopped runs the method on a prepared spool and dies at the point. It
+// returns the contents before and after, and the points it came by.
+func stopped(t *testing.T, op writingMethod, point string) (before, after contents, points []string) {
+	t.Helper()
+	armed := false
+	o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, KeepRecords: time.Hour, NoCompact: true, Now: func() time.Time { return t0 }}
+	o.hook = func(p string) {
+		if armed {
+			points = append(points, p)
+			if p == point {
+				panic(errStopped)
+			}
+		}
+	}
+	s := must(Open(t.Context(), o))(t)
+	run := prepare(t, s)
+	before = must(digest(t.Context(), s.db))(t)
+	armed = true
+	func() {
+		defer func() {
+			if r := recover(); r != nil && r != errStopped {
+				panic(r)
+			}
+		}()
+		ok(t, op.do(s, run))
+	}()
+	armed = false
+	after = must(digest(t.Context(), s.db))(t)
+	crash(t, s)
+	o.ReadOnly, o.hook = true, nil
+	s = must(Open(t.Context(), o))(t)
+	if again := must(digest(t.Context(), s.db))(t); again != after {
+		t.Errorf("stopped at %q: the file on disk differs from what the process saw", point)
+	}
+	for _, b := range must(s.Verify(t.Context()))(t) {
+		t.Errorf("stopped at %q: %s", point, b)
+	}
+	ok(t, s.Close())
+	return before, after, points
+}
+
+// prepare puts something for every method into the spool.
+func prepare(t *testing.T, s *Spool) uint64 {
+	t.Helper()
+	old := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Profiles: t0}}))(t)
+	ok(t, s.FinishFetch(1, old.ID, t0))
+	ok(t, s.FinishMap(1, old.ID, t0))
+	var tasks []NewTask
+	for n := range 8 {
+		tasks = append(tasks, NewTask{TaskKey: item(Alerts, n)})
+	}
+	tasks = append(tasks, NewTask{TaskKey: TaskKey{IOCs, TaskPage, "p"}, Cursor: []byte("c")}, NewTask{TaskKey: list(Reports)})
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0, IOCs: t0, Reports: t0}, Tasks: tasks}))(t)
+	var outcomes []Outcome
+	for n := range 4 {
+		rec := &NewRecord{Dataset: Alerts, Source: fmt.Sprint(n), Fetched: t0, Body: bodyOf(n)}
+		outcomes = append(outcomes, Outcome{Task: item(Alerts, n), Run: run.ID, Record: rec})
+	}
+	outcomes = append(outcomes, Outcome{Task: item(Alerts, 4), Run: run.ID, Keep: &TaskState{Tries: 3}, Park: true},
+		Outcome{Task: item(Alerts, 5), Run: run.ID, Dead: &DeadLetter{Class: "refused"}})
+	ok(t, s.SettleTasks(1, t0, outcomes))
+	object := func(n int) Object { return Object{STIX: stixOf(n), Watch: stixOf(n + 1), JSON: bodyOf(n)} }
+	c := MapCommit{
+		Run: run.ID, Records: []uint64{1, 2}, Wait: []Object{object(20)}, Hold: []Object{object(30), object(31)},
+		Dead: []DeadLetter{{Class: "invalid", Dataset: Alerts, Source: "6", STIX: stixOf(6), Payload: []byte(`{"a":1}`)}},
+	}
+	for i := range 2 {
+		var b NewBundle
+		for n := range 6 {
+			b.Objects = append(b.Objects, BundleObject{STIX: stixOf(40 + 10*i + n), JSON: bodyOf(40 + n)})
+			c.IDs = append(c.IDs, IDPut{STIX: stixOf(40 + 10*i + n), ID: ID{Run: run.ID, Kind: "indicator", At: t0}})
+		}
+		c.Bundles = append(c.Bundles, b)
+	}
+	ok(t, s.CommitMap(1, t0, c))
+	ok(t, s.SaveCursor(1, run.ID, 1, 6))
+	return run.ID
+}
+
+func writingMethods() []writingMethod {
+	later := t0.Add(time.Minute)
+	return []writingMethod{
+		{name: "SavePlatform", do: func(s *Spool, _ uint64) error { return s.SavePlatform(1, []byte("n")) }},
+		{name: "StartRun", do: func(s *Spool, _ uint64) error {
+			_, err := s.StartRun(1, later, RunSpec{Reason: ReasonTrigger, Parked: true, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}}})
+			return err
+		}},
+		{name: "MarkResumed", do: func(s *Spool, _ uint64) error { return s.MarkResumed() }},
+		{name: "SettleTasks", do: func(s *Spool, run uint64) error {
+			rec := &NewRecord{Dataset: Alerts, Source: "6", Fetched: t0, Body: bodyOf(29)}
+			return s.SettleTasks(1, later, []Outcome{{Task: item(Alerts, 6), Run: run, Record: rec, Add: []NewTask{{TaskKey: item(Alerts, 4)}}}})
+		}},
+		{name: "FailDataset", do: func(s *Spool, run uint64) error { return s.FailDataset(1, run, IOCs, DatasetFailed, "x") }},
+		{name: "DropDataset", do: func(s *Spool, _ uint64) error { _, err := s.DropDataset(1, Alerts); return err }},
+		{name: "CommitMap", do: func(s *Spool, run uint64) error {
+			b := NewBundle{Objects: []BundleObject{{STIX: stixOf(60), JSON: bodyOf(58)}}}
+			return s.CommitMap(1, later, MapCommit{Run: run, Records: []uint64{3}, Bundles: []NewBundle{b}, Unwait: []string{stixOf(20)}, Unhold: []string{stixOf(30)}})
+		}},
+		{name: "FinishFetch", do: func(s *Spool, run uint64) error {
+			if err := s.FailDataset(1, run, IOCs, DatasetFailed, "x"); err != nil {
+				return err
+			}
+			if _, err := s.DropDataset(1, Alerts); err != nil {
+				return err
+			}
+			if err := s.FailDataset(1, run, Reports, DatasetFailed, "x"); err != nil {
+				return err
+			}
+			return s.FinishFetch(1, run, later)
+		}, steps: true},
+		{name: "FinishRun", do: func(s *Spool, run uint64) error { return s.FinishRun(1, run-1, later) }},
+		{name: "SaveCursor", do: func(s *Spool, run uint64) error { return s.SaveCursor(1, run, 2, 3) }},
+		{name: "SkipMessage", do: func(s *Spool, run uint64) error {
+			return s.SkipMessage(1, run, 2, 0, DeadLetter{Class: "too_large"})
+		}},
+		{name: "FinishBundle", do: func(s *Spool, run uint64) error { return s.FinishBundle(1, run, 1) }},
+		{name: "SaveWork", do: func(s *Spool, run uint64) error { return s.SaveWork(1, run, Work{ID: "w"}) }},
+		{name: "Count", do: func(s *Spool, run uint64) error { return s.Count(1, run, map[string]int64{"a": 1}) }},
+		{name: "MarkCrash", do: func(s *Spool, _ uint64) error { return s.MarkCrash(&CrashMark{Run: 1, Seq: 2}) }},
+		{name: "ForgetRun", do: func(s *Spool, run uint64) error { _, err := s.ForgetRun(1, run); return err }, steps: true},
+		{name: "Retry", do: func(s *Spool, _ uint64) error {
+			_, err := s.Retry(1, later, []uint64{1, 2}, []TaskKey{item(Alerts, 4)})
+			return err
+		}},
+		{name: "Drop", do: func(s *Spool, _ uint64) error {
+			_, err := s.Drop([]uint64{2}, []TaskKey{item(Alerts, 4)}, []string{stixOf(31)})
+			return err
+		}},
+		{name: "Prune", do: func(s *Spool, _ uint64) error {
+			_, err := s.Prune(t0.Add(2*time.Hour), t0)
+			return err
+		}},
+		{name: "Reset", do: func(s *Spool, _ uint64) error { _, _, err := s.Reset(later); return err }},
+	}
+}

@@ -1,0 +1,339 @@
+package spool
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Power may go at any moment: whatever subset of the writes that were not
+// synced yet reaches the disk, sector by sector, the file opens, nothing is
+// broken, and every step that was reported done is there.
+//
+// The child of the crash harness works under strace. Its writes, truncates,
+// renames and syncs are played back, and at each sync that has begun and not
+// ended the directory is rebuilt with random subsets of what is not synced.
+// SPOOL_POWER_LOSS sets how many syncs are tried ("all" for every one).
+func TestPowerLoss(t *testing.T) {
+	want := os.Getenv("SPOOL_POWER_LOSS")
+	strace, err := exec.LookPath("strace")
+	if err != nil && want != "" {
+		t.Fatal("this test needs strace; on Debian: apt-get install strace")
+	} else if err != nil {
+		t.Log("strace is not installed, so power loss is not shown here")
+		return
+	}
+	work := t.TempDir()
+	trace := record(t, strace, work)
+	p := &playback{t: t, dir: work, rest: fastDir(t), fds: map[int]*vfile{}, dirs: map[int]bool{}, names: map[string]*vfile{}}
+	p.r = rand.New(rand.NewPCG(7, 7))
+	p.l = &ledger{t: t, dir: p.rest, will: map[int]int{}, did: map[int]int{}, pubs: map[int]int{}}
+	syncs := p.play(trace, nil)
+	every := 1
+	if want != "all" {
+		n := 40
+		if want != "" {
+			n = must(strconv.Atoi(want))(t)
+		}
+		every = max(syncs/n, 1)
+	}
+	again := &playback{t: t, dir: work, rest: p.rest, fds: map[int]*vfile{}, dirs: map[int]bool{}, names: map[string]*vfile{}, r: p.r, l: p.l}
+	again.play(trace, func(n int) {
+		if n%every == 0 {
+			again.crash(n)
+		}
+	})
+	t.Logf("%d syncs, %d images, %d items", syncs, again.images, len(p.l.did))
+}
+
+// record runs the workload under strace and returns the lines of the trace.
+func record(t *testing.T, strace, dir string) []string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.CommandContext(t.Context(), strace, "-f", "-xx", "-s", "4000000", "-o", out,
+		"-e", "trace=openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,rename,renameat2,unlinkat",
+		must(os.Executable())(t), dir)
+	cmd.Env = append(os.Environ(), childEnv+"="+childWork, runsEnv+"=2")
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	f := must(os.Open(out))(t)
+	defer func() { _ = f.Close() }()
+	var lines []string
+	in := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return lines
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// vfile is a file as the disk has it, and what was done to it since.
+type vfile struct {
+	durable []byte
+	pending []vop
+}
+
+// vop is one change: data at an offset, or a new length.
+type vop struct {
+	off  int64
+	data []byte
+	cut  bool
+}
+
+func (o vop) apply(b []byte) []byte {
+	end := o.off + int64(len(o.data))
+	if o.cut {
+		b = b[:min(int64(len(b)), o.off)]
+		end = o.off
+	}
+	if grow := end - int64(len(b)); grow > 0 {
+		b = append(b, make([]byte, grow)...)
+	}
+	copy(b[min(o.off, int64(len(b))):], o.data)
+	return b
+}
+
+// dirOp gives a name to a file, or takes it away.
+type dirOp struct {
+	name string
+	file *vfile
+}
+
+type playback struct {
+	t      *testing.T
+	r      *rand.Rand
+	l      *ledger
+	dir    string // as the trace names it
+	rest   string // where images are rebuilt
+	fds    map[int]*vfile
+	dirs   map[int]bool
+	names  map[string]*vfile
+	durNow map[string]*vfile // names that are durable
+	queue  []dirOp           // and changes that are not
+	offset map[int]int64
+	images int
+	silent bool
+}
+
+// play goes through the trace and calls at before each sync ends.
+func (p *playback) play(lines []string, at func(n int)) (syncs int) {
+	p.durNow, p.offset = map[string]*vfile{}, map[int]int64{}
+	p.silent = at == nil
+	open := map[string]string{} // what a thread has begun
+	for _, line := range lines {
+		pid, rest, _ := strings.Cut(line, " ")
+		rest = strings.TrimSpace(rest)
+		if cut, begun := strings.CutSuffix(rest, " <unfinished ...>"); begun {
+			open[pid] = cut
+			continue
+		}
+		if i := strings.Index(rest, " resumed>"); strings.HasPrefix(rest, "<... ") && i > 0 {
+			rest = open[pid] + rest[i+len(" resumed>"):]
+		}
+		c, ok := parseCall(rest)
+		if !ok {
+			continue
+		}
+		if c.name == "fsync" || c.name == "fdatasync" {
+			if at != nil {
+				at(syncs)
+			}
+			syncs++
+		}
+		p.do(c)
+	}
+	return syncs
+}
+
+// call is one successful system call.
+type call struct {
+	name string
+	args []string
+	ret  int
+}
+
+func parseCall(s string) (call, bool) {
+	open, end := strings.IndexByte(s, '('), strings.LastIndex(s, ") ")
+	eq := strings.LastIndex(s, "= ")
+	if open < 0 || end < open || eq < end {
+		return call{}, false
+	}
+	ret, err := strconv.Atoi(strings.Fields(s[eq+2:])[0])
+	if err != nil || ret < 0 {
+		return call{}, false
+	}
+	return call{s[:open], strings.Split(s[open+1:end], ", "), ret}, true // data are hex, so no comma is inside
+}
+
+func (c call) num(i int) int {
+	n, _ := strconv.Atoi(c.args[i])
+	return n
+}
+
+func (c call) text(i int) string {
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.Trim(c.args[i], `"`), `\x`, ""))
+	if err != nil {
+		return "?"
+	}
+	return string(b)
+}
+
+// name is the file's name inside the spool's directory, if it is there.
+func (p *playback) name(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, p.dir+"/")
+	return rest, ok
+}
+
+func (p *playback) do(c call) {
+	switch c.name {
+	case "openat":
+		p.open(c)
+	case "close":
+		delete(p.fds, c.num(0))
+		delete(p.dirs, c.num(0))
+	case "write":
+		if c.num(0) == 1 && !p.silent {
+			p.l.read(strings.NewReader(c.text(1)), func(string) {})
+		} else if f := p.fds[c.num(0)]; f != nil {
+			f.pending = append(f.pending, vop{off: p.offset[c.num(0)], data: []byte(c.text(1))})
+			p.offset[c.num(0)] += int64(c.ret)
+		}
+	case "pwrite64":
+		if f := p.fds[c.num(0)]; f != nil {
+			f.pending = append(f.pending, vop{off: int64(c.num(3)), data: []byte(c.text(1))})
+		}
+	case "ftruncate":
+		if f := p.fds[c.num(0)]; f != nil {
+			f.pending = append(f.pending, vop{off: int64(c.num(1)), cut: true})
+		}
+	case "fsync", "fdatasync":
+		if f := p.fds[c.num(0)]; f != nil {
+			for _, o := range f.pending {
+				f.durable = o.apply(f.durable)
+			}
+			f.pending = nil
+		}
+		if p.dirs[c.num(0)] {
+			p.durNow, p.queue = p.named(len(p.queue)), nil
+		}
+	case "renameat", "renameat2":
+		p.rename(c.text(1), c.text(3))
+	case "rename":
+		p.rename(c.text(0), c.text(1))
+	case "unlinkat":
+		if name, ok := p.name(c.text(1)); ok {
+			delete(p.names, name)
+			p.queue = append(p.queue, dirOp{name, nil})
+		}
+	}
+}
+
+func (p *playback) open(c call) {
+	path := c.text(1)
+	name, inside := p.name(path)
+	if path == p.dir {
+		p.dirs[c.ret] = true
+	}
+	if !inside {
+		return
+	}
+	f := p.names[name]
+	if f == nil {
+		f = &vfile{}
+		p.names[name] = f
+		p.queue = append(p.queue, dirOp{name, f})
+	}
+	p.fds[c.ret], p.offset[c.ret] = f, 0
+}
+
+func (p *playback) rename(from, to string) {
+	a, ok1 := p.name(from)
+	b, ok2 := p.name(to)
+	if !ok1 || !ok2 {
+		return
+	}
+	p.names[b] = p.names[a]
+	delete(p.names, a)
+	p.queue = append(p.queue, dirOp{b, p.names[b]}, dirOp{a, nil})
+}
+
+// named returns the directory after the first n changes that are not durable.
+func (p *playback) named(n int) map[string]*vfile {
+	out := map[string]*vfile{}
+	for name, f := range p.durNow {
+		out[name] = f
+	}
+	for _, op := range p.queue[:n] {
+		if op.file == nil {
+			delete(out, op.name)
+		} else {
+			out[op.name] = op.file
+		}
+	}
+	return out
+}
+
+// sectors cuts a write into what a disk writes at once.
+func sectors(o vop) []vop {
+	if o.cut {
+		return []vop{o}
+	}
+	var out []vop
+	off := o.off
+	for part := range slices.Chunk(o.data, 512) {
+		out = append(out, vop{off: off, data: part})
+		off += int64(len(part))
+	}
+	return out
+}
+
+// crash rebuilds the directory in a few ways in which it may be found, and checks each.
+func (p *playback) crash(n int) {
+	for _, keep := range []float64{0, 0.5, 0.9, 1} {
+		for _, name := range []string{fileName, newName, lockName, compactName} {
+			_ = os.Remove(filepath.Join(p.rest, name))
+		}
+		dirOps := len(p.queue)
+		if keep < 1 && dirOps > 0 {
+			dirOps = p.r.IntN(dirOps + 1)
+		}
+		for name, f := range p.named(dirOps) {
+			b := slices.Clone(f.durable)
+			for _, o := range f.pending {
+				for _, part := range sectors(o) {
+					if p.r.Float64() < keep {
+						b = part.apply(b)
+					}
+				}
+			}
+			ok(p.t, os.WriteFile(filepath.Join(p.rest, name), b, 0o600))
+		}
+		p.images++
+		p.l.check()
+		p.reopen()
+		if p.t.Failed() {
+			p.t.Fatalf("at sync %d with %.0f %% of what was not synced", n, keep*100)
+		}
+	}
+}
+
+// reopen starts on the image as a daemon would.
+func (p *playback) reopen() {
+	p.t.Helper()
+	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: "crash", MaxSize: 64 << 20, noReserve: true, NoCompact: true}))(p.t)
+	if m := must(s.Meta())(p.t); m.SetAside != "" {
+		p.t.Error(fmt.Sprint("set aside: ", m.SetAside))
+	}
+	closeVerified(p.t, s)
+}
