@@ -84,6 +84,8 @@ type filler struct {
 	n    int
 	dir  string
 	opts Options
+
+	noise []byte
 }
 
 func newFiller(dir string) (*filler, error) {
@@ -99,10 +101,11 @@ func newFiller(dir string) (*filler, error) {
 
 func (f *filler) bring() error {
 	f.n++
-	body := make([]byte, 60_000)
-	for i := range body {
-		body[i] = byte(f.r.Uint32())
+	for len(f.noise) < 60_000 {
+		f.noise = putU64(f.noise, f.r.Uint64())
 	}
+	copy(f.noise, num(f.r.Uint64()))
+	body := f.noise
 	key := item(Alerts, f.n)
 	err := f.s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: f.run.ID}})
 	if err != nil {

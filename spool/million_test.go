@@ -17,7 +17,7 @@ import (
 // run of ten thousand needs. SPOOL_OBJECTS lists the sizes, for example
 // "10000,100000,1000000"; without it a small one shows that the test works.
 func TestManyObjects(t *testing.T) {
-	sizes := []int{20_000}
+	sizes := []int{6_000}
 	if v := os.Getenv("SPOOL_OBJECTS"); v != "" {
 		sizes = nil
 		for f := range strings.SplitSeq(v, ",") {

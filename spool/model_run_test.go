@@ -16,7 +16,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "seed of the model test; 0 takes one from the clock")
-	modelSteps = flag.Int("model.steps", 3000, "steps of the model test")
+	modelSteps = flag.Int("model.steps", 2000, "steps of the model test")
 )
 
 // Whatever is done to a spool, in whatever order, with reopening, crashes and

@@ -16,7 +16,7 @@ import (
 // it, for both ways of keeping the free list. SPOOL_OPEN_MB sets the size; 2048
 // is what FORMAT.md cites. Without it a small file shows that the test works.
 func TestOpenTime(t *testing.T) {
-	mb := 32
+	mb := 12
 	if v := os.Getenv("SPOOL_OPEN_MB"); v != "" {
 		mb = must(strconv.Atoi(v))(t)
 	}

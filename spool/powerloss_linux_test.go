@@ -39,7 +39,7 @@ func TestPowerLoss(t *testing.T) {
 	syncs := p.play(trace, nil)
 	every := 1
 	if want != "all" {
-		n := 40
+		n := 12
 		if want != "" {
 			n = must(strconv.Atoi(want))(t)
 		}
