@@ -63,7 +63,8 @@ clean() {
 	fi
 	deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
 	[ -z "$engine_pid" ] || { kill "$engine_pid" 2>/dev/null && wait "$engine_pid" 2>/dev/null; } || true
-	rm -rf "$work"
+	umount "$work/exec/netns/default" 2>/dev/null || true # the engine leaves it mounted
+	rm -rf "$work" || true
 }
 trap clean EXIT
 
