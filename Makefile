@@ -51,10 +51,10 @@ million: ## 10,000 to 1,000,000 objects through the spool: time and memory an ob
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
 
 docker: ## build the image opencti/connector-threatmatch:latest
-	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
+	DOCKER_BUILDKIT=1 docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
 		-t opencti/connector-threatmatch:latest .
 
-docker-test: ## try the image with a real engine: limits, kill, stop, lost volume
+docker-test: ## try the image with a real engine: kill, stop, lost volume, users, memory (OBJECTS=n, BINARY=prebuilt)
 	deploy/docker-test.sh
 
 lint-deploy: ## check unit, compose files, manifests and the arm64 binary
@@ -64,7 +64,7 @@ notices: ## write the licences of everything that is linked in
 	deploy/notices.sh > deploy/THIRD_PARTY_NOTICES
 
 release: ## binaries for amd64 and arm64 with checksums and SBOM, in dist/
-	deploy/release.sh
+	deploy/release.sh $(VERSION)
 
 vuln: ## govulncheck
 	deploy/vuln.sh
