@@ -40,6 +40,7 @@ func (s *scene) at(percent int) {
 // refuses, cuts lines and so on. The import ends by itself each time, and
 // nothing is missing.
 func TestBrokerFaults(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		fail func(s *scene)
@@ -71,7 +72,10 @@ func TestBrokerFaults(t *testing.T) {
 		{"line cut", func(s *scene) { s.at(20); s.proxy.Cut(); s.at(60); s.proxy.Cut() }},
 		{"line dead without a word", func(s *scene) { s.at(30); s.proxy.Swallow(); time.Sleep(time.Second); s.proxy.Cut(); s.proxy.Heal() }},
 	} {
-		t.Run(c.name, func(t *testing.T) { brokerFault(t, brokertest.Shared(t), c.fail) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			brokerFault(t, brokertest.Shared(t), c.fail)
+		})
 	}
 }
 
