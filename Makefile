@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill faults crash fuzz million fmt docker docker-test lint-deploy notices release vuln clean
+.PHONY: help build test check conformance demo kill crash fuzz million fmt docker docker-test lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,6 @@ demo: ## see it work: broker, stand-ins, an import that is killed and resumed (D
 kill: ## kill -9 the whole product KILLS times in one import (default 20), print a summary
 	deploy/rabbitmq.sh install
 	KILLS=$(or $(KILLS),20) $(GO) test -count=1 -timeout 60m -run TestKilledAgainAndAgain -v ./internal/e2e
-
-faults: ## break the broker in every way during an import of OBJECTS objects each (default 30000), print a table
-	deploy/rabbitmq.sh install
-	OBJECTS=$(or $(OBJECTS),30000) $(GO) test -count=1 -timeout 60m -run 'TestBrokerFaults|TestNodeFaults' -v ./internal/e2e
 
 crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
 	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool

@@ -72,8 +72,9 @@ type Deliver struct {
 	DeliverDeps
 	opt DeliverOptions
 
-	back  backoff
-	epoch uint64
+	back   backoff
+	epoch  uint64
+	resets int64 // of the platform loop when the turn began
 
 	current  *spool.Run // the run whose bundle is under way
 	bundle   *spool.Bundle
@@ -131,6 +132,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 			d.fine()
 		case err == nil:
 			d.fine()
+			d.Platform.hold(holdQueue, false)
 			d.Board.Set(stageDeliver, "idle", "", "")
 			d.rest(ctx, 30*time.Second)
 		case errors.Is(err, spool.ErrEpoch):
@@ -147,6 +149,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 // turn does the next piece of work; it reports false when there is none.
 func (d *Deliver) turn(ctx context.Context) (bool, error) {
 	d.Board.Beat(stageDeliver)
+	d.resets = d.Platform.resets.Load()
 	meta, err := d.Spool.Meta()
 	if err != nil {
 		return false, err
@@ -173,12 +176,17 @@ func (d *Deliver) turn(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.current, d.bundle = &run, &b
-	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), "")
+	d.showProgress()
 	if err := d.deliver(ctx); err != nil {
 		return false, err
 	}
 	d.current, d.bundle = nil, nil
 	return true, nil
+}
+
+func (d *Deliver) showProgress() {
+	b := d.bundle
+	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), "")
 }
 
 // finishRuns ends the runs before the bundle's that have nothing left.
@@ -204,6 +212,7 @@ func (d *Deliver) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageDeliver)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
 	d.gate, d.careful = gateWatch{}, false
+	d.Platform.hold(holdQueue, false)
 	d.fine()
 }
 

@@ -131,7 +131,7 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 	err := d.Publisher.Send(ctx, Batch{
 		To: reg, Window: d.opt.Window,
 		Next: func() (Message, error) {
-			if ctx.Err() != nil || in.at >= end || d.lookDue() {
+			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.resets.Load() != d.resets {
 				return Message{}, io.EOF
 			}
 			return d.message(in, reg)
@@ -173,7 +173,8 @@ func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
 	})
 	if err != nil {
-		return Message{}, err
+		d.stop = obstacle{key, "invalid", err.Error()}
+		return Message{}, io.EOF
 	}
 	if d.limit > 0 && int64(len(body)) > d.limit {
 		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
@@ -201,6 +202,7 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
 			d.bundle.Confirmed, d.moved = n, true
 			d.Platform.hold(holdNacked, false)
+			d.showProgress()
 			return nil
 		}
 		if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) || fault.Is(err, fault.Fatal) {

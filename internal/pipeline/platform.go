@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -51,7 +52,8 @@ type Platform struct {
 	mute    bool          // the platform refuses to tell the queue's size; guarded by call
 	foreign string        // the latest state that we never sent; guarded by call
 
-	opening sync.Mutex // held while a work is being intended, and over a reset
+	opening sync.Mutex   // held while a work is being intended, and over a reset
+	resets  atomic.Int64 // begun so far: deliver need not wait for a refused commit
 
 	mu         sync.Mutex
 	reg        *Registration

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -45,6 +47,14 @@ type Broker struct {
 	TLS            bool
 	User, Password string
 }
+
+// LogValue keeps the password out of logs.
+func (b Broker) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("host", b.Host), slog.Int("port", b.Port), slog.String("vhost", b.VHost), slog.String("user", b.User))
+}
+
+// String keeps the password out of texts.
+func (b Broker) String() string { return fmt.Sprintf("%s@%s:%d%s", b.User, b.Host, b.Port, b.VHost) }
 
 // Echo is the state that OpenCTI holds of the connector.
 type Echo struct {

@@ -109,6 +109,7 @@ func (p *Platform) resetSpool() error {
 		return err
 	}
 	if meta.Epoch == pending.Epoch {
+		p.resets.Add(1)
 		cleared, works, err := p.Spool.Reset(p.Now())
 		if err != nil {
 			return fmt.Errorf("reset the spool: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"threatmatch-connector/spool"
 )
@@ -23,7 +24,8 @@ func (d *Deliver) finishRun(ctx context.Context, run *spool.Run) error {
 	d.Bells.Platform.Ring()
 	d.Bells.Schedule.Ring()
 	d.Log.Log(ctx, LevelNotice, "run delivered", "stage", stageDeliver, "run", run.ID, "reason", string(run.Reason),
-		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID)
+		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID,
+		"counters", run.Counters, "took", d.Now().Sub(run.Created).Round(time.Second))
 	return nil
 }
 
