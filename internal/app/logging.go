@@ -20,10 +20,11 @@ const LevelNotice = pipeline.LevelNotice
 
 // NewLogger returns a logger in the line shape of other OpenCTI connectors
 // (one JSON object a line: timestamp, level, name, message, attributes), or
-// readable text when text is set. Notices pass every level.
+// readable text when text is set. Notices pass every level. Repeated warnings
+// and errors are folded; Flush prints what is still counted.
 func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	if text {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{
+		return slog.New(newFolding(tint.NewTextHandler(w, &tint.Options{
 			Level: level, TimeFormat: time.TimeOnly, NoColor: true,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == pipeline.LevelNotice {
@@ -31,9 +32,16 @@ func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logg
 				}
 				return a
 			},
-		}))
+		})))
 	}
-	return slog.New(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name})
+	return slog.New(newFolding(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name}))
+}
+
+// Flush prints the repeated lines of a logger of NewLogger that were only counted so far.
+func Flush(log *slog.Logger) {
+	if f, ok := log.Handler().(interface{ Flush() }); ok {
+		f.Flush()
+	}
 }
 
 // jsonHandler writes OpenCTI's log line. Groups are flattened with dots.

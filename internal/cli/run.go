@@ -46,6 +46,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version, Self: g.env.Self,
 		Hurry: hurry, Trigger: trigger,
 	})
+	app.Flush(log)
 	return quiet(g.ended(err, cfg.Once() && !once, log))
 }
 

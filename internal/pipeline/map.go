@@ -188,7 +188,7 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 	}
 	m.board.Error(mapStage, err)
 	m.board.Set(mapStage, "waiting", "to try again", "")
-	m.log.Error("map", "error", err)
+	m.log.Error("mapping is held up, trying again", "error", err)
 	m.failed++
 	return mapBackoff(m.failed), nil
 }

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type line struct {
+	Timestamp, Level, Name, Message string
+	Attributes                      map[string]any
+}
+
+func lines(t *testing.T, out *bytes.Buffer) (all []line) {
+	t.Helper()
+	for text := range strings.Lines(out.String()) {
+		var l line
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&l); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// The line has the shape of other OpenCTI connectors' lines.
+func TestLogLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := NewLogger(&out, slog.LevelWarn, "My connector", false)
+		log.Info("not printed")
+		log.With("stage", "fetch").WithGroup("answer").Warn("careful", "error", errors.New("a <b>"), "took", time.Second,
+			slog.Group("inner", "n", 1), "at", time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
+		log.Log(t.Context(), LevelNotice, "run delivered")
+		got := lines(t, &out)
+		if len(got) != 2 || got[0].Name != "My connector" || got[0].Level != "WARNING" || got[1].Level != "INFO" {
+			t.Fatalf("%+v", got)
+		}
+		want := map[string]any{
+			"stage": "fetch", "answer.error": "a <b>", "answer.took": "1s", "answer.inner.n": 1.0, "answer.at": "2026-01-02T03:04:05Z",
+		}
+		if fmt.Sprint(got[0].Attributes) != fmt.Sprint(want) {
+			t.Errorf("attributes %v, want %v", got[0].Attributes, want)
+		}
+		if got[0].Timestamp != "2000-01-01T00:00:00.000000Z" {
+			t.Errorf("timestamp %s", got[0].Timestamp)
+		}
+		if !strings.Contains(out.String(), "a <b>") {
+			t.Error("text is escaped for HTML")
+		}
+	})
+}
+
+func TestRepeatsAreFolded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := NewLogger(&out, slog.LevelInfo, "c", false)
+		fetch := log.With("stage", "fetch")
+		for n := range 5 { // numbers in the error make no difference
+			fetch.Warn("trouble", "error", fmt.Errorf("dial 127.0.0.1:%d: refused", n), "tries", n)
+			time.Sleep(time.Minute)
+		}
+		log.With("stage", "map").Warn("trouble", "error", "dial 127.0.0.1:1: refused")
+		fetch.Warn("trouble", "error", "another one")
+		fetch.Info("news")
+		fetch.Info("news")
+		log.Log(t.Context(), LevelNotice, "notice")
+		log.Log(t.Context(), LevelNotice, "notice")
+		if got := lines(t, &out); len(got) != 7 {
+			t.Fatalf("%d lines: %+v", len(got), got)
+		}
+		out.Reset()
+		time.Sleep(foldFor)
+		fetch.Warn("trouble", "error", "dial 127.0.0.1:9: refused")
+		if got := lines(t, &out); len(got) != 1 || got[0].Attributes["repeated"] != 4.0 {
+			t.Fatalf("%+v", got)
+		}
+		out.Reset()
+		fetch.Warn("trouble", "error", "dial 127.0.0.1:10: refused")
+		fetch.Warn("trouble", "error", "dial 127.0.0.1:11: refused")
+		Flush(log)
+		Flush(log)
+		if got := lines(t, &out); len(got) != 1 || got[0].Attributes["repeated"] != 2.0 || got[0].Attributes["stage"] != "fetch" {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+func TestTextForTerminals(t *testing.T) {
+	var out bytes.Buffer
+	log := NewLogger(&out, slog.LevelError, "c", true)
+	log.Warn("not printed")
+	log.Log(t.Context(), LevelNotice, "connector starts", "version", "1")
+	if got := out.String(); !strings.Contains(got, "INF connector starts version=1") {
+		t.Errorf("%q", got)
+	}
+}
