@@ -59,7 +59,7 @@ func (c *checker) ok(name, format string, args ...any) {
 	c.tell(Finding{name, CheckOK, fmt.Sprintf(format, args...), ""})
 }
 
-func (c *checker) note(name, detail, hint string) {
+func (c *checker) remark(name, detail, hint string) {
 	c.tell(Finding{name, CheckNote, detail, hint})
 }
 

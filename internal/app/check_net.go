@@ -74,9 +74,9 @@ func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls
 		state.ServerName, conn.RemoteAddr(), tls.VersionName(state.Version), end.Format(time.DateOnly))
 	switch left := end.Sub(c.Now()); {
 	case insecure:
-		c.note(name, detail+"; it is not checked", "let the certificate be checked: opencti.ssl_verify")
+		c.remark(name, detail+"; it is not checked", "let the certificate be checked: opencti.ssl_verify")
 	case left < 14*24*time.Hour:
-		c.note(name, detail, fmt.Sprintf("the server's certificate ends in %d days", int(left.Hours()/24)))
+		c.remark(name, detail, fmt.Sprintf("the server's certificate ends in %d days", int(left.Hours()/24)))
 	default:
 		c.ok(name, "%s", detail)
 	}

@@ -57,7 +57,7 @@ func (c *checker) openCTI(ctx context.Context) {
 
 func (c *checker) version(caps opencti.Capabilities) {
 	if caps.Affected() {
-		c.note("OpenCTI version", caps.Version+": this version may end a run's work too early, so runs are sent one after the other", "upgrade OpenCTI to 7.260601 or later")
+		c.remark("OpenCTI version", caps.Version+": this version may end a run's work too early, so runs are sent one after the other", "upgrade OpenCTI to 7.260601 or later")
 		return
 	}
 	c.ok("OpenCTI version", "%s", caps.Version)
@@ -70,7 +70,7 @@ func (c *checker) rights(me opencti.User) {
 	case !me.Can("CONNECTORAPI"):
 		c.failed(name, errors.New("the user may not register connectors: CONNECTORAPI is missing"), hint)
 	case !me.Can("MODULES"):
-		c.note(name, "the user may not see the size of the connector's queue: MODULES is missing", hint+"; until then connector.queue_threshold has no effect")
+		c.remark(name, "the user may not see the size of the connector's queue: MODULES is missing", hint+"; until then connector.queue_threshold has no effect")
 	default:
 		c.ok(name, "register connectors, see queues")
 	}

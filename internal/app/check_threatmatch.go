@@ -68,13 +68,13 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	switch {
 	case !c.Config.ThreatMatch.ImportIOCs:
 	case err != nil && refusedFor(err, http.StatusNotFound):
-		c.note(name, "IOCs are not offered to this account; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
+		c.remark(name, "IOCs are not offered to this account; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
 	case err != nil:
 		c.failed(name, err, "")
 	case len(groups) == 0:
-		c.note(name, "the account has no group of IOCs; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
+		c.remark(name, "the account has no group of IOCs; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
 	case !found:
-		c.note(name, fmt.Sprintf("no group %q; all there are will be used: %s", wanted, strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
+		c.remark(name, fmt.Sprintf("no group %q; all there are will be used: %s", wanted, strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
 	default:
 		c.ok(name, "%q of %d", wanted, len(groups))
 	}
@@ -109,7 +109,7 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
 	case len(offered) == 0 && len(missing) > 0:
 		c.failed(name, fmt.Errorf("not offered to this account: %s", strings.Join(missing, ", ")), "check threatmatch.url, or ask ThreatMatch for access")
 	case len(missing) > 0:
-		c.note(name, fmt.Sprintf("offered: %s; not offered, and skipped: %s", strings.Join(offered, ", "), strings.Join(missing, ", ")), "")
+		c.remark(name, fmt.Sprintf("offered: %s; not offered, and skipped: %s", strings.Join(offered, ", "), strings.Join(missing, ", ")), "")
 	case len(offered) > 0:
 		c.ok(name, "offered: %s", strings.Join(offered, ", "))
 	}

@@ -1,0 +1,126 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// loggingPackages are those that log above debug.
+var loggingPackages = []string{"pipeline", "app", "cli", "threatmatch", "opencti", "delivery", "admin", "mapping"}
+
+// logged finds the messages in the source, with their levels: in calls of a
+// logger with a text, and of note, which logs at every level.
+func logged(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pkg := range loggingPackages {
+		files, err := filepath.Glob("../" + pkg + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts := constants(file)
+			ast.Inspect(file, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if level, text := message(call, texts); text != "" {
+						found[text] = level
+					}
+				}
+				return true
+			})
+		}
+	}
+	return found
+}
+
+// constants are the texts that have names.
+func constants(file *ast.File) map[string]string {
+	texts := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		for i, v := range spec.Values {
+			if lit, ok := v.(*ast.BasicLit); ok && lit.Kind == token.STRING && i < len(spec.Names) {
+				texts[spec.Names[i].Name], _ = strconv.Unquote(lit.Value)
+			}
+		}
+		return true
+	})
+	return texts
+}
+
+func message(call *ast.CallExpr, texts map[string]string) (level, text string) {
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", ""
+	}
+	places := map[string][]int{"Info": {0}, "Warn": {0}, "Error": {0}, "Log": {2}, "note": {0, 1}}
+	level = map[string]string{"Info": "INFO", "Warn": "WARNING", "Error": "ERROR", "Log": "NOTICE", "note": "NOTICE"}[sel.Sel.Name]
+	for _, at := range places[sel.Sel.Name] {
+		if at >= len(call.Args) {
+			continue
+		}
+		switch arg := call.Args[at].(type) {
+		case *ast.BasicLit:
+			text, _ = strconv.Unquote(arg.Value)
+		case *ast.Ident:
+			if owner, ok := sel.X.(*ast.SelectorExpr); ok && strings.EqualFold(owner.Sel.Name, "board") {
+				return "", ""
+			}
+			text = texts[arg.Name]
+		}
+		if text != "" {
+			return level, text
+		}
+	}
+	return "", ""
+}
+
+// The catalogue and the source name the same messages at the same levels.
+func TestMessagesAreThoseOfTheSource(t *testing.T) {
+	found := logged(t)
+	for _, m := range Messages() {
+		level, ok := found[m.Text]
+		switch {
+		case !ok:
+			t.Errorf("nobody logs %q", m.Text)
+		case level != m.Level:
+			t.Errorf("%q is logged at %s, the catalogue says %s", m.Text, level, m.Level)
+		case m.Meaning == "":
+			t.Errorf("%q has no meaning", m.Text)
+		}
+		delete(found, m.Text)
+	}
+	for text, level := range found {
+		if strings.Contains(text, " ") || level == "ERROR" { // a lone word is no message, but a label of something else
+			t.Errorf("internal/app/messages.go lacks %s %q", level, text)
+		}
+	}
+}
+
+func TestMessagesDocument(t *testing.T) {
+	var doc bytes.Buffer
+	doc.WriteString("# Log messages\n\nEvery message above debug, what it means and what to do. `NOTICE` lines have the level INFO and are printed at\n" +
+		"every `CONNECTOR_LOG_LEVEL`. A warning or an error that comes again within ten minutes is only counted; `repeated`\n" +
+		"says how often. This file is generated.\n\n| level | message | meaning | what to do |\n|---|---|---|---|\n")
+	for _, m := range Messages() {
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s |\n", m.Level, m.Text, m.Meaning, m.Action)
+	}
+	golden(t, "../../deploy/MESSAGES.md", doc.Bytes())
+}
