@@ -42,7 +42,6 @@ type fakeWork struct {
 	inError   bool
 	message   string
 	reports   []string
-	repeats   int64
 	seen      map[string]int // messages published under it, by bundle and number
 }
 
@@ -66,7 +65,6 @@ type fakeOpenCTI struct {
 	delay   func()       // how long a call takes
 	wrong   func(format string, args ...any)
 	user    string
-	purged  int
 	onPurge func()
 }
 
