@@ -37,6 +37,7 @@ type MapSpool interface {
 	Crash() (spool.CrashMark, bool, error)
 	MarkCrash(m *spool.CrashMark) error
 	NextBundle() (spool.Bundle, error)
+	Stats() (spool.Stats, error)
 }
 
 // Mapper turns records into objects. See mapping.Mapper.
@@ -187,10 +188,31 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 		return 0, err
 	}
 	m.board.Error(mapStage, err)
-	m.board.Set(mapStage, "waiting", "to try again", "")
+	notReady := ""
+	if m.failed >= 3 {
+		notReady = "map fails again and again: " + err.Error()
+	}
+	m.board.Set(mapStage, "waiting", "to try again", notReady)
 	m.log.Error("mapping is held up, trying again", "error", err)
 	m.failed++
 	return mapBackoff(m.failed), nil
+}
+
+// mapManyWaiting is how many waiting objects make commits smaller, and
+// mapSmallCommit how small. Every row of a large index lies on a page of its
+// own, which a commit holds in memory.
+const (
+	mapManyWaiting = 50_000
+	mapSmallCommit = 1500
+)
+
+// limit is how many objects a commit should have.
+func (m *Map) limit() (int, error) {
+	st, err := m.spool.Stats()
+	if err == nil && st.Waiting > mapManyWaiting {
+		return min(m.opt.MaxObjects, mapSmallCommit), nil
+	}
+	return m.opt.MaxObjects, err
 }
 
 // forget drops everything in memory; the spool has it all.

@@ -26,6 +26,7 @@ type mapBatch struct {
 	run   spool.Run
 	epoch uint64
 	now   time.Time
+	limit int // objects that it should have at most
 
 	items  map[string]*mapItem // by id
 	order  []*mapItem          // as they came
@@ -72,14 +73,17 @@ func (m *Map) newBatch(run spool.Run, epoch uint64) (*mapBatch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.limit, err = m.limit(); err != nil {
+		return nil, err
+	}
 	b.hasWaiting, b.hasHeld = len(watched) > 0, len(held) > 0
 	return b, nil
 }
 
 // full reports whether the batch should be committed before more is taken in.
 func (b *mapBatch) full() bool {
-	return len(b.out) >= b.m.opt.MaxObjects || b.size >= b.m.opt.MaxBytes ||
-		len(b.items) >= 2*b.m.opt.MaxObjects || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= mapKnownMax
+	return len(b.out) >= b.limit || b.size >= b.m.opt.MaxBytes ||
+		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= mapKnownMax
 }
 
 // moved reports whether the batch brought any object on.

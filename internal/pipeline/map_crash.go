@@ -83,8 +83,12 @@ func (m *Map) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, erro
 
 // mapAlone maps one record in a commit of its own.
 func (m *Map) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
-	m.gather = newMapGather(run, m.epoch)
-	m.gather.add(m.mapOne(rec), m.now())
+	g, err := m.newGather(run)
+	if err != nil {
+		return err
+	}
+	g.add(m.mapOne(rec), m.now())
+	m.gather = g
 	return m.flush(ctx)
 }
 

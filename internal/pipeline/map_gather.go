@@ -31,10 +31,16 @@ type mapGather struct {
 	size   int
 	dead   []spool.DeadLetter
 	count  map[string]int64
+
+	maxObjects, maxBytes int
 }
 
-func newMapGather(run spool.Run, epoch uint64) *mapGather {
-	return &mapGather{run: run, epoch: epoch, items: map[string]*mapItem{}, count: map[string]int64{}}
+func (m *Map) newGather(run spool.Run) (*mapGather, error) {
+	limit, err := m.limit()
+	return &mapGather{
+		run: run, epoch: m.epoch, items: map[string]*mapItem{}, count: map[string]int64{},
+		maxObjects: limit, maxBytes: m.opt.MaxBytes,
+	}, err
 }
 
 // mapRecord is what came of one record.
@@ -156,14 +162,12 @@ func dedupeRefs(o *stix.Object) {
 }
 
 // room reports whether a record's objects fit into the open bundle.
-func (g *mapGather) room(r *mapRecord, o MapOptions) bool {
-	return len(g.seqs) == 0 || len(g.order)+len(r.items) <= o.MaxObjects && g.size+r.size <= o.MaxBytes
+func (g *mapGather) room(r *mapRecord) bool {
+	return len(g.seqs) == 0 || len(g.order)+len(r.items) <= g.maxObjects && g.size+r.size <= g.maxBytes
 }
 
 // full reports whether the bundle is to be closed at once.
-func (g *mapGather) full(o MapOptions) bool {
-	return len(g.order) >= o.MaxObjects || g.size >= o.MaxBytes
-}
+func (g *mapGather) full() bool { return len(g.order) >= g.maxObjects || g.size >= g.maxBytes }
 
 // add puts a record into the open bundle. Of two copies of an object the better stays.
 func (g *mapGather) add(r *mapRecord, now time.Time) {
@@ -233,16 +237,20 @@ func (m *Map) take(ctx context.Context, run spool.Run, rec spool.Record) error {
 		}
 	}
 	r := m.mapOne(rec)
-	if m.gather != nil && !m.gather.room(r, m.opt) {
+	if m.gather != nil && !m.gather.room(r) {
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
 	}
 	if m.gather == nil {
-		m.gather = newMapGather(run, m.epoch)
+		g, err := m.newGather(run)
+		if err != nil {
+			return err
+		}
+		m.gather = g
 	}
 	m.gather.add(r, m.now())
-	if suspect || m.gather.full(m.opt) {
+	if suspect || m.gather.full() {
 		return m.flush(ctx)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,11 @@ func drawObject(t *rapid.T, id string, k int, targets []string) string {
 	if rapid.IntRange(0, 3).Draw(t, "marking") == 0 {
 		more = append(more, srefs("object_marking_refs", sid("marking-definition", 102)))
 	}
+	if rapid.IntRange(0, 20).Draw(t, "large") == 0 {
+		more = append(more, `"large":"`+strings.Repeat("x", 5000)+`"`)
+	} else {
+		more = append(more, `"large":""`)
+	}
 	for i := range k % 2 * 3 { // a reference to itself takes away up to two
 		more = append(more, fmt.Sprintf(`"extra_%d":%d`, i, k))
 	}
@@ -149,12 +155,16 @@ func (g *mapGraph) mapped(w *mapWorld, text string) *stix.Object {
 // everything it refers to, or is held or dead.
 func TestMapProperty(t *testing.T) {
 	w := newTestWorld(t, MapOptions{})
+	ts := w.troubled()
 	rapid.Check(t, func(t *rapid.T) {
 		g := drawGraph(t)
 		w.renew(t, MapOptions{
 			MaxObjects:  rapid.IntRange(1, 8).Draw(t, "bundle"),
 			ResendAfter: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "resend after"),
+
+			MaxMessageSize: 4000,
 		})
+		ts.room, ts.commit = nil, nil
 		res := &fakeResolver{known: g.platform}
 		if rapid.Bool().Draw(t, "online") {
 			w.resolver = res
@@ -163,9 +173,9 @@ func TestMapProperty(t *testing.T) {
 			g.platform = map[string]string{}
 		}
 		for range rapid.IntRange(1, 3).Draw(t, "runs") {
-			playRun(t, w, g, res)
+			playRun(t, w, g, res, ts)
 		}
-		res.err = nil
+		res.err, ts.room, ts.commit = nil, nil, nil
 		w.clock = w.clock.Add(2 * time.Minute)
 		w.work()
 		w.deliver(-1)
@@ -175,7 +185,7 @@ func TestMapProperty(t *testing.T) {
 }
 
 // playRun spools records of random copies in one run, among random events.
-func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver) {
+func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver, ts *troubledSpool) {
 	reason := rapid.SampledFrom([]spool.Reason{spool.ReasonSchedule, spool.ReasonRepull}).Draw(t, "reason")
 	run := w.startRun(reason)
 	for range rapid.IntRange(0, 6).Draw(t, "records") {
@@ -190,21 +200,21 @@ func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver) {
 		}
 		w.record(run, objs...)
 		for range rapid.IntRange(0, 3).Draw(t, "events") {
-			playEvent(t, w, res)
+			playEvent(t, w, res, ts)
 		}
 	}
 	w.endFetch(run)
 	for range rapid.IntRange(0, 12).Draw(t, "events") {
-		playEvent(t, w, res)
+		playEvent(t, w, res, ts)
 	}
 	if rapid.Bool().Draw(t, "settle") {
 		w.work()
 	}
 }
 
-func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver) {
+func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver, ts *troubledSpool) {
 	switch rapid.SampledFrom([]string{
-		"step", "step", "step", "later", "deliver", "crash", "reopen", "platform",
+		"step", "step", "step", "later", "deliver", "crash", "reopen", "platform", "room", "fail",
 	}).Draw(t, "event") {
 	case "step":
 		w.once()
@@ -217,6 +227,19 @@ func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver) {
 	case "reopen":
 		if rapid.IntRange(0, 5).Draw(t, "really") == 0 {
 			w.reopen()
+		}
+	case "room":
+		if ts.room = nil; rapid.Bool().Draw(t, "none") {
+			ts.room = &spool.Room{Live: 2, Max: 1, Cap: 3}
+		}
+	case "fail":
+		before := rapid.Bool().Draw(t, "before")
+		ts.commit = func(c spool.MapCommit) error {
+			ts.commit = nil
+			if !before { // done, but the caller does not get to know
+				w.check(ts.Spool.CommitMap(w.epoch(), w.clock, c))
+			}
+			return errors.New("input/output")
 		}
 	case "platform":
 		if res.err = nil; rapid.Bool().Draw(t, "down") {
@@ -235,7 +258,7 @@ func (g *mapGraph) judge(w *mapWorld) {
 	held, dead := w.held(), map[string]bool{}
 	for _, d := range w.dead() {
 		dead[d.STIX] = true
-		if d.Class != deadCycle {
+		if d.Class != deadCycle && d.Class != deadTooLarge {
 			w.t.Errorf("%s is dead: %s: %s", d.STIX, d.Class, d.Error)
 		}
 	}
