@@ -57,7 +57,6 @@ type world struct {
 	worker   *worker.Worker
 	spool    string
 	env      map[string]string
-	dead     bool // works were deleted: what was queued under them is dropped
 }
 
 // options of a world. The zero value is an empty ThreatMatch on the shared broker.
@@ -241,7 +240,7 @@ func (w *world) intact(datasets ...data.Dataset) {
 		w.t.Errorf("violation: %+v", v)
 	}
 	c := w.worker.Counts()
-	if c.Refused > 0 || c.Lost > 0 || c.DroppedDead > 0 && !w.dead {
+	if c.Refused > 0 || c.Lost > 0 || c.DroppedDead > 0 {
 		w.t.Errorf("refused %d, undecodable %d, of dead works %d", c.Refused, c.Lost, c.DroppedDead)
 	}
 	for id, counts := range w.worker.Works() {
