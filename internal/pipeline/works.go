@@ -164,21 +164,14 @@ func runFrom(run *spool.Run) string {
 // later one's.
 func (d *Deliver) olderWork(run *spool.Run) error {
 	runs, err := d.Spool.OpenRuns()
-	if err != nil {
+	if err != nil || len(runs) == 0 || runs[0].ID >= run.ID {
 		return err
 	}
-	for _, r := range runs {
-		if r.ID >= run.ID {
-			break
-		}
-		switch {
-		case r.Work.Status == workIntended, r.Work.Status == workOpen, r.Work.Status == workClosing:
-			return &pauseError{fmt.Sprintf("run %d waits until the work of run %d is complete", run.ID, r.ID), 5 * time.Second}
-		case r.MappedAt.IsZero():
-			return &pauseError{fmt.Sprintf("run %d waits until run %d is mapped", run.ID, r.ID), 5 * time.Second}
-		}
+	wait := 5 * time.Second
+	if !runs[0].MappedAt.IsZero() { // just now: the next turn takes its bundles, or ends it
+		wait = 10 * time.Millisecond
 	}
-	return nil
+	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, runs[0].ID), wait}
 }
 
 // roomInQueue holds delivery back while OpenCTI's queue is over the threshold.

@@ -45,24 +45,13 @@ func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
 	if err != nil {
 		return err
 	}
-	w := &run.Work
-	info, err := d.Works.Work(ctx, w.ID)
-	if err != nil && !errors.Is(err, ErrNoWork) {
-		return fmt.Errorf("read the work %s: %w", w.ID, err)
-	}
-	if w.Status == workClosing && err == nil && info.Closed {
+	info, alive, err := d.lookAtWork(ctx, run.Work.ID)
+	switch {
+	case err != nil:
+		return err
+	case run.Work.Status == workClosing && info.Closed: // told by a process that died then
 		return d.closed(run, workProcessed)
-	}
-	if err == nil {
-		var alive bool
-		if alive, err = d.Works.WorkAlive(ctx, w.ID); err != nil {
-			return fmt.Errorf("check the work %s: %w", w.ID, err)
-		}
-		if !alive {
-			err = ErrNoWork
-		}
-	}
-	if err != nil {
+	case !alive:
 		return d.loseWork(run)
 	}
 	if err := d.dropDoubles(ctx, run); err != nil {
@@ -72,6 +61,22 @@ func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
 		return err
 	}
 	return d.tellProcessed(ctx, reg, run)
+}
+
+// lookAtWork reads the work and whether workers still take its messages.
+func (d *Deliver) lookAtWork(ctx context.Context, id string) (WorkInfo, bool, error) {
+	info, err := d.Works.Work(ctx, id)
+	if errors.Is(err, ErrNoWork) {
+		return info, false, nil
+	}
+	if err != nil {
+		return info, false, fmt.Errorf("read the work %s: %w", id, err)
+	}
+	alive, err := d.Works.WorkAlive(ctx, id)
+	if err != nil {
+		return info, false, fmt.Errorf("check the work %s: %w", id, err)
+	}
+	return info, alive, nil
 }
 
 // tellProcessed ends the work that is alive.
