@@ -19,7 +19,7 @@ build: ## build bin/threatmatch-connector and bin/threatmatch-sim, static
 
 test: ## run every test with the race detector and a real RabbitMQ
 	deploy/rabbitmq.sh install
-	$(GO) test -race -timeout 20m $(TEST_FLAGS) ./...
+	$(GO) test -race -timeout 40m $(TEST_FLAGS) ./...
 
 check: ## formatting, vet, staticcheck, import arrows, generated files
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi

@@ -29,8 +29,8 @@ type faultRig struct {
 }
 
 var brokerFaults = []brokerFault{
-	{name: "stopped and started 3 times", hurt: func(r *faultRig) {
-		for range 3 {
+	{name: "stopped and started 5 times", hurt: func(r *faultRig) {
+		for range 5 {
 			r.node.Stop(r.t)
 			r.node.Restart(r.t)
 			r.more(200)
