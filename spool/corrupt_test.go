@@ -23,8 +23,12 @@ func filled(t *testing.T) []byte {
 	for range 600 {
 		d.step()
 	}
-	d.startRun()
-	d.settle()
+	for n := range 20 {
+		key := TaskKey{Alerts, TaskItem, fmt.Sprint("more ", n)}
+		run := must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: key}}}))(t)
+		rec := &NewRecord{Dataset: Alerts, Source: key.Source, Body: bodyOf(n)}
+		ok(t, d.s.SettleTasks(d.m.epoch, t0, []Outcome{{Task: key, Run: run.ID, Record: rec}}))
+	}
 	crash(t, d.s)
 	b := must(os.ReadFile(d.s.path))(t)
 	size := int(binary.NativeEndian.Uint32(b[metaOffset+metaPageSize:]))

@@ -17,21 +17,55 @@ func headFields(key, v []byte) (map[string]any, []byte) {
 	if err != nil {
 		f["error_reading"] = err.Error()
 	}
-	return f, payload
+	renamed, _ := snake(f).(map[string]any)
+	return renamed, payload
+}
+
+// snake gives JSON values that were made from Go's structs the names that
+// listings have: lower case, with underscores.
+func snake(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[snakeName(k)] = snake(e)
+		}
+		return out
+	case []any:
+		for i, e := range v {
+			v[i] = snake(e)
+		}
+	}
+	return v
+}
+
+// snakeName turns FetchedAt into fetched_at and ID into id; other names stay.
+func snakeName(s string) string {
+	if s == "" || s[0] < 'A' || s[0] > 'Z' {
+		return s
+	}
+	var out []byte
+	for i := range len(s) {
+		c := s[i]
+		upper := c >= 'A' && c <= 'Z'
+		if upper && i > 0 && (s[i-1] < 'A' || s[i-1] > 'Z') {
+			out = append(out, '_')
+		}
+		if upper {
+			c += 'a' - 'A'
+		}
+		out = append(out, c)
+	}
+	return string(out)
 }
 
 func runFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	var r storedRun
-	_, err := open(key, v, &r)
-	f := map[string]any{
-		"reason": r.Reason, "resumed": r.Resumed, "created": r.Created, "start": r.Start,
-		"datasets": r.Datasets, "counters": r.Counters, "work": r.Work, "dropped": r.Dropped,
-		"fetched_at": r.FetchedAt, "mapped_at": r.MappedAt, "done_at": r.DoneAt, "open_tasks": r.Open,
+	f, _ := headFields(key, v)
+	if open, ok := f["open"]; ok {
+		f["open_tasks"] = open
+		delete(f, "open")
 	}
-	if err != nil {
-		f["error_reading"] = err.Error()
-	}
-	payload, _ := json.Marshal(r.Run)
+	payload, _ := json.Marshal(f)
 	return f, payload
 }
 

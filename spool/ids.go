@@ -1,11 +1,13 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -172,12 +174,38 @@ func (t *txn) id(id string) (storedID, bool, error) {
 
 func (r *idRun) forgets(seq uint64) bool { return r != nil && seq <= r.Forget }
 
-// putID stores or replaces an entry.
-func (t *txn) putID(p IDPut) error {
-	if err := checkLen("id", p.STIX, p.Kind); err != nil {
-		return err
+// keyedPut is an entry to store with its key.
+type keyedPut struct {
+	key []byte
+	IDPut
+}
+
+// putIDs stores or replaces entries; of two for one id the later one counts.
+// They are written in the order of their keys, so that each page of the bucket
+// is worked on once.
+func (t *txn) putIDs(list []IDPut) error {
+	puts := make([]keyedPut, len(list))
+	for i, p := range list {
+		if err := checkLen("id", p.STIX, p.Kind); err != nil {
+			return err
+		}
+		puts[i] = keyedPut{idKey(p.STIX), p}
 	}
-	key := idKey(p.STIX)
+	slices.SortStableFunc(puts, func(a, b keyedPut) int { return bytes.Compare(a.key, b.key) })
+	for i, p := range puts {
+		if i+1 < len(puts) && bytes.Equal(p.key, puts[i+1].key) {
+			continue
+		}
+		if err := t.putID(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putID stores or replaces an entry.
+func (t *txn) putID(p keyedPut) error {
+	key := p.key
 	if err := t.removeID(key); err != nil {
 		return err
 	}

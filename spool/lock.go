@@ -63,7 +63,7 @@ func takeLock(o Options) (*lock, error) {
 	b, err := io.ReadAll(f)
 	if err == nil {
 		_ = json.Unmarshal(b, &l.before) // an unreadable note counts as an unclean stop
-		err = waitFlock(f, o.LockTimeout)
+		err = waitFlock(f, true, o.LockTimeout)
 	}
 	if err != nil {
 		if errors.Is(err, ErrLocked) {

@@ -8,7 +8,7 @@ import (
 )
 
 // waitFlock leaves locking to bbolt, which locks the spool file itself.
-func waitFlock(*os.File, time.Duration) error { return nil }
+func waitFlock(*os.File, bool, time.Duration) error { return nil }
 
 // diskFree is not known here.
 func diskFree(string) (int64, bool) { return 0, false }

@@ -10,15 +10,20 @@ import (
 	"time"
 )
 
-// waitFlock takes an exclusive lock on the file, or returns ErrLocked after the timeout.
-func waitFlock(f *os.File, timeout time.Duration) error {
+// waitFlock takes a lock on the file, exclusive or shared with other readers,
+// or returns ErrLocked after the timeout. Closing the file gives it up.
+func waitFlock(f *os.File, exclusive bool, timeout time.Duration) error {
+	how := syscall.LOCK_SH
+	if exclusive {
+		how = syscall.LOCK_EX
+	}
 	const step = 50 * time.Millisecond
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil

@@ -113,10 +113,8 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 			return err
 		}
 	}
-	for _, p := range c.IDs {
-		if err := t.putID(p); err != nil {
-			return err
-		}
+	if err := t.putIDs(c.IDs); err != nil {
+		return err
 	}
 	for i, o := range c.Wait {
 		if err := t.wait(c.Run, o, c.wait[i]); err != nil {

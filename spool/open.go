@@ -22,7 +22,7 @@ import (
 func Open(ctx context.Context, o Options) (*Spool, error) {
 	o = o.withDefaults()
 	if o.ReadOnly {
-		return openReadOnly(o)
+		return openReadOnly(ctx, o)
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
@@ -151,18 +151,25 @@ func setAside(path string, now time.Time, damage error) (string, error) {
 }
 
 // openReadOnly opens the file for inspection; not a byte in its directory changes.
-func openReadOnly(o Options) (*Spool, error) {
+func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 	path := filepath.Join(o.Dir, fileName)
 	fail := func(err error) (*Spool, error) { return nil, fmt.Errorf("open spool %q to read: %w", o.Dir, err) }
-	if _, err := os.Stat(path); err != nil {
+	f, err := os.Open(path)
+	if err != nil {
 		return fail(err)
 	}
-	if err := checkLength(path); err != nil {
+	defer func() { _ = f.Close() }()
+	info, _ := ReadLock(o.Dir) // without a note the stop counts as unclean
+	if err := waitFlock(f, false, o.LockTimeout); errors.Is(err, ErrLocked) {
+		return fail(info.err())
+	} else if err != nil {
+		return fail(err)
+	}
+	if err := checkToRead(ctx, path, info.Clean); err != nil {
 		return fail(err)
 	}
 	db, err := bolt.Open(path, 0, o.boltReadOnly())
 	if errors.Is(err, bolterr.ErrTimeout) {
-		info, _ := ReadLock(o.Dir)
 		return fail(info.err())
 	}
 	if err != nil {
@@ -173,6 +180,15 @@ func openReadOnly(o Options) (*Spool, error) {
 		return fail(errors.Join(err, db.Close()))
 	}
 	return s, nil
+}
+
+// checkToRead looks at what could kill a reader: the file's length, and after
+// an unclean stop the bounds of its pages.
+func checkToRead(ctx context.Context, path string, clean bool) error {
+	if err := checkLength(path); err != nil || clean {
+		return err
+	}
+	return checkBounds(ctx, path)
 }
 
 // checkReadable refuses what another schema or connector wrote.

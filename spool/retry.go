@@ -84,7 +84,7 @@ func (t *txn) retryFetch(r *storedRun, d DeadLetter) error {
 	}
 	r.touch(d.Dataset, r.Start)
 	key := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
-	if err := t.addTask(r, NewTask{TaskKey: key, Since: r.Start}); err != nil {
+	if err := t.addTasks(r, []NewTask{{TaskKey: key, Since: r.Start}}); err != nil {
 		return err
 	}
 	return t.putDead(d, pack(d.Payload))

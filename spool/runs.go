@@ -63,10 +63,8 @@ func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
 	if err := t.add(func(c *counters) { c.Runs++ }); err != nil {
 		return nil, err
 	}
-	for _, n := range spec.Tasks {
-		if err := t.addTask(r, n); err != nil {
-			return nil, err
-		}
+	if err := t.addTasks(r, spec.Tasks); err != nil {
+		return nil, err
 	}
 	if spec.Parked {
 		for d := range spec.Datasets {

@@ -12,23 +12,21 @@ import (
 // ids that now succeeded marked healed. An outcome whose task is gone or belongs
 // to another run is ignored.
 func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) error {
-	bodies := make([]packed, len(outcomes))
+	payloads := make([]packedOutcome, len(outcomes))
 	u := use{share: moves}
 	for i, o := range outcomes {
-		if o.Record != nil {
-			bodies[i] = pack(o.Record.Body)
-		}
+		payloads[i] = packOutcome(o)
 		if o.Record != nil || len(o.Add) > 0 {
 			u.share = grows
 		}
-		u.brings += int64(len(bodies[i].data))
+		u.brings += payloads[i].size()
 	}
 	return s.update("settle tasks", u, func(t *txn) error {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
 		for i, o := range outcomes {
-			if err := t.settle(now, o, bodies[i]); err != nil {
+			if err := t.settle(now, o, payloads[i]); err != nil {
 				return fmt.Errorf("task %s: %w", o.Task, err)
 			}
 		}
@@ -36,7 +34,30 @@ func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) err
 	})
 }
 
-func (t *txn) settle(now time.Time, o Outcome, body packed) error {
+// packedOutcome has the payloads of an outcome ready to be stored.
+type packedOutcome struct {
+	record  packed
+	letters [2]packed // Dead, Note
+}
+
+func packOutcome(o Outcome) packedOutcome {
+	var p packedOutcome
+	if o.Record != nil {
+		p.record = pack(o.Record.Body)
+	}
+	for i, d := range []*DeadLetter{o.Dead, o.Note} {
+		if d != nil {
+			p.letters[i] = pack(d.Payload)
+		}
+	}
+	return p
+}
+
+func (p packedOutcome) size() int64 {
+	return int64(len(p.record.data) + len(p.letters[0].data) + len(p.letters[1].data))
+}
+
+func (t *txn) settle(now time.Time, o Outcome, p packedOutcome) error {
 	st, err := t.taskByKey(taskKey(o.Task))
 	if errors.Is(err, ErrNotFound) || err == nil && st.Run != o.Run {
 		return nil
@@ -52,7 +73,7 @@ func (t *txn) settle(now time.Time, o Outcome, body packed) error {
 		return err
 	}
 	if o.Record != nil {
-		if err := t.addRecord(r, *o.Record, body); err != nil {
+		if err := t.addRecord(r, *o.Record, p.record); err != nil {
 			return err
 		}
 		// Pages of one group share a source id, and bring other objects each.
@@ -62,16 +83,14 @@ func (t *txn) settle(now time.Time, o Outcome, body packed) error {
 			}
 		}
 	}
-	for _, n := range o.Add {
-		if err := t.addTask(r, n); err != nil {
-			return err
-		}
+	if err := t.addTasks(r, o.Add); err != nil {
+		return err
 	}
-	for _, d := range []*DeadLetter{o.Dead, o.Note} {
+	for i, d := range []*DeadLetter{o.Dead, o.Note} {
 		if d == nil {
 			continue
 		}
-		if err := t.addDead(now, o.letter(*d)); err != nil {
+		if err := t.addDeadPacked(now, o.letter(*d), p.letters[i]); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,6 @@
 package spool
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -145,105 +143,16 @@ func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, err
 // String returns the key as listings show it: dataset/kind/source.
 func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
 
-// addTask adds a task to the run, or lets it join the one of its key. A parked
-// or left-behind one is taken in; one that another run works on stays there,
-// and holds the dataset back, since this run ends without it.
-// A left-behind page whose window began later than the new one's starts over,
-// since its cursor does not cover what lies before; so does one that a repull
-// asks for, which wants its whole window again.
-func (t *txn) addTask(r *storedRun, n NewTask) error {
-	if err := checkTaskKey(n.TaskKey); err != nil {
-		return err
-	}
-	n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start)
-	st, err := t.taskByKey(taskKey(n.TaskKey))
-	switch {
-	case err == nil && st.Run != 0:
-		if st.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
-			return t.leaveBehind(st, n.Since.UTC())
-		}
-		return nil
-	case err == nil:
-		if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
-			st.Since, st.State.Cursor = n.Since.UTC(), n.Cursor
-		}
-		return t.takeIn(r, st)
-	case !errors.Is(err, ErrNotFound):
-		return err
-	}
-	seq, err := t.tab(bktTasks).next()
-	if err != nil {
-		return err
-	}
-	st = &storedTask{key: n.TaskKey, Run: r.ID, Seq: seq, Since: n.Since.UTC(), State: TaskState{Cursor: n.Cursor}}
-	if err := t.add(func(c *counters) { c.Tasks++ }); err != nil {
-		return err
-	}
-	return t.enter(r, st)
-}
-
-// takeIn moves a task that is in no run into the run, its tries in this run set back.
-func (t *txn) takeIn(r *storedRun, st *storedTask) error {
-	if !st.Parked.IsZero() {
-		if err := t.unpark(st); err != nil {
-			return err
-		}
-	}
-	st.Run, st.State.Tries, st.State.Refused, st.State.Due = r.ID, 0, 0, time.Time{}
-	st.State.FirstTry = time.Time{}
-	return t.enter(r, st)
-}
-
-// leaveBehind lets an open item hold its dataset's last run back to since, as
-// if it had been parked by a run that began there.
-func (t *txn) leaveBehind(st *storedTask, since time.Time) error {
-	if st.Behind && !since.Before(st.Since) {
-		return nil
-	}
-	if st.Behind {
-		if _, err := t.tab(bktTasks).del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
-			return err
-		}
-	}
-	if since.Before(st.Since) {
-		st.Since = since
-	}
-	st.Behind = true
-	if err := t.tab(bktTasks).put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+// enter stores a task that is now in the run.
+func (t *txn) enter(r *storedRun, st *storedTask) error {
+	if err := t.queueTask(r, st); err != nil {
 		return err
 	}
 	return t.saveTask(st)
 }
 
-// takeParked takes the parked items of a dataset into the run.
-func (t *txn) takeParked(r *storedRun, d Dataset) error {
-	keys, err := t.parkedKeys(d)
-	if err != nil {
-		return err
-	}
-	for _, enc := range keys {
-		st, err := t.taskByKey(enc)
-		if err != nil {
-			return err
-		}
-		if err := t.takeIn(r, st); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *txn) parkedKeys(d Dataset) ([][]byte, error) {
-	var keys [][]byte
-	err := t.tab(bktTasks).scan(putString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
-		keys = append(keys, clone(v))
-		return true, nil
-	})
-	return keys, err
-}
-
-// enter stores a task that is now in the run.
-func (t *txn) enter(r *storedRun, st *storedTask) error {
+// queueTask counts a task in its run and puts it into the run's line.
+func (t *txn) queueTask(r *storedRun, st *storedTask) error {
 	if r.Open == nil {
 		r.Open = map[Dataset]map[TaskKind]int{}
 	}
@@ -252,10 +161,7 @@ func (t *txn) enter(r *storedRun, st *storedTask) error {
 	}
 	r.Open[st.key.Dataset][st.key.Kind]++
 	t.runDirty[r.ID] = true
-	if err := t.tab(bktTasks).put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
-		return err
-	}
-	return t.saveTask(st)
+	return t.tab(bktTasks).put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
 }
 
 // leave takes an open task out of its run's index and count.
