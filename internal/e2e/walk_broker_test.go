@@ -1,0 +1,111 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/brokertest"
+	"threatmatch-connector/internal/sim/faults"
+	"threatmatch-connector/internal/sim/opencti"
+)
+
+func walkBrokerDown(k *walk) {
+	amqp := brokertest.Shared(k.t).VHost(k.t).URL()
+	u, err := url.Parse(amqp)
+	must(k.t, err)
+	closed := closedPort(k.t)
+	port, err := strconv.Atoi(closed[strings.Index(closed, ":")+1:])
+	must(k.t, err)
+	k.also = map[string]string{closed: "rabbitmq:5672"}
+	k.begin(options{api: few(), amqp: amqp, platform: opencti.Options{Connection: func(c *opencti.Connection) { c.Port = port }}})
+	k.env["CONNECTOR_LOG_LEVEL"] = "warning"
+	p := k.start("run")
+	k.until("all is mapped", func(s admin.Status) bool {
+		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").LastError != ""
+	})
+	k.say("Fetch and map go on: everything is in the spool, and only the messages wait.")
+	k.types(0, []string{"status"}, "^running", "^broker", "^deliver", "^1 ", "objects handed over", "^messages to confirm")
+	k.logs(p, "delivery is held up")
+	k.types(1, []string{"check"}, "RabbitMQ", "→")
+	k.say("Nothing needs to be done here: mend RabbitMQ, or the way to it (`MQ_HOST` and `MQ_PORT` where OpenCTI's own address\n" +
+		"of it does not hold for the connector). Sending goes on by itself within half a minute:")
+	k.forward(closed, u.Host)
+	k.until("the run is delivered", done)
+	k.types(0, []string{"status"}, "^broker", "^messages to confirm")
+	k.types(0, []string{"check"}, "RabbitMQ")
+	p.stop()
+}
+
+func walkQueueFull(k *walk) {
+	k.begin(options{api: few()})
+	k.platform.SetQueueSize(opencti.QueueSize{Messages: 300000, Bytes: 612e6})
+	p := k.start("run")
+	k.until("delivery pauses", func(s admin.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
+	k.say("OpenCTI's workers do not catch up. Delivery pauses while the queue has more than `connector.queue_threshold` MB; fetch\n" +
+		"and map go on until the spool is full. The connector is ready: this is no trouble of its own.")
+	k.types(0, []string{"status"}, "^running", "^broker", "^deliver", "^messages to confirm")
+	k.types(0, []string{"health", "--ready"})
+	k.say("Let OpenCTI's workers catch up (more of them, or more time). Delivery looks again every ten seconds:")
+	k.platform.SetQueueSize(opencti.QueueSize{Messages: 2000, Bytes: 4e6})
+	k.until("the run is delivered", done)
+	k.types(0, []string{"status"}, "^broker", "^messages to confirm")
+	p.stop()
+}
+
+func walkTooLarge(k *walk) {
+	const large = "malware--5e1f0e6c-7d0a-4d38-9b2e-1c5a3c1f4b77"
+	node := brokertest.Start(k.t, "max_message_size = 65536")
+	k.begin(options{api: few(), amqp: node.VHost(k.t).URL()})
+	k.api.SetFault(faults.Rule{Name: "large", Route: "item", ID: "alerts/4", Kind: faults.Answer, Status: 200, ContentType: "application/json", Body: fmt.Sprintf(
+		`{"type":"bundle","objects":[{"type":"malware","spec_version":"2.1","id":%q,"created":"2026-11-01T10:00:00.000Z","modified":"2026-11-01T10:00:00.000Z","name":"Large","is_family":false,"description":%q}]}`,
+		large, strings.Repeat("long ", 16<<10))})
+	k.say("RabbitMQ closes the channel with 406 for a message over its `max_message_size`. The connector gives up on that one\n" +
+		"message, keeps it whole as a dead letter, and sends everything else:")
+	p := k.start("run", "--once")
+	if code := p.code(); code != 3 {
+		k.t.Fatalf("exit code %d\n%s", code, p.output())
+	}
+	k.print("threatmatch-connector run --once", p.output(), "a message became a dead letter|dead letters", "ends with something missing")
+	k.text.WriteString("(exit code 3)\n")
+	k.types(0, []string{"spool", "dead"})
+	k.types(0, []string{"spool", "find", large})
+	k.say("Raise `max_message_size` on RabbitMQ (OpenCTI's own compose file has 512 MiB), then retry the dead letter:")
+	node.Ctl(k.t, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+	k.types(0, []string{"spool", "retry", "--all", "--class", "too_large", "--yes"}, "tries 1 entries again")
+	k.run(0, "run", "--once")
+	k.print("threatmatch-connector run --once", "…\n")
+	k.types(0, []string{"spool", "dead"}, "healed")
+	k.eventually("the large object arrives", func() bool { return k.worker.Has(large) })
+}
+
+// forward lets what connects to one address reach another, until the test ends.
+func (k *walk) forward(from, to string) {
+	k.t.Helper()
+	ln, err := net.Listen("tcp", from)
+	must(k.t, err)
+	k.t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			in, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			for _, line := range [][2]net.Conn{{in, out}, {out, in}} {
+				go func() {
+					_, _ = io.Copy(line[0], line[1])
+					_ = line[0].Close()
+				}()
+			}
+		}
+	}()
+}
