@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/brokertest"
 	"threatmatch-connector/internal/sim/data"
 	"threatmatch-connector/internal/sim/threatmatch"
 )
@@ -15,7 +16,8 @@ import (
 const window = 512
 
 // TestKilledAgainAndAgain kills the program with SIGKILL at random instants of
-// one import, KILLS times or at least 5, and lets it go on with the same spool.
+// one import, KILLS times (default 5), RabbitMQ now and then as well, and lets
+// it go on with the same spool.
 func TestKilledAgainAndAgain(t *testing.T) {
 	kills := 5
 	if s := os.Getenv("KILLS"); s != "" {
@@ -27,14 +29,21 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	t.Logf("SEED=%d KILLS=%d", seed, kills)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	w := newWorld(t, options{api: threatmatch.Options{
+	node := brokertest.Start(t)
+	w := newWorld(t, options{amqp: node.VHost(t).URL(), api: threatmatch.Options{
 		Latency: 5 * time.Millisecond,
 		Generate: data.Options{
 			Seed: seed, Profiles: 100 * kills / 5, Alerts: 100 * kills / 5, Reports: 40 * kills / 5, IOCs: 4000 * kills / 5,
 		},
 	}})
-	done := 0
-	for range kills {
+	done, brokerKills := 0, 0
+	for i := range kills {
+		if i%4 == 2 { // the broker dies, too
+			node.Sync(t)
+			node.Kill(t)
+			node.Restart(t)
+			brokerKills++
+		}
 		p := w.start("run", "--once")
 		select {
 		case <-p.done:
@@ -58,6 +67,13 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	if c.Repeats > done*window {
 		t.Errorf("%d messages sent again after %d kills", c.Repeats, done)
 	}
-	t.Logf("kills %d, objects %d, missing 0, messages sent again %d, requests answered twice %d",
-		done, c.Distinct, c.Repeats, len(w.api.Stats().Repeated))
+	t.Logf(`
+	kills of the connector                | %d
+	kills of RabbitMQ                     | %d
+	objects                               | %d
+	objects lost                          | 0
+	requests answered twice (in flight)   | %d
+	messages sent again (at most %d)   | %d
+	works left open                       | 0`,
+		done, brokerKills, c.Distinct, len(w.api.Stats().Repeated), done*window, c.Repeats)
 }

@@ -2,16 +2,22 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"threatmatch-connector/spool"
 )
 
+// buryStarts is how many starts in a row must find the same record before it
+// counts as what kills the process. From the second on it is tried alone; three
+// times, since kills from outside that happen to come then are no fault of its own.
+const buryStarts = 5
+
 // Recover prepares the stage after an unclean stop; the supervisor calls it
 // before fetch and deliver start. From then on, what stood in the spool is
 // mapped one record a commit, each marked before. A record that two starts in a
-// row found marked is tried here, alone; if that kills the process too, the
-// next start makes it a dead letter.
+// row found marked is tried here, alone; if that kills the process again and
+// again, it becomes a dead letter.
 func (m *Map) Recover(ctx context.Context) error {
 	meta, err := m.spool.Meta()
 	if err != nil {
@@ -47,7 +53,7 @@ func (m *Map) Recover(ctx context.Context) error {
 	switch {
 	case mark.Starts < 2:
 		return nil
-	case mark.Starts == 2:
+	case mark.Starts < buryStarts:
 		m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
 		err = m.mapAlone(ctx, run, *rec)
 	default:
@@ -102,7 +108,7 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 	b.tally("records", 1)
 	b.tally("records_"+string(rec.Dataset), 1)
 	b.letter(spool.DeadLetter{
-		Class: deadCrash, Error: "the process died three times while it mapped this record", Attempts: 3,
+		Class: deadCrash, Error: fmt.Sprintf("the process died %d times while it mapped this record", buryStarts), Attempts: buryStarts,
 		Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body,
 	})
 	return b.commit(ctx)

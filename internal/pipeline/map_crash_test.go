@@ -72,9 +72,14 @@ func TestMapCrashMarks(t *testing.T) {
 			t.Fatalf("start %d: %d records mapped, want the two before the bad one", try, n)
 		}
 	}
-	w.die() // the mark stood there at two starts: the next try is made alone
-	if !w.start() || deadly.tries != 4 {
-		t.Fatalf("%d tries", deadly.tries)
+	for try := 4; try <= buryStarts+1; try++ {
+		w.die() // the mark stood there at two starts: the next tries are made alone
+		if !w.start() || deadly.tries != try {
+			t.Fatalf("%d tries, want %d", deadly.tries, try)
+		}
+		if len(w.dead()) > 0 {
+			t.Fatalf("a dead letter after %d tries", try)
+		}
 	}
 	w.die()
 	if w.start() {
@@ -138,7 +143,7 @@ func TestMapCrashMarksWithTheClockSetBack(t *testing.T) {
 	deadly.seq = recs[1].Seq
 	w.clock = w.clock.Add(-time.Hour)
 	for starts := 0; w.start(); starts++ {
-		if w.die(); starts > 5 {
+		if w.die(); starts > buryStarts+1 {
 			t.Fatal("it dies at the same record for good")
 		}
 	}
