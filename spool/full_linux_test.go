@@ -20,23 +20,30 @@ import (
 // made; the limit on the size of files stands in for it everywhere.
 func TestDiskFull(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "limit"} {
-		t.Run(kind, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), must(os.Executable())(t), t.TempDir())
-			cmd.Env = append(os.Environ(), childEnv+"="+childFull, "SPOOL_TEST_FULL="+kind)
-			if kind == "tmpfs" {
-				cmd.SysProcAttr = ownMounts()
-			}
-			out, err := cmd.CombinedOutput()
-			if kind == "tmpfs" && (errors.Is(err, syscall.EPERM) || strings.Contains(string(out), "cannot mount")) {
-				t.Logf("no tmpfs may be mounted here (%v %s): the test with the limit stands in", err, out)
-				return
-			}
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			t.Logf("%s", out)
-		})
+		t.Run(kind, func(t *testing.T) { onOwnDisk(t, kind) })
 	}
+}
+
+// A directory that cannot be written to is refused for writing, in one clear
+// line, and can be read.
+func TestReadOnlyDirectory(t *testing.T) { onOwnDisk(t, "readonly") }
+
+// onOwnDisk runs a child on a disk of its own.
+func onOwnDisk(t *testing.T, kind string) {
+	cmd := exec.CommandContext(t.Context(), must(os.Executable())(t), t.TempDir())
+	cmd.Env = append(os.Environ(), childEnv+"="+childFull, "SPOOL_TEST_FULL="+kind)
+	if kind != "limit" {
+		cmd.SysProcAttr = ownMounts()
+	}
+	out, err := cmd.CombinedOutput()
+	if kind != "limit" && (errors.Is(err, syscall.EPERM) || strings.Contains(string(out), "cannot mount")) {
+		t.Logf("no tmpfs may be mounted here (%v %s), so this is not shown here", err, out)
+		return
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
 }
 
 // ownMounts puts a child into a mount namespace of its own.
@@ -66,6 +73,9 @@ func fullChild() int {
 		if err != nil {
 			return fmt.Errorf("cannot mount: %w", err)
 		}
+		if os.Getenv("SPOOL_TEST_FULL") == "readonly" {
+			return readOnlyDir(dir)
+		}
 		return fullByTmpfs(dir)
 	}()
 	if err != nil {
@@ -73,6 +83,33 @@ func fullChild() int {
 		return 1
 	}
 	return 0
+}
+
+func readOnlyDir(dir string) error {
+	ctx := context.Background()
+	s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", noReserve: true})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.SavePlatform(1, []byte("x")), s.Close()); err != nil {
+		return err
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("cannot mount: %w", err)
+	}
+	if _, err := Open(ctx, Options{Dir: dir, ConnectorID: "c"}); !errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("opened for writing: %w", err)
+	}
+	s, err = Open(ctx, Options{Dir: dir, ConnectorID: "c", ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	m, err := s.Meta()
+	if string(m.Platform) != "x" {
+		err = errors.Join(err, fmt.Errorf("read %+v", m))
+	}
+	fmt.Println("ok: refused to write, read")
+	return errors.Join(err, s.Close())
 }
 
 func fullByTmpfs(dir string) error {
