@@ -183,7 +183,7 @@ func TestMapResetInTheMiddle(t *testing.T) {
 	w.endFetch(run)
 	ts.commit = func(spool.MapCommit) error {
 		ts.commit = nil
-		_, _, err := w.sp.Reset(w.clock)
+		_, _, err := w.sp.Reset(w.now())
 		return err
 	}
 	w.work()

@@ -130,7 +130,7 @@ func newMapWorld(t mapTB, dir string, opt MapOptions) *mapWorld {
 
 func (w *mapWorld) now() time.Time {
 	if w.real {
-		w.clock = time.Now()
+		return time.Now()
 	}
 	return w.clock
 }
@@ -166,7 +166,7 @@ func (w *mapWorld) restart() {
 func (w *mapWorld) renew(t mapTB, opt MapOptions) {
 	w.t, w.opt, w.resolver, w.sent = t, opt, nil, nil
 	clear(w.lists)
-	_, _, err := w.sp.Reset(w.clock)
+	_, _, err := w.sp.Reset(w.now())
 	w.check(err)
 	var keys []uint64
 	for _, d := range w.dead() {
@@ -215,9 +215,12 @@ func (w *mapWorld) check(err error) {
 // startRun starts a run that is fetched until endFetch.
 func (w *mapWorld) startRun(reason spool.Reason) uint64 {
 	w.t.Helper()
-	w.clock = w.now().Add(time.Second)
-	run, err := w.sp.StartRun(w.epoch(), w.clock, spool.RunSpec{
-		Reason: reason, Start: w.clock, Datasets: map[spool.Dataset]time.Time{spool.Profiles: w.clock},
+	if !w.real {
+		w.clock = w.clock.Add(time.Second)
+	}
+	at := w.now()
+	run, err := w.sp.StartRun(w.epoch(), at, spool.RunSpec{
+		Reason: reason, Start: at, Datasets: map[spool.Dataset]time.Time{spool.Profiles: at},
 		Tasks: []spool.NewTask{{TaskKey: mapList(w.runs)}},
 	})
 	w.check(err)
@@ -241,7 +244,7 @@ func (w *mapWorld) body(run uint64, body string) string {
 	w.source++
 	src := fmt.Sprintf("s%d", w.source)
 	key := spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskItem, Source: src}
-	w.check(w.sp.SettleTasks(w.epoch(), w.clock, []spool.Outcome{
+	w.check(w.sp.SettleTasks(w.epoch(), w.now(), []spool.Outcome{
 		{Task: w.lists[run], Run: run, Keep: &spool.TaskState{}, Add: []spool.NewTask{{TaskKey: key}}},
 		{
 			Task: key, Run: run,
@@ -253,8 +256,8 @@ func (w *mapWorld) body(run uint64, body string) string {
 
 func (w *mapWorld) endFetch(run uint64) {
 	w.t.Helper()
-	w.check(w.sp.SettleTasks(w.epoch(), w.clock, []spool.Outcome{{Task: w.lists[run], Run: run}}))
-	w.check(w.sp.FinishFetch(w.epoch(), run, w.clock))
+	w.check(w.sp.SettleTasks(w.epoch(), w.now(), []spool.Outcome{{Task: w.lists[run], Run: run}}))
+	w.check(w.sp.FinishFetch(w.epoch(), run, w.now()))
 }
 
 // once is one step of the stage; it reports whether there was work.
