@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ func TestManyObjects(t *testing.T) {
 	for _, n := range sizes {
 		for _, ids := range []bool{false, true} {
 			f := &flow{t: t, n: n, r: rand.New(rand.NewPCG(1, uint64(n))), withIDs: ids}
+			debug.FreeOSMemory() // so that each flow shows its own memory
 			f.run()
 			us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(n) }
 			fmt.Fprintf(&table, "%7d | %-3s | %19.1f %5.1f %7.1f | %5.1f %5.1f | %8d | %d\n", n, map[bool]string{true: "yes", false: "no"}[ids],
