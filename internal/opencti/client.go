@@ -164,5 +164,25 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 	if int64(len(text)) > c.opt.MaxBody {
 		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody))
 	}
-	return decode(resp, text, out)
+	return c.hideIn(decode(resp, text, out))
+}
+
+// hideIn takes our own secrets out of what the platform, or something in front
+// of it, says: some repeat the headers of a request that they refuse.
+func (c *Client) hideIn(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	const least = 6 // a shorter header value is no secret, and may stand anywhere
+	secrets := []string{c.opt.Token}
+	for _, value := range c.opt.Headers {
+		secrets = append(secrets, value)
+	}
+	for _, s := range secrets {
+		if len(s) >= least {
+			e.Message = strings.ReplaceAll(e.Message, s, "[redacted]")
+		}
+	}
+	return err
 }

@@ -1,0 +1,200 @@
+package e2e_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/sim/faults"
+	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/spool"
+)
+
+// exposed makes a world whose connector serves metrics and probes.
+func exposed(t *testing.T, o options) (*walk, string) {
+	t.Helper()
+	k := &walk{t: t}
+	k.begin(o)
+	address := closedPort(t)
+	k.env["CONNECTOR_EXPOSE_METRICS"] = "true"
+	k.env["CONNECTOR_METRICS_ADDRESS"], k.env["CONNECTOR_METRICS_PORT"], _ = strings.Cut(address, ":")
+	return k, "http://" + address
+}
+
+// get reads a page; status 0 when nobody answers.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	must(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return resp.StatusCode, string(raw)
+}
+
+// /readyz turns with each systemic fault and back, says which part it is, and
+// /healthz does not mind.
+func TestProbesTurnAndTurnBack(t *testing.T) {
+	t.Parallel()
+	k, base := exposed(t, options{api: few()})
+	p := k.start("run")
+	ready := func(want int, part string) {
+		t.Helper()
+		k.eventually("readyz "+part, func() bool {
+			code, body := get(t, base+"/readyz")
+			return code == want && strings.Contains(body, `"`+part)
+		})
+		if code, body := get(t, base+"/healthz"); code != http.StatusOK {
+			t.Errorf("healthz %d %s", code, body)
+		}
+		_, body := get(t, base+"/metrics")
+		if gauge := map[int]string{200: "threatmatch_ready 1", 503: "threatmatch_ready 0"}[want]; !strings.Contains(body, "\n"+gauge+"\n") {
+			t.Errorf("no %s", gauge)
+		}
+	}
+	ready(200, "ready")
+	k.until("the run is delivered", done)
+	for _, f := range []struct {
+		part       string
+		hurt, mend func()
+	}{
+		{"fetch", func() { k.api.Stop(); k.run(0, "trigger") }, func() { must(t, k.api.Start()) }},
+		{"fetch", func() {
+			k.api.RevokeTokens()
+			k.api.SetFault(faults.Rule{Route: "token", Kind: faults.Answer, Status: 401, ContentType: "application/json", Body: "{}"})
+			k.run(0, "trigger")
+		}, func() { k.api.Heal() }},
+		{"platform", func() {
+			k.platform.SetFault(faults.Must("auth-required"))
+			k.run(0, "repull", "--from", "P1D")
+		}, func() { k.platform.Heal() }},
+	} {
+		k.until("idle", done)
+		f.hurt()
+		ready(503, f.part)
+		f.mend()
+		ready(200, "ready")
+	}
+	p.stop()
+}
+
+// Every metric that is served stands in the catalogue.
+func TestServedMetricsAreInTheCatalogue(t *testing.T) {
+	k, base := exposed(t, options{api: few()})
+	p := k.start("run")
+	k.until("the run is delivered", done)
+	catalogue, err := os.ReadFile("../../deploy/METRICS.md")
+	must(t, err)
+	code, body := get(t, base+"/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("metrics: %d", code)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {
+		if name := m[1]; !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") && !strings.Contains(string(catalogue), "`"+name+"`") {
+			t.Errorf("%s is not in the catalogue", name)
+		}
+	}
+	for _, want := range []string{
+		"bundles_sent_total 92", "records_sent_total 92", "runs_total 1", `state{state="idle"} 1`,
+		`threatmatch_api_requests_total{failure="",route="item",status="200"} 12`, `threatmatch_broker_state{state="connected"} 1`,
+		"threatmatch_broker_connections_total 1", `threatmatch_dataset_failed{dataset="iocs"} 0`, "threatmatch_spool_ids 92",
+		`threatmatch_watermark_age_seconds{dataset="alerts"}`, "threatmatch_period_seconds 86400",
+	} {
+		k.eventually(want, func() bool { _, body := get(t, base+"/metrics"); return strings.Contains(body, "\n"+want) })
+	}
+	p.stop()
+}
+
+// A path that is too long for a socket leads to another place, which the lock
+// file names, so that commands find it all the same.
+func TestSocketElsewhere(t *testing.T) {
+	k := &walk{t: t}
+	k.begin(options{api: few()})
+	k.world.spool = filepath.Join(t.TempDir(), strings.Repeat("long/", 20), "spool")
+	k.env["SPOOL_DIR"] = k.world.spool
+	p := k.start("run")
+	k.until("the run is delivered", done)
+	info, err := spool.ReadLock(k.world.spool)
+	must(t, err)
+	if info.Socket == "" || len(info.Socket) > 100 {
+		t.Fatalf("socket %q", info.Socket)
+	}
+	if out := k.run(0, "health", "--spool-dir", k.world.spool); !strings.Contains(out, "alive, ready") {
+		t.Errorf("health: %s", out)
+	}
+	p.stop()
+	if _, err := os.Stat(filepath.Dir(info.Socket)); err == nil {
+		t.Error("the socket's directory is left")
+	}
+	if out := k.run(0, "status"); !strings.Contains(out, "it closed the spool") {
+		t.Errorf("status: %s", out)
+	}
+	p = k.start("run")
+	k.until("it runs again", func(admin.Status) bool { return true })
+	p.kill()
+	if out := k.run(0, "status"); !strings.Contains(out, "it did not close the spool") {
+		t.Errorf("status: %s", out)
+	}
+}
+
+// The commands of a running connector do what they say.
+func TestLiveCommands(t *testing.T) {
+	t.Parallel()
+	k := &walk{t: t}
+	k.begin(options{api: few()})
+	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6}) // so that messages wait
+	p := k.start("run")
+	k.until("messages wait", func(s admin.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
+	k.pendingMessage()
+	k.run(0, "spool", "verify")
+	k.platform.Heal()
+	k.until("the run is delivered", done)
+	if out := k.run(0, "trigger"); !strings.Contains(out, "run 2 starts") {
+		t.Errorf("trigger: %s", out)
+	}
+	k.until("run 2 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 2 })
+	if out := k.run(0, "repull", "--from", "P30D", "--dataset", "alerts"); !strings.Contains(out, "run 3 imports again from") {
+		t.Errorf("repull: %s", out)
+	}
+	k.until("run 3 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 3 && s.Last.Reason == "repull" })
+	p.stop()
+	for _, want := range []string{`run asked for asked_by="uid \d+, pid \d+" run=2`, `repull asked for asked_by="uid \d+, pid \d+" run=3`} {
+		if !regexp.MustCompile(want).MatchString(p.output()) {
+			t.Errorf("the log does not say %s", want)
+		}
+	}
+}
+
+// pendingMessage looks at a message that waits.
+func (k *walk) pendingMessage() {
+	k.t.Helper()
+	key := regexp.MustCompile(`"key": "([^"]+)"`).FindStringSubmatch(k.run(0, "spool", "ls", "bundles", "--json"))[1]
+	var message struct {
+		Applicant string `json:"applicant_id"`
+		Content   string `json:"content"`
+	}
+	must(k.t, json.Unmarshal([]byte(k.run(0, "spool", "show", "bundles", key, "--message", "0")), &message))
+	content, err := base64.StdEncoding.DecodeString(message.Content)
+	must(k.t, err)
+	var bundle struct {
+		Objects []struct{ ID string }
+	}
+	must(k.t, json.Unmarshal(content, &bundle))
+	if message.Applicant == "" || len(bundle.Objects) != 1 {
+		k.t.Fatalf("message %+v with %s", message, content)
+	}
+	if out := k.run(0, "spool", "find", bundle.Objects[0].ID); !strings.Contains(out, "message 1 of bundle "+key+" is not confirmed by the broker yet") {
+		k.t.Errorf("find: %s", out)
+	}
+}
