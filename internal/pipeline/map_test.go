@@ -467,3 +467,37 @@ func TestMapTies(t *testing.T) {
 		t.Errorf("winners: %v", winners)
 	}
 }
+
+// A held copy that an earlier run left is not taken up in the place of a newer
+// one that waits.
+func TestMapWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, srel(1, ident(9), ident(7), smod(1)))
+	w.endFetch(first)
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, srel(1, ident(8), ident(8), smod(2)))
+	later := func() {
+		w.clock = w.clock.Add(time.Hour)
+		w.work()
+	}
+	later()
+	res.err = nil
+	later()
+	if w.held()[rel(1)].Watch != ident(9) {
+		t.Fatal("the first run's copy is not held")
+	}
+	w.record(second, sobj(ident(9)))
+	later()
+	w.record(second, sobj(ident(8)))
+	w.endFetch(second)
+	later()
+	w.deliver(-1)
+	w.audit(nil)
+	if got := w.last(rel(1)); got == nil || got.String("source_ref") != ident(8) || len(w.held()) > 0 {
+		t.Errorf("held %v", w.held())
+	}
+}

@@ -233,6 +233,10 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}
+	if why := b.staleOnArrival(it); why != "" {
+		b.skip(it, why)
+		return nil
+	}
 	open := b.open(it)
 	if len(open) == 0 {
 		return b.settle(it)
