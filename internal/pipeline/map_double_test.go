@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/stix"
+)
+
+// plainMapper passes objects on as they come, with the author and the markings
+// of the real mapper, so that tests say exactly what goes in.
+type plainMapper struct {
+	*mapping.Mapper
+	panicOn string // a source id
+	mapped  int
+}
+
+func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
+	p.mapped++
+	if src.ID == p.panicOn {
+		panic("boom")
+	}
+	res := mapping.Result{Counts: mapping.Counts{}}
+	normal, err := stix.Normalize(nil, body)
+	if err != nil {
+		res.Dead = append(res.Dead, mapping.Dead{Raw: body, Class: mapping.DeadBody, Reason: err.Error()})
+		return res
+	}
+	list, _ := stix.Member(normal, "objects")
+	for raw := range stix.Elements(list) {
+		o, err := stix.Decode(raw)
+		if err != nil {
+			res.Dead = append(res.Dead, mapping.Dead{Raw: raw, Class: mapping.DeadElement, Reason: err.Error()})
+			continue
+		}
+		p.EnsureAuthor(o)
+		if !o.Has("object_marking_refs") {
+			p.EnsureMarking(o)
+		}
+		res.Objects = append(res.Objects, o)
+	}
+	return res
+}
+
+// errDied stands for the end of the process; tests let it through the mapper's guard.
+var errDied = errors.New("the process died")
+
+// fakeResolver is the platform's knowledge.
+type fakeResolver struct {
+	known map[string]string
+	err   error
+	asked []string
+}
+
+func (r *fakeResolver) Known(_ context.Context, ids []string) (map[string]string, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	found := map[string]string{}
+	for _, id := range ids {
+		r.asked = append(r.asked, id)
+		if kind, ok := r.known[id]; ok {
+			found[id] = kind
+		}
+	}
+	return found, nil
+}

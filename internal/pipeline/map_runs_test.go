@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// What a later run handed over goes out after this run's bundles, so it settles
+// nothing here.
+func TestMapLaterRunsSettleNothingBefore(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, sobj(report(1), srefs("object_refs", ident(9))), srel(1, ident(9), ident(9)))
+	w.endFetch(first)
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, sobj(ident(9)))
+	w.endFetch(second)
+	w.work()
+	res.err = nil
+	w.clock = w.clock.Add(time.Hour)
+	w.work()
+	w.deliver(-1)
+	w.audit(nil)
+	wantIDs(t, w.ids(first))
+	wantIDs(t, w.ids(second), ident(9), report(1), rel(1))
+}
+
+// A newer copy that waited while a later run handed over an older one goes out
+// with the later run, so that it comes last.
+func TestMapNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
+	for _, name := range []string{"whole", "without a reference"} {
+		w := newTestWorld(t, MapOptions{})
+		res := &fakeResolver{err: fmt.Errorf("down"), known: map[string]string{ident(8): "identity-sector"}}
+		w.resolver = res
+		w.restart()
+		missing := map[string]string{"whole": ident(8), "without a reference": ident(9)}[name]
+		first := w.startRun(spool.ReasonSchedule)
+		w.record(first, sobj(note(1), smod(2), srefs("object_refs", missing)), sobj(note(2), srefs("object_refs", note(1))))
+		w.endFetch(first)
+		second := w.startRun(spool.ReasonSchedule)
+		w.record(second, sobj(note(1), smod(1)))
+		w.endFetch(second)
+		w.work()
+		res.err = nil
+		w.clock = w.clock.Add(time.Hour)
+		w.work()
+		w.deliver(-1)
+		w.audit(res.known)
+		wantIDs(t, w.ids(first))
+		if got := w.last(note(1)).Modified().Minute(); got != 2 {
+			t.Errorf("%s: the older copy came last", name)
+		}
+		if !slices.Contains(w.ids(second), note(2)) {
+			t.Errorf("%s: what hangs on it did not come", name)
+		}
+	}
+}
+
+// Neither a held nor an arriving copy gives way to a poorer one.
+func TestMapHeldCopyIsNotReplacedByAPoorerOne(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(9), ident(8), smod(2))})
+	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(7), ident(8), smod(1))})
+	if n := w.sum("skipped_held"); n != 1 {
+		t.Errorf("%d skipped", n)
+	}
+	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(7), ident(8), smod(3))})
+	if n := w.sum("superseded"); n != 1 {
+		t.Errorf("%d superseded", n)
+	}
+	last := w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(7)), sobj(ident(8))})
+	wantIDs(t, w.ids(last), ident(7), ident(8), rel(1))
+	w.audit(nil)
+}
+
+func TestMapRecordLargerThanABundle(t *testing.T) {
+	w := newTestWorld(t, MapOptions{MaxObjects: 10})
+	var objs []string
+	for i := range 35 {
+		objs = append(objs, sobj(note(i), srefs("object_refs", note(i+1))))
+	}
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, append(objs, sobj(note(35)))...)
+	w.endFetch(run)
+	w.once() // reads it: one commit
+	if st, err := w.sp.Stats(); err != nil || st.Bundles != 4 || st.Records != 0 {
+		t.Errorf("%d bundles, %d records, %v", st.Bundles, st.Records, err)
+	}
+	w.work()
+	w.deliver(-1)
+	w.audit(nil)
+}
+
+func TestMapRepeatedReferencesCountOnce(t *testing.T) {
+	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+	text := sobj(report(1), srefs("object_refs", ident(1), ident(1)))
+	w.wholeRun(spool.ReasonSchedule, []string{text, sobj(ident(1))})
+	wantIDs(t, w.ids(w.wholeRun(spool.ReasonSchedule, []string{text})))
+	w.audit(nil)
+}
+
+// A reference that only the platform can settle is asked for before its object
+// goes out without it, in a cycle too.
+func TestMapAsksBeforeItCutsACycle(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{known: map[string]string{ident(9): "identity-sector"}}
+	w.resolver = res
+	w.restart()
+	run := w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(note(1), srefs("object_refs", note(2), ident(9))), sobj(note(2), srefs("object_refs", note(1))),
+	})
+	w.audit(res.known)
+	for _, s := range w.sent {
+		if s.run == run && s.stix == note(1) && !slices.Contains(s.obj.Strings("object_refs"), ident(9)) {
+			t.Errorf("%s went out without what the platform has", s.obj.AppendJSON(nil))
+		}
+	}
+}
+
+// What an object without one of its references may still get is waited for.
+func TestMapCutsNoMoreThanIsLost(t *testing.T) {
+	w := newTestWorld(t, MapOptions{MaxObjects: 1})
+	run := w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(note(4), srefs("object_refs", ident(98), note(3))), sobj(note(3), srefs("object_refs", ident(99))),
+	})
+	w.audit(nil)
+	wantIDs(t, w.ids(run), note(3), note(4))
+	if got := w.last(note(4)).Strings("object_refs"); !slices.Equal(got, []string{note(3)}) {
+		t.Errorf("note has %v", got)
+	}
+}
+
+// A sighting needs one witness, not the one that it is held for; and what it
+// brings is seen by the whole copies that lack it.
+func TestMapHeldForOneOfSeveral(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	sighting := sid("sighting", 1)
+	w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(ident(1), smod(1)),
+		sobj(sighting, sref("sighting_of_ref", ident(1)), srefs("where_sighted_refs", ident(7), ident(99))),
+	})
+	if o := w.held()[sighting]; o.Watch != ident(99) {
+		t.Fatalf("held for %q", o.Watch)
+	}
+	w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(ident(7)), sobj(ident(1), smod(2), srefs("x_refs", ident(99), sighting)),
+	})
+	w.audit(nil)
+	if got := w.last(sighting); got == nil || len(got.Strings("where_sighted_refs")) != 1 {
+		t.Error("the sighting did not go out")
+	}
+	if got := w.last(ident(1)).Strings("x_refs"); !slices.Equal(got, []string{sighting}) {
+		t.Errorf("identity has %v", got)
+	}
+}
+
+// Of two copies that differ, equally new and rich, one wins whatever the order
+// and the bundles are.
+func TestMapTies(t *testing.T) {
+	winners := map[string]bool{}
+	for _, size := range []int{1, 100} {
+		for _, names := range [][]string{{"a", "b"}, {"b", "a"}} {
+			w := newTestWorld(t, MapOptions{MaxObjects: size})
+			w.wholeRun(spool.ReasonSchedule,
+				[]string{sobj(ident(1), `"name":"`+names[0]+`"`)}, []string{sobj(ident(1), `"name":"`+names[1]+`"`)})
+			winners[w.last(ident(1)).String("name")] = true
+			w.audit(nil)
+		}
+	}
+	if len(winners) != 1 {
+		t.Errorf("winners: %v", winners)
+	}
+}
+
+// A held copy that an earlier run left is not taken up in the place of a newer
+// one that waits.
+func TestMapWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, srel(1, ident(9), ident(7), smod(1)))
+	w.endFetch(first)
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, srel(1, ident(8), ident(8), smod(2)))
+	later := func() {
+		w.clock = w.clock.Add(time.Hour)
+		w.work()
+	}
+	later()
+	res.err = nil
+	later()
+	if w.held()[rel(1)].Watch != ident(9) {
+		t.Fatal("the first run's copy is not held")
+	}
+	w.record(second, sobj(ident(9)))
+	later()
+	w.record(second, sobj(ident(8)))
+	w.endFetch(second)
+	later()
+	w.deliver(-1)
+	w.audit(nil)
+	if got := w.last(rel(1)); got == nil || got.String("source_ref") != ident(8) || len(w.held()) > 0 {
+		t.Errorf("held %v", w.held())
+	}
+}
