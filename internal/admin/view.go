@@ -69,6 +69,7 @@ type DatasetRun struct {
 	From    time.Time `json:"from,omitzero"`
 	Status  string    `json:"status"`
 	Detail  string    `json:"detail,omitempty"`
+	Listed  int64     `json:"listed"`  // items that its list named
 	Open    int       `json:"open"`    // requests that are still to be made
 	Fetched int64     `json:"fetched"` // items, or IOC objects
 	Mapped  int64     `json:"mapped"`  // records
@@ -139,7 +140,7 @@ func datasetRun(d spool.Dataset, dr spool.DatasetRun, counters map[string]int64)
 	of := func(name string) int64 { return counters[name+"_"+string(d)] }
 	return DatasetRun{
 		Dataset: string(d), From: dr.From, Status: string(cmp.Or(dr.Status, spool.DatasetOpen)), Detail: dr.Detail,
-		Fetched: of("fetch.items") + of("fetch.objects"), Mapped: of("map.records"),
+		Listed: of("fetch.listed"), Fetched: of("fetch.items") + of("fetch.objects"), Mapped: of("map.records"),
 		Parked: of("fetch.parked"), Dead: of("fetch.dead"),
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
@@ -38,6 +40,8 @@ type Options struct {
 	Self    string          // path of this program, for the check of a damaged spool in a child process
 	Hurry   <-chan struct{} // closed: do not wait for the drain
 	Trigger <-chan struct{} // each value: start a run now
+	// Watch, if not nil, runs beside the stages until ctx is done, for showing progress.
+	Watch func(ctx context.Context, status func() (admin.Status, error))
 }
 
 // app is one running connector.
@@ -151,9 +155,24 @@ func (a *app) run(ctx context.Context) error {
 	defer stopAdmin()
 	defer a.heedTriggers()()
 	defer a.notify(ctx)()
+	defer a.watch(ctx)()
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
+}
+
+// watch lets somebody watch until the returned function is called.
+func (a *app) watch(ctx context.Context) func() {
+	if a.Watch == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { a.Watch(ctx, func() (admin.Status, error) { return control{a}.Status(ctx) }) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // outcome says how a single run ended. A daemon that was asked to stop ended well.

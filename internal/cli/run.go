@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/version"
@@ -36,7 +38,12 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		return err
 	}
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
-	log := app.NewLogger(g.env.Stderr, cfg.Connector.LogLevel, cfg.Connector.Name, text)
+	out, watch := g.env.Stderr, (func(context.Context, func() (admin.Status, error)))(nil)
+	if text && (once || cfg.Once()) && isTerminal(g.env.Stderr) && g.lookup("TERM") != "dumb" {
+		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()))
+		out, watch = p, p.watch
+	}
+	log := app.NewLogger(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)
 	for _, w := range report.Warnings {
 		log.Warn("setting", "key", w.Key, "source", w.Source, "warning", w.Message)
 	}
@@ -44,7 +51,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	defer stop()
 	err = app.Run(ctx, app.Options{
 		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version, Self: g.env.Self,
-		Hurry: hurry, Trigger: trigger,
+		Hurry: hurry, Trigger: trigger, Watch: watch,
 	})
 	app.Flush(log)
 	return quiet(g.ended(err, cfg.Once() && !once, log))
@@ -133,4 +140,14 @@ func signals(parent context.Context, log *slog.Logger) (context.Context, <-chan 
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// lookup reads a variable of the environment.
+func (g *globals) lookup(name string) string {
+	for _, v := range g.env.Environ {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }

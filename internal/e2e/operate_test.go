@@ -58,10 +58,8 @@ func TestProbesTurnAndTurnBack(t *testing.T) {
 		if code, body := get(t, base+"/healthz"); code != http.StatusOK {
 			t.Errorf("healthz %d %s", code, body)
 		}
-		_, body := get(t, base+"/metrics")
-		if gauge := map[int]string{200: "threatmatch_ready 1", 503: "threatmatch_ready 0"}[want]; !strings.Contains(body, "\n"+gauge+"\n") {
-			t.Errorf("no %s", gauge)
-		}
+		gauge := map[int]string{200: "threatmatch_ready 1", 503: "threatmatch_ready 0"}[want]
+		k.eventually(gauge, func() bool { _, body := get(t, base+"/metrics"); return strings.Contains(body, "\n"+gauge+"\n") })
 	}
 	ready(200, "ready")
 	k.until("the run is delivered", done)

@@ -50,7 +50,7 @@ func (f *Fetch) commit() error {
 // byDataset counts what progress is shown by under its dataset's name too.
 func byDataset(o spool.Outcome) spool.Outcome {
 	o.Count = maps.Clone(o.Count)
-	for _, name := range []string{"fetch.items", "fetch.objects", "fetch.parked", "fetch.dead"} {
+	for _, name := range []string{"fetch.listed", "fetch.items", "fetch.objects", "fetch.parked", "fetch.dead"} {
 		if n := o.Count[name]; n != 0 {
 			o.Count[name+"_"+string(o.Task.Dataset)] = n
 		}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/admin"
+)
+
+// screen plays what a terminal would show: lines, and going up and clearing.
+func screen(t *testing.T, out string) []string {
+	t.Helper()
+	lines := []string{""}
+	for out != "" {
+		var up int
+		switch {
+		case strings.HasPrefix(out, "\x1b["):
+			end := strings.Index(out, "\x1b[J")
+			if n, err := fmt.Sscanf(out, "\x1b[%dA\r", &up); n != 1 || err != nil || end < 0 || up >= len(lines) {
+				t.Fatalf("strange sequence %q above %d lines", out[:min(20, len(out))], len(lines))
+			}
+			lines = append(lines[:len(lines)-1-up], "")
+			out = out[end+len("\x1b[J"):]
+		case out[0] == '\n':
+			lines = append(lines, "")
+			out = out[1:]
+		default:
+			lines[len(lines)-1] += out[:1]
+			out = out[1:]
+		}
+	}
+	return lines
+}
+
+func importing(fetched int64, open int) admin.Status {
+	return admin.Status{Runs: []admin.Run{{
+		Datasets: []admin.DatasetRun{
+			{Dataset: "alerts", Status: "listed", Listed: 20, Fetched: fetched, Open: open, Mapped: fetched / 2, Parked: 1},
+			{Dataset: "iocs", Status: "open", Fetched: 500},
+		},
+		Counters: map[string]int64{"fetch.items": fetched},
+	}}}
+}
+
+func TestProgressStaysBelowTheLog(t *testing.T) {
+	var out bytes.Buffer
+	p := newLiveView(&out, func() int { return 80 })
+	p.show(importing(5, 15))
+	fmt.Fprintln(p, "first line of the log")
+	p.show(importing(10, 10))
+	fmt.Fprintln(p, "second line of the log")
+	got := screen(t, out.String())
+	if len(got) != 6 || got[0] != "first line of the log" || got[1] != "second line of the log" {
+		t.Fatalf("%q", got)
+	}
+	if got[2] != "alerts    20 listed, 10 fetched, 5 records mapped, 1 failed" || got[3] != "iocs      500 fetched, 0 records mapped" {
+		t.Errorf("%q", got[2:4])
+	}
+	if !strings.HasPrefix(got[4], "fetched  50% [") || !strings.Contains(got[4], "(10/20") {
+		t.Errorf("bar %q", got[4])
+	}
+
+	s := importing(20, 0)
+	s.Runs[0].Fetched = time.Now()
+	s.Runs[0].Counters["deliver.messages"] = 100
+	s.Spool.Messages = 300
+	s.NotReady = map[string]string{"deliver": "RabbitMQ refuses us"}
+	p.show(s)
+	got = screen(t, out.String())
+	if !strings.HasPrefix(got[5], "delivered  25% [") || got[4] != "deliver: RabbitMQ refuses us" {
+		t.Errorf("%q", got)
+	}
+	p.clear()
+	if got = screen(t, out.String()); len(got) != 3 || got[2] != "" {
+		t.Errorf("after the end: %q", got)
+	}
+}
+
+func TestProgressNeverWraps(t *testing.T) {
+	var out bytes.Buffer
+	p := newLiveView(&out, func() int { return 30 })
+	p.show(importing(5, 15))
+	for _, line := range screen(t, out.String()) {
+		if len([]rune(line)) >= 30 {
+			t.Errorf("%q is too long", line)
+		}
+	}
+}
