@@ -196,3 +196,36 @@ func (k *walk) pendingMessage() {
 		k.t.Errorf("find: %s", out)
 	}
 }
+
+// Whatever the log level, a run that does not end well says why, in one line.
+func TestWhyItEnds(t *testing.T) {
+	k := &walk{t: t}
+	k.begin(options{api: few()})
+	k.env["CONNECTOR_LOG_LEVEL"] = "error"
+	k.api.SetFault(faults.Rule{Route: "item", ID: "alerts/3", Kind: faults.Answer, Status: 404, ContentType: "application/json", Body: "{}"})
+	if out := k.run(3, "run", "--once"); !strings.Contains(out, `INF ends with something missing reason="the run is delivered, but not all of it could be fetched or mapped: run 1: 1 items parked" exit_code=3`) {
+		t.Errorf("exit code 3:\n%s", out)
+	}
+	k.env["CONNECTOR_RUN_AND_TERMINATE"] = "true" // a container must not look like a failure
+	if out := k.run(0, "run"); !strings.Contains(out, "ends with something missing") || !strings.Contains(out, "exit_code=0") {
+		t.Errorf("run and terminate:\n%s", out)
+	}
+	delete(k.env, "CONNECTOR_RUN_AND_TERMINATE")
+
+	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6})
+	k.api.Heal()
+	p := k.start("run", "--once")
+	k.until("messages wait", func(s admin.Status) bool { return stage(s, "deliver").State == "paused" })
+	second := k.start("run")
+	if code := second.code(); code != 1 || !regexp.MustCompile(`ERR the connector cannot go on error=".*spool is locked by pid \d+.*" hint="stop the other process, or give this one a spool.dir of its own" exit_code=1`).MatchString(second.output()) {
+		t.Errorf("a second one: %d\n%s", code, second.output())
+	}
+	must(t, p.cmd.Process.Signal(os.Interrupt))
+	if code := p.code(); code != 4 || !strings.Contains(p.output(), `INF ends before everything is delivered`) || !strings.Contains(p.output(), "exit_code=4") {
+		t.Errorf("stopped: %d\n%s", code, p.output())
+	}
+	k.env["SPOOL_DIR"] = filepath.Join(os.DevNull, "spool")
+	if out := k.run(1, "run"); !strings.Contains(out, "the spool directory must exist or be creatable") || strings.Count(out, "\n") != 1 {
+		t.Errorf("no place for a spool:\n%s", out)
+	}
+}
