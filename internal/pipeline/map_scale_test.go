@@ -34,6 +34,18 @@ func rssAnon() int64 {
 	return n << 10
 }
 
+// mapMemory is what a million waiting objects may take at their peak beyond
+// what the test itself takes: a commit's pages, not the objects.
+const mapMemory = 256 << 20
+
+// checkMemory holds the peak to that. The race detector needs several times as much.
+func checkMemory(t *testing.T, before, peak int64) {
+	t.Helper()
+	if !raceDetector && peak-before > mapMemory {
+		t.Errorf("%d MiB of anonymous memory, %d MiB before", peak>>20, before>>20)
+	}
+}
+
 // spoolMany spools n objects, a few hundred in a record, in random order.
 func (w *mapWorld) spoolMany(run uint64, n int, object func(i int) string) {
 	w.t.Helper()
@@ -102,6 +114,7 @@ func scale(t *testing.T, n, again int, object func(i int) string) {
 	sum := w.counters()
 	t.Logf("%d objects, %d waited, %d steps, %v; anonymous memory %d MiB before, at most %d MiB", n, sum["waited"],
 		commits, time.Since(start).Round(time.Millisecond), before>>20, peak>>20)
+	checkMemory(t, before, peak)
 	if w.run(run).MappedAt.IsZero() {
 		t.Fatal("the run is not mapped")
 	}
@@ -156,6 +169,7 @@ func TestMapManyWaiting(t *testing.T) {
 	messages, commits, peak2 := w.drive()
 	t.Logf("%d waited: %v to map, %v and %d steps to release; anonymous memory %d MiB before, at most %d MiB", n,
 		mapped.Round(time.Millisecond), (time.Since(start) - mapped).Round(time.Millisecond), commits, before>>20, max(peak, peak2)>>20)
+	checkMemory(t, before, max(peak, peak2))
 	if messages != n+3 {
 		t.Errorf("%d messages", messages)
 	}
