@@ -51,7 +51,7 @@ func (b *mapBatch) meet(items []*mapItem) (stays []*mapItem, err error) {
 		}
 	}
 	for _, it := range fresh {
-		if b.meetWaiting(it, waiting) && b.meetHeld(it, held) {
+		if b.meetCopies(it, waiting, held) {
 			it.changed = true
 			b.add(it)
 			stays = append(stays, it)
@@ -70,33 +70,26 @@ func (b *mapBatch) staleOnArrival(it *mapItem) string {
 	return b.stale(it, it.obj.Hash(), false)
 }
 
-// meetWaiting reports whether the item goes on in the place of a copy that waits.
-func (b *mapBatch) meetWaiting(it *mapItem, waiting map[string]spool.Object) bool {
-	o, ok := waiting[it.id]
-	if !ok {
-		return true
+// meetCopies reports whether the item goes on, in the place of the copies that
+// wait or are held. Where one of them is better, it is that copy that stays.
+func (b *mapBatch) meetCopies(it *mapItem, waiting, held map[string]spool.Object) bool {
+	h, isHeld := held[it.id]
+	if isHeld {
+		if old := b.m.reload(h); old != nil && it.better(old) < 0 {
+			b.tally("skipped_held", 1)
+			return false
+		}
 	}
-	b.tally("merged", 1) // one of the two
-	old := b.m.reload(o)
-	if old != nil && it.better(old) <= 0 {
-		return false
+	if w, waits := waiting[it.id]; waits {
+		b.tally("merged", 1) // one of the two
+		if old := b.m.reload(w); old != nil && it.better(old) <= 0 {
+			return false
+		}
+		it.waits, it.seq, it.since = true, w.Seq, w.Since
 	}
-	it.waits, it.seq, it.since = true, o.Seq, o.Since
-	return true
-}
-
-// meetHeld reports whether the item goes on in the place of a copy that is held.
-func (b *mapBatch) meetHeld(it *mapItem, held map[string]spool.Object) bool {
-	o, ok := held[it.id]
-	if !ok {
-		return true
+	if isHeld {
+		b.supersede(it, h)
 	}
-	old := b.m.reload(o)
-	if old != nil && it.better(old) < 0 {
-		b.tally("skipped_held", 1)
-		return false
-	}
-	b.supersede(it, o)
 	return true
 }
 

@@ -212,3 +212,38 @@ func TestMapWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
 		t.Errorf("held %v", w.held())
 	}
 }
+
+// A copy that comes between a poorer one that waits and a better one that is
+// held counts once.
+func TestMapCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{err: fmt.Errorf("down")}
+	w.resolver = res
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, srel(1, ident(9), ident(7), smod(3)))
+	w.endFetch(first)
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, srel(1, ident(8), ident(8), smod(1)))
+	later := func() {
+		w.clock = w.clock.Add(time.Hour)
+		w.work()
+	}
+	later()
+	res.err = nil
+	later()
+	if w.held()[rel(1)].Watch != ident(9) {
+		t.Fatal("the first run's copy is not held")
+	}
+	w.record(second, srel(1, ident(8), ident(8), smod(2)))
+	later()
+	w.audit(nil)
+	w.record(second, sobj(ident(7)), sobj(ident(9)))
+	w.endFetch(second)
+	later()
+	w.deliver(-1)
+	w.audit(nil)
+	if got := w.last(rel(1)); got == nil || got.String("source_ref") != ident(9) || len(w.held()) > 0 {
+		t.Errorf("went out: %v, held %v", got, w.held())
+	}
+}
