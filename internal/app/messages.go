@@ -37,7 +37,7 @@ func Messages() []MessageInfo {
 		{"ERROR", "the spool was damaged and set aside; a new one starts from the platform's state", "The file failed its check at the start. It is kept under a dated name.", "Look at the disk. What was in the old file and not delivered is listed by ThreatMatch again from the last run on."},
 
 		{"INFO", "run starts", "A new run, with the windows that its lists ask for.", ""},
-		{"WARNING", "watermark lies in the future", "A clock was wrong; the watermark before it is used.", "Set the clock."},
+		{"WARNING", "watermark lies in the future", "A clock was wrong; the watermark before it is used, or `import_from_date` where that is no better.", "Set the clock."},
 		{"WARNING", "dataset is new: it starts where the others stand", "A dataset was switched on in a spool that has run already.", "Import what is older by `repull --from DATE --dataset NAME`."},
 
 		{"INFO", "fetch begins", "Fetch takes up a run.", ""},

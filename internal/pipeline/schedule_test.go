@@ -241,8 +241,8 @@ func TestWindowStart(t *testing.T) {
 		{"first run", nil, nil, configured},
 		{"watermark", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(-day)}}, nil, now.Add(-day - time.Minute)},
 		{"watermark in the future", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(day), Previous: now.Add(-day)}}, nil, now.Add(-day - time.Minute)},
-		{"both in the future", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(2 * day), Previous: now.Add(day)}}, nil, now.Add(-time.Minute)},
-		{"future, no previous", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(day)}}, nil, now.Add(-time.Minute)},
+		{"both in the future", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(2 * day), Previous: now.Add(day)}}, nil, configured.Add(-time.Minute)},
+		{"future, no previous", map[spool.Dataset]spool.Watermark{spool.Alerts: {Fetched: now.Add(day)}}, nil, configured.Add(-time.Minute)},
 		{"never came through", map[spool.Dataset]spool.Watermark{spool.Profiles: {Fetched: now}},
 			map[spool.Dataset]time.Time{spool.Alerts: now.Add(-30 * day)}, now.Add(-30 * day)},
 		{"new to a spool that ran", map[spool.Dataset]spool.Watermark{

@@ -44,8 +44,10 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 	if !w.Fetched.IsZero() {
 		mark := w.Fetched
 		if mark.After(now) { // a clock was wrong, then or now
-			mark = cmp.Or(w.Previous, w.Fetched)
-			s.Log.Warn("watermark lies in the future", "stage", stageSchedule, "dataset", d, "watermark", w.Fetched, "using", earlier(mark, now))
+			if mark = w.Previous; mark.IsZero() || mark.After(now) {
+				mark = s.opt.ImportFrom(now) // nobody knows what was fetched: better again than not
+			}
+			s.Log.Warn("watermark lies in the future", "stage", stageSchedule, "dataset", d, "watermark", w.Fetched, "using", mark)
 		}
 		return earlier(mark, now).Add(-s.opt.Overlap).UTC()
 	}
