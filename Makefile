@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill crash fuzz million fmt docker docker-test lint-deploy notices release vuln clean
+.PHONY: help build test check conformance demo kill crash fuzz million bench bench-mem fmt docker docker-test lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
 
 million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
+
+bench: ## speed of each stage and of the whole beside a bare publisher, as a table (ROUNDS=3, SCALE=1)
+	deploy/rabbitmq.sh install
+	$(GO) test -timeout 120m -run '^$$' -bench Speed -benchtime 1x ./internal/bench
+
+bench-mem: ## memory and disk for 10,000 to 1,000,000 objects, through the real program (OBJECTS=n,…)
+	deploy/rabbitmq.sh install
+	$(GO) test -timeout 120m -run '^$$' -bench Memory -benchtime 1x ./internal/bench
 
 docker: ## build the image opencti/connector-threatmatch:latest
 	DOCKER_BUILDKIT=1 docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \

@@ -50,7 +50,7 @@ var owners = map[string][]string{
 var forbidden = []string{"log", "math/rand"}
 
 // testOnly packages serve tests and the stand-ins; nothing else imports them.
-var testOnly = []string{"internal/sim/...", "internal/brokertest", "internal/e2e"}
+var testOnly = []string{"internal/sim/...", "internal/brokertest", "internal/e2e", "internal/bench"}
 
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()

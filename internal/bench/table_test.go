@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The rows of the table and their aims.
+const (
+	rowBare      = "bare publisher"
+	rowDeliver   = "deliver alone"
+	rowWhole     = "whole pipeline"
+	rowFetchMap  = "fetch + map"
+	rowDense     = "fetch + map, no descriptions"
+	rowLatency   = "fetch with 50 ms a request"
+	rowFirst     = "last record to first message"
+	rowReady     = "start to ready, file left behind"
+	rowIdle      = "idle daemon, anonymous memory"
+	rowIdleLater = "the same, later"
+	rowIdleCPU   = "idle daemon, CPU"
+	rowSize      = "binary"
+)
+
+var rows = []struct{ name, aim string }{
+	{rowBare, ""},
+	{rowDeliver, "≥ 0.9"},
+	{rowWhole, "≥ 0.6"},
+	{rowFetchMap, "apart"},
+	{rowDense, "≥ 1.5"},
+	{rowLatency, "≤ 1.2"},
+	{rowFirst, "< 0.5"},
+	{rowReady, "< 3"},
+	{rowIdle, ""},
+	{rowIdleLater, "< 20"},
+	{rowIdleCPU, "~ 0"},
+	{rowSize, "< 25"},
+}
+
+// table collects what each round brought.
+type table struct {
+	rates, ratios, cpu, values map[string][]float64
+	units                      map[string]string
+	last                       string // the row that the next bare rate stands beside
+}
+
+func newTable() *table {
+	return &table{
+		rates: map[string][]float64{}, ratios: map[string][]float64{}, cpu: map[string][]float64{},
+		values: map[string][]float64{}, units: map[string]string{},
+	}
+}
+
+// rate notes objects in a time, and what the connector computed for them.
+func (t *table) rate(row string, n float64, took, cpu time.Duration) {
+	t.rates[row] = append(t.rates[row], n/took.Seconds())
+	t.cpu[row] = append(t.cpu[row], float64(cpu.Microseconds())/n)
+	t.last = row
+}
+
+// bare notes the bare publisher's rate right after a row's.
+func (t *table) bare(n float64, took time.Duration) {
+	rate := n / took.Seconds()
+	t.rates[rowBare] = append(t.rates[rowBare], rate)
+	r := t.rates[t.last]
+	t.ratios[t.last] = append(t.ratios[t.last], r[len(r)-1]/rate)
+}
+
+// note notes a number that stands for itself.
+func (t *table) note(row string, value float64, unit string) {
+	t.values[row], t.units[row] = append(t.values[row], value), unit
+}
+
+// String is the table: medians, with the least and the most of the rounds.
+func (t *table) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%-33s | %9s | %-15s | %-5s | %-11s | %-6s | %s\n",
+		"what", "objects/s", "least – most", "ratio", "least–most", "aim", "CPU µs an object")
+	for _, row := range rows {
+		r, ratio := t.rates[row.name], t.ratios[row.name]
+		if len(r) == 0 {
+			continue
+		}
+		fmt.Fprintf(&s, "%-33s | %9.0f | %6.0f – %6.0f | ", row.name, median(r), slices.Min(r), slices.Max(r))
+		if len(ratio) > 0 {
+			fmt.Fprintf(&s, "%5.2f | %4.2f – %4.2f | %-6s | %.0f\n", median(ratio), slices.Min(ratio), slices.Max(ratio), row.aim, median(t.cpu[row.name]))
+		} else {
+			fmt.Fprintf(&s, "%5d | %11s | %6s |\n", 1, "", "")
+		}
+	}
+	s.WriteByte('\n')
+	for _, row := range rows {
+		if v := t.values[row.name]; len(v) > 0 {
+			fmt.Fprintf(&s, "%-33s | %9.2f | %6.2f – %6.2f | %-6s | %s\n", row.name, median(v), slices.Min(v), slices.Max(v), row.aim, t.units[row.name])
+		}
+	}
+	return s.String()
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
