@@ -22,7 +22,7 @@ func BenchmarkMemory(b *testing.B) {
 		sizes = "10000,100000,1000000"
 	}
 	var s strings.Builder
-	fmt.Fprintf(&s, "%9s | %s | %s | %s | %s | %s\n",
+	fmt.Fprintf(&s, "%9s | %s | %s | %s | %s\n",
 		"objects", "most RssAnon MiB (aim ≤ 96)", "largest spool file MiB", "µs an object", "CPU µs an object")
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
