@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -34,16 +35,21 @@ func (t *txn) addDead(now time.Time, d DeadLetter) error {
 }
 
 func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
-	tb := t.tab(bktDead)
-	key, err := tb.next()
-	if err != nil {
-		return err
-	}
 	if d.Last.IsZero() {
 		d.Last = now
 	}
 	if d.First.IsZero() {
 		d.First = d.Last
+	}
+	if old, ok := t.sameDead(d); ok {
+		old.Attempts += max(1, d.Attempts)
+		old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
+		return t.putDead(old, body)
+	}
+	tb := t.tab(bktDead)
+	key, err := tb.next()
+	if err != nil {
+		return err
 	}
 	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
 	if err := t.putDead(d, body); err != nil {
@@ -56,6 +62,31 @@ func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
 		return err
 	}
 	return t.add(func(c *counters) { c.Dead++ })
+}
+
+// lookBack is how many open dead letters of a source are looked at for an equal one.
+const lookBack = 16
+
+// sameDead returns the open dead letter that differs from d in no more than
+// time, run and text, so that what fails alike in every run is one letter.
+func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
+	prefix := sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)])
+	c := t.tab(bktDead).b.Cursor()
+	k, _ := c.Seek(putU64(clone(prefix), ^uint64(0)))
+	if k == nil {
+		k, _ = c.Last()
+	} else {
+		k, _ = c.Prev()
+	}
+	for n := 0; n < lookBack && k != nil && hasPrefix(k, prefix); n++ {
+		l, ok := t.dead(u64(k, len(k)-8))
+		if ok && l.Err == nil && l.Source == d.Source && l.Stage == d.Stage && l.Class == d.Class &&
+			l.STIX == d.STIX && bytes.Equal(l.Payload, d.Payload) {
+			return l, true
+		}
+		k, _ = c.Prev()
+	}
+	return DeadLetter{}, false
 }
 
 // sourceKey finds a dead letter by what it came from. A source id that is too

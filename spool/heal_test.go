@@ -30,3 +30,31 @@ func TestPageHealsNoDeadLetter(t *testing.T) {
 		t.Errorf("dead letters %+v: the next page healed it", d)
 	}
 }
+
+// What fails alike in every run, such as an entry of a list without an id, is
+// one dead letter with a count.
+func TestEqualDeadLettersAreOne(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	letter := func(at time.Time, payload string) {
+		t.Helper()
+		run := must(s.StartRun(1, at, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: at}}))(t)
+		ok(t, s.CommitMap(1, at, MapCommit{Run: run.ID, Dead: []DeadLetter{{
+			Class: "element", Error: "no id", Attempts: 1, Dataset: Alerts, Source: "7", Payload: []byte(payload),
+		}}}))
+	}
+	letter(t0, "a")
+	letter(t0.Add(time.Hour), "b")
+	letter(t0.Add(2*time.Hour), "a")
+	d := must(s.DeadLetters(0, 10))(t)
+	if len(d) != 2 || d[0].Attempts != 2 || !d[0].First.Equal(t0) || !d[0].Last.Equal(t0.Add(2*time.Hour)) || d[0].Run != 3 {
+		t.Fatalf("dead letters %+v", d)
+	}
+	if st := must(s.Stats())(t); st.Dead != 2 {
+		t.Errorf("%d open dead letters", st.Dead)
+	}
+	must(s.Drop([]uint64{d[0].Key}, nil, nil))(t)
+	letter(t0.Add(3*time.Hour), "a")
+	if d := must(s.DeadLetters(0, 10))(t); len(d) != 2 || d[1].Attempts != 1 {
+		t.Errorf("dead letters %+v: a dropped one came back to life", d)
+	}
+}

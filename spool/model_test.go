@@ -193,9 +193,26 @@ func (m *model) addRecord(run uint64, n NewRecord) {
 }
 
 func (m *model) addDead(now time.Time, d DeadLetter) {
-	d.Key = m.next("dead")
 	d.Last = cmp.Or(d.Last, now)
 	d.First = cmp.Or(d.First, d.Last)
+	seen := 0
+	for _, k := range slices.Backward(slices.Sorted(maps.Keys(m.dead))) {
+		l := m.dead[k]
+		if seen == lookBack {
+			break
+		}
+		if l.Dataset != d.Dataset || l.Source != d.Source || !l.Healed.IsZero() {
+			continue
+		}
+		seen++
+		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && string(l.Payload) == string(d.Payload) {
+			l.Attempts += max(1, d.Attempts)
+			l.Last, l.Run, l.Error = d.Last, d.Run, d.Error
+			m.dead[k] = l
+			return
+		}
+	}
+	d.Key = m.next("dead")
 	m.dead[d.Key] = d
 }
 

@@ -164,7 +164,8 @@ func TestListGoesOnBehindLargeEntries(t *testing.T) {
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))(t)
 	body := make([]byte, listBudget/2)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(body) // does not compress
-	for range 5 {
+	for i := range 5 {
+		body[0] = byte(i)
 		ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{{Stage: StageMap, Payload: body}}}))
 	}
 	var keys []string
