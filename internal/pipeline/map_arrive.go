@@ -75,22 +75,35 @@ func (b *mapBatch) staleOnArrival(it *mapItem) string {
 func (b *mapBatch) meetCopies(it *mapItem, waiting, held map[string]spool.Object) bool {
 	h, isHeld := held[it.id]
 	if isHeld {
-		if old := b.m.reload(h); old != nil && it.better(old) < 0 {
+		old := b.m.reload(h)
+		if old != nil && it.better(old) < 0 {
 			b.tally("skipped_held", 1)
 			return false
 		}
+		it.standIn(old)
 	}
 	if w, waits := waiting[it.id]; waits {
 		b.tally("merged", 1) // one of the two
-		if old := b.m.reload(w); old != nil && it.better(old) <= 0 {
+		old := b.m.reload(w)
+		if old != nil && it.better(old) <= 0 {
 			return false
 		}
+		it.standIn(old)
 		it.waits, it.seq, it.since = true, w.Seq, w.Since
 	}
 	if isHeld {
 		b.supersede(it, h)
 	}
 	return true
+}
+
+// standIn notes that the item takes the place of a copy. Is that a whole copy
+// of an object that went out without some references, so is this: a tie with
+// what went out must not end it.
+func (it *mapItem) standIn(old *mapItem) {
+	if old != nil && old.again && it.modified.Equal(old.modified) && it.props == old.props {
+		it.again = true
+	}
 }
 
 // supersede lets the item take the place of a held copy.

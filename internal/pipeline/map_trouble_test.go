@@ -240,6 +240,38 @@ func TestMapMakesRoom(t *testing.T) {
 	}
 }
 
+// An object that was let out poorer for want of room, and comes once more
+// together with what it lacked, goes out again with that.
+func TestMapMakesRoomAndTheObjectComesAgain(t *testing.T) {
+	for i := range 8 { // the hash decides ties: some of these would lose one
+		w := newTestWorld(t, MapOptions{})
+		ts := w.troubled()
+		run := w.startRun(spool.ReasonSchedule)
+		again := sobj(report(i), srefs("object_refs", note(1), ident(9)))
+		w.record(run, again)
+		ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
+		for range 10 {
+			w.work()
+			w.deliver(-1)
+		}
+		if w.last(report(i)) == nil {
+			t.Fatal("the report still waits")
+		}
+		ts.room = nil
+		w.record(run, sobj(note(1)), again)
+		w.endFetch(run)
+		w.work()
+		w.deliver(-1)
+		w.audit(nil)
+		if got := w.last(report(i)).Strings("object_refs"); !slices.Equal(got, []string{note(1)}) {
+			t.Errorf("report %d went out with %v", i, got)
+		}
+		if w.held()[report(i)].Watch != ident(9) {
+			t.Errorf("the whole report %d is not kept", i)
+		}
+	}
+}
+
 func TestMapLookupsAreCapped(t *testing.T) {
 	w := newTestWorld(t, MapOptions{MaxLookups: 3})
 	res := &fakeResolver{known: map[string]string{}}

@@ -318,9 +318,11 @@ func (b *mapBatch) heldBetter(it *mapItem) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	if old := b.m.reload(o); old != nil && it.better(old) < 0 {
+	old := b.m.reload(o)
+	if old != nil && it.better(old) < 0 {
 		return true, nil
 	}
+	it.standIn(old)
 	b.supersede(it, o)
 	return false, nil
 }
