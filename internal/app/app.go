@@ -87,20 +87,11 @@ func Run(ctx context.Context, o Options) error {
 	for i := len(a.closers) - 1; i >= 0; i-- {
 		a.closers[i]()
 	}
-	if a.hurried() { // loops may still run; the next start finds an unclean spool
+	if errors.Is(err, pipeline.ErrUndrained) { // loops may still run; the next start finds an unclean spool
 		return errors.Join(err, ErrUndelivered)
 	}
 	outcome := a.outcome(err)
 	return errors.Join(outcome, a.spool.Close())
-}
-
-func (a *app) hurried() bool {
-	select {
-	case <-a.Hurry:
-		return true
-	default:
-		return false
-	}
 }
 
 func (a *app) openSpool(ctx context.Context) error {

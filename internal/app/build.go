@@ -149,6 +149,10 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 	})
 }
 
+// goodbye is how long the broker may take to close a connection on which nothing
+// is under way any more. It comes on top of the drain timeout.
+const goodbye = 500 * time.Millisecond
+
 func (a *app) newPublisher() (*publisher, error) {
 	p := &publisher{met: a.metrics.broker}
 	pub, err := delivery.New(delivery.Options{
@@ -160,7 +164,7 @@ func (a *app) newPublisher() (*publisher, error) {
 	}
 	p.pub = pub
 	a.closers = append(a.closers, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
 		if err := pub.Close(ctx); err != nil {
 			a.Log.Debug("close the broker connection", "error", err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"threatmatch-connector/internal/fault"
 )
 
 // flight is one batch under way: the caller's goroutine publishes, one settles
@@ -273,13 +275,18 @@ func (f *flight) tell(ctx context.Context, n int) error {
 }
 
 // watch turns the end of the context into the end of the batch: no further
-// message at once, no further waiting after the settle timeout.
+// message at once, no further waiting after the settle timeout, or after the
+// time by which the stop has to be over.
 func (f *flight) watch(ctx context.Context, cancelCommit func()) {
 	if f.awaitEnd(ctx) {
 		return
 	}
 	f.set(func() { f.stopping = true })
-	timer := time.NewTimer(f.p.opt.SettleTimeout)
+	patience := f.p.opt.SettleTimeout
+	if by, ok := fault.StopBy(ctx); ok {
+		patience = min(patience, time.Until(by))
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-f.ended:

@@ -162,6 +162,26 @@ func TestStopWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestStopByATime: what is left of an ordered stop bounds the wait, whatever
+// the settle timeout is.
+func TestStopByATime(t *testing.T) {
+	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {}, func(o *Options) { o.SettleTimeout = time.Hour })
+	for _, left := range []time.Duration{50 * time.Millisecond, -time.Second} {
+		l := newLedger(t, 100, 8)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		batch, _ := l.batch(nowhere, false)
+		done := make(chan error)
+		go func() { done <- p.Send(ctx, batch) }()
+		waitFor(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.widest == 8 })
+		cancel(fault.ShutdownBy(time.Now().Add(left)))
+		err := <-done // for ever, if the time did not count
+		o, ok := errors.AsType[*Outcome](err)
+		if !ok || o.Kind != Stopped || !fault.Is(err, fault.Shutdown) || o.Unknown != 8 {
+			t.Errorf("Send: %v, %+v", err, o)
+		}
+	}
+}
+
 // TestClose ends a batch under way, and no goroutine is left.
 func TestClose(t *testing.T) {
 	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) {})

@@ -79,8 +79,9 @@ type Options struct {
 	Heartbeat time.Duration
 	// DialTimeout of TCP, TLS and AMQP together. Zero: 30s.
 	DialTimeout time.Duration
-	// SettleTimeout is how long Send, once its context has ended, waits for
-	// the broker to answer what was published. Zero: 8s.
+	// SettleTimeout is how long Send, once its context has ended, waits at most
+	// for the broker to answer what was published; less where the context's
+	// cause is a fault.ShutdownBy that leaves less. Zero: 8s.
 	SettleTimeout time.Duration
 	// ConfirmTimeout is how long a broker that is alive and not blocked may
 	// answer nothing while messages await it; then the connection is cut and

@@ -31,6 +31,22 @@ const (
 // ErrShutdown is the cancellation cause of an ordered stop.
 var ErrShutdown = errors.New("shutting down")
 
+// ShutdownBy is ErrShutdown that also says until when the stop may take. Of and
+// errors.Is take it for ErrShutdown.
+func ShutdownBy(t time.Time) error { return shutdownBy(t) }
+
+// StopBy returns when whoever works under the cancelled ctx has to be done,
+// false where ctx was not cancelled by ShutdownBy.
+func StopBy(ctx context.Context) (time.Time, bool) {
+	by, ok := errors.AsType[shutdownBy](context.Cause(ctx))
+	return time.Time(by), ok
+}
+
+type shutdownBy time.Time
+
+func (shutdownBy) Error() string        { return ErrShutdown.Error() }
+func (shutdownBy) Is(target error) bool { return target == ErrShutdown }
+
 // String returns the name that logs, metrics and dead letters use.
 func (c Class) String() string {
 	switch c {

@@ -27,6 +27,7 @@ func TestOf(t *testing.T) {
 		{"mark keeps hint", Mark(Fatal, Hint(base, "look")), Fatal, 0, "look"},
 		{"cancelled", fmt.Errorf("read: %w", context.Canceled), Shutdown, 0, ""},
 		{"deadline is transient", context.DeadlineExceeded, Transient, 0, ""},
+		{"shutdown with a time", fmt.Errorf("x: %w", ShutdownBy(time.Unix(1, 0))), Shutdown, 0, ""},
 		{"shutdown beats a mark", Mark(Permanent, fmt.Errorf("x: %w", ErrShutdown)), Shutdown, 0, ""},
 	}
 	for _, tt := range tests {
@@ -42,5 +43,24 @@ func TestOf(t *testing.T) {
 	}
 	if Mark(Fatal, nil) != nil || After(1, nil) != nil || Hint(nil, "x") != nil {
 		t.Error("a nil error must stay nil")
+	}
+}
+
+func TestStopBy(t *testing.T) {
+	want := time.Unix(1_700_000_000, 0)
+	for _, tt := range []struct {
+		cause error
+		known bool
+	}{{ShutdownBy(want), true}, {ErrShutdown, false}, {nil, false}} {
+		outer, cancel := context.WithCancelCause(t.Context())
+		inner, done := context.WithTimeout(outer, time.Hour)
+		if _, ok := StopBy(inner); ok {
+			t.Errorf("%v: a time before the end", tt.cause)
+		}
+		cancel(tt.cause)
+		if got, ok := StopBy(inner); ok != tt.known || ok && !got.Equal(want) {
+			t.Errorf("%v: got %v, %v", tt.cause, got, ok)
+		}
+		done()
 	}
 }

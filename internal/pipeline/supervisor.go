@@ -2,8 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -34,7 +37,12 @@ type Supervisor struct {
 	log   *slog.Logger
 }
 
-// NewSupervisor returns a supervisor. drain bounds an ordered stop; zero means 8 s.
+// ErrUndrained: parts had not ended when the time for stopping was over. They
+// were told to, and may still use the spool.
+var ErrUndrained = errors.New("stopped without draining")
+
+// NewSupervisor returns a supervisor. drain bounds the whole of an ordered
+// stop; zero means 8 s.
 func NewSupervisor(p Parts, drain time.Duration, log *slog.Logger) *Supervisor {
 	if drain <= 0 {
 		drain = 8 * time.Second
@@ -51,8 +59,9 @@ type part struct {
 }
 
 // Run starts the parts and blocks until ctx is done, a part fails, or the
-// schedule has nothing more to do; then it stops them in order. A closed hurry
-// ends the drain at once. The error is the first failure; nil after an ordered stop.
+// schedule has nothing more to do; then it stops them in order, within the drain
+// timeout. A closed hurry ends that at once. The error is the first failure, with
+// ErrUndrained where parts may still run; nil after an ordered stop.
 func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	root, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(fault.ErrShutdown)
@@ -72,16 +81,14 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	platform := start("platform", s.parts.Platform)
 	if err := s.recover(ctx); err != nil {
-		s.stopAll(hurry, cancel, platform)
-		return err
+		return errors.Join(err, s.stopAll(hurry, platform))
 	}
 	started := []*part{
 		start("schedule", s.parts.Schedule), start("fetch", s.parts.Fetch),
 		start("map", s.parts.Map), start("deliver", s.parts.Deliver), start("housekeep", s.parts.Keep), platform,
 	}
 	err := s.wait(ctx, ended)
-	s.stopAll(hurry, cancel, started...)
-	return err
+	return errors.Join(err, s.stopAll(hurry, started...))
 }
 
 func (s *Supervisor) recover(ctx context.Context) error {
@@ -111,50 +118,75 @@ func (s *Supervisor) wait(ctx context.Context, ended <-chan *part) error {
 }
 
 // stopAll stops the parts one after the other, the platform loop last, after
-// the state was pushed. What is not done within the drain timeout is cancelled.
-// Trouble while stopping is only worth a line: the spool holds the rest.
-func (s *Supervisor) stopAll(hurry <-chan struct{}, cancel context.CancelCauseFunc, parts ...*part) {
-	deadline := time.NewTimer(s.drain)
-	defer deadline.Stop()
+// the state was pushed. All of that has the drain timeout: the parts are told to
+// be done after five eighths, none waits for another after six, the state has
+// until seven, and then only ends are awaited. Trouble while stopping is only
+// worth a line: the spool holds the rest.
+func (s *Supervisor) stopAll(hurry <-chan struct{}, parts ...*part) error {
+	eighth, now := s.drain/8, time.Now()
+	over, giveUp := context.WithDeadline(context.Background(), now.Add(8*eighth))
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-hurry:
+			giveUp()
+		case <-over.Done():
+		}
+	})
+	defer watch.Wait()
+	defer giveUp()
+	parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
+	work, by := parts, now.Add(5*eighth)
+	var platform *part
+	if n := len(parts); n > 0 && parts[n-1].name == "platform" {
+		work, platform = parts[:n-1], parts[n-1]
+	}
+	s.stopWork(over, by, now.Add(6*eighth), work)
+	if platform != nil {
+		s.flush(over, now.Add(7*eighth), platform)
+		platform.stop(fault.ShutdownBy(by))
+	}
 	for _, p := range parts {
-		if p == nil {
-			continue
-		}
-		if p.name == "platform" {
-			s.flush(hurry, p)
-		}
-		p.stop(fault.ErrShutdown)
-		if !s.await(p, hurry, deadline.C, cancel) {
-			s.log.Warn("stopped without draining")
-			return
+		select {
+		case <-p.done:
+		case <-over.Done():
+			s.log.Warn("stopped without draining", "part", p.name)
+			return ErrUndrained
 		}
 		if p.err != nil && !fault.Is(p.err, fault.Shutdown) {
 			s.log.Warn("trouble while stopping", "part", p.name, "error", p.err)
 		}
 	}
+	return nil
 }
 
-// await waits for the part's end; it reports false when there is no time for that.
-func (s *Supervisor) await(p *part, hurry <-chan struct{}, deadline <-chan time.Time, cancel context.CancelCauseFunc) bool {
-	for {
+// stopWork stops each part once those before it have ended, telling it by when
+// it should, and at the last moment whatever is left of them.
+func (s *Supervisor) stopWork(over context.Context, by, last time.Time, parts []*part) {
+	cut := time.NewTimer(time.Until(last))
+	defer cut.Stop()
+	for i, p := range parts {
+		p.stop(fault.ShutdownBy(by))
 		select {
 		case <-p.done:
-			return true
-		case <-hurry:
-			return false
-		case <-deadline:
+			continue
+		case <-over.Done():
+		case <-cut.C:
 			s.log.Warn("drain timeout passed", "part", p.name)
-			cancel(fault.ErrShutdown)
 		}
+		for _, p := range parts[i+1:] {
+			p.stop(fault.ShutdownBy(by))
+		}
+		return
 	}
 }
 
 // flush pushes the state while the platform loop is still there; if it fails, the next start does it.
-func (s *Supervisor) flush(hurry <-chan struct{}, platform *part) {
-	if s.parts.Flush == nil {
+func (s *Supervisor) flush(over context.Context, by time.Time, platform *part) {
+	if s.parts.Flush == nil || over.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	ctx, cancel := context.WithDeadline(over, by)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.parts.Flush(ctx) }()
@@ -163,10 +195,8 @@ func (s *Supervisor) flush(hurry <-chan struct{}, platform *part) {
 		if err != nil {
 			s.log.Warn("the state could not be pushed; the next start does", "error", err)
 		}
-		return
-	case <-hurry:
 	case <-platform.done:
+		cancel()
+		<-done
 	}
-	cancel()
-	<-done
 }

@@ -105,22 +105,70 @@ func TestSupervisorReturnsTheFirstFailure(t *testing.T) {
 	})
 }
 
-func TestSupervisorDrainIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &diary{}
-		p := d.parts()
-		p.Fetch, p.Map = d.until("fetch", time.Hour), d.until("map", 0)
-		ctx, cancel := context.WithCancel(t.Context())
-		hurry := make(chan struct{})
-		time.AfterFunc(time.Minute, cancel)
-		time.AfterFunc(time.Minute+3*time.Second, func() { close(hurry) })
-		start := time.Now()
-		if err := NewSupervisor(p, 8*time.Second, quiet()).Run(ctx, hurry); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(start); took != time.Minute+3*time.Second {
-			t.Errorf("the second signal did not end the drain: %v", took)
-		}
-		time.Sleep(2 * time.Hour) // let the stuck loop end inside the bubble
-	})
+// TestSupervisorStopIsBounded has whatever may be slow at a stop, each with the
+// time that the whole stop may take then, of 8 s.
+func TestSupervisorStopIsBounded(t *testing.T) {
+	settled := func(d *diary) Loop { // as the publisher with a silent broker: waits as long as it may
+		return loopFunc(func(ctx context.Context) error {
+			<-ctx.Done()
+			by, ok := fault.StopBy(ctx)
+			if !ok {
+				t.Error("deliver is not told by when")
+			}
+			time.Sleep(time.Until(by))
+			d.add("deliver")
+			return nil
+		})
+	}
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	tests := []struct {
+		name  string
+		slow  func(*diary, *Parts)
+		hurry time.Duration // after the stop began; 0: never
+		want  time.Duration
+		err   error
+		last  string // what the diary ends with, where that is sure
+	}{
+		{name: "broker silent", slow: func(d *diary, p *Parts) { p.Deliver = settled(d) }, want: 5 * time.Second, last: "platform"},
+		{name: "broker and platform silent", slow: func(d *diary, p *Parts) { p.Deliver, p.Flush = settled(d), hangs },
+			want: 7 * time.Second, last: "platform"},
+		{name: "everything slow", slow: func(d *diary, p *Parts) {
+			p.Fetch, p.Map, p.Deliver, p.Flush = d.until("fetch", 5*time.Second), d.until("map", 900*time.Millisecond), settled(d), hangs
+		}, want: 7 * time.Second, last: "platform"},
+		{name: "fetch slower than its part", slow: func(d *diary, p *Parts) { p.Fetch = d.until("fetch", 7900*time.Millisecond) },
+			want: 7900 * time.Millisecond, last: "fetch"},
+		{name: "fetch stuck", slow: func(d *diary, p *Parts) { p.Fetch = d.until("fetch", time.Hour) },
+			want: 8 * time.Second, err: ErrUndrained},
+		{name: "second signal", slow: func(d *diary, p *Parts) { p.Fetch = d.until("fetch", time.Hour) },
+			hurry: 3 * time.Second, want: 3 * time.Second, err: ErrUndrained},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &diary{}
+				p := d.parts()
+				tt.slow(d, &p)
+				ctx, cancel := context.WithCancel(t.Context())
+				hurry := make(chan struct{})
+				time.AfterFunc(time.Minute, cancel)
+				if tt.hurry > 0 {
+					time.AfterFunc(time.Minute+tt.hurry, func() { close(hurry) })
+				}
+				start := time.Now()
+				err := NewSupervisor(p, 8*time.Second, quiet()).Run(ctx, hurry)
+				if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
+					t.Errorf("got %v, want %v", err, tt.err)
+				}
+				if took := time.Since(start) - time.Minute; took != tt.want {
+					t.Errorf("took %v, want %v", took, tt.want)
+				}
+				d.mu.Lock()
+				if got := d.lines[len(d.lines)-1]; tt.last != "" && got != tt.last {
+					t.Errorf("got %v, want %s at the end", d.lines, tt.last)
+				}
+				d.mu.Unlock()
+				time.Sleep(2 * time.Hour) // let the stuck loop end inside the bubble
+			})
+		})
+	}
 }
