@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterr "go.etcd.io/bbolt/errors"
 )
 
 // fullCheckLimit is the file size up to which an unclean stop has the whole
@@ -98,10 +100,15 @@ func checkBounds(ctx context.Context, path string) error {
 	return walkPages(ctx, f, fi.Size())
 }
 
-// damaged turns bbolt's own complaints about a file into ErrCorrupt.
+// damaged turns bbolt's own complaints about a file into ErrCorrupt. What the
+// system refuses, such as memory for the map, says nothing about the file.
 func damaged(err error) error {
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
+	_, isPath := errors.AsType[*os.PathError](err)
+	_, isErrno := errors.AsType[syscall.Errno](err)
+	switch {
+	case errors.Is(err, bolterr.ErrTimeout):
+		return fmt.Errorf("%w: %v", ErrLocked, err)
+	case isPath, isErrno:
 		return err
 	}
 	return fmt.Errorf("%w: %v", ErrCorrupt, err)
