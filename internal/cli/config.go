@@ -30,8 +30,8 @@ func newConfig(g *globals) *cobra.Command {
 	}
 	c.AddCommand(
 		newConfigPrint(g), newConfigCheck(g),
-		writer("schema", "Print the settings as a JSON schema, as OpenCTI's catalogue takes it", config.WriteSchema),
-		writer("sample", "Print a commented config.yml", config.WriteSample),
+		writer("schema", "Print the settings as a JSON schema, as OpenCTI's catalogue takes it", "schema.json", config.WriteSchema),
+		writer("sample", "Print a commented config.yml", "config.yml", config.WriteSample),
 	)
 	return c
 }
@@ -39,9 +39,10 @@ func newConfig(g *globals) *cobra.Command {
 func newConfigPrint(g *globals) *cobra.Command {
 	var origin bool
 	c := &cobra.Command{
-		Use:   "print",
-		Short: "Print every setting as it is in force; secrets are hidden",
-		Args:  cobra.NoArgs,
+		Use:     "print",
+		Short:   "Print every setting as it is in force; secrets are hidden",
+		Example: "  " + name + " config print --origin",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, report, err := g.load()
 			if err != nil {
@@ -57,9 +58,10 @@ func newConfigPrint(g *globals) *cobra.Command {
 
 func newConfigCheck(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check",
-		Short: "Check the settings without connecting anywhere",
-		Args:  cobra.NoArgs,
+		Use:     "check",
+		Short:   "Check the settings without connecting anywhere",
+		Example: "  " + name + " config check --config config.yml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, report, err := g.load()
 			if g.json {
@@ -103,9 +105,9 @@ func printWarnings(w io.Writer, report config.Report) {
 }
 
 // writer is a command that prints a text that does not depend on the settings.
-func writer(use, short string, write func(io.Writer) error) *cobra.Command {
+func writer(use, short, file string, write func(io.Writer) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
+		Use: use, Short: short, Args: cobra.NoArgs, Example: "  " + name + " config " + use + " > " + file,
 		RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd.OutOrStdout()) },
 	}
 }

@@ -20,25 +20,38 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: serve DIR")
 	}
 	dir := ts.MkAbs(args[0])
-	ctx, cancel := context.WithCancel(context.Background())
-	s, err := spool.Open(ctx, spool.Options{
-		Dir: dir, Now: func() time.Time { return fixtureTime }, KeepRecords: 1000 * time.Hour, NoCompact: true,
-	})
+	stop, err := serve(dir)
 	ts.Check(err)
-	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), admin.FromSpool(s), still{s})
-	ts.Check(err)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx) }()
 	served := stateOf(ts).served
-	served[dir] = func() error {
-		cancel()
-		return errors.Join(<-done, s.Close())
-	}
+	served[dir] = stop
 	ts.Defer(func() {
 		if stop := served[dir]; stop != nil {
 			ts.Check(stop())
 		}
 	})
+}
+
+// serve answers on dir's socket until stop is called.
+func serve(dir string) (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := spool.Open(ctx, spool.Options{
+		Dir: dir, Now: func() time.Time { return fixtureTime }, KeepRecords: 1000 * time.Hour, NoCompact: true,
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), admin.FromSpool(s), still{s})
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, s.Close())
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ctx) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-done, s.Close())
+	}, nil
 }
 
 func cmdUnserve(ts *testscript.TestScript, neg bool, args []string) {

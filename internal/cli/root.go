@@ -41,9 +41,6 @@ func Main(args []string, env Env) int {
 	g := &globals{env: env}
 	root := newRoot(g)
 	root.SetArgs(args)
-	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
-	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(context.Background())
 	if err != nil && !g.entered { // it never came to the command itself
 		err = errUsage{err}
@@ -81,6 +78,9 @@ func newRoot(g *globals) *cobra.Command {
 		Version:       version.Get().Version,
 		Args:          cobra.NoArgs,
 	}
+	root.SetIn(g.env.Stdin)
+	root.SetOut(g.env.Stdout) // before the completion commands, which remember it
+	root.SetErr(g.env.Stderr)
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "settings file (default ./config.yml when it exists)")
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")

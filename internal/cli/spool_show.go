@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -16,9 +17,26 @@ import (
 func fields(m map[string]any) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%s=%v", k, m[k]))
+		parts = append(parts, k+"="+field(m[k]))
 	}
 	return strings.Join(parts, " ")
+}
+
+// field prints a value for people, the same whether it comes from the file or
+// over the socket. What is not set is a dash.
+func field(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	text := string(raw)
+	if s := ""; json.Unmarshal(raw, &s) == nil {
+		text = s
+	}
+	if text == "0001-01-01T00:00:00Z" || text == "null" || text == "[]" {
+		text = ""
+	}
+	return dash(text)
 }
 
 func newSpoolShow(g *globals) *cobra.Command {
@@ -67,7 +85,7 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 
 func printFields(w io.Writer, e spool.Entry) {
 	for _, k := range slices.Sorted(maps.Keys(e.Fields)) {
-		fmt.Fprintf(w, "# %s: %v\n", k, e.Fields[k])
+		fmt.Fprintf(w, "# %s: %s\n", k, field(e.Fields[k]))
 	}
 }
 

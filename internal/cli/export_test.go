@@ -1,0 +1,12 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Root is the command tree, for tests that must know every command.
+func Root() *cobra.Command {
+	return newRoot(&globals{env: Env{Now: time.Now}})
+}
