@@ -22,10 +22,15 @@ func exposed(t *testing.T, o options) (*walk, string) {
 	t.Helper()
 	k := &walk{t: t}
 	k.begin(o)
-	address := closedPort(t)
+	return k, k.expose()
+}
+
+// expose lets the connector serve metrics and probes, and returns where.
+func (k *walk) expose() string {
+	address := closedPort(k.t)
 	k.env["CONNECTOR_EXPOSE_METRICS"] = "true"
 	k.env["CONNECTOR_METRICS_ADDRESS"], k.env["CONNECTOR_METRICS_PORT"], _ = strings.Cut(address, ":")
-	return k, "http://" + address
+	return "http://" + address
 }
 
 // get reads a page; status 0 when nobody answers.
@@ -41,50 +46,6 @@ func get(t *testing.T, url string) (int, string) {
 	raw, err := io.ReadAll(resp.Body)
 	must(t, err)
 	return resp.StatusCode, string(raw)
-}
-
-// /readyz turns with each systemic fault and back, says which part it is, and
-// /healthz does not mind.
-func TestProbesTurnAndTurnBack(t *testing.T) {
-	t.Parallel()
-	k, base := exposed(t, options{api: few()})
-	p := k.start("run")
-	ready := func(want int, part string) {
-		t.Helper()
-		k.eventually("readyz "+part, func() bool {
-			code, body := get(t, base+"/readyz")
-			return code == want && strings.Contains(body, `"`+part)
-		})
-		if code, body := get(t, base+"/healthz"); code != http.StatusOK {
-			t.Errorf("healthz %d %s", code, body)
-		}
-		gauge := map[int]string{200: "threatmatch_ready 1", 503: "threatmatch_ready 0"}[want]
-		k.eventually(gauge, func() bool { _, body := get(t, base+"/metrics"); return strings.Contains(body, "\n"+gauge+"\n") })
-	}
-	ready(200, "ready")
-	k.until("the run is delivered", done)
-	for _, f := range []struct {
-		part       string
-		hurt, mend func()
-	}{
-		{"fetch", func() { k.api.Stop(); k.run(0, "trigger") }, func() { must(t, k.api.Start()) }},
-		{"fetch", func() {
-			k.api.RevokeTokens()
-			k.api.SetFault(faults.Rule{Route: "token", Kind: faults.Answer, Status: 401, ContentType: "application/json", Body: "{}"})
-			k.run(0, "trigger")
-		}, func() { k.api.Heal() }},
-		{"platform", func() {
-			k.platform.SetFault(faults.Must("auth-required"))
-			k.run(0, "repull", "--from", "P1D")
-		}, func() { k.platform.Heal() }},
-	} {
-		k.until("idle", done)
-		f.hurt()
-		ready(503, f.part)
-		f.mend()
-		ready(200, "ready")
-	}
-	p.stop()
 }
 
 // Every metric that is served stands in the catalogue.

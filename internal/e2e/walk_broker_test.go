@@ -26,10 +26,10 @@ func walkBrokerDown(k *walk) {
 	k.env["CONNECTOR_LOG_LEVEL"] = "warning"
 	p := k.start("run")
 	k.until("all is mapped", func(s admin.Status) bool {
-		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").LastError != ""
+		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").NotReady != ""
 	})
 	k.say("Fetch and map go on: everything is in the spool, and only the messages wait.")
-	k.types(0, []string{"status"}, "^running", "^broker", "^deliver", "^1 ", "objects handed over", "^messages to confirm")
+	k.types(0, []string{"status"}, "^running", "not ready", "^broker", "^deliver", "^1 ", "objects handed over", "^messages to confirm")
 	k.logs(p, "delivery is held up")
 	k.types(1, []string{"check"}, "RabbitMQ", "→")
 	k.say("Nothing needs to be done here: mend RabbitMQ, or the way to it (`MQ_HOST` and `MQ_PORT` where OpenCTI's own address\n" +

@@ -13,9 +13,11 @@ import (
 
 func walkSpoolFull(k *walk) {
 	k.begin(options{api: few()})
+	base := k.expose()
 	k.env["SPOOL_MAX_SIZE"] = "8MiB"
 	k.fillWithDead(20, 500<<10)
 	p := k.start("run")
+	k.readyz(base, "fetch", "spool export")
 	k.until("fetch waits for room", func(s admin.Status) bool { return stage(s, "fetch").NotReady != "" })
 	k.say("Fetching pauses above `spool.max_size` and goes on by itself when map and deliver have made room. It stays paused only\n" +
 		"when nothing is left that moves: then the spool is full of held objects or dead letters, and the connector is not ready.")
@@ -34,6 +36,7 @@ func walkSpoolFull(k *walk) {
 	out := k.run(0, append(args, "--yes")...)
 	k.print("threatmatch-connector spool drop $(seq 1 20) --yes", out)
 	k.until("the run is delivered", done)
+	k.readyz(base, "", "")
 	k.types(0, []string{"status"}, "^running", "^fetch", "^spool:")
 	p.stop()
 }

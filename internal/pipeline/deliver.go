@@ -84,6 +84,7 @@ type Deliver struct {
 	careful  bool      // the next message goes out alone
 	moved    bool      // something was confirmed since the last trouble
 	said     string    // the trouble that was logged last
+	unready  string    // why nothing can be sent, until something is
 	nextLook time.Time // when the queue's size is due
 
 	gate gateWatch
@@ -186,7 +187,7 @@ func (d *Deliver) turn(ctx context.Context) (bool, error) {
 
 func (d *Deliver) showProgress() {
 	b := d.bundle
-	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), "")
+	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
 }
 
 // finishRuns ends the runs before the bundle's that have nothing left.

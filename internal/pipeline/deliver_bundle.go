@@ -200,7 +200,7 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 		if err == nil {
 			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
 			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
-			d.bundle.Confirmed, d.moved = n, true
+			d.bundle.Confirmed, d.moved, d.unready = n, true, ""
 			d.Platform.hold(holdNacked, false)
 			d.showProgress()
 			return nil

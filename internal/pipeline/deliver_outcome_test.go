@@ -370,3 +370,36 @@ func TestDeliverStopsWithinTheDrain(t *testing.T) {
 		w.checkAll()
 	})
 }
+
+// One lost connection is no trouble; a broker that stays away makes the stage
+// not ready until something is confirmed, also while it tries.
+func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
+	for _, c := range []struct {
+		losses int
+		want   string
+	}{{1, ""}, {200, "lost"}} {
+		inWorld(t, newest(), func(w *world) {
+			w.happens(slices.Repeat([]sendEvent{{trouble: true, kind: SendLost}}, c.losses)...)
+			w.run(spool.ReasonSchedule, 10)
+			w.start()
+			seen := ""
+			for range 60 {
+				time.Sleep(time.Second)
+				if s := w.live.board.Snapshot()[stageDeliver]; s.NotReady != "" {
+					seen = s.NotReady
+				} else if seen != "" {
+					t.Error("ready again, though nothing is confirmed")
+				}
+			}
+			if (seen == "") != (c.want == "") || !strings.Contains(seen, c.want) {
+				t.Errorf("%d losses: not ready: %q", c.losses, seen)
+			}
+			w.happens()
+			w.settle()
+			time.Sleep(time.Minute)
+			if s := w.live.board.Snapshot()[stageDeliver]; s.NotReady != "" {
+				t.Errorf("all is delivered, but not ready: %q", s.NotReady)
+			}
+		})
+	}
+}

@@ -22,6 +22,7 @@ func (d *Deliver) trouble(err error) time.Duration {
 		d.moved = false
 	}
 	if pause, ok := errors.AsType[*pauseError](err); ok {
+		d.unready = ""
 		d.Board.Set(stageDeliver, "paused", pause.why, "")
 		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageDeliver, "reason", pause.why) })
 		return pause.after
@@ -32,6 +33,7 @@ func (d *Deliver) trouble(err error) time.Duration {
 	class, after := fault.Of(err)
 	if se, ok := errors.AsType[*SendError](err); ok {
 		if se.Kind == SendNacked {
+			d.unready = ""
 			d.Board.Set(stageDeliver, "paused", "the queue takes no messages now", "")
 			d.say("nacked", func() {
 				d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
@@ -39,12 +41,11 @@ func (d *Deliver) trouble(err error) time.Duration {
 			return d.back.next()
 		}
 	}
-	notReady := ""
-	if class == fault.Systemic {
-		notReady = describe(err)
+	if class == fault.Systemic || d.back.tries > 0 { // a single hiccup is no trouble
+		d.unready = describe(err)
 	}
 	d.Board.Error(stageDeliver, err)
-	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", notReady)
+	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", d.unready)
 	d.say(err.Error(), func() {
 		d.Metrics.errors.Inc()
 		d.Log.Warn("delivery is held up, trying again", "stage", stageDeliver, "class", class.String(), "error", err, "hint", fault.HintOf(err))
@@ -65,7 +66,7 @@ func (d *Deliver) fine() {
 	if d.said != "" {
 		d.Log.Info("delivery goes on", "stage", stageDeliver)
 	}
-	d.said, d.moved = "", false
+	d.said, d.unready, d.moved = "", "", false
 	d.back.reset()
 	d.Platform.hold(holdNacked, false)
 }

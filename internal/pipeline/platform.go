@@ -174,6 +174,8 @@ func (p *Platform) trouble(err error, back *backoff) time.Duration {
 		notReady = describe(err)
 	case p.registration() == nil:
 		notReady = "not registered with OpenCTI: " + err.Error()
+	case back.tries > 0: // a single hiccup is no trouble
+		notReady = describe(err)
 	}
 	p.Board.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
 	if back.tries == 0 {

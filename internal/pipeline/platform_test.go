@@ -112,8 +112,16 @@ func TestPlatformPings(t *testing.T) {
 		if n := w.cti.count("ping"); n < 8 || n > 60 {
 			t.Errorf("%d pings while the platform is down", n)
 		}
-		if w.notReady(stagePlatform) != "" {
-			t.Error("a platform that is down for a while makes us not ready")
+		if got := w.notReady(stagePlatform); !strings.Contains(got, "down") {
+			t.Errorf("while the platform is down: not ready: %q", got)
+		}
+		w.refuse("ping", nil)
+		time.Sleep(time.Minute)
+		w.refuse("ping", errors.New("hiccup"))
+		w.live.bells.Platform.Ring()
+		synctest.Wait()
+		if got := w.notReady(stagePlatform); got != "" {
+			t.Errorf("after a single hiccup: not ready: %q", got)
 		}
 		w.refuse("ping", fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token"))
 		time.Sleep(time.Minute)
