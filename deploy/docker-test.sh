@@ -1,137 +1,47 @@
 #!/usr/bin/env bash
 # Tries the image with a real Docker engine, a real RabbitMQ and the stand-ins:
 # build, size, user, read-only root, health, kill and start, stop, lost volume,
-# other users, a volume that cannot be written, a memory limit.
+# other users, a volume that cannot be written, the move from Python, a memory limit.
 #
 #   docker-test.sh              everything
-#   docker-test.sh STEP…        build import lost users migrate memory
+#   docker-test.sh STEP…        build import silent lost managed users migrate memory
 #
 #   OBJECTS   objects of the import under the memory limit (default 200000)
+#   IOCS      IOCs of the imports that are killed and stopped (default 20000)
 #   BINARY    source (default), or prebuilt: the image takes bin/threatmatch-connector
 #   IMAGE     an image to try, instead of building one
 #
-# An engine that answers is used; else, as root, dockerd is started with a data
-# root of its own and ended afterwards (Debian: docker.io busybox-static iptables
-# are installed where missing). Containers use the host's network.
+# docker-engine.sh finds or starts the engine. Exit code 77: none can be had.
+# Containers use the host's network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ -z "${DOCKER_ENGINE:-}" ]; then # what may need downloads, before it
+	[ -x bin/threatmatch-sim ] && [ -x bin/threatmatch-connector ] || make --no-print-directory build
+	[ "${BINARY:-source}" = prebuilt ] || go mod download
+	deploy/rabbitmq.sh install
+	DOCKER_ENGINE=1 exec deploy/docker-engine.sh "$0" "$@"
+fi
 
-objects=${OBJECTS:-200000}
+objects=${OBJECTS:-200000} iocs=${IOCS:-20000}
 image=${IMAGE:-opencti/connector-threatmatch:test}
-label=threatmatch-docker-test=$$
-work=$(mktemp -d "${TMPDIR:-/tmp}/threatmatch-docker.XXXXXX")
-export DOCKER_BUILDKIT=1 RABBITMQ_DIR="$work/rabbitmq"
-unset AMQP_URL
-docker=/usr/bin/docker # Debian's has a builder of its own
-[ -x "$docker" ] || docker=docker
-sim_pid='' engine_pid='' failures=0
-
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-ok() { echo "ok    $*"; }
-bad() { echo "FAIL  $*"; failures=$((failures + 1)); }
-check() { # DESCRIPTION COMMAND…
-	local what=$1
-	shift
-	if "$@"; then ok "$what"; else bad "$what"; fi
-}
-number() { # JSON on standard input: the value of a path, such as worker.messages
-	python3 -c 'import json,sys
-v=json.load(sys.stdin)
-for k in sys.argv[1].split("."): v=v[k]
-print(len(v) if isinstance(v,(list,dict)) else json.dumps(v).strip("\""))' "$1"
-}
-wait_for() { # SECONDS COMMAND…
-	local n=$(($1 * 4))
-	shift
-	until "$@"; do
-		n=$((n - 1))
-		[ $n -gt 0 ] || return 1
-		sleep 0.25
-	done
-}
-
-clean() {
-	local ids
-	[ -z "$sim_pid" ] || kill "$sim_pid" 2>/dev/null || true
-	if "$docker" info >/dev/null 2>&1; then
-		ids=$("$docker" ps -aq --filter "label=$label")
-		# shellcheck disable=SC2086
-		[ -z "$ids" ] || "$docker" rm -fv $ids >/dev/null 2>&1 || true
-		ids=$("$docker" volume ls -q --filter "label=$label")
-		# shellcheck disable=SC2086
-		[ -z "$ids" ] || "$docker" volume rm $ids >/dev/null 2>&1 || true
-	fi
-	deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
-	[ -z "$engine_pid" ] || { kill "$engine_pid" 2>/dev/null && wait "$engine_pid" 2>/dev/null; } || true
-	umount "$work/exec/netns/default" 2>/dev/null || true # the engine leaves it mounted
-	rm -rf "$work" || true
-}
+# shellcheck source=deploy/docker-test-lib.sh
+. deploy/docker-test-lib.sh
 trap clean EXIT
-
-engine() {
-	"$docker" info >/dev/null 2>&1 && return
-	[ "$(id -u)" = 0 ] || { echo "no Docker engine answers, and only root can start one" >&2; exit 1; }
-	if ! command -v dockerd >/dev/null || ! command -v busybox >/dev/null || ! command -v iptables >/dev/null; then
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends docker.io busybox-static iptables >/dev/null
-		docker=/usr/bin/docker
-	fi
-	export DOCKER_HOST="unix://$work/docker.sock"
-	dockerd --data-root "$work/data" --exec-root "$work/exec" -H "$DOCKER_HOST" --pidfile "$work/dockerd.pid" >"$work/dockerd.log" 2>&1 &
-	engine_pid=$!
-	wait_for 60 "$docker" info >/dev/null 2>&1 || { tail -n 5 "$work/dockerd.log" >&2; exit 1; }
-}
-
-# The stand-ins with the given content; their environment becomes ours.
-stand_ins() {
-	[ -z "$sim_pid" ] || { kill "$sim_pid" && wait "$sim_pid" || true; } 2>/dev/null
-	AMQP_URL=$(deploy/rabbitmq.sh start)
-	rm -f "$work/env"
-	AMQP_URL=$AMQP_URL bin/threatmatch-sim --env-file "$work/env" "$@" >"$work/sim.log" 2>&1 &
-	sim_pid=$!
-	unset AMQP_URL
-	wait_for 30 test -s "$work/env" || { cat "$work/sim.log" >&2; exit 1; }
-	set -a
-	# shellcheck disable=SC1091
-	. "$work/env"
-	set +a
-}
-stats() { curl -fs "$SIM_URL/stats"; }
-arrived() { stats | number worker.messages; }
-at_least() { [ "$(arrived)" -ge "$1" ]; }
-verdict() { [ "$(curl -fs "$SIM_URL/verdict" | number ok)" = true ]; }
-again() { stats | number threatmatch.repeated; }
-
-# A container as docker-compose.yml makes it. NAME VOLUME FLAGS…
-connector() {
-	local name=$1 volume=$2
-	shift 2
-	case $volume in
-	/*) ;;
-	*) "$docker" volume create --label "$label" "$volume" >/dev/null ;;
-	esac
-	"$docker" run -d --label "$label" --name "$name" --network host --read-only --tmpfs /tmp --cap-drop ALL \
-		--security-opt no-new-privileges:true --stop-timeout 15 --memory 128m --memory-swap 128m \
-		--health-interval 2s --health-start-period 1s -v "$volume:/var/lib/threatmatch-connector" \
-		-e OPENCTI_URL -e OPENCTI_TOKEN -e CONNECTOR_ID -e CONNECTOR_NAME -e CONNECTOR_SCOPE -e CONNECTOR_LOG_LEVEL=info \
-		-e THREATMATCH_URL -e THREATMATCH_CLIENT_ID -e THREATMATCH_CLIENT_SECRET -e THREATMATCH_IMPORT_FROM_DATE \
-		-e THREATMATCH_REQUESTS_PER_SECOND=1000 -e BUNDLE_MAX_WAIT=PT1S "$@" "$image" >/dev/null
-}
-state() { "$docker" inspect -f "{{.State.$2}}" "$1"; }
-has_state() { [ "$(state "$1" "$2")" = "$3" ]; }
-logs() { "$docker" logs "$1" 2>&1; }
-ended() { has_state "$1" Running false; }
-of_image() { "$docker" image inspect -f "$1" "$image"; }
-file_modes() { # of the spool's files, seen by the host
-	find "$("$docker" volume inspect -f '{{.Mountpoint}}' "$1")" -mindepth 1 -printf '%f %m\n' | sort
-}
+trap 'exit 143' TERM
 
 step_build() {
 	say "image"
 	if [ -z "${IMAGE:-}" ]; then
 		local base
 		base=$(sed -n 's/^ARG GO_IMAGE=//p' deploy/Dockerfile)
-		"$docker" image inspect "$base" >/dev/null 2>&1 || "$docker" pull -q "$base" >/dev/null 2>&1 || DOCKER=$docker deploy/docker-base.sh >/dev/null
-		"$docker" build -q -f deploy/Dockerfile --build-arg BINARY="${BINARY:-source}" --build-arg VERSION=docker-test -t "$image" . >/dev/null
+		if [ "${BINARY:-source}" = prebuilt ]; then
+			base=threatmatch-base:test
+			deploy/docker-base.sh --small $base >/dev/null
+		else
+			"$docker" image inspect "$base" >/dev/null 2>&1 || timeout 120 "$docker" pull -q "$base" >/dev/null 2>&1 || deploy/docker-base.sh >/dev/null
+		fi
+		"$docker" build -q -f deploy/Dockerfile --network host --build-arg GO_IMAGE="$base" --build-arg BINARY="${BINARY:-source}" \
+			--build-arg VERSION=docker-test -t "$image" . >/dev/null
 	fi
 	local size
 	size=$(of_image '{{.Size}}')
@@ -149,7 +59,7 @@ step_build() {
 
 step_import() {
 	say "import: killed, started, stopped"
-	stand_ins --latency 20ms --profiles 200 --alerts 200 --reports 50 --iocs 20000
+	stand_ins --latency 20ms --profiles 200 --alerts 200 --reports 50 --iocs "$iocs"
 	connector tm-import tm-import-$$
 	check "messages arrive" wait_for 90 at_least 500
 	"$docker" kill tm-import >/dev/null
@@ -169,7 +79,7 @@ step_import() {
 	check "the log says so" grep -q '"connector stops"' <(logs tm-import)
 
 	say "stopped in the middle of an import"
-	stand_ins --latency 20ms --profiles 200 --alerts 200 --reports 50 --iocs 20000 --seed 2
+	stand_ins --latency 20ms --profiles 200 --alerts 200 --reports 50 --iocs "$iocs" --seed 2
 	connector tm-stop tm-stop-$$
 	check "messages arrive" wait_for 90 at_least 500
 	began=$SECONDS
@@ -183,6 +93,31 @@ step_import() {
 	"$docker" stop tm-stop >/dev/null
 }
 
+# The broker is frozen, ThreatMatch and OpenCTI take requests and answer none.
+step_silent() {
+	say "stopped while nothing answers, by Docker's own grace period"
+	stand_ins --latency 20ms --profiles 200 --alerts 200 --reports 50 --iocs "$iocs"
+	connector tm-silent tm-silent-$$
+	check "messages arrive" wait_for 90 at_least 500
+	local broker began=$SECONDS
+	broker=$(cat "$RABBITMQ_DIR/server.pid")
+	kill -STOP "$broker"
+	curl -fs -X POST "$SIM_URL/fault?part=threatmatch&rule=do=hang" >/dev/null
+	sleep 1
+	curl -fs -X POST "$SIM_URL/fault?part=opencti&rule=do=hang" >/dev/null
+	began=$(date +%s%N)
+	"$docker" stop -t 10 tm-silent >/dev/null
+	check "stops in $((($(date +%s%N) - began) / 1000000)) ms" has_state tm-silent ExitCode 0
+	kill -CONT "$broker"
+	curl -fs -X POST "$SIM_URL/heal" >/dev/null
+	"$docker" start tm-silent >/dev/null
+	check "everything arrives after docker start" wait_for 240 verdict
+	check "$(stats | number worker.repeats) messages came twice (512 at most)" [ "$(stats | number worker.repeats)" -le 512 ]
+	"$docker" stop tm-silent >/dev/null
+}
+
+new_items() { [ "$(stats | number threatmatch.answered)" -ge 5 ] && verdict; }
+
 step_lost() {
 	say "volume lost: the import goes on from the platform's state"
 	stand_ins --profiles 50 --alerts 50 --reports 20 --iocs 2000
@@ -194,10 +129,32 @@ step_lost() {
 	curl -fs -X POST "$SIM_URL/reset-stats" >/dev/null
 	curl -fs -X POST "$SIM_URL/publish?dataset=alerts&n=5" >/dev/null
 	connector tm-lost tm-lost-$$
-	new_items() { [ "$(stats | number threatmatch.answered)" -ge 5 ] && verdict; }
 	check "what is new arrives without the old spool" wait_for 120 new_items
 	check "only $(stats | number threatmatch.answered) answers were needed, not all" [ "$(stats | number threatmatch.answered)" -lt 60 ]
 	"$docker" stop tm-lost >/dev/null
+}
+
+# Neither volume nor --tmpfs nor a name of its own: what a connector manager gives,
+# which makes a new container whenever settings change.
+step_managed() {
+	say "as a connector manager runs it"
+	stand_ins --profiles 50 --alerts 50 --reports 20 --iocs 2000
+	managed() { # NAME
+		"$docker" run -d --label "$label" --name "$1" --network host -e OPENCTI_URL -e OPENCTI_TOKEN -e CONNECTOR_ID \
+			-e "CONNECTOR_NAME=$1" -e CONNECTOR_TYPE=EXTERNAL_IMPORT -e OPENCTI_CONFIG_HASH=1 -e NODE_TLS_REJECT_UNAUTHORIZED=0 \
+			-e THREATMATCH_URL -e THREATMATCH_CLIENT_ID -e THREATMATCH_CLIENT_SECRET -e CONNECTOR_LOG_LEVEL=info "$image" >/dev/null
+	}
+	managed tm-managed
+	check "an import arrives" wait_for 120 verdict
+	"$docker" stop -t 10 tm-managed >/dev/null
+	check "exit code 0" has_state tm-managed ExitCode 0
+	"$docker" rm -v tm-managed >/dev/null
+	curl -fs -X POST "$SIM_URL/reset-stats" >/dev/null
+	curl -fs -X POST "$SIM_URL/publish?dataset=alerts&n=5" >/dev/null
+	managed tm-again
+	check "the next container brings what is new" wait_for 120 new_items
+	check "only $(stats | number threatmatch.answered) answers were needed, not all" [ "$(stats | number threatmatch.answered)" -lt 60 ]
+	"$docker" stop -t 10 tm-again >/dev/null
 }
 
 step_users() {
@@ -206,11 +163,6 @@ step_users() {
 	connector tm-openshift tm-openshift-$$ --user 1000680000:0
 	check "any user of group 0 can use a new volume" wait_for 90 verdict
 	"$docker" stop tm-openshift >/dev/null
-	"$docker" run -d --label "$label" --name tm-none --network host --read-only --cap-drop ALL \
-		-e OPENCTI_URL -e OPENCTI_TOKEN -e CONNECTOR_ID -e THREATMATCH_URL -e THREATMATCH_CLIENT_ID -e THREATMATCH_CLIENT_SECRET \
-		-e CONNECTOR_LOG_LEVEL=info "$image" >/dev/null
-	check "without --tmpfs and -v, as a manager starts it, it runs" wait_for 30 grep -q '"connector starts"' <(sleep 3; logs tm-none)
-	"$docker" stop tm-none >/dev/null
 	mkdir -m 755 "$work/root-owned"
 	connector tm-root "$work/root-owned"
 	check "a volume of root's ends it" wait_for 30 ended tm-root
@@ -279,12 +231,10 @@ step_memory() {
 	check "exit code 0" has_state tm-memory ExitCode 0
 }
 
-engine
-[ -x bin/threatmatch-sim ] && [ -x bin/threatmatch-connector ] || make --no-print-directory build
 steps=("$@")
-[ $# -gt 0 ] || steps=(build import lost users migrate memory)
+[ $# -gt 0 ] || steps=(build import silent lost managed users migrate memory)
 for s in "${steps[@]}"; do
-	declare -F "step_$s" >/dev/null || { sed -n '2,17p' "$0" >&2; exit 2; }
+	declare -F "step_$s" >/dev/null || { sed -n '2,16p' "$0" >&2; exit 2; }
 	"step_$s"
 done
 say "$failures failed"
