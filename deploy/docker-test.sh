@@ -204,7 +204,7 @@ step_migrate() {
 		check "an import ends" wait_for 120 delivered
 		echo "      $(stats | number threatmatch.answered) answers; state now: $(stats | python3 -c 'import json,sys; print(json.load(sys.stdin)["connectors"][0]["state"])')"
 		check "it began where the other had ended" [ "$(stats | number threatmatch.answered)" -lt 110 ]
-		"$docker" exec tm-$form threatmatch-connector repull --dataset reports --from "$(date -u -d '-30 days' +%F)" | sed 's/^/      /'
+		"$docker" exec tm-$form threatmatch-connector repull --yes --dataset reports --from "$(date -u -d '-30 days' +%F)" | sed 's/^/      /'
 		all_reports() { curl -fs "$SIM_URL/verdict?dataset=reports" | grep -q '"missing_count": 0'; }
 		check "repull --dataset reports brings all reports" wait_for 60 all_reports
 		"$docker" stop tm-$form >/dev/null

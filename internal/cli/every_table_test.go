@@ -20,7 +20,7 @@ func everyCommand() map[string][]trial {
 		"check":        {{stopped: 1, running: 1, varies: true}},
 		"status":       {{varies: true}, {args: "--watch --interval 100ms --times 2", varies: true, plain: true}},
 		"trigger":      {{stopped: 1, varies: true}},
-		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 2, running: 2, plain: true}},
+		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 2, running: 2, plain: true}, {args: "--from P1D --dataset=", stopped: 2, running: 2, plain: true}},
 		"health":       {{stopped: 1, varies: true}, {args: "--ready", stopped: 1, running: 1, varies: true}},
 		"version":      {{}},
 		"config print": {{}, {args: "--origin"}}, "config check": {{}},

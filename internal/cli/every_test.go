@@ -208,22 +208,20 @@ func tryLook(t *testing.T, words string, tr trial, dirs map[string]string, field
 // tryChange tries a command that changes the spool: it asks, and a no leaves
 // everything as it was; with --yes it does it.
 func tryChange(t *testing.T, words string, tr trial, fields map[string]bool) {
-	asks := words != "repull" // that only adds a run
 	for _, state := range states {
 		dir := arrange(t, state)
 		want := map[bool]int{true: tr.running, false: tr.stopped}[state == "running"]
 		before := holdings(t, dir)
-		yes := []string{}
-		if asks {
-			yes = append(yes, "--yes")
-			if no := call(t, dir, words, tr.args, "n\n"); no.code != 1 || want == 0 && !strings.Contains(no.err, "? [y/N]") {
-				t.Errorf("%s: a no ends with %d\n%s", state, no.code, no.err)
+		for _, answer := range []string{"n\n", ""} { // the second: there is nobody
+			no := call(t, dir, words, tr.args, answer)
+			if no.code != 1 || want == 0 && (!strings.Contains(no.err, "? [y/N]") || (answer == "") != strings.Contains(no.err, "hint:  where nobody can answer, --yes")) {
+				t.Errorf("%s: answered %q it ends with %d\n%s", state, answer, no.code, no.err)
 			}
 			if now := holdings(t, dir); now != before {
 				t.Errorf("%s: a no changed the spool:\n%s, before:\n%s", state, now, before)
 			}
 		}
-		got := call(t, dir, words, tr.args, "", append(yes, "--json")...)
+		got := call(t, dir, words, tr.args, "", "--yes", "--json")
 		if got.code != want {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", state, got.code, want, got.out, got.err)
 		}
@@ -234,7 +232,7 @@ func tryChange(t *testing.T, words string, tr trial, fields map[string]bool) {
 			t.Errorf("%s: it is not logged who asked\n%s", state, got.err)
 		}
 		// The stand-in for a daemon of daemon_test.go does not import again.
-		if did := holdings(t, dir) != before; did != (want == 0 && words != "spool compact" && (asks || state != "running")) {
+		if did := holdings(t, dir) != before; did != (want == 0 && words != "spool compact" && (words != "repull" || state != "running")) {
 			t.Errorf("%s: changed: %v", state, did)
 		}
 	}

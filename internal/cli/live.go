@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -38,24 +40,29 @@ func newTrigger(g *globals) *cobra.Command {
 func newRepull(g *globals) *cobra.Command {
 	var from string
 	var sets []string
+	var yes bool
 	c := &cobra.Command{
 		Use:   "repull --from DATE",
 		Short: "Import a past window again, whatever was published of it",
 		Long: "Import a past window again: everything that ThreatMatch lists from that date on is fetched and sent, whatever\n" +
 			"was published before. The watermarks do not move. A running connector begins at once, a stopped one when it\n" +
-			"is started.",
-		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs",
+			"is started. It says what it will do and asks, unless --yes.",
+		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("dataset") && len(sets) == 0 {
+				return errUsage{errors.New("--dataset is given without a name; leave it out for all datasets")}
+			}
 			q, err := g.repullRequest(from, sets)
 			if err != nil {
 				return err
 			}
-			return g.repull(cmd, q)
+			return g.repull(cmd, q, yes)
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "where to begin: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	oneOf(c, "dataset", datasetNames()...)
 	return c
 }
@@ -89,7 +96,9 @@ func datasetNames() []string {
 	return names
 }
 
-func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest) error {
+// repull says what will be imported again and what that costs, asks, and does
+// it, in the running daemon or for a stopped one.
+func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest, yes bool) error {
 	p, err := g.place()
 	if err != nil {
 		return err
@@ -98,26 +107,39 @@ func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest) error {
 	if err != nil {
 		return err
 	}
-	var a admin.Answer
+	do := func() (admin.Answer, error) { return c.Repull(q) }
 	if c != nil {
 		defer func() { _ = c.Close() }()
-		a, err = c.Repull(q)
 	} else {
-		a, err = g.repullStopped(cmd.Context(), p, q)
+		// Which datasets are enabled stands in the settings, so they must be whole.
+		cfg, _, err := g.load()
+		if err != nil {
+			return err
+		}
+		do = func() (admin.Answer, error) { return g.repullStopped(cmd.Context(), p, cfg, q) }
 	}
+	if !yes {
+		g.sayRepull(cmd.ErrOrStderr(), q)
+		if err := g.agreed(cmd, "import this again?"); err != nil {
+			return err
+		}
+	}
+	a, err := do()
 	if err != nil {
 		return err
 	}
 	return g.printAnswers(cmd, []admin.Answer{a})
 }
 
-// repullStopped leaves the run in the spool of a stopped connector. Which
-// datasets are enabled stands in the settings, so they must be whole.
-func (g *globals) repullStopped(ctx context.Context, p place, q admin.RepullRequest) (a admin.Answer, err error) {
-	cfg, _, err := g.load()
-	if err != nil {
-		return a, err
-	}
+func (g *globals) sayRepull(w io.Writer, q admin.RepullRequest) {
+	sets := cmp.Or(strings.Join(q.Datasets, ", "), "all that are switched on")
+	fmt.Fprintf(w, "datasets: %s\nwindow:   from %s (%s ago) until now\n", sets, stamp(q.From), span(g.env.Now().Sub(q.From)))
+	fmt.Fprintln(w, "costs:    one request for each item that ThreatMatch lists as changed in it, and each object goes to OpenCTI once more,")
+	fmt.Fprintln(w, "          also where nothing changed; nothing is doubled there, but its workers have to work through it")
+}
+
+// repullStopped leaves the run in the spool of a stopped connector.
+func (g *globals) repullStopped(ctx context.Context, p place, cfg *config.Config, q admin.RepullRequest) (a admin.Answer, err error) {
 	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
 		a, err = app.QueueRepull(cfg, s, g.env.Now, q)
 		return err

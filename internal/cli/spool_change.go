@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
 
@@ -118,8 +119,8 @@ func (g *globals) apply(cmd *cobra.Command, i admin.Inspector, ch change, do fun
 	}
 	if !ch.yes {
 		s.print(cmd.ErrOrStderr())
-		if !g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len())) {
-			return errors.New("nothing was changed")
+		if err := g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len())); err != nil {
+			return err
 		}
 	}
 	var answers []admin.Answer
@@ -144,16 +145,21 @@ func choose(i admin.Inspector, ch change) (selection, error) {
 	return s, err
 }
 
-// agreed asks on the terminal. No answer is a no.
-func (g *globals) agreed(cmd *cobra.Command, question string) bool {
+// agreed asks on the terminal, and says that nothing is done where the answer
+// is not yes. No answer is a no.
+func (g *globals) agreed(cmd *cobra.Command, question string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
-	line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
-		return true
+		return nil
 	}
 	fmt.Fprintln(cmd.ErrOrStderr())
-	return false
+	no := errors.New("nothing was changed")
+	if err != nil && line == "" { // nobody is there to answer
+		return fault.Hint(no, "where nobody can answer, --yes does it without asking")
+	}
+	return no
 }
 
 func (g *globals) printAnswers(cmd *cobra.Command, answers []admin.Answer) error {
@@ -227,8 +233,10 @@ func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) err
 	if err != nil {
 		return err
 	}
-	if !yes && !g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))) {
-		return errors.New("nothing was changed")
+	if !yes {
+		if err := g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))); err != nil {
+			return err
+		}
 	}
 	before, after, err := spool.Compact(ctx, p.dir)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestLiveCommands(t *testing.T) {
 		t.Errorf("trigger: %s", out)
 	}
 	k.until("run 2 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 2 })
-	if out := k.run(0, "repull", "--from", "P30D", "--dataset", "alerts"); !strings.Contains(out, "run 3 imports again from") {
+	if out := k.run(0, "repull", "--from", "P30D", "--dataset", "alerts", "--yes"); !strings.Contains(out, "run 3 imports again from") {
 		t.Errorf("repull: %s", out)
 	}
 	k.until("run 3 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 3 && s.Last.Reason == "repull" })

@@ -41,7 +41,7 @@ func TestProbesTurnAndTurnBack(t *testing.T) {
 	for _, o := range k.outages(proxy, vhost, broker) {
 		t.Log(o.name)
 		o.hurt()
-		k.run(0, "repull", "--from", "P30D") // so that all parts have work
+		k.run(0, "repull", "--from", "P30D", "--yes") // so that all parts have work
 		k.readyz(base, o.part, o.why)
 		o.mend()
 		k.readyz(base, "", "")
