@@ -40,7 +40,7 @@ var scripts = []struct {
 	ok    bool  // no outcome at all
 	// unknown is checked for TooLarge: what came behind it is not.
 	unknown int
-	racy    bool // another outcome may be seen first
+	racy    bool // another outcome may be seen first, or as well
 }{
 	{name: "ack", ok: true, play: (*scripted).ack},
 	{name: "acks out of order", ok: true, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
@@ -206,7 +206,7 @@ func TestScripts(t *testing.T) {
 			l.arrived(slices.Clone(s.queue), sum)
 			switch {
 			case tt.ok && len(sum.outcomes) == 0:
-			case tt.ok || len(sum.outcomes) != 1:
+			case tt.ok, len(sum.outcomes) != 1 && !(tt.racy && len(sum.outcomes) == 2):
 				t.Errorf("outcomes %s", sum.kinds())
 			default:
 				o := sum.outcomes[0]
