@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ type app struct {
 	// publisher is nil when nothing is sent to a queue.
 	publisher *publisher
 	rates     *rates
+	waited    string // what the stages waited for when the stop began
 	closers   []func()
 }
 
@@ -81,16 +83,16 @@ func Run(ctx context.Context, o Options) error {
 		defer cancel()
 	}
 	if err := a.openSpool(ctx); err != nil {
-		return err
+		return a.whileOpening(ctx, err)
 	}
 	err := a.run(ctx)
 	for i := len(a.closers) - 1; i >= 0; i-- {
 		a.closers[i]()
 	}
 	if errors.Is(err, pipeline.ErrUndrained) { // loops may still run; the next start finds an unclean spool
-		return errors.Join(err, ErrUndelivered)
+		return errors.Join(err, fmt.Errorf("%w; waited for: %s", ErrUndelivered, cmp.Or(a.waited, "nothing in particular")))
 	}
-	outcome := a.outcome(err)
+	outcome := a.outcome(ctx, err)
 	return errors.Join(outcome, a.spool.Close())
 }
 
@@ -110,6 +112,18 @@ func (a *app) openSpool(ctx context.Context) error {
 	}
 	if meta.SetAside != "" {
 		a.Log.Error("the spool was damaged and set aside; a new one starts from the platform's state", "set_aside", meta.SetAside)
+	}
+	return nil
+}
+
+// whileOpening is the error of a spool that did not open, unless we were asked
+// to stop while a large file was being checked or compacted.
+func (a *app) whileOpening(ctx context.Context, err error) error {
+	switch stopped := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))); {
+	case !stopped:
+		return err
+	case a.once:
+		return fmt.Errorf("%w: while the spool was being opened", ErrUndelivered)
 	}
 	return nil
 }
@@ -147,6 +161,7 @@ func (a *app) run(ctx context.Context) error {
 	defer a.heedTriggers()()
 	defer a.notify(ctx)()
 	defer a.watch(ctx)()
+	parts.Stopping = func() { a.waited = waits(a.board.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
@@ -167,16 +182,12 @@ func (a *app) watch(ctx context.Context) func() {
 }
 
 // outcome says how a single run ended. A daemon that was asked to stop ended well.
-func (a *app) outcome(err error) error {
+func (a *app) outcome(ctx context.Context, err error) error {
 	if err != nil || !a.once {
 		return err
 	}
-	open, err := a.spool.OpenRuns()
-	if err != nil {
+	if err := a.undelivered(ctx); err != nil {
 		return err
-	}
-	if len(open) > 0 {
-		return fmt.Errorf("%w: run %d is not delivered; the spool holds the rest", ErrUndelivered, open[0].ID)
 	}
 	return a.incomplete()
 }

@@ -17,6 +17,19 @@ func (s *Schedule) Next() time.Time {
 	return s.next
 }
 
+// Delivered reports whether the one run of Once was begun and is done, and its
+// number once it was begun.
+func (s *Schedule) Delivered() (run uint64, done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	meta, err := s.Spool.Meta()
+	if err != nil || s.once == 0 || s.epoch != meta.Epoch {
+		return 0, false, err
+	}
+	r, err := s.Spool.Run(s.once)
+	return s.once, err == nil && !r.DoneAt.IsZero(), err
+}
+
 // Trigger starts a run now. While one is being fetched it returns that one and
 // true: the wish is merged with it.
 func (s *Schedule) Trigger() (run spool.Run, merged bool, err error) {

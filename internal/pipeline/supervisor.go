@@ -28,6 +28,7 @@ type Parts struct {
 	Keep     Loop                        // housekeeping
 	Recover  func(context.Context) error // run before fetch and deliver start
 	Flush    func(context.Context) error // pushes the state before the end
+	Stopping func()                      // called when a stop begins, before any part is told
 }
 
 // Supervisor runs the parts and stops them in the way of the data.
@@ -81,6 +82,7 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	platform := start("platform", s.parts.Platform)
 	if err := s.recover(ctx); err != nil {
+		s.stopping()
 		return errors.Join(err, s.stopAll(hurry, platform))
 	}
 	started := []*part{
@@ -88,7 +90,14 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 		start("map", s.parts.Map), start("deliver", s.parts.Deliver), start("housekeep", s.parts.Keep), platform,
 	}
 	err := s.wait(ctx, ended)
+	s.stopping()
 	return errors.Join(err, s.stopAll(hurry, started...))
+}
+
+func (s *Supervisor) stopping() {
+	if s.parts.Stopping != nil {
+		s.parts.Stopping()
+	}
 }
 
 func (s *Supervisor) recover(ctx context.Context) error {

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/sim/opencti"
+)
+
+// settings are those of a connector that reaches nothing; more are laid over them.
+func settings(t *testing.T, more map[string]string) *config.Config {
+	t.Helper()
+	vars := map[string]string{
+		"OPENCTI_URL": "http://" + closed(t), "OPENCTI_TOKEN": "token", "THREATMATCH_URL": "http://" + closed(t),
+		"THREATMATCH_CLIENT_ID": "id", "THREATMATCH_CLIENT_SECRET": "secret",
+		"CONNECTOR_ID": "11111111-2222-4333-8444-555555555555", "SPOOL_DIR": filepath.Join(t.TempDir(), "spool"),
+	}
+	maps.Copy(vars, more)
+	var environ []string
+	for name, value := range vars {
+		environ = append(environ, name+"="+value)
+	}
+	cfg, _, err := config.Load(config.Options{Environ: environ, Dir: t.TempDir(), Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// closed is an address where nothing listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+// platformAt is a stand-in for OpenCTI without a broker.
+func platformAt(t *testing.T) string {
+	t.Helper()
+	p, err := opencti.New(opencti.Options{AMQPURL: "amqp://guest:guest@127.0.0.1:1/"})
+	if err == nil {
+		err = p.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p.URL()
+}
+
+// once runs a single import, which is stopped as soon as a stage says the text.
+func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	return Run(ctx, Options{
+		Config: cfg, Once: true, Log: NewLogger(log, slog.LevelError, "c", false), Now: time.Now,
+		Watch: func(ctx context.Context, status func() (admin.Status, error)) {
+			for ctx.Err() == nil && stopAt != "" {
+				s, err := status()
+				for _, stage := range s.Stages {
+					if err == nil && strings.Contains(stage.NotReady, stopAt) {
+						cancel()
+						return
+					}
+				}
+				time.Sleep(time.Millisecond)
+			}
+		},
+	})
+}
+
+// TestOnceThatNeverBegins: a single import that is stopped before OpenCTI let it
+// begin is not delivered, and says why.
+func TestOnceThatNeverBegins(t *testing.T) {
+	platform := platformAt(t)
+	tests := []struct {
+		name, stopAt string // "": by the timeout
+		env          map[string]string
+		want         []string
+	}{
+		{"OpenCTI down, signal", "refused", nil, []string{
+			"this process's own run did not begin",
+			"platform: not registered with OpenCTI: ", "connection refused"}},
+		{"wrong token, signal", "AUTH_REQUIRED", map[string]string{"OPENCTI_URL": platform}, []string{
+			"this process's own run did not begin", "platform: ", "AUTH_REQUIRED", "check opencti.token"}},
+		{"OpenCTI down, timeout", "", map[string]string{"CONNECTOR_RUN_TIMEOUT": "PT0.3S"}, []string{
+			"connector.run_timeout (300ms) is over"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := once(t, settings(t, tt.env), tt.stopAt, io.Discard)
+			if !errors.Is(err, ErrUndelivered) {
+				t.Fatalf("ends with %v", err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in %v", want, err)
+				}
+			}
+		})
+	}
+}

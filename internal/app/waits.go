@@ -1,0 +1,70 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// waits says what each stage waits for, in the way of the data; "" if none does.
+func waits(board map[string]pipeline.StageStatus) string {
+	var all []string
+	for _, s := range stages(board) {
+		switch s.State {
+		case "waiting", "paused", "starting":
+		default:
+			if s.NotReady == "" {
+				continue
+			}
+		}
+		text := cmp.Or(s.NotReady, s.Detail, s.State)
+		if s.LastError != "" && s.State == "waiting" && !strings.Contains(text, s.LastError) {
+			text += ": " + s.LastError
+		}
+		all = append(all, s.Name+": "+text)
+	}
+	return strings.Join(all, "; ")
+}
+
+// undelivered says how far the run of a single import came, why it was stopped
+// and what was waited for then; nil when it was delivered.
+func (a *app) undelivered(ctx context.Context) error {
+	open, err := a.spool.OpenRuns()
+	if err != nil {
+		return err
+	}
+	once, done, err := a.schedule.Delivered()
+	if err != nil || done && len(open) == 0 {
+		return err
+	}
+	var text []string
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		text = append(text, fmt.Sprintf("connector.run_timeout (%v) is over", a.cfg.Connector.RunTimeout))
+	}
+	for _, r := range open[:min(1, len(open))] {
+		text = append(text, fmt.Sprintf("run %d is not %s", r.ID, lacking(r)))
+	}
+	if once == 0 {
+		text = append(text, "this process's own run did not begin")
+	}
+	if a.waited != "" {
+		text = append(text, "waited for: "+a.waited)
+	}
+	return fmt.Errorf("%w: %s; the spool holds the rest", ErrUndelivered, strings.Join(text, "; "))
+}
+
+// lacking is the step that the run has not ended.
+func lacking(r spool.Run) string {
+	switch {
+	case r.FetchedAt.IsZero():
+		return "fetched"
+	case r.MappedAt.IsZero():
+		return "mapped"
+	}
+	return "delivered"
+}
