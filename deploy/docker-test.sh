@@ -5,17 +5,25 @@
 #
 #   docker-test.sh              everything
 #   docker-test.sh STEP…        build import silent lost managed users migrate memory
+#   ENGINE_NETWORK=bridge docker-test.sh demo      docker-compose.demo.yml (Debian: docker-compose, iptables)
 #
 #   OBJECTS   objects of the import under the memory limit (default 200000)
 #   IOCS      IOCs of the imports that are killed and stopped (default 20000)
 #   BINARY    source (default), or prebuilt: the image takes bin/threatmatch-connector
 #   IMAGE     an image to try, instead of building one
 #
-# docker-engine.sh finds or starts the engine. Exit code 77: none can be had.
+# docker-engine.sh finds or starts the engine. Exit code 77: none can be had,
+# or no curl or python3.
 # Containers use the host's network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${DOCKER_ENGINE:-}" ]; then # what may need downloads, before it
+	missing=()
+	for tool in curl python3; do command -v $tool >/dev/null || missing+=("$tool"); done
+	if [ ${#missing[@]} -gt 0 ] && ! { [ "$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq --no-install-recommends "${missing[@]}"; } >/dev/null; then
+		echo "docker-test.sh: needs ${missing[*]}"
+		exit 77
+	fi
 	[ -x bin/threatmatch-sim ] && [ -x bin/threatmatch-connector ] || make --no-print-directory build
 	[ "${BINARY:-source}" = prebuilt ] || go mod download
 	deploy/rabbitmq.sh install
@@ -211,6 +219,27 @@ step_migrate() {
 	done
 }
 
+# As its first lines say, with an image of this machine's broker.
+step_demo() {
+	say "docker-compose.demo.yml"
+	local compose=(docker-compose -p "threatmatch-demo-$$" -f deploy/docker-compose.demo.yml)
+	deploy/docker-base.sh >/dev/null
+	RABBITMQ_IMAGE=$(deploy/docker-rabbitmq.sh)
+	export RABBITMQ_IMAGE SIM_URL=http://localhost:9100/sim PATH="${docker%/*}:$PATH"
+	"${compose[@]}" build -q
+	"${compose[@]}" up -d
+	up() { curl -fs "$SIM_URL/stats" >/dev/null; }
+	check "broker and stand-ins come up" wait_for 180 up
+	check "messages arrive" wait_for 120 at_least 500
+	"${compose[@]}" kill connector-threatmatch
+	"${compose[@]}" up -d
+	check "everything arrives after kill and up" wait_for 240 verdict
+	check "$(again) answers were given twice (4 at most)" [ "$(again)" -le 4 ]
+	healthy() { has_state "$("${compose[@]}" ps -q connector-threatmatch)" Health.Status healthy; }
+	check "healthy" wait_for 60 healthy
+	check "down" "${compose[@]}" down -v
+}
+
 step_memory() {
 	say "$objects objects within 128 MiB"
 	stand_ins --dense --count-only --profiles 200 --alerts 200 --reports 0 --iocs "$objects"
@@ -234,7 +263,7 @@ step_memory() {
 steps=("$@")
 [ $# -gt 0 ] || steps=(build import silent lost managed users migrate memory)
 for s in "${steps[@]}"; do
-	declare -F "step_$s" >/dev/null || { sed -n '2,16p' "$0" >&2; exit 2; }
+	declare -F "step_$s" >/dev/null || { sed -n '2,17p' "$0" >&2; exit 2; }
 	"step_$s"
 done
 say "$failures failed"
