@@ -12,7 +12,11 @@ sim_pid='' failures=0
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 ok() { echo "ok    $*"; }
-bad() { echo "FAIL  $*"; failures=$((failures + 1)); }
+bad() {
+	echo "FAIL  $*"
+	failures=$((failures + 1))
+	[ -z "${FAIL_FAST:-}" ] || exit 1
+}
 check() { # DESCRIPTION COMMAND…
 	local what=$1
 	shift

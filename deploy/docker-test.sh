@@ -10,6 +10,7 @@
 #   OBJECTS   objects of the import under the memory limit (default 200000)
 #   IOCS      IOCs of the imports that are killed and stopped (default 20000)
 #   BINARY    source (default), or prebuilt: the image takes bin/threatmatch-connector
+#   FAIL_FAST not empty: end at the first failure
 #   IMAGE     an image to try, instead of building one
 #
 # docker-engine.sh finds or starts the engine. Exit code 77: none can be had,
@@ -263,7 +264,7 @@ step_memory() {
 steps=("$@")
 [ $# -gt 0 ] || steps=(build import silent lost managed users migrate memory)
 for s in "${steps[@]}"; do
-	declare -F "step_$s" >/dev/null || { sed -n '2,17p' "$0" >&2; exit 2; }
+	declare -F "step_$s" >/dev/null || { sed -n '2,18p' "$0" >&2; exit 2; }
 	"step_$s"
 done
 say "$failures failed"
