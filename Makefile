@@ -41,12 +41,8 @@ kill: ## kill -9 the whole product KILLS times in one import (default 20), print
 crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
 	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool
 
-fuzz: ## fuzz every decoder for FUZZTIME each (default 20s)
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
-			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) -fuzzminimizetime 10x $$pkg; \
-		done; \
-	done
+fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
+	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)
 
 million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
