@@ -60,6 +60,11 @@ func TestNoSecretShows(t *testing.T) {
 	w.eventually("the import is delivered", func() bool {
 		return strings.Contains(daemon.output(), "run delivered") || daemon.ended()
 	})
+	for _, line := range []string{`"threatmatch request"`, `"opencti request"`, `"bundle made"`, `"bundle delivered"`} {
+		if !strings.Contains(daemon.output(), line) {
+			t.Errorf("the log at level debug has no line %s", line)
+		}
+	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
 		resp, err := http.Get("http://127.0.0.1:" + port + path)
 		must(t, err)

@@ -70,7 +70,12 @@ func (d *Deliver) finishBundle(run *spool.Run, b spool.Bundle) error {
 	if err := d.Spool.Count(d.epoch, run.ID, map[string]int64{"deliver.messages": sent}); err != nil {
 		return err
 	}
-	return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+	if err := d.Spool.FinishBundle(d.epoch, b.Run, b.Seq); err != nil {
+		return err
+	}
+	d.Log.Debug("bundle delivered", "stage", stageDeliver, "run", b.Run, "bundle", b.Seq,
+		"messages", b.Objects-len(b.Skipped), "dead_letters", len(b.Skipped), "bytes", b.Bytes)
+	return nil
 }
 
 // publish sends what the cursor does not cover yet.

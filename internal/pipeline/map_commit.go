@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"threatmatch-connector/internal/mapping"
@@ -54,6 +56,18 @@ func (b *mapBatch) report(c spool.MapCommit) {
 	}
 	log.Debug("map commit", "records", len(c.Records), "objects", len(b.out), "waiting", len(c.Wait),
 		"held", len(c.Hold), "bundles", len(c.Bundles))
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for _, nb := range c.Bundles {
+		size, types := 0, map[string]int{}
+		for _, o := range nb.Objects {
+			stixType, _, _ := strings.Cut(o.STIX, "--")
+			types[stixType]++
+			size += len(o.JSON)
+		}
+		log.Debug("bundle made", "objects", len(nb.Objects), "bytes", size, "types", types)
+	}
 }
 
 // build makes the commit of the batch.

@@ -62,7 +62,7 @@ func (c *Client) send(ctx context.Context, r request, token string) (*answer, er
 	ans, fail := c.attempt(ctx, r, token)
 	if fail == nil {
 		c.gate.succeeded()
-		c.opt.Observer.Request(r.op, ans.status, "", c.opt.Now().Sub(sent))
+		c.tell(ctx, r, ans.status, len(ans.body), nil, c.opt.Now().Sub(sent))
 		return ans, nil
 	}
 	if ctx.Err() != nil {
@@ -72,8 +72,20 @@ func (c *Client) send(ctx context.Context, r request, token string) (*answer, er
 	if fail.Kind == KindThrottled {
 		fail.RetryAfter = c.gate.slowDown(sent, fail.RetryAfter)
 	}
-	c.opt.Observer.Request(r.op, fail.Status, string(fail.Kind), c.opt.Now().Sub(sent))
+	c.tell(ctx, r, fail.Status, 0, fail, c.opt.Now().Sub(sent))
 	return nil, fail.marked()
+}
+
+// tell lets observer and log know of a request. Nothing of it is secret: the
+// credentials are in a header or in the body.
+func (c *Client) tell(ctx context.Context, r request, status, bytes int, fail *Error, took time.Duration) {
+	kind := ""
+	if fail != nil {
+		kind = string(fail.Kind)
+	}
+	c.opt.Observer.Request(r.op, status, kind, took)
+	c.opt.Log.DebugContext(ctx, "threatmatch request", "operation", r.op, "object", r.object, "path", r.path, "query", r.query.Encode(),
+		"status", status, "failure", kind, "bytes", bytes, "duration", took)
 }
 
 // stopped is the error of a request that its caller ended: no fault class of ours, the caller's own cause.
