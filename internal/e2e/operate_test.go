@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
@@ -58,6 +60,11 @@ func TestServedMetricsAreInTheCatalogue(t *testing.T) {
 	code, body := get(t, base+"/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("metrics: %d", code)
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint() // what promtool check metrics does
+	must(t, err)
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {
 		if name := m[1]; !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") && !strings.Contains(string(catalogue), "`"+name+"`") {
@@ -112,6 +119,7 @@ func TestLiveCommands(t *testing.T) {
 	t.Parallel()
 	k := &walk{t: t}
 	k.begin(options{api: few()})
+	k.env["SPOOL_KEEP_RECORDS"] = "P1D"
 	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6}) // so that messages wait
 	p := k.start("run")
 	k.until("messages wait", func(s admin.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
@@ -119,6 +127,7 @@ func TestLiveCommands(t *testing.T) {
 	k.run(0, "spool", "verify")
 	k.platform.Heal()
 	k.until("the run is delivered", done)
+	k.keptAnswer()
 	if out := k.run(0, "trigger"); !strings.Contains(out, "run 2 starts") {
 		t.Errorf("trigger: %s", out)
 	}
@@ -131,6 +140,26 @@ func TestLiveCommands(t *testing.T) {
 	for _, want := range []string{`run asked for asked_by="uid \d+, pid \d+" run=2`, `repull asked for asked_by="uid \d+, pid \d+" run=3`} {
 		if !regexp.MustCompile(want).MatchString(p.output()) {
 			t.Errorf("the log does not say %s", want)
+		}
+	}
+}
+
+// keptAnswer looks at what ThreatMatch sent for an item that is delivered.
+func (k *walk) keptAnswer() {
+	k.t.Helper()
+	out := k.run(0, "spool", "find", "profiles/1")
+	key := regexp.MustCompile(`see: spool show kept (\S+)`).FindStringSubmatch(out)
+	if key == nil || !strings.Contains(out, "profiles 1: fetched, mapped and delivered; its answer is kept") {
+		k.t.Fatalf("find: %s", out)
+	}
+	object := regexp.MustCompile(`  object +(\S+)`).FindStringSubmatch(out)[1]
+	if out := k.run(0, "spool", "show", "kept", key[1]); !strings.Contains(out, object) {
+		k.t.Errorf("the answer does not have %s: %s", object, out)
+	}
+	out = k.run(0, "spool", "find", object)
+	for _, want := range []string{"published in run 1 at", "work work_", "as profiles 1; see: spool show kept " + key[1]} {
+		if !strings.Contains(out, want) {
+			k.t.Errorf("find %s does not say %q: %s", object, want, out)
 		}
 	}
 }
@@ -155,6 +184,9 @@ func (k *walk) pendingMessage() {
 	}
 	if out := k.run(0, "spool", "find", bundle.Objects[0].ID); !strings.Contains(out, "message 1 of bundle "+key+" is not confirmed by the broker yet") {
 		k.t.Errorf("find: %s", out)
+	}
+	if out := k.run(0, "spool", "find", "alerts/1"); !regexp.MustCompile(`alerts 1: fetched and mapped; [1-9]\d* of its objects are not delivered yet`).MatchString(out) {
+		k.t.Errorf("find the item: %s", out)
 	}
 }
 

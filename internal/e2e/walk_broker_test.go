@@ -74,6 +74,9 @@ func walkTooLarge(k *walk) {
 	k.text.WriteString("(exit code 3)\n")
 	k.types(0, []string{"spool", "dead"})
 	k.types(0, []string{"spool", "find", large})
+	if out := k.run(0, "spool", "find", "alerts/4"); !strings.Contains(out, "dead letter 1 (deliver, too_large)") {
+		k.t.Errorf("find the item: %s", out)
+	}
 	k.say("Raise `max_message_size` on RabbitMQ (OpenCTI's own compose file has 512 MiB), then retry the dead letter:")
 	node.Ctl(k.t, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
 	k.types(0, []string{"spool", "retry", "--all", "--class", "too_large", "--yes"}, "tries 1 entries again")

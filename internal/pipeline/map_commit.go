@@ -180,7 +180,11 @@ func (b *mapBatch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 		if w := whole[obj]; w != nil {
 			obj = w
 		}
-		nb.Objects = append(nb.Objects, spool.BundleObject{STIX: obj.ID(), Deps: o.Deps, JSON: obj.AppendJSON(nil)})
+		bo := spool.BundleObject{STIX: obj.ID(), Deps: o.Deps, JSON: obj.AppendJSON(nil)}
+		if it := b.items[bo.STIX]; it != nil { // companions come from nowhere
+			bo.Dataset, bo.Source = it.dataset, it.source
+		}
+		nb.Objects = append(nb.Objects, bo)
 	}
 	c.Bundles = append(c.Bundles, nb)
 	return nil
