@@ -199,7 +199,7 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log, Now: a.Now,
 	}, pipeline.ScheduleOptions{
 		Datasets: a.datasets(), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
-		Once: a.once, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
+		Once: a.once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})
 	return fetch, a.schedule, err
 }

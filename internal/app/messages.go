@@ -39,6 +39,7 @@ func Messages() []MessageInfo {
 		{"INFO", "run starts", "A new run, with the windows that its lists ask for.", ""},
 		{"WARNING", "watermark lies in the future", "A clock was wrong; the watermark before it is used, or `import_from_date` where that is no better.", "Set the clock."},
 		{"WARNING", "dataset is new: it starts where the others stand", "A dataset was switched on in a spool that has run already.", "Import what is older by `repull --from DATE --dataset NAME`."},
+		{"WARNING", "type is new: it starts where the other IOCs stand", "A type was added to threatmatch.taxii_types in a spool that has run already.", "Import what is older by `repull --from DATE --dataset iocs`."},
 
 		{"INFO", "fetch begins", "Fetch takes up a run.", ""},
 		{"INFO", "fetch ended", "Everything of the run is fetched or parked.", ""},

@@ -185,7 +185,7 @@ func groupNames(groups []SourceGroup) []string {
 func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
 	v.Start = f.serverTime(r, r.page.Date)
 	turn := r.cursor.turn(r.page, later(r.ended, r.page.Date))
-	v.Count = map[string]int64{"fetch.pages": 1, "fetch.objects": int64(len(turn.Fresh))}
+	v.Count = map[string]int64{"fetch.pages": 1, pagesOfType + r.cursor.Type: 1, "fetch.objects": int64(len(turn.Fresh))}
 	if body := turn.freshBody(r.page); body != nil {
 		v.Record = f.record(r, body)
 	}

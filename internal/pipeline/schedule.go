@@ -29,6 +29,7 @@ type ScheduleOptions struct {
 	Datasets []spool.Dataset // the enabled ones
 	Period   time.Duration   // from the end of a run's fetch to the next run
 	Overlap  time.Duration   // how far a window begins before its watermark
+	Types    []string        // the STIX types of IOCs
 	Once     bool            // one run after what the spool holds, then the end
 	// ImportFrom returns the configured start of a first import.
 	ImportFrom func(now time.Time) time.Time
@@ -253,6 +254,9 @@ func (s *Schedule) history(yield func(spool.Run) bool) error {
 func (s *Schedule) start(epoch uint64, reason spool.Reason, now time.Time) (spool.Run, error) {
 	windows, fresh, err := s.windows(now)
 	if err != nil {
+		return spool.Run{}, err
+	}
+	if err := s.newTypes(windows); err != nil {
 		return spool.Run{}, err
 	}
 	if fresh && epoch > firstEpoch {

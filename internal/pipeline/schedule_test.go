@@ -310,3 +310,38 @@ func TestScheduleNeedsItsParts(t *testing.T) {
 		}
 	}
 }
+
+// A type that is added later has no watermark of its own: that is said, once.
+func TestNewTypesAreTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		told := func(types ...string) int {
+			r := newRig(t, newFake(1), rigOptions{dir: dir, fetch: FetchOptions{Types: types}, schedule: ScheduleOptions{Types: types}})
+			r.know()
+			stop := r.start()
+			time.Sleep(time.Minute)
+			if _, _, err := r.schedule.Trigger(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			r.spool.Close()
+			for line := range strings.Lines(r.logs.String()) {
+				if strings.Contains(line, "type is new") && !(strings.Contains(line, "type=malware") && strings.Contains(line, "repull --from DATE --dataset iocs")) {
+					t.Errorf("it says: %s", line)
+				}
+			}
+			return strings.Count(r.logs.String(), "type is new")
+		}
+		for i, c := range []struct {
+			types []string
+			want  int
+		}{{[]string{"indicator"}, 0}, {[]string{"indicator", "malware"}, 1}, {[]string{"indicator", "malware"}, 0}, {[]string{"indicator"}, 0}, {[]string{"malware"}, 1}} {
+			if got := told(c.types...); got != c.want {
+				t.Errorf("start %d with %v: told %d times, want %d", i+1, c.types, got, c.want)
+			}
+		}
+	})
+}

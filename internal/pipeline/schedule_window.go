@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -60,6 +62,36 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 		return earlier(last, now).Add(-s.opt.Overlap).UTC()
 	}
 	return s.opt.ImportFrom(now).UTC()
+}
+
+// pagesOfType begins the counter of a run's pages of one STIX type.
+const pagesOfType = "fetch.pages_of:"
+
+// newTypes warns of types that no page was asked of in the latest run of IOCs
+// that got any: they have no watermark of their own.
+func (s *Schedule) newTypes(windows map[spool.Dataset]time.Time) error {
+	from, ok := windows[spool.IOCs]
+	if !ok {
+		return nil
+	}
+	return s.history(func(r spool.Run) bool {
+		var had []string
+		for name := range r.Counters {
+			if t, ok := strings.CutPrefix(name, pagesOfType); ok {
+				had = append(had, t)
+			}
+		}
+		if len(had) == 0 {
+			return true
+		}
+		for _, t := range s.opt.Types {
+			if !slices.Contains(had, t) {
+				s.Log.Warn("type is new: it starts where the other IOCs stand", "stage", stageSchedule, "type", t, "from", from,
+					"hint", "repull --from DATE --dataset "+string(spool.IOCs)+" imports what is older")
+			}
+		}
+		return false
+	})
 }
 
 // lastRun is the earliest of the datasets' confirmed watermarks.
