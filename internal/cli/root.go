@@ -25,6 +25,8 @@ type Env struct {
 	Environ []string
 	Now     func() time.Time
 	Self    string // path of this program, for child processes
+	// StepAside gives this process the lowest priority; nil: it is not alone in it.
+	StepAside func()
 }
 
 // System returns the real world.
@@ -33,7 +35,7 @@ func System() Env {
 	if err != nil {
 		self = os.Args[0]
 	}
-	return Env{os.Stdin, os.Stdout, os.Stderr, os.Environ(), time.Now, self}
+	return Env{os.Stdin, os.Stdout, os.Stderr, os.Environ(), time.Now, self, stepAside}
 }
 
 // Main runs one command line and returns its exit code.
@@ -115,6 +117,13 @@ func (g *globals) enter(c *cobra.Command) {
 	}
 	for _, sub := range c.Commands() {
 		g.enter(sub)
+	}
+}
+
+// stepAside is for commands that go through the whole spool.
+func (g *globals) stepAside() {
+	if g.env.StepAside != nil {
+		g.env.StepAside()
 	}
 }
 

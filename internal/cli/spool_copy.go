@@ -110,6 +110,7 @@ func (g *globals) verify(ctx context.Context, temp string) (broken []string, err
 		}
 		p.dir = dir
 	}
+	g.stepAside() // not before: the copy holds the connector's old pages
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
 		broken, err = s.Verify(ctx)
 		return err

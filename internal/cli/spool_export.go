@@ -37,6 +37,7 @@ func newSpoolExport(g *globals) *cobra.Command {
 			if len(only) == 0 {
 				only = spool.Exportable()
 			}
+			g.stepAside()
 			x := &exporter{dir: args[0], files: []exportFile{}}
 			err := g.inspect(cmd.Context(), func(i admin.Inspector) error { return x.all(i, only) })
 			if err != nil {

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cli
+
+// stepAside does nothing here.
+func stepAside() {}
