@@ -24,8 +24,8 @@ func newSpoolExport(g *globals) *cobra.Command {
 		Short: "Write what the spool still holds as STIX bundles into a directory",
 		Long: "Write what the spool still holds into a directory, which is made: STIX bundles of the objects whose\n" +
 			"messages are not confirmed (bundles), that wait in their run (waiting), that are held (held) or became dead\n" +
-			"letters (dead); and the answers that are not mapped yet as they came (records). index.jsonl says what each\n" +
-			"file has. Nothing in the spool changes.",
+			"letters (dead); and the answers that are not mapped yet as they came, one a line (records). index.jsonl says\n" +
+			"what each file has. Nothing in the spool changes.",
 		Example: "  " + name + " spool export /tmp/held-back\n  " + name + " spool export /tmp/dead --only dead,held",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,20 +129,40 @@ func (x *exporter) note(f exportFile) error {
 
 func (x *exporter) add(bucket string, e admin.Exported) error {
 	entry := exportedEntry{e.Key, e.STIX, e.Run, e.Dataset, e.Source, e.Error}
-	if !isObject(e.Body) || bucket == "records" || e.Error != "" {
+	switch {
+	case e.Error != "":
+		return x.raw(bucket, e, entry)
+	case bucket == answers && json.Valid(e.Body):
+		enc := json.NewEncoder(&x.objects)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(exportedAnswer{entry, e.Body}); err != nil {
+			return err
+		}
+	case bucket != answers && isObject(e.Body):
+		if x.file.Objects > 0 {
+			x.objects.WriteString(",\n")
+		}
+		x.objects.Write(e.Body)
+		x.file.Objects++
+	default:
 		return x.raw(bucket, e, entry)
 	}
-	if x.file.Objects > 0 {
-		x.objects.WriteString(",\n")
-	}
-	x.objects.Write(e.Body)
 	x.file.Bucket = bucket
-	x.file.Objects++
 	x.file.Entries = append(x.file.Entries, entry)
-	if x.file.Objects >= exportObjects || x.objects.Len() >= exportBytes {
+	if len(x.file.Entries) >= exportObjects || x.objects.Len() >= exportBytes {
 		return x.flush()
 	}
 	return nil
+}
+
+// answers is the bucket of what is not mapped yet. There may be thousands: they
+// share files, since a file of its own for each would hold up the disk.
+const answers = "records"
+
+// exportedAnswer is a line of a file of answers.
+type exportedAnswer struct {
+	exportedEntry
+	Answer json.RawMessage `json:"answer"`
 }
 
 // isObject reports whether a body is a STIX object, as against an answer that
@@ -161,16 +181,20 @@ func (x *exporter) raw(bucket string, e admin.Exported, entry exportedEntry) err
 
 // flush writes the objects gathered so far as one bundle.
 func (x *exporter) flush() error {
-	if x.file.Objects == 0 {
+	if len(x.file.Entries) == 0 {
 		return nil
 	}
 	x.bundles++
-	x.file.File = fmt.Sprintf("%s-%04d.json", x.file.Bucket, x.bundles)
+	name, form := "%s-%04d.json", "{\"type\":\"bundle\",\"id\":\"bundle--"+uuid.NewString()+"\",\"objects\":[\n%s\n]}\n"
+	if x.file.Bucket == answers {
+		name, form = "%s-%04d.jsonl", "%s"
+	}
+	x.file.File = fmt.Sprintf(name, x.file.Bucket, x.bundles)
 	f, err := create(filepath.Join(x.dir, x.file.File))
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "{\"type\":\"bundle\",\"id\":\"bundle--%s\",\"objects\":[\n%s\n]}\n", uuid.New(), x.objects.Bytes())
+	_, err = fmt.Fprintf(f, form, x.objects.Bytes())
 	err = errors.Join(err, f.Close(), x.note(x.file))
 	x.file = exportFile{}
 	x.objects.Reset()
