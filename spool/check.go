@@ -137,8 +137,7 @@ func checkRoots(tx *bolt.Tx) error {
 	if _, err := t.state(); err != nil {
 		return err
 	}
-	_, err := t.readCounters()
-	return err
+	return t.readMetaKey(keyCounters, &counters{})
 }
 
 // checkPages walks all pages.

@@ -48,7 +48,7 @@ func fillNew(t *txn, st *state) error {
 	if err := t.tab(bktMeta).b.Put([]byte(keySchema), putU32(nil, schema)); err != nil {
 		return err
 	}
-	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}}
+	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64)}
 	return t.flush()
 }
 

@@ -41,7 +41,29 @@ func (t *txn) hold(run uint64, now time.Time, o Object, body packed) error {
 	if err := tb.put(putU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Held++ })
+	return t.add(func(c *counters) {
+		c.Held++
+		c.addPublished(o.Kept, 1)
+	})
+}
+
+// countPublished counts what is held of published objects, in a file of a
+// version that did not, and after a damaged object was removed.
+func (t *txn) countPublished() (n int64, err error) {
+	tb := t.tab(bktHeld)
+	err = tb.scan([]byte{pfxHeld}, nil, func(k, v []byte) (bool, error) {
+		if len(k) == 9 && tb.object(k, v).Kept {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
+}
+
+func (c *counters) addPublished(kept bool, n int64) {
+	if kept && c.HeldPublished != nil {
+		*c.HeldPublished += n
+	}
 }
 
 // unhold removes the held object of this id and returns it.
@@ -68,7 +90,13 @@ func (t *txn) unhold(id string) (Object, bool, error) {
 	if _, err := tb.delBlob(key); err != nil {
 		return o, false, err
 	}
-	return o, true, t.add(func(c *counters) { c.Held-- })
+	return o, true, t.add(func(c *counters) {
+		c.Held--
+		c.addPublished(o.Kept, -1)
+		if o.Err != nil {
+			c.HeldPublished = nil // what it was cannot be told
+		}
+	})
 }
 
 // heldObject reads one held object. Where it is damaged its id comes from the index.

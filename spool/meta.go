@@ -42,6 +42,10 @@ type counters struct {
 	Healed   int64            `json:"healed"`
 	Kept     int64            `json:"kept"`
 	Bytes    map[string]int64 `json:"bytes"`
+
+	// Of Held: whole copies of objects that are published. Nil where they are
+	// still to be counted: see countPublished.
+	HeldPublished *int64 `json:"held_published,omitempty"`
 }
 
 // Meta returns the spool's own state.
@@ -143,6 +147,13 @@ func (t *txn) readCounters() (*counters, error) {
 	}
 	if c.Bytes == nil {
 		c.Bytes = map[string]int64{}
+	}
+	if c.HeldPublished == nil {
+		n, err := t.countPublished()
+		if err != nil {
+			return nil, err
+		}
+		c.HeldPublished = &n
 	}
 	return c, nil
 }

@@ -223,6 +223,11 @@ func (d *driver) compareMeta() {
 		}
 	}
 	want.Runs, want.IDs, want.Held, want.Kept = int64(len(d.m.runs)), int64(len(d.m.ids)), int64(len(d.m.held)), int64(d.m.kept)
+	for _, o := range d.m.held {
+		if o.Kept {
+			want.HeldPublished++
+		}
+	}
 	st.Meta, st.Room, st.Bytes, st.Oldest = Meta{}, Room{}, nil, nil
 	d.same("stats", st, want)
 }

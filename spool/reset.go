@@ -38,6 +38,7 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 		}
 		t.forgetTables()
 		c.Tasks, c.Parked, c.Records, c.Waiting, c.Held, c.Bundles, c.Messages, c.IDs, c.Kept = 0, 0, 0, 0, 0, 0, 0, 0, 0
+		c.HeldPublished = new(int64)
 		for name := range c.Bytes {
 			if name != bktRuns && name != bktDead {
 				delete(c.Bytes, name)

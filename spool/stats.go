@@ -14,15 +14,20 @@ type Stats struct {
 	Parked   int64
 	Records  int64
 	Waiting  int64
-	Held     int64
+	Held     int64 // HeldPublished among them
 	Bundles  int64
 	Messages int64 // of the bundles, not yet confirmed
 	IDs      int64
 	Dead     int64 // not healed
 	Healed   int64
 	Kept     int64
-	Bytes    map[string]int64     // keys and values as stored, by bucket
-	Oldest   map[string]time.Time // by bucket: records, waiting, held, bundles, dead (not healed), and parked
+
+	// Of Held: whole copies of objects that are published without some
+	// references. They go out again when what they lack comes; nothing is missing.
+	HeldPublished int64
+
+	Bytes  map[string]int64     // keys and values as stored, by bucket
+	Oldest map[string]time.Time // by bucket: records, waiting, held, bundles, dead (not healed), and parked
 }
 
 // Stats returns counters; cheap. They are kept in the transactions that change
@@ -40,6 +45,7 @@ func (s *Spool) Stats() (Stats, error) {
 		out.Runs, out.Tasks, out.Parked, out.Records = c.Runs, c.Tasks, c.Parked, c.Records
 		out.Waiting, out.Held, out.Bundles, out.Messages = c.Waiting, c.Held, c.Bundles, c.Messages
 		out.IDs, out.Dead, out.Healed, out.Kept = c.IDs, c.Dead, c.Healed, c.Kept
+		out.HeldPublished = *c.HeldPublished
 		out.Bytes = maps.Clone(c.Bytes)
 		return t.oldest(out.Oldest)
 	})

@@ -54,6 +54,7 @@ func (v *verifier) broken(format string, args ...any) {
 }
 
 func (v *verifier) all() error {
+	v.n.HeldPublished = new(int64)
 	for _, check := range []func() error{
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
 		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idRuns, v.dead,
@@ -217,6 +218,9 @@ func (v *verifier) counters() error {
 		if n.got != n.want {
 			v.broken("counter %s is %d, there are %d", n.name, n.got, n.want)
 		}
+	}
+	if got, want := c.HeldPublished, v.n.HeldPublished; want != nil && *got != *want {
+		v.broken("counter held_published is %d, there are %d", *got, *want)
 	}
 	for _, name := range Buckets() {
 		if name != bktMeta && c.Bytes[name] != v.bytes[name] {

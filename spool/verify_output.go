@@ -96,8 +96,10 @@ func (v *verifier) heldObject(tb *table, k, val []byte) {
 	o := tb.object(k, val)
 	if o.Err != nil {
 		v.broken("%v", o.Err)
+		v.n.HeldPublished = nil // what it is cannot be told
 		return
 	}
+	v.n.addPublished(o.Kept, 1)
 	if u64(tb.get(heldIDKey(o.STIX)), 0) != seq {
 		v.broken("held object %d: is not found by its id %s", seq, o.STIX)
 	}

@@ -37,6 +37,9 @@ type Stats struct {
 	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
 	Oldest      map[string]time.Time `json:"oldest,omitempty"`
 	Watermarks  []Watermark          `json:"watermarks"`
+
+	// Of Held: whole copies of objects that are published; nothing is missing.
+	HeldPublished int64 `json:"held_published"`
 }
 
 // Watermark is where a dataset stands.
@@ -108,7 +111,7 @@ func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
 		ConnectorID: s.Meta.ConnectorID, Schema: s.Meta.Schema, Epoch: s.Meta.Epoch, Created: s.Meta.Created,
 		Unclean: s.Meta.Unclean, SetAside: s.Meta.SetAside,
 		LiveBytes: s.Room.Live, FileBytes: s.Room.File, MaxBytes: s.Room.Max, CapBytes: s.Room.Cap,
-		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held,
+		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held, HeldPublished: s.HeldPublished,
 		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Healed: s.Healed, Kept: s.Kept,
 		Bytes: s.Bytes, Oldest: s.Oldest,
 	}

@@ -110,6 +110,8 @@ func deliveringRun(s *spool.Spool) error {
 		ids = append(ids, entry(run.ID, id))
 	}
 	held := spool.Object{STIX: object("relationship", 28), Watch: object("tool", 99), Dataset: spool.Alerts, Source: "22", JSON: body(object("relationship", 28))}
+	// Published without its reference, and kept to go out whole.
+	again := spool.Object{STIX: b.Objects[0].STIX, Watch: object("tool", 97), Kept: true, Dataset: spool.Alerts, Source: "21", JSON: body(b.Objects[0].STIX)}
 	dead := func(stage spool.Stage, class, source, id string, payload []byte) spool.DeadLetter {
 		return spool.DeadLetter{
 			Stage: stage, Class: class, Error: "it did not work: " + class, Attempts: 3, Run: run.ID, First: fixtureTime, Last: fixtureTime,
@@ -117,7 +119,7 @@ func deliveringRun(s *spool.Spool) error {
 		}
 	}
 	err = s.CommitMap(1, fixtureTime, spool.MapCommit{
-		Run: run.ID, Records: seqs, Bundles: []spool.NewBundle{b}, IDs: ids, Hold: []spool.Object{held},
+		Run: run.ID, Records: seqs, Bundles: []spool.NewBundle{b}, IDs: ids, Hold: []spool.Object{held, again},
 		Dead: []spool.DeadLetter{
 			dead(spool.StageMap, "invalid", "22", object("malware", 29), body(object("malware", 29))),
 			dead(spool.StageFetch, "refused", "23", "", []byte(`{"message":"Not found."}`)),

@@ -254,7 +254,8 @@ func printBacklog(w io.Writer, s admin.Status) error {
 		row("parked items", st.Parked, "parked", "tried again in the next run; see: spool ls tasks"),
 		row("records to map", st.Records, "records", ""),
 		row("waiting objects", st.Waiting, "waiting", "for references that may still come in their run"),
-		row("held objects", st.Held, "held", "for an object that has not come; see: spool ls held"),
+		row("held objects", st.Held-st.HeldPublished, onlyOf(st.HeldPublished == 0, "held"), "for an object that has not come; see: spool ls held"),
+		row("held copies", st.HeldPublished, onlyOf(st.HeldPublished == st.Held, "held"), "published already without a reference; nothing is missing"),
 		row("messages to confirm", st.Messages, "bundles", ""),
 		row("dead letters", st.Dead, "dead", "see: spool dead, spool retry, spool drop"),
 	}
@@ -269,6 +270,14 @@ func printBacklog(w io.Writer, s admin.Status) error {
 		fmt.Fprintf(w, "%s: fetched up to %s, confirmed up to %s%s\n", m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), heldBack(m))
 	}
 	return err
+}
+
+// onlyOf is the bucket whose oldest entry is told, where it can only be one of this row.
+func onlyOf(sure bool, bucket string) string {
+	if sure {
+		return bucket
+	}
+	return ""
 }
 
 func heldBack(m admin.Watermark) string {
