@@ -161,10 +161,22 @@ func (a *app) run(ctx context.Context) error {
 	defer a.heedTriggers()()
 	defer a.notify(ctx)()
 	defer a.watch(ctx)()
+	defer a.tellHoldUps(ctx)()
 	parts.Stopping = func() { a.waited = waits(a.board.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
+}
+
+// tellHoldUps logs what holds stages up until the returned function is called.
+func (a *app) tellHoldUps(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { (&pipeline.HoldUps{Board: a.board, Log: a.Log, Now: a.Now}).Run(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // watch lets somebody watch until the returned function is called.

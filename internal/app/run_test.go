@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,17 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	})
 }
 
+// errorLines are the messages of the log's errors.
+func errorLines(t *testing.T, log *bytes.Buffer) (all []string) {
+	t.Helper()
+	for _, l := range lines(t, log) {
+		if l.Level == "ERROR" {
+			all = append(all, l.Message)
+		}
+	}
+	return all
+}
+
 // TestOnceThatNeverBegins: a single import that is stopped before OpenCTI let it
 // begin is not delivered, and says why.
 func TestOnceThatNeverBegins(t *testing.T) {
@@ -92,18 +105,20 @@ func TestOnceThatNeverBegins(t *testing.T) {
 		name, stopAt string // "": by the timeout
 		env          map[string]string
 		want         []string
+		errors       []string // lines of that level
 	}{
 		{"OpenCTI down, signal", "refused", nil, []string{
 			"this process's own run did not begin",
-			"platform: not registered with OpenCTI: ", "connection refused"}},
+			"platform: not registered with OpenCTI: ", "connection refused"}, nil},
 		{"wrong token, signal", "AUTH_REQUIRED", map[string]string{"OPENCTI_URL": platform}, []string{
-			"this process's own run did not begin", "platform: ", "AUTH_REQUIRED", "check opencti.token"}},
+			"this process's own run did not begin", "platform: ", "AUTH_REQUIRED", "check opencti.token"}, []string{"OpenCTI refuses the connector"}},
 		{"OpenCTI down, timeout", "", map[string]string{"CONNECTOR_RUN_TIMEOUT": "PT0.3S"}, []string{
-			"connector.run_timeout (300ms) is over"}},
+			"connector.run_timeout (300ms) is over"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := once(t, settings(t, tt.env), tt.stopAt, io.Discard)
+			var log bytes.Buffer
+			err := once(t, settings(t, tt.env), tt.stopAt, &log)
 			if !errors.Is(err, ErrUndelivered) {
 				t.Fatalf("ends with %v", err)
 			}
@@ -111,6 +126,9 @@ func TestOnceThatNeverBegins(t *testing.T) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("no %q in %v", want, err)
 				}
+			}
+			if got := errorLines(t, &log); !slices.Equal(got, tt.errors) {
+				t.Errorf("errors at the default level %q, want %q", got, tt.errors)
 			}
 		})
 	}

@@ -45,7 +45,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	}
 	log := app.NewLogger(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)
 	for _, w := range report.Warnings {
-		log.Warn("setting", "key", w.Key, "source", w.Source, "warning", w.Message)
+		log.Log(ctx, app.LevelNotice, "setting", "key", w.Key, "source", w.Source, "warning", w.Message)
 	}
 	ctx, hurry, trigger, stop := signals(ctx, log)
 	defer stop()

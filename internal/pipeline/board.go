@@ -15,6 +15,9 @@ type StageStatus struct {
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"error_at,omitzero"`
 	Beat      time.Time `json:"beat"` // the latest sign of life
+
+	HeldSince time.Time `json:"-"` // when NotReady was last empty no more; it outlives it
+	Told      bool      `json:"-"` // that hold-up was logged as an error, its end was not yet
 }
 
 // Board collects the stages' statuses. Safe for concurrent use.
@@ -37,6 +40,9 @@ func (b *Board) Set(stage, state, detail, notReady string) {
 	if s.State != state || s.Detail != detail || s.NotReady != notReady || s.Since.IsZero() {
 		s.Since = b.now()
 	}
+	if s.NotReady == "" && notReady != "" && !s.Told { // one that comes again before its end was told is the same
+		s.HeldSince = b.now()
+	}
 	s.State, s.Detail, s.NotReady, s.Beat = state, detail, notReady, b.now()
 	b.stages[stage] = s
 }
@@ -56,6 +62,19 @@ func (b *Board) Error(stage string, err error) {
 	defer b.mu.Unlock()
 	s := b.stages[stage]
 	s.LastError, s.ErrorAt = err.Error(), b.now()
+	b.stages[stage] = s
+}
+
+// Told notes that the stage's hold-up was logged as an error.
+func (b *Board) Told(stage string) { b.setTold(stage, true) }
+
+func (b *Board) forgetTold(stage string) { b.setTold(stage, false) }
+
+func (b *Board) setTold(stage string, told bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stages[stage]
+	s.Told = told
 	b.stages[stage] = s
 }
 

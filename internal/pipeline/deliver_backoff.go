@@ -13,6 +13,7 @@ type backoff struct {
 	min, max time.Duration
 	rand     func() float64
 	tries    int
+	last     fault.Class // of the latest trouble, for who keeps it
 }
 
 // next returns how long to wait before the next try: at least min, at most max.
@@ -26,7 +27,7 @@ func (b *backoff) next() time.Duration {
 }
 
 // reset starts over after a success.
-func (b *backoff) reset() { b.tries = 0 }
+func (b *backoff) reset() { b.tries, b.last = 0, fault.Transient }
 
 // restFor waits for d; it returns the cause when ctx is done before.
 func restFor(ctx context.Context, d time.Duration) error {

@@ -48,7 +48,13 @@ func (d *Deliver) trouble(err error) time.Duration {
 	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", d.unready)
 	d.say(err.Error(), func() {
 		d.Metrics.errors.Inc()
-		d.Log.Warn("delivery is held up, trying again", "stage", stageDeliver, "class", class.String(), "error", err, "hint", fault.HintOf(err))
+		about := []any{"stage", stageDeliver, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
+		if class == fault.Systemic {
+			d.Log.Error("delivery is refused, trying again", about...)
+			d.Board.Told(stageDeliver)
+		} else {
+			d.Log.Warn("delivery is held up, trying again", about...)
+		}
 	})
 	return max(d.back.next(), min(after, 15*time.Minute))
 }

@@ -109,11 +109,18 @@ func (h *fetchHealth) hold(now time.Time, bounded func(time.Duration) time.Durat
 
 func (f *Fetch) trouble(state serverState, err error) {
 	h := &f.health
+	h.cause = err
 	if h.state != state {
 		h.state, h.since = state, f.Now()
-		f.Log.Error("fetch is paused", "stage", stageFetch, "reason", state.String(), "error", err, "hint", fault.HintOf(err))
+		f.Board.Set(stageFetch, "paused", f.detail(), h.notReady())
+		about := []any{"stage", stageFetch, "reason", state.String(), "error", err, "hint", fault.HintOf(err)}
+		if state == serverRefused {
+			f.Log.Error("fetch is paused", about...)
+			f.Board.Told(stageFetch)
+		} else {
+			f.Log.Warn("ThreatMatch does not answer, trying again", about...)
+		}
 	}
-	h.cause = err
 	f.Board.Error(stageFetch, err)
 	f.Metrics.up.Set(0)
 }

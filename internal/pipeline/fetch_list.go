@@ -116,6 +116,9 @@ func (f *Fetch) note(r fetchResult, class, text string) *spool.DeadLetter {
 	}
 }
 
+// clockFar is more than the windows of two runs overlap by default.
+const clockFar = 10 * time.Minute
+
 // serverTime compares the clocks once and returns the server's, for the run's start.
 func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
 	if date.IsZero() {
@@ -123,7 +126,12 @@ func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
 	}
 	if off := r.ended.Sub(date); off.Abs() > time.Minute && !f.skewed {
 		f.skewed = true
-		f.Log.Warn("the clocks of this machine and of ThreatMatch differ", "stage", stageFetch, "local_minus_server", off.Round(time.Second).String())
+		about := []any{"stage", stageFetch, "local_minus_server", off.Round(time.Second).String()}
+		if off.Abs() >= clockFar {
+			f.Log.Error("the clocks of this machine and of ThreatMatch are far apart: set the clock", about...)
+		} else {
+			f.Log.Warn("the clocks of this machine and of ThreatMatch differ", about...)
+		}
 	}
 	return date
 }

@@ -194,6 +194,9 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 	}
 	m.board.Set(mapStage, "waiting", "to try again", notReady)
 	m.log.Error("mapping is held up, trying again", "error", err)
+	if notReady != "" {
+		m.board.Told(mapStage)
+	}
 	m.failed++
 	return mapBackoff(m.failed), nil
 }

@@ -178,9 +178,15 @@ func (p *Platform) trouble(err error, back *backoff) time.Duration {
 		notReady = describe(err)
 	}
 	p.Board.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
-	if back.tries == 0 {
-		p.Log.Warn("trouble with OpenCTI, trying again", "stage", stagePlatform, "class", class.String(), "error", err, "hint", fault.HintOf(err))
+	about := []any{"stage", stagePlatform, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
+	switch {
+	case class == fault.Systemic && back.last != fault.Systemic:
+		p.Log.Error("OpenCTI refuses the connector", about...)
+		p.Board.Told(stagePlatform)
+	case class != fault.Systemic && back.tries == 0:
+		p.Log.Warn("trouble with OpenCTI, trying again", about...)
 	}
+	back.last = class
 	return max(back.next(), min(after, p.opt.Period))
 }
 

@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestHoldUpsAreToldOnce: what lasts a minute is an error once, and its end a
+// line; a hiccup is neither.
+func TestHoldUpsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		board := NewBoard(time.Now)
+		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			(&HoldUps{Board: board, Log: log, Now: time.Now}).Run(ctx)
+		}()
+		said := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			got := strings.Split(strings.TrimSpace(out.String()), "\n")
+			if len(want) == 0 && out.Len() > 0 || len(want) > 0 && len(got) != len(want) {
+				t.Fatalf("got %q, want %q", out.String(), want)
+			}
+			for i, w := range want {
+				if !strings.Contains(got[i], w) {
+					t.Errorf("no %q in %q", w, got[i])
+				}
+			}
+			out.Reset()
+		}
+		hold := func(why string) { board.Set(stageDeliver, "waiting", "", why) }
+
+		hold("broker away")
+		time.Sleep(45 * time.Second)
+		hold("")
+		time.Sleep(time.Minute)
+		said()
+
+		hold("broker away")
+		time.Sleep(50 * time.Second)
+		hold("broker still away") // another text is the same hold-up
+		time.Sleep(time.Hour)
+		said(`level=ERROR msg="a stage is held up" stage=deliver reason="broker still away"`)
+		hold("")
+		time.Sleep(time.Minute)
+		said(`msg="a stage is no longer held up" stage=deliver after=1h0m`)
+
+		board.Set(stageFetch, "paused", "", "refused") // the stage told itself
+		board.Told(stageFetch)
+		time.Sleep(time.Hour)
+		said()
+		board.Set(stageFetch, "working", "", "")
+		time.Sleep(time.Minute)
+		said(`msg="a stage is no longer held up" stage=fetch`)
+
+		hold("broker away")
+		time.Sleep(2 * time.Minute)
+		said("is held up")
+		board.Set(stageDeliver, "stopped", "", "")
+		time.Sleep(time.Minute)
+		said() // a stop is no end of it
+		cancel()
+		<-done
+	})
+}
