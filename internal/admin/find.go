@@ -248,7 +248,10 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 		case h.Bucket == "dead":
 			s.Dead = append(s.Dead, deadHit(h))
 		case h.Bucket == "waiting" || h.Bucket == "held":
-			s.Objects, pending = append(s.Objects, h.STIX), pending+1
+			s.Objects = append(s.Objects, h.STIX)
+			if again, _ := h.Fields["kept"].(bool); !again { // a whole copy of a published object is no backlog
+				pending++
+			}
 		default:
 			s.Records = append(s.Records, recordHit(h))
 			s.Objects = append(s.Objects, d.idsIn(h)...)
