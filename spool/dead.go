@@ -42,9 +42,7 @@ func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
 		d.First = d.Last
 	}
 	if old, ok := t.sameDead(d); ok {
-		old.Attempts += max(1, d.Attempts)
-		old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
-		return t.putDead(old, body)
+		return t.failedAgain(old, d, body)
 	}
 	tb := t.tab(bktDead)
 	key, err := tb.next()
@@ -64,11 +62,29 @@ func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
 	return t.add(func(c *counters) { c.Dead++ })
 }
 
-// lookBack is how many open dead letters of a source are looked at for an equal one.
+// failedAgain counts a dead letter in the one that it equals, which is open
+// again if it was healed.
+func (t *txn) failedAgain(old, d DeadLetter, body packed) error {
+	if !old.Healed.IsZero() {
+		old.Healed = time.Time{}
+		if err := t.tab(bktDead).put(numKey(pfxOpenDL, old.Key), []byte{}); err != nil {
+			return err
+		}
+		if err := t.add(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
+			return err
+		}
+	}
+	old.Attempts += max(1, d.Attempts)
+	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
+	return t.putDead(old, body)
+}
+
+// lookBack is how many dead letters of a source are looked at for an equal one.
 const lookBack = 16
 
-// sameDead returns the open dead letter that differs from d in no more than
-// time, run and text, so that what fails alike in every run is one letter.
+// sameDead returns the dead letter that differs from d in no more than time, run
+// and text, so that what fails alike in every run, or when it is tried again, is
+// one letter.
 func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
 	prefix := sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)])
 	c := t.tab(bktDead).b.Cursor()
@@ -141,7 +157,7 @@ func (t *txn) heal(now time.Time, d Dataset, source string) error {
 	}
 	for _, k := range keys {
 		l, ok := t.dead(u64(k, len(k)-8))
-		if !ok || l.Err != nil || l.Source != source {
+		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() {
 			continue
 		}
 		l.Healed = now.UTC()
@@ -152,17 +168,19 @@ func (t *txn) heal(now time.Time, d Dataset, source string) error {
 	return nil
 }
 
-// closeDead stores a dead letter that is healed now and takes it out of the indices.
+// closeDead stores a dead letter that is healed now. It can still be found by
+// its source, should it fail again.
 func (t *txn) closeDead(d DeadLetter) error {
 	if err := t.putDead(d, pack(d.Payload)); err != nil {
 		return err
 	}
-	if err := t.unindexDead(d); err != nil {
+	if _, err := t.tab(bktDead).del(numKey(pfxOpenDL, d.Key)); err != nil {
 		return err
 	}
 	return t.add(func(c *counters) { c.Dead--; c.Healed++ })
 }
 
+// unindexDead takes a dead letter out of the indices.
 func (t *txn) unindexDead(d DeadLetter) error {
 	tb := t.tab(bktDead)
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {

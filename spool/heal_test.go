@@ -58,3 +58,30 @@ func TestEqualDeadLettersAreOne(t *testing.T) {
 		t.Errorf("dead letters %+v: a dropped one came back to life", d)
 	}
 }
+
+// A letter that is tried again and fails again is the same letter.
+func TestRetriedLetterThatFailsAgainIsOpen(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}}))(t)
+	letter := DeadLetter{Class: "element", Error: "no id", Attempts: 1, Dataset: Alerts, Source: "7", Payload: []byte("{}")}
+	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{letter}}))
+	key := must(s.DeadLetters(0, 10))(t)[0].Key
+	for try := 2; try < 5; try++ {
+		again := must(s.Retry(1, t0, []uint64{key}, nil))(t)
+		if st := must(s.Stats())(t); st.Dead != 0 || st.Healed != 1 {
+			t.Fatalf("%d open, %d healed while it is tried again", st.Dead, st.Healed)
+		}
+		recs := must(s.Records(again.ID, 0, 10, 1<<20))(t)
+		ok(t, s.CommitMap(1, t0, MapCommit{Run: again.ID, Records: []uint64{recs[0].Seq}, Dead: []DeadLetter{letter}}))
+		d := must(s.DeadLetters(0, 10))(t)
+		if len(d) != 1 || d[0].Key != key || !d[0].Healed.IsZero() || d[0].Attempts != try || d[0].Run != again.ID {
+			t.Fatalf("dead letters %+v", d)
+		}
+		if st := must(s.Stats())(t); st.Dead != 1 || st.Healed != 0 {
+			t.Fatalf("%d open, %d healed", st.Dead, st.Healed)
+		}
+		if problems := must(s.Verify(t.Context()))(t); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+	}
+}

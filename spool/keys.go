@@ -61,7 +61,7 @@ const (
 
 	pfxDead   = 'd' // dead: d key → dead letter
 	pfxOpenDL = 'u' // dead: u key → nothing, while it is not healed
-	pfxSource = 's' // dead: s dataset source key → nothing, while it is not healed
+	pfxSource = 's' // dead: s dataset source key → nothing
 )
 
 // Keys of the meta bucket.

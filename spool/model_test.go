@@ -201,13 +201,13 @@ func (m *model) addDead(now time.Time, d DeadLetter) {
 		if seen == lookBack {
 			break
 		}
-		if l.Dataset != d.Dataset || l.Source != d.Source || !l.Healed.IsZero() {
+		if l.Dataset != d.Dataset || l.Source != d.Source {
 			continue
 		}
 		seen++
 		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && string(l.Payload) == string(d.Payload) {
 			l.Attempts += max(1, d.Attempts)
-			l.Last, l.Run, l.Error = d.Last, d.Run, d.Error
+			l.Last, l.Run, l.Error, l.Healed = d.Last, d.Run, d.Error, time.Time{}
 			m.dead[k] = l
 			return
 		}

@@ -10,7 +10,7 @@ import (
 // new run of reason retry: fetch's become item tasks, map's and deliver's become
 // records. All or nothing. A dead letter stays where it is: one of map or
 // deliver is marked healed at once, since its bytes are on their way again, and
-// becomes a new one should they fail again; one of fetch is healed by the record
+// opened again should they fail again; one of fetch is healed by the record
 // that its task brings. A dead letter of fetch without a source id, and one
 // whose bytes are damaged, are refused with ErrInvalid.
 func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {

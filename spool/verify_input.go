@@ -151,8 +151,8 @@ func (v *verifier) dead() error {
 			}
 		case pfxSource:
 			key := u64(k, len(k)-8)
-			if tb.get(numKey(pfxOpenDL, key)) == nil {
-				v.broken("dead letter %d: is found by its source id, but is not open", key)
+			if tb.get(numKey(pfxDead, key)) == nil {
+				v.broken("dead letter %d: is found by its source id and not there", key)
 			}
 		default:
 			v.broken("dead: key %x", k)

@@ -104,6 +104,8 @@ type Dead struct {
 	STIX     string    `json:"stix_id,omitempty"`
 	Bytes    int       `json:"bytes"`
 	Healed   time.Time `json:"healed,omitzero"`
+	Retried  time.Time `json:"retried,omitzero"`    // when an operator last took it back into a run
+	RetryRun uint64    `json:"retry_run,omitempty"` // that run
 }
 
 func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
@@ -166,6 +168,6 @@ func deadOf(d spool.DeadLetter) Dead {
 	return Dead{
 		Key: d.Key, Stage: string(d.Stage), Class: d.Class, Error: d.Error, Attempts: d.Attempts,
 		First: d.First, Last: d.Last, Run: d.Run, Dataset: string(d.Dataset), Source: d.Source, STIX: d.STIX,
-		Bytes: len(d.Payload), Healed: d.Healed,
+		Bytes: len(d.Payload), Healed: d.Healed, Retried: d.Retried, RetryRun: d.RetryRun,
 	}
 }

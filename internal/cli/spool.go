@@ -169,7 +169,11 @@ func printDead(w io.Writer, letters []admin.Dead) error {
 	var rows [][]string
 	for _, d := range letters {
 		last := stamp(d.Last)
-		if !d.Healed.IsZero() {
+		switch {
+		case d.Healed.IsZero():
+		case d.Healed.Equal(d.Retried): // whether it helps shows when the run is done
+			last = fmt.Sprintf("tried again in run %d", d.RetryRun)
+		default:
 			last = "healed " + stamp(d.Healed)
 		}
 		rows = append(rows, []string{
