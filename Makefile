@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill crash fuzz million bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
+.PHONY: help build test check conformance demo kill crash fuzz million inspect bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ crash: ## kill -9 a working spool ROUNDS times (default 50), account for every i
 
 fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
 	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)
+
+inspect: ## what status --watch and spool export cost an import beside them, in pairs (ROUNDS=5, OBJECTS=100000)
+	deploy/rabbitmq.sh install
+	INSPECT_OBJECTS=$(or $(OBJECTS),100000) INSPECT_ROUNDS=$(or $(ROUNDS),5) $(GO) test -count=1 -timeout 60m -run TestInspectedImport -v ./internal/e2e
 
 million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
