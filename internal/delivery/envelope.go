@@ -50,16 +50,17 @@ func EnvelopeSize(e Envelope, objectSize int) int {
 	return around + base64.StdEncoding.EncodedLen(bundle+objectSize)
 }
 
-// appendContent appends the bundle in base64. The bundle is written to the end
-// of the room that its encoding takes and encoded from there to the front: what
-// is written never reaches what is still to be read, since four bytes come of
-// three.
+// appendContent appends the bundle in base64. The bundle is written first, moved
+// to the end of the room that its encoding takes and encoded from there to the
+// front: what is written never reaches what is still to be read, since four
+// bytes come of three.
 func appendContent(dst []byte, e Envelope, object []byte) []byte {
-	plain := len(appendBundle(nil, e, nil)) + len(object)
-	room := base64.StdEncoding.EncodedLen(plain)
 	start := len(dst)
-	dst = slices.Grow(dst, room)[:start+room-plain]
 	dst = appendBundle(dst, e, object)
+	plain := len(dst) - start
+	room := base64.StdEncoding.EncodedLen(plain)
+	dst = slices.Grow(dst, room-plain)[:start+room]
+	copy(dst[start+room-plain:], dst[start:start+plain])
 	var chunk [3 * 1024]byte
 	out := start
 	for in := start + room - plain; in < start+room; {
@@ -81,10 +82,26 @@ func appendBundle(dst []byte, e Envelope, object []byte) []byte {
 	return append(dst, `]}`...)
 }
 
+// appendString appends s as encoding/json writes it. Ids, which is all there is
+// as a rule, need no escapes.
 func appendString(dst []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	text, err := json.Marshal(s)
 	if err != nil { // cannot happen: strings always encode
 		return append(dst, `""`...)
 	}
 	return append(dst, text...)
+}
+
+// isPlain reports whether encoding/json would write s as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c >= 0x7f, c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
 }

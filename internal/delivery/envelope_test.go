@@ -124,3 +124,17 @@ func TestEnvelopeAllocations(t *testing.T) {
 		t.Errorf("%d bytes a message of a megabyte", per)
 	}
 }
+
+// TestStringsAreThoseOfEncodingJSON holds the short way for plain text to the library.
+func TestStringsAreThoseOfEncodingJSON(t *testing.T) {
+	for c := range rune(0x3000) {
+		s := "a" + string(c) + "z"
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendString(nil, s); string(got) != string(want) {
+			t.Fatalf("%q: %s, want %s", s, got, want)
+		}
+	}
+}

@@ -82,6 +82,7 @@ type Deliver struct {
 	stop     obstacle  // a message that cannot be sent, to be skipped when the cursor is there
 	limit    int64     // the largest body in bytes, as far as known; 0: none
 	careful  bool      // the next message goes out alone
+	body     []byte    // of the message made last, to be written over
 	moved    bool      // something was confirmed since the last trouble
 	said     string    // the trouble that was logged last
 	unready  string    // why nothing can be sent, until something is

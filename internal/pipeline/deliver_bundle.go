@@ -162,7 +162,10 @@ func (d *Deliver) blocked(on bool) {
 	}
 }
 
-// message makes the next message. One that cannot be sent ends the batch.
+// keepBody is the largest buffer that is kept for the next message.
+const keepBody = 1 << 20
+
+// message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
 func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := in.next()
@@ -173,13 +176,16 @@ func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	body, err := d.Envelope(nil, Envelope{
+	body, err := d.Envelope(d.body[:0], Envelope{
 		Applicant: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
 		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
 	})
 	if err != nil {
 		d.stop = obstacle{key, "invalid", err.Error()}
 		return Message{}, io.EOF
+	}
+	if d.body = body; cap(body) > keepBody {
+		d.body = nil
 	}
 	if d.limit > 0 && int64(len(body)) > d.limit {
 		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
