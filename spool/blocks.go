@@ -20,13 +20,18 @@ type block struct {
 // packBlocks cuts the objects into blocks and compresses them.
 func packBlocks(objects []BundleObject) []block {
 	var out []block
-	var buf []byte
+	buf := make([]byte, 0, blockSize)
 	n := 0
 	flush := func() {
-		if n > 0 {
-			out = append(out, block{n, pack(buf)})
+		if n == 0 {
+			return
 		}
-		buf, n = nil, 0
+		p := pack(buf)
+		if p.codec == codecRaw {
+			p.data = clone(buf) // it shares the buffer
+		}
+		out = append(out, block{n, p})
+		buf, n = buf[:0], 0
 	}
 	for _, o := range objects {
 		if n > 0 && len(buf)+len(o.JSON) > blockSize {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,9 +115,13 @@ func mapPanicFrame(stack []byte) string {
 // take makes an item of a mapped object. References of an object to itself are
 // removed; where it is nothing without, it is a dead letter.
 func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
-	raw := o.Clone()
-	dedupeRefs(o)
-	for _, r := range o.Refs() {
+	refs := o.Refs()
+	var raw *stix.Object
+	if slices.ContainsFunc(refs, func(r stix.Ref) bool { return r.ID == o.ID() }) {
+		raw = o.Clone()
+	}
+	dedupeRefs(o, refs)
+	for _, r := range refs {
 		if r.ID != o.ID() || !o.DropRef(r.Key, r.ID) {
 			continue
 		}
@@ -141,8 +146,10 @@ func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
 
 // dedupeRefs removes repeated entries from lists of references, which the order
 // of a bundle would take out, after the content was compared.
-func dedupeRefs(o *stix.Object) {
-	refs := o.Refs()
+func dedupeRefs(o *stix.Object, refs []stix.Ref) {
+	if len(refs) < 2 || len(refs) < 8 && !repeated(refs) {
+		return
+	}
 	lists := map[string][]string{}
 	seen := make(map[stix.Ref]bool, len(refs))
 	for _, r := range refs {
@@ -159,6 +166,16 @@ func dedupeRefs(o *stix.Object) {
 			o.Set(key, list)
 		}
 	}
+}
+
+// repeated is quick for the few references that most objects have.
+func repeated(refs []stix.Ref) bool {
+	for i, r := range refs {
+		if slices.Contains(refs[:i], r) {
+			return true
+		}
+	}
+	return false
 }
 
 // room reports whether a record's objects fit into the open bundle.

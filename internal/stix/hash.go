@@ -11,11 +11,7 @@ import (
 // only in the order of keys, at any level, and different otherwise. It is
 // stable across versions of this program, since the spool keeps it.
 func (o *Object) Hash() [16]byte {
-	size := 2
-	for i := range o.fields {
-		size += len(o.fields[i].key) + len(o.fields[i].raw) + 4
-	}
-	sum := sha256.Sum256(appendCanonical(make([]byte, 0, size), o.fields))
+	sum := sha256.Sum256(appendCanonical(make([]byte, 0, o.size()), o.fields))
 	return [16]byte(sum[:16])
 }
 

@@ -269,6 +269,9 @@ func (o *Object) Clone() *Object {
 
 // AppendJSON appends the object as compact UTF-8 JSON, properties in order.
 func (o *Object) AppendJSON(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, o.size())
+	}
 	dst = append(dst, '{')
 	for i := range o.fields {
 		if i > 0 {
@@ -279,6 +282,15 @@ func (o *Object) AppendJSON(dst []byte) []byte {
 		dst = append(dst, o.fields[i].raw...)
 	}
 	return append(dst, '}')
+}
+
+// size is how many bytes AppendJSON appends, more where keys need escapes.
+func (o *Object) size() int {
+	n := 2
+	for i := range o.fields {
+		n += len(o.fields[i].key) + len(o.fields[i].raw) + len(`"":,`)
+	}
+	return n
 }
 
 // MarshalJSON implements json.Marshaler.

@@ -1,10 +1,12 @@
 package threatmatch
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"iter"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Bodies can be tens of megabytes. They are checked once as a whole and then
@@ -22,8 +24,8 @@ func members(raw []byte) iter.Seq2[string, []byte] {
 		}
 		for i = space(raw, i+1); i < len(raw) && raw[i] == '"'; {
 			end := skip(raw, i)
-			var key string
-			if json.Unmarshal(raw[i:end], &key) != nil {
+			key, ok := unquote(raw[i:end])
+			if !ok {
 				return
 			}
 			start := space(raw, space(raw, end)+1) // over the colon
@@ -151,9 +153,17 @@ func identifier(value []byte) string {
 
 // text reads a JSON string. "" is none.
 func text(value []byte) string {
-	var s string
-	if json.Unmarshal(value, &s) != nil {
-		return ""
-	}
+	s, _ := unquote(value)
 	return s
+}
+
+// unquote reads a JSON string; false: it is none. Without escapes, as most are,
+// it is what stands between the quotes.
+func unquote(value []byte) (string, bool) {
+	if n := len(value); n >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
+		return string(value[1 : n-1]), true
+	}
+	var s string
+	err := json.Unmarshal(value, &s)
+	return s, err == nil
 }
