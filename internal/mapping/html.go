@@ -5,11 +5,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/JohannesKaufmann/html-to-markdown/v2/converter"
-	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/base"
-	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/commonmark"
-	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/strikethrough"
-	"github.com/JohannesKaufmann/html-to-markdown/v2/plugin/table"
 	"github.com/k3a/html2text"
 
 	"threatmatch-connector/internal/stix"
@@ -43,24 +38,6 @@ func (m *Mapper) fromHTML(s string) (string, bool) {
 		out = strings.ReplaceAll(out, "<", "&lt;")
 	}
 	return out, true
-}
-
-func newMarkdown() func(string) string {
-	c := converter.NewConverter(converter.WithPlugins(
-		base.NewBasePlugin(),
-		commonmark.NewCommonmarkPlugin(commonmark.WithLinkEmptyHrefBehavior(commonmark.LinkBehaviorSkip),
-			commonmark.WithListEndComment(false)),
-		strikethrough.NewStrikethroughPlugin(),
-		table.NewTablePlugin(table.WithHeaderPromotion(true), table.WithSkipEmptyRows(true),
-			table.WithCellPaddingBehavior(table.CellPaddingBehaviorMinimal)),
-	))
-	return func(s string) string {
-		out, err := c.ConvertString(safeHTML(s))
-		if err != nil {
-			return plainText(s)
-		}
-		return out
-	}
 }
 
 func plainText(s string) string {

@@ -16,11 +16,19 @@ func safeHTML(s string) string { return sanitize(s, false) }
 // sanitize is safeHTML; plain prepares for a reader that knows paragraphs and
 // line breaks only.
 func sanitize(s string, plain bool) string {
-	body := &html.Node{Type: html.ElementNode, Data: "body", DataAtom: atom.Body}
-	nodes, err := html.ParseFragment(strings.NewReader(s), body)
+	nodes, err := parseHTML(s)
 	if err != nil {
 		return html.EscapeString(s)
 	}
+	return writeHTML(nodes, plain)
+}
+
+func parseHTML(s string) ([]*html.Node, error) {
+	body := &html.Node{Type: html.ElementNode, Data: "body", DataAtom: atom.Body}
+	return html.ParseFragment(strings.NewReader(s), body)
+}
+
+func writeHTML(nodes []*html.Node, plain bool) string {
 	w := safeWriter{plain: plain}
 	for _, n := range nodes {
 		w.write(n)
