@@ -201,19 +201,24 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 	return mapBackoff(m.failed), nil
 }
 
-// mapManyWaiting is how many waiting objects make commits smaller, and
-// mapSmallCommit how small. Every row of a large index lies on a page of its
-// own, which a commit holds in memory.
+// mapManyWaiting and mapManyIDs are how many waiting objects and how many
+// entries of ids make commits smaller, and the others how small. Every row of a
+// large index lies on a page of its own, which a commit holds in memory.
 const (
 	mapManyWaiting = 50_000
 	mapSmallCommit = 1500
+	mapManyIDs     = 200_000
+	mapIDsCommit   = 2500
 )
 
 // limit is how many objects a commit should have.
 func (m *Map) limit() (int, error) {
 	st, err := m.spool.Stats()
-	if err == nil && st.Waiting > mapManyWaiting {
+	switch {
+	case err == nil && st.Waiting > mapManyWaiting:
 		return min(m.opt.MaxObjects, mapSmallCommit), nil
+	case err == nil && st.IDs > mapManyIDs:
+		return min(m.opt.MaxObjects, mapIDsCommit), nil
 	}
 	return m.opt.MaxObjects, err
 }
