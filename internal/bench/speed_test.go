@@ -50,7 +50,7 @@ func BenchmarkSpeed(b *testing.B) {
 		compare()
 		w.close()
 		withLatency(t, newWorld(b, node, "--no-worker", "--iocs", "0", "--reports", "0",
-			"--profiles", "200", "--alerts", "200", "--latency", latency.String()))
+			"--profiles", "400", "--alerts", "400", "--latency", latency.String()))
 		firstMessage(t, newWorld(b, node, "--no-worker", "--iocs", "4000", "--reports", "0", "--profiles", "0", "--alerts", "0"))
 	}
 	idle(t, newWorld(b, node, content(1)...))
