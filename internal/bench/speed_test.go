@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +35,9 @@ func BenchmarkSpeed(b *testing.B) {
 	var bodies [][]byte
 	compare := func() {
 		n := iocs * scale
-		t.bare(float64(n), bare(b, node, bodies, n))
+		m := newMeter(node.PID(), os.Getpid())
+		took := bare(b, node, bodies, n)
+		t.bare(float64(n), took, m.with(0))
 	}
 	for range number(b, "ROUNDS", 3) {
 		bodies = whole(b, t, node, scale, bodies)
@@ -64,10 +67,12 @@ func BenchmarkSpeed(b *testing.B) {
 func whole(b *testing.B, t *table, node *brokertest.Node, scale int, bodies [][]byte) [][]byte {
 	w := newWorld(b, node, content(scale)...)
 	defer w.close()
+	m := newMeter(node.PID(), w.sim.Process.Pid)
 	p := w.start("run", "--once")
 	p.finish()
+	c := m.with(p.cpu())
 	r := w.run()
-	t.rate(rowWhole, float64(r.Counters["deliver.messages"]), r.Done.Sub(r.Created), p.cpu())
+	t.rate(rowWhole, float64(r.Counters["deliver.messages"]), r.Done.Sub(r.Created), c)
 	if bodies == nil {
 		bodies = w.bodies(20000)
 	}
@@ -77,23 +82,26 @@ func whole(b *testing.B, t *table, node *brokertest.Node, scale int, bodies [][]
 // fetchAndMap runs a daemon that finds no broker until its run is mapped.
 func fetchAndMap(t *table, w *world, row string) {
 	w.noBroker(true)
+	m := newMeter(w.sim.Process.Pid)
 	p := w.start("run")
 	p.says("run mapped")
 	p.end(syscall.SIGTERM)
+	c := m.with(p.cpu())
 	r := w.run()
-	t.rate(row, r.objects(), r.Mapped.Sub(r.Created), p.cpu())
+	t.rate(row, r.objects(), r.Mapped.Sub(r.Created), c)
 }
 
 // deliver lets a daemon find what fetchAndMap left in the spool, and a broker.
 func deliver(t *table, w *world) {
 	n := int(w.run().objects())
 	w.noBroker(false)
+	m := newMeter(w.vhost.Node.PID(), w.sim.Process.Pid)
 	p := w.start("run")
 	began := w.depth(1, 5*time.Millisecond)
 	took := w.depth(n, 20*time.Millisecond).Sub(began)
 	p.says("run delivered")
 	p.end(syscall.SIGTERM)
-	t.rate(rowDeliver, float64(n), took, p.cpu())
+	t.rate(rowDeliver, float64(n), took, m.with(p.cpu()))
 }
 
 const latency = 50 * time.Millisecond

@@ -23,11 +23,10 @@ func idle(t *table, w *world) {
 	p.says("run delivered")
 	pause := time.Duration(number(w.b, "IDLE", 60)) * time.Second
 	time.Sleep(pause)
-	before := p.ticks()
+	before := cpuOf(p.cmd.Process.Pid)
 	t.note(rowIdle, float64(p.status("RssAnon"))/1024, "MiB, "+pause.String()+" after an import")
 	time.Sleep(pause)
-	const perSecond = 100 // the kernel's clock ticks, as it tells them to programs
-	t.note(rowIdleCPU, 100*float64(p.ticks()-before)/perSecond/pause.Seconds(), "% of a core")
+	t.note(rowIdleCPU, 100*(cpuOf(p.cmd.Process.Pid)-before).Seconds()/pause.Seconds(), "% of a core")
 	t.note(rowIdleLater, float64(p.status("RssAnon"))/1024, "MiB, "+(2*pause).String()+" after an import")
 	p.end(syscall.SIGTERM)
 }
@@ -109,17 +108,6 @@ func (p *process) status(field string) int64 {
 		}
 	}
 	return 0 // it has ended
-}
-
-// ticks is what the process has computed so far, in the kernel's ticks.
-func (p *process) ticks() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	must(p.w.b, err)
-	_, rest, _ := strings.Cut(string(text), ") ")
-	f := strings.Fields(rest)
-	user, _ := strconv.ParseInt(f[11], 10, 64)
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	return user + system
 }
 
 func size(b *testing.B, t *table) {

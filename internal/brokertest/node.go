@@ -283,6 +283,16 @@ func (n *Node) MemoryAlarm(tb testing.TB, on bool) {
 	n.Ctl(tb, "set_vm_memory_high_watermark", mark)
 }
 
+// PID is the broker's process, 0 for one that is not ours.
+func (n *Node) PID() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.broker == nil {
+		return 0
+	}
+	return n.broker.Process.Pid
+}
+
 func (n *Node) signal(tb testing.TB, sig syscall.Signal) {
 	tb.Helper()
 	n.mu.Lock()
