@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,7 +104,7 @@ func TestAdvice(t *testing.T) {
 		vars map[string]string
 		key  string
 	}{
-		"a start in the future":    {map[string]string{"THREATMATCH_IMPORT_FROM_DATE": "2062-01-01"}, "threatmatch.import_from_date"},
+		"a start in the future":    {map[string]string{"THREATMATCH_IMPORT_FROM_DATE": "2026-01-01T20:00:00Z"}, "threatmatch.import_from_date"},
 		"nothing to import":        {map[string]string{"THREATMATCH_IMPORT_PROFILES": "0", "THREATMATCH_IMPORT_ALERTS": "0", "THREATMATCH_IMPORT_REPORTS": "0", "THREATMATCH_IMPORT_IOCS": "0"}, "threatmatch.import_profiles"},
 		"no certificate check":     {map[string]string{"OPENCTI_SSL_VERIFY": "false"}, "opencti.ssl_verify"},
 		"GraphQL's path":           {map[string]string{"OPENCTI_URL": "http://opencti:8080/graphql"}, "opencti.url"},
@@ -114,6 +115,23 @@ func TestAdvice(t *testing.T) {
 		_, report := mustLoad(t, Options{Now: now, Environ: environ(base(), c.vars)})
 		if len(report.Warnings) != 1 || report.Warnings[0].Key != c.key {
 			t.Errorf("%s: %q", name, report.Warnings)
+		}
+	}
+}
+
+func TestStartInTheFuture(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for start, want := range map[string]string{
+		"2027-11-01": "environment THREATMATCH_IMPORT_FROM_DATE: threatmatch.import_from_date = \"2027-11-01T00:00:00Z\": lies in the future: " +
+			"nothing would be imported before; correct it, or this machine's clock, which says 2026-11-01",
+		"2026-11-01T23:00:00Z": "", // only a warning
+		"2025-11-01":           "",
+		"P30D":                 "",
+		"0":                    "",
+	} {
+		_, _, err := Load(Options{Now: now, Environ: environ(base(), map[string]string{"THREATMATCH_IMPORT_FROM_DATE": start})})
+		if got := fmt.Sprint(err); got != want && !(want == "" && err == nil) {
+			t.Errorf("%s: %s", start, got)
 		}
 	}
 }

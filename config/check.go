@@ -3,6 +3,7 @@ package config
 import (
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const (
@@ -103,6 +104,26 @@ func (l *loader) checkTargets() {
 	}
 }
 
+// startAhead is how far ahead of our clock a start may lie: zones and clocks differ.
+const startAhead = 24 * time.Hour
+
+// checkStart refuses a start in the future: nothing would be imported until then,
+// and it is mostly a mistake in the year.
+func (l *loader) checkStart(now time.Time) {
+	const key = "threatmatch.import_from_date"
+	if l.bad[key] || now.IsZero() {
+		return
+	}
+	start := l.cfg.ThreatMatch.ImportFromDate
+	switch ahead := start.Resolve(now).Sub(now); {
+	case ahead > startAhead:
+		l.problem(Problem{Key: key, Value: start.String(), Source: l.origins[key],
+			Message: "lies in the future: nothing would be imported before; correct it, or this machine's clock, which says " + now.UTC().Format(time.DateOnly)})
+	case ahead > 0:
+		l.warn(key, l.origins[key], "lies in the future")
+	}
+}
+
 // advise warns of what is allowed and probably not meant.
 func (l *loader) advise(opt Options) {
 	cfg := l.cfg
@@ -112,9 +133,7 @@ func (l *loader) advise(opt Options) {
 	if len(cfg.ThreatMatch.Datasets()) == 0 {
 		l.warn("threatmatch.import_profiles", "", "every dataset is switched off; nothing is imported")
 	}
-	if start := cfg.ThreatMatch.ImportFromDate; !opt.Now.IsZero() && start.Resolve(opt.Now).After(opt.Now) {
-		l.warn("threatmatch.import_from_date", l.origins["threatmatch.import_from_date"], "lies in the future")
-	}
+	l.checkStart(opt.Now)
 	if cfg.Spool.ForgetAfter == 0 && !l.bad["spool.forget_after"] {
 		l.warn("spool.forget_after", l.origins["spool.forget_after"], "is zero: every object is forgotten at once and sent again with each run")
 	}

@@ -19,7 +19,7 @@ type Options struct {
 	Path    string    // of config.yml; "" means config.yml in Dir, when there is one
 	Environ []string  // NAME=value, as os.Environ gives it
 	Dir     string    // that relative paths are taken from; "" means the working directory
-	Now     time.Time // for the warning on a start in the future; zero means no such warning
+	Now     time.Time // to find a start in the future; zero means not to look
 }
 
 const (

@@ -303,7 +303,7 @@ func (m *model) finishFetch(r *modelRun, now time.Time) bool {
 			dr.Status = DatasetOK
 			r.Datasets[d] = dr
 		}
-		if dr.Status == DatasetOK && r.Reason.MovesWatermarks() {
+		if dr.Status == DatasetOK && !dr.From.After(r.Created) && r.Reason.MovesWatermarks() {
 			w := m.mark(d)
 			w.Previous, w.Fetched = w.Fetched, r.Start
 		}
@@ -331,7 +331,7 @@ func (m *model) finishRun(r *modelRun, now time.Time) bool {
 	r.DoneAt = now
 	if r.Reason.MovesWatermarks() {
 		for d, dr := range r.Datasets {
-			if dr.Status == DatasetOK {
+			if dr.Status == DatasetOK && !dr.From.After(r.Created) {
 				m.mark(d).early[r.ID] = r.Start
 			}
 		}

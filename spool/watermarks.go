@@ -130,7 +130,8 @@ func (t *txn) marks() (marks, error) {
 
 // FinishFetch ends the run's fetch: every dataset still open or listed becomes
 // DatasetOK, and the watermarks of the DatasetOK ones move to the run's Start
-// (unless the run's reason moves none). It refuses with ErrBusy while the run
+// (unless the run's reason moves none, or the window begins after the run did:
+// such a run saw nothing of what lies before). It refuses with ErrBusy while the run
 // has open tasks. Once ended it stays so.
 func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 	return s.changeRun("finish fetch", epoch, run, func(t *txn, r *storedRun) error {
@@ -160,7 +161,7 @@ func (t *txn) moveFetched(r *storedRun) error {
 		return err
 	}
 	for d, dr := range r.Datasets {
-		if dr.Status != DatasetOK {
+		if !r.moves(dr) {
 			continue
 		}
 		w := m.of(d)
@@ -172,6 +173,11 @@ func (t *txn) moveFetched(r *storedRun) error {
 	}
 	st.StateKnown = true
 	return t.putMeta(keyWatermarks, m)
+}
+
+// moves reports whether what came of the dataset moves its watermark.
+func (r *storedRun) moves(dr DatasetRun) bool {
+	return dr.Status == DatasetOK && !dr.From.After(r.Created)
 }
 
 // FinishRun marks the run as done, moves the confirmed watermarks of its
@@ -209,7 +215,7 @@ func (t *txn) moveConfirmed(done *storedRun) error {
 	}
 	if done.Reason.MovesWatermarks() {
 		for d, dr := range done.Datasets {
-			if dr.Status == DatasetOK {
+			if done.moves(dr) {
 				w := m.of(d)
 				w.Early = append(w.Early, earlyDone{Run: done.ID, At: done.Start})
 			}

@@ -228,6 +228,32 @@ func TestFirstRunThatFails(t *testing.T) {
 	})
 }
 
+// TestStartInTheFuture: a run whose windows begin after it moves no watermark, so
+// that the past is imported once the date is corrected.
+func TestStartInTheFuture(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		from := time.Now().Add(6 * time.Hour)
+		r := newRig(t, newFake(1), rigOptions{schedule: ScheduleOptions{
+			Overlap: time.Minute, ImportFrom: func(time.Time) time.Time { return from },
+		}})
+		if run := r.once(); !run.Datasets[spool.Alerts].From.Equal(from) {
+			t.Errorf("window from %v, want %v", run.Datasets[spool.Alerts].From, from)
+		}
+		marks, err := r.spool.Watermarks()
+		if err != nil || len(marks) > 0 {
+			t.Errorf("watermarks %v, %v", marks, err)
+		}
+		time.Sleep(time.Hour)
+		from = time.Now().Add(-1000 * time.Hour)
+		if run := r.once(); !run.Datasets[spool.Alerts].From.Equal(from) {
+			t.Errorf("after the correction the window is from %v, want %v", run.Datasets[spool.Alerts].From, from)
+		}
+		if marks, err = r.spool.Watermarks(); err != nil || marks[spool.Alerts].Fetched.IsZero() {
+			t.Errorf("watermarks %v, %v", marks, err)
+		}
+	})
+}
+
 func TestWindowStart(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	day := 24 * time.Hour

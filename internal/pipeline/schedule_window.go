@@ -24,7 +24,7 @@ func (s *Schedule) windows(now time.Time) (map[spool.Dataset]time.Time, bool, er
 		}
 		first = false
 		for d, dr := range r.Datasets {
-			if _, ok := open[d]; !ok {
+			if _, ok := open[d]; !ok && !dr.From.After(r.Created) { // a start in the future asked for nothing
 				open[d] = dr.From
 			}
 		}
