@@ -17,6 +17,16 @@ type Found struct {
 	Query   string        `json:"query"`
 	Objects []FoundObject `json:"objects"`
 	Sources []FoundSource `json:"sources"`
+	// Of an item without a trace: how far its datasets are confirmed. What
+	// ThreatMatch listed as changed until then, and is not found, is delivered.
+	Delivered []Delivered `json:"delivered_until,omitempty"`
+}
+
+// Delivered says until when everything of a dataset is confirmed by the broker,
+// but for what is parked or a dead letter.
+type Delivered struct {
+	Dataset string    `json:"dataset"`
+	Until   time.Time `json:"until"`
 }
 
 // FoundObject is the trace of one STIX object.
@@ -124,7 +134,22 @@ func (d direct) Find(ctx context.Context, query string) (Found, error) {
 			f.Sources = append(f.Sources, s)
 		}
 	}
-	return f, nil
+	if len(f.Sources) == 0 {
+		f.Delivered, err = d.delivered(q.Dataset)
+	}
+	return f, err
+}
+
+// delivered says how far a dataset, or each of them, is confirmed.
+func (d direct) delivered(only spool.Dataset) ([]Delivered, error) {
+	marks, err := d.s.Watermarks()
+	var all []Delivered
+	for _, set := range spool.Datasets() {
+		if m := marks[set]; !m.Confirmed.IsZero() && (only == "" || only == set) {
+			all = append(all, Delivered{string(set), m.Confirmed})
+		}
+	}
+	return all, err
 }
 
 // search walks through all buckets, in many short views.

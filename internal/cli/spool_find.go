@@ -17,8 +17,10 @@ func newSpoolFind(g *globals) *cobra.Command {
 		Short: "Where is this object or item: fetched, mapped, published when, in which work, or why not",
 		Long: "Say where an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset before\n" +
 			"it where the number alone is not clear) is: fetched when, in which record, mapped to what, published\n" +
-			"when, in which run and work, or why not. Of what is delivered the spool knows the ids; with the setting\n" +
-			"spool.keep_records it also knows for a while which item they came from.",
+			"when, in which run and work, or why not. Objects are found by their STIX id for as long as\n" +
+			"spool.forget_after says, delivered or not. An item's number is found while something of it is in the spool;\n" +
+			"after its delivery only where spool.keep_records keeps the answers. Otherwise find says until when all of its\n" +
+			"dataset is delivered (exit code 1, as for everything that is not found).",
 		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,8 +81,21 @@ func printFound(w io.Writer, f admin.Found) {
 		}
 	}
 	if len(f.Objects)+len(f.Sources) == 0 {
-		fmt.Fprintf(w, "%s: no trace: it was not listed yet, or it is delivered and its answer is not kept (spool.keep_records)\n", f.Query)
+		printNoTrace(w, f)
 	}
+}
+
+// printNoTrace says what can be told of an item that is not in the spool.
+func printNoTrace(w io.Writer, f admin.Found) {
+	fmt.Fprintf(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
+	for _, d := range f.Delivered {
+		fmt.Fprintf(w, "  %-11s  delivered, if ThreatMatch listed it as changed before %s; later changes come with later runs\n", d.Dataset, stamp(d.Until))
+	}
+	if len(f.Delivered) == 0 {
+		fmt.Fprintln(w, "  nothing of its dataset is delivered in full yet")
+	}
+	fmt.Fprintln(w, "  To be sure, look for the STIX id of its object (spool find TYPE--UUID, or on OpenCTI). With spool.keep_records")
+	fmt.Fprintln(w, "  the spool keeps what ThreatMatch answered for that long, and then finds delivered items by number, too.")
 }
 
 func printTraces(w io.Writer, records []admin.FoundRecord, dead []admin.FoundDead) {
