@@ -68,6 +68,8 @@ func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 		if bucket == bktHeld {
 			if v := tb.get(heldIDKey(key)); v != nil {
 				key = strconv.FormatUint(u64(v, 0), 10)
+			} else if strings.Contains(key, "--") {
+				return ErrNotFound
 			}
 		}
 		k, err := l.key(key)

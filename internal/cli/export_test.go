@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// NotAllowed is what is said of a socket that refuses us.
+var NotAllowed = notAllowed
+
 // Root is the command tree, for tests that must know every command.
 func Root() *cobra.Command {
 	return newRoot(&globals{env: Env{Now: time.Now}})

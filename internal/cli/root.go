@@ -43,9 +43,9 @@ func Main(args []string, env Env) int {
 	g := &globals{env: env}
 	root := newRoot(g)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err != nil && !g.entered { // it never came to the command itself
-		err = errUsage{err}
+		err = misused(cmd, err)
 	}
 	if err != nil && !errors.Is(err, errQuiet) {
 		fmt.Fprintln(env.Stderr, "error:", err)

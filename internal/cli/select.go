@@ -114,6 +114,9 @@ func (s *selection) pickDead(i admin.Inspector, key uint64) error {
 
 func (s *selection) pickHeld(i admin.Inspector, id string) error {
 	e, _, err := i.Show("held", id)
+	if errors.Is(err, spool.ErrNotFound) {
+		return fmt.Errorf("no such held object: %s", id)
+	}
 	if err != nil && !errors.Is(err, spool.ErrCorrupt) {
 		return err
 	}
@@ -127,6 +130,9 @@ func (s *selection) pickParked(i admin.Inspector, key string) error {
 	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
 	task := spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id}
 	e, _, err := i.Show("tasks", task.String())
+	if errors.Is(err, spool.ErrNotFound) {
+		return fmt.Errorf("no such parked item: %s", key)
+	}
 	if err != nil {
 		return err
 	}

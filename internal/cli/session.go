@@ -46,8 +46,8 @@ func (g *globals) place() (place, error) {
 	return p, nil
 }
 
-// dial returns a client if a daemon answers. A socket that refuses us means
-// that there is one.
+// dial returns a client if a daemon answers. Behind a socket that refuses us
+// there may be one, or a killed one left it.
 func (p place) dial(ctx context.Context) (*admin.Client, error) {
 	var refused error
 	for _, path := range p.sockets {
@@ -56,10 +56,14 @@ func (p place) dial(ctx context.Context) (*admin.Client, error) {
 			return c, nil
 		}
 		if errors.Is(err, os.ErrPermission) {
-			refused = fault.Hint(fmt.Errorf("ask the daemon: %w", err), "ask as the user that runs it, or as root")
+			refused = notAllowed(p.dir, err)
 		}
 	}
 	return nil, refused
+}
+
+func notAllowed(dir string, err error) error {
+	return fault.Hint(fmt.Errorf("whether a connector runs on %s cannot be told: %w", dir, err), "only the user that owns the spool, and root, may look")
 }
 
 // errNotRunning: what was asked for needs a daemon.

@@ -85,7 +85,7 @@ func printStats(w io.Writer, s admin.Stats) error {
 }
 
 func newSpoolLs(g *globals) *cobra.Command {
-	var limit int
+	var limit *int
 	var after string
 	c := &cobra.Command{
 		Use:       "ls BUCKET",
@@ -98,7 +98,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 				return err
 			}
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				entries, err := list(i, args[0], after, limit)
+				entries, err := list(i, args[0], after, *limit)
 				if err != nil {
 					return err
 				}
@@ -113,7 +113,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 100, "how many")
+	limit = limitFlag(c, 100)
 	c.Flags().StringVar(&after, "after", "", "go on after this key")
 	return c
 }
@@ -125,22 +125,12 @@ func checkBucket(b string) error {
 	return nil
 }
 
-// list reads as many pages as it takes.
 func list(i admin.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
-	all := []spool.Entry{}
-	for len(all) < limit {
-		page, err := i.List(bucket, after, min(limit-len(all), 1000))
-		if err != nil || len(page) == 0 {
-			return all, err
-		}
-		all = append(all, page...)
-		after = page[len(page)-1].Key
-	}
-	return all, nil
+	return collect(after, limit, func(last string, n int) ([]spool.Entry, error) { return i.List(bucket, last, n) }, func(e spool.Entry) string { return e.Key })
 }
 
 func newSpoolDead(g *globals) *cobra.Command {
-	var limit int
+	var limit *int
 	var after uint64
 	c := &cobra.Command{
 		Use:     "dead",
@@ -149,7 +139,7 @@ func newSpoolDead(g *globals) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				letters, err := i.Dead(after, limit)
+				letters, err := collect(after, *limit, i.Dead, func(d admin.Dead) uint64 { return d.Key })
 				if err != nil {
 					return err
 				}
@@ -160,7 +150,7 @@ func newSpoolDead(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 100, "how many, at most 1000")
+	limit = limitFlag(c, 100)
 	c.Flags().Uint64Var(&after, "after", 0, "go on after this key")
 	return c
 }

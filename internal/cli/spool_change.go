@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,9 @@ func newSpoolRetry(g *globals) *cobra.Command {
 		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
 		ValidArgsFunction: g.completeFrom(0, proposeDead),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFilter(cmd, f); err != nil {
+				return err
+			}
 			return g.touch(cmd, change{
 				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
 				live: (*admin.Client).Retry, stopped: g.retryStopped,
@@ -36,8 +40,21 @@ func newSpoolRetry(g *globals) *cobra.Command {
 	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
 	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	oneOf(c, "stage", string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver))
+	oneOf(c, "stage", stageNames...)
 	return c
+}
+
+var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver)}
+
+// checkFilter takes no empty name for every one.
+func checkFilter(cmd *cobra.Command, f filter) error {
+	if cmd.Flags().Changed("stage") && !slices.Contains(stageNames, f.stage) {
+		return errUsage{fmt.Errorf("--stage %q is none of %s", f.stage, strings.Join(stageNames, ", "))}
+	}
+	if cmd.Flags().Changed("class") && f.class == "" {
+		return errUsage{errors.New("--class is given without a name; leave it out for all classes")}
+	}
+	return nil
 }
 
 func newSpoolDrop(g *globals) *cobra.Command {
@@ -115,7 +132,11 @@ func (g *globals) apply(cmd *cobra.Command, i admin.Inspector, ch change, do fun
 		}
 	}
 	if s.Len() == 0 {
-		return g.printAnswers(cmd, []admin.Answer{{Message: "there is nothing to " + ch.verb}})
+		nothing := "there is nothing to " + ch.verb
+		if ch.filter.class != "" {
+			nothing += " of class " + ch.filter.class + "; see: spool dead"
+		}
+		return g.printAnswers(cmd, []admin.Answer{{Message: nothing}})
 	}
 	if !ch.yes {
 		s.print(cmd.ErrOrStderr())

@@ -18,8 +18,8 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshot FILE",
 		Short: "Write a consistent copy of the spool, also of a running connector's, for a support case",
-		Long: "Write a consistent copy of the spool, also of a running connector's. The copy holds what ThreatMatch sent,\n" +
-			"but no secret of the settings. To look into it, name it spool.db in a directory of its own and give that\n" +
+		Long: "Write a consistent copy of the spool, also of a running connector's, into a file that is not there yet; its\n" +
+			"directory is made where it is missing. The copy holds what ThreatMatch sent, but no secret of the settings. To look into it, name it spool.db in a directory of its own and give that\n" +
 			"directory with --spool-dir.",
 		Example: "  " + name + " spool snapshot /tmp/case/spool.db\n  " + name + " spool stats --spool-dir /tmp/case",
 		Args:    cobra.ExactArgs(1),
@@ -43,6 +43,9 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 
 // writeNew makes a file that must not be there yet; what cannot be finished is removed.
 func writeNew(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return 0, err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err

@@ -34,6 +34,9 @@ func newSpoolExport(g *globals) *cobra.Command {
 					return errUsage{fmt.Errorf("--only %q is none of %s", bucket, strings.Join(spool.Exportable(), ", "))}
 				}
 			}
+			if len(only) == 0 && cmd.Flags().Changed("only") {
+				return errUsage{errors.New("--only is given without a name; leave it out for everything")}
+			}
 			if len(only) == 0 {
 				only = spool.Exportable()
 			}

@@ -14,7 +14,7 @@ import (
 )
 
 func newSpoolRuns(g *globals) *cobra.Command {
-	var limit int
+	var limit *int
 	var before uint64
 	c := &cobra.Command{
 		Use:     "runs",
@@ -23,7 +23,7 @@ func newSpoolRuns(g *globals) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				runs, err := i.Runs(before, limit)
+				runs, err := collect(before, *limit, i.Runs, func(r admin.Run) uint64 { return r.ID })
 				if err != nil {
 					return err
 				}
@@ -41,7 +41,7 @@ func newSpoolRuns(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 20, "how many, at most 1000")
+	limit = limitFlag(c, 20)
 	c.Flags().Uint64Var(&before, "before", 0, "only runs older than this one")
 	return c
 }

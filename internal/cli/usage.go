@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// misused marks a wrong command line, and says how it may have been meant.
+func misused(c *cobra.Command, err error) error {
+	words := c.Flags().Args()
+	switch {
+	case c.HasSubCommands() && len(words) > 0:
+		if near := similar(c.Root(), words[0]); len(near) > 0 {
+			err = fault.Hint(err, "did you mean "+strings.Join(near, " or ")+"?")
+		}
+	case !c.HasSubCommands() && c.ValidateArgs(words) != nil:
+		usage := strings.TrimSuffix(c.UseLine(), " [flags]")
+		first, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
+		err = fault.Hint(err, fmt.Sprintf("it is used as %q, such as %q", usage, first))
+	}
+	return errUsage{err}
+}
+
+// similar returns the commands whose name is like word, wherever they stand.
+func similar(c *cobra.Command, word string) []string {
+	c.SuggestionsMinimumDistance = 2
+	var all []string
+	for _, s := range c.SuggestionsFor(word) {
+		all = append(all, fmt.Sprintf("%q", c.CommandPath()+" "+s))
+	}
+	for _, sub := range c.Commands() {
+		if sub.Name() != "completion" {
+			all = append(all, similar(sub, word)...)
+		}
+	}
+	return all
+}
