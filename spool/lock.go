@@ -51,6 +51,7 @@ type lock struct {
 	f      *os.File
 	info   LockInfo // of this process
 	before LockInfo // of the process before
+	visit  bool     // the note of the process before is put back
 }
 
 // takeLock takes the lock beside the spool, or says who has it.
@@ -59,7 +60,7 @@ func takeLock(o Options) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lock{f: f}
+	l := &lock{f: f, visit: o.Visit}
 	b, err := io.ReadAll(f)
 	if err == nil {
 		_ = json.Unmarshal(b, &l.before) // an unreadable note counts as an unclean stop
@@ -111,6 +112,9 @@ func (l *lock) write(clean bool) error {
 // release gives the lock up. A note that cannot be written counts as unclean at
 // the next start, which costs a check.
 func (l *lock) release(clean bool) {
+	if l.visit && clean && l.before.PID != 0 {
+		l.info, clean = l.before, l.before.Clean
+	}
 	_ = l.write(clean)
 	_ = l.f.Close()
 }

@@ -33,7 +33,7 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	}
 	s, err := openLocked(ctx, o, l)
 	if err != nil {
-		l.release(l.info.Clean)
+		l.release(l.info.Clean || o.Visit)
 		return nil, fmt.Errorf("open spool %q: %w", o.Dir, err)
 	}
 	return s, nil
@@ -232,7 +232,7 @@ func (s *Spool) Close() error {
 		s.db.NoFreelistSync = false
 		st, err := t.changeState()
 		if err == nil {
-			st.Open = false
+			st.Open = s.lock.visit && s.unclean
 		}
 		return err
 	})

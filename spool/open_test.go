@@ -205,6 +205,33 @@ func TestUncleanStops(t *testing.T) {
 	}
 }
 
+// A command of an operator, between two runs, does not hide how the last one ended.
+func TestVisitHidesNoCrash(t *testing.T) {
+	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true, Version: "daemon"}
+	visit := Options{Dir: o.Dir, noReserve: true, Version: "command", Visit: true}
+	crash(t, must(Open(t.Context(), o))(t))
+	crash(t, must(Open(t.Context(), o))(t))
+	before := must(ReadLock(o.Dir))(t)
+	for range 2 {
+		ok(t, must(Open(t.Context(), visit))(t).Close())
+	}
+	if got := must(ReadLock(o.Dir))(t); got != before || got.Clean {
+		t.Errorf("the note says %+v, before %+v", got, before)
+	}
+	s := must(Open(t.Context(), o))(t)
+	if m := must(s.Meta())(t); !m.Unclean || must(ReadLock(o.Dir))(t).Crashes != 2 {
+		t.Errorf("the crash is forgotten: %+v", must(ReadLock(o.Dir))(t))
+	}
+	ok(t, s.Close())
+	ok(t, must(Open(t.Context(), visit))(t).Close())
+	if got := must(ReadLock(o.Dir))(t); !got.Clean || got.Version != "daemon" {
+		t.Errorf("after a clean stop the note says %+v", got)
+	}
+	if m := must(must(Open(t.Context(), o))(t).Meta())(t); m.Unclean {
+		t.Error("a visit counts as a crash")
+	}
+}
+
 func setSchema(t *testing.T, s *Spool, n int) {
 	t.Helper()
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {

@@ -37,6 +37,7 @@ type Options struct {
 	Now         func() time.Time // nil means time.Now
 	Version     string           // of the program, written into the lock file
 	Socket      string           // of the daemon, written into the lock file; see NoteSocket
+	Visit       bool             // no daemon: what the spool says of the last one's end stays as it is
 
 	// CheckCommand is the argv of a child process that ends in CheckMain; mode
 	// and path are appended. It checks the file after an unclean stop, so that a

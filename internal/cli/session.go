@@ -123,7 +123,7 @@ func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) erro
 		return fault.Hint(fmt.Errorf("open spool %q: %w", p.dir, err), "name the directory with --spool-dir, or the settings file with --config")
 	}
 	s, err := spool.Open(ctx, spool.Options{
-		Dir: p.dir, MaxSize: p.max, KeepRecords: p.keep, NoCompact: true, Now: g.env.Now,
+		Dir: p.dir, MaxSize: p.max, KeepRecords: p.keep, NoCompact: true, Visit: true, Now: g.env.Now,
 		CheckCommand: []string{g.env.Self, "spool-check"}, Version: g.version(),
 	})
 	if err != nil {

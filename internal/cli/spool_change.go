@@ -108,41 +108,59 @@ func (g *globals) touch(cmd *cobra.Command, ch change) error {
 	if err != nil {
 		return err
 	}
+	var chosen selection
 	if c != nil {
 		defer func() { _ = c.Close() }()
-		return g.apply(cmd, c, ch, func(n admin.Names) (admin.Answer, error) { return ch.live(c, n) })
+		if chosen, err = g.choose(cmd, c, ch); err != nil {
+			return err
+		}
+		return g.apply(cmd, ch, chosen, func(n admin.Names) (admin.Answer, error) { return ch.live(c, n) })
+	}
+	err = g.read(cmd.Context(), p, func(s *spool.Spool) (err error) { // a wish that comes to nothing leaves the file as it is
+		chosen, err = g.choose(cmd, admin.FromSpool(s), ch)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if chosen.Len() == 0 {
+		return g.apply(cmd, ch, chosen, nil)
 	}
 	return g.change(cmd.Context(), p, func(s *spool.Spool) error {
-		return g.apply(cmd, admin.FromSpool(s), ch, func(n admin.Names) (admin.Answer, error) { return ch.stopped(s, n) })
+		return g.apply(cmd, ch, chosen, func(n admin.Names) (admin.Answer, error) { return ch.stopped(s, n) })
 	})
 }
 
-func (g *globals) apply(cmd *cobra.Command, i admin.Inspector, ch change, do func(admin.Names) (admin.Answer, error)) error {
+// choose selects what the wish names, says it and asks.
+func (g *globals) choose(cmd *cobra.Command, i admin.Inspector, ch change) (selection, error) {
 	s, err := choose(i, ch)
 	if err != nil {
-		return err
+		return s, err
 	}
 	if ch.retry && ch.every {
 		skipped, err := s.retryable(i)
 		if err != nil {
-			return err
+			return s, err
 		}
 		if skipped > 0 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d dead letters are left out: they name nothing that could be fetched again\n", skipped)
 		}
 	}
+	if ch.yes || s.Len() == 0 {
+		return s, nil
+	}
+	s.print(cmd.ErrOrStderr())
+	return s, g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len()))
+}
+
+// apply does it in pieces.
+func (g *globals) apply(cmd *cobra.Command, ch change, s selection, do func(admin.Names) (admin.Answer, error)) error {
 	if s.Len() == 0 {
 		nothing := "there is nothing to " + ch.verb
 		if ch.filter.class != "" {
 			nothing += " of class " + ch.filter.class + "; see: spool dead"
 		}
 		return g.printAnswers(cmd, []admin.Answer{{Message: nothing}})
-	}
-	if !ch.yes {
-		s.print(cmd.ErrOrStderr())
-		if err := g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len())); err != nil {
-			return err
-		}
 	}
 	var answers []admin.Answer
 	for _, names := range s.batches() {
