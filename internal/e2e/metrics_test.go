@@ -44,7 +44,7 @@ func TestMetricsMove(t *testing.T) {
 	)
 	k.api.Heal()
 	vhost.CloseConnections()
-	k.run(0, "repull", "--from", "P30D")
+	k.run(0, "repull", "--from", "P30D", "--yes")
 	k.moves(base, "threatmatch_broker_connections_total 2")
 	must(t, k.platform.Reset(connectorID))
 	k.run(0, "trigger") // whatever comes first, the ping sees it
