@@ -85,7 +85,7 @@ var fileName = regexp.MustCompile("`((?:internal|spool|config|cmd|deploy)/[A-Za-
 
 // TestDocumentsNameFilesThatExist keeps the documents from pointing into the void.
 func TestDocumentsNameFilesThatExist(t *testing.T) {
-	for _, doc := range []string{"../README.md", "ARCHITECTURE.md", "../spool/FORMAT.md"} {
+	for _, doc := range []string{"../README.md", "ARCHITECTURE.md", "PERFORMANCE.md", "../spool/FORMAT.md"} {
 		raw, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)
