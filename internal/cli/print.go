@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,7 +26,8 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 		_, err := fmt.Fprintln(w, "nothing")
 		return err
 	}
-	t := tablewriter.NewTable(w,
+	var page bytes.Buffer
+	t := tablewriter.NewTable(&page,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
 			Borders:  tw.BorderNone,
 			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
@@ -40,7 +42,15 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 	if err := t.Bulk(rows); err != nil {
 		return err
 	}
-	return t.Render()
+	if err := t.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(page.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stamp prints a time for people; the zero time is a dash.

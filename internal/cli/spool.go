@@ -107,7 +107,11 @@ func newSpoolLs(g *globals) *cobra.Command {
 				}
 				var rows [][]string
 				for _, e := range entries {
-					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), clip(fields(e.Fields), 120)})
+					what := describe(e)
+					if isTerminal(cmd.OutOrStdout()) {
+						what = clip(what, 120)
+					}
+					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), what})
 				}
 				return printTable(cmd.OutOrStdout(), []string{"KEY", "SIZE", "WHAT"}, rows)
 			})

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,31 +10,6 @@ import (
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/spool"
 )
-
-func fields(m map[string]any) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, k+"="+field(m[k]))
-	}
-	return strings.Join(parts, " ")
-}
-
-// field prints a value for people, the same whether it comes from the file or
-// over the socket. What is not set is a dash.
-func field(v any) string {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	text := string(raw)
-	if s := ""; json.Unmarshal(raw, &s) == nil {
-		text = s
-	}
-	if text == "0001-01-01T00:00:00Z" || text == "null" || text == "[]" {
-		text = ""
-	}
-	return dash(text)
-}
 
 func newSpoolShow(g *globals) *cobra.Command {
 	message := -1
@@ -79,14 +51,11 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 		return printJSON(w, map[string]any{"entry": e, "payload": string(payload)})
 	}
 	printFields(w, e)
+	if e.Bucket == "runs" {
+		return nil // the fields are all of it
+	}
 	_, err := fmt.Fprintf(w, "%s\n", payload)
 	return err
-}
-
-func printFields(w io.Writer, e spool.Entry) {
-	for _, k := range slices.Sorted(maps.Keys(e.Fields)) {
-		fmt.Fprintf(w, "# %s: %s\n", k, field(e.Fields[k]))
-	}
 }
 
 // showBundle prints the objects that are not confirmed yet, one a line.
