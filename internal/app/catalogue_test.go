@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"threatmatch-connector/internal/pipeline"
 )
 
 var update = flag.Bool("update", false, "write the generated documents")
@@ -43,6 +45,10 @@ func TestMetricsDocument(t *testing.T) {
 			}
 			fmt.Fprintf(&doc, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), m.Help)
 		}
+	}
+	doc.WriteString("\n## Counters of a run\n\nWhat `spool run ID` shows. Those from `map.records` to `map.dead` are also the kinds of\n`threatmatch_map_events_total`.\n\n| name | meaning |\n|---|---|\n")
+	for _, c := range pipeline.RunCounters() {
+		fmt.Fprintf(&doc, "| `%s` | %s |\n", c.Name, strings.NewReplacer("<", "\\<", ">", "\\>").Replace(c.Text))
 	}
 	golden(t, "../../deploy/METRICS.md", doc.Bytes())
 }

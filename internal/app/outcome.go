@@ -4,8 +4,15 @@ import (
 	"fmt"
 	"strings"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
+
+// CounterText says what a counter of a run counts; "" of one that is not known.
+func CounterText(name string) string {
+	text, _ := pipeline.ExplainCounter(name)
+	return text
+}
 
 // shortcoming says what a delivered run lacks; "" when it lacks nothing.
 // Objects whose target never came are not the run's fault.

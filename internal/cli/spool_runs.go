@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/app"
 )
 
 func newSpoolRuns(g *globals) *cobra.Command {
@@ -93,7 +94,7 @@ func printRun(w io.Writer, r admin.Run) error {
 		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
-		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), ""})
+		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), app.CounterText(k)})
 	}
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
 }

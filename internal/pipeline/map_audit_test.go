@@ -88,6 +88,11 @@ func (w *mapWorld) auditCounters() {
 	st, err := w.sp.Stats()
 	w.check(err)
 	sum := w.counters()
+	for name := range sum {
+		if _, ok := ExplainCounter(mapCounterPrefix + name); !ok {
+			w.t.Errorf("counter %s is explained nowhere", name)
+		}
+	}
 	in := sum["objects"] + sum["taken_up"]
 	out := sum["merged"] + sum["skipped_older"] + sum["skipped_poorer"] + sum["skipped_equal"] +
 		sum["skipped_held"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting

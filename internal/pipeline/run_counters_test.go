@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every counter of a run that the source names is explained, once; what the map
+// stage counts in its tests is looked at by auditCounters.
+func TestEveryCounterIsExplained(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range RunCounters() {
+		if seen[c.Name] || c.Text == "" {
+			t.Errorf("%s is there twice, or has no text", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	found := 0
+	for _, pattern := range []string{"*.go", "../../spool/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") || name == "run_counters.go" {
+				continue
+			}
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`"((?:fetch|map|deliver)\.[a-z_]+):?"`).FindAllStringSubmatch(string(raw), -1) {
+				found++
+				if _, ok := ExplainCounter(m[1]); !ok {
+					t.Errorf("%s: %s is explained nowhere", name, m[1])
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d counters found in the source", found)
+	}
+}
+
+func TestExplainCounter(t *testing.T) {
+	for name, want := range map[string]string{
+		"fetch.items_alerts": "items fetched; also by dataset", "fetch.pages_of:ipv4-addr": "of these, by STIX type behind a colon",
+		"map.dead_invalid": "dead letters of this stage, also by class as dead_<class>", "map.records_iocs": "records mapped, also by dataset as records_<dataset>",
+		"map.type_unknown:x-foo": "left out: objects of a type that OpenCTI does not know, by type",
+	} {
+		if got, ok := ExplainCounter(name); !ok || got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if text, ok := ExplainCounter("map.nonsense"); ok {
+		t.Error(text)
+	}
+}
