@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"threatmatch-connector/config"
@@ -34,7 +35,7 @@ type CheckOptions struct {
 	Now     func() time.Time
 	Version string
 	Running int           // pid of a connector that runs on the spool; 0 if none
-	Timeout time.Duration // of each step; zero means 20 s
+	Timeout time.Duration // of the whole; zero means 20 s
 }
 
 // Check tries the set-up and tells each finding as soon as it is there. It
@@ -43,11 +44,21 @@ func Check(ctx context.Context, o CheckOptions, tell func(Finding)) {
 	if o.Timeout <= 0 {
 		o.Timeout = 20 * time.Second
 	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
 	c := &checker{CheckOptions: o, tell: tell}
 	c.spool()
 	c.outputs()
+	// Beside one another, so that one that hangs does not use up the other's time.
+	var later []Finding
+	var wg sync.WaitGroup
+	beside := &checker{CheckOptions: o, tell: func(f Finding) { later = append(later, f) }}
+	wg.Go(func() { beside.openCTI(ctx) })
 	c.threatMatch(ctx)
-	c.openCTI(ctx)
+	wg.Wait()
+	for _, f := range later {
+		tell(f)
+	}
 }
 
 type checker struct {
@@ -73,9 +84,4 @@ func (c *checker) failed(name string, err error, hint string) {
 		hint = h
 	}
 	c.tell(Finding{name, CheckFailed, err.Error(), hint})
-}
-
-// step bounds one step.
-func (c *checker) step(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, c.Timeout)
 }

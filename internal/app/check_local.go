@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
 
@@ -22,18 +24,33 @@ const leastFree = 1 << 30
 func (c *checker) spool() {
 	const name = "spool"
 	dir := c.Config.Spool.Dir
-	_, err := os.Stat(dir)
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	info, err := os.Stat(dir)
 	made := err == nil
+	if made && !info.IsDir() {
+		c.failed(name, fmt.Errorf("%s is not a directory", dir), "name a directory in spool.dir, or move that file away")
+		return
+	}
 	at := dir
 	for errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
 		at = filepath.Dir(at)
 		_, err = os.Stat(at)
 	}
 	if err == nil {
-		err = writable(at)
+		if err = writable(at); err != nil {
+			err = &os.PathError{Op: "write to", Path: at, Err: err}
+		}
+	}
+	if err == nil && made {
+		if err := usable(dir); err != nil {
+			c.failed(name, err, permissionHint(err, dir))
+			return
+		}
 	}
 	if err != nil {
-		c.failed(name, fmt.Errorf("%s: %w", dir, err), "the directory must be writable for the user that runs the connector, uid "+strconv.Itoa(os.Geteuid()))
+		c.failed(name, fmt.Errorf("%s: %w", dir, err), cmp.Or(permissionHint(err, dir), "the directory must be writable for the user that runs the connector, uid "+strconv.Itoa(os.Geteuid())))
 		return
 	}
 	if fs, bad := remoteFS(at); bad {
@@ -42,9 +59,9 @@ func (c *checker) spool() {
 	}
 	room := ""
 	if free, ok := diskFree(at); ok {
-		room = fmt.Sprintf("; %d MiB free on the disk, spool.max_size %d MiB", free>>20, c.Config.Spool.MaxSize>>20)
+		room = fmt.Sprintf("; %s free on the disk, spool.max_size %s", gib(free), gib(c.Config.Spool.MaxSize))
 		if free < leastFree {
-			c.failed(name, fmt.Errorf("%s: only %d MiB free on the disk", dir, free>>20), "make room, or move spool.dir")
+			c.failed(name, fmt.Errorf("%s: only %s free on the disk", dir, gib(free)), "make room, or move spool.dir")
 			return
 		}
 	}
@@ -69,12 +86,15 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 		Dir: dir, ConnectorID: c.Config.Connector.ID, ReadOnly: true, LockTimeout: time.Second, Now: c.Now,
 	})
 	if err != nil {
-		c.failed(name, err, "")
+		c.failed(name, err, fault.HintOf(spoolHint(err, dir)))
 		return
 	}
 	defer func() { _ = s.Close() }()
 	c.ok(name, "%s, of this connector%s", dir, room)
 }
+
+// gib prints a size for people.
+func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
 func writable(dir string) error {
 	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)

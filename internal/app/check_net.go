@@ -18,8 +18,6 @@ import (
 // reach looks whether a server can be reached: its name, its port, its
 // certificate. It reports whether going on makes sense.
 func (c *checker) reach(ctx context.Context, name, setting, address string, roots *x509.CertPool, insecure bool) bool {
-	ctx, cancel := c.step(ctx)
-	defer cancel()
 	u, err := url.Parse(address)
 	if err != nil {
 		c.failed(name, errors.New("not an address"), "check "+setting)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
 
@@ -37,14 +39,17 @@ func (c *checker) openCTI(ctx context.Context) {
 	defer client.Close()
 	caps, err := client.Probe(ctx)
 	if err != nil {
-		c.failed("OpenCTI token", err, "check opencti.url")
-		rest = rest[1:]
+		name := "OpenCTI API"
+		if e, ok := errors.AsType[*opencti.Error](err); ok && slices.Contains([]string{"AUTH_REQUIRED", "AUTH_FAILURE", "UNAUTHENTICATED", "OTP_REQUIRED"}, e.Code) {
+			name, rest = "OpenCTI token", rest[1:]
+		}
+		c.failed(name, err, openCTIHint(err))
 		skip("not tried: OpenCTI does not answer as it should")
 		return
 	}
 	me, err := client.Me(ctx)
 	if err != nil {
-		c.failed("OpenCTI token", err, "")
+		c.failed("OpenCTI token", err, openCTIHint(err))
 	} else {
 		c.ok("OpenCTI token", "of the user %q", me.Name)
 	}
@@ -53,6 +58,17 @@ func (c *checker) openCTI(ctx context.Context) {
 		c.rights(me)
 	}
 	c.broker(ctx, client)
+}
+
+// openCTIHint is what to do about an answer that carries no hint of its own.
+func openCTIHint(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time: look whether OpenCTI is overloaded, or give --timeout more"
+	case fault.Is(err, fault.Transient):
+		return "OpenCTI, or a proxy before it, has trouble of its own: look at its logs and its dependencies; the connector tries again by itself"
+	}
+	return "check opencti.url, and the log of OpenCTI"
 }
 
 func (c *checker) version(caps opencti.Capabilities) {
@@ -87,7 +103,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	reg, err := client.Lookup(ctx, c.Config.Connector.ID)
 	known := err == nil
 	if err != nil && !errors.Is(err, opencti.ErrUnknownConnector) && !complete(c.Config.MQ.Host, c.Config.MQ.User) {
-		c.failed(name, err, "")
+		c.failed(name, err, openCTIHint(err))
 		c.unknown(route, "not tried: the broker's address is not known")
 		return
 	}
@@ -138,8 +154,6 @@ func complete(parts ...string) bool {
 }
 
 func (c *checker) connects(ctx context.Context, pub *delivery.Publisher, exchange, queue string) error {
-	ctx, cancel := c.step(ctx)
-	defer cancel()
 	return pub.Check(ctx, exchange, queue)
 }
 

@@ -38,22 +38,26 @@ func (c *checker) threatMatch(ctx context.Context) {
 		return
 	}
 	defer client.Close()
-	groups, err := c.groups(ctx, client)
+	groups, err := client.Groups(ctx)
 	if e, ok := errors.AsType[*threatmatch.Error](err); ok && (e.Op == "token" || fault.Is(err, fault.Systemic)) {
-		c.failed("ThreatMatch token", err, "")
+		c.failed("ThreatMatch token", err, threatMatchHint(err))
 		rest = rest[1:]
 		skip("not tried: there is no token")
 		return
 	}
+	if err != nil && ctx.Err() != nil {
+		name := "ThreatMatch groups"
+		if strings.HasPrefix(err.Error(), "token") {
+			name = "ThreatMatch token"
+		}
+		c.failed(name, err, threatMatchHint(err))
+		rest = rest[1:]
+		skip("not tried: ThreatMatch does not answer in time")
+		return
+	}
 	c.ok("ThreatMatch token", "given to the client %s", cfg.ThreatMatch.ClientID)
 	c.taxii(groups, err)
-	c.lists(ctx, client)
-}
-
-func (c *checker) groups(ctx context.Context, client *threatmatch.Client) ([]threatmatch.Group, error) {
-	ctx, cancel := c.step(ctx)
-	defer cancel()
-	return client.Groups(ctx)
+	c.lists(ctx, client, c.iocs(ctx, client, groups))
 }
 
 // taxii says whether the group of IOCs that is wanted is offered.
@@ -70,7 +74,7 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	case err != nil && refusedFor(err, http.StatusNotFound):
 		c.remark(name, "IOCs are not offered to this account; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
 	case err != nil:
-		c.failed(name, err, "")
+		c.failed(name, err, threatMatchHint(err))
 	case len(groups) == 0:
 		c.remark(name, "the account has no group of IOCs; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
 	case !found:
@@ -80,8 +84,48 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	}
 }
 
+// iocs asks for what changed just now in a group that would be used; it reports
+// whether IOCs are offered.
+func (c *checker) iocs(ctx context.Context, client *threatmatch.Client, groups []threatmatch.Group) bool {
+	set := c.Config.ThreatMatch
+	if !set.ImportIOCs || len(groups) == 0 || len(set.TAXIITypes) == 0 {
+		return false
+	}
+	group := groups[0]
+	for _, g := range groups {
+		if strings.EqualFold(g.Name, set.TAXIIGroup) || g.ID == set.TAXIIGroup {
+			group = g
+			break
+		}
+	}
+	_, err := client.Page(ctx, group.ID, set.TAXIITypes[0], c.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	if err != nil {
+		c.failed("ThreatMatch IOCs", err, threatMatchHint(err))
+	}
+	return err == nil
+}
+
+// threatMatchHint is what to do about an answer that carries no hint of its own.
+func threatMatchHint(err error) string {
+	e, ok := errors.AsType[*threatmatch.Error](err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time: check threatmatch.url and the way there, or give --timeout more"
+	case !ok:
+		return ""
+	case e.Status == http.StatusForbidden, e.Status == http.StatusUnauthorized:
+		return "the account may not read this: ask ThreatMatch for access, or switch the dataset off"
+	case e.Status == http.StatusTooManyRequests:
+		return "ThreatMatch asks to slow down: try again later; if it comes often, lower threatmatch.requests_per_second"
+	case e.Status >= http.StatusInternalServerError:
+		return "ThreatMatch has trouble of its own: try again later; the connector does so by itself"
+	}
+	return ""
+}
+
 // lists asks each dataset for what changed just now, and compares the clocks.
-func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
+// iocs says whether those are offered beside them.
+func (c *checker) lists(ctx context.Context, client *threatmatch.Client, iocs bool) {
 	const name = "ThreatMatch lists"
 	var offered, missing []string
 	var skew time.Duration
@@ -90,12 +134,12 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
 		if d == "iocs" {
 			continue
 		}
-		list, err := c.list(ctx, client, d)
+		list, err := client.List(ctx, d, c.Now())
 		switch {
 		case err != nil && refusedFor(err, http.StatusNotFound):
 			missing = append(missing, d)
 		case err != nil:
-			c.failed(name, err, "")
+			c.failed(name, err, threatMatchHint(err))
 			offered = append(offered, "") // said already
 		default:
 			offered = append(offered, d)
@@ -104,9 +148,12 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
 			}
 		}
 	}
+	if iocs {
+		offered = append(offered, "iocs")
+	}
 	switch failed := slices.Contains(offered, ""); {
 	case failed:
-	case len(offered) == 0 && len(missing) > 0:
+	case len(missing) > 0 && (len(offered) == 0 || iocs && len(offered) == 1):
 		c.failed(name, fmt.Errorf("not offered to this account: %s", strings.Join(missing, ", ")), "check threatmatch.url, or ask ThreatMatch for access")
 	case len(missing) > 0:
 		c.remark(name, fmt.Sprintf("offered: %s; not offered, and skipped: %s", strings.Join(offered, ", "), strings.Join(missing, ", ")), "")
@@ -114,12 +161,6 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client) {
 		c.ok(name, "offered: %s", strings.Join(offered, ", "))
 	}
 	c.clock(skew, told)
-}
-
-func (c *checker) list(ctx context.Context, client *threatmatch.Client, dataset string) (threatmatch.List, error) {
-	ctx, cancel := c.step(ctx)
-	defer cancel()
-	return client.List(ctx, dataset, c.Now())
 }
 
 func (c *checker) clock(skew time.Duration, told bool) {

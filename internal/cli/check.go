@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +34,7 @@ func newCheck(g *globals) *cobra.Command {
 			return g.check(ctx, cmd.OutOrStdout(), timeout)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "the longest wait for each answer")
+	c.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "the longest that the whole may take")
 	return c
 }
 
@@ -56,6 +59,8 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 		if err := printJSON(w, findings); err != nil {
 			return err
 		}
+	} else {
+		fmt.Fprintln(w, "\n"+verdict(findings))
 	}
 	switch {
 	case cfg == nil:
@@ -84,12 +89,42 @@ func (g *globals) checkSettings(tell func(app.Finding)) *config.Config {
 	if err != nil {
 		return nil
 	}
-	from := "the environment"
-	if report.File != "" {
-		from = report.File + " and the environment"
-	}
-	tell(app.Finding{Name: name, Verdict: app.CheckOK, Detail: "from " + from})
+	tell(app.Finding{Name: name, Verdict: app.CheckOK, Detail: "from " + settingsFrom(report)})
 	return cfg
+}
+
+// settingsFrom names what the settings were read from.
+func settingsFrom(report config.Report) string {
+	var from []string
+	if report.File != "" {
+		from = append(from, report.File)
+	}
+	for _, source := range []struct{ prefix, name string }{{".env", ".env"}, {"environment ", "the environment"}} {
+		for _, origin := range report.Origins {
+			if strings.HasPrefix(origin, source.prefix) {
+				from = append(from, source.name)
+				break
+			}
+		}
+	}
+	return cmp.Or(strings.Join(from, " and "), "the defaults")
+}
+
+// verdict sums the findings up for people.
+func verdict(findings []app.Finding) string {
+	n := map[app.Verdict]int{}
+	for _, f := range findings {
+		n[f.Verdict]++
+	}
+	switch {
+	case n[app.CheckFailed] == 1:
+		return "1 thing must be mended before the connector can work."
+	case n[app.CheckFailed] > 1:
+		return fmt.Sprintf("%d things must be mended before the connector can work.", n[app.CheckFailed])
+	case n[app.CheckUnknown] > 0:
+		return fmt.Sprintf("Nothing is wrong; %d things cannot be told yet.", n[app.CheckUnknown])
+	}
+	return "Everything works."
 }
 
 // runningPID is the process of the connector that runs on the spool, 0 if there is none.
@@ -102,10 +137,15 @@ func (g *globals) runningPID(ctx context.Context) int {
 	if err == nil && c != nil {
 		_ = c.Close()
 	}
-	if c != nil || err != nil {
+	if c != nil || err != nil && alive(p.info.PID) { // a socket may be left of a process that was killed
 		return max(p.info.PID, 1)
 	}
 	return 0
+}
+
+// alive reports whether there may be a process of that number, 0 being unknown.
+func alive(pid int) bool {
+	return pid <= 0 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 func printFinding(w io.Writer, f app.Finding) {

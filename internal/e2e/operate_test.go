@@ -218,7 +218,7 @@ func TestWhyItEnds(t *testing.T) {
 		t.Errorf("stopped: %d\n%s", code, p.output())
 	}
 	k.env["SPOOL_DIR"] = filepath.Join(os.DevNull, "spool")
-	if out := k.run(1, "run"); !strings.Contains(out, "the spool directory must exist or be creatable") || strings.Count(out, "\n") != 1 {
+	if out := k.run(1, "run"); !strings.Contains(out, "is not a directory: name another") || strings.Count(out, "\n") != 1 {
 		t.Errorf("no place for a spool:\n%s", out)
 	}
 }

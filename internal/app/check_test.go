@@ -1,0 +1,132 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/sim/faults"
+	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/threatmatch"
+	"threatmatch-connector/spool"
+)
+
+// found runs the check and returns its findings, a line each.
+func found(t *testing.T, env map[string]string, timeout time.Duration) string {
+	t.Helper()
+	var out strings.Builder
+	Check(t.Context(), CheckOptions{Config: settings(t, env), Now: time.Now, Version: "dev", Timeout: timeout}, func(f Finding) {
+		fmt.Fprintf(&out, "%s %s: %s → %s\n", f.Verdict, f.Name, f.Detail, f.Hint)
+	})
+	return out.String()
+}
+
+func wants(t *testing.T, out string, all ...string) {
+	t.Helper()
+	for _, want := range all {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// TestCheckTellsWhatEachAnswerMeans has ThreatMatch and OpenCTI give every bad
+// answer, and wants the part that is to blame and what to do.
+func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
+	api := threatmatch.New(threatmatch.Options{})
+	if err := api.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	platform, err := opencti.New(opencti.Options{AMQPURL: "amqp://guest:guest@127.0.0.1:1/"})
+	if err == nil {
+		err = platform.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(platform.Close)
+	id, secret := api.Credentials()
+	env := map[string]string{
+		"THREATMATCH_URL": api.URL(), "THREATMATCH_CLIENT_ID": id, "THREATMATCH_CLIENT_SECRET": secret,
+		"OPENCTI_URL": platform.URL(), "OPENCTI_TOKEN": opencti.ConnectorToken,
+	}
+	const patience = time.Minute
+	wants(t, found(t, env, patience), "ok ThreatMatch lists: offered: profiles, alerts, reports, iocs", "ok OpenCTI token")
+
+	answer := func(route string, status int) faults.Rule {
+		return faults.Rule{Route: route, Kind: faults.Answer, Status: status, ContentType: "application/json", Body: "{}"}
+	}
+	tests := []struct {
+		name  string
+		api   faults.Rule
+		other faults.Rule // of the platform
+		want  []string
+	}{
+		{"IOC pages refused", answer("objects", 403), faults.Rule{}, []string{
+			"failed ThreatMatch IOCs: page", "→ the account may not read this", "offered: profiles, alerts, reports →"}},
+		{"groups refused", answer("groups", 403), faults.Rule{}, []string{"failed ThreatMatch groups", "→ the account may not read this"}},
+		{"lists refused", answer("list", 403), faults.Rule{}, []string{"failed ThreatMatch lists", "→ the account may not read this"}},
+		{"no token", answer("token", 500), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch has trouble of its own"}},
+		{"token throttled", answer("token", 429), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch asks to slow down"}},
+		{"platform unavailable", faults.Rule{}, answer("", 503), []string{
+			"failed OpenCTI API", "→ OpenCTI, or a proxy before it, has trouble of its own", "unknown OpenCTI token: not tried"}},
+		{"database", faults.Rule{}, faults.Rule{Kind: faults.Answer, Status: 200, ContentType: "application/json",
+			Body: `{"errors":[{"message":"no","extensions":{"code":"DATABASE_ERROR"}}]}`},
+			[]string{"failed OpenCTI API", "→ OpenCTI, or a proxy before it, has trouble of its own"}},
+		{"not OpenCTI", faults.Rule{}, answer("", 404), []string{"failed OpenCTI API", "→ check opencti.url"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.api.Kind != "" {
+				api.SetFault(tt.api)
+			}
+			if tt.other.Kind != "" {
+				platform.SetFault(tt.other)
+			}
+			defer api.Heal()
+			defer platform.Heal()
+			wants(t, found(t, env, patience), tt.want...)
+		})
+	}
+
+	// One that hangs leaves the other its time.
+	api.SetFault(faults.Rule{Kind: faults.Hang})
+	wants(t, found(t, env, 3*time.Second), "failed ThreatMatch token", "→ no answer in time", "ok OpenCTI token")
+	api.Heal()
+}
+
+// TestCheckLooksAtTheSpool: what run would meet there is found, and nothing is changed.
+func TestCheckLooksAtTheSpool(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, found(t, map[string]string{"SPOOL_DIR": file}, 0), "failed spool: "+file+" is not a directory →")
+
+	s, err := spool.Open(t.Context(), spool.Options{Dir: filepath.Join(dir, "other"), ConnectorID: "another", Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, found(t, map[string]string{"SPOOL_DIR": filepath.Join(dir, "other")}, 0), "failed spool", "→ use the connector.id that the spool was made for")
+
+	// A lock that cannot be opened for writing, as where root made it: the test may
+	// be root, so a directory stands for it.
+	locked := filepath.Join(dir, "locked")
+	if err := os.MkdirAll(filepath.Join(locked, "spool.lock"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, found(t, map[string]string{"SPOOL_DIR": locked}, 0), "failed spool: open "+filepath.Join(locked, "spool.lock")+": is a directory")
+
+	hint := permissionHint(&os.PathError{Op: "open", Path: file, Err: os.ErrPermission}, dir)
+	if want := fmt.Sprintf("it belongs to uid %d", os.Getuid()); !strings.Contains(hint, want) || !strings.Contains(hint, fmt.Sprintf("type chown -R %d:%d %s", os.Geteuid(), os.Getegid(), dir)) {
+		t.Errorf("hint %q", hint)
+	}
+}
