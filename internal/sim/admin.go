@@ -41,6 +41,7 @@ func (s *Sim) routes() []route {
 		{"POST", "set-state", "connector=ID state=…: as a second writer or a restored backup would", func(q url.Values) (any, error) {
 			return nil, s.OpenCTI.SetState(connectorOf(q), q.Get("state"))
 		}},
+		{"POST", "capabilities", "names=KNOWLEDGE,MODULES_MODMANAGE: all that the connector's user may do from now on; none without names", s.capabilities},
 		{"POST", "echo", "stale=N or empty=N: the next pings are answered from a lagging index", s.echo},
 		{"POST", "queue-size", "messages=N bytes=N: what the platform says about the queue, until heal", s.queueSize},
 		{"POST", "delete-work", "id=…", func(q url.Values) (any, error) { s.OpenCTI.DeleteWork(q.Get("id")); return nil, nil }},
@@ -232,6 +233,15 @@ func (s *Sim) echo(q url.Values) (any, error) {
 		}
 	}
 	return nil, nil
+}
+
+func (s *Sim) capabilities(q url.Values) (any, error) {
+	names := []string{}
+	if text := q.Get("names"); text != "" {
+		names = strings.Split(text, ",")
+	}
+	s.OpenCTI.SetCapabilities(names)
+	return map[string][]string{"capabilities": names}, nil
 }
 
 func (s *Sim) queueSize(q url.Values) (any, error) {

@@ -110,6 +110,8 @@ func TestAdmin(t *testing.T) {
 		{"POST", "/set-state?connector=x&state=%7B%7D", 400, "FUNCTIONAL_ERROR"},
 		{"POST", "/reset-state", 200, "ok"},
 		{"POST", "/reset-state?connector=x", 400, "FUNCTIONAL_ERROR"},
+		{"POST", "/capabilities?names=KNOWLEDGE,MODULES", 200, `"MODULES"`},
+		{"POST", "/capabilities", 200, `"capabilities": []`},
 		{"POST", "/echo?stale=1", 200, "ok"},
 		{"POST", "/queue-size?messages=1&bytes=2", 200, "ok"},
 		{"POST", "/closer", 200, "ok"},

@@ -36,6 +36,18 @@ const example = `  # A broker, the stand-ins, one import
   threatmatch-sim --fault threatmatch:route=item,do=500,rate=0.1 \
       --fault threatmatch:route=item,id=profiles/7,do=404 --token-lifetime 1m
 
+  # Watch and disturb it while it runs (all of it: curl $SIM_URL/)
+  curl -X POST "$SIM_URL/fault?part=threatmatch" --data-urlencode 'rule=route=item,do=503'
+  curl -X POST $SIM_URL/heal
+  curl -X POST "$SIM_URL/clock?advance=24h"
+  curl -X POST "$SIM_URL/publish?dataset=alerts&n=5"
+  curl -X POST "$SIM_URL/down?part=opencti"
+  curl -X POST $SIM_URL/reset-state
+
+  # What check says of a token that may not register a connector
+  threatmatch-sim --env-file sim.env --capabilities KNOWLEDGE,MODULES_MODMANAGE &
+  set -a; . ./sim.env; set +a; threatmatch-connector check
+
   # Own content
   threatmatch-sim --stix-dir ./bundles`
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 
 	"threatmatch-connector/internal/sim/data"
 	"threatmatch-connector/internal/sim/faults"
+	"threatmatch-connector/internal/sim/opencti"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +30,7 @@ func TestFlags(t *testing.T) {
 	f.register(cmd.PersistentFlags())
 	err := cmd.PersistentFlags().Parse([]string{
 		"--profiles=3", "--ties=100:20", "--zone=-5h", "--expires-at=duration", "--start=2026-11-01T12:00:00Z", "--not-offered=reports",
-		"--new-per-day=alerts=4,iocs=7", "--fault=threatmatch:route=item,do=500,rate=0.1", "--fault=opencti:do=lost,route=workAdd", "--quirks=none", nowhere,
+		"--new-per-day=alerts=4,iocs=7", "--fault=threatmatch:route=item,do=500,rate=0.1", "--fault=opencti:do=lost,route=workAdd", "--quirks=none", "--capabilities=KNOWLEDGE,MODULES", nowhere,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +43,9 @@ func TestFlags(t *testing.T) {
 	if tm.Generate.Profiles != 3 || tm.Generate.TieEvery != 100 || tm.Generate.TieSize != 20 || tm.Generate.Quirks != (data.Quirks{}) ||
 		tm.Zone.String() != "-5h" || tm.NewPerDay[data.IOCs] != 7 || tm.NotOffered[0] != data.Reports || tm.Generate.Start.Day() != 1 {
 		t.Errorf("%+v", tm)
+	}
+	if u := o.OpenCTI.Users[opencti.ConnectorToken]; len(u.Capabilities) != 2 || u.Capabilities[0] != "KNOWLEDGE" || len(o.OpenCTI.Users) != 2 {
+		t.Errorf("users %+v", o.OpenCTI.Users)
 	}
 	if len(tm.Faults) != 1 || tm.Faults[0].Rate != 0.1 || o.OpenCTI.Faults[0].Kind != faults.Lost || o.OpenCTI.AMQPURL == "" {
 		t.Errorf("faults %+v %+v", tm.Faults, o.OpenCTI.Faults)
@@ -74,6 +81,37 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// tryExamples makes the requests of the help's examples.
+func tryExamples(t *testing.T, env string) {
+	t.Helper()
+	text, err := os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := regexp.MustCompile(`(?m)^SIM_URL=(.*)$`).FindSubmatch(text)
+	posts := regexp.MustCompile(`curl -X POST "?\$SIM_URL(/[^" \n]*)"?(?: --data-urlencode '(\w+)=([^']*)')?`).FindAllStringSubmatch(example, -1)
+	if base == nil || len(posts) < 5 {
+		t.Fatalf("%d requests in the examples, environment\n%s", len(posts), text)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, p := range posts {
+		form := url.Values{}
+		if p[2] != "" {
+			form.Set(p[2], p[3])
+		}
+		resp, err := client.PostForm(string(base[1])+p[1], form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		unknown := strings.Contains(string(answer), "FUNCTIONAL_ERROR") // no connector has registered here
+		if resp.StatusCode != http.StatusOK && !unknown {
+			t.Errorf("%s: %d %s", p[0], resp.StatusCode, answer)
+		}
+	}
+}
+
 // TestRun shows that the command serves, writes the environment and ends when told.
 func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -95,6 +133,7 @@ func TestRun(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	tryExamples(t, env)
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)

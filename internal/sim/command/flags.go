@@ -26,7 +26,7 @@ type flags struct {
 	data data.Options
 
 	stixDir, start, quirks, ties, zone, expires string
-	notOffered                                  []string
+	notOffered, capabilities                    []string
 	newPerDay, republishPerDay                  map[string]string
 }
 
@@ -91,6 +91,8 @@ func (f *flags) registerOpenCTI(fs *pflag.FlagSet) {
 	fs.StringVar(&o.AMQPURL, "amqp-url", "", "the RabbitMQ behind the platform (default $AMQP_URL)")
 	fs.StringVar(&o.Version, "platform-version", "newest", strings.Join(opencti.ProfileNames(), ", ")+": each refuses what it did not know")
 	fs.BoolVar(&o.HideStateTimestamp, "hide-state-timestamp", false, "a schema without connector_state_timestamp")
+	fs.StringSliceVar(&f.capabilities, "capabilities", opencti.DefaultUsers()[opencti.ConnectorToken].Capabilities,
+		"what the connector's user may do on the platform; without CONNECTORAPI it may not register")
 	fs.StringVar(&f.sim.State, "state", "", `state that the platform holds from the start, such as {"last_run":"2026-10-01T00:00:00+00:00"}`)
 	fs.StringVar(&o.QueueType, "queue-type", "classic", "classic or quorum")
 	fs.StringVar(&o.QueuePrefix, "queue-prefix", "", "the platform's rabbitmq:queue_prefix")
@@ -112,6 +114,10 @@ func (f *flags) options() (sim.Options, error) {
 	if err := f.content(&o.ThreatMatch); err != nil {
 		return o, err
 	}
+	o.OpenCTI.Users = opencti.DefaultUsers()
+	user := o.OpenCTI.Users[opencti.ConnectorToken]
+	user.Capabilities = f.capabilities
+	o.OpenCTI.Users[opencti.ConnectorToken] = user
 	o.ThreatMatch.Seed, o.OpenCTI.Seed = f.data.Seed, f.data.Seed
 	switch e := threatmatch.Expiry(f.expires); e {
 	case threatmatch.Epoch, threatmatch.Duration, threatmatch.Absent:

@@ -183,7 +183,7 @@ func (s *Server) endCloser() {
 // Connect makes a connector known and declares its queues, as its register
 // would: for tests that have no connector.
 func (s *Server) Connect(id, name string) error {
-	_, err := s.register(&User{ID: defaultUsers()[ConnectorToken].ID}, map[string]any{"input": map[string]any{
+	_, err := s.register(&User{ID: DefaultUsers()[ConnectorToken].ID}, map[string]any{"input": map[string]any{
 		"id": id, "name": name, "type": "EXTERNAL_IMPORT", "scope": []any{"threatmatch"},
 	}})
 	return err

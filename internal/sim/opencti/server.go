@@ -76,7 +76,8 @@ const (
 	AdminToken     = "sim-admin-token"
 )
 
-func defaultUsers() map[string]User {
+// DefaultUsers are the users there are unless told otherwise, by token.
+func DefaultUsers() map[string]User {
 	return map[string]User{
 		ConnectorToken: {ID: "88ec0c6a-13ce-5e39-b486-354fe4a7084f", Name: "[C] Connector", Capabilities: []string{
 			"CONNECTORAPI", "MODULES_MODMANAGE", "KNOWLEDGE", "KNOWLEDGE_KNUPDATE", "KNOWLEDGE_KNASKIMPORT",
@@ -136,7 +137,7 @@ func New(o Options) (*Server, error) {
 		connectors: map[string]*connector{}, works: map[string]*work{}, stats: newStats(),
 	}
 	if s.users == nil {
-		s.users = defaultUsers()
+		s.users = DefaultUsers()
 	}
 	if s.broker, err = newBroker(o); err != nil {
 		return nil, err
@@ -268,6 +269,13 @@ func (s *Server) SetUser(token string, u *User) {
 		return
 	}
 	s.users[token] = *u
+}
+
+// SetCapabilities changes what the connector's user may do.
+func (s *Server) SetCapabilities(names []string) {
+	u := DefaultUsers()[ConnectorToken]
+	u.Capabilities = names
+	s.SetUser(ConnectorToken, &u)
 }
 
 // noteHeaders records headers that a connector must not send.
