@@ -70,3 +70,13 @@ func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
 		}
 	}
 }
+
+// In the sample a comment stands above its key, at the same indent, in sections
+// that are commented out as well.
+func TestSampleIndent(t *testing.T) {
+	for line := range strings.Lines(sampleText(t)) {
+		if strings.HasPrefix(line, "#  ") {
+			t.Errorf("another indent than that of its comment: %s", line)
+		}
+	}
+}

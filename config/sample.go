@@ -32,7 +32,7 @@ func WriteSample(w io.Writer) error {
 			if sectionOf(s.Key) != sec.name || s.Legacy != "" {
 				continue
 			}
-			b.WriteString(s.sample(indent, sec.asked()))
+			b.WriteString(s.sample(indent))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -51,9 +51,9 @@ func (s section) comment() string {
 	return "# "
 }
 
-// sample is the setting's lines in the sample; lines of a section that is
-// itself commented out align with it when the marks are taken away.
-func (s Setting) sample(indent string, live bool) string {
+// sample is the setting's lines in the sample. The indent stands before the
+// mark, so that what is taken into use stands below its section as it is.
+func (s Setting) sample(indent string) string {
 	var b strings.Builder
 	for _, line := range wrap(s.Doc+" ["+s.Env+"]", 90-len(indent)) {
 		b.WriteString(indent + "# " + line + "\n")
@@ -75,11 +75,7 @@ func (s Setting) sample(indent string, live bool) string {
 	if s.Required || value == "ChangeMe" {
 		mark = ""
 	}
-	if live {
-		b.WriteString(indent + mark + name + ": " + yamlText(value) + "\n")
-	} else {
-		b.WriteString(mark + indent + name + ": " + yamlText(value) + "\n")
-	}
+	b.WriteString(indent + mark + name + ": " + yamlText(value) + "\n")
 	return b.String()
 }
 
