@@ -157,8 +157,13 @@ func (a *app) run(ctx context.Context) error {
 	if err := a.spool.MarkResumed(); err != nil {
 		return err
 	}
-	a.Log.Log(ctx, pipeline.LevelNotice, "connector starts", "version", a.Version, "connector_id", a.cfg.Connector.ID,
-		"spool", a.cfg.Spool.Dir, "once", a.once, "datasets", a.cfg.ThreatMatch.Datasets())
+	about := []any{"version", a.Version, "connector_id", a.cfg.Connector.ID,
+		"spool", a.cfg.Spool.Dir, "once", a.once, "datasets", a.cfg.ThreatMatch.Datasets()}
+	before, err := a.before()
+	if err != nil {
+		return err
+	}
+	a.Log.Log(ctx, pipeline.LevelNotice, "connector starts", append(about, before...)...)
 	stopAdmin, err := a.serve(ctx)
 	if err != nil {
 		return err
@@ -172,6 +177,24 @@ func (a *app) run(ctx context.Context) error {
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
+}
+
+// before says what the process before left behind: whether it did not stop in
+// order, and the run that goes on.
+func (a *app) before() ([]any, error) {
+	var about []any
+	meta, err := a.spool.Meta()
+	if err != nil {
+		return nil, err
+	}
+	if meta.Unclean {
+		about = append(about, "stop_before", "not in order: killed, or the power failed")
+	}
+	open, err := a.spool.OpenRuns()
+	if len(open) > 0 {
+		about = append(about, "goes_on_with_run", open[0].ID)
+	}
+	return about, err
 }
 
 // tellHoldUps logs what holds stages up until the returned function is called.

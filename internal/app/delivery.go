@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/pipeline"
@@ -19,6 +20,7 @@ type publisher struct {
 	blocked atomic.Pointer[func(bool)] // of the batch under way
 	sending atomic.Bool                // a batch is under way
 	now     atomic.Uint32              // the latest delivery.State
+	lost    atomic.Pointer[time.Time]  // when the connection was lost; nil while there is one, and before the first
 	tried   atomic.Bool                // something was to be sent
 }
 
@@ -27,12 +29,26 @@ func (p *publisher) state() string {
 	if !p.tried.Load() {
 		return "not connected, as nothing was to be sent yet"
 	}
-	return delivery.State(p.now.Load()).String()
+	state := delivery.State(p.now.Load())
+	if state != delivery.StateReconnecting || p.sending.Load() {
+		return state.String()
+	}
+	lost := ""
+	if at := p.lost.Load(); at != nil {
+		lost = " (lost at " + at.UTC().Format("2006-01-02 15:04:05Z") + ")"
+	}
+	return "not connected" + lost + "; connects with the next message"
 }
 
 // onState passes the broker's blocking on to the batch under way.
 func (p *publisher) onState(s delivery.State) {
-	p.now.Store(uint32(s))
+	was := delivery.State(p.now.Swap(uint32(s)))
+	switch at := p.met.clock(); {
+	case s != delivery.StateReconnecting:
+		p.lost.Store(nil)
+	case was != delivery.StateReconnecting:
+		p.lost.Store(&at)
+	}
 	p.met.changed(s)
 	if f := p.blocked.Load(); f != nil && *f != nil {
 		(*f)(s == delivery.StateBlocked)

@@ -12,7 +12,7 @@ type MessageInfo struct {
 func Messages() []MessageInfo {
 	const later = "it is tried again by itself"
 	return []MessageInfo{
-		{"NOTICE", "connector starts", "The spool is open and the stages begin.", ""},
+		{"NOTICE", "connector starts", "The spool is open and the stages begin. `stop_before` stands there when the process before did not end in order, `goes_on_with_run` when a run is taken up again.", ""},
 		{"NOTICE", "connector stops", "All stages have ended; the spool holds what is not delivered.", ""},
 		{"NOTICE", "run delivered", "Everything of the run is confirmed by RabbitMQ; `trouble` says what it lacks.", "With trouble: `spool run ID`, `spool dead`."},
 		{"NOTICE", "ends with something missing", "A single run is delivered, but something was parked, is a dead letter, or a dataset failed (exit code 3).", "`spool run ID`, `spool dead`; the next run tries parked items again."},

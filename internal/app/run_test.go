@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/spool"
 )
 
 // settings are those of a connector that reaches nothing; more are laid over them.
@@ -71,6 +73,7 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	defer cancel()
 	return Run(ctx, Options{
 		Config: cfg, Once: true, Log: NewLogger(log, slog.LevelError, "c", false), Now: time.Now,
+		Self: "true", // says of every spool file that it is whole
 		Watch: func(ctx context.Context, status func() (admin.Status, error)) {
 			for ctx.Err() == nil && stopAt != "" {
 				s, err := status()
@@ -131,5 +134,34 @@ func TestOnceThatNeverBegins(t *testing.T) {
 				t.Errorf("errors at the default level %q, want %q", got, tt.errors)
 			}
 		})
+	}
+}
+
+// TestStartAfterAKill: the first line says that the process before did not stop in
+// order, and which run goes on.
+func TestStartAfterAKill(t *testing.T) {
+	cfg := settings(t, nil)
+	alive := filepath.Join(t.TempDir(), "spool")
+	s, err := spool.Open(t.Context(), spool.Options{Dir: alive, ConnectorID: cfg.Connector.ID, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.AdoptState(1, nil)
+	if err == nil {
+		_, err = s.StartRun(1, time.Now(), spool.RunSpec{Reason: spool.ReasonOnce, Datasets: map[spool.Dataset]time.Time{spool.Alerts: time.Now()}})
+	}
+	if err == nil {
+		err = os.CopyFS(cfg.Spool.Dir, os.DirFS(alive)) // as a kill leaves it
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	if err := once(t, cfg, "refused", &log); !errors.Is(err, ErrUndelivered) {
+		t.Fatal(err)
+	}
+	first := lines(t, &log)[0]
+	if first.Message != "connector starts" || first.Attributes["goes_on_with_run"] != 1.0 || first.Attributes["stop_before"] == nil {
+		t.Errorf("%+v", first)
 	}
 }

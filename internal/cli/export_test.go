@@ -13,3 +13,6 @@ var NotAllowed = notAllowed
 func Root() *cobra.Command {
 	return newRoot(&globals{env: Env{Now: time.Now}})
 }
+
+// ReasonOf is how tables print why a run began.
+var ReasonOf = reasonOf

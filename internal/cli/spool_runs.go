@@ -34,7 +34,7 @@ func newSpoolRuns(g *globals) *cobra.Command {
 				var rows [][]string
 				for _, r := range runs {
 					rows = append(rows, []string{
-						strconv.FormatUint(r.ID, 10), r.Reason, r.Phase, stamp(r.Start), stamp(r.Done),
+						strconv.FormatUint(r.ID, 10), reasonOf(r), r.Phase, stamp(r.Start), stamp(r.Done),
 						datasets(r), strconv.FormatInt(r.Work.Sent, 10),
 					})
 				}
@@ -83,7 +83,7 @@ func newSpoolRun(g *globals) *cobra.Command {
 
 func printRun(w io.Writer, r admin.Run) error {
 	rows := [][]string{
-		{"run", strconv.FormatUint(r.ID, 10), r.Reason + ", " + r.Phase},
+		{"run", strconv.FormatUint(r.ID, 10), reasonOf(r) + ", " + r.Phase},
 		{"start", stamp(r.Start), "created " + stamp(r.Created)},
 		{"fetched", stamp(r.Fetched), ""}, {"mapped", stamp(r.Mapped), ""}, {"done", stamp(r.Done), ""},
 	}
@@ -97,4 +97,13 @@ func printRun(w io.Writer, r admin.Run) error {
 		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), app.CounterText(k)})
 	}
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
+}
+
+// reasonOf says why the run began, and whether a process went on with it that
+// had not begun it.
+func reasonOf(r admin.Run) string {
+	if r.Resumed {
+		return r.Reason + " (resumed)"
+	}
+	return r.Reason
 }

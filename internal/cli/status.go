@@ -204,7 +204,7 @@ func printOpenRuns(w io.Writer, s admin.Status) error {
 		for i, d := range r.Datasets {
 			id, phase := "", ""
 			if i == 0 {
-				id, phase = strconv.FormatUint(r.ID, 10), r.Reason+", "+r.Phase
+				id, phase = strconv.FormatUint(r.ID, 10), reasonOf(r)+", "+r.Phase
 			}
 			rows = append(rows, []string{id, phase, d.Dataset, d.Status, progress(d), clip(d.Detail, 60)})
 		}
