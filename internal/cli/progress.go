@@ -21,17 +21,21 @@ import (
 type liveView struct {
 	out   io.Writer
 	width func() int
+	now   func() time.Time
 
 	mu    sync.Mutex
 	shown int    // lines that stand on the terminal
 	block string // what they are
-	bar   *progressbar.ProgressBar
-	phase string
-	total int64 // of messages, as far as known
+	run   uint64 // the latest that was shown
+	total int64  // of its messages, as far as known
+	done  bool   // it is delivered
+	began time.Time
+	pace  pace
 }
 
-func newLiveView(out io.Writer, width func() int) *liveView {
-	return &liveView{out: out, width: width}
+// newLiveView returns an empty view; width is the terminal's in columns.
+func newLiveView(out io.Writer, width func() int, now func() time.Time) *liveView {
+	return &liveView{out: out, width: width, now: now, began: now()}
 }
 
 // terminalWidth asks the terminal, in doubt 80.
@@ -69,7 +73,10 @@ func (p *liveView) watch(ctx context.Context, status func() (admin.Status, error
 		}
 		select {
 		case <-ctx.Done():
-			p.clear()
+			if s, err := status(); err == nil {
+				p.show(s)
+			}
+			p.end()
 			return
 		case <-tick.C:
 		}
@@ -87,10 +94,14 @@ func (p *liveView) show(s admin.Status) {
 	_, _ = p.out.Write(page.Bytes()) // a terminal that is gone needs no progress
 }
 
-func (p *liveView) clear() {
+// end takes the block away, or leaves it as the last word when the run is delivered.
+func (p *liveView) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var page bytes.Buffer
+	if p.done {
+		p.shown = 0
+	}
 	p.block = ""
 	p.erase(&page)
 	_, _ = p.out.Write(page.Bytes()) // as above
@@ -116,10 +127,14 @@ func (p *liveView) draw(w *bytes.Buffer) {
 	}
 }
 
-// render describes the open run.
+// render describes the open run, or the one that was shown and is delivered.
 func (p *liveView) render(s admin.Status) string {
 	var b strings.Builder
 	if len(s.Runs) == 0 {
+		if p.run != 0 && s.Last != nil && s.Last.ID == p.run && !s.Last.Done.IsZero() {
+			p.done = true
+			return p.line("delivered", p.total, p.total, fmt.Sprintf("%d messages in %s", p.total, clock(p.now().Sub(p.began)))) + "\n"
+		}
 		for _, st := range s.Stages {
 			if st.NotReady != "" {
 				fmt.Fprintf(&b, "%s: %s\n", st.Name, clip(st.NotReady, 200))
@@ -128,6 +143,10 @@ func (p *liveView) render(s admin.Status) string {
 		return b.String()
 	}
 	r := s.Runs[0]
+	if r.ID != p.run {
+		p.run, p.total, p.began, p.pace = r.ID, 0, p.now(), pace{}
+	}
+	p.done = false
 	for _, d := range r.Datasets {
 		fmt.Fprintf(&b, "%-9s %s\n", d.Dataset, p.dataset(d))
 	}
@@ -164,14 +183,70 @@ func (p *liveView) barOf(r admin.Run, pending int64) string {
 			total += int64(d.Open)
 		}
 	}
-	if phase != p.phase {
-		p.phase = phase
-		p.bar = progressbar.NewOptions64(max(total, 1),
-			progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString(unit), progressbar.OptionSetPredictTime(true), progressbar.OptionSetDescription(phase),
-			progressbar.OptionSetTheme(progressbar.ThemeASCII))
+	p.pace.saw(phase, done, p.now())
+	text := fmt.Sprintf("%d/%d %s", done, total, unit)
+	if rate, ok := p.pace.rate(); ok {
+		text += fmt.Sprintf(", %s/s", short(rate))
+		if left := time.Duration(float64(total-done) / rate * float64(time.Second)); total > done {
+			text += fmt.Sprintf(", about %s left", clock(left))
+		}
 	}
-	p.bar.ChangeMax64(max(total, 1))
-	_ = p.bar.Set64(min(done, max(total, 1))) // the writer takes everything
-	return strings.TrimSpace(strings.ReplaceAll(p.bar.String(), "\r", ""))
+	return p.line(phase, done, total, text)
 }
+
+// line is a bar as wide as the terminal leaves it beside the text.
+func (p *liveView) line(phase string, done, total int64, text string) string {
+	const widest, least = 30, 10
+	percent := 100
+	if total > 0 {
+		percent = int(done * 100 / total)
+	}
+	head := fmt.Sprintf("%s %3d%%", phase, percent)
+	room := min(widest, p.width()-len(head)-len(text)-len("  []  ")-1)
+	if room < least {
+		return head + " " + text
+	}
+	bar := progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(room),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetTheme(progressbar.ThemeASCII))
+	_ = bar.Set64(min(max(done, 0), max(total, 1))) // the writer takes everything
+	drawn := bar.String()
+	if i := strings.IndexByte(drawn, '['); i >= 0 {
+		drawn = strings.TrimRight(drawn[i:], " \r")
+	}
+	return head + " " + drawn + " " + text
+}
+
+// pace measures how fast a phase goes on since it was first seen.
+type pace struct {
+	phase       string
+	first, last int64
+	since, at   time.Time
+}
+
+func (p *pace) saw(phase string, done int64, now time.Time) {
+	if phase != p.phase {
+		*p = pace{phase: phase, first: done, since: now}
+	}
+	p.last, p.at = done, now
+}
+
+// rate is what was done in a second; false before that can be told.
+func (p *pace) rate() (float64, bool) {
+	const settle = 2 * time.Second
+	took := p.at.Sub(p.since)
+	if took < settle || p.last <= p.first {
+		return 0, false
+	}
+	return float64(p.last-p.first) / took.Seconds(), true
+}
+
+// short prints a rate with as many digits as matter.
+func short(rate float64) string {
+	if rate < 10 {
+		return fmt.Sprintf("%.1f", rate)
+	}
+	return fmt.Sprintf("%.0f", rate)
+}
+
+// clock prints a time that passes by the second.
+func clock(d time.Duration) string { return max(d, 0).Round(time.Second).String() }

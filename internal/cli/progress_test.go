@@ -47,7 +47,7 @@ func importing(fetched int64, open int) admin.Status {
 
 func TestProgressStaysBelowTheLog(t *testing.T) {
 	var out bytes.Buffer
-	p := newLiveView(&out, func() int { return 80 })
+	p := newLiveView(&out, func() int { return 80 }, time.Now)
 	p.show(importing(5, 15))
 	fmt.Fprintln(p, "first line of the log")
 	p.show(importing(10, 10))
@@ -59,7 +59,7 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	if got[2] != "alerts    20 listed, 10 fetched, 5 records mapped, 1 failed" || got[3] != "iocs      500 fetched, 0 records mapped" {
 		t.Errorf("%q", got[2:4])
 	}
-	if !strings.HasPrefix(got[4], "fetched  50% [") || !strings.Contains(got[4], "(10/20") {
+	if !strings.HasPrefix(got[4], "fetched  50% [") || !strings.HasSuffix(got[4], "] 10/20 requests") {
 		t.Errorf("bar %q", got[4])
 	}
 
@@ -73,7 +73,7 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	if !strings.HasPrefix(got[5], "delivered  25% [") || got[4] != "deliver: RabbitMQ refuses us" {
 		t.Errorf("%q", got)
 	}
-	p.clear()
+	p.end()
 	if got = screen(t, out.String()); len(got) != 3 || got[2] != "" {
 		t.Errorf("after the end: %q", got)
 	}
@@ -81,11 +81,45 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 
 func TestProgressNeverWraps(t *testing.T) {
 	var out bytes.Buffer
-	p := newLiveView(&out, func() int { return 30 })
+	p := newLiveView(&out, func() int { return 30 }, time.Now)
 	p.show(importing(5, 15))
 	for _, line := range screen(t, out.String()) {
 		if len([]rune(line)) >= 30 {
 			t.Errorf("%q is too long", line)
+		}
+	}
+}
+
+// TestProgressFits: no rate before one can be told, whole texts at any width, and
+// at the end a whole bar that stays.
+func TestProgressFits(t *testing.T) {
+	for _, width := range []int{60, 80, 120} {
+		var out bytes.Buffer
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		p := newLiveView(&out, func() int { return width }, func() time.Time { return now })
+		last := func() string { lines := screen(t, out.String()); return lines[len(lines)-2] }
+		s := importing(1000, 9000)
+		s.Runs[0].ID = 7
+		p.show(s)
+		if got := last(); strings.Contains(got, "/s") || strings.Contains(got, "left") {
+			t.Errorf("width %d: a rate at the first sight: %q", width, got)
+		}
+		now = now.Add(10 * time.Second)
+		s.Runs[0].Counters["fetch.items"], s.Runs[0].Datasets[0].Open = 2000, 8000
+		p.show(s)
+		if got := last(); !strings.HasPrefix(got, "fetched  20% ") || !strings.HasSuffix(got, "2000/10000 requests, 100/s, about 1m20s left") {
+			t.Errorf("width %d: %q", width, got)
+		}
+		s.Runs[0].Fetched, s.Runs[0].Counters["deliver.messages"], s.Spool.Messages = now, 90, 10
+		p.show(s)
+		now = now.Add(55 * time.Second)
+		run := s.Runs[0]
+		run.Done = now
+		s.Runs, s.Last = nil, &run
+		p.show(s)
+		p.end()
+		if got := last(); !strings.HasPrefix(got, "delivered 100% [=") || !strings.HasSuffix(got, "100 messages in 1m5s") {
+			t.Errorf("width %d: at the end %q", width, got)
 		}
 	}
 }

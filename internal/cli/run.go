@@ -40,7 +40,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
 	out, watch := g.env.Stderr, (func(context.Context, func() (admin.Status, error)))(nil)
 	if text && (once || cfg.Once()) && isTerminal(g.env.Stderr) && g.lookup("TERM") != "dumb" {
-		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()))
+		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()), g.env.Now)
 		out, watch = p, p.watch
 	}
 	log := app.NewLogger(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)

@@ -53,7 +53,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	must(t, cmd.Wait())
 	read.Wait()
 	text := out.String()
-	for _, want := range []string{"INF connector starts", "INF run delivered", "alerts    60 listed", "records mapped", "fetched  ", "requests/s", "\x1b[J"} {
+	for _, want := range []string{"INF connector starts", "INF run delivered", "alerts    60 listed", "records mapped", "fetched  ", " requests", "delivered 100% [", "\x1b[J"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the terminal does not show %q in\n%s", want, text)
 		}
