@@ -24,7 +24,7 @@ const LevelNotice = pipeline.LevelNotice
 // and errors are folded; Flush prints what is still counted.
 func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	if text {
-		return slog.New(newFolding(tint.NewTextHandler(w, &tint.Options{
+		return slog.New(newFolding(briefly{tint.NewTextHandler(w, &tint.Options{
 			Level: level, TimeFormat: time.TimeOnly, NoColor: true,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == pipeline.LevelNotice {
@@ -32,10 +32,38 @@ func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logg
 				}
 				return a
 			},
-		})))
+		})}))
 	}
 	return slog.New(newFolding(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name}))
 }
+
+// briefly leaves a run's many counters out of lines for people, and says where they are.
+type briefly struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (b briefly) Handle(ctx context.Context, r slog.Record) error {
+	short := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	var run slog.Value
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "run":
+			run = a.Value
+		case "counters":
+			a = slog.String("details", "threatmatch-connector spool run "+run.String())
+		}
+		short.AddAttrs(a)
+		return true
+	})
+	return b.Handler.Handle(ctx, short)
+}
+
+// WithAttrs implements slog.Handler.
+func (b briefly) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return briefly{b.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (b briefly) WithGroup(name string) slog.Handler { return briefly{b.Handler.WithGroup(name)} }
 
 // Flush prints the repeated lines of a logger of NewLogger that were only counted so far.
 func Flush(log *slog.Logger) {

@@ -102,4 +102,9 @@ func TestTextForTerminals(t *testing.T) {
 	if got := out.String(); !strings.Contains(got, "INF connector starts version=1") {
 		t.Errorf("%q", got)
 	}
+	out.Reset()
+	log.Log(t.Context(), LevelNotice, "run delivered", "run", 7, "counters", map[string]int64{"map.objects": 1}, "took", "1s")
+	if got := out.String(); !strings.HasSuffix(got, "run=7 details=\"threatmatch-connector spool run 7\" took=1s\n") {
+		t.Errorf("%q", got)
+	}
 }

@@ -16,3 +16,6 @@ func Root() *cobra.Command {
 
 // ReasonOf is how tables print why a run began.
 var ReasonOf = reasonOf
+
+// DeliveryOf is how status sums up what became of a run's records.
+var DeliveryOf = deliveryOf

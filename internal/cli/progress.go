@@ -29,13 +29,12 @@ type liveView struct {
 	run   uint64 // the latest that was shown
 	total int64  // of its messages, as far as known
 	done  bool   // it is delivered
-	began time.Time
 	pace  pace
 }
 
 // newLiveView returns an empty view; width is the terminal's in columns.
 func newLiveView(out io.Writer, width func() int, now func() time.Time) *liveView {
-	return &liveView{out: out, width: width, now: now, began: now()}
+	return &liveView{out: out, width: width, now: now}
 }
 
 // terminalWidth asks the terminal, in doubt 80.
@@ -133,7 +132,8 @@ func (p *liveView) render(s admin.Status) string {
 	if len(s.Runs) == 0 {
 		if p.run != 0 && s.Last != nil && s.Last.ID == p.run && !s.Last.Done.IsZero() {
 			p.done = true
-			return p.line("delivered", p.total, p.total, fmt.Sprintf("%d messages in %s", p.total, clock(p.now().Sub(p.began)))) + "\n"
+			n := s.Last.Counters["deliver.messages"]
+			return p.line("delivered", 1, 1, fmt.Sprintf("%d messages in %s", n, clock(s.Last.Done.Sub(s.Last.Created)))) + "\n"
 		}
 		for _, st := range s.Stages {
 			if st.NotReady != "" {
@@ -144,7 +144,7 @@ func (p *liveView) render(s admin.Status) string {
 	}
 	r := s.Runs[0]
 	if r.ID != p.run {
-		p.run, p.total, p.began, p.pace = r.ID, 0, p.now(), pace{}
+		p.run, p.total, p.pace = r.ID, 0, pace{}
 	}
 	p.done = false
 	for _, d := range r.Datasets {

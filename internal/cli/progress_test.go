@@ -114,7 +114,8 @@ func TestProgressFits(t *testing.T) {
 		p.show(s)
 		now = now.Add(55 * time.Second)
 		run := s.Runs[0]
-		run.Done = now
+		run.Created, run.Done = now.Add(-65*time.Second), now
+		run.Counters["deliver.messages"] = 100
 		s.Runs, s.Last = nil, &run
 		p.show(s)
 		p.end()

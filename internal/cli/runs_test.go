@@ -17,3 +17,13 @@ func TestResumedRunsShow(t *testing.T) {
 		}
 	}
 }
+
+// Authors and markings are messages too.
+func TestObjectsAndMessagesAreCountedAlike(t *testing.T) {
+	got := cli.DeliveryOf(admin.Run{Counters: map[string]int64{
+		"map.records": 3, "map.published": 10, "map.companions:identity--1": 1, "map.companions:marking-definition--2": 2, "deliver.messages": 13,
+	}})
+	if want := "3 records mapped, 13 objects handed over, 13 messages confirmed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

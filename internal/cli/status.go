@@ -234,7 +234,19 @@ func progress(d admin.DatasetRun) string {
 
 func deliveryOf(r admin.Run) string {
 	return fmt.Sprintf("%d records mapped, %d objects handed over, %d messages confirmed",
-		r.Counters["map.records"], r.Counters["map.published"], r.Counters["deliver.messages"])
+		r.Counters["map.records"], handedOver(r), r.Counters["deliver.messages"])
+}
+
+// handedOver counts the objects that went to delivery, the default author and the
+// markings in use among them, as their messages are counted too.
+func handedOver(r admin.Run) int64 {
+	n := r.Counters["map.published"]
+	for name, count := range r.Counters {
+		if strings.HasPrefix(name, "map.companions:") {
+			n += count
+		}
+	}
+	return n
 }
 
 func printBacklog(w io.Writer, s admin.Status) error {
