@@ -12,6 +12,7 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/sim/opencti"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the README")
@@ -43,6 +44,39 @@ var generated = map[string]func() (string, error){
 		}
 		return b.String(), nil
 	},
+}
+
+// The README leads to every document of deploy, and names what is needed.
+func TestREADMELeadsOn(t *testing.T) {
+	read := func(path string) string {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	text := read("../README.md")
+	wanted := []string{"deploy/monitoring", "deploy/kubernetes", "deploy/systemd/threatmatch-connector.service", "KEEP=1", "DATA=dir", "CONNECTORAPI", "spool.lock", "spool.reserve", "admin.sock"}
+	documents, err := filepath.Glob("../deploy/*.md")
+	if err != nil || len(documents) < 4 {
+		t.Fatalf("%v, %v", documents, err)
+	}
+	for _, d := range documents {
+		wanted = append(wanted, "](deploy/"+filepath.Base(d))
+	}
+	for _, script := range []string{"../deploy/demo.sh", "../deploy/rabbitmq.sh"} {
+		if strings.Contains(read(script), "curl ") {
+			wanted = append(wanted, "curl for the demo")
+		}
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read("../go.mod"))
+	wanted = append(wanted, "Needs Go "+version[1]+" or newer")
+	wanted = append(wanted, opencti.ProfileNames()...)
+	for _, w := range wanted {
+		if !strings.Contains(text, w) {
+			t.Errorf("README.md does not name %q", w)
+		}
+	}
 }
 
 func TestREADMEIsGenerated(t *testing.T) {
