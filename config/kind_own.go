@@ -73,7 +73,7 @@ func logLevelKind() kind[slog.Level] {
 // uuidKind takes version 4 UUIDs.
 func uuidKind() kind[string] {
 	shape := regexp.MustCompile(`^(?:` + uuidPattern + `)$`)
-	return patterned("uuid", "a UUID of version 4, such as one that uuidgen prints", uuidPattern, func(text string) (string, error) {
+	return patterned("uuid", "a UUID of version 4, such as one that cat /proc/sys/kernel/random/uuid prints", uuidPattern, func(text string) (string, error) {
 		switch {
 		case shape.MatchString(text):
 			return text, nil

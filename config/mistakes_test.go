@@ -42,9 +42,9 @@ func mistakes() []mistake {
 			remedy:   "Write http:// or https:// before it.",
 			messages: []string{`environment OPENCTI_URL: opencti.url = "opencti.example.com:8080": no http:// or https:// before it; allowed: an http:// or https:// address without user, password, query and fragment; did you mean "https://opencti.example.com:8080"?`}},
 		{title: "The connector's id is not a UUID", env: env("CONNECTOR_ID", "threatmatch_1"),
-			remedy: "Make one with `uuidgen -r` and keep it: the platform keeps the state under it.",
+			remedy: "Make one with `cat /proc/sys/kernel/random/uuid` and keep it: the platform keeps the state under it.",
 			messages: []string{
-				`environment CONNECTOR_ID: connector.id = "threatmatch_1": has an underscore, which OpenCTI uses to cut queue names apart; allowed: a UUID of version 4, such as one that uuidgen prints`,
+				`environment CONNECTOR_ID: connector.id = "threatmatch_1": has an underscore, which OpenCTI uses to cut queue names apart; allowed: a UUID of version 4, such as one that cat /proc/sys/kernel/random/uuid prints`,
 			}},
 		{title: "A name in config.yml is misspelt", file: "threatmatch:\n  client_secert: x\n",
 			remedy:   "Correct the name.",

@@ -17,6 +17,7 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/sim/opencti"
 	"threatmatch-connector/spool"
 )
@@ -163,5 +164,20 @@ func TestStartAfterAKill(t *testing.T) {
 	first := lines(t, &log)[0]
 	if first.Message != "connector starts" || first.Attributes["goes_on_with_run"] != 1.0 || first.Attributes["stop_before"] == nil {
 		t.Errorf("%+v", first)
+	}
+}
+
+func TestMetricsPortInUse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	err = once(t, settings(t, map[string]string{
+		"CONNECTOR_EXPOSE_METRICS": "true", "CONNECTOR_METRICS_PORT": port, "CONNECTOR_METRICS_ADDRESS": "127.0.0.1",
+	}), "", io.Discard)
+	if err == nil || !strings.Contains(fault.HintOf(err), "choose another connector.metrics_port") {
+		t.Errorf("%v, hint %q", err, fault.HintOf(err))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/fault"
 )
 
 // serve opens the admin socket and, when asked to, the HTTP port. The returned
@@ -46,7 +47,8 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	c := a.cfg.Connector
 	ln, err := net.Listen("tcp", net.JoinHostPort(c.MetricsAddress, strconv.Itoa(c.MetricsPort)))
 	if err != nil {
-		return fmt.Errorf("open the metrics port: %w", err)
+		return fault.Hint(fmt.Errorf("open the metrics port: %w", err),
+			"another program has it, or the address is not this machine's: choose another connector.metrics_port or connector.metrics_address")
 	}
 	a.Log.Info("metrics and probes are served", "address", ln.Addr().String())
 	wg.Go(func() {

@@ -78,7 +78,7 @@ func (g *globals) health(ctx context.Context) (admin.Report, error) {
 	}
 	cfg, _, err := config.Load(g.configOptions())
 	if err != nil || !cfg.Connector.ExposeMetrics {
-		return admin.Report{}, fmt.Errorf("%w: %s", errNotRunning, p.dir)
+		return admin.Report{}, p.notRunning()
 	}
 	host := cfg.Connector.MetricsAddress
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

@@ -69,6 +69,10 @@ func notAllowed(dir string, err error) error {
 // errNotRunning: what was asked for needs a daemon.
 var errNotRunning = errors.New("no connector is running on this spool")
 
+func (p place) notRunning() error {
+	return fault.Hint(fmt.Errorf("%w: %s", errNotRunning, p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
+}
+
 // daemon calls f with a client of the running daemon.
 func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error {
 	p, err := g.place()
@@ -80,7 +84,7 @@ func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error
 	case err != nil:
 		return err
 	case c == nil:
-		return fault.Hint(fmt.Errorf("%w: %s", errNotRunning, p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
+		return p.notRunning()
 	}
 	defer func() { _ = c.Close() }()
 	return f(c)
