@@ -118,16 +118,17 @@ type Map struct {
 
 	maxMessage atomic.Int64
 
-	epoch    uint64
-	gather   *mapGather
-	drains   map[uint64]*mapDrain // by run
-	freed    mapFreedQueue
-	kept     uint64    // how far the last pass over kept copies came
-	careful  time.Time // records older than this are mapped one a commit; zero: none
-	mark     *spool.CrashMark
-	squeezed bool   // fetch is paused for room
-	scratch  []byte // for measuring objects
-	failed   int    // errors in a row
+	epoch     uint64
+	gather    *mapGather
+	drains    map[uint64]*mapDrain // by run
+	freed     mapFreedQueue
+	kept      uint64    // how far the last pass over kept copies came
+	askedHeld string    // the last id that the platform was asked for on behalf of held objects; "": begin with the first
+	careful   time.Time // records older than this are mapped one a commit; zero: none
+	mark      *spool.CrashMark
+	squeezed  bool   // fetch is paused for room
+	scratch   []byte // for measuring objects
+	failed    int    // errors in a row
 }
 
 // NewMap returns the stage. Run it once.

@@ -27,22 +27,23 @@ const (
 
 // mapDrain is how far the end of a run has come. It can be lost at any time.
 type mapDrain struct {
-	room    bool // the run goes on: only room is needed, relationships are not given up
-	phase   mapPhase
-	id      string          // how far a pass over ids has come
-	seq     uint64          // how far a pass over objects has come
-	queue   []string        // in phaseJudge: ids to judge next, seq says how far the first is
-	changed bool            // a pass since the first phase changed something
-	fresh   bool            // what the batch moved was the first phase's doing
-	kept    bool            // the passes over kept copies are done
-	took    bool            // this one took something up
-	passes  int             // so many were made
-	steps   int             // steps made to find cycles in this pass
-	seen    int             // objects looked at in this pass
-	absent  map[string]bool // asked of the platform, which does not have them
-	asked   int             // ids asked in this run
-	until   time.Time       // the platform did not answer: not before
-	tries   int
+	room      bool // the run goes on: only room is needed, relationships are not given up
+	phase     mapPhase
+	id        string          // how far a pass over ids has come
+	seq       uint64          // how far a pass over objects has come
+	queue     []string        // in phaseJudge: ids to judge next, seq says how far the first is
+	changed   bool            // a pass since the first phase changed something
+	fresh     bool            // what the batch moved was the first phase's doing
+	kept      bool            // the passes over kept copies are done
+	took      bool            // this one took something up
+	passes    int             // so many were made
+	steps     int             // steps made to find cycles in this pass
+	seen      int             // objects looked at in this pass
+	absent    map[string]bool // asked of the platform, which does not have them
+	asked     int             // ids asked in this run
+	askedHeld int             // of these, for held objects
+	until     time.Time       // the platform did not answer: not before
+	tries     int
 }
 
 // enter starts a phase from its beginning.
@@ -121,7 +122,7 @@ func (m *Map) step(ctx context.Context, b *mapBatch, d *mapDrain) (blocked, err 
 	case phaseDoom:
 		return nil, b.doom(d)
 	case phaseHeld:
-		return nil, b.takeUpHeld(d)
+		return nil, b.takeUpHeld(ctx, d)
 	case phaseKept:
 		return nil, b.refreshKept(d)
 	case phaseExpire:

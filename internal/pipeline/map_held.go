@@ -1,15 +1,23 @@
 package pipeline
 
-import "threatmatch-connector/spool"
+import (
+	"context"
 
-// takeUpHeld takes up held objects whose target is known by now, so that
-// nothing is missed that a crash made this stage forget.
-func (b *mapBatch) takeUpHeld(d *mapDrain) error {
+	"threatmatch-connector/spool"
+)
+
+// takeUpHeld takes up held objects whose target is known by now: so that
+// nothing is missed that a crash made this stage forget, and because OpenCTI may
+// have got it since, from us, with the entry in ids pruned, or from somebody else.
+func (b *mapBatch) takeUpHeld(ctx context.Context, d *mapDrain) error {
 	ids, err := b.m.spool.HeldIDs(d.id, mapIDPage)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
+		if d.askedHeld < mapHeldAsk {
+			b.m.askedHeld = "" // all were asked: from the start next time
+		}
 		switch {
 		case d.changed || b.moved():
 			d.enter(phaseSettled)
@@ -24,6 +32,9 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 	if err := b.learn(ids); err != nil {
 		return err
 	}
+	if err := b.askForHeld(ctx, d, ids); err != nil {
+		return err
+	}
 	for _, id := range ids {
 		if b.isSettled(id) {
 			b.freed = append(b.freed, mapFreed{id: id, held: true})
@@ -31,6 +42,48 @@ func (b *mapBatch) takeUpHeld(d *mapDrain) error {
 	}
 	d.id = ids[len(ids)-1]
 	return b.spread()
+}
+
+// mapHeldAsk bounds the ids that the platform is asked for in one run on behalf
+// of held objects; the next run goes on behind them.
+const mapHeldAsk = 500
+
+// askForHeld asks the platform for what held objects need that were never
+// published. A platform that does not answer is asked in the next run.
+func (b *mapBatch) askForHeld(ctx context.Context, d *mapDrain, ids []string) error {
+	var ask []string
+	before := b.m.askedHeld
+	for _, id := range ids {
+		if d.askedHeld >= mapHeldAsk {
+			break
+		}
+		if id <= b.m.askedHeld || b.known[id].found || !b.m.mayAsk(d, id) {
+			continue
+		}
+		objs, err := b.m.spool.HeldFor(id, 0, 1)
+		if err != nil {
+			return err
+		}
+		if len(objs) == 0 || objs[0].Kept {
+			continue
+		}
+		ask, b.m.askedHeld = append(ask, id), id
+		d.askedHeld++
+	}
+	for len(ask) > 0 {
+		n := min(len(ask), mapAsk)
+		blocked, err := b.ask(ctx, d, ask[:n])
+		if err != nil {
+			return err
+		}
+		if blocked != nil {
+			d.askedHeld, b.m.askedHeld = mapHeldAsk, before
+			b.m.log.Debug("held objects are not looked up", "run", b.run.ID, "error", blocked)
+			return nil
+		}
+		ask = ask[n:]
+	}
+	return nil
 }
 
 // mapKeptPass bounds how many held objects are looked at in one run for kept

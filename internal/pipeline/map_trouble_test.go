@@ -296,6 +296,35 @@ func TestMapLookupsAreCapped(t *testing.T) {
 	}
 }
 
+// What is held for an object that OpenCTI gets later, from whomever, goes out
+// in the next run, even in one that brings nothing.
+func TestMapAsksAgainForWhatIsHeld(t *testing.T) {
+	w := newTestWorld(t, MapOptions{})
+	res := &fakeResolver{known: map[string]string{}}
+	w.resolver = res
+	w.restart()
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(note(1)), srel(1, note(1), ident(9)), srel(2, note(1), ident(8)),
+		sobj(report(1), srefs("object_refs", note(1), ident(7)))})
+	if len(w.held()) != 3 {
+		t.Fatalf("held %v", w.held())
+	}
+	asked := len(res.asked)
+	res.known[ident(9)] = "identity-organization"
+	res.known[ident(7)] = "identity-organization"
+	res.err = errors.New("down")
+	w.wholeRun(spool.ReasonSchedule) // is not held up by it
+	res.err = nil
+	run := w.wholeRun(spool.ReasonSchedule)
+	w.deliver(-1)
+	w.audit(res.known)
+	if got := w.ids(run); !slices.Contains(got, rel(1)) || slices.Contains(got, rel(2)) {
+		t.Errorf("went out: %v", got)
+	}
+	if n := len(res.asked) - asked; n > 4 || slices.Contains(res.asked[asked:], ident(7)) {
+		t.Errorf("asked for %v", res.asked[asked:])
+	}
+}
+
 func TestMapRefusedLookupsCountAsUnknown(t *testing.T) {
 	w := newTestWorld(t, MapOptions{})
 	w.resolver = &fakeResolver{err: fault.Mark(fault.Permanent, errors.New("no such field"))}
