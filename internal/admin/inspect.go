@@ -100,8 +100,17 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 		return nil, err
 	}
 	views := make([]Dead, len(letters))
+	open := map[uint64]bool{} // runs of retries that are not done
 	for i, l := range letters {
 		views[i] = deadOf(l)
+		if l.Healed.IsZero() || !l.Healed.Equal(l.Retried) {
+			continue
+		}
+		if _, known := open[l.RetryRun]; !known {
+			run, err := d.s.Run(l.RetryRun)
+			open[l.RetryRun] = err == nil && run.DoneAt.IsZero()
+		}
+		views[i].Trying = open[l.RetryRun]
 	}
 	return views, nil
 }

@@ -106,6 +106,7 @@ type Dead struct {
 	Healed   time.Time `json:"healed,omitzero"`
 	Retried  time.Time `json:"retried,omitzero"`    // when an operator last took it back into a run
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run
+	Trying   bool      `json:"trying,omitempty"`    // healed for now: that run is not done
 }
 
 func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {

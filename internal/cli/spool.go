@@ -165,7 +165,7 @@ func printDead(w io.Writer, letters []admin.Dead) error {
 		last := stamp(d.Last)
 		switch {
 		case d.Healed.IsZero():
-		case d.Healed.Equal(d.Retried): // whether it helps shows when the run is done
+		case d.Trying:
 			last = fmt.Sprintf("tried again in run %d", d.RetryRun)
 		default:
 			last = "healed " + stamp(d.Healed)
