@@ -9,6 +9,12 @@ import (
 // NotAllowed is what is said of a socket that refuses us.
 var NotAllowed = notAllowed
 
+// Fit and TimeLeft make the terminal view of status.
+var (
+	Fit      = fit
+	TimeLeft = timeLeft
+)
+
 // Root is the command tree, for tests that must know every command.
 func Root() *cobra.Command {
 	return newRoot(&globals{env: Env{Now: time.Now}})

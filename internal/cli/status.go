@@ -91,12 +91,11 @@ func (g *globals) watch(ctx context.Context, w io.Writer, every time.Duration, t
 			page.Reset()
 			fmt.Fprintln(&page, err)
 		}
-		if isTerminal(w) {
-			page = clearScreen(page)
-		} else {
-			page.WriteByte('\n')
+		out := page.String() + "\n"
+		if f, ok := w.(*os.File); ok && isTerminal(w) && !g.json {
+			out = overwrite(page.String(), f)
 		}
-		if _, err := w.Write(page.Bytes()); err != nil {
+		if _, err := io.WriteString(w, out); err != nil {
 			return err
 		}
 		if n == times {
@@ -108,15 +107,6 @@ func (g *globals) watch(ctx context.Context, w io.Writer, every time.Duration, t
 		case <-tick.C:
 		}
 	}
-}
-
-// clearScreen lets the page overwrite what stands on the terminal: to the
-// corner, each line cleared to its end, and what is below.
-func clearScreen(page bytes.Buffer) (out bytes.Buffer) {
-	out.WriteString("\x1b[H")
-	out.WriteString(strings.ReplaceAll(page.String(), "\n", "\x1b[K\n"))
-	out.WriteString("\x1b[J")
-	return out
 }
 
 func (g *globals) printStatus(w io.Writer, s admin.Status) error {
@@ -159,6 +149,9 @@ func printHead(w io.Writer, s admin.Status) {
 	if r := s.Rates; r != nil {
 		fmt.Fprintf(w, "over the last minute, each second: %.1f requests, %.1f records mapped, %.1f objects handed over, %.1f messages confirmed\n",
 			r.Requests, r.Records, r.Objects, r.Messages)
+	}
+	if left := timeLeft(s); left != "" {
+		fmt.Fprintf(w, "at this pace, as far as it is known by now: %s\n", left)
 	}
 	if s.Broker != "" {
 		fmt.Fprintf(w, "broker: %s", s.Broker)
