@@ -13,14 +13,16 @@ export RABBITMQ_DIR="$work/rabbitmq"
 foreign_broker=${AMQP_URL:-}
 sim_pid='' run_pid=''
 
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 stop() {
 	[ -z "$run_pid" ] || kill -9 "$run_pid" 2>/dev/null || true
 	if [ "${KEEP:-}" = 1 ] && [ -n "$sim_pid" ] && kill -0 "$sim_pid" 2>/dev/null; then
 		say "left running (KEEP=1)"
 		echo "environment for the connector:  set -a; . $work/sim.env; set +a; export SPOOL_DIR=$SPOOL_DIR"
-		echo "watch and disturb:              curl $SIM_URL/"
+		echo "watch and disturb:              bin/threatmatch-sim get $SIM_URL/"
 		echo "stop it all:                    kill $sim_pid; env -u AMQP_URL RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
 		return
 	fi
@@ -40,9 +42,12 @@ echo "$AMQP_URL" | sed 's#//[^@]*@#//…@#'
 
 say "stand-ins for ThreatMatch, OpenCTI and its worker"
 if [ -n "${DATA:-}" ]; then
-	content=(--stix-dir "$DATA")
+	# However little it is, ThreatMatch falls silent in the middle until the kill.
+	enough=1
+	content=(--stix-dir "$DATA" --fault threatmatch:route=item,do=hang,skip=2)
 	echo "STIX bundles of $DATA"
 else
+	enough=100
 	content=(--profiles "${PROFILES:-200}" --alerts "${ALERTS:-200}" --reports "${REPORTS:-50}" --iocs "${IOCS:-20000}")
 	echo "generated: ${content[*]}"
 fi
@@ -59,7 +64,7 @@ set -a
 set +a
 export SPOOL_DIR="$work/spool" THREATMATCH_REQUESTS_PER_SECOND=1000 BUNDLE_MAX_WAIT=PT1S
 
-arrived() { curl -fs "$SIM_URL/stats" | sed -n '/^  "worker"/,$p' | sed -n "s/^    \"$1\": \([0-9]*\),*$/\1/p" | head -1; }
+arrived() { bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/^  "worker"/,$p' | sed -n "s/^    \"$1\": \([0-9]*\),*$/\1/p" | head -1; }
 stats() { bin/threatmatch-connector spool stats --json | sed -n "s/^  \"$1\": \([0-9]*\),*$/\1/p"; }
 
 say "import, killed in the middle with SIGKILL"
@@ -68,14 +73,21 @@ run_pid=$!
 for _ in $(seq 300); do
 	kill -0 "$run_pid" 2>/dev/null || break
 	n=$(arrived messages)
-	[ "${n:-0}" -ge 100 ] && break
+	[ "${n:-0}" -ge "$enough" ] && break
 	sleep 0.05
 done
-if kill -9 "$run_pid" 2>/dev/null; then echo "killed after $n messages; in the spool are $(stats records) records, $(stats bundles) bundles, $(stats tasks) tasks"; else echo "it was done before it could be killed"; fi
-{ wait "$run_pid"; } 2>/dev/null || true
+killed=''
+if kill -9 "$run_pid" 2>/dev/null; then killed=1; fi
+{ wait "$run_pid"; } 2>/dev/null || true # at once, else the shell reports it on its own
 run_pid=''
+bin/threatmatch-sim get --method POST "$SIM_URL/heal" >/dev/null
+if [ -n "$killed" ]; then
+	echo "killed after $n messages; left in the spool: records $(stats records), bundles $(stats bundles), tasks $(stats tasks)"
+else
+	echo "it was done before it could be killed"
+fi
 
-asked() { curl -fs "$SIM_URL/stats" | sed -n '/^    "answered"/,/}/p' | grep -cE '"(profiles|alerts|reports)/' || true; }
+asked() { bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/^    "answered"/,/}/p' | grep -cE '"(profiles|alerts|reports)/' || true; }
 echo "items that ThreatMatch answered so far: $(asked)"
 
 say "started again: it goes on from the spool"
@@ -92,17 +104,17 @@ bin/threatmatch-connector spool runs
 say "spool stats"
 bin/threatmatch-connector spool stats
 say "what arrived at OpenCTI, by type"
-curl -fs "$SIM_URL/stats" | sed -n '/"by_type"/,/}/p' | grep ':' | grep -v by_type | tr -d '",' | sort -k2 -rn
+bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/"by_type"/,/}/p' | grep ':' | grep -v by_type | tr -d '",' | sort -k2 -rn
 say "verdict of the stand-ins: nothing missing, nothing refused, every work complete"
 for _ in $(seq 100); do
-	curl -fs "$SIM_URL/verdict" >"$work/verdict" || true
+	bin/threatmatch-sim get "$SIM_URL/verdict" >"$work/verdict" || true
 	grep -q '"ok": true' "$work/verdict" && break
 	sleep 0.2
 done
 cat "$work/verdict"
 grep -q '"ok": true' "$work/verdict" || { echo "the verdict is not ok"; exit 1; }
 
-repeated=$(curl -fs "$SIM_URL/stats" | sed -n '/^    "repeated"/,/]/p' | grep -c / || true)
+repeated=$(bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/^    "repeated"/,/]/p' | grep -c / || true)
 echo "items answered by ThreatMatch: $(asked); answered twice: ${repeated:-0} (only requests in flight when it was killed are repeated)"
 echo "messages received: $(arrived messages), sent again with the same content: $(arrived repeats)"
 

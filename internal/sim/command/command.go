@@ -69,6 +69,7 @@ func New(stdout, stderr io.Writer) *cobra.Command {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	f.register(cmd.Flags())
+	cmd.AddCommand(newGet())
 	return cmd
 }
 
