@@ -77,8 +77,8 @@ for _ in $(seq 300); do
 	sleep 0.05
 done
 killed=''
-if kill -9 "$run_pid" 2>/dev/null; then killed=1; fi
-{ wait "$run_pid"; } 2>/dev/null || true # at once, else the shell reports it on its own
+# Together, else the shell reports the kill on its own.
+{ kill -9 "$run_pid" && killed=1; wait "$run_pid"; } 2>/dev/null || true
 run_pid=''
 bin/threatmatch-sim get --method POST "$SIM_URL/heal" >/dev/null
 if [ -n "$killed" ]; then
