@@ -86,7 +86,17 @@ const lookBack = 16
 // and text, so that what fails alike in every run, or when it is tried again, is
 // one letter.
 func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
-	prefix := sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)])
+	for _, l := range t.lettersOf(d.Dataset, d.Source, lookBack) {
+		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && bytes.Equal(l.Payload, d.Payload) {
+			return l, true
+		}
+	}
+	return DeadLetter{}, false
+}
+
+// lettersOf returns the newest dead letters of a source that can be read.
+func (t *txn) lettersOf(dataset Dataset, source string, limit int) []DeadLetter {
+	prefix := sourcePrefix(dataset, source[:min(len(source), MaxID)])
 	c := t.tab(bktDead).b.Cursor()
 	k, _ := c.Seek(putU64(clone(prefix), ^uint64(0)))
 	if k == nil {
@@ -94,15 +104,14 @@ func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
 	} else {
 		k, _ = c.Prev()
 	}
-	for n := 0; n < lookBack && k != nil && hasPrefix(k, prefix); n++ {
-		l, ok := t.dead(u64(k, len(k)-8))
-		if ok && l.Err == nil && l.Source == d.Source && l.Stage == d.Stage && l.Class == d.Class &&
-			l.STIX == d.STIX && bytes.Equal(l.Payload, d.Payload) {
-			return l, true
+	var out []DeadLetter
+	for n := 0; n < limit && k != nil && hasPrefix(k, prefix); n++ {
+		if l, ok := t.dead(u64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
+			out = append(out, l)
 		}
 		k, _ = c.Prev()
 	}
-	return DeadLetter{}, false
+	return out
 }
 
 // sourceKey finds a dead letter by what it came from. A source id that is too
@@ -141,7 +150,8 @@ func (t *txn) dead(key uint64) (DeadLetter, bool) {
 	return d, true
 }
 
-// heal marks the dead letters of a source id that now succeeded.
+// heal marks the dead letters of a source id that now succeeded. What is known
+// by the id of its object is healed by that object: see healPublished.
 func (t *txn) heal(now time.Time, d Dataset, source string) error {
 	tb := t.tab(bktDead)
 	if source == "" {
@@ -157,11 +167,83 @@ func (t *txn) heal(now time.Time, d Dataset, source string) error {
 	}
 	for _, k := range keys {
 		l, ok := t.dead(u64(k, len(k)-8))
-		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() {
+		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() || l.Stage != StageFetch && l.STIX != "" {
 			continue
 		}
 		l.Healed = now.UTC()
 		if err := t.closeDead(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// healBack is how many dead letters of a source are looked at when objects of it
+// are published.
+const healBack = 200
+
+// healPublished marks the dead letters of map and deliver whose objects, from
+// the same source, are handed over now.
+func (t *txn) healPublished(now time.Time, bundles []NewBundle) error {
+	c, err := t.counters()
+	if err != nil || c.Dead == 0 {
+		return err
+	}
+	type origin struct {
+		dataset Dataset
+		source  string
+	}
+	out := map[origin]map[string]bool{}
+	for _, b := range bundles {
+		for _, o := range b.Objects {
+			from := origin{o.Dataset, o.Source}
+			if out[from] == nil {
+				out[from] = map[string]bool{}
+			}
+			out[from][o.STIX] = true
+		}
+	}
+	for from, ids := range out {
+		for _, l := range t.lettersOf(from.dataset, from.source, healBack) {
+			if !l.Healed.IsZero() || l.Stage == StageFetch || l.STIX == "" || !ids[l.STIX] {
+				continue
+			}
+			l.Healed = now.UTC()
+			if err := t.closeDead(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reopenRetried opens the dead letters again that a run took back which ends
+// before it is known whether that helped.
+func (t *txn) reopenRetried(runs map[uint64]bool) error {
+	var again []DeadLetter
+	tb := t.tab(bktDead)
+	err := tb.scan([]byte{pfxDead}, nil, func(k, _ []byte) (bool, error) {
+		if len(k) != 9 || tb.get(numKey(pfxOpenDL, u64(k, 1))) != nil {
+			return true, nil
+		}
+		if d, ok := t.dead(u64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
+			d.Payload = clone(d.Payload)
+			again = append(again, d)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range again {
+		d.Healed = time.Time{}
+		if err := t.putDead(d, pack(d.Payload)); err != nil {
+			return err
+		}
+		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
+			return err
+		}
+		if err := t.add(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,11 @@ func (s *Spool) ForgetRun(epoch uint64, run uint64) (int, error) {
 		if err := t.checkEpoch(epoch); err != nil {
 			return err
 		}
+		if of, err := t.run(run); err == nil && of.Reason == ReasonRetry {
+			if err := t.reopenRetried(map[uint64]bool{run: true}); err != nil {
+				return err
+			}
+		}
 		r, err := t.idRun(run)
 		if err != nil || r == nil {
 			return err

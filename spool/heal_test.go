@@ -85,3 +85,54 @@ func TestRetriedLetterThatFailsAgainIsOpen(t *testing.T) {
 		}
 	}
 }
+
+// A retry whose run is reset away, or whose work was deleted, has helped nobody.
+func TestRetryThatCameToNothingLeavesTheLetterOpen(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}}))(t)
+	letter := DeadLetter{Class: "invalid", Attempts: 1, Dataset: Alerts, Source: "7", STIX: "malware--1", Payload: []byte("{}")}
+	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{letter}}))
+	key := must(s.DeadLetters(0, 10))(t)[0].Key
+	open := func(want int64) {
+		t.Helper()
+		if st := must(s.Stats())(t); st.Dead != want || st.Dead+st.Healed != 1 {
+			t.Errorf("%d open, %d healed, want %d open", st.Dead, st.Healed, want)
+		}
+		if problems := must(s.Verify(t.Context()))(t); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+	}
+	retry := must(s.Retry(1, t0, []uint64{key}, nil))(t)
+	open(0)
+	must(s.ForgetRun(1, retry.ID))(t)
+	open(1)
+	must(s.Retry(1, t0, []uint64{key}, nil))(t)
+	open(0)
+	_, _, err := s.Reset(t0)
+	ok(t, err)
+	open(1)
+}
+
+// An answer without the object heals no letter of it; the object does.
+func TestObjectHealsItsLetter(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	item := TaskKey{Dataset: Alerts, Kind: TaskItem, Source: "7"}
+	run := must(s.StartRun(1, t0, RunSpec{
+		Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: item}},
+	}))(t)
+	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{{
+		Class: "invalid", Dataset: Alerts, Source: "7", STIX: "malware--1", Payload: []byte("{}"),
+	}}}))
+	ok(t, s.SettleTasks(1, t0, []Outcome{{
+		Task: item, Run: run.ID, Record: &NewRecord{Dataset: Alerts, Source: "7", Fetched: t0, Body: []byte(`{"objects":[]}`)},
+	}}))
+	if d := must(s.DeadLetters(0, 10))(t); !d[0].Healed.IsZero() {
+		t.Error("healed by an answer without it")
+	}
+	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Bundles: []NewBundle{{Objects: []BundleObject{
+		{STIX: "malware--1", Dataset: Alerts, Source: "7", JSON: []byte("{}")},
+	}}}}))
+	if d := must(s.DeadLetters(0, 10))(t); d[0].Healed.IsZero() {
+		t.Error("not healed by the object itself")
+	}
+}

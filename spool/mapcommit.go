@@ -89,6 +89,9 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 			return err
 		}
 	}
+	if err := t.healPublished(now, c.Bundles); err != nil {
+		return err
+	}
 	for i, d := range c.Dead {
 		if d.Run == 0 {
 			d.Run = c.Run

@@ -13,6 +13,9 @@ func (d *driver) forgetRun() {
 	if r == nil {
 		return
 	}
+	if r.Reason == ReasonRetry {
+		d.m.reopen(r.ID)
+	}
 	n, err := d.s.ForgetRun(d.m.epoch, r.ID)
 	d.check(err, nil)
 	want := 0

@@ -26,6 +26,7 @@ func (m *model) commitMap(now time.Time, c MapCommit) bool {
 	for _, id := range c.Unhold {
 		delete(m.held, id)
 	}
+	m.healPublished(now, c.Bundles)
 	for _, d := range c.Dead {
 		d.Run, d.Stage = cmp.Or(d.Run, c.Run), cmp.Or(d.Stage, StageMap)
 		m.addDead(now, d)
@@ -150,6 +151,9 @@ func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun
 
 func (m *model) reset(now time.Time) {
 	for _, r := range m.openRuns() {
+		if r.Reason == ReasonRetry {
+			m.reopen(r.ID)
+		}
 		r.Dropped, r.DoneAt, r.behind = true, now, nil
 	}
 	m.clear()

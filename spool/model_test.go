@@ -216,9 +216,38 @@ func (m *model) addDead(now time.Time, d DeadLetter) {
 	m.dead[d.Key] = d
 }
 
+func (m *model) healPublished(now time.Time, bundles []NewBundle) {
+	for _, b := range bundles {
+		for _, o := range b.Objects {
+			seen := 0
+			for _, k := range slices.Backward(slices.Sorted(maps.Keys(m.dead))) {
+				l := m.dead[k]
+				if l.Dataset != o.Dataset || l.Source != o.Source || seen == healBack {
+					continue
+				}
+				seen++
+				if l.STIX == o.STIX && l.STIX != "" && l.Stage != StageFetch && l.Healed.IsZero() {
+					l.Healed = now
+					m.dead[k] = l
+				}
+			}
+		}
+	}
+}
+
+// reopen opens the letters that these runs took back.
+func (m *model) reopen(runs ...uint64) {
+	for k, l := range m.dead {
+		if slices.Contains(runs, l.RetryRun) && !l.Healed.IsZero() && l.Healed.Equal(l.Retried) {
+			l.Healed = time.Time{}
+			m.dead[k] = l
+		}
+	}
+}
+
 func (m *model) heal(now time.Time, d Dataset, source string) {
 	for k, l := range m.dead {
-		if source != "" && l.Dataset == d && l.Source == source && l.Healed.IsZero() {
+		if source != "" && l.Dataset == d && l.Source == source && l.Healed.IsZero() && (l.Stage == StageFetch || l.STIX == "") {
 			l.Healed = now
 			m.dead[k] = l
 		}

@@ -59,16 +59,25 @@ func (t *txn) dropRuns(now time.Time) (int64, []Work, error) {
 		return 0, nil, err
 	}
 	var open []Work
+	retries := map[uint64]bool{}
 	for _, id := range ids {
 		r, err := t.changeRun(id)
 		if err != nil {
 			return 0, nil, err
+		}
+		if r.Reason == ReasonRetry {
+			retries[id] = true
 		}
 		if r.Work.Status != "" && r.Work.Status != "deleted" {
 			open = append(open, r.Work)
 		}
 		r.Dropped, r.DoneAt, r.Open, r.Behind = true, now.UTC(), nil, nil
 		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, id)); err != nil {
+			return 0, nil, err
+		}
+	}
+	if len(retries) > 0 {
+		if err := t.reopenRetried(retries); err != nil {
 			return 0, nil, err
 		}
 	}

@@ -140,9 +140,17 @@ func (d *Deliver) loseWork(run *spool.Run) error {
 	d.Metrics.works.WithLabelValues("lost").Inc()
 	d.Log.Error("the run's work was deleted on OpenCTI, and with it what its workers had not imported yet",
 		"stage", stageDeliver, "run", run.ID, "work", run.Work.ID, "objects", forgotten,
-		"hint", "threatmatch-connector repull --from "+runFrom(run))
+		"hint", lostHint(run))
 	run.Work = spool.Work{Replaced: run.Work.Replaced + 1}
 	return d.saveWork(run)
+}
+
+// lostHint is the command that brings a run's objects once more.
+func lostHint(run *spool.Run) string {
+	if run.Reason == spool.ReasonRetry {
+		return "threatmatch-connector spool retry --all"
+	}
+	return "threatmatch-connector repull --from " + runFrom(run)
 }
 
 // runFrom is the earliest window start of the run, for a repull.
