@@ -287,7 +287,7 @@ const (
 type DeadLetter struct {
 	Key      uint64 // given by the spool
 	Stage    Stage
-	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "gap", …
+	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", …
 	Error    string
 	Attempts int
 	First    time.Time

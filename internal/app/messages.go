@@ -77,7 +77,7 @@ func Messages() []MessageInfo {
 		{"ERROR", "delivery is refused, trying again", "RabbitMQ or OpenCTI refuses the connector's account or set-up.", "Follow the hint; `check`."},
 		{"WARNING", "delivery is held up, trying again", "RabbitMQ or OpenCTI does not answer as it should.", "Follow the hint; `check`."},
 		{"WARNING", "the broker refuses messages since its queue is full, waiting", "The queue has a length limit and is full.", "OpenCTI's workers must catch up."},
-		{"ERROR", "a message became a dead letter", "RabbitMQ will never take it, mostly because it is too large.", "Raise max_message_size on RabbitMQ, then `spool retry KEY`."},
+		{"ERROR", "a message became a dead letter", "RabbitMQ will never take it, mostly because it is too large; or it refers to such a one (class dependency).", "Raise max_message_size on RabbitMQ, then `spool retry --all`."},
 		{"ERROR", "the cursor cannot be stored, publishing stops until it can", "The disk under the spool is full or failing.", "Make room."},
 		{"ERROR", "a bundle could not be archived; the queue has it", "The directory of connector.send_to_directory cannot be written.", "Look at its disk."},
 		{"ERROR", "the run's work was deleted on OpenCTI, and with it what its workers had not imported yet", "Somebody deleted the work; the rest goes out under a new one.", "The line names the `repull` that mends it."},

@@ -78,15 +78,16 @@ type Deliver struct {
 
 	current  *spool.Run // the run whose bundle is under way
 	bundle   *spool.Bundle
-	begun    bundleKey // the bundle that this process publishes from
-	stop     obstacle  // a message that cannot be sent, to be skipped when the cursor is there
-	limit    int64     // the largest body in bytes, as far as known; 0: none
-	careful  bool      // the next message goes out alone
-	body     []byte    // of the message made last, to be written over
-	moved    bool      // something was confirmed since the last trouble
-	said     string    // the trouble that was logged last
-	unready  string    // why nothing can be sent, until something is
-	nextLook time.Time // when the queue's size is due
+	begun    bundleKey       // the bundle that this process publishes from
+	stop     obstacle        // a message that cannot be sent, to be skipped when the cursor is there
+	dead     map[string]bool // STIX ids skipped and not sent since; nil: not loaded
+	limit    int64           // the largest body in bytes, as far as known; 0: none
+	careful  bool            // the next message goes out alone
+	body     []byte          // of the message made last, to be written over
+	moved    bool            // something was confirmed since the last trouble
+	said     string          // the trouble that was logged last
+	unready  string          // why nothing can be sent, until something is
+	nextLook time.Time       // when the queue's size is due
 
 	gate gateWatch
 }
@@ -213,6 +214,7 @@ func (d *Deliver) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bund
 func (d *Deliver) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageDeliver)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
+	d.dead = nil
 	d.gate, d.careful = gateWatch{}, false
 	d.Platform.hold(holdQueue, false)
 	d.fine()

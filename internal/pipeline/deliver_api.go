@@ -119,6 +119,8 @@ type deliverSpool interface {
 	ForgetRun(epoch uint64, run uint64) (int, error)
 	FinishRun(epoch uint64, run uint64, now time.Time) error
 	Count(epoch uint64, run uint64, count map[string]int64) error
+	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
+	LookupIDs(ids []string) (map[string]spool.ID, error)
 }
 
 var _ deliverSpool = (*spool.Spool)(nil)

@@ -80,6 +80,9 @@ func (d *Deliver) finishBundle(run *spool.Run, b spool.Bundle) error {
 
 // publish sends what the cursor does not cover yet.
 func (d *Deliver) publish(ctx context.Context, reg Registration) error {
+	if err := d.loadDead(); err != nil {
+		return err
+	}
 	if err := d.begin(); err != nil {
 		return err
 	}
@@ -191,6 +194,11 @@ func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
 		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
 		return Message{}, io.EOF
 	}
+	if id := d.deadRef(o); id != "" {
+		d.stop = obstacle{key, "dependency", "refers to " + id + ", which is a dead letter: retry both"}
+		return Message{}, io.EOF
+	}
+	delete(d.dead, o.STIX)
 	return Message{ID: o.STIX, Body: body}, nil
 }
 

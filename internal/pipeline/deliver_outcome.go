@@ -84,6 +84,7 @@ func (d *Deliver) skip() error {
 			return err
 		}
 	}
+	d.noteDead()
 	// Counted first: one too many is better than a run that looks whole.
 	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.dead": 1}); err != nil {
 		return err
