@@ -49,6 +49,7 @@ type fetchSpool interface {
 	Stats() (spool.Stats, error)
 	OpenRuns() ([]spool.Run, error)
 	Run(id uint64) (spool.Run, error)
+	Runs(before uint64, limit int) ([]spool.Run, error)
 	NextBundle() (spool.Bundle, error)
 	ReadyTasks(run uint64, now time.Time, limit int, skip func(spool.TaskKey) bool) ([]spool.Task, time.Time, error)
 	Task(key spool.TaskKey) (spool.Task, error)

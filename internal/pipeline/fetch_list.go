@@ -3,7 +3,6 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -134,59 +133,6 @@ func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
 		}
 	}
 	return date
-}
-
-// succeedGroups turns the groups to page, by name or id, into page tasks.
-func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
-	groups, missing := pickGroups(r.groups, f.opt.Groups)
-	if len(groups) == 0 {
-		*v = f.endDataset(r, spool.DatasetSkipped, "no group of IOCs is offered to this account")
-		return
-	}
-	if len(missing) > 0 {
-		f.Log.Warn("IOC groups not found", "stage", stageFetch, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
-	}
-	from := r.run.Datasets[spool.IOCs].From
-	for _, g := range groups {
-		for _, stixType := range f.opt.Types {
-			cursor, err := json.Marshal(newPageCursor(g.ID, stixType, from))
-			if err != nil {
-				continue // text and times always marshal
-			}
-			v.Add = append(v.Add, spool.NewTask{
-				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
-				Since:   from, Cursor: cursor,
-			})
-		}
-	}
-	f.run.list(spool.IOCs).ok = true
-	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
-	v.Count = map[string]int64{"fetch.lists": 1}
-}
-
-// pickGroups returns the wanted groups and the wishes that none answers to.
-// Where none is found at all, every group there is will do.
-func pickGroups(all []SourceGroup, wanted []string) (picked []SourceGroup, missing []string) {
-	for _, w := range wanted {
-		i := slices.IndexFunc(all, func(g SourceGroup) bool { return strings.EqualFold(g.Name, w) || g.ID == w })
-		if i < 0 {
-			missing = append(missing, w)
-		} else if !slices.Contains(picked, all[i]) {
-			picked = append(picked, all[i])
-		}
-	}
-	if len(picked) == 0 {
-		picked = all
-	}
-	return picked, missing
-}
-
-func groupNames(groups []SourceGroup) []string {
-	var names []string
-	for _, g := range groups {
-		names = append(names, g.Name)
-	}
-	return names
 }
 
 // succeedPage spools what is new on a page and moves its cursor.

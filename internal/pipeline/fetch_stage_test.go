@@ -296,6 +296,80 @@ func TestNoGroupAtAll(t *testing.T) {
 	})
 }
 
+// A group that was used before and is missing from an answer must not let the
+// watermark move past what only it has; that of a group never used does.
+func TestGroupGoneForOneRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := []SourceGroup{{"1", "Watchlist"}, {"2", "All content"}}
+		dir, src := t.TempDir(), newFake(1)
+		run := func(offered []SourceGroup, wanted ...string) (spool.Run, spool.Watermark, string) {
+			time.Sleep(time.Hour)
+			src.groups = offered
+			r := newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Groups: wanted}})
+			defer r.spool.Close()
+			return r.once(), r.marks()[spool.IOCs], r.logs.String()
+		}
+		_, before, _ := run(all)
+		if before.Fetched.IsZero() {
+			t.Fatal("no watermark after the first run")
+		}
+		for _, wanted := range [][]string{{"all CONTENT"}, {"2"}, {"Watchlist", "All content"}} {
+			failed, mark, logs := run(all[:1], wanted...)
+			d := failed.Datasets[spool.IOCs]
+			if d.Status != spool.DatasetFailed || !strings.Contains(d.Detail, wanted[len(wanted)-1]) || mark != before {
+				t.Errorf("%v: %+v, watermark %v, before %v", wanted, d, mark, before)
+			}
+			if failed.Counters["fetch.pages"] != 0 || !strings.Contains(logs, "level=ERROR msg=\"dataset failed for this run") {
+				t.Errorf("%v: %d pages; logs %s", wanted, failed.Counters["fetch.pages"], logs)
+			}
+		}
+		back, mark, _ := run(all)
+		if d := back.Datasets[spool.IOCs]; d.Status != spool.DatasetOK || d.From.After(before.Fetched) || !mark.Fetched.After(before.Fetched) {
+			t.Errorf("when it is back: %+v, watermark %v, before %v", d, mark, before)
+		}
+		never, _, logs := run(all, "Nobody's")
+		if d := never.Datasets[spool.IOCs]; d.Status != spool.DatasetOK || !strings.Contains(logs, "IOC groups not found") {
+			t.Errorf("a group never used: %+v", d)
+		}
+	})
+}
+
+// A group that comes later has no watermark of its own: that is said, once.
+func TestNewGroupsAreTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir, src := t.TempDir(), newFake(1)
+		for i, c := range []struct {
+			wanted  string
+			offered []SourceGroup
+			new     []string
+		}{
+			{"A", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
+			{"1", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
+			{"B", []SourceGroup{{"1", "A"}, {"2", "B"}}, []string{"B"}},
+			{"B", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
+			{"A", []SourceGroup{{"1", "A"}, {"2", "B"}}, []string{"A"}},
+			{"A", []SourceGroup{{"7", "A"}}, []string{"A"}},
+			{"All", []SourceGroup{{"7", "A"}, {"8", "C"}}, []string{"C"}},
+		} {
+			time.Sleep(time.Hour)
+			src.groups = c.offered
+			r := newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Groups: []string{c.wanted}}})
+			r.once()
+			r.spool.Close()
+			var told []string
+			for line := range strings.Lines(r.logs.String()) {
+				if _, after, ok := strings.Cut(line, "group is new"); ok && strings.Contains(after, "repull --from DATE --dataset iocs") {
+					_, name, _ := strings.Cut(after, " group=")
+					told = append(told, strings.Fields(name)[0])
+				}
+			}
+			if !slices.Equal(told, c.new) {
+				t.Errorf("run %d: told of %v, want %v", i+1, told, c.new)
+			}
+		}
+	})
+}
+
 func TestGroupsAndTypesArePagedApart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		src := newFake(0)

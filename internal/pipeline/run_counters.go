@@ -16,6 +16,7 @@ func RunCounters() []CounterName {
 		{"fetch.lists", "answers with a list"},
 		{"fetch.listed", "items that the lists named; also by dataset"},
 		{"fetch.items", "items fetched; also by dataset"},
+		{"fetch.groups", "groups of IOCs asked for, by id/name behind a colon"},
 		{"fetch.pages", "pages of IOCs fetched"},
 		{"fetch.pages_of", "of these, by STIX type behind a colon"},
 		{"fetch.objects", "IOC objects fetched; also by dataset"},

@@ -227,22 +227,26 @@ func (s *Schedule) lastImport() (spool.Run, error) {
 
 // history calls yield with the runs since the last reset, newest first, until it returns false.
 func (s *Schedule) history(yield func(spool.Run) bool) error {
-	const page = 50
 	meta, err := s.Spool.Meta()
 	if err != nil {
 		return err
 	}
+	return runHistory(s.Spool, meta.Epoch, yield)
+}
+
+// runHistory calls yield with the runs of an epoch, newest first, until it returns false.
+func runHistory(sp interface {
+	Runs(before uint64, limit int) ([]spool.Run, error)
+}, epoch uint64, yield func(spool.Run) bool) error {
+	const page = 50
 	var before uint64
 	for {
-		runs, err := s.Spool.Runs(before, page)
+		runs, err := sp.Runs(before, page)
 		if err != nil || len(runs) == 0 {
 			return err
 		}
 		for _, r := range runs {
-			if r.Epoch != meta.Epoch {
-				return nil
-			}
-			if !yield(r) {
+			if r.Epoch != epoch || !yield(r) {
 				return nil
 			}
 			before = r.ID

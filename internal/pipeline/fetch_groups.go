@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// groupOf begins the counter of a group that a run asks for; its id, a slash and its name follow.
+const groupOf = "fetch.groups:"
+
+// succeedGroups turns the groups to page, by name or id, into page tasks.
+func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
+	groups, missing := pickGroups(r.groups, f.opt.Groups)
+	if len(groups) == 0 {
+		*v = f.endDataset(r, spool.DatasetSkipped, "no group of IOCs is offered to this account")
+		return
+	}
+	gone, err := f.goneGroup(missing)
+	if err == nil && gone == "" {
+		err = f.newGroups(r.run, groups)
+	}
+	if err != nil {
+		f.fatal, v.Keep = err, &r.task.TaskState // a shutdown may still commit this
+		return
+	}
+	if gone != "" {
+		// All groups share a watermark. It must not move past what only this one has.
+		*v = f.endDataset(r, spool.DatasetFailed, fmt.Sprintf("group %q, which an earlier run used, is not offered now; "+
+			"set threatmatch.taxii_group to another one if it is gone for good", gone))
+		return
+	}
+	if len(missing) > 0 {
+		f.Log.Warn("IOC groups not found", "stage", stageFetch, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
+	}
+	v.Add = f.pageTasks(groups, r.run.Datasets[spool.IOCs].From)
+	f.run.list(spool.IOCs).ok = true
+	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
+	v.Count = map[string]int64{"fetch.lists": 1}
+	for _, g := range groups {
+		v.Count[groupOf+g.ID+"/"+g.Name] = 1
+	}
+}
+
+// pageTasks are the first pages of each group and type.
+func (f *Fetch) pageTasks(groups []SourceGroup, from time.Time) []spool.NewTask {
+	var tasks []spool.NewTask
+	for _, g := range groups {
+		for _, stixType := range f.opt.Types {
+			cursor, err := json.Marshal(newPageCursor(g.ID, stixType, from))
+			if err != nil {
+				continue // text and times always marshal
+			}
+			tasks = append(tasks, spool.NewTask{
+				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
+				Since:   from, Cursor: cursor,
+			})
+		}
+	}
+	return tasks
+}
+
+// pickGroups returns the wanted groups and the wishes that none answers to.
+// Where none is found at all, every group there is will do.
+func pickGroups(all []SourceGroup, wanted []string) (picked []SourceGroup, missing []string) {
+	for _, w := range wanted {
+		i := slices.IndexFunc(all, func(g SourceGroup) bool { return g.is(w) })
+		if i < 0 {
+			missing = append(missing, w)
+		} else if !slices.Contains(picked, all[i]) {
+			picked = append(picked, all[i])
+		}
+	}
+	if len(picked) == 0 {
+		picked = all
+	}
+	return picked, missing
+}
+
+// is reports whether the group is meant by a name or id.
+func (g SourceGroup) is(wanted string) bool {
+	return strings.EqualFold(g.Name, wanted) || g.ID == wanted
+}
+
+func groupNames(groups []SourceGroup) []string {
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// goneGroup returns the first of the missing groups that an earlier run used, "" if none.
+func (f *Fetch) goneGroup(missing []string) (string, error) {
+	if len(missing) == 0 {
+		return "", nil
+	}
+	gone := ""
+	err := runHistory(f.Spool, f.epoch, func(r spool.Run) bool {
+		for _, g := range groupsOf(r) {
+			if i := slices.IndexFunc(missing, g.is); i >= 0 {
+				gone = missing[i]
+				return false
+			}
+		}
+		return true
+	})
+	return gone, err
+}
+
+// newGroups warns of groups that the latest run of IOCs did not ask for: they
+// have no watermark of their own. A repull says itself where it starts.
+func (f *Fetch) newGroups(run *fetchRun, groups []SourceGroup) error {
+	if !run.Reason.MovesWatermarks() {
+		return nil
+	}
+	return runHistory(f.Spool, f.epoch, func(r spool.Run) bool {
+		had := groupsOf(r)
+		if len(had) == 0 {
+			return true
+		}
+		for _, g := range groups {
+			if !slices.ContainsFunc(had, func(h SourceGroup) bool { return h.ID == g.ID }) {
+				f.Log.Warn("group is new: it starts where the other IOCs stand", "stage", stageFetch, "run", run.ID, "group", g.Name,
+					"from", run.Datasets[spool.IOCs].From, "hint", "repull --from DATE --dataset "+string(spool.IOCs)+" imports what is older")
+			}
+		}
+		return false
+	})
+}
+
+// groupsOf returns the groups that a run asked for.
+func groupsOf(r spool.Run) []SourceGroup {
+	var groups []SourceGroup
+	for name := range r.Counters {
+		if g, ok := strings.CutPrefix(name, groupOf); ok {
+			id, name, _ := strings.Cut(g, "/")
+			groups = append(groups, SourceGroup{ID: id, Name: name})
+		}
+	}
+	return groups
+}
