@@ -30,15 +30,18 @@ func Compact(ctx context.Context, dir string) (before, after int64, err error) {
 	return before, after, errors.Join(err, s.Close())
 }
 
+// compactMargin is what must be left on the disk beside a copy.
+const compactMargin = 1 << 20
+
 // compactAtOpen compacts the file if most of it is free, that is worth it, and
 // the disk has room for the copy.
 func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
-	r := s.Room()
+	r := s.room.sizes(s.path) // the reserve file is made afterwards
 	free := r.File - r.Live
 	if o.NoCompact || free <= r.File/2 || free <= o.compactMin {
 		return nil
 	}
-	if left, known := diskFree(s.dir); known && left < r.Live+r.Live/4+2*s.room.reserve {
+	if left, known := diskFree(s.dir); known && left < r.Live+r.Live/4+compactMargin {
 		return nil
 	}
 	err := s.compact(ctx, o)

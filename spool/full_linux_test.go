@@ -19,7 +19,7 @@ import (
 // The disk is a small tmpfs in a mount namespace of its own where that may be
 // made; the limit on the size of files stands in for it everywhere.
 func TestDiskFull(t *testing.T) {
-	for _, kind := range []string{"tmpfs", "limit"} {
+	for _, kind := range []string{"tmpfs", "drained", "limit"} {
 		t.Run(kind, func(t *testing.T) { onOwnDisk(t, kind) })
 	}
 }
@@ -75,6 +75,9 @@ func fullChild() int {
 		}
 		if os.Getenv("SPOOL_TEST_FULL") == "readonly" {
 			return readOnlyDir(dir)
+		}
+		if os.Getenv("SPOOL_TEST_FULL") == "drained" {
+			return fullThenDrained(dir)
 		}
 		return fullByTmpfs(dir)
 	}()
@@ -164,6 +167,48 @@ func fullByTmpfs(dir string) error {
 		fmt.Println("ok:", s.name)
 	}
 	return CheckFile(context.Background(), filepath.Join(dir, fileName), true)
+}
+
+// fullThenDrained fills the disk with nothing but the spool: once that has
+// drained, its free pages are room enough, and the next start gives them back.
+func fullThenDrained(dir string) error {
+	ballast := filepath.Join(dir, "ballast")
+	if err := writeZeros(ballast, 3<<20); err != nil {
+		return err
+	}
+	f, err := newFiller(dir)
+	if err != nil {
+		return err
+	}
+	filled, err := f.fill()
+	if err != nil {
+		return err
+	}
+	short := f.s.Room()
+	if err := f.expect("short, and says of what", short.Short && short.Left < short.Want && short.Want == 2<<20); err != nil {
+		return err
+	}
+	for n := int64(0); n < filled; n += 5 {
+		if err := errors.Join(f.mapSome(5), f.deliverAll()); err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+	}
+	free, _ := diskFree(dir)
+	if err := errors.Join(f.expect("the disk is as full as it was", free < 4<<20), f.expect("room in the file", !f.s.Room().Short), f.bring()); err != nil {
+		return err
+	}
+	if err := errors.Join(f.s.Close(), os.Remove(ballast)); err != nil {
+		return err
+	}
+	// There is room for the copy, but not for the reserve before the copy is made.
+	f.opts.NoCompact, f.opts.compactMin, f.opts.reserve = false, 1<<20, 8<<20
+	if f.s, err = Open(context.Background(), f.opts); err != nil {
+		return err
+	}
+	free, _ = diskFree(dir)
+	err = errors.Join(f.expect("compacted", free > 10<<20 && f.s.room.hasReserve() && !f.s.Room().Short), f.bring(), f.whole())
+	fmt.Println("ok: filled with " + strconv.FormatInt(filled, 10) + " records, drained, and went on")
+	return errors.Join(err, f.s.Close(), CheckFile(context.Background(), filepath.Join(dir, fileName), true))
 }
 
 func fullByLimit(dir string) error {

@@ -69,7 +69,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := s.compactAtOpen(ctx, o); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
-	s.room.makeReserve()
+	s.room.start()
 	return s, nil
 }
 

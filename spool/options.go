@@ -3,6 +3,7 @@ package spool
 import (
 	"cmp"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,8 +69,23 @@ func (o Options) withDefaults() Options {
 // maxMap bounds what is mapped where addresses are short.
 const maxMap = math.MaxInt / 4
 
-// limit is bbolt's own cap of the file.
+// limit is the cap of the file, by the settings.
 func (o Options) limit() int64 { return o.MaxSize/4*5 + o.slack }
+
+// allocSize is bbolt's step of growth. bbolt counts its next step against the
+// cap, so the step must be small beside it.
+func (o Options) allocSize() int64 { return min(max(o.limit()/64, 1<<20), 16<<20) }
+
+// capFor is bbolt's own cap of the file at the path: the limit, or, where the
+// settings were lowered below the size of the file, that and some room for
+// hand-overs, so that what is there can drain.
+func (o Options) capFor(path string) int64 {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return o.limit() // bbolt says what is wrong with it
+	}
+	return max(o.limit(), fi.Size()+o.slack/4+2*o.allocSize())
+}
 
 // bolt returns the options of every opening for writing: always with syncing,
 // always with a lock timeout. The free list is not written out: with much free
@@ -88,13 +104,14 @@ func (o Options) bolt() *bolt.Options {
 
 // openBolt opens the file for writing.
 func (o Options) openBolt(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, o.bolt())
+	bo := o.bolt()
+	bo.MaxSize = int(min(o.capFor(path), maxMap))
+	bo.InitialMmapSize = bo.MaxSize
+	db, err := bolt.Open(path, 0o600, bo)
 	if err != nil {
 		return nil, err
 	}
-	// bbolt counts its next step of growth against the cap, so the step must be
-	// small beside it.
-	db.AllocSize = int(min(max(o.limit()/64, 1<<20), int64(db.AllocSize)))
+	db.AllocSize = int(o.allocSize())
 	return db, nil
 }
 

@@ -26,7 +26,7 @@ const (
 // again once the disk has room.
 func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
-	s.room.stillShort()
+	s.room.isShort()
 	if _, err := s.sweepForgotten(); err != nil {
 		return out, err
 	}

@@ -20,7 +20,9 @@ type Room struct {
 	File  int64
 	Max   int64 // fetch pauses above, resumes below 80 %
 	Cap   int64 // bbolt's own limit of the file
-	Short bool  // the disk itself is full, or was and has not had room for the reserve since: fetch pauses
+	Short bool  // the disk itself is full, or was and has not had room enough since: fetch pauses
+	Left  int64 // only when Short: bytes free on the disk and in the file
+	Want  int64 // only when Short: what Left must come to
 }
 
 // Room returns the space in use; cheap.
@@ -40,7 +42,7 @@ type room struct {
 
 func newRoom(o Options, db *bolt.DB) *room {
 	r := &room{db: db, dir: o.Dir, max: o.MaxSize, cap: o.limit(), slack: o.slack, reserve: o.reserve}
-	if o.noReserve {
+	if o.noReserve || o.ReadOnly {
 		r.reserve = 0
 	}
 	r.noteCommit()
@@ -64,27 +66,36 @@ func (r *room) live() int64 {
 
 // admit refuses a transaction that would take room which belongs to others.
 func (r *room) admit(u use) error {
-	var leave int64
+	limit, leave := r.cap, int64(0)
 	switch u.share {
 	case moves:
-		leave = r.slack / 16
+		limit, leave = max(limit, int64(r.db.MaxSize)), r.slack/16
 	case grows:
 		leave = r.slack
 	default:
 		return nil
 	}
-	if live := r.live(); live+u.brings > r.cap-leave {
-		return fmt.Errorf("%w: %d bytes are in use of %d, and %d are kept for what drains it", ErrFull, live, r.cap, leave)
+	if live := r.live(); live+u.brings > limit-leave {
+		return fmt.Errorf("%w: %d bytes are in use of %d, and %d are kept for what drains it", ErrFull, live, limit, leave)
 	}
 	return nil
 }
 
 func (r *room) measure(path string) Room {
+	out := r.sizes(path)
+	if out.Short = r.isShort(); out.Short {
+		out.Left, _ = r.left()
+		out.Want = r.want()
+	}
+	return out
+}
+
+// sizes is the part of Room that does not look at the disk.
+func (r *room) sizes(path string) Room {
 	out := Room{Live: r.live(), Max: r.max, Cap: r.cap}
 	if fi, err := os.Stat(path); err == nil {
 		out.File = fi.Size()
 	}
-	out.Short = r.stillShort()
 	return out
 }
 
@@ -95,44 +106,67 @@ func (r *room) hasReserve() bool {
 	return err == nil && fi.Size() == r.reserve
 }
 
-// stillShort reports whether the disk is full. Where it was, it looks again:
-// there must be room for the reserve and as much beside it.
-func (r *room) stillShort() bool {
-	if !r.short.Load() {
+// hasOrNeedsNone reports whether what is to be kept for a full disk is kept.
+func (r *room) hasOrNeedsNone() bool { return r.reserve == 0 || r.hasReserve() }
+
+// left is what the spool can still fill, of the disk and of its own file.
+func (r *room) left() (bytes int64, known bool) {
+	free, known := diskFree(r.dir)
+	return free + max(r.used.Load()-r.live(), 0), known
+}
+
+// want is what must be left for fetch to go on. Without the reserve file as
+// much must stay free for map and deliver, and where the disk was full there
+// must be that and as much beside it.
+func (r *room) want() int64 {
+	switch {
+	case r.hasOrNeedsNone():
+		return max(r.reserve, 1<<20)
+	case r.short.Load():
+		return 2 * r.reserve
+	default:
+		return r.reserve
+	}
+}
+
+// isShort reports whether the disk is full. Where it was, or nothing is kept
+// for that case, it looks again.
+func (r *room) isShort() bool {
+	if !r.short.Load() && r.hasOrNeedsNone() {
 		return false
 	}
-	want := 2 * r.reserve
-	if r.reserve == 0 || r.hasReserve() {
-		want = max(r.reserve, 1<<20)
-	}
-	if free, known := diskFree(r.dir); known && free < want {
+	if err := r.makeReserve(); err != nil {
+		r.short.Store(true)
 		return true
 	}
-	r.makeReserve()
+	left, known := r.left()
+	r.short.Store(known && left < r.want())
 	return r.short.Load()
 }
 
+// start makes the reserve file of a spool that was just opened; without it the
+// disk counts as having been full.
+func (r *room) start() {
+	r.short.Store(!r.hasOrNeedsNone())
+	r.isShort()
+}
+
 // makeReserve makes the reserve file, or makes it again, when the disk has room
-// for it and as much beside it. The spool works without it too, but then fetch
-// must not go on filling the disk.
-func (r *room) makeReserve() {
+// for it and as much beside it. The spool works without it too: then free pages
+// of the file do its service.
+func (r *room) makeReserve() error {
 	if !r.making.TryLock() {
-		return
+		return nil
 	}
 	defer r.making.Unlock()
-	if r.reserve == 0 || r.hasReserve() {
-		r.short.Store(false)
-		return
-	}
-	if free, known := diskFree(r.dir); known && free < 2*r.reserve {
-		r.short.Store(true)
-		return
+	if free, known := diskFree(r.dir); r.hasOrNeedsNone() || known && free < 2*r.reserve {
+		return nil
 	}
 	err := writeZeros(r.reservePath(), r.reserve)
 	if err != nil {
 		_ = os.Remove(r.reservePath())
 	}
-	r.short.Store(err != nil)
+	return err
 }
 
 // giveUpReserve frees the room that was kept for a full disk and reports whether there was any.

@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -34,7 +36,7 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	if err != nil {
 		return nil, 0, err
 	}
-	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", onlyHeld(stats))
+	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
 	if room.Short {
 		// Every commit looks whether the disk has room again, and there may be no other.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
@@ -64,6 +66,15 @@ func (f *Fetch) nobodyMoves(s spool.Stats) (bool, error) {
 		return false, nil // it went meanwhile, or deliver says what is wrong with it
 	}
 	return err == nil && b.Run > f.run.ID, err
+}
+
+// diskShort names the trouble when the disk has no room for the spool.
+func diskShort(r spool.Room) string {
+	if !r.Short {
+		return ""
+	}
+	return fmt.Sprintf("the disk is full: %d MiB are left to the spool, on the disk and in its file, and fetching wants %d MiB: "+
+		"free disk space, give it a larger volume, or run spool compact on the stopped connector", r.Left>>20, r.Want>>20)
 }
 
 // onlyHeld names the trouble when nothing that is left in the spool moves by itself.
