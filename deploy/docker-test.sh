@@ -176,7 +176,7 @@ step_users() {
 	connector tm-root "$work/root-owned"
 	check "a volume of root's ends it" wait_for 30 ended tm-root
 	check "exit code 1" has_state tm-root ExitCode 1
-	check "the error names the directory and what to do" grep -q 'permission denied.*writable\|writable.*permission denied' <(logs tm-root | tr '\n' ' ')
+	check "the error names the directory and what to do" grep -q 'permission denied.*chown -R' <(logs tm-root | tr '\n' ' ')
 	logs tm-root | sed 's/^/      /'
 	connector tm-shut tm-shut-$$ --user 4711:4711
 	check "a user without rights to the volume ends it" wait_for 30 ended tm-shut
