@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,16 +304,17 @@ func TestRemaining(t *testing.T) {
 // holds the next run back by one period, not until it is there again.
 func TestClockSetBackFarther(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		off := 40 * 24 * time.Hour
+		var off atomic.Int64
+		off.Store(int64(40 * 24 * time.Hour))
 		src := newFake(1)
 		r := newRig(t, src, rigOptions{
-			now:      func() time.Time { return time.Now().Add(off) },
+			now:      func() time.Time { return time.Now().Add(time.Duration(off.Load())) },
 			schedule: ScheduleOptions{Period: 6 * time.Hour},
 		})
 		r.know()
 		stop := r.start()
 		time.Sleep(time.Hour)
-		off = 0
+		off.Store(0)
 		time.Sleep(13 * time.Hour)
 		if n := len(runsOf(t, r)); n != 3 {
 			t.Errorf("%d runs 13 hours after the clock was set right, with a period of 6", n)
