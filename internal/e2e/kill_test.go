@@ -29,12 +29,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	t.Logf("SEED=%d KILLS=%d", seed, kills)
 	rng := rand.New(rand.NewPCG(seed, 0))
+	size := 20 * kills
+	if kills > 5 {
+		size *= 2 // it must not be over before the last kill
+	}
 	node := brokertest.Start(t)
 	w := newWorld(t, options{amqp: node.VHost(t).URL(), api: threatmatch.Options{
-		Latency: 5 * time.Millisecond,
-		Generate: data.Options{
-			Seed: seed, Profiles: 100 * kills / 5, Alerts: 100 * kills / 5, Reports: 40 * kills / 5, IOCs: 4000 * kills / 5,
-		},
+		Latency:  5 * time.Millisecond,
+		Generate: data.Options{Seed: seed, Profiles: size, Alerts: size, Reports: size * 2 / 5, IOCs: 40 * size},
 	}})
 	done, brokerKills := 0, 0
 	for i := range kills {
