@@ -28,7 +28,8 @@ var allowed = map[string][]string{
 	"internal/threatmatch": {"internal/fault"},
 	"internal/opencti":     {"internal/fault"},
 	"internal/delivery":    {"internal/fault"},
-	"internal/mapping":     {"internal/stix", "internal/fault"},
+	"internal/mapping":     {"internal/facts", "internal/stix", "internal/fault"},
+	"internal/facts":       {"internal/stix"},
 
 	"spool":            {},
 	"config":           {},

@@ -1,0 +1,94 @@
+package facts
+
+import (
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"slices"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+//go:embed relationships.csv
+var relationshipsCSV string
+
+type triple struct{ source, relation, target string }
+
+// Relationships is OpenCTI's table of relationship types.
+type Relationships struct {
+	accepted map[triple][]Version
+}
+
+// ReadRelationships reads the table that is part of the program. An error
+// means that the file in the source tree is damaged.
+func ReadRelationships() (*Relationships, error) {
+	rows, err := csv.NewReader(strings.NewReader(relationshipsCSV)).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("read table of relationships: %w", err)
+	}
+	versions := []Version{V6_8, V6_9, V7}
+	if want := []string{"source", "relationship_type", "target", string(V6_8), string(V6_9), string(V7)}; len(rows) == 0 ||
+		!slices.Equal(rows[0], want) {
+		return nil, fmt.Errorf("read table of relationships: its first row is not %q", want)
+	}
+	table := make(map[triple][]Version, len(rows))
+	for _, row := range rows[1:] {
+		key := triple{relationshipKind(row[0]), row[1], relationshipKind(row[2])}
+		for i, v := range versions {
+			// The modules of 7.26 were not read: what 6.9.17 accepts stays accepted.
+			if row[3+i] == "yes" || v == V7 && row[4] == "yes" {
+				table[key] = append(table[key], v)
+			}
+		}
+	}
+	return &Relationships{table}, nil
+}
+
+// relationshipKind gives a relationship as an end the name that 7.26 writes:
+// 6.x has uses and targets where 7.26 has relationship-uses and so on.
+func relationshipKind(kind string) string {
+	if kind == "uses" || kind == "targets" {
+		return "relationship-" + kind
+	}
+	return kind
+}
+
+// Accepts reports whether the platform takes a relationship of this type from
+// one kind to another. Kinds are the names of the table: a STIX type, and
+// identity-individual, -organization, -sector, -system, -security-platform,
+// location-city, -country, …, threat-actor-group, -individual, stix-file, and
+// relationship-uses for a relationship as an end.
+func (r *Relationships) Accepts(v Version, source, relation, target string) bool {
+	if relation == "related-to" || relation == "revoked-by" {
+		return true
+	}
+	for _, s := range groups(source) {
+		for _, t := range groups(target) {
+			if r.accepts(v, triple{s, relation, t}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *Relationships) accepts(v Version, t triple) bool {
+	versions := r.accepted[t]
+	if v == Unknown {
+		return slices.Contains(versions, V6_8) && slices.Contains(versions, V6_9)
+	}
+	return slices.Contains(versions, v)
+}
+
+// groups lists what a kind counts as in the table: itself, and the group it
+// belongs to. The table says threat-actor where both kinds may stand.
+func groups(kind string) []string {
+	switch {
+	case kind == "threat-actor-group" || kind == "threat-actor-individual":
+		return []string{kind, "threat-actor"}
+	case kind == "stix-file" || stix.Observable(kind):
+		return []string{kind, "stix-cyber-observable"}
+	}
+	return []string{kind}
+}
