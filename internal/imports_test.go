@@ -22,8 +22,10 @@ var allowed = map[string][]string{
 		"internal/pipeline", "internal/admin", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
-	"internal/pipeline": {"spool", "internal/mapping", "internal/stix", "internal/fault"},
-	"internal/admin":    {"spool", "internal/fault"},
+	"internal/pipeline": {
+		"spool", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
+	},
+	"internal/admin": {"spool", "internal/fault"},
 
 	"internal/threatmatch": {"internal/fault"},
 	"internal/opencti":     {"internal/fault"},

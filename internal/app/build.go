@@ -189,7 +189,7 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 		opt.GiveUp = 2 * time.Minute
 	}
 	fetch, err := pipeline.NewFetch(pipeline.FetchDeps{
-		Spool: a.spool, Source: source{client}, Bells: a.bells, Board: a.board,
+		Spool: a.spool, Source: client, Bells: a.bells, Board: a.board,
 		Log: a.Log, Metrics: a.metrics.fetch, Now: a.Now, Rand: random,
 	}, opt)
 	if err != nil {

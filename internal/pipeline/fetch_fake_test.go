@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
 )
 
 // fakeSource is a ThreatMatch that a test scripts. Its time is the test's.
@@ -14,7 +15,7 @@ type fakeSource struct {
 	mu     sync.Mutex
 	lists  map[string][]string // ids by dataset
 	pages  *pager
-	groups []SourceGroup
+	groups []threatmatch.Group
 	delay  time.Duration // of every answer
 	skew   time.Duration // of its clock
 	zone   time.Duration // how much later it takes our dates for
@@ -30,7 +31,7 @@ type fakeSource struct {
 func newFake(items int) *fakeSource {
 	s := &fakeSource{
 		lists: map[string][]string{}, calls: map[string][]time.Time{}, since: map[string][]time.Time{},
-		groups: []SourceGroup{{"1", "All content"}}, pages: &pager{size: 100},
+		groups: []threatmatch.Group{{ID: "1", Name: "All content"}}, pages: &pager{size: 100},
 	}
 	for _, d := range []string{"profiles", "alerts", "reports"} {
 		for i := range items {
@@ -93,34 +94,34 @@ func (s *fakeSource) total() int {
 	return n
 }
 
-func (s *fakeSource) List(ctx context.Context, dataset string, since time.Time) (SourceList, error) {
+func (s *fakeSource) List(ctx context.Context, dataset string, since time.Time) (threatmatch.List, error) {
 	if err := s.call(ctx, "list "+dataset); err != nil {
-		return SourceList{}, err
+		return threatmatch.List{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.since[dataset] = append(s.since[dataset], since)
 	applied := since.Truncate(time.Minute).Add(s.zone)
-	return SourceList{IDs: s.lists[dataset], Applied: later(applied, s.floor), Date: time.Now().Add(s.skew)}, nil
+	return threatmatch.List{IDs: s.lists[dataset], Applied: later(applied, s.floor), Date: time.Now().Add(s.skew)}, nil
 }
 
-func (s *fakeSource) Item(ctx context.Context, dataset, id string) (SourceItem, error) {
+func (s *fakeSource) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
 	if err := s.call(ctx, "item "+dataset+"/"+id); err != nil {
-		return SourceItem{}, err
+		return threatmatch.Body{}, err
 	}
-	return SourceItem{Body: fmt.Appendf(nil, `{"objects":[{"id":"%s--%s"}]}`, dataset, id)}, nil
+	return threatmatch.Body{Bytes: fmt.Appendf(nil, `{"objects":[{"id":"%s--%s"}]}`, dataset, id)}, nil
 }
 
-func (s *fakeSource) Groups(ctx context.Context) ([]SourceGroup, error) {
+func (s *fakeSource) Groups(ctx context.Context) ([]threatmatch.Group, error) {
 	if err := s.call(ctx, "groups"); err != nil {
 		return nil, err
 	}
 	return s.groups, nil
 }
 
-func (s *fakeSource) Page(ctx context.Context, group, stixType, after string) (SourcePage, error) {
+func (s *fakeSource) Page(ctx context.Context, group, stixType, after string) (threatmatch.Page, error) {
 	if err := s.call(ctx, "page"); err != nil {
-		return SourcePage{}, err
+		return threatmatch.Page{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

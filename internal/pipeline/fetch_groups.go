@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
@@ -47,7 +48,7 @@ func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
 }
 
 // pageTasks are the first pages of each group and type.
-func (f *Fetch) pageTasks(groups []SourceGroup, from time.Time) []spool.NewTask {
+func (f *Fetch) pageTasks(groups []threatmatch.Group, from time.Time) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, g := range groups {
 		for _, stixType := range f.opt.Types {
@@ -66,9 +67,9 @@ func (f *Fetch) pageTasks(groups []SourceGroup, from time.Time) []spool.NewTask 
 
 // pickGroups returns the wanted groups and the wishes that none answers to.
 // Where none is found at all, every group there is will do.
-func pickGroups(all []SourceGroup, wanted []string) (picked []SourceGroup, missing []string) {
+func pickGroups(all []threatmatch.Group, wanted []string) (picked []threatmatch.Group, missing []string) {
 	for _, w := range wanted {
-		i := slices.IndexFunc(all, func(g SourceGroup) bool { return g.is(w) })
+		i := slices.IndexFunc(all, func(g threatmatch.Group) bool { return g.Is(w) })
 		if i < 0 {
 			missing = append(missing, w)
 		} else if !slices.Contains(picked, all[i]) {
@@ -81,12 +82,7 @@ func pickGroups(all []SourceGroup, wanted []string) (picked []SourceGroup, missi
 	return picked, missing
 }
 
-// is reports whether the group is meant by a name or id.
-func (g SourceGroup) is(wanted string) bool {
-	return strings.EqualFold(g.Name, wanted) || g.ID == wanted
-}
-
-func groupNames(groups []SourceGroup) []string {
+func groupNames(groups []threatmatch.Group) []string {
 	var names []string
 	for _, g := range groups {
 		names = append(names, g.Name)
@@ -102,7 +98,7 @@ func (f *Fetch) goneGroup(missing []string) (string, error) {
 	gone := ""
 	err := runHistory(f.Spool, f.epoch, func(r spool.Run) bool {
 		for _, g := range groupsOf(r) {
-			if i := slices.IndexFunc(missing, g.is); i >= 0 {
+			if i := slices.IndexFunc(missing, g.Is); i >= 0 {
 				gone = missing[i]
 				return false
 			}
@@ -114,7 +110,7 @@ func (f *Fetch) goneGroup(missing []string) (string, error) {
 
 // newGroups warns of groups that the latest run of IOCs did not ask for: they
 // have no watermark of their own. A repull says itself where it starts.
-func (f *Fetch) newGroups(run *fetchRun, groups []SourceGroup) error {
+func (f *Fetch) newGroups(run *fetchRun, groups []threatmatch.Group) error {
 	if !run.Reason.MovesWatermarks() {
 		return nil
 	}
@@ -124,7 +120,7 @@ func (f *Fetch) newGroups(run *fetchRun, groups []SourceGroup) error {
 			return true
 		}
 		for _, g := range groups {
-			if !slices.ContainsFunc(had, func(h SourceGroup) bool { return h.ID == g.ID }) {
+			if !slices.ContainsFunc(had, func(h threatmatch.Group) bool { return h.ID == g.ID }) {
 				f.Log.Warn("group is new: it starts where the other IOCs stand", "stage", stageFetch, "run", run.ID, "group", g.Name,
 					"from", run.Datasets[spool.IOCs].From, "hint", "repull --from DATE --dataset "+string(spool.IOCs)+" imports what is older")
 			}
@@ -134,12 +130,12 @@ func (f *Fetch) newGroups(run *fetchRun, groups []SourceGroup) error {
 }
 
 // groupsOf returns the groups that a run asked for.
-func groupsOf(r spool.Run) []SourceGroup {
-	var groups []SourceGroup
+func groupsOf(r spool.Run) []threatmatch.Group {
+	var groups []threatmatch.Group
 	for name := range r.Counters {
 		if g, ok := strings.CutPrefix(name, groupOf); ok {
 			id, name, _ := strings.Cut(g, "/")
-			groups = append(groups, SourceGroup{ID: id, Name: name})
+			groups = append(groups, threatmatch.Group{ID: id, Name: name})
 		}
 	}
 	return groups

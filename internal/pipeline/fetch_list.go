@@ -32,7 +32,7 @@ func (f *Fetch) succeed(r fetchResult) fetchVerdict {
 	v := fetchVerdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
 	switch {
 	case r.task.Kind == spool.TaskItem:
-		v.Record = f.record(r, r.item.Body)
+		v.Record = f.record(r, r.item.Bytes)
 		v.Count = map[string]int64{"fetch.items": 1}
 	case r.task.Kind == spool.TaskPage:
 		f.succeedPage(r, &v)

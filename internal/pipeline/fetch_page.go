@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"time"
+
+	"threatmatch-connector/internal/threatmatch"
 )
 
 // IOCs are paged by date: one asks for what was modified after a time, and the
@@ -54,7 +56,7 @@ type pageGap struct{ From, To time.Time }
 
 // pageTurn is what one page brought.
 type pageTurn struct {
-	Fresh      []SourceObject
+	Fresh      []threatmatch.PageObject
 	Gap        *pageGap
 	Done       bool
 	OutOfOrder bool
@@ -79,7 +81,7 @@ func (c *pageCursor) asked() string {
 
 // turn takes a page in and moves the cursor. Timestamps later than a day from
 // now are taken for nonsense: they do not move it.
-func (c *pageCursor) turn(page SourcePage, now time.Time) pageTurn {
+func (c *pageCursor) turn(page threatmatch.Page, now time.Time) pageTurn {
 	limit := now.Add(24 * time.Hour)
 	var t pageTurn
 	seen := make(map[string]bool, len(c.Seen))
@@ -127,7 +129,7 @@ func (c *pageCursor) turn(page SourcePage, now time.Time) pageTurn {
 }
 
 // move decides what is asked next.
-func (c *pageCursor) move(t *pageTurn, page SourcePage, progress bool, back time.Duration, limit time.Time) {
+func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, back time.Duration, limit time.Time) {
 	asked := c.After
 	switch {
 	case !page.More:
@@ -193,12 +195,12 @@ func (c *pageCursor) forget() {
 }
 
 // freshBody returns the page's body, or one of only what is new on it; nil if nothing is.
-func (t *pageTurn) freshBody(page SourcePage) []byte {
+func (t *pageTurn) freshBody(page threatmatch.Page) []byte {
 	switch len(t.Fresh) {
 	case 0:
 		return nil
 	case len(page.Objects):
-		return page.Body
+		return page.Bytes
 	}
 	var b bytes.Buffer
 	b.WriteString(`{"objects":[`)
@@ -213,7 +215,7 @@ func (t *pageTurn) freshBody(page SourcePage) []byte {
 }
 
 // objectKey tells objects and their versions apart; an element without an id by its bytes.
-func objectKey(o SourceObject) string {
+func objectKey(o threatmatch.PageObject) string {
 	text := o.ID + "\x00" + o.Modified
 	if o.ID == "" {
 		text = "\x00" + string(o.Raw)

@@ -11,12 +11,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
 // pager is a server of dated objects that pages as the API might.
 type pager struct {
-	objects   []SourceObject // ascending
+	objects   []threatmatch.PageObject // ascending
 	size      int
 	exclusive bool
 	shuffle   *rand.Rand
@@ -25,7 +26,7 @@ type pager struct {
 	asked     []string
 }
 
-func (p *pager) page(after string) SourcePage {
+func (p *pager) page(after string) threatmatch.Page {
 	p.asked = append(p.asked, after)
 	bound, err := time.Parse(time.RFC3339Nano, after)
 	if err != nil {
@@ -34,7 +35,7 @@ func (p *pager) page(after string) SourcePage {
 	if p.trunc > 0 {
 		bound = bound.Truncate(p.trunc)
 	}
-	var out SourcePage
+	var out threatmatch.Page
 	for _, o := range p.objects {
 		at, _ := modifiedAt(o.Modified)
 		if p.rough {
@@ -58,14 +59,14 @@ func (p *pager) page(after string) SourcePage {
 	for i, o := range out.Objects {
 		raw[i] = string(o.Raw)
 	}
-	out.Body = fmt.Appendf(nil, `{"objects":[%s],"more":%v}`, strings.Join(raw, ","), out.More)
+	out.Bytes = fmt.Appendf(nil, `{"objects":[%s],"more":%v}`, strings.Join(raw, ","), out.More)
 	return out
 }
 
 func (p *pager) add(n int, at time.Time, form string) {
 	for range n {
 		id := fmt.Sprintf("indicator--%05d", len(p.objects))
-		o := SourceObject{ID: id, Modified: at.Format(form)}
+		o := threatmatch.PageObject{ID: id, Modified: at.Format(form)}
 		o.Raw = fmt.Appendf(nil, `{"id":%q,"modified":%q}`, o.ID, o.Modified)
 		p.objects = append(p.objects, o)
 	}
@@ -229,15 +230,15 @@ func TestPagingEndsAndLosesNothing(t *testing.T) {
 
 func TestOddPages(t *testing.T) {
 	now := pageEpoch.Add(time.Hour)
-	object := func(id, modified string) SourceObject {
-		return SourceObject{ID: id, Modified: modified, Raw: fmt.Appendf(nil, `{"id":%q}`, id)}
+	object := func(id, modified string) threatmatch.PageObject {
+		return threatmatch.PageObject{ID: id, Modified: modified, Raw: fmt.Appendf(nil, `{"id":%q}`, id)}
 	}
 	t.Run("more without objects", func(t *testing.T) {
 		c := newPageCursor("1", "indicator", pageEpoch.Add(-24*365*time.Hour))
 		var gap *pageGap
 		turns := 0
 		for done := false; !done; turns++ {
-			turn := c.turn(SourcePage{More: true}, now)
+			turn := c.turn(threatmatch.Page{More: true}, now)
 			done, gap = turn.Done, turn.Gap
 		}
 		if gap != nil || turns > 400 {
@@ -249,9 +250,9 @@ func TestOddPages(t *testing.T) {
 		late := pageEpoch.Add(-time.Hour)
 		found := false
 		for range 60 {
-			page := SourcePage{More: true}
+			page := threatmatch.Page{More: true}
 			if c.After.After(late.Add(-4 * time.Hour)) {
-				page = SourcePage{Objects: []SourceObject{object("a", late.Format(millis))}}
+				page = threatmatch.Page{Objects: []threatmatch.PageObject{object("a", late.Format(millis))}}
 			}
 			turn := c.turn(page, now)
 			found = found || len(turn.Fresh) > 0
@@ -293,7 +294,7 @@ func TestOddPages(t *testing.T) {
 	})
 	t.Run("elements without id or date", func(t *testing.T) {
 		c := newPageCursor("1", "indicator", pageEpoch)
-		page := SourcePage{More: true, Objects: []SourceObject{
+		page := threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
 			{Raw: []byte(`{"error":"x"}`)}, {Raw: []byte(`7`)}, object("a", ""), object("b", "soon"),
 		}}
 		if turn := c.turn(page, now); len(turn.Fresh) != 4 || turn.Done {
@@ -313,7 +314,7 @@ func TestOddPages(t *testing.T) {
 	t.Run("errors that differ each time", func(t *testing.T) {
 		c := newPageCursor("1", "indicator", pageEpoch)
 		for i := range 100 {
-			turn := c.turn(SourcePage{More: true, Objects: []SourceObject{{Raw: fmt.Appendf(nil, `{"error":%d}`, i)}}}, now)
+			turn := c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{{Raw: fmt.Appendf(nil, `{"error":%d}`, i)}}}, now)
 			if len(turn.Fresh) != 1 {
 				t.Fatal("an element vanished")
 			}
@@ -326,20 +327,20 @@ func TestOddPages(t *testing.T) {
 	t.Run("a date in the far future does not move the cursor", func(t *testing.T) {
 		c := newPageCursor("1", "indicator", pageEpoch)
 		near := pageEpoch.Add(time.Minute)
-		c.turn(SourcePage{More: true, Objects: []SourceObject{
+		c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
 			object("far", "2099-01-01T00:00:00.000Z"), object("near", near.Format(millis))}}, now)
 		if !c.Last.Equal(near) {
 			t.Errorf("last is %v", c.Last)
 		}
-		if turn := c.turn(SourcePage{More: true, Objects: []SourceObject{
+		if turn := c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
 			object("far", "2099-01-01T00:00:00.000Z"), object("next", near.Add(time.Minute).Format(millis))}}, now); len(turn.Fresh) != 1 {
 			t.Errorf("came again: %+v", turn.Fresh)
 		}
 	})
 	t.Run("a new version within the paging is taken", func(t *testing.T) {
 		c := newPageCursor("1", "indicator", pageEpoch)
-		c.turn(SourcePage{More: true, Objects: []SourceObject{object("a", "2026-03-01T12:01:00.000Z")}}, now)
-		turn := c.turn(SourcePage{Objects: []SourceObject{
+		c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z")}}, now)
+		turn := c.turn(threatmatch.Page{Objects: []threatmatch.PageObject{
 			object("a", "2026-03-01T12:01:00.000Z"), object("a", "2026-03-01T12:02:00.000Z")}}, now)
 		if len(turn.Fresh) != 1 || turn.Fresh[0].Modified != "2026-03-01T12:02:00.000Z" {
 			t.Errorf("got %+v", turn.Fresh)
@@ -392,7 +393,7 @@ func FuzzPage(f *testing.F) {
 			return // nothing that we ever store
 		}
 		before, rough := c.After, c.Rough
-		page := SourcePage{More: more, Objects: []SourceObject{{ID: id, Modified: modified, Raw: []byte("{}")}}}
+		page := threatmatch.Page{More: more, Objects: []threatmatch.PageObject{{ID: id, Modified: modified, Raw: []byte("{}")}}}
 		turn := c.turn(page, pageEpoch.Add(time.Hour))
 		if c.After.Before(before) && rough == c.Rough {
 			t.Errorf("moved back from %v to %v", before, c.After)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
@@ -18,11 +19,11 @@ type fetchResult struct {
 	ended time.Time
 	err   error
 
-	list   SourceList
+	list   threatmatch.List
 	since  time.Time // what the list was asked for
-	item   SourceItem
-	groups []SourceGroup
-	page   SourcePage
+	item   threatmatch.Body
+	groups []threatmatch.Group
+	page   threatmatch.Page
 	cursor pageCursor
 }
 

@@ -299,7 +299,7 @@ func (l *logBuffer) String() string {
 var _ io.Writer = (*logBuffer)(nil)
 
 // simulate starts a stand-in and a client of it.
-func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) (*simtm.Server, tmSource) {
+func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) (*simtm.Server, *threatmatch.Client) {
 	t.Helper()
 	s := simtm.New(o)
 	if err := s.Start(); err != nil {
@@ -320,7 +320,7 @@ func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return s, tmSource{c}
+	return s, c
 }
 
 func generate(profiles, alerts, reports, iocs int) data.Options {

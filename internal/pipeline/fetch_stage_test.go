@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
@@ -253,10 +254,10 @@ func TestSwitchedOffDataset(t *testing.T) {
 }
 
 func TestGroups(t *testing.T) {
-	all := []SourceGroup{{"1", "All content"}, {"2", "Mine"}, {"3", "Yours"}}
+	all := []threatmatch.Group{{ID: "1", Name: "All content"}, {ID: "2", Name: "Mine"}, {ID: "3", Name: "Yours"}}
 	tests := []struct {
 		name    string
-		offered []SourceGroup
+		offered []threatmatch.Group
 		wanted  []string
 		picked  []string
 		missing []string
@@ -300,9 +301,9 @@ func TestNoGroupAtAll(t *testing.T) {
 // watermark move past what only it has; that of a group never used does.
 func TestGroupGoneForOneRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		all := []SourceGroup{{"1", "Watchlist"}, {"2", "All content"}}
+		all := []threatmatch.Group{{ID: "1", Name: "Watchlist"}, {ID: "2", Name: "All content"}}
 		dir, src := t.TempDir(), newFake(1)
-		run := func(offered []SourceGroup, wanted ...string) (spool.Run, spool.Watermark, string) {
+		run := func(offered []threatmatch.Group, wanted ...string) (spool.Run, spool.Watermark, string) {
 			time.Sleep(time.Hour)
 			src.groups = offered
 			r := newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Groups: wanted}})
@@ -340,16 +341,16 @@ func TestNewGroupsAreTold(t *testing.T) {
 		dir, src := t.TempDir(), newFake(1)
 		for i, c := range []struct {
 			wanted  string
-			offered []SourceGroup
+			offered []threatmatch.Group
 			new     []string
 		}{
-			{"A", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
-			{"1", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
-			{"B", []SourceGroup{{"1", "A"}, {"2", "B"}}, []string{"B"}},
-			{"B", []SourceGroup{{"1", "A"}, {"2", "B"}}, nil},
-			{"A", []SourceGroup{{"1", "A"}, {"2", "B"}}, []string{"A"}},
-			{"A", []SourceGroup{{"7", "A"}}, []string{"A"}},
-			{"All", []SourceGroup{{"7", "A"}, {"8", "C"}}, []string{"C"}},
+			{"A", []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}, nil},
+			{"1", []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}, nil},
+			{"B", []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}, []string{"B"}},
+			{"B", []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}, nil},
+			{"A", []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}, []string{"A"}},
+			{"A", []threatmatch.Group{{ID: "7", Name: "A"}}, []string{"A"}},
+			{"All", []threatmatch.Group{{ID: "7", Name: "A"}, {ID: "8", Name: "C"}}, []string{"C"}},
 		} {
 			time.Sleep(time.Hour)
 			src.groups = c.offered
@@ -373,7 +374,7 @@ func TestNewGroupsAreTold(t *testing.T) {
 func TestGroupsAndTypesArePagedApart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		src := newFake(0)
-		src.groups = []SourceGroup{{"1", "A"}, {"2", "B"}}
+		src.groups = []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}
 		src.pages.add(150, time.Now().Add(-time.Hour), millis)
 		for i := range src.pages.objects {
 			src.pages.objects[i].Modified = time.Now().Add(time.Duration(i-300) * time.Second).Format(millis)
@@ -577,7 +578,7 @@ func (r *rig) dropWaiting() {
 // bigSource gives items that do not compress.
 type bigSource struct{ *fakeSource }
 
-func (s *bigSource) Item(ctx context.Context, dataset, id string) (SourceItem, error) {
+func (s *bigSource) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
 	item, err := s.fakeSource.Item(ctx, dataset, id)
 	if err != nil {
 		return item, err
@@ -587,7 +588,7 @@ func (s *bigSource) Item(ctx context.Context, dataset, id string) (SourceItem, e
 		junk[i] = byte('!' + rand.IntN(90))
 	}
 	text := strings.NewReplacer(`"`, "q", `\`, "b").Replace(string(junk))
-	item.Body = fmt.Appendf(nil, `{"objects":[{"id":"%s--%s","x":"%s"}]}`, dataset, id, text)
+	item.Bytes = fmt.Appendf(nil, `{"objects":[{"id":"%s--%s","x":"%s"}]}`, dataset, id, text)
 	return item, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"threatmatch-connector/internal/threatmatch"
 )
 
 // Source is what fetch needs of the ThreatMatch API. A call makes one attempt
@@ -13,47 +15,16 @@ import (
 // itself and is called from many goroutines.
 type Source interface {
 	// List names what changed in the dataset since a time, which it may cut down to the minute.
-	List(ctx context.Context, dataset string, since time.Time) (SourceList, error)
+	List(ctx context.Context, dataset string, since time.Time) (threatmatch.List, error)
 	// Item gets one item: a JSON object with an array "objects".
-	Item(ctx context.Context, dataset, id string) (SourceItem, error)
+	Item(ctx context.Context, dataset, id string) (threatmatch.Body, error)
 	// Groups lists the collections of IOCs.
-	Groups(ctx context.Context) ([]SourceGroup, error)
+	Groups(ctx context.Context) ([]threatmatch.Group, error)
 	// Page gets objects of a group and type modified after a time, which is sent as it is.
-	Page(ctx context.Context, group, stixType, after string) (SourcePage, error)
+	Page(ctx context.Context, group, stixType, after string) (threatmatch.Page, error)
 	// Control tells whether the server answers this account at all. Its error
 	// is Systemic when account or address are refused.
 	Control(ctx context.Context) error
-}
-
-// SourceList is the answer to a list request.
-type SourceList struct {
-	IDs      []string
-	Unusable []string  // entries that name no id, shortened
-	Applied  time.Time // the date that the server filtered by; zero: it does not say
-	Date     time.Time // the server's clock; zero: it does not say
-}
-
-// SourceItem is the answer to an item request.
-type SourceItem struct {
-	Body []byte
-	Date time.Time
-}
-
-// SourceGroup is a collection of IOCs.
-type SourceGroup struct{ ID, Name string }
-
-// SourcePage is one page of a group's objects.
-type SourcePage struct {
-	Body    []byte
-	Objects []SourceObject
-	More    bool
-	Date    time.Time
-}
-
-// SourceObject is one element of a page. ID and Modified are empty where it has none.
-type SourceObject struct {
-	ID, Modified string
-	Raw          []byte // JSON; may share memory with the page's body
 }
 
 // answered is an error that comes from an answer of the server.

@@ -43,6 +43,11 @@ type Body struct {
 // Group is a collection of IOCs.
 type Group struct{ ID, Name string }
 
+// Is reports whether a name, in whatever case, or an id means the group.
+func (g Group) Is(wanted string) bool {
+	return strings.EqualFold(g.Name, wanted) || g.ID == wanted
+}
+
 // Page is one answer of IOC paging.
 type Page struct {
 	Body
