@@ -10,7 +10,6 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/threatmatch"
 )
 
@@ -28,6 +27,9 @@ func openCTIOptions(c *config.Config, version string) opencti.Options {
 	}
 	return opencti.Options{
 		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers, TLS: tls, Proxy: proxy(c.Network),
+		Connector: opencti.Connector{
+			ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope, Slug: "threatmatch",
+		},
 	}
 }
 
@@ -68,8 +70,8 @@ func brokerTLS(mq config.MQ) delivery.TLS {
 }
 
 // brokerOf lays our MQ_* settings over what the platform says about its broker.
-func brokerOf(mq config.MQ, b opencti.Broker) pipeline.Broker {
-	out := pipeline.Broker{Host: b.Host, Port: b.Port, VHost: b.VHost, TLS: b.UseTLS, User: b.User, Password: b.Password}
+func brokerOf(mq config.MQ, b opencti.Broker) delivery.Broker {
+	out := delivery.Broker(b)
 	if mq.Host != "" {
 		out.Host = mq.Host
 	}
@@ -80,7 +82,7 @@ func brokerOf(mq config.MQ, b opencti.Broker) pipeline.Broker {
 		out.VHost = mq.VHost
 	}
 	if mq.UseSSL != nil {
-		out.TLS = *mq.UseSSL
+		out.UseTLS = *mq.UseSSL
 	}
 	if mq.User != "" {
 		out.User = mq.User

@@ -51,7 +51,7 @@ func (a *app) build() (pipeline.Parts, error) {
 }
 
 // platformClient returns nil when there is no platform.
-func (a *app) platformClient() (*platform, error) {
+func (a *app) platformClient() (*opencti.Client, error) {
 	c := a.cfg
 	if c.Offline() {
 		return nil, nil
@@ -63,14 +63,10 @@ func (a *app) platformClient() (*platform, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, client.Close)
-	broker := func(b opencti.Broker) pipeline.Broker { return brokerOf(c.MQ, b) }
-	return &platform{client: client, broker: broker, input: opencti.RegisterInput{
-		ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope,
-		Version: registeredVersion(a.Version), Slug: "threatmatch",
-	}}, nil
+	return client, nil
 }
 
-func (a *app) platformLoop(api *platform) (*pipeline.Platform, error) {
+func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
 	deps := pipeline.PlatformDeps{
 		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log,
 		Metrics: a.metrics.platform, Now: a.Now, Rand: random,
@@ -93,7 +89,7 @@ func (a *app) threatMatch() (*threatmatch.Client, error) {
 	return threatmatch.New(opt)
 }
 
-func (a *app) mapStage(api *platform) (*pipeline.Map, error) {
+func (a *app) mapStage(api *opencti.Client) (*pipeline.Map, error) {
 	c := a.cfg
 	m, err := mapping.New(mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
@@ -117,10 +113,10 @@ func (a *app) mapStage(api *platform) (*pipeline.Map, error) {
 	})
 }
 
-func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.Map) (stage *pipeline.Deliver, err error) {
+func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *pipeline.Map) (stage *pipeline.Deliver, err error) {
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
-		Spool: a.spool, Platform: loop, Envelope: newEnvelope(), OnMaxMessageSize: m.SetMaxMessageSize,
+		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
 		Bells: a.bells, Board: a.board, Log: a.Log, Metrics: a.metrics.deliver, Now: a.Now, Rand: random,
 	}
 	if c.Connector.SendToQueue {
@@ -139,7 +135,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 		if err != nil {
 			return nil, fmt.Errorf("directory for bundles: %w", err)
 		}
-		deps.Archive = archive{dir}
+		deps.Archive = dir
 		a.expire = dir.Expire
 	}
 	return pipeline.NewDeliver(deps, pipeline.DeliverOptions{
@@ -154,7 +150,7 @@ func (a *app) deliverStage(api *platform, loop *pipeline.Platform, m *pipeline.M
 const goodbye = 500 * time.Millisecond
 
 func (a *app) newPublisher() (*publisher, error) {
-	p := &publisher{met: a.metrics.broker}
+	p := &publisher{mq: a.cfg.MQ, met: a.metrics.broker}
 	pub, err := delivery.New(delivery.Options{
 		Name: a.cfg.Connector.Name + " " + a.cfg.Connector.ID, OnState: p.onState, TLS: brokerTLS(a.cfg.MQ),
 		SettleTimeout: a.cfg.Connector.DrainTimeout,
@@ -162,7 +158,7 @@ func (a *app) newPublisher() (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.pub = pub
+	p.Publisher = pub
 	a.closers = append(a.closers, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()

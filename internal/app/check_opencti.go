@@ -100,7 +100,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		c.ok(name, "not used: connector.send_to_queue is off")
 		return
 	}
-	reg, err := client.Lookup(ctx, c.Config.Connector.ID)
+	reg, err := client.Lookup(ctx)
 	known := err == nil
 	if err != nil && !errors.Is(err, opencti.ErrUnknownConnector) && !complete(c.Config.MQ.Host, c.Config.MQ.User) {
 		c.failed(name, err, openCTIHint(err))
@@ -115,15 +115,14 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 			return
 		}
 		if b.Port == 0 {
-			b.Port = map[bool]int{false: 5672, true: 5671}[b.TLS]
+			b.Port = map[bool]int{false: 5672, true: 5671}[b.UseTLS]
 		}
 		if b.VHost == "" {
 			b.VHost = "/"
 		}
 	}
 	pub, err := delivery.New(delivery.Options{
-		Broker: delivery.Broker{Host: b.Host, Port: b.Port, VHost: b.VHost, UseTLS: b.TLS, User: b.User, Password: b.Password},
-		Name:   c.Config.Connector.Name + " check", TLS: brokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
+		Broker: b, Name: c.Config.Connector.Name + " check", TLS: brokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
 	})
 	if err != nil {
 		c.failed(name, err, "")
@@ -164,9 +163,9 @@ func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg openct
 		c.unknown(name, "OpenCTI makes it when the connector registers for the first time")
 		return
 	}
-	if err := c.connects(ctx, pub, reg.PushExchange, reg.PushQueue); err != nil {
+	if err := c.connects(ctx, pub, reg.Exchange, reg.Queue); err != nil {
 		c.failed(name, err, "check the broker's user and its rights on the virtual host")
 		return
 	}
-	c.ok(name, "exchange %s to queue %s", reg.PushExchange, reg.PushQueue)
+	c.ok(name, "exchange %s to queue %s", reg.Exchange, reg.Queue)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -131,8 +132,8 @@ func (c control) Message(ctx context.Context, run, bundle uint64, index int) ([]
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("message %d of bundle %d/%d: %w", index, run, bundle, spool.ErrNotFound)
 	}
-	return newEnvelope()(nil, pipeline.Envelope{
-		Applicant: reg.Applicant, WorkID: r.Work.ID, BundleID: pipeline.BundleID(a.cfg.Connector.ID, r, bundle),
+	return delivery.AppendEnvelope(nil, delivery.Envelope{
+		ApplicantID: reg.Applicant, WorkID: r.Work.ID, BundleID: pipeline.BundleID(a.cfg.Connector.ID, r, bundle),
 		Sequence: index + 1, Deps: objects[0].Deps, Update: a.cfg.Connector.UpdateExistingData, Object: objects[0].JSON,
 	})
 }

@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -19,20 +21,26 @@ type Envelope struct {
 	Sequence int
 	// BundleID is "bundle--" and a UUID, the same for every object of a bundle.
 	BundleID string
-	// Deps is the object's number of dependencies, as in its nb_deps.
+	// Deps is the object's number of dependencies: its nb_deps.
 	Deps uint32
+	// Object is the STIX object's JSON, without nb_deps.
+	Object []byte
 }
 
 // AppendEnvelope appends the message that OpenCTI's workers read: a bundle of
-// one object, base64 in a JSON envelope. objectJSON is the object with its
-// nb_deps. The same input gives the same bytes. OpenCTI platform 6.x and 7.x.
-func AppendEnvelope(dst []byte, e Envelope, objectJSON []byte) []byte {
+// one object, base64 in a JSON envelope. An error says that Object is no JSON
+// object. The same input gives the same bytes. OpenCTI platform 6.x and 7.x.
+func AppendEnvelope(dst []byte, e Envelope) ([]byte, error) {
+	object, ok := bytes.CutSuffix(e.Object, []byte("}"))
+	if !ok {
+		return nil, fmt.Errorf("object %d of %s is no JSON object", e.Sequence, e.BundleID)
+	}
 	dst = append(dst, `{"bundle_type":"QUEUE_BUNDLE","applicant_id":`...)
 	dst = appendString(dst, e.ApplicantID)
 	dst = append(dst, `,"action_sequence":`...)
 	dst = strconv.AppendInt(dst, int64(e.Sequence), 10)
 	dst = append(dst, `,"entities_types":[],"content":"`...)
-	dst = appendContent(dst, e, objectJSON)
+	dst = appendContent(dst, e, object)
 	dst = append(dst, `","update":`...)
 	dst = strconv.AppendBool(dst, e.Update)
 	dst = append(dst, `,"draft_id":null,"no_split":false`...)
@@ -40,17 +48,10 @@ func AppendEnvelope(dst []byte, e Envelope, objectJSON []byte) []byte {
 		dst = append(dst, `,"work_id":`...)
 		dst = appendString(dst, e.WorkID)
 	}
-	return append(dst, '}')
+	return append(dst, '}'), nil
 }
 
-// EnvelopeSize returns the length of what AppendEnvelope appends.
-func EnvelopeSize(e Envelope, objectSize int) int {
-	bundle := len(appendBundle(nil, e, nil)) // around the object
-	around := len(AppendEnvelope(nil, e, nil)) - base64.StdEncoding.EncodedLen(bundle)
-	return around + base64.StdEncoding.EncodedLen(bundle+objectSize)
-}
-
-// appendContent appends the bundle in base64. The bundle is written first, moved
+// appendContent appends the bundle in base64. object lacks its last brace. The bundle is written first, moved
 // to the end of the room that its encoding takes and encoded from there to the
 // front: what is written never reaches what is still to be read, since four
 // bytes come of three.
@@ -79,7 +80,9 @@ func appendBundle(dst []byte, e Envelope, object []byte) []byte {
 	dst = strconv.AppendUint(dst, uint64(e.Deps), 10)
 	dst = append(dst, `,"objects":[`...)
 	dst = append(dst, object...)
-	return append(dst, `]}`...)
+	dst = append(dst, `,"nb_deps":`...)
+	dst = strconv.AppendUint(dst, uint64(e.Deps), 10)
+	return append(dst, `}]}`...)
 }
 
 // appendString appends s as encoding/json writes it. Ids, which is all there is

@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -18,13 +18,17 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 // TestEnvelopeGolden pins the bytes of the wire message: a repeat must equal them.
 func TestEnvelopeGolden(t *testing.T) {
-	object := `{"type":"malware","id":"malware--7c2b5a0e-6f5c-4a0e-8f0f-0a1b2c3d4e5f","name":"größer \"x\"","is_family":true,"nb_deps":3}`
+	object := `{"type":"malware","id":"malware--7c2b5a0e-6f5c-4a0e-8f0f-0a1b2c3d4e5f","name":"größer \"x\"","is_family":true}`
 	for name, e := range map[string]Envelope{
 		"with-work": {ApplicantID: "88ec0c6a-13ce-5e39-b486-354fe4a7084f", WorkID: "work_c_2026-11-01T10:00:00.123Z", Sequence: 7,
 			BundleID: "bundle--1f0e9d3c-11aa-4b6e-9e57-5f0d7a6a1c11", Deps: 3},
 		"without-work": {Update: true, Sequence: 1, BundleID: "bundle--x"},
 	} {
-		got := AppendEnvelope([]byte("kept"), e, []byte(object))
+		e.Object = []byte(object)
+		got, err := AppendEnvelope([]byte("kept"), e)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if !bytes.HasPrefix(got, []byte("kept")) {
 			t.Fatalf("%s: what was there is gone", name)
 		}
@@ -57,9 +61,10 @@ func TestEnvelope(t *testing.T) {
 		}
 		size := rapid.IntRange(0, 10_000).Draw(t, "size")
 		object, _ := json.Marshal(map[string]any{"type": "note", "content": strings.Repeat("x", size), "t": text.Draw(t, "t")})
-		message := AppendEnvelope(nil, e, object)
-		if n := EnvelopeSize(e, len(object)); n != len(message) {
-			t.Fatalf("size %d, want %d", n, len(message))
+		e.Object = object
+		message, err := AppendEnvelope(nil, e)
+		if err != nil {
+			t.Fatal(err)
 		}
 		var got struct {
 			BundleType  string  `json:"bundle_type"`
@@ -99,25 +104,36 @@ func TestEnvelope(t *testing.T) {
 			t.Fatal(err)
 		}
 		if bundle.Type != "bundle" || bundle.ID != clean(e.BundleID) || bundle.Version != "2.1" || bundle.Seq != e.Deps ||
-			len(bundle.Objects) != 1 || !reflect.DeepEqual([]byte(bundle.Objects[0]), object) {
+			len(bundle.Objects) != 1 || string(bundle.Objects[0]) != fmt.Sprintf(`%s,"nb_deps":%d}`, object[:len(object)-1], e.Deps) {
 			t.Fatalf("bundle %s", content)
 		}
 		// Into a buffer with room it is the same, and needs no other.
 		room := make([]byte, 0, len(message))
-		if again := AppendEnvelope(room, e, object); !bytes.Equal(again, message) {
+		if again, err := AppendEnvelope(room, e); err != nil || !bytes.Equal(again, message) {
 			t.Fatal("another message in a buffer with room")
 		}
 	})
 }
 
+// TestEnvelopeOfNoObject: what is no JSON object becomes no message.
+func TestEnvelopeOfNoObject(t *testing.T) {
+	for _, object := range []string{"", "[]", `"text"`, "{"} {
+		if got, err := AppendEnvelope(nil, Envelope{Sequence: 7, BundleID: "b", Object: []byte(object)}); err == nil {
+			t.Errorf("object %q: got %s, want an error", object, got)
+		}
+	}
+}
+
 func TestEnvelopeAllocations(t *testing.T) {
-	object := bytes.Repeat([]byte("x"), 1<<20)
-	e := Envelope{ApplicantID: "a", WorkID: "w", Sequence: 1, BundleID: "b"}
-	buf := make([]byte, 0, EnvelopeSize(e, len(object)))
+	e := Envelope{ApplicantID: "a", WorkID: "w", Sequence: 1, BundleID: "b", Object: append(bytes.Repeat([]byte("x"), 1<<20), '}')}
+	buf, err := AppendEnvelope(nil, e)
+	if err != nil {
+		t.Fatal(err)
+	}
 	per := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			buf = AppendEnvelope(buf[:0], e, object)
+			buf, _ = AppendEnvelope(buf[:0], e)
 		}
 	}).AllocedBytesPerOp()
 	if per > 4096 {

@@ -37,29 +37,10 @@ const (
 
 // String returns the name for logs and metrics.
 func (k Kind) String() string {
-	switch k {
-	case ConnectionLost:
-		return "connection lost"
-	case Nacked:
-		return "nacked"
-	case Returned:
-		return "returned"
-	case NoExchange:
-		return "no exchange"
-	case TooLarge:
-		return "too large"
-	case AccessRefused:
-		return "access refused"
-	case BadTLS:
-		return "bad tls"
-	case SourceFailed:
-		return "source failed"
-	case CommitFailed:
-		return "commit failed"
-	case Stopped:
-		return "stopped"
+	names := [...]string{
+		"lost", "nacked", "returned", "no_exchange", "too_large", "access_refused", "bad_tls", "source_failed", "commit_failed", "stopped",
 	}
-	return "unknown"
+	return names[min(k, Stopped)]
 }
 
 // Outcome is the error of a batch that was not sent as a whole. Go on from
@@ -84,7 +65,7 @@ type Outcome struct {
 }
 
 func (o *Outcome) Error() string {
-	return fmt.Sprintf("publish message %d: %s: %v", o.Index, o.Kind, o.Err)
+	return fmt.Sprintf("publish: %s: %v", o.Kind, o.Err)
 }
 
 // Unwrap returns Err.

@@ -108,6 +108,7 @@ type Publisher struct {
 
 	stateMu sync.Mutex    // one callback at a time
 	state   atomic.Uint32 // a State
+	blocked func(bool)    // of the batch under way; under stateMu
 }
 
 // New checks the options and loads the TLS files. It does not connect.
@@ -222,6 +223,16 @@ func (p *Publisher) setState(state State) {
 	if p.opt.OnState != nil {
 		p.opt.OnState(state)
 	}
+	if p.blocked != nil {
+		p.blocked(state == StateBlocked)
+	}
+}
+
+// watchBlocked sets whom to tell of the broker's alarms; nil ends it.
+func (p *Publisher) watchBlocked(f func(bool)) {
+	p.stateMu.Lock()
+	defer p.stateMu.Unlock()
+	p.blocked = f
 }
 
 // acked ends the state Nacked.

@@ -31,6 +31,9 @@ type Batch struct {
 	// steps, while publishing goes on. Its context outlives Send's by the
 	// settle timeout. Nil: nothing to do.
 	Committed func(ctx context.Context, n int) error
+	// Blocked is told, from any goroutine, when the broker stops reading (a
+	// memory or disk alarm) and when it goes on. Nil: nobody is.
+	Blocked func(blocked bool)
 }
 
 // Send publishes a batch: mandatory, persistent, confirmed. It returns nil when
@@ -47,6 +50,8 @@ func (p *Publisher) Send(ctx context.Context, b Batch) error {
 		return &Outcome{Kind: Stopped, Err: err}
 	}
 	defer p.give()
+	p.watchBlocked(b.Blocked)
+	defer p.watchBlocked(nil)
 	s, err := p.connected(ctx, b.Window)
 	if err != nil {
 		return unsent(ctx, err)

@@ -37,8 +37,10 @@ type Options struct {
 	// "/graphql" is added to it.
 	URL   string
 	Token string
-	// Version of this connector, for the User-Agent.
+	// Version of this connector, for the User-Agent and the registration.
 	Version string
+	// Connector is who registers, pings and opens works.
+	Connector Connector
 	// Headers are sent with every request, for gateways in front of the platform.
 	Headers map[string]string
 	TLS     TLS

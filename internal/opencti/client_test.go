@@ -162,26 +162,27 @@ func TestVariables(t *testing.T) {
 		want any
 	}{
 		{"register", func() (any, error) {
-			return c.Register(ctx, RegisterInput{ID: "c", Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Version: "1.2.3", Slug: "threatmatch"})
+			return c.Register(ctx)
 		}, object("input", object("id", "c", "name", "ThreatMatch", "type", "EXTERNAL_IMPORT", "scope", []any{"threatmatch"}, "auto", false,
 			"only_contextual", false, "playbook_compatible", false, "version", "1.2.3", "slug", "threatmatch")),
 			Registration{
-				PushExchange: "amqp.worker.exchange", PushRoutingKey: "push_routing_c", PushQueue: "push_c", UserID: "u",
-				StateTimestamp: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC),
-				Broker:         Broker{Host: "mq", VHost: "/v", Port: 5671, UseTLS: true, User: "o", Password: "p"},
+				Echo:     Echo{Reset: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)},
+				Exchange: "amqp.worker.exchange", RoutingKey: "push_routing_c", Queue: "push_c", Applicant: "u",
+				Version: "7.260915.0", Multipart: true,
+				Broker: Broker{Host: "mq", VHost: "/v", Port: 5671, UseTLS: true, User: "o", Password: "p"},
 			}},
-		{"ping without state", func() (any, error) { return c.Ping(ctx, "c", "", ConnectorInfo{}) },
+		{"ping without state", func() (any, error) { return c.Ping(ctx, "", ConnectorInfo{}) },
 			object("id", "c", "state", "null", "connectorInfo", object("run_and_terminate", false, "buffering", false,
 				"queue_threshold", 0.0, "queue_messages_size", 0.0, "next_run_datetime", nil, "last_run_datetime", nil)), Echo{State: "{}"}},
 		{"ping", func() (any, error) {
-			return c.Ping(ctx, "c", `{"last_run":"x"}`, ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 1.5, NextRun: at, LastRun: at})
+			return c.Ping(ctx, `{"last_run":"x"}`, ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 1.5, NextRun: at, LastRun: at})
 		}, object("id", "c", "state", `{"last_run":"x"}`, "connectorInfo", object("run_and_terminate", true, "buffering", true,
 			"queue_threshold", 500.0, "queue_messages_size", 1.5, "next_run_datetime", "2026-11-01T11:30:00Z", "last_run_datetime", "2026-11-01T11:30:00Z")), Echo{State: "{}"}},
-		{"queue", func() (any, error) { return c.Queue(ctx, "c") }, object("id", "c"), Queue{12, 3456}},
-		{"add work", func() (any, error) { return c.AddWork(ctx, "c", "run 1", nil) }, object("connectorId", "c", "name", "run 1"), "w"},
-		{"add multipart work", func() (any, error) { return c.AddWork(ctx, "c", "run 1", &yes) }, object("connectorId", "c", "name", "run 1", "multipart", true), "w"},
+		{"queue", func() (any, error) { return c.Queue(ctx) }, object("id", "c"), QueueSize{12, 3456}},
+		{"add work", func() (any, error) { return c.AddWork(ctx, "run 1", nil) }, object("connectorId", "c", "name", "run 1"), "w"},
+		{"add multipart work", func() (any, error) { return c.AddWork(ctx, "run 1", &yes) }, object("connectorId", "c", "name", "run 1", "multipart", true), "w"},
 		{"work", func() (any, error) { return c.Work(ctx, "w") }, object("id", "w"),
-			Work{ID: "w", Status: WorkProgress, Expected: 7, Timestamp: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)}},
+			Work{ID: "w", Expected: 7, Opened: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)}},
 		{"expect", func() (any, error) { return nil, c.AddExpectations(ctx, "w", 5) }, object("id", "w", "n", 5.0), nil},
 		{"report success", func() (any, error) { return nil, c.ReportExpectation(ctx, "w", "", "") }, object("id", "w", "error", nil), nil},
 		{"report error", func() (any, error) { return nil, c.ReportExpectation(ctx, "w", "too large", "x") },
@@ -211,8 +212,8 @@ func TestGone(t *testing.T) {
 	for _, answer := range []string{unknown, coded("RESOURCE_NOT_FOUND"), coded("ALREADY_DELETED_ERROR"), `{"data":{"pingConnector":null,"connector":null}}`} {
 		f := newFake(t, [2]string{"pingConnector", answer}, [2]string{"connector(id", answer})
 		c := f.client()
-		_, err := c.Ping(t.Context(), "c", "", ConnectorInfo{})
-		_, err2 := c.Queue(t.Context(), "c")
+		_, err := c.Ping(t.Context(), "", ConnectorInfo{})
+		_, err2 := c.Queue(t.Context())
 		for _, err := range []error{err, err2} {
 			if !errors.Is(err, ErrUnknownConnector) || !fault.Is(err, fault.Systemic) {
 				t.Errorf("%s: %v", answer, err)
@@ -244,7 +245,7 @@ func TestReplacedPlatform(t *testing.T) {
 	f := newFake(t, [2]string{"pingConnector", coded("GRAPHQL_VALIDATION_FAILED")})
 	c := f.client()
 	for range 2 {
-		if _, err := c.Ping(t.Context(), "c", "", ConnectorInfo{}); !fault.Is(err, fault.Permanent) {
+		if _, err := c.Ping(t.Context(), "", ConnectorInfo{}); !fault.Is(err, fault.Permanent) {
 			t.Errorf("ping: %v", err)
 		}
 	}

@@ -3,36 +3,41 @@ package opencti
 import (
 	"context"
 	"log/slog"
+	"regexp"
+	"strings"
 	"time"
 )
 
-// RegisterInput describes this connector. Version (semantic) and Slug are sent
-// only to platforms that take both.
-type RegisterInput struct {
+// Connector is how the platform knows this connector. Slug and Options.Version
+// are sent only to platforms that take both, and only a semantic version.
+type Connector struct {
 	ID, Name, Type string
 	Scope          []string
-	Version, Slug  string
+	Slug           string
 }
 
 // Registration is what the platform tells a connector that registered. After
 // it the platform has declared the connector's exchange and queues.
 type Registration struct {
-	// PushExchange and PushRoutingKey are where messages go, PushQueue is the
-	// queue behind them.
-	PushExchange, PushRoutingKey, PushQueue string
-	// UserID owns what is imported: the applicant_id of every message.
-	UserID string
-	// State as the platform stores it: "", "null" or a JSON text.
-	State string
-	// StateTimestamp grows with each reset. Zero where the platform has none.
-	StateTimestamp time.Time
-	Broker         Broker
+	Echo
+	// Applicant is the user that owns what is imported: the applicant_id of every message.
+	Applicant string
+	// Exchange and RoutingKey are where messages go, Queue is the queue behind them.
+	Exchange, RoutingKey, Queue string
+	Broker                      Broker
+	// Version of the platform, as it names it.
+	Version string
+	// Affected: see AffectedVersion.
+	Affected bool
+	// Multipart: works can be announced as coming in several parts.
+	Multipart bool
 }
 
 // Broker is the platform's own view of its RabbitMQ.
 type Broker struct {
-	Host, VHost    string
+	Host           string
 	Port           int
+	VHost          string
 	UseTLS         bool
 	User, Password string
 }
@@ -83,11 +88,16 @@ type connectorNode struct {
 	} `json:"connector_queue_details"`
 }
 
+// semver is what OpenCTI takes as the version of a connector.
+var semver = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+
 // Register makes the connector known, or updates it, and lets the platform
-// declare its queues. It does not change the stored state.
-func (c *Client) Register(ctx context.Context, in RegisterInput) (Registration, error) {
+// declare its queues. It does not change the stored state. It probes first,
+// since the platform may have been upgraded.
+func (c *Client) Register(ctx context.Context) (Registration, error) {
+	in := c.opt.Connector
 	op := "register connector " + in.ID
-	caps, err := c.capabilities(ctx)
+	caps, err := c.Probe(ctx)
 	if err != nil {
 		return Registration{}, err
 	}
@@ -95,8 +105,9 @@ func (c *Client) Register(ctx context.Context, in RegisterInput) (Registration, 
 		"id": in.ID, "name": in.Name, "type": in.Type, "scope": in.Scope,
 		"auto": false, "only_contextual": false, "playbook_compatible": false,
 	}
-	if caps.RegisterVersion && in.Version != "" && in.Slug != "" {
-		input["version"], input["slug"] = in.Version, in.Slug
+	version := strings.TrimPrefix(c.opt.Version, "v")
+	if caps.RegisterVersion && semver.MatchString(version) && in.Slug != "" {
+		input["version"], input["slug"] = version, in.Slug
 	}
 	query := registerQuery
 	if caps.StateTimestamp {
@@ -115,14 +126,16 @@ func (c *Client) Register(ctx context.Context, in RegisterInput) (Registration, 
 	if out.Node == nil || out.Node.Config == nil {
 		return Registration{}, incomplete(op)
 	}
-	return out.Node.registration(), nil
+	r := out.Node.registration()
+	r.Version, r.Affected, r.Multipart = caps.Version, caps.Affected(), caps.MultipartWork
+	return r, nil
 }
 
 func (n *connectorNode) registration() Registration {
 	conn := n.Config.Connection
 	return Registration{
-		PushExchange: n.Config.PushExchange, PushRoutingKey: n.Config.PushRouting, PushQueue: n.Config.Push,
-		UserID: n.UserID, State: n.State, StateTimestamp: n.Timestamp,
+		Echo:     Echo{State: n.State, Reset: n.Timestamp},
+		Exchange: n.Config.PushExchange, RoutingKey: n.Config.PushRouting, Queue: n.Config.Push, Applicant: n.UserID,
 		Broker: Broker{Host: conn.Host, VHost: conn.VHost, Port: conn.Port, UseTLS: conn.UseSSL, User: conn.User, Password: conn.Pass},
 	}
 }
@@ -154,18 +167,21 @@ func dateTime(t time.Time) any {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// Echo is the state as the platform stores it after a ping: "" after a reset,
-// and on platforms before autumn 2026 possibly an older one.
+// Echo is the state that the platform holds of the connector; after a ping,
+// on platforms before autumn 2026, possibly an older one.
 type Echo struct {
-	State          string
-	StateTimestamp time.Time
+	// State is a JSON text; "" and "null" mean none.
+	State string
+	// Reset is when the state was last reset. Zero where the platform does not say.
+	Reset time.Time
 }
 
 // Ping reports that the connector lives and stores its state, a JSON text; ""
 // is sent as "null", which is how no state is written. The platform declares
 // the queues again. One ping at a time: two with different states race.
 // Returns ErrUnknownConnector when the platform does not know the id.
-func (c *Client) Ping(ctx context.Context, id, state string, info ConnectorInfo) (Echo, error) {
+func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Echo, error) {
+	id := c.opt.Connector.ID
 	op := "ping connector " + id
 	caps, err := c.capabilities(ctx)
 	if err != nil {
@@ -193,17 +209,21 @@ func (c *Client) Ping(ctx context.Context, id, state string, info ConnectorInfo)
 	case out.Node == nil:
 		return Echo{}, unknownConnector(op, nil)
 	}
-	return Echo{State: out.Node.State, StateTimestamp: out.Node.Timestamp}, nil
+	return Echo{State: out.Node.State, Reset: out.Node.Timestamp}, nil
 }
 
-// Queue is the size of the connector's push queue as the platform's broker
+// QueueSize is the size of the connector's push queue as the platform's broker
 // reports it, some seconds old, 0 when the platform cannot ask it.
-type Queue struct {
+type QueueSize struct {
 	Messages, Bytes int64
 }
 
+// MB returns the size in megabytes of 1,000,000 bytes, the unit of the threshold.
+func (q QueueSize) MB() float64 { return float64(q.Bytes) / 1e6 }
+
 // Queue returns the size of the connector's queue, or ErrUnknownConnector.
-func (c *Client) Queue(ctx context.Context, id string) (Queue, error) {
+func (c *Client) Queue(ctx context.Context) (QueueSize, error) {
+	id := c.opt.Connector.ID
 	op := "read queue of connector " + id
 	var out struct {
 		Node *connectorNode `json:"connector"`
@@ -211,13 +231,13 @@ func (c *Client) Queue(ctx context.Context, id string) (Queue, error) {
 	err := c.call(ctx, op, request{queueQuery, map[string]any{"id": id}}, &out)
 	switch {
 	case err != nil && isUnknownConnector(err):
-		return Queue{}, unknownConnector(op, err)
+		return QueueSize{}, unknownConnector(op, err)
 	case err != nil:
-		return Queue{}, err
+		return QueueSize{}, err
 	case out.Node == nil:
-		return Queue{}, unknownConnector(op, nil)
+		return QueueSize{}, unknownConnector(op, nil)
 	case out.Node.Queue == nil:
-		return Queue{}, incomplete(op)
+		return QueueSize{}, incomplete(op)
 	}
-	return Queue{Messages: int64(out.Node.Queue.Number), Bytes: int64(out.Node.Queue.Size)}, nil
+	return QueueSize{Messages: int64(out.Node.Queue.Number), Bytes: int64(out.Node.Queue.Size)}, nil
 }

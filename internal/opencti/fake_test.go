@@ -77,7 +77,9 @@ func (f *fake) client(change ...func(*Options)) *Client { return newClient(f.t, 
 
 func newClient(t *testing.T, url string, change ...func(*Options)) *Client {
 	t.Helper()
-	opt := Options{URL: url, Token: secret, Version: "1.2.3"}
+	opt := Options{URL: url, Token: secret, Version: "1.2.3", Connector: Connector{
+		ID: "c", Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Slug: "threatmatch",
+	}}
 	for _, c := range change {
 		c(&opt)
 	}

@@ -48,7 +48,8 @@ const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id)
 // Lookup returns what Register would, of a connector that the platform knows
 // already, without changing anything; else ErrUnknownConnector. Unlike Register
 // it does not declare the connector's queues.
-func (c *Client) Lookup(ctx context.Context, id string) (Registration, error) {
+func (c *Client) Lookup(ctx context.Context) (Registration, error) {
+	id := c.opt.Connector.ID
 	op := "look up connector " + id
 	var out struct {
 		Node *connectorNode `json:"connector"`

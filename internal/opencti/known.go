@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // knownFields is valid for every member of the union.
@@ -19,8 +20,9 @@ type knownNode struct {
 	EntityType string `json:"entity_type"`
 }
 
-// Known returns the entity type of those STIX ids that the platform has and
-// lets this user see. It asks for two ids a request, the most that the
+// Known returns the kind of those STIX ids that the platform has and lets this
+// user see: the STIX type, with the narrower one of identities, locations and
+// relationships, such as "identity-sector" or "relationship-uses". It asks for two ids a request, the most that the
 // platform's batch protection lets through, and stops at the first error: the
 // ids answered until then come with it.
 func (c *Client) Known(ctx context.Context, ids []string) (map[string]string, error) {
@@ -37,9 +39,25 @@ func (c *Client) Known(ctx context.Context, ids []string) (map[string]string, er
 		}
 		for i, n := range []*knownNode{out.A, out.B} {
 			if n != nil {
-				known[pair[i]] = n.EntityType
+				known[pair[i]] = kindOf(pair[i], n.EntityType)
 			}
 		}
 	}
 	return known, nil
+}
+
+// kindOf turns OpenCTI's name of an entity type into the kind.
+func kindOf(id, entity string) string {
+	switch entity {
+	case "Organization", "Individual", "Sector", "System":
+		return "identity-" + strings.ToLower(entity)
+	case "Country", "Region", "City", "Administrative-Area", "Position":
+		return "location-" + strings.ToLower(entity)
+	case "StixFile":
+		return "stix-file"
+	}
+	if strings.HasPrefix(id, "relationship--") {
+		return "relationship-" + strings.ToLower(entity)
+	}
+	return strings.ToLower(entity)
 }

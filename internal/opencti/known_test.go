@@ -18,7 +18,7 @@ func TestKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"m1": "Malware", "m2": "Malware", "r": "uses"}
+	want := map[string]string{"m1": "malware", "m2": "malware", "r": "uses"}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

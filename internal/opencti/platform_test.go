@@ -53,7 +53,9 @@ func start(t *testing.T, o sim.Options) (*sim.Server, *opencti.Client) {
 	}
 	t.Cleanup(p.Close)
 	p.SetKnowledge(func(id string) (string, bool) { return "Malware", id == "malware--1" })
-	c, err := opencti.New(opencti.Options{URL: p.URL() + "/", Token: p.ConnectorToken(), Version: "1.2.3"})
+	c, err := opencti.New(opencti.Options{URL: p.URL() + "/", Token: p.ConnectorToken(), Version: "1.2.3", Connector: opencti.Connector{
+		ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Slug: "threatmatch",
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,30 +74,30 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.Ping(ctx, id, "", opencti.ConnectorInfo{}); !errors.Is(err, opencti.ErrUnknownConnector) {
+	if _, err := c.Ping(ctx, "", opencti.ConnectorInfo{}); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("ping of an unknown connector: %v", err)
 	}
-	if _, err := c.Queue(ctx, id); !errors.Is(err, opencti.ErrUnknownConnector) {
+	if _, err := c.Queue(ctx); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("queue of an unknown connector: %v", err)
 	}
-	r, err := c.Register(ctx, opencti.RegisterInput{ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Version: "1.2.3", Slug: "threatmatch"})
+	r, err := c.Register(ctx)
 	must(err)
-	if r.UserID == "" || r.PushExchange == "" || r.PushRoutingKey == "" || r.PushQueue == "" || r.Broker.Password == "" || r.StateTimestamp.IsZero() {
+	if r.Applicant == "" || r.Exchange == "" || r.RoutingKey == "" || r.Queue == "" || r.Broker.Password == "" || r.Reset.IsZero() || r.Version != p.Version() {
 		t.Errorf("registration %+v", r)
 	}
 	const state = `{"last_run":"2026-11-01T00:00:00Z"}`
-	e, err := c.Ping(ctx, id, state, opencti.ConnectorInfo{QueueThreshold: 500})
+	e, err := c.Ping(ctx, state, opencti.ConnectorInfo{QueueThreshold: 500})
 	must(err)
-	if e.State != state || !e.StateTimestamp.Equal(r.StateTimestamp) {
+	if e.State != state || !e.Reset.Equal(r.Reset) {
 		t.Errorf("echo %+v", e)
 	}
 	must(p.Reset(id))
-	e, err = c.Ping(ctx, id, state, opencti.ConnectorInfo{})
+	e, err = c.Ping(ctx, state, opencti.ConnectorInfo{})
 	must(err)
-	if e.State != "" || !e.StateTimestamp.After(r.StateTimestamp) {
-		t.Errorf("echo of a reset %+v, before %v", e, r.StateTimestamp)
+	if e.State != "" || !e.Reset.After(r.Reset) {
+		t.Errorf("echo of a reset %+v, before %v", e, r.Reset)
 	}
-	_, err = c.Queue(ctx, id)
+	_, err = c.Queue(ctx)
 	must(err)
 	known, err := c.Known(ctx, []string{"malware--0", "malware--1", "malware--2"})
 	must(err)
@@ -109,22 +111,22 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	t.Helper()
 	ctx := t.Context()
 	no := false
-	work, err := c.AddWork(ctx, id, "ThreatMatch run 00000001", &no)
+	work, err := c.AddWork(ctx, "ThreatMatch run 00000001", &no)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := c.WorksByName(ctx, id, "run 00000001")
+	found, err := c.WorksByName(ctx, "run 00000001")
 	if err != nil || len(found) != 1 || found[0].ID != work {
 		t.Errorf("search: %+v, %v", found, err)
 	}
-	if found, err := c.WorksByName(ctx, id, "run 00000002"); err != nil || len(found) != 0 {
+	if found, err := c.WorksByName(ctx, "run 00000002"); err != nil || len(found) != 0 {
 		t.Errorf("search of another: %+v, %v", found, err)
 	}
 	if err := errors.Join(c.AddExpectations(ctx, work, 3), c.ReportExpectation(ctx, work, "too large", "x"), c.ReportExpectation(ctx, work, "", "")); err != nil {
 		t.Fatal(err)
 	}
 	w, err := c.Work(ctx, work)
-	if err != nil || w.Expected != 3 || w.Processed != 2 || w.Status != opencti.WorkProgress || w.Name != "ThreatMatch run 00000001" || w.Timestamp.IsZero() {
+	if err != nil || w.Expected != 3 || w.Processed != 2 || w.Complete || w.Closed || w.Name != "ThreatMatch run 00000001" || w.Opened.IsZero() {
 		t.Errorf("work %+v, %v", w, err)
 	}
 	if alive, err := c.WorkAlive(ctx, work); err != nil || !alive {
@@ -133,10 +135,10 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	if err := errors.Join(c.Processed(ctx, work, "done", false), c.ReportExpectation(ctx, work, "", "")); err != nil {
 		t.Fatal(err)
 	}
-	if w, err = c.Work(ctx, work); err != nil || w.Status != opencti.WorkComplete || w.ProcessedTime.IsZero() {
+	if w, err = c.Work(ctx, work); err != nil || !w.Complete || !w.Closed {
 		t.Errorf("work at the end %+v, %v", w, err)
 	}
-	if found, err := c.WorksByName(ctx, id, "run 00000001"); err != nil || len(found) != 0 {
+	if found, err := c.WorksByName(ctx, "run 00000001"); err != nil || len(found) != 0 {
 		t.Errorf("search of a complete one: %+v, %v", found, err)
 	}
 	for range 2 {
@@ -158,7 +160,7 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 // TestManyWorks shows that the search goes over pages.
 func TestManyWorks(t *testing.T) {
 	p, c := start(t, sim.Options{})
-	if _, err := c.Register(t.Context(), opencti.RegisterInput{ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"x"}}); err != nil {
+	if _, err := c.Register(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 150 {
@@ -170,7 +172,7 @@ func TestManyWorks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := c.WorksByName(t.Context(), id, "mine")
+	found, err := c.WorksByName(t.Context(), "mine")
 	if err != nil || len(found) != 1 {
 		t.Errorf("found %+v, %v", found, err)
 	}

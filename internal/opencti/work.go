@@ -12,19 +12,21 @@ import (
 
 // States of a work.
 const (
-	WorkWaiting  = "wait"
-	WorkProgress = "progress"
-	WorkComplete = "complete"
+	workWaiting  = "wait"
+	workProgress = "progress"
+	workComplete = "complete"
 )
 
 // Work is the platform's record of a run.
 type Work struct {
-	ID, Name, Status string
+	ID, Name string
+	// Complete: all its messages are processed, or it was ended.
+	Complete bool
+	// Closed: Processed was told.
+	Closed bool
 	// Expected and Processed count messages.
 	Expected, Processed int64
-	Timestamp           time.Time
-	// ProcessedTime is set by Processed; zero before.
-	ProcessedTime time.Time
+	Opened              time.Time
 }
 
 type workNode struct {
@@ -41,7 +43,7 @@ type workNode struct {
 
 func (n workNode) work() Work {
 	return Work{
-		ID: n.ID, Name: n.Name, Status: n.Status, Timestamp: n.Timestamp, ProcessedTime: n.ProcessedTime,
+		ID: n.ID, Name: n.Name, Complete: n.Status == workComplete, Closed: !n.ProcessedTime.IsZero(), Opened: n.Timestamp,
 		Expected: int64(n.Tracking.Expected), Processed: int64(n.Tracking.Processed),
 	}
 }
@@ -60,13 +62,13 @@ const (
 // AddWork opens a work. multipart is sent where the platform takes it, and not
 // at all when nil. An error whose answer was lost may have opened one: look
 // with WorksByName. Returns ErrUnknownConnector.
-func (c *Client) AddWork(ctx context.Context, connectorID, name string, multipart *bool) (string, error) {
+func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (string, error) {
 	op := "add work " + name
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return "", err
 	}
-	req := request{addQuery, map[string]any{"connectorId": connectorID, "name": name}}
+	req := request{addQuery, map[string]any{"connectorId": c.opt.Connector.ID, "name": name}}
 	if caps.MultipartWork && multipart != nil {
 		req.Query = addMultiple
 		req.Variables["multipart"] = *multipart
@@ -146,13 +148,14 @@ const (
 
 // WorksByName returns the connector's open works whose name ends in suffix,
 // newest first.
-func (c *Client) WorksByName(ctx context.Context, connectorID, suffix string) ([]Work, error) {
+func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error) {
+	connectorID := c.opt.Connector.ID
 	op := "search works of connector " + connectorID
 	filters := map[string]any{
 		"mode": "and", "filterGroups": []any{},
 		"filters": []any{
 			map[string]any{"key": []string{"connector_id"}, "values": []string{connectorID}},
-			map[string]any{"key": []string{"status"}, "values": []string{WorkWaiting, WorkProgress}},
+			map[string]any{"key": []string{"status"}, "values": []string{workWaiting, workProgress}},
 		},
 	}
 	var found []Work
@@ -187,7 +190,7 @@ func (c *Client) WorksByName(ctx context.Context, connectorID, suffix string) ([
 
 // AddExpectations announces n messages. OpenCTI takes it silently when the
 // work is gone; ask WorkAlive first.
-func (c *Client) AddExpectations(ctx context.Context, id string, n int) error {
+func (c *Client) AddExpectations(ctx context.Context, id string, n int64) error {
 	return c.edit(ctx, "announce messages of work "+id,
 		`mutation AddExpectations($id: ID!, $n: Int) { workEdit(id: $id) { addExpectations(expectations: $n) } }`,
 		map[string]any{"id": id, "n": n})

@@ -20,8 +20,6 @@ type DeliverDeps struct {
 	Works     WorkClient // nil without a queue
 	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
 	Archive   Archive    // nil: none
-	// Envelope appends a message's body to dst.
-	Envelope func(dst []byte, e Envelope) ([]byte, error)
 	// OnMaxMessageSize is told the broker's limit once a message was over it. May be nil.
 	OnMaxMessageSize func(bytes int64)
 	Bells            Bells
@@ -111,7 +109,7 @@ func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
 	case d.Publisher == nil && d.Archive == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
-	case d.Publisher != nil && (d.Works == nil || d.Envelope == nil || d.Platform.Offline()):
+	case d.Publisher != nil && (d.Works == nil || d.Platform.Offline()):
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
 	}
 	o.setDefaults()

@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"time"
+
+	"threatmatch-connector/internal/delivery"
 )
 
 // archiveOnly ends a bundle that goes to the archive alone.
@@ -50,9 +52,9 @@ func (d *Deliver) archiveCopy(ctx context.Context, applicant string) error {
 
 func (d *Deliver) archive(ctx context.Context, applicant string) error {
 	b := d.bundle
-	err := d.Archive.Write(ctx, ArchiveBundle{
-		Time: archiveTime(b.Created, b.Seq), ID: d.bundleID(), Applicant: applicant, Update: d.opt.Update, Objects: d.objects(),
-	})
+	err := d.Archive.Write(ctx, delivery.DirectoryBundle{
+		ID: d.bundleID(), ApplicantID: applicant, Update: d.opt.Update, CommittedAt: archiveTime(b.Created, b.Seq),
+	}, d.objects())
 	if err != nil {
 		return fmt.Errorf("archive bundle %d of run %d: %w", b.Seq, b.Run, err)
 	}

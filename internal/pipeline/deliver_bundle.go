@@ -9,7 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -46,7 +48,7 @@ func (d *Deliver) deliver(ctx context.Context) error {
 }
 
 // registration waits for one.
-func (d *Deliver) registration(ctx context.Context) (Registration, error) {
+func (d *Deliver) registration(ctx context.Context) (opencti.Registration, error) {
 	if d.Platform.registration() == nil {
 		d.Board.Set(stageDeliver, "waiting", "the connector is not registered with OpenCTI", "")
 	}
@@ -79,7 +81,7 @@ func (d *Deliver) finishBundle(run *spool.Run, b spool.Bundle) error {
 }
 
 // publish sends what the cursor does not cover yet.
-func (d *Deliver) publish(ctx context.Context, reg Registration) error {
+func (d *Deliver) publish(ctx context.Context, reg opencti.Registration) error {
 	if err := d.loadDead(); err != nil {
 		return err
 	}
@@ -126,7 +128,7 @@ func (d *Deliver) begin() error {
 }
 
 // send publishes one batch: all that is left, or less while something is wrong.
-func (d *Deliver) send(ctx context.Context, reg Registration) error {
+func (d *Deliver) send(ctx context.Context, reg opencti.Registration) error {
 	base := d.bundle.Confirmed
 	end := d.bundle.Objects
 	if d.careful {
@@ -136,11 +138,12 @@ func (d *Deliver) send(ctx context.Context, reg Registration) error {
 		end = min(end, stop.index)
 	}
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
-	err := d.Publisher.Send(ctx, Batch{
-		To: reg, Window: d.opt.Window,
-		Next: func() (Message, error) {
+	d.Publisher.SetBroker(reg.Broker)
+	err := d.Publisher.Send(ctx, delivery.Batch{
+		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
+		Next: func() (delivery.Message, error) {
 			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.resets.Load() != d.resets {
-				return Message{}, io.EOF
+				return delivery.Message{}, io.EOF
 			}
 			return d.message(in, reg)
 		},
@@ -169,37 +172,37 @@ func (d *Deliver) blocked(on bool) {
 const keepBody = 1 << 20
 
 // message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
-func (d *Deliver) message(in *bundleReader, reg Registration) (Message, error) {
+func (d *Deliver) message(in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := in.next()
 	if errors.Is(err, spool.ErrCorrupt) {
 		d.stop = obstacle{key, "corrupt", err.Error()}
-		return Message{}, io.EOF
+		return delivery.Message{}, io.EOF
 	}
 	if err != nil {
-		return Message{}, err
+		return delivery.Message{}, err
 	}
-	body, err := d.Envelope(d.body[:0], Envelope{
-		Applicant: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
+	body, err := delivery.AppendEnvelope(d.body[:0], delivery.Envelope{
+		ApplicantID: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
 		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
 	})
 	if err != nil {
 		d.stop = obstacle{key, "invalid", err.Error()}
-		return Message{}, io.EOF
+		return delivery.Message{}, io.EOF
 	}
 	if d.body = body; cap(body) > keepBody {
 		d.body = nil
 	}
 	if d.limit > 0 && int64(len(body)) > d.limit {
 		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
-		return Message{}, io.EOF
+		return delivery.Message{}, io.EOF
 	}
 	if id := d.deadRef(o); id != "" {
 		d.stop = obstacle{key, "dependency", "refers to " + id + ", which is a dead letter: retry both"}
-		return Message{}, io.EOF
+		return delivery.Message{}, io.EOF
 	}
 	delete(d.dead, o.STIX)
-	return Message{ID: o.STIX, Body: body}, nil
+	return delivery.Message{ID: o.STIX, Body: body}, nil
 }
 
 func (d *Deliver) bundleID() string { return BundleID(d.opt.ConnectorID, *d.current, d.bundle.Seq) }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/spool"
 )
 
@@ -36,7 +37,7 @@ func chaos(w *world, seed uint64) {
 		}
 		interrupted++
 		w.mq.events = append(w.mq.events, sendEvent{
-			trouble: true, kind: []SendKind{SendLost, SendNacked, SendReturned, SendRefused}[r.IntN(4)],
+			trouble: true, kind: []delivery.Kind{delivery.ConnectionLost, delivery.Nacked, delivery.Returned, delivery.AccessRefused}[r.IntN(4)],
 			behind: r.IntN(5), open: r.IntN(8),
 		})
 	}

@@ -4,15 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
 )
 
 // sendEvent is what happens to one published message; the zero value is an ack.
 type sendEvent struct {
-	kind    SendKind
+	kind    delivery.Kind
 	trouble bool
 	behind  int   // nack, return: messages behind it that the broker takes nevertheless
 	open    int   // lost, too large: messages before it whose answer is lost with it
@@ -26,13 +30,13 @@ type fakeBroker struct {
 	cti      *fakeOpenCTI
 	events   []sendEvent // for the next publishes, one each; acks when used up
 	limit    int         // bytes of a body; 0: none
-	queue    []Envelope
+	queue    []delivery.Envelope
 	all      map[string]int // object → times enqueued
 	order    []string       // object ids as they came first
 	sends    int
 	rand     *rand.Rand
 	step     func() error
-	depth    int64
+	depth    int
 	hang     bool          // the broker answers nothing until the context ends
 	slow     time.Duration // for each message
 	blind    bool          // does not say which message was too large
@@ -56,15 +60,33 @@ func (b *fakeBroker) do(look func()) {
 	look()
 }
 
-// testEnvelope is a body that can be read back.
-func testEnvelope(dst []byte, e Envelope) ([]byte, error) {
-	text, err := json.Marshal(e)
-	return append(dst, text...), err
+// opened is what a worker reads in a message's body.
+func opened(body []byte) (delivery.Envelope, error) {
+	var outer struct {
+		WorkID   string `json:"work_id"`
+		Sequence int    `json:"action_sequence"`
+		Content  []byte
+	}
+	var bundle struct {
+		ID      string
+		Objects []json.RawMessage
+	}
+	err := json.Unmarshal(body, &outer)
+	if err == nil {
+		err = json.Unmarshal(outer.Content, &bundle)
+	}
+	if err == nil && len(bundle.Objects) != 1 {
+		err = fmt.Errorf("%d objects in a message", len(bundle.Objects))
+	}
+	if err != nil {
+		return delivery.Envelope{}, err
+	}
+	return delivery.Envelope{WorkID: outer.WorkID, Sequence: outer.Sequence, BundleID: bundle.ID, Object: bundle.Objects[0]}, nil
 }
 
-func (b *fakeBroker) enqueue(m Message) {
-	var e Envelope
-	if err := json.Unmarshal(m.Body, &e); err != nil {
+func (b *fakeBroker) enqueue(m delivery.Message) {
+	e, err := opened(m.Body)
+	if err != nil {
 		b.cti.wrong("message of %s: %v", m.ID, err)
 		return
 	}
@@ -75,10 +97,10 @@ func (b *fakeBroker) enqueue(m Message) {
 	}
 }
 
-func (b *fakeBroker) event(m Message) sendEvent {
+func (b *fakeBroker) event(m delivery.Message) sendEvent {
 	if b.limit > 0 && len(m.Body) > b.limit {
 		b.tooLarge++
-		return sendEvent{kind: SendTooLarge, trouble: true, open: b.rand.IntN(4), err: errors.New("406")}
+		return sendEvent{kind: delivery.TooLarge, trouble: true, open: b.rand.IntN(4), err: errors.New("406")}
 	}
 	if len(b.events) == 0 {
 		return sendEvent{}
@@ -89,9 +111,9 @@ func (b *fakeBroker) event(m Message) sendEvent {
 }
 
 // Send implements Publisher: a window of up to eight messages.
-func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
+func (b *fakeBroker) Send(ctx context.Context, batch delivery.Batch) error {
 	if err := b.step(); err != nil {
-		return &SendError{Kind: SendLost, Index: -1, Err: err}
+		return &delivery.Outcome{Kind: delivery.ConnectionLost, Index: -1, Err: err}
 	}
 	b.mu.Lock()
 	b.sends++
@@ -109,12 +131,12 @@ func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
 		return err
 	}
 	aborted := func(err error, acked int) error {
-		return &SendError{Kind: SendAborted, Index: committed, Acked: int64(acked), Err: err}
+		return &delivery.Outcome{Kind: delivery.Stopped, Index: committed, Repeats: acked, Err: err}
 	}
 	for {
 		if b.hang {
 			<-ctx.Done()
-			return &SendError{Kind: SendAborted, Index: committed, Unknown: int64(published - committed), Err: context.Cause(ctx)}
+			return &delivery.Outcome{Kind: delivery.Stopped, Index: committed, Unknown: published - committed, Err: context.Cause(ctx)}
 		}
 		if published-committed >= window {
 			if err := commit(published - b.some(window)); err != nil {
@@ -151,13 +173,13 @@ func (b *fakeBroker) Send(ctx context.Context, batch Batch) error {
 }
 
 // trouble ends a batch at the message m, the one after published others.
-func (b *fakeBroker) trouble(ctx context.Context, batch Batch, e sendEvent, m Message, published, committed int, commit func(int) error) error {
-	out := &SendError{Kind: e.kind, Index: published, Err: e.err}
+func (b *fakeBroker) trouble(ctx context.Context, batch delivery.Batch, e sendEvent, m delivery.Message, published, committed int, commit func(int) error) error {
+	out := &delivery.Outcome{Kind: e.kind, Index: published, Err: e.err}
 	if out.Err == nil {
 		out.Err = errors.New(e.kind.String())
 	}
 	switch e.kind {
-	case SendNacked, SendReturned:
+	case delivery.Nacked, delivery.Returned:
 		for range e.behind {
 			next, err := batch.Next()
 			if err != nil {
@@ -166,20 +188,20 @@ func (b *fakeBroker) trouble(ctx context.Context, batch Batch, e sendEvent, m Me
 			b.mu.Lock()
 			b.enqueue(next)
 			b.mu.Unlock()
-			out.Acked++
+			out.Repeats++
 		}
 		if err := commit(published); err != nil {
-			out.Kind, out.Err = SendAborted, err
+			out.Kind, out.Err = delivery.Stopped, err
 		}
-	case SendTooLarge:
+	case delivery.TooLarge:
 		out.Limit = int64(b.limit)
 		if b.blind {
 			out.Index, out.Limit = -1, 0
 		}
-		out.Unknown = int64(b.lose(published, committed, e.open, commit))
-	case SendLost, SendRefused:
+		out.Unknown = b.lose(published, committed, e.open, commit)
+	case delivery.ConnectionLost, delivery.AccessRefused:
 		unknown := b.lose(published, committed, e.open, commit)
-		if e.kind == SendLost {
+		if e.kind == delivery.ConnectionLost {
 			b.mu.Lock()
 			if b.rand.IntN(2) == 0 { // the one that it happened to may be there as well
 				b.enqueue(m)
@@ -187,7 +209,7 @@ func (b *fakeBroker) trouble(ctx context.Context, batch Batch, e sendEvent, m Me
 			b.mu.Unlock()
 			unknown++
 		}
-		out.Unknown = int64(unknown)
+		out.Unknown = unknown
 	}
 	return out
 }
@@ -201,10 +223,12 @@ func (b *fakeBroker) lose(published, committed, open int, commit func(int) error
 	return published - n
 }
 
-func (b *fakeBroker) Depth(ctx context.Context, _ Registration) (int64, error) {
+func (b *fakeBroker) SetBroker(opencti.Broker) {}
+
+func (b *fakeBroker) QueueDepth(ctx context.Context, _ string) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return max(b.depth, int64(len(b.queue))), ctx.Err()
+	return max(b.depth, len(b.queue)), ctx.Err()
 }
 
 // some returns a number below n by chance.

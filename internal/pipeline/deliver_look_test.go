@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"threatmatch-connector/internal/opencti"
 )
 
 // checkAll holds the promises at the end: every object arrived or is a dead
@@ -99,8 +101,8 @@ func (w *world) calls() []string {
 	return out
 }
 
-func (w *world) info() ConnectorInfo {
-	var out ConnectorInfo
+func (w *world) info() opencti.ConnectorInfo {
+	var out opencti.ConnectorInfo
 	w.cti.do(func() { out = w.cti.info })
 	return out
 }

@@ -3,10 +3,12 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/spool"
 )
 
@@ -156,14 +158,14 @@ type fakeArchive struct {
 	fail  error
 }
 
-func (a *fakeArchive) Write(ctx context.Context, b ArchiveBundle) error {
+func (a *fakeArchive) Write(ctx context.Context, b delivery.DirectoryBundle, stored iter.Seq2[[]byte, error]) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.fail != nil {
 		return a.fail
 	}
 	var objects []string
-	for o, err := range b.Objects {
+	for o, err := range stored {
 		if err != nil {
 			return err
 		}
@@ -172,6 +174,6 @@ func (a *fakeArchive) Write(ctx context.Context, b ArchiveBundle) error {
 	if a.files == nil {
 		a.files = map[time.Time][]string{}
 	}
-	a.files[b.Time] = objects
+	a.files[b.CommittedAt] = objects
 	return ctx.Err()
 }

@@ -6,62 +6,64 @@ import (
 	"fmt"
 	"slices"
 
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
 // sendFailed accounts for a batch that was not confirmed as a whole and says
 // how the next one goes out. base is where the batch began.
 func (d *Deliver) sendFailed(ctx context.Context, base int, err error) error {
-	se, ok := errors.AsType[*SendError](err)
+	out, ok := errors.AsType[*delivery.Outcome](err)
 	if !ok {
 		d.begun = bundleKey{} // what is in the queue beyond the cursor is not known
 		return err
 	}
-	d.Metrics.ends.WithLabelValues(se.Kind.String()).Inc()
-	if se.Acked > 0 || se.Unknown > 0 && !d.current.Work.Unsure {
-		d.current.Work.Owed += se.Acked
-		d.current.Work.Unsure = d.current.Work.Unsure || se.Unknown > 0
+	d.Metrics.ends.WithLabelValues(out.Kind.String()).Inc()
+	if out.Repeats > 0 || out.Unknown > 0 && !d.current.Work.Unsure {
+		d.current.Work.Owed += int64(out.Repeats)
+		d.current.Work.Unsure = d.current.Work.Unsure || out.Unknown > 0
 		if err := d.saveWork(d.current); err != nil {
 			d.begun = bundleKey{}
-			return errors.Join(err, se)
+			return errors.Join(err, out)
 		}
 	}
-	switch se.Kind {
-	case SendNacked:
+	switch out.Kind {
+	case delivery.Nacked:
 		d.careful = true
 		d.Platform.hold(holdNacked, true)
-	case SendReturned, SendRefused:
+	case delivery.Returned, delivery.NoExchange, delivery.AccessRefused:
 		d.careful = true
 		if ctx.Err() != nil {
 			break
 		}
-		if err := d.Platform.Renew(ctx, se.Kind.String()); err != nil {
-			return fmt.Errorf("%w; %w", err, se)
+		if err := d.Platform.Renew(ctx, out.Kind.String()); err != nil {
+			return fmt.Errorf("%w; %w", err, out)
 		}
-	case SendTooLarge:
-		return d.tooLarge(base, se)
+	case delivery.TooLarge:
+		return d.tooLarge(base, out)
 	}
-	return se
+	return out
 }
 
 // tooLarge notes which message the broker does not take. It is skipped once
 // everything before it is confirmed.
-func (d *Deliver) tooLarge(base int, se *SendError) error {
-	if se.Limit > 0 && (d.limit == 0 || se.Limit < d.limit) {
-		d.limit = se.Limit
+func (d *Deliver) tooLarge(base int, out *delivery.Outcome) error {
+	if out.Limit > 0 && (d.limit == 0 || out.Limit < d.limit) {
+		d.limit = out.Limit
 		if d.OnMaxMessageSize != nil {
-			d.OnMaxMessageSize(se.Limit)
+			d.OnMaxMessageSize(out.Limit)
 		}
 	}
-	text := tooLargeText(0, se.Limit)
+	text := tooLargeText(0, out.Limit)
 	switch {
-	case se.Index >= 0:
-		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + se.Index}, "too_large", text}
+	case out.Index >= 0:
+		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + out.Index}, "too_large", text}
 	case d.careful: // it was alone
 		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}, "too_large", text}
 	default:
 		d.careful = true
-		return se
+		return out
 	}
 	return nil
 }
@@ -126,7 +128,7 @@ func (d *Deliver) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bun
 			id = objects[0].STIX
 		}
 		err = d.Works.ReportExpectation(ctx, w.ID, "not sent, kept as a dead letter of the connector", id)
-		if err != nil && !errors.Is(err, ErrNoWork) {
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return errors.Join(d.unsure(run), fmt.Errorf("settle the message of %s: %w", id, err))
 		}
 		w.Settled = append(w.Settled, i)

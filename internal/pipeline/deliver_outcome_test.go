@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -34,7 +36,7 @@ func upTo(n int) []int {
 }
 
 func TestDeliverNackGoesBackInOrder(t *testing.T) {
-	for _, kind := range []SendKind{SendNacked, SendReturned} {
+	for _, kind := range []delivery.Kind{delivery.Nacked, delivery.Returned} {
 		t.Run(kind.String(), func(t *testing.T) {
 			inWorld(t, newest(), func(w *world) {
 				w.mq.events = append(make([]sendEvent, 4), // four are taken, the fifth not, two behind it are; then it is refused again
@@ -54,7 +56,7 @@ func TestDeliverNackGoesBackInOrder(t *testing.T) {
 				if k.Expected != 12 {
 					t.Errorf("expected %d, two messages came twice for sure", k.Expected)
 				}
-				if kind == SendReturned && (w.cti.count("register") < 3 || w.cti.count("ping") < 4) {
+				if kind == delivery.Returned && (w.cti.count("register") < 3 || w.cti.count("ping") < 4) {
 					t.Errorf("OpenCTI was not asked for its topology: %d registrations, %d pings", w.cti.count("register"), w.cti.count("ping"))
 				}
 				w.checkAll()
@@ -182,7 +184,7 @@ func TestDeliverUnreadableObjects(t *testing.T) {
 
 func TestDeliverLostGoesOnFromCursor(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		w.mq.events = append(make([]sendEvent, 14), sendEvent{kind: SendLost, trouble: true, open: 3})
+		w.mq.events = append(make([]sendEvent, 14), sendEvent{kind: delivery.ConnectionLost, trouble: true, open: 3})
 		w.run(spool.ReasonSchedule, 20)
 		w.start()
 		w.settle()
@@ -203,7 +205,7 @@ func TestDeliverLostGoesOnFromCursor(t *testing.T) {
 
 func TestDeliverHasEndlessPatience(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
-		down := sendEvent{kind: SendLost, trouble: true, err: errors.New("connection refused")}
+		down := sendEvent{kind: delivery.ConnectionLost, trouble: true, err: errors.New("connection refused")}
 		for range 2000 {
 			w.mq.events = append(w.mq.events, down)
 		}
@@ -231,7 +233,7 @@ func TestDeliverRefusedCredentials(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
 		refused := fault.Hint(fault.Mark(fault.Systemic, errors.New("ACCESS_REFUSED")), "check MQ_USER")
 		for range 10 {
-			w.mq.events = append(w.mq.events, sendEvent{kind: SendRefused, trouble: true, err: refused})
+			w.mq.events = append(w.mq.events, sendEvent{kind: delivery.AccessRefused, trouble: true, err: refused})
 		}
 		w.run(spool.ReasonSchedule, 3)
 		w.start()
@@ -284,7 +286,7 @@ func TestDeliverQueueThreshold(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
 		w.opt.QueueThreshold = 500
 		size := int64(0)
-		w.cti.queue = func() QueueSize { return QueueSize{Bytes: size} }
+		w.cti.queue = func() opencti.QueueSize { return opencti.QueueSize{Bytes: size} }
 		w.mq.slow = time.Second // a message each
 		w.run(spool.ReasonSchedule, 60)
 		w.start()
@@ -379,7 +381,7 @@ func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
 		want   string
 	}{{1, ""}, {200, "lost"}} {
 		inWorld(t, newest(), func(w *world) {
-			w.happens(slices.Repeat([]sendEvent{{trouble: true, kind: SendLost}}, c.losses)...)
+			w.happens(slices.Repeat([]sendEvent{{trouble: true, kind: delivery.ConnectionLost}}, c.losses)...)
 			w.run(spool.ReasonSchedule, 10)
 			w.start()
 			seen := ""

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 )
 
 // pauseError says that nothing is wrong, but that it is not the time yet.
@@ -27,19 +29,17 @@ func (d *Deliver) trouble(err error) time.Duration {
 		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageDeliver, "reason", pause.why) })
 		return pause.after
 	}
-	if errors.Is(err, ErrNoConnector) {
+	if errors.Is(err, opencti.ErrUnknownConnector) {
 		d.Bells.Platform.Ring()
 	}
 	class, after := fault.Of(err)
-	if se, ok := errors.AsType[*SendError](err); ok {
-		if se.Kind == SendNacked {
-			d.unready = ""
-			d.Board.Set(stageDeliver, "paused", "the queue takes no messages now", "")
-			d.say("nacked", func() {
-				d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
-			})
-			return d.back.next()
-		}
+	if out, ok := errors.AsType[*delivery.Outcome](err); ok && out.Kind == delivery.Nacked {
+		d.unready = ""
+		d.Board.Set(stageDeliver, "paused", "the queue takes no messages now", "")
+		d.say("nacked", func() {
+			d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
+		})
+		return d.back.next()
 	}
 	if class == fault.Systemic || d.back.tries > 0 { // a single hiccup is no trouble
 		d.unready = describe(err)

@@ -145,7 +145,7 @@ func (w *world) start() {
 	l.platform, err = NewPlatform(pdeps, w.popt)
 	w.must(err)
 	deps := DeliverDeps{
-		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, Envelope: testEnvelope, OnMaxMessageSize: w.onLimit,
+		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, OnMaxMessageSize: w.onLimit,
 		Bells: l.bells, Board: l.board, Log: log, Metrics: NewDeliverMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
 	}
 	if w.dirs != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -56,10 +57,10 @@ type Platform struct {
 	resets  atomic.Int64 // begun so far: deliver need not wait for a refused commit
 
 	mu         sync.Mutex
-	reg        *Registration
+	reg        *opencti.Registration
 	registered chan struct{} // closed while reg is set
 	held       holding
-	queue      QueueSize
+	queue      opencti.QueueSize
 	queueAt    time.Time
 }
 
@@ -202,14 +203,14 @@ func (p *Platform) take(ctx context.Context) error {
 
 func (p *Platform) give() { <-p.call }
 
-func (p *Platform) registration() *Registration {
+func (p *Platform) registration() *opencti.Registration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.reg
 }
 
 // Registration returns the current registration, waiting for one.
-func (p *Platform) Registration(ctx context.Context) (Registration, error) {
+func (p *Platform) Registration(ctx context.Context) (opencti.Registration, error) {
 	for {
 		p.mu.Lock()
 		reg, wait := p.reg, p.registered
@@ -220,7 +221,7 @@ func (p *Platform) Registration(ctx context.Context) (Registration, error) {
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			return Registration{}, context.Cause(ctx)
+			return opencti.Registration{}, context.Cause(ctx)
 		}
 	}
 }
@@ -270,17 +271,17 @@ func (p *Platform) Offline() bool { return p.Client == nil }
 
 // LastQueue returns the size of the connector's queue as OpenCTI told it last,
 // false before it told any.
-func (p *Platform) LastQueue() (QueueSize, bool) {
+func (p *Platform) LastQueue() (opencti.QueueSize, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.queue, !p.queueAt.IsZero()
 }
 
 // QueueSize asks OpenCTI for the size of the connector's queue.
-func (p *Platform) QueueSize(ctx context.Context) (QueueSize, error) {
+func (p *Platform) QueueSize(ctx context.Context) (opencti.QueueSize, error) {
 	q, err := p.Client.Queue(ctx)
 	if err != nil {
-		return QueueSize{}, err
+		return opencti.QueueSize{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

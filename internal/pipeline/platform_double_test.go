@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
 )
 
 var errAnswerLost = errors.New("answer lost")
@@ -35,7 +38,7 @@ func newest() profile { return profiles()[4] }
 
 // fakeWork is a work on the fake platform.
 type fakeWork struct {
-	WorkInfo
+	opencti.Work
 	multipart bool
 	deleted   bool
 	key       bool // the figures exist: messages are taken
@@ -54,13 +57,13 @@ type fakeOpenCTI struct {
 	pending bool // a reset waits for the next ping
 	resetAt time.Time
 	echo    []string // answered instead of the state, once each
-	info    ConnectorInfo
+	info    opencti.ConnectorInfo
 	works   []*fakeWork
 	calls   []string
 	lost    map[string]int           // answers of a call to lose after carrying it out
 	refuse  map[string]error         // calls to fail before
 	late    map[string]time.Duration // the next call is given up, and carried out so much later
-	queue   func() QueueSize
+	queue   func() opencti.QueueSize
 	step    func() error // the kill switch
 	delay   func()       // how long a call takes
 	wrong   func(format string, args ...any)
@@ -71,7 +74,7 @@ type fakeOpenCTI struct {
 func newFakeOpenCTI(p profile, wrong func(string, ...any)) *fakeOpenCTI {
 	return &fakeOpenCTI{
 		profile: p, lost: map[string]int{}, refuse: map[string]error{}, late: map[string]time.Duration{}, wrong: wrong, user: "user-1",
-		queue: func() QueueSize { return QueueSize{} }, step: func() error { return nil }, delay: func() {}, onPurge: func() {},
+		queue: func() opencti.QueueSize { return opencti.QueueSize{} }, step: func() error { return nil }, delay: func() {}, onPurge: func() {},
 	}
 }
 
@@ -125,8 +128,8 @@ func (f *fakeOpenCTI) wait() {
 	delay()
 }
 
-func (f *fakeOpenCTI) answer() Echo {
-	e := Echo{State: f.state}
+func (f *fakeOpenCTI) answer() opencti.Echo {
+	e := opencti.Echo{State: f.state}
 	if f.stamp {
 		e.Reset = f.resetAt
 	}
@@ -136,13 +139,13 @@ func (f *fakeOpenCTI) answer() Echo {
 	return e
 }
 
-func (f *fakeOpenCTI) Register(ctx context.Context) (Registration, error) {
-	var reg Registration
+func (f *fakeOpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
+	var reg opencti.Registration
 	err := f.call(ctx, "register", func() error {
 		if !f.known {
 			f.known, f.state, f.pending, f.resetAt = true, "", false, time.Now()
 		}
-		reg = Registration{
+		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
 			Version: f.name, Affected: f.affected, Multipart: f.multipart,
 		}
@@ -151,11 +154,11 @@ func (f *fakeOpenCTI) Register(ctx context.Context) (Registration, error) {
 	return reg, err
 }
 
-func (f *fakeOpenCTI) Ping(ctx context.Context, state string, info ConnectorInfo) (Echo, error) {
-	var e Echo
+func (f *fakeOpenCTI) Ping(ctx context.Context, state string, info opencti.ConnectorInfo) (opencti.Echo, error) {
+	var e opencti.Echo
 	err := f.call(ctx, "ping", func() error {
 		if !f.known {
-			return fmt.Errorf("%w: no connector found", ErrNoConnector)
+			return fmt.Errorf("%w: no connector found", opencti.ErrUnknownConnector)
 		}
 		f.info = info
 		if f.pending {
@@ -169,8 +172,8 @@ func (f *fakeOpenCTI) Ping(ctx context.Context, state string, info ConnectorInfo
 	return e, err
 }
 
-func (f *fakeOpenCTI) Queue(ctx context.Context) (QueueSize, error) {
-	var q QueueSize
+func (f *fakeOpenCTI) Queue(ctx context.Context) (opencti.QueueSize, error) {
+	var q opencti.QueueSize
 	err := f.call(ctx, "queue", func() error { q = f.queue(); return nil })
 	return q, err
 }
@@ -207,7 +210,7 @@ func (f *fakeOpenCTI) AddWork(ctx context.Context, name string, multipart *bool)
 	id := ""
 	err := f.call(ctx, "add", func() error {
 		if !f.known {
-			return ErrNoConnector
+			return opencti.ErrUnknownConnector
 		}
 		switch {
 		case !f.multipart && multipart != nil, f.multipart && (multipart == nil || *multipart == f.affected):
@@ -220,7 +223,7 @@ func (f *fakeOpenCTI) AddWork(ctx context.Context, name string, multipart *bool)
 		}
 		id = fmt.Sprintf("work_%d", len(f.works)+1)
 		f.works = append(f.works, &fakeWork{
-			WorkInfo: WorkInfo{ID: id, Name: name, Opened: time.Now()}, key: true,
+			Work: opencti.Work{ID: id, Name: name, Opened: time.Now()}, key: true,
 			multipart: multipart != nil && *multipart, seen: map[string]int{},
 		})
 		return nil
@@ -232,25 +235,25 @@ func (f *fakeOpenCTI) AddWork(ctx context.Context, name string, multipart *bool)
 // and a message that came twice.
 func (w *fakeWork) left(f *fakeOpenCTI) bool { return f.affected }
 
-func (f *fakeOpenCTI) Work(ctx context.Context, id string) (WorkInfo, error) {
-	var info WorkInfo
+func (f *fakeOpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
+	var info opencti.Work
 	err := f.call(ctx, "work", func() error {
 		w := f.find(id)
 		if w == nil {
-			return ErrNoWork
+			return opencti.ErrWorkGone
 		}
-		info = w.WorkInfo
+		info = w.Work
 		return nil
 	})
 	return info, err
 }
 
-func (f *fakeOpenCTI) WorksByName(ctx context.Context, suffix string) ([]WorkInfo, error) {
-	var found []WorkInfo
+func (f *fakeOpenCTI) WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error) {
+	var found []opencti.Work
 	err := f.call(ctx, "search", func() error {
 		for _, w := range f.works {
 			if !w.deleted && !w.Complete && strings.HasSuffix(w.Name, suffix) {
-				found = append(found, w.WorkInfo)
+				found = append(found, w.Work)
 			}
 		}
 		return nil
@@ -291,7 +294,7 @@ func (f *fakeOpenCTI) ReportExpectation(ctx context.Context, id, reason, source 
 	return f.call(ctx, "report", func() error {
 		w := f.find(id)
 		if w == nil {
-			return ErrNoWork
+			return opencti.ErrWorkGone
 		}
 		w.reports = append(w.reports, reason+": "+source)
 		f.report(w)
@@ -303,7 +306,7 @@ func (f *fakeOpenCTI) Processed(ctx context.Context, id, message string, inError
 	return f.call(ctx, "processed", func() error {
 		w := f.find(id)
 		if w == nil {
-			return ErrNoWork
+			return opencti.ErrWorkGone
 		}
 		w.Closed, w.message, w.inError = true, message, inError
 		switch {
@@ -323,7 +326,7 @@ func (f *fakeOpenCTI) DeleteWork(ctx context.Context, id string) error {
 	return f.call(ctx, "delete", func() error {
 		w := f.find(id)
 		if w == nil {
-			return ErrNoWork
+			return opencti.ErrWorkGone
 		}
 		w.deleted, w.key = true, false
 		return nil
@@ -340,7 +343,7 @@ func (f *fakeOpenCTI) deleteWorks() {
 }
 
 // arrived checks and counts a message that reached the queue.
-func (f *fakeOpenCTI) arrived(e Envelope) {
+func (f *fakeOpenCTI) arrived(e delivery.Envelope) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var w *fakeWork
@@ -366,7 +369,7 @@ func (f *fakeOpenCTI) arrived(e Envelope) {
 }
 
 // work processes a message as a worker would; it reports whether it was imported.
-func (f *fakeOpenCTI) work(e Envelope) bool {
+func (f *fakeOpenCTI) work(e delivery.Envelope) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := f.find(e.WorkID)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -49,7 +50,7 @@ func (p *Platform) unregister() {
 // registered and pings again, once. The caller holds the token.
 func (p *Platform) ping(ctx context.Context) error {
 	err := p.pingOnce(ctx)
-	if !errors.Is(err, ErrNoConnector) {
+	if !errors.Is(err, opencti.ErrUnknownConnector) {
 		return err
 	}
 	if err := p.unknown(ctx, err); err != nil {
@@ -95,7 +96,7 @@ func (p *Platform) unknown(ctx context.Context, cause error) error {
 }
 
 // heard looks at the echo of a ping.
-func (p *Platform) heard(ctx context.Context, sent string, echo Echo) error {
+func (p *Platform) heard(ctx context.Context, sent string, echo opencti.Echo) error {
 	was, got := canonicalState(sent), canonicalState(echo.State)
 	reset, err := p.resetBy(ctx, echo, was != "")
 	if err != nil || reset {
@@ -112,7 +113,7 @@ func (p *Platform) heard(ctx context.Context, sent string, echo Echo) error {
 }
 
 // look handles the state in the answer of a registration.
-func (p *Platform) look(ctx context.Context, echo Echo) error {
+func (p *Platform) look(ctx context.Context, echo opencti.Echo) error {
 	meta, err := p.Spool.Meta()
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (p *Platform) look(ctx context.Context, echo Echo) error {
 }
 
 // adopt takes the platform's state into a spool that has none.
-func (p *Platform) adopt(meta spool.Meta, echo Echo) error {
+func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 	state, _ := parseState(echo.State)
 	at := map[spool.Dataset]time.Time{}
 	for _, d := range spool.Datasets() {
@@ -205,18 +206,18 @@ func (p *Platform) strange(got string) {
 }
 
 // info collects what OpenCTI shows of the connector.
-func (p *Platform) info(ctx context.Context) (ConnectorInfo, error) {
+func (p *Platform) info(ctx context.Context) (opencti.ConnectorInfo, error) {
 	p.freshQueue(ctx)
 	runs, err := p.Spool.OpenRuns()
 	if err != nil {
-		return ConnectorInfo{}, err
+		return opencti.ConnectorInfo{}, err
 	}
 	p.Metrics.setState("idle")
 	if len(runs) > 0 {
 		p.Metrics.setState("running")
 	}
 	p.mu.Lock()
-	info := ConnectorInfo{
+	info := opencti.ConnectorInfo{
 		RunAndTerminate: p.opt.RunAndTerminate, Buffering: p.held != 0,
 		QueueThreshold: p.opt.QueueThreshold, QueueSize: p.queue.MB(),
 	}

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
 // resetBy decides whether the answer shows that the state was reset on the
 // platform, and if so resets the spool. expected says that the answer to a
 // platform in order would not be empty. The caller holds the token.
-func (p *Platform) resetBy(ctx context.Context, echo Echo, expected bool) (bool, error) {
+func (p *Platform) resetBy(ctx context.Context, echo opencti.Echo, expected bool) (bool, error) {
 	empty := canonicalState(echo.State) == ""
 	switch {
 	case !echo.Reset.IsZero() && !p.notes.Stamp.IsZero():
@@ -217,7 +218,7 @@ func (p *Platform) deleteOld(ctx context.Context) error {
 func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 	if w.Sent {
 		info, err := p.Works.Work(ctx, w.ID)
-		if errors.Is(err, ErrNoWork) || err == nil && info.Complete {
+		if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
 			return true, nil
 		}
 		if err != nil {
@@ -238,7 +239,7 @@ func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 		}
 	}
 	for _, id := range ids {
-		if err := p.Works.DeleteWork(ctx, id); err != nil && !errors.Is(err, ErrNoWork) {
+		if err := p.Works.DeleteWork(ctx, id); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return false, fmt.Errorf("delete the work %s: %w", id, err)
 		}
 		p.Log.Info("work of before the reset deleted", "stage", stagePlatform, "work", id)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/spool"
 )
 
@@ -72,7 +73,7 @@ func TestResetInEachPhase(t *testing.T) {
 						}
 						for _, k := range w.works() {
 							if !k.deleted && !k.Complete {
-								t.Errorf("work %q is left: %+v", k.Name, k.WorkInfo)
+								t.Errorf("work %q is left: %+v", k.Name, k.Work)
 							}
 						}
 						w.happens()
@@ -104,7 +105,7 @@ func TestResetInEachPhase(t *testing.T) {
 func nacks(n int) []sendEvent {
 	out := make([]sendEvent, n)
 	for i := range out {
-		out[i] = sendEvent{kind: SendNacked, trouble: true}
+		out[i] = sendEvent{kind: delivery.Nacked, trouble: true}
 	}
 	return out
 }

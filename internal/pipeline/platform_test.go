@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -248,7 +249,7 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
 		w.delivered()
-		w.refuse("ping", fmt.Errorf("%w: index behind", ErrNoConnector))
+		w.refuse("ping", fmt.Errorf("%w: index behind", opencti.ErrUnknownConnector))
 		time.Sleep(50 * time.Second)
 		w.refuse("ping", nil)
 		time.Sleep(2 * time.Minute)
@@ -286,7 +287,7 @@ func TestPlatformFlush(t *testing.T) {
 func TestPlatformInfo(t *testing.T) {
 	inWorld(t, newest(), func(w *world) {
 		w.popt.RunAndTerminate, w.popt.QueueThreshold = true, 500
-		w.cti.queue = func() QueueSize { return QueueSize{Messages: 3, Bytes: 12_500_000} }
+		w.cti.queue = func() opencti.QueueSize { return opencti.QueueSize{Messages: 3, Bytes: 12_500_000} }
 		w.start()
 		w.soon()
 		w.live.platform.NextRun = func() time.Time { return time.Unix(2, 0) }
@@ -296,7 +297,7 @@ func TestPlatformInfo(t *testing.T) {
 		done := time.Now()
 		w.live.platform.hold(holdBlocked, true)
 		time.Sleep(41 * time.Second)
-		want := ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
+		want := opencti.ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
 		if w.info().LastRun.IsZero() || w.info().LastRun.After(done) {
 			t.Errorf("last run %s", w.info().LastRun)
 		}

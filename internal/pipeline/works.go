@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
 // openWork makes sure that the run has a work that lives: it opens one, adopts
 // one of unknown fate, or replaces one that was deleted on OpenCTI.
-func (d *Deliver) openWork(ctx context.Context, reg Registration, run *spool.Run) error {
+func (d *Deliver) openWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	switch run.Work.Status {
 	case workIntended:
 		return d.adoptWork(ctx, reg, run)
@@ -66,7 +67,7 @@ func (d *Deliver) workName(run *spool.Run, replaced int) string {
 }
 
 // addWork opens the intended work.
-func (d *Deliver) addWork(ctx context.Context, reg Registration, run *spool.Run) error {
+func (d *Deliver) addWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	var multipart *bool
 	if reg.Multipart {
 		whole := !reg.Affected
@@ -97,7 +98,7 @@ func (d *Deliver) workOpened(ctx context.Context, run *spool.Run, id string) err
 
 // adoptWork looks for a work whose opening is of unknown fate, and opens it
 // when there is none.
-func (d *Deliver) adoptWork(ctx context.Context, reg Registration, run *spool.Run) error {
+func (d *Deliver) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	if err := restFor(ctx, d.opt.Settle); err != nil { // the request may still be under way
 		return err
 	}
@@ -120,13 +121,13 @@ func (d *Deliver) adoptWork(ctx context.Context, reg Registration, run *spool.Ru
 }
 
 // worksNamed returns the works in progress of that name, the oldest first.
-func (d *Deliver) worksNamed(ctx context.Context, name string) ([]WorkInfo, error) {
+func (d *Deliver) worksNamed(ctx context.Context, name string) ([]opencti.Work, error) {
 	found, err := d.Works.WorksByName(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("search the work %q: %w", name, err)
 	}
-	found = slices.DeleteFunc(found, func(w WorkInfo) bool { return w.Name != name })
-	slices.SortFunc(found, func(a, b WorkInfo) int { return a.Opened.Compare(b.Opened) })
+	found = slices.DeleteFunc(found, func(w opencti.Work) bool { return w.Name != name })
+	slices.SortFunc(found, func(a, b opencti.Work) int { return a.Opened.Compare(b.Opened) })
 	return found, nil
 }
 

@@ -3,11 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"time"
-)
 
-// ErrNoWork is what a WorkClient's errors wrap when the work is gone.
-var ErrNoWork = errors.New("work gone from OpenCTI")
+	"threatmatch-connector/internal/opencti"
+)
 
 // ErrUndelivered ends a single run whose messages cannot go out yet; the spool
 // holds them.
@@ -18,10 +16,10 @@ var ErrUndelivered = errors.New("stopped before the run was delivered")
 type WorkClient interface {
 	// AddWork opens a work and returns its id. multipart nil: not offered.
 	AddWork(ctx context.Context, name string, multipart *bool) (string, error)
-	// Work reads a work; ErrNoWork when there is none.
-	Work(ctx context.Context, id string) (WorkInfo, error)
+	// Work reads a work; opencti.ErrWorkGone when there is none.
+	Work(ctx context.Context, id string) (opencti.Work, error)
 	// WorksByName returns the works in progress whose name ends in suffix.
-	WorksByName(ctx context.Context, suffix string) ([]WorkInfo, error)
+	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
 	// WorkAlive reports whether workers still take messages of the work.
 	WorkAlive(ctx context.Context, id string) (bool, error)
 	AddExpectations(ctx context.Context, id string, n int64) error
@@ -30,16 +28,6 @@ type WorkClient interface {
 	// Processed says that nothing more comes.
 	Processed(ctx context.Context, id, message string, inError bool) error
 	DeleteWork(ctx context.Context, id string) error
-}
-
-// WorkInfo is a work as OpenCTI has it.
-type WorkInfo struct {
-	ID, Name  string
-	Complete  bool // its status is complete
-	Closed    bool // Processed was told
-	Expected  int64
-	Processed int64
-	Opened    time.Time
 }
 
 // The statuses of a spooled work.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -64,9 +65,9 @@ func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
 }
 
 // lookAtWork reads the work and whether workers still take its messages.
-func (d *Deliver) lookAtWork(ctx context.Context, id string) (WorkInfo, bool, error) {
+func (d *Deliver) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, error) {
 	info, err := d.Works.Work(ctx, id)
-	if errors.Is(err, ErrNoWork) {
+	if errors.Is(err, opencti.ErrWorkGone) {
 		return info, false, nil
 	}
 	if err != nil {
@@ -80,10 +81,10 @@ func (d *Deliver) lookAtWork(ctx context.Context, id string) (WorkInfo, bool, er
 }
 
 // tellProcessed ends the work that is alive.
-func (d *Deliver) tellProcessed(ctx context.Context, reg Registration, run *spool.Run) error {
+func (d *Deliver) tellProcessed(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	w := &run.Work
 	if w.Told == 0 {
-		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, ErrNoWork) {
+		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return fmt.Errorf("delete the work %s: %w", w.ID, err)
 		}
 		return d.closed(run, workDeleted)
@@ -103,7 +104,7 @@ func (d *Deliver) tellProcessed(ctx context.Context, reg Registration, run *spoo
 	if trouble != "" {
 		message += "; " + trouble
 	}
-	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, ErrNoWork) {
+	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 		return fmt.Errorf("end the work %s: %w", w.ID, err)
 	}
 	return d.closed(run, workProcessed)
@@ -144,7 +145,7 @@ func (d *Deliver) deleteWorks(ctx context.Context, name, except string) error {
 		if f.ID == except {
 			continue
 		}
-		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, ErrNoWork) {
+		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return fmt.Errorf("delete the work %s: %w", f.ID, err)
 		}
 	}
@@ -164,7 +165,7 @@ func (d *Deliver) settleSurplus(ctx context.Context, run *spool.Run) error {
 	}
 	for w.Told < info.Expected {
 		err := d.Works.ReportExpectation(ctx, w.ID, "announced twice after an answer of OpenCTI was lost", "")
-		if err != nil && !errors.Is(err, ErrNoWork) {
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return errors.Join(d.unsure(run), fmt.Errorf("settle a surplus of the work %s: %w", w.ID, err))
 		}
 		w.Told++

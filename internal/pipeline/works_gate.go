@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -21,7 +22,7 @@ const gatePoll = 10 * time.Second
 // passGate holds a run's work back until the one before it is done with.
 // OpenCTI platform 6.8.6 up to 7.260601: once a newer work reports, workers
 // drop what is left of an older one.
-func (d *Deliver) passGate(ctx context.Context, reg Registration, run *spool.Run) error {
+func (d *Deliver) passGate(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	if d.gate.run != run.ID {
 		d.gate = gateWatch{run: run.ID, since: d.Now()}
 	}
@@ -70,9 +71,9 @@ func (d *Deliver) workBefore(run *spool.Run) (spool.Run, error) {
 
 // drained reports that OpenCTI is done with the run: its work is complete or
 // gone, or nothing was in the queue for a while.
-func (d *Deliver) drained(ctx context.Context, reg Registration, run spool.Run) (bool, error) {
+func (d *Deliver) drained(ctx context.Context, reg opencti.Registration, run spool.Run) (bool, error) {
 	info, err := d.Works.Work(ctx, run.Work.ID)
-	if errors.Is(err, ErrNoWork) || err == nil && info.Complete {
+	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
 		return true, nil
 	}
 	if err != nil {
@@ -84,7 +85,8 @@ func (d *Deliver) drained(ctx context.Context, reg Registration, run spool.Run) 
 	if run.DoneAt.IsZero() {
 		return false, nil
 	}
-	ready, err := d.Publisher.Depth(ctx, reg)
+	d.Publisher.SetBroker(reg.Broker)
+	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
 	if err != nil {
 		d.gate.empty = time.Time{}
 		return false, err

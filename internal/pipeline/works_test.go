@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
 
@@ -270,11 +271,11 @@ func TestGate(t *testing.T) {
 							t.Error("opened before the queue was empty for two minutes")
 						}
 						w.cti.mu.Lock()
-						w.cti.queue = func() QueueSize { return QueueSize{Messages: 1} } // one comes back from a worker
+						w.cti.queue = func() opencti.QueueSize { return opencti.QueueSize{Messages: 1} } // one comes back from a worker
 						w.cti.mu.Unlock()
 						time.Sleep(100 * time.Second)
 						w.cti.mu.Lock()
-						w.cti.queue = func() QueueSize { return QueueSize{} }
+						w.cti.queue = func() opencti.QueueSize { return opencti.QueueSize{} }
 						w.cti.mu.Unlock()
 						time.Sleep(110 * time.Second)
 						if len(w.works()) != 1 {

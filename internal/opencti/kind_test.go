@@ -1,4 +1,4 @@
-package app
+package opencti
 
 import "testing"
 
