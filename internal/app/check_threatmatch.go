@@ -98,7 +98,7 @@ func (c *checker) iocs(ctx context.Context, client *threatmatch.Client, groups [
 			break
 		}
 	}
-	_, err := client.Page(ctx, group.ID, set.TAXIITypes[0], c.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	_, err := client.Page(ctx, group.ID, set.TAXIITypes[0], threatmatch.ModifiedAfter(c.Now()))
 	if err != nil {
 		c.failed("ThreatMatch IOCs", err, threatMatchHint(err))
 	}

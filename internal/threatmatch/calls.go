@@ -86,7 +86,7 @@ func listRequest(dataset string, since time.Time, into *List) request {
 	return request{
 		op: "list", object: dataset,
 		path:  "/api/" + dataset + "/all",
-		query: url.Values{"mode": {"compact"}, "date_since": {since.UTC().Format("2006-01-02 15:04")}},
+		query: url.Values{"mode": {"compact"}, "date_since": {dateSince(since)}},
 		decode: func(ans *answer) (kind Kind, err error) {
 			*into, kind, err = decodeList(ans.body)
 			return kind, err
@@ -204,7 +204,8 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 }
 
 // Page gets the objects of a group and a STIX type that were modified after a
-// time, which is sent as it is given: "2006-01-02T15:04:05.000Z".
+// time, which is sent as it is given: in the form of ModifiedAfter, or a text
+// of the server's own.
 func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page, error) {
 	var page Page
 	r := request{

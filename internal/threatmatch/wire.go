@@ -1,0 +1,157 @@
+package threatmatch
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Form is a request that the platform is known to be sent by its reference
+// client, OpenCTI's Python connector. The client sends nothing else, whatever
+// the clock, the settings and earlier answers say; the stand-in refuses
+// anything else.
+type Form struct {
+	Op     string // as errors, logs and metrics name it
+	Method string
+	Path   string // "{dataset}" is a dataset that has a list, "{id}" an id that a list named
+	// Parameters are all that the request has, each exactly once: in the query, or
+	// as the members of a JSON body where Body says so. Parameters of one name are
+	// alternatives.
+	Parameters []Parameter
+	Body       bool
+	Source     string // which generations of the reference client send it
+}
+
+// A Parameter is one value of a request.
+type Parameter struct {
+	Name   string
+	Form   string // what it looks like
+	Source string
+	// match accepts a value; nil where only the server can tell, since the
+	// value is a text of its own.
+	match func(string) bool
+}
+
+// Layouts of the times that are sent; both are in UTC.
+const (
+	dateSinceLayout     = "2006-01-02 15:04"
+	modifiedAfterLayout = "2006-01-02T15:04:05.000Z"
+)
+
+const (
+	bothGenerations = "all versions since 2021"
+	sinceQuery      = "since August 2025 in the query, before in a JSON body of the GET"
+	sinceIOCs       = "since September 2024"
+)
+
+var forms = []Form{
+	{
+		Op: "token", Method: "POST", Path: "/api/developers-platform/token", Body: true, Source: bothGenerations,
+		Parameters: []Parameter{
+			{"client_id", "text", bothGenerations, notEmpty},
+			{"client_secret", "text", bothGenerations, notEmpty},
+		},
+	},
+	{
+		Op: "list", Method: "GET", Path: "/api/{dataset}/all", Source: bothGenerations + "; reports until September 2024",
+		Parameters: []Parameter{
+			{"mode", "compact", bothGenerations, is("compact")},
+			{"date_since", "YYYY-MM-DD HH:MM in UTC", sinceQuery, layout(dateSinceLayout)},
+		},
+	},
+	{
+		Op: "item", Method: "GET", Path: "/api/stix/{dataset}/{id}", Source: bothGenerations + "; reports until September 2024",
+	},
+	{
+		Op: "groups", Method: "GET", Path: "/api/taxii/groups", Source: sinceIOCs,
+	},
+	{
+		Op: "page", Method: "GET", Path: "/api/taxii/objects", Source: sinceIOCs,
+		Parameters: []Parameter{
+			{"groupId", "an id that the groups named", sinceIOCs, notEmpty},
+			{"stixTypeName", "indicator; other types only where threatmatch.taxii_types names them", sinceIOCs, matches(`^[a-z0-9-]+$`)},
+			{"modifiedAfter", "YYYY-MM-DDTHH:MM:SS.mmmZ in UTC", sinceIOCs + ", first question", layout(modifiedAfterLayout)},
+			{"modifiedAfter", "a text that the server wrote as modified", sinceIOCs + ", later questions: the last object's, as it is", nil},
+		},
+	},
+}
+
+// Forms returns the table of all requests.
+func Forms() []Form { return slices.Clone(forms) }
+
+// Missed compares the parameters of a request with the form. It returns "" or
+// the name of the first parameter that is missing, unknown, repeated or of
+// another form, and what is expected of it. own tells whether a text could be
+// the server's own.
+func (f Form) Missed(got url.Values, own func(string) bool) (name, want string) {
+	for _, p := range f.Parameters {
+		if len(got[p.Name]) != 1 || !f.fits(p.Name, got.Get(p.Name), own) {
+			return p.Name, f.expected(p.Name)
+		}
+	}
+	for name := range got {
+		if f.expected(name) == "" {
+			return name, "no such parameter"
+		}
+	}
+	return "", ""
+}
+
+func (f Form) fits(name, value string, own func(string) bool) bool {
+	return slices.ContainsFunc(f.Parameters, func(p Parameter) bool {
+		if p.Name != name {
+			return false
+		}
+		if p.match == nil {
+			return own(value)
+		}
+		return p.match(value)
+	})
+}
+
+// expected joins the alternatives of a parameter.
+func (f Form) expected(name string) string {
+	var alternatives []string
+	for _, p := range f.Parameters {
+		if p.Name == name {
+			alternatives = append(alternatives, p.Form)
+		}
+	}
+	return strings.Join(alternatives, ", or ")
+}
+
+func notEmpty(s string) bool { return s != "" }
+
+func is(want string) func(string) bool { return func(s string) bool { return s == want } }
+
+func matches(pattern string) func(string) bool { return regexp.MustCompile(pattern).MatchString }
+
+// layout accepts exactly what Format writes by that layout, from 1970 on.
+func layout(layout string) func(string) bool {
+	return func(s string) bool {
+		t, err := time.Parse(layout, s)
+		return err == nil && t.Format(layout) == s && !t.Before(earliest)
+	}
+}
+
+// earliest is the first time that is ever asked for: nothing on the platform is older.
+var earliest = time.Unix(0, 0).UTC()
+
+// dateSince is the form in which a list is asked for: rounded down to the minute.
+func dateSince(t time.Time) string {
+	if t.Before(earliest) {
+		t = earliest
+	}
+	return t.UTC().Format(dateSinceLayout)
+}
+
+// ModifiedAfter is the form in which a page is asked for: rounded down to the
+// millisecond, never up, so that nothing in between is skipped.
+func ModifiedAfter(t time.Time) string {
+	if t.Before(earliest) {
+		t = earliest
+	}
+	return t.UTC().Format(modifiedAfterLayout)
+}
