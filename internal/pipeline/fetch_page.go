@@ -64,7 +64,8 @@ type pageTurn struct {
 }
 
 func newPageCursor(group, stixType string, from time.Time) pageCursor {
-	return pageCursor{Group: group, Type: stixType, After: from.UTC(), Last: from.UTC(), Unit: int64(time.Millisecond)}
+	from = from.UTC().Truncate(time.Millisecond)
+	return pageCursor{Group: group, Type: stixType, After: from, Last: from, Unit: int64(time.Millisecond)}
 }
 
 // asked returns After as the API takes it: with milliseconds, and finer only where needed.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/moment"
 )
 
 // The datasets that have a list and items. IOCs come by Groups and Page.
@@ -58,7 +59,7 @@ type Page struct {
 }
 
 // PageObject is one element of a page. ID and Modified are empty where the
-// element has none; Modified is as the server wrote it.
+// element has none; Modified is as the server wrote it, without quotes.
 type PageObject struct {
 	ID, Modified string
 	Raw          json.RawMessage
@@ -102,7 +103,8 @@ func decodeList(body []byte) (List, Kind, error) {
 	if !isArray(found["list"]) {
 		return List{}, KindMalformed, errors.New(`answer has no array "list"`)
 	}
-	list := List{Applied: date(found["date_applied"])}
+	applied, _ := moment.ParseJSON(found["date_applied"]) // zero: it does not say
+	list := List{Applied: applied.Time}
 	seen := make(map[string]bool)
 	for raw := range elements(found["list"]) {
 		id := entryID(raw)
@@ -238,7 +240,9 @@ func decodePage(body []byte) (Page, Kind, error) {
 			case "id":
 				o.ID = text(value)
 			case "modified":
-				o.Modified = text(value)
+				if o.Modified = text(value); o.Modified == "" && value[0] != '"' {
+					o.Modified = string(value)
+				}
 			}
 		}
 		page.Objects = append(page.Objects, o)

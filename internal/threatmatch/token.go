@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/moment"
 )
 
 const (
@@ -202,8 +203,8 @@ func number(raw []byte) float64 {
 	if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e15 {
 		return f
 	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return float64(at.Unix())
+	if at, ok := moment.ParseJSON(raw); ok {
+		return float64(at.Time.Unix())
 	}
 	return 0
 }

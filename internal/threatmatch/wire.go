@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"threatmatch-connector/internal/moment"
 )
 
 // A Form is a request that the platform is known to be sent by its reference
@@ -34,11 +36,8 @@ type Parameter struct {
 	match func(string) bool
 }
 
-// Layouts of the times that are sent; both are in UTC.
-const (
-	dateSinceLayout     = "2006-01-02 15:04"
-	modifiedAfterLayout = "2006-01-02T15:04:05.000Z"
-)
+// dateSinceLayout is in UTC, as moment.Layout is.
+const dateSinceLayout = "2006-01-02 15:04"
 
 const (
 	bothGenerations = "all versions since 2021"
@@ -72,7 +71,7 @@ var forms = []Form{
 		Parameters: []Parameter{
 			{"groupId", "an id that the groups named", sinceIOCs, notEmpty},
 			{"stixTypeName", "indicator; other types only where threatmatch.taxii_types names them", sinceIOCs, matches(`^[a-z0-9-]+$`)},
-			{"modifiedAfter", "YYYY-MM-DDTHH:MM:SS.mmmZ in UTC", sinceIOCs + ", first question", layout(modifiedAfterLayout)},
+			{"modifiedAfter", "YYYY-MM-DDTHH:MM:SS.mmmZ in UTC", sinceIOCs + ", first question", layout(moment.Layout)},
 			{"modifiedAfter", "a text that the server wrote as modified", sinceIOCs + ", later questions: the last object's, as it is", nil},
 		},
 	},
@@ -153,5 +152,5 @@ func ModifiedAfter(t time.Time) string {
 	if t.Before(earliest) {
 		t = earliest
 	}
-	return t.UTC().Format(modifiedAfterLayout)
+	return moment.Format(t)
 }

@@ -1,0 +1,111 @@
+package moment
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var iso = regexp.MustCompile(`^(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:([Tt]| +)(\d\d?):(\d\d)(?::(\d\d)(?:([.,])(\d+))?)?` +
+	`(?: *([Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt]|[+-]\d\d(?::?\d\d)?))?)?)?)?$`)
+
+// parseISO reads ISO 8601's extended form and what is like it.
+func parseISO(text string) (Reading, bool) {
+	m := iso.FindStringSubmatch(text)
+	if m == nil {
+		return Reading{}, false
+	}
+	year, month, day := number(m[1], 0), number(m[2], 1), number(m[3], 1)
+	hour, minute, second := number(m[5], 0), number(m[6], 0), number(m[7], 0)
+	nanos, _ := strconv.Atoi((m[9] + "000000000")[:9])
+	date := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	if date.Day() != day || date.Month() != time.Month(month) || minute > 59 || second > 60 || // a leap second
+		hour > 24 || hour == 24 && minute+second+nanos > 0 {
+		return Reading{}, false
+	}
+	offset, ok := zone(m[10])
+	if !ok {
+		return Reading{}, false
+	}
+	at := time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC).Add(-offset)
+	r := Reading{Time: at, Unit: isoUnit(m)}
+	if m[10] == "" {
+		r.Layout = isoLayout(m)
+	}
+	return r, true
+}
+
+func number(digits string, otherwise int) int {
+	if digits == "" {
+		return otherwise
+	}
+	n, _ := strconv.Atoi(digits) // digits only, few
+	return n
+}
+
+const day = 24 * time.Hour
+
+func isoUnit(m []string) time.Duration {
+	switch {
+	case m[2] == "":
+		return 366 * day
+	case m[3] == "":
+		return 31 * day
+	case m[5] == "":
+		return day
+	case m[7] == "":
+		return time.Minute
+	}
+	return unit(len(m[9]))
+}
+
+// unit is the resolution of so many digits of a second.
+func unit(digits int) time.Duration {
+	switch {
+	case digits == 0:
+		return time.Second
+	case digits <= 3:
+		return time.Millisecond
+	case digits <= 6:
+		return time.Microsecond
+	}
+	return time.Nanosecond
+}
+
+func isoLayout(m []string) string {
+	layout := "2006"
+	if m[2] != "" {
+		layout += "-01"
+	}
+	if m[3] != "" {
+		layout += "-02"
+	}
+	if m[5] != "" {
+		layout += m[4] + "15:04"
+	}
+	if m[7] != "" {
+		layout += ":05"
+	}
+	if m[9] != "" {
+		layout += m[8] + strings.Repeat("0", min(len(m[9]), 9))
+	}
+	return layout
+}
+
+// zone reads Z, UTC, GMT, +02, +0200 and +02:00. None is UTC.
+func zone(text string) (time.Duration, bool) {
+	if text == "" || text[0] != '+' && text[0] != '-' {
+		return 0, true
+	}
+	digits := strings.ReplaceAll(text[1:], ":", "")
+	hours, minutes := number(digits[:2], 0), number(digits[2:], 0)
+	if hours > 23 || minutes > 59 {
+		return 0, false
+	}
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if text[0] == '-' {
+		offset = -offset
+	}
+	return offset, true
+}

@@ -1,0 +1,59 @@
+// Package moment reads and writes points in time. It is the one reader of
+// whatever a server, an object or a stored state may hold as a time. Pure.
+package moment
+
+import (
+	"strings"
+	"time"
+)
+
+// Layout is how times are written: UTC, milliseconds, Z.
+const Layout = "2006-01-02T15:04:05.000Z"
+
+// Format writes t by Layout, rounded down to the millisecond.
+func Format(t time.Time) string { return t.UTC().Format(Layout) }
+
+// A Reading is what a text says about a point in time.
+type Reading struct {
+	// Time is in UTC. A text without zone is taken for UTC.
+	Time time.Time
+	// Unit is the resolution that the digits show: a millisecond, microsecond or
+	// nanosecond for fractions of a second, else a second, minute, day, month (31
+	// days) or year (366 days).
+	Unit time.Duration
+	// Layout writes other times as the text has it, for package time; "" when the
+	// text names a zone or is an epoch.
+	Layout string
+}
+
+// Strict reports whether text is a time in UTC exactly as RFC 3339 has it, with
+// T and Z in upper case. Package time's own parser is laxer than that: it takes
+// hours of one digit and a comma before the fraction.
+func Strict(text string) bool {
+	if len(text) < len("2006-01-02T15:04:05Z") || text[13] != ':' || text[19] == ',' || text[len(text)-1] != 'Z' {
+		return false
+	}
+	_, err := time.Parse(time.RFC3339Nano, text)
+	return err == nil
+}
+
+// Parse reads a point in time in any of the forms that platforms are known to
+// write: RFC 3339 with any number of digits; +0000 or +02 for the zone; UTC; no
+// zone; a blank or t for T; no seconds, no time of day, no day, no month; epoch
+// seconds or finer; RFC 2822; and the JSON of a Carbon object. False: it is
+// none of them, or a date that no calendar has.
+func Parse(text string) (Reading, bool) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return Reading{}, false
+	case text[0] == '{':
+		return parseCarbon(text)
+	}
+	for _, parse := range []func(string) (Reading, bool){parseISO, parseEpoch, parseMail} {
+		if r, ok := parse(text); ok {
+			return r, r.Time.Year() >= 1 && r.Time.Year() <= 9999
+		}
+	}
+	return Reading{}, false
+}
