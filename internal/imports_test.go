@@ -17,15 +17,16 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
-		"internal/pipeline", "internal/admin", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/pipeline", "internal/admin", "internal/inspect", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {
 		"spool", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
 	},
-	"internal/admin": {"spool", "internal/fault"},
+	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
+	"internal/inspect": {"spool"},
 
 	"internal/threatmatch": {"internal/fault"},
 	"internal/opencti":     {"internal/fault"},

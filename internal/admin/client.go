@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
-// Client talks to a running daemon over its socket. It is an Inspector.
+// Client talks to a running daemon over its socket. It is an inspect.Inspector.
 type Client struct {
 	http *http.Client
 	slow *http.Client // for what may take as long as it takes
@@ -51,47 +52,47 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Stats implements Inspector.
-func (c *Client) Stats() (Stats, error) { return get[Stats](c, "stats", nil) }
+// Stats implements inspect.Inspector.
+func (c *Client) Stats() (inspect.Stats, error) { return get[inspect.Stats](c, "stats", nil) }
 
-// Runs implements Inspector.
-func (c *Client) Runs(before uint64, limit int) ([]Run, error) {
-	return get[[]Run](c, "runs", url.Values{"before": {strconv.FormatUint(before, 10)}, "limit": {strconv.Itoa(limit)}})
+// Runs implements inspect.Inspector.
+func (c *Client) Runs(before uint64, limit int) ([]inspect.Run, error) {
+	return get[[]inspect.Run](c, "runs", url.Values{"before": {strconv.FormatUint(before, 10)}, "limit": {strconv.Itoa(limit)}})
 }
 
-// Run implements Inspector.
-func (c *Client) Run(id uint64) (Run, error) {
-	return get[Run](c, "run", url.Values{"id": {strconv.FormatUint(id, 10)}})
+// Run implements inspect.Inspector.
+func (c *Client) Run(id uint64) (inspect.Run, error) {
+	return get[inspect.Run](c, "run", url.Values{"id": {strconv.FormatUint(id, 10)}})
 }
 
-// List implements Inspector.
+// List implements inspect.Inspector.
 func (c *Client) List(bucket, after string, limit int) ([]spool.Entry, error) {
 	return get[[]spool.Entry](c, "list", url.Values{"bucket": {bucket}, "after": {after}, "limit": {strconv.Itoa(limit)}})
 }
 
-// Show implements Inspector.
+// Show implements inspect.Inspector.
 func (c *Client) Show(bucket, key string) (spool.Entry, []byte, error) {
 	s, err := get[shown](c, "show", url.Values{"bucket": {bucket}, "key": {key}})
 	return s.Entry, s.Payload, err
 }
 
-// Dead implements Inspector.
-func (c *Client) Dead(after uint64, limit int) ([]Dead, error) {
-	return get[[]Dead](c, "dead", url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}})
+// Dead implements inspect.Inspector.
+func (c *Client) Dead(after uint64, limit int) ([]inspect.Dead, error) {
+	return get[[]inspect.Dead](c, "dead", url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}})
 }
 
-// Find implements Inspector.
-func (c *Client) Find(ctx context.Context, query string) (Found, error) {
-	return getWith[Found](ctx, c.slow, "find", url.Values{"q": {query}})
+// Find implements inspect.Inspector.
+func (c *Client) Find(ctx context.Context, query string) (inspect.Found, error) {
+	return getWith[inspect.Found](ctx, c.slow, "find", url.Values{"q": {query}})
 }
 
-// Export implements Inspector.
-func (c *Client) Export(bucket, after string) ([]Exported, string, error) {
+// Export implements inspect.Inspector.
+func (c *Client) Export(bucket, after string) ([]inspect.Exported, string, error) {
 	e, err := get[exported](c, "export", url.Values{"bucket": {bucket}, "after": {after}})
 	return e.Items, e.Next, err
 }
 
-// Snapshot implements Inspector.
+// Snapshot implements inspect.Inspector.
 func (c *Client) Snapshot(w io.Writer) (int64, error) {
 	resp, err := c.slow.Get(base + "snapshot")
 	if err != nil || resp.StatusCode != http.StatusOK {
@@ -110,7 +111,7 @@ func (c *Client) Snapshot(w io.Writer) (int64, error) {
 }
 
 // Status returns the daemon's description of itself.
-func (c *Client) Status() (Status, error) { return get[Status](c, "status", nil) }
+func (c *Client) Status() (inspect.Status, error) { return get[inspect.Status](c, "status", nil) }
 
 // Health asks whether the daemon is alive and ready.
 func (c *Client) Health(ctx context.Context) (Report, error) {

@@ -1,9 +1,12 @@
+// Package admin lets operators and service managers reach a running connector:
+// the unix socket and its client, and the HTTP server for metrics and probes.
 package admin
 
 import (
 	"context"
 	"time"
 
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -12,7 +15,7 @@ import (
 type Control interface {
 	Health
 	// Status describes the daemon at this moment.
-	Status(ctx context.Context) (Status, error)
+	Status(ctx context.Context) (inspect.Status, error)
 	// Trigger starts a run now, or says that one is being fetched.
 	Trigger(ctx context.Context) (Answer, error)
 	// Repull imports a past window again.

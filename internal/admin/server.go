@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -23,7 +24,7 @@ type Server struct {
 
 // Listen opens the unix socket at path with mode 0600, replacing a stale one.
 // Only the user that runs the daemon, and root, are answered.
-func Listen(path string, ins Inspector, ctl Control) (*Server, error) {
+func Listen(path string, ins inspect.Inspector, ctl Control) (*Server, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-func routes(ins Inspector, ctl Control) http.Handler {
+func routes(ins inspect.Inspector, ctl Control) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { reply(w, r, f) })
@@ -93,7 +94,7 @@ func routes(ins Inspector, ctl Control) http.Handler {
 	return mux
 }
 
-func readRoutes(handle func(string, func(*http.Request) (any, error)), ins Inspector) {
+func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspect.Inspector) {
 	handle("GET /v1/stats", func(*http.Request) (any, error) { return ins.Stats() })
 	handle("GET /v1/runs", func(r *http.Request) (any, error) { return ins.Runs(number(r, "before"), limit(r)) })
 	handle("GET /v1/run", func(r *http.Request) (any, error) { return ins.Run(number(r, "id")) })
@@ -129,8 +130,8 @@ type shown struct {
 }
 
 type exported struct {
-	Items []Exported `json:"items"`
-	Next  string     `json:"next,omitempty"`
+	Items []inspect.Exported `json:"items"`
+	Next  string             `json:"next,omitempty"`
 }
 
 // failure is the answer to what went wrong.
@@ -169,7 +170,7 @@ const lengthTrailer = "Snapshot-Length"
 
 // snapshot streams a copy of the file. A client that does not read is cut off,
 // since the copy keeps old pages from being used again.
-func snapshot(w http.ResponseWriter, ins Inspector) {
+func snapshot(w http.ResponseWriter, ins inspect.Inspector) {
 	w.Header().Set("Trailer", lengthTrailer)
 	out := &impatient{w: w, rc: http.NewResponseController(w)}
 	n, err := ins.Snapshot(out)

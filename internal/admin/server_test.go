@@ -15,12 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
-// double is an Inspector and a Control of which only some methods may be called.
+// double is an inspect.Inspector and a Control of which only some methods may be called.
 type double struct {
-	Inspector
+	inspect.Inspector
 	Control
 	alive, ready map[string]string
 	snapshot     func(w io.Writer) (int64, error)
@@ -34,7 +35,7 @@ func (d *double) NotReady() map[string]string { return d.ready }
 
 func (d *double) Snapshot(w io.Writer) (int64, error) { return d.snapshot(w) }
 
-func (d *double) Stats() (Stats, error) { return Stats{Runs: 7}, d.err }
+func (d *double) Stats() (inspect.Stats, error) { return inspect.Stats{Runs: 7}, d.err }
 
 func (d *double) Drop(ctx context.Context, n Names) (Answer, error) {
 	d.peer = PeerOf(ctx)

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"threatmatch-connector/config"
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -43,7 +43,7 @@ type Options struct {
 	Hurry   <-chan struct{} // closed: do not wait for the drain
 	Trigger <-chan struct{} // each value: start a run now
 	// Watch, if not nil, runs beside the stages until ctx is done, for showing progress.
-	Watch func(ctx context.Context, status func() (admin.Status, error))
+	Watch func(ctx context.Context, status func() (inspect.Status, error))
 }
 
 // app is one running connector.
@@ -215,7 +215,7 @@ func (a *app) watch(ctx context.Context) func() {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	wg.Go(func() { a.Watch(ctx, func() (admin.Status, error) { return control{a}.Status(ctx) }) })
+	wg.Go(func() { a.Watch(ctx, func() (inspect.Status, error) { return control{a}.Status(ctx) }) })
 	return func() {
 		cancel()
 		wg.Wait()

@@ -9,6 +9,7 @@ import (
 
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -24,11 +25,11 @@ func (c control) NotAlive() map[string]string { return health(c).NotAlive() }
 func (c control) NotReady() map[string]string { return health(c).NotReady() }
 
 // Status implements admin.Control.
-func (c control) Status(context.Context) (admin.Status, error) {
+func (c control) Status(context.Context) (inspect.Status, error) {
 	a := c.a
 	report := admin.ReportOf(c)
-	s := admin.Status{
-		Running: true, Process: admin.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
+	s := inspect.Status{
+		Running: true, Process: inspect.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
 		Alive: report.Alive, Ready: report.Ready, NotReady: report.NotReady,
 		Stages: stages(a.board.Snapshot()), Rates: a.rates.now(), Next: a.schedule.Next(),
 	}
@@ -36,9 +37,9 @@ func (c control) Status(context.Context) (admin.Status, error) {
 		s.Broker = a.publisher.state()
 	}
 	if q, ok := a.platform.LastQueue(); ok && !a.platform.Offline() {
-		s.Queue = &admin.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}
+		s.Queue = &inspect.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}
 	}
-	return s, s.Fill(admin.FromSpool(a.spool))
+	return s, s.Fill(inspect.FromSpool(a.spool))
 }
 
 // Trigger implements admin.Control.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/pipeline"
 )
 
@@ -55,14 +55,14 @@ func (h health) NotReady() map[string]string {
 }
 
 // stages lists what the stages say of themselves, in the way of the data.
-func stages(board map[string]pipeline.StageStatus) []admin.Stage {
-	var all []admin.Stage
+func stages(board map[string]pipeline.StageStatus) []inspect.Stage {
+	var all []inspect.Stage
 	for _, name := range []string{"schedule", "fetch", "map", stageDeliver, "platform", "housekeep"} {
 		s, ok := board[name]
 		if !ok {
 			continue
 		}
-		all = append(all, admin.Stage{
+		all = append(all, inspect.Stage{
 			Name: name, State: s.State, Detail: s.Detail, NotReady: s.NotReady, Since: s.Since,
 			LastError: s.LastError, ErrorAt: s.ErrorAt,
 		})

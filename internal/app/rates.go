@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 )
 
 // rates measures how fast things go, from the counters that there are anyway.
@@ -22,7 +22,7 @@ type rates struct {
 
 type sample struct {
 	at time.Time
-	admin.Rates
+	inspect.Rates
 }
 
 const (
@@ -90,7 +90,7 @@ func (s *sample) add(name string, labels map[string]string, v float64) {
 }
 
 // now returns the rates over the last minute; nil before there are two samples.
-func (r *rates) now() *admin.Rates {
+func (r *rates) now() *inspect.Rates {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.samples) < 2 {
@@ -101,7 +101,7 @@ func (r *rates) now() *admin.Rates {
 	if seconds <= 0 {
 		return nil
 	}
-	return &admin.Rates{
+	return &inspect.Rates{
 		Requests: (last.Requests - first.Requests) / seconds, Records: (last.Records - first.Records) / seconds,
 		Objects: (last.Objects - first.Objects) / seconds, Messages: (last.Messages - first.Messages) / seconds,
 	}

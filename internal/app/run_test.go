@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"threatmatch-connector/config"
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/opencti"
 	"threatmatch-connector/spool"
 )
@@ -75,7 +75,7 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	return Run(ctx, Options{
 		Config: cfg, Once: true, Log: NewLogger(log, slog.LevelError, "c", false), Now: time.Now,
 		Self: "true", // says of every spool file that it is whole
-		Watch: func(ctx context.Context, status func() (admin.Status, error)) {
+		Watch: func(ctx context.Context, status func() (inspect.Status, error)) {
 			for ctx.Err() == nil && stopAt != "" {
 				s, err := status()
 				for _, stage := range s.Stages {

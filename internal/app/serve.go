@@ -11,6 +11,7 @@ import (
 
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 )
 
 // serve opens the admin socket and, when asked to, the HTTP port. The returned
@@ -69,7 +70,7 @@ func (a *app) listen() (srv *admin.Server, remove func(), err error) {
 	path := a.cfg.Admin.Socket
 	remove = func() {}
 	if len(path) <= maxSocketPath {
-		srv, err = admin.Listen(path, admin.FromSpool(a.spool), control{a})
+		srv, err = admin.Listen(path, inspect.FromSpool(a.spool), control{a})
 	} else {
 		err = fmt.Errorf("the path has %d bytes, more than %d", len(path), maxSocketPath)
 	}
@@ -81,7 +82,7 @@ func (a *app) listen() (srv *admin.Server, remove func(), err error) {
 		}
 		remove = func() { _ = os.RemoveAll(dir) }
 		path = filepath.Join(dir, "admin.sock")
-		if srv, err = admin.Listen(path, admin.FromSpool(a.spool), control{a}); err != nil {
+		if srv, err = admin.Listen(path, inspect.FromSpool(a.spool), control{a}); err != nil {
 			remove()
 			return nil, remove, fmt.Errorf("%w; %w", cause, err)
 		}

@@ -6,19 +6,19 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
 // completeFrom completes arguments with what the spool holds now. The shell
 // waits for it, so that trouble means no proposals.
-func (g *globals) completeFrom(most int, propose func(admin.Inspector) []string) cobra.CompletionFunc {
+func (g *globals) completeFrom(most int, propose func(inspect.Inspector) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var words []string
-		_ = g.inspect(cmd.Context(), func(i admin.Inspector) error {
+		_ = g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 			words = propose(i)
 			return nil
 		})
@@ -29,7 +29,7 @@ func (g *globals) completeFrom(most int, propose func(admin.Inspector) []string)
 // proposals is how many entries of each kind are proposed.
 const proposals = 100
 
-func proposeRuns(i admin.Inspector) []string {
+func proposeRuns(i inspect.Inspector) []string {
 	runs, _ := i.Runs(0, proposals)
 	var words []string
 	for _, r := range runs {
@@ -38,7 +38,7 @@ func proposeRuns(i admin.Inspector) []string {
 	return words
 }
 
-func proposeDead(i admin.Inspector) []string {
+func proposeDead(i inspect.Inspector) []string {
 	letters, _ := i.Dead(0, proposals)
 	var words []string
 	for _, d := range letters {
@@ -53,7 +53,7 @@ func proposeDead(i admin.Inspector) []string {
 	return words
 }
 
-func proposeDroppable(i admin.Inspector) []string {
+func proposeDroppable(i inspect.Inspector) []string {
 	words := proposeDead(i)
 	entries, _ := i.List("held", "", proposals)
 	for _, e := range entries {
@@ -68,7 +68,7 @@ func (g *globals) proposeKeys(cmd *cobra.Command, args []string, toComplete stri
 	case 0:
 		return spool.Buckets(), cobra.ShellCompDirectiveNoFileComp
 	case 1:
-		return g.completeFrom(0, func(i admin.Inspector) []string {
+		return g.completeFrom(0, func(i inspect.Inspector) []string {
 			entries, _ := i.List(args[0], "", proposals)
 			var words []string
 			for _, e := range entries {

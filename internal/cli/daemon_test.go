@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -41,7 +42,7 @@ func serve(dir string) (stop func() error, err error) {
 		cancel()
 		return nil, err
 	}
-	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), admin.FromSpool(s), still{s})
+	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), inspect.FromSpool(s), still{s})
 	if err != nil {
 		cancel()
 		return nil, errors.Join(err, s.Close())
@@ -73,13 +74,13 @@ func (d still) NotReady() map[string]string {
 	return map[string]string{"fetch": "ThreatMatch does not answer"}
 }
 
-func (d still) Status(context.Context) (admin.Status, error) {
-	s := admin.Status{
+func (d still) Status(context.Context) (inspect.Status, error) {
+	s := inspect.Status{
 		Running: true, Now: fixtureTime.Add(time.Minute), Alive: true, NotReady: d.NotReady(),
-		Process: admin.Process{PID: 42, Started: fixtureTime, Version: "test"},
-		Stages:  []admin.Stage{{Name: "fetch", State: "waiting", Detail: "run 3", Since: fixtureTime, LastError: "no answer", ErrorAt: fixtureTime}},
+		Process: inspect.Process{PID: 42, Started: fixtureTime, Version: "test"},
+		Stages:  []inspect.Stage{{Name: "fetch", State: "waiting", Detail: "run 3", Since: fixtureTime, LastError: "no answer", ErrorAt: fixtureTime}},
 	}
-	return s, s.Fill(admin.FromSpool(d.s))
+	return s, s.Fill(inspect.FromSpool(d.s))
 }
 
 func (d still) Trigger(ctx context.Context) (admin.Answer, error) {

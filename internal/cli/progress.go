@@ -12,7 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 )
 
 // liveView keeps a few lines at the bottom of a terminal: what is listed,
@@ -62,7 +62,7 @@ func (p *liveView) Write(b []byte) (int, error) {
 }
 
 // watch redraws the block until ctx is done, then takes it away.
-func (p *liveView) watch(ctx context.Context, status func() (admin.Status, error)) {
+func (p *liveView) watch(ctx context.Context, status func() (inspect.Status, error)) {
 	const every = 500 * time.Millisecond
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -83,7 +83,7 @@ func (p *liveView) watch(ctx context.Context, status func() (admin.Status, error
 }
 
 // show draws a status in place of the one before.
-func (p *liveView) show(s admin.Status) {
+func (p *liveView) show(s inspect.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.block = p.render(s)
@@ -127,7 +127,7 @@ func (p *liveView) draw(w *bytes.Buffer) {
 }
 
 // render describes the open run, or the one that was shown and is delivered.
-func (p *liveView) render(s admin.Status) string {
+func (p *liveView) render(s inspect.Status) string {
 	var b strings.Builder
 	if len(s.Runs) == 0 {
 		if p.run != 0 && s.Last != nil && s.Last.ID == p.run && !s.Last.Done.IsZero() {
@@ -157,7 +157,7 @@ func (p *liveView) render(s admin.Status) string {
 	return b.String()
 }
 
-func (p *liveView) dataset(d admin.DatasetRun) string {
+func (p *liveView) dataset(d inspect.DatasetRun) string {
 	text := fmt.Sprintf("%d listed, ", d.Listed)
 	if d.Dataset == "iocs" { // pages, whose number nobody tells
 		text = ""
@@ -173,7 +173,7 @@ func (p *liveView) dataset(d admin.DatasetRun) string {
 }
 
 // barOf is the bar: of requests while there are any to make, then of messages.
-func (p *liveView) barOf(r admin.Run, pending int64) string {
+func (p *liveView) barOf(r inspect.Run, pending int64) string {
 	p.total = max(p.total, r.Counters["deliver.messages"]+pending)
 	done, total, phase, unit := p.total-pending, p.total, "delivered", "messages"
 	if r.Fetched.IsZero() {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 )
 
 // screen plays what a terminal would show: lines, and going up and clearing.
@@ -35,9 +35,9 @@ func screen(t *testing.T, out string) []string {
 	return lines
 }
 
-func importing(fetched int64, open int) admin.Status {
-	return admin.Status{Runs: []admin.Run{{
-		Datasets: []admin.DatasetRun{
+func importing(fetched int64, open int) inspect.Status {
+	return inspect.Status{Runs: []inspect.Run{{
+		Datasets: []inspect.DatasetRun{
 			{Dataset: "alerts", Status: "listed", Listed: 20, Fetched: fetched, Open: open, Mapped: fetched / 2, Parked: 1},
 			{Dataset: "iocs", Status: "open", Fetched: 500},
 		},

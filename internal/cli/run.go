@@ -12,9 +12,9 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/version"
 )
 
@@ -38,7 +38,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		return err
 	}
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
-	out, watch := g.env.Stderr, (func(context.Context, func() (admin.Status, error)))(nil)
+	out, watch := g.env.Stderr, (func(context.Context, func() (inspect.Status, error)))(nil)
 	if text && (once || cfg.Once()) && isTerminal(g.env.Stderr) && g.lookup("TERM") != "dumb" {
 		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()), g.env.Now)
 		out, watch = p, p.watch

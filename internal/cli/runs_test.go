@@ -3,15 +3,15 @@ package cli_test
 import (
 	"testing"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/cli"
+	"threatmatch-connector/internal/inspect"
 )
 
 func TestResumedRunsShow(t *testing.T) {
 	for _, tt := range []struct {
-		run  admin.Run
+		run  inspect.Run
 		want string
-	}{{admin.Run{Reason: "once"}, "once"}, {admin.Run{Reason: "schedule", Resumed: true}, "schedule (resumed)"}} {
+	}{{inspect.Run{Reason: "once"}, "once"}, {inspect.Run{Reason: "schedule", Resumed: true}, "schedule (resumed)"}} {
 		if got := cli.ReasonOf(tt.run); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
@@ -20,7 +20,7 @@ func TestResumedRunsShow(t *testing.T) {
 
 // Authors and markings are messages too.
 func TestObjectsAndMessagesAreCountedAlike(t *testing.T) {
-	got := cli.DeliveryOf(admin.Run{Counters: map[string]int64{
+	got := cli.DeliveryOf(inspect.Run{Counters: map[string]int64{
 		"map.records": 3, "map.published": 10, "map.companions:identity--1": 1, "map.companions:marking-definition--2": 2, "deliver.messages": 13,
 	}})
 	if want := "3 records mapped, 13 objects handed over, 13 messages confirmed"; got != want {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 )
 
 // overwrite lets the page overwrite what stands on the terminal: to the corner,
@@ -40,7 +40,7 @@ func fit(page string, width, height int) []string {
 // timeLeft says how long what waits for each stage of the open runs takes at the
 // rates of the last minute; "" where nothing moves or waits. Pages of IOCs that
 // are not known yet are not in it.
-func timeLeft(s admin.Status) string {
+func timeLeft(s inspect.Status) string {
 	if s.Rates == nil || len(s.Runs) == 0 {
 		return ""
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/cli"
+	"threatmatch-connector/internal/inspect"
 )
 
 func TestFit(t *testing.T) {
@@ -30,16 +30,16 @@ func TestFit(t *testing.T) {
 }
 
 func TestTimeLeft(t *testing.T) {
-	open := admin.Status{
-		Runs: []admin.Run{{ID: 1}}, Rates: &admin.Rates{Requests: 2, Messages: 100},
-		Spool: admin.Stats{Tasks: 600, Records: 7, Messages: 1000},
+	open := inspect.Status{
+		Runs: []inspect.Run{{ID: 1}}, Rates: &inspect.Rates{Requests: 2, Messages: 100},
+		Spool: inspect.Stats{Tasks: 600, Records: 7, Messages: 1000},
 	}
 	if got := cli.TimeLeft(open); got != "fetched in 5m, delivered in 10s" {
 		t.Error(got)
 	}
 	idle := open
 	idle.Runs = nil
-	for what, s := range map[string]admin.Status{"no open run": idle, "no rates": {Runs: open.Runs, Spool: open.Spool}, "nothing moves": {Runs: open.Runs, Rates: &admin.Rates{}, Spool: open.Spool}} {
+	for what, s := range map[string]inspect.Status{"no open run": idle, "no rates": {Runs: open.Runs, Spool: open.Spool}, "nothing moves": {Runs: open.Runs, Rates: &inspect.Rates{}, Spool: open.Spool}} {
 		if got := cli.TimeLeft(s); got != "" {
 			t.Errorf("%s: %s", what, got)
 		}

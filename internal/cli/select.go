@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -28,7 +29,7 @@ func (s *selection) add(kind, line string) {
 	s.lines = append(s.lines, line)
 }
 
-func (s *selection) addDead(d admin.Dead) {
+func (s *selection) addDead(d inspect.Dead) {
 	s.Dead = append(s.Dead, d.Key)
 	s.add(fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
 		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, whatDead(d), clip(d.Error, 80)))
@@ -75,7 +76,7 @@ func (s *selection) batches() []admin.Names {
 
 // pick looks the named entries up. A key is the number of a dead letter,
 // dataset/id of a parked item, or the STIX id of a held object.
-func pick(i admin.Inspector, keys []string) (selection, error) {
+func pick(i inspect.Inspector, keys []string) (selection, error) {
 	var s selection
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	for _, key := range keys {
@@ -97,7 +98,7 @@ func pick(i admin.Inspector, keys []string) (selection, error) {
 	return s, nil
 }
 
-func (s *selection) pickDead(i admin.Inspector, key uint64) error {
+func (s *selection) pickDead(i inspect.Inspector, key uint64) error {
 	if key == 0 {
 		return fmt.Errorf("dead letter 0: %w", spool.ErrNotFound)
 	}
@@ -112,7 +113,7 @@ func (s *selection) pickDead(i admin.Inspector, key uint64) error {
 	return nil
 }
 
-func (s *selection) pickHeld(i admin.Inspector, id string) error {
+func (s *selection) pickHeld(i inspect.Inspector, id string) error {
 	e, _, err := i.Show("held", id)
 	if errors.Is(err, spool.ErrNotFound) {
 		return fmt.Errorf("no such held object: %s", id)
@@ -125,7 +126,7 @@ func (s *selection) pickHeld(i admin.Inspector, id string) error {
 	return nil
 }
 
-func (s *selection) pickParked(i admin.Inspector, key string) error {
+func (s *selection) pickParked(i inspect.Inspector, key string) error {
 	dataset, id, _ := strings.Cut(key, "/")
 	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
 	task := spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id}
@@ -154,13 +155,13 @@ type filter struct {
 	healed       bool
 }
 
-func (f filter) takes(d admin.Dead) bool {
+func (f filter) takes(d inspect.Dead) bool {
 	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && d.Healed.IsZero() != f.healed
 }
 
 // pickAll selects all dead letters that the filter takes and, where it names
 // neither stage nor class nor healed ones, all parked items.
-func pickAll(i admin.Inspector, f filter) (selection, error) {
+func pickAll(i inspect.Inspector, f filter) (selection, error) {
 	var s selection
 	for after := uint64(0); ; {
 		page, err := i.Dead(after, 1000)
@@ -195,7 +196,7 @@ func pickAll(i admin.Inspector, f filter) (selection, error) {
 }
 
 // retryable leaves out dead letters that name nothing that could be fetched again.
-func (s *selection) retryable(i admin.Inspector) (skipped int, err error) {
+func (s *selection) retryable(i inspect.Inspector) (skipped int, err error) {
 	var out selection
 	for _, key := range s.Dead {
 		page, err := i.Dead(key-1, 1)

@@ -14,6 +14,7 @@ import (
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -92,7 +93,7 @@ func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error
 
 // inspect opens the way to look: over the socket while the daemon runs,
 // read-only on the file when it does not.
-func (g *globals) inspect(ctx context.Context, f func(admin.Inspector) error) error {
+func (g *globals) inspect(ctx context.Context, f func(inspect.Inspector) error) error {
 	p, err := g.place()
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (g *globals) inspect(ctx context.Context, f func(admin.Inspector) error) er
 		defer func() { _ = c.Close() }()
 		return f(c)
 	}
-	return g.read(ctx, p, func(s *spool.Spool) error { return f(admin.FromSpool(s)) })
+	return g.read(ctx, p, func(s *spool.Spool) error { return f(inspect.FromSpool(s)) })
 }
 
 // read opens the file of a stopped daemon; not a byte of it changes.

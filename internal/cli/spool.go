@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -35,7 +35,7 @@ func newSpoolStats(g *globals) *cobra.Command {
 		Example: "  " + name + " spool stats",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				s, err := i.Stats()
 				if err != nil {
 					return err
@@ -49,7 +49,7 @@ func newSpoolStats(g *globals) *cobra.Command {
 	}
 }
 
-func printStats(w io.Writer, s admin.Stats) error {
+func printStats(w io.Writer, s inspect.Stats) error {
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
 	rows := [][]string{
 		{"connector", s.ConnectorID, ""},
@@ -97,7 +97,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 			if err := checkBucket(args[0]); err != nil {
 				return err
 			}
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				entries, err := list(i, args[0], after, *limit)
 				if err != nil {
 					return err
@@ -129,7 +129,7 @@ func checkBucket(b string) error {
 	return nil
 }
 
-func list(i admin.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
+func list(i inspect.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
 	return collect(after, limit, func(last string, n int) ([]spool.Entry, error) { return i.List(bucket, last, n) }, func(e spool.Entry) string { return e.Key })
 }
 
@@ -142,8 +142,8 @@ func newSpoolDead(g *globals) *cobra.Command {
 		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				letters, err := collect(after, *limit, i.Dead, func(d admin.Dead) uint64 { return d.Key })
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+				letters, err := collect(after, *limit, i.Dead, func(d inspect.Dead) uint64 { return d.Key })
 				if err != nil {
 					return err
 				}
@@ -159,7 +159,7 @@ func newSpoolDead(g *globals) *cobra.Command {
 	return c
 }
 
-func printDead(w io.Writer, letters []admin.Dead) error {
+func printDead(w io.Writer, letters []inspect.Dead) error {
 	var rows [][]string
 	for _, d := range letters {
 		last := stamp(d.Last)
@@ -178,7 +178,7 @@ func printDead(w io.Writer, letters []admin.Dead) error {
 }
 
 // whatDead names what a dead letter is of.
-func whatDead(d admin.Dead) string {
+func whatDead(d inspect.Dead) string {
 	if d.STIX != "" {
 		return d.STIX
 	}

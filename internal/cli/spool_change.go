@@ -12,6 +12,7 @@ import (
 
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -117,7 +118,7 @@ func (g *globals) touch(cmd *cobra.Command, ch change) error {
 		return g.apply(cmd, ch, chosen, func(n admin.Names) (admin.Answer, error) { return ch.live(c, n) })
 	}
 	err = g.read(cmd.Context(), p, func(s *spool.Spool) (err error) { // a wish that comes to nothing leaves the file as it is
-		chosen, err = g.choose(cmd, admin.FromSpool(s), ch)
+		chosen, err = g.choose(cmd, inspect.FromSpool(s), ch)
 		return err
 	})
 	if err != nil {
@@ -132,7 +133,7 @@ func (g *globals) touch(cmd *cobra.Command, ch change) error {
 }
 
 // choose selects what the wish names, says it and asks.
-func (g *globals) choose(cmd *cobra.Command, i admin.Inspector, ch change) (selection, error) {
+func (g *globals) choose(cmd *cobra.Command, i inspect.Inspector, ch change) (selection, error) {
 	s, err := choose(i, ch)
 	if err != nil {
 		return s, err
@@ -173,7 +174,7 @@ func (g *globals) apply(cmd *cobra.Command, ch change, s selection, do func(admi
 	return g.printAnswers(cmd, answers)
 }
 
-func choose(i admin.Inspector, ch change) (selection, error) {
+func choose(i inspect.Inspector, ch change) (selection, error) {
 	if ch.every {
 		return pickAll(i, ch.filter)
 	}
@@ -264,9 +265,9 @@ func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) err
 		_ = c.Close()
 		return errors.New("the connector is running: stop it first")
 	}
-	var stats admin.Stats
+	var stats inspect.Stats
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
-		stats, err = admin.FromSpool(s).Stats()
+		stats, err = inspect.FromSpool(s).Stats()
 		return err
 	})
 	if err != nil {

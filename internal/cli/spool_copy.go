@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -25,7 +25,7 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var n int64
-			err := g.inspect(cmd.Context(), func(i admin.Inspector) (err error) {
+			err := g.inspect(cmd.Context(), func(i inspect.Inspector) (err error) {
 				n, err = writeNew(args[0], i.Snapshot)
 				return err
 			})

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -42,7 +42,7 @@ func newSpoolExport(g *globals) *cobra.Command {
 			}
 			g.stepAside()
 			x := &exporter{dir: args[0], files: []exportFile{}}
-			err := g.inspect(cmd.Context(), func(i admin.Inspector) error { return x.all(i, only) })
+			err := g.inspect(cmd.Context(), func(i inspect.Inspector) error { return x.all(i, only) })
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ const (
 	exportBytes   = 16 << 20
 )
 
-func (x *exporter) all(i admin.Inspector, buckets []string) (err error) {
+func (x *exporter) all(i inspect.Inspector, buckets []string) (err error) {
 	if err := os.Mkdir(x.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
@@ -106,7 +106,7 @@ func (x *exporter) all(i admin.Inspector, buckets []string) (err error) {
 	defer func() { err = errors.Join(err, x.index.Close()) }()
 	for _, bucket := range buckets {
 		x.bundles = 0
-		err := pages(i, bucket, "", func(e admin.Exported) (bool, error) { return true, x.add(bucket, e) })
+		err := pages(i, bucket, "", func(e inspect.Exported) (bool, error) { return true, x.add(bucket, e) })
 		if err = errors.Join(err, x.flush()); err != nil {
 			return fmt.Errorf("export %s: %w", bucket, err)
 		}
@@ -130,7 +130,7 @@ func (x *exporter) note(f exportFile) error {
 	return err
 }
 
-func (x *exporter) add(bucket string, e admin.Exported) error {
+func (x *exporter) add(bucket string, e inspect.Exported) error {
 	entry := exportedEntry{e.Key, e.STIX, e.Run, e.Dataset, e.Source, e.Error}
 	switch {
 	case e.Error != "":
@@ -176,7 +176,7 @@ func isObject(body []byte) bool {
 }
 
 // raw writes a body that is no object as it is.
-func (x *exporter) raw(bucket string, e admin.Exported, entry exportedEntry) error {
+func (x *exporter) raw(bucket string, e inspect.Exported, entry exportedEntry) error {
 	file := fmt.Sprintf("%s-%s.raw", bucket, strings.ReplaceAll(e.Key, "/", "-"))
 	err := os.WriteFile(filepath.Join(x.dir, file), e.Body, 0o600)
 	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []exportedEntry{entry}}))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -24,7 +24,7 @@ func newSpoolFind(g *globals) *cobra.Command {
 		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				f, err := i.Find(cmd.Context(), strings.TrimSpace(args[0]))
 				if err != nil {
 					return err
@@ -44,7 +44,7 @@ func newSpoolFind(g *globals) *cobra.Command {
 }
 
 // traced reports whether anything is known of the id.
-func traced(f admin.Found) bool {
+func traced(f inspect.Found) bool {
 	for _, o := range f.Objects {
 		if o.Published != nil || o.Held != nil || len(o.Messages)+len(o.Waiting)+len(o.Dead)+len(o.Records) > 0 {
 			return true
@@ -53,7 +53,7 @@ func traced(f admin.Found) bool {
 	return len(f.Sources) > 0
 }
 
-func printFound(w io.Writer, f admin.Found) {
+func printFound(w io.Writer, f inspect.Found) {
 	for _, o := range f.Objects {
 		fmt.Fprintf(w, "%s: %s\n", o.ID, o.Verdict)
 		if p := o.Published; p != nil && p.Run > 0 {
@@ -86,7 +86,7 @@ func printFound(w io.Writer, f admin.Found) {
 }
 
 // printNoTrace says what can be told of an item that is not in the spool.
-func printNoTrace(w io.Writer, f admin.Found) {
+func printNoTrace(w io.Writer, f inspect.Found) {
 	fmt.Fprintf(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
 	for _, d := range f.Delivered {
 		fmt.Fprintf(w, "  %-11s  delivered, if ThreatMatch listed it as changed before %s; later changes come with later runs\n", d.Dataset, stamp(d.Until))
@@ -98,7 +98,7 @@ func printNoTrace(w io.Writer, f admin.Found) {
 	fmt.Fprintln(w, "  the spool keeps what ThreatMatch answered for that long, and then finds delivered items by number, too.")
 }
 
-func printTraces(w io.Writer, records []admin.FoundRecord, dead []admin.FoundDead) {
+func printTraces(w io.Writer, records []inspect.FoundRecord, dead []inspect.FoundDead) {
 	for _, r := range records {
 		fmt.Fprintf(w, "  fetched      %s, as %s %s; see: spool show %s %s\n", r.Fetched, r.Dataset, r.Source, r.Bucket, r.Key)
 	}
@@ -111,7 +111,7 @@ func printTraces(w io.Writer, records []admin.FoundRecord, dead []admin.FoundDea
 	}
 }
 
-func messageState(m admin.FoundMessage) string {
+func messageState(m inspect.FoundMessage) string {
 	switch {
 	case m.Skipped:
 		return "a dead letter instead"

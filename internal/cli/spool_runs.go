@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/inspect"
 )
 
 func newSpoolRuns(g *globals) *cobra.Command {
@@ -23,8 +23,8 @@ func newSpoolRuns(g *globals) *cobra.Command {
 		Example: "  " + name + " spool runs --limit 5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
-				runs, err := collect(before, *limit, i.Runs, func(r admin.Run) uint64 { return r.ID })
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+				runs, err := collect(before, *limit, i.Runs, func(r inspect.Run) uint64 { return r.ID })
 				if err != nil {
 					return err
 				}
@@ -47,7 +47,7 @@ func newSpoolRuns(g *globals) *cobra.Command {
 	return c
 }
 
-func datasets(r admin.Run) string {
+func datasets(r inspect.Run) string {
 	var parts []string
 	for _, d := range r.Datasets {
 		parts = append(parts, d.Dataset+" "+d.Status)
@@ -67,7 +67,7 @@ func newSpoolRun(g *globals) *cobra.Command {
 			if err != nil {
 				return errUsage{fmt.Errorf("run id %q is not a number", args[0])}
 			}
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				r, err := i.Run(id)
 				if err != nil {
 					return err
@@ -81,7 +81,7 @@ func newSpoolRun(g *globals) *cobra.Command {
 	}
 }
 
-func printRun(w io.Writer, r admin.Run) error {
+func printRun(w io.Writer, r inspect.Run) error {
 	rows := [][]string{
 		{"run", strconv.FormatUint(r.ID, 10), reasonOf(r) + ", " + r.Phase},
 		{"start", stamp(r.Start), "created " + stamp(r.Created)},
@@ -101,7 +101,7 @@ func printRun(w io.Writer, r admin.Run) error {
 
 // reasonOf says why the run began, and whether a process went on with it that
 // had not begun it.
-func reasonOf(r admin.Run) string {
+func reasonOf(r inspect.Run) string {
 	if r.Resumed {
 		return r.Reason + " (resumed)"
 	}

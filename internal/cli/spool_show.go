@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -30,7 +31,7 @@ func newSpoolShow(g *globals) *cobra.Command {
 			if message >= 0 {
 				return g.showMessage(cmd, args, message)
 			}
-			return g.inspect(cmd.Context(), func(i admin.Inspector) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				e, payload, err := i.Show(args[0], args[1])
 				if err != nil {
 					return err
@@ -59,9 +60,9 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 }
 
 // showBundle prints the objects that are not confirmed yet, one a line.
-func (g *globals) showBundle(w io.Writer, i admin.Inspector, e spool.Entry) error {
+func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) error {
 	var objects []string
-	err := pages(i, "bundles", "", func(x admin.Exported) (bool, error) {
+	err := pages(i, "bundles", "", func(x inspect.Exported) (bool, error) {
 		if !strings.HasPrefix(x.Key, e.Key+"/") {
 			return len(objects) == 0, nil // the bundles come in order
 		}
@@ -85,7 +86,7 @@ func (g *globals) showBundle(w io.Writer, i admin.Inspector, e spool.Entry) erro
 }
 
 // pages calls f for everything that a bucket still holds, until it returns false.
-func pages(i admin.Inspector, bucket, after string, f func(admin.Exported) (bool, error)) error {
+func pages(i inspect.Inspector, bucket, after string, f func(inspect.Exported) (bool, error)) error {
 	for {
 		page, next, err := i.Export(bucket, after)
 		if err != nil {

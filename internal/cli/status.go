@@ -17,7 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -56,7 +56,7 @@ func newStatus(g *globals) *cobra.Command {
 }
 
 // status asks the daemon, or reads the file of a stopped one.
-func (g *globals) status(ctx context.Context) (s admin.Status, err error) {
+func (g *globals) status(ctx context.Context) (s inspect.Status, err error) {
 	p, err := g.place()
 	if err != nil {
 		return s, err
@@ -70,7 +70,7 @@ func (g *globals) status(ctx context.Context) (s admin.Status, err error) {
 		return c.Status()
 	}
 	err = g.read(ctx, p, func(sp *spool.Spool) (err error) {
-		s, err = admin.Stopped(admin.FromSpool(sp), p.info, g.env.Now())
+		s, err = inspect.Stopped(inspect.FromSpool(sp), p.info, g.env.Now())
 		return err
 	})
 	return s, err
@@ -109,7 +109,7 @@ func (g *globals) watch(ctx context.Context, w io.Writer, every time.Duration, t
 	}
 }
 
-func (g *globals) printStatus(w io.Writer, s admin.Status) error {
+func (g *globals) printStatus(w io.Writer, s inspect.Status) error {
 	if g.json {
 		return printJSON(w, s)
 	}
@@ -128,7 +128,7 @@ func (g *globals) printStatus(w io.Writer, s admin.Status) error {
 	return printBacklog(w, s)
 }
 
-func printHead(w io.Writer, s admin.Status) {
+func printHead(w io.Writer, s inspect.Status) {
 	switch {
 	case !s.Running && s.Process.PID == 0:
 		fmt.Fprintln(w, "not running")
@@ -165,7 +165,7 @@ func printHead(w io.Writer, s admin.Status) {
 	}
 }
 
-func readiness(s admin.Status) string {
+func readiness(s inspect.Status) string {
 	switch {
 	case !s.Alive:
 		return "NOT ALIVE: a stage does not turn any more"
@@ -175,7 +175,7 @@ func readiness(s admin.Status) string {
 	return "ready"
 }
 
-func printStages(w io.Writer, s admin.Status) error {
+func printStages(w io.Writer, s inspect.Status) error {
 	var rows [][]string
 	for _, st := range s.Stages {
 		last := ""
@@ -187,11 +187,11 @@ func printStages(w io.Writer, s admin.Status) error {
 	return printTable(w, []string{"STAGE", "STATE", "FOR", "WITH", "LAST ERROR"}, rows)
 }
 
-func printOpenRuns(w io.Writer, s admin.Status) error {
+func printOpenRuns(w io.Writer, s inspect.Status) error {
 	var rows [][]string
 	all := s.Runs
 	if len(all) == 0 && s.Last != nil {
-		all = []admin.Run{*s.Last}
+		all = []inspect.Run{*s.Last}
 	}
 	for _, r := range all {
 		for i, d := range r.Datasets {
@@ -211,7 +211,7 @@ func printOpenRuns(w io.Writer, s admin.Status) error {
 }
 
 // progress says how far a dataset is in its run.
-func progress(d admin.DatasetRun) string {
+func progress(d inspect.DatasetRun) string {
 	text := fmt.Sprintf("%d fetched", d.Fetched)
 	if d.Open > 0 {
 		text += fmt.Sprintf(", %d to fetch", d.Open)
@@ -225,14 +225,14 @@ func progress(d admin.DatasetRun) string {
 	return text
 }
 
-func deliveryOf(r admin.Run) string {
+func deliveryOf(r inspect.Run) string {
 	return fmt.Sprintf("%d records mapped, %d objects handed over, %d messages confirmed",
 		r.Counters["map.records"], handedOver(r), r.Counters["deliver.messages"])
 }
 
 // handedOver counts the objects that went to delivery, the default author and the
 // markings in use among them, as their messages are counted too.
-func handedOver(r admin.Run) int64 {
+func handedOver(r inspect.Run) int64 {
 	n := r.Counters["map.published"]
 	for name, count := range r.Counters {
 		if strings.HasPrefix(name, "map.companions:") {
@@ -242,7 +242,7 @@ func handedOver(r admin.Run) int64 {
 	return n
 }
 
-func printBacklog(w io.Writer, s admin.Status) error {
+func printBacklog(w io.Writer, s inspect.Status) error {
 	st := s.Spool
 	row := func(what string, n int64, bucket, note string) []string {
 		since := "-"
@@ -285,7 +285,7 @@ func onlyOf(sure bool, bucket string) string {
 	return ""
 }
 
-func heldBack(m admin.Watermark) string {
+func heldBack(m inspect.Watermark) string {
 	if m.Held.IsZero() {
 		return ""
 	}

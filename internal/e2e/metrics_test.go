@@ -4,8 +4,8 @@ import (
 	"regexp"
 	"testing"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/brokertest"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
 )
@@ -23,7 +23,7 @@ func TestMetricsMove(t *testing.T) {
 	)
 	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6})
 	p := k.start("run")
-	k.until("messages wait", func(s admin.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
+	k.until("messages wait", func(s inspect.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
 	k.moves(base,
 		"threatmatch_api_paused_seconds_total [1-9.]+", `threatmatch_api_requests_total{failure="throttled",route="list",status="429"} 1`,
 		`threatmatch_api_request_seconds_count{route="item"} 1\d`, "threatmatch_fetch_source_up 1", `threatmatch_fetch_tries_total{.*outcome="ok"} \d`,

@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
 	"threatmatch-connector/spool"
@@ -107,7 +107,7 @@ func TestSocketElsewhere(t *testing.T) {
 		t.Errorf("status: %s", out)
 	}
 	p = k.start("run")
-	k.until("it runs again", func(admin.Status) bool { return true })
+	k.until("it runs again", func(inspect.Status) bool { return true })
 	p.kill()
 	if out := k.run(0, "status"); !strings.Contains(out, "it did not close the spool") {
 		t.Errorf("status: %s", out)
@@ -122,7 +122,7 @@ func TestLiveCommands(t *testing.T) {
 	k.env["SPOOL_KEEP_RECORDS"] = "P1D"
 	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6}) // so that messages wait
 	p := k.start("run")
-	k.until("messages wait", func(s admin.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
+	k.until("messages wait", func(s inspect.Status) bool { return s.Spool.Messages > 0 && stage(s, "deliver").State == "paused" })
 	k.pendingMessage()
 	k.run(0, "spool", "verify")
 	k.platform.Heal()
@@ -131,11 +131,11 @@ func TestLiveCommands(t *testing.T) {
 	if out := k.run(0, "trigger"); !strings.Contains(out, "run 2 starts") {
 		t.Errorf("trigger: %s", out)
 	}
-	k.until("run 2 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 2 })
+	k.until("run 2 is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 2 })
 	if out := k.run(0, "repull", "--from", "P30D", "--dataset", "alerts", "--yes"); !strings.Contains(out, "run 3 imports again from") {
 		t.Errorf("repull: %s", out)
 	}
-	k.until("run 3 is delivered", func(s admin.Status) bool { return done(s) && s.Last.ID == 3 && s.Last.Reason == "repull" })
+	k.until("run 3 is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 3 && s.Last.Reason == "repull" })
 	p.stop()
 	for _, want := range []string{`run asked for asked_by="uid \d+, pid \d+" run=2`, `repull asked for asked_by="uid \d+, pid \d+" run=3`} {
 		if !regexp.MustCompile(want).MatchString(p.output()) {
@@ -208,7 +208,7 @@ func TestWhyItEnds(t *testing.T) {
 	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6})
 	k.api.Heal()
 	p := k.start("run", "--once")
-	k.until("messages wait", func(s admin.Status) bool { return stage(s, "deliver").State == "paused" })
+	k.until("messages wait", func(s inspect.Status) bool { return stage(s, "deliver").State == "paused" })
 	second := k.start("run")
 	if code := second.code(); code != 1 || !regexp.MustCompile(`ERR the connector cannot go on error=".*spool is locked by pid \d+.*" hint="stop the other process, or give this one a spool.dir of its own" exit_code=1`).MatchString(second.output()) {
 		t.Errorf("a second one: %d\n%s", code, second.output())

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/brokertest"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
 )
@@ -25,7 +25,7 @@ func walkBrokerDown(k *walk) {
 	k.begin(options{api: few(), amqp: amqp, platform: opencti.Options{Connection: func(c *opencti.Connection) { c.Port = port }}})
 	k.env["CONNECTOR_LOG_LEVEL"] = "warning"
 	p := k.start("run")
-	k.until("all is mapped", func(s admin.Status) bool {
+	k.until("all is mapped", func(s inspect.Status) bool {
 		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").NotReady != ""
 	})
 	k.say("Fetch and map go on: everything is in the spool, and only the messages wait.")
@@ -45,7 +45,7 @@ func walkQueueFull(k *walk) {
 	k.begin(options{api: few()})
 	k.platform.SetQueueSize(opencti.QueueSize{Messages: 300000, Bytes: 612e6})
 	p := k.start("run")
-	k.until("delivery pauses", func(s admin.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
+	k.until("delivery pauses", func(s inspect.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
 	k.say("OpenCTI's workers do not catch up. Delivery pauses while the queue has more than `connector.queue_threshold` MB; fetch\n" +
 		"and map go on until the spool is full. The connector is ready: this is no trouble of its own.")
 	k.types(0, []string{"status"}, "^running", "^broker", "^deliver", "^messages to confirm")

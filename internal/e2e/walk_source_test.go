@@ -3,7 +3,7 @@ package e2e_test
 import (
 	"time"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 )
 
@@ -12,7 +12,7 @@ func walkWrongSecret(k *walk) {
 	right := k.env["THREATMATCH_CLIENT_SECRET"]
 	k.env["THREATMATCH_CLIENT_SECRET"] = "not the secret"
 	p := k.start("run")
-	k.until("fetch is paused", func(s admin.Status) bool { return stage(s, "fetch").State == "paused" })
+	k.until("fetch is paused", func(s inspect.Status) bool { return stage(s, "fetch").State == "paused" })
 	k.say("Nothing is imported, and the log has:")
 	k.logs(p, "fetch is paused")
 	k.say("The connector stays up and tries again three times a minute; it is alive, but not ready:")
@@ -35,7 +35,7 @@ func walkOneItemFails(k *walk) {
 	const id = "2"
 	k.api.SetFault(faults.Rule{Name: "one", Route: "item", ID: "profiles/" + id, Kind: faults.Answer, Status: 500, ContentType: "application/json", Body: `{"message":"Server Error"}`})
 	p := k.start("run")
-	k.until("everything else is fetched", func(s admin.Status) bool {
+	k.until("everything else is fetched", func(s inspect.Status) bool {
 		return len(s.Runs) == 1 && s.Spool.Tasks == 1 && s.Spool.Records == 0 && k.worker.Counts().Messages > 0
 	})
 	k.eventually("two tries", func() bool { return k.api.Stats().Total("item") > 12 })

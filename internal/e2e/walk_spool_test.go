@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -18,7 +18,7 @@ func walkSpoolFull(k *walk) {
 	k.fillWithDead(20, 500<<10)
 	p := k.start("run")
 	k.readyz(base, "fetch", "spool export")
-	k.until("fetch waits for room", func(s admin.Status) bool { return stage(s, "fetch").NotReady != "" })
+	k.until("fetch waits for room", func(s inspect.Status) bool { return stage(s, "fetch").NotReady != "" })
 	k.say("Fetching pauses above `spool.max_size` and goes on by itself when map and deliver have made room. It stays paused only\n" +
 		"when nothing is left that moves: then the spool is full of held objects or dead letters, and the connector is not ready.")
 	k.types(0, []string{"status"}, "^running", "not ready", "^fetch", "^spool:")
@@ -72,7 +72,7 @@ func walkReset(k *walk) {
 		"ping or registration, clears everything but the dead letters, and imports again from `threatmatch.import_from_date`,\n" +
 		"as it was asked to. OpenCTI merges what it has already.")
 	p := k.start("run")
-	k.until("the run is delivered", func(s admin.Status) bool { return done(s) && s.Last.Reason == "reset" })
+	k.until("the run is delivered", func(s inspect.Status) bool { return done(s) && s.Last.Reason == "reset" })
 	k.logs(p, "import starts again", "run delivered")
 	k.types(0, []string{"spool", "runs"}, "^RUN", "reset", "once")
 	k.say("If it was a mistake there is nothing to undo: the import ends where it was before. A `repull --from DATE` instead of a\n" +

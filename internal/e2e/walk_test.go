@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/data"
 	"threatmatch-connector/internal/sim/threatmatch"
 )
@@ -192,9 +192,9 @@ func (k *walk) logs(p *process, patterns ...string) {
 }
 
 // status asks the running connector.
-func (k *walk) status() admin.Status {
+func (k *walk) status() inspect.Status {
 	k.t.Helper()
-	var s admin.Status
+	var s inspect.Status
 	cmd := exec.CommandContext(k.t.Context(), binary, "status", "--json")
 	for name, v := range k.env {
 		cmd.Env = append(cmd.Env, name+"="+v)
@@ -206,7 +206,7 @@ func (k *walk) status() admin.Status {
 }
 
 // until waits for a status of the running connector.
-func (k *walk) until(what string, ok func(admin.Status) bool) {
+func (k *walk) until(what string, ok func(inspect.Status) bool) {
 	k.t.Helper()
 	k.eventually(what, func() bool {
 		s := k.status()
@@ -215,17 +215,17 @@ func (k *walk) until(what string, ok func(admin.Status) bool) {
 }
 
 // stage returns what a stage says of itself.
-func stage(s admin.Status, name string) admin.Stage {
+func stage(s inspect.Status, name string) inspect.Stage {
 	for _, st := range s.Stages {
 		if st.Name == name {
 			return st
 		}
 	}
-	return admin.Stage{}
+	return inspect.Stage{}
 }
 
 // done reports that nothing is left to do.
-func done(s admin.Status) bool {
+func done(s inspect.Status) bool {
 	return len(s.Runs) == 0 && s.Last != nil && s.Spool.Messages == 0
 }
 

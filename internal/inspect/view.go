@@ -1,7 +1,8 @@
-// Package admin lets operators look into a running or stopped connector: the
-// unix socket and its client, the views that both print, and the HTTP server
-// for metrics and health. Reading never changes the spool.
-package admin
+// Package inspect answers what can be asked of a spool, of a running connector
+// or a stopped one: its numbers, runs, entries, and where an object is. The
+// views have JSON tags; their field names are stable. Reading never changes the
+// spool.
+package inspect
 
 import (
 	"cmp"
