@@ -35,7 +35,7 @@ func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
 	if stix.Observable(o.Type()) { // STIX knows no author of observables
 		key = "x_opencti_created_by_ref"
 	}
-	o.Set(key, m.author.ID())
+	o.Fill(key, m.author.ID())
 	return true
 }
 

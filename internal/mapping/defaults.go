@@ -42,7 +42,7 @@ func (r *record) fill(o *stix.Object, key string, value any) {
 	if o.Has(key) || value == "" {
 		return
 	}
-	o.Set(key, value)
+	o.Fill(key, value)
 	r.count("defaults", 1, key)
 }
 

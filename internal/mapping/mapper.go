@@ -103,7 +103,7 @@ func (r *record) merge() {
 	kept := r.objects[:0]
 	for _, o := range r.objects {
 		if i, ok := r.byID[o.ID()]; ok {
-			kept[i], _ = stix.Merge(kept[i], o)
+			kept[i] = stix.Merge(kept[i], o)
 			r.count("duplicates_merged", 1)
 			continue
 		}

@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"regexp"
+	"slices"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -22,12 +23,12 @@ func (m *Mapper) EnsureMarking(o *stix.Object) bool {
 	if plain(o.Type()) {
 		return false
 	}
-	for _, id := range o.Strings("object_marking_refs") {
-		if stix.StandardTLP(id) {
-			return false
-		}
+	list := o.Strings("object_marking_refs")
+	if slices.ContainsFunc(list, stix.StandardTLP) {
+		return false
 	}
-	return o.AddRef("object_marking_refs", m.tlp.ID)
+	o.Fill("object_marking_refs", append(list, m.tlp.ID))
+	return true
 }
 
 // mark settles the markings of a source object: STIX's TLP 2.0 ids become

@@ -42,6 +42,6 @@ func (m *Mapper) complete(o *stix.Object) {
 		m.EnsureMarking(o)
 	}
 	if m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
-		o.Set("confidence", m.confidence)
+		o.Fill("confidence", m.confidence)
 	}
 }

@@ -1,13 +1,23 @@
 package stix
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
-// DedupeReferences keeps the first of equal external references, of equal
-// kill chain phases and of equal entries of a list of references, as OpenCTI's
+// entryKeys says what makes the entries of a list equal for OpenCTI's splitter.
+var entryKeys = map[string]func(json.RawMessage) entryKey{
+	"external_references": referenceKey,
+	"kill_chain_phases":   phaseKey,
+}
+
+// DedupeReferences keeps one of equal external references, of equal kill
+// chain phases and of equal entries of a list of references, since OpenCTI's
 // splitter does, and drops what has no key: an external reference needs a url,
-// or a source_name and an external_id. It returns how many entries went.
+// or a source_name and an external_id. What an entry lacks comes from those
+// that equal it. It returns how many entries went.
 func (o *Object) DedupeReferences() int {
-	return o.dedupe("external_references", referenceKey) + o.dedupe("kill_chain_phases", phaseKey) + o.dedupeRefs()
+	return o.dedupe("external_references") + o.dedupe("kill_chain_phases") + o.dedupeRefs()
 }
 
 // entryKey is what makes two entries equal; the zero value means no key.
@@ -57,24 +67,99 @@ type entryPart struct {
 
 func (p *entryPart) read(raw json.RawMessage) { p.text, p.ok = Text(raw) }
 
-func (o *Object) dedupe(key string, keyOf func(json.RawMessage) entryKey) int {
-	raw, ok := o.Get(key)
-	if !ok || raw[0] != '[' {
+func (o *Object) dedupe(key string) int {
+	i := o.index(key)
+	if i < 0 || !isList(o.fields[i].raw) {
 		return 0
 	}
-	var kept []json.RawMessage
-	seen := map[entryKey]bool{{}: true}
-	total := 0
-	for e := range Elements(raw) {
-		total++
+	var entries []json.RawMessage
+	for e := range Elements(o.fields[i].raw) {
+		entries = append(entries, e)
+	}
+	kept := combineEntries(entries, entryKeys[key], fillUp)
+	switch {
+	case len(kept) == len(entries):
+	case len(kept) == 0:
+		o.Delete(key)
+	default:
+		o.fields[i].raw = listOf(kept)
+	}
+	return len(entries) - len(kept)
+}
+
+// combineEntries makes one of the entries with equal keys, in the place of the
+// first; entries without a key are left out.
+func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entryKey,
+	combine func(a, b json.RawMessage) json.RawMessage) []json.RawMessage {
+	at := make(map[entryKey]int, len(entries))
+	kept := make([]json.RawMessage, 0, len(entries))
+	for _, e := range entries {
 		k := keyOf(e)
-		if !seen[k] {
-			kept = append(kept, e)
+		if k == (entryKey{}) {
+			continue
 		}
-		seen[k] = true
+		i, ok := at[k]
+		if !ok {
+			at[k] = len(kept)
+			kept = append(kept, e)
+			continue
+		}
+		if !bytes.Equal(kept[i], e) {
+			kept[i] = combine(kept[i], e)
+		}
 	}
-	if len(kept) < total {
-		o.Set(key, kept)
+	return kept
+}
+
+// fillUp makes one of two entries: what the first lacks comes from the second.
+// The name of a source goes with its id, since OpenCTI reads the two as one.
+func fillUp(first, second json.RawMessage) json.RawMessage {
+	a, b := members(first), members(second)
+	if a["external_id"] == nil && b["external_id"] != nil && b["source_name"] != nil {
+		a["source_name"] = b["source_name"]
 	}
-	return total - len(kept)
+	for k, v := range b {
+		if a[k] == nil {
+			a[k] = v
+		}
+	}
+	return objectOf(a)
+}
+
+// combine makes one of two entries, the same whichever comes first: what one
+// lacks comes from the other, else the greater value stands.
+func combine(a, b json.RawMessage) json.RawMessage {
+	ma, mb := members(a), members(b)
+	source, id := ma["source_name"], ma["external_id"]
+	if bytes.Compare(nameOf(ma), nameOf(mb)) < 0 {
+		source, id = mb["source_name"], mb["external_id"]
+	}
+	for k, v := range mb {
+		if bytes.Compare(v, ma[k]) > 0 {
+			ma[k] = v
+		}
+	}
+	for k, v := range map[string]json.RawMessage{"source_name": source, "external_id": id} {
+		if v != nil {
+			ma[k] = v
+		}
+	}
+	return objectOf(ma)
+}
+
+func members(raw json.RawMessage) map[string]json.RawMessage {
+	m := map[string]json.RawMessage{}
+	for k, v := range Members(raw) {
+		m[k] = v
+	}
+	return m
+}
+
+// nameOf orders names: with an id first, then by value.
+func nameOf(m map[string]json.RawMessage) []byte {
+	id, ok := m["external_id"]
+	if !ok {
+		return append([]byte{0}, m["source_name"]...)
+	}
+	return append(append([]byte{1}, id...), m["source_name"]...)
 }

@@ -34,7 +34,7 @@ func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {
 	case '{':
 		var fields []field
 		for k, v := range Members(raw) {
-			fields = append(fields, field{k, v})
+			fields = append(fields, field{key: k, raw: v})
 		}
 		return appendCanonical(dst, fields)
 	case '[':

@@ -1,26 +1,217 @@
 package stix
 
-import "bytes"
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
 
-// Merge chooses between two copies of one object: the newer modified wins,
-// then the one with more properties, then the greater hash, so that the choice
-// does not depend on the order they come in. The second result tells whether
-// b, the later one, wins; equal copies keep a.
-func Merge(a, b *Object) (*Object, bool) {
-	if Newer(b, a) {
-		return b, true
+// filledIn is the stamp of what the mapper filled in: older than anything a
+// source says.
+const filledIn = math.MinInt64
+
+// futureTolerance is how far ahead of us a source's clock may be.
+const futureTolerance = 24 * time.Hour
+
+// Merge makes one object of two copies of it, neither of which is changed.
+// However many copies there are, and in whatever order and grouping they are
+// merged, the result is the same:
+//
+//   - Each scalar property is decided alone: the copy that was modified later
+//     has it, then the greater value. Properties that belong together, such as
+//     start and stop, move as one. What a copy lacks comes from the other.
+//   - Lists are united, and so are hashes. Of several TLP levels the strictest stands.
+//   - What was set by [Object.Fill] counts as absent.
+//
+// A property that comes from an older copy keeps that copy's time, its stamp.
+// Both copies have the same id; what differs beside that is taken as it comes.
+func Merge(a, b *Object) *Object {
+	m := &Object{typ: a.typ, id: a.id, fields: make([]field, 0, max(len(a.fields), len(b.fields)))}
+	changed := max(a.changed(), b.changed())
+	for _, key := range mergedKeys(a, b) {
+		switch lead := leader(key); {
+		case key == "object_marking_refs":
+			m.fields = append(m.fields, uniteMarkings(a, b))
+		case isUnited(a, b, key):
+			m.fields = append(m.fields, unite(a, b, key))
+		default:
+			from := a
+			if compareUnits(a, b, lead) < 0 {
+				from = b
+			}
+			if i := from.index(key); i >= 0 {
+				f := from.fields[i]
+				f.stamp = from.stampOf(i)
+				m.fields = append(m.fields, f)
+			}
+		}
 	}
-	return a, false
+	for i := range m.fields {
+		if m.fields[i].stamp == nonZero(changed) {
+			m.fields[i].stamp = 0
+		}
+	}
+	if m.Modified().UnixMilli() != changed {
+		m.at = nonZero(changed)
+	}
+	m.taken = mergeContents(a.taken, b.taken)
+	return m
 }
 
-// Newer reports whether a wins over b as Merge compares them.
-func Newer(a, b *Object) bool {
-	if c := a.Modified().Compare(b.Modified()); c != 0 {
-		return c > 0
+// Distrust makes an object that claims to have been modified more than a day
+// after now count as changed when it was created, or as the oldest of all when
+// that is no better. The properties stay as they are.
+func (o *Object) Distrust(now time.Time) {
+	limit := now.Add(futureTolerance)
+	if !o.Modified().After(limit) {
+		return
 	}
-	if a.Len() != b.Len() {
-		return a.Len() > b.Len()
+	created, _ := ParseTime(o.String("created"))
+	if created.After(limit) {
+		created = time.Time{}
 	}
-	ha, hb := a.Hash(), b.Hash()
-	return bytes.Compare(ha[:], hb[:]) > 0
+	o.at = nonZero(created.UnixMilli())
 }
+
+// Changed returns when the object was last changed, as copies are compared, in
+// milliseconds: see Merge and Distrust.
+func (o *Object) Changed() time.Time { return time.UnixMilli(o.changed()).UTC() }
+
+func (o *Object) changed() int64 {
+	if o.at != 0 {
+		return o.at
+	}
+	return o.Modified().UnixMilli()
+}
+
+// nonZero keeps a stamp of 1970 apart from none.
+func nonZero(ms int64) int64 {
+	if ms == 0 {
+		return 1
+	}
+	return ms
+}
+
+func (o *Object) stampOf(i int) int64 {
+	if s := o.fields[i].stamp; s != 0 {
+		return s
+	}
+	return nonZero(o.changed())
+}
+
+// together lists the properties that move as one, the leading one first.
+var together = [][]string{
+	{"start_time", "stop_time"}, {"first_seen", "last_seen"}, {"valid_from", "valid_until"},
+	{"first_observed", "last_observed", "number_observed"}, {"analysis_started", "analysis_ended"},
+	{"pattern", "pattern_type", "pattern_version", "x_opencti_main_observable_type"},
+	{"latitude", "longitude", "precision"},
+	{"relationship_type", "source_ref", "target_ref"},
+	{"definition", "definition_type", "x_opencti_definition", "x_opencti_definition_type"},
+}
+
+// leader returns the property under which key is decided: itself, mostly.
+func leader(key string) string {
+	for _, unit := range together {
+		if slices.Contains(unit, key) {
+			return unit[0]
+		}
+	}
+	return key
+}
+
+func membersOf(lead string) []string {
+	for _, unit := range together {
+		if unit[0] == lead {
+			return unit
+		}
+	}
+	return []string{lead}
+}
+
+// unit is the value and the time of properties that are decided together.
+type unit struct {
+	stamp int64 // filledIn when absent
+	mark  uint64
+	bytes []byte // canonical; nil when absent
+}
+
+func (o *Object) unit(lead string) unit {
+	u := unit{stamp: filledIn}
+	for _, key := range membersOf(lead) {
+		if i := o.index(key); i >= 0 {
+			u.bytes = append(appendCanonicalValue(append(u.bytes, key...), o.fields[i].raw), 0)
+			u.stamp = max(u.stamp, o.stampOf(i))
+		}
+	}
+	if i := o.index(lead); i >= 0 {
+		u.mark = markOf(appendCanonicalValue(nil, o.fields[i].raw), u.bytes)
+	} else if u.bytes != nil {
+		u.mark = markOf(nil, u.bytes)
+	}
+	return u
+}
+
+// markOf stands for a value where the value itself is not kept: the first
+// bytes of what leads it, then a hash of the whole. So most values compare as
+// their bytes do.
+func markOf(lead, whole []byte) uint64 {
+	var first [4]byte
+	copy(first[:], bytes.TrimPrefix(lead, []byte{'"'}))
+	h := fnv.New32a()
+	h.Write(whole)
+	return uint64(first[0])<<56 | uint64(first[1])<<48 | uint64(first[2])<<40 | uint64(first[3])<<32 | uint64(h.Sum32())
+}
+
+// compareUnits says which copy decides: the later one, then the greater value.
+func compareUnits(a, b *Object, lead string) int {
+	ua, ub := a.unit(lead), b.unit(lead)
+	switch {
+	case ua.bytes == nil || ub.bytes == nil:
+		return cmp.Compare(len(ua.bytes), len(ub.bytes))
+	case ua.stamp != ub.stamp:
+		return cmp.Compare(ua.stamp, ub.stamp)
+	case ua.mark != ub.mark:
+		return cmp.Compare(ua.mark, ub.mark)
+	}
+	if c := bytes.Compare(ua.bytes, ub.bytes); c != 0 {
+		return c
+	}
+	for _, key := range membersOf(lead) { // equal but for the order of keys inside, or for what was filled in
+		i, j := a.index(key), b.index(key)
+		if i < 0 {
+			continue
+		}
+		if c := cmp.Or(cmp.Compare(a.stampOf(i), b.stampOf(j)), bytes.Compare(a.fields[i].raw, b.fields[j].raw)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// mergedKeys returns the properties of both in a fixed order: that of the
+// copies where it is the same, else by name, type and id first.
+func mergedKeys(a, b *Object) []string {
+	keys := a.Keys()
+	if slices.Equal(keys, b.Keys()) {
+		return keys
+	}
+	keys = append(keys, b.Keys()...)
+	slices.SortFunc(keys, func(x, y string) int {
+		return cmp.Or(cmp.Compare(keyRank(x), keyRank(y)), strings.Compare(x, y))
+	})
+	return slices.Compact(keys)
+}
+
+func keyRank(key string) int {
+	if i := slices.Index([]string{"type", "spec_version", "id"}, key); i >= 0 {
+		return i
+	}
+	return 3
+}
+
+func isList(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '[' }

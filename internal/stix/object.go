@@ -25,11 +25,14 @@ var (
 type Object struct {
 	typ, id string
 	fields  []field
+	at      int64 // when it was last changed, in Unix ms, where that is not what modified says; 0: it is
+	taken   []Content
 }
 
 type field struct {
-	key string
-	raw json.RawMessage
+	key   string
+	raw   json.RawMessage
+	stamp int64 // 0: the object's own; see Merge
 }
 
 // Parse reads one JSON object that has a string type and an id of the form
@@ -55,7 +58,7 @@ func Decode(raw json.RawMessage) (*Object, error) {
 			o.fields[i].raw = value
 			continue
 		}
-		o.fields = append(o.fields, field{key, value})
+		o.fields = append(o.fields, field{key: key, raw: value})
 	}
 	o.typ, o.id = o.String("type"), o.String("id")
 	if !typeName(o.typ) {
@@ -154,6 +157,7 @@ func (o *Object) Copy(from *Object, keys ...string) {
 	for _, key := range keys {
 		if i := from.index(key); i >= 0 {
 			o.put(key, from.fields[i].raw)
+			o.fields[o.index(key)].stamp = from.fields[i].stamp
 		}
 	}
 }
@@ -225,6 +229,21 @@ func (o *Object) Set(key string, v any) {
 	o.put(key, raw)
 }
 
+// Fill sets a property that the source did not give: in a merge it counts as
+// absent. What is set or copied afterwards under that name counts again.
+func (o *Object) Fill(key string, v any) {
+	if o.Set(key, v); o.Has(key) {
+		o.fields[o.index(key)].stamp = filledIn
+	}
+}
+
+// Filled reports whether the property is there and was set by Fill. Of a list
+// of markings only the TLP level was.
+func (o *Object) Filled(key string) bool {
+	i := o.index(key)
+	return i >= 0 && o.fields[i].stamp == filledIn
+}
+
 // SetRaw replaces a property by JSON text, which is checked and brought into
 // normal form.
 func (o *Object) SetRaw(key string, raw json.RawMessage) error {
@@ -244,10 +263,10 @@ func (o *Object) put(key string, raw json.RawMessage) {
 		o.id, _ = Text(raw)
 	}
 	if i := o.index(key); i >= 0 {
-		o.fields[i].raw = raw
+		o.fields[i].raw, o.fields[i].stamp = raw, 0
 		return
 	}
-	o.fields = append(o.fields, field{key, raw})
+	o.fields = append(o.fields, field{key: key, raw: raw})
 }
 
 // Delete removes a property and reports whether it was there.
@@ -263,7 +282,7 @@ func (o *Object) Delete(key string) bool {
 // Clone returns a copy that shares no state that can change.
 func (o *Object) Clone() *Object {
 	c := *o
-	c.fields = slices.Clone(o.fields)
+	c.fields, c.taken = slices.Clone(o.fields), slices.Clone(o.taken)
 	return &c
 }
 

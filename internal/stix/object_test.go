@@ -176,30 +176,6 @@ func TestHash(t *testing.T) {
 	}
 }
 
-func TestMerge(t *testing.T) {
-	old := sample(t, `,"modified":"2024-01-01T00:00:00Z","name":"x","a":1,"b":2`)
-	stub := sample(t, `,"modified":"2024-01-01T00:00:00.000Z"`)
-	young := sample(t, `,"modified":"2024-01-02T00:00:00Z"`)
-	undated := sample(t, `,"name":"x","a":1,"b":2,"c":3`)
-	p, q := sample(t, `,"name":"p"`), sample(t, `,"name":"q"`)
-	for _, c := range []struct {
-		a, b     *Object
-		replaced bool
-	}{
-		{old, stub, false}, {stub, old, true}, {old, young, true}, {young, old, false},
-		{old, undated, false}, {undated, old, true}, {old, old.Clone(), false},
-	} {
-		if w, replaced := Merge(c.a, c.b); replaced != c.replaced || (w == c.b) != c.replaced {
-			t.Errorf("%s and %s: replaced %v", c.a.AppendJSON(nil), c.b.AppendJSON(nil), replaced)
-		}
-	}
-	first, swapped := Merge(p, q)
-	second, again := Merge(q, p)
-	if first != second || swapped == again {
-		t.Error("the choice depends on the order")
-	}
-}
-
 func TestDedupeReferences(t *testing.T) { // the splitter's vector V10
 	o := sample(t, `,"external_references":[{"source_name":"a","url":"http://x"},{"source_name":"b","url":"http://x"},{"source_name":"a"},`+
 		`{"source_name":"a","external_id":"1"},{"source_name":"a","external_id":"1","description":"d"}],`+
@@ -208,7 +184,7 @@ func TestDedupeReferences(t *testing.T) { // the splitter's vector V10
 		t.Errorf("removed %d", n)
 	}
 	want := `{"type":"malware","id":"` + malwareID + `","external_references":[{"source_name":"a","url":"http://x"},` +
-		`{"source_name":"a","external_id":"1"}],"kill_chain_phases":[{"kill_chain_name":"k","phase_name":"p"}]}`
+		`{"description":"d","external_id":"1","source_name":"a"}],"kill_chain_phases":[{"kill_chain_name":"k","phase_name":"p"}]}`
 	if got := string(o.AppendJSON(nil)); got != want {
 		t.Errorf("got %s", got)
 	}

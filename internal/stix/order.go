@@ -81,7 +81,7 @@ func newGraph(objs []*Object) *graph {
 	at := make(map[string]int, len(objs))
 	for _, o := range objs {
 		if i, ok := at[o.ID()]; ok {
-			g.nodes[i].obj, _ = Merge(g.nodes[i].obj, o)
+			g.nodes[i].obj = Merge(g.nodes[i].obj, o)
 			continue
 		}
 		at[o.ID()] = len(g.nodes)

@@ -96,7 +96,7 @@ func release(out, name string, settings mapping.Settings, bodies [][]byte) error
 		counts["dead"] += int64(len(r.Dead))
 		for _, o := range r.Objects {
 			if old, ok := objects[o.ID()]; ok {
-				objects[o.ID()], _ = stix.Merge(old, o)
+				objects[o.ID()] = stix.Merge(old, o)
 				continue
 			}
 			objects[o.ID()] = o

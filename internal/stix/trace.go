@@ -1,0 +1,283 @@
+package stix
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Trace is what is remembered of an object that went out, so that a later copy
+// of it can be weighed without the object itself. The zero value remembers
+// nothing.
+type Trace struct {
+	changed  int64
+	contents []Content // the newest first
+	rank     int       // of the strictest TLP level that a source gave; 0: none
+	units    map[string]traceUnit
+}
+
+// traceUnit is what went out of one property, or of those that move with it.
+type traceUnit struct {
+	stamp int64
+	mark  uint64 // of a list: of its entries, in any order
+}
+
+// Verdict says what to do with a copy of an object that went out before.
+type Verdict uint8
+
+// The verdicts of [Trace.Weigh].
+const (
+	// Send: it goes out, without what an earlier copy says better.
+	Send Verdict = iota
+	// Nothing: it brings nothing that did not go out before.
+	Nothing
+	// OnlyMarking: an older copy, at odds with the required values that went out.
+	// Its stricter marking goes out with what it says the object is.
+	OnlyMarking
+	// Conflict: as OnlyMarking, but its marking is not stricter; it brings more
+	// than went out, and nothing of it can be sent.
+	Conflict
+)
+
+// Took reports whether a copy of this content was taken in before.
+func (t *Trace) Took(c Content) bool { return slices.Contains(t.contents, c) }
+
+// Changed is the time of the newest copy that went out, in Unix milliseconds.
+func (t *Trace) Changed() int64 { return t.changed }
+
+// Rank is the rank of the strictest TLP level that a source gave; 0 stands for none.
+func (t *Trace) Rank() int { return t.rank }
+
+// Weigh says what of a copy should go out after what the trace remembers, and
+// returns that; nil with Nothing and Conflict. sameRun tells that what went out
+// is of the same run: then the strictest marking stands. A newer copy of a
+// later run goes out with its own. The copy is not changed.
+func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
+	stricter := o.SourceRank() > t.rank
+	var worse []string
+	news, clash := o.changed() > t.changed, false
+	for lead, u := range o.traceUnits() {
+		known, ok := t.units[lead]
+		switch {
+		case u.stamp == filledIn && !ok, known == u:
+		case !ok, isListMark(o, lead) && known.mark != u.mark:
+			news = true
+		case u.stamp > known.stamp, u.stamp == known.stamp && u.mark > known.mark:
+			news = news || known.mark != u.mark
+		case known.mark != u.mark && required[lead] && lead != "created":
+			clash = true
+		case known.mark != u.mark:
+			worse = append(worse, lead)
+		}
+	}
+	switch {
+	case !news && !stricter:
+		return nil, Nothing
+	case clash && o.changed() <= t.changed && !stricter:
+		return nil, Conflict
+	}
+	out := o.Clone()
+	for _, lead := range worse {
+		for _, key := range membersOf(lead) {
+			out.Delete(key)
+		}
+	}
+	if older := o.changed() < t.changed; older || sameRun {
+		out.keepMarking(t.rank)
+		if older {
+			out.restamp(t.changed)
+		}
+	}
+	if clash && o.changed() <= t.changed {
+		out.onlyRequired()
+		return out, OnlyMarking
+	}
+	return out, Send
+}
+
+// restamp keeps modified from going back. The properties stay as old as they are.
+func (o *Object) restamp(ms int64) {
+	own := nonZero(o.changed())
+	for i := range o.fields {
+		if o.fields[i].stamp == 0 {
+			o.fields[i].stamp = own
+		}
+	}
+	if i := o.index("modified"); i >= 0 {
+		o.fields[i].raw = appendString(nil, FormatTime(time.UnixMilli(ms)))
+	}
+	o.at = nonZero(ms)
+}
+
+// Add notes that the object went out, after what the trace remembers. The
+// contents are those that the object was made of.
+func (t *Trace) Add(o *Object, sameRun bool) {
+	if rank := o.SourceRank(); sameRun || o.changed() < t.changed {
+		t.rank = max(t.rank, rank)
+	} else {
+		t.rank = rank
+	}
+	t.changed = max(t.changed, o.changed())
+	if t.units == nil {
+		t.units = map[string]traceUnit{}
+	}
+	for lead, u := range o.traceUnits() {
+		if known, ok := t.units[lead]; u.stamp != filledIn && (!ok || u.stamp >= known.stamp) {
+			t.units[lead] = u
+		}
+	}
+	t.Note(o)
+}
+
+// Note notes that the copies the object was made of were taken in, whether
+// anything of them goes out or not.
+func (t *Trace) Note(o *Object) {
+	t.contents = slices.DeleteFunc(t.contents, func(c Content) bool { return slices.Contains(o.taken, c) })
+	t.contents = slices.Concat(o.taken, t.contents)
+	t.contents = t.contents[:min(len(t.contents), contentsKept)]
+	for lead, u := range o.traceUnits() { // what it says again counts as said then
+		if known := t.units[lead]; known.mark == u.mark && known.stamp < u.stamp {
+			t.units[lead] = u
+		}
+	}
+}
+
+// traceUnits returns what a trace keeps of the object.
+func (o *Object) traceUnits() map[string]traceUnit {
+	units := make(map[string]traceUnit, len(o.fields))
+	for i := range o.fields {
+		f := &o.fields[i]
+		lead := leader(f.key)
+		switch _, done := units[lead]; {
+		case done, f.key == "type", f.key == "id", f.key == "spec_version", f.key == "modified":
+		case united(f.raw, f.key): // it is united with what is there, whatever its time
+			mark := listMark(f.key, f.raw)
+			if mark != 0 && (f.stamp != filledIn || f.key == "object_marking_refs") {
+				units[lead] = traceUnit{mark: mark}
+			}
+		default:
+			u := o.unit(lead)
+			units[lead] = traceUnit{u.stamp, u.mark}
+		}
+	}
+	return units
+}
+
+func isListMark(o *Object, lead string) bool {
+	raw, _ := o.Get(lead)
+	return united(raw, lead)
+}
+
+// listMark is the same for lists of the same entries in any order. TLP levels
+// are not in it: rank says what there is to say of them.
+func listMark(key string, raw json.RawMessage) uint64 {
+	sum := uint64(0)
+	for k, v := range Members(raw) {
+		sum += entryMark(append([]byte(k), v...))
+	}
+	for e := range Elements(raw) {
+		if id, ok := Text(e); ok && key == "object_marking_refs" {
+			if _, level := TLPByID(id); level {
+				continue
+			}
+		}
+		sum += entryMark(appendCanonicalValue(nil, e))
+	}
+	return sum
+}
+
+func entryMark(entry []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(entry)
+	return h.Sum64()
+}
+
+// required lists what an object goes out with in any case: without one of them
+// OpenCTI refuses it, or takes it for another.
+var required = set("created", "name", "value", "path", "key", "number", "hashes", "content", "opinion", "product",
+	"result_name", "pattern", "published", "relationship_type", "sighting_of_ref", "where_sighted_refs",
+	"identity_class", "context", "definition", "first_observed", "valid_from", "x_opencti_location_type",
+	"x_opencti_type")
+
+// onlyRequired leaves what an object cannot go out without, and its markings.
+func (o *Object) onlyRequired() {
+	o.fields = slices.DeleteFunc(o.fields, func(f field) bool {
+		switch f.key {
+		case "type", "id", "spec_version", "created", "modified", "created_by_ref", "object_marking_refs":
+			return false
+		}
+		return !required[leader(f.key)]
+	})
+}
+
+// SourceRank returns the rank of the TLP level that sources gave the object; 0
+// when there is none, or it was filled in.
+func (o *Object) SourceRank() int {
+	if o.Filled("object_marking_refs") {
+		return 0
+	}
+	rank := 0
+	for _, id := range o.Strings("object_marking_refs") {
+		if t, ok := TLPByID(id); ok {
+			rank = max(rank, t.Rank)
+		}
+	}
+	return rank
+}
+
+// keepMarking raises the TLP level to the rank, if sources gave that.
+func (o *Object) keepMarking(rank int) {
+	if rank <= o.SourceRank() {
+		return
+	}
+	list := slices.DeleteFunc(o.Strings("object_marking_refs"), func(id string) bool {
+		_, level := TLPByID(id)
+		return level
+	})
+	for _, t := range tlps {
+		if t.Rank == rank {
+			list = append([]string{t.ID}, list...)
+		}
+	}
+	o.Set("object_marking_refs", list)
+}
+
+const traceVersion = 1
+
+// Bytes returns the trace as [ParseTrace] reads it: some 60 to 300 bytes.
+func (t *Trace) Bytes() []byte {
+	out := binary.AppendVarint([]byte{traceVersion}, t.changed)
+	out = binary.AppendUvarint(out, uint64(t.rank))
+	out = binary.AppendUvarint(out, uint64(len(t.contents)))
+	for _, c := range t.contents {
+		out = append(out, c[:]...)
+	}
+	for _, lead := range slices.Sorted(maps.Keys(t.units)) {
+		u := t.units[lead]
+		out = binary.BigEndian.AppendUint64(appendName(out, lead), u.mark)
+		out = binary.AppendVarint(out, u.stamp-t.changed)
+	}
+	return out
+}
+
+// ParseTrace reads what Bytes wrote. It returns false for anything else; no
+// bytes are the zero value.
+func ParseTrace(b []byte) (Trace, bool) {
+	if len(b) == 0 {
+		return Trace{}, true
+	}
+	r := reader{in: b}
+	if r.byte() != traceVersion {
+		return Trace{}, false
+	}
+	t := Trace{changed: r.varint(), rank: int(r.uvarint()), contents: r.contents(), units: map[string]traceUnit{}}
+	for len(r.in) > 0 && !r.bad {
+		lead := r.name()
+		mark := r.uint64()
+		t.units[lead] = traceUnit{mark: mark, stamp: r.varint() + t.changed}
+	}
+	return t, !r.bad
+}

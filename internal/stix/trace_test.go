@@ -1,0 +1,188 @@
+package stix
+
+import (
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// platform is OpenCTI's upsert of one object: values are replaced, lists united,
+// the TLP level is that of the last message.
+type platform struct {
+	scalars map[string]string
+	lists   map[string]map[string]bool
+}
+
+func (p *platform) upsert(o *Object) {
+	if p.scalars == nil {
+		p.scalars, p.lists = map[string]string{}, map[string]map[string]bool{}
+	}
+	for key, raw := range o.All() {
+		if !united(raw, key) {
+			p.scalars[key] = string(raw)
+			continue
+		}
+		if p.lists[key] == nil {
+			p.lists[key] = map[string]bool{}
+		}
+		if key == "object_marking_refs" {
+			maps.DeleteFunc(p.lists[key], func(id string, _ bool) bool {
+				_, level := TLPByID(strings.Trim(id, `"`))
+				return level
+			})
+		}
+		for e := range Elements(raw) {
+			p.lists[key][string(e)] = true
+		}
+	}
+}
+
+func (p *platform) String() string {
+	b, _ := json.Marshal([]any{p.scalars, p.lists})
+	return string(b)
+}
+
+// TestTraceInAnyOrder publishes copies one after the other, in all orders and
+// partly merged before: what the platform has in the end is always the same.
+func TestTraceInAnyOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for round := range 100 {
+		copies := make([]*Object, 3+round%2)
+		for i := range copies {
+			copies[i] = siblingCopy(t, r)
+		}
+		all := copies[0]
+		for _, c := range copies[1:] {
+			all = Merge(all, c)
+		}
+		var want platform
+		want.upsert(all)
+		for _, order := range permutations(len(copies)) {
+			var got platform
+			var trace Trace
+			for i := 0; i < len(order); i++ {
+				o := stored(t, copies[order[i]])
+				if r.IntN(3) == 0 && i+1 < len(order) {
+					i++
+					o = Merge(o, copies[order[i]])
+				}
+				again, ok := ParseTrace(trace.Bytes())
+				if !ok {
+					t.Fatalf("a trace is not read back: %x", trace.Bytes())
+				}
+				trace = again
+				if out, _ := trace.Weigh(o, true); out != nil {
+					got.upsert(out)
+					trace.Add(out, true)
+				}
+				trace.Note(o)
+			}
+			if got.String() != want.String() {
+				for _, i := range order {
+					t.Logf("copy %s %x", copies[i].AppendJSON(nil), copies[i].Stamps())
+				}
+				t.Fatalf("round %d, order %v:\ngot  %s\nwant %s", round, order, got.String(), want.String())
+			}
+		}
+	}
+}
+
+// siblingCopy makes a copy that agrees with its siblings in what is required.
+func siblingCopy(t testing.TB, r *rand.Rand) *Object {
+	o := copyOf(t, `"spec_version":"2.1","name":"one","created":"2023-01-01T00:00:00.000Z","object_marking_refs":["`+
+		[]string{green, red, amber}[r.IntN(3)]+`"],"modified":"`+
+		[]string{"2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z", "2024-01-03T00:00:00.000Z"}[r.IntN(3)]+`"`)
+	for key, values := range map[string][]string{
+		"description": {`"long text one"`, `"long text two"`, `"short"`},
+		"objective":   {`"a"`, `"b"`},
+		"labels":      {`["a","b"]`, `["c"]`},
+		"object_refs": {`["m1","m2"]`, `["m3"]`, `["m2"]`},
+		"confidence":  {`10`, `80`},
+		"first_seen":  {`"2020-01-01T00:00:00Z"`, `"2021-01-01T00:00:00Z"`},
+	} {
+		if r.IntN(2) == 0 {
+			if err := o.SetRaw(key, []byte(values[r.IntN(len(values))])); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	o.Arrive()
+	return o
+}
+
+func TestTraceVerdicts(t *testing.T) {
+	const first, later = `"modified":"2024-01-01T00:00:00Z"`, `"modified":"2024-01-02T00:00:00Z"`
+	full := copyOf(t, later+`,"name":"n","description":"d","labels":["a"],"object_marking_refs":["`+amber+`"]`)
+	for _, c := range []struct {
+		name    string
+		o       *Object
+		sameRun bool
+		verdict Verdict
+		want    string // what goes out, but for type and id
+	}{
+		{"the same", full, false, Nothing, ``},
+		{"stub of equal age", copyOf(t, later+`,"name":"n"`), false, Nothing, ``},
+		{"older stub", copyOf(t, first+`,"name":"n"`), false, Nothing, ``},
+		{"newer stub", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"n"`), false, Send, `"modified":"2024-01-03T00:00:00Z","name":"n"`},
+		{"older with more", copyOf(t, first+`,"name":"n","description":"old","objective":"o"`), false, Send,
+			`"modified":"2024-01-02T00:00:00.000Z","name":"n","objective":"o","object_marking_refs":["` + amber + `"]`},
+		{"older, another list", copyOf(t, first+`,"name":"n","labels":["b"]`), false, Send,
+			`"modified":"2024-01-02T00:00:00.000Z","name":"n","labels":["b"],"object_marking_refs":["` + amber + `"]`},
+		{"older, stricter", copyOf(t, first+`,"name":"n","object_marking_refs":["`+red+`"]`), false, Send,
+			`"modified":"2024-01-02T00:00:00.000Z","name":"n","object_marking_refs":["` + red + `"]`},
+		{"older, weaker", copyOf(t, first+`,"name":"n","object_marking_refs":["`+green+`"]`), false, Nothing, ``},
+		{"older and weaker with more", copyOf(t, first+`,"name":"n","objective":"o","object_marking_refs":["`+green+`"]`), false, Send,
+			`"modified":"2024-01-02T00:00:00.000Z","name":"n","objective":"o","object_marking_refs":["` + amber + `"]`},
+		{"newer, weaker, of a later run", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"n","object_marking_refs":["`+green+`"]`), false, Send,
+			`"modified":"2024-01-03T00:00:00Z","name":"n","object_marking_refs":["` + green + `"]`},
+		{"newer, weaker, of the same run", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"n","object_marking_refs":["`+green+`"]`), true, Send,
+			`"modified":"2024-01-03T00:00:00Z","name":"n","object_marking_refs":["` + amber + `"]`},
+		{"older, of another name", copyOf(t, first+`,"name":"m","objective":"o"`), false, Conflict, ``},
+		{"older, of another name, stricter", copyOf(t, first+`,"name":"m","objective":"o","object_marking_refs":["`+red+`"]`), false, OnlyMarking,
+			`"modified":"2024-01-02T00:00:00.000Z","name":"m","object_marking_refs":["` + red + `"]`},
+		{"newer, of another name", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"m"`), false, Send, `"modified":"2024-01-03T00:00:00Z","name":"m"`},
+	} {
+		var trace Trace
+		trace.Add(full, true)
+		before := string(c.o.AppendJSON(nil))
+		out, verdict := trace.Weigh(c.o, c.sameRun)
+		if verdict != c.verdict || (out != nil) != (c.want != "") {
+			t.Errorf("%s: verdict %d, want %d", c.name, verdict, c.verdict)
+			continue
+		}
+		if out != nil {
+			if want := copyOf(t, c.want); out.Hash() != want.Hash() {
+				t.Errorf("%s: got %s, want %s", c.name, out.AppendJSON(nil), want.AppendJSON(nil))
+			}
+		}
+		if string(c.o.AppendJSON(nil)) != before {
+			t.Errorf("%s: the copy was changed", c.name)
+		}
+	}
+}
+
+// TestTraceOfTurns lets a full copy and a stub come in turns.
+func TestTraceOfTurns(t *testing.T) {
+	full := copyOf(t, `"modified":"2024-01-01T00:00:00Z","name":"n","description":"d","labels":["a"]`)
+	stub := copyOf(t, `"modified":"2024-01-02T00:00:00Z","name":"n","created_by_ref":"z"`, "created_by_ref")
+	var trace Trace
+	sent := 0
+	for range 10 {
+		for _, o := range []*Object{full, stub} {
+			if slices.ContainsFunc(o.Contents(), trace.Took) {
+				continue
+			}
+			if out, _ := trace.Weigh(o, false); out != nil {
+				sent++
+				trace.Add(out, false)
+			}
+			trace.Note(o)
+		}
+	}
+	if sent != 2 {
+		t.Errorf("%d messages, want 2", sent)
+	}
+}
