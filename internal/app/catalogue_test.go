@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"threatmatch-connector/internal/pipeline"
 )
 
 var update = flag.Bool("update", false, "write the generated documents")
@@ -47,7 +45,7 @@ func TestMetricsDocument(t *testing.T) {
 		}
 	}
 	doc.WriteString("\n## Counters of a run\n\nWhat `spool run ID` shows. Those from `map.records` to `map.dead` are also the kinds of\n`threatmatch_map_events_total`.\n\n| name | meaning |\n|---|---|\n")
-	for _, c := range pipeline.RunCounters() {
+	for _, c := range runCounters() {
 		fmt.Fprintf(&doc, "| `%s` | %s |\n", c.Name, strings.NewReplacer("<", "\\<", ">", "\\>").Replace(c.Text))
 	}
 	golden(t, "../../deploy/METRICS.md", doc.Bytes())

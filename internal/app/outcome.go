@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
 // CounterText says what a counter of a run counts; "" of one that is not known.
 func CounterText(name string) string {
-	text, _ := pipeline.ExplainCounter(name)
+	text, _ := explainCounter(name)
 	return text
 }
 

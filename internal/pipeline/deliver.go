@@ -70,7 +70,7 @@ type Deliver struct {
 	DeliverDeps
 	opt DeliverOptions
 
-	back   backoff
+	back   Backoff
 	epoch  uint64
 	resets int64 // of the platform loop when the turn began
 
@@ -115,7 +115,7 @@ func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
 	o.setDefaults()
 	return &Deliver{
 		DeliverDeps: d, opt: o, limit: o.MaxMessageSize,
-		back: backoff{min: 500 * time.Millisecond, max: 30 * time.Second, rand: d.Rand},
+		back: Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
 	}, nil
 }
 
@@ -141,7 +141,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
 			return err
 		default:
-			_ = restFor(ctx, d.trouble(err)) // not cut short by the bell: map may ring it all the time
+			_ = Rest(ctx, d.trouble(err)) // not cut short by the bell: map may ring it all the time
 		}
 	}
 	return d.quiet()

@@ -216,7 +216,7 @@ func BundleID(connectorID string, run spool.Run, seq uint64) string {
 // commit stores the cursor. Nothing more is published before that worked, so
 // it is tried until it does.
 func (d *Deliver) commit(ctx context.Context, n int) error {
-	back := backoff{min: 200 * time.Millisecond, max: 10 * time.Second, rand: d.Rand}
+	back := Backoff{Min: 200 * time.Millisecond, Max: 10 * time.Second, Rand: d.Rand}
 	for {
 		err := d.Spool.SaveCursor(d.epoch, d.bundle.Run, d.bundle.Seq, n)
 		if err == nil {
@@ -231,11 +231,11 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 			return err
 		}
 		d.Board.Error(stageDeliver, err)
-		d.Board.Set(stageDeliver, "waiting", "the cursor cannot be stored", describe(err))
+		d.Board.Set(stageDeliver, "waiting", "the cursor cannot be stored", Describe(err))
 		d.say(err.Error(), func() {
 			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageDeliver, "error", err)
 		})
-		if restFor(ctx, back.next()) != nil {
+		if Rest(ctx, back.Next()) != nil {
 			return err
 		}
 	}

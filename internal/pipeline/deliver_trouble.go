@@ -20,7 +20,7 @@ func (e *pauseError) Error() string { return e.why }
 // trouble notes what kept a turn from succeeding and returns how long to wait.
 func (d *Deliver) trouble(err error) time.Duration {
 	if d.moved {
-		d.back.reset()
+		d.back.Reset()
 		d.moved = false
 	}
 	if pause, ok := errors.AsType[*pauseError](err); ok {
@@ -39,10 +39,10 @@ func (d *Deliver) trouble(err error) time.Duration {
 		d.say("nacked", func() {
 			d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
 		})
-		return d.back.next()
+		return d.back.Next()
 	}
-	if class == fault.Systemic || d.back.tries > 0 { // a single hiccup is no trouble
-		d.unready = describe(err)
+	if class == fault.Systemic || d.back.Tries > 0 { // a single hiccup is no trouble
+		d.unready = Describe(err)
 	}
 	d.Board.Error(stageDeliver, err)
 	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", d.unready)
@@ -56,7 +56,7 @@ func (d *Deliver) trouble(err error) time.Duration {
 			d.Log.Warn("delivery is held up, trying again", about...)
 		}
 	})
-	return max(d.back.next(), min(after, 15*time.Minute))
+	return max(d.back.Next(), min(after, 15*time.Minute))
 }
 
 // say logs a trouble once until another one or a success comes.
@@ -73,6 +73,6 @@ func (d *Deliver) fine() {
 		d.Log.Info("delivery goes on", "stage", stageDeliver)
 	}
 	d.said, d.unready, d.moved = "", "", false
-	d.back.reset()
+	d.back.Reset()
 	d.Platform.hold(holdNacked, false)
 }

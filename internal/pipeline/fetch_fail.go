@@ -42,7 +42,7 @@ func (f *Fetch) triedState(r fetchResult) spool.TaskState {
 	}
 	st.LastTry = r.ended
 	st.LastClass = cmp.Or(kind, class.String())
-	st.LastError, st.LastAnswer = describe(r.err), []byte(snippet)
+	st.LastError, st.LastAnswer = Describe(r.err), []byte(snippet)
 	wait := max(after, jitter(st.Tries, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st

@@ -47,7 +47,7 @@ func (s *fakeSource) call(ctx context.Context, name string) error {
 	s.calls[name] = append(s.calls[name], time.Now())
 	n, fail, delay := len(s.calls[name]), s.fail, s.delay
 	s.mu.Unlock()
-	if err := restFor(ctx, delay); err != nil {
+	if err := Rest(ctx, delay); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if ctx.Err() != nil {

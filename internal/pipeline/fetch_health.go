@@ -168,7 +168,7 @@ func (h *fetchHealth) notReady() string {
 	if h.state == serverUp {
 		return ""
 	}
-	return h.state.String() + ": " + describe(h.cause)
+	return h.state.String() + ": " + Describe(h.cause)
 }
 
 func (s serverState) String() string {

@@ -37,7 +37,7 @@ func TestHoldUpsAreToldOnce(t *testing.T) {
 			}
 			out.Reset()
 		}
-		hold := func(why string) { board.Set(stageDeliver, "waiting", "", why) }
+		hold := func(why string) { board.Set("deliver", "waiting", "", why) }
 
 		hold("broker away")
 		time.Sleep(45 * time.Second)
@@ -54,18 +54,18 @@ func TestHoldUpsAreToldOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		said(`msg="a stage is no longer held up" stage=deliver after=1h0m`)
 
-		board.Set(stageFetch, "paused", "", "refused") // the stage told itself
-		board.Told(stageFetch)
+		board.Set("fetch", "paused", "", "refused") // the stage told itself
+		board.Told("fetch")
 		time.Sleep(time.Hour)
 		said()
-		board.Set(stageFetch, "working", "", "")
+		board.Set("fetch", "working", "", "")
 		time.Sleep(time.Minute)
 		said(`msg="a stage is no longer held up" stage=fetch`)
 
 		hold("broker away")
 		time.Sleep(2 * time.Minute)
 		said("is held up")
-		board.Set(stageDeliver, "stopped", "", "")
+		board.Set("deliver", "stopped", "", "")
 		time.Sleep(time.Minute)
 		said() // a stop is no end of it
 		cancel()

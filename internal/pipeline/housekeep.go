@@ -54,7 +54,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 			wait = 0
 		}
 		h.Board.Set(stageHousekeep, "idle", "", "")
-		if restFor(ctx, wait) != nil {
+		if Rest(ctx, wait) != nil {
 			return nil
 		}
 	}

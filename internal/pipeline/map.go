@@ -286,12 +286,12 @@ func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, w
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.board.Set(mapStage, "waiting", "for more records of "+m.describe(run), "")
+		m.board.Set(mapStage, "waiting", "for more records of "+m.Describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !oldest {
 		if oldest {
-			m.board.Set(mapStage, "idle", "until fetch brings more of "+m.describe(run), "")
+			m.board.Set(mapStage, "idle", "until fetch brings more of "+m.Describe(run), "")
 		}
 		return false, mapIdle, nil
 	}
@@ -299,7 +299,7 @@ func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, w
 }
 
 // describe names a run for people.
-func (m *Map) describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
+func (m *Map) Describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
 
 // sleep waits for d, or for the bell if there is one; false when ctx is done.
 func (m *Map) sleep(ctx context.Context, d time.Duration, bell Bell) bool {

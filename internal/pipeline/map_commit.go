@@ -28,7 +28,7 @@ func (b *mapBatch) commit(ctx context.Context) error {
 		if !errors.Is(err, spool.ErrFull) {
 			break
 		}
-		b.m.board.Set(mapStage, "waiting", "no room in the spool for "+b.m.describe(b.run), "")
+		b.m.board.Set(mapStage, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
 		b.m.board.Error(mapStage, err)
 		if !b.m.sleep(ctx, mapBackoff(try), nil) {
 			return context.Cause(ctx)

@@ -76,7 +76,7 @@ func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool,
 	if d.phase == phaseDone {
 		return m.finish(run, d)
 	}
-	m.board.Set(mapStage, "working", "releasing the waiting objects of "+m.describe(run), "")
+	m.board.Set(mapStage, "working", "releasing the waiting objects of "+m.Describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
@@ -138,7 +138,7 @@ func (m *Map) waitForPlatform(run spool.Run, d *mapDrain, cause error) (bool, ti
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
 	d.until = m.now().Add(wait)
 	m.board.Error(mapStage, cause)
-	m.board.Set(mapStage, "waiting", "for the platform, to look up references of "+m.describe(run), "")
+	m.board.Set(mapStage, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
 	if d.tries == 1 {
 		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
 			"run", run.ID, "error", cause)

@@ -227,7 +227,7 @@ func (m *Map) read(ctx context.Context, run spool.Run) (bool, error) {
 	if err != nil || len(recs) == 0 {
 		return false, err
 	}
-	m.board.Set(mapStage, "working", "mapping "+m.describe(run), "")
+	m.board.Set(mapStage, "working", "mapping "+m.Describe(run), "")
 	for _, rec := range recs {
 		if ctx.Err() != nil {
 			return true, nil

@@ -95,7 +95,7 @@ func (p *Platform) Run(ctx context.Context) error {
 		return p.runOffline(ctx)
 	}
 	p.Board.Set(stagePlatform, "starting", "registering", "not registered with OpenCTI")
-	back := backoff{min: time.Second, max: p.opt.Period, rand: p.Rand}
+	back := Backoff{Min: time.Second, Max: p.opt.Period, Rand: p.Rand}
 	for ctx.Err() == nil {
 		wait := p.opt.Period
 		if err := p.beat(ctx); err != nil {
@@ -104,7 +104,7 @@ func (p *Platform) Run(ctx context.Context) error {
 			}
 			wait = p.trouble(err, &back)
 		} else {
-			back.reset()
+			back.Reset()
 			p.Board.Set(stagePlatform, "idle", "registered", "")
 		}
 		p.rest(ctx, wait)
@@ -165,30 +165,30 @@ func (p *Platform) beat(ctx context.Context) error {
 }
 
 // trouble notes an error and returns how long to wait.
-func (p *Platform) trouble(err error, back *backoff) time.Duration {
+func (p *Platform) trouble(err error, back *Backoff) time.Duration {
 	class, after := fault.Of(err)
 	p.Metrics.clientErrors.Inc()
 	p.Board.Error(stagePlatform, err)
 	notReady := ""
 	switch {
 	case class == fault.Systemic:
-		notReady = describe(err)
+		notReady = Describe(err)
 	case p.registration() == nil:
 		notReady = "not registered with OpenCTI: " + err.Error()
-	case back.tries > 0: // a single hiccup is no trouble
-		notReady = describe(err)
+	case back.Tries > 0: // a single hiccup is no trouble
+		notReady = Describe(err)
 	}
 	p.Board.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
 	about := []any{"stage", stagePlatform, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
 	switch {
-	case class == fault.Systemic && back.last != fault.Systemic:
+	case class == fault.Systemic && back.Last != fault.Systemic:
 		p.Log.Error("OpenCTI refuses the connector", about...)
 		p.Board.Told(stagePlatform)
-	case class != fault.Systemic && back.tries == 0:
+	case class != fault.Systemic && back.Tries == 0:
 		p.Log.Warn("trouble with OpenCTI, trying again", about...)
 	}
-	back.last = class
-	return max(back.next(), min(after, p.opt.Period))
+	back.Last = class
+	return max(back.Next(), min(after, p.opt.Period))
 }
 
 // take takes the token; give gives it back.

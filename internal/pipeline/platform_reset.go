@@ -53,7 +53,7 @@ func (p *Platform) secondLook(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	if err := restFor(ctx, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty))); err != nil {
+	if err := Rest(ctx, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty))); err != nil {
 		return false, err
 	}
 	reg, err := p.Client.Register(ctx)

@@ -99,7 +99,7 @@ func (d *Deliver) workOpened(ctx context.Context, run *spool.Run, id string) err
 // adoptWork looks for a work whose opening is of unknown fate, and opens it
 // when there is none.
 func (d *Deliver) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
-	if err := restFor(ctx, d.opt.Settle); err != nil { // the request may still be under way
+	if err := Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
 		return err
 	}
 	found, err := d.worksNamed(ctx, run.Work.Name)

@@ -119,7 +119,7 @@ func (d *Deliver) closed(run *spool.Run, status string) error {
 // deleteIntended handles a work under which nothing is left to send and of
 // which only the intention is known.
 func (d *Deliver) deleteIntended(ctx context.Context, run *spool.Run) error {
-	if err := restFor(ctx, d.opt.Settle); err != nil {
+	if err := Rest(ctx, d.opt.Settle); err != nil {
 		return err
 	}
 	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {

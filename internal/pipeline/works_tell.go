@@ -63,7 +63,7 @@ func (d *Deliver) told(run *spool.Run) error {
 // and carries it out if it was not.
 func (d *Deliver) resolveTell(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
-	if err := restFor(ctx, d.opt.Settle); err != nil { // the request may still be under way
+	if err := Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
 		return err
 	}
 	info, err := d.Works.Work(ctx, w.ID)

@@ -43,25 +43,3 @@ func TestRoomBehindALaterRun(t *testing.T) {
 		wg.Wait()
 	})
 }
-
-// TestMapMakesRoomBehindALaterRun is the same for what waits.
-func TestMapMakesRoomBehindALaterRun(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
-	ts := w.troubled()
-	run := w.startRun(spool.ReasonSchedule)
-	later := w.startRun(spool.ReasonRepull)
-	w.record(later, sobj(ident(1)))
-	w.clock = w.clock.Add(time.Minute)
-	w.work()
-	w.record(run, sobj(note(1), srefs("object_refs", ident(9))))
-	w.clock = w.clock.Add(time.Minute)
-	w.work()
-	if s, err := w.sp.Stats(); err != nil || s.Waiting != 1 || s.Bundles != 1 {
-		t.Fatalf("%+v %v", s, err)
-	}
-	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
-	w.work()
-	if s, err := w.sp.Stats(); err != nil || s.Waiting != 0 {
-		t.Errorf("%d objects wait, error %v", s.Waiting, err)
-	}
-}

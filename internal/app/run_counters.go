@@ -1,18 +1,22 @@
-package pipeline
+package app
 
 import (
 	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
-// RunCounters lists every counter that a run has, with the stage before its
+// counterName explains one counter of a run.
+type counterName struct{ Name, Text string }
+
+// runCounters lists every counter that a run has, with the stage before its
 // name. A detail may follow: _<dataset> where the text says so, _<class> of dead
 // letters, and what the mapper found behind a colon.
-func RunCounters() []CounterName {
-	all := []CounterName{
+func runCounters() []counterName {
+	all := []counterName{
 		{"fetch.lists", "answers with a list"},
 		{"fetch.listed", "items that the lists named; also by dataset"},
 		{"fetch.items", "items fetched; also by dataset"},
@@ -26,30 +30,30 @@ func RunCounters() []CounterName {
 		{"fetch.dead", "items given up as dead letters; also by dataset"},
 		{"fetch.dropped", "open requests dropped, since their dataset was switched off or failed"},
 	}
-	for _, c := range MapCounters() {
-		all = append(all, CounterName{mapCounterPrefix + c.Name, c.Text})
+	for _, c := range pipeline.MapCounters() {
+		all = append(all, counterName{"map." + c.Name, c.Text})
 	}
 	for _, c := range mapping.CountTable() {
-		all = append(all, CounterName{mapCounterPrefix + c.Name, string(c.Effect) + ": " + c.Text})
+		all = append(all, counterName{"map." + c.Name, string(c.Effect) + ": " + c.Text})
 	}
 	return append(all,
-		CounterName{"deliver.messages", "messages that the broker confirmed"},
-		CounterName{"deliver.dead", "messages that became dead letters"},
+		counterName{"deliver.messages", "messages that the broker confirmed"},
+		counterName{"deliver.dead", "messages that became dead letters"},
 	)
 }
 
-// ExplainCounter returns the text of a run's counter, whatever detail its name carries.
-func ExplainCounter(name string) (text string, ok bool) {
+// explainCounter returns the text of a run's counter, whatever detail its name carries.
+func explainCounter(name string) (text string, ok bool) {
 	name, _, _ = strings.Cut(name, ":")
 	for _, d := range spool.Datasets() {
 		name = strings.TrimSuffix(name, "_"+string(d))
 	}
-	if rest, ok := strings.CutPrefix(name, mapCounterPrefix+"dead_"); ok && rest != "" {
-		name = mapCounterPrefix + "dead"
+	if rest, ok := strings.CutPrefix(name, "map."+"dead_"); ok && rest != "" {
+		name = "map." + "dead"
 	}
-	i := slices.IndexFunc(RunCounters(), func(c CounterName) bool { return c.Name == name })
+	i := slices.IndexFunc(runCounters(), func(c counterName) bool { return c.Name == name })
 	if i < 0 {
 		return "", false
 	}
-	return RunCounters()[i].Text, true
+	return runCounters()[i].Text, true
 }
