@@ -19,12 +19,15 @@ var allowed = map[string][]string{
 
 	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
-		"internal/pipeline", "internal/admin", "internal/inspect", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/pipeline/...",
+		"internal/admin", "internal/inspect", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {
 		"spool", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
 	},
+	"internal/pipeline/mapstage": {"internal/pipeline", "spool", "internal/mapping", "internal/stix", "internal/fault"},
+
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
 
@@ -47,7 +50,7 @@ var owners = map[string][]string{
 	"go.etcd.io/bbolt":                    {"spool"},
 	"github.com/rabbitmq/amqp091-go":      {"internal/delivery", "internal/sim/...", "internal/brokertest"},
 	"github.com/knadh/koanf":              {"config"},
-	"github.com/prometheus/client_golang": {"internal/app", "internal/admin", "internal/pipeline", "internal/threatmatch", "internal/opencti", "internal/delivery"},
+	"github.com/prometheus/client_golang": {"internal/app", "internal/admin", "internal/pipeline/...", "internal/threatmatch", "internal/opencti", "internal/delivery"},
 	"github.com/spf13/cobra":              {"internal/cli", "cmd/threatmatch-sim", "internal/sim/..."},
 }
 

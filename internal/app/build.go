@@ -9,6 +9,7 @@ import (
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/mapstage"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
@@ -89,7 +90,7 @@ func (a *app) threatMatch() (*threatmatch.Client, error) {
 	return threatmatch.New(opt)
 }
 
-func (a *app) mapStage(api *opencti.Client) (*pipeline.Map, error) {
+func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	c := a.cfg
 	m, err := mapping.New(mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
@@ -99,21 +100,21 @@ func (a *app) mapStage(api *opencti.Client) (*pipeline.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	deps := pipeline.MapDeps{
+	deps := mapstage.Deps{
 		Spool: a.spool, Mapper: m, Bells: a.bells, Board: a.board, Log: a.Log,
 		Metrics: a.metrics.mapper, Now: a.Now,
 	}
 	if api != nil {
 		deps.Resolver = api
 	}
-	return pipeline.NewMap(deps, pipeline.MapOptions{
+	return mapstage.New(deps, mapstage.Options{
 		MaxObjects: c.Bundle.MaxObjects, MaxBytes: int(c.Bundle.MaxBytes), MaxWait: c.Bundle.MaxWait,
 		ResendAfter: c.ThreatMatch.ResendAfter, HoldUnresolved: c.ThreatMatch.HoldUnresolved,
 		MaxMessageSize: c.MQ.MaxMessageSize,
 	})
 }
 
-func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *pipeline.Map) (stage *pipeline.Deliver, err error) {
+func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *mapstage.Stage) (stage *pipeline.Deliver, err error) {
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,

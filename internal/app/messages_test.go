@@ -13,7 +13,9 @@ import (
 )
 
 // loggingPackages are those that log above debug.
-var loggingPackages = []string{"pipeline", "app", "cli", "threatmatch", "opencti", "delivery", "admin", "mapping"}
+var loggingPackages = []string{
+	"pipeline", "pipeline/*", "app", "cli", "threatmatch", "opencti", "delivery", "admin", "mapping",
+}
 
 // logged finds the messages in the source, with their levels: in calls of a
 // logger with a text, and of note, which logs at every level.

@@ -6,12 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/mapstage"
 )
 
 // metricSet is every metric of the connector but those that read the spool.
 type metricSet struct {
 	fetch    *pipeline.FetchMetrics
-	mapper   *pipeline.MapMetrics
+	mapper   *mapstage.Metrics
 	deliver  *pipeline.DeliverMetrics
 	platform *pipeline.PlatformMetrics
 	source   *sourceMetrics
@@ -21,7 +22,7 @@ type metricSet struct {
 
 func newMetricSet(reg prometheus.Registerer, now func() time.Time) metricSet {
 	return metricSet{
-		fetch: pipeline.NewFetchMetrics(reg), mapper: pipeline.NewMapMetrics(reg), deliver: pipeline.NewDeliverMetrics(reg),
+		fetch: pipeline.NewFetchMetrics(reg), mapper: mapstage.NewMetrics(reg), deliver: pipeline.NewDeliverMetrics(reg),
 		platform: pipeline.NewPlatformMetrics(reg), source: newSourceMetrics(reg), openCTI: newOpenCTIMetrics(reg),
 		broker: newBrokerMetrics(reg, now),
 	}

@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/mapstage"
 )
 
 const monitoring = "../../deploy/monitoring/"
@@ -144,7 +144,7 @@ func TestKindsOfEventsExist(t *testing.T) {
 
 func mapKinds() []string {
 	var kinds []string
-	for _, c := range pipeline.MapCounters() {
+	for _, c := range mapstage.Counters() {
 		kinds = append(kinds, c.Name)
 	}
 	return kinds

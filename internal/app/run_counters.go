@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"threatmatch-connector/internal/mapping"
-	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/mapstage"
 	"threatmatch-connector/spool"
 )
 
@@ -30,7 +30,7 @@ func runCounters() []counterName {
 		{"fetch.dead", "items given up as dead letters; also by dataset"},
 		{"fetch.dropped", "open requests dropped, since their dataset was switched off or failed"},
 	}
-	for _, c := range pipeline.MapCounters() {
+	for _, c := range mapstage.Counters() {
 		all = append(all, counterName{"map." + c.Name, c.Text})
 	}
 	for _, c := range mapping.CountTable() {

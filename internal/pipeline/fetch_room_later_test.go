@@ -4,10 +4,9 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
-
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
+	"time"
 )
 
 // TestRoomBehindALaterRun: in a full spool the bundle of a later run, which
@@ -27,7 +26,7 @@ func TestRoomBehindALaterRun(t *testing.T) {
 		later, err := r.spool.StartRun(1, time.Now(), spool.RunSpec{Reason: spool.ReasonRetry})
 		if err == nil {
 			err = r.spool.CommitMap(1, time.Now(), spool.MapCommit{Run: later.ID, Bundles: []spool.NewBundle{
-				{Objects: []spool.BundleObject{{STIX: sid("malware", 1), JSON: []byte("{}")}}},
+				{Objects: []spool.BundleObject{{STIX: "malware--00000000-0000-4000-8000-000000000001", JSON: []byte("{}")}}},
 			}})
 		}
 		if err != nil {

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -9,19 +9,19 @@ import (
 // takeUpHeld takes up held objects whose target is known by now: so that
 // nothing is missed that a crash made this stage forget, and because OpenCTI may
 // have got it since, from us, with the entry in ids pruned, or from somebody else.
-func (b *mapBatch) takeUpHeld(ctx context.Context, d *mapDrain) error {
-	ids, err := b.m.spool.HeldIDs(d.id, mapIDPage)
+func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
+	ids, err := b.m.spool.HeldIDs(d.id, idPage)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
-		if d.askedHeld < mapHeldAsk {
+		if d.askedHeld < heldAskMax {
 			b.m.askedHeld = "" // all were asked: from the start next time
 		}
 		switch {
 		case d.changed || b.moved():
 			d.enter(phaseSettled)
-		case d.kept || b.run.Counters[mapCounterPrefix+"published"]+b.run.Counters[mapCounterPrefix+"lookups_found"] == 0:
+		case d.kept || b.run.Counters[counterPrefix+"published"]+b.run.Counters[counterPrefix+"lookups_found"] == 0:
 			d.enter(phaseExpire)
 		default:
 			d.enter(phaseKept)
@@ -37,24 +37,24 @@ func (b *mapBatch) takeUpHeld(ctx context.Context, d *mapDrain) error {
 	}
 	for _, id := range ids {
 		if b.isSettled(id) {
-			b.freed = append(b.freed, mapFreed{id: id, held: true})
+			b.freed = append(b.freed, freedID{id: id, held: true})
 		}
 	}
 	d.id = ids[len(ids)-1]
 	return b.spread()
 }
 
-// mapHeldAsk bounds the ids that the platform is asked for in one run on behalf
+// heldAskMax bounds the ids that the platform is asked for in one run on behalf
 // of held objects; the next run goes on behind them.
-const mapHeldAsk = 500
+const heldAskMax = 500
 
 // askForHeld asks the platform for what held objects need that were never
 // published. A platform that does not answer is asked in the next run.
-func (b *mapBatch) askForHeld(ctx context.Context, d *mapDrain, ids []string) error {
+func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) error {
 	var ask []string
 	before := b.m.askedHeld
 	for _, id := range ids {
-		if d.askedHeld >= mapHeldAsk {
+		if d.askedHeld >= heldAskMax {
 			break
 		}
 		if id <= b.m.askedHeld || b.known[id].found || !b.m.mayAsk(d, id) {
@@ -71,13 +71,13 @@ func (b *mapBatch) askForHeld(ctx context.Context, d *mapDrain, ids []string) er
 		d.askedHeld++
 	}
 	for len(ask) > 0 {
-		n := min(len(ask), mapAsk)
+		n := min(len(ask), askMax)
 		blocked, err := b.ask(ctx, d, ask[:n])
 		if err != nil {
 			return err
 		}
 		if blocked != nil {
-			d.askedHeld, b.m.askedHeld = mapHeldAsk, before
+			d.askedHeld, b.m.askedHeld = heldAskMax, before
 			b.m.log.Debug("held objects are not looked up", "run", b.run.ID, "error", blocked)
 			return nil
 		}
@@ -86,27 +86,27 @@ func (b *mapBatch) askForHeld(ctx context.Context, d *mapDrain, ids []string) er
 	return nil
 }
 
-// mapKeptPass bounds how many held objects are looked at in one run for kept
+// keptPass bounds how many held objects are looked at in one run for kept
 // copies that have more to say; the next run goes on behind them.
-const mapKeptPass = 20_000
+const keptPass = 20_000
 
-// mapKeptPasses bounds how often they are looked at again in one run, since
+// keptPasses bounds how often they are looked at again in one run, since
 // what was taken up in one pass may be what others lack.
-const mapKeptPasses = 10
+const keptPasses = 10
 
 // refreshKept looks for held objects that could go out, or go out with more in
 // them, although what they are held for did not come, and takes them up.
-func (b *mapBatch) refreshKept(d *mapDrain) error {
-	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
+func (b *batch) refreshKept(d *drainPass) error {
+	objs, err := b.m.spool.Held(d.seq, objectPage)
 	if err != nil {
 		return err
 	}
-	if len(objs) == 0 || d.seen >= mapKeptPass {
+	if len(objs) == 0 || d.seen >= keptPass {
 		if b.m.kept = d.seq; len(objs) == 0 {
 			b.m.kept = 0
 		}
 		d.passes++
-		d.kept = !d.took || d.passes >= mapKeptPasses
+		d.kept = !d.took || d.passes >= keptPasses
 		d.took = false
 		d.enter(phaseHeld)
 		return nil
@@ -136,7 +136,7 @@ func (b *mapBatch) refreshKept(d *mapDrain) error {
 // saysMore reports whether a kept copy could go out with more references than
 // the copy that went out before. A sighting that is held for one witness may go
 // out when another one came.
-func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
+func (b *batch) saysMore(o spool.Object) (bool, error) {
 	it := b.m.reload(o)
 	if it == nil {
 		return false, nil
@@ -164,8 +164,8 @@ func (b *mapBatch) saysMore(o spool.Object) (bool, error) {
 
 // expireHeld gives up what was held for too long, oldest first: an object that
 // never went out is a dead letter; of one that did, only the whole copy is let go.
-func (b *mapBatch) expireHeld(d *mapDrain) error {
-	objs, err := b.m.spool.Held(d.seq, mapObjectPage)
+func (b *batch) expireHeld(d *drainPass) error {
+	objs, err := b.m.spool.Held(d.seq, objectPage)
 	if err != nil {
 		return err
 	}

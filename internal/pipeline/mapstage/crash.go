@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const buryStarts = 5
 // mapped one record a commit, each marked before. A record that two starts in a
 // row found marked is tried here, alone; if that kills the process again and
 // again, it becomes a dead letter.
-func (m *Map) Recover(ctx context.Context) error {
+func (m *Stage) Recover(ctx context.Context) error {
 	meta, err := m.spool.Meta()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (m *Map) Recover(ctx context.Context) error {
 }
 
 // markedRecord finds the record of a mark; nil when it is gone.
-func (m *Map) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, error) {
+func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, error) {
 	runs, err := m.spool.OpenRuns()
 	if err != nil {
 		return spool.Run{}, nil, err
@@ -88,7 +88,7 @@ func (m *Map) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, erro
 }
 
 // mapAlone maps one record in a commit of its own.
-func (m *Map) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
+func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
 	g, err := m.newGather(run)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (m *Map) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) err
 }
 
 // buryRecord makes a record a dead letter.
-func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) error {
+func (m *Stage) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) error {
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return err
@@ -116,12 +116,12 @@ func (m *Map) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) e
 
 // suspect reports whether the record stood in the spool when the process died.
 // So did one of a time to come: the clock was set back since.
-func (m *Map) suspect(rec spool.Record) bool {
+func (m *Stage) suspect(rec spool.Record) bool {
 	return !m.careful.IsZero() && (!rec.Fetched.After(m.careful) || rec.Fetched.After(m.now()))
 }
 
 // markRecord notes the record before it is mapped.
-func (m *Map) markRecord(run uint64, seq uint64) error {
+func (m *Stage) markRecord(run uint64, seq uint64) error {
 	if m.mark == nil || m.mark.Run != run || m.mark.Seq != seq {
 		m.mark = &spool.CrashMark{Run: run, Seq: seq}
 	}
@@ -129,7 +129,7 @@ func (m *Map) markRecord(run uint64, seq uint64) error {
 }
 
 // relax ends the careful time: no record is left that stood in the spool.
-func (m *Map) relax() error {
+func (m *Stage) relax() error {
 	if m.careful.IsZero() {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// BenchmarkMapStage maps and hands over indicators and relationships between
+// BenchmarkStage maps and hands over indicators and relationships between
 // them, with the plain mapper: the cost of the stage and the spool, by object.
-func BenchmarkMapStage(b *testing.B) {
-	w := newMapWorld(b, fastDir(b), MapOptions{})
+func BenchmarkStage(b *testing.B) {
+	w := newWorld(b, fastDir(b), Options{})
 	b.Cleanup(func() { _ = w.sp.Close() })
 	run := w.startRun(spool.ReasonSchedule)
 	w.spoolMany(run, b.N, func(i int) string {

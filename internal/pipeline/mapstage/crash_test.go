@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (s *deadlySpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) 
 }
 
 // start is what a process does until it dies or comes to rest.
-func (w *mapWorld) start() (died bool) {
+func (w *world) start() (died bool) {
 	w.t.Helper()
 	defer func() {
 		switch r := recover(); r {
@@ -45,10 +45,10 @@ func (w *mapWorld) start() (died bool) {
 	return false
 }
 
-func TestMapCrashMarks(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestCrashMarks(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	deadly := &deadlySpool{}
-	w.over = func(s *spool.Spool) MapSpool { deadly.Spool = s; return deadly }
+	w.over = func(s *spool.Spool) Spool { deadly.Spool = s; return deadly }
 	w.restart()
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)))
@@ -97,8 +97,8 @@ func TestMapCrashMarks(t *testing.T) {
 	}
 }
 
-func TestMapCrashMarkOfAnInnocent(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestCrashMarkOfAnInnocent(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)))
 	w.record(run, sobj(ident(2)))
@@ -129,10 +129,10 @@ func TestMapCrashMarkOfAnInnocent(t *testing.T) {
 
 // A machine that comes up with its clock set back finds records of a time to
 // come in the spool: they are no less suspect.
-func TestMapCrashMarksWithTheClockSetBack(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestCrashMarksWithTheClockSetBack(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	deadly := &deadlySpool{}
-	w.over = func(s *spool.Spool) MapSpool { deadly.Spool = s; return deadly }
+	w.over = func(s *spool.Spool) Spool { deadly.Spool = s; return deadly }
 	w.restart()
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)))

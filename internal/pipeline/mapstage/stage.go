@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
-// mapStage is the stage's name on the board.
-const mapStage = "map"
+// stageName is the stage's name on the board.
+const stageName = "map"
 
-// MapSpool is what Map needs of the spool.
-type MapSpool interface {
+// Spool is what Map needs of the spool.
+type Spool interface {
 	Meta() (spool.Meta, error)
 	Room() spool.Room
 	OpenRuns() ([]spool.Run, error)
@@ -58,21 +59,21 @@ type Resolver interface {
 	Known(ctx context.Context, ids []string) (map[string]string, error)
 }
 
-// MapDeps are the parts that Map works with. Resolver is nil offline; Metrics
+// Deps are the parts that Map works with. Resolver is nil offline; Metrics
 // may be nil.
-type MapDeps struct {
-	Spool    MapSpool
+type Deps struct {
+	Spool    Spool
 	Mapper   Mapper
 	Resolver Resolver
-	Bells    Bells
-	Board    *Board
+	Bells    pipeline.Bells
+	Board    *pipeline.Board
 	Log      *slog.Logger
-	Metrics  *MapMetrics
+	Metrics  *Metrics
 	Now      func() time.Time
 }
 
-// MapOptions are the settings of Map.
-type MapOptions struct {
+// Options are the settings of Map.
+type Options struct {
 	MaxObjects     int           // objects in a bundle; 0 means 5,000
 	MaxBytes       int           // bytes of JSON in a bundle; 0 means 16 MiB
 	MaxWait        time.Duration // age of the oldest record at which a bundle is closed; 0 means 30 s
@@ -82,7 +83,7 @@ type MapOptions struct {
 	MaxMessageSize int64         // largest message that the broker takes; 0 means unknown
 }
 
-func (o MapOptions) withDefaults() MapOptions {
+func (o Options) withDefaults() Options {
 	if o.MaxObjects <= 0 {
 		o.MaxObjects = 5000
 	}
@@ -101,27 +102,27 @@ func (o MapOptions) withDefaults() MapOptions {
 	return o
 }
 
-// Map is the stage between fetch and deliver: it maps records, merges and
+// Stage is the stage between fetch and deliver: it maps records, merges and
 // orders objects, settles their references, and hands them over in bundles.
 // Everything it knows is in the spool; what it holds in memory can be lost.
-type Map struct {
-	spool    MapSpool
+type Stage struct {
+	spool    Spool
 	mapper   Mapper
 	resolver Resolver
-	bells    Bells
-	board    *Board
+	bells    pipeline.Bells
+	board    *pipeline.Board
 	log      *slog.Logger
-	met      *MapMetrics
+	met      *Metrics
 	now      func() time.Time
-	opt      MapOptions
+	opt      Options
 	author   string // id of the default author
 
 	maxMessage atomic.Int64
 
 	epoch     uint64
-	gather    *mapGather
-	drains    map[uint64]*mapDrain // by run
-	freed     mapFreedQueue
+	gather    *gathering
+	drains    map[uint64]*drainPass // by run
+	freed     freedQueue
 	kept      uint64    // how far the last pass over kept copies came
 	askedHeld string    // the last id that the platform was asked for on behalf of held objects; "": begin with the first
 	careful   time.Time // records older than this are mapped one a commit; zero: none
@@ -131,18 +132,18 @@ type Map struct {
 	failed    int    // errors in a row
 }
 
-// NewMap returns the stage. Run it once.
-func NewMap(d MapDeps, o MapOptions) (*Map, error) {
+// New returns the stage. Run it once.
+func New(d Deps, o Options) (*Stage, error) {
 	switch {
 	case d.Spool == nil, d.Mapper == nil, d.Board == nil, d.Log == nil, d.Now == nil:
 		return nil, errors.New("map: spool, mapper, board, log and clock are needed")
 	case o.ResendAfter < 0:
 		return nil, errors.New("map: resend after: negative")
 	}
-	m := &Map{
+	m := &Stage{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, bells: d.Bells, board: d.Board,
-		log: d.Log.With("stage", mapStage), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
-		author: d.Mapper.Author().ID(), drains: map[uint64]*mapDrain{},
+		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
+		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{},
 	}
 	m.maxMessage.Store(o.MaxMessageSize)
 	return m, nil
@@ -150,15 +151,15 @@ func NewMap(d MapDeps, o MapOptions) (*Map, error) {
 
 // SetMaxMessageSize notes the largest message that the broker takes, so that
 // larger objects become dead letters here. Safe for concurrent use.
-func (m *Map) SetMaxMessageSize(n int64) { m.maxMessage.Store(n) }
+func (m *Stage) SetMaxMessageSize(n int64) { m.maxMessage.Store(n) }
 
-// mapIdle is the longest sleep between two looks at the spool.
-const mapIdle = 5 * time.Second
+// idlePoll is the longest sleep between two looks at the spool.
+const idlePoll = 5 * time.Second
 
 // Run maps until ctx is done. It returns nil then, and an error only when the
 // process cannot go on.
-func (m *Map) Run(ctx context.Context) error {
-	defer m.board.Set(mapStage, "stopped", "", "")
+func (m *Stage) Run(ctx context.Context) error {
+	defer m.board.Set(stageName, "stopped", "", "")
 	for ctx.Err() == nil {
 		wait, err := m.runOnce(ctx)
 		if ctx.Err() != nil {
@@ -179,7 +180,7 @@ func (m *Map) Run(ctx context.Context) error {
 }
 
 // trouble says how long to wait after an error; only a fatal one comes back.
-func (m *Map) trouble(err error) (time.Duration, error) {
+func (m *Stage) trouble(err error) (time.Duration, error) {
 	m.forget()
 	if errors.Is(err, spool.ErrEpoch) {
 		m.log.Info("the spool was reset: starting over")
@@ -188,51 +189,51 @@ func (m *Map) trouble(err error) (time.Duration, error) {
 	if fault.Is(err, fault.Fatal) || errors.Is(err, spool.ErrBroken) || errors.Is(err, spool.ErrClosed) {
 		return 0, err
 	}
-	m.board.Error(mapStage, err)
+	m.board.Error(stageName, err)
 	notReady := ""
 	if m.failed >= 3 {
 		notReady = "map fails again and again: " + err.Error()
 	}
-	m.board.Set(mapStage, "waiting", "to try again", notReady)
+	m.board.Set(stageName, "waiting", "to try again", notReady)
 	m.log.Error("mapping is held up, trying again", "error", err)
 	if notReady != "" {
-		m.board.Told(mapStage)
+		m.board.Told(stageName)
 	}
 	m.failed++
-	return mapBackoff(m.failed), nil
+	return retryWait(m.failed), nil
 }
 
-// mapManyWaiting and mapManyIDs are how many waiting objects and how many
+// manyWaiting and manyIDs are how many waiting objects and how many
 // entries of ids make commits smaller, and the others how small. Every row of a
 // large index lies on a page of its own, which a commit holds in memory.
 const (
-	mapManyWaiting = 50_000
-	mapSmallCommit = 1500
-	mapManyIDs     = 200_000
-	mapIDsCommit   = 2500
+	manyWaiting = 50_000
+	smallCommit = 1500
+	manyIDs     = 200_000
+	idsCommit   = 2500
 )
 
 // limit is how many objects a commit should have.
-func (m *Map) limit() (int, error) {
+func (m *Stage) limit() (int, error) {
 	st, err := m.spool.Stats()
 	switch {
-	case err == nil && st.Waiting > mapManyWaiting:
-		return min(m.opt.MaxObjects, mapSmallCommit), nil
-	case err == nil && st.IDs > mapManyIDs:
-		return min(m.opt.MaxObjects, mapIDsCommit), nil
+	case err == nil && st.Waiting > manyWaiting:
+		return min(m.opt.MaxObjects, smallCommit), nil
+	case err == nil && st.IDs > manyIDs:
+		return min(m.opt.MaxObjects, idsCommit), nil
 	}
 	return m.opt.MaxObjects, err
 }
 
 // forget drops everything in memory; the spool has it all.
-func (m *Map) forget() {
-	m.gather, m.drains, m.freed = nil, map[uint64]*mapDrain{}, mapFreedQueue{}
+func (m *Stage) forget() {
+	m.gather, m.drains, m.freed = nil, map[uint64]*drainPass{}, freedQueue{}
 }
 
 // runOnce does one piece of work. It returns how long there will be nothing
 // more to do; zero means go on at once.
-func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
-	m.board.Beat(mapStage)
+func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
+	m.board.Beat(stageName)
 	meta, err := m.spool.Meta()
 	if err != nil {
 		return 0, err
@@ -245,7 +246,7 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	wait, oldest := mapIdle, true
+	wait, oldest := idlePoll, true
 	for _, run := range runs {
 		if !run.MappedAt.IsZero() {
 			continue
@@ -266,14 +267,14 @@ func (m *Map) runOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if len(runs) == 0 || oldest {
-		m.board.Set(mapStage, "idle", "", "")
+		m.board.Set(stageName, "idle", "", "")
 	}
 	return max(wait, time.Millisecond), nil
 }
 
 // work does the next piece of work of a run and reports whether there was one;
 // if not, it says when to look again. Only the oldest run may come to its end.
-func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
+func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
 	g := m.gather
 	if g == nil || g.run.ID == run.ID {
 		if did, err = m.read(ctx, run); did || err != nil {
@@ -286,23 +287,23 @@ func (m *Map) work(ctx context.Context, run spool.Run, oldest bool) (did bool, w
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.board.Set(mapStage, "waiting", "for more records of "+m.Describe(run), "")
+		m.board.Set(stageName, "waiting", "for more records of "+m.Describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !oldest {
 		if oldest {
-			m.board.Set(mapStage, "idle", "until fetch brings more of "+m.Describe(run), "")
+			m.board.Set(stageName, "idle", "until fetch brings more of "+m.Describe(run), "")
 		}
-		return false, mapIdle, nil
+		return false, idlePoll, nil
 	}
 	return m.drainRun(ctx, run, false)
 }
 
 // describe names a run for people.
-func (m *Map) Describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
+func (m *Stage) Describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
 
 // sleep waits for d, or for the bell if there is one; false when ctx is done.
-func (m *Map) sleep(ctx context.Context, d time.Duration, bell Bell) bool {
+func (m *Stage) sleep(ctx context.Context, d time.Duration, bell pipeline.Bell) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -314,7 +315,7 @@ func (m *Map) sleep(ctx context.Context, d time.Duration, bell Bell) bool {
 	return true
 }
 
-// mapBackoff is the wait before try n+1: from 100 ms doubling to 30 s.
-func mapBackoff(n int) time.Duration {
+// retryWait is the wait before try n+1: from 100 ms doubling to 30 s.
+func retryWait(n int) time.Duration {
 	return min(100*time.Millisecond<<min(n, 10), 30*time.Second)
 }

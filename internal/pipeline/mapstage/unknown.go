@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapAsk is how many ids the platform is asked for between two commits.
-const mapAsk = 50
+// askMax is how many ids the platform is asked for between two commits.
+const askMax = 50
 
 // mayAsk reports whether the platform can still be asked for the id in this run.
-func (m *Map) mayAsk(d *mapDrain, id string) bool {
+func (m *Stage) mayAsk(d *drainPass, id string) bool {
 	return m.resolver != nil && d.asked < m.opt.MaxLookups && !d.absent[id]
 }
 
 // askPlatform asks for ids that nobody knows here. blocked is why it did not answer.
-func (b *mapBatch) askPlatform(ctx context.Context, d *mapDrain) (blocked, err error) {
+func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err error) {
 	next := phaseJudge
 	if d.phase == phaseAskOne {
 		next = phaseAskList
@@ -26,7 +26,7 @@ func (b *mapBatch) askPlatform(ctx context.Context, d *mapDrain) (blocked, err e
 		d.enter(next)
 		return nil, nil
 	}
-	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapAsk)
+	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, askMax)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (b *mapBatch) askPlatform(ctx context.Context, d *mapDrain) (blocked, err e
 	if err != nil {
 		return nil, err
 	}
-	for chunk := range slices.Chunk(ask, mapAsk) {
+	for chunk := range slices.Chunk(ask, askMax) {
 		chunk = chunk[:min(len(chunk), b.m.opt.MaxLookups-d.asked)]
 		if len(chunk) == 0 {
 			break
@@ -54,7 +54,7 @@ func (b *mapBatch) askPlatform(ctx context.Context, d *mapDrain) (blocked, err e
 // collect returns what is unknown of the watched ids and of the other
 // references of the objects that watch them: in the first pass single
 // references, in the second entries of lists too.
-func (b *mapBatch) collect(watched []string, d *mapDrain) ([]string, error) {
+func (b *batch) collect(watched []string, d *drainPass) ([]string, error) {
 	unknown, err := b.unknown(watched)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (b *mapBatch) collect(watched []string, d *mapDrain) ([]string, error) {
 	var ids []string
 	seen := map[string]bool{}
 	for _, id := range unknown {
-		objs, err := b.m.spool.Watchers(b.run.ID, id, 0, mapObjectPage)
+		objs, err := b.m.spool.Watchers(b.run.ID, id, 0, objectPage)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (b *mapBatch) collect(watched []string, d *mapDrain) ([]string, error) {
 }
 
 // unknown returns those of ids that are neither in ids nor waiting in the run.
-func (b *mapBatch) unknown(ids []string) ([]string, error) {
+func (b *batch) unknown(ids []string) ([]string, error) {
 	if err := b.learn(ids); err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (b *mapBatch) unknown(ids []string) ([]string, error) {
 }
 
 // waiting returns those of ids that wait in the run, as it will be after the batch.
-func (b *mapBatch) waiting(ids []string) (map[string]bool, error) {
+func (b *batch) waiting(ids []string) (map[string]bool, error) {
 	waits := map[string]bool{}
 	var ask []string
 	for _, id := range ids {
@@ -108,7 +108,7 @@ func (b *mapBatch) waiting(ids []string) (map[string]bool, error) {
 			waits[id] = true
 		}
 	}
-	for chunk := range slices.Chunk(ask, mapObjectPage) {
+	for chunk := range slices.Chunk(ask, objectPage) {
 		found, err := b.m.spool.WaitingByID(b.run.ID, chunk)
 		if err != nil {
 			return nil, err
@@ -121,7 +121,7 @@ func (b *mapBatch) waiting(ids []string) (map[string]bool, error) {
 }
 
 // ask asks the platform for some ids and enters those that it has into ids.
-func (b *mapBatch) ask(ctx context.Context, d *mapDrain, ids []string) (blocked, err error) {
+func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, err error) {
 	found, err := b.m.resolver.Known(ctx, ids)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -134,7 +134,7 @@ func (b *mapBatch) ask(ctx context.Context, d *mapDrain, ids []string) (blocked,
 		}
 		e := spool.ID{Kind: kind, At: b.now}
 		b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
-		b.known[id] = mapKnown{ID: e, found: true}
+		b.known[id] = knownID{ID: e, found: true}
 		b.free(id)
 	}
 	if err != nil && !fault.Is(err, fault.Permanent) {
@@ -155,9 +155,9 @@ func (b *mapBatch) ask(ctx context.Context, d *mapDrain, ids []string) (blocked,
 }
 
 // judgeUnknown decides about the objects that watch ids nobody knows.
-func (b *mapBatch) judgeUnknown(d *mapDrain) error {
+func (b *batch) judgeUnknown(d *drainPass) error {
 	if len(d.queue) == 0 {
-		ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
+		ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, idPage)
 		if err != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (b *mapBatch) judgeUnknown(d *mapDrain) error {
 
 // notComing returns those of ids that will not be settled in this run: unknown
 // ones, and those that a later run handed over.
-func (b *mapBatch) notComing(ids []string) ([]string, error) {
+func (b *batch) notComing(ids []string) ([]string, error) {
 	if err := b.learn(ids); err != nil {
 		return nil, err
 	}
@@ -202,8 +202,8 @@ func (b *mapBatch) notComing(ids []string) ([]string, error) {
 
 // judgeWatchers judges a page of the objects that watch the id and reports
 // whether it was the last.
-func (b *mapBatch) judgeWatchers(id string, d *mapDrain) (done bool, err error) {
-	objs, err := b.m.spool.Watchers(b.run.ID, id, d.seq, mapObjectPage)
+func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
+	objs, err := b.m.spool.Watchers(b.run.ID, id, d.seq, objectPage)
 	if err != nil || len(objs) == 0 {
 		return true, err
 	}
@@ -229,7 +229,7 @@ func (b *mapBatch) judgeWatchers(id string, d *mapDrain) (done bool, err error) 
 // judge decides about an object with a reference that does not come: it is
 // held where it cannot do without, it waits on for what may still come, and
 // else it goes out without.
-func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
+func (b *batch) judge(it *item, d *drainPass) error {
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 	if err != nil {
 		return err
 	}
-	var later, coming, lost []mapRef
+	var later, coming, lost []reference
 	for _, r := range open {
 		switch {
 		case b.known[r.ID].found:
@@ -272,7 +272,7 @@ func (b *mapBatch) judge(it *mapItem, d *mapDrain) error {
 }
 
 // vital returns an id among the lost ones without which the object is nothing, or "".
-func (it *mapItem) vital(lost []mapRef) string {
+func (it *item) vital(lost []reference) string {
 	witnesses, gone, id := 0, 0, ""
 	for _, r := range it.refs {
 		if r.need == needWitness {
@@ -295,7 +295,7 @@ func (it *mapItem) vital(lost []mapRef) string {
 }
 
 // hold keeps an object until the id comes, in whatever run.
-func (b *mapBatch) hold(it *mapItem, id string) error {
+func (b *batch) hold(it *item, id string) error {
 	if better, err := b.heldBetter(it); err != nil || better {
 		if better {
 			b.skip(it, "skipped_held")
@@ -309,7 +309,7 @@ func (b *mapBatch) hold(it *mapItem, id string) error {
 
 // heldBetter reports whether a better copy of the item is held already. A
 // poorer one will be replaced.
-func (b *mapBatch) heldBetter(it *mapItem) (bool, error) {
+func (b *batch) heldBetter(it *item) (bool, error) {
 	if it.held != nil || !b.hasHeld {
 		return false, nil
 	}

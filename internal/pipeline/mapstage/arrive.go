@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"slices"
@@ -8,7 +8,7 @@ import (
 
 // arrive takes in the objects of records: each meets what ids, the waiting and
 // the held objects have of its id, and the better copy stays.
-func (b *mapBatch) arrive(items []*mapItem) error {
+func (b *batch) arrive(items []*item) error {
 	ids := make([]string, len(items))
 	for i, it := range items {
 		ids[i] = it.id
@@ -16,8 +16,8 @@ func (b *mapBatch) arrive(items []*mapItem) error {
 	if err := b.learn(ids); err != nil {
 		return err
 	}
-	taken := make([]*mapItem, 0, len(items))
-	for chunk := range slices.Chunk(items, mapObjectPage) {
+	taken := make([]*item, 0, len(items))
+	for chunk := range slices.Chunk(items, objectPage) {
 		stays, err := b.meet(chunk)
 		if err != nil {
 			return err
@@ -29,8 +29,8 @@ func (b *mapBatch) arrive(items []*mapItem) error {
 
 // meet compares a page of new objects with the spool's copies and returns those
 // that go on.
-func (b *mapBatch) meet(items []*mapItem) (stays []*mapItem, err error) {
-	fresh := make([]*mapItem, 0, len(items))
+func (b *batch) meet(items []*item) (stays []*item, err error) {
+	fresh := make([]*item, 0, len(items))
 	ids := make([]string, 0, len(items))
 	for _, it := range items {
 		if why := b.staleOnArrival(it); why != "" {
@@ -62,7 +62,7 @@ func (b *mapBatch) meet(items []*mapItem) (stays []*mapItem, err error) {
 
 // staleOnArrival is stale for an object that may still change before it goes
 // out. Its hash is only computed where it can matter.
-func (b *mapBatch) staleOnArrival(it *mapItem) string {
+func (b *batch) staleOnArrival(it *item) string {
 	e := b.known[it.id]
 	if !e.found || e.Run == 0 {
 		return ""
@@ -72,7 +72,7 @@ func (b *mapBatch) staleOnArrival(it *mapItem) string {
 
 // meetCopies reports whether the item goes on, in the place of the copies that
 // wait or are held. Where one of them is better, it is that copy that stays.
-func (b *mapBatch) meetCopies(it *mapItem, waiting, held map[string]spool.Object) bool {
+func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) bool {
 	h, isHeld := held[it.id]
 	if isHeld {
 		old := b.m.reload(h)
@@ -100,14 +100,14 @@ func (b *mapBatch) meetCopies(it *mapItem, waiting, held map[string]spool.Object
 // standIn notes that the item takes the place of a copy. Is that a whole copy
 // of an object that went out without some references, so is this: a tie with
 // what went out must not end it.
-func (it *mapItem) standIn(old *mapItem) {
+func (it *item) standIn(old *item) {
 	if old != nil && old.again && it.modified.Equal(old.modified) && it.props == old.props {
 		it.again = true
 	}
 }
 
 // supersede lets the item take the place of a held copy.
-func (b *mapBatch) supersede(it *mapItem, o spool.Object) {
+func (b *batch) supersede(it *item, o spool.Object) {
 	it.held = &o
 	if it.since.IsZero() || o.Since.Before(it.since) {
 		it.since = o.Since

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 
 // What a later run handed over goes out after this run's bundles, so it settles
 // nothing here.
-func TestMapLaterRunsSettleNothingBefore(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestLaterRunsSettleNothingBefore(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{err: fmt.Errorf("down")}
 	w.resolver = res
 	w.restart()
@@ -34,9 +34,9 @@ func TestMapLaterRunsSettleNothingBefore(t *testing.T) {
 
 // A newer copy that waited while a later run handed over an older one goes out
 // with the later run, so that it comes last.
-func TestMapNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
+func TestNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
 	for _, name := range []string{"whole", "without a reference"} {
-		w := newTestWorld(t, MapOptions{})
+		w := newTestWorld(t, Options{})
 		res := &fakeResolver{err: fmt.Errorf("down"), known: map[string]string{ident(8): "identity-sector"}}
 		w.resolver = res
 		w.restart()
@@ -64,8 +64,8 @@ func TestMapNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
 }
 
 // Neither a held nor an arriving copy gives way to a poorer one.
-func TestMapHeldCopyIsNotReplacedByAPoorerOne(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestHeldCopyIsNotReplacedByAPoorerOne(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(9), ident(8), smod(2))})
 	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(7), ident(8), smod(1))})
 	if n := w.sum("skipped_held"); n != 1 {
@@ -80,8 +80,8 @@ func TestMapHeldCopyIsNotReplacedByAPoorerOne(t *testing.T) {
 	w.audit(nil)
 }
 
-func TestMapRecordLargerThanABundle(t *testing.T) {
-	w := newTestWorld(t, MapOptions{MaxObjects: 10})
+func TestRecordLargerThanABundle(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 10})
 	var objs []string
 	for i := range 35 {
 		objs = append(objs, sobj(note(i), srefs("object_refs", note(i+1))))
@@ -98,8 +98,8 @@ func TestMapRecordLargerThanABundle(t *testing.T) {
 	w.audit(nil)
 }
 
-func TestMapRepeatedReferencesCountOnce(t *testing.T) {
-	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+func TestRepeatedReferencesCountOnce(t *testing.T) {
+	w := newTestWorld(t, Options{ResendAfter: time.Hour})
 	text := sobj(report(1), srefs("object_refs", ident(1), ident(1)))
 	w.wholeRun(spool.ReasonSchedule, []string{text, sobj(ident(1))})
 	wantIDs(t, w.ids(w.wholeRun(spool.ReasonSchedule, []string{text})))
@@ -108,8 +108,8 @@ func TestMapRepeatedReferencesCountOnce(t *testing.T) {
 
 // A reference that only the platform can settle is asked for before its object
 // goes out without it, in a cycle too.
-func TestMapAsksBeforeItCutsACycle(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestAsksBeforeItCutsACycle(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{ident(9): "identity-sector"}}
 	w.resolver = res
 	w.restart()
@@ -125,8 +125,8 @@ func TestMapAsksBeforeItCutsACycle(t *testing.T) {
 }
 
 // What an object without one of its references may still get is waited for.
-func TestMapCutsNoMoreThanIsLost(t *testing.T) {
-	w := newTestWorld(t, MapOptions{MaxObjects: 1})
+func TestCutsNoMoreThanIsLost(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 1})
 	run := w.wholeRun(spool.ReasonSchedule, []string{
 		sobj(note(4), srefs("object_refs", ident(98), note(3))), sobj(note(3), srefs("object_refs", ident(99))),
 	})
@@ -139,8 +139,8 @@ func TestMapCutsNoMoreThanIsLost(t *testing.T) {
 
 // A sighting needs one witness, not the one that it is held for; and what it
 // brings is seen by the whole copies that lack it.
-func TestMapHeldForOneOfSeveral(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestHeldForOneOfSeveral(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	sighting := sid("sighting", 1)
 	w.wholeRun(spool.ReasonSchedule, []string{
 		sobj(ident(1), smod(1)),
@@ -163,11 +163,11 @@ func TestMapHeldForOneOfSeveral(t *testing.T) {
 
 // Of two copies that differ, equally new and rich, one wins whatever the order
 // and the bundles are.
-func TestMapTies(t *testing.T) {
+func TestTies(t *testing.T) {
 	winners := map[string]bool{}
 	for _, size := range []int{1, 100} {
 		for _, names := range [][]string{{"a", "b"}, {"b", "a"}} {
-			w := newTestWorld(t, MapOptions{MaxObjects: size})
+			w := newTestWorld(t, Options{MaxObjects: size})
 			w.wholeRun(spool.ReasonSchedule,
 				[]string{sobj(ident(1), `"name":"`+names[0]+`"`)}, []string{sobj(ident(1), `"name":"`+names[1]+`"`)})
 			winners[w.last(ident(1)).String("name")] = true
@@ -181,8 +181,8 @@ func TestMapTies(t *testing.T) {
 
 // A held copy that an earlier run left is not taken up in the place of a newer
 // one that waits.
-func TestMapWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{err: fmt.Errorf("down")}
 	w.resolver = res
 	w.restart()
@@ -215,8 +215,8 @@ func TestMapWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
 
 // A copy that comes between a poorer one that waits and a better one that is
 // held counts once.
-func TestMapCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{err: fmt.Errorf("down")}
 	w.resolver = res
 	w.restart()

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 // tight reports whether fetch is paused for room, judging as fetch does: above
 // the mark, until less than four fifths are in use.
-func (m *Map) tight() bool {
+func (m *Stage) tight() bool {
 	switch r := m.spool.Room(); {
 	case r.Live > r.Max || r.Short:
 		m.squeezed = true
@@ -24,7 +24,7 @@ func (m *Map) tight() bool {
 // is paused and nothing else can make room. Relationships are not given up:
 // what they need may still come. While the stage shows itself idle, it has
 // released all that it may, and fetch goes on into the gap.
-func (m *Map) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
+func (m *Stage) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
 	if !m.tight() {
 		return false, nil
 	}

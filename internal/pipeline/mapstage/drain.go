@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -8,27 +8,27 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapPhase is a step of ending a run. Each pass over the waiting objects is
+// phase is a step of ending a run. Each pass over the waiting objects is
 // made of small commits; where one changes something, the passes start again.
-type mapPhase uint8
+type phase uint8
 
 const (
-	phaseSettled mapPhase = iota // release what waits for ids that are known by now
-	phaseAskOne                  // ask the platform for single references
-	phaseAskList                 // ask it for entries of lists
-	phaseJudge                   // cut or hold what nobody knows
-	phaseCycles                  // cut cycles
-	phaseDoom                    // bury a cycle that cannot be cut
-	phaseHeld                    // take up held objects whose target came
-	phaseKept                    // publish kept copies again that have more to say by now
-	phaseExpire                  // give up held objects that waited too long
+	phaseSettled phase = iota // release what waits for ids that are known by now
+	phaseAskOne               // ask the platform for single references
+	phaseAskList              // ask it for entries of lists
+	phaseJudge                // cut or hold what nobody knows
+	phaseCycles               // cut cycles
+	phaseDoom                 // bury a cycle that cannot be cut
+	phaseHeld                 // take up held objects whose target came
+	phaseKept                 // publish kept copies again that have more to say by now
+	phaseExpire               // give up held objects that waited too long
 	phaseDone
 )
 
-// mapDrain is how far the end of a run has come. It can be lost at any time.
-type mapDrain struct {
+// drainPass is how far the end of a run has come. It can be lost at any time.
+type drainPass struct {
 	room      bool // the run goes on: only room is needed, relationships are not given up
-	phase     mapPhase
+	phase     phase
 	id        string          // how far a pass over ids has come
 	seq       uint64          // how far a pass over objects has come
 	queue     []string        // in phaseJudge: ids to judge next, seq says how far the first is
@@ -47,28 +47,28 @@ type mapDrain struct {
 }
 
 // enter starts a phase from its beginning.
-func (d *mapDrain) enter(p mapPhase) {
+func (d *drainPass) enter(p phase) {
 	d.phase, d.id, d.seq, d.steps, d.seen, d.queue = p, "", 0, 0, 0, nil
 }
 
 // drainOf returns the state of ending the run.
-func (m *Map) drainOf(run spool.Run, room bool) *mapDrain {
+func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 	d := m.drains[run.ID]
 	switch {
 	case d == nil:
-		d = &mapDrain{
-			room: room, absent: map[string]bool{}, asked: int(run.Counters[mapCounterPrefix+"lookups"]),
+		d = &drainPass{
+			room: room, absent: map[string]bool{}, asked: int(run.Counters[counterPrefix+"lookups"]),
 		}
 	case d.room != room:
-		d = &mapDrain{room: room, absent: d.absent, asked: d.asked, until: d.until}
+		d = &drainPass{room: room, absent: d.absent, asked: d.asked, until: d.until}
 	}
 	m.drains[run.ID] = d
 	return d
 }
 
-// drainRun makes one commit of ending a run: see mapPhase. It reports whether
+// drainRun makes one commit of ending a run: see phase. It reports whether
 // there was something to do.
-func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
+func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
 	d := m.drainOf(run, room)
 	if left := d.until.Sub(m.now()); left > 0 {
 		return false, left, nil
@@ -76,7 +76,7 @@ func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool,
 	if d.phase == phaseDone {
 		return m.finish(run, d)
 	}
-	m.board.Set(mapStage, "working", "releasing the waiting objects of "+m.Describe(run), "")
+	m.board.Set(stageName, "working", "releasing the waiting objects of "+m.Describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
@@ -109,7 +109,7 @@ func (m *Map) drainRun(ctx context.Context, run spool.Run, room bool) (did bool,
 }
 
 // step goes on with the phase. blocked is why the platform was of no help.
-func (m *Map) step(ctx context.Context, b *mapBatch, d *mapDrain) (blocked, err error) {
+func (m *Stage) step(ctx context.Context, b *batch, d *drainPass) (blocked, err error) {
 	switch d.phase {
 	case phaseSettled:
 		return nil, b.releaseSettled(d)
@@ -133,12 +133,12 @@ func (m *Map) step(ctx context.Context, b *mapBatch, d *mapDrain) (blocked, err 
 
 // waitForPlatform puts the end of the run off. Its waiting objects stay on
 // disk, and map goes on with later runs.
-func (m *Map) waitForPlatform(run spool.Run, d *mapDrain, cause error) (bool, time.Duration, error) {
+func (m *Stage) waitForPlatform(run spool.Run, d *drainPass, cause error) (bool, time.Duration, error) {
 	d.tries++
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
 	d.until = m.now().Add(wait)
-	m.board.Error(mapStage, cause)
-	m.board.Set(mapStage, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
+	m.board.Error(stageName, cause)
+	m.board.Set(stageName, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
 	if d.tries == 1 {
 		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
 			"run", run.ID, "error", cause)
@@ -147,9 +147,9 @@ func (m *Map) waitForPlatform(run spool.Run, d *mapDrain, cause error) (bool, ti
 }
 
 // finish marks the run as mapped.
-func (m *Map) finish(run spool.Run, d *mapDrain) (bool, time.Duration, error) {
+func (m *Stage) finish(run spool.Run, d *drainPass) (bool, time.Duration, error) {
 	if d.room {
-		return false, mapIdle, nil
+		return false, idlePoll, nil
 	}
 	if err := m.spool.FinishMap(m.epoch, run.ID, m.now()); err != nil {
 		return false, 0, err
@@ -162,8 +162,8 @@ func (m *Map) finish(run spool.Run, d *mapDrain) (bool, time.Duration, error) {
 }
 
 // releaseSettled releases what waits for ids that are known by now.
-func (b *mapBatch) releaseSettled(d *mapDrain) error {
-	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, mapIDPage)
+func (b *batch) releaseSettled(d *drainPass) error {
+	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, idPage)
 	if err != nil {
 		return err
 	}
@@ -189,42 +189,42 @@ func (b *mapBatch) releaseSettled(d *mapDrain) error {
 	return b.spread()
 }
 
-// mapFreedMax bounds the queue of freed ids in memory.
-const mapFreedMax = 1 << 16
+// freedMax bounds the queue of freed ids in memory.
+const freedMax = 1 << 16
 
-// mapFreedQueue holds ids of one run that are known now and whose watchers no
+// freedQueue holds ids of one run that are known now and whose watchers no
 // commit looked at yet.
-type mapFreedQueue struct {
+type freedQueue struct {
 	run  uint64
-	ids  []mapFreed
+	ids  []freedID
 	lost bool // some were dropped for want of room: a pass over all watched ids finds them
 }
 
 // takeFreed hands the queue over to a batch.
-func (m *Map) takeFreed(run uint64) []mapFreed {
+func (m *Stage) takeFreed(run uint64) []freedID {
 	ids := m.freed.ids
 	if m.freed.run != run {
 		ids = nil
 	}
-	m.freed = mapFreedQueue{run: run, lost: m.freed.lost}
+	m.freed = freedQueue{run: run, lost: m.freed.lost}
 	return ids
 }
 
 // keepFreed keeps what a batch left over, and the ids whose held objects it
 // made itself.
-func (m *Map) keepFreed(b *mapBatch) {
+func (m *Stage) keepFreed(b *batch) {
 	left := b.freed
 	for i := range left {
 		left[i].after = 0 // what the commit moved is not found again
 	}
 	for _, it := range b.order {
 		if it.whole != nil && b.isSettled(it.whole.Watch) {
-			left = append(left, mapFreed{id: it.whole.Watch, held: true})
+			left = append(left, freedID{id: it.whole.Watch, held: true})
 		}
 	}
 	m.freed.run = b.run.ID
-	if n := len(left); n > mapFreedMax {
-		left, m.freed.lost = left[:mapFreedMax:mapFreedMax], true
+	if n := len(left); n > freedMax {
+		left, m.freed.lost = left[:freedMax:freedMax], true
 	}
 	m.freed.ids = left
 }

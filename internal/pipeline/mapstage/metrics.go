@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -6,16 +6,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// MapMetrics are the map stage's metrics.
-type MapMetrics struct {
+// Metrics are the map stage's metrics.
+type Metrics struct {
 	events  *prometheus.CounterVec
 	commits prometheus.Counter
 	seconds prometheus.Histogram
 }
 
-// NewMapMetrics registers the map stage's metrics.
-func NewMapMetrics(reg prometheus.Registerer) *MapMetrics {
-	m := &MapMetrics{
+// NewMetrics registers the map stage's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "threatmatch_map_events_total",
 			Help: "What became of records and objects in map, by kind; the kinds are those of a run's counters.",
@@ -31,25 +31,25 @@ func NewMapMetrics(reg prometheus.Registerer) *MapMetrics {
 		}),
 	}
 	reg.MustRegister(m.events, m.commits, m.seconds)
-	for _, name := range MapCounters() { // a counter that is not there yet cannot be seen to grow
+	for _, name := range Counters() { // a counter that is not there yet cannot be seen to grow
 		m.events.WithLabelValues(name.Name)
 	}
 	return m
 }
 
-func (m *MapMetrics) committed(c spool.MapCommit) {
+func (m *Metrics) committed(c spool.MapCommit) {
 	if m == nil {
 		return
 	}
 	m.commits.Inc()
-	for _, name := range MapCounters() {
-		if n := c.Count[mapCounterPrefix+name.Name]; n > 0 {
+	for _, name := range Counters() {
+		if n := c.Count[counterPrefix+name.Name]; n > 0 {
 			m.events.WithLabelValues(name.Name).Add(float64(n))
 		}
 	}
 }
 
-func (m *MapMetrics) mapped(seconds float64) {
+func (m *Metrics) mapped(seconds float64) {
 	if m != nil {
 		m.seconds.Observe(seconds)
 	}

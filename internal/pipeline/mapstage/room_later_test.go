@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"testing"
@@ -7,9 +7,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestMapMakesRoomBehindALaterRun is the same for what waits.
-func TestMapMakesRoomBehindALaterRun(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+// TestMakesRoomBehindALaterRun is the same for what waits.
+func TestMakesRoomBehindALaterRun(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	ts := w.troubled()
 	run := w.startRun(spool.ReasonSchedule)
 	later := w.startRun(spool.ReasonRepull)

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"bytes"
@@ -13,9 +13,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapScale is how many objects a scale test takes: n, a tenth with the race
+// scaled is how many objects a scale test takes: n, a tenth with the race
 // detector, or what the environment says.
-func mapScale(n int) int {
+func scaled(n int) int {
 	if env, err := strconv.Atoi(os.Getenv("MAP_SCALE")); err == nil {
 		return env
 	}
@@ -34,20 +34,20 @@ func rssAnon() int64 {
 	return n << 10
 }
 
-// mapMemory is what a million waiting objects may take at their peak beyond
+// memoryMost is what a million waiting objects may take at their peak beyond
 // what the test itself takes: a commit's pages, not the objects.
-const mapMemory = 256 << 20
+const memoryMost = 256 << 20
 
 // checkMemory holds the peak to that. The race detector needs several times as much.
 func checkMemory(t *testing.T, before, peak int64) {
 	t.Helper()
-	if !raceDetector && peak-before > mapMemory {
+	if !raceDetector && peak-before > memoryMost {
 		t.Errorf("%d MiB of anonymous memory, %d MiB before", peak>>20, before>>20)
 	}
 }
 
 // spoolMany spools n objects, a few hundred in a record, in random order.
-func (w *mapWorld) spoolMany(run uint64, n int, object func(i int) string) {
+func (w *world) spoolMany(run uint64, n int, object func(i int) string) {
 	w.t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	order := rng.Perm(n)
@@ -78,7 +78,7 @@ func (w *mapWorld) spoolMany(run uint64, n int, object func(i int) string) {
 
 // drive maps and delivers until everything is out, without keeping what was
 // sent; it counts messages and notes the peak of anonymous memory.
-func (w *mapWorld) drive() (messages, commits int, peak int64) {
+func (w *world) drive() (messages, commits int, peak int64) {
 	w.t.Helper()
 	for {
 		did := w.once()
@@ -104,7 +104,7 @@ func (w *mapWorld) drive() (messages, commits int, peak int64) {
 // of them again.
 func scale(t *testing.T, n, again int, object func(i int) string) {
 	t.Helper()
-	w := newTestWorld(t, MapOptions{})
+	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
 	w.spoolMany(run, n, object)
 	w.endFetch(run)
@@ -127,8 +127,8 @@ func scale(t *testing.T, n, again int, object func(i int) string) {
 	}
 }
 
-func TestMapLongChain(t *testing.T) {
-	n := mapScale(100_000)
+func TestLongChain(t *testing.T) {
+	n := scaled(100_000)
 	scale(t, n, 0, func(i int) string {
 		if i == n-1 {
 			return sobj(note(i))
@@ -137,20 +137,20 @@ func TestMapLongChain(t *testing.T) {
 	})
 }
 
-func TestMapLongCycle(t *testing.T) {
-	n := mapScale(20_000)
+func TestLongCycle(t *testing.T) {
+	n := scaled(20_000)
 	scale(t, n, 1, func(i int) string { return sobj(note(i), srefs("object_refs", note((i+1)%n))) })
 }
 
-func TestMapManyCycles(t *testing.T) {
-	n := mapScale(20_000)
+func TestManyCycles(t *testing.T) {
+	n := scaled(20_000)
 	scale(t, n, n/2, func(i int) string { return sobj(note(i), srefs("object_refs", note(i^1))) })
 }
 
 // Every object waits for one author that comes last.
-func TestMapManyWaiting(t *testing.T) {
-	n := mapScale(100_000)
-	w := newTestWorld(t, MapOptions{})
+func TestManyWaiting(t *testing.T) {
+	n := scaled(100_000)
+	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
 	w.spoolMany(run, n, func(i int) string {
 		return sobj(note(i+1), sref("created_by_ref", ident(0)), `"content":"`+fmt.Sprint(i*7919, i*104729, i*1299709)+`"`)

@@ -1,8 +1,8 @@
-package pipeline
+package mapstage
 
-// mapCounterPrefix stands before the map stage's counters of a run. What the
+// counterPrefix stands before the map stage's counters of a run. What the
 // mapper counts (see mapping.CountTable) stands there too, under its own names.
-const mapCounterPrefix = "map."
+const counterPrefix = "map."
 
 // CounterName explains one counter of a run.
 type CounterName struct {
@@ -10,7 +10,7 @@ type CounterName struct {
 	Text string
 }
 
-// MapCounters lists the map stage's own counters of a run.
+// Counters lists the map stage's own counters of a run.
 //
 // Of the objects that come in, each ends in one place, so that over the life of
 // a spool that was not reset
@@ -20,7 +20,7 @@ type CounterName struct {
 //	held + kept        = taken_up + superseded + expired_held + expired_kept + those held now
 //
 // where each whole copy that is kept beside its published object counts as held once.
-func MapCounters() []CounterName {
+func Counters() []CounterName {
 	return []CounterName{
 		{"records", "records mapped, also by dataset as records_<dataset>"},
 		{"records_empty", "of these, without a single object"},

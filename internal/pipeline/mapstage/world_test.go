@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
-// mapTB is what the world needs of a test; rapid's T has it too.
-type mapTB interface {
+// testingTB is what the world needs of a test; rapid's T has it too.
+type testingTB interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
@@ -27,41 +28,41 @@ type mapTB interface {
 	Logf(format string, args ...any)
 }
 
-// mapSent is one message that the world's deliver took.
-type mapSent struct {
+// sentObject is one message that the world's deliver took.
+type sentObject struct {
 	run, bundle uint64
 	stix        string
 	deps        uint32
 	obj         *stix.Object
 }
 
-// mapWorld is a spool with the map stage on it, records that tests put in, and
+// world is a spool with the map stage on it, records that tests put in, and
 // a deliver that takes bundles as the real one does.
-type mapWorld struct {
-	t        mapTB
+type world struct {
+	t        testingTB
 	dir      string
 	sp       *spool.Spool
-	over     func(*spool.Spool) MapSpool // wraps the spool, to make it fail
-	m        *Map
+	over     func(*spool.Spool) Spool // wraps the spool, to make it fail
+	m        *Stage
 	mapper   Mapper
 	plain    *plainMapper // what mapper is, unless a test says otherwise
 	resolver Resolver
-	opt      MapOptions
+	opt      Options
 	clock    time.Time
 	real     bool // time.Now instead of clock, in a bubble
-	sent     []mapSent
+	sent     []sentObject
 	source   int
 	runs     int
 	lists    map[uint64]spool.TaskKey // of each run: the task that keeps its fetch open
 }
 
-func newMapWorld(t mapTB, dir string, opt MapOptions) *mapWorld {
+func newWorld(t testingTB, dir string, opt Options) *world {
 	mp, err := mapping.New(mapping.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	plain := &plainMapper{Mapper: mp}
-	w := &mapWorld{
+	w := &world{
 		t: t, dir: dir, opt: opt, mapper: plain, plain: plain, lists: map[uint64]spool.TaskKey{},
 		clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
@@ -69,14 +70,14 @@ func newMapWorld(t mapTB, dir string, opt MapOptions) *mapWorld {
 	return w
 }
 
-func (w *mapWorld) now() time.Time {
+func (w *world) now() time.Time {
 	if w.real {
 		return time.Now()
 	}
 	return w.clock
 }
 
-func (w *mapWorld) open() {
+func (w *world) open() {
 	sp, err := spool.Open(context.Background(), spool.Options{
 		Dir: w.dir, ConnectorID: "c", Now: w.now, NoCompact: true,
 	})
@@ -88,13 +89,13 @@ func (w *mapWorld) open() {
 }
 
 // restart is what a crash leaves: the spool, and a stage that knows nothing.
-func (w *mapWorld) restart() {
-	var sp MapSpool = w.sp
+func (w *world) restart() {
+	var sp Spool = w.sp
 	if w.over != nil {
 		sp = w.over(w.sp)
 	}
-	m, err := NewMap(MapDeps{
-		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Bells: NewBells(), Board: NewBoard(w.now),
+	m, err := New(Deps{
+		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Bells: pipeline.NewBells(), Board: pipeline.NewBoard(w.now),
 		Log: slog.New(slog.DiscardHandler), Now: w.now,
 	}, w.opt)
 	if err != nil {
@@ -104,7 +105,7 @@ func (w *mapWorld) restart() {
 }
 
 // renew empties the spool and starts over with other options.
-func (w *mapWorld) renew(t mapTB, opt MapOptions) {
+func (w *world) renew(t testingTB, opt Options) {
 	w.t, w.opt, w.resolver, w.sent = t, opt, nil, nil
 	clear(w.lists)
 	_, _, err := w.sp.Reset(w.now())
@@ -118,19 +119,19 @@ func (w *mapWorld) renew(t mapTB, opt MapOptions) {
 	w.restart()
 }
 
-func (w *mapWorld) close() {
+func (w *world) close() {
 	if err := w.sp.Close(); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *mapWorld) reopen() {
+func (w *world) reopen() {
 	w.close()
 	w.open()
 }
 
 // die leaves what a killed process leaves: a spool that nobody closed.
-func (w *mapWorld) die() {
+func (w *world) die() {
 	w.t.Helper()
 	dir := w.dir + "+"
 	w.check(os.CopyFS(dir, os.DirFS(w.dir)))
@@ -140,13 +141,13 @@ func (w *mapWorld) die() {
 	w.open()
 }
 
-func (w *mapWorld) epoch() uint64 {
+func (w *world) epoch() uint64 {
 	meta, err := w.sp.Meta()
 	w.check(err)
 	return meta.Epoch
 }
 
-func (w *mapWorld) check(err error) {
+func (w *world) check(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
@@ -154,7 +155,7 @@ func (w *mapWorld) check(err error) {
 }
 
 // startRun starts a run that is fetched until endFetch.
-func (w *mapWorld) startRun(reason spool.Reason) uint64 {
+func (w *world) startRun(reason spool.Reason) uint64 {
 	w.t.Helper()
 	if !w.real {
 		w.clock = w.clock.Add(time.Second)
@@ -162,25 +163,25 @@ func (w *mapWorld) startRun(reason spool.Reason) uint64 {
 	at := w.now()
 	run, err := w.sp.StartRun(w.epoch(), at, spool.RunSpec{
 		Reason: reason, Start: at, Datasets: map[spool.Dataset]time.Time{spool.Profiles: at},
-		Tasks: []spool.NewTask{{TaskKey: mapList(w.runs)}},
+		Tasks: []spool.NewTask{{TaskKey: listTask(w.runs)}},
 	})
 	w.check(err)
-	w.lists[run.ID] = mapList(w.runs)
+	w.lists[run.ID] = listTask(w.runs)
 	w.runs++
 	return run.ID
 }
 
-func mapList(n int) spool.TaskKey {
+func listTask(n int) spool.TaskKey {
 	return spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskList, Source: fmt.Sprint(n)}
 }
 
 // record spools one answer with these objects.
-func (w *mapWorld) record(run uint64, objs ...string) string {
+func (w *world) record(run uint64, objs ...string) string {
 	w.t.Helper()
 	return w.body(run, `{"objects":[`+strings.Join(objs, ",")+`]}`)
 }
 
-func (w *mapWorld) body(run uint64, body string) string {
+func (w *world) body(run uint64, body string) string {
 	w.t.Helper()
 	w.source++
 	src := fmt.Sprintf("s%d", w.source)
@@ -195,14 +196,14 @@ func (w *mapWorld) body(run uint64, body string) string {
 	return src
 }
 
-func (w *mapWorld) endFetch(run uint64) {
+func (w *world) endFetch(run uint64) {
 	w.t.Helper()
 	w.check(w.sp.SettleTasks(w.epoch(), w.now(), []spool.Outcome{{Task: w.lists[run], Run: run}}))
 	w.check(w.sp.FinishFetch(w.epoch(), run, w.now()))
 }
 
 // once is one step of the stage; it reports whether there was work.
-func (w *mapWorld) once() bool {
+func (w *world) once() bool {
 	w.t.Helper()
 	wait, err := w.m.runOnce(context.Background())
 	if err != nil {
@@ -215,7 +216,7 @@ func (w *mapWorld) once() bool {
 }
 
 // work steps until there is nothing to do.
-func (w *mapWorld) work() {
+func (w *world) work() {
 	w.t.Helper()
 	for n := 0; w.once(); n++ {
 		if n > 100_000 {
@@ -225,7 +226,7 @@ func (w *mapWorld) work() {
 }
 
 // deliver takes all bundles, or at most n of them.
-func (w *mapWorld) deliver(n int) {
+func (w *world) deliver(n int) {
 	w.t.Helper()
 	for ; n != 0; n-- {
 		b, err := w.sp.NextBundle()
@@ -239,7 +240,7 @@ func (w *mapWorld) deliver(n int) {
 			for _, o := range objs {
 				obj, err := stix.Decode(o.JSON)
 				w.check(err)
-				w.sent = append(w.sent, mapSent{b.Run, b.Seq, o.STIX, o.Deps, obj})
+				w.sent = append(w.sent, sentObject{b.Run, b.Seq, o.STIX, o.Deps, obj})
 			}
 			from += len(objs)
 		}
@@ -249,7 +250,7 @@ func (w *mapWorld) deliver(n int) {
 }
 
 // wholeRun puts records through one run.
-func (w *mapWorld) wholeRun(reason spool.Reason, records ...[]string) uint64 {
+func (w *world) wholeRun(reason spool.Reason, records ...[]string) uint64 {
 	w.t.Helper()
 	run := w.startRun(reason)
 	for _, objs := range records {
@@ -261,7 +262,7 @@ func (w *mapWorld) wholeRun(reason spool.Reason, records ...[]string) uint64 {
 	return run
 }
 
-func (w *mapWorld) run(id uint64) spool.Run {
+func (w *world) run(id uint64) spool.Run {
 	w.t.Helper()
 	r, err := w.sp.Run(id)
 	w.check(err)
@@ -269,12 +270,12 @@ func (w *mapWorld) run(id uint64) spool.Run {
 }
 
 // counters adds up the map counters of all runs since renew.
-func (w *mapWorld) counters() map[string]int64 {
+func (w *world) counters() map[string]int64 {
 	w.t.Helper()
 	sum := map[string]int64{}
 	for _, id := range slices.Sorted(maps.Keys(w.lists)) {
 		for name, n := range w.run(id).Counters {
-			if kind, ok := strings.CutPrefix(name, mapCounterPrefix); ok {
+			if kind, ok := strings.CutPrefix(name, counterPrefix); ok {
 				sum[kind] += n
 			}
 		}
@@ -282,12 +283,12 @@ func (w *mapWorld) counters() map[string]int64 {
 	return sum
 }
 
-func (w *mapWorld) sum(name string) int64 {
+func (w *world) sum(name string) int64 {
 	w.t.Helper()
 	return w.counters()[name]
 }
 
-func (w *mapWorld) held() map[string]spool.Object {
+func (w *world) held() map[string]spool.Object {
 	w.t.Helper()
 	out := map[string]spool.Object{}
 	for after := uint64(0); ; {
@@ -302,7 +303,7 @@ func (w *mapWorld) held() map[string]spool.Object {
 	}
 }
 
-func (w *mapWorld) dead() []spool.DeadLetter {
+func (w *world) dead() []spool.DeadLetter {
 	w.t.Helper()
 	var out []spool.DeadLetter
 	for after := uint64(0); ; {
@@ -317,7 +318,7 @@ func (w *mapWorld) dead() []spool.DeadLetter {
 }
 
 // ids returns what went out in a run, author and markings aside.
-func (w *mapWorld) ids(run uint64) []string {
+func (w *world) ids(run uint64) []string {
 	var out []string
 	for _, s := range w.sent {
 		if s.run == run && !w.companion(s.stix) {
@@ -327,12 +328,12 @@ func (w *mapWorld) ids(run uint64) []string {
 	return out
 }
 
-func (w *mapWorld) companion(id string) bool {
+func (w *world) companion(id string) bool {
 	return id == w.mapper.Author().ID() || stix.StandardTLP(id)
 }
 
 // last returns the latest copy of an object that went out.
-func (w *mapWorld) last(id string) *stix.Object {
+func (w *world) last(id string) *stix.Object {
 	for _, s := range slices.Backward(w.sent) {
 		if s.stix == id {
 			return s.obj
@@ -352,4 +353,4 @@ func fastDir(t testing.TB) string {
 	return filepath.Join(dir, "spool")
 }
 
-var _ mapTB = (*testing.T)(nil)
+var _ testingTB = (*testing.T)(nil)

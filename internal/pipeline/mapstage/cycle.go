@@ -1,12 +1,12 @@
-package pipeline
+package mapstage
 
 import "fmt"
 
 // breakCycles goes through the objects that still wait, oldest first. Each
 // waits for another that waits, so that following the watched ids leads into a
 // cycle; there one object goes out without what it lacks.
-func (b *mapBatch) breakCycles(d *mapDrain) error {
-	objs, err := b.m.spool.Waiting(b.run.ID, d.seq, mapObjectPage)
+func (b *batch) breakCycles(d *drainPass) error {
+	objs, err := b.m.spool.Waiting(b.run.ID, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (b *mapBatch) breakCycles(d *mapDrain) error {
 }
 
 // afterCycles says where to go on after a pass.
-func (b *mapBatch) afterCycles(d *mapDrain) error {
+func (b *batch) afterCycles(d *drainPass) error {
 	switch {
 	case d.changed || b.moved():
 		d.enter(phaseSettled)
@@ -59,7 +59,7 @@ func (b *mapBatch) afterCycles(d *mapDrain) error {
 }
 
 // breakCycle cuts the cycle that the object hangs on, if it hangs on one.
-func (b *mapBatch) breakCycle(id string, d *mapDrain) error {
+func (b *batch) breakCycle(id string, d *drainPass) error {
 	on, length, err := b.findCycle(id, d)
 	if err != nil || length == 0 {
 		return err
@@ -82,7 +82,7 @@ func (b *mapBatch) breakCycle(id string, d *mapDrain) error {
 // lies on the cycle they lead into, with the cycle's length; 0 when they lead
 // to an object that does not wait. It needs no memory for the way (R. P. Brent,
 // 1980).
-func (b *mapBatch) findCycle(id string, d *mapDrain) (string, int, error) {
+func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
 	slow, power, length := id, 1, 1
 	fast, ok, err := b.watchOf(id)
 	for ok && err == nil && slow != fast {
@@ -100,7 +100,7 @@ func (b *mapBatch) findCycle(id string, d *mapDrain) (string, int, error) {
 }
 
 // watchOf returns what a waiting object watches; false when it does not wait.
-func (b *mapBatch) watchOf(id string) (string, bool, error) {
+func (b *batch) watchOf(id string) (string, bool, error) {
 	if it := b.items[id]; it != nil {
 		return it.watch, it.state == itemPending, nil
 	}
@@ -110,7 +110,7 @@ func (b *mapBatch) watchOf(id string) (string, bool, error) {
 }
 
 // pendingItem returns a waiting object, taken into the batch; nil when it does not wait.
-func (b *mapBatch) pendingItem(id string) (*mapItem, error) {
+func (b *batch) pendingItem(id string) (*item, error) {
 	if it := b.items[id]; it != nil {
 		if it.state != itemPending {
 			return nil, nil
@@ -130,7 +130,7 @@ func (b *mapBatch) pendingItem(id string) (*mapItem, error) {
 // victim chooses the object of a cycle that can best do without what it
 // watches: one that watches an entry of a list or a lesser reference, else one
 // that watches its author. nil when all need what they watch.
-func (b *mapBatch) victim(id string, length int) (*mapItem, error) {
+func (b *batch) victim(id string, length int) (*item, error) {
 	second := ""
 	for range length {
 		it, err := b.peek(id)
@@ -152,7 +152,7 @@ func (b *mapBatch) victim(id string, length int) (*mapItem, error) {
 }
 
 // peek returns a waiting object without taking it into the batch.
-func (b *mapBatch) peek(id string) (*mapItem, error) {
+func (b *batch) peek(id string) (*item, error) {
 	if it := b.items[id]; it != nil {
 		return it, nil
 	}
@@ -167,7 +167,7 @@ func (b *mapBatch) peek(id string) (*mapItem, error) {
 }
 
 // witnessed reports whether another entry of where_sighted_refs is settled.
-func (b *mapBatch) witnessed(it *mapItem) bool {
+func (b *batch) witnessed(it *item) bool {
 	for _, r := range it.refs {
 		if r.need == needWitness && b.isSettled(r.ID) {
 			return true
@@ -179,7 +179,7 @@ func (b *mapBatch) witnessed(it *mapItem) bool {
 // sacrifice lets an object of a cycle go out without everything that it still
 // waits for. The whole is kept and follows when the rest is out. What the
 // platform can be asked for is asked first.
-func (b *mapBatch) sacrifice(it *mapItem, d *mapDrain) error {
+func (b *batch) sacrifice(it *item, d *drainPass) error {
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (b *mapBatch) sacrifice(it *mapItem, d *mapDrain) error {
 }
 
 // doom buries the objects of a cycle that cannot be cut, beginning at d.id.
-func (b *mapBatch) doom(d *mapDrain) error {
+func (b *batch) doom(d *drainPass) error {
 	for !b.full() {
 		it, err := b.pendingItem(d.id)
 		if err != nil {

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 // commit hands the batch over, in one transaction. ErrFull is waited out:
 // deliver and the spool's own pruning make room. What is left in freed is kept
 // for the next batch.
-func (b *mapBatch) commit(ctx context.Context) error {
+func (b *batch) commit(ctx context.Context) error {
 	c, err := b.build()
 	if err != nil {
 		return err
@@ -28,9 +28,9 @@ func (b *mapBatch) commit(ctx context.Context) error {
 		if !errors.Is(err, spool.ErrFull) {
 			break
 		}
-		b.m.board.Set(mapStage, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
-		b.m.board.Error(mapStage, err)
-		if !b.m.sleep(ctx, mapBackoff(try), nil) {
+		b.m.board.Set(stageName, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
+		b.m.board.Error(stageName, err)
+		if !b.m.sleep(ctx, retryWait(try), nil) {
 			return context.Cause(ctx)
 		}
 	}
@@ -45,13 +45,13 @@ func (b *mapBatch) commit(ctx context.Context) error {
 }
 
 // report logs what an operator should look at, once a commit.
-func (b *mapBatch) report(c spool.MapCommit) {
+func (b *batch) report(c spool.MapCommit) {
 	log := b.m.log.With("run", b.run.ID)
 	if n := len(c.Dead); n > 0 {
 		d := c.Dead[0]
 		log.Warn("dead letters", "count", n, "class", d.Class, "object", d.STIX, "error", d.Error)
 	}
-	if n := c.Count[mapCounterPrefix+"cut_markings"]; n > 0 {
+	if n := c.Count[counterPrefix+"cut_markings"]; n > 0 {
 		log.Warn("unknown markings removed", "count", n)
 	}
 	log.Debug("map commit", "records", len(c.Records), "objects", len(b.out), "waiting", len(c.Wait),
@@ -71,7 +71,7 @@ func (b *mapBatch) report(c spool.MapCommit) {
 }
 
 // build makes the commit of the batch.
-func (b *mapBatch) build() (spool.MapCommit, error) {
+func (b *batch) build() (spool.MapCommit, error) {
 	c := spool.MapCommit{
 		Run: b.run.ID, Records: b.records, IDs: b.ids, Unhold: b.unhold, Dead: b.dead,
 	}
@@ -89,7 +89,7 @@ func (b *mapBatch) build() (spool.MapCommit, error) {
 }
 
 // place says where an item's copies are after the commit.
-func (b *mapBatch) place(it *mapItem, c *spool.MapCommit) {
+func (b *batch) place(it *item, c *spool.MapCommit) {
 	switch {
 	case it.state == itemPending && it.changed:
 		c.Wait = append(c.Wait, spool.Object{
@@ -127,7 +127,7 @@ func (b *mapBatch) place(it *mapItem, c *spool.MapCommit) {
 // keepEntries keeps what ids knows of dead objects. The spool lets go of the
 // entry of an object that becomes a dead letter; but another copy of it is on
 // its way, or the object would not be known.
-func (b *mapBatch) keepEntries(c *spool.MapCommit) error {
+func (b *batch) keepEntries(c *spool.MapCommit) error {
 	var ids []string
 	for _, d := range c.Dead {
 		if it := b.items[d.STIX]; d.STIX != "" && (it == nil || it.state != itemOut) {
@@ -146,7 +146,7 @@ func (b *mapBatch) keepEntries(c *spool.MapCommit) error {
 
 // pack puts what goes out into bundles, in order: the author and the markings
 // in use first, where the run did not send them yet.
-func (b *mapBatch) pack(c *spool.MapCommit) error {
+func (b *batch) pack(c *spool.MapCommit) error {
 	if len(b.out) == 0 {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (b *mapBatch) pack(c *spool.MapCommit) error {
 
 // bundle orders the objects, which come in the order of their release, and
 // appends them as one bundle.
-func (b *mapBatch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
+func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 	whole := map[*stix.Object]*stix.Object{}
 	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
 	for _, o := range stix.Order(onlyBackward(objs, whole)) {
@@ -214,7 +214,7 @@ func onlyBackward(objs []*stix.Object, whole map[*stix.Object]*stix.Object) []*s
 
 // companions returns the default author and the standard markings that the
 // batch uses and the run did not send yet, and enters them into ids.
-func (b *mapBatch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
+func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 	var objs []*stix.Object
 	var ids []string
 	use := func(o *stix.Object) {
@@ -239,7 +239,7 @@ func (b *mapBatch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		modified := o.Modified().Truncate(time.Millisecond)
 		name := "companions:" + o.ID()
 		// A copy of the source that is newer than ours stays as it is.
-		if ok && (e.Run == b.run.ID || b.run.Counters[mapCounterPrefix+name] > 0 || e.Run != 0 && e.Modified.After(modified)) {
+		if ok && (e.Run == b.run.ID || b.run.Counters[counterPrefix+name] > 0 || e.Run != 0 && e.Modified.After(modified)) {
 			continue
 		}
 		send = append(send, o)
@@ -254,7 +254,7 @@ func (b *mapBatch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 
 // markingsInUse returns the ids of the standard markings of what goes out, in
 // a fixed order.
-func (b *mapBatch) markingsInUse() []string {
+func (b *batch) markingsInUse() []string {
 	used := map[string]bool{}
 	for _, it := range b.out {
 		for _, id := range it.obj.Strings("object_marking_refs") {
@@ -267,8 +267,8 @@ func (b *mapBatch) markingsInUse() []string {
 }
 
 // usesAuthor reports whether anything that goes out has the default author.
-func (b *mapBatch) usesAuthor() bool {
-	return slices.ContainsFunc(b.out, func(it *mapItem) bool {
+func (b *batch) usesAuthor() bool {
+	return slices.ContainsFunc(b.out, func(it *item) bool {
 		return it.obj.String("created_by_ref") == b.m.author || it.obj.String("x_opencti_created_by_ref") == b.m.author
 	})
 }

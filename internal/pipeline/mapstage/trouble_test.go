@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -39,18 +39,18 @@ func (s *troubledSpool) Room() spool.Room {
 	return s.Spool.Room()
 }
 
-func (w *mapWorld) troubled() *troubledSpool {
+func (w *world) troubled() *troubledSpool {
 	ts := &troubledSpool{}
-	w.over = func(s *spool.Spool) MapSpool { ts.Spool = s; return ts }
+	w.over = func(s *spool.Spool) Spool { ts.Spool = s; return ts }
 	w.restart()
 	return ts
 }
 
 // inBubble runs the stage as the supervisor does, in a bubble of its own time.
-func inBubble(t *testing.T, opt MapOptions, play func(t *testing.T, w *mapWorld)) {
+func inBubble(t *testing.T, opt Options, play func(t *testing.T, w *world)) {
 	dir := fastDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newMapWorld(t, dir, opt)
+		w := newWorld(t, dir, opt)
 		w.real = true
 		w.restart()
 		play(t, w)
@@ -63,15 +63,15 @@ func inBubble(t *testing.T, opt MapOptions, play func(t *testing.T, w *mapWorld)
 }
 
 // starts runs the stage; the returned function stops it and returns its error.
-func (w *mapWorld) starts(t *testing.T) (stop func() error) {
+func (w *world) starts(t *testing.T) (stop func() error) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.m.Run(ctx) }()
 	return func() error { cancel(fault.ErrShutdown); return <-done }
 }
 
-func TestMapRunWaitsForMore(t *testing.T) {
-	inBubble(t, MapOptions{MaxWait: 30 * time.Second}, func(t *testing.T, w *mapWorld) {
+func TestRunWaitsForMore(t *testing.T) {
+	inBubble(t, Options{MaxWait: 30 * time.Second}, func(t *testing.T, w *world) {
 		stop := w.starts(t)
 		run := w.startRun(spool.ReasonSchedule)
 		w.record(run, sobj(ident(1)))
@@ -108,8 +108,8 @@ func TestMapRunWaitsForMore(t *testing.T) {
 	})
 }
 
-func TestMapRunStopsWhateverItDoes(t *testing.T) {
-	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+func TestRunStopsWhateverItDoes(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, w *world) {
 		ts := w.troubled()
 		ts.commit = func(spool.MapCommit) error { return fmt.Errorf("commit: %w", spool.ErrFull) }
 		run := w.startRun(spool.ReasonSchedule)
@@ -118,7 +118,7 @@ func TestMapRunStopsWhateverItDoes(t *testing.T) {
 		stop := w.starts(t)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := w.m.board.Snapshot()[mapStage]; s.State != "waiting" || !strings.Contains(s.Detail, "no room") {
+		if s := w.m.board.Snapshot()[stageName]; s.State != "waiting" || !strings.Contains(s.Detail, "no room") {
 			t.Errorf("board says %+v", s)
 		}
 		if err := stop(); err != nil {
@@ -130,8 +130,8 @@ func TestMapRunStopsWhateverItDoes(t *testing.T) {
 	})
 }
 
-func TestMapRunOutlivesErrors(t *testing.T) {
-	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+func TestRunOutlivesErrors(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, w *world) {
 		ts := w.troubled()
 		fails := []error{spool.ErrFull, errors.New("input/output"), spool.ErrFull, spool.ErrNotFound}
 		ts.commit = func(spool.MapCommit) error {
@@ -162,8 +162,8 @@ func TestMapRunOutlivesErrors(t *testing.T) {
 	})
 }
 
-func TestMapRunEndsWithABrokenSpool(t *testing.T) {
-	inBubble(t, MapOptions{}, func(t *testing.T, w *mapWorld) {
+func TestRunEndsWithABrokenSpool(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, w *world) {
 		ts := w.troubled()
 		ts.commit = func(spool.MapCommit) error { return fmt.Errorf("commit: %w", spool.ErrBroken) }
 		run := w.startRun(spool.ReasonSchedule)
@@ -175,8 +175,8 @@ func TestMapRunEndsWithABrokenSpool(t *testing.T) {
 	})
 }
 
-func TestMapResetInTheMiddle(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestResetInTheMiddle(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	ts := w.troubled()
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)))
@@ -195,8 +195,8 @@ func TestMapResetInTheMiddle(t *testing.T) {
 	w.audit(nil)
 }
 
-func TestMapMakesRoom(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestMakesRoom(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	ts := w.troubled()
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(report(1), srefs("object_refs", ident(9), note(1))), srel(1, note(1), ident(9)),
@@ -223,7 +223,7 @@ func TestMapMakesRoom(t *testing.T) {
 	if st.Waiting != 1 || slices.Contains(got, rel(1)) || len(w.held()) != 1 {
 		t.Errorf("%d wait, %d held; want the relationship to wait", st.Waiting, len(w.held()))
 	}
-	if s := w.m.board.Snapshot()[mapStage]; s.State != "idle" {
+	if s := w.m.board.Snapshot()[stageName]; s.State != "idle" {
 		t.Errorf("the board says %s: fetch would not go on", s.State)
 	}
 
@@ -242,9 +242,9 @@ func TestMapMakesRoom(t *testing.T) {
 
 // An object that was let out poorer for want of room, and comes once more
 // together with what it lacked, goes out again with that.
-func TestMapMakesRoomAndTheObjectComesAgain(t *testing.T) {
+func TestMakesRoomAndTheObjectComesAgain(t *testing.T) {
 	for i := range 8 { // the hash decides ties: some of these would lose one
-		w := newTestWorld(t, MapOptions{})
+		w := newTestWorld(t, Options{})
 		ts := w.troubled()
 		run := w.startRun(spool.ReasonSchedule)
 		again := sobj(report(i), srefs("object_refs", note(1), ident(9)))
@@ -272,8 +272,8 @@ func TestMapMakesRoomAndTheObjectComesAgain(t *testing.T) {
 	}
 }
 
-func TestMapLookupsAreCapped(t *testing.T) {
-	w := newTestWorld(t, MapOptions{MaxLookups: 3})
+func TestLookupsAreCapped(t *testing.T) {
+	w := newTestWorld(t, Options{MaxLookups: 3})
 	res := &fakeResolver{known: map[string]string{}}
 	for i := range 10 {
 		res.known[ident(100+i)] = "identity-organization"
@@ -298,8 +298,8 @@ func TestMapLookupsAreCapped(t *testing.T) {
 
 // What is held for an object that OpenCTI gets later, from whomever, goes out
 // in the next run, even in one that brings nothing.
-func TestMapAsksAgainForWhatIsHeld(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestAsksAgainForWhatIsHeld(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{}}
 	w.resolver = res
 	w.restart()
@@ -325,8 +325,8 @@ func TestMapAsksAgainForWhatIsHeld(t *testing.T) {
 	}
 }
 
-func TestMapRefusedLookupsCountAsUnknown(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestRefusedLookupsCountAsUnknown(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	w.resolver = &fakeResolver{err: fault.Mark(fault.Permanent, errors.New("no such field"))}
 	w.restart()
 	run := w.wholeRun(spool.ReasonSchedule, []string{sobj(note(1), srefs("object_refs", note(2)))})

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -15,20 +15,20 @@ import (
 
 // How much is read from the spool at a time. One record may be larger.
 const (
-	mapReadRecords = 64
-	mapReadBytes   = 4 << 20
+	readRecords = 64
+	readBytes   = 4 << 20
 )
 
-// mapGather is the open bundle: the objects of records that are still in the
+// gathering is the open bundle: the objects of records that are still in the
 // spool. Losing it costs nothing but the time to map them again.
-type mapGather struct {
+type gathering struct {
 	run    spool.Run
 	epoch  uint64
 	after  uint64 // seq of the last record in it
 	oldest time.Time
 	seqs   []uint64
-	items  map[string]*mapItem
-	order  []*mapItem
+	items  map[string]*item
+	order  []*item
 	size   int
 	dead   []spool.DeadLetter
 	count  map[string]int64
@@ -36,19 +36,19 @@ type mapGather struct {
 	maxObjects, maxBytes int
 }
 
-func (m *Map) newGather(run spool.Run) (*mapGather, error) {
+func (m *Stage) newGather(run spool.Run) (*gathering, error) {
 	limit, err := m.limit()
-	return &mapGather{
-		run: run, epoch: m.epoch, items: map[string]*mapItem{}, count: map[string]int64{},
+	return &gathering{
+		run: run, epoch: m.epoch, items: map[string]*item{}, count: map[string]int64{},
 		maxObjects: limit, maxBytes: m.opt.MaxBytes,
 	}, err
 }
 
-// mapRecord is what came of one record.
-type mapRecord struct {
+// record is what came of one record.
+type record struct {
 	seq     uint64
 	fetched time.Time
-	items   []*mapItem
+	items   []*item
 	size    int
 	dead    []spool.DeadLetter
 	count   map[string]int64
@@ -56,9 +56,9 @@ type mapRecord struct {
 
 // mapOne maps one record. Whatever cannot be mapped is a dead letter; so is the
 // whole record when the mapper panics or the spool cannot read it.
-func (m *Map) mapOne(rec spool.Record) *mapRecord {
+func (m *Stage) mapOne(rec spool.Record) *record {
 	start := m.now()
-	out := &mapRecord{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
+	out := &record{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
 	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
 	if rec.Err != nil {
 		whole.Class, whole.Error = deadCorrupt, rec.Err.Error()
@@ -92,17 +92,17 @@ func (m *Map) mapOne(rec spool.Record) *mapRecord {
 }
 
 // guard runs the mapper and turns a panic into its text.
-func (m *Map) guard(rec spool.Record) (res mapping.Result, panicked string) {
+func (m *Stage) guard(rec spool.Record) (res mapping.Result, panicked string) {
 	defer func() {
 		if r := recover(); r != nil {
-			panicked = fmt.Sprintf("panic: %v at %s", r, mapPanicFrame(debug.Stack()))
+			panicked = fmt.Sprintf("panic: %v at %s", r, panicFrame(debug.Stack()))
 		}
 	}()
 	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source}, rec.Body), ""
 }
 
-// mapPanicFrame names the innermost function of ours in a stack trace.
-func mapPanicFrame(stack []byte) string {
+// panicFrame names the innermost function of ours in a stack trace.
+func panicFrame(stack []byte) string {
 	_, rest, _ := strings.Cut(string(stack), "panic(")
 	for line := range strings.Lines(rest) {
 		if strings.HasPrefix(line, "threatmatch-connector/") {
@@ -114,7 +114,7 @@ func mapPanicFrame(stack []byte) string {
 
 // take makes an item of a mapped object. References of an object to itself are
 // removed; where it is nothing without, it is a dead letter.
-func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
+func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	refs := o.Refs()
 	var raw *stix.Object
 	if slices.ContainsFunc(refs, func(r stix.Ref) bool { return r.ID == o.ID() }) {
@@ -136,7 +136,7 @@ func (out *mapRecord) take(m *Map, o *stix.Object, rec spool.Record) {
 		}
 		m.mapper.EnsureAuthor(o)
 	}
-	it := newMapItem(o, m.author)
+	it := newItem(o, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
 	m.scratch = o.AppendJSON(m.scratch[:0])
 	it.size = len(m.scratch)
@@ -179,15 +179,15 @@ func repeated(refs []stix.Ref) bool {
 }
 
 // room reports whether a record's objects fit into the open bundle.
-func (g *mapGather) room(r *mapRecord) bool {
+func (g *gathering) room(r *record) bool {
 	return len(g.seqs) == 0 || len(g.order)+len(r.items) <= g.maxObjects && g.size+r.size <= g.maxBytes
 }
 
 // full reports whether the bundle is to be closed at once.
-func (g *mapGather) full() bool { return len(g.order) >= g.maxObjects || g.size >= g.maxBytes }
+func (g *gathering) full() bool { return len(g.order) >= g.maxObjects || g.size >= g.maxBytes }
 
 // add puts a record into the open bundle. Of two copies of an object the better stays.
-func (g *mapGather) add(r *mapRecord, now time.Time) {
+func (g *gathering) add(r *record, now time.Time) {
 	at := r.fetched
 	if at.After(now) {
 		at = now
@@ -218,16 +218,16 @@ func (g *mapGather) add(r *mapRecord, now time.Time) {
 
 // read takes the next records of the run into the open bundle. It reports
 // whether there were any.
-func (m *Map) read(ctx context.Context, run spool.Run) (bool, error) {
+func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 	after := uint64(0)
 	if m.gather != nil {
 		after = m.gather.after
 	}
-	recs, err := m.spool.Records(run.ID, after, mapReadRecords, mapReadBytes)
+	recs, err := m.spool.Records(run.ID, after, readRecords, readBytes)
 	if err != nil || len(recs) == 0 {
 		return false, err
 	}
-	m.board.Set(mapStage, "working", "mapping "+m.Describe(run), "")
+	m.board.Set(stageName, "working", "mapping "+m.Describe(run), "")
 	for _, rec := range recs {
 		if ctx.Err() != nil {
 			return true, nil
@@ -241,7 +241,7 @@ func (m *Map) read(ctx context.Context, run spool.Run) (bool, error) {
 
 // take maps one record and puts it into the open bundle, which is closed when
 // it is full. A suspect has a bundle of its own.
-func (m *Map) take(ctx context.Context, run spool.Run, rec spool.Record) error {
+func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error {
 	suspect := m.suspect(rec)
 	if suspect {
 		if m.gather != nil {
@@ -275,7 +275,7 @@ func (m *Map) take(ctx context.Context, run spool.Run, rec spool.Record) error {
 
 // flush closes the open bundle: one commit. Whatever goes wrong, the records
 // are still in the spool and are mapped again.
-func (m *Map) flush(ctx context.Context) error {
+func (m *Stage) flush(ctx context.Context) error {
 	g := m.gather
 	m.gather = nil
 	if d := m.drains[g.run.ID]; d != nil && d.room && d.phase == phaseDone {

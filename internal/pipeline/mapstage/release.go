@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"bytes"
@@ -22,16 +22,16 @@ const (
 	deadUnresolved = "unresolved" // what it needs never came
 )
 
-// mapEnvelope is what the message around an object adds to it at least, beside
+// envelopeBytes is what the message around an object adds to it at least, beside
 // base64's third.
-const mapEnvelope = 512
+const envelopeBytes = 512
 
 // wireSize is how many bytes a message of an object of n bytes has.
-func wireSize(n int) int64 { return (int64(n)+2)/3*4 + mapEnvelope }
+func wireSize(n int) int64 { return (int64(n)+2)/3*4 + envelopeBytes }
 
 // release lets an item go whose references are all settled: out with this
 // batch, unless ids has the same or better, or it cannot be sent at all.
-func (b *mapBatch) release(it *mapItem) error {
+func (b *batch) release(it *item) error {
 	if it.obj.Type() == "relationship" {
 		counts, err := b.legal(it)
 		if err != nil {
@@ -67,7 +67,7 @@ func (b *mapBatch) release(it *mapItem) error {
 
 // handOn leaves an object to the later run that handed over an older copy of it
 // while this one waited: that run's bundles go out after this one's.
-func (b *mapBatch) handOn(it *mapItem) error {
+func (b *batch) handOn(it *item) error {
 	if it.isCut {
 		it.whole.Watch, it.whole.Kept, it.isCut = it.id, it.again, false
 		it.state = itemGone
@@ -77,17 +77,17 @@ func (b *mapBatch) handOn(it *mapItem) error {
 }
 
 // legal makes a relationship one that OpenCTI takes between its two ends.
-func (b *mapBatch) legal(it *mapItem) (counts mapping.Counts, err error) {
+func (b *batch) legal(it *item) (counts mapping.Counts, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v at %s", r, mapPanicFrame(debug.Stack()))
+			err = fmt.Errorf("panic: %v at %s", r, panicFrame(debug.Stack()))
 		}
 	}()
 	return b.m.mapper.Settle(it.obj, b.kindOf), nil
 }
 
 // kindOf names the kind of an object as far as it is known.
-func (b *mapBatch) kindOf(id string) string {
+func (b *batch) kindOf(id string) string {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return it.kind
 	}
@@ -96,7 +96,7 @@ func (b *mapBatch) kindOf(id string) string {
 
 // stale says why ids makes sending the item needless, or "". hash is that of
 // the content that would go out; until it is final, ties are left open.
-func (b *mapBatch) stale(it *mapItem, hash [16]byte, final bool) string {
+func (b *batch) stale(it *item, hash [16]byte, final bool) string {
 	e, ok := b.known[it.id]
 	if !ok || !e.found || e.Run == 0 {
 		return ""
@@ -120,7 +120,7 @@ func (b *mapBatch) stale(it *mapItem, hash [16]byte, final bool) string {
 }
 
 // recent reports whether an equal copy that was sent then need not be sent again.
-func (b *mapBatch) recent(e spool.ID) bool {
+func (b *batch) recent(e spool.ID) bool {
 	switch {
 	case e.Run >= b.run.ID:
 		return true
@@ -131,7 +131,7 @@ func (b *mapBatch) recent(e spool.ID) bool {
 }
 
 // skip ends an item that need not be sent.
-func (b *mapBatch) skip(it *mapItem, why string) {
+func (b *batch) skip(it *item, why string) {
 	it.state = itemGone
 	if why != "skipped_equal" {
 		it.whole = nil // the better copy has its own
@@ -140,7 +140,7 @@ func (b *mapBatch) skip(it *mapItem, why string) {
 }
 
 // bury ends an item as a dead letter.
-func (b *mapBatch) bury(it *mapItem, class, reason string) {
+func (b *batch) bury(it *item, class, reason string) {
 	it.state = itemGone
 	b.tally("buried", 1)
 	payload := it.obj.AppendJSON(nil)
@@ -154,7 +154,7 @@ func (b *mapBatch) bury(it *mapItem, class, reason string) {
 }
 
 // letter adds a dead letter; First is now unless it is set.
-func (b *mapBatch) letter(d spool.DeadLetter) {
+func (b *batch) letter(d spool.DeadLetter) {
 	d.Stage, d.Run, d.Last = spool.StageMap, b.run.ID, b.now
 	d.Attempts = max(d.Attempts, 1)
 	if d.First.IsZero() {
@@ -166,11 +166,11 @@ func (b *mapBatch) letter(d spool.DeadLetter) {
 }
 
 // unreadable takes an object out of the spool that is none, with its bytes.
-func (b *mapBatch) unreadable(o spool.Object, held bool) {
+func (b *batch) unreadable(o spool.Object, held bool) {
 	if o.STIX == "" || b.items[o.STIX] != nil {
 		return
 	}
-	it := &mapItem{id: o.STIX, state: itemGone, waits: !held}
+	it := &item{id: o.STIX, state: itemGone, waits: !held}
 	if held {
 		it.held = &o
 		b.tally("taken_up", 1)
@@ -185,7 +185,7 @@ func (b *mapBatch) unreadable(o spool.Object, held bool) {
 
 // goWithout lets an item go out without some references, and keeps the whole
 // object to go out again when the first of them comes.
-func (b *mapBatch) goWithout(it *mapItem, drop []mapRef) error {
+func (b *batch) goWithout(it *item, drop []reference) error {
 	better, err := b.heldBetter(it)
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (b *mapBatch) goWithout(it *mapItem, drop []mapRef) error {
 
 // strip removes references from an item. An author gives way to the default
 // author, the last marking to the default marking.
-func (b *mapBatch) strip(it *mapItem, drop []mapRef) {
+func (b *batch) strip(it *item, drop []reference) {
 	gone := make(map[stix.Ref]bool, len(drop))
 	unmarked := false
 	for _, r := range drop {
@@ -219,7 +219,7 @@ func (b *mapBatch) strip(it *mapItem, drop []mapRef) {
 	}
 	it.obj = it.obj.Clone()
 	it.obj.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !gone[r] })
-	it.refs = slices.DeleteFunc(it.refs, func(r mapRef) bool { return gone[r.Ref] })
+	it.refs = slices.DeleteFunc(it.refs, func(r reference) bool { return gone[r.Ref] })
 	it.next = 0
 	b.m.mapper.EnsureAuthor(it.obj)
 	if unmarked {

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // realRecords are the inputs of the mapper's golden tests, a record each.
 func realRecords(t *testing.T) map[string][]byte {
 	t.Helper()
-	files, err := filepath.Glob("../mapping/testdata/golden/*.txtar")
+	files, err := filepath.Glob("../../mapping/testdata/golden/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no golden files", err)
 	}
@@ -37,7 +37,7 @@ func realRecords(t *testing.T) map[string][]byte {
 }
 
 // realRun puts records through one run.
-func (w *mapWorld) realRun(records map[string][]byte, names ...string) uint64 {
+func (w *world) realRun(records map[string][]byte, names ...string) uint64 {
 	w.t.Helper()
 	run := w.startRun(spool.ReasonSchedule)
 	for _, name := range names {
@@ -49,7 +49,7 @@ func (w *mapWorld) realRun(records map[string][]byte, names ...string) uint64 {
 	return run
 }
 
-func TestMapWithTheRealMapper(t *testing.T) {
+func TestWithTheRealMapper(t *testing.T) {
 	records := realRecords(t)
 	var names []string
 	for name := range records {
@@ -61,7 +61,7 @@ func TestMapWithTheRealMapper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := newTestWorld(t, MapOptions{MaxObjects: size, ResendAfter: 24 * time.Hour})
+		w := newTestWorld(t, Options{MaxObjects: size, ResendAfter: 24 * time.Hour})
 		w.mapper = m
 		w.restart()
 		first := w.realRun(records, names...)
@@ -84,8 +84,8 @@ func TestMapWithTheRealMapper(t *testing.T) {
 }
 
 // A change to one object brings that object, and what else is old enough.
-func TestMapSecondRunAfterAChange(t *testing.T) {
-	text, err := os.ReadFile("../mapping/testdata/profile.json")
+func TestSecondRunAfterAChange(t *testing.T) {
+	text, err := os.ReadFile("../../mapping/testdata/profile.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestMapSecondRunAfterAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newTestWorld(t, MapOptions{ResendAfter: 24 * time.Hour})
+	w := newTestWorld(t, Options{ResendAfter: 24 * time.Hour})
 	w.mapper = m
 	w.restart()
 	first := w.realRun(map[string][]byte{"p": text}, "p")

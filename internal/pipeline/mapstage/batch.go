@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"slices"
@@ -11,31 +11,31 @@ import (
 
 // mapPage is how many objects or ids are read from the spool at a time.
 const (
-	mapObjectPage = 100
-	mapIDPage     = 1000
+	objectPage = 100
+	idPage     = 1000
 )
 
-// mapKnownMax bounds what a batch remembers of ids.
-const mapKnownMax = 50_000
+// knownMax bounds what a batch remembers of ids.
+const knownMax = 50_000
 
-// mapBatch is one commit in the making. It sees the spool as it will be after
+// batch is one commit in the making. It sees the spool as it will be after
 // that commit: what it released counts as known, what it took in no longer
 // waits or is held.
-type mapBatch struct {
-	m     *Map
+type batch struct {
+	m     *Stage
 	run   spool.Run
 	epoch uint64
 	now   time.Time
 	limit int // objects that it should have at most
 
-	items  map[string]*mapItem // by id
-	order  []*mapItem          // as they came
-	by     map[string][]*mapItem
-	known  map[string]mapKnown // what ids says, as far as it was asked
-	out    []*mapItem          // as they were released: dependencies first
-	freed  []mapFreed          // released, their watchers in the spool not looked at yet
-	size   int                 // JSON bytes of out
-	loaded int                 // JSON bytes of all items
+	items  map[string]*item // by id
+	order  []*item          // as they came
+	by     map[string][]*item
+	known  map[string]knownID // what ids says, as far as it was asked
+	out    []*item            // as they were released: dependencies first
+	freed  []freedID          // released, their watchers in the spool not looked at yet
+	size   int                // JSON bytes of out
+	loaded int                // JSON bytes of all items
 
 	hasWaiting, hasHeld bool
 
@@ -46,23 +46,23 @@ type mapBatch struct {
 	count   map[string]int64
 }
 
-// mapKnown is what ids says of an id.
-type mapKnown struct {
+// knownID is what ids says of an id.
+type knownID struct {
 	spool.ID
 	found bool
 }
 
-// mapFreed is an id that counts as known now, and how far its watchers were read.
-type mapFreed struct {
+// freedID is an id that counts as known now, and how far its watchers were read.
+type freedID struct {
 	id    string
 	after uint64
 	held  bool // its watchers among the waiting are done
 }
 
-func (m *Map) newBatch(run spool.Run, epoch uint64) (*mapBatch, error) {
-	b := &mapBatch{
+func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
+	b := &batch{
 		m: m, run: run, epoch: epoch, now: m.now(),
-		items: map[string]*mapItem{}, by: map[string][]*mapItem{}, known: map[string]mapKnown{},
+		items: map[string]*item{}, by: map[string][]*item{}, known: map[string]knownID{},
 		count: map[string]int64{},
 	}
 	watched, err := m.spool.WatchedIDs(run.ID, "", 1)
@@ -81,51 +81,51 @@ func (m *Map) newBatch(run spool.Run, epoch uint64) (*mapBatch, error) {
 }
 
 // full reports whether the batch should be committed before more is taken in.
-func (b *mapBatch) full() bool {
+func (b *batch) full() bool {
 	return len(b.out) >= b.limit || b.size >= b.m.opt.MaxBytes ||
-		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= mapKnownMax
+		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= knownMax
 }
 
 // moved reports whether the batch brought any object on.
-func (b *mapBatch) moved() bool {
+func (b *batch) moved() bool {
 	if len(b.out)+len(b.dead)+len(b.unhold)+len(b.ids) > 0 {
 		return true
 	}
-	return slices.ContainsFunc(b.order, func(it *mapItem) bool { return it.changed || it.state != itemPending })
+	return slices.ContainsFunc(b.order, func(it *item) bool { return it.changed || it.state != itemPending })
 }
 
 // empty reports whether a commit would change nothing.
-func (b *mapBatch) empty() bool { return len(b.records) == 0 && len(b.count) == 0 && !b.moved() }
+func (b *batch) empty() bool { return len(b.records) == 0 && len(b.count) == 0 && !b.moved() }
 
-func (b *mapBatch) add(it *mapItem) {
+func (b *batch) add(it *item) {
 	b.items[it.id] = it
 	b.order = append(b.order, it)
 	b.loaded += it.size
 }
 
 // putBack lets go of the item that was added last, unchanged.
-func (b *mapBatch) putBack(it *mapItem) {
+func (b *batch) putBack(it *item) {
 	delete(b.items, it.id)
 	b.order = b.order[:len(b.order)-1]
 	b.loaded -= it.size
 }
 
 // learn asks ids about those that the batch does not know about yet.
-func (b *mapBatch) learn(ids []string) error {
+func (b *batch) learn(ids []string) error {
 	ask := ids[:0:0]
 	for _, id := range ids {
 		if _, asked := b.known[id]; !asked {
-			b.known[id] = mapKnown{}
+			b.known[id] = knownID{}
 			ask = append(ask, id)
 		}
 	}
-	for chunk := range slices.Chunk(ask, mapIDPage) {
+	for chunk := range slices.Chunk(ask, idPage) {
 		found, err := b.m.spool.LookupIDs(chunk)
 		if err != nil {
 			return err
 		}
 		for id, e := range found {
-			b.known[id] = mapKnown{ID: e, found: true}
+			b.known[id] = knownID{ID: e, found: true}
 		}
 	}
 	return nil
@@ -135,7 +135,7 @@ func (b *mapBatch) learn(ids []string) error {
 // names is on its way, before or in this batch. An id that learn did not ask
 // for counts as unknown; so does what a later run handed over while this one
 // waited, since its bundles go out after this one's.
-func (b *mapBatch) isSettled(id string) bool {
+func (b *batch) isSettled(id string) bool {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return true
 	}
@@ -144,7 +144,7 @@ func (b *mapBatch) isSettled(id string) bool {
 }
 
 // learnRefs asks ids about everything that the item refers to, and about itself.
-func (b *mapBatch) learnRefs(items ...*mapItem) error {
+func (b *batch) learnRefs(items ...*item) error {
 	var ids []string
 	for _, it := range items {
 		ids = append(append(ids, it.id), refIDs(it.refs)...)
@@ -153,13 +153,13 @@ func (b *mapBatch) learnRefs(items ...*mapItem) error {
 }
 
 // open returns the references of an item that are not settled. learnRefs comes first.
-func (b *mapBatch) open(it *mapItem) []mapRef {
-	return slices.DeleteFunc(slices.Clone(it.refs), func(r mapRef) bool { return b.isSettled(r.ID) })
+func (b *batch) open(it *item) []reference {
+	return slices.DeleteFunc(slices.Clone(it.refs), func(r reference) bool { return b.isSettled(r.ID) })
 }
 
 // settle releases the items whose references are all settled, and whatever in
 // the batch waits for those; the others watch the first id that is missing.
-func (b *mapBatch) settle(items ...*mapItem) error {
+func (b *batch) settle(items ...*item) error {
 	if err := b.learnRefs(items...); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (b *mapBatch) settle(items ...*mapItem) error {
 // reports true; else the item watches it. It goes on where it stopped before
 // and looks at every reference once more before it is satisfied, so that long
 // lists are not read from the start again and again.
-func (b *mapBatch) clear(it *mapItem) bool {
+func (b *batch) clear(it *item) bool {
 	if it.state == itemOut || it.state == itemGone {
 		return false
 	}
@@ -200,7 +200,7 @@ func (b *mapBatch) clear(it *mapItem) bool {
 }
 
 // watch makes the item wait for the id.
-func (b *mapBatch) watch(it *mapItem, id string) {
+func (b *batch) watch(it *item, id string) {
 	if it.state != itemPending || it.watch != id {
 		it.changed = true
 	}
@@ -209,15 +209,15 @@ func (b *mapBatch) watch(it *mapItem, id string) {
 }
 
 // free notes that the id is known now, so that what waits for it is looked at.
-func (b *mapBatch) free(id string) {
+func (b *batch) free(id string) {
 	if b.hasWaiting || b.hasHeld {
-		b.freed = append(b.freed, mapFreed{id: id})
+		b.freed = append(b.freed, freedID{id: id})
 	}
 }
 
 // spread releases what waits or is held in the spool for the ids that were
 // freed, as far as the batch takes it.
-func (b *mapBatch) spread() error {
+func (b *batch) spread() error {
 	for len(b.freed) > 0 && !b.full() {
 		f := &b.freed[0]
 		if err := b.learn([]string{f.id}); err != nil {
@@ -247,19 +247,19 @@ func (b *mapBatch) spread() error {
 }
 
 // page reads the next objects that watch a freed id.
-func (b *mapBatch) page(f *mapFreed) ([]spool.Object, error) {
+func (b *batch) page(f *freedID) ([]spool.Object, error) {
 	switch {
 	case !f.held && b.hasWaiting:
-		return b.m.spool.Watchers(b.run.ID, f.id, f.after, mapObjectPage)
+		return b.m.spool.Watchers(b.run.ID, f.id, f.after, objectPage)
 	case f.held && b.hasHeld:
-		return b.m.spool.HeldFor(f.id, f.after, mapObjectPage)
+		return b.m.spool.HeldFor(f.id, f.after, objectPage)
 	}
 	return nil, nil
 }
 
 // takeIn brings objects of the spool into the batch and settles them.
-func (b *mapBatch) takeIn(objs []spool.Object, held bool) error {
-	items := make([]*mapItem, 0, len(objs))
+func (b *batch) takeIn(objs []spool.Object, held bool) error {
+	items := make([]*item, 0, len(objs))
 	for _, o := range objs {
 		it, err := b.load(o, held)
 		if err != nil {
@@ -275,7 +275,7 @@ func (b *mapBatch) takeIn(objs []spool.Object, held bool) error {
 // load makes an item of a waiting or held object. It returns nil for one that
 // the batch has already, and for one that cannot be read, which becomes a dead
 // letter.
-func (b *mapBatch) load(o spool.Object, held bool) (*mapItem, error) {
+func (b *batch) load(o spool.Object, held bool) (*item, error) {
 	if b.items[o.STIX] != nil {
 		return nil, nil
 	}
@@ -303,7 +303,7 @@ func (b *mapBatch) load(o spool.Object, held bool) (*mapItem, error) {
 
 // reload makes an item of an object as the spool keeps it, nil when it is no
 // STIX object of that id.
-func (m *Map) reload(o spool.Object) *mapItem {
+func (m *Stage) reload(o spool.Object) *item {
 	if o.Err != nil {
 		return nil
 	}
@@ -311,21 +311,21 @@ func (m *Map) reload(o spool.Object) *mapItem {
 	if err != nil || obj.ID() != o.STIX {
 		return nil
 	}
-	it := newMapItem(obj, m.author)
+	it := newItem(obj, m.author)
 	it.origin, it.dataset, it.source = fromWaiting, o.Dataset, o.Source
 	it.seq, it.since, it.again, it.size = o.Seq, o.Since, o.Kept, len(o.JSON)
 	it.state, it.watch = itemPending, o.Watch
-	it.next = max(0, slices.IndexFunc(it.refs, func(r mapRef) bool { return r.ID == o.Watch }))
+	it.next = max(0, slices.IndexFunc(it.refs, func(r reference) bool { return r.ID == o.Watch }))
 	return it
 }
 
-func (b *mapBatch) tally(name string, n int64) {
+func (b *batch) tally(name string, n int64) {
 	if n != 0 {
-		b.count[mapCounterPrefix+name] += n
+		b.count[counterPrefix+name] += n
 	}
 }
 
-func (b *mapBatch) tallyAll(c mapping.Counts) {
+func (b *batch) tallyAll(c mapping.Counts) {
 	for name, n := range c {
 		b.tally(name, n)
 	}

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // audit checks what must hold whenever everything is mapped and delivered: the
 // order of messages, companions once a run, counters, entries of ids, the
 // spool's own invariants.
-func (w *mapWorld) audit(platform map[string]string) {
+func (w *world) audit(platform map[string]string) {
 	w.t.Helper()
 	w.auditOrder(platform)
 	w.auditCompanions()
@@ -37,7 +37,7 @@ func (w *mapWorld) audit(platform map[string]string) {
 	}
 }
 
-func (w *mapWorld) auditOrder(platform map[string]string) {
+func (w *world) auditOrder(platform map[string]string) {
 	w.t.Helper()
 	known := map[string]bool{}
 	type place struct{ run, bundle uint64 }
@@ -60,7 +60,7 @@ func (w *mapWorld) auditOrder(platform map[string]string) {
 	}
 }
 
-func (w *mapWorld) auditCompanions() {
+func (w *world) auditCompanions() {
 	w.t.Helper()
 	times := map[uint64]map[string]int{}
 	for _, s := range w.sent {
@@ -85,8 +85,8 @@ func (w *mapWorld) auditCompanions() {
 	}
 }
 
-// auditCounters checks the two identities that MapCounters documents.
-func (w *mapWorld) auditCounters() {
+// auditCounters checks the two identities that Counters documents.
+func (w *world) auditCounters() {
 	w.t.Helper()
 	st, err := w.sp.Stats()
 	w.check(err)
@@ -127,6 +127,6 @@ func explained(name string) bool {
 	if class, ok := strings.CutPrefix(name, "dead_"); ok && class != "" {
 		name = "dead"
 	}
-	return slices.ContainsFunc(MapCounters(), func(c CounterName) bool { return c.Name == name }) ||
+	return slices.ContainsFunc(Counters(), func(c CounterName) bool { return c.Name == name }) ||
 		slices.ContainsFunc(mapping.CountTable(), func(c mapping.CountName) bool { return c.Name == name })
 }

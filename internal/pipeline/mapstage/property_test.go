@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"errors"
@@ -15,17 +15,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapGraph is a random set of objects in several versions, referring to each
+// graph is a random set of objects in several versions, referring to each
 // other in every way there is, to objects that never come, and in circles.
-type mapGraph struct {
+type graph struct {
 	ids      []string
 	versions map[string][]string // JSON, each better than the one before
 	platform map[string]string
 	best     map[string]int // the best version that was spooled
 }
 
-func drawGraph(t *rapid.T) *mapGraph {
-	g := &mapGraph{versions: map[string][]string{}, platform: map[string]string{}, best: map[string]int{}}
+func drawGraph(t *rapid.T) *graph {
+	g := &graph{versions: map[string][]string{}, platform: map[string]string{}, best: map[string]int{}}
 	types := []string{"identity", "note", "report", "relationship", "sighting"}
 	n := rapid.IntRange(1, 12).Draw(t, "objects")
 	for i := range n {
@@ -106,11 +106,11 @@ func unite(list []string, id string) []string {
 
 // want is what an object should look like in the end, when only those in there
 // can be referred to; false when it cannot go out at all.
-func (g *mapGraph) want(w *mapWorld, text string, there func(id string) bool) (*stix.Object, bool) {
+func (g *graph) want(w *world, text string, there func(id string) bool) (*stix.Object, bool) {
 	o := g.mapped(w, text)
 	witnesses := 0
 	for _, r := range o.Refs() {
-		switch mapNeedOf(o.Type(), r) {
+		switch needOf(o.Type(), r) {
 		case needEssential:
 			if !there(r.ID) {
 				return nil, false
@@ -138,7 +138,7 @@ func (g *mapGraph) want(w *mapWorld, text string, there func(id string) bool) (*
 }
 
 // mapped is an object as the mapper gives it.
-func (g *mapGraph) mapped(w *mapWorld, text string) *stix.Object {
+func (g *graph) mapped(w *world, text string) *stix.Object {
 	o, err := stix.Parse([]byte(text))
 	w.check(err)
 	o.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, r.ID != o.ID() })
@@ -149,16 +149,16 @@ func (g *mapGraph) mapped(w *mapWorld, text string) *stix.Object {
 	return o
 }
 
-// TestMapProperty spreads random graphs over records and runs, with crashes in
+// TestProperty spreads random graphs over records and runs, with crashes in
 // between, a platform that comes and goes, and a deliver that is now quick and
 // now slow. In the end every object went out as whole as it can be, behind
 // everything it refers to, or is held or dead.
-func TestMapProperty(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestProperty(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	ts := w.troubled()
 	rapid.Check(t, func(t *rapid.T) {
 		g := drawGraph(t)
-		w.renew(t, MapOptions{
+		w.renew(t, Options{
 			MaxObjects:  rapid.IntRange(1, 8).Draw(t, "bundle"),
 			ResendAfter: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "resend after"),
 
@@ -185,7 +185,7 @@ func TestMapProperty(t *testing.T) {
 }
 
 // playRun spools records of random copies in one run, among random events.
-func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver, ts *troubledSpool) {
+func playRun(t *rapid.T, w *world, g *graph, res *fakeResolver, ts *troubledSpool) {
 	reason := rapid.SampledFrom([]spool.Reason{spool.ReasonSchedule, spool.ReasonRepull}).Draw(t, "reason")
 	run := w.startRun(reason)
 	for range rapid.IntRange(0, 6).Draw(t, "records") {
@@ -212,7 +212,7 @@ func playRun(t *rapid.T, w *mapWorld, g *mapGraph, res *fakeResolver, ts *troubl
 	}
 }
 
-func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver, ts *troubledSpool) {
+func playEvent(t *rapid.T, w *world, res *fakeResolver, ts *troubledSpool) {
 	switch rapid.SampledFrom([]string{
 		"step", "step", "step", "later", "deliver", "crash", "reopen", "platform", "room", "fail",
 	}).Draw(t, "event") {
@@ -249,7 +249,7 @@ func playEvent(t *rapid.T, w *mapWorld, res *fakeResolver, ts *troubledSpool) {
 }
 
 // judge compares the end with what was promised.
-func (g *mapGraph) judge(w *mapWorld) {
+func (g *graph) judge(w *world) {
 	w.t.Helper()
 	out := map[string]bool{}
 	for _, s := range w.sent {

@@ -1,4 +1,4 @@
-package pipeline
+package mapstage
 
 import (
 	"fmt"
@@ -43,8 +43,8 @@ var (
 	rel    = func(n int) string { return sid("relationship", n) }
 )
 
-func newTestWorld(t *testing.T, opt MapOptions) *mapWorld {
-	w := newMapWorld(t, fastDir(t), opt)
+func newTestWorld(t *testing.T, opt Options) *world {
+	w := newWorld(t, fastDir(t), opt)
 	t.Cleanup(func() { _ = w.sp.Close() })
 	return w
 }
@@ -56,8 +56,8 @@ func wantIDs(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestMapSmallRunIsOneBundle(t *testing.T) {
-	w := newTestWorld(t, MapOptions{ResendAfter: 24 * time.Hour})
+func TestSmallRunIsOneBundle(t *testing.T) {
+	w := newTestWorld(t, Options{ResendAfter: 24 * time.Hour})
 	run := w.wholeRun(spool.ReasonSchedule,
 		[]string{sobj(report(1), srefs("object_refs", ident(1), rel(1)))},
 		[]string{srel(1, ident(1), ident(2)), sobj(ident(1))},
@@ -80,8 +80,8 @@ func TestMapSmallRunIsOneBundle(t *testing.T) {
 	w.audit(nil)
 }
 
-func TestMapResendAfter(t *testing.T) {
-	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+func TestResendAfter(t *testing.T) {
+	w := newTestWorld(t, Options{ResendAfter: time.Hour})
 	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})
 	w.clock = w.clock.Add(50 * time.Minute)
 	wantIDs(t, w.ids(w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})))
@@ -91,14 +91,14 @@ func TestMapResendAfter(t *testing.T) {
 	w.audit(nil)
 }
 
-func TestMapMergesCopies(t *testing.T) {
+func TestMergesCopies(t *testing.T) {
 	poor, rich, newer := sobj(ident(1), smod(1)), sobj(ident(1), smod(1), `"name":"x"`), sobj(ident(1), smod(2))
 	for name, records := range map[string][]string{
 		"stub last": {rich, poor}, "stub first": {poor, rich}, "older last": {newer, rich}, "older first": {rich, newer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 100} {
-				w := newTestWorld(t, MapOptions{MaxObjects: size})
+				w := newTestWorld(t, Options{MaxObjects: size})
 				w.wholeRun(spool.ReasonSchedule, records[:1], records[1:])
 				want := rich
 				if slices.Contains(records, newer) {
@@ -114,8 +114,8 @@ func TestMapMergesCopies(t *testing.T) {
 	}
 }
 
-func TestMapUnknownReferences(t *testing.T) {
-	w := newTestWorld(t, MapOptions{ResendAfter: time.Hour})
+func TestUnknownReferences(t *testing.T) {
+	w := newTestWorld(t, Options{ResendAfter: time.Hour})
 	marking := sid("marking-definition", 7)
 	w.wholeRun(spool.ReasonSchedule, []string{
 		sobj(report(1), srefs("object_refs", ident(1), ident(9))),
@@ -167,8 +167,8 @@ func TestMapUnknownReferences(t *testing.T) {
 	}
 }
 
-func TestMapAsksThePlatform(t *testing.T) {
-	w := newTestWorld(t, MapOptions{})
+func TestAsksThePlatform(t *testing.T) {
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{ident(9): "identity-sector"}, err: fmt.Errorf("down")}
 	w.resolver = res
 	w.restart()
@@ -205,10 +205,10 @@ func TestMapAsksThePlatform(t *testing.T) {
 	}
 }
 
-func TestMapCutsCycles(t *testing.T) {
+func TestCutsCycles(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 17} {
 		for _, size := range []int{1, 4, 100} {
-			w := newTestWorld(t, MapOptions{MaxObjects: size})
+			w := newTestWorld(t, Options{MaxObjects: size})
 			var objs []string
 			for i := range n {
 				objs = append(objs, sobj(note(i), srefs("object_refs", note((i+1)%n))))
@@ -231,8 +231,8 @@ func TestMapCutsCycles(t *testing.T) {
 	}
 }
 
-func TestMapBuriesRelationshipCycles(t *testing.T) {
-	w := newTestWorld(t, MapOptions{MaxObjects: 2})
+func TestBuriesRelationshipCycles(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 2})
 	w.wholeRun(spool.ReasonSchedule, []string{
 		srel(1, rel(2), ident(1)), srel(2, rel(3), ident(1)), srel(3, rel(1), ident(1)), sobj(ident(1)),
 		srel(4, rel(4), ident(1)), sobj(report(1), srefs("object_refs", rel(1), rel(4), ident(1))),
@@ -252,8 +252,8 @@ func TestMapBuriesRelationshipCycles(t *testing.T) {
 	}
 }
 
-func TestMapDeadLetters(t *testing.T) {
-	w := newTestWorld(t, MapOptions{MaxMessageSize: 4000})
+func TestDeadLetters(t *testing.T) {
+	w := newTestWorld(t, Options{MaxMessageSize: 4000})
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)), `{"no":"type"}`, sobj(ident(2), `"name":"`+strings.Repeat("x", 4000)+`"`))
 	w.body(run, "<html>")
@@ -276,8 +276,8 @@ func TestMapDeadLetters(t *testing.T) {
 	}
 }
 
-func TestMapHoldExpires(t *testing.T) {
-	w := newTestWorld(t, MapOptions{HoldUnresolved: 24 * time.Hour})
+func TestHoldExpires(t *testing.T) {
+	w := newTestWorld(t, Options{HoldUnresolved: 24 * time.Hour})
 	w.wholeRun(spool.ReasonSchedule, []string{
 		sobj(ident(1)), srel(1, ident(1), ident(9)), sobj(report(1), srefs("object_refs", ident(1), ident(9))),
 	})

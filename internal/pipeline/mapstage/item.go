@@ -1,0 +1,145 @@
+package mapstage
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// need says what an object is without one of its references. The order is
+// that in which references are watched: whoever watches an entry of a list has
+// everything else that it needs.
+type need uint8
+
+const (
+	needEssential need = iota // nothing: an end of a relationship, what a sighting is about
+	needWitness               // who saw it: a list of which one entry must stay
+	needSingle                // a property the poorer
+	needAuthor                // anonymous: it gets the default author
+	needEntry                 // an entry of a list the poorer
+)
+
+// reference is a reference that must be settled before its object goes out.
+type reference struct {
+	stix.Ref
+	need need
+}
+
+// origin says where the copy in hand came from.
+type origin uint8
+
+const (
+	fromRecord origin = iota
+	fromWaiting
+	fromHeld
+)
+
+// itemState is what became of an item in a batch.
+type itemState uint8
+
+const (
+	itemFresh   itemState = iota // not looked at yet
+	itemPending                  // watches an id
+	itemOut                      // goes out with this batch
+	itemGone                     // skipped, held or dead
+)
+
+// item is one object on its way through a batch.
+type item struct {
+	obj      *stix.Object
+	id       string
+	modified time.Time   // as ids keeps it, in milliseconds
+	props    int         // how rich the copy is, before anything is cut from it
+	refs     []reference // without standard markings and the default author
+	next     int         // the references before it were settled when last looked at
+	looked   int         // references in a row, up to next, that were found settled
+	watch    string      // of a pending item: the id it waits for
+	kind     string      // of an item that is out: as OpenCTI's relationship table names it
+	hash     [16]byte    // of an item that is out
+	size     int         // bytes of JSON when it came in
+
+	origin  origin
+	dataset spool.Dataset
+	source  string
+	seq     uint64
+	since   time.Time // when it was first held; zero if it never was
+	again   bool      // a whole copy of an object that was published without some references
+	state   itemState
+	changed bool // what waits on disk differs from this
+
+	waits bool          // a copy of this id waits on disk in this run
+	held  *spool.Object // the held copy of this id on disk, if it is known
+	whole *spool.Object // to be held: the object, or a copy that goes out again when what it lacks comes
+	isCut bool          // with whole: obj goes out without some references
+}
+
+// newItem takes an object as it came out of the mapper.
+func newItem(o *stix.Object, author string) *item {
+	return &item{
+		obj: o, id: o.ID(), modified: o.Modified().Truncate(time.Millisecond),
+		props: o.Len(), refs: referencesOf(o, author),
+	}
+}
+
+// referencesOf lists what must be settled before o goes out, in order of need. The
+// default author and the standard markings are sent with whatever uses them.
+func referencesOf(o *stix.Object, author string) []reference {
+	all := o.Refs()
+	refs := make([]reference, 0, len(all))
+	for _, r := range all {
+		if r.ID == author || stix.StandardTLP(r.ID) {
+			continue
+		}
+		refs = append(refs, reference{r, needOf(o.Type(), r)})
+	}
+	slices.SortStableFunc(refs, func(a, b reference) int { return cmp.Compare(a.need, b.need) })
+	return refs
+}
+
+func refIDs(refs []reference) []string {
+	ids := make([]string, len(refs))
+	for i, r := range refs {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+func needOf(typ string, r stix.Ref) need {
+	switch {
+	case stix.Essential(typ, r.Key) && r.List:
+		return needWitness
+	case stix.Essential(typ, r.Key):
+		return needEssential
+	case r.List:
+		return needEntry
+	case r.Key == "created_by_ref" || r.Key == "x_opencti_created_by_ref":
+		return needAuthor
+	}
+	return needSingle
+}
+
+// watched returns the reference by which the item watches, and whether there is one.
+func (it *item) watched() (reference, bool) {
+	for _, r := range it.refs {
+		if r.ID == it.watch {
+			return r, true
+		}
+	}
+	return reference{}, false
+}
+
+// better compares two copies of one object: the newer wins, then the richer,
+// then the one with the greater hash. 0 means that they are equal.
+func (it *item) better(o *item) int {
+	if c := it.modified.Compare(o.modified); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(it.props, o.props); c != 0 {
+		return c
+	}
+	a, b := it.obj.Hash(), o.obj.Hash()
+	return slices.Compare(a[:], b[:])
+}
