@@ -52,8 +52,8 @@ type app struct {
 	cfg      *config.Config
 	once     bool
 	spool    *spool.Spool
-	bells    pipeline.Bells
-	board    *pipeline.Board
+	wakes    pipeline.Wakes
+	status   *pipeline.Status
 	registry *prometheus.Registry
 	metrics  metricSet
 	began    time.Time
@@ -72,7 +72,7 @@ type app struct {
 func Run(ctx context.Context, o Options) error {
 	a := &app{
 		Options: o, cfg: o.Config, once: o.Once || o.Config.Once(),
-		bells: pipeline.NewBells(), board: pipeline.NewBoard(o.Now),
+		wakes: pipeline.NewWakes(), status: pipeline.NewStatus(o.Now),
 		registry: prometheus.NewRegistry(), began: o.Now(),
 	}
 	a.metrics = newMetricSet(a.registerer(), o.Now)
@@ -172,8 +172,8 @@ func (a *app) run(ctx context.Context) error {
 	defer a.heedTriggers()()
 	defer a.notify(ctx)()
 	defer a.watch(ctx)()
-	defer a.tellHoldUps(ctx)()
-	parts.Stopping = func() { a.waited = waits(a.board.Snapshot()) }
+	defer a.reportStalls(ctx)()
+	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
@@ -197,11 +197,11 @@ func (a *app) before() ([]any, error) {
 	return about, err
 }
 
-// tellHoldUps logs what holds stages up until the returned function is called.
-func (a *app) tellHoldUps(ctx context.Context) func() {
+// reportStalls logs what holds stages up until the returned function is called.
+func (a *app) reportStalls(ctx context.Context) func() {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { (&pipeline.HoldUps{Board: a.board, Log: a.Log, Now: a.Now}).Run(ctx) })
+	wg.Go(func() { (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now}).Run(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()

@@ -40,7 +40,7 @@ func (a *app) build() (pipeline.Parts, error) {
 		return pipeline.Parts{}, err
 	}
 	keep, err := pipeline.NewHousekeep(pipeline.HousekeepDeps{
-		Spool: a.spool, Expire: a.expire, Board: a.board, Log: a.Log, Now: a.Now,
+		Spool: a.spool, Expire: a.expire, Status: a.status, Log: a.Log, Now: a.Now,
 	}, a.cfg.Spool.ForgetAfter)
 	if err != nil {
 		return pipeline.Parts{}, err
@@ -69,7 +69,7 @@ func (a *app) platformClient() (*opencti.Client, error) {
 
 func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
 	deps := pipeline.PlatformDeps{
-		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log,
+		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log,
 		Metrics: a.metrics.platform, Now: a.Now, Rand: random,
 		NextRun: func() time.Time { return a.schedule.Next() },
 	}
@@ -101,7 +101,7 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 		return nil, err
 	}
 	deps := mapstage.Deps{
-		Spool: a.spool, Mapper: m, Bells: a.bells, Board: a.board, Log: a.Log,
+		Spool: a.spool, Mapper: m, Wakes: a.wakes, Status: a.status, Log: a.Log,
 		Metrics: a.metrics.mapper, Now: a.Now,
 	}
 	if api != nil {
@@ -118,7 +118,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *maps
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
-		Bells: a.bells, Board: a.board, Log: a.Log, Metrics: a.metrics.deliver, Now: a.Now, Rand: random,
+		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.deliver, Now: a.Now, Rand: random,
 	}
 	if c.Connector.SendToQueue {
 		if a.publisher, err = a.newPublisher(); err != nil {
@@ -186,14 +186,14 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 		opt.GiveUp = 2 * time.Minute
 	}
 	fetch, err := pipeline.NewFetch(pipeline.FetchDeps{
-		Spool: a.spool, Source: client, Bells: a.bells, Board: a.board,
+		Spool: a.spool, Source: client, Wakes: a.wakes, Status: a.status,
 		Log: a.Log, Metrics: a.metrics.fetch, Now: a.Now, Rand: random,
 	}, opt)
 	if err != nil {
 		return nil, nil, err
 	}
 	a.schedule, err = pipeline.NewSchedule(pipeline.ScheduleDeps{
-		Spool: a.spool, Bells: a.bells, Board: a.board, Log: a.Log, Now: a.Now,
+		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log, Now: a.Now,
 	}, pipeline.ScheduleOptions{
 		Datasets: a.datasets(), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
 		Once: a.once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,

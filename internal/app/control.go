@@ -31,7 +31,7 @@ func (c control) Status(context.Context) (inspect.Status, error) {
 	s := inspect.Status{
 		Running: true, Process: inspect.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
 		Alive: report.Alive, Ready: report.Ready, NotReady: report.NotReady,
-		Stages: stages(a.board.Snapshot()), Rates: a.rates.now(), Next: a.schedule.Next(),
+		Stages: stages(a.status.Snapshot()), Rates: a.rates.now(), Next: a.schedule.Next(),
 	}
 	if a.publisher != nil {
 		s.Broker = a.publisher.state()
@@ -101,7 +101,7 @@ func (c control) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) 
 		return admin.Answer{}, err
 	}
 	c.note(ctx, "entries dropped", "dead", n.Dead, "parked", n.Parked, "held", n.Held)
-	c.a.bells.Platform.Ring() // a parked item may have held last_run back
+	c.a.wakes.Platform.Signal() // a parked item may have held last_run back
 	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped", count)}, nil
 }
 

@@ -24,7 +24,7 @@ const (
 func (h health) NotAlive() map[string]string {
 	now := h.a.Now()
 	reasons := map[string]string{}
-	for name, s := range h.a.board.Snapshot() {
+	for name, s := range h.a.status.Snapshot() {
 		patience := stillAfter
 		if name == stageDeliver {
 			patience = stillAfterDeliver
@@ -46,7 +46,7 @@ func (h health) NotReady() map[string]string {
 	if _, err := h.a.spool.Meta(); err != nil {
 		reasons["spool"] = err.Error()
 	}
-	for name, s := range h.a.board.Snapshot() {
+	for name, s := range h.a.status.Snapshot() {
 		if s.NotReady != "" {
 			reasons[name] = s.NotReady
 		}
@@ -55,7 +55,7 @@ func (h health) NotReady() map[string]string {
 }
 
 // stages lists what the stages say of themselves, in the way of the data.
-func stages(board map[string]pipeline.StageStatus) []inspect.Stage {
+func stages(status map[string]pipeline.StageStatus) []inspect.Stage {
 	var all []inspect.Stage
 	for _, name := range []string{"schedule", "fetch", "map", stageDeliver, "platform", "housekeep"} {
 		s, ok := board[name]

@@ -82,7 +82,7 @@ func message(call *ast.CallExpr, texts map[string]string) (level, text string) {
 		case *ast.BasicLit:
 			text, _ = strconv.Unquote(arg.Value)
 		case *ast.Ident:
-			if owner, ok := sel.X.(*ast.SelectorExpr); ok && strings.EqualFold(owner.Sel.Name, "board") {
+			if owner, ok := sel.X.(*ast.SelectorExpr); ok && strings.EqualFold(owner.Sel.Name, "status") {
 				return "", ""
 			}
 			text = texts[arg.Name]

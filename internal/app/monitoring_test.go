@@ -101,19 +101,19 @@ func TestDashboardNamesMetricsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var board struct {
+	var status struct {
 		Panels []struct {
 			ID      int
 			Title   string
 			Targets []struct{ Expr string }
 		}
 	}
-	if err := json.Unmarshal(raw, &board); err != nil {
+	if err := json.Unmarshal(raw, &status); err != nil {
 		t.Fatal(err)
 	}
 	var exprs []string
 	ids := map[int]bool{}
-	for _, p := range board.Panels {
+	for _, p := range status.Panels {
 		if ids[p.ID] {
 			t.Errorf("panel %d twice", p.ID)
 		}

@@ -34,7 +34,7 @@ func TestNotifyTellsTheServiceManager(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "3000")
 
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &app{Options: Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, board: pipeline.NewBoard(time.Now)}
+	a := &app{Options: Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, status: pipeline.NewStatus(time.Now)}
 	end := a.notify(ctx)
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		if got := next(); got != want {

@@ -14,7 +14,7 @@ import (
 // connector, to be worked on when it is started.
 func QueueRepull(c *config.Config, s *spool.Spool, now func() time.Time, q admin.RepullRequest) (admin.Answer, error) {
 	schedule, err := pipeline.NewSchedule(pipeline.ScheduleDeps{
-		Spool: s, Bells: pipeline.NewBells(), Board: pipeline.NewBoard(now), Log: slog.New(slog.DiscardHandler), Now: now,
+		Spool: s, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(now), Log: slog.New(slog.DiscardHandler), Now: now,
 	}, pipeline.ScheduleOptions{
 		Datasets: datasetsOf(c), Once: true, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})

@@ -12,9 +12,9 @@ import (
 )
 
 // waits says what each stage waits for, in the way of the data; "" if none does.
-func waits(board map[string]pipeline.StageStatus) string {
+func waits(status map[string]pipeline.StageStatus) string {
 	var all []string
-	for _, s := range stages(board) {
+	for _, s := range stages(status) {
 		switch s.State {
 		case "waiting", "paused", "starting":
 		default:

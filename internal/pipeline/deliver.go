@@ -22,8 +22,8 @@ type DeliverDeps struct {
 	Archive   Archive    // nil: none
 	// OnMaxMessageSize is told the broker's limit once a message was over it. May be nil.
 	OnMaxMessageSize func(bytes int64)
-	Bells            Bells
-	Board            *Board
+	Wakes            Wakes
+	Status           *Status
 	Log              *slog.Logger
 	Metrics          *DeliverMetrics
 	Now              func() time.Time
@@ -105,7 +105,7 @@ type obstacle struct {
 // NewDeliver returns the stage; it sends nothing yet.
 func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
 	switch {
-	case d.Spool == nil || d.Platform == nil || d.Board == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
+	case d.Spool == nil || d.Platform == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
 	case d.Publisher == nil && d.Archive == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
@@ -122,7 +122,7 @@ func NewDeliver(d DeliverDeps, o DeliverOptions) (*Deliver, error) {
 // Run delivers until ctx is done, which is no error: then the publisher waits
 // for outstanding confirms as long as it was told.
 func (d *Deliver) Run(ctx context.Context) error {
-	defer d.Board.Set(stageDeliver, "stopped", "", "")
+	defer d.Status.Set(stageDeliver, "stopped", "", "")
 	for ctx.Err() == nil {
 		worked, err := d.turn(ctx)
 		if ctx.Err() != nil {
@@ -134,14 +134,14 @@ func (d *Deliver) Run(ctx context.Context) error {
 		case err == nil:
 			d.fine()
 			d.Platform.hold(holdQueue, false)
-			d.Board.Set(stageDeliver, "idle", "", "")
+			d.Status.Set(stageDeliver, "idle", "", "")
 			d.rest(ctx, 30*time.Second)
 		case errors.Is(err, spool.ErrEpoch):
 			d.forget()
 		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
 			return err
 		default:
-			_ = Rest(ctx, d.trouble(err)) // not cut short by the bell: map may ring it all the time
+			_ = Rest(ctx, d.trouble(err)) // not cut short by a wake: map may signal all the time
 		}
 	}
 	return d.quiet()
@@ -149,7 +149,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 
 // turn does the next piece of work; it reports false when there is none.
 func (d *Deliver) turn(ctx context.Context) (bool, error) {
-	d.Board.Beat(stageDeliver)
+	d.Status.Beat(stageDeliver)
 	d.resets = d.Platform.resets.Load()
 	meta, err := d.Spool.Meta()
 	if err != nil {
@@ -187,7 +187,7 @@ func (d *Deliver) turn(ctx context.Context) (bool, error) {
 
 func (d *Deliver) showProgress() {
 	b := d.bundle
-	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
+	d.Status.Set(stageDeliver, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
 }
 
 // finishRuns ends the runs before the bundle's that have nothing left.
@@ -241,6 +241,6 @@ func (d *Deliver) rest(ctx context.Context, wait time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-d.Bells.Deliver:
+	case <-d.Wakes.Deliver:
 	}
 }

@@ -44,7 +44,7 @@ func (d *Deliver) archiveCopy(ctx context.Context, applicant string) error {
 			return context.Cause(ctx)
 		}
 		d.Metrics.errors.Inc()
-		d.Board.Error(stageDeliver, err)
+		d.Status.Error(stageDeliver, err)
 		d.Log.Error("a bundle could not be archived; the queue has it", "stage", stageDeliver, "run", d.bundle.Run, "bundle", d.bundle.Seq, "error", err)
 	}
 	return nil

@@ -50,7 +50,7 @@ func (d *Deliver) deliver(ctx context.Context) error {
 // registration waits for one.
 func (d *Deliver) registration(ctx context.Context) (opencti.Registration, error) {
 	if d.Platform.registration() == nil {
-		d.Board.Set(stageDeliver, "waiting", "the connector is not registered with OpenCTI", "")
+		d.Status.Set(stageDeliver, "waiting", "the connector is not registered with OpenCTI", "")
 	}
 	return d.Platform.Registration(ctx)
 }
@@ -162,9 +162,9 @@ func (d *Deliver) send(ctx context.Context, reg opencti.Registration) error {
 func (d *Deliver) blocked(on bool) {
 	d.Platform.hold(holdBlocked, on)
 	if on {
-		d.Board.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
+		d.Status.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
 	} else {
-		d.Board.Set(stageDeliver, "working", "the broker reads again", "")
+		d.Status.Set(stageDeliver, "working", "the broker reads again", "")
 	}
 }
 
@@ -230,8 +230,8 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 		if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) || fault.Is(err, fault.Fatal) {
 			return err
 		}
-		d.Board.Error(stageDeliver, err)
-		d.Board.Set(stageDeliver, "waiting", "the cursor cannot be stored", Describe(err))
+		d.Status.Error(stageDeliver, err)
+		d.Status.Set(stageDeliver, "waiting", "the cursor cannot be stored", Describe(err))
 		d.say(err.Error(), func() {
 			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageDeliver, "error", err)
 		})

@@ -79,7 +79,7 @@ func TestDeliverReportsBuffering(t *testing.T) {
 		if !w.info().Buffering {
 			t.Error("not buffering while messages are refused")
 		}
-		if s := w.live.board.Snapshot()[stageDeliver]; s.State != "paused" || s.NotReady != "" {
+		if s := w.live.status.Snapshot()[stageDeliver]; s.State != "paused" || s.NotReady != "" {
 			t.Errorf("status %+v", s)
 		}
 		w.settle()
@@ -302,7 +302,7 @@ func TestDeliverQueueThreshold(t *testing.T) {
 		if !w.info().Buffering {
 			t.Error("not buffering")
 		}
-		if s := w.live.board.Snapshot()[stageDeliver]; s.State != "paused" || !strings.Contains(s.Detail, "500 MB") {
+		if s := w.live.status.Snapshot()[stageDeliver]; s.State != "paused" || !strings.Contains(s.Detail, "500 MB") {
 			t.Errorf("status %+v", s)
 		}
 		time.Sleep(time.Hour)
@@ -387,7 +387,7 @@ func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
 			seen := ""
 			for range 60 {
 				time.Sleep(time.Second)
-				if s := w.live.board.Snapshot()[stageDeliver]; s.NotReady != "" {
+				if s := w.live.status.Snapshot()[stageDeliver]; s.NotReady != "" {
 					seen = s.NotReady
 				} else if seen != "" {
 					t.Error("ready again, though nothing is confirmed")
@@ -399,7 +399,7 @@ func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
 			w.happens()
 			w.settle()
 			time.Sleep(time.Minute)
-			if s := w.live.board.Snapshot()[stageDeliver]; s.NotReady != "" {
+			if s := w.live.status.Snapshot()[stageDeliver]; s.NotReady != "" {
 				t.Errorf("all is delivered, but not ready: %q", s.NotReady)
 			}
 		})

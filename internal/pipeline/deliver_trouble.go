@@ -25,17 +25,17 @@ func (d *Deliver) trouble(err error) time.Duration {
 	}
 	if pause, ok := errors.AsType[*pauseError](err); ok {
 		d.unready = ""
-		d.Board.Set(stageDeliver, "paused", pause.why, "")
+		d.Status.Set(stageDeliver, "paused", pause.why, "")
 		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageDeliver, "reason", pause.why) })
 		return pause.after
 	}
 	if errors.Is(err, opencti.ErrUnknownConnector) {
-		d.Bells.Platform.Ring()
+		d.Wakes.Platform.Signal()
 	}
 	class, after := fault.Of(err)
 	if out, ok := errors.AsType[*delivery.Outcome](err); ok && out.Kind == delivery.Nacked {
 		d.unready = ""
-		d.Board.Set(stageDeliver, "paused", "the queue takes no messages now", "")
+		d.Status.Set(stageDeliver, "paused", "the queue takes no messages now", "")
 		d.say("nacked", func() {
 			d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageDeliver)
 		})
@@ -44,14 +44,14 @@ func (d *Deliver) trouble(err error) time.Duration {
 	if class == fault.Systemic || d.back.Tries > 0 { // a single hiccup is no trouble
 		d.unready = Describe(err)
 	}
-	d.Board.Error(stageDeliver, err)
-	d.Board.Set(stageDeliver, "waiting", "trouble, trying again", d.unready)
+	d.Status.Error(stageDeliver, err)
+	d.Status.Set(stageDeliver, "waiting", "trouble, trying again", d.unready)
 	d.say(err.Error(), func() {
 		d.Metrics.errors.Inc()
 		about := []any{"stage", stageDeliver, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
 		if class == fault.Systemic {
 			d.Log.Error("delivery is refused, trying again", about...)
-			d.Board.Told(stageDeliver)
+			d.Status.Told(stageDeliver)
 		} else {
 			d.Log.Warn("delivery is held up, trying again", about...)
 		}

@@ -47,8 +47,8 @@ type world struct {
 type liveWorld struct {
 	platform *Platform
 	deliver  *Deliver
-	board    *Board
-	bells    Bells
+	status   *Status
+	wakes    Wakes
 	stop     context.CancelFunc
 	ended    chan struct{}
 	err      error
@@ -127,7 +127,7 @@ func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w.kill.who = cancel
-	l := &liveWorld{bells: NewBells(), board: NewBoard(time.Now), stop: cancel, ended: make(chan struct{})}
+	l := &liveWorld{wakes: NewWakes(), status: NewStatus(time.Now), stop: cancel, ended: make(chan struct{})}
 	w.cti.step, w.mq.step = w.kill.step, w.kill.step
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sp := &mortalSpool{w.sp, w.kill, w.full, w.unreadable}
@@ -136,7 +136,7 @@ func (w *world) start() {
 	chance := func() float64 { mu.Lock(); defer mu.Unlock(); return rnd.Float64() }
 	var err error
 	pdeps := PlatformDeps{
-		Client: w.cti, Works: w.cti, Spool: sp, Bells: l.bells, Board: l.board, Log: log,
+		Client: w.cti, Works: w.cti, Spool: sp, Wakes: l.wakes, Status: l.status, Log: log,
 		Metrics: NewPlatformMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
 	}
 	if w.offline {
@@ -146,7 +146,7 @@ func (w *world) start() {
 	w.must(err)
 	deps := DeliverDeps{
 		Spool: sp, Platform: l.platform, Works: w.cti, Publisher: w.mq, OnMaxMessageSize: w.onLimit,
-		Bells: l.bells, Board: l.board, Log: log, Metrics: NewDeliverMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
+		Wakes: l.wakes, Status: l.status, Log: log, Metrics: NewDeliverMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
 	}
 	if w.dirs != nil {
 		deps.Archive = w.dirs

@@ -20,8 +20,8 @@ const stageFetch = "fetch"
 type FetchDeps struct {
 	Spool   fetchSpool
 	Source  Source
-	Bells   Bells
-	Board   *Board
+	Wakes   Wakes
+	Status  *Status
 	Log     *slog.Logger
 	Metrics *FetchMetrics
 	Now     func() time.Time
@@ -90,7 +90,7 @@ type Fetch struct {
 
 // NewFetch returns the stage; it does nothing yet.
 func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
-	if d.Spool == nil || d.Source == nil || d.Board == nil || d.Log == nil ||
+	if d.Spool == nil || d.Source == nil || d.Status == nil || d.Log == nil ||
 		d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
 	}
@@ -114,12 +114,12 @@ func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
 // cancelled and count as not made; answers that are in are committed. An error
 // means that the spool cannot be used, or that GiveUp has passed.
 func (f *Fetch) Run(ctx context.Context) error {
-	f.Board.Set(stageFetch, "starting", "", "")
+	f.Status.Set(stageFetch, "starting", "", "")
 	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
 	defer func() {
 		f.stopJobs(fault.ErrShutdown)
 		f.jobs.Wait()
-		f.Board.Set(stageFetch, "stopped", "", "")
+		f.Status.Set(stageFetch, "stopped", "", "")
 	}()
 	if err := f.dropSwitchedOff(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (f *Fetch) dropSwitchedOff() error {
 
 // turn does what can be done now and returns how long nothing else will be.
 func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
-	f.Board.Beat(stageFetch)
+	f.Status.Beat(stageFetch)
 	if f.fatal != nil {
 		return 0, f.fatal
 	}
@@ -186,7 +186,7 @@ func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
 	return wait, err
 }
 
-// sleep waits for something to do: an answer, a bell, the time of the next step.
+// sleep waits for something to do: an answer, a wake, the time of the next step.
 func (f *Fetch) sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -194,7 +194,7 @@ func (f *Fetch) sleep(ctx context.Context, wait time.Duration) {
 	case <-ctx.Done():
 		return
 	case <-timer.C:
-	case <-f.Bells.Fetch:
+	case <-f.Wakes.Fetch:
 	case r := <-f.results:
 		f.take(r)
 	case err := <-f.control:

@@ -64,7 +64,7 @@ func (f *Fetch) uncommitted(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, spool.ErrFull):
-		f.Board.Error(stageFetch, err)
+		f.Status.Error(stageFetch, err)
 		return nil // the answers stay, and are committed when there is room
 	case errors.Is(err, spool.ErrEpoch):
 		return nil // follow drops them
@@ -94,7 +94,7 @@ func (f *Fetch) committed(outcomes []spool.Outcome) {
 		f.Metrics.commits.Inc()
 	}
 	if records {
-		f.Bells.Map.Ring()
+		f.Wakes.Map.Signal()
 	}
 }
 

@@ -112,16 +112,16 @@ func (f *Fetch) trouble(state serverState, err error) {
 	h.cause = err
 	if h.state != state {
 		h.state, h.since = state, f.Now()
-		f.Board.Set(stageFetch, "paused", f.detail(), h.notReady())
+		f.Status.Set(stageFetch, "paused", f.detail(), h.notReady())
 		about := []any{"stage", stageFetch, "reason", state.String(), "error", err, "hint", fault.HintOf(err)}
 		if state == serverRefused {
 			f.Log.Error("fetch is paused", about...)
-			f.Board.Told(stageFetch)
+			f.Status.Told(stageFetch)
 		} else {
 			f.Log.Warn("ThreatMatch does not answer, trying again", about...)
 		}
 	}
-	f.Board.Error(stageFetch, err)
+	f.Status.Error(stageFetch, err)
 	f.Metrics.up.Set(0)
 }
 

@@ -31,8 +31,8 @@ import (
 type rig struct {
 	t        testing.TB
 	spool    *spool.Spool
-	board    *Board
-	bells    Bells
+	status   *Status
+	wakes    Wakes
 	fetch    *Fetch
 	schedule *Schedule
 	logs     *logBuffer
@@ -64,8 +64,8 @@ func newRig(t testing.TB, src Source, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, spool: sp, bells: NewBells(), logs: &logBuffer{}, got: map[string]int{}, items: map[string]int{}}
-	r.board = NewBoard(o.now)
+	r := &rig{t: t, spool: sp, wakes: NewWakes(), logs: &logBuffer{}, got: map[string]int{}, items: map[string]int{}}
+	r.status = NewStatus(o.now)
 	r.metrics = NewFetchMetrics(prometheus.NewRegistry())
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
 	if o.fetch.Datasets == nil {
@@ -79,13 +79,13 @@ func newRig(t testing.TB, src Source, o rigOptions) *rig {
 		o.schedule.Period = 24 * time.Hour
 	}
 	r.fetch, err = NewFetch(FetchDeps{
-		Spool: sp, Source: src, Bells: r.bells, Board: r.board, Log: log,
+		Spool: sp, Source: src, Wakes: r.wakes, Status: r.status, Log: log,
 		Metrics: r.metrics, Now: o.now, Rand: rand.Float64,
 	}, o.fetch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.schedule, err = NewSchedule(ScheduleDeps{Spool: sp, Bells: r.bells, Board: r.board, Log: log, Now: o.now}, o.schedule)
+	r.schedule, err = NewSchedule(ScheduleDeps{Spool: sp, Wakes: r.wakes, Status: r.status, Log: log, Now: o.now}, o.schedule)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func (r *rig) consume(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-r.bells.Map:
+		case <-r.wakes.Map:
 		case <-time.After(5 * time.Second):
 		}
 	}
@@ -220,7 +220,7 @@ func (r *rig) consumeAll() error {
 		if err := errors.Join(r.spool.FinishMap(meta.Epoch, run.ID, time.Now()), r.spool.FinishRun(meta.Epoch, run.ID, time.Now())); err != nil {
 			return err
 		}
-		r.bells.Schedule.Ring()
+		r.wakes.Schedule.Signal()
 	}
 	return nil
 }

@@ -28,15 +28,15 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.squeezed = false
 	}
 	if !f.squeezed {
-		f.Board.Set(stageFetch, "working", f.detail(), "")
+		f.Status.Set(stageFetch, "working", f.detail(), "")
 		return tasks, time.Minute, nil
 	}
-	f.Bells.Map.Ring() // it may release what waits
+	f.Wakes.Map.Signal() // it may release what waits
 	stats, err := f.Spool.Stats()
 	if err != nil {
 		return nil, 0, err
 	}
-	f.Board.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
+	f.Status.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
 	if room.Short {
 		// Every commit looks whether the disk has room again, and there may be no other.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
@@ -55,11 +55,11 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 // the spool is waiting for objects that were not fetched yet, or is held, or
 // goes out behind this run.
 func (f *Fetch) nobodyMoves(s spool.Stats) (bool, error) {
-	if s.Records > 0 || f.Board.State(string(spool.StageMap)) != "idle" {
+	if s.Records > 0 || f.Status.State(string(spool.StageMap)) != "idle" {
 		return false, nil
 	}
 	if s.Bundles == 0 {
-		return f.Board.State(string(spool.StageDeliver)) == "idle", nil
+		return f.Status.State(string(spool.StageDeliver)) == "idle", nil
 	}
 	b, err := f.Spool.NextBundle()
 	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
@@ -88,6 +88,6 @@ func onlyHeld(s spool.Stats) string {
 // pause says that the stage has answers but no room for them.
 func (f *Fetch) pause(why string) time.Duration {
 	f.squeezed = true
-	f.Board.Set(stageFetch, "paused", f.detail()+", "+why, why)
+	f.Status.Set(stageFetch, "paused", f.detail()+", "+why, why)
 	return roomPoll
 }

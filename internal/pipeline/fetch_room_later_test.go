@@ -32,8 +32,8 @@ func TestRoomBehindALaterRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.board.Set("deliver", "paused", "run 2 waits until run 1 is mapped", "")
-		r.board.Set("map", "idle", "", "")
+		r.status.Set("deliver", "paused", "run 2 waits until run 1 is mapped", "")
+		r.status.Set("map", "idle", "", "")
 		time.Sleep(time.Minute)
 		if n := src.total(); n != asked+1 {
 			t.Errorf("%d requests into the gap, want one", n-asked)

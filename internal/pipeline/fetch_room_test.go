@@ -35,7 +35,7 @@ func TestRoomOfTheDisk(t *testing.T) {
 		r.know()
 		stop := r.start()
 		time.Sleep(time.Minute)
-		s := r.board.Snapshot()[stageFetch]
+		s := r.status.Snapshot()[stageFetch]
 		for _, part := range []string{"3 MiB", "128 MiB", "free disk space", "spool compact"} {
 			if !strings.Contains(s.NotReady, part) {
 				t.Errorf("%q does not say %q", s.NotReady, part)
@@ -46,7 +46,7 @@ func TestRoomOfTheDisk(t *testing.T) {
 		}
 		disk.short.Store(false)
 		time.Sleep(time.Minute)
-		if s := r.board.Snapshot()[stageFetch]; s.NotReady != "" || src.total() == 0 {
+		if s := r.status.Snapshot()[stageFetch]; s.NotReady != "" || src.total() == 0 {
 			t.Errorf("%q, %d requests", s.NotReady, src.total())
 		}
 		if err := stop(); err != nil {

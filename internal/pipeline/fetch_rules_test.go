@@ -148,7 +148,7 @@ func TestServerDown(t *testing.T) {
 		stop := r.start()
 		time.Sleep(2 * time.Hour)
 		before := src.total()
-		if s := r.board.Snapshot()[stageFetch]; s.State != "paused" || !strings.Contains(s.NotReady, "does not answer") {
+		if s := r.status.Snapshot()[stageFetch]; s.State != "paused" || !strings.Contains(s.NotReady, "does not answer") {
 			t.Errorf("status %+v", s)
 		}
 		for key, task := range parkedItems(t, r) {
@@ -170,7 +170,7 @@ func TestServerDown(t *testing.T) {
 		if r.arrived() != 30 || r.lastRun().Counters["fetch.parked"] != 0 {
 			t.Errorf("%d items after the server came back, %v", r.arrived(), r.lastRun().Counters)
 		}
-		if s := r.board.Snapshot()[stageFetch]; s.NotReady != "" {
+		if s := r.status.Snapshot()[stageFetch]; s.NotReady != "" {
 			t.Errorf("status %+v", s)
 		}
 		if err := stop(); err != nil {
@@ -260,7 +260,7 @@ func TestEveryListRefused(t *testing.T) {
 			stop := r.start()
 			time.Sleep(10 * time.Minute)
 			before := src.total()
-			if s := r.board.Snapshot()[stageFetch]; !strings.Contains(s.NotReady, "refuses") {
+			if s := r.status.Snapshot()[stageFetch]; !strings.Contains(s.NotReady, "refuses") {
 				t.Errorf("groups answer %v: status %+v", groups, s)
 			}
 			time.Sleep(10 * time.Minute)
@@ -297,7 +297,7 @@ func TestCredentialsRefused(t *testing.T) {
 			if n := src.count("control"); n > 181 || n < 170 {
 				t.Errorf("%d tries in an hour, want three a minute", n)
 			}
-			if s := r.board.Snapshot()[stageFetch]; !strings.Contains(s.NotReady, "check the secret") {
+			if s := r.status.Snapshot()[stageFetch]; !strings.Contains(s.NotReady, "check the secret") {
 				t.Errorf("status %+v", s)
 			}
 			src.setFail(nil)

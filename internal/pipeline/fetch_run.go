@@ -84,7 +84,7 @@ func (f *Fetch) dispatch() (time.Duration, error) {
 	}
 	if f.run == nil {
 		f.squeezed = false
-		f.Board.Set(stageFetch, "idle", "", f.health.notReady())
+		f.Status.Set(stageFetch, "idle", "", f.health.notReady())
 		return time.Minute, nil
 	}
 	if len(f.ready) > 0 { // a commit found no room
@@ -102,7 +102,7 @@ func (f *Fetch) dispatch() (time.Duration, error) {
 		if len(f.flying) == 0 && next.IsZero() {
 			return f.endRun(now)
 		}
-		f.Board.Set(stageFetch, "working", f.detail(), "")
+		f.Status.Set(stageFetch, "working", f.detail(), "")
 		return untilNext(now, next), nil
 	}
 	tasks, wait, err := f.withinRoom(tasks)
@@ -192,7 +192,7 @@ func compareKeys(a, b spool.TaskKey) int {
 // every list was refused, a list is what is tried again.
 func (f *Fetch) waitForServer(now time.Time) (time.Duration, error) {
 	h := &f.health
-	f.Board.Set(stageFetch, "paused", f.detail(), h.notReady())
+	f.Status.Set(stageFetch, "paused", f.detail(), h.notReady())
 	if !h.byLists || len(f.flying) > 0 {
 		return time.Minute, nil
 	}
@@ -229,10 +229,10 @@ func (f *Fetch) endRun(now time.Time) (time.Duration, error) {
 	f.run = nil
 	f.squeezed = false
 	f.summary(run)
-	f.Bells.Schedule.Ring()
-	f.Bells.Map.Ring()
-	f.Bells.Deliver.Ring()
-	f.Bells.Platform.Ring()
+	f.Wakes.Schedule.Signal()
+	f.Wakes.Map.Signal()
+	f.Wakes.Deliver.Signal()
+	f.Wakes.Platform.Signal()
 	return 0, nil // there may be a run behind it
 }
 

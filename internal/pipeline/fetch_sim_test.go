@@ -140,7 +140,7 @@ func TestWrongSecret(t *testing.T) {
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{GiveUp: 50 * time.Millisecond}})
 		r.know()
 		stop := r.start()
-		err := waitFor(t, func() error { return r.board.failure(stageFetch) })
+		err := waitFor(t, func() error { return r.status.failure(stageFetch) })
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || strings.Contains(err.Error(), "wrong-secret") {
 			t.Errorf("%d: status says %v", status, err)
 		}
@@ -190,9 +190,9 @@ func TestWrongAddress(t *testing.T) {
 	r := newRig(t, src, rigOptions{})
 	r.know()
 	stop := r.start()
-	err := waitFor(t, func() error { return r.board.failure(stageFetch) })
-	if err == nil || !strings.Contains(r.board.Snapshot()[stageFetch].NotReady, "threatmatch.url") {
-		t.Errorf("status %+v", r.board.Snapshot()[stageFetch])
+	err := waitFor(t, func() error { return r.status.failure(stageFetch) })
+	if err == nil || !strings.Contains(r.status.Snapshot()[stageFetch].NotReady, "threatmatch.url") {
+		t.Errorf("status %+v", r.status.Snapshot()[stageFetch])
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -245,7 +245,7 @@ func TestHungServer(t *testing.T) {
 	r.know()
 	stop := r.start()
 	_ = waitFor(t, func() error {
-		if r.board.State(stageFetch) == "working" {
+		if r.status.State(stageFetch) == "working" {
 			return fmt.Errorf("it works")
 		}
 		return nil
@@ -266,7 +266,7 @@ func TestHungServer(t *testing.T) {
 func hasty() FetchOptions { return FetchOptions{MaxWait: 20 * time.Millisecond} }
 
 // failure is a stage's last error, for tests.
-func (b *Board) failure(stage string) error {
+func (b *Status) failure(stage string) error {
 	if s := b.Snapshot()[stage]; s.LastError != "" {
 		return fmt.Errorf("%s", s.LastError)
 	}

@@ -210,8 +210,8 @@ func TestResetInTheMiddle(t *testing.T) {
 		if _, _, err := r.spool.Reset(time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		r.bells.Fetch.Ring()
-		r.bells.Schedule.Ring()
+		r.wakes.Fetch.Signal()
+		r.wakes.Schedule.Signal()
 		time.Sleep(5 * time.Minute)
 		last := r.lastRun()
 		if last.ID == first.ID || last.Reason != spool.ReasonReset || last.DoneAt.IsZero() || last.Counters["fetch.items"] != 120 {
@@ -508,8 +508,8 @@ func TestRoom(t *testing.T) {
 		time.Sleep(time.Minute)
 		asked := src.total()
 		room := r.spool.Room()
-		if room.Live <= room.Max || asked > 25 || r.board.State(stageFetch) != "paused" {
-			t.Errorf("room %+v, %d requests, %s", room, asked, r.board.State(stageFetch))
+		if room.Live <= room.Max || asked > 25 || r.status.State(stageFetch) != "paused" {
+			t.Errorf("room %+v, %d requests, %s", room, asked, r.status.State(stageFetch))
 		}
 		time.Sleep(5 * time.Minute)
 		if n := src.total(); n != asked {
@@ -518,8 +518,8 @@ func TestRoom(t *testing.T) {
 		// What fills the spool turns into objects that wait, so that map and
 		// deliver have nothing to do: it goes on one request at a time.
 		r.fillWaiting()
-		r.board.Set("deliver", "idle", "", "")
-		r.board.Set("map", "idle", "", "")
+		r.status.Set("deliver", "idle", "", "")
+		r.status.Set("map", "idle", "", "")
 		time.Sleep(time.Minute)
 		if n := src.total(); n != asked+1 {
 			t.Errorf("%d requests into the gap, want one", n-asked)
@@ -629,7 +629,7 @@ func TestCommitWithoutRoom(t *testing.T) {
 		if n := src.total(); n > 4 {
 			t.Errorf("%d requests without room", n)
 		}
-		if s := r.board.Snapshot()[stageFetch]; s.State != "paused" || s.NotReady == "" {
+		if s := r.status.Snapshot()[stageFetch]; s.State != "paused" || s.NotReady == "" {
 			t.Errorf("status %+v", s)
 		}
 		full.set(false)

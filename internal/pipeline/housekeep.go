@@ -22,7 +22,7 @@ type HousekeepDeps struct {
 	}
 	// Expire removes old files of the archive; nil without one.
 	Expire func(now time.Time) (int, error)
-	Board  *Board
+	Status *Status
 	Log    *slog.Logger
 	Now    func() time.Time
 }
@@ -38,7 +38,7 @@ type Housekeep struct {
 // NewHousekeep returns the loop. Ids that were not seen for forgetAfter are
 // forgotten; zero keeps them.
 func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error) {
-	if d.Spool == nil || d.Board == nil || d.Log == nil || d.Now == nil {
+	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("housekeeping: something it needs is missing"))
 	}
 	return &Housekeep{d, forgetAfter}, nil
@@ -46,14 +46,14 @@ func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error
 
 // Run tidies up until ctx is done, which is no error.
 func (h *Housekeep) Run(ctx context.Context) error {
-	defer h.Board.Set(stageHousekeep, "stopped", "", "")
+	defer h.Status.Set(stageHousekeep, "stopped", "", "")
 	for {
 		again := h.tidy()
 		wait := tidyPeriod
 		if again {
 			wait = 0
 		}
-		h.Board.Set(stageHousekeep, "idle", "", "")
+		h.Status.Set(stageHousekeep, "idle", "", "")
 		if Rest(ctx, wait) != nil {
 			return nil
 		}
@@ -62,7 +62,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 
 // tidy does one bounded step and reports whether there is more to do.
 func (h *Housekeep) tidy() bool {
-	h.Board.Set(stageHousekeep, "working", "", "")
+	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()
 	var forgetBefore time.Time
 	if h.forgetAfter > 0 {
@@ -70,7 +70,7 @@ func (h *Housekeep) tidy() bool {
 	}
 	count, err := h.Spool.Prune(now, forgetBefore)
 	if err != nil {
-		h.Board.Error(stageHousekeep, err)
+		h.Status.Error(stageHousekeep, err)
 		h.Log.Warn("the spool could not be tidied up", "stage", stageHousekeep, "error", err)
 		return false
 	}
@@ -83,7 +83,7 @@ func (h *Housekeep) tidy() bool {
 	}
 	if h.Expire != nil {
 		if _, err := h.Expire(now); err != nil {
-			h.Board.Error(stageHousekeep, err)
+			h.Status.Error(stageHousekeep, err)
 			h.Log.Warn("old files of the archive could not be removed", "stage", stageHousekeep, "error", err)
 		}
 	}

@@ -44,7 +44,7 @@ func TestHousekeep(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
-				h, err := NewHousekeep(HousekeepDeps{Spool: tt.spool, Board: NewBoard(time.Now), Log: quiet(), Now: time.Now}, tt.forget)
+				h, err := NewHousekeep(HousekeepDeps{Spool: tt.spool, Status: NewStatus(time.Now), Log: quiet(), Now: time.Now}, tt.forget)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -20,8 +20,8 @@ type PlatformDeps struct {
 	Client  PlatformClient // nil: offline, no platform at all
 	Works   WorkClient     // to delete works of before a reset; nil only when offline
 	Spool   platformSpool
-	Bells   Bells
-	Board   *Board
+	Wakes   Wakes
+	Status  *Status
 	Log     *slog.Logger
 	Metrics *PlatformMetrics
 	Now     func() time.Time
@@ -66,7 +66,7 @@ type Platform struct {
 
 // NewPlatform returns the loop; it sends nothing yet.
 func NewPlatform(d PlatformDeps, o PlatformOptions) (*Platform, error) {
-	if d.Spool == nil || d.Board == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
+	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: something it needs is missing"))
 	}
 	if d.Client != nil && d.Works == nil {
@@ -94,7 +94,7 @@ func (p *Platform) Run(ctx context.Context) error {
 	if p.Client == nil {
 		return p.runOffline(ctx)
 	}
-	p.Board.Set(stagePlatform, "starting", "registering", "not registered with OpenCTI")
+	p.Status.Set(stagePlatform, "starting", "registering", "not registered with OpenCTI")
 	back := Backoff{Min: time.Second, Max: p.opt.Period, Rand: p.Rand}
 	for ctx.Err() == nil {
 		wait := p.opt.Period
@@ -105,11 +105,11 @@ func (p *Platform) Run(ctx context.Context) error {
 			wait = p.trouble(err, &back)
 		} else {
 			back.Reset()
-			p.Board.Set(stagePlatform, "idle", "registered", "")
+			p.Status.Set(stagePlatform, "idle", "registered", "")
 		}
 		p.rest(ctx, wait)
 	}
-	p.Board.Set(stagePlatform, "stopped", "", "")
+	p.Status.Set(stagePlatform, "stopped", "", "")
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (p *Platform) rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-p.Bells.Platform:
+	case <-p.Wakes.Platform:
 	}
 }
 
@@ -134,18 +134,18 @@ func (p *Platform) runOffline(ctx context.Context) error {
 		if _, err := p.Spool.AdoptState(meta.Epoch, nil); err != nil {
 			return err
 		}
-		p.Bells.Schedule.Ring()
+		p.Wakes.Schedule.Signal()
 	}
-	p.Board.Set(stagePlatform, "idle", "offline", "")
+	p.Status.Set(stagePlatform, "idle", "offline", "")
 	<-ctx.Done()
-	p.Board.Set(stagePlatform, "stopped", "", "")
+	p.Status.Set(stagePlatform, "stopped", "", "")
 	return nil
 }
 
 // beat is one turn: whatever stands open from before, a registration if there
 // is none, and a ping.
 func (p *Platform) beat(ctx context.Context) error {
-	p.Board.Beat(stagePlatform)
+	p.Status.Beat(stagePlatform)
 	if err := p.take(ctx); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (p *Platform) beat(ctx context.Context) error {
 func (p *Platform) trouble(err error, back *Backoff) time.Duration {
 	class, after := fault.Of(err)
 	p.Metrics.clientErrors.Inc()
-	p.Board.Error(stagePlatform, err)
+	p.Status.Error(stagePlatform, err)
 	notReady := ""
 	switch {
 	case class == fault.Systemic:
@@ -178,12 +178,12 @@ func (p *Platform) trouble(err error, back *Backoff) time.Duration {
 	case back.Tries > 0: // a single hiccup is no trouble
 		notReady = Describe(err)
 	}
-	p.Board.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
+	p.Status.Set(stagePlatform, "waiting", "OpenCTI does not answer as it should", notReady)
 	about := []any{"stage", stagePlatform, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
 	switch {
 	case class == fault.Systemic && back.Last != fault.Systemic:
 		p.Log.Error("OpenCTI refuses the connector", about...)
-		p.Board.Told(stagePlatform)
+		p.Status.Told(stagePlatform)
 	case class != fault.Systemic && back.Tries == 0:
 		p.Log.Warn("trouble with OpenCTI, trying again", about...)
 	}

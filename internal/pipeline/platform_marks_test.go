@@ -15,13 +15,13 @@ func TestPlatformStateFollowsConfirmed(t *testing.T) {
 			t.Errorf("state %s before the first run", w.state())
 		}
 		r := w.openRun(spool.ReasonSchedule, 5)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		time.Sleep(2 * time.Minute)
 		if w.state() != "null" {
 			t.Errorf("state %s while the run is mapped", w.state())
 		}
 		w.must(w.sp.FinishMap(w.epoch(), r.ID, time.Now()))
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.soon()
 		want := `{"last_run":"` + r.Start.Format(stateTime) + `"}`
 		if w.state() != want {

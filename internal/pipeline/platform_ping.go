@@ -33,7 +33,7 @@ func (p *Platform) register(ctx context.Context) error {
 		p.Log.Info("registered with OpenCTI", "stage", stagePlatform, "platform_version", reg.Version, "exchange", reg.Exchange, "routing_key", reg.RoutingKey)
 	}
 	p.mute = false
-	p.Bells.Deliver.Ring()
+	p.Wakes.Deliver.Signal()
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 	if len(at) > 0 {
 		p.Log.Info("going on from the state on OpenCTI", "stage", stagePlatform, "state", got)
 	}
-	p.Bells.Schedule.Ring()
+	p.Wakes.Schedule.Signal()
 	return nil
 }
 
@@ -181,7 +181,7 @@ func (p *Platform) rolledBack(got string) bool {
 	p.Log.Warn("OpenCTI holds an older state than it confirmed: it seems to have been rolled back; the spool goes on from where it is",
 		"stage", stagePlatform, "confirmed", p.notes.Echoed, "found", got,
 		"hint", "threatmatch-connector repull --from "+from)
-	p.Board.Error(stagePlatform, fmt.Errorf("platform rolled back to last_run %s: run threatmatch-connector repull --from %s", from, from))
+	p.Status.Error(stagePlatform, fmt.Errorf("platform rolled back to last_run %s: run threatmatch-connector repull --from %s", from, from))
 	return true
 }
 
@@ -202,7 +202,7 @@ func (p *Platform) strange(got string) {
 			"stage", stagePlatform, "state", got)
 	}
 	p.foreign = got
-	p.Board.Error(stagePlatform, fmt.Errorf("a second writer of this connector's state: %s", got))
+	p.Status.Error(stagePlatform, fmt.Errorf("a second writer of this connector's state: %s", got))
 }
 
 // info collects what OpenCTI shows of the connector.

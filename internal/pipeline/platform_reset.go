@@ -126,11 +126,11 @@ func (p *Platform) resetSpool() error {
 	if err := p.saveNotes(); err != nil {
 		return err
 	}
-	p.Bells.Schedule.Ring()
-	p.Bells.Fetch.Ring()
-	p.Bells.Map.Ring()
-	p.Bells.Deliver.Ring()
-	p.Bells.Platform.Ring()
+	p.Wakes.Schedule.Signal()
+	p.Wakes.Fetch.Signal()
+	p.Wakes.Map.Signal()
+	p.Wakes.Deliver.Signal()
+	p.Wakes.Platform.Signal()
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (p *Platform) Discard(ctx context.Context, name, id string) error {
 	}
 	defer p.give()
 	p.notes.discard(oldWork{Name: name, ID: id, Until: p.Now().Add(lateWork)})
-	p.Bells.Platform.Ring()
+	p.Wakes.Platform.Signal()
 	return p.saveNotes()
 }
 

@@ -55,7 +55,7 @@ func TestResetInEachPhase(t *testing.T) {
 						w.delivered()
 						w.mq.workOff(2) // the purge takes the rest
 						phase.set(w)
-						w.live.bells.Deliver.Ring()
+						w.live.wakes.Deliver.Signal()
 						time.Sleep(5 * time.Second)
 						old := w.ids
 						how.do(w)
@@ -79,7 +79,7 @@ func TestResetInEachPhase(t *testing.T) {
 						w.happens()
 						before := len(w.order())
 						r := w.run(spool.ReasonReset, 7)
-						w.live.bells.Deliver.Ring()
+						w.live.wakes.Deliver.Signal()
 						w.settle()
 						time.Sleep(10 * time.Minute)
 						for _, id := range w.order()[before:] {
@@ -121,7 +121,7 @@ func TestResetInFirstImport(t *testing.T) {
 					w.start()
 					w.soon()
 					w.run(spool.ReasonSchedule, 30)
-					w.live.bells.Deliver.Ring()
+					w.live.wakes.Deliver.Signal()
 					time.Sleep(5 * time.Second)
 					how.do(w)
 					time.Sleep(2 * time.Minute)
@@ -186,7 +186,7 @@ func resetCrash(w *world, how signalled, at int) bool {
 	w.mq.workOff(100)
 	w.happens(append(make([]sendEvent, 5), nacks(500)...)...)
 	w.run(spool.ReasonSchedule, 10)
-	w.live.bells.Deliver.Ring()
+	w.live.wakes.Deliver.Signal()
 	time.Sleep(39 * time.Second)
 	how.do(w)
 	w.kill.mu.Lock()
@@ -210,7 +210,7 @@ func resetCrash(w *world, how signalled, at int) bool {
 		return true
 	}
 	w.run(spool.ReasonReset, 4)
-	w.live.bells.Deliver.Ring()
+	w.live.wakes.Deliver.Signal()
 	w.drive()
 	time.Sleep(10 * time.Minute)
 	w.mq.workOff(1000)
@@ -267,10 +267,10 @@ func TestResetWhileOpening(t *testing.T) {
 		w.delivered()
 		w.cti.late["add"] = 30 * time.Second // carried out long after its answer was given up
 		w.run(spool.ReasonSchedule, 5)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		time.Sleep(time.Second)
 		w.cti.pressReset()
-		w.live.bells.Platform.Ring()
+		w.live.wakes.Platform.Signal()
 		time.Sleep(time.Second)
 		if w.epoch() != 2 {
 			t.Fatalf("epoch %d", w.epoch())

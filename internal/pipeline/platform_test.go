@@ -36,7 +36,7 @@ func (w *world) give(state string) {
 	w.cti.known, w.cti.state, w.cti.resetAt = true, state, time.Now().Add(-time.Hour)
 }
 
-func (w *world) notReady(stage string) string { return w.live.board.Snapshot()[stage].NotReady }
+func (w *world) notReady(stage string) string { return w.live.status.Snapshot()[stage].NotReady }
 
 func TestPlatformAdoptsState(t *testing.T) {
 	for _, c := range []struct {
@@ -71,7 +71,7 @@ func TestPlatformAdoptsState(t *testing.T) {
 					t.Errorf("meta %+v", m)
 				}
 				select {
-				case <-w.live.bells.Schedule:
+				case <-w.live.wakes.Schedule:
 				default:
 					t.Error("the schedule was not woken")
 				}
@@ -99,7 +99,7 @@ func TestPlatformPings(t *testing.T) {
 		if n := w.cti.count("ping"); n != 2 {
 			t.Fatalf("%d pings after 40 s", n)
 		}
-		w.live.bells.Platform.Ring()
+		w.live.wakes.Platform.Signal()
 		w.soon()
 		if n := w.cti.count("ping"); n != 3 {
 			t.Fatalf("%d pings after a checkpoint", n)
@@ -119,7 +119,7 @@ func TestPlatformPings(t *testing.T) {
 		w.refuse("ping", nil)
 		time.Sleep(time.Minute)
 		w.refuse("ping", errors.New("hiccup"))
-		w.live.bells.Platform.Ring()
+		w.live.wakes.Platform.Signal()
 		synctest.Wait()
 		if got := w.notReady(stagePlatform); got != "" {
 			t.Errorf("after a single hiccup: not ready: %q", got)
@@ -145,7 +145,7 @@ func (w *world) delivered() {
 	w.start()
 	w.soon()
 	w.run(spool.ReasonSchedule, 5)
-	w.live.bells.Deliver.Ring()
+	w.live.wakes.Deliver.Signal()
 	w.settle()
 	if w.state() == "null" {
 		w.t.Fatal("no state after a run")
@@ -166,7 +166,7 @@ func TestPlatformSpoolWins(t *testing.T) {
 		if n := w.logs.count("written by somebody else"); n != 1 {
 			t.Errorf("%d errors about a second writer", n)
 		}
-		if e := w.live.board.Snapshot()[stagePlatform].LastError; !strings.Contains(e, "second writer") {
+		if e := w.live.status.Snapshot()[stagePlatform].LastError; !strings.Contains(e, "second writer") {
 			t.Errorf("status shows %q", e)
 		}
 		w.echo(`{"last_run": "2032-01-01T00:00:00+00:00"}`, `{"last_run": "2032-01-01T00:00:00+00:00"}`)
@@ -237,7 +237,7 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 		w.soon()
 		w.run(spool.ReasonSchedule, 5)
 		w.echo("", "", "", "")
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.settle()
 		time.Sleep(5 * time.Minute)
 		if w.echoesLeft() > 0 || w.epoch() != 1 {
@@ -264,9 +264,9 @@ func TestPlatformFlush(t *testing.T) {
 		w.popt.Period = time.Hour
 		w.start()
 		w.soon()
-		w.live.deliver.Bells.Platform = nil // no ping at the checkpoint
+		w.live.deliver.Wakes.Platform = nil // no ping at the checkpoint
 		w.run(spool.ReasonSchedule, 5)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.settle()
 		if w.state() != "null" {
 			t.Fatalf("state %s", w.state())
@@ -292,7 +292,7 @@ func TestPlatformInfo(t *testing.T) {
 		w.soon()
 		w.live.platform.NextRun = func() time.Time { return time.Unix(2, 0) }
 		w.run(spool.ReasonSchedule)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.soon()
 		done := time.Now()
 		w.live.platform.hold(holdBlocked, true)
@@ -324,7 +324,7 @@ func TestPlatformOffline(t *testing.T) {
 			t.Error("the state is not known")
 		}
 		w.run(spool.ReasonOnce, 5, 6)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.settle()
 		if len(w.dirs.files) != 2 || len(w.cti.calls) > 0 {
 			t.Errorf("%d files, calls %v", len(w.dirs.files), w.cti.calls)

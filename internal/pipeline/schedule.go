@@ -17,11 +17,11 @@ const stageSchedule = "schedule"
 
 // ScheduleDeps is what the schedule works with. All are required.
 type ScheduleDeps struct {
-	Spool scheduleSpool
-	Bells Bells
-	Board *Board
-	Log   *slog.Logger
-	Now   func() time.Time
+	Spool  scheduleSpool
+	Wakes  Wakes
+	Status *Status
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // ScheduleOptions say when runs start and what they ask for.
@@ -67,7 +67,7 @@ type Schedule struct {
 // NewSchedule returns the schedule; it starts nothing yet.
 func NewSchedule(d ScheduleDeps, o ScheduleOptions) (*Schedule, error) {
 	switch {
-	case d.Spool == nil || d.Board == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
+	case d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("schedule: something it needs is missing"))
 	case len(o.Datasets) == 0:
 		return nil, fault.Mark(fault.Fatal, errors.New("schedule: no dataset is enabled"))
@@ -80,7 +80,7 @@ func NewSchedule(d ScheduleDeps, o ScheduleOptions) (*Schedule, error) {
 // Run starts runs until ctx is done, or until the one run of Once is done.
 // Neither is an error.
 func (s *Schedule) Run(ctx context.Context) error {
-	defer s.Board.Set(stageSchedule, "stopped", "", "")
+	defer s.Status.Set(stageSchedule, "stopped", "", "")
 	if err := s.Spool.MarkResumed(); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 		case errors.Is(err, spool.ErrEpoch):
 			continue // a reset came between
 		case errors.Is(err, spool.ErrFull):
-			s.Board.Error(stageSchedule, err)
+			s.Status.Error(stageSchedule, err)
 			wait = time.Minute
 		case err != nil:
 			return err
@@ -108,19 +108,19 @@ func (s *Schedule) sleep(ctx context.Context, wait time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-s.Bells.Schedule:
+	case <-s.Wakes.Schedule:
 	}
 }
 
 // firstEpoch is the epoch of a spool that was never reset.
 const firstEpoch = 1
 
-// slowLook is how often the schedule looks even when no bell rings.
+// slowLook is how often the schedule looks without a wake.
 const slowLook = 5 * time.Second
 
 // turn starts the next run if it is due, and returns when to look again.
 func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
-	s.Board.Beat(stageSchedule)
+	s.Status.Beat(stageSchedule)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	meta, err := s.Spool.Meta()
@@ -128,7 +128,7 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 		return 0, false, err
 	}
 	if !meta.StateKnown {
-		s.Board.Set(stageSchedule, "waiting", "the state that OpenCTI keeps", "")
+		s.Status.Set(stageSchedule, "waiting", "the state that OpenCTI keeps", "")
 		return slowLook, false, nil
 	}
 	open, err := s.Spool.OpenRuns()
@@ -140,7 +140,7 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 	}
 	if run, ok := importing(open); ok {
 		s.next = time.Time{}
-		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
+		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
 		return slowLook, false, nil
 	}
 	now := s.Now()
@@ -150,7 +150,7 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 	}
 	if wait = s.remaining(last, now); wait > 0 {
 		s.next = now.Add(wait)
-		s.Board.Set(stageSchedule, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
+		s.Status.Set(stageSchedule, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
 		return min(wait, time.Minute), false, nil
 	}
 	_, err = s.start(meta.Epoch, spool.ReasonSchedule, now)
@@ -188,11 +188,11 @@ func (s *Schedule) turnOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 		if err != nil {
 			return 0, false, err
 		}
-		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d", run.ID), "")
+		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d", run.ID), "")
 		return look, !run.DoneAt.IsZero(), nil
 	}
 	if len(open) > 0 {
-		s.Board.Set(stageSchedule, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
+		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
 		return look, false, nil
 	}
 	run, err := s.start(meta.Epoch, spool.ReasonOnce, s.Now())
@@ -276,8 +276,8 @@ func (s *Schedule) begin(epoch uint64, now time.Time, spec spool.RunSpec) (spool
 		return run, err
 	}
 	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason, "windows", windowText(run))
-	s.Bells.Fetch.Ring()
-	s.Bells.Platform.Ring()
+	s.Wakes.Fetch.Signal()
+	s.Wakes.Platform.Signal()
 	return run, nil
 }
 

@@ -50,7 +50,7 @@ func (s *Schedule) Trigger() (run spool.Run, merged bool, err error) {
 		return run, true, nil
 	}
 	run, err = s.start(meta.Epoch, spool.ReasonTrigger, s.Now())
-	s.Bells.Schedule.Ring()
+	s.Wakes.Schedule.Signal()
 	return run, false, err
 }
 
@@ -99,8 +99,8 @@ func (s *Schedule) Retry(dead []uint64, parked []spool.TaskKey) (spool.Run, erro
 		return run, err
 	}
 	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason)
-	s.Bells.Fetch.Ring()
-	s.Bells.Map.Ring()
-	s.Bells.Platform.Ring()
+	s.Wakes.Fetch.Signal()
+	s.Wakes.Map.Signal()
+	s.Wakes.Platform.Signal()
 	return run, nil
 }

@@ -92,7 +92,7 @@ func TestStateComesFirst(t *testing.T) {
 		if _, err := r.spool.AdoptState(1, map[spool.Dataset]time.Time{spool.Alerts: last, spool.Profiles: last.Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
-		r.bells.Schedule.Ring()
+		r.wakes.Schedule.Signal()
 		time.Sleep(time.Minute)
 		run := r.lastRun()
 		for d, want := range map[spool.Dataset]time.Time{

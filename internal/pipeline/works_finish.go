@@ -14,7 +14,7 @@ import (
 // finishRun ends a run of which nothing is left: its work is told so, and the
 // watermarks move.
 func (d *Deliver) finishRun(ctx context.Context, run *spool.Run) error {
-	d.Board.Set(stageDeliver, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
+	d.Status.Set(stageDeliver, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
 	if err := d.closeWork(ctx, run); err != nil {
 		return err
 	}
@@ -22,8 +22,8 @@ func (d *Deliver) finishRun(ctx context.Context, run *spool.Run) error {
 		return err
 	}
 	d.Metrics.runs.Inc()
-	d.Bells.Platform.Ring()
-	d.Bells.Schedule.Ring()
+	d.Wakes.Platform.Signal()
+	d.Wakes.Schedule.Signal()
 	d.Log.Log(ctx, LevelNotice, "run delivered", "stage", stageDeliver, "run", run.ID, "reason", string(run.Reason),
 		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID,
 		"counters", run.Counters, "took", d.Now().Sub(run.Created).Round(time.Second))

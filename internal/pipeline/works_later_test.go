@@ -23,7 +23,7 @@ func TestWorkOfALaterRunWaits(t *testing.T) {
 				w.addBundle(later.ID, 4, 100)
 				w.must(w.sp.FinishMap(w.epoch(), later.ID, time.Now()))
 				for range 10 {
-					w.live.bells.Deliver.Ring()
+					w.live.wakes.Deliver.Signal()
 					time.Sleep(time.Minute)
 					if dropped := w.mq.workOff(1 << 20); dropped > 0 {
 						t.Errorf("workers dropped %d messages", dropped)

@@ -215,12 +215,12 @@ func TestWorkOneAtATime(t *testing.T) {
 		w.start()
 		w.soon()
 		two := w.run(spool.ReasonTrigger, 4)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		time.Sleep(time.Hour)
 		if len(w.enqueued()) != 3 {
 			t.Errorf("%d messages", len(w.enqueued()))
 		}
-		if s := w.live.board.Snapshot()[stageDeliver]; s.State != "paused" || !strings.Contains(s.Detail, "run 2 waits") {
+		if s := w.live.status.Snapshot()[stageDeliver]; s.State != "paused" || !strings.Contains(s.Detail, "run 2 waits") {
 			t.Errorf("status %+v", s)
 		}
 		w.addBundle(one.ID, 5, 100)
@@ -336,7 +336,7 @@ func TestArchiveBesideTheQueue(t *testing.T) {
 		}
 		w.dirs.fail = errors.New("disk full")
 		w.run(spool.ReasonTrigger, 5)
-		w.live.bells.Deliver.Ring()
+		w.live.wakes.Deliver.Signal()
 		w.settle()
 		w.checkAll()
 		if n := w.logs.count("could not be archived"); n != 1 {

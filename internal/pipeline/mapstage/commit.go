@@ -28,8 +28,8 @@ func (b *batch) commit(ctx context.Context) error {
 		if !errors.Is(err, spool.ErrFull) {
 			break
 		}
-		b.m.board.Set(stageName, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
-		b.m.board.Error(stageName, err)
+		b.m.status.Set(stageName, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
+		b.m.status.Error(stageName, err)
 		if !b.m.sleep(ctx, retryWait(try), nil) {
 			return context.Cause(ctx)
 		}
@@ -40,7 +40,7 @@ func (b *batch) commit(ctx context.Context) error {
 	b.m.keepFreed(b)
 	b.m.met.committed(c)
 	b.report(c)
-	b.m.bells.Deliver.Ring()
+	b.m.wakes.Deliver.Signal()
 	return nil
 }
 

@@ -76,7 +76,7 @@ func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did boo
 	if d.phase == phaseDone {
 		return m.finish(run, d)
 	}
-	m.board.Set(stageName, "working", "releasing the waiting objects of "+m.Describe(run), "")
+	m.status.Set(stageName, "working", "releasing the waiting objects of "+m.Describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
@@ -137,8 +137,8 @@ func (m *Stage) waitForPlatform(run spool.Run, d *drainPass, cause error) (bool,
 	d.tries++
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
 	d.until = m.now().Add(wait)
-	m.board.Error(stageName, cause)
-	m.board.Set(stageName, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
+	m.status.Error(stageName, cause)
+	m.status.Set(stageName, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
 	if d.tries == 1 {
 		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
 			"run", run.ID, "error", cause)
@@ -156,8 +156,8 @@ func (m *Stage) finish(run spool.Run, d *drainPass) (bool, time.Duration, error)
 	}
 	delete(m.drains, run.ID)
 	m.log.Info("run mapped", "run", run.ID)
-	m.bells.Deliver.Ring()
-	m.bells.Schedule.Ring()
+	m.wakes.Deliver.Signal()
+	m.wakes.Schedule.Signal()
 	return true, 0, nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// stageName is the stage's name on the board.
+// stageName is the stage's name in the status.
 const stageName = "map"
 
 // Spool is what Map needs of the spool.
@@ -65,8 +65,8 @@ type Deps struct {
 	Spool    Spool
 	Mapper   Mapper
 	Resolver Resolver
-	Bells    pipeline.Bells
-	Board    *pipeline.Board
+	Wakes    pipeline.Wakes
+	Status   *pipeline.Status
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Now      func() time.Time
@@ -109,8 +109,8 @@ type Stage struct {
 	spool    Spool
 	mapper   Mapper
 	resolver Resolver
-	bells    pipeline.Bells
-	board    *pipeline.Board
+	wakes    pipeline.Wakes
+	status   *pipeline.Status
 	log      *slog.Logger
 	met      *Metrics
 	now      func() time.Time
@@ -135,13 +135,13 @@ type Stage struct {
 // New returns the stage. Run it once.
 func New(d Deps, o Options) (*Stage, error) {
 	switch {
-	case d.Spool == nil, d.Mapper == nil, d.Board == nil, d.Log == nil, d.Now == nil:
-		return nil, errors.New("map: spool, mapper, board, log and clock are needed")
+	case d.Spool == nil, d.Mapper == nil, d.Status == nil, d.Log == nil, d.Now == nil:
+		return nil, errors.New("map: spool, mapper, status, log and clock are needed")
 	case o.ResendAfter < 0:
 		return nil, errors.New("map: resend after: negative")
 	}
 	m := &Stage{
-		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, bells: d.Bells, board: d.Board,
+		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
 		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
 		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{},
 	}
@@ -159,7 +159,7 @@ const idlePoll = 5 * time.Second
 // Run maps until ctx is done. It returns nil then, and an error only when the
 // process cannot go on.
 func (m *Stage) Run(ctx context.Context) error {
-	defer m.board.Set(stageName, "stopped", "", "")
+	defer m.status.Set(stageName, "stopped", "", "")
 	for ctx.Err() == nil {
 		wait, err := m.runOnce(ctx)
 		if ctx.Err() != nil {
@@ -172,7 +172,7 @@ func (m *Stage) Run(ctx context.Context) error {
 		} else {
 			m.failed = 0
 		}
-		if wait > 0 && !m.sleep(ctx, wait, m.bells.Map) {
+		if wait > 0 && !m.sleep(ctx, wait, m.wakes.Map) {
 			return nil
 		}
 	}
@@ -189,15 +189,15 @@ func (m *Stage) trouble(err error) (time.Duration, error) {
 	if fault.Is(err, fault.Fatal) || errors.Is(err, spool.ErrBroken) || errors.Is(err, spool.ErrClosed) {
 		return 0, err
 	}
-	m.board.Error(stageName, err)
+	m.status.Error(stageName, err)
 	notReady := ""
 	if m.failed >= 3 {
 		notReady = "map fails again and again: " + err.Error()
 	}
-	m.board.Set(stageName, "waiting", "to try again", notReady)
+	m.status.Set(stageName, "waiting", "to try again", notReady)
 	m.log.Error("mapping is held up, trying again", "error", err)
 	if notReady != "" {
-		m.board.Told(stageName)
+		m.status.Told(stageName)
 	}
 	m.failed++
 	return retryWait(m.failed), nil
@@ -233,7 +233,7 @@ func (m *Stage) forget() {
 // runOnce does one piece of work. It returns how long there will be nothing
 // more to do; zero means go on at once.
 func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
-	m.board.Beat(stageName)
+	m.status.Beat(stageName)
 	meta, err := m.spool.Meta()
 	if err != nil {
 		return 0, err
@@ -267,7 +267,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if len(runs) == 0 || oldest {
-		m.board.Set(stageName, "idle", "", "")
+		m.status.Set(stageName, "idle", "", "")
 	}
 	return max(wait, time.Millisecond), nil
 }
@@ -287,12 +287,12 @@ func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool,
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.board.Set(stageName, "waiting", "for more records of "+m.Describe(run), "")
+		m.status.Set(stageName, "waiting", "for more records of "+m.Describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !oldest {
 		if oldest {
-			m.board.Set(stageName, "idle", "until fetch brings more of "+m.Describe(run), "")
+			m.status.Set(stageName, "idle", "until fetch brings more of "+m.Describe(run), "")
 		}
 		return false, idlePoll, nil
 	}
@@ -302,8 +302,8 @@ func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool,
 // describe names a run for people.
 func (m *Stage) Describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
 
-// sleep waits for d, or for the bell if there is one; false when ctx is done.
-func (m *Stage) sleep(ctx context.Context, d time.Duration, bell pipeline.Bell) bool {
+// sleep waits for d, or for the wake if there is one; false when ctx is done.
+func (m *Stage) sleep(ctx context.Context, d time.Duration, bell pipeline.Wake) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

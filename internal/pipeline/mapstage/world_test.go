@@ -95,7 +95,7 @@ func (w *world) restart() {
 		sp = w.over(w.sp)
 	}
 	m, err := New(Deps{
-		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Bells: pipeline.NewBells(), Board: pipeline.NewBoard(w.now),
+		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(w.now),
 		Log: slog.New(slog.DiscardHandler), Now: w.now,
 	}, w.opt)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 func TestHoldUpsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		board := NewBoard(time.Now)
+		status := NewStatus(time.Now)
 		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			(&HoldUps{Board: board, Log: log, Now: time.Now}).Run(ctx)
+			(&StallReporter{Status: status, Log: log, Now: time.Now}).Run(ctx)
 		}()
 		said := func(want ...string) {
 			t.Helper()
@@ -37,7 +37,7 @@ func TestHoldUpsAreToldOnce(t *testing.T) {
 			}
 			out.Reset()
 		}
-		hold := func(why string) { board.Set("deliver", "waiting", "", why) }
+		hold := func(why string) { status.Set("deliver", "waiting", "", why) }
 
 		hold("broker away")
 		time.Sleep(45 * time.Second)
@@ -54,18 +54,18 @@ func TestHoldUpsAreToldOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		said(`msg="a stage is no longer held up" stage=deliver after=1h0m`)
 
-		board.Set("fetch", "paused", "", "refused") // the stage told itself
-		board.Told("fetch")
+		status.Set("fetch", "paused", "", "refused") // the stage told itself
+		status.Told("fetch")
 		time.Sleep(time.Hour)
 		said()
-		board.Set("fetch", "working", "", "")
+		status.Set("fetch", "working", "", "")
 		time.Sleep(time.Minute)
 		said(`msg="a stage is no longer held up" stage=fetch`)
 
 		hold("broker away")
 		time.Sleep(2 * time.Minute)
 		said("is held up")
-		board.Set("deliver", "stopped", "", "")
+		status.Set("deliver", "stopped", "", "")
 		time.Sleep(time.Minute)
 		said() // a stop is no end of it
 		cancel()

@@ -20,20 +20,20 @@ type StageStatus struct {
 	Told      bool      `json:"-"` // that hold-up was logged as an error, its end was not yet
 }
 
-// Board collects the stages' statuses. Safe for concurrent use.
-type Board struct {
+// Status is what all loops say about themselves. Safe for concurrent use.
+type Status struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	stages map[string]StageStatus
 }
 
-// NewBoard returns an empty board.
-func NewBoard(now func() time.Time) *Board {
-	return &Board{now: now, stages: map[string]StageStatus{}}
+// NewStatus returns an empty status.
+func NewStatus(now func() time.Time) *Status {
+	return &Status{now: now, stages: map[string]StageStatus{}}
 }
 
 // Set replaces a stage's state, detail and readiness; a last error stays.
-func (b *Board) Set(stage, state, detail, notReady string) {
+func (b *Status) Set(stage, state, detail, notReady string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
@@ -48,7 +48,7 @@ func (b *Board) Set(stage, state, detail, notReady string) {
 }
 
 // Beat notes that the stage still turns, whether it finds work or not.
-func (b *Board) Beat(stage string) {
+func (b *Status) Beat(stage string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
@@ -57,7 +57,7 @@ func (b *Board) Beat(stage string) {
 }
 
 // Error notes a stage's latest error.
-func (b *Board) Error(stage string, err error) {
+func (b *Status) Error(stage string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
@@ -66,11 +66,11 @@ func (b *Board) Error(stage string, err error) {
 }
 
 // Told notes that the stage's hold-up was logged as an error.
-func (b *Board) Told(stage string) { b.setTold(stage, true) }
+func (b *Status) Told(stage string) { b.setTold(stage, true) }
 
-func (b *Board) forgetTold(stage string) { b.setTold(stage, false) }
+func (b *Status) forgetTold(stage string) { b.setTold(stage, false) }
 
-func (b *Board) setTold(stage string, told bool) {
+func (b *Status) setTold(stage string, told bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
@@ -79,14 +79,14 @@ func (b *Board) setTold(stage string, told bool) {
 }
 
 // State returns a stage's state, "" before it said any.
-func (b *Board) State(stage string) string {
+func (b *Status) State(stage string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.stages[stage].State
 }
 
 // Snapshot returns a copy of all statuses.
-func (b *Board) Snapshot() map[string]StageStatus {
+func (b *Status) Snapshot() map[string]StageStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.stages)
