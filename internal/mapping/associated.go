@@ -3,6 +3,7 @@ package mapping
 import (
 	"strings"
 
+	"threatmatch-connector/internal/moment"
 	"threatmatch-connector/internal/stix"
 )
 
@@ -75,9 +76,9 @@ func endRole(o *stix.Object, key string) string {
 // dropReversed removes the end of a period that lies before its start, which
 // OpenCTI answers with an error.
 func (r *record) dropReversed(o *stix.Object, startKey, endKey string) {
-	start, hasStart := stix.ParseTime(o.String(startKey))
-	end, hasEnd := stix.ParseTime(o.String(endKey))
-	if hasStart && hasEnd && end.Before(start) {
+	start, hasStart := moment.Parse(o.String(startKey))
+	end, hasEnd := moment.Parse(o.String(endKey))
+	if hasStart && hasEnd && end.Time.Before(start.Time) {
 		o.Delete(endKey)
 		r.count("times_reversed", 1)
 	}

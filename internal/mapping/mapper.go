@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"strings"
+
 	"threatmatch-connector/internal/stix"
 )
 
@@ -18,6 +20,9 @@ type Result struct {
 	// that they refer to are not among them: see Author and Marking.
 	Objects []*stix.Object
 	Dead    []Dead
+	// Unread are times that cannot be read and were taken out: the object's id, the
+	// property and the value, cut to 200 bytes.
+	Unread []string
 	// Counts is never nil.
 	Counts Counts
 }
@@ -29,6 +34,7 @@ type record struct {
 	byID    map[string]int // places in objects
 	made    int            // objects from here on are made by us
 	dead    []Dead
+	unread  []string
 	counts  Counts
 	links   map[stix.Link]bool         // relationships of the body, without times
 	members map[string]map[string]bool // of each container
@@ -59,7 +65,7 @@ func (m *Mapper) Map(_ Source, body []byte) Result {
 	for _, o := range r.objects[r.made:] {
 		r.count("generated", 1, o.Type())
 	}
-	return Result{Objects: r.objects, Dead: r.dead, Counts: r.counts}
+	return Result{Objects: r.objects, Dead: r.dead, Unread: r.unread, Counts: r.counts}
 }
 
 // convert brings one object into the form OpenCTI takes, alone. It reports
@@ -78,7 +84,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	}
 	r.count("nulls_removed", o.Clean())
 	r.dropPlatformFields(o)
-	r.repair(o)
+	unread := r.repair(o)
 	r.actor(o)
 	if !r.references(o) {
 		return false
@@ -89,6 +95,9 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.location(o)
 	r.defaults(o)
 	if reason := missing(o); reason != "" {
+		if len(unread) > 0 {
+			reason += "; unreadable: " + strings.Join(unread, ", ")
+		}
 		r.bury(raw, o.ID(), DeadIncomplete, reason)
 		return false
 	}

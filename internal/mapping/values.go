@@ -2,10 +2,12 @@ package mapping
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
 
+	"threatmatch-connector/internal/moment"
 	"threatmatch-connector/internal/stix"
 )
 
@@ -52,8 +54,8 @@ func shapeTable(names map[shape]string) map[string]shape {
 }
 
 // repair brings values into the kind that OpenCTI reads, where that is plain,
-// and removes them where it is not.
-func (r *record) repair(o *stix.Object) {
+// and removes them where it is not. It returns the times that it had to remove.
+func (r *record) repair(o *stix.Object) (unread []string) {
 	type change struct {
 		key string
 		to  any // nil: remove
@@ -68,6 +70,10 @@ func (r *record) repair(o *stix.Object) {
 	}
 	for _, c := range changes {
 		if c.to == nil {
+			if raw, _ := o.Get(c.key); shapes[c.key] == instant {
+				unread = append(unread, fmt.Sprintf("%s %.200s", c.key, raw))
+				r.unread = append(r.unread, o.ID()+" "+unread[len(unread)-1])
+			}
 			o.Delete(c.key)
 			r.count("values_invalid", 1, c.key)
 			continue
@@ -79,6 +85,7 @@ func (r *record) repair(o *stix.Object) {
 		o.Set("identity_class", strings.ToLower(class))
 		r.count("values_repaired", 1, "identity_class")
 	}
+	return unread
 }
 
 // read reports whether raw is fine as it is, and else what to put in its
@@ -135,24 +142,16 @@ func readPercent(raw json.RawMessage) (any, bool) {
 	return n, strconv.Itoa(n) == string(raw)
 }
 
-// readInstant accepts STIX timestamps as they are. Others come from PHP's
-// database layer or are epoch seconds.
+// readInstant accepts STIX timestamps as they are. Others are written anew: the
+// platform takes nothing else.
 func readInstant(raw json.RawMessage) (any, bool) {
-	s, isText := stix.Text(raw)
-	if !isText {
-		if sec, err := strconv.ParseInt(string(raw), 10, 64); err == nil && sec > 0 && sec < 1e11 {
-			return stix.FormatUnix(sec), false
-		}
-		return nil, false
-	}
-	t, ok := stix.ParseTime(strings.TrimSpace(s))
-	if !ok || t.Year() < 1 || t.Year() > 9999 {
-		return nil, false
-	}
-	if len(s) >= len("2006-01-02T15:04:05Z") && s[10] == 'T' && s[len(s)-1] == 'Z' {
+	if s, isText := stix.Text(raw); isText && moment.Strict(s) {
 		return nil, true
 	}
-	return stix.FormatTime(t), false
+	if r, ok := moment.ParseJSON(raw); ok {
+		return moment.Format(r.Time), false
+	}
+	return nil, false
 }
 
 func readTexts(raw json.RawMessage) (any, bool) {

@@ -30,7 +30,7 @@ type Reading struct {
 // T and Z in upper case. Package time's own parser is laxer than that: it takes
 // hours of one digit and a comma before the fraction.
 func Strict(text string) bool {
-	if len(text) < len("2006-01-02T15:04:05Z") || text[13] != ':' || text[19] == ',' || text[len(text)-1] != 'Z' {
+	if len(text) < len("2006-01-02T15:04:05Z") || text[:4] == "0000" || text[13] != ':' || text[19] == ',' || text[len(text)-1] != 'Z' {
 		return false
 	}
 	_, err := time.Parse(time.RFC3339Nano, text)
@@ -51,8 +51,8 @@ func Parse(text string) (Reading, bool) {
 		return parseCarbon(text)
 	}
 	for _, parse := range []func(string) (Reading, bool){parseISO, parseEpoch, parseMail} {
-		if r, ok := parse(text); ok {
-			return r, r.Time.Year() >= 1 && r.Time.Year() <= 9999
+		if r, ok := parse(text); ok && r.Time.Year() >= 1 && r.Time.Year() <= 9999 {
+			return r, true
 		}
 	}
 	return Reading{}, false

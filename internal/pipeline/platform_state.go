@@ -3,11 +3,10 @@ package pipeline
 import (
 	"bytes"
 	"encoding/json"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/moment"
 	"threatmatch-connector/spool"
 )
 
@@ -110,29 +109,13 @@ func stateObject(text string) map[string]any {
 func stateMoment(v any) time.Time {
 	switch v := v.(type) {
 	case json.Number:
-		return epochSeconds(v.String())
+		r, _ := moment.Parse(v.String())
+		return r.Time.Truncate(time.Second) // as Python reads it
 	case string:
-		v = strings.TrimSpace(v)
-		for _, layout := range []string{
-			time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00",
-			"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999",
-			"2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly,
-		} {
-			if t, err := time.Parse(layout, v); err == nil {
-				return t.UTC()
-			}
-		}
-		return epochSeconds(v)
+		r, _ := moment.Parse(v)
+		return r.Time
 	}
 	return time.Time{}
-}
-
-func epochSeconds(text string) time.Time {
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f <= 0 || f > 253402300799 || math.IsNaN(f) { // the end of year 9999
-		return time.Time{}
-	}
-	return time.Unix(int64(f), 0).UTC()
 }
 
 // canonicalState returns the state with its keys in order and no spaces, so

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"threatmatch-connector/internal/moment"
 )
 
 // Errors of Parse and Decode, told apart by dead letters.
@@ -210,8 +212,10 @@ func (o *Object) Bool(key string) bool {
 // else the zero time.
 func (o *Object) Modified() time.Time {
 	for _, key := range [...]string{"modified", "created"} {
-		if t, ok := ParseTime(o.String(key)); ok {
-			return t
+		if raw, ok := o.Get(key); ok {
+			if r, ok := moment.ParseJSON(raw); ok {
+				return r.Time
+			}
 		}
 	}
 	return time.Time{}

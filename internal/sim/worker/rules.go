@@ -2,10 +2,15 @@ package worker
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
+
+// dateTime is what the platform's schema takes for a time: no hour of one
+// digit, no comma, no zone without a colon.
+var dateTime = regexp.MustCompile(`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // broken is one broken rule.
 type broken struct {
@@ -89,7 +94,7 @@ func (w *Worker) rules(o map[string]any) []broken {
 		if v, has := o[key]; has {
 			text, _ := v.(string)
 			_, err := time.Parse(time.RFC3339Nano, text)
-			c.refuse(err != nil, "time", "%s is %v", key, v)
+			c.refuse(err != nil || !dateTime.MatchString(text), "time", "%s is %v", key, v)
 		}
 	}
 	if w.opt.Policy && !slices.Contains(unmarked, stixType) {
