@@ -65,6 +65,7 @@ func Messages() []MessageInfo {
 
 		{"INFO", "run mapped", "Everything of the run is handed over to deliver.", ""},
 		{"WARNING", "dead letters", "Map gave up on something; the line shows the first.", "`spool dead`, `spool show dead KEY`, `spool retry KEY`."},
+		{"WARNING", "times cannot be read", "Objects hold times in a form that the connector does not know; they go out without them. `first` names one.", "Tell ThreatMatch; `spool show ID` has the source."},
 		{"WARNING", "unknown markings removed", "Objects had markings that nobody knows; TLP is never removed.", ""},
 		{"ERROR", "mapping is held up, trying again", "The spool could not be read or written.", "The error says why: mostly the disk."},
 		{"WARNING", "trying the record alone at which the process died", "Mapping this record ended the process twice; if it does so again it becomes a dead letter.", "Report it, with `spool show`."},

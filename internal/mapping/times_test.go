@@ -45,7 +45,7 @@ func TestTimesInEveryForm(t *testing.T) {
 	for _, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			var list []string
-			for i := range 3 {
+			for i := range byte(3) {
 				list = append(list,
 					fmt.Sprintf(`{"type":"threat-actor","id":%q,"name":"Actor","created":%s,"modified":%[2]s}`, idOfType("threat-actor", i), form.raw),
 					fmt.Sprintf(`{"type":"report","id":%q,"name":"Report","object_refs":[%q],"created":%s,"modified":%[3]s,"published":%[3]s}`,

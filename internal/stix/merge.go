@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"threatmatch-connector/internal/moment"
 )
 
 // filledIn is the stamp of what the mapper filled in: older than anything a
@@ -71,7 +73,8 @@ func (o *Object) Distrust(now time.Time) {
 	if !o.Modified().After(limit) {
 		return
 	}
-	created, _ := ParseTime(o.String("created"))
+	reading, _ := moment.Parse(o.String("created"))
+	created := reading.Time
 	if created.After(limit) {
 		created = time.Time{}
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"threatmatch-connector/internal/moment"
 )
 
 // Trace is what is remembered of an object that went out, so that a later copy
@@ -107,7 +109,7 @@ func (o *Object) restamp(ms int64) {
 		}
 	}
 	if i := o.index("modified"); i >= 0 {
-		o.fields[i].raw = appendString(nil, FormatTime(time.UnixMilli(ms)))
+		o.fields[i].raw = appendString(nil, moment.Format(time.UnixMilli(ms)))
 	}
 	o.at = nonZero(ms)
 }

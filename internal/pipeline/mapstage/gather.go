@@ -80,6 +80,9 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 			STIX: d.ID, First: rec.Fetched, Payload: d.Raw,
 		})
 	}
+	if n := len(res.Unread); n > 0 {
+		m.log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
+	}
 	out.count["objects"] = int64(len(res.Objects))
 	if len(res.Objects)+len(res.Dead) == 0 {
 		out.count["records_empty"] = 1
