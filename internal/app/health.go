@@ -58,7 +58,7 @@ func (h health) NotReady() map[string]string {
 func stages(status map[string]pipeline.StageStatus) []inspect.Stage {
 	var all []inspect.Stage
 	for _, name := range []string{"schedule", "fetch", "map", stageDeliver, "platform", "housekeep"} {
-		s, ok := board[name]
+		s, ok := status[name]
 		if !ok {
 			continue
 		}
