@@ -1,6 +1,10 @@
 package mapping
 
-import "threatmatch-connector/internal/stix"
+import (
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
 
 const authorName = "Security Alliance"
 
@@ -39,10 +43,10 @@ func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
 	return true
 }
 
-// isAuthor recognises the author under whatever id the source gives it: for
-// OpenCTI they are one, and nobody can be the author of oneself.
+// isAuthor recognises the author under whatever id or name the source gives it:
+// for OpenCTI they are one, and nobody can be the author of oneself.
 func (m *Mapper) isAuthor(o *stix.Object) bool {
-	return o.Type() == "identity" && identityKind(o.String("identity_class")) == "identity-organization" &&
+	return strings.EqualFold(o.ID(), m.author.ID()) || o.Type() == "identity" && identityKind(o.String("identity_class")) == "identity-organization" &&
 		stix.IdentityID(o.String("name"), "organization") == m.author.ID()
 }
 

@@ -39,6 +39,7 @@ func CountTable() []CountName {
 		{"references_to_self", Removed, "references of an object to itself"},
 		{"references_duplicate", Removed, "repeated references, external references and kill chain phases, and those without a key"},
 		{"platform_fields", Removed, "properties that only the platform may set, by name"},
+		{"selectors_removed", Removed, "selectors of markings of parts whose part is gone"},
 		{"values_invalid", Removed, "values of a kind that OpenCTI refuses, by property"},
 		{"times_reversed", Removed, "ends of periods that lie before their start"},
 		{"labels_dropped", Removed, "labels that carry no knowledge OpenCTI has a place for, or are not wanted"},
@@ -54,7 +55,8 @@ func CountTable() []CountName {
 		{"html_converted", Changed, "texts that were HTML"},
 		{"content_moved", Changed, "report texts that became the content of the report in OpenCTI"},
 		{"tlp_id_rewritten", Changed, "objects whose STIX TLP 2.0 marking became OpenCTI's"},
-		{"tlp_lifted", Changed, "objects whose TLP was only in a label or on a part"},
+		{"tlp_lifted", Changed, "objects of which a marking was only in a label, in a property or on a part"},
+		{"markings_unreadable", Changed, "markings that cannot be read, and count as TLP:RED"},
 		{"values_repaired", Changed, "values that were brought into the form that OpenCTI reads, by property"},
 		{"labels_mapped", Changed, "labels that became knowledge, by kind"},
 		{"defaults", Added, "properties that OpenCTI or STIX requires and the source lacks, by property"},
@@ -85,3 +87,19 @@ func shortName(s string) string {
 }
 
 func (r *record) count(name string, n int, detail ...string) { r.counts.add(name, int64(n), detail...) }
+
+const (
+	maxNotices = 20  // of a name in a body; the count has them all
+	maxNotice  = 200 // bytes of a value
+)
+
+// tell notes a value that an operator should see.
+func (r *record) tell(object, name, value string) {
+	if r.told[name]++; r.told[name] > maxNotices {
+		return
+	}
+	if len(value) > maxNotice {
+		value = strings.ToValidUTF8(value[:maxNotice], "")
+	}
+	r.notices = append(r.notices, Notice{Name: name, Object: object, Value: value})
+}

@@ -47,12 +47,9 @@ func (r *record) decode(body []byte) []element {
 	var elements []element
 	for raw := range stix.Elements(list) {
 		o := r.decodeElement(raw)
-		if o == nil {
-			continue
-		}
-		elements = append(elements, element{o, raw})
-		if t, ok := levelOf(o); ok {
-			r.levels[o.ID()] = t
+		r.define(raw, o)
+		if o != nil {
+			elements = append(elements, element{o, raw})
 		}
 	}
 	return elements

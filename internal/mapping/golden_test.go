@@ -109,6 +109,9 @@ func show(r Result) string {
 	for _, d := range r.Dead {
 		fmt.Fprintf(&b, "dead %s %q: %s: %s\n", d.Class, d.ID, d.Reason, bytes.TrimSpace(d.Raw))
 	}
+	for _, n := range r.Notices {
+		fmt.Fprintf(&b, "told %s of %s: %s\n", n.Name, n.Object, n.Value)
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Counts)) {
 		fmt.Fprintf(&b, "%6d %s\n", r.Counts[name], name)
 	}

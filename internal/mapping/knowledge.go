@@ -2,33 +2,49 @@ package mapping
 
 import "threatmatch-connector/internal/stix"
 
-// learnSector relates o with a sector.
+// learnSector relates o with a sector of the vocabulary.
 func (r *record) learnSector(o *stix.Object, name string) bool {
+	s := sectorObject(name)
+	s.Set("object_marking_refs", []string{clear.ID})
+	return r.attach(o, s, target)
+}
+
+// learnFreeSector relates o with a sector that is named by o's own text. Who
+// may not see o may not see that name either.
+func (r *record) learnFreeSector(o *stix.Object, name string) bool {
+	s := sectorObject(name)
+	s.Copy(o, "object_marking_refs")
+	return r.attach(o, s, target)
+}
+
+var clear, _ = stix.FindTLP("clear")
+
+func sectorObject(name string) *stix.Object {
 	s := stix.New("identity", stix.IdentityID(name, "class"))
 	s.Set("created", epoch)
 	s.Set("modified", epoch)
 	s.Set("name", name)
 	s.Set("identity_class", "class")
-	return r.attach(o, s, target)
+	return s
 }
 
 // learnPlace relates o with a place that it targets or comes from.
 func (r *record) learnPlace(o *stix.Object, p *place, about topic) bool {
-	return r.attach(o, p.object(), about)
+	l := p.object()
+	l.Set("object_marking_refs", []string{clear.ID})
+	return r.attach(o, l, about)
 }
 
 // attach relates o with a sector or place: containers list it, others get a
 // relationship. It reports false when o is nothing that can be related.
 //
-// Sectors and places are common knowledge that all sources share. They are
-// TLP:CLEAR: a stricter marking of ours would hide them from everybody else.
-// What links o to them carries o's own markings.
+// Sectors and places of the vocabularies are common knowledge that all sources
+// share. They are TLP:CLEAR: a stricter marking of ours would hide them from
+// everybody else. What links o to them carries o's own markings.
 func (r *record) attach(o, entity *stix.Object, about topic) bool {
 	if !relatable(o.Type()) || o.ID() == entity.ID() {
 		return false
 	}
-	clear, _ := stix.FindTLP("clear")
-	entity.Set("object_marking_refs", []string{clear.ID})
 	r.m.complete(entity)
 	switch {
 	case o.Type() == "opinion" || o.Type() == "observed-data":
@@ -44,8 +60,19 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 		}
 		r.link(o, relation, o.ID(), entity.ID())
 	}
-	r.make(entity)
+	if !r.make(entity) {
+		r.restrict(entity)
+	}
 	return true
+}
+
+// restrict adds the markings of an entity that we made to the copy that we made
+// before. A copy that the source has itself stays as it is.
+func (r *record) restrict(entity *stix.Object) {
+	i := r.byID[entity.ID()]
+	if before := r.objects[i]; i >= r.made {
+		before.Set("object_marking_refs", unite(before.Strings("object_marking_refs"), entity.Strings("object_marking_refs")))
+	}
 }
 
 // originRelation is how OpenCTI says where something comes from.

@@ -19,6 +19,9 @@ func lines(list string) iter.Seq[string] {
 	}
 }
 
+// labelKeys are the properties from which OpenCTI makes labels.
+var labelKeys = [...]string{"labels", "x_opencti_labels"}
+
 // topic is what a label is about.
 type topic string
 
@@ -52,7 +55,7 @@ var topics = map[string]topic{
 
 // learn turns the labels of an object into knowledge, by the setting.
 func (r *record) learn(o *stix.Object) {
-	for _, key := range [...]string{"labels", "x_opencti_labels"} {
+	for _, key := range labelKeys {
 		if !o.Has(key) {
 			continue
 		}
@@ -77,7 +80,7 @@ func (r *record) learn(o *stix.Object) {
 // learnLabel returns what the label turned out to be about; anyTopic when
 // nothing could be made of it.
 func (r *record) learnLabel(o *stix.Object, label string) topic {
-	if tlpLabel.MatchString(label) {
+	if _, said := readTLP(label); said != silent {
 		return tlpTopic // marked already
 	}
 	about, value := splitLabel(label)
@@ -127,11 +130,11 @@ func cutFold(s, prefix string) (string, bool) {
 func (r *record) learnValue(o *stix.Object, about topic, value string) bool {
 	switch about {
 	case sector:
-		name, known := sectorTerms.find(value)
-		if !known {
-			name = strings.Join(strings.Fields(value), " ")
+		if name, known := sectorTerms.find(value); known {
+			return r.learnSector(o, name)
 		}
-		return len(name) > 1 && r.learnSector(o, name)
+		name := strings.Join(strings.Fields(value), " ")
+		return len(name) > 1 && r.learnFreeSector(o, name)
 	case target, origin:
 		if p := r.m.places.find(value, true); p != nil {
 			return r.learnPlace(o, p, about)

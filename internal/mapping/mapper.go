@@ -23,8 +23,18 @@ type Result struct {
 	// Unread are times that cannot be read and were taken out: the object's id, the
 	// property and the value, cut to 200 bytes.
 	Unread []string
+	// Notices say what an operator should look at, beside the counts: some
+	// values of each name, not all.
+	Notices []Notice
 	// Counts is never nil.
 	Counts Counts
+}
+
+// Notice is a value of the source that could not be read as it was meant.
+type Notice struct {
+	Name   string // of CountTable
+	Object string // the STIX id of the object that has it
+	Value  string // at most 200 bytes of it
 }
 
 // record is the work on one body.
@@ -38,7 +48,10 @@ type record struct {
 	counts  Counts
 	links   map[stix.Link]bool         // relationships of the body, without times
 	members map[string]map[string]bool // of each container
-	levels  map[string]stix.TLP        // markings of the body that are a TLP level under another id
+	notices []Notice
+	told    map[string]int // notices of each name, also those not noted
+
+	markings map[string]definition // by the ids of the body's marking definitions, in lower case
 }
 
 // Map maps the body of one answer: a STIX bundle, or a page of objects. Every
@@ -46,7 +59,7 @@ type record struct {
 // name of effect Left. body is not kept, but Dead.Raw may share memory with it.
 // The same body gives the same result, whatever the source.
 func (m *Mapper) Map(_ Source, body []byte) Result {
-	r := &record{m: m, counts: Counts{}, levels: map[string]stix.TLP{}}
+	r := &record{m: m, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
 	for _, e := range r.decode(body) {
 		if r.convert(e.object, e.raw) {
 			r.objects = append(r.objects, e.object)
@@ -61,11 +74,12 @@ func (m *Mapper) Map(_ Source, body []byte) Result {
 	}
 	for _, o := range r.objects {
 		r.count("references_duplicate", o.DedupeReferences())
+		r.pruneSelectors(o)
 	}
 	for _, o := range r.objects[r.made:] {
 		r.count("generated", 1, o.Type())
 	}
-	return Result{Objects: r.objects, Dead: r.dead, Unread: r.unread, Counts: r.counts}
+	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, Counts: r.counts}
 }
 
 // convert brings one object into the form OpenCTI takes, alone. It reports
@@ -77,12 +91,15 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 		return false
 	}
 	if o.Type() == "marking-definition" {
+		o.Set("id", strings.ToLower(o.ID()))
 		if _, ok := stix.TLPByID(o.ID()); ok {
 			r.count("tlp_object_standard", 1)
 			return false
 		}
 	}
 	r.count("nulls_removed", o.Clean())
+	r.hoist(o)
+	r.mark(o)
 	r.dropPlatformFields(o)
 	unread := r.repair(o)
 	r.actor(o)
@@ -93,6 +110,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.texts(o)
 	r.indicator(o)
 	r.location(o)
+	r.definition(o)
 	r.defaults(o)
 	if reason := missing(o); reason != "" {
 		if len(unread) > 0 {
@@ -101,7 +119,6 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 		r.bury(raw, o.ID(), DeadIncomplete, reason)
 		return false
 	}
-	r.mark(o)
 	r.m.complete(o)
 	return true
 }

@@ -1,12 +1,15 @@
 package mapping
 
 import (
-	"bytes"
+	"encoding/json"
 	"regexp"
 	"slices"
+	"strings"
 
 	"threatmatch-connector/internal/stix"
 )
+
+var red, _ = stix.FindTLP("red")
 
 // Marking returns the standard TLP marking with that id, nil for any other id.
 func (m *Mapper) Marking(id string) *stix.Object {
@@ -17,8 +20,7 @@ func (m *Mapper) Marking(id string) *stix.Object {
 }
 
 // EnsureMarking adds the default TLP to an object that has no standard TLP and
-// can be marked, and reports whether it did. It is for objects of which an
-// unknown marking was removed: none ever ends without a marking.
+// can be marked, and reports whether it did.
 func (m *Mapper) EnsureMarking(o *stix.Object) bool {
 	if plain(o.Type()) {
 		return false
@@ -31,102 +33,237 @@ func (m *Mapper) EnsureMarking(o *stix.Object) bool {
 	return true
 }
 
-// mark settles the markings of a source object: STIX's TLP 2.0 ids become
-// OpenCTI's; what only a part of the object or a label says is lifted to the
-// whole; of several levels the strictest stays.
+// MarkUnread makes an object TLP:RED, in place of any other level, and reports
+// whether it changed anything. It is for objects of which a marking was removed
+// that nobody knows: what it restricts is not known either.
+func (m *Mapper) MarkUnread(o *stix.Object) bool {
+	if plain(o.Type()) {
+		return false
+	}
+	before := o.Strings("object_marking_refs")
+	list := unite(before, []string{red.ID})
+	o.Set("object_marking_refs", list)
+	return !slices.Equal(before, list)
+}
+
+// unite joins two lists of markings: the strictest of the standard levels
+// first, then the others.
+func unite(a, b []string) []string {
+	var strictest stix.TLP
+	var list []string
+	for _, id := range slices.Concat(a, b) {
+		if t, ok := stix.TLPByID(id); ok {
+			strictest = stricter(strictest, t)
+		} else if !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	if strictest.Rank > 0 {
+		list = append([]string{strictest.ID}, list...)
+	}
+	return list
+}
+
+// markings is what marks one object, as it is gathered from all the places
+// that can say so.
+type markings struct {
+	r         *record
+	owner     string
+	ids       []string // as the object lists them, then those lifted to the whole
+	rewritten bool     // a level stood under another id, or in another form
+	lifted    bool     // something stood only on a part, in a label or property
+	levels    int
+}
+
+// mark settles the markings of a source object: whatever names a TLP level, in
+// whatever form, counts, and of several levels the strictest. What marks only a
+// part is lifted to the whole, since OpenCTI would show the part to everybody.
+// What marks and cannot be read counts as TLP:RED.
 func (r *record) mark(o *stix.Object) {
 	if plain(o.Type()) {
 		return
 	}
-	list := o.Strings("object_marking_refs")
-	lifted := r.partMarkings(o)
-	var strictest stix.TLP
-	var kept []string
-	rewritten, levels := false, 0
-	for _, id := range append(list, lifted...) {
-		t, ok := r.level(id)
-		if !ok {
-			kept = append(kept, id)
-			continue
-		}
-		levels++
-		rewritten = rewritten || t.ID != id
-		if t.Rank > strictest.Rank {
-			strictest = t
-		}
+	given := o.Strings("object_marking_refs")
+	m := markings{r: r, owner: o.ID()}
+	m.list(o)
+	listed := len(m.ids)
+	m.parts(o)
+	m.labels(o)
+	for key, raw := range o.All() {
+		m.property(key, raw)
 	}
-	if rewritten {
-		r.count("tlp_id_rewritten", 1)
-	}
-	if len(lifted) > 0 {
+	m.lifted = m.lifted || len(m.ids) > listed
+	if m.lifted {
 		r.count("tlp_lifted", 1)
 	}
-	if levels == 0 {
+	if m.rewritten {
+		r.count("tlp_id_rewritten", 1)
+	}
+	list := m.ids
+	if m.levels > 1 || m.rewritten || m.lifted {
+		list = unite(m.ids, nil)
+	}
+	if !slices.Equal(list, given) || o.Has("object_marking_refs") && list == nil {
+		o.Set("object_marking_refs", list)
+	}
+}
+
+// list reads object_marking_refs, which may be a text where it should be a list.
+func (m *markings) list(o *stix.Object) {
+	raw, ok := o.Get("object_marking_refs")
+	switch {
+	case !ok || blank(raw):
+	case raw[0] == '[':
+		for e := range stix.Elements(raw) {
+			m.entry(e)
+		}
+	default:
+		m.entry(raw)
+	}
+}
+
+var markingID = regexp.MustCompile(markingPrefix + `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+const markingPrefix = "marking-definition--"
+
+// entry reads one entry of a list of markings: an id, the name of a level, or
+// the marking itself.
+func (m *markings) entry(raw json.RawMessage) {
+	if blank(raw) {
 		return
 	}
-	if levels > 1 || rewritten || len(lifted) > 0 {
-		o.Set("object_marking_refs", append([]string{strictest.ID}, kept...))
+	if raw[0] == '{' {
+		if id, ok := stix.Member(raw, "id"); ok {
+			raw = id
+		} else if ref, ok := stix.Member(raw, "marking_ref"); ok {
+			raw = ref
+		}
+	}
+	text, isText := stix.Text(raw)
+	if !isText {
+		m.unread(string(raw))
+		return
+	}
+	text = strings.ToLower(text)
+	ids := markingID.FindAllString(text, -1)
+	for _, id := range ids {
+		m.id(id)
+	}
+	switch n := strings.Count(text, markingPrefix); {
+	case n > len(ids):
+		m.unread(text)
+	case n == 0:
+		m.named(text)
 	}
 }
 
-// level returns the TLP level that a marking's id stands for, as far as the id
-// itself or the answer tells.
-func (r *record) level(id string) (stix.TLP, bool) {
+// named reads an entry that holds no id.
+func (m *markings) named(text string) {
+	switch t, r := readLevel(text); r {
+	case readable:
+		m.rewritten = true
+		m.take(t)
+	case garbled:
+		m.unread(text)
+	}
+}
+
+// id notes a marking by its id, and what is known of it.
+func (m *markings) id(id string) {
+	known := m.r.markings[id]
+	if known.unread {
+		m.unread(id)
+		return
+	}
 	if t, ok := stix.TLPByID(id); ok {
-		return t, true
+		m.rewritten = m.rewritten || t.ID != id || known.level.Rank > t.Rank
+		m.take(stricter(t, known.level))
+		return
 	}
-	t, ok := r.levels[id]
-	return t, ok
+	if known.level.Rank > 0 {
+		m.rewritten = true
+		m.take(known.level)
+	}
+	if (known.level.Rank == 0 || known.says) && !slices.Contains(m.ids, id) {
+		m.ids = append(m.ids, id)
+	}
 }
 
-// levelOf reads the TLP level of a marking that has an id of its own, as
-// OpenCTI's import does: its own properties first, then STIX's, then the name.
-func levelOf(o *stix.Object) (stix.TLP, bool) {
-	if o.Type() != "marking-definition" {
-		return stix.TLP{}, false
+// take notes a level.
+func (m *markings) take(t stix.TLP) {
+	m.levels++
+	if !slices.Contains(m.ids, t.ID) {
+		m.ids = append(m.ids, t.ID)
 	}
-	if kind, name := o.String("x_opencti_definition_type"), o.String("x_opencti_definition"); kind != "" && name != "" {
-		return namedLevel(name)
-	}
-	if raw, ok := o.Get("definition"); ok && o.String("definition_type") == "tlp" {
-		value, _ := stix.Member(raw, "tlp")
-		if level, ok := stix.Text(value); ok {
-			return stix.FindTLP(level)
-		}
-	}
-	return namedLevel(o.String("name"))
 }
 
-func namedLevel(name string) (stix.TLP, bool) {
-	if _, ok := cutFold(name, "tlp:"); !ok {
-		return stix.TLP{}, false
-	}
-	return stix.FindTLP(name)
+// unread notes that something marks the object, and that nobody can say how.
+func (m *markings) unread(value string) {
+	m.r.count("markings_unreadable", 1)
+	m.r.tell(m.owner, "markings_unreadable", value)
+	m.rewritten = true
+	m.take(red)
 }
 
-var tlpLabel = regexp.MustCompile(`(?i)^\s*tlp\s*[:=\s-]\s*"?\s*(white|clear|green|amber\s*\+?\s*strict|amber|red)\s*"?\s*$`)
+// parts lifts what marks only a part of the object.
+func (m *markings) parts(o *stix.Object) {
+	raw, ok := o.Get("granular_markings")
+	switch {
+	case !ok || blank(raw):
+	case raw[0] == '[':
+		for e := range stix.Elements(raw) {
+			m.part(e)
+		}
+	default:
+		m.part(raw)
+	}
+}
 
-// partMarkings returns the TLP ids that granular markings and labels carry.
-// OpenCTI knows neither, and would show to everybody what they restrict.
-func (r *record) partMarkings(o *stix.Object) []string {
-	var ids []string
-	raw, _ := o.Get("granular_markings")
-	for e := range stix.Elements(raw) {
-		ref, _ := stix.Member(e, "marking_ref")
-		id, _ := stix.Text(ref)
-		if t, ok := r.level(id); ok {
-			ids = append(ids, t.ID)
+func (m *markings) part(raw json.RawMessage) {
+	if ref, ok := stix.Member(raw, "marking_ref"); ok {
+		m.lifted = true
+		m.entry(ref)
+	} else if _, ok := stix.Member(raw, "lang"); !ok && !blank(raw) {
+		m.lifted = true
+		m.unread(string(raw))
+	}
+}
+
+// labels reads the levels that labels name.
+func (m *markings) labels(o *stix.Object) {
+	for _, key := range labelKeys {
+		for _, label := range o.Strings(key) {
+			t, said := readTLP(label)
+			m.lift(t, said, label)
 		}
 	}
-	if raw, _ := o.Get("labels"); !bytes.Contains(bytes.ToLower(raw), []byte("tlp")) {
-		return ids
+}
+
+// property reads the level that a property holds which is named for it, in the
+// object or in one of its extensions.
+func (m *markings) property(key string, raw json.RawMessage) {
+	if tlpProperty(key) {
+		t, said := readLevels(raw)
+		m.lift(t, said, string(raw))
+		return
 	}
-	for _, l := range o.Strings("labels") {
-		if m := tlpLabel.FindStringSubmatch(l); m != nil {
-			if t, ok := stix.FindTLP(m[1]); ok {
-				ids = append(ids, t.ID)
-			}
-		}
+	if key != "extensions" && !strings.HasPrefix(key, "extension-definition--") || raw[0] != '{' {
+		return
 	}
-	return ids
+	for k, v := range stix.Members(raw) {
+		m.property(k, v)
+	}
+}
+
+// lift notes what text, which is not in the object's list of markings, says of
+// the TLP.
+func (m *markings) lift(t stix.TLP, said reading, text string) {
+	switch said {
+	case readable:
+		m.lifted = true
+		m.take(t)
+	case garbled:
+		m.lifted = true
+		m.unread(text)
+	}
 }

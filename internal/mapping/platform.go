@@ -1,61 +1,203 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
 )
 
-// platformFields are properties that command the platform or mean something
-// on one platform only: ids, workflows and people of another one, and OpenCTI's
-// own operations (delete, merge, …), which no source may ask for.
-var platformFields = []string{"id", "workflow_id", "assignee_ids", "participant_ids", "granted_refs"}
+// OpenCTI's own STIX extensions. Its client reads a property of its own as
+// x_opencti_<name>, as <name> in one of the first two, or as a bare <name>.
+const (
+	extensionOpenCTI    = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba"
+	extensionObservable = "extension-definition--f93e2c80-4231-4f9a-af8b-95c9bd566a82"
+	extensionMITRE      = "extension-definition--322b8f77-262a-4cb8-a915-1e441e00329b"
+)
 
-// opencti is OpenCTI's STIX extension, another place for the same properties.
-const opencti = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba"
+// own lists which of OpenCTI's own properties a source may set: knowledge about
+// the object. All others command the platform (delete, merge, share, assign,
+// replace) or are facts of one platform only (ids, orders, workflows).
+var own = nameSet(`additional_names aliases cisa_kev content create_indicator create_observables created_by_ref cwe
+	definition definition_type description detection epss_percentile epss_score external_references files
+	first_seen_active firstname kill_chain_phases labels lastname location_type main_observable_type negative
+	organization_type product reliability score security_platform_type sighting_of_ref ssvc_automatable
+	ssvc_exploitation ssvc_technical_impact tags type where_sighted_refs
+	attack_vector availability_impact base_score base_severity confidentiality_impact integrity_impact`)
 
-// dropPlatformFields removes platformFields wherever OpenCTI reads them.
-func (r *record) dropPlatformFields(o *stix.Object) {
-	var found []string
-	for key := range o.All() {
-		rest, own := strings.CutPrefix(key, "x_opencti_")
-		if own && slices.Contains(platformFields, rest) || strings.HasPrefix(key, "opencti_") || key == "nb_deps" {
-			found = append(found, key)
+// ownMITRE lists the members of MITRE's extension that a source may set.
+var ownMITRE = nameSet("id detection permissions_required platforms version")
+
+// commands are the bare names that OpenCTI's client acts on, but for those
+// that STIX uses for something else.
+var commands = nameSet(`assignee_ids auto_enrichment_disable connector_ids granted_refs group_ids is_inferred
+	max_distinct_count merge_source_ids merge_target_id modified_at nb_deps no_trigger_import order organization_ids
+	participant_ids playbook_id relationships_config security_coverage_result_id sharing_direct_container
+	sharing_organization_ids stix_ids template_id tenant_id tenant_name workflow_id`)
+
+// fileMembers lists what a source may say of a file that it attaches. A uri
+// would be read with the platform's own rights.
+var fileMembers = nameSet("name data mime_type version description object_marking_refs")
+
+func nameSet(names string) map[string]bool {
+	set := map[string]bool{}
+	for name := range strings.FieldsSeq(names) {
+		set[name] = true
+	}
+	return set
+}
+
+func ownProperty(name string) bool { return own[name] || strings.HasPrefix(name, "cvss_") }
+
+// forbidden tells names that only the platform may set, at whatever level they
+// stand.
+func forbidden(name string) bool {
+	if rest, ok := strings.CutPrefix(name, "x_opencti_"); ok {
+		return !ownProperty(rest)
+	}
+	return strings.HasPrefix(name, "opencti_") || commands[name]
+}
+
+// hoisted lists the members of OpenCTI's extensions that are moved to the
+// property that OpenCTI reads first, so that they are judged there.
+var hoisted = map[string]string{"labels": "labels", "external_references": "external_references",
+	"kill_chain_phases": "kill_chain_phases", "content": "x_opencti_content", "description": "x_opencti_description",
+	"created_by_ref": "x_opencti_created_by_ref", "files": "x_opencti_files"}
+
+// hoist moves what stands in OpenCTI's extensions and must be judged like the
+// object's own properties; what the object has itself comes first, as for
+// OpenCTI. The values of x_opencti_tags become labels, which OpenCTI makes of
+// them.
+func (r *record) hoist(o *stix.Object) {
+	if tags, ok := o.Get("x_opencti_tags"); ok {
+		for tag := range stix.Elements(tags) {
+			value, _ := stix.Member(tag, "value")
+			if s, ok := stix.Text(value); ok {
+				o.AddRef("labels", s)
+			}
 		}
+		o.Delete("x_opencti_tags")
 	}
-	for _, key := range found {
-		o.Delete(key)
-		r.count("platform_fields", 1, key)
-	}
-	if extensions, ok := o.Get("extensions"); ok {
-		if ours, ok := stix.Member(extensions, opencti); ok {
-			r.cleanExtension(o, extensions, ours)
+	extensions, _ := o.Get("extensions")
+	for _, id := range [...]string{extensionOpenCTI, extensionObservable} {
+		ours, _ := stix.Member(extensions, id)
+		for key, value := range stix.Members(ours) {
+			switch to := hoisted[key]; {
+			case to == "labels":
+				for e := range stix.Elements(value) {
+					if s, ok := stix.Text(e); ok {
+						o.AddRef("labels", s)
+					}
+				}
+			case to != "" && !o.Has(to):
+				o.Set(to, value)
+			}
 		}
 	}
 }
 
-func (r *record) cleanExtension(o *stix.Object, extensions, ours json.RawMessage) {
-	kept, all := map[string]json.RawMessage{}, map[string]json.RawMessage{}
-	dropped := 0
-	for key, value := range stix.Members(ours) {
-		if slices.Contains(platformFields, key) || strings.HasPrefix(key, "opencti_") || key == "is_inferred" {
+// dropPlatformFields removes what only the platform may set, wherever its
+// client reads it.
+func (r *record) dropPlatformFields(o *stix.Object) {
+	type change struct {
+		key string
+		to  json.RawMessage
+	}
+	var changes []change
+	for key, raw := range o.All() {
+		if forbidden(key) {
 			r.count("platform_fields", 1, key)
-			dropped++
+			changes = append(changes, change{key, nil})
+		} else if to, n := r.withoutCommands(key, raw); n > 0 {
+			changes = append(changes, change{key, to})
+		}
+	}
+	for _, c := range changes {
+		if c.to == nil {
+			o.Delete(c.key)
+		} else {
+			o.Set(c.key, c.to)
+		}
+	}
+	if changes != nil {
+		o.Clean()
+	}
+}
+
+// withoutCommands returns the value of a property without the members that only
+// the platform may set, at every level, and how many those were.
+func (r *record) withoutCommands(key string, raw json.RawMessage) (json.RawMessage, int) {
+	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
+	if raw[0] != '{' && raw[0] != '[' || !judged && !suspicious(raw) {
+		return raw, 0
+	}
+	removed := 0
+	out := []byte{raw[0]}
+	add := func(name []byte, key string, value json.RawMessage) {
+		to, n := r.withoutCommands(key, value)
+		removed += n
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(out, name...), to...)
+	}
+	if raw[0] == '[' {
+		for e := range stix.Elements(raw) {
+			add(nil, key, e)
+		}
+		return append(out, ']'), removed
+	}
+	for name, value := range stix.Members(raw) {
+		if mayStand(key, name) {
+			quoted, _ := json.Marshal(name)
+			add(append(quoted, ':'), name, value)
 			continue
 		}
-		kept[key] = value
+		removed++
+		if hoisted[name] == "" || !ours(key) {
+			r.count("platform_fields", 1, name)
+		}
 	}
-	if dropped == 0 {
-		return
-	}
-	for key, value := range stix.Members(extensions) {
-		all[key] = value
-	}
-	if delete(all, opencti); len(kept) > 0 {
-		all[opencti], _ = json.Marshal(kept)
-	}
-	o.Set("extensions", all)
-	o.Clean()
+	return append(out, '}'), removed
 }
+
+func ours(extension string) bool {
+	return extension == extensionOpenCTI || extension == extensionObservable
+}
+
+// mayStand reports whether a source may set the member of an object that
+// stands under the given key.
+func mayStand(key, member string) bool {
+	switch {
+	case ours(key):
+		return member == "extension_type" || ownProperty(member) && hoisted[member] == ""
+	case key == extensionMITRE:
+		return member == "extension_type" || strings.HasPrefix(member, "x_mitre_") || ownMITRE[member]
+	case key == "x_opencti_files":
+		return fileMembers[member]
+	}
+	return !forbidden(member)
+}
+
+// suspicious is the fast path: text without these names has nothing to remove.
+// Names with escapes in them count as suspicious.
+func suspicious(raw []byte) bool {
+	if !bytes.Contains(raw, []byte{'{'}) {
+		return false
+	}
+	for _, name := range suspects {
+		if bytes.Contains(raw, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var suspects = func() [][]byte {
+	list := [][]byte{[]byte("opencti_"), []byte(extensionOpenCTI), []byte(extensionObservable), []byte(extensionMITRE), {'\\'}}
+	for name := range commands {
+		list = append(list, []byte(name))
+	}
+	return list
+}()

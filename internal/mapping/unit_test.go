@@ -67,6 +67,14 @@ func TestAuthor(t *testing.T) {
 	if m.EnsureAuthor(m.Author()) {
 		t.Error("the author has an author")
 	}
+	for _, id := range []string{a.ID(), "identity--" + strings.ToUpper(a.ID()[len("identity--"):])} {
+		body := `{"objects":[{"type":"identity","id":"` + id + `","name":"Another name","identity_class":"individual"}]}`
+		for _, o := range m.Map(Source{}, []byte(body)).Objects {
+			if got := o.String("created_by_ref"); got != "" {
+				t.Errorf("the identity under the author's id has the author %s, want none", got)
+			}
+		}
+	}
 }
 
 func TestEnsureMarking(t *testing.T) {

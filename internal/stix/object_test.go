@@ -193,18 +193,19 @@ func TestDedupeReferences(t *testing.T) { // the splitter's vector V10
 
 func TestSupported(t *testing.T) {
 	for _, typ := range []string{"malware", "report", "relationship", "sighting", "marking-definition", "ipv4-addr", "ai-prompt",
-		"case-incident", "x-opencti-task", "label", "pir", "windows-registry-value-type", "x-mitre-data-source"} {
+		"case-incident", "x-opencti-task", "label", "windows-registry-value-type", "x-mitre-data-source"} {
 		if !Supported(typ) {
 			t.Errorf("%s is not supported", typ)
 		}
 	}
 	for _, typ := range []string{"bundle", "extension-definition", "language-content", "x-mitre-tactic", "x-mitre-matrix",
-		"x-opencti-incident", "x-opencti-channel", "imei", "iccid", "imsi", "x-foo", ""} {
+		"x-opencti-incident", "x-opencti-channel", "imei", "iccid", "imsi", "x-foo", "",
+		"pir", "user", "settings", "deleteoperation", "trash", "playbook"} {
 		if Supported(typ) {
 			t.Errorf("%s is supported", typ)
 		}
 	}
-	if len(supported) != 94 {
+	if len(supported) != 80 {
 		t.Errorf("%d types", len(supported))
 	}
 }

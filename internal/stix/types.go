@@ -2,7 +2,9 @@ package stix
 
 // Supported reports whether OpenCTI's splitter lets objects of this type
 // through, and references to them (OpenCTI platform 7.26,
-// opencti_stix2_utils.py). Everything else it drops in silence.
+// opencti_stix2_utils.py). Everything else it drops in silence. What the
+// platform is run by (users, roles, settings, works, …) is left out: no source
+// of knowledge may bring it.
 func Supported(typ string) bool { return supported[typ] }
 
 // Observable reports whether the type is a STIX cyber-observable or one of
@@ -27,9 +29,7 @@ var supported = union(containers, observables, set("label", "vocabulary", "kill-
 	"campaign", "channel", "course-of-action", "data-component", "x-mitre-data-component", "data-source",
 	"x-mitre-data-source", "event", "external-reference", "identity", "incident", "indicator", "infrastructure",
 	"intrusion-set", "language", "location", "malware", "malware-analysis", "marking-definition", "narrative",
-	"threat-actor", "tool", "vulnerability", "security-coverage", "user", "group", "capability", "role", "settings",
-	"notification", "work", "trash", "draftworkspace", "playbook", "deleteoperation", "workspace",
-	"publicdashboard", "relationship", "sighting", "pir"))
+	"threat-actor", "tool", "vulnerability", "security-coverage", "relationship", "sighting"))
 
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))

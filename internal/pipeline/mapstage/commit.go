@@ -51,9 +51,6 @@ func (b *batch) report(c spool.MapCommit) {
 		d := c.Dead[0]
 		log.Warn("dead letters", "count", n, "class", d.Class, "object", d.STIX, "error", d.Error)
 	}
-	if n := c.Count[counterPrefix+"cut_markings"]; n > 0 {
-		log.Warn("unknown markings removed", "count", n)
-	}
 	log.Debug("map commit", "records", len(c.Records), "objects", len(b.out), "waiting", len(c.Wait),
 		"held", len(c.Hold), "bundles", len(c.Bundles))
 	if !log.Enabled(context.Background(), slog.LevelDebug) {

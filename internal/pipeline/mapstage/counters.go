@@ -45,7 +45,7 @@ func Counters() []CounterName {
 		{"lookups_capped", "ids not asked any more, since the run had asked enough"},
 		{"cut_references", "references removed since nobody knows the object, or to break a cycle"},
 		{"cut_authors", "unknown or not yet published authors replaced by the default author"},
-		{"cut_markings", "unknown markings removed"},
+		{"cut_markings", "unknown markings removed; their objects count as TLP:RED"},
 		{"cut_self", "references of objects to themselves removed"},
 		{"cycles", "cycles of references broken"},
 		{"buried", "objects that the mapper made and that became dead letters of this stage before they went out"},

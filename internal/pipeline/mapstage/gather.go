@@ -83,6 +83,10 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 	if n := len(res.Unread); n > 0 {
 		m.log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
 	}
+	for _, n := range res.Notices {
+		m.log.Warn("a value of ThreatMatch is not understood", "kind", n.Name, "object", n.Object, "value", n.Value,
+			"dataset", rec.Dataset, "source", rec.Source)
+	}
 	out.count["objects"] = int64(len(res.Objects))
 	if len(res.Objects)+len(res.Dead) == 0 {
 		out.count["records_empty"] = 1

@@ -132,7 +132,7 @@ func (g *graph) want(w *world, text string, there func(id string) bool) (*stix.O
 	})
 	w.mapper.EnsureAuthor(o)
 	if unmarked {
-		w.mapper.EnsureMarking(o)
+		w.mapper.MarkUnread(o)
 	}
 	return o, true
 }
@@ -144,7 +144,7 @@ func (g *graph) mapped(w *world, text string) *stix.Object {
 	o.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, r.ID != o.ID() })
 	w.mapper.EnsureAuthor(o)
 	if !o.Has("object_marking_refs") {
-		w.mapper.EnsureMarking(o)
+		w.plain.EnsureMarking(o)
 	}
 	return o
 }

@@ -200,6 +200,8 @@ func (b *batch) goWithout(it *item, drop []reference) error {
 			b.tally("cut_authors", 1)
 		case r.Key == "object_marking_refs":
 			b.tally("cut_markings", 1)
+			b.m.log.Warn("an unknown marking was removed, its object counts as TLP:RED", "run", b.run.ID, "object", it.id,
+				"marking", r.ID)
 		default:
 			b.tally("cut_references", 1)
 		}
@@ -209,7 +211,8 @@ func (b *batch) goWithout(it *item, drop []reference) error {
 }
 
 // strip removes references from an item. An author gives way to the default
-// author, the last marking to the default marking.
+// author. What an unknown marking restricts is not known: the object counts as
+// TLP:RED.
 func (b *batch) strip(it *item, drop []reference) {
 	gone := make(map[stix.Ref]bool, len(drop))
 	unmarked := false
@@ -223,6 +226,6 @@ func (b *batch) strip(it *item, drop []reference) {
 	it.next = 0
 	b.m.mapper.EnsureAuthor(it.obj)
 	if unmarked {
-		b.m.mapper.EnsureMarking(it.obj)
+		b.m.mapper.MarkUnread(it.obj)
 	}
 }

@@ -48,7 +48,7 @@ type Mapper interface {
 	Marking(id string) *stix.Object
 	Settle(rel *stix.Object, kindOf func(id string) string) mapping.Counts
 	EnsureAuthor(o *stix.Object) bool
-	EnsureMarking(o *stix.Object) bool
+	MarkUnread(o *stix.Object) bool
 }
 
 // Resolver asks the platform which ids it has. It returns the kinds of those

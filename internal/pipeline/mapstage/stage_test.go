@@ -133,7 +133,7 @@ func TestUnknownReferences(t *testing.T) {
 		t.Errorf("report has %v", got)
 	}
 	n := w.last(note(1))
-	if got := n.Strings("object_marking_refs"); len(got) != 1 || !stix.StandardTLP(got[0]) || n.Has("object_refs") {
+	if got := n.Strings("object_marking_refs"); !slices.Equal(got, []string{stix.MarkingID("TLP", "TLP:RED")}) || n.Has("object_refs") {
 		t.Errorf("note is %s", n.AppendJSON(nil))
 	}
 	if got := w.last(sid("sighting", 2)).Strings("where_sighted_refs"); !slices.Equal(got, []string{ident(1)}) {

@@ -1,0 +1,138 @@
+package mapping
+
+import (
+	"encoding/json"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// definition is what the answer says of a marking that has an id of its own.
+type definition struct {
+	level  stix.TLP // rank 0: none
+	says   bool     // it says more than the level
+	unread bool     // nobody can say what it restricts
+}
+
+// define notes the marking definitions of the answer before its objects are
+// marked by them. o is nil when the element is no usable object.
+func (r *record) define(raw json.RawMessage, o *stix.Object) {
+	id := strings.ToLower(strings.TrimSpace(idOf(raw)))
+	if !strings.HasPrefix(id, markingPrefix) {
+		return
+	}
+	d := definition{unread: true}
+	if o != nil {
+		d = readDefinition(o)
+	}
+	if before, twice := r.markings[id]; twice {
+		d = definition{stricter(before.level, d.level), before.says || d.says, before.unread && d.unread}
+	}
+	r.markings[id] = d
+}
+
+// readDefinition reads a marking: a level in OpenCTI's properties, in STIX's,
+// in the TLP 2.0 extension or in the name; of several the strictest.
+func readDefinition(o *stix.Object) definition {
+	var d definition
+	spoken := false // the TLP is spoken of, readable or not
+	note := func(t stix.TLP, r reading) {
+		d.level = stricter(d.level, t)
+		spoken = spoken || r != silent
+	}
+	kind := strings.ToLower(strings.TrimSpace(o.String("definition_type")))
+	own := o.String("x_opencti_definition")
+	if strings.EqualFold(strings.TrimSpace(o.String("x_opencti_definition_type")), "tlp") {
+		note(readLevel(own))
+	} else {
+		note(readTLP(own))
+	}
+	raw, _ := o.Get("definition")
+	statement := definitionText(raw, kind)
+	if kind == "tlp" || kind == "" && tlpMember(raw) {
+		note(readLevels(raw))
+		statement = ""
+		spoken = spoken || kind == "tlp"
+	} else {
+		note(readTLP(statement))
+	}
+	extensions, _ := o.Get("extensions")
+	note(extensionLevel(extensions))
+	note(readTLP(o.String("name")))
+	switch {
+	case d.level.Rank == 0 && (spoken || missingMarking(o) != ""):
+		d.unread = true
+	case d.level.Rank > 0:
+		d.says = !onlyTLP.MatchString(tlpText(own)) && (says(statement) || says(o.String("name")))
+	}
+	return d
+}
+
+// says reports whether the text of a marking says more than a level.
+func says(s string) bool {
+	return strings.TrimSpace(s) != "" && s != "custom" && !onlyTLP.MatchString(tlpText(s))
+}
+
+func tlpMember(raw json.RawMessage) bool {
+	_, ok := stix.Member(raw, "tlp")
+	return ok
+}
+
+// definitionText is the text of a statement or of a marking of another kind.
+func definitionText(raw json.RawMessage, kind string) string {
+	if s, ok := stix.Text(raw); ok {
+		return s
+	}
+	value, _ := stix.Member(raw, kind)
+	s, _ := stix.Text(value)
+	return s
+}
+
+// extensionLevel reads the level that an extension holds, such as tlp_2_0.
+func extensionLevel(raw json.RawMessage) (level stix.TLP, found reading) {
+	if len(raw) == 0 || raw[0] != '{' {
+		return level, silent
+	}
+	for _, extension := range stix.Members(raw) {
+		for key, value := range stix.Members(extension) {
+			if !tlpProperty(key) {
+				continue
+			}
+			t, r := readLevels(value)
+			if level = stricter(level, t); r != silent {
+				found = r
+			}
+		}
+	}
+	return level, found
+}
+
+// definition brings a marking definition into the form that OpenCTI joins with
+// its own: levels and PAP by its names, whatever form the source has.
+func (r *record) definition(o *stix.Object) {
+	if o.Type() != "marking-definition" {
+		return
+	}
+	if d := r.markings[o.ID()]; d.level.Rank > 0 && !d.says && !d.unread {
+		o.Set("x_opencti_definition_type", "TLP")
+		o.Set("x_opencti_definition", d.level.Name)
+		return
+	}
+	if o.Has("x_opencti_definition") {
+		return
+	}
+	raw, _ := o.Get("definition")
+	kind := o.String("definition_type")
+	for _, text := range [...]string{definitionText(raw, kind), o.String("name")} {
+		text = strings.ToUpper(strings.TrimSpace(text))
+		if strings.EqualFold(kind, "pap") {
+			text = "PAP:" + strings.TrimSpace(strings.TrimPrefix(text, "PAP:"))
+		}
+		switch text {
+		case "PAP:CLEAR", "PAP:WHITE", "PAP:GREEN", "PAP:AMBER", "PAP:RED":
+			o.Set("x_opencti_definition_type", "PAP")
+			o.Set("x_opencti_definition", strings.Replace(text, "WHITE", "CLEAR", 1))
+			return
+		}
+	}
+}

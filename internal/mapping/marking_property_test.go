@@ -1,0 +1,203 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// markedObject is an object with markings in any form, and what they ask for.
+type markedObject struct {
+	object map[string]any
+	rank   int      // of the strictest level that is said, 5 for what cannot be read, 0 for none
+	others []string // markings that are no level, whose definition is in the answer
+	sector string   // named by the object's own text
+}
+
+// The answer's own marking definitions, and what each asks for.
+var drawnDefinitions = []struct {
+	rank int
+	keep bool
+	rest string
+}{
+	{5, false, `"definition_type":"tlp","definition":{"tlp":"red"}`},
+	{4, false, `"name":"TLP:AMBER+STRICT","extensions":{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d":{"tlp_2_0":"amber+strict"}}`},
+	{2, false, `"extensions":{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d":{"tlp_2_0":"green"}}`},
+	{5, false, `"extensions":{"extension-definition--3a65884d-005a-4290-8335-cb2d778a83ce":{"identifier":"isa:guide"}}`},
+	{0, true, `"definition_type":"statement","definition":{"statement":"Bank eyes only"}`},
+	{0, true, `"name":"PAP:AMBER","definition_type":"pap","definition":{"pap":"amber"}`},
+	{3, true, `"definition_type":"statement","definition":{"statement":"TLP:AMBER, for members"}`},
+	{5, false, `"definition_type":"tlp","definition":{"tlp":"mauve"}`},
+}
+
+func definitionID(i int) string {
+	return fmt.Sprintf("marking-definition--0000000a-0000-4000-8000-%012d", i)
+}
+
+// spell writes an id in one of the ways in which sources do.
+func spell(t *rapid.T, id string) string {
+	return rapid.SampledFrom([]func(string) string{
+		func(s string) string { return s },
+		strings.ToUpper,
+		func(s string) string { return " " + s + "\n" },
+	}).Draw(t, "spelling")(id)
+}
+
+func (m *markedObject) say(rank int) { m.rank = max(m.rank, rank) }
+
+// drawMark adds one marking in any form.
+func (m *markedObject) drawMark(t *rapid.T) {
+	levels := []struct {
+		rank  int
+		words []string
+	}{
+		{1, []string{"clear", "White"}}, {2, []string{"green"}}, {3, []string{"amber", "AMBER"}},
+		{4, []string{"amber+strict", "AMBER STRICT", "Amber-Strict"}}, {5, []string{"red", "RED"}},
+	}
+	level := rapid.SampledFrom(levels).Draw(t, "level")
+	word := rapid.SampledFrom(level.words).Draw(t, "word")
+	standard, _ := stix.FindTLP(word)
+	add := func(key string, v any) {
+		list, isList := m.object[key].([]any)
+		if text, ok := m.object[key].(string); ok && !isList {
+			list = []any{text}
+		}
+		m.object[key] = append(list, v)
+	}
+	form := rapid.SampledFrom([]string{"id", "own id", "text", "entry", "part", "own part", "label", "extension", "property",
+		"nonsense", "bad label", "bad part"}).Draw(t, "form")
+	own := rapid.IntRange(0, len(drawnDefinitions)-1).Draw(t, "definition")
+	ownSaid := func() {
+		m.say(drawnDefinitions[own].rank)
+		if drawnDefinitions[own].keep {
+			m.others = append(m.others, definitionID(own))
+		}
+	}
+	switch form {
+	case "id":
+		add("object_marking_refs", spell(t, standard.ID))
+		m.say(level.rank)
+	case "own id":
+		add("object_marking_refs", spell(t, definitionID(own)))
+		ownSaid()
+	case "text":
+		if m.object["object_marking_refs"] == nil {
+			m.object["object_marking_refs"] = spell(t, standard.ID)
+			m.say(level.rank)
+		}
+	case "entry":
+		add("object_marking_refs", rapid.SampledFrom([]any{"TLP:" + word, word, map[string]any{"id": standard.ID}}).Draw(t, "entry"))
+		m.say(level.rank)
+	case "part":
+		add("granular_markings", map[string]any{"marking_ref": spell(t, standard.ID), "selectors": []string{"name"}})
+		m.say(level.rank)
+	case "own part":
+		add("granular_markings", map[string]any{"marking_ref": spell(t, definitionID(own)), "selectors": []string{"name"}})
+		ownSaid()
+	case "label":
+		pattern := rapid.SampledFrom([]string{"tlp:%s", `threatmatch:tlp="%s"`, "[TLP:%s]", "TLP: %s (recipients only)", "classification:TLP:%s",
+			"TLP-%s"}).Draw(t, "pattern")
+		add(rapid.SampledFrom([]string{"labels", "x_opencti_labels"}).Draw(t, "key"), fmt.Sprintf(pattern, word))
+		m.say(level.rank)
+	case "extension":
+		m.object["extensions"] = map[string]any{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d": map[string]any{"tlp_2_0": word}}
+		m.say(level.rank)
+	case "property":
+		key := fmt.Sprintf("x_tlp_%d", len(m.object))
+		m.object[key] = rapid.SampledFrom([]any{word, "TLP:" + word, map[string]any{"colour": word, "caveat": "x"}}).Draw(t, "value")
+		m.say(level.rank)
+	case "nonsense":
+		add("object_marking_refs", rapid.SampledFrom([]any{7, true, "eyes only", "marking-definition--1", "identity--" + level.words[0]}).Draw(t, "bad"))
+		m.say(5)
+	case "bad label":
+		add("labels", rapid.SampledFrom([]string{"tlp:unclear", "TLP:EX:CHR", `misp:tlp="purple"`}).Draw(t, "bad"))
+		m.say(5)
+	case "bad part":
+		add("granular_markings", rapid.SampledFrom([]any{"red", map[string]any{"selectors": []string{"name"}}}).Draw(t, "bad"))
+		m.say(5)
+	}
+}
+
+func drawMarked(t *rapid.T, n int) *markedObject {
+	typ := rapid.SampledFrom([]string{"malware", "campaign", "threat-actor", "tool", "ipv4-addr"}).Draw(t, "type")
+	m := &markedObject{object: map[string]any{"type": typ, "id": fmt.Sprintf("%s--0000000b-0000-4000-8000-%012d", typ, n),
+		"name": "some name", "value": "198.51.100.1"}}
+	for range rapid.IntRange(0, 3).Draw(t, "marks") {
+		m.drawMark(t)
+	}
+	if rapid.Bool().Draw(t, "free") {
+		m.sector = rapid.SampledFrom([]string{"Contoso desk", "Fabrikam client"}).Draw(t, "sector")
+		list, _ := m.object["labels"].([]any)
+		m.object["labels"] = append(list, "Sector: "+m.sector, "France")
+	}
+	return m
+}
+
+// TestMarkingNeverWeaker holds that nothing is shown to more people than a
+// source of it allows, in whatever form it says so: neither an object, nor what
+// is made of its text, nor what links it.
+func TestMarkingNeverWeaker(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, err := New(drawSettings(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var elements []any
+		for i, d := range drawnDefinitions {
+			elements = append(elements, json.RawMessage(fmt.Sprintf(`{"type":"marking-definition","id":"%s",%s}`, definitionID(i), d.rest)))
+		}
+		wanted, sectors := map[string]*markedObject{}, map[string]int{}
+		for n := range rapid.IntRange(1, 6).Draw(t, "objects") {
+			o := drawMarked(t, n)
+			elements = append(elements, o.object)
+			id, _ := o.object["id"].(string)
+			wanted[id] = o
+			wanted[strings.Replace(id, actorPrefix, setPrefix, 1)] = o
+			sectors[o.sector] = max(sectors[o.sector], o.rank)
+		}
+		body, err := json.Marshal(map[string]any{"objects": elements})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range m.Map(Source{}, body).Objects {
+			want := wanted[o.ID()]
+			switch {
+			case want != nil:
+				for _, id := range want.others {
+					if !slices.Contains(o.Strings("object_marking_refs"), id) {
+						t.Errorf("%s lost the marking %s: %s", o.ID(), id, o.AppendJSON(nil))
+					}
+				}
+			case o.Type() == "relationship":
+				want = wanted[o.String("source_ref")]
+			case o.Type() == "identity":
+				want = &markedObject{rank: sectors[o.String("name")]}
+			default:
+				continue
+			}
+			if got := rankOf(o); got < want.rank {
+				t.Errorf("rank %d, want %d: %s\nof %s", got, want.rank, o.AppendJSON(nil), body)
+			}
+			if got, ids := rankOf(o), o.Strings("object_marking_refs"); got == 0 && len(ids) == 0 {
+				t.Errorf("no marking: %s", o.AppendJSON(nil))
+			}
+		}
+	})
+}
+
+// rankOf returns the rank of an object's standard TLP, 0 without one.
+func rankOf(o *stix.Object) int {
+	rank := 0
+	for _, id := range o.Strings("object_marking_refs") {
+		if t, ok := stix.TLPByID(id); ok {
+			rank = max(rank, t.Rank)
+		}
+	}
+	return rank
+}

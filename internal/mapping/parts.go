@@ -1,0 +1,57 @@
+package mapping
+
+import (
+	"encoding/json"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// pruneSelectors removes the selectors of properties that the object no longer
+// has from the markings of its parts, and those that are left without any.
+func (r *record) pruneSelectors(o *stix.Object) {
+	raw, ok := o.Get("granular_markings")
+	if !ok {
+		return
+	}
+	var kept []json.RawMessage
+	removed := 0
+	for part := range stix.Elements(raw) {
+		list, _ := stix.Member(part, "selectors")
+		var selectors []string
+		gone := 0
+		for e := range stix.Elements(list) {
+			s, _ := stix.Text(e)
+			if property, _, _ := strings.Cut(s, "."); o.Has(property) {
+				selectors = append(selectors, s)
+			} else {
+				gone++
+			}
+		}
+		removed += gone
+		switch {
+		case gone == 0:
+			kept = append(kept, part)
+		case selectors != nil:
+			kept = append(kept, withMember(part, "selectors", selectors))
+		}
+	}
+	if removed > 0 {
+		o.Set("granular_markings", kept)
+		r.count("selectors_removed", removed)
+	}
+}
+
+// withMember returns the object raw with another value of one member.
+func withMember(raw json.RawMessage, key string, value any) json.RawMessage {
+	members := map[string]any{}
+	for k, v := range stix.Members(raw) {
+		members[k] = v
+	}
+	members[key] = value
+	out, err := json.Marshal(members)
+	if err != nil {
+		return raw
+	}
+	return out
+}

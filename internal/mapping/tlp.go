@@ -1,0 +1,127 @@
+package mapping
+
+import (
+	"encoding/json"
+	"html"
+	"regexp"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// reading is what a text, property or marking says about the TLP.
+type reading uint8
+
+const (
+	silent   reading = iota // it says nothing about the TLP
+	readable                // it names a level
+	garbled                 // it speaks of the TLP but names no level that is known
+)
+
+const levelWord = `(?:white|clear|green|amber[^a-z]*strict|amber|red)`
+
+var (
+	// tlpWord finds the TLP as a word of its own, whatever stands around it:
+	// threatmatch:tlp="…", [TLP:…], tlp_2_0, "Traffic Light Protocol …".
+	tlpWord = regexp.MustCompile(`(?:^|[^a-z])(?:tlp|traffic[^a-z]*light(?:[^a-z]*protocol)?)(?:v?[^a-z]|` + levelWord + `|$)`)
+	// tlpLevels finds the levels that follow it.
+	tlpLevels = regexp.MustCompile(`(?:^|[^a-z])(?:tlp|traffic[^a-z]*light(?:[^a-z]*protocol)?)v?[^a-z]*(` +
+		levelWord + `(?:[^a-z]+` + levelWord + `)*)(?:[^a-z]|$)`)
+	oneLevel = regexp.MustCompile(levelWord)
+	// onlyTLP is a text that names one level and says nothing else.
+	onlyTLP = regexp.MustCompile(`^[^a-z]*tlpv?[^a-z]*` + levelWord + `[^a-z]*$`)
+)
+
+// tlpText brings a text into the form that the patterns above are written for.
+func tlpText(s string) string {
+	return strings.ToLower(norm.NFKC.String(html.UnescapeString(s)))
+}
+
+// readTLP reads what a text says about the TLP; of several levels the strictest.
+func readTLP(s string) (stix.TLP, reading) {
+	s = tlpText(s)
+	if !strings.Contains(s, "tlp") && !strings.Contains(s, "light") || !tlpWord.MatchString(s) {
+		return stix.TLP{}, silent
+	}
+	var strictest stix.TLP
+	for _, found := range tlpLevels.FindAllStringSubmatch(s, -1) {
+		for _, word := range oneLevel.FindAllString(found[1], -1) {
+			strictest = stricter(strictest, levelNamed(word))
+		}
+	}
+	if strictest.Rank == 0 {
+		return stix.TLP{}, garbled
+	}
+	return strictest, readable
+}
+
+// readLevel reads a text that stands where a level must: it need not say TLP.
+func readLevel(s string) (stix.TLP, reading) {
+	if t, r := readTLP(s); r == readable {
+		return t, r
+	}
+	if t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}")); t.Rank > 0 {
+		return t, readable
+	}
+	if strings.TrimSpace(s) == "" {
+		return stix.TLP{}, silent
+	}
+	return stix.TLP{}, garbled
+}
+
+// readLevels reads a value of any kind in which a level must stand; of several
+// the strictest. Texts beside a level, such as a caveat, are of no account.
+func readLevels(raw json.RawMessage) (stix.TLP, reading) {
+	var strictest stix.TLP
+	result := silent
+	note := func(t stix.TLP, r reading) {
+		strictest = stricter(strictest, t)
+		if result != readable && r != silent {
+			result = r
+		}
+	}
+	if len(raw) == 0 || blank(raw) {
+		return strictest, silent
+	}
+	switch raw[0] {
+	case '"':
+		s, _ := stix.Text(raw)
+		return readLevel(s)
+	case '{':
+		for _, v := range stix.Members(raw) {
+			note(readLevels(v))
+		}
+	case '[':
+		for v := range stix.Elements(raw) {
+			note(readLevels(v))
+		}
+	default:
+		return strictest, garbled
+	}
+	return strictest, result
+}
+
+// levelNamed returns the level with that name, the zero value for any other.
+func levelNamed(word string) stix.TLP {
+	if strings.HasPrefix(word, "amber") && strings.HasSuffix(word, "strict") {
+		word = "amber+strict"
+	}
+	t, _ := stix.FindTLP(word)
+	return t
+}
+
+func stricter(a, b stix.TLP) stix.TLP {
+	if b.Rank > a.Rank {
+		return b
+	}
+	return a
+}
+
+// tlpProperty tells properties that hold a level by their name: tlp, tlp_2_0,
+// x_threatmatch_tlp, …
+func tlpProperty(key string) bool {
+	key = strings.ToLower(key)
+	return strings.Contains(key, "tlp") && tlpWord.MatchString(key)
+}
