@@ -17,16 +17,16 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
-		"internal/admin", "internal/inspect", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/admin", "internal/inspect", "internal/logging", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {
-		"spool", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
+		"spool", "internal/logging", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
 	},
-	"internal/pipeline/mapstage": {"internal/pipeline", "spool", "internal/mapping", "internal/stix", "internal/fault"},
+	"internal/pipeline/mapstage": {"internal/pipeline", "internal/logging", "spool", "internal/mapping", "internal/stix", "internal/fault"},
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"internal/stix":    {},
 	"internal/fault":   {},
 	"internal/version": {},
+	"internal/logging": {},
 }
 
 // owners are the only packages that may import a third-party package, by prefix.

@@ -19,6 +19,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -163,7 +164,7 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.Log.Log(ctx, pipeline.LevelNotice, "connector starts", append(about, before...)...)
+	a.Log.Log(ctx, logging.LevelNotice, "connector starts", append(about, before...)...)
 	stopAdmin, err := a.serve(ctx)
 	if err != nil {
 		return err
@@ -175,7 +176,7 @@ func (a *app) run(ctx context.Context) error {
 	defer a.reportStalls(ctx)()
 	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
-	a.Log.Log(ctx, pipeline.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
+	a.Log.Log(ctx, logging.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
 	return err
 }
 

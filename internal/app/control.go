@@ -10,6 +10,7 @@ import (
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -107,7 +108,7 @@ func (c control) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) 
 
 // note logs, at every level, what was asked and by whom.
 func (c control) note(ctx context.Context, what string, args ...any) {
-	c.a.Log.Log(ctx, LevelNotice, what, append([]any{"asked_by", admin.PeerOf(ctx).String()}, args...)...)
+	c.a.Log.Log(ctx, logging.LevelNotice, what, append([]any{"asked_by", admin.PeerOf(ctx).String()}, args...)...)
 }
 
 // Message implements admin.Control.

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/sim/opencti"
 	"threatmatch-connector/spool"
 )
@@ -73,7 +75,7 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	return Run(ctx, Options{
-		Config: cfg, Once: true, Log: NewLogger(log, slog.LevelError, "c", false), Now: time.Now,
+		Config: cfg, Once: true, Log: logging.New(log, slog.LevelError, "c", false), Now: time.Now,
 		Self: "true", // says of every spool file that it is whole
 		Watch: func(ctx context.Context, status func() (inspect.Status, error)) {
 			for ctx.Err() == nil && stopAt != "" {
@@ -88,6 +90,24 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 			}
 		},
 	})
+}
+
+// line is what a test reads of a line of the log.
+type line struct {
+	Level, Message string
+	Attributes     map[string]any
+}
+
+func lines(t *testing.T, log *bytes.Buffer) (all []line) {
+	t.Helper()
+	for text := range strings.Lines(log.String()) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		all = append(all, l)
+	}
+	return all
 }
 
 // errorLines are the messages of the log's errors.

@@ -15,6 +15,7 @@ import (
 	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/version"
 )
 
@@ -43,9 +44,9 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()), g.env.Now)
 		out, watch = p, p.watch
 	}
-	log := app.NewLogger(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)
+	log := logging.New(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)
 	for _, w := range report.Warnings {
-		log.Log(ctx, app.LevelNotice, "setting", "key", w.Key, "source", w.Source, "warning", w.Message)
+		log.Log(ctx, logging.LevelNotice, "setting", "key", w.Key, "source", w.Source, "warning", w.Message)
 	}
 	ctx, hurry, trigger, stop := signals(ctx, log)
 	defer stop()
@@ -53,7 +54,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version, Self: g.env.Self,
 		Hurry: hurry, Trigger: trigger, Watch: watch,
 	})
-	app.Flush(log)
+	logging.Flush(log)
 	return quiet(g.ended(err, cfg.Once() && !once, log))
 }
 
@@ -65,12 +66,12 @@ func (g *globals) ended(err error, terminate bool, log *slog.Logger) error {
 	case err == nil:
 	case errors.Is(err, app.ErrIncomplete):
 		if terminate {
-			log.Log(context.Background(), app.LevelNotice, endIncomplete, "reason", err, "exit_code", exitOK)
+			log.Log(context.Background(), logging.LevelNotice, endIncomplete, "reason", err, "exit_code", exitOK)
 			return nil
 		}
-		log.Log(context.Background(), app.LevelNotice, endIncomplete, "reason", err, "exit_code", exitIncomplete)
+		log.Log(context.Background(), logging.LevelNotice, endIncomplete, "reason", err, "exit_code", exitIncomplete)
 	case errors.Is(err, app.ErrUndelivered):
-		log.Log(context.Background(), app.LevelNotice, endUndelivered, "reason", err, "exit_code", exitUndelivered)
+		log.Log(context.Background(), logging.LevelNotice, endUndelivered, "reason", err, "exit_code", exitUndelivered)
 	default:
 		log.Error(endFatal, "error", err, "hint", fault.HintOf(err), "exit_code", exitCode(err))
 	}

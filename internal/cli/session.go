@@ -12,9 +12,9 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/spool"
 )
 
@@ -140,6 +140,6 @@ func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) erro
 
 // note logs a change that this process made itself, as a daemon would.
 func (g *globals) note(what string, args ...any) {
-	log := app.NewLogger(g.env.Stderr, slog.LevelInfo, name, isTerminal(g.env.Stderr))
-	log.Log(context.Background(), app.LevelNotice, what, append([]any{"asked_by", admin.Self().String()}, args...)...)
+	log := logging.New(g.env.Stderr, slog.LevelInfo, name, isTerminal(g.env.Stderr))
+	log.Log(context.Background(), logging.LevelNotice, what, append([]any{"asked_by", admin.Self().String()}, args...)...)
 }

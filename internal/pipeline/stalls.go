@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"threatmatch-connector/internal/logging"
 )
 
 // StallReporter logs, at every log level, stages that cannot work: an error once
@@ -46,7 +48,7 @@ func (h *StallReporter) step(ctx context.Context) {
 			h.Log.Error("a stage is held up", "stage", stage, "reason", s.NotReady, "since", s.HeldSince)
 			h.Status.Told(stage)
 		case s.NotReady == "" && s.Told:
-			h.Log.Log(ctx, LevelNotice, "a stage is no longer held up", "stage", stage,
+			h.Log.Log(ctx, logging.LevelNotice, "a stage is no longer held up", "stage", stage,
 				"after", h.Now().Sub(s.HeldSince).Round(time.Second))
 			h.Status.forgetTold(stage)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
@@ -24,7 +25,7 @@ func (d *Deliver) finishRun(ctx context.Context, run *spool.Run) error {
 	d.Metrics.runs.Inc()
 	d.Wakes.Platform.Signal()
 	d.Wakes.Schedule.Signal()
-	d.Log.Log(ctx, LevelNotice, "run delivered", "stage", stageDeliver, "run", run.ID, "reason", string(run.Reason),
+	d.Log.Log(ctx, logging.LevelNotice, "run delivered", "stage", stageDeliver, "run", run.ID, "reason", string(run.Reason),
 		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID,
 		"counters", run.Counters, "took", d.Now().Sub(run.Created).Round(time.Second))
 	return nil

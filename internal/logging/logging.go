@@ -1,4 +1,6 @@
-package app
+// Package logging has the logger: its line shape, its levels, the folding of
+// repeats, and the catalogue of messages.
+package logging
 
 import (
 	"bytes"
@@ -11,23 +13,22 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
-
-	"threatmatch-connector/internal/pipeline"
 )
 
-// LevelNotice is above every level that an operator can choose.
-const LevelNotice = pipeline.LevelNotice
+// LevelNotice is above every level that an operator can choose: start, summary of
+// a run and stop are printed even at log level error.
+const LevelNotice = slog.Level(12)
 
-// NewLogger returns a logger in the line shape of other OpenCTI connectors
+// New returns a logger in the line shape of other OpenCTI connectors
 // (one JSON object a line: timestamp, level, name, message, attributes), or
 // readable text when text is set. Notices pass every level. Repeated warnings
 // and errors are folded; Flush prints what is still counted.
-func NewLogger(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
+func New(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	if text {
 		return slog.New(newFolding(briefly{tint.NewTextHandler(w, &tint.Options{
 			Level: level, TimeFormat: time.TimeOnly, NoColor: true,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == pipeline.LevelNotice {
+				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == LevelNotice {
 					return slog.Any(slog.LevelKey, slog.LevelInfo)
 				}
 				return a
@@ -65,7 +66,7 @@ func (b briefly) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (b briefly) WithGroup(name string) slog.Handler { return briefly{b.Handler.WithGroup(name)} }
 
-// Flush prints the repeated lines of a logger of NewLogger that were only counted so far.
+// Flush prints the repeated lines of a logger of New that were only counted so far.
 func Flush(log *slog.Logger) {
 	if f, ok := log.Handler().(interface{ Flush() }); ok {
 		f.Flush()
@@ -157,7 +158,7 @@ func plain(v any) any {
 
 func levelName(l slog.Level) string {
 	switch {
-	case l >= pipeline.LevelNotice:
+	case l >= LevelNotice:
 		return "INFO"
 	case l >= slog.LevelError:
 		return "ERROR"

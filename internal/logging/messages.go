@@ -1,4 +1,4 @@
-package app
+package logging
 
 // MessageInfo explains one line of the log above debug.
 type MessageInfo struct {

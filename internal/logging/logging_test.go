@@ -1,4 +1,4 @@
-package app
+package logging
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func lines(t *testing.T, out *bytes.Buffer) (all []line) {
 func TestLogLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := NewLogger(&out, slog.LevelWarn, "My connector", false)
+		log := New(&out, slog.LevelWarn, "My connector", false)
 		log.Info("not printed")
 		log.With("stage", "fetch").WithGroup("answer").Warn("careful", "error", errors.New("a <b>"), "took", time.Second,
 			slog.Group("inner", "n", 1), "at", time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
@@ -62,7 +62,7 @@ func TestLogLine(t *testing.T) {
 func TestRepeatsAreFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := NewLogger(&out, slog.LevelInfo, "c", false)
+		log := New(&out, slog.LevelInfo, "c", false)
 		fetch := log.With("stage", "fetch")
 		for n := range 5 { // numbers in the error make no difference
 			fetch.Warn("trouble", "error", fmt.Errorf("dial 127.0.0.1:%d: refused", n), "tries", n)
@@ -96,7 +96,7 @@ func TestRepeatsAreFolded(t *testing.T) {
 
 func TestTextForTerminals(t *testing.T) {
 	var out bytes.Buffer
-	log := NewLogger(&out, slog.LevelError, "c", true)
+	log := New(&out, slog.LevelError, "c", true)
 	log.Warn("not printed")
 	log.Log(t.Context(), LevelNotice, "connector starts", "version", "1")
 	if got := out.String(); !strings.Contains(got, "INF connector starts version=1") {

@@ -1,50 +1,57 @@
-package app
+package logging
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// loggingPackages are those that log above debug.
-var loggingPackages = []string{
-	"pipeline", "pipeline/*", "app", "cli", "threatmatch", "opencti", "delivery", "admin", "mapping",
-}
+var update = flag.Bool("update", false, "write the generated document")
+
+// silent directories hold what is no part of the connector.
+var silent = []string{"sim", "e2e", "bench", "brokertest", "testdata"}
 
 // logged finds the messages in the source, with their levels: in calls of a
 // logger with a text, and of note, which logs at every level.
 func logged(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, pkg := range loggingPackages {
-		files, err := filepath.Glob("../" + pkg + "/*.go")
+	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains(silent, entry.Name()):
+			return fs.SkipDir
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts := constants(file)
-			ast.Inspect(file, func(n ast.Node) bool {
-				if call, ok := n.(*ast.CallExpr); ok {
-					if level, text := message(call, texts); text != "" {
-						found[text] = level
-					}
+		texts := constants(file)
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if level, text := message(call, texts); text != "" {
+					found[text] = level
 				}
-				return true
-			})
-		}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return found
 }
@@ -111,7 +118,7 @@ func TestMessagesAreThoseOfTheSource(t *testing.T) {
 	}
 	for text, level := range found {
 		if strings.Contains(text, " ") || level == "ERROR" { // a lone word is no message, but a label of something else
-			t.Errorf("internal/app/messages.go lacks %s %q", level, text)
+			t.Errorf("internal/logging/messages.go lacks %s %q", level, text)
 		}
 	}
 }
@@ -124,5 +131,13 @@ func TestMessagesDocument(t *testing.T) {
 	for _, m := range Messages() {
 		fmt.Fprintf(&doc, "| %s | %s | %s | %s |\n", m.Level, m.Text, m.Meaning, m.Action)
 	}
-	golden(t, "../../deploy/MESSAGES.md", doc.Bytes())
+	const path = "../../deploy/MESSAGES.md"
+	if *update {
+		if err := os.WriteFile(path, doc.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, doc.Bytes()) {
+		t.Errorf("%s is not what the source gives; run: go test ./internal/logging -update (%v)", path, err)
+	}
 }
