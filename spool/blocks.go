@@ -104,10 +104,10 @@ func (h bundleHead) locate(index int) (number, first int) {
 	return len(h.Blocks), first
 }
 
-// readBlock reads one block of a bundle.
-func (t *txn) readBlock(run, seq uint64, h bundleHead, number, first int) ([]BundleObject, error) {
+// block reads one block of a bundle.
+func (tb bundleBucket) block(run, seq uint64, h bundleHead, number, first int) ([]BundleObject, error) {
 	key := blockKey(run, seq, uint32(number))
-	sealed := t.tab(bktBundles).blob(key, nil)
+	sealed := tb.blob(key, nil)
 	want := h.Blocks[number]
 	fail := func(err error) error {
 		return &BlockError{Run: run, Seq: seq, From: first, To: first + want, Err: err}

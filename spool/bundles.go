@@ -15,9 +15,8 @@ type bundleHead struct {
 	Blocks  []int     `json:"blocks"` // how many objects each block has
 }
 
-// addBundle appends a bundle to the run.
-func (t *txn) addBundle(now time.Time, run uint64, b NewBundle, blocks []block) error {
-	tb := t.tab(bktBundles)
+// add appends a bundle to the run.
+func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []block) error {
 	seq, err := tb.next()
 	if err != nil {
 		return err
@@ -45,7 +44,7 @@ func (t *txn) addBundle(now time.Time, run uint64, b NewBundle, blocks []block) 
 	if err := tb.putBlob(key, v); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) {
+	return tb.t.meta().count(func(c *counters) {
 		c.Bundles++
 		c.Messages += int64(h.Objects)
 	})
@@ -58,7 +57,7 @@ func (s *Spool) NextBundle() (Bundle, error) {
 		found := false
 		err := t.tab(bktBundles).scan([]byte{pfxHead}, nil, func(k, _ []byte) (bool, error) {
 			var err error
-			out, _, err = t.bundle(u64(k, 1), u64(k, 9))
+			out, _, err = t.bundles().head(u64(k, 1), u64(k, 9))
 			found = true
 			return false, err
 		})
@@ -70,19 +69,19 @@ func (s *Spool) NextBundle() (Bundle, error) {
 	return out, err
 }
 
-// bundle reads a bundle's header and cursor.
-func (t *txn) bundle(run, seq uint64) (Bundle, bundleHead, error) {
+// head reads a bundle's header and cursor.
+func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	b := Bundle{Run: run, Seq: seq}
 	var h bundleHead
 	key := pairKey(pfxHead, run, seq)
-	v := t.tab(bktBundles).blob(key, nil)
+	v := tb.blob(key, nil)
 	if v == nil {
 		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
 	}
 	if _, err := open(key, v, &h); err != nil {
 		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, err)
 	}
-	cur := t.cursor(run, seq)
+	cur := tb.cursor(run, seq)
 	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes
 	b.Confirmed, b.Skipped = min(cur.confirmed, h.Objects), cur.skipped
 	return b, h, nil
@@ -94,13 +93,13 @@ func (t *txn) bundle(run, seq uint64) (Bundle, bundleHead, error) {
 func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]BundleObject, error) {
 	var out []BundleObject
 	err := s.view("read bundle", func(t *txn) error {
-		_, h, err := t.bundle(run, seq)
+		_, h, err := t.bundles().head(run, seq)
 		if err != nil || from < 0 {
 			return err
 		}
 		var size int64
 		for number, first := h.locate(from); number < len(h.Blocks); number++ {
-			objects, err := t.readBlock(run, seq, h, number, first)
+			objects, err := t.bundles().block(run, seq, h, number, first)
 			if err != nil {
 				if len(out) > 0 {
 					return nil // the readable ones first
@@ -127,10 +126,10 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]Bund
 // SaveCursor commits that the bundle's first n messages are confirmed. n never goes back.
 func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 	return s.update("save cursor", frees(), func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		b, _, err := t.bundle(run, seq)
+		b, _, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
@@ -140,19 +139,19 @@ func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 		if n <= b.Confirmed {
 			return nil
 		}
-		return t.moveCursor(b, n)
+		return t.bundles().moveCursor(b, n)
 	})
 }
 
 // moveCursor stores the cursor at n, or further where what follows was skipped.
-func (t *txn) moveCursor(b Bundle, n int) error {
+func (tb bundleBucket) moveCursor(b Bundle, n int) error {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
 	}
-	if err := t.putCursor(b.Run, b.Seq, cursor{n, b.Skipped}); err != nil {
+	if err := tb.putCursor(b.Run, b.Seq, cursor{n, b.Skipped}); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
+	return tb.t.meta().count(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
 }
 
 // SkipMessage turns the bundle's message at index into a dead letter, in the same
@@ -164,10 +163,10 @@ func (t *txn) moveCursor(b Bundle, n int) error {
 func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
 	now := s.now()
 	return s.update("skip message", frees(), func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		b, h, err := t.bundle(run, seq)
+		b, h, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
@@ -180,37 +179,37 @@ func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLett
 		if index < b.Confirmed {
 			return fmt.Errorf("bundle %d/%d: %w: message %d is confirmed", run, seq, ErrInvalid, index)
 		}
-		letter, err := t.skipped(b, h, index, d)
+		letter, err := t.bundles().skipped(b, h, index, d)
 		if err != nil {
 			return err
 		}
-		if err := t.addDead(now, letter); err != nil {
+		if err := t.dead().addLetter(now, letter); err != nil {
 			return err
 		}
-		if err := t.removeIDOf(run, letter.STIX); err != nil {
+		if err := t.ids().removeOf(run, letter.STIX); err != nil {
 			return err
 		}
 		b.Skipped = append(b.Skipped, index)
 		slices.Sort(b.Skipped)
-		return t.moveCursor(b, b.Confirmed)
+		return t.bundles().moveCursor(b, b.Confirmed)
 	})
 }
 
 // skipped completes the dead letter of a bundle's message.
-func (t *txn) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLetter, error) {
+func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLetter, error) {
 	d.Run = b.Run
 	if d.Stage == "" {
 		d.Stage = StageDeliver
 	}
 	number, first := h.locate(index)
-	objects, err := t.readBlock(b.Run, b.Seq, h, number, first)
+	objects, err := tb.block(b.Run, b.Seq, h, number, first)
 	if errors.Is(err, ErrCorrupt) {
 		if d.Error == "" {
 			d.Error = err.Error()
 		}
 		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+h.Blocks[number] })
 		if !again {
-			d.Payload = clone(t.tab(bktBundles).blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
+			d.Payload = clone(tb.blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
 		}
 		return d, nil
 	}
@@ -228,10 +227,10 @@ func (t *txn) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLett
 // FinishBundle removes a bundle whose cursor stands at its end, else it refuses with ErrBusy.
 func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
 	return s.update("finish bundle", frees(), func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		b, _, err := t.bundle(run, seq)
+		b, _, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
@@ -255,6 +254,6 @@ func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
 		if _, err := t.tab(bktCursors).del(pair(run, seq)); err != nil {
 			return err
 		}
-		return t.add(func(c *counters) { c.Bundles-- })
+		return t.meta().count(func(c *counters) { c.Bundles-- })
 	})
 }

@@ -131,13 +131,13 @@ func checkRoots(tx *bolt.Tx) error {
 			return fmt.Errorf("%w: no bucket %s/%s", ErrCorrupt, bktIDs, name)
 		}
 	}
-	if t.schema() != schema {
+	if t.meta().schema() != schema {
 		return nil // another version's counters are that version's matter
 	}
-	if _, err := t.state(); err != nil {
+	if _, err := t.meta().state(); err != nil {
 		return err
 	}
-	return t.readMetaKey(keyCounters, &counters{})
+	return t.meta().read(keyCounters, &counters{})
 }
 
 // checkPages walks all pages.

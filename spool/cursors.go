@@ -59,9 +59,9 @@ func decodeCursor(key, b []byte) (cursor, error) {
 
 // cursor reads a bundle's cursor. One that cannot be read stands at the start:
 // publishing again is safe, skipping is not.
-func (t *txn) cursor(run, seq uint64) cursor {
+func (tb bundleBucket) cursor(run, seq uint64) cursor {
 	key := pair(run, seq)
-	v := t.tab(bktCursors).get(key)
+	v := tb.t.tab(bktCursors).get(key)
 	if v == nil {
 		return cursor{}
 	}
@@ -72,7 +72,7 @@ func (t *txn) cursor(run, seq uint64) cursor {
 	return c
 }
 
-func (t *txn) putCursor(run, seq uint64, c cursor) error {
+func (tb bundleBucket) putCursor(run, seq uint64, c cursor) error {
 	key := pair(run, seq)
-	return t.tab(bktCursors).put(key, encodeCursor(key, c))
+	return tb.t.tab(bktCursors).put(key, encodeCursor(key, c))
 }

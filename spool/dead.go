@@ -30,27 +30,26 @@ func (d DeadLetter) head() deadHead {
 	}
 }
 
-func (t *txn) addDead(now time.Time, d DeadLetter) error {
-	return t.addDeadPacked(now, d, pack(d.Payload))
+func (tb deadBucket) addLetter(now time.Time, d DeadLetter) error {
+	return tb.add(now, d, pack(d.Payload))
 }
 
-func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
+func (tb deadBucket) add(now time.Time, d DeadLetter, body packed) error {
 	if d.Last.IsZero() {
 		d.Last = now
 	}
 	if d.First.IsZero() {
 		d.First = d.Last
 	}
-	if old, ok := t.sameDead(d); ok {
-		return t.failedAgain(old, d, body)
+	if old, ok := tb.same(d); ok {
+		return tb.failedAgain(old, d, body)
 	}
-	tb := t.tab(bktDead)
 	key, err := tb.next()
 	if err != nil {
 		return err
 	}
 	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
-	if err := t.putDead(d, body); err != nil {
+	if err := tb.store(d, body); err != nil {
 		return err
 	}
 	if err := tb.put(numKey(pfxOpenDL, key), []byte{}); err != nil {
@@ -59,34 +58,34 @@ func (t *txn) addDeadPacked(now time.Time, d DeadLetter, body packed) error {
 	if err := tb.put(sourceKey(d), []byte{}); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Dead++ })
+	return tb.t.meta().count(func(c *counters) { c.Dead++ })
 }
 
 // failedAgain counts a dead letter in the one that it equals, which is open
 // again if it was healed.
-func (t *txn) failedAgain(old, d DeadLetter, body packed) error {
+func (tb deadBucket) failedAgain(old, d DeadLetter, body packed) error {
 	if !old.Healed.IsZero() {
 		old.Healed = time.Time{}
-		if err := t.tab(bktDead).put(numKey(pfxOpenDL, old.Key), []byte{}); err != nil {
+		if err := tb.put(numKey(pfxOpenDL, old.Key), []byte{}); err != nil {
 			return err
 		}
-		if err := t.add(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
+		if err := tb.t.meta().count(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
 			return err
 		}
 	}
 	old.Attempts += max(1, d.Attempts)
 	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
-	return t.putDead(old, body)
+	return tb.store(old, body)
 }
 
 // lookBack is how many dead letters of a source are looked at for an equal one.
 const lookBack = 16
 
-// sameDead returns the dead letter that differs from d in no more than time, run
+// same returns the dead letter that differs from d in no more than time, run
 // and text, so that what fails alike in every run, or when it is tried again, is
 // one letter.
-func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
-	for _, l := range t.lettersOf(d.Dataset, d.Source, lookBack) {
+func (tb deadBucket) same(d DeadLetter) (DeadLetter, bool) {
+	for _, l := range tb.lettersOf(d.Dataset, d.Source, lookBack) {
 		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && bytes.Equal(l.Payload, d.Payload) {
 			return l, true
 		}
@@ -95,9 +94,9 @@ func (t *txn) sameDead(d DeadLetter) (DeadLetter, bool) {
 }
 
 // lettersOf returns the newest dead letters of a source that can be read.
-func (t *txn) lettersOf(dataset Dataset, source string, limit int) []DeadLetter {
+func (tb deadBucket) lettersOf(dataset Dataset, source string, limit int) []DeadLetter {
 	prefix := sourcePrefix(dataset, source[:min(len(source), MaxID)])
-	c := t.tab(bktDead).b.Cursor()
+	c := tb.b.Cursor()
 	k, _ := c.Seek(putU64(clone(prefix), ^uint64(0)))
 	if k == nil {
 		k, _ = c.Last()
@@ -106,7 +105,7 @@ func (t *txn) lettersOf(dataset Dataset, source string, limit int) []DeadLetter 
 	}
 	var out []DeadLetter
 	for n := 0; n < limit && k != nil && hasPrefix(k, prefix); n++ {
-		if l, ok := t.dead(u64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
+		if l, ok := tb.read(u64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
 			out = append(out, l)
 		}
 		k, _ = c.Prev()
@@ -121,19 +120,19 @@ func sourceKey(d DeadLetter) []byte {
 	return putU64(sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)]), d.Key)
 }
 
-func (t *txn) putDead(d DeadLetter, body packed) error {
+func (tb deadBucket) store(d DeadLetter, body packed) error {
 	key := numKey(pfxDead, d.Key)
 	v, err := seal(key, d.head(), body)
 	if err != nil {
 		return err
 	}
-	return t.tab(bktDead).putBlob(key, v)
+	return tb.putBlob(key, v)
 }
 
-// dead reads one dead letter; one that fails its checksum comes with Err set.
-func (t *txn) dead(key uint64) (DeadLetter, bool) {
+// read reads one dead letter; one that fails its checksum comes with Err set.
+func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 	k := numKey(pfxDead, key)
-	v := t.tab(bktDead).blob(k, nil)
+	v := tb.blob(k, nil)
 	if v == nil {
 		return DeadLetter{}, false
 	}
@@ -152,8 +151,7 @@ func (t *txn) dead(key uint64) (DeadLetter, bool) {
 
 // heal marks the dead letters of a source id that now succeeded. What is known
 // by the id of its object is healed by that object: see healPublished.
-func (t *txn) heal(now time.Time, d Dataset, source string) error {
-	tb := t.tab(bktDead)
+func (tb deadBucket) heal(now time.Time, d Dataset, source string) error {
 	if source == "" {
 		return nil
 	}
@@ -166,12 +164,12 @@ func (t *txn) heal(now time.Time, d Dataset, source string) error {
 		return err
 	}
 	for _, k := range keys {
-		l, ok := t.dead(u64(k, len(k)-8))
+		l, ok := tb.read(u64(k, len(k)-8))
 		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() || l.Stage != StageFetch && l.STIX != "" {
 			continue
 		}
 		l.Healed = now.UTC()
-		if err := t.closeDead(l); err != nil {
+		if err := tb.close(l); err != nil {
 			return err
 		}
 	}
@@ -184,8 +182,8 @@ const healBack = 200
 
 // healPublished marks the dead letters of map and deliver whose objects, from
 // the same source, are handed over now.
-func (t *txn) healPublished(now time.Time, bundles []NewBundle) error {
-	c, err := t.counters()
+func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
+	c, err := tb.t.meta().counters()
 	if err != nil || c.Dead == 0 {
 		return err
 	}
@@ -204,12 +202,12 @@ func (t *txn) healPublished(now time.Time, bundles []NewBundle) error {
 		}
 	}
 	for from, ids := range out {
-		for _, l := range t.lettersOf(from.dataset, from.source, healBack) {
+		for _, l := range tb.lettersOf(from.dataset, from.source, healBack) {
 			if !l.Healed.IsZero() || l.Stage == StageFetch || l.STIX == "" || !ids[l.STIX] {
 				continue
 			}
 			l.Healed = now.UTC()
-			if err := t.closeDead(l); err != nil {
+			if err := tb.close(l); err != nil {
 				return err
 			}
 		}
@@ -219,14 +217,13 @@ func (t *txn) healPublished(now time.Time, bundles []NewBundle) error {
 
 // reopenRetried opens the dead letters again that a run took back which ends
 // before it is known whether that helped.
-func (t *txn) reopenRetried(runs map[uint64]bool) error {
+func (tb deadBucket) reopenRetried(runs map[uint64]bool) error {
 	var again []DeadLetter
-	tb := t.tab(bktDead)
 	err := tb.scan([]byte{pfxDead}, nil, func(k, _ []byte) (bool, error) {
 		if len(k) != 9 || tb.get(numKey(pfxOpenDL, u64(k, 1))) != nil {
 			return true, nil
 		}
-		if d, ok := t.dead(u64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
+		if d, ok := tb.read(u64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
 			d.Payload = clone(d.Payload)
 			again = append(again, d)
 		}
@@ -237,34 +234,33 @@ func (t *txn) reopenRetried(runs map[uint64]bool) error {
 	}
 	for _, d := range again {
 		d.Healed = time.Time{}
-		if err := t.putDead(d, pack(d.Payload)); err != nil {
+		if err := tb.store(d, pack(d.Payload)); err != nil {
 			return err
 		}
 		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
 			return err
 		}
-		if err := t.add(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
+		if err := tb.t.meta().count(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// closeDead stores a dead letter that is healed now. It can still be found by
+// close stores a dead letter that is healed now. It can still be found by
 // its source, should it fail again.
-func (t *txn) closeDead(d DeadLetter) error {
-	if err := t.putDead(d, pack(d.Payload)); err != nil {
+func (tb deadBucket) close(d DeadLetter) error {
+	if err := tb.store(d, pack(d.Payload)); err != nil {
 		return err
 	}
-	if _, err := t.tab(bktDead).del(numKey(pfxOpenDL, d.Key)); err != nil {
+	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Dead--; c.Healed++ })
+	return tb.t.meta().count(func(c *counters) { c.Dead--; c.Healed++ })
 }
 
-// unindexDead takes a dead letter out of the indices.
-func (t *txn) unindexDead(d DeadLetter) error {
-	tb := t.tab(bktDead)
+// unindex takes a dead letter out of the indices.
+func (tb deadBucket) unindex(d DeadLetter) error {
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
 		return err
 	}
@@ -302,7 +298,7 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 			if len(k) != 9 {
 				return true, nil
 			}
-			if d, ok := t.dead(u64(k, 1)); ok {
+			if d, ok := t.dead().read(u64(k, 1)); ok {
 				out = append(out, d)
 			}
 			return true, nil
@@ -317,21 +313,21 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error) {
 	err := s.update("drop", frees(), func(t *txn) error {
 		for _, key := range dead {
-			if err := t.dropDead(key); err != nil {
+			if err := t.dead().drop(key); err != nil {
 				return err
 			}
 		}
 		for _, key := range parked {
-			st, err := t.parkedTask(key)
+			st, err := t.tasks().parked(key)
 			if err != nil {
 				return err
 			}
-			if err := t.removeTask(st); err != nil {
+			if err := t.tasks().remove(st); err != nil {
 				return err
 			}
 		}
 		for _, id := range held {
-			if err := t.dropHeld(id); err != nil {
+			if err := t.held().drop(id); err != nil {
 				return err
 			}
 		}
@@ -343,19 +339,19 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 	return len(dead) + len(parked) + len(held), nil
 }
 
-func (t *txn) dropDead(key uint64) error {
-	d, ok := t.dead(key)
+func (tb deadBucket) drop(key uint64) error {
+	d, ok := tb.read(key)
 	if !ok {
 		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 	}
-	healed := t.tab(bktDead).get(numKey(pfxOpenDL, key)) == nil
-	if err := t.unindexDead(d); err != nil {
+	healed := tb.get(numKey(pfxOpenDL, key)) == nil
+	if err := tb.unindex(d); err != nil {
 		return err
 	}
-	if _, err := t.tab(bktDead).delBlob(numKey(pfxDead, key)); err != nil {
+	if _, err := tb.delBlob(numKey(pfxDead, key)); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) {
+	return tb.t.meta().count(func(c *counters) {
 		if healed {
 			c.Healed--
 		} else {
@@ -364,10 +360,10 @@ func (t *txn) dropDead(key uint64) error {
 	})
 }
 
-// dropHeld removes a held object. Unless it is the whole copy of one that is
+// drop removes a held object. Unless it is the whole copy of one that is
 // published, its entry in ids goes too.
-func (t *txn) dropHeld(id string) error {
-	o, ok, err := t.unhold(id)
+func (tb heldBucket) drop(id string) error {
+	o, ok, err := tb.unhold(id)
 	if err != nil {
 		return err
 	}
@@ -377,12 +373,12 @@ func (t *txn) dropHeld(id string) error {
 	if o.Kept {
 		return nil
 	}
-	return t.removeID(idKey(id))
+	return tb.t.ids().remove(idKey(id))
 }
 
-// parkedTask returns a parked item, or ErrNotFound.
-func (t *txn) parkedTask(key TaskKey) (*storedTask, error) {
-	st, err := t.taskByKey(taskKey(key))
+// parked returns a parked item, or ErrNotFound.
+func (tb taskBucket) parked(key TaskKey) (*storedTask, error) {
+	st, err := tb.byKey(taskKey(key))
 	if err == nil && st.Parked.IsZero() {
 		err = fmt.Errorf("parked item %s: %w", key, ErrNotFound)
 	}

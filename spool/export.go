@@ -48,10 +48,10 @@ func (s *Spool) Export(bucket, after string, maxBytes int64) (out []Exported, ne
 func (t *txn) exported(tb *table, bucket string, k, v []byte) Exported {
 	switch bucket {
 	case bktRecords:
-		r := t.record(k, v)
+		r := t.records().read(k, v)
 		return Exported{Run: r.Run, Dataset: r.Dataset, Source: r.Source, Body: r.Body, Err: r.Err}
 	case bktDead:
-		d, _ := t.dead(u64(k, 1))
+		d, _ := t.dead().read(u64(k, 1))
 		return Exported{STIX: d.STIX, Run: d.Run, Dataset: d.Dataset, Source: d.Source, Body: d.Payload, Err: d.Err}
 	}
 	o := tb.object(k, v)
@@ -75,7 +75,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		if len(k) != 17 {
 			return true, nil // a further fragment
 		}
-		b, h, err := t.bundle(u64(k, 1), u64(k, 9))
+		b, h, err := t.bundles().head(u64(k, 1), u64(k, 9))
 		if err != nil {
 			return true, nil // Verify reports it
 		}
@@ -99,7 +99,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exported, error) {
 	var out []Exported
 	for number, first := h.locate(from); number < len(h.Blocks); number++ {
-		objects, err := t.readBlock(b.Run, b.Seq, h, number, first)
+		objects, err := t.bundles().block(b.Run, b.Seq, h, number, first)
 		if err != nil {
 			out = append(out, Exported{Key: fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+h.Blocks[number]-1), Run: b.Run, Err: err})
 		}

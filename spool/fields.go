@@ -70,7 +70,7 @@ func runFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 }
 
 func taskFields(t *txn, key, v []byte) (map[string]any, []byte) {
-	st, err := t.taskByKey(key[1:])
+	st, err := t.tasks().byKey(key[1:])
 	if err != nil {
 		return map[string]any{"error_reading": err.Error()}, nil
 	}
@@ -116,7 +116,7 @@ func deadFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 
 func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	run, seq := u64(key, 1), u64(key, 9)
-	b, h, err := t.bundle(run, seq)
+	b, h, err := t.bundles().head(run, seq)
 	f := map[string]any{
 		"run": run, "seq": seq, "created": b.Created, "objects": b.Objects, "size": b.Bytes,
 		"blocks": len(h.Blocks), "confirmed": b.Confirmed, "skipped": b.Skipped,
@@ -144,7 +144,7 @@ func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	}
 	if err != nil {
 		f["error_reading"] = err.Error()
-	} else if r, rerr := t.idRun(e.Run); rerr == nil && r.forgets(e.Seq) {
+	} else if r, rerr := t.ids().idRun(e.Run); rerr == nil && r.forgets(e.Seq) {
 		f["forgotten"] = true
 	}
 	return f, nil

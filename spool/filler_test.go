@@ -45,11 +45,11 @@ func (f *filler) bring() error {
 	}
 	// the task and its record in one go, so that each round is the same
 	return f.s.update("settle tasks", use{share: grows}, func(t *txn) error {
-		r, err := t.changeRun(f.run.ID)
+		r, err := t.runs().change(f.run.ID)
 		if err != nil {
 			return err
 		}
-		return t.addRecord(r, NewRecord{Dataset: Alerts, Source: key.Source, Body: body}, pack(body))
+		return t.records().add(r, NewRecord{Dataset: Alerts, Source: key.Source, Body: body}, pack(body))
 	})
 }
 

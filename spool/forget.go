@@ -11,23 +11,23 @@ func (s *Spool) ForgetRun(epoch uint64, run uint64) (int, error) {
 	var n int
 	err := s.update("forget run", frees(), func(t *txn) error {
 		n = 0
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		if of, err := t.run(run); err == nil && of.Reason == ReasonRetry {
-			if err := t.reopenRetried(map[uint64]bool{run: true}); err != nil {
+		if of, err := t.runs().byID(run); err == nil && of.Reason == ReasonRetry {
+			if err := t.dead().reopenRetried(map[uint64]bool{run: true}); err != nil {
 				return err
 			}
 		}
-		r, err := t.idRun(run)
+		r, err := t.ids().idRun(run)
 		if err != nil || r == nil {
 			return err
 		}
-		left, err := t.forgotten(run, r)
+		left, err := t.ids().forgotten(run, r)
 		if err != nil {
 			return err
 		}
-		if r, err = t.changeIDRun(run); err != nil {
+		if r, err = t.ids().changeIDRun(run); err != nil {
 			return err
 		}
 		n = int(r.Count - left)
@@ -46,12 +46,12 @@ func (s *Spool) ForgetRun(epoch uint64, run uint64) (int, error) {
 }
 
 // forgotten counts the run's entries that an earlier call forgot but has not removed yet.
-func (t *txn) forgotten(run uint64, r *idRun) (int64, error) {
+func (tb idBucket) forgotten(run uint64, r *idRun) (int64, error) {
 	if r.Forget == 0 {
 		return 0, nil
 	}
 	var n int64
-	err := t.sub(subLog).scan(nil, num(r.First), func(k, v []byte) (bool, error) {
+	err := tb.log().scan(nil, num(r.First), func(k, v []byte) (bool, error) {
 		if u64(k, 0) > r.Forget {
 			return false, nil
 		}
@@ -67,7 +67,7 @@ func (t *txn) forgotten(run uint64, r *idRun) (int64, error) {
 func (s *Spool) sweepForgotten() (bool, error) {
 	var more bool
 	err := s.view("look for forgotten ids", func(t *txn) error {
-		_, r, err := t.forgettingRun()
+		_, r, err := t.ids().forgettingRun()
 		more = r != nil
 		return err
 	})
@@ -75,23 +75,23 @@ func (s *Spool) sweepForgotten() (bool, error) {
 		return false, err
 	}
 	return true, s.update("sweep forgotten", frees(), func(t *txn) error {
-		run, r, err := t.forgettingRun()
+		run, r, err := t.ids().forgettingRun()
 		if err != nil || r == nil {
 			return err
 		}
-		if r, err = t.changeIDRun(run); err != nil {
+		if r, err = t.ids().changeIDRun(run); err != nil {
 			return err
 		}
-		return t.sweepRun(run, r)
+		return t.ids().sweepRun(run, r)
 	})
 }
 
 // forgettingRun returns the first run that has forgotten entries.
-func (t *txn) forgettingRun() (uint64, *idRun, error) {
+func (tb idBucket) forgettingRun() (uint64, *idRun, error) {
 	var run uint64
 	var found *idRun
-	err := t.sub(subRuns).scan(nil, nil, func(k, _ []byte) (bool, error) {
-		r, err := t.idRun(u64(k, 0))
+	err := tb.runRows().scan(nil, nil, func(k, _ []byte) (bool, error) {
+		r, err := tb.idRun(u64(k, 0))
 		if err != nil || r == nil || r.Forget == 0 {
 			return true, err
 		}
@@ -102,11 +102,11 @@ func (t *txn) forgettingRun() (uint64, *idRun, error) {
 }
 
 // sweepRun removes one step of the run's forgotten entries.
-func (t *txn) sweepRun(run uint64, r *idRun) error {
+func (tb idBucket) sweepRun(run uint64, r *idRun) error {
 	var gone [][]byte
 	seen := 0
 	next := uint64(0)
-	err := t.sub(subLog).scan(nil, num(r.First), func(k, v []byte) (bool, error) {
+	err := tb.log().scan(nil, num(r.First), func(k, v []byte) (bool, error) {
 		seq := u64(k, 0)
 		if seq > r.Forget {
 			return false, nil
@@ -125,7 +125,7 @@ func (t *txn) sweepRun(run uint64, r *idRun) error {
 		return err
 	}
 	for _, key := range gone {
-		if err := t.removeID(key); err != nil {
+		if err := tb.remove(key); err != nil {
 			return err
 		}
 	}

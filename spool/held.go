@@ -8,15 +8,14 @@ func heldWatchPrefix(watch string) []byte { return appendID([]byte{pfxWatch}, wa
 
 // hold stores an object that is held, in place of an older copy of its id. The
 // Since and the place in line of the older one are kept.
-func (t *txn) hold(run uint64, now time.Time, o Object, body packed) error {
+func (tb heldBucket) hold(run uint64, now time.Time, o Object, body packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
-	old, ok, err := t.unhold(o.STIX)
+	old, ok, err := tb.unhold(o.STIX)
 	if err != nil {
 		return err
 	}
-	tb := t.tab(bktHeld)
 	switch {
 	case ok:
 		o.Seq = old.Seq
@@ -41,7 +40,7 @@ func (t *txn) hold(run uint64, now time.Time, o Object, body packed) error {
 	if err := tb.put(putU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) {
+	return tb.t.meta().count(func(c *counters) {
 		c.Held++
 		c.addPublished(o.Kept, 1)
 	})
@@ -49,8 +48,7 @@ func (t *txn) hold(run uint64, now time.Time, o Object, body packed) error {
 
 // countPublished counts what is held of published objects, in a file of a
 // version that did not, and after a damaged object was removed.
-func (t *txn) countPublished() (n int64, err error) {
-	tb := t.tab(bktHeld)
+func (tb heldBucket) countPublished() (n int64, err error) {
 	err = tb.scan([]byte{pfxHeld}, nil, func(k, v []byte) (bool, error) {
 		if len(k) == 9 && tb.object(k, v).Kept {
 			n++
@@ -67,8 +65,7 @@ func (c *counters) addPublished(kept bool, n int64) {
 }
 
 // unhold removes the held object of this id and returns it.
-func (t *txn) unhold(id string) (Object, bool, error) {
-	tb := t.tab(bktHeld)
+func (tb heldBucket) unhold(id string) (Object, bool, error) {
 	idk := heldIDKey(id)
 	seq := u64(tb.get(idk), 0)
 	if seq == 0 {
@@ -78,7 +75,7 @@ func (t *txn) unhold(id string) (Object, bool, error) {
 	o := tb.object(key, nil)
 	o.Seq = seq
 	if o.Err != nil {
-		if err := t.dropWatch([]byte{pfxWatch}, tb, seq); err != nil {
+		if err := tb.dropWatch([]byte{pfxWatch}, seq); err != nil {
 			return o, false, err
 		}
 	} else if _, err := tb.del(putU64(heldWatchPrefix(o.Watch), seq)); err != nil {
@@ -90,7 +87,7 @@ func (t *txn) unhold(id string) (Object, bool, error) {
 	if _, err := tb.delBlob(key); err != nil {
 		return o, false, err
 	}
-	return o, true, t.add(func(c *counters) {
+	return o, true, tb.t.meta().count(func(c *counters) {
 		c.Held--
 		c.addPublished(o.Kept, -1)
 		if o.Err != nil {
@@ -99,9 +96,8 @@ func (t *txn) unhold(id string) (Object, bool, error) {
 	})
 }
 
-// heldObject reads one held object. Where it is damaged its id comes from the index.
-func (t *txn) heldObject(seq uint64) Object {
-	tb := t.tab(bktHeld)
+// at reads one held object. Where it is damaged its id comes from the index.
+func (tb heldBucket) at(seq uint64) Object {
 	o := tb.object(numKey(pfxHeld, seq), nil)
 	if o.Err != nil {
 		o.STIX = tb.idOf([]byte{pfxByID}, seq)
@@ -115,7 +111,7 @@ func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
 	err := s.view("read held objects", func(t *txn) error {
 		for _, id := range ids {
 			if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
-				out[id] = t.heldObject(u64(v, 0))
+				out[id] = t.held().at(u64(v, 0))
 			}
 		}
 		return nil
@@ -135,7 +131,7 @@ func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 				return false, nil
 			}
 			if len(k) == 9 {
-				out = append(out, t.heldObject(u64(k, 1)))
+				out = append(out, t.held().at(u64(k, 1)))
 			}
 			return true, nil
 		})
@@ -149,7 +145,7 @@ func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {
 	err := s.view("read held objects", func(t *txn) error {
 		seqs, err := t.tab(bktHeld).watchers(heldWatchPrefix(id), after, limit)
 		for _, seq := range seqs {
-			out = append(out, t.heldObject(seq))
+			out = append(out, t.held().at(seq))
 		}
 		return err
 	})

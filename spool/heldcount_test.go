@@ -25,11 +25,11 @@ func TestHeldPublished(t *testing.T) {
 	ok(t, s.db.Update(func(tx *bolt.Tx) error { // as an older version left it
 		c := counters{Bytes: map[string]int64{}}
 		tr := newTxn(tx, 0)
-		if err := tr.readMetaKey(keyCounters, &c); err != nil {
+		if err := tr.meta().read(keyCounters, &c); err != nil {
 			return err
 		}
 		c.HeldPublished = nil
-		return tr.putMeta(keyCounters, c)
+		return tr.meta().save(keyCounters, c)
 	}))
 	want(4, 3)
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Hold: []Object{hold(3, false)}}))

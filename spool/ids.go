@@ -141,7 +141,7 @@ func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 	out := make(map[string]ID, len(ids))
 	err := s.view("look up ids", func(t *txn) error {
 		for _, id := range ids {
-			e, ok, err := t.id(id)
+			e, ok, err := t.ids().get(id)
 			if err != nil {
 				return err
 			}
@@ -154,10 +154,10 @@ func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 	return out, err
 }
 
-// id reads one entry.
-func (t *txn) id(id string) (storedID, bool, error) {
+// get reads one entry.
+func (tb idBucket) get(id string) (storedID, bool, error) {
 	key := idKey(id)
-	v := t.sub(subEntries).get(key)
+	v := tb.entries().get(key)
 	if v == nil {
 		return storedID{}, false, nil
 	}
@@ -165,7 +165,7 @@ func (t *txn) id(id string) (storedID, bool, error) {
 	if errors.Is(err, ErrCorrupt) {
 		return storedID{}, false, nil
 	}
-	r, err := t.idRun(e.Run)
+	r, err := tb.idRun(e.Run)
 	if err != nil || r.forgets(e.Seq) {
 		return storedID{}, false, err
 	}
@@ -180,10 +180,10 @@ type keyedPut struct {
 	IDPut
 }
 
-// putIDs stores or replaces entries; of two for one id the later one counts.
+// putAll stores or replaces entries; of two for one id the later one counts.
 // They are written in the order of their keys, so that each page of the bucket
 // is worked on once.
-func (t *txn) putIDs(list []IDPut) error {
+func (tb idBucket) putAll(list []IDPut) error {
 	puts := make([]keyedPut, len(list))
 	for i, p := range list {
 		if err := checkLen("id", p.STIX, p.Kind); err != nil {
@@ -196,30 +196,30 @@ func (t *txn) putIDs(list []IDPut) error {
 		if i+1 < len(puts) && bytes.Equal(p.key, puts[i+1].key) {
 			continue
 		}
-		if err := t.putID(p); err != nil {
+		if err := tb.putOne(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// putID stores or replaces an entry.
-func (t *txn) putID(p keyedPut) error {
+// putOne stores or replaces an entry.
+func (tb idBucket) putOne(p keyedPut) error {
 	key := p.key
-	if err := t.removeID(key); err != nil {
+	if err := tb.remove(key); err != nil {
 		return err
 	}
-	seq, err := t.sub(subLog).next()
+	seq, err := tb.log().next()
 	if err != nil {
 		return err
 	}
-	if err := t.sub(subEntries).put(key, encodeID(key, storedID{p.ID, seq})); err != nil {
+	if err := tb.entries().put(key, encodeID(key, storedID{p.ID, seq})); err != nil {
 		return err
 	}
-	if err := t.sub(subLog).put(num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
+	if err := tb.log().put(num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
 		return err
 	}
-	r, err := t.changeIDRun(p.Run)
+	r, err := tb.changeIDRun(p.Run)
 	if err != nil {
 		return err
 	}
@@ -227,31 +227,31 @@ func (t *txn) putID(p keyedPut) error {
 		r.First = seq
 	}
 	r.Count++
-	return t.add(func(c *counters) { c.IDs++ })
+	return tb.t.meta().count(func(c *counters) { c.IDs++ })
 }
 
-// removeID removes an entry with its log row, if it is there.
-func (t *txn) removeID(key []byte) error {
-	v := t.sub(subEntries).get(key)
+// remove removes an entry with its log row, if it is there.
+func (tb idBucket) remove(key []byte) error {
+	v := tb.entries().get(key)
 	if v == nil {
 		return nil
 	}
 	e, err := decodeID(key, v)
 	if err != nil {
-		if e, err = t.findLogRow(key); err != nil {
+		if e, err = tb.findLogRow(key); err != nil {
 			return err
 		}
 	}
-	if _, err := t.sub(subEntries).del(key); err != nil {
+	if _, err := tb.entries().del(key); err != nil {
 		return err
 	}
-	if err := t.add(func(c *counters) { c.IDs-- }); err != nil || e.Seq == 0 {
+	if err := tb.t.meta().count(func(c *counters) { c.IDs-- }); err != nil || e.Seq == 0 {
 		return err
 	}
-	if _, err := t.sub(subLog).del(num(e.Seq)); err != nil {
+	if _, err := tb.log().del(num(e.Seq)); err != nil {
 		return err
 	}
-	r, err := t.changeIDRun(e.Run)
+	r, err := tb.changeIDRun(e.Run)
 	if err != nil {
 		return err
 	}
@@ -261,9 +261,9 @@ func (t *txn) removeID(key []byte) error {
 
 // findLogRow finds the log row of an entry that cannot be read. It walks the
 // whole log, which only a damaged entry is worth. A seq of 0 means that there is none.
-func (t *txn) findLogRow(key []byte) (storedID, error) {
+func (tb idBucket) findLogRow(key []byte) (storedID, error) {
 	var e storedID
-	err := t.sub(subLog).scan(nil, nil, func(k, v []byte) (bool, error) {
+	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
 		run, id, ok := cutLogRow(v)
 		if !ok || string(id) != string(key) {
 			return true, nil
@@ -283,60 +283,60 @@ func cutLogRow(v []byte) (run uint64, key []byte, ok bool) {
 	return run, v[n:], true
 }
 
-// removeIDOf removes the entry of an object that the run did not deliver after
+// removeOf removes the entry of an object that the run did not deliver after
 // all. What other runs delivered, or the platform holds, stays known.
-func (t *txn) removeIDOf(run uint64, id string) error {
+func (tb idBucket) removeOf(run uint64, id string) error {
 	if id == "" {
 		return nil
 	}
-	e, ok, err := t.id(id)
+	e, ok, err := tb.get(id)
 	if err != nil || !ok || e.Run != run {
 		return err
 	}
-	return t.removeID(idKey(id))
+	return tb.remove(idKey(id))
 }
 
 // idRun returns what is known of a run's entries; nil if nothing.
-func (t *txn) idRun(run uint64) (*idRun, error) {
-	if r, ok := t.idRuns[run]; ok {
+func (tb idBucket) idRun(run uint64) (*idRun, error) {
+	if r, ok := tb.t.idRuns[run]; ok {
 		return r, nil
 	}
-	v := t.sub(subRuns).get(num(run))
+	v := tb.runRows().get(num(run))
 	if v == nil {
-		t.idRuns[run] = nil
+		tb.t.idRuns[run] = nil
 		return nil, nil
 	}
 	if len(v) != 24 {
 		return nil, fmt.Errorf("ids of run %d: %w", run, ErrCorrupt)
 	}
 	r := &idRun{First: u64(v, 0), Count: int64(u64(v, 8)), Forget: u64(v, 16)}
-	t.idRuns[run] = r
+	tb.t.idRuns[run] = r
 	return r, nil
 }
 
-func (t *txn) changeIDRun(run uint64) (*idRun, error) {
-	r, err := t.idRun(run)
+func (tb idBucket) changeIDRun(run uint64) (*idRun, error) {
+	r, err := tb.idRun(run)
 	if err != nil {
 		return nil, err
 	}
 	if r == nil {
 		r = &idRun{}
-		t.idRuns[run] = r
+		tb.t.idRuns[run] = r
 	}
-	t.idRunDirty[run] = true
+	tb.t.idRunDirty[run] = true
 	return r, nil
 }
 
-// flushIDRuns writes what the transaction changed of ids by run.
-func (t *txn) flushIDRuns() error {
-	for run := range t.idRunDirty {
-		r := t.idRuns[run]
+// flush writes what the transaction changed of ids by run.
+func (tb idBucket) flush() error {
+	for run := range tb.t.idRunDirty {
+		r := tb.t.idRuns[run]
 		var err error
 		switch {
 		case r.Count <= 0 && r.Forget == 0:
-			_, err = t.sub(subRuns).del(num(run))
+			_, err = tb.runRows().del(num(run))
 		default:
-			err = t.sub(subRuns).put(num(run), putU64(putU64(num(r.First), uint64(r.Count)), r.Forget))
+			err = tb.runRows().put(num(run), putU64(putU64(num(r.First), uint64(r.Count)), r.Forget))
 		}
 		if err != nil {
 			return err

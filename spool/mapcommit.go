@@ -75,21 +75,21 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 // mapInput takes out what was consumed.
 func (t *txn) mapInput(now time.Time, c packedMap) error {
 	for _, seq := range c.Records {
-		if err := t.consume(now, c.Run, seq); err != nil {
+		if err := t.records().consume(now, c.Run, seq); err != nil {
 			return err
 		}
 	}
 	for _, id := range c.Unwait {
-		if _, err := t.unwait(c.Run, id); err != nil {
+		if _, err := t.waiting().unwait(c.Run, id); err != nil {
 			return err
 		}
 	}
 	for _, id := range c.Unhold {
-		if _, _, err := t.unhold(id); err != nil {
+		if _, _, err := t.held().unhold(id); err != nil {
 			return err
 		}
 	}
-	if err := t.healPublished(now, c.Bundles); err != nil {
+	if err := t.dead().healPublished(now, c.Bundles); err != nil {
 		return err
 	}
 	for i, d := range c.Dead {
@@ -99,10 +99,10 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 		if d.Stage == "" {
 			d.Stage = StageMap
 		}
-		if err := t.addDeadPacked(now, d, c.dead[i]); err != nil {
+		if err := t.dead().add(now, d, c.dead[i]); err != nil {
 			return err
 		}
-		if err := t.removeIDOf(c.Run, d.STIX); err != nil {
+		if err := t.ids().removeOf(c.Run, d.STIX); err != nil {
 			return err
 		}
 	}
@@ -112,20 +112,20 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 // mapOutput puts in what came of it.
 func (t *txn) mapOutput(now time.Time, c packedMap) error {
 	for i, b := range c.Bundles {
-		if err := t.addBundle(now, c.Run, b, c.blocks[i]); err != nil {
+		if err := t.bundles().add(now, c.Run, b, c.blocks[i]); err != nil {
 			return err
 		}
 	}
-	if err := t.putIDs(c.IDs); err != nil {
+	if err := t.ids().putAll(c.IDs); err != nil {
 		return err
 	}
 	for i, o := range c.Wait {
-		if err := t.wait(c.Run, o, c.wait[i]); err != nil {
+		if err := t.waiting().wait(c.Run, o, c.wait[i]); err != nil {
 			return err
 		}
 	}
 	for i, o := range c.Hold {
-		if err := t.hold(c.Run, now, o, c.hold[i]); err != nil {
+		if err := t.held().hold(c.Run, now, o, c.hold[i]); err != nil {
 			return err
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Spool) Crash() (CrashMark, bool, error) {
 	var found bool
 	err := s.view("read crash mark", func(t *txn) error {
 		found = t.tab(bktMeta).get([]byte(keyCrash)) != nil
-		return t.readMetaKey(keyCrash, &m)
+		return t.meta().read(keyCrash, &m)
 	})
 	return m, found, err
 }
@@ -156,6 +156,6 @@ func (s *Spool) MarkCrash(m *CrashMark) error {
 		if m == nil {
 			return t.tab(bktMeta).b.Delete([]byte(keyCrash))
 		}
-		return t.putMeta(keyCrash, m)
+		return t.meta().save(keyCrash, m)
 	})
 }

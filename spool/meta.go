@@ -53,23 +53,23 @@ func (s *Spool) Meta() (Meta, error) {
 	var m Meta
 	err := s.view("read state", func(t *txn) error {
 		var err error
-		m, err = t.readMeta()
+		m, err = t.meta().describe()
 		return err
 	})
 	m.Unclean = s.unclean
 	return m, err
 }
 
-func (t *txn) readMeta() (Meta, error) {
-	st, err := t.state()
+func (tb metaBucket) describe() (Meta, error) {
+	st, err := tb.state()
 	if err != nil {
 		return Meta{}, err
 	}
 	m := Meta{
-		ConnectorID: st.ConnectorID, Schema: t.schema(), Epoch: st.Epoch,
+		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
 		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside,
 	}
-	if v := t.tab(bktMeta).get([]byte(keyPlatform)); v != nil {
+	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = open([]byte(keyPlatform), v, nil); err != nil {
 			return m, fmt.Errorf("platform notes: %w", err)
 		}
@@ -81,7 +81,7 @@ func (t *txn) readMeta() (Meta, error) {
 func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 	p := pack(notes)
 	return s.update("save platform notes", frees(), func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
 		v, err := seal([]byte(keyPlatform), nil, p)
@@ -93,31 +93,31 @@ func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 }
 
 // schema returns the file's schema number.
-func (t *txn) schema() int { return int(u32(t.tab(bktMeta).get([]byte(keySchema)), 0)) }
+func (tb metaBucket) schema() int { return int(u32(tb.get([]byte(keySchema)), 0)) }
 
 // state returns the spool's state, for reading.
-func (t *txn) state() (*state, error) {
-	if t.st != nil {
-		return t.st, nil
+func (tb metaBucket) state() (*state, error) {
+	if tb.t.st != nil {
+		return tb.t.st, nil
 	}
 	var st state
-	if err := t.readMetaKey(keyState, &st); err != nil {
+	if err := tb.read(keyState, &st); err != nil {
 		return nil, err
 	}
-	t.st = &st
-	return t.st, nil
+	tb.t.st = &st
+	return tb.t.st, nil
 }
 
 // changeState returns the spool's state for changing; flush writes it.
-func (t *txn) changeState() (*state, error) {
-	st, err := t.state()
-	t.stDirty = err == nil
+func (tb metaBucket) changeState() (*state, error) {
+	st, err := tb.state()
+	tb.t.stDirty = err == nil
 	return st, err
 }
 
 // checkEpoch refuses a hand-over whose input was read before a reset.
-func (t *txn) checkEpoch(epoch uint64) error {
-	st, err := t.state()
+func (tb metaBucket) checkEpoch(epoch uint64) error {
+	st, err := tb.state()
 	if err != nil {
 		return err
 	}
@@ -128,28 +128,28 @@ func (t *txn) checkEpoch(epoch uint64) error {
 }
 
 // counters returns the counters for changing; flush writes them.
-func (t *txn) counters() (*counters, error) {
-	if t.count != nil {
-		return t.count, nil
+func (tb metaBucket) counters() (*counters, error) {
+	if tb.t.count != nil {
+		return tb.t.count, nil
 	}
-	c, err := t.readCounters()
+	c, err := tb.readCounters()
 	if err != nil {
 		return nil, err
 	}
-	t.count = c
+	tb.t.count = c
 	return c, nil
 }
 
-func (t *txn) readCounters() (*counters, error) {
+func (tb metaBucket) readCounters() (*counters, error) {
 	c := &counters{}
-	if err := t.readMetaKey(keyCounters, c); err != nil {
+	if err := tb.read(keyCounters, c); err != nil {
 		return nil, err
 	}
 	if c.Bytes == nil {
 		c.Bytes = map[string]int64{}
 	}
 	if c.HeldPublished == nil {
-		n, err := t.countPublished()
+		n, err := tb.t.held().countPublished()
 		if err != nil {
 			return nil, err
 		}
@@ -158,31 +158,31 @@ func (t *txn) readCounters() (*counters, error) {
 	return c, nil
 }
 
-// add changes the counters.
-func (t *txn) add(fn func(c *counters)) error {
-	c, err := t.counters()
+// count changes the counters.
+func (tb metaBucket) count(fn func(c *counters)) error {
+	c, err := tb.counters()
 	if err == nil {
 		fn(c)
 	}
 	return err
 }
 
-func (t *txn) addBytes(bucket string, n int) error {
-	return t.add(func(c *counters) { c.Bytes[bucket] += int64(n) })
+func (tb metaBucket) countBytes(bucket string, n int) error {
+	return tb.count(func(c *counters) { c.Bytes[bucket] += int64(n) })
 }
 
-// putMeta stores a JSON value in the meta bucket.
-func (t *txn) putMeta(key string, head any) error {
+// save stores a JSON value in the meta bucket.
+func (tb metaBucket) save(key string, head any) error {
 	v, err := seal([]byte(key), head, packed{})
 	if err != nil {
 		return err
 	}
-	return t.tab(bktMeta).b.Put([]byte(key), v)
+	return tb.b.Put([]byte(key), v)
 }
 
-// readMetaKey reads a JSON value of the meta bucket; a missing one leaves head as it is.
-func (t *txn) readMetaKey(key string, head any) error {
-	v := t.tab(bktMeta).get([]byte(key))
+// read reads a JSON value of the meta bucket; a missing one leaves head as it is.
+func (tb metaBucket) read(key string, head any) error {
+	v := tb.get([]byte(key))
 	if v == nil {
 		return nil
 	}

@@ -25,7 +25,7 @@ func (s *Spool) migrate(to int, steps map[int]func(*txn) error) error {
 			if t.tx.Bucket([]byte(bktMeta)) == nil {
 				return fmt.Errorf("%w: no bucket %s", ErrCorrupt, bktMeta)
 			}
-			at = t.schema()
+			at = t.meta().schema()
 			return nil
 		})
 		if err != nil {

@@ -84,7 +84,7 @@ func (s *Spool) settleIn(o Options, aside string) error {
 		return err
 	}
 	err := s.update("mark as open", frees(), func(t *txn) error {
-		st, err := t.changeState()
+		st, err := t.meta().changeState()
 		if err != nil {
 			return err
 		}
@@ -199,10 +199,10 @@ func (s *Spool) checkReadable(o Options) error {
 				return fmt.Errorf("%w: no bucket %s", ErrCorrupt, name)
 			}
 		}
-		if n := t.schema(); n != schema {
+		if n := t.meta().schema(); n != schema {
 			return schemaError(n)
 		}
-		st, err := t.state()
+		st, err := t.meta().state()
 		if err != nil {
 			return err
 		}
@@ -230,7 +230,7 @@ func (s *Spool) Close() error {
 		// The last commit writes the free list out, so that the next opening need
 		// not look for the free pages. Nothing else is writing now.
 		s.db.NoFreelistSync = false
-		st, err := t.changeState()
+		st, err := t.meta().changeState()
 		if err == nil {
 			st.Open = s.lock.visit && s.unclean
 		}

@@ -266,7 +266,7 @@ func TestMigrationSteps(t *testing.T) {
 	fail := true
 	step := func(n int) func(*txn) error {
 		return func(t *txn) error {
-			if err := t.putMeta(keyPlatform, n); err != nil {
+			if err := t.meta().save(keyPlatform, n); err != nil {
 				return err
 			}
 			if n == schema+1 && fail {

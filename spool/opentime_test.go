@@ -53,7 +53,7 @@ func fillFile(t *testing.T, o Options, mb int) {
 					copy(body[j:], num(r.Uint64()))
 				}
 				rec := NewRecord{Dataset: Alerts, Source: strconv.Itoa(i), Body: body}
-				if err := t.addRecord(&storedRun{Run: run}, rec, pack(body)); err != nil {
+				if err := t.records().add(&storedRun{Run: run}, rec, pack(body)); err != nil {
 					return err
 				}
 			}
@@ -103,7 +103,7 @@ func commitTime(t *testing.T, s *Spool) time.Duration {
 	start := time.Now()
 	for i := range n {
 		err := s.update("commit", frees(), func(t *txn) error {
-			return t.addRecord(&storedRun{Run: Run{ID: 1}}, NewRecord{Dataset: Alerts, Source: strconv.Itoa(i)}, pack([]byte("x")))
+			return t.records().add(&storedRun{Run: Run{ID: 1}}, NewRecord{Dataset: Alerts, Source: strconv.Itoa(i)}, pack([]byte("x")))
 		})
 		ok(t, err)
 	}

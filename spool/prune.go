@@ -53,16 +53,16 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 	}
 	err = s.update("prune", frees(), func(t *txn) error {
 		var err error
-		if n, err = t.pruneKept(now.Add(-t.keep), over); err != nil || n > 0 {
+		if n, err = t.kept().prune(now.Add(-t.keep), over); err != nil || n > 0 {
 			kind = PrunedKept
 			return err
 		}
-		if n, err = t.pruneIDs(func(e storedID) bool { return e.At.Before(forgetBefore) }); err != nil || n > 0 {
+		if n, err = t.ids().prune(func(e storedID) bool { return e.At.Before(forgetBefore) }); err != nil || n > 0 {
 			kind = PrunedForgotten
 			return err
 		}
 		kind = PrunedEvicted
-		n, err = t.evictIDs(s.room.max / 4)
+		n, err = t.ids().evict(s.room.max / 4)
 		return err
 	})
 	return n, kind, err
@@ -72,7 +72,7 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, error) {
 	var todo bool
 	err := s.view("look what to prune", func(t *txn) error {
-		c, err := t.readCounters()
+		c, err := t.meta().readCounters()
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, 
 			todo = over > 0 || !timeAt(k, 0).After(now.Add(-t.keep))
 		}
 		if k, v := t.sub(subLog).b.Cursor().First(); k != nil {
-			e, ok := t.logEntry(v)
+			e, ok := t.ids().logEntry(v)
 			todo = todo || !ok || e.At.Before(forgetBefore)
 		}
 		todo = todo || idSpace(c) > s.room.max/4
@@ -95,10 +95,9 @@ func idSpace(c *counters) int64 {
 	return (c.Bytes[bktIDs] + c.IDs*2*16) * 3 / 2
 }
 
-// pruneKept removes kept records from before the time, and beyond those the
+// prune removes kept records from before the time, and beyond those the
 // oldest ones until they make up for the bytes over the mark.
-func (t *txn) pruneKept(before time.Time, over int64) (int, error) {
-	tb := t.tab(bktKept)
+func (tb keptBucket) prune(before time.Time, over int64) (int, error) {
 	var gone [][]byte
 	err := tb.scan(nil, nil, func(k, v []byte) (bool, error) {
 		first := len(k) == 24 // else a further fragment of the one before
@@ -119,16 +118,16 @@ func (t *txn) pruneKept(before time.Time, over int64) (int, error) {
 			return 0, err
 		}
 	}
-	return len(gone), t.add(func(c *counters) { c.Kept -= int64(len(gone)) })
+	return len(gone), tb.t.meta().count(func(c *counters) { c.Kept -= int64(len(gone)) })
 }
 
 // logEntry returns the entry of a log row; false if it cannot be read.
-func (t *txn) logEntry(row []byte) (storedID, bool) {
+func (tb idBucket) logEntry(row []byte) (storedID, bool) {
 	_, key, ok := cutLogRow(row)
 	if !ok {
 		return storedID{}, false
 	}
-	v := t.sub(subEntries).get(key)
+	v := tb.entries().get(key)
 	if v == nil {
 		return storedID{}, false
 	}
@@ -136,11 +135,11 @@ func (t *txn) logEntry(row []byte) (storedID, bool) {
 	return e, err == nil
 }
 
-// pruneIDs removes the oldest entries as long as gone says so.
-func (t *txn) pruneIDs(gone func(storedID) bool) (int, error) {
+// prune removes the oldest entries as long as gone says so.
+func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
 	var rows, keys [][]byte
-	err := t.sub(subLog).scan(nil, nil, func(k, v []byte) (bool, error) {
-		e, ok := t.logEntry(v)
+	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
+		e, ok := tb.logEntry(v)
 		if len(keys) >= pruneStep || ok && !gone(e) {
 			return false, nil
 		}
@@ -152,19 +151,19 @@ func (t *txn) pruneIDs(gone func(storedID) bool) (int, error) {
 		return 0, err
 	}
 	for i, key := range keys {
-		if err := t.removeID(key); err != nil {
+		if err := tb.remove(key); err != nil {
 			return 0, err
 		}
-		if _, err := t.sub(subLog).del(rows[i]); err != nil { // a row without an entry
+		if _, err := tb.log().del(rows[i]); err != nil { // a row without an entry
 			return 0, err
 		}
 	}
 	return len(keys), nil
 }
 
-// evictIDs removes the oldest entries while ids take more than limit bytes.
-func (t *txn) evictIDs(limit int64) (int, error) {
-	c, err := t.counters()
+// evict removes the oldest entries while ids take more than limit bytes.
+func (tb idBucket) evict(limit int64) (int, error) {
+	c, err := tb.t.meta().counters()
 	if err != nil {
 		return 0, err
 	}
@@ -174,5 +173,5 @@ func (t *txn) evictIDs(limit int64) (int, error) {
 	}
 	each := max(idSpace(c)/c.IDs, 1)
 	left := excess/each + 1
-	return t.pruneIDs(func(storedID) bool { left--; return left >= 0 })
+	return tb.prune(func(storedID) bool { left--; return left >= 0 })
 }

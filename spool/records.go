@@ -12,11 +12,10 @@ type recordHead struct {
 	Fetched time.Time `json:"fetched"`
 }
 
-func (t *txn) addRecord(r *storedRun, n NewRecord, body packed) error {
+func (tb recordBucket) add(r *storedRun, n NewRecord, body packed) error {
 	if err := checkLen("source id", string(n.Dataset), n.Source); err != nil {
 		return err
 	}
-	tb := t.tab(bktRecords)
 	seq, err := tb.next()
 	if err != nil {
 		return err
@@ -29,7 +28,7 @@ func (t *txn) addRecord(r *storedRun, n NewRecord, body packed) error {
 	if err := tb.putBlob(key, v); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Records++ })
+	return tb.t.meta().count(func(c *counters) { c.Records++ })
 }
 
 // Records returns up to maxCount records of the run with seq > after, as long
@@ -49,7 +48,7 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 			if len(k) != 16 {
 				return true, nil // a further fragment
 			}
-			r := t.record(k, v)
+			r := t.records().read(k, v)
 			size += int64(len(r.Body))
 			if len(out) > 0 && size > maxBytes {
 				return false, nil
@@ -61,10 +60,10 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 	return out, err
 }
 
-func (t *txn) record(k, v []byte) Record {
+func (tb recordBucket) read(k, v []byte) Record {
 	r := Record{Run: u64(k, 0), Seq: u64(k, 8)}
 	var h recordHead
-	body, err := open(k, t.tab(bktRecords).blob(k, v), &h)
+	body, err := open(k, tb.blob(k, v), &h)
 	r.Dataset, r.Source, r.Fetched, r.Body = h.Dataset, h.Source, h.Fetched, body
 	if err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
@@ -73,23 +72,23 @@ func (t *txn) record(k, v []byte) Record {
 }
 
 // consume takes a record out after it was mapped, and keeps it aside if that is wanted.
-func (t *txn) consume(now time.Time, run, seq uint64) error {
-	tb, key := t.tab(bktRecords), pair(run, seq)
+func (tb recordBucket) consume(now time.Time, run, seq uint64) error {
+	tb, key := tb, pair(run, seq)
 	sealed := tb.blob(key, nil)
 	if sealed == nil {
 		return fmt.Errorf("record %d/%d: %w", run, seq, ErrNotFound)
 	}
-	if t.keep > 0 {
-		if err := t.tab(bktKept).putBlob(keptKey(now, run, seq), clone(sealed)); err != nil {
+	if tb.t.keep > 0 {
+		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), clone(sealed)); err != nil {
 			return err
 		}
 	}
 	if _, err := tb.delBlob(key); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) {
+	return tb.t.meta().count(func(c *counters) {
 		c.Records--
-		if t.keep > 0 {
+		if tb.t.keep > 0 {
 			c.Kept++
 		}
 	})

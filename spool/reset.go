@@ -15,7 +15,7 @@ import (
 // the works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
 	err = s.update("reset", frees(), func(t *txn) error {
-		c, err := t.counters()
+		c, err := t.meta().counters()
 		if err != nil {
 			return err
 		}
@@ -23,7 +23,7 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 			"tasks": c.Tasks, "parked": c.Parked, "records": c.Records, "waiting": c.Waiting,
 			"held": c.Held, "bundles": c.Bundles, "messages": c.Messages, "ids": c.IDs, "kept": c.Kept,
 		}
-		if cleared["runs"], open, err = t.dropRuns(now); err != nil {
+		if cleared["runs"], open, err = t.runs().drop(now); err != nil {
 			return err
 		}
 		for _, name := range []string{bktTasks, bktRecords, bktWaiting, bktWaitingByID, bktHeld, bktBundles, bktCursors, bktKept} {
@@ -44,7 +44,7 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 				delete(c.Bytes, name)
 			}
 		}
-		return t.resetState()
+		return t.meta().reset()
 	})
 	if err != nil {
 		return nil, nil, err
@@ -52,16 +52,16 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 	return cleared, open, nil
 }
 
-// dropRuns ends the open runs and returns their number and their open works.
-func (t *txn) dropRuns(now time.Time) (int64, []Work, error) {
-	ids, err := t.openRuns()
+// drop ends the open runs and returns their number and their open works.
+func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
+	ids, err := tb.open()
 	if err != nil {
 		return 0, nil, err
 	}
 	var open []Work
 	retries := map[uint64]bool{}
 	for _, id := range ids {
-		r, err := t.changeRun(id)
+		r, err := tb.change(id)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -72,26 +72,26 @@ func (t *txn) dropRuns(now time.Time) (int64, []Work, error) {
 			open = append(open, r.Work)
 		}
 		r.Dropped, r.DoneAt, r.Open, r.Behind = true, now.UTC(), nil, nil
-		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, id)); err != nil {
+		if _, err := tb.del(numKey(pfxOpen, id)); err != nil {
 			return 0, nil, err
 		}
 	}
 	if len(retries) > 0 {
-		if err := t.reopenRetried(retries); err != nil {
+		if err := tb.t.dead().reopenRetried(retries); err != nil {
 			return 0, nil, err
 		}
 	}
-	return int64(len(ids)), open, t.pruneRuns()
+	return int64(len(ids)), open, tb.prune()
 }
 
-// resetState clears watermarks and notes of the old epoch and begins a new one.
-func (t *txn) resetState() error {
+// reset clears watermarks and notes of the old epoch and begins a new one.
+func (tb metaBucket) reset() error {
 	for _, key := range []string{keyWatermarks, keyCrash} {
-		if err := t.tab(bktMeta).b.Delete([]byte(key)); err != nil {
+		if err := tb.b.Delete([]byte(key)); err != nil {
 			return err
 		}
 	}
-	st, err := t.changeState()
+	st, err := tb.changeState()
 	if err != nil {
 		return err
 	}

@@ -16,23 +16,23 @@ import (
 func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
 	var run Run
 	err := s.update("retry", use{share: moves}, func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
 		if len(dead)+len(parked) == 0 {
 			return fmt.Errorf("%w: nothing to retry", ErrInvalid)
 		}
-		r, err := t.addRun(now, RunSpec{Reason: ReasonRetry, Start: now})
+		r, err := t.runs().add(now, RunSpec{Reason: ReasonRetry, Start: now})
 		if err != nil {
 			return err
 		}
 		for _, key := range dead {
-			if err := t.retryDead(now, r, key); err != nil {
+			if err := t.dead().retry(now, r, key); err != nil {
 				return err
 			}
 		}
 		for _, key := range parked {
-			if err := t.retryParked(r, key); err != nil {
+			if err := t.tasks().retryParked(r, key); err != nil {
 				return err
 			}
 		}
@@ -42,8 +42,8 @@ func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskK
 	return run, err
 }
 
-func (t *txn) retryDead(now time.Time, r *storedRun, key uint64) error {
-	d, ok := t.dead(key)
+func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
+	d, ok := tb.read(key)
 	switch {
 	case !ok:
 		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
@@ -52,42 +52,42 @@ func (t *txn) retryDead(now time.Time, r *storedRun, key uint64) error {
 	}
 	d.Retried, d.RetryRun = now.UTC(), r.ID
 	if d.Stage == StageFetch {
-		return t.retryFetch(r, d)
+		return tb.retryFetch(r, d)
 	}
 	r.touch(d.Dataset, now)
 	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last}
-	if err := t.addRecord(r, rec, pack(recordBody(d))); err != nil {
+	if err := tb.t.records().add(r, rec, pack(recordBody(d))); err != nil {
 		return err
 	}
 	if !d.Healed.IsZero() {
-		return t.putDead(d, pack(d.Payload))
+		return tb.store(d, pack(d.Payload))
 	}
 	d.Healed = now.UTC()
-	return t.closeDead(d)
+	return tb.close(d)
 }
 
-func (t *txn) retryParked(r *storedRun, key TaskKey) error {
-	if st, err := t.taskByKey(taskKey(key)); err == nil && st.Run == r.ID {
+func (tb taskBucket) retryParked(r *storedRun, key TaskKey) error {
+	if st, err := tb.byKey(taskKey(key)); err == nil && st.Run == r.ID {
 		return nil // its dead letter was named too
 	}
-	st, err := t.parkedTask(key)
+	st, err := tb.parked(key)
 	if err != nil {
 		return err
 	}
 	r.touch(st.key.Dataset, st.Since)
-	return t.takeIn(r, st)
+	return tb.takeIn(r, st)
 }
 
-func (t *txn) retryFetch(r *storedRun, d DeadLetter) error {
+func (tb deadBucket) retryFetch(r *storedRun, d DeadLetter) error {
 	if d.Source == "" || d.Dataset == "" || d.Dataset == IOCs {
 		return fmt.Errorf("dead letter %d: %w: it names no item that could be fetched again", d.Key, ErrInvalid)
 	}
 	r.touch(d.Dataset, r.Start)
 	key := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
-	if err := t.addTasks(r, []NewTask{{TaskKey: key, Since: r.Start}}); err != nil {
+	if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: r.Start}}); err != nil {
 		return err
 	}
-	return t.putDead(d, pack(d.Payload))
+	return tb.store(d, pack(d.Payload))
 }
 
 // touch makes the dataset part of a run that was made piece by piece.

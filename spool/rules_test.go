@@ -296,7 +296,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 	first := begin(t, s, RunSpec{}, t0, Alerts)
 	ok(t, s.update("many runs", frees(), func(t *txn) error {
 		for range maxRuns + 5 {
-			r, err := t.addRun(t0, RunSpec{Reason: ReasonOnce})
+			r, err := t.runs().add(t0, RunSpec{Reason: ReasonOnce})
 			if err != nil {
 				return err
 			}

@@ -24,10 +24,10 @@ type storedRun struct {
 func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
 	var run Run
 	err := s.update("start run", use{share: moves}, func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		r, err := t.addRun(now, spec)
+		r, err := t.runs().add(now, spec)
 		if err != nil {
 			return err
 		}
@@ -37,12 +37,12 @@ func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error)
 	return run, err
 }
 
-func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
-	st, err := t.state()
+func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
+	st, err := tb.t.meta().state()
 	if err != nil {
 		return nil, err
 	}
-	id, err := t.tab(bktRuns).next()
+	id, err := tb.next()
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +56,19 @@ func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
 	for d, from := range spec.Datasets {
 		r.Datasets[d] = DatasetRun{From: from.UTC(), Status: DatasetOpen}
 	}
-	t.runs[id], t.runDirty[id] = r, true
-	if err := t.tab(bktRuns).put(numKey(pfxOpen, id), []byte{}); err != nil {
+	tb.t.cached[id], tb.t.runDirty[id] = r, true
+	if err := tb.put(numKey(pfxOpen, id), []byte{}); err != nil {
 		return nil, err
 	}
-	if err := t.add(func(c *counters) { c.Runs++ }); err != nil {
+	if err := tb.t.meta().count(func(c *counters) { c.Runs++ }); err != nil {
 		return nil, err
 	}
-	if err := t.addTasks(r, spec.Tasks); err != nil {
+	if err := tb.t.tasks().addAll(r, spec.Tasks); err != nil {
 		return nil, err
 	}
 	if spec.Parked {
 		for d := range spec.Datasets {
-			if err := t.takeParked(r, d); err != nil {
+			if err := tb.t.tasks().takeParked(r, d); err != nil {
 				return nil, err
 			}
 		}
@@ -80,12 +80,12 @@ func (t *txn) addRun(now time.Time, spec RunSpec) (*storedRun, error) {
 func (s *Spool) OpenRuns() ([]Run, error) {
 	var out []Run
 	err := s.view("read open runs", func(t *txn) error {
-		ids, err := t.openRuns()
+		ids, err := t.runs().open()
 		if err != nil {
 			return err
 		}
 		for _, id := range ids {
-			r, err := t.run(id)
+			r, err := t.runs().byID(id)
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ func (s *Spool) Runs(before uint64, limit int) ([]Run, error) {
 			k, _ = c.Prev()
 		}
 		for ; k != nil && k[0] == pfxRun && len(out) < limit; k, _ = c.Prev() {
-			r, err := t.run(u64(k, 1))
+			r, err := t.runs().byID(u64(k, 1))
 			if err != nil {
 				return err
 			}
@@ -127,7 +127,7 @@ func (s *Spool) Runs(before uint64, limit int) ([]Run, error) {
 func (s *Spool) Run(id uint64) (Run, error) {
 	var out Run
 	err := s.view("read run", func(t *txn) error {
-		r, err := t.run(id)
+		r, err := t.runs().byID(id)
 		if err == nil {
 			out = r.Run
 		}
@@ -139,12 +139,12 @@ func (s *Spool) Run(id uint64) (Run, error) {
 // MarkResumed flags the unfinished runs as resumed.
 func (s *Spool) MarkResumed() error {
 	return s.update("mark runs as resumed", frees(), func(t *txn) error {
-		ids, err := t.openRuns()
+		ids, err := t.runs().open()
 		if err != nil {
 			return err
 		}
 		for _, id := range ids {
-			r, err := t.changeRun(id)
+			r, err := t.runs().change(id)
 			if err != nil {
 				return err
 			}
@@ -196,10 +196,10 @@ func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun
 
 func (s *Spool) changeRunIn(op string, u use, epoch, run uint64, fn func(*txn, *storedRun) error) error {
 	return s.update(op, u, func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		r, err := t.changeRun(run)
+		r, err := t.runs().change(run)
 		if err != nil {
 			return err
 		}
@@ -210,13 +210,13 @@ func (s *Spool) changeRunIn(op string, u use, epoch, run uint64, fn func(*txn, *
 	})
 }
 
-// run returns a run for reading.
-func (t *txn) run(id uint64) (*storedRun, error) {
-	if r := t.runs[id]; r != nil {
+// byID returns a run for reading.
+func (tb runBucket) byID(id uint64) (*storedRun, error) {
+	if r := tb.t.cached[id]; r != nil {
 		return r, nil
 	}
 	key := numKey(pfxRun, id)
-	v := t.tab(bktRuns).get(key)
+	v := tb.get(key)
 	if v == nil {
 		return nil, fmt.Errorf("run %d: %w", id, ErrNotFound)
 	}
@@ -224,17 +224,17 @@ func (t *txn) run(id uint64) (*storedRun, error) {
 	if _, err := open(key, v, r); err != nil {
 		return nil, fmt.Errorf("run %d: %w", id, err)
 	}
-	t.runs[id] = r
+	tb.t.cached[id] = r
 	return r, nil
 }
 
-// changeRun returns a run for changing; flush writes it.
-func (t *txn) changeRun(id uint64) (*storedRun, error) {
-	r, err := t.run(id)
+// change returns a run for changing; flush writes it.
+func (tb runBucket) change(id uint64) (*storedRun, error) {
+	r, err := tb.byID(id)
 	if err != nil {
 		return nil, err
 	}
-	t.runDirty[id] = true
+	tb.t.runDirty[id] = true
 	if r.Counters == nil {
 		r.Counters = map[string]int64{}
 	}
@@ -244,40 +244,40 @@ func (t *txn) changeRun(id uint64) (*storedRun, error) {
 	return r, nil
 }
 
-func (t *txn) flushRuns() error {
-	for id := range t.runDirty {
+func (tb runBucket) flush() error {
+	for id := range tb.t.runDirty {
 		key := numKey(pfxRun, id)
-		v, err := seal(key, t.runs[id], packed{})
+		v, err := seal(key, tb.t.cached[id], packed{})
 		if err != nil {
 			return err
 		}
-		if err := t.tab(bktRuns).put(key, v); err != nil {
+		if err := tb.put(key, v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// openRuns returns the ids of the runs that are not done, oldest first.
-func (t *txn) openRuns() ([]uint64, error) {
+// open returns the ids of the runs that are not done, oldest first.
+func (tb runBucket) open() ([]uint64, error) {
 	var ids []uint64
-	err := t.tab(bktRuns).scan([]byte{pfxOpen}, nil, func(k, _ []byte) (bool, error) {
+	err := tb.scan([]byte{pfxOpen}, nil, func(k, _ []byte) (bool, error) {
 		ids = append(ids, u64(k, 1))
 		return true, nil
 	})
 	return ids, err
 }
 
-// pruneRuns forgets the oldest done runs beyond maxRuns.
-func (t *txn) pruneRuns() error {
-	c, err := t.counters()
+// prune forgets the oldest done runs beyond maxRuns.
+func (tb runBucket) prune() error {
+	c, err := tb.t.meta().counters()
 	if err != nil {
 		return err
 	}
 	for c.Runs > maxRuns {
 		var oldest []byte
-		err := t.tab(bktRuns).scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
-			if t.tab(bktRuns).get(numKey(pfxOpen, u64(k, 1))) != nil {
+		err := tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
+			if tb.get(numKey(pfxOpen, u64(k, 1))) != nil {
 				return true, nil
 			}
 			oldest = clone(k)
@@ -287,9 +287,9 @@ func (t *txn) pruneRuns() error {
 			return err
 		}
 		id := u64(oldest, 1)
-		delete(t.runs, id)
-		delete(t.runDirty, id)
-		if _, err := t.tab(bktRuns).del(oldest); err != nil {
+		delete(tb.t.cached, id)
+		delete(tb.t.runDirty, id)
+		if _, err := tb.del(oldest); err != nil {
 			return err
 		}
 		c.Runs--

@@ -102,14 +102,14 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 // matchBundle looks at a bundle's objects. Blocks that cannot be read are left to Verify.
 func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
 	run, seq := u64(k, 1), u64(k, 9)
-	b, h, err := t.bundle(run, seq)
+	b, h, err := t.bundles().head(run, seq)
 	if err != nil {
 		return nil, 0
 	}
 	e.Fields, _ = l.fields(t, k, v)
 	first := 0
 	for number, n := range h.Blocks {
-		objects, err := t.readBlock(run, seq, h, number, first)
+		objects, err := t.bundles().block(run, seq, h, number, first)
 		for i, o := range objects {
 			wanted := o.STIX == q.STIX
 			if q.STIX == "" {

@@ -22,11 +22,11 @@ func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) err
 		u.brings += payloads[i].size()
 	}
 	return s.update("settle tasks", u, func(t *txn) error {
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
 		for i, o := range outcomes {
-			if err := t.settle(now, o, payloads[i]); err != nil {
+			if err := t.tasks().settle(now, o, payloads[i]); err != nil {
 				return fmt.Errorf("task %s: %w", o.Task, err)
 			}
 		}
@@ -57,40 +57,40 @@ func (p packedOutcome) size() int64 {
 	return int64(len(p.record.data) + len(p.letters[0].data) + len(p.letters[1].data))
 }
 
-func (t *txn) settle(now time.Time, o Outcome, p packedOutcome) error {
-	st, err := t.taskByKey(taskKey(o.Task))
+func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
+	st, err := tb.byKey(taskKey(o.Task))
 	if errors.Is(err, ErrNotFound) || err == nil && st.Run != o.Run {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	r, err := t.changeRun(o.Run)
+	r, err := tb.t.runs().change(o.Run)
 	if err != nil {
 		return err
 	}
-	if err := t.endTry(now, r, st, o); err != nil {
+	if err := tb.endTry(now, r, st, o); err != nil {
 		return err
 	}
 	if o.Record != nil {
-		if err := t.addRecord(r, *o.Record, p.record); err != nil {
+		if err := tb.t.records().add(r, *o.Record, p.record); err != nil {
 			return err
 		}
 		// Pages of one group share a source id, and bring other objects each.
 		if o.Task.Kind == TaskItem {
-			if err := t.heal(now, o.Record.Dataset, o.Record.Source); err != nil {
+			if err := tb.t.dead().heal(now, o.Record.Dataset, o.Record.Source); err != nil {
 				return err
 			}
 		}
 	}
-	if err := t.addTasks(r, o.Add); err != nil {
+	if err := tb.addAll(r, o.Add); err != nil {
 		return err
 	}
 	for i, d := range []*DeadLetter{o.Dead, o.Note} {
 		if d == nil {
 			continue
 		}
-		if err := t.addDeadPacked(now, o.letter(*d), p.letters[i]); err != nil {
+		if err := tb.t.dead().add(now, o.letter(*d), p.letters[i]); err != nil {
 			return err
 		}
 	}
@@ -99,8 +99,8 @@ func (t *txn) settle(now time.Time, o Outcome, p packedOutcome) error {
 }
 
 // endTry takes the task out of the run, or stores what the try changed.
-func (t *txn) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) error {
-	if err := t.leave(r, st); err != nil {
+func (tb taskBucket) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) error {
+	if err := tb.leave(r, st); err != nil {
 		return err
 	}
 	switch {
@@ -108,13 +108,13 @@ func (t *txn) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) err
 		if st.Behind && o.Dead == nil {
 			r.holdBack(st.key.Dataset, st.Since)
 		}
-		return t.removeTask(st)
+		return tb.remove(st)
 	case o.Park:
 		st.State = *o.Keep
-		return t.park(st, now)
+		return tb.park(st, now)
 	default:
 		st.State = *o.Keep
-		return t.enter(r, st)
+		return tb.enter(r, st)
 	}
 }
 
@@ -158,7 +158,7 @@ func (r *storedRun) holdBack(d Dataset, since time.Time) {
 func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetStatus, detail string) error {
 	return s.changeRun("fail dataset", epoch, run, func(t *txn, r *storedRun) error {
 		for _, kind := range []TaskKind{TaskList, TaskPage} {
-			if err := t.failTasks(r, d, kind); err != nil {
+			if err := t.tasks().fail(r, d, kind); err != nil {
 				return err
 			}
 		}
@@ -169,8 +169,8 @@ func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetS
 	})
 }
 
-func (t *txn) failTasks(r *storedRun, d Dataset, kind TaskKind) error {
-	all, err := t.tasksOf(d, kind)
+func (tb taskBucket) fail(r *storedRun, d Dataset, kind TaskKind) error {
+	all, err := tb.of(d, kind)
 	if err != nil {
 		return err
 	}
@@ -178,14 +178,14 @@ func (t *txn) failTasks(r *storedRun, d Dataset, kind TaskKind) error {
 		if st.Run != r.ID {
 			continue
 		}
-		if err := t.leave(r, st); err != nil {
+		if err := tb.leave(r, st); err != nil {
 			return err
 		}
 		if kind == TaskList {
-			err = t.removeTask(st)
+			err = tb.remove(st)
 		} else {
 			st.Run = 0
-			err = t.saveTask(st)
+			err = tb.save(st)
 		}
 		if err != nil {
 			return err
@@ -194,18 +194,18 @@ func (t *txn) failTasks(r *storedRun, d Dataset, kind TaskKind) error {
 	return nil
 }
 
-// tasksOf returns the tasks of a dataset and kind; kind "" means all kinds.
-func (t *txn) tasksOf(d Dataset, kind TaskKind) ([]*storedTask, error) {
+// of returns the tasks of a dataset and kind; kind "" means all kinds.
+func (tb taskBucket) of(d Dataset, kind TaskKind) ([]*storedTask, error) {
 	prefix := putString([]byte{pfxTask}, string(d))
 	if kind != "" {
 		prefix = putString(prefix, string(kind))
 	}
 	var out []*storedTask
-	err := t.tab(bktTasks).scan(prefix, nil, func(k, v []byte) (bool, error) {
+	err := tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
 		if _, ok := cutTaskKey(k[1:]); !ok {
 			return true, nil // a further fragment
 		}
-		st, err := t.taskByKey(k[1:])
+		st, err := tb.byKey(k[1:])
 		if err != nil {
 			return false, err
 		}
@@ -222,10 +222,10 @@ func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
 	var n int
 	err := s.update("drop dataset", frees(), func(t *txn) error {
 		n = 0
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		all, err := t.tasksOf(d, "")
+		all, err := t.tasks().of(d, "")
 		if err != nil {
 			return err
 		}
@@ -233,45 +233,45 @@ func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
 			if st.Run == 0 {
 				continue
 			}
-			r, err := t.changeRun(st.Run)
+			r, err := t.runs().change(st.Run)
 			if err != nil {
 				return err
 			}
-			if err := t.dropTask(r, st); err != nil {
+			if err := t.tasks().drop(r, st); err != nil {
 				return err
 			}
 			n++
 		}
-		return t.switchOff(d)
+		return t.runs().switchOff(d)
 	})
 	return n, err
 }
 
-// dropTask takes an open task of a switched-off dataset out of its run. What
+// drop takes an open task of a switched-off dataset out of its run. What
 // was parked before is parked again, a page keeps its cursor.
-func (t *txn) dropTask(r *storedRun, st *storedTask) error {
-	if err := t.leave(r, st); err != nil {
+func (tb taskBucket) drop(r *storedRun, st *storedTask) error {
+	if err := tb.leave(r, st); err != nil {
 		return err
 	}
 	r.count(map[string]int64{"fetch.dropped": 1})
 	switch {
 	case st.Behind:
-		return t.park(st, r.Created)
+		return tb.park(st, r.Created)
 	case st.key.Kind == TaskPage:
 		st.Run = 0
-		return t.saveTask(st)
+		return tb.save(st)
 	}
-	return t.removeTask(st)
+	return tb.remove(st)
 }
 
 // switchOff marks the dataset as off in the runs that still fetch it.
-func (t *txn) switchOff(d Dataset) error {
-	ids, err := t.openRuns()
+func (tb runBucket) switchOff(d Dataset) error {
+	ids, err := tb.open()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		r, err := t.run(id)
+		r, err := tb.byID(id)
 		if err != nil {
 			return err
 		}
@@ -281,7 +281,7 @@ func (t *txn) switchOff(d Dataset) error {
 		}
 		dr.Status = DatasetOff
 		r.Datasets[d] = dr
-		t.runDirty[id] = true
+		tb.t.runDirty[id] = true
 	}
 	return nil
 }

@@ -35,11 +35,11 @@ type Stats struct {
 func (s *Spool) Stats() (Stats, error) {
 	out := Stats{Room: s.Room(), Oldest: map[string]time.Time{}}
 	err := s.view("read counters", func(t *txn) error {
-		c, err := t.readCounters()
+		c, err := t.meta().readCounters()
 		if err != nil {
 			return err
 		}
-		if out.Meta, err = t.readMeta(); err != nil {
+		if out.Meta, err = t.meta().describe(); err != nil {
 			return err
 		}
 		out.Runs, out.Tasks, out.Parked, out.Records = c.Runs, c.Tasks, c.Parked, c.Records
@@ -61,29 +61,29 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, v := t.tab(bktRecords).b.Cursor().First(); k != nil {
-		note(bktRecords, t.record(clone(k), v).Fetched)
+		note(bktRecords, t.records().read(clone(k), v).Fetched)
 	}
 	if k, _ := t.tab(bktWaiting).b.Cursor().First(); k != nil {
-		if r, err := t.run(u64(k, 0)); err == nil {
+		if r, err := t.runs().byID(u64(k, 0)); err == nil {
 			note(bktWaiting, r.Created)
 		}
 	}
 	if k, _ := t.tab(bktHeld).b.Cursor().Seek([]byte{pfxHeld}); k != nil && k[0] == pfxHeld {
-		note(bktHeld, t.heldObject(u64(k, 1)).Since)
+		note(bktHeld, t.held().at(u64(k, 1)).Since)
 	}
 	if k, _ := t.tab(bktBundles).b.Cursor().Seek([]byte{pfxHead}); k != nil && k[0] == pfxHead {
-		if b, _, err := t.bundle(u64(k, 1), u64(k, 9)); err == nil {
+		if b, _, err := t.bundles().head(u64(k, 1), u64(k, 9)); err == nil {
 			note(bktBundles, b.Created)
 		}
 	}
 	if k, _ := t.tab(bktDead).b.Cursor().Seek([]byte{pfxOpenDL}); k != nil && k[0] == pfxOpenDL {
-		if d, ok := t.dead(u64(k, 1)); ok {
+		if d, ok := t.dead().read(u64(k, 1)); ok {
 			note(bktDead, d.First)
 		}
 	}
 	var parked time.Time
 	err := t.tab(bktTasks).scan([]byte{pfxParked}, nil, func(_, v []byte) (bool, error) {
-		st, err := t.taskByKey(v)
+		st, err := t.tasks().byKey(v)
 		if err == nil && (parked.IsZero() || st.Parked.Before(parked)) {
 			parked = st.Parked
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// addTasks adds tasks to the run, or lets them join those of their keys. A
+// addAll adds tasks to the run, or lets them join those of their keys. A
 // parked or left-behind one is taken in; one that another run works on stays
 // there, and holds the dataset back, since this run ends without it.
 // A left-behind page whose window began later than the new one's starts over,
@@ -18,7 +18,7 @@ import (
 // A list may bring a hundred thousand. Rows that go into one page of the
 // transaction out of order cost time in the square of their number, so they are
 // written in the order of their keys.
-func (t *txn) addTasks(r *storedRun, list []NewTask) error {
+func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 	var fresh []*storedTask
 	seen := make(map[TaskKey]bool, len(list))
 	for _, n := range list {
@@ -30,10 +30,10 @@ func (t *txn) addTasks(r *storedRun, list []NewTask) error {
 		}
 		seen[n.TaskKey] = true
 		n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start).UTC()
-		st, err := t.taskByKey(taskKey(n.TaskKey))
+		st, err := tb.byKey(taskKey(n.TaskKey))
 		switch {
 		case errors.Is(err, ErrNotFound):
-			seq, err := t.tab(bktTasks).next()
+			seq, err := tb.next()
 			if err != nil {
 				return err
 			}
@@ -41,65 +41,65 @@ func (t *txn) addTasks(r *storedRun, list []NewTask) error {
 		case err != nil:
 			return err
 		default:
-			if err := t.joinTask(r, st, n); err != nil {
+			if err := tb.join(r, st, n); err != nil {
 				return err
 			}
 		}
 	}
-	return t.addFresh(r, fresh)
+	return tb.addFresh(r, fresh)
 }
 
-// joinTask lets a new task join the one of its key.
-func (t *txn) joinTask(r *storedRun, st *storedTask, n NewTask) error {
+// join lets a new task join the one of its key.
+func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) error {
 	if st.Run != 0 {
 		if st.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
-			return t.leaveBehind(st, n.Since)
+			return tb.leaveBehind(st, n.Since)
 		}
 		return nil
 	}
 	if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
 		st.Since, st.State.Cursor = n.Since, n.Cursor
 	}
-	return t.takeIn(r, st)
+	return tb.takeIn(r, st)
 }
 
 // addFresh writes tasks that were not there: first the line of the run, in
 // order of arrival, then the tasks, in order of their keys.
-func (t *txn) addFresh(r *storedRun, fresh []*storedTask) error {
+func (tb taskBucket) addFresh(r *storedRun, fresh []*storedTask) error {
 	for _, st := range fresh {
-		if err := t.queueTask(r, st); err != nil {
+		if err := tb.queue(r, st); err != nil {
 			return err
 		}
 	}
 	slices.SortFunc(fresh, func(a, b *storedTask) int { return bytes.Compare(taskKey(a.key), taskKey(b.key)) })
 	for _, st := range fresh {
-		if err := t.saveTask(st); err != nil {
+		if err := tb.save(st); err != nil {
 			return err
 		}
 	}
-	return t.add(func(c *counters) { c.Tasks += int64(len(fresh)) })
+	return tb.t.meta().count(func(c *counters) { c.Tasks += int64(len(fresh)) })
 }
 
 // takeIn moves a task that is in no run into the run, its tries in this run set back.
-func (t *txn) takeIn(r *storedRun, st *storedTask) error {
+func (tb taskBucket) takeIn(r *storedRun, st *storedTask) error {
 	if !st.Parked.IsZero() {
-		if err := t.unpark(st); err != nil {
+		if err := tb.unpark(st); err != nil {
 			return err
 		}
 	}
 	st.Run, st.State.Tries, st.State.Refused, st.State.Due = r.ID, 0, 0, time.Time{}
 	st.State.FirstTry = time.Time{}
-	return t.enter(r, st)
+	return tb.enter(r, st)
 }
 
 // leaveBehind lets an open item hold its dataset's last run back to since, as
 // if it had been parked by a run that began there.
-func (t *txn) leaveBehind(st *storedTask, since time.Time) error {
+func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 	if st.Behind && !since.Before(st.Since) {
 		return nil
 	}
 	if st.Behind {
-		if _, err := t.tab(bktTasks).del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
+		if _, err := tb.del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
 			return err
 		}
 	}
@@ -107,33 +107,33 @@ func (t *txn) leaveBehind(st *storedTask, since time.Time) error {
 		st.Since = since
 	}
 	st.Behind = true
-	if err := t.tab(bktTasks).put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+	if err := tb.put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
 		return err
 	}
-	return t.saveTask(st)
+	return tb.save(st)
 }
 
 // takeParked takes the parked items of a dataset into the run.
-func (t *txn) takeParked(r *storedRun, d Dataset) error {
-	keys, err := t.parkedKeys(d)
+func (tb taskBucket) takeParked(r *storedRun, d Dataset) error {
+	keys, err := tb.parkedKeys(d)
 	if err != nil {
 		return err
 	}
 	for _, enc := range keys {
-		st, err := t.taskByKey(enc)
+		st, err := tb.byKey(enc)
 		if err != nil {
 			return err
 		}
-		if err := t.takeIn(r, st); err != nil {
+		if err := tb.takeIn(r, st); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *txn) parkedKeys(d Dataset) ([][]byte, error) {
+func (tb taskBucket) parkedKeys(d Dataset) ([][]byte, error) {
 	var keys [][]byte
-	err := t.tab(bktTasks).scan(putString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
+	err := tb.scan(putString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
 		keys = append(keys, clone(v))
 		return true, nil
 	})

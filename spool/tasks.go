@@ -40,7 +40,7 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 			if !ok || skip != nil && skip(key) {
 				return true, nil
 			}
-			st, err := t.taskByKey(v)
+			st, err := t.tasks().byKey(v)
 			if err != nil {
 				return false, err
 			}
@@ -62,7 +62,7 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 	var out map[Dataset]map[TaskKind]int
 	err := s.view("count tasks", func(t *txn) error {
-		r, err := t.run(run)
+		r, err := t.runs().byID(run)
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 func (s *Spool) Task(key TaskKey) (Task, error) {
 	var out Task
 	err := s.view("read task", func(t *txn) error {
-		st, err := t.taskByKey(taskKey(key))
+		st, err := t.tasks().byKey(taskKey(key))
 		if err == nil {
 			out = st.task()
 		}
@@ -87,29 +87,29 @@ func (s *Spool) Task(key TaskKey) (Task, error) {
 	return out, err
 }
 
-// taskByKey reads a task by its encoded key, or ErrNotFound.
-func (t *txn) taskByKey(enc []byte) (*storedTask, error) {
+// byKey reads a task by its encoded key, or ErrNotFound.
+func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 	key, ok := cutTaskKey(enc)
 	if !ok {
 		return nil, fmt.Errorf("task key %x: %w", enc, ErrCorrupt)
 	}
 	k := prefixed(pfxTask, enc)
-	v := t.tab(bktTasks).get(k)
+	v := tb.get(k)
 	if v == nil {
 		return nil, fmt.Errorf("task %s: %w", key, ErrNotFound)
 	}
 	st := &storedTask{key: key}
-	if _, err := open(k, t.tab(bktTasks).blob(k, v), st); err != nil {
-		return t.reviveTask(key, enc, err)
+	if _, err := open(k, tb.blob(k, v), st); err != nil {
+		return tb.revive(key, enc, err)
 	}
 	return st, nil
 }
 
-// reviveTask rebuilds a task that cannot be read from the indices that name it.
+// revive rebuilds a task that cannot be read from the indices that name it.
 // Its tries are forgotten: asking again is what mends it.
-func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, error) {
+func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, error) {
 	st := &storedTask{key: key, State: TaskState{LastError: cause.Error()}}
-	err := t.tab(bktTasks).scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
+	err := tb.scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
 		if string(v) != string(enc) {
 			return true, nil
 		}
@@ -120,7 +120,7 @@ func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, err
 		return nil, err
 	}
 	prefix := putString([]byte{pfxParked}, string(key.Dataset))
-	err = t.tab(bktTasks).scan(prefix, nil, func(k, v []byte) (bool, error) {
+	err = tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
 		if string(v) == string(enc) {
 			st.Seq = u64(k, len(prefix))
 			st.Parked = time.UnixMilli(0).UTC() // when is lost; that it is parked is not
@@ -131,7 +131,7 @@ func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, err
 		return nil, err
 	}
 	prefix = behindPrefix(key.Dataset)
-	err = t.tab(bktTasks).scan(prefix, nil, func(k, _ []byte) (bool, error) {
+	err = tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
 		if u64(k, len(prefix)+8) == st.Seq {
 			st.Behind, st.Since = true, timeAt(k, len(prefix))
 		}
@@ -144,15 +144,15 @@ func (t *txn) reviveTask(key TaskKey, enc []byte, cause error) (*storedTask, err
 func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
 
 // enter stores a task that is now in the run.
-func (t *txn) enter(r *storedRun, st *storedTask) error {
-	if err := t.queueTask(r, st); err != nil {
+func (tb taskBucket) enter(r *storedRun, st *storedTask) error {
+	if err := tb.queue(r, st); err != nil {
 		return err
 	}
-	return t.saveTask(st)
+	return tb.save(st)
 }
 
-// queueTask counts a task in its run and puts it into the run's line.
-func (t *txn) queueTask(r *storedRun, st *storedTask) error {
+// queue counts a task in its run and puts it into the run's line.
+func (tb taskBucket) queue(r *storedRun, st *storedTask) error {
 	if r.Open == nil {
 		r.Open = map[Dataset]map[TaskKind]int{}
 	}
@@ -160,13 +160,13 @@ func (t *txn) queueTask(r *storedRun, st *storedTask) error {
 		r.Open[st.key.Dataset] = map[TaskKind]int{}
 	}
 	r.Open[st.key.Dataset][st.key.Kind]++
-	t.runDirty[r.ID] = true
-	return t.tab(bktTasks).put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
+	tb.t.runDirty[r.ID] = true
+	return tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
 }
 
 // leave takes an open task out of its run's index and count.
-func (t *txn) leave(r *storedRun, st *storedTask) error {
-	if _, err := t.tab(bktTasks).del(dueKey(st.Run, st.State.Due, st.Seq)); err != nil {
+func (tb taskBucket) leave(r *storedRun, st *storedTask) error {
+	if _, err := tb.del(dueKey(st.Run, st.State.Due, st.Seq)); err != nil {
 		return err
 	}
 	kinds := r.Open[st.key.Dataset]
@@ -176,61 +176,61 @@ func (t *txn) leave(r *storedRun, st *storedTask) error {
 	if len(kinds) == 0 {
 		delete(r.Open, st.key.Dataset)
 	}
-	t.runDirty[r.ID] = true
+	tb.t.runDirty[r.ID] = true
 	return nil
 }
 
-func (t *txn) saveTask(st *storedTask) error {
+func (tb taskBucket) save(st *storedTask) error {
 	k := prefixed(pfxTask, taskKey(st.key))
 	v, err := seal(k, st, packed{})
 	if err != nil {
 		return err
 	}
-	return t.tab(bktTasks).putBlob(k, v)
+	return tb.putBlob(k, v)
 }
 
 // park puts a task that left its run aside for a later one.
-func (t *txn) park(st *storedTask, now time.Time) error {
+func (tb taskBucket) park(st *storedTask, now time.Time) error {
 	st.Run, st.Parked = 0, now.UTC()
-	if err := t.tab(bktTasks).put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key)); err != nil {
+	if err := tb.put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key)); err != nil {
 		return err
 	}
 	if !st.Behind {
 		st.Behind = true
-		if err := t.tab(bktTasks).put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+		if err := tb.put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
 			return err
 		}
 	}
-	if err := t.add(func(c *counters) { c.Tasks--; c.Parked++ }); err != nil {
+	if err := tb.t.meta().count(func(c *counters) { c.Tasks--; c.Parked++ }); err != nil {
 		return err
 	}
-	return t.saveTask(st)
+	return tb.save(st)
 }
 
-func (t *txn) unpark(st *storedTask) error {
-	if _, err := t.tab(bktTasks).del(parkedKey(st.key.Dataset, st.Seq)); err != nil {
+func (tb taskBucket) unpark(st *storedTask) error {
+	if _, err := tb.del(parkedKey(st.key.Dataset, st.Seq)); err != nil {
 		return err
 	}
 	st.Parked = time.Time{}
-	return t.add(func(c *counters) { c.Tasks++; c.Parked-- })
+	return tb.t.meta().count(func(c *counters) { c.Tasks++; c.Parked-- })
 }
 
-// removeTask removes a task that is in no index of runs any more.
-func (t *txn) removeTask(st *storedTask) error {
+// remove removes a task that is in no index of runs any more.
+func (tb taskBucket) remove(st *storedTask) error {
 	if !st.Parked.IsZero() {
-		if err := t.unpark(st); err != nil {
+		if err := tb.unpark(st); err != nil {
 			return err
 		}
 	}
 	if st.Behind {
-		if _, err := t.tab(bktTasks).del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
+		if _, err := tb.del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
 			return err
 		}
 	}
-	if _, err := t.tab(bktTasks).delBlob(prefixed(pfxTask, taskKey(st.key))); err != nil {
+	if _, err := tb.delBlob(prefixed(pfxTask, taskKey(st.key))); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Tasks-- })
+	return tb.t.meta().count(func(c *counters) { c.Tasks-- })
 }
 
 func checkTaskKey(k TaskKey) error {

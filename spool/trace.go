@@ -13,20 +13,20 @@ type Trace struct {
 func (s *Spool) Trace(id string) (Trace, error) {
 	var out Trace
 	err := s.view("trace "+id, func(t *txn) error {
-		if err := t.traceKnown(id, &out); err != nil {
+		if err := t.ids().trace(id, &out); err != nil {
 			return err
 		}
 		if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
-			o := t.heldObject(u64(v, 0))
+			o := t.held().at(u64(v, 0))
 			out.Held = &o
 		}
-		runs, err := t.openRuns()
+		runs, err := t.runs().open()
 		if err != nil {
 			return err
 		}
 		for _, run := range runs {
 			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
-				out.Waiting = append(out.Waiting, t.waitingObject(run, u64(v, 0)))
+				out.Waiting = append(out.Waiting, t.waiting().at(run, u64(v, 0)))
 			}
 		}
 		return nil
@@ -34,9 +34,9 @@ func (s *Spool) Trace(id string) (Trace, error) {
 	return out, err
 }
 
-func (t *txn) traceKnown(id string, out *Trace) error {
+func (tb idBucket) trace(id string, out *Trace) error {
 	key := idKey(id)
-	v := t.sub(subEntries).get(key)
+	v := tb.entries().get(key)
 	if v == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (t *txn) traceKnown(id string, out *Trace) error {
 	if err != nil {
 		return nil // counts as unknown everywhere; Verify reports it
 	}
-	r, err := t.idRun(e.Run)
+	r, err := tb.idRun(e.Run)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type txn struct {
 	st       *state
 	stDirty  bool
 	count    *counters
-	runs     map[uint64]*storedRun
+	cached   map[uint64]*storedRun
 	runDirty map[uint64]bool
 	idRuns   map[uint64]*idRun
 
@@ -130,26 +130,26 @@ func (s *Spool) view(op string, fn func(*txn) error) error {
 func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
 	return &txn{
 		tx: tx, keep: keep, tables: map[string]*table{},
-		runs: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, idRuns: map[uint64]*idRun{},
+		cached: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, idRuns: map[uint64]*idRun{},
 		idRunDirty: map[uint64]bool{},
 	}
 }
 
 // flush writes what the transaction gathered: runs, counters of ids by run, state, counters.
 func (t *txn) flush() error {
-	if err := t.flushIDRuns(); err != nil {
+	if err := t.ids().flush(); err != nil {
 		return err
 	}
-	if err := t.flushRuns(); err != nil {
+	if err := t.runs().flush(); err != nil {
 		return err
 	}
 	if t.stDirty {
-		if err := t.putMeta(keyState, t.st); err != nil {
+		if err := t.meta().save(keyState, t.st); err != nil {
 			return err
 		}
 	}
 	if t.count != nil {
-		return t.putMeta(keyCounters, t.count)
+		return t.meta().save(keyCounters, t.count)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (tb *table) put(key, value []byte) error {
 	if err := tb.b.Put(key, value); err != nil {
 		return err
 	}
-	return tb.t.addBytes(tb.name, size)
+	return tb.t.meta().countBytes(tb.name, size)
 }
 
 // del removes the key and reports whether it was there.
@@ -216,7 +216,7 @@ func (tb *table) del(key []byte) (bool, error) {
 	if err := tb.b.Delete(key); err != nil {
 		return false, err
 	}
-	return true, tb.t.addBytes(tb.name, -size)
+	return true, tb.t.meta().countBytes(tb.name, -size)
 }
 
 // next returns the next number of the bucket's own sequence. Numbers are never

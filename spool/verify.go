@@ -98,7 +98,7 @@ func (v *verifier) sequence(tb *table, seq uint64) {
 
 // run checks that an entry's run is there and open, and returns it.
 func (v *verifier) run(what string, id uint64) *storedRun {
-	r, err := v.t.run(id)
+	r, err := v.t.runs().byID(id)
 	switch {
 	case err != nil:
 		v.broken("%s: %v", what, err)
@@ -110,23 +110,23 @@ func (v *verifier) run(what string, id uint64) *storedRun {
 }
 
 func (v *verifier) meta() error {
-	st, err := v.t.state()
+	st, err := v.t.meta().state()
 	switch {
 	case err != nil:
 		v.broken("meta: %v", err)
 	case st.Epoch == 0 || st.Created.IsZero():
 		v.broken("meta: state without epoch or time of creation")
 	}
-	if n := v.t.schema(); n != schema {
+	if n := v.t.meta().schema(); n != schema {
 		v.broken("meta: schema %d", n)
 	}
-	m, err := v.t.marks()
+	m, err := v.t.meta().marks()
 	if err != nil {
 		v.broken("meta: %v", err)
 	}
 	for d, w := range m {
 		if len(w.Early) > 0 {
-			if oldest, err := v.t.oldestOpen(d); err == nil && oldest > w.Early[0].Run {
+			if oldest, err := v.t.runs().oldestOpen(d); err == nil && oldest > w.Early[0].Run {
 				v.broken("meta: the confirmed watermark of %s does not count run %d", d, w.Early[0].Run)
 			}
 		}
@@ -162,8 +162,8 @@ func (v *verifier) runs() error {
 		}
 		v.n.Runs++
 		v.sequence(tb, id)
-		r, err := v.t.run(id)
-		delete(v.t.runs, id) // a thousand runs need not stay in memory
+		r, err := v.t.runs().byID(id)
+		delete(v.t.cached, id) // a thousand runs need not stay in memory
 		if err != nil {
 			v.broken("runs: %v", err)
 			return nil
@@ -201,7 +201,7 @@ func (v *verifier) oneRun(tb *table, r *storedRun) {
 }
 
 func (v *verifier) counters() error {
-	c, err := v.t.readCounters()
+	c, err := v.t.meta().readCounters()
 	if err != nil {
 		v.broken("counters: %v", err)
 		return nil

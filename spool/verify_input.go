@@ -38,7 +38,7 @@ func (v *verifier) tasks() error {
 
 // indexedTask returns the task that an index row names.
 func (v *verifier) indexedTask(enc []byte) *storedTask {
-	st, err := v.t.taskByKey(enc)
+	st, err := v.t.tasks().byKey(enc)
 	if err != nil {
 		v.broken("tasks: an index names a task that cannot be read: %v", err)
 		return nil
@@ -57,7 +57,7 @@ func (v *verifier) task(tb *table, k []byte) {
 	st := &storedTask{key: key}
 	if _, err := open(k, tb.blob(k, nil), st); err != nil {
 		v.broken("task %s: %v", key, err)
-		if st, err = v.t.taskByKey(k[1:]); err != nil {
+		if st, err = v.t.tasks().byKey(k[1:]); err != nil {
 			return
 		}
 	}
@@ -111,7 +111,7 @@ func (v *verifier) records() error {
 		}
 		v.n.Records++
 		v.sequence(tb, u64(k, 8))
-		rec := v.t.record(k, val)
+		rec := v.t.records().read(k, val)
 		if rec.Err != nil {
 			v.broken("%v", rec.Err)
 		}
@@ -166,7 +166,7 @@ func (v *verifier) dead() error {
 func (v *verifier) deadLetter(tb *table, key uint64) {
 	v.rows.deadAll++
 	v.sequence(tb, key)
-	d, _ := v.t.dead(key)
+	d, _ := v.t.dead().read(key)
 	if d.Err != nil {
 		v.broken("%v", d.Err)
 		return

@@ -135,7 +135,7 @@ func (v *verifier) bundles() error {
 func (v *verifier) bundle(tb *table, run, seq uint64) int {
 	v.sequence(tb, seq)
 	v.run("bundles", run)
-	b, h, err := v.t.bundle(run, seq)
+	b, h, err := v.t.bundles().head(run, seq)
 	if err != nil {
 		v.broken("%v", err)
 		return 0
@@ -144,7 +144,7 @@ func (v *verifier) bundle(tb *table, run, seq uint64) int {
 	var bytes int64
 	first := 0
 	for n := range h.Blocks {
-		objects, err := v.t.readBlock(run, seq, h, n, first)
+		objects, err := v.t.bundles().block(run, seq, h, n, first)
 		if err != nil {
 			v.broken("%v", err)
 		}
@@ -170,7 +170,7 @@ func (v *verifier) cursors() error {
 			v.broken("cursor %d/%d: %v", run, seq, err)
 			return nil
 		}
-		b, _, err := v.t.bundle(run, seq)
+		b, _, err := v.t.bundles().head(run, seq)
 		if err != nil {
 			v.broken("cursor %d/%d: %v", run, seq, err)
 			return nil
@@ -235,7 +235,7 @@ func (v *verifier) idRuns() error {
 	}
 	err = v.walk(v.t.sub(subRuns), func(k, _ []byte) error {
 		id := u64(k, 0)
-		r, err := v.t.idRun(id)
+		r, err := v.t.ids().idRun(id)
 		if err != nil {
 			v.broken("ids: %v", err)
 			return nil

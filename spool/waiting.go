@@ -12,18 +12,18 @@ func waitingWatchPrefix(run uint64, watch string) []byte {
 }
 
 // wait stores an object that waits, in place of an older copy of its id in the run.
-func (t *txn) wait(run uint64, o Object, body packed) error {
+func (tb waitingBucket) wait(run uint64, o Object, body packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
-	old, err := t.unwait(run, o.STIX)
+	old, err := tb.unwait(run, o.STIX)
 	if err != nil {
 		return err
 	}
 	if old > 0 {
 		o.Seq = old
 	}
-	tb, ix := t.tab(bktWaiting), t.tab(bktWaitingByID)
+	tb, ix := tb, tb.t.tab(bktWaitingByID)
 	if o.Seq == 0 || tb.get(pair(run, o.Seq)) != nil {
 		if o.Seq, err = tb.next(); err != nil {
 			return err
@@ -43,13 +43,13 @@ func (t *txn) wait(run uint64, o Object, body packed) error {
 	if err := ix.put(putU64(waitingWatchPrefix(run, o.Watch), o.Seq), []byte{}); err != nil {
 		return err
 	}
-	return t.add(func(c *counters) { c.Waiting++ })
+	return tb.t.meta().count(func(c *counters) { c.Waiting++ })
 }
 
 // unwait removes the object of this id from those that wait in the run and
 // returns its seq, 0 if there was none.
-func (t *txn) unwait(run uint64, id string) (uint64, error) {
-	tb, ix := t.tab(bktWaiting), t.tab(bktWaitingByID)
+func (tb waitingBucket) unwait(run uint64, id string) (uint64, error) {
+	tb, ix := tb, tb.t.tab(bktWaitingByID)
 	idk := waitingIDKey(run, id)
 	seq := u64(ix.get(idk), 0)
 	if seq == 0 {
@@ -58,7 +58,7 @@ func (t *txn) unwait(run uint64, id string) (uint64, error) {
 	key := pair(run, seq)
 	o := tb.object(key, nil)
 	if o.Err != nil {
-		if err := t.dropWatch(numKey(pfxWatch, run), ix, seq); err != nil {
+		if err := ix.dropWatch(numKey(pfxWatch, run), seq); err != nil {
 			return 0, err
 		}
 	} else if _, err := ix.del(putU64(waitingWatchPrefix(run, o.Watch), seq)); err != nil {
@@ -70,12 +70,12 @@ func (t *txn) unwait(run uint64, id string) (uint64, error) {
 	if _, err := tb.delBlob(key); err != nil {
 		return 0, err
 	}
-	return seq, t.add(func(c *counters) { c.Waiting-- })
+	return seq, tb.t.meta().count(func(c *counters) { c.Waiting-- })
 }
 
 // dropWatch removes the watch rows of an object that cannot be read. It walks
 // the index, which only a damaged object is worth.
-func (t *txn) dropWatch(prefix []byte, ix *table, seq uint64) error {
+func (ix *table) dropWatch(prefix []byte, seq uint64) error {
 	keys, err := ix.keys(prefix, 0)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error)
 	err := s.view("read waiting objects", func(t *txn) error {
 		for _, id := range ids {
 			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
-				out[id] = t.waitingObject(run, u64(v, 0))
+				out[id] = t.waiting().at(run, u64(v, 0))
 			}
 		}
 		return nil
@@ -105,12 +105,12 @@ func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error)
 	return out, err
 }
 
-// waitingObject reads one object that waits. Where it is damaged its id comes from the index.
-func (t *txn) waitingObject(run, seq uint64) Object {
-	o := t.tab(bktWaiting).object(pair(run, seq), nil)
+// at reads one object that waits. Where it is damaged its id comes from the index.
+func (tb waitingBucket) at(run, seq uint64) Object {
+	o := tb.object(pair(run, seq), nil)
 	if o.Err != nil {
 		o.Run = run
-		o.STIX = t.tab(bktWaitingByID).idOf(numKey(pfxByID, run), seq)
+		o.STIX = tb.t.tab(bktWaitingByID).idOf(numKey(pfxByID, run), seq)
 	}
 	return o
 }
@@ -140,7 +140,7 @@ func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
 				return false, nil
 			}
 			if len(k) == 16 {
-				out = append(out, t.waitingObject(run, u64(k, 8)))
+				out = append(out, t.waiting().at(run, u64(k, 8)))
 			}
 			return true, nil
 		})
@@ -154,7 +154,7 @@ func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) ([]Obje
 	err := s.view("read watchers", func(t *txn) error {
 		seqs, err := t.tab(bktWaitingByID).watchers(waitingWatchPrefix(run, id), after, limit)
 		for _, seq := range seqs {
-			out = append(out, t.waitingObject(run, seq))
+			out = append(out, t.waiting().at(run, seq))
 		}
 		return err
 	})

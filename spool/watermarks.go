@@ -33,21 +33,21 @@ func (m marks) of(d Dataset) *storedMark {
 func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
 	out := map[Dataset]Watermark{}
 	err := s.view("read watermarks", func(t *txn) error {
-		m, err := t.marks()
+		m, err := t.meta().marks()
 		if err != nil {
 			return err
 		}
 		for d, w := range m {
 			out[d] = Watermark{Fetched: w.Fetched, Previous: w.Previous, Confirmed: w.Confirmed}
 		}
-		return t.addHeld(out)
+		return t.tasks().addHeld(out)
 	})
 	return out, err
 }
 
 // addHeld fills in Held: the oldest window start of the items that were parked
 // and have not arrived, or arrived in a run that is not done.
-func (t *txn) addHeld(out map[Dataset]Watermark) error {
+func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
 	hold := func(d Dataset, since time.Time) {
 		w := out[d]
 		if w.Held.IsZero() || since.Before(w.Held) {
@@ -58,7 +58,7 @@ func (t *txn) addHeld(out map[Dataset]Watermark) error {
 	var from []byte
 	for {
 		var found bool
-		err := t.tab(bktTasks).scan([]byte{pfxBehind}, from, func(k, _ []byte) (bool, error) {
+		err := tb.scan([]byte{pfxBehind}, from, func(k, _ []byte) (bool, error) {
 			name, rest, ok := cutString(k[1:])
 			if !ok || len(rest) != 16 {
 				return true, nil
@@ -75,12 +75,12 @@ func (t *txn) addHeld(out map[Dataset]Watermark) error {
 			break
 		}
 	}
-	ids, err := t.openRuns()
+	ids, err := tb.t.runs().open()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		r, err := t.run(id)
+		r, err := tb.t.runs().byID(id)
 		if err != nil {
 			return err
 		}
@@ -99,14 +99,14 @@ func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error)
 	var adopted bool
 	err := s.update("adopt state", frees(), func(t *txn) error {
 		adopted = false
-		if err := t.checkEpoch(epoch); err != nil {
+		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		st, err := t.state()
+		st, err := t.meta().state()
 		if err != nil || st.StateKnown {
 			return err
 		}
-		if st, err = t.changeState(); err != nil {
+		if st, err = t.meta().changeState(); err != nil {
 			return err
 		}
 		st.StateKnown = true
@@ -118,14 +118,14 @@ func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error)
 			m[d] = &storedMark{Fetched: w.UTC(), Confirmed: w.UTC()}
 		}
 		adopted = true
-		return t.putMeta(keyWatermarks, m)
+		return t.meta().save(keyWatermarks, m)
 	})
 	return adopted, err
 }
 
-func (t *txn) marks() (marks, error) {
+func (tb metaBucket) marks() (marks, error) {
 	m := marks{}
-	return m, t.readMetaKey(keyWatermarks, &m)
+	return m, tb.read(keyWatermarks, &m)
 }
 
 // FinishFetch ends the run's fetch: every dataset still open or listed becomes
@@ -151,12 +151,12 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 		if !r.Reason.MovesWatermarks() {
 			return nil
 		}
-		return t.moveFetched(r)
+		return t.runs().moveFetched(r)
 	})
 }
 
-func (t *txn) moveFetched(r *storedRun) error {
-	m, err := t.marks()
+func (tb runBucket) moveFetched(r *storedRun) error {
+	m, err := tb.t.meta().marks()
 	if err != nil {
 		return err
 	}
@@ -167,12 +167,12 @@ func (t *txn) moveFetched(r *storedRun) error {
 		w := m.of(d)
 		w.Previous, w.Fetched = w.Fetched, r.Start
 	}
-	st, err := t.changeState()
+	st, err := tb.t.meta().changeState()
 	if err != nil {
 		return err
 	}
 	st.StateKnown = true
-	return t.putMeta(keyWatermarks, m)
+	return tb.t.meta().save(keyWatermarks, m)
 }
 
 // moves reports whether what came of the dataset moves its watermark.
@@ -200,16 +200,16 @@ func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, run)); err != nil {
 			return err
 		}
-		if err := t.moveConfirmed(r); err != nil {
+		if err := t.runs().moveConfirmed(r); err != nil {
 			return err
 		}
-		return t.pruneRuns()
+		return t.runs().prune()
 	})
 }
 
 // moveConfirmed moves the confirmed watermarks as far as the runs are done without a gap.
-func (t *txn) moveConfirmed(done *storedRun) error {
-	m, err := t.marks()
+func (tb runBucket) moveConfirmed(done *storedRun) error {
+	m, err := tb.t.meta().marks()
 	if err != nil {
 		return err
 	}
@@ -222,13 +222,13 @@ func (t *txn) moveConfirmed(done *storedRun) error {
 		}
 	}
 	for d, w := range m {
-		oldest, err := t.oldestOpen(d)
+		oldest, err := tb.oldestOpen(d)
 		if err != nil {
 			return err
 		}
 		w.confirmBefore(oldest)
 	}
-	return t.putMeta(keyWatermarks, m)
+	return tb.t.meta().save(keyWatermarks, m)
 }
 
 // confirmBefore takes over the runs that are done and older than the run.
@@ -247,13 +247,13 @@ func (w *storedMark) confirmBefore(run uint64) {
 }
 
 // oldestOpen returns the oldest run not done that moves the dataset's watermark, or the greatest number.
-func (t *txn) oldestOpen(d Dataset) (uint64, error) {
-	ids, err := t.openRuns()
+func (tb runBucket) oldestOpen(d Dataset) (uint64, error) {
+	ids, err := tb.open()
 	if err != nil {
 		return 0, err
 	}
 	for _, id := range ids {
-		r, err := t.run(id)
+		r, err := tb.byID(id)
 		if err != nil {
 			return 0, err
 		}
