@@ -37,7 +37,11 @@ var allowed = map[string][]string{
 	"internal/mapping":     {"internal/facts", "internal/stix", "internal/fault"},
 	"internal/facts":       {"internal/stix"},
 
-	"spool":            {},
+	"spool": {"spool/internal/boltfile", "spool/internal/encoding"},
+
+	"spool/internal/boltfile": {},
+	"spool/internal/encoding": {},
+
 	"config":           {},
 	"internal/moment":  {},
 	"internal/stix":    {},
@@ -48,7 +52,7 @@ var allowed = map[string][]string{
 
 // owners are the only packages that may import a third-party package, by prefix.
 var owners = map[string][]string{
-	"go.etcd.io/bbolt":                    {"spool"},
+	"go.etcd.io/bbolt":                    {"spool/..."},
 	"github.com/rabbitmq/amqp091-go":      {"internal/delivery", "internal/sim/...", "internal/brokertest"},
 	"github.com/knadh/koanf":              {"config"},
 	"github.com/prometheus/client_golang": {"internal/app", "internal/admin", "internal/pipeline/...", "internal/threatmatch", "internal/opencti", "internal/delivery"},

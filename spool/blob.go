@@ -1,6 +1,10 @@
 package spool
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // An envelope larger than a fragment is spread over several keys: the first
 // fragment stands under the entry's key, the others under that key followed by
@@ -12,7 +16,7 @@ const (
 )
 
 func fragmentKey(key []byte, n int) []byte {
-	return binary.BigEndian.AppendUint16(clone(key), uint16(n))
+	return binary.BigEndian.AppendUint16(encoding.Clone(key), uint16(n))
 }
 
 // putBlob stores an envelope under the key, in place of what stood there.
@@ -46,7 +50,7 @@ func (tb *table) blob(key, first []byte) []byte {
 	if len(first) < fragmentSize {
 		return first
 	}
-	out := clone(first)
+	out := encoding.Clone(first)
 	for n := 1; n < maxFragments; n++ {
 		part := tb.get(fragmentKey(key, n))
 		if part == nil {

@@ -1,9 +1,9 @@
 package spool
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // A bundle's objects are stored in blocks: runs of whole objects of up to
@@ -11,24 +11,24 @@ import (
 // block. An object larger than that has a block of its own.
 const blockSize = 256 << 10
 
-// block is a packed run of objects.
+// block is a encoding.Packed run of objects.
 type block struct {
 	objects int
-	body    packed
+	body    encoding.Packed
 }
 
 // packBlocks cuts the objects into blocks and compresses them.
 func packBlocks(objects []BundleObject) []block {
 	var out []block
-	buf := make([]byte, 0, blockSize)
+	var buf []byte
 	n := 0
 	flush := func() {
 		if n == 0 {
 			return
 		}
-		p := pack(buf)
-		if p.codec == codecRaw {
-			p.data = clone(buf) // it shares the buffer
+		p := encoding.Pack(buf)
+		if p.Codec == encoding.CodecRaw {
+			p.Data = encoding.Clone(buf) // it shares the buffer
 		}
 		out = append(out, block{n, p})
 		buf, n = buf[:0], 0
@@ -37,43 +37,10 @@ func packBlocks(objects []BundleObject) []block {
 		if n > 0 && len(buf)+len(o.JSON) > blockSize {
 			flush()
 		}
-		buf, n = appendObject(buf, o), n+1
+		buf, n = encoding.AppendObject(buf, encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}), n+1
 	}
 	flush()
 	return out
-}
-
-func appendObject(b []byte, o BundleObject) []byte {
-	b = appendString(b, o.STIX)
-	b = binary.AppendUvarint(b, uint64(o.Deps))
-	b = appendString(b, string(o.Dataset))
-	b = appendString(b, o.Source)
-	b = binary.AppendUvarint(b, uint64(len(o.JSON)))
-	return append(b, o.JSON...)
-}
-
-func appendString(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
-// cutBlock takes a block apart. The objects share memory with it.
-func cutBlock(b []byte, want int) ([]BundleObject, error) {
-	var out []BundleObject
-	r := reader{b: b}
-	for len(r.b) > 0 && !r.bad {
-		o := BundleObject{STIX: string(r.bytes(r.uvarint()))}
-		o.Deps = uint32(min(r.uvarint(), math.MaxUint32))
-		o.Dataset = Dataset(r.bytes(r.uvarint()))
-		o.Source = string(r.bytes(r.uvarint()))
-		n := r.uvarint()
-		o.JSON = r.bytes(n)
-		out = append(out, o)
-	}
-	if r.bad || len(out) != want {
-		return nil, fmt.Errorf("%w: block of %d objects, want %d", ErrCorrupt, len(out), want)
-	}
-	return out, nil
 }
 
 // BlockError is an ErrCorrupt of one block of a bundle: its objects with index
@@ -115,13 +82,21 @@ func (tb bundleBucket) block(run, seq uint64, h bundleHead, number, first int) (
 	if sealed == nil {
 		return nil, fail(fmt.Errorf("%w: block is missing", ErrCorrupt))
 	}
-	raw, err := open(key, sealed, nil)
+	raw, err := encoding.Open(key, sealed, nil)
 	if err != nil {
 		return nil, fail(err)
 	}
-	objects, err := cutBlock(raw, want)
+	objects, err := encoding.CutBlock(raw, want)
 	if err != nil {
 		return nil, fail(err)
 	}
-	return objects, nil
+	return bundleObjects(objects), nil
+}
+
+func bundleObjects(list []encoding.Object) []BundleObject {
+	out := make([]BundleObject, len(list))
+	for i, o := range list {
+		out[i] = BundleObject{STIX: o.STIX, Deps: o.Deps, Dataset: Dataset(o.Dataset), Source: o.Source, JSON: o.JSON}
+	}
+	return out
 }

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"threatmatch-connector/spool/internal/boltfile"
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // bounded is a spool with a small bound and a run to work on.
@@ -38,9 +41,9 @@ func newBoundedAt(t *testing.T, limit int64, keep time.Duration) *bounded {
 // body is 200 KB that do not compress, other ones each time.
 func (b *bounded) body() []byte {
 	for len(b.noise) < 200_000 {
-		b.noise = putU64(b.noise, b.r.Uint64())
+		b.noise = encoding.PutU64(b.noise, b.r.Uint64())
 	}
-	copy(b.noise, num(b.r.Uint64()))
+	copy(b.noise, encoding.Num(b.r.Uint64()))
 	return bytes.Clone(b.noise)
 }
 
@@ -55,7 +58,7 @@ func (b *bounded) record() error {
 func (b *bounded) fill(step func() error) {
 	b.Helper()
 	for range 1000 {
-		before := must(lastCommitted(b.s.path))(b.T)
+		before := must(boltfile.Newest(b.s.path))(b.T).Txid
 		err := step()
 		if err == nil {
 			continue
@@ -63,7 +66,7 @@ func (b *bounded) fill(step func() error) {
 		if !errors.Is(err, ErrFull) {
 			b.Fatal(err)
 		}
-		if after := must(lastCommitted(b.s.path))(b.T); after != before {
+		if after := must(boltfile.Newest(b.s.path))(b.T).Txid; after != before {
 			b.Fatal("what found no room was committed")
 		}
 		if r := b.s.Room(); r.Live < r.Max || r.Live > r.Cap || r.File > r.Cap {
@@ -243,9 +246,9 @@ func TestFullOfKept(t *testing.T) {
 // An idle spool is not written to by pruning.
 func TestPruneOfNothing(t *testing.T) {
 	b := newBounded(t, time.Hour)
-	before := must(lastCommitted(b.s.path))(t)
+	before := must(boltfile.Newest(b.s.path))(t).Txid
 	must(b.s.Prune(t0, t0.AddDate(-1, 0, 0)))(t)
-	if after := must(lastCommitted(b.s.path))(t); after != before {
+	if after := must(boltfile.Newest(b.s.path))(t).Txid; after != before {
 		t.Fatalf("from transaction %d to %d", before, after)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // bundleHead is the stored header of a bundle.
@@ -28,7 +30,7 @@ func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []bloc
 	for i, bl := range blocks {
 		h.Blocks = append(h.Blocks, bl.objects)
 		key := blockKey(run, seq, uint32(i))
-		v, err := seal(key, nil, bl.body)
+		v, err := encoding.Seal(key, nil, bl.body)
 		if err != nil {
 			return err
 		}
@@ -37,7 +39,7 @@ func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []bloc
 		}
 	}
 	key := pairKey(pfxHead, run, seq)
-	v, err := seal(key, h, packed{})
+	v, err := encoding.Seal(key, h, encoding.Packed{})
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func (s *Spool) NextBundle() (Bundle, error) {
 		found := false
 		err := t.tab(bktBundles).scan([]byte{pfxHead}, nil, func(k, _ []byte) (bool, error) {
 			var err error
-			out, _, err = t.bundles().head(u64(k, 1), u64(k, 9))
+			out, _, err = t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 			found = true
 			return false, err
 		})
@@ -78,12 +80,12 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	if v == nil {
 		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
 	}
-	if _, err := open(key, v, &h); err != nil {
+	if _, err := encoding.Open(key, v, &h); err != nil {
 		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, err)
 	}
 	cur := tb.cursor(run, seq)
 	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes
-	b.Confirmed, b.Skipped = min(cur.confirmed, h.Objects), cur.skipped
+	b.Confirmed, b.Skipped = min(cur.Confirmed, h.Objects), cur.Skipped
 	return b, h, nil
 }
 
@@ -148,7 +150,7 @@ func (tb bundleBucket) moveCursor(b Bundle, n int) error {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
 	}
-	if err := tb.putCursor(b.Run, b.Seq, cursor{n, b.Skipped}); err != nil {
+	if err := tb.putCursor(b.Run, b.Seq, encoding.Cursor{Confirmed: n, Skipped: b.Skipped}); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
@@ -209,7 +211,7 @@ func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) 
 		}
 		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+h.Blocks[number] })
 		if !again {
-			d.Payload = clone(tb.blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
+			d.Payload = encoding.Clone(tb.blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
 		}
 		return d, nil
 	}
@@ -251,7 +253,7 @@ func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
 				return err
 			}
 		}
-		if _, err := t.tab(bktCursors).del(pair(run, seq)); err != nil {
+		if _, err := t.tab(bktCursors).del(encoding.Pair(run, seq)); err != nil {
 			return err
 		}
 		return t.meta().count(func(c *counters) { c.Bundles-- })

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"threatmatch-connector/spool/internal/boltfile"
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // compactStep is how many bytes one transaction of a copy writes.
@@ -108,7 +111,7 @@ func copyTo(ctx context.Context, src *bolt.DB, path string) (err error) {
 	if got != want {
 		return fmt.Errorf("%w: the copy differs", ErrCorrupt)
 	}
-	return dst.View(func(tx *bolt.Tx) error { return checkPages(ctx, tx) })
+	return boltfile.Check(ctx, path)
 }
 
 // contents sums up everything in a file.
@@ -123,12 +126,12 @@ func digest(ctx context.Context, db *bolt.DB) (contents, error) {
 	var walk func(b *bolt.Bucket) error
 	walk = func(b *bolt.Bucket) error {
 		c.buckets++
-		c.sum = crc64.Update(c.sum, table, num(b.Sequence()))
+		c.sum = crc64.Update(c.sum, table, encoding.Num(b.Sequence()))
 		return b.ForEach(func(k, v []byte) error {
 			if c.entries++; c.entries%4096 == 0 && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			c.sum = crc64.Update(c.sum, table, num(uint64(len(k))))
+			c.sum = crc64.Update(c.sum, table, encoding.Num(uint64(len(k))))
 			c.sum = crc64.Update(c.sum, table, k)
 			if v == nil {
 				return walk(b.Bucket(k))

@@ -13,7 +13,24 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
+
+// The places in a bbolt file at which these tests do their damage.
+const (
+	metaOffset    = 16
+	metaPageSize  = 8
+	metaRoot      = 16
+	metaTxid      = 48
+	pageHeader    = 16
+	elementSize   = 16
+	branchPage    = 0x01
+	leafPage      = 0x02
+	bucketElement = 0x01
+)
+
+type boltMeta struct{ Root, HighWater, Txid uint64 }
 
 // filled makes a spool with something in every bucket and returns its bytes, as
 // a killed process leaves them.
@@ -32,7 +49,7 @@ func filled(t *testing.T) []byte {
 	crash(t, d.s)
 	b := must(os.ReadFile(d.s.path))(t)
 	size := int(binary.NativeEndian.Uint32(b[metaOffset+metaPageSize:]))
-	return b[:int(newestMeta(b, size).highWater)*size] // without what is only set aside for growth
+	return b[:int(newestMeta(b, size).HighWater)*size] // without what is only set aside for growth
 }
 
 // damaged puts the bytes into a directory as the spool of a killed process.
@@ -40,7 +57,7 @@ func putFile(t *testing.T, b []byte) Options {
 	t.Helper()
 	dir := fastDir(t)
 	ok(t, os.WriteFile(filepath.Join(dir, fileName), b, 0o600))
-	return Options{Dir: dir, noReserve: true, NoCompact: true, CheckCommand: checkCommand(t), Now: func() time.Time { return t0 }}
+	return Options{Dir: dir, noReserve: true, NoCompact: true, Now: func() time.Time { return t0 }}
 }
 
 // pagesOf returns the offsets of the pages with the flags that the newest meta reaches.
@@ -68,7 +85,7 @@ func pagesOf(t *testing.T, b []byte, flags uint16) []int {
 			}
 		}
 	}
-	walk(m.root)
+	walk(m.Root)
 	if len(found) == 0 {
 		t.Fatalf("no page with flags %#x", flags)
 	}
@@ -77,13 +94,18 @@ func pagesOf(t *testing.T, b []byte, flags uint16) []int {
 
 func pageOf(t *testing.T, b []byte, flags uint16) int { return pagesOf(t, b, flags)[0] }
 
+// newestMeta is what the bytes say of themselves.
 func newestMeta(b []byte, size int) boltMeta {
-	m0, ok0 := parseMeta(b[metaOffset:])
-	m1, ok1 := parseMeta(b[size+metaOffset:])
-	if !ok0 || ok1 && m1.txid > m0.txid {
+	ne := binary.NativeEndian
+	read := func(at int) boltMeta {
+		m := b[at+metaOffset:]
+		return boltMeta{Root: ne.Uint64(m[metaRoot:]), HighWater: ne.Uint64(m[40:]), Txid: ne.Uint64(m[metaTxid:])}
+	}
+	if m0, m1 := read(0), read(size); m0.Txid > m1.Txid {
+		return m0
+	} else {
 		return m1
 	}
-	return m0
 }
 
 // Each kind of damage has its documented end: the file is set aside under a
@@ -101,8 +123,8 @@ func TestDamage(t *testing.T) {
 		aside bool
 	}{
 		{"untouched", func(b []byte) []byte { return b }, false},
-		{"truncated to half", func(b []byte) []byte { return b[:int(newestMeta(b, size).highWater/2)*size] }, true},
-		{"its last used page cut", func(b []byte) []byte { return b[:int(newestMeta(b, size).highWater-1)*size] }, true},
+		{"truncated to half", func(b []byte) []byte { return b[:int(newestMeta(b, size).HighWater/2)*size] }, true},
+		{"its last used page cut", func(b []byte) []byte { return b[:int(newestMeta(b, size).HighWater-1)*size] }, true},
 		{"truncated inside the first page", func(b []byte) []byte { return b[:100] }, true},
 		{"zero length", func([]byte) []byte { return nil }, true},
 		{"another file altogether", func([]byte) []byte { return bytes.Repeat([]byte("not a spool\n"), 5000) }, true},
@@ -157,7 +179,6 @@ func TestRandomDamage(t *testing.T) {
 		}
 		b[at] ^= byte(1 + r.IntN(255))
 		o := putFile(t, b)
-		o.CheckCommand = nil // the walk must be enough
 		s, err := Open(t.Context(), o)
 		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrSchema) {
 			told++
@@ -246,14 +267,14 @@ func TestDamagedPayloads(t *testing.T) {
 	bundle := must(s.NextBundle())(t)
 	ok(t, s.SaveCursor(1, run.ID, bundle.Seq, 3))
 
-	damageValue(t, s, bktRecords, pair(run.ID, 1))
+	damageValue(t, s, bktRecords, encoding.Pair(run.ID, 1))
 	damageValue(t, s, bktBundles, blockKey(run.ID, bundle.Seq, 0))
-	damageValue(t, s, bktWaiting, pair(run.ID, 1))
+	damageValue(t, s, bktWaiting, encoding.Pair(run.ID, 1))
 	damageValue(t, s, bktHeld, numKey(pfxHeld, 1))
 	damageValue(t, s, bktDead, numKey(pfxDead, 1))
 	damageValue(t, s, bktTasks, prefixed(pfxTask, taskKey(item(Alerts, 3))))
-	damageValue(t, s, bktIDs, idKey(stixOf(1)))
-	damageValue(t, s, bktCursors, pair(run.ID, bundle.Seq))
+	damageValue(t, s, bktIDs, encoding.IDKey(stixOf(1)))
+	damageValue(t, s, bktCursors, encoding.Pair(run.ID, bundle.Seq))
 
 	broken := strings.Join(must(s.Verify(t.Context()))(t), "\n")
 	for _, want := range []string{"record 1/1", "bundle 1/1 objects 0", "waiting", "held", "dead letter 1", "task alerts/item/3", "ids: " + stixOf(1), "cursor 1/1"} {

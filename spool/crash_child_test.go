@@ -93,11 +93,9 @@ func crashChild() int {
 			<-time.After(time.Hour) // killed here
 		}
 	}
-	exe, _ := os.Executable()
 	var err error
 	w.s, err = Open(context.Background(), Options{
 		Dir: dir, ConnectorID: "crash", MaxSize: 64 << 20, noReserve: true, compactMin: 64 << 10, hook: hook,
-		CheckCommand: []string{"/usr/bin/env", childEnv + "=" + childCheck, exe},
 	})
 	if err == nil {
 		err = w.work()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"threatmatch-connector/spool/internal/boltfile"
 )
 
 // crashPoints are the named points at which the child is killed.
@@ -206,7 +208,7 @@ func (l *ledger) look() (found, Stats) {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return found{}, Stats{} // killed before the file was born
 	}
-	if err := CheckFile(ctx, path, true); err != nil {
+	if err := boltfile.Check(ctx, path); err != nil {
 		l.t.Fatalf("after the kill: %v", err)
 	}
 	s := must(Open(ctx, Options{Dir: l.dir, ReadOnly: true}))(l.t)

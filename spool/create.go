@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // create makes a new spool that is whole from its first moment: under another
@@ -16,13 +18,16 @@ func create(o Options) error {
 	if err := removeIfThere(tmp); err != nil {
 		return err
 	}
-	bo := o.bolt()
-	db, err := bolt.Open(tmp, 0o600, bo)
+	aside, err := lastAside(o.Dir)
+	if err != nil {
+		return err
+	}
+	db, err := bolt.Open(tmp, 0o600, o.bolt())
 	if err != nil {
 		return err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		return fillNew(newTxn(tx, 0), &state{ConnectorID: o.ConnectorID, Epoch: 1, Created: o.Now().UTC()})
+		return fillNew(newTxn(tx, 0), &state{ConnectorID: o.ConnectorID, Epoch: 1, Created: o.Now().UTC(), SetAside: aside})
 	})
 	if err = errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
@@ -45,7 +50,7 @@ func fillNew(t *txn, st *state) error {
 			return err
 		}
 	}
-	if err := t.tab(bktMeta).b.Put([]byte(keySchema), putU32(nil, schema)); err != nil {
+	if err := t.tab(bktMeta).b.Put([]byte(keySchema), encoding.PutU32(nil, schema)); err != nil {
 		return err
 	}
 	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64)}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // deadHead is what stands beside a dead letter's payload.
@@ -31,10 +33,10 @@ func (d DeadLetter) head() deadHead {
 }
 
 func (tb deadBucket) addLetter(now time.Time, d DeadLetter) error {
-	return tb.add(now, d, pack(d.Payload))
+	return tb.add(now, d, encoding.Pack(d.Payload))
 }
 
-func (tb deadBucket) add(now time.Time, d DeadLetter, body packed) error {
+func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) error {
 	if d.Last.IsZero() {
 		d.Last = now
 	}
@@ -63,7 +65,7 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body packed) error {
 
 // failedAgain counts a dead letter in the one that it equals, which is open
 // again if it was healed.
-func (tb deadBucket) failedAgain(old, d DeadLetter, body packed) error {
+func (tb deadBucket) failedAgain(old, d DeadLetter, body encoding.Packed) error {
 	if !old.Healed.IsZero() {
 		old.Healed = time.Time{}
 		if err := tb.put(numKey(pfxOpenDL, old.Key), []byte{}); err != nil {
@@ -97,7 +99,7 @@ func (tb deadBucket) same(d DeadLetter) (DeadLetter, bool) {
 func (tb deadBucket) lettersOf(dataset Dataset, source string, limit int) []DeadLetter {
 	prefix := sourcePrefix(dataset, source[:min(len(source), MaxID)])
 	c := tb.b.Cursor()
-	k, _ := c.Seek(putU64(clone(prefix), ^uint64(0)))
+	k, _ := c.Seek(encoding.PutU64(encoding.Clone(prefix), ^uint64(0)))
 	if k == nil {
 		k, _ = c.Last()
 	} else {
@@ -105,7 +107,7 @@ func (tb deadBucket) lettersOf(dataset Dataset, source string, limit int) []Dead
 	}
 	var out []DeadLetter
 	for n := 0; n < limit && k != nil && hasPrefix(k, prefix); n++ {
-		if l, ok := tb.read(u64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
+		if l, ok := tb.read(encoding.U64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
 			out = append(out, l)
 		}
 		k, _ = c.Prev()
@@ -117,12 +119,12 @@ func (tb deadBucket) lettersOf(dataset Dataset, source string, limit int) []Dead
 // long for a key is cut: at worst a dead letter of a like-named source is
 // looked at, and heal compares the whole.
 func sourceKey(d DeadLetter) []byte {
-	return putU64(sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)]), d.Key)
+	return encoding.PutU64(sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)]), d.Key)
 }
 
-func (tb deadBucket) store(d DeadLetter, body packed) error {
+func (tb deadBucket) store(d DeadLetter, body encoding.Packed) error {
 	key := numKey(pfxDead, d.Key)
-	v, err := seal(key, d.head(), body)
+	v, err := encoding.Seal(key, d.head(), body)
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,7 @@ func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 		return DeadLetter{}, false
 	}
 	var h deadHead
-	body, err := open(k, v, &h)
+	body, err := encoding.Open(k, v, &h)
 	d := DeadLetter{
 		Key: key, Stage: h.Stage, Class: h.Class, Error: h.Error, Attempts: h.Attempts,
 		First: h.First, Last: h.Last, Run: h.Run, Dataset: h.Dataset, Source: h.Source,
@@ -164,7 +166,7 @@ func (tb deadBucket) heal(now time.Time, d Dataset, source string) error {
 		return err
 	}
 	for _, k := range keys {
-		l, ok := tb.read(u64(k, len(k)-8))
+		l, ok := tb.read(encoding.U64(k, len(k)-8))
 		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() || l.Stage != StageFetch && l.STIX != "" {
 			continue
 		}
@@ -220,11 +222,11 @@ func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 func (tb deadBucket) reopenRetried(runs map[uint64]bool) error {
 	var again []DeadLetter
 	err := tb.scan([]byte{pfxDead}, nil, func(k, _ []byte) (bool, error) {
-		if len(k) != 9 || tb.get(numKey(pfxOpenDL, u64(k, 1))) != nil {
+		if len(k) != 9 || tb.get(numKey(pfxOpenDL, encoding.U64(k, 1))) != nil {
 			return true, nil
 		}
-		if d, ok := tb.read(u64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
-			d.Payload = clone(d.Payload)
+		if d, ok := tb.read(encoding.U64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
+			d.Payload = encoding.Clone(d.Payload)
 			again = append(again, d)
 		}
 		return true, nil
@@ -234,7 +236,7 @@ func (tb deadBucket) reopenRetried(runs map[uint64]bool) error {
 	}
 	for _, d := range again {
 		d.Healed = time.Time{}
-		if err := tb.store(d, pack(d.Payload)); err != nil {
+		if err := tb.store(d, encoding.Pack(d.Payload)); err != nil {
 			return err
 		}
 		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
@@ -250,7 +252,7 @@ func (tb deadBucket) reopenRetried(runs map[uint64]bool) error {
 // close stores a dead letter that is healed now. It can still be found by
 // its source, should it fail again.
 func (tb deadBucket) close(d DeadLetter) error {
-	if err := tb.store(d, pack(d.Payload)); err != nil {
+	if err := tb.store(d, encoding.Pack(d.Payload)); err != nil {
 		return err
 	}
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
@@ -273,7 +275,7 @@ func (tb deadBucket) unindex(d DeadLetter) error {
 		return err
 	}
 	for _, k := range keys {
-		if u64(k, len(k)-8) != d.Key {
+		if encoding.U64(k, len(k)-8) != d.Key {
 			continue
 		}
 		if _, err := tb.del(k); err != nil {
@@ -298,7 +300,7 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 			if len(k) != 9 {
 				return true, nil
 			}
-			if d, ok := t.dead().read(u64(k, 1)); ok {
+			if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 				out = append(out, d)
 			}
 			return true, nil
@@ -373,7 +375,7 @@ func (tb heldBucket) drop(id string) error {
 	if o.Kept {
 		return nil
 	}
-	return tb.t.ids().remove(idKey(id))
+	return tb.t.ids().remove(encoding.IDKey(id))
 }
 
 // parked returns a parked item, or ErrNotFound.

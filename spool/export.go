@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"slices"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Exported is something that the spool still has and
@@ -51,12 +53,12 @@ func (t *txn) exported(tb *table, bucket string, k, v []byte) Exported {
 		r := t.records().read(k, v)
 		return Exported{Run: r.Run, Dataset: r.Dataset, Source: r.Source, Body: r.Body, Err: r.Err}
 	case bktDead:
-		d, _ := t.dead().read(u64(k, 1))
+		d, _ := t.dead().read(encoding.U64(k, 1))
 		return Exported{STIX: d.STIX, Run: d.Run, Dataset: d.Dataset, Source: d.Source, Body: d.Payload, Err: d.Err}
 	}
 	o := tb.object(k, v)
 	if bucket == bktWaiting {
-		o.Run = u64(k, 0)
+		o.Run = encoding.U64(k, 0)
 	}
 	return Exported{STIX: o.STIX, Run: o.Run, Dataset: o.Dataset, Source: o.Source, Body: o.JSON, Err: o.Err}
 }
@@ -75,7 +77,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		if len(k) != 17 {
 			return true, nil // a further fragment
 		}
-		b, h, err := t.bundles().head(u64(k, 1), u64(k, 9))
+		b, h, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 		if err != nil {
 			return true, nil // Verify reports it
 		}

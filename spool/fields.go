@@ -3,6 +3,8 @@ package spool
 import (
 	"encoding/hex"
 	"encoding/json"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // What listings say of a row. Names are stable; times are RFC 3339 in UTC.
@@ -10,7 +12,7 @@ import (
 // headFields opens an envelope whose head is described by its own JSON names.
 func headFields(key, v []byte) (map[string]any, []byte) {
 	f := map[string]any{}
-	payload, err := open(key, v, &f)
+	payload, err := encoding.Open(key, v, &f)
 	if f == nil {
 		f = map[string]any{}
 	}
@@ -86,36 +88,36 @@ func taskFields(t *txn, key, v []byte) (map[string]any, []byte) {
 
 func recordFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key, v)
-	f["run"], f["seq"], f["size"] = u64(key, 0), u64(key, 8), len(payload)
+	f["run"], f["seq"], f["size"] = encoding.U64(key, 0), encoding.U64(key, 8), len(payload)
 	return f, payload
 }
 
 func keptFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key[8:], v)
-	f["run"], f["seq"], f["size"], f["mapped"] = u64(key, 8), u64(key, 16), len(payload), timeAt(key, 0)
+	f["run"], f["seq"], f["size"], f["mapped"] = encoding.U64(key, 8), encoding.U64(key, 16), len(payload), encoding.TimeAt(key, 0)
 	return f, payload
 }
 
 func waitingFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key, v)
-	f["seq"], f["size"] = u64(key, 8), len(payload)
+	f["seq"], f["size"] = encoding.U64(key, 8), len(payload)
 	return f, payload
 }
 
 func heldFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key, v)
-	f["seq"], f["size"] = u64(key, 1), len(payload)
+	f["seq"], f["size"] = encoding.U64(key, 1), len(payload)
 	return f, payload
 }
 
 func deadFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key, v)
-	f["key"], f["size"] = u64(key, 1), len(payload)
+	f["key"], f["size"] = encoding.U64(key, 1), len(payload)
 	return f, payload
 }
 
 func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
-	run, seq := u64(key, 1), u64(key, 9)
+	run, seq := encoding.U64(key, 1), encoding.U64(key, 9)
 	b, h, err := t.bundles().head(run, seq)
 	f := map[string]any{
 		"run": run, "seq": seq, "created": b.Created, "objects": b.Objects, "size": b.Bytes,
@@ -128,8 +130,8 @@ func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
 }
 
 func cursorFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	c, err := decodeCursor(key, v)
-	f := map[string]any{"run": u64(key, 0), "seq": u64(key, 8), "confirmed": c.confirmed, "skipped": c.skipped}
+	c, err := encoding.DecodeCursor(key, v)
+	f := map[string]any{"run": encoding.U64(key, 0), "seq": encoding.U64(key, 8), "confirmed": c.Confirmed, "skipped": c.Skipped}
 	if err != nil {
 		f["error_reading"] = err.Error()
 	}
@@ -137,7 +139,7 @@ func cursorFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 }
 
 func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
-	e, err := decodeID(key, v)
+	e, err := decodeEntry(key, v)
 	f := map[string]any{
 		"hash": hex.EncodeToString(e.Hash[:]), "modified": e.Modified, "properties": e.Properties,
 		"kind": e.Kind, "run": e.Run, "at": e.At,
@@ -151,15 +153,15 @@ func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
 }
 
 func byIDFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	return map[string]any{"run": u64(key, 1), "seq": u64(v, 0)}, nil
+	return map[string]any{"run": encoding.U64(key, 1), "seq": encoding.U64(v, 0)}, nil
 }
 
 func metaFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	if string(key) == keySchema {
-		return map[string]any{"schema": u32(v, 0)}, nil
+		return map[string]any{"schema": encoding.U32(v, 0)}, nil
 	}
 	if string(key) == keyPlatform {
-		payload, err := open(key, v, nil)
+		payload, err := encoding.Open(key, v, nil)
 		f := map[string]any{"size": len(payload)}
 		if err != nil {
 			f["error_reading"] = err.Error()

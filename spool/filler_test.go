@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // filler brings records until there is no room.
@@ -34,9 +36,9 @@ func newFiller(dir string) (*filler, error) {
 func (f *filler) bring() error {
 	f.n++
 	for len(f.noise) < 60_000 {
-		f.noise = putU64(f.noise, f.r.Uint64())
+		f.noise = encoding.PutU64(f.noise, f.r.Uint64())
 	}
-	copy(f.noise, num(f.r.Uint64()))
+	copy(f.noise, encoding.Num(f.r.Uint64()))
 	body := f.noise
 	key := item(Alerts, f.n)
 	err := f.s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: f.run.ID}})
@@ -49,7 +51,7 @@ func (f *filler) bring() error {
 		if err != nil {
 			return err
 		}
-		return t.records().add(r, NewRecord{Dataset: Alerts, Source: key.Source, Body: body}, pack(body))
+		return t.records().add(r, NewRecord{Dataset: Alerts, Source: key.Source, Body: body}, encoding.Pack(body))
 	})
 }
 

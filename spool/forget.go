@@ -1,5 +1,7 @@
 package spool
 
+import "threatmatch-connector/spool/internal/encoding"
+
 // forgetStep is how many entries of ids one transaction removes.
 const forgetStep = 5000
 
@@ -51,8 +53,8 @@ func (tb idBucket) forgotten(run uint64, r *idRun) (int64, error) {
 		return 0, nil
 	}
 	var n int64
-	err := tb.log().scan(nil, num(r.First), func(k, v []byte) (bool, error) {
-		if u64(k, 0) > r.Forget {
+	err := tb.log().scan(nil, encoding.Num(r.First), func(k, v []byte) (bool, error) {
+		if encoding.U64(k, 0) > r.Forget {
 			return false, nil
 		}
 		if of, _, ok := cutLogRow(v); ok && of == run {
@@ -91,11 +93,11 @@ func (tb idBucket) forgettingRun() (uint64, *idRun, error) {
 	var run uint64
 	var found *idRun
 	err := tb.runRows().scan(nil, nil, func(k, _ []byte) (bool, error) {
-		r, err := tb.idRun(u64(k, 0))
+		r, err := tb.idRun(encoding.U64(k, 0))
 		if err != nil || r == nil || r.Forget == 0 {
 			return true, err
 		}
-		run, found = u64(k, 0), r
+		run, found = encoding.U64(k, 0), r
 		return false, nil
 	})
 	return run, found, err
@@ -106,8 +108,8 @@ func (tb idBucket) sweepRun(run uint64, r *idRun) error {
 	var gone [][]byte
 	seen := 0
 	next := uint64(0)
-	err := tb.log().scan(nil, num(r.First), func(k, v []byte) (bool, error) {
-		seq := u64(k, 0)
+	err := tb.log().scan(nil, encoding.Num(r.First), func(k, v []byte) (bool, error) {
+		seq := encoding.U64(k, 0)
 		if seq > r.Forget {
 			return false, nil
 		}
@@ -117,7 +119,7 @@ func (tb idBucket) sweepRun(run uint64, r *idRun) error {
 		}
 		seen++
 		if of, key, ok := cutLogRow(v); ok && of == run {
-			gone = append(gone, clone(key))
+			gone = append(gone, encoding.Clone(key))
 		}
 		return true, nil
 	})

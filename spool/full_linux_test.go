@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"threatmatch-connector/spool/internal/boltfile"
 )
 
 // A disk that is full stops what brings work, lets what drains it go on, damages
@@ -166,7 +168,7 @@ func fullByTmpfs(dir string) error {
 		}
 		fmt.Println("ok:", s.name)
 	}
-	return CheckFile(context.Background(), filepath.Join(dir, fileName), true)
+	return boltfile.Check(context.Background(), filepath.Join(dir, fileName))
 }
 
 // fullThenDrained fills the disk with nothing but the spool: once that has
@@ -208,7 +210,7 @@ func fullThenDrained(dir string) error {
 	free, _ = diskFree(dir)
 	err = errors.Join(f.expect("compacted", free > 10<<20 && f.s.room.hasReserve() && !f.s.Room().Short), f.bring(), f.whole())
 	fmt.Println("ok: filled with " + strconv.FormatInt(filled, 10) + " records, drained, and went on")
-	return errors.Join(err, f.s.Close(), CheckFile(context.Background(), filepath.Join(dir, fileName), true))
+	return errors.Join(err, f.s.Close(), boltfile.Check(context.Background(), filepath.Join(dir, fileName)))
 }
 
 func fullByLimit(dir string) error {
@@ -233,5 +235,5 @@ func fullByLimit(dir string) error {
 	}
 	err = errors.Join(f.expect("room", !f.s.Room().Short), f.bring(), f.mapSome(int(filled)), f.deliverAll(), f.whole())
 	fmt.Println("ok: filled with " + strconv.FormatInt(filled, 10) + " records, and went on")
-	return errors.Join(err, f.s.Close(), CheckFile(context.Background(), filepath.Join(dir, fileName), true))
+	return errors.Join(err, f.s.Close(), boltfile.Check(context.Background(), filepath.Join(dir, fileName)))
 }

@@ -1,14 +1,18 @@
 package spool
 
-import "time"
+import (
+	"time"
 
-func heldIDKey(id string) []byte { return appendID([]byte{pfxByID}, id) }
+	"threatmatch-connector/spool/internal/encoding"
+)
 
-func heldWatchPrefix(watch string) []byte { return appendID([]byte{pfxWatch}, watch) }
+func heldIDKey(id string) []byte { return encoding.AppendID([]byte{pfxByID}, id) }
+
+func heldWatchPrefix(watch string) []byte { return encoding.AppendID([]byte{pfxWatch}, watch) }
 
 // hold stores an object that is held, in place of an older copy of its id. The
 // Since and the place in line of the older one are kept.
-func (tb heldBucket) hold(run uint64, now time.Time, o Object, body packed) error {
+func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
@@ -34,10 +38,10 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body packed) erro
 	if err := tb.putObject(numKey(pfxHeld, o.Seq), o, body); err != nil {
 		return err
 	}
-	if err := tb.put(heldIDKey(o.STIX), num(o.Seq)); err != nil {
+	if err := tb.put(heldIDKey(o.STIX), encoding.Num(o.Seq)); err != nil {
 		return err
 	}
-	if err := tb.put(putU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {
+	if err := tb.put(encoding.PutU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) {
@@ -67,7 +71,7 @@ func (c *counters) addPublished(kept bool, n int64) {
 // unhold removes the held object of this id and returns it.
 func (tb heldBucket) unhold(id string) (Object, bool, error) {
 	idk := heldIDKey(id)
-	seq := u64(tb.get(idk), 0)
+	seq := encoding.U64(tb.get(idk), 0)
 	if seq == 0 {
 		return Object{}, false, nil
 	}
@@ -78,7 +82,7 @@ func (tb heldBucket) unhold(id string) (Object, bool, error) {
 		if err := tb.dropWatch([]byte{pfxWatch}, seq); err != nil {
 			return o, false, err
 		}
-	} else if _, err := tb.del(putU64(heldWatchPrefix(o.Watch), seq)); err != nil {
+	} else if _, err := tb.del(encoding.PutU64(heldWatchPrefix(o.Watch), seq)); err != nil {
 		return o, false, err
 	}
 	if _, err := tb.del(idk); err != nil {
@@ -111,7 +115,7 @@ func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
 	err := s.view("read held objects", func(t *txn) error {
 		for _, id := range ids {
 			if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
-				out[id] = t.held().at(u64(v, 0))
+				out[id] = t.held().at(encoding.U64(v, 0))
 			}
 		}
 		return nil
@@ -131,7 +135,7 @@ func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 				return false, nil
 			}
 			if len(k) == 9 {
-				out = append(out, t.held().at(u64(k, 1)))
+				out = append(out, t.held().at(encoding.U64(k, 1)))
 			}
 			return true, nil
 		})

@@ -5,35 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"math"
 	"slices"
-	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // The bucket ids has three parts, so that an entry costs one random write only:
 // "entries" by id, "log" in order of writing (one row for each entry, which
 // pruning follows), and "runs" with what ForgetRun needs.
-
-const (
-	idVersion   = 1
-	idHasHash   = 1 << 0
-	idHasMod    = 1 << 1
-	idHasAt     = 1 << 2
-	idKindCoded = 1 << 3
-)
-
-// kindCodes are the kinds that take one byte. Codes are part of the file
-// format: entries may be added at the end, never moved.
-var kindCodes = []string{
-	"indicator", "relationship", "malware", "intrusion-set", "threat-actor", "threat-actor-group",
-	"report", "attack-pattern", "campaign", "vulnerability", "tool", "incident", "infrastructure",
-	"identity-individual", "identity-organization", "identity-sector", "identity-system",
-	"location-region", "location-country", "location-city", "location-administrative-area",
-	"location-position", "domain-name", "ipv4-addr", "ipv6-addr", "url", "stix-file", "file",
-	"course-of-action", "note", "sighting", "marking-definition", "observed-data", "channel",
-	"narrative", "software", "user-account", "hostname", "email-addr",
-}
 
 // idRun is what the spool knows of one run's entries in ids.
 type idRun struct {
@@ -46,93 +25,6 @@ type idRun struct {
 type storedID struct {
 	ID
 	Seq uint64
-}
-
-// encodeID builds the value of an entry:
-//
-//	version | flags | crc (4) | kind | properties | run | seq | [hash] | [modified ms] | [at s]
-func encodeID(key []byte, e storedID) []byte {
-	b := make([]byte, 6, 64)
-	b[0] = idVersion
-	var flags byte
-	if code := kindCode(e.Kind); code >= 0 {
-		flags |= idKindCoded
-		b = append(b, byte(code))
-	} else {
-		b = binary.AppendUvarint(b, uint64(len(e.Kind)))
-		b = append(b, e.Kind...)
-	}
-	b = binary.AppendUvarint(b, uint64(max(e.Properties, 0)))
-	b = binary.AppendUvarint(b, e.Run)
-	b = binary.AppendUvarint(b, e.Seq)
-	if e.Hash != [16]byte{} {
-		flags |= idHasHash
-		b = append(b, e.Hash[:]...)
-	}
-	if !e.Modified.IsZero() {
-		flags |= idHasMod
-		b = binary.AppendVarint(b, e.Modified.UnixMilli())
-	}
-	if !e.At.IsZero() {
-		flags |= idHasAt
-		b = binary.AppendVarint(b, e.At.Unix())
-	}
-	b[1] = flags
-	binary.BigEndian.PutUint32(b[2:], idChecksum(key, b))
-	return b
-}
-
-func idChecksum(key, b []byte) uint32 {
-	c := crc32.Update(0, castagnoli(), key)
-	c = crc32.Update(c, castagnoli(), b[:2])
-	return crc32.Update(c, castagnoli(), b[6:])
-}
-
-func kindCode(kind string) int {
-	for i, k := range kindCodes {
-		if k == kind {
-			return i
-		}
-	}
-	return -1
-}
-
-// decodeID reads what encodeID wrote.
-func decodeID(key, b []byte) (storedID, error) {
-	var e storedID
-	if len(b) < 6 || b[0] != idVersion {
-		return e, fmt.Errorf("id entry: %w", ErrCorrupt)
-	}
-	if idChecksum(key, b) != binary.BigEndian.Uint32(b[2:]) {
-		return e, fmt.Errorf("id entry: %w: checksum", ErrCorrupt)
-	}
-	r := reader{b: b[6:]}
-	flags := b[1]
-	if flags&idKindCoded != 0 {
-		code := r.byte()
-		if int(code) >= len(kindCodes) {
-			return e, fmt.Errorf("id entry: %w: kind %d", ErrCorrupt, code)
-		}
-		e.Kind = kindCodes[code]
-	} else {
-		e.Kind = string(r.bytes(r.uvarint()))
-	}
-	e.Properties = int(min(r.uvarint(), math.MaxInt32))
-	e.Run = r.uvarint()
-	e.Seq = r.uvarint()
-	if flags&idHasHash != 0 {
-		copy(e.Hash[:], r.bytes(16))
-	}
-	if flags&idHasMod != 0 {
-		e.Modified = time.UnixMilli(r.varint()).UTC()
-	}
-	if flags&idHasAt != 0 {
-		e.At = time.Unix(r.varint(), 0).UTC()
-	}
-	if r.bad || len(r.b) > 0 {
-		return e, fmt.Errorf("id entry: %w: length", ErrCorrupt)
-	}
-	return e, nil
 }
 
 // LookupIDs returns the entries of those ids that are known. An entry that fails
@@ -156,12 +48,12 @@ func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 
 // get reads one entry.
 func (tb idBucket) get(id string) (storedID, bool, error) {
-	key := idKey(id)
+	key := encoding.IDKey(id)
 	v := tb.entries().get(key)
 	if v == nil {
 		return storedID{}, false, nil
 	}
-	e, err := decodeID(key, v)
+	e, err := decodeEntry(key, v)
 	if errors.Is(err, ErrCorrupt) {
 		return storedID{}, false, nil
 	}
@@ -173,6 +65,11 @@ func (tb idBucket) get(id string) (storedID, bool, error) {
 }
 
 func (r *idRun) forgets(seq uint64) bool { return r != nil && seq <= r.Forget }
+
+func decodeEntry(key, v []byte) (storedID, error) {
+	e, seq, err := encoding.DecodeID(key, v)
+	return storedID{e, seq}, err
+}
 
 // keyedPut is an entry to store with its key.
 type keyedPut struct {
@@ -189,7 +86,7 @@ func (tb idBucket) putAll(list []IDPut) error {
 		if err := checkLen("id", p.STIX, p.Kind); err != nil {
 			return err
 		}
-		puts[i] = keyedPut{idKey(p.STIX), p}
+		puts[i] = keyedPut{encoding.IDKey(p.STIX), p}
 	}
 	slices.SortStableFunc(puts, func(a, b keyedPut) int { return bytes.Compare(a.key, b.key) })
 	for i, p := range puts {
@@ -213,10 +110,10 @@ func (tb idBucket) putOne(p keyedPut) error {
 	if err != nil {
 		return err
 	}
-	if err := tb.entries().put(key, encodeID(key, storedID{p.ID, seq})); err != nil {
+	if err := tb.entries().put(key, encoding.EncodeID(key, p.ID, seq)); err != nil {
 		return err
 	}
-	if err := tb.log().put(num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
+	if err := tb.log().put(encoding.Num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
 		return err
 	}
 	r, err := tb.changeIDRun(p.Run)
@@ -236,7 +133,7 @@ func (tb idBucket) remove(key []byte) error {
 	if v == nil {
 		return nil
 	}
-	e, err := decodeID(key, v)
+	e, err := decodeEntry(key, v)
 	if err != nil {
 		if e, err = tb.findLogRow(key); err != nil {
 			return err
@@ -248,7 +145,7 @@ func (tb idBucket) remove(key []byte) error {
 	if err := tb.t.meta().count(func(c *counters) { c.IDs-- }); err != nil || e.Seq == 0 {
 		return err
 	}
-	if _, err := tb.log().del(num(e.Seq)); err != nil {
+	if _, err := tb.log().del(encoding.Num(e.Seq)); err != nil {
 		return err
 	}
 	r, err := tb.changeIDRun(e.Run)
@@ -268,7 +165,7 @@ func (tb idBucket) findLogRow(key []byte) (storedID, error) {
 		if !ok || string(id) != string(key) {
 			return true, nil
 		}
-		e.Seq, e.Run = u64(k, 0), run
+		e.Seq, e.Run = encoding.U64(k, 0), run
 		return false, nil
 	})
 	return e, err
@@ -293,7 +190,7 @@ func (tb idBucket) removeOf(run uint64, id string) error {
 	if err != nil || !ok || e.Run != run {
 		return err
 	}
-	return tb.remove(idKey(id))
+	return tb.remove(encoding.IDKey(id))
 }
 
 // idRun returns what is known of a run's entries; nil if nothing.
@@ -301,7 +198,7 @@ func (tb idBucket) idRun(run uint64) (*idRun, error) {
 	if r, ok := tb.t.idRuns[run]; ok {
 		return r, nil
 	}
-	v := tb.runRows().get(num(run))
+	v := tb.runRows().get(encoding.Num(run))
 	if v == nil {
 		tb.t.idRuns[run] = nil
 		return nil, nil
@@ -309,7 +206,7 @@ func (tb idBucket) idRun(run uint64) (*idRun, error) {
 	if len(v) != 24 {
 		return nil, fmt.Errorf("ids of run %d: %w", run, ErrCorrupt)
 	}
-	r := &idRun{First: u64(v, 0), Count: int64(u64(v, 8)), Forget: u64(v, 16)}
+	r := &idRun{First: encoding.U64(v, 0), Count: int64(encoding.U64(v, 8)), Forget: encoding.U64(v, 16)}
 	tb.t.idRuns[run] = r
 	return r, nil
 }
@@ -334,9 +231,9 @@ func (tb idBucket) flush() error {
 		var err error
 		switch {
 		case r.Count <= 0 && r.Forget == 0:
-			_, err = tb.runRows().del(num(run))
+			_, err = tb.runRows().del(encoding.Num(run))
 		default:
-			err = tb.runRows().put(num(run), putU64(putU64(num(r.First), uint64(r.Count)), r.Forget))
+			err = tb.runRows().put(encoding.Num(run), encoding.PutU64(encoding.PutU64(encoding.Num(r.First), uint64(r.Count)), r.Forget))
 		}
 		if err != nil {
 			return err

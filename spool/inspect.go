@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Entry is one row of a listing, with stable JSON names.
@@ -67,7 +69,7 @@ func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 		}
 		if bucket == bktHeld {
 			if v := tb.get(heldIDKey(key)); v != nil {
-				key = strconv.FormatUint(u64(v, 0), 10)
+				key = strconv.FormatUint(encoding.U64(v, 0), 10)
 			} else if strings.Contains(key, "--") {
 				return ErrNotFound
 			}
@@ -137,7 +139,7 @@ func numbered(pfx byte, fields fieldsOf) listing {
 	return listing{
 		prefix: []byte{pfx},
 		name: func(k []byte) (string, bool) {
-			return strconv.FormatUint(u64(k, 1), 10), len(k) == 9
+			return strconv.FormatUint(encoding.U64(k, 1), 10), len(k) == 9
 		},
 		key: func(name string) ([]byte, error) {
 			n, err := strconv.ParseUint(name, 10, 64)
@@ -156,14 +158,14 @@ func paired(prefix []byte, fields fieldsOf) listing {
 		prefix: prefix,
 		name: func(k []byte) (string, bool) {
 			k = k[len(prefix):]
-			return fmt.Sprintf("%d/%d", u64(k, 0), u64(k, 8)), len(k) == 16
+			return fmt.Sprintf("%d/%d", encoding.U64(k, 0), encoding.U64(k, 8)), len(k) == 16
 		},
 		key: func(name string) ([]byte, error) {
 			n, err := numbers(name, 2)
 			if err != nil {
 				return nil, err
 			}
-			return append(clone(prefix), pair(n[0], n[1])...), nil
+			return append(encoding.Clone(prefix), encoding.Pair(n[0], n[1])...), nil
 		},
 		fields: fields,
 	}
@@ -203,7 +205,7 @@ func ParseTaskKey(s string) (TaskKey, error) {
 }
 
 func keptName(k []byte) (string, bool) {
-	return fmt.Sprintf("%d/%d/%d", timeAt(k, 0).UnixMilli(), u64(k, 8), u64(k, 16)), len(k) == 24
+	return fmt.Sprintf("%d/%d/%d", encoding.TimeAt(k, 0).UnixMilli(), encoding.U64(k, 8), encoding.U64(k, 16)), len(k) == 24
 }
 
 func keptOfName(name string) ([]byte, error) {
@@ -211,22 +213,22 @@ func keptOfName(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return putU64(putU64(num(n[0]^(1<<63)), n[1]), n[2]), nil
+	return encoding.PutU64(encoding.PutU64(encoding.Num(n[0]^(1<<63)), n[1]), n[2]), nil
 }
 
 func idName(k []byte) (string, bool) {
-	id, rest, ok := cutID(k)
+	id, rest, ok := encoding.CutID(k)
 	return id, ok && len(rest) == 0
 }
 
-func idOfName(name string) ([]byte, error) { return idKey(name), nil }
+func idOfName(name string) ([]byte, error) { return encoding.IDKey(name), nil }
 
 func byIDName(k []byte) (string, bool) {
 	if len(k) < 9 {
 		return "", false
 	}
-	id, rest, ok := cutID(k[9:])
-	return fmt.Sprintf("%d/%s", u64(k, 1), id), ok && len(rest) == 0
+	id, rest, ok := encoding.CutID(k[9:])
+	return fmt.Sprintf("%d/%s", encoding.U64(k, 1), id), ok && len(rest) == 0
 }
 
 func byIDOfName(name string) ([]byte, error) {

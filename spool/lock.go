@@ -19,7 +19,6 @@ type LockInfo struct {
 	Version string    `json:"version,omitempty"`
 	Socket  string    `json:"socket,omitempty"` // of the daemon's admin interface; may be empty
 	Clean   bool      `json:"clean"`            // the process closed the spool
-	Crashes int       `json:"crashes"`          // how many processes in a row did not, before this one
 }
 
 // err says who holds the spool and what to do instead.
@@ -76,9 +75,6 @@ func takeLock(o Options) (*lock, error) {
 		l.before = i // what the one before wrote while we waited
 	}
 	l.info = LockInfo{PID: os.Getpid(), Started: o.Now().UTC(), Version: o.Version, Socket: o.Socket}
-	if l.before.PID != 0 && !l.before.Clean {
-		l.info.Crashes = l.before.Crashes + 1
-	}
 	if err := l.write(l.before.Clean); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -3,14 +3,16 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // packedMap is a MapCommit with its payloads ready to be stored.
 type packedMap struct {
 	MapCommit
 	blocks     [][]block
-	wait, hold []packed
-	dead       []packed
+	wait, hold []encoding.Packed
+	dead       []encoding.Packed
 }
 
 func packMap(c MapCommit) (packedMap, error) {
@@ -22,13 +24,13 @@ func packMap(c MapCommit) (packedMap, error) {
 		p.blocks = append(p.blocks, packBlocks(b.Objects))
 	}
 	for _, o := range c.Wait {
-		p.wait = append(p.wait, pack(o.JSON))
+		p.wait = append(p.wait, encoding.Pack(o.JSON))
 	}
 	for _, o := range c.Hold {
-		p.hold = append(p.hold, pack(o.JSON))
+		p.hold = append(p.hold, encoding.Pack(o.JSON))
 	}
 	for _, d := range c.Dead {
-		p.dead = append(p.dead, pack(d.Payload))
+		p.dead = append(p.dead, encoding.Pack(d.Payload))
 	}
 	return p, nil
 }
@@ -38,12 +40,12 @@ func (p packedMap) size() int64 {
 	var n int64
 	for _, blocks := range p.blocks {
 		for _, b := range blocks {
-			n += int64(len(b.body.data))
+			n += int64(len(b.body.Data))
 		}
 	}
-	for _, all := range [][]packed{p.wait, p.hold, p.dead} {
+	for _, all := range [][]encoding.Packed{p.wait, p.hold, p.dead} {
 		for _, one := range all {
-			n += int64(len(one.data))
+			n += int64(len(one.Data))
 		}
 	}
 	return n

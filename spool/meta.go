@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Meta is the spool's own state.
@@ -70,7 +72,7 @@ func (tb metaBucket) describe() (Meta, error) {
 		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside,
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
-		if m.Platform, err = open([]byte(keyPlatform), v, nil); err != nil {
+		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {
 			return m, fmt.Errorf("platform notes: %w", err)
 		}
 	}
@@ -79,12 +81,12 @@ func (tb metaBucket) describe() (Meta, error) {
 
 // SavePlatform stores the platform loop's own notes.
 func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
-	p := pack(notes)
+	p := encoding.Pack(notes)
 	return s.update("save platform notes", frees(), func(t *txn) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		v, err := seal([]byte(keyPlatform), nil, p)
+		v, err := encoding.Seal([]byte(keyPlatform), nil, p)
 		if err != nil {
 			return err
 		}
@@ -93,7 +95,7 @@ func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 }
 
 // schema returns the file's schema number.
-func (tb metaBucket) schema() int { return int(u32(tb.get([]byte(keySchema)), 0)) }
+func (tb metaBucket) schema() int { return int(encoding.U32(tb.get([]byte(keySchema)), 0)) }
 
 // state returns the spool's state, for reading.
 func (tb metaBucket) state() (*state, error) {
@@ -173,7 +175,7 @@ func (tb metaBucket) countBytes(bucket string, n int) error {
 
 // save stores a JSON value in the meta bucket.
 func (tb metaBucket) save(key string, head any) error {
-	v, err := seal([]byte(key), head, packed{})
+	v, err := encoding.Seal([]byte(key), head, encoding.Packed{})
 	if err != nil {
 		return err
 	}
@@ -186,7 +188,7 @@ func (tb metaBucket) read(key string, head any) error {
 	if v == nil {
 		return nil
 	}
-	if _, err := open([]byte(key), v, head); err != nil {
+	if _, err := encoding.Open([]byte(key), v, head); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil

@@ -1,6 +1,10 @@
 package spool
 
-import "fmt"
+import (
+	"fmt"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // schema is the number of the file format that this version writes.
 const schema = 1
@@ -42,7 +46,7 @@ func (s *Spool) migrate(to int, steps map[int]func(*txn) error) error {
 			if err := step(t); err != nil {
 				return err
 			}
-			return t.tab(bktMeta).b.Put([]byte(keySchema), putU32(nil, uint32(at+1)))
+			return t.tab(bktMeta).b.Put([]byte(keySchema), encoding.PutU32(nil, uint32(at+1)))
 		})
 		if err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // same compares as people do: times by instant, nil like empty.
@@ -154,7 +156,7 @@ func (d *driver) compareWatched(all []Object, ids func(string) ([]string, error)
 		}
 		got = append(got, page...)
 	}
-	if !slices.IsSortedFunc(got, func(a, b string) int { return bytes.Compare(idKey(a), idKey(b)) }) {
+	if !slices.IsSortedFunc(got, func(a, b string) int { return bytes.Compare(encoding.IDKey(a), encoding.IDKey(b)) }) {
 		d.t.Fatalf("watched ids %q are not in order", got)
 	}
 	d.same("watched ids", slices.Sorted(slices.Values(got)), slices.Sorted(maps.Keys(watched)))

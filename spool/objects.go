@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // objectHead is what stands beside the JSON of an object that waits or is held.
@@ -21,8 +23,8 @@ func (o Object) head() objectHead {
 }
 
 // putObject stores the envelope of an object under the key.
-func (tb *table) putObject(key []byte, o Object, body packed) error {
-	v, err := seal(key, o.head(), body)
+func (tb *table) putObject(key []byte, o Object, body encoding.Packed) error {
+	v, err := encoding.Seal(key, o.head(), body)
 	if err != nil {
 		return err
 	}
@@ -32,12 +34,12 @@ func (tb *table) putObject(key []byte, o Object, body packed) error {
 // object reads what putObject stored. One that fails its checksum comes with Err set.
 func (tb *table) object(key, v []byte) Object {
 	var h objectHead
-	body, err := open(key, tb.blob(key, v), &h)
+	body, err := encoding.Open(key, tb.blob(key, v), &h)
 	o := Object{
 		STIX: h.STIX, Run: h.Run, Watch: h.Watch, Since: h.Since, Kept: h.Kept,
 		Dataset: h.Dataset, Source: h.Source, JSON: body,
 	}
-	o.Seq = u64(key, len(key)-8)
+	o.Seq = encoding.U64(key, len(key)-8)
 	if err != nil {
 		o.Err = fmt.Errorf("%s %x: %w", tb.name, key, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterr "go.etcd.io/bbolt/errors"
@@ -39,44 +38,73 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	return s, nil
 }
 
-// openLocked opens the file while the lock beside it is held.
+// openLocked opens the file while the lock beside it is held. A file whose pages
+// do not hold together is set aside, whatever the last stop, and a new one takes
+// its place.
 func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	path := filepath.Join(o.Dir, fileName)
 	if err := removeLeftovers(o.Dir); err != nil {
 		return nil, err
 	}
-	aside, err := ensureFile(ctx, o, l)
-	if err != nil {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := create(o); err != nil {
+			return nil, err
+		}
+	}
+	err := checkPages(ctx, path, l.before.Clean)
+	if err == nil {
+		var s *Spool
+		if s, err = openFile(ctx, o, l); err == nil {
+			return s, nil
+		}
+	}
+	if !errors.Is(err, ErrCorrupt) {
 		return nil, err
 	}
+	if err := setAside(path, o.Now(), err); err != nil {
+		return nil, err
+	}
+	if err := create(o); err != nil {
+		return nil, err
+	}
+	return openFile(ctx, o, l)
+}
+
+// openFile opens a file that was checked. Damage that only using it shows wraps
+// ErrCorrupt.
+func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := l.write(false); err != nil {
 		return nil, err
 	}
-	db, err := o.openBolt(path)
+	s := &Spool{path: filepath.Join(o.Dir, fileName), dir: o.Dir, keep: o.KeepRecords, now: o.Now, lock: l, hook: o.hook}
+	err := s.guard(func() (err error) { s.db, err = o.openBolt(s.path); return err })
 	if errors.Is(err, bolterr.ErrTimeout) {
-		return nil, fmt.Errorf("%w: somebody is reading the file %s; try again", ErrLocked, path)
+		return nil, fmt.Errorf("%w: somebody is reading the file %s; try again", ErrLocked, s.path)
+	}
+	if err == nil {
+		s.room = newRoom(o, s.db)
+		err = s.settleIn(ctx, o)
+	}
+	if s.damaged.Load() {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.closeFile())
 	}
-	s := &Spool{
-		db: db, path: path, dir: o.Dir, keep: o.KeepRecords, now: o.Now, lock: l,
-		room: newRoom(o, db), hook: o.hook,
-	}
-	if err := s.settleIn(o, aside); err != nil {
-		return nil, errors.Join(err, s.db.Close())
-	}
-	if err := s.compactAtOpen(ctx, o); err != nil {
-		return nil, errors.Join(err, s.db.Close())
-	}
-	s.room.start()
 	return s, nil
 }
 
-// settleIn migrates the file, binds it to its connector, and marks it as open.
-// A full disk may keep the mark from being set, but not the spool from opening:
-// what it holds must be able to drain.
-func (s *Spool) settleIn(o Options, aside string) error {
+func (s *Spool) closeFile() error {
+	if s.db == nil || s.damaged.Load() { // a writer that met the damage keeps the file
+		return nil
+	}
+	return s.db.Close()
+}
+
+// settleIn migrates the file, binds it to its connector, marks it as open, and
+// compacts it. A full disk may keep the mark from being set, but not the spool
+// from opening: what it holds must be able to drain.
+func (s *Spool) settleIn(ctx context.Context, o Options) error {
 	if err := s.migrate(schema, migrations); err != nil {
 		return err
 	}
@@ -91,63 +119,17 @@ func (s *Spool) settleIn(o Options, aside string) error {
 		if st.ConnectorID == "" {
 			st.ConnectorID = o.ConnectorID
 		}
-		if aside != "" {
-			st.SetAside = aside
-		}
 		st.Open = true
 		return nil
 	})
-	if errors.Is(err, ErrFull) {
-		return nil
+	if err != nil && !errors.Is(err, ErrFull) {
+		return err
 	}
-	return err
-}
-
-// ensureFile makes sure that a usable file stands at the path, and returns
-// where a damaged one was set aside.
-func ensureFile(ctx context.Context, o Options, l *lock) (aside string, err error) {
-	path := filepath.Join(o.Dir, fileName)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return "", create(o)
-	} else if err != nil {
-		return "", err
+	if err := s.compactAtOpen(ctx, o); err != nil {
+		return err
 	}
-	damage := checkLength(path)
-	if damage == nil && !l.before.Clean {
-		damage = checkApart(ctx, o, path, l.info.Crashes)
-	}
-	if damage == nil {
-		return "", nil
-	}
-	if !errors.Is(damage, ErrCorrupt) {
-		return "", damage
-	}
-	if aside, err = setAside(path, o.Now(), damage); err != nil {
-		return "", err
-	}
-	return aside, create(o)
-}
-
-// setAside moves a damaged file out of the way under a dated name, with a note beside it.
-func setAside(path string, now time.Time, damage error) (string, error) {
-	base := path + ".damaged-" + now.UTC().Format("20060102T150405Z")
-	to := base
-	for n := 2; ; n++ {
-		if _, err := os.Lstat(to); errors.Is(err, os.ErrNotExist) {
-			break
-		} else if err != nil {
-			return "", err
-		}
-		to = fmt.Sprintf("%s-%d", base, n)
-	}
-	if err := os.Rename(path, to); err != nil {
-		return "", err
-	}
-	note := fmt.Sprintf("Set aside at %s: %v\n", now.UTC().Format(time.RFC3339), damage)
-	if err := os.WriteFile(to+".txt", []byte(note), 0o600); err != nil && !diskFull(err) {
-		return "", err
-	}
-	return to, syncDir(filepath.Dir(path))
+	s.room.start()
+	return nil
 }
 
 // openReadOnly opens the file for inspection; not a byte in its directory changes.
@@ -165,30 +147,22 @@ func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 	} else if err != nil {
 		return fail(err)
 	}
-	if err := checkToRead(ctx, path, info.Clean); err != nil {
+	if err := checkPages(ctx, path, info.Clean); err != nil {
 		return fail(err)
 	}
-	db, err := bolt.Open(path, 0, o.boltReadOnly())
+	s := &Spool{path: path, dir: o.Dir, now: o.Now, readOnly: true}
+	err = s.guard(func() (err error) { s.db, err = bolt.Open(path, 0, o.boltReadOnly()); return err })
 	if errors.Is(err, bolterr.ErrTimeout) {
 		return fail(info.err())
 	}
-	if err != nil {
-		return fail(err)
+	if err == nil {
+		s.room = newRoom(o, s.db)
+		err = s.checkReadable(o)
 	}
-	s := &Spool{db: db, path: path, dir: o.Dir, now: o.Now, readOnly: true, room: newRoom(o, db)}
-	if err := s.checkReadable(o); err != nil {
-		return fail(errors.Join(err, db.Close()))
+	if err != nil {
+		return fail(errors.Join(err, s.closeFile()))
 	}
 	return s, nil
-}
-
-// checkToRead looks at what could kill a reader: the file's length, and after
-// an unclean stop the bounds of its pages.
-func checkToRead(ctx context.Context, path string, clean bool) error {
-	if err := checkLength(path); err != nil || clean {
-		return err
-	}
-	return checkBounds(ctx, path)
 }
 
 // checkReadable refuses what another schema or connector wrote.
@@ -224,7 +198,7 @@ func (s *Spool) Close() error {
 	}
 	s.closed = true
 	if s.readOnly {
-		return s.db.Close()
+		return s.closeFile()
 	}
 	err := s.update("mark as closed", frees(), func(t *txn) error {
 		// The last commit writes the free list out, so that the next opening need
@@ -237,7 +211,7 @@ func (s *Spool) Close() error {
 		return err
 	})
 	clean := err == nil
-	err = errors.Join(err, s.db.Close())
+	err = errors.Join(err, s.closeFile())
 	s.lock.release(clean)
 	return err
 }

@@ -2,7 +2,7 @@ package spool
 
 import (
 	"bytes"
-	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Every opening for writing syncs, waits for a lock only so long, and is capped.
@@ -156,7 +158,7 @@ func snapshotDir(t *testing.T, dir string) string {
 	for _, e := range must(os.ReadDir(dir))(t) {
 		fi := must(e.Info())(t)
 		b := must(os.ReadFile(filepath.Join(dir, e.Name())))(t)
-		fmt.Fprintf(&out, "%s %v %d %v %x\n", e.Name(), fi.Mode(), fi.Size(), fi.ModTime(), checksum(nil, append(make([]byte, envelopeHeader), b...)))
+		fmt.Fprintf(&out, "%s %v %d %v %x\n", e.Name(), fi.Mode(), fi.Size(), fi.ModTime(), sha256.Sum256(b))
 	}
 	return out.String()
 }
@@ -194,9 +196,6 @@ func TestUncleanStops(t *testing.T) {
 		if got := must(s.Meta())(t).Unclean; got != (n > 0) {
 			t.Errorf("start %d: unclean %v", n, got)
 		}
-		if got := must(ReadLock(o.Dir))(t).Crashes; got != n {
-			t.Errorf("start %d: %d crashes in a row", n, got)
-		}
 		crash(t, s)
 	}
 	ok(t, mustOpen(t, o).Close())
@@ -219,7 +218,7 @@ func TestVisitHidesNoCrash(t *testing.T) {
 		t.Errorf("the note says %+v, before %+v", got, before)
 	}
 	s := must(Open(t.Context(), o))(t)
-	if m := must(s.Meta())(t); !m.Unclean || must(ReadLock(o.Dir))(t).Crashes != 2 {
+	if m := must(s.Meta())(t); !m.Unclean {
 		t.Errorf("the crash is forgotten: %+v", must(ReadLock(o.Dir))(t))
 	}
 	ok(t, s.Close())
@@ -235,7 +234,7 @@ func TestVisitHidesNoCrash(t *testing.T) {
 func setSchema(t *testing.T, s *Spool, n int) {
 	t.Helper()
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bktMeta)).Put([]byte(keySchema), putU32(nil, uint32(n)))
+		return tx.Bucket([]byte(bktMeta)).Put([]byte(keySchema), encoding.PutU32(nil, uint32(n)))
 	}))
 }
 
@@ -290,75 +289,5 @@ func TestMigrationSteps(t *testing.T) {
 	}
 	if err := s.migrate(schema, steps); !errors.Is(err, ErrSchema) {
 		t.Fatalf("downwards: %v", err)
-	}
-}
-
-// The check in a child: what its end means.
-func TestChildVerdict(t *testing.T) {
-	o := putFile(t, filled(t))
-	path := filepath.Join(o.Dir, fileName)
-	script := func(s string) []string { return []string{"/bin/sh", "-c", s, "sh"} }
-	for _, c := range []struct {
-		name    string
-		command []string
-		want    error
-		fails   bool
-	}{
-		{"whole", o.CheckCommand, nil, false},
-		{"damaged", script("echo page 7 >&2; exit 65"), ErrCorrupt, true},
-		{"a fault in the runtime", script("echo 'unexpected fault address 0x1' >&2; exit 2"), ErrCorrupt, true},
-		{"a panic", script("echo 'panic: assertion' >&2; exit 2"), ErrCorrupt, true},
-		{"bus error", script("kill -BUS $$"), ErrCorrupt, true},
-		{"usage", script("echo unknown command >&2; exit 2"), nil, true},
-		{"killed", script("kill -KILL $$"), nil, true},
-		{"not there", []string{"/nonexistent/binary"}, nil, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o.CheckCommand = c.command
-			err := checkApart(t.Context(), o, path, 0)
-			if (err != nil) != c.fails || errors.Is(err, ErrCorrupt) != (c.want != nil) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("stopping"))
-	if err := checkApart(ctx, o, path, 0); err == nil || errors.Is(err, ErrCorrupt) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
-// A check that could not be done is no damage: nothing is set aside.
-func TestCheckThatCannotRun(t *testing.T) {
-	o := putFile(t, filled(t))
-	o.CheckCommand = []string{"/nonexistent/binary"}
-	if _, err := Open(t.Context(), o); err == nil || errors.Is(err, ErrCorrupt) {
-		t.Fatal(err)
-	}
-	if n := len(must(os.ReadDir(o.Dir))(t)); n != 2 {
-		t.Errorf("%d files, want spool and lock", n)
-	}
-	o.CheckCommand = checkCommand(t)
-	closeVerified(t, must(Open(t.Context(), o))(t))
-}
-
-func TestCheckMain(t *testing.T) {
-	o := putFile(t, filled(t))
-	path := filepath.Join(o.Dir, fileName)
-	var out bytes.Buffer
-	for _, c := range []struct {
-		args []string
-		want int
-	}{
-		{[]string{"full", path}, 0}, {[]string{"quick", path}, 0}, {nil, 1}, {[]string{"slow", path}, 1},
-		{[]string{"full", path + "x"}, 1},
-	} {
-		if got := CheckMain(t.Context(), c.args, &out); got != c.want {
-			t.Errorf("%v: %d, want %d: %s", c.args, got, c.want, &out)
-		}
-	}
-	ok(t, os.Truncate(path, 9000))
-	if got := CheckMain(t.Context(), []string{"quick", path}, &out); got != CheckDamaged {
-		t.Errorf("truncated: %d", got)
 	}
 }

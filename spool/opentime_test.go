@@ -10,6 +10,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // From start to ready with a large file left behind, and what a commit costs on
@@ -21,7 +23,7 @@ func TestOpenTime(t *testing.T) {
 		mb = must(strconv.Atoi(v))(t)
 	}
 	dir := t.TempDir()
-	o := Options{Dir: dir, ConnectorID: "c", NoCompact: true, noReserve: true, CheckCommand: checkCommand(t)}
+	o := Options{Dir: dir, ConnectorID: "c", NoCompact: true, noReserve: true}
 	fillFile(t, o, mb)
 	var table strings.Builder
 	table.WriteString("file     | state   | after a clean stop | after kill -9 (cpu)  | commit: list in memory, list written\n")
@@ -50,10 +52,10 @@ func fillFile(t *testing.T, o Options, mb int) {
 		err := s.update("fill", frees(), func(t *txn) error {
 			for i := range 1000 {
 				for j := 0; j < len(body); j += 8 {
-					copy(body[j:], num(r.Uint64()))
+					copy(body[j:], encoding.Num(r.Uint64()))
 				}
 				rec := NewRecord{Dataset: Alerts, Source: strconv.Itoa(i), Body: body}
-				if err := t.records().add(&storedRun{Run: run}, rec, pack(body)); err != nil {
+				if err := t.records().add(&storedRun{Run: run}, rec, encoding.Pack(body)); err != nil {
 					return err
 				}
 			}
@@ -103,7 +105,7 @@ func commitTime(t *testing.T, s *Spool) time.Duration {
 	start := time.Now()
 	for i := range n {
 		err := s.update("commit", frees(), func(t *txn) error {
-			return t.records().add(&storedRun{Run: Run{ID: 1}}, NewRecord{Dataset: Alerts, Source: strconv.Itoa(i)}, pack([]byte("x")))
+			return t.records().add(&storedRun{Run: Run{ID: 1}}, NewRecord{Dataset: Alerts, Source: strconv.Itoa(i)}, encoding.Pack([]byte("x")))
 		})
 		ok(t, err)
 	}

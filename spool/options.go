@@ -40,10 +40,6 @@ type Options struct {
 	Socket      string           // of the daemon, written into the lock file; see NoteSocket
 	Visit       bool             // no daemon: what the spool says of the last one's end stays as it is
 
-	// CheckCommand is the argv of a child process that ends in CheckMain; mode
-	// and path are appended. It checks the file after an unclean stop, so that a
-	// damage that kills the process does not kill this one. Nil: in this process.
-	CheckCommand []string
 	// NoCompact leaves the file as it is at open, however much of it is free.
 	NoCompact bool
 
@@ -134,7 +130,9 @@ type Spool struct {
 	unclean  bool // the process before did not close it
 	lock     *lock
 	room     *room
-	broken   atomic.Bool
+	writing  sync.Mutex  // held by the one writing transaction
+	broken   atomic.Bool // only reading until the file is opened again
+	damaged  atomic.Bool // its pages do not hold together
 	closing  sync.Mutex
 	closed   bool
 	hook     func(point string)

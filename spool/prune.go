@@ -2,6 +2,8 @@ package spool
 
 import (
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // What one call of Prune removes at most, and what one of its transactions does.
@@ -77,7 +79,7 @@ func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, 
 			return err
 		}
 		if k, _ := t.tab(bktKept).b.Cursor().First(); k != nil {
-			todo = over > 0 || !timeAt(k, 0).After(now.Add(-t.keep))
+			todo = over > 0 || !encoding.TimeAt(k, 0).After(now.Add(-t.keep))
 		}
 		if k, v := t.sub(subLog).b.Cursor().First(); k != nil {
 			e, ok := t.ids().logEntry(v)
@@ -101,11 +103,11 @@ func (tb keptBucket) prune(before time.Time, over int64) (int, error) {
 	var gone [][]byte
 	err := tb.scan(nil, nil, func(k, v []byte) (bool, error) {
 		first := len(k) == 24 // else a further fragment of the one before
-		if first && (len(gone) >= pruneStep || over <= 0 && timeAt(k, 0).After(before)) {
+		if first && (len(gone) >= pruneStep || over <= 0 && encoding.TimeAt(k, 0).After(before)) {
 			return false, nil
 		}
 		if first {
-			gone = append(gone, clone(k))
+			gone = append(gone, encoding.Clone(k))
 		}
 		over -= int64(len(v))
 		return true, nil
@@ -131,7 +133,7 @@ func (tb idBucket) logEntry(row []byte) (storedID, bool) {
 	if v == nil {
 		return storedID{}, false
 	}
-	e, err := decodeID(key, v)
+	e, err := decodeEntry(key, v)
 	return e, err == nil
 }
 
@@ -144,7 +146,7 @@ func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
 			return false, nil
 		}
 		_, key, _ := cutLogRow(v)
-		rows, keys = append(rows, clone(k)), append(keys, clone(key))
+		rows, keys = append(rows, encoding.Clone(k)), append(keys, encoding.Clone(key))
 		return true, nil
 	})
 	if err != nil {

@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // recordHead is what stands beside a record's body.
@@ -12,7 +14,7 @@ type recordHead struct {
 	Fetched time.Time `json:"fetched"`
 }
 
-func (tb recordBucket) add(r *storedRun, n NewRecord, body packed) error {
+func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) error {
 	if err := checkLen("source id", string(n.Dataset), n.Source); err != nil {
 		return err
 	}
@@ -20,8 +22,8 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body packed) error {
 	if err != nil {
 		return err
 	}
-	key := pair(r.ID, seq)
-	v, err := seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC()}, body)
+	key := encoding.Pair(r.ID, seq)
+	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC()}, body)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 		if after == ^uint64(0) {
 			return nil
 		}
-		return t.tab(bktRecords).scan(num(run), pair(run, after+1), func(k, v []byte) (bool, error) {
+		return t.tab(bktRecords).scan(encoding.Num(run), encoding.Pair(run, after+1), func(k, v []byte) (bool, error) {
 			if len(out) >= maxCount {
 				return false, nil
 			}
@@ -61,9 +63,9 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 }
 
 func (tb recordBucket) read(k, v []byte) Record {
-	r := Record{Run: u64(k, 0), Seq: u64(k, 8)}
+	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
 	var h recordHead
-	body, err := open(k, tb.blob(k, v), &h)
+	body, err := encoding.Open(k, tb.blob(k, v), &h)
 	r.Dataset, r.Source, r.Fetched, r.Body = h.Dataset, h.Source, h.Fetched, body
 	if err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
@@ -73,13 +75,13 @@ func (tb recordBucket) read(k, v []byte) Record {
 
 // consume takes a record out after it was mapped, and keeps it aside if that is wanted.
 func (tb recordBucket) consume(now time.Time, run, seq uint64) error {
-	tb, key := tb, pair(run, seq)
+	tb, key := tb, encoding.Pair(run, seq)
 	sealed := tb.blob(key, nil)
 	if sealed == nil {
 		return fmt.Errorf("record %d/%d: %w", run, seq, ErrNotFound)
 	}
 	if tb.t.keep > 0 {
-		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), clone(sealed)); err != nil {
+		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), encoding.Clone(sealed)); err != nil {
 			return err
 		}
 	}

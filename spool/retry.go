@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Retry takes dead letters (by key) and parked items (by task key) back into a
@@ -56,11 +58,11 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 	}
 	r.touch(d.Dataset, now)
 	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last}
-	if err := tb.t.records().add(r, rec, pack(recordBody(d))); err != nil {
+	if err := tb.t.records().add(r, rec, encoding.Pack(recordBody(d))); err != nil {
 		return err
 	}
 	if !d.Healed.IsZero() {
-		return tb.store(d, pack(d.Payload))
+		return tb.store(d, encoding.Pack(d.Payload))
 	}
 	d.Healed = now.UTC()
 	return tb.close(d)
@@ -87,7 +89,7 @@ func (tb deadBucket) retryFetch(r *storedRun, d DeadLetter) error {
 	if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: r.Start}}); err != nil {
 		return err
 	}
-	return tb.store(d, pack(d.Payload))
+	return tb.store(d, encoding.Pack(d.Payload))
 }
 
 // touch makes the dataset part of a run that was made piece by piece.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // maxRuns is how many runs the spool remembers.
@@ -112,7 +114,7 @@ func (s *Spool) Runs(before uint64, limit int) ([]Run, error) {
 			k, _ = c.Prev()
 		}
 		for ; k != nil && k[0] == pfxRun && len(out) < limit; k, _ = c.Prev() {
-			r, err := t.runs().byID(u64(k, 1))
+			r, err := t.runs().byID(encoding.U64(k, 1))
 			if err != nil {
 				return err
 			}
@@ -179,9 +181,9 @@ func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 			return nil
 		case r.FetchedAt.IsZero():
 			return fmt.Errorf("%w: its fetch goes on", ErrBusy)
-		case t.tab(bktRecords).has(num(run)):
+		case t.tab(bktRecords).has(encoding.Num(run)):
 			return fmt.Errorf("%w: records are left", ErrBusy)
-		case t.tab(bktWaiting).has(num(run)):
+		case t.tab(bktWaiting).has(encoding.Num(run)):
 			return fmt.Errorf("%w: waiting objects are left", ErrBusy)
 		}
 		r.MappedAt = now.UTC()
@@ -221,7 +223,7 @@ func (tb runBucket) byID(id uint64) (*storedRun, error) {
 		return nil, fmt.Errorf("run %d: %w", id, ErrNotFound)
 	}
 	r := &storedRun{}
-	if _, err := open(key, v, r); err != nil {
+	if _, err := encoding.Open(key, v, r); err != nil {
 		return nil, fmt.Errorf("run %d: %w", id, err)
 	}
 	tb.t.cached[id] = r
@@ -247,7 +249,7 @@ func (tb runBucket) change(id uint64) (*storedRun, error) {
 func (tb runBucket) flush() error {
 	for id := range tb.t.runDirty {
 		key := numKey(pfxRun, id)
-		v, err := seal(key, tb.t.cached[id], packed{})
+		v, err := encoding.Seal(key, tb.t.cached[id], encoding.Packed{})
 		if err != nil {
 			return err
 		}
@@ -262,7 +264,7 @@ func (tb runBucket) flush() error {
 func (tb runBucket) open() ([]uint64, error) {
 	var ids []uint64
 	err := tb.scan([]byte{pfxOpen}, nil, func(k, _ []byte) (bool, error) {
-		ids = append(ids, u64(k, 1))
+		ids = append(ids, encoding.U64(k, 1))
 		return true, nil
 	})
 	return ids, err
@@ -277,16 +279,16 @@ func (tb runBucket) prune() error {
 	for c.Runs > maxRuns {
 		var oldest []byte
 		err := tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
-			if tb.get(numKey(pfxOpen, u64(k, 1))) != nil {
+			if tb.get(numKey(pfxOpen, encoding.U64(k, 1))) != nil {
 				return true, nil
 			}
-			oldest = clone(k)
+			oldest = encoding.Clone(k)
 			return false, nil
 		})
 		if err != nil || oldest == nil {
 			return err
 		}
-		id := u64(oldest, 1)
+		id := encoding.U64(oldest, 1)
 		delete(tb.t.cached, id)
 		delete(tb.t.runDirty, id)
 		if _, err := tb.del(oldest); err != nil {

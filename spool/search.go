@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Query says what Search looks for: an object by its STIX id, or, where that is
@@ -73,7 +75,7 @@ func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit f
 			*next = last
 			return false, nil
 		}
-		budget -= max(visit(tb, l, Entry{Bucket: bucket, Key: name}, clone(k), v), 1)
+		budget -= max(visit(tb, l, Entry{Bucket: bucket, Key: name}, encoding.Clone(k), v), 1)
 		last = name
 		return true, nil
 	})
@@ -101,7 +103,7 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 
 // matchBundle looks at a bundle's objects. Blocks that cannot be read are left to Verify.
 func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
-	run, seq := u64(k, 1), u64(k, 9)
+	run, seq := encoding.U64(k, 1), encoding.U64(k, 9)
 	b, h, err := t.bundles().head(run, seq)
 	if err != nil {
 		return nil, 0

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // SettleTasks commits the outcomes of tries together: tasks removed, kept, parked
@@ -36,25 +38,25 @@ func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) err
 
 // packedOutcome has the payloads of an outcome ready to be stored.
 type packedOutcome struct {
-	record  packed
-	letters [2]packed // Dead, Note
+	record  encoding.Packed
+	letters [2]encoding.Packed // Dead, Note
 }
 
 func packOutcome(o Outcome) packedOutcome {
 	var p packedOutcome
 	if o.Record != nil {
-		p.record = pack(o.Record.Body)
+		p.record = encoding.Pack(o.Record.Body)
 	}
 	for i, d := range []*DeadLetter{o.Dead, o.Note} {
 		if d != nil {
-			p.letters[i] = pack(d.Payload)
+			p.letters[i] = encoding.Pack(d.Payload)
 		}
 	}
 	return p
 }
 
 func (p packedOutcome) size() int64 {
-	return int64(len(p.record.data) + len(p.letters[0].data) + len(p.letters[1].data))
+	return int64(len(p.record.Data) + len(p.letters[0].Data) + len(p.letters[1].Data))
 }
 
 func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
@@ -196,9 +198,9 @@ func (tb taskBucket) fail(r *storedRun, d Dataset, kind TaskKind) error {
 
 // of returns the tasks of a dataset and kind; kind "" means all kinds.
 func (tb taskBucket) of(d Dataset, kind TaskKind) ([]*storedTask, error) {
-	prefix := putString([]byte{pfxTask}, string(d))
+	prefix := encoding.PutString([]byte{pfxTask}, string(d))
 	if kind != "" {
-		prefix = putString(prefix, string(kind))
+		prefix = encoding.PutString(prefix, string(kind))
 	}
 	var out []*storedTask
 	err := tb.scan(prefix, nil, func(k, v []byte) (bool, error) {

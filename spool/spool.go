@@ -5,7 +5,11 @@
 // See FORMAT.md for buckets, keys and encodings.
 package spool
 
-import "errors"
+import (
+	"errors"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // Sentinel errors. Methods wrap them with operation and object.
 var (
@@ -14,7 +18,7 @@ var (
 	// ErrEpoch: a reset happened since the caller read its input; drop it and read again.
 	ErrEpoch = errors.New("spool was reset meanwhile")
 	// ErrCorrupt: a payload fails its checksum or cannot be decoded.
-	ErrCorrupt = errors.New("corrupt")
+	ErrCorrupt = encoding.ErrCorrupt
 	// ErrFull: the disk or bbolt's own cap leaves no room for this commit. Nothing was changed.
 	ErrFull = errors.New("no room in the spool")
 	// ErrSchema: the file was written by a newer version.

@@ -3,6 +3,8 @@ package spool
 import (
 	"maps"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Stats counts what the spool holds.
@@ -61,23 +63,23 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, v := t.tab(bktRecords).b.Cursor().First(); k != nil {
-		note(bktRecords, t.records().read(clone(k), v).Fetched)
+		note(bktRecords, t.records().read(encoding.Clone(k), v).Fetched)
 	}
 	if k, _ := t.tab(bktWaiting).b.Cursor().First(); k != nil {
-		if r, err := t.runs().byID(u64(k, 0)); err == nil {
+		if r, err := t.runs().byID(encoding.U64(k, 0)); err == nil {
 			note(bktWaiting, r.Created)
 		}
 	}
 	if k, _ := t.tab(bktHeld).b.Cursor().Seek([]byte{pfxHeld}); k != nil && k[0] == pfxHeld {
-		note(bktHeld, t.held().at(u64(k, 1)).Since)
+		note(bktHeld, t.held().at(encoding.U64(k, 1)).Since)
 	}
 	if k, _ := t.tab(bktBundles).b.Cursor().Seek([]byte{pfxHead}); k != nil && k[0] == pfxHead {
-		if b, _, err := t.bundles().head(u64(k, 1), u64(k, 9)); err == nil {
+		if b, _, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9)); err == nil {
 			note(bktBundles, b.Created)
 		}
 	}
 	if k, _ := t.tab(bktDead).b.Cursor().Seek([]byte{pfxOpenDL}); k != nil && k[0] == pfxOpenDL {
-		if d, ok := t.dead().read(u64(k, 1)); ok {
+		if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 			note(bktDead, d.First)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // addAll adds tasks to the run, or lets them join those of their keys. A
@@ -133,8 +135,8 @@ func (tb taskBucket) takeParked(r *storedRun, d Dataset) error {
 
 func (tb taskBucket) parkedKeys(d Dataset) ([][]byte, error) {
 	var keys [][]byte
-	err := tb.scan(putString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
-		keys = append(keys, clone(v))
+	err := tb.scan(encoding.PutString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
+		keys = append(keys, encoding.Clone(v))
 		return true, nil
 	})
 	return keys, err

@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // storedTask is a task with what only the spool needs of it.
@@ -51,7 +53,7 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 			return err
 		}
 		return tb.scan(prefix, after(later), func(k, _ []byte) (bool, error) {
-			next = timeAt(k, 9)
+			next = encoding.TimeAt(k, 9)
 			return false, nil
 		})
 	})
@@ -99,7 +101,7 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 		return nil, fmt.Errorf("task %s: %w", key, ErrNotFound)
 	}
 	st := &storedTask{key: key}
-	if _, err := open(k, tb.blob(k, v), st); err != nil {
+	if _, err := encoding.Open(k, tb.blob(k, v), st); err != nil {
 		return tb.revive(key, enc, err)
 	}
 	return st, nil
@@ -113,16 +115,16 @@ func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, 
 		if string(v) != string(enc) {
 			return true, nil
 		}
-		st.Run, st.State.Due, st.Seq = u64(k, 1), timeAt(k, 9), u64(k, 17)
+		st.Run, st.State.Due, st.Seq = encoding.U64(k, 1), encoding.TimeAt(k, 9), encoding.U64(k, 17)
 		return false, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	prefix := putString([]byte{pfxParked}, string(key.Dataset))
+	prefix := encoding.PutString([]byte{pfxParked}, string(key.Dataset))
 	err = tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
 		if string(v) == string(enc) {
-			st.Seq = u64(k, len(prefix))
+			st.Seq = encoding.U64(k, len(prefix))
 			st.Parked = time.UnixMilli(0).UTC() // when is lost; that it is parked is not
 		}
 		return true, nil
@@ -132,8 +134,8 @@ func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, 
 	}
 	prefix = behindPrefix(key.Dataset)
 	err = tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
-		if u64(k, len(prefix)+8) == st.Seq {
-			st.Behind, st.Since = true, timeAt(k, len(prefix))
+		if encoding.U64(k, len(prefix)+8) == st.Seq {
+			st.Behind, st.Since = true, encoding.TimeAt(k, len(prefix))
 		}
 		return true, nil
 	})
@@ -182,7 +184,7 @@ func (tb taskBucket) leave(r *storedRun, st *storedTask) error {
 
 func (tb taskBucket) save(st *storedTask) error {
 	k := prefixed(pfxTask, taskKey(st.key))
-	v, err := seal(k, st, packed{})
+	v, err := encoding.Seal(k, st, encoding.Packed{})
 	if err != nil {
 		return err
 	}

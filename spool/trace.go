@@ -1,5 +1,7 @@
 package spool
 
+import "threatmatch-connector/spool/internal/encoding"
+
 // Trace is what the indices say of one STIX id.
 type Trace struct {
 	Known     *ID // as handed over to deliver, or found on the platform; nil if neither
@@ -17,7 +19,7 @@ func (s *Spool) Trace(id string) (Trace, error) {
 			return err
 		}
 		if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
-			o := t.held().at(u64(v, 0))
+			o := t.held().at(encoding.U64(v, 0))
 			out.Held = &o
 		}
 		runs, err := t.runs().open()
@@ -26,7 +28,7 @@ func (s *Spool) Trace(id string) (Trace, error) {
 		}
 		for _, run := range runs {
 			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
-				out.Waiting = append(out.Waiting, t.waiting().at(run, u64(v, 0)))
+				out.Waiting = append(out.Waiting, t.waiting().at(run, encoding.U64(v, 0)))
 			}
 		}
 		return nil
@@ -35,12 +37,12 @@ func (s *Spool) Trace(id string) (Trace, error) {
 }
 
 func (tb idBucket) trace(id string, out *Trace) error {
-	key := idKey(id)
+	key := encoding.IDKey(id)
 	v := tb.entries().get(key)
 	if v == nil {
 		return nil
 	}
-	e, err := decodeID(key, v)
+	e, err := decodeEntry(key, v)
 	if err != nil {
 		return nil // counts as unknown everywhere; Verify reports it
 	}

@@ -1,12 +1,17 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterr "go.etcd.io/bbolt/errors"
+
+	"threatmatch-connector/spool/internal/boltfile"
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // txn is one transaction over the spool with what it has read and changed so
@@ -68,63 +73,97 @@ func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 
 // commit is one attempt at a transaction.
 func (s *Spool) commit(op string, fn func(*txn) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if s.broken.Load() {
 		return ErrBroken
 	}
 	s.point(op + ":before")
-	var inFn bool
-	var txid int
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		inFn, txid = true, tx.ID()
-		t := newTxn(tx, s.keep)
-		err := fn(t)
-		if err == nil {
-			err = t.flush()
-		}
-		if err == nil {
-			s.point(op + ":inside")
-		}
-		inFn = err != nil
-		return err
-	})
+	tx, err := s.db.Begin(true)
 	if err != nil {
-		return s.judge(err, inFn, txid)
+		return closedError(err)
+	}
+	defer func() {
+		if !s.damaged.Load() { // a rollback walks all pages, and would die of a damaged one
+			_ = tx.Rollback() // no effect after a commit
+		}
+	}()
+	txid := tx.ID()
+	err = s.guard(func() error {
+		t := newTxn(tx, s.keep)
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.flush()
+	})
+	if noRoom(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if err != nil {
+		return err
+	}
+	s.point(op + ":inside")
+	if err := s.guard(tx.Commit); err != nil {
+		return s.judge(err, txid)
 	}
 	s.room.noteCommit()
 	s.point(op + ":after")
 	return nil
 }
 
-// judge says what a failed transaction means. An error of fn changed nothing.
-// An error of the commit itself changed nothing either, unless the meta page
-// may have reached the disk: then only opening the file again can tell.
-func (s *Spool) judge(err error, inFn bool, txid int) error {
-	switch {
-	case errors.Is(err, bolterr.ErrDatabaseNotOpen):
-		return ErrClosed
-	case inFn && !noRoom(err):
-		return err
-	case !noRoom(err):
-		s.broken.Store(true)
-		return fmt.Errorf("%w: %w", ErrBroken, err)
+// judge says what a failed commit means. Where the disk was full and the meta page
+// cannot have reached it, nothing was changed; else only opening the file again
+// can tell.
+func (s *Spool) judge(err error, txid int) error {
+	if noRoom(err) {
+		if m, merr := boltfile.Newest(s.path); merr == nil && m.Txid < uint64(txid) {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
 	}
-	if latest, rerr := lastCommitted(s.path); !inFn && (rerr != nil || latest >= uint64(txid)) {
-		s.broken.Store(true)
-		return fmt.Errorf("%w: %w", ErrBroken, err)
-	}
-	return fmt.Errorf("%w: %w", ErrFull, err)
+	s.broken.Store(true)
+	return fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
 // view runs fn in one read-only transaction.
 func (s *Spool) view(op string, fn func(*txn) error) error {
-	err := s.db.View(func(tx *bolt.Tx) error { return fn(newTxn(tx, s.keep)) })
-	if errors.Is(err, bolterr.ErrDatabaseNotOpen) {
-		err = ErrClosed
-	}
+	tx, err := s.db.Begin(false)
 	if err != nil {
+		return fmt.Errorf("%s: %w", op, closedError(err))
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := s.guard(func() error { return fn(newTxn(tx, s.keep)) }); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	return nil
+}
+
+func closedError(err error) error {
+	if errors.Is(err, bolterr.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// guard runs a part of a transaction. Pages that do not hold together make bbolt
+// panic, or touch memory that is not there. Where the check of the pages agrees,
+// that becomes an error, and the next opening sets the file aside; a panic for
+// any other reason goes on.
+func (s *Spool) guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		damage := boltfile.Check(context.Background(), s.path)
+		if !errors.Is(damage, boltfile.ErrDamaged) {
+			panic(r)
+		}
+		s.broken.Store(true)
+		s.damaged.Store(true)
+		err = fmt.Errorf("%w: %w", ErrBroken, damage)
+	}()
+	return fn()
 }
 
 func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
@@ -161,7 +200,7 @@ type table struct {
 	name string
 }
 
-// fill is how full pages are packed where keys mostly come in order.
+// fill is how full pages are encoding.Packed where keys mostly come in order.
 const fill = 0.9
 
 // tab returns a top-level bucket.
@@ -247,7 +286,7 @@ func (tb *table) scan(prefix, from []byte, fn func(k, v []byte) (bool, error)) e
 func (tb *table) keys(prefix []byte, limit int) ([][]byte, error) {
 	var out [][]byte
 	err := tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
-		out = append(out, clone(k))
+		out = append(out, encoding.Clone(k))
 		return limit == 0 || len(out) < limit, nil
 	})
 	return out, err
@@ -267,4 +306,4 @@ func clone(b []byte) []byte { return append([]byte{}, b...) }
 
 // after returns the least key greater than every key that starts with k's bytes
 // and nothing else, that is k itself followed by a zero byte.
-func after(k []byte) []byte { return append(clone(k), 0) }
+func after(k []byte) []byte { return append(encoding.Clone(k), 0) }

@@ -1,6 +1,10 @@
 package spool
 
-import "time"
+import (
+	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // Dataset names one of ThreatMatch's collections.
 type Dataset string
@@ -204,15 +208,9 @@ type Record struct {
 	Err     error // ErrCorrupt when the payload fails its checksum; Body is then what is there
 }
 
-// ID is what the spool knows of an object handed to deliver, or found on the platform.
-type ID struct {
-	Hash       [16]byte  // content; zero for objects only known to exist on the platform
-	Modified   time.Time // ms resolution
-	Properties int
-	Kind       string    // kind as OpenCTI's relationship table names it
-	Run        uint64    // 0: known from the platform
-	At         time.Time // seconds resolution
-}
+// ID is what the spool knows of an object that was handed to deliver, or found
+// on the platform.
+type ID = encoding.ID
 
 // IDPut stores or replaces one entry of ids.
 type IDPut struct {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"threatmatch-connector/spool/internal/boltfile"
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // maxBroken is how many broken invariants Verify names; the rest is counted.
@@ -19,7 +22,7 @@ func (s *Spool) Verify(ctx context.Context) ([]string, error) {
 	err := s.view("verify", func(t *txn) error {
 		v.t = t
 		if s.readOnly {
-			if err := checkPages(ctx, t.tx); errors.Is(err, ErrCorrupt) {
+			if err := boltfile.Check(ctx, s.path); errors.Is(err, boltfile.ErrDamaged) {
 				v.broken("page structure: %v", err)
 			} else if err != nil {
 				return err
@@ -138,7 +141,7 @@ func (v *verifier) meta() error {
 		if !known[string(k)] {
 			v.broken("meta: unknown key %q", k)
 		} else if string(k) != keySchema {
-			if _, err := open(k, val, nil); err != nil {
+			if _, err := encoding.Open(k, val, nil); err != nil {
 				v.broken("meta: %s: %v", k, err)
 			}
 		}
@@ -149,7 +152,7 @@ func (v *verifier) meta() error {
 func (v *verifier) runs() error {
 	tb := v.t.tab(bktRuns)
 	return v.walk(tb, func(k, _ []byte) error {
-		id := u64(k, 1)
+		id := encoding.U64(k, 1)
 		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
 			v.broken("runs: key %x", k)
 			return nil

@@ -1,6 +1,10 @@
 package spool
 
-import "time"
+import (
+	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // The checks of what fetch writes: tasks, records, kept records; and dead letters.
 
@@ -13,7 +17,7 @@ func (v *verifier) tasks() error {
 		case pfxDue:
 			st := v.indexedTask(val)
 			if st != nil && string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)) {
-				v.broken("task %s: stands in the line of run %d, but is not due then", st.key, u64(k, 1))
+				v.broken("task %s: stands in the line of run %d, but is not due then", st.key, encoding.U64(k, 1))
 			}
 		case pfxParked:
 			st := v.indexedTask(val)
@@ -21,7 +25,7 @@ func (v *verifier) tasks() error {
 				v.broken("task %s: stands among the parked, but is not", st.key)
 			}
 		case pfxBehind:
-			if _, rest, ok := cutString(k[1:]); !ok || len(rest) != 16 {
+			if _, rest, ok := encoding.CutString(k[1:]); !ok || len(rest) != 16 {
 				v.broken("tasks: key %x", k)
 			}
 			v.rows.behind++
@@ -55,7 +59,7 @@ func (v *verifier) task(tb *table, k []byte) {
 		return
 	}
 	st := &storedTask{key: key}
-	if _, err := open(k, tb.blob(k, nil), st); err != nil {
+	if _, err := encoding.Open(k, tb.blob(k, nil), st); err != nil {
 		v.broken("task %s: %v", key, err)
 		if st, err = v.t.tasks().byKey(k[1:]); err != nil {
 			return
@@ -110,7 +114,7 @@ func (v *verifier) records() error {
 			return nil
 		}
 		v.n.Records++
-		v.sequence(tb, u64(k, 8))
+		v.sequence(tb, encoding.U64(k, 8))
 		rec := v.t.records().read(k, val)
 		if rec.Err != nil {
 			v.broken("%v", rec.Err)
@@ -129,8 +133,8 @@ func (v *verifier) kept() error {
 			return nil
 		}
 		v.n.Kept++
-		if _, err := open(k[8:], tb.blob(k, val), nil); err != nil {
-			v.broken("kept record %d/%d: %v", u64(k, 8), u64(k, 16), err)
+		if _, err := encoding.Open(k[8:], tb.blob(k, val), nil); err != nil {
+			v.broken("kept record %d/%d: %v", encoding.U64(k, 8), encoding.U64(k, 16), err)
 		}
 		return nil
 	})
@@ -142,15 +146,15 @@ func (v *verifier) dead() error {
 		switch k[0] {
 		case pfxDead:
 			if !v.fragment(tb, k, 9) {
-				v.deadLetter(tb, u64(k, 1))
+				v.deadLetter(tb, encoding.U64(k, 1))
 			}
 		case pfxOpenDL:
 			v.n.Dead++
-			if tb.get(numKey(pfxDead, u64(k, 1))) == nil {
-				v.broken("dead letter %d: is listed and not there", u64(k, 1))
+			if tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
+				v.broken("dead letter %d: is listed and not there", encoding.U64(k, 1))
 			}
 		case pfxSource:
-			key := u64(k, len(k)-8)
+			key := encoding.U64(k, len(k)-8)
 			if tb.get(numKey(pfxDead, key)) == nil {
 				v.broken("dead letter %d: is found by its source id and not there", key)
 			}

@@ -1,5 +1,7 @@
 package spool
 
+import "threatmatch-connector/spool/internal/encoding"
+
 // The checks of what map writes: waiting and held objects, bundles, cursors, ids.
 
 func (v *verifier) waiting() error {
@@ -9,7 +11,7 @@ func (v *verifier) waiting() error {
 			return nil
 		}
 		v.n.Waiting++
-		run, seq := u64(k, 0), u64(k, 8)
+		run, seq := encoding.U64(k, 0), encoding.U64(k, 8)
 		v.sequence(tb, seq)
 		if r := v.run("waiting objects", run); r != nil && !r.MappedAt.IsZero() {
 			v.broken("waiting object %d/%d: its run is mapped", run, seq)
@@ -19,10 +21,10 @@ func (v *verifier) waiting() error {
 			v.broken("%v", o.Err)
 			return nil
 		}
-		if u64(ix.get(waitingIDKey(run, o.STIX)), 0) != seq {
+		if encoding.U64(ix.get(waitingIDKey(run, o.STIX)), 0) != seq {
 			v.broken("waiting object %d/%d: is not found by its id %s", run, seq, o.STIX)
 		}
-		if ix.get(putU64(waitingWatchPrefix(run, o.Watch), seq)) == nil {
+		if ix.get(encoding.PutU64(waitingWatchPrefix(run, o.Watch), seq)) == nil {
 			v.broken("waiting object %d/%d: is not found by %s, which it waits for", run, seq, o.Watch)
 		}
 		return nil
@@ -37,17 +39,17 @@ func (v *verifier) waitingByID() error {
 			v.broken("waiting_by_id: key %x", k)
 			return nil
 		}
-		run, seq := u64(k, 1), u64(val, 0)
-		_, rest, ok := cutID(k[9:])
+		run, seq := encoding.U64(k, 1), encoding.U64(val, 0)
+		_, rest, ok := encoding.CutID(k[9:])
 		if k[0] == pfxWatch {
 			byWatch++
-			seq = u64(rest, 0)
+			seq = encoding.U64(rest, 0)
 			ok = ok && len(rest) == 8
 		} else {
 			byID++
 			ok = ok && len(rest) == 0
 		}
-		if !ok || rows.get(pair(run, seq)) == nil {
+		if !ok || rows.get(encoding.Pair(run, seq)) == nil {
 			v.broken("waiting_by_id: key %x names nothing", k)
 		}
 		return nil
@@ -71,12 +73,12 @@ func (v *verifier) held() error {
 			v.heldObject(tb, k, val)
 		case pfxByID:
 			byID++
-			if id, rest, ok := cutID(k[1:]); !ok || len(rest) > 0 || tb.get(numKey(pfxHeld, u64(val, 0))) == nil {
+			if id, rest, ok := encoding.CutID(k[1:]); !ok || len(rest) > 0 || tb.get(numKey(pfxHeld, encoding.U64(val, 0))) == nil {
 				v.broken("held: id %q names nothing", id)
 			}
 		case pfxWatch:
 			byWatch++
-			if id, rest, ok := cutID(k[1:]); !ok || len(rest) != 8 || tb.get(numKey(pfxHeld, u64(rest, 0))) == nil {
+			if id, rest, ok := encoding.CutID(k[1:]); !ok || len(rest) != 8 || tb.get(numKey(pfxHeld, encoding.U64(rest, 0))) == nil {
 				v.broken("held: watched id %q names nothing", id)
 			}
 		default:
@@ -91,7 +93,7 @@ func (v *verifier) held() error {
 }
 
 func (v *verifier) heldObject(tb *table, k, val []byte) {
-	seq := u64(k, 1)
+	seq := encoding.U64(k, 1)
 	v.sequence(tb, seq)
 	o := tb.object(k, val)
 	if o.Err != nil {
@@ -100,10 +102,10 @@ func (v *verifier) heldObject(tb *table, k, val []byte) {
 		return
 	}
 	v.n.addPublished(o.Kept, 1)
-	if u64(tb.get(heldIDKey(o.STIX)), 0) != seq {
+	if encoding.U64(tb.get(heldIDKey(o.STIX)), 0) != seq {
 		v.broken("held object %d: is not found by its id %s", seq, o.STIX)
 	}
-	if tb.get(putU64(heldWatchPrefix(o.Watch), seq)) == nil {
+	if tb.get(encoding.PutU64(heldWatchPrefix(o.Watch), seq)) == nil {
 		v.broken("held object %d: is not found by %s, which it needs", seq, o.Watch)
 	}
 }
@@ -119,7 +121,7 @@ func (v *verifier) bundles() error {
 		case k[0] == pfxHead && v.fragment(tb, k, 17):
 		case k[0] == pfxHead:
 			v.n.Bundles++
-			want += v.bundle(tb, u64(k, 1), u64(k, 9))
+			want += v.bundle(tb, encoding.U64(k, 1), encoding.U64(k, 9))
 		default:
 			v.broken("bundles: key %x", k)
 		}
@@ -164,8 +166,8 @@ func (v *verifier) bundle(tb *table, run, seq uint64) int {
 
 func (v *verifier) cursors() error {
 	return v.walk(v.t.tab(bktCursors), func(k, val []byte) error {
-		run, seq := u64(k, 0), u64(k, 8)
-		c, err := decodeCursor(k, val)
+		run, seq := encoding.U64(k, 0), encoding.U64(k, 8)
+		c, err := encoding.DecodeCursor(k, val)
 		if err != nil {
 			v.broken("cursor %d/%d: %v", run, seq, err)
 			return nil
@@ -175,8 +177,8 @@ func (v *verifier) cursors() error {
 			v.broken("cursor %d/%d: %v", run, seq, err)
 			return nil
 		}
-		if c.confirmed > b.Objects || len(c.skipped) > 0 && c.skipped[len(c.skipped)-1] >= b.Objects {
-			v.broken("cursor %d/%d: stands at %d with skipped %v of %d", run, seq, c.confirmed, c.skipped, b.Objects)
+		if c.Confirmed > b.Objects || len(c.Skipped) > 0 && c.Skipped[len(c.Skipped)-1] >= b.Objects {
+			v.broken("cursor %d/%d: stands at %d with skipped %v of %d", run, seq, c.Confirmed, c.Skipped, b.Objects)
 		}
 		return nil
 	})
@@ -186,17 +188,17 @@ func (v *verifier) ids() error {
 	log := v.t.sub(subLog)
 	return v.walk(v.t.sub(subEntries), func(k, val []byte) error {
 		v.n.IDs++
-		id, rest, ok := cutID(k)
+		id, rest, ok := encoding.CutID(k)
 		if !ok || len(rest) > 0 {
 			v.broken("ids: key %x", k)
 			return nil
 		}
-		e, err := decodeID(k, val)
+		e, err := decodeEntry(k, val)
 		if err != nil {
 			v.broken("ids: %s: %v", id, err)
 			return nil
 		}
-		if run, key, ok := cutLogRow(log.get(num(e.Seq))); !ok || run != e.Run || string(key) != string(k) {
+		if run, key, ok := cutLogRow(log.get(encoding.Num(e.Seq))); !ok || run != e.Run || string(key) != string(k) {
 			v.broken("ids: %s: its log row %d is not there", id, e.Seq)
 		}
 		return nil
@@ -208,9 +210,9 @@ func (v *verifier) idLog() error {
 	tb := v.t.sub(subLog)
 	err := v.walk(tb, func(k, val []byte) error {
 		rows++
-		v.sequence(tb, u64(k, 0))
+		v.sequence(tb, encoding.U64(k, 0))
 		if _, key, ok := cutLogRow(val); !ok || v.t.sub(subEntries).get(key) == nil {
-			v.broken("ids: log row %d names nothing", u64(k, 0))
+			v.broken("ids: log row %d names nothing", encoding.U64(k, 0))
 		}
 		return nil
 	})
@@ -226,7 +228,7 @@ func (v *verifier) idRuns() error {
 	err := v.t.sub(subLog).scan(nil, nil, func(k, val []byte) (bool, error) {
 		run, _, _ := cutLogRow(val)
 		if counts[run]++; counts[run] == 1 {
-			firsts[run] = u64(k, 0)
+			firsts[run] = encoding.U64(k, 0)
 		}
 		return true, nil
 	})
@@ -234,7 +236,7 @@ func (v *verifier) idRuns() error {
 		return err
 	}
 	err = v.walk(v.t.sub(subRuns), func(k, _ []byte) error {
-		id := u64(k, 0)
+		id := encoding.U64(k, 0)
 		r, err := v.t.ids().idRun(id)
 		if err != nil {
 			v.broken("ids: %v", err)

@@ -1,18 +1,20 @@
 package spool
 
+import "threatmatch-connector/spool/internal/encoding"
+
 // Objects that wait are stored by run and order of arrival; waiting_by_id finds
 // them by their own id and by the one they wait for.
 
 func waitingIDKey(run uint64, id string) []byte {
-	return appendID(numKey(pfxByID, run), id)
+	return encoding.AppendID(numKey(pfxByID, run), id)
 }
 
 func waitingWatchPrefix(run uint64, watch string) []byte {
-	return appendID(numKey(pfxWatch, run), watch)
+	return encoding.AppendID(numKey(pfxWatch, run), watch)
 }
 
 // wait stores an object that waits, in place of an older copy of its id in the run.
-func (tb waitingBucket) wait(run uint64, o Object, body packed) error {
+func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
@@ -24,7 +26,7 @@ func (tb waitingBucket) wait(run uint64, o Object, body packed) error {
 		o.Seq = old
 	}
 	tb, ix := tb, tb.t.tab(bktWaitingByID)
-	if o.Seq == 0 || tb.get(pair(run, o.Seq)) != nil {
+	if o.Seq == 0 || tb.get(encoding.Pair(run, o.Seq)) != nil {
 		if o.Seq, err = tb.next(); err != nil {
 			return err
 		}
@@ -34,13 +36,13 @@ func (tb waitingBucket) wait(run uint64, o Object, body packed) error {
 		}
 	}
 	o.Run = run
-	if err := tb.putObject(pair(run, o.Seq), o, body); err != nil {
+	if err := tb.putObject(encoding.Pair(run, o.Seq), o, body); err != nil {
 		return err
 	}
-	if err := ix.put(waitingIDKey(run, o.STIX), num(o.Seq)); err != nil {
+	if err := ix.put(waitingIDKey(run, o.STIX), encoding.Num(o.Seq)); err != nil {
 		return err
 	}
-	if err := ix.put(putU64(waitingWatchPrefix(run, o.Watch), o.Seq), []byte{}); err != nil {
+	if err := ix.put(encoding.PutU64(waitingWatchPrefix(run, o.Watch), o.Seq), []byte{}); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) { c.Waiting++ })
@@ -51,17 +53,17 @@ func (tb waitingBucket) wait(run uint64, o Object, body packed) error {
 func (tb waitingBucket) unwait(run uint64, id string) (uint64, error) {
 	tb, ix := tb, tb.t.tab(bktWaitingByID)
 	idk := waitingIDKey(run, id)
-	seq := u64(ix.get(idk), 0)
+	seq := encoding.U64(ix.get(idk), 0)
 	if seq == 0 {
 		return 0, nil
 	}
-	key := pair(run, seq)
+	key := encoding.Pair(run, seq)
 	o := tb.object(key, nil)
 	if o.Err != nil {
 		if err := ix.dropWatch(numKey(pfxWatch, run), seq); err != nil {
 			return 0, err
 		}
-	} else if _, err := ix.del(putU64(waitingWatchPrefix(run, o.Watch), seq)); err != nil {
+	} else if _, err := ix.del(encoding.PutU64(waitingWatchPrefix(run, o.Watch), seq)); err != nil {
 		return 0, err
 	}
 	if _, err := ix.del(idk); err != nil {
@@ -81,7 +83,7 @@ func (ix *table) dropWatch(prefix []byte, seq uint64) error {
 		return err
 	}
 	for _, k := range keys {
-		if u64(k, len(k)-8) != seq {
+		if encoding.U64(k, len(k)-8) != seq {
 			continue
 		}
 		if _, err := ix.del(k); err != nil {
@@ -97,7 +99,7 @@ func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error)
 	err := s.view("read waiting objects", func(t *txn) error {
 		for _, id := range ids {
 			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
-				out[id] = t.waiting().at(run, u64(v, 0))
+				out[id] = t.waiting().at(run, encoding.U64(v, 0))
 			}
 		}
 		return nil
@@ -107,7 +109,7 @@ func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error)
 
 // at reads one object that waits. Where it is damaged its id comes from the index.
 func (tb waitingBucket) at(run, seq uint64) Object {
-	o := tb.object(pair(run, seq), nil)
+	o := tb.object(encoding.Pair(run, seq), nil)
 	if o.Err != nil {
 		o.Run = run
 		o.STIX = tb.t.tab(bktWaitingByID).idOf(numKey(pfxByID, run), seq)
@@ -119,10 +121,10 @@ func (tb waitingBucket) at(run, seq uint64) Object {
 func (tb *table) idOf(prefix []byte, seq uint64) string {
 	var id string
 	_ = tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
-		if u64(v, 0) != seq {
+		if encoding.U64(v, 0) != seq {
 			return true, nil
 		}
-		id, _, _ = cutID(k[len(prefix):])
+		id, _, _ = encoding.CutID(k[len(prefix):])
 		return false, nil
 	})
 	return id
@@ -135,12 +137,12 @@ func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
 		if after == ^uint64(0) {
 			return nil
 		}
-		return t.tab(bktWaiting).scan(num(run), pair(run, after+1), func(k, _ []byte) (bool, error) {
+		return t.tab(bktWaiting).scan(encoding.Num(run), encoding.Pair(run, after+1), func(k, _ []byte) (bool, error) {
 			if len(out) >= limit {
 				return false, nil
 			}
 			if len(k) == 16 {
-				out = append(out, t.waiting().at(run, u64(k, 8)))
+				out = append(out, t.waiting().at(run, encoding.U64(k, 8)))
 			}
 			return true, nil
 		})
@@ -167,11 +169,11 @@ func (tb *table) watchers(prefix []byte, after uint64, limit int) ([]uint64, err
 		return nil, nil
 	}
 	var seqs []uint64
-	err := tb.scan(prefix, putU64(clone(prefix), after+1), func(k, _ []byte) (bool, error) {
+	err := tb.scan(prefix, encoding.PutU64(encoding.Clone(prefix), after+1), func(k, _ []byte) (bool, error) {
 		if len(seqs) >= limit {
 			return false, nil
 		}
-		seqs = append(seqs, u64(k, len(k)-8))
+		seqs = append(seqs, encoding.U64(k, len(k)-8))
 		return true, nil
 	})
 	return seqs, err
@@ -201,7 +203,7 @@ func (tb *table) watched(prefix []byte, after string, limit int) ([]string, erro
 		var id string
 		var found bool
 		err := tb.scan(prefix, from, func(k, _ []byte) (bool, error) {
-			id, _, found = cutID(k[len(prefix):])
+			id, _, found = encoding.CutID(k[len(prefix):])
 			return false, nil
 		})
 		if err != nil || !found {
@@ -215,6 +217,6 @@ func (tb *table) watched(prefix []byte, after string, limit int) ([]string, erro
 
 // pastID is a key behind all rows of the id.
 func pastID(prefix []byte, id string) []byte {
-	k := appendID(clone(prefix), id)
+	k := encoding.AppendID(encoding.Clone(prefix), id)
 	return append(k, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 }

@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
 // storedMark is a dataset's watermark with the runs that are confirmed but
@@ -59,11 +61,11 @@ func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
 	for {
 		var found bool
 		err := tb.scan([]byte{pfxBehind}, from, func(k, _ []byte) (bool, error) {
-			name, rest, ok := cutString(k[1:])
+			name, rest, ok := encoding.CutString(k[1:])
 			if !ok || len(rest) != 16 {
 				return true, nil
 			}
-			hold(Dataset(name), timeAt(rest, 0))
+			hold(Dataset(name), encoding.TimeAt(rest, 0))
 			from = append(behindPrefix(Dataset(name)), 0xff)
 			found = true
 			return false, nil

@@ -40,7 +40,6 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
-	Self    string          // path of this program, for the check of a damaged spool in a child process
 	Hurry   <-chan struct{} // closed: do not wait for the drain
 	Trigger <-chan struct{} // each value: start a run now
 	// Watch, if not nil, runs beside the stages until ctx is done, for showing progress.
@@ -102,7 +101,7 @@ func (a *app) openSpool(ctx context.Context) error {
 	c := a.cfg
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: c.Spool.Dir, ConnectorID: c.Connector.ID, MaxSize: c.Spool.MaxSize, KeepRecords: c.Spool.KeepRecords,
-		Now: a.Now, Version: a.Version, Socket: c.Admin.Socket, CheckCommand: []string{a.Self, "spool-check"},
+		Now: a.Now, Version: a.Version, Socket: c.Admin.Socket,
 	})
 	if err != nil {
 		return spoolHint(err, c.Spool.Dir)

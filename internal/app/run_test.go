@@ -76,7 +76,6 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	defer cancel()
 	return Run(ctx, Options{
 		Config: cfg, Once: true, Log: logging.New(log, slog.LevelError, "c", false), Now: time.Now,
-		Self: "true", // says of every spool file that it is whole
 		Watch: func(ctx context.Context, status func() (inspect.Status, error)) {
 			for ctx.Err() == nil && stopAt != "" {
 				s, err := status()

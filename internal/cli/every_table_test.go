@@ -27,7 +27,6 @@ func everyCommand() map[string][]trial {
 		"config schema": {{plain: true}}, "config sample": {{plain: true}},
 		"completion bash": {{plain: true}}, "completion fish": {{plain: true}}, "completion zsh": {{plain: true}},
 		"completion powershell": {{plain: true}}, "help": {{plain: true}, {args: "spool find", plain: true}},
-		"spool-check": {{args: "full SPOOL/spool.db", running: -1, plain: true, silent: true}},
 
 		"spool stats": {{varies: true}},
 		"spool runs":  {{}, {args: "--limit 2 --before 4"}},

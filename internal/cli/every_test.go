@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,10 +149,6 @@ type said struct {
 // call runs one command line in this process.
 func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 	t.Helper()
-	self, err := exec.LookPath("threatmatch-connector")
-	if err != nil {
-		t.Fatal(err)
-	}
 	line := append(strings.Fields(words), strings.Fields(strings.NewReplacer("SPOOL", dir, "NEW", filepath.Join(t.TempDir(), "new")).Replace(args))...)
 	line = append(append(line, "--spool-dir", dir), more...)
 	if words == "help" {
@@ -161,7 +156,7 @@ func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 	}
 	var stdout, stderr bytes.Buffer
 	code := cli.Main(line, cli.Env{
-		Stdin: strings.NewReader(answer), Stdout: &stdout, Stderr: &stderr, Self: self, Now: func() time.Time { return fixtureTime.Add(time.Minute) },
+		Stdin: strings.NewReader(answer), Stdout: &stdout, Stderr: &stderr, Now: func() time.Time { return fixtureTime.Add(time.Minute) },
 		Environ: []string{
 			"OPENCTI_URL=http://127.0.0.1:1", "OPENCTI_TOKEN=token", "THREATMATCH_URL=http://127.0.0.1:1", "THREATMATCH_CLIENT_ID=id",
 			"THREATMATCH_CLIENT_SECRET=secret", "CONNECTOR_ID=" + fixtureConnector, "SPOOL_DIR=" + dir,

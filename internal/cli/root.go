@@ -24,18 +24,13 @@ type Env struct {
 	Stderr  io.Writer
 	Environ []string
 	Now     func() time.Time
-	Self    string // path of this program, for child processes
 	// StepAside gives this process the lowest priority; nil: it is not alone in it.
 	StepAside func()
 }
 
 // System returns the real world.
 func System() Env {
-	self, err := os.Executable()
-	if err != nil {
-		self = os.Args[0]
-	}
-	return Env{os.Stdin, os.Stdout, os.Stderr, os.Environ(), time.Now, self, stepAside}
+	return Env{os.Stdin, os.Stdout, os.Stderr, os.Environ(), time.Now, stepAside}
 }
 
 // Main runs one command line and returns its exit code.
@@ -88,7 +83,7 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	root.AddCommand(
-		newRun(g), newCheck(g), newStatus(g), newTrigger(g), newRepull(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g), newSpoolCheck(),
+		newRun(g), newCheck(g), newStatus(g), newTrigger(g), newRepull(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

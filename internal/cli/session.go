@@ -129,7 +129,7 @@ func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) erro
 	}
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: p.dir, MaxSize: p.max, KeepRecords: p.keep, NoCompact: true, Visit: true, Now: g.env.Now,
-		CheckCommand: []string{g.env.Self, "spool-check"}, Version: g.version(),
+		Version: g.version(),
 	})
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package spool
+package boltfile
 
 import (
 	"bytes"
@@ -26,15 +26,17 @@ const (
 	leafPage      = 0x02
 	freelistPage  = 0x10
 	bucketElement = 0x01
-	noFreelist    = ^uint64(0)
 	maxDepth      = 64
 )
+
+// NoFreelist is the Freelist of a file whose free list is not written out.
+const NoFreelist = ^uint64(0)
 
 // walker checks the pages that one meta reaches.
 type walker struct {
 	ctx  context.Context
 	f    io.ReaderAt
-	m    boltMeta
+	m    Meta
 	seen []uint64 // a bit for each page
 	n    int
 }
@@ -45,27 +47,25 @@ func walkPages(ctx context.Context, f io.ReaderAt, length int64) error {
 	if err != nil {
 		return err
 	}
-	var m boltMeta
-	for _, one := range metas {
-		if one.txid >= m.txid {
-			m = one
-		}
+	m, err := newest(metas)
+	if err != nil {
+		return err
 	}
-	if m.pageSize < 512 || m.highWater < 3 {
-		return fmt.Errorf("%w: page size %d, %d pages", ErrCorrupt, m.pageSize, m.highWater)
+	if m.PageSize < 512 || m.HighWater < 3 {
+		return fmt.Errorf("%w: page size %d, %d pages", ErrDamaged, m.PageSize, m.HighWater)
 	}
-	if m.highWater > uint64(length)/m.pageSize {
-		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrCorrupt, length, m.highWater, m.pageSize)
+	if m.HighWater > uint64(length)/m.PageSize {
+		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrDamaged, length, m.HighWater, m.PageSize)
 	}
-	w := &walker{ctx: ctx, f: f, m: m, seen: make([]uint64, m.highWater/64+1)}
-	if err := w.page(m.root, 0, span{}); err != nil {
+	w := &walker{ctx: ctx, f: f, m: m, seen: make([]uint64, m.HighWater/64+1)}
+	if err := w.page(m.Root, 0, span{}); err != nil {
 		return err
 	}
 	return w.freelist()
 }
 
 func (w *walker) bad(id uint64, format string, args ...any) error {
-	return fmt.Errorf("%w: page %d: %s", ErrCorrupt, id, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: page %d: %s", ErrDamaged, id, fmt.Sprintf(format, args...))
 }
 
 // claim marks the page as reached; false if something else reached it before.
@@ -80,19 +80,19 @@ func (w *walker) claim(id uint64) bool {
 
 // header reads a page's header and first bytes.
 func (w *walker) header(id uint64) (buf []byte, flags, count uint16, size uint64, err error) {
-	if id < 2 || id >= w.m.highWater {
-		return nil, 0, 0, 0, w.bad(id, "there are %d", w.m.highWater)
+	if id < 2 || id >= w.m.HighWater {
+		return nil, 0, 0, 0, w.bad(id, "there are %d", w.m.HighWater)
 	}
-	if w.n++; w.n%1024 == 0 && w.ctx.Err() != nil {
+	if w.n++; w.n%1024 == 1 && w.ctx.Err() != nil {
 		return nil, 0, 0, 0, context.Cause(w.ctx)
 	}
-	buf = make([]byte, w.m.pageSize)
-	if _, err := w.f.ReadAt(buf, int64(id*w.m.pageSize)); err != nil {
+	buf = make([]byte, w.m.PageSize)
+	if _, err := w.f.ReadAt(buf, int64(id*w.m.PageSize)); err != nil {
 		return nil, 0, 0, 0, fmt.Errorf("page %d: %w", id, err)
 	}
 	ne := binary.NativeEndian
 	overflow := uint64(ne.Uint32(buf[12:]))
-	if got := ne.Uint64(buf); got != id || overflow >= w.m.highWater-id {
+	if got := ne.Uint64(buf); got != id || overflow >= w.m.HighWater-id {
 		return nil, 0, 0, 0, w.bad(id, "its header says page %d with %d more", got, overflow)
 	}
 	for i := range overflow + 1 {
@@ -100,7 +100,7 @@ func (w *walker) header(id uint64) (buf []byte, flags, count uint16, size uint64
 			return nil, 0, 0, 0, w.bad(id+i, "is reached twice")
 		}
 	}
-	return buf, ne.Uint16(buf[8:]), ne.Uint16(buf[10:]), (overflow + 1) * w.m.pageSize, nil
+	return buf, ne.Uint16(buf[8:]), ne.Uint16(buf[10:]), (overflow + 1) * w.m.PageSize, nil
 }
 
 // span is where the keys of a page must lie: from min on, before max; nil means
@@ -129,7 +129,7 @@ func (w *walker) page(id uint64, depth int, keys span) error {
 	}
 	read := func(off, n uint64) ([]byte, error) {
 		b := make([]byte, n)
-		if _, err := w.f.ReadAt(b, int64(id*w.m.pageSize+off)); err != nil {
+		if _, err := w.f.ReadAt(b, int64(id*w.m.PageSize+off)); err != nil {
 			return nil, fmt.Errorf("page %d: %w", id, err)
 		}
 		return b, nil
@@ -213,7 +213,7 @@ func (w *walker) leaf(p pageView) error {
 		if flags&bucketElement == 0 {
 			continue
 		}
-		if vsize < 16 || vsize > w.m.pageSize {
+		if vsize < 16 || vsize > w.m.PageSize {
 			return w.bad(p.id, "a bucket of %d bytes", vsize)
 		}
 		v, err := p.read(off+ksize, vsize)
@@ -248,8 +248,8 @@ func (w *walker) bucket(p pageView, v []byte) error {
 // freelist checks the free list where the file has one: every page in it is
 // there, and nothing reaches it.
 func (w *walker) freelist() error {
-	id := w.m.freelist
-	if id == noFreelist {
+	id := w.m.Freelist
+	if id == NoFreelist {
 		return nil
 	}
 	buf, flags, count, size, err := w.header(id)
@@ -268,12 +268,12 @@ func (w *walker) freelist() error {
 		return w.bad(id, "%d free pages in %d bytes", n, size)
 	}
 	list := make([]byte, n*8)
-	if _, err := w.f.ReadAt(list, int64(id*w.m.pageSize+at)); err != nil {
+	if _, err := w.f.ReadAt(list, int64(id*w.m.PageSize+at)); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	for i := range n {
 		free := ne.Uint64(list[i*8:])
-		if free < 2 || free >= w.m.highWater || !w.claim(free) {
+		if free < 2 || free >= w.m.HighWater || !w.claim(free) {
 			return w.bad(free, "is free and not")
 		}
 	}

@@ -1,4 +1,4 @@
-package spool
+package encoding
 
 import (
 	"encoding/binary"
@@ -20,7 +20,7 @@ const (
 	envelopeVersion = 1
 	envelopeHeader  = 6
 
-	codecRaw = 0
+	CodecRaw = 0
 	codecS2  = 1
 
 	// Shorter payloads are not worth compressing.
@@ -31,28 +31,28 @@ const (
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// packed is a payload ready to be stored. Packing is the slow part of writing,
+// Packed is a payload ready to be stored. Packing is the slow part of writing,
 // so it is done before a transaction begins.
-type packed struct {
-	codec byte
-	raw   int
-	data  []byte
+type Packed struct {
+	Codec byte
+	Raw   int
+	Data  []byte
 }
 
-// pack compresses the payload where that makes it smaller.
-func pack(payload []byte) packed {
-	p := packed{codec: codecRaw, raw: len(payload), data: payload}
+// Pack compresses the payload where that makes it smaller.
+func Pack(payload []byte) Packed {
+	p := Packed{Codec: CodecRaw, Raw: len(payload), Data: payload}
 	if len(payload) < minCompress {
 		return p
 	}
 	if c := s2.EncodeBetter(nil, payload); len(c) < len(payload)*9/10 {
-		p.codec, p.data = codecS2, c
+		p.Codec, p.Data = codecS2, c
 	}
 	return p
 }
 
-// seal builds the envelope of an entry.
-func seal(ident []byte, head any, p packed) ([]byte, error) {
+// Seal builds the envelope of an entry.
+func Seal(ident []byte, head any, p Packed) ([]byte, error) {
 	var h []byte
 	if head != nil {
 		var err error
@@ -60,12 +60,12 @@ func seal(ident []byte, head any, p packed) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b := make([]byte, envelopeHeader, envelopeHeader+len(h)+len(p.data)+2*binary.MaxVarintLen32)
-	b[0], b[1] = envelopeVersion, p.codec
+	b := make([]byte, envelopeHeader, envelopeHeader+len(h)+len(p.Data)+2*binary.MaxVarintLen32)
+	b[0], b[1] = envelopeVersion, p.Codec
 	b = binary.AppendUvarint(b, uint64(len(h)))
 	b = append(b, h...)
-	b = binary.AppendUvarint(b, uint64(p.raw))
-	b = append(b, p.data...)
+	b = binary.AppendUvarint(b, uint64(p.Raw))
+	b = append(b, p.Data...)
 	binary.BigEndian.PutUint32(b[2:], checksum(ident, b))
 	return b, nil
 }
@@ -77,9 +77,9 @@ func checksum(ident, sealed []byte) uint32 {
 	return crc32.Update(c, t, sealed[envelopeHeader:])
 }
 
-// open checks an envelope and returns its parts. The payload is freshly
+// Open checks an envelope and returns its parts. The payload is freshly
 // allocated. On ErrCorrupt, head and payload are what could still be read.
-func open(ident, sealed []byte, head any) ([]byte, error) {
+func Open(ident, sealed []byte, head any) ([]byte, error) {
 	if len(sealed) < envelopeHeader {
 		return append([]byte(nil), sealed...), fmt.Errorf("%w: envelope of %d bytes", ErrCorrupt, len(sealed))
 	}
@@ -95,7 +95,7 @@ func open(ident, sealed []byte, head any) ([]byte, error) {
 	}
 	var payload []byte
 	if err == nil {
-		payload, err = unpack(p)
+		payload, err = Unpack(p)
 	}
 	if sumErr != nil {
 		err = sumErr
@@ -107,41 +107,41 @@ func open(ident, sealed []byte, head any) ([]byte, error) {
 }
 
 // split takes an envelope apart without judging its checksum.
-func split(sealed []byte) (packed, []byte, error) {
+func split(sealed []byte) (Packed, []byte, error) {
 	if sealed[0] != envelopeVersion {
-		return packed{}, nil, fmt.Errorf("%w: envelope version %d", ErrCorrupt, sealed[0])
+		return Packed{}, nil, fmt.Errorf("%w: envelope version %d", ErrCorrupt, sealed[0])
 	}
 	rest := sealed[envelopeHeader:]
 	n, w := binary.Uvarint(rest)
 	if w <= 0 || n > uint64(len(rest)-w) {
-		return packed{}, nil, fmt.Errorf("%w: head length", ErrCorrupt)
+		return Packed{}, nil, fmt.Errorf("%w: head length", ErrCorrupt)
 	}
 	head := rest[w : w+int(n)]
 	rest = rest[w+int(n):]
 	raw, w := binary.Uvarint(rest)
 	if w <= 0 || raw > maxPayload {
-		return packed{}, nil, fmt.Errorf("%w: payload length", ErrCorrupt)
+		return Packed{}, nil, fmt.Errorf("%w: payload length", ErrCorrupt)
 	}
-	return packed{codec: sealed[1], raw: int(raw), data: rest[w:]}, head, nil
+	return Packed{Codec: sealed[1], Raw: int(raw), Data: rest[w:]}, head, nil
 }
 
-// unpack returns the payload as it was before pack, freshly allocated.
-func unpack(p packed) ([]byte, error) {
-	switch p.codec {
-	case codecRaw:
-		if len(p.data) != p.raw {
-			return nil, fmt.Errorf("%w: payload of %d bytes, want %d", ErrCorrupt, len(p.data), p.raw)
+// Unpack returns the payload as it was before pack, freshly allocated.
+func Unpack(p Packed) ([]byte, error) {
+	switch p.Codec {
+	case CodecRaw:
+		if len(p.Data) != p.Raw {
+			return nil, fmt.Errorf("%w: payload of %d bytes, want %d", ErrCorrupt, len(p.Data), p.Raw)
 		}
-		return append([]byte{}, p.data...), nil
+		return append([]byte{}, p.Data...), nil
 	case codecS2:
-		if n, err := s2.DecodedLen(p.data); err != nil || n != p.raw {
+		if n, err := s2.DecodedLen(p.Data); err != nil || n != p.Raw {
 			return nil, fmt.Errorf("%w: compressed payload", ErrCorrupt)
 		}
-		out, err := s2.Decode(make([]byte, p.raw), p.data)
+		out, err := s2.Decode(make([]byte, p.Raw), p.Data)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 		}
 		return out, nil
 	}
-	return nil, fmt.Errorf("%w: codec %d", ErrCorrupt, p.codec)
+	return nil, fmt.Errorf("%w: codec %d", ErrCorrupt, p.Codec)
 }

@@ -1,18 +1,18 @@
-package spool
+package encoding
 
 import (
 	"encoding/hex"
 	"strings"
 )
 
-// idKey is the compact key of a STIX id: it ends itself, is lossless, and keeps
+// IDKey is the compact key of a STIX id: it ends itself, is lossless, and keeps
 // a total order, though not that of the text. "type--uuid" in its usual form
 // takes the type and 16 bytes; anything else is stored as it is.
 //
 //	1 type-code uuid          a type of the table below
 //	2 type 0 uuid             another type
 //	3 string                  everything else, see putString
-func idKey(id string) []byte { return appendID(nil, id) }
+func IDKey(id string) []byte { return AppendID(nil, id) }
 
 const (
 	idCoded  = 1
@@ -31,10 +31,10 @@ var typeCodes = []string{
 	"software", "user-account", "hostname", "mac-addr", "x509-certificate",
 }
 
-func appendID(b []byte, id string) []byte {
+func AppendID(b []byte, id string) []byte {
 	typ, uuid, ok := splitID(id)
 	if !ok {
-		return putString(append(b, idString), id)
+		return PutString(append(b, idString), id)
 	}
 	for i, t := range typeCodes {
 		if t == typ {
@@ -45,8 +45,8 @@ func appendID(b []byte, id string) []byte {
 	return append(append(b, 0), uuid[:]...)
 }
 
-// cutID reads what appendID wrote at the start of b and returns the rest.
-func cutID(b []byte) (id string, rest []byte, ok bool) {
+// CutID reads what appendID wrote at the start of b and returns the rest.
+func CutID(b []byte) (id string, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return "", nil, false
 	}
@@ -58,13 +58,13 @@ func cutID(b []byte) (id string, rest []byte, ok bool) {
 		}
 		return joinID(typeCodes[b[0]], b[1:17]), b[17:], true
 	case idTyped:
-		i := strings.IndexByte(string(b[:min(len(b), MaxID)]), 0)
+		i := strings.IndexByte(string(b[:min(len(b), maxType)]), 0)
 		if i < 0 || len(b) < i+17 {
 			return "", nil, false
 		}
 		return joinID(string(b[:i]), b[i+1:i+17]), b[i+17:], true
 	case idString:
-		return cutString(b)
+		return CutString(b)
 	}
 	return "", nil, false
 }

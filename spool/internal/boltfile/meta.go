@@ -1,0 +1,93 @@
+package boltfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+)
+
+// The layout of bbolt's meta pages: a 16-byte page header, then magic, version,
+// page size, flags (4 bytes each), root page and sequence, free list, high-water
+// mark, transaction, checksum (8 bytes each), in the machine's byte order.
+const (
+	boltMagic     = 0xED0CDAED
+	metaOffset    = 16
+	metaSize      = 64
+	metaPageSize  = 8
+	metaRoot      = 16
+	metaFreelist  = 32
+	metaHighWater = 40
+	metaTxid      = 48
+	metaChecksum  = 56
+)
+
+// Meta is what a meta page says.
+type Meta struct {
+	PageSize  uint64 // in bytes
+	Root      uint64 // page of the root bucket
+	Freelist  uint64 // page of the free list, or NoFreelist
+	HighWater uint64 // number of pages in use or free
+	Txid      uint64 // number of the transaction that wrote it
+}
+
+// parseMeta reads one meta; false if it is not valid.
+func parseMeta(b []byte) (Meta, bool) {
+	ne := binary.NativeEndian
+	if len(b) < metaSize || ne.Uint32(b) != boltMagic {
+		return Meta{}, false
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(b[:metaChecksum])
+	if h.Sum64() != ne.Uint64(b[metaChecksum:]) {
+		return Meta{}, false
+	}
+	return Meta{
+		PageSize: uint64(ne.Uint32(b[metaPageSize:])), Root: ne.Uint64(b[metaRoot:]), Freelist: ne.Uint64(b[metaFreelist:]),
+		HighWater: ne.Uint64(b[metaHighWater:]), Txid: ne.Uint64(b[metaTxid:]),
+	}, true
+}
+
+// readMetas returns the valid metas of a file. The second one stands at the page
+// size, which is looked for in the usual places when the first is damaged.
+func readMetas(f io.ReaderAt) ([]Meta, error) {
+	buf := make([]byte, 64<<10+metaOffset+metaSize)
+	n, err := f.ReadAt(buf, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	buf = buf[:n]
+	at := func(off int) (Meta, bool) {
+		if len(buf) < off+metaOffset+metaSize {
+			return Meta{}, false
+		}
+		return parseMeta(buf[off+metaOffset:])
+	}
+	var out []Meta
+	if m, ok := at(0); ok {
+		out = append(out, m)
+	}
+	for size := 1 << 10; size <= 64<<10; size <<= 1 {
+		if m, ok := at(size); ok && m.PageSize == uint64(size) {
+			return append(out, m), nil
+		}
+	}
+	return out, nil
+}
+
+func checkLength(f io.ReaderAt, length int64) error {
+	metas, err := readMetas(f)
+	if err != nil {
+		return err
+	}
+	if len(metas) == 0 {
+		return fmt.Errorf("%w: no valid meta page in %d bytes", ErrDamaged, length)
+	}
+	for _, m := range metas {
+		if want := m.HighWater * m.PageSize; uint64(length) < want {
+			return fmt.Errorf("%w: %d bytes long, its meta page says %d", ErrDamaged, length, want)
+		}
+	}
+	return nil
+}

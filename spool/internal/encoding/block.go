@@ -1,0 +1,52 @@
+package encoding
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// Object is one object of a bundle.
+type Object struct {
+	STIX    string
+	Deps    uint32
+	Dataset string
+	Source  string
+	JSON    []byte
+}
+
+// AppendObject appends an object to a block.
+func AppendObject(b []byte, o Object) []byte {
+	b = AppendString(b, o.STIX)
+	b = binary.AppendUvarint(b, uint64(o.Deps))
+	b = AppendString(b, o.Dataset)
+	b = AppendString(b, o.Source)
+	b = binary.AppendUvarint(b, uint64(len(o.JSON)))
+	return append(b, o.JSON...)
+}
+
+// AppendString appends a length and the bytes of s.
+func AppendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// CutBlock takes a block of so many objects apart; want < 0 takes any number. The
+// objects share memory with it.
+func CutBlock(b []byte, want int) ([]Object, error) {
+	var out []Object
+	r := Reader{B: b}
+	for len(r.B) > 0 && !r.Bad {
+		o := Object{STIX: string(r.Bytes(r.Uvarint()))}
+		o.Deps = uint32(min(r.Uvarint(), math.MaxUint32))
+		o.Dataset = string(r.Bytes(r.Uvarint()))
+		o.Source = string(r.Bytes(r.Uvarint()))
+		n := r.Uvarint()
+		o.JSON = r.Bytes(n)
+		out = append(out, o)
+	}
+	if r.Bad || want >= 0 && len(out) != want {
+		return nil, fmt.Errorf("%w: block of %d objects, want %d", ErrCorrupt, len(out), want)
+	}
+	return out, nil
+}

@@ -1,0 +1,58 @@
+package encoding
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+const cursorVersion = 1
+
+// Cursor is how far a bundle is confirmed, and which messages were given up.
+type Cursor struct {
+	Confirmed int
+	Skipped   []int // ascending
+}
+
+// EncodeCursor builds the value of a cursor under the key:
+//
+//	version | crc (4) | confirmed | number of skipped | distances.
+func EncodeCursor(key []byte, c Cursor) []byte {
+	b := make([]byte, 5, 16)
+	b[0] = cursorVersion
+	b = binary.AppendUvarint(b, uint64(c.Confirmed))
+	b = binary.AppendUvarint(b, uint64(len(c.Skipped)))
+	last := 0
+	for _, i := range c.Skipped {
+		b = binary.AppendUvarint(b, uint64(i-last))
+		last = i
+	}
+	binary.BigEndian.PutUint32(b[1:], cursorChecksum(key, b))
+	return b
+}
+
+func cursorChecksum(key, b []byte) uint32 {
+	c := crc32.Update(0, castagnoli(), key)
+	c = crc32.Update(c, castagnoli(), b[:1])
+	return crc32.Update(c, castagnoli(), b[5:])
+}
+
+// DecodeCursor reads what EncodeCursor wrote.
+func DecodeCursor(key, b []byte) (Cursor, error) {
+	var c Cursor
+	if len(b) < 5 || b[0] != cursorVersion || cursorChecksum(key, b) != binary.BigEndian.Uint32(b[1:]) {
+		return c, fmt.Errorf("cursor: %w", ErrCorrupt)
+	}
+	r := Reader{B: b[5:]}
+	c.Confirmed = int(min(r.Uvarint(), 1<<40))
+	n := r.Uvarint()
+	last := 0
+	for i := uint64(0); i < n && !r.Bad; i++ {
+		last += int(min(r.Uvarint(), 1<<40))
+		c.Skipped = append(c.Skipped, last)
+	}
+	if r.Bad || len(r.B) > 0 {
+		return Cursor{}, fmt.Errorf("cursor: %w", ErrCorrupt)
+	}
+	return c, nil
+}

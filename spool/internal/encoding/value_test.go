@@ -1,0 +1,136 @@
+package encoding
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func anyPayload() *rapid.Generator[[]byte] {
+	return rapid.OneOf(
+		rapid.SliceOfN(rapid.Byte(), 0, 2000),
+		rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte("abc")), 0, 5000), func(b []byte) []byte { return b }),
+	)
+}
+
+type testHead struct {
+	Source  string
+	Fetched time.Time
+}
+
+// What is sealed opens under its own identity and under no other, and a flip of
+// any byte is noticed.
+func TestEnvelope(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ident := []byte(rapid.String().Draw(t, "ident"))
+		payload := anyPayload().Draw(t, "payload")
+		head := testHead{Source: rapid.String().Draw(t, "source"), Fetched: anyTime().Draw(t, "fetched").Truncate(time.Hour)}
+		if head.Fetched.Year() < 0 || head.Fetched.Year() > 9999 {
+			head.Fetched = t0 // JSON has four digits for the year
+		}
+		sealed, err := Seal(ident, head, Pack(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got testHead
+		back, err := Open(ident, sealed, &got)
+		if err != nil || !bytes.Equal(back, payload) || got.Source != head.Source || !got.Fetched.Equal(head.Fetched) {
+			t.Fatalf("%v: %+v %q", err, got, back)
+		}
+		if _, err := Open(append(ident, 'x'), sealed, &got); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("opened under another key: %v", err)
+		}
+		i := rapid.IntRange(0, len(sealed)-1).Draw(t, "flip")
+		sealed[i] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
+		if _, err := Open(ident, sealed, &got); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d flipped: %v", i, err)
+		}
+	})
+}
+
+func TestSmallPayloadsStayAsTheyAre(t *testing.T) {
+	if p := Pack(bytes.Repeat([]byte("a"), minCompress-1)); p.Codec != CodecRaw {
+		t.Error("a small payload was compressed")
+	}
+	if p := Pack(bytes.Repeat([]byte("a"), 10_000)); p.Codec != codecS2 || len(p.Data) > 1000 {
+		t.Errorf("codec %d, %d bytes", p.Codec, len(p.Data))
+	}
+}
+
+func anyEntry() *rapid.Generator[ID] {
+	return rapid.Custom(func(t *rapid.T) ID {
+		var e ID
+		e.Kind = rapid.OneOf(rapid.SampledFrom(kindCodes), rapid.String()).Draw(t, "kind")
+		e.Properties = rapid.IntRange(0, 1<<31-1).Draw(t, "properties")
+		e.Run = rapid.Uint64().Draw(t, "run")
+		hash := func() (h [16]byte) {
+			copy(h[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "hash"))
+			return h
+		}
+		name := rapid.OneOf(rapid.SampledFrom(nameCodes), rapid.String())
+		if rapid.Bool().Draw(t, "full") {
+			e.Hash = hash()
+			e.Modified = time.UnixMilli(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "modified")).UTC()
+			e.At = time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "at"), 0).UTC()
+			for range rapid.IntRange(0, MaxEarlier).Draw(t, "earlier") {
+				e.Earlier = append(e.Earlier, hash())
+			}
+			if e.Names = rapid.SliceOfN(name, 0, 30).Draw(t, "names"); len(e.Names) == 0 {
+				e.Names = nil
+			}
+			if e.Lists = rapid.MapOfN(name, rapid.Uint64(), 0, 5).Draw(t, "lists"); len(e.Lists) == 0 {
+				e.Lists = nil
+			}
+			e.Marking = rapid.IntRange(0, 9).Draw(t, "marking")
+			e.Required = rapid.Uint64().Draw(t, "required")
+		}
+		return e
+	})
+}
+
+func TestEntriesAndCursors(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := IDKey(anyID().Draw(t, "id"))
+		e, seq := anyEntry().Draw(t, "entry"), rapid.Uint64().Draw(t, "seq")
+		b := EncodeID(key, e, seq)
+		if got, gotSeq, err := DecodeID(key, b); err != nil || gotSeq != seq || !reflect.DeepEqual(got, e) {
+			t.Fatalf("%+v of row %d came back as %+v of row %d: %v", e, seq, got, gotSeq, err)
+		}
+		c := Cursor{Confirmed: rapid.IntRange(0, 1<<30).Draw(t, "confirmed")}
+		last := 0
+		for _, d := range rapid.SliceOfN(rapid.IntRange(0, 1000), 0, 20).Draw(t, "skipped") {
+			last += d
+			c.Skipped = append(c.Skipped, last)
+		}
+		v := EncodeCursor(key, c)
+		if got, err := DecodeCursor(key, v); err != nil || !reflect.DeepEqual(got, c) {
+			t.Fatalf("%+v came back as %+v: %v", c, got, err)
+		}
+		for _, b := range [][]byte{b, v} {
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "flip")] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
+		}
+		if _, _, err := DecodeID(key, b); !errors.Is(err, ErrCorrupt) {
+			t.Fatal("a flip in an entry went unnoticed")
+		}
+		if _, err := DecodeCursor(key, v); !errors.Is(err, ErrCorrupt) {
+			t.Fatal("a flip in a cursor went unnoticed")
+		}
+	})
+}
+
+// An entry of an object as ThreatMatch sends them stays small: a million of them
+// are kept.
+func TestEntryIsCompact(t *testing.T) {
+	key := IDKey("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f")
+	e := ID{
+		Hash: [16]byte{1}, Modified: t0, Properties: 14, Kind: "indicator", Run: 300, At: t0, Marking: 2, Required: 1 << 60,
+		Names: nameCodes[:14], Lists: map[string]uint64{"labels": 1 << 60, "object_marking_refs": 1 << 61},
+	}
+	if n := len(EncodeID(key, e, 1<<20)); n > 90 {
+		t.Errorf("%d bytes, want at most 90", n)
+	}
+}
