@@ -10,7 +10,8 @@ import (
 // fetchVerdict is what becomes of a task.
 type fetchVerdict struct {
 	spool.Outcome
-	// end ends the task's dataset in the run instead; of the outcome only task and run count then.
+	// end ends the task's dataset in the run, after the outcome where that keeps
+	// the task; else only task and run of the outcome count.
 	end *spool.DatasetRun
 }
 
@@ -22,7 +23,7 @@ func (f *Fetch) commit() error {
 	}
 	var outcomes []spool.Outcome
 	for _, v := range f.ready {
-		if v.end == nil {
+		if v.end == nil || v.Keep != nil {
 			outcomes = append(outcomes, byDataset(v.Outcome))
 		}
 	}
@@ -34,8 +35,8 @@ func (f *Fetch) commit() error {
 	f.committed(outcomes)
 	var ends []fetchVerdict
 	for _, v := range f.ready {
-		if v.end != nil {
-			ends = append(ends, v)
+		if v.end != nil { // what it keeps is committed
+			ends = append(ends, fetchVerdict{Outcome: spool.Outcome{Task: v.Task, Run: v.Run}, end: v.end})
 		}
 	}
 	for f.ready = ends; len(f.ready) > 0; f.ready = f.ready[1:] {

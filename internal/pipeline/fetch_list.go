@@ -143,6 +143,9 @@ func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
 	if body := turn.freshBody(r.page); body != nil {
 		v.Record = f.record(r, body)
 	}
+	if n := len(turn.Unread); n > 0 {
+		f.Log.Warn("times cannot be read", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread[0])
+	}
 	if turn.OutOfOrder {
 		f.Log.Debug("page is out of order", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source)
 	}
@@ -163,6 +166,9 @@ func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
 	st := r.task.TaskState
 	st.Cursor, st.Due, st.Tries, st.Refused, st.FirstTry = cursor, time.Time{}, 0, 0, time.Time{}
 	v.Keep = &st
+	if turn.Failed != "" {
+		v.end = &spool.DatasetRun{Status: spool.DatasetFailed, Detail: turn.Failed}
+	}
 }
 
 // gap says that the API may hold more than it gave.

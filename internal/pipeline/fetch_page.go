@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"strings"
 	"time"
 
 	"threatmatch-connector/internal/threatmatch"
@@ -18,31 +17,59 @@ import (
 //   - the next page is asked for from a millisecond before the last timestamp
 //     (earlier still when the page was out of order), and what was already
 //     taken is dropped by id and timestamp;
-//   - that page must show again what stood at the last timestamp; if it does
-//     not, the server compares more roughly, and a second is asked back;
+//   - where the server writes times without a zone, or has more objects in a
+//     millisecond than a page holds, the questions are texts of its own: the
+//     last timestamp on the page but one;
+//   - that page must show again what was taken before; if it does not, the
+//     question steps back, and if that does not help, the dataset fails;
 //   - the same question is repeated as long as it brings something new;
 //   - when it does not, although the server says that there is more, the
 //     question moves on in growing steps, and what may lie between is told as
 //     a gap.
 //
-// But for that one second the question never moves back, and at one question
+// But for the steps back the question never moves back, and at one question
 // the set of objects taken only grows: paging ends on every server that is finite.
 
 // pageCursor is where the paging of one group and type stands. It is stored as JSON in the task.
 type pageCursor struct {
 	Group string    `json:"group"`
 	Type  string    `json:"type"`
+	From  time.Time `json:"from"`  // the window's start
 	After time.Time `json:"after"` // what is asked next
-	Last  time.Time `json:"last"`  // the greatest timestamp so far; at first the window's start
-	Unit  int64     `json:"unit"`  // nanoseconds: the resolution that the server's timestamps show
-	Seen  []pageKey `json:"seen"`  // objects taken whose timestamp is not before After
-	Full  int       `json:"full"`  // the most objects that a page had
+	// Text is what is asked next where it is not After in the usual form.
+	Text string `json:"text,omitempty"`
+	// Layout is that of the server's texts where they have no zone. All times
+	// are then by the clock of these texts, whatever it is.
+	Layout string    `json:"layout,omitempty"`
+	Last   time.Time `json:"last"` // the greatest timestamp so far; at first the window's start
+	Unit   int64     `json:"unit"` // nanoseconds: the resolution that the server's timestamps show
+	Seen   []pageKey `json:"seen"` // objects taken whose timestamp is not before Back and After
+	Full   int       `json:"full"` // the most objects that a page had
 	// Again: the next page must show something that was taken before.
 	Again bool `json:"again,omitempty"`
 	Rough bool `json:"rough,omitempty"` // the server compares by the second
+	// Back is the question before this one, which stepping back asks again; nil: none.
+	Back *pageQuestion `json:"back,omitempty"`
+	// Stepped back so often since something new came.
+	Stepped int `json:"stepped,omitempty"`
+	// Doubt: the question was moved on past a page without anything new, and it is
+	// a gap if the next page shows nothing that was taken before.
+	Doubt bool `json:"doubt,omitempty"`
 	// Gap is where the question began to be moved on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
 	GapFull bool      `json:"gap_full,omitempty"` // one of them was full
+	// Form is pageForm, or 0 of a cursor that an earlier version stored.
+	Form int `json:"form,omitempty"`
+}
+
+// pageForm is the form of cursors that know of texts without zone. An earlier
+// one has read them as UTC, and asked for that.
+const pageForm = 2
+
+// pageQuestion is one value of modifiedAfter.
+type pageQuestion struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text,omitempty"` // "": At in the usual form
 }
 
 // pageKey stands for one object taken.
@@ -61,85 +88,145 @@ type pageTurn struct {
 	Done       bool
 	OutOfOrder bool
 	Stalled    bool // the server says that there is more, but gave nothing new
+	// Failed says why the dataset cannot go on in this run; "": it can.
+	Failed string
+	// Unread are timestamps that cannot be read, each with its object's id.
+	Unread []string
 }
 
 func newPageCursor(group, stixType string, from time.Time) pageCursor {
 	from = from.UTC().Truncate(time.Millisecond)
-	return pageCursor{Group: group, Type: stixType, After: from, Last: from, Unit: int64(time.Millisecond)}
+	return pageCursor{Group: group, Type: stixType, From: from, After: from, Last: from, Unit: int64(time.Millisecond), Form: pageForm}
 }
 
-// asked returns After as the API takes it: with milliseconds, and finer only where needed.
-func (c *pageCursor) asked() string {
-	form := "2006-01-02T15:04:05.000Z"
-	switch ns := c.After.Nanosecond(); {
-	case ns%int(time.Microsecond) != 0:
-		form = "2006-01-02T15:04:05.000000000Z"
-	case ns%int(time.Millisecond) != 0:
-		form = "2006-01-02T15:04:05.000000Z"
+// asked returns the question as it goes on the wire.
+func (c *pageCursor) asked() string { return c.question().text() }
+
+func (c *pageCursor) question() pageQuestion { return pageQuestion{At: c.After, Text: c.Text} }
+
+func (q pageQuestion) text() string {
+	if q.Text != "" {
+		return q.Text
 	}
-	return c.After.UTC().Format(form)
+	return threatmatch.ModifiedAfter(q.At)
+}
+
+func (c *pageCursor) ask(q pageQuestion) { c.After, c.Text = q.At, q.Text }
+
+// at is the question at a time, without zone where the server's texts have none.
+func (c *pageCursor) at(t time.Time) pageQuestion {
+	if c.Layout != "" {
+		return pageQuestion{At: t, Text: t.Format(c.Layout)}
+	}
+	return pageQuestion{At: t.Truncate(time.Millisecond)}
 }
 
 // turn takes a page in and moves the cursor. Timestamps later than a day from
 // now are taken for nonsense: they do not move it.
 func (c *pageCursor) turn(page threatmatch.Page, now time.Time) pageTurn {
 	limit := now.Add(24 * time.Hour)
-	var t pageTurn
+	dates := readPage(page, limit)
+	t := pageTurn{Unread: dates.unread, OutOfOrder: dates.back > 0}
 	seen := make(map[string]bool, len(c.Seen))
 	for _, k := range c.Seen {
 		seen[k.Key] = true
 	}
-	var running time.Time  // greatest so far on this page
-	var back time.Duration // how far the page falls back behind it
-	var undated []int      // indices in c.Seen of what has no timestamp
-	progress, again := false, false
-	for _, o := range page.Objects {
-		at, unit := modifiedAt(o.Modified)
-		if !at.IsZero() && !at.After(limit) {
-			back = max(back, running.Sub(at))
-			running = later(running, at)
-			c.Unit = min(c.Unit, unit)
+	if c.Again && !shows(page, seen) {
+		asked := c.asked()
+		if !c.stepBack() {
+			t.Failed = "the page after " + asked + " has nothing of what the server gave before around that time"
+			*c = newPageCursor(c.Group, c.Type, c.From)
 		}
+		return t
+	}
+	c.Form = pageForm
+	if c.Doubt && c.Gap.IsZero() && !shows(page, seen) {
+		c.Gap = c.Last
+	}
+	c.follow(dates)
+	progress := false
+	for i, o := range page.Objects {
 		key := objectKey(o)
 		if seen[key] {
-			again = true
 			continue
 		}
 		seen[key] = true
+		at := dates.at[i]
 		if at.IsZero() {
-			undated = append(undated, len(c.Seen))
+			at = c.Last
 		}
 		c.Seen = append(c.Seen, pageKey{Key: key, At: at.UnixNano()})
 		t.Fresh = append(t.Fresh, o)
 		progress = progress || o.ID != ""
 	}
-	last := c.Last
-	c.Last = later(last, running)
-	for _, i := range undated {
-		c.Seen[i].At = c.Last.UnixNano()
-	}
 	c.Full = max(c.Full, len(page.Objects))
-	t.OutOfOrder = back > 0
-	if c.Again && !again && !c.Rough {
-		c.Again, c.Rough, c.Last = false, true, last
-		c.After = c.before(0)
+	if len(page.Objects) > 0 && !dates.readable {
+		t.Failed = "no time of the page can be read, such as " + dates.unread[0]
 		return t
 	}
-	c.move(&t, page, progress, back, limit)
+	c.move(&t, page, progress, dates, limit)
 	return t
 }
 
+// shows reports whether the page has something that was taken before.
+func shows(page threatmatch.Page, seen map[string]bool) bool {
+	for _, o := range page.Objects {
+		if seen[objectKey(o)] {
+			return true
+		}
+	}
+	return false
+}
+
+// stepBack asks from further back: a second, for a server that compares more
+// roughly, then what was asked before. It reports false when neither helped. A
+// cursor of an earlier form begins its window anew.
+func (c *pageCursor) stepBack() bool {
+	c.Stepped++
+	switch {
+	case c.Form != pageForm:
+		*c = newPageCursor(c.Group, c.Type, c.From)
+	case c.Stepped == 1 && c.Layout == "" && !c.Rough:
+		c.Rough = true
+		c.ask(pageQuestion{At: c.before(0)})
+	case c.Stepped <= 2 && c.Back != nil:
+		c.Stepped = 2
+		c.ask(*c.Back)
+	default:
+		return false
+	}
+	return true
+}
+
+// follow takes in what the page's timestamps say.
+func (c *pageCursor) follow(dates pageDates) {
+	c.Unit = min(c.Unit, dates.unit)
+	switch {
+	case c.Layout == "" && dates.layout != "":
+		// From here on all times are by the clock of the server's texts.
+		c.ask(pageQuestion{At: dates.first.Add(-time.Nanosecond), Text: c.asked()})
+		c.Layout, c.Last, c.Rough, c.Back = dates.layout, dates.top.At, false, nil
+	case c.Stepped == 2:
+		c.Last, c.Rough = dates.top.At, false // what stood at Last has gone
+	default:
+		c.Last = later(c.Last, dates.top.At)
+	}
+}
+
 // move decides what is asked next.
-func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, back time.Duration, limit time.Time) {
-	asked := c.After
+func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, dates pageDates, limit time.Time) {
+	asked := c.question()
+	next, further := c.next(dates)
 	switch {
 	case !page.More:
 		t.Done = true
-	case progress:
-		c.After = later(c.After, c.before(back))
+	case progress || c.Stepped > 0 && further:
+		if further {
+			c.ask(next)
+		}
 	default:
 		t.Stalled = true
-		c.After = c.stepPast(asked)
+		c.ask(c.stepPast(asked, dates))
 		if c.Gap.IsZero() && (c.Rough || !c.After.Before(c.Last)) {
 			c.Gap = c.Last
 		}
@@ -147,18 +234,34 @@ func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, bac
 		t.Done = c.After.After(limit)
 	}
 	if !c.Gap.IsZero() && (progress || t.Done && c.GapFull) {
-		t.Gap = &pageGap{From: c.Gap, To: asked}
+		t.Gap = &pageGap{From: c.Gap, To: asked.At}
 	}
 	if progress {
-		c.Gap, c.GapFull = time.Time{}, false
+		c.Gap, c.GapFull, c.Stepped = time.Time{}, false, 0
 	}
-	c.Again = c.After.Before(c.Last) && c.After.After(asked)
-	if t.Done {
+	before := c.After.Before(c.Last) && c.After.After(asked.At)
+	c.Again, c.Doubt = before && !t.Stalled, before && t.Stalled
+	switch {
+	case t.Done:
 		c.Seen = nil
-	} else if c.After.After(asked) {
+	case c.After.After(asked.At):
+		c.Back = &asked
 		c.forget()
 	}
 }
+
+// next is the question after a page that brought something new. False: there is
+// none further on.
+func (c *pageCursor) next(dates pageDates) (pageQuestion, bool) {
+	q := pageQuestion{At: c.before(dates.back)}
+	if c.Layout != "" || c.fine() && !q.At.After(c.After) {
+		q = dates.earlier
+	}
+	return q, q.At.After(c.After)
+}
+
+// fine reports whether the server tells times within a millisecond apart.
+func (c *pageCursor) fine() bool { return c.Unit < int64(time.Millisecond) && !c.Rough }
 
 // before returns from where to ask so that neither an inclusive nor an
 // exclusive server leaves out objects of the last timestamp.
@@ -170,25 +273,34 @@ func (c *pageCursor) before(back time.Duration) time.Time {
 }
 
 // stepPast returns the next question after one that brought nothing new.
-func (c *pageCursor) stepPast(asked time.Time) time.Time {
-	unit := time.Duration(c.Unit)
-	steps := []time.Time{c.before(0), c.Last.Add(-unit), c.Last, c.Last.Add(unit)}
-	for _, d := range []time.Duration{time.Millisecond, time.Second, time.Minute, time.Hour, 24 * time.Hour} {
-		steps = append(steps, c.Last.Add(d))
+func (c *pageCursor) stepPast(asked pageQuestion, dates pageDates) pageQuestion {
+	var steps []pageQuestion
+	if c.Layout == "" {
+		steps = append(steps, pageQuestion{At: c.before(0)})
 	}
-	for _, s := range steps {
-		if s.After(asked) {
-			return s
+	if c.Layout != "" || c.fine() {
+		steps = append(steps, dates.earlier, dates.top, c.at(c.Last.Add(time.Duration(c.Unit))))
+	}
+	for _, d := range []time.Duration{0, time.Millisecond, time.Second, time.Minute, time.Hour, 24 * time.Hour} {
+		steps = append(steps, c.at(c.Last.Add(d)))
+	}
+	for _, q := range steps {
+		if q.At.After(asked.At) && q.text() != asked.text() {
+			return q
 		}
 	}
-	return asked.Add(24 * time.Hour)
+	return c.at(asked.At.Add(24 * time.Hour))
 }
 
-// forget drops what the next question cannot bring again.
+// forget drops what neither the next question nor a step back can bring again.
 func (c *pageCursor) forget() {
+	from := c.After
+	if c.Back != nil && c.Back.At.Before(from) {
+		from = c.Back.At
+	}
 	kept := c.Seen[:0]
 	for _, k := range c.Seen {
-		if k.At >= c.After.UnixNano() {
+		if k.At >= from.UnixNano() {
 			kept = append(kept, k)
 		}
 	}
@@ -223,30 +335,6 @@ func objectKey(o threatmatch.PageObject) string {
 	}
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
-}
-
-// modifiedAt reads an object's timestamp and the resolution that its digits
-// show, no coarser than a millisecond. Zero: none that is usable.
-func modifiedAt(text string) (time.Time, int64) {
-	at, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "T", 1))
-	if err != nil {
-		at, err = time.Parse("2006-01-02T15:04:05.999999999", strings.Replace(text, " ", "T", 1))
-	}
-	if err != nil || at.Year() < 1970 || at.Year() > 2200 {
-		return time.Time{}, int64(time.Millisecond)
-	}
-	at = at.UTC()
-	digits := 0
-	if _, fraction, ok := strings.Cut(text, "."); ok {
-		digits = len(fraction) - len(strings.TrimLeft(fraction, "0123456789"))
-	}
-	switch {
-	case digits <= 3:
-		return at, int64(time.Millisecond)
-	case digits <= 6:
-		return at, int64(time.Microsecond)
-	}
-	return at, int64(time.Nanosecond)
 }
 
 func later(a, b time.Time) time.Time {

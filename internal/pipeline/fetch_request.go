@@ -61,11 +61,15 @@ func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
 // begins its window anew: what comes twice is known by its id.
 func cursorOf(t spool.Task, run *fetchRun) pageCursor {
 	var c pageCursor
-	if json.Unmarshal(t.Cursor, &c) == nil && c.Type != "" && !c.After.IsZero() {
+	from := run.Datasets[t.Dataset].From
+	if json.Unmarshal(t.Cursor, &c) == nil && c.Type != "" && !c.After.IsZero() && (c.Form == pageForm || c.Again) {
+		if c.Form != pageForm {
+			c.From = from // it is used if the first page does not show what was taken before
+		}
 		return c
 	}
 	i := max(strings.LastIndexByte(t.Source, '/'), 0)
-	return newPageCursor(t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), run.Datasets[t.Dataset].From)
+	return newPageCursor(t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), from)
 }
 
 // take takes the end of a request.

@@ -377,7 +377,8 @@ func TestGroupsAndTypesArePagedApart(t *testing.T) {
 		src.groups = []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}
 		src.pages.add(150, time.Now().Add(-time.Hour), millis)
 		for i := range src.pages.objects {
-			src.pages.objects[i].Modified = time.Now().Add(time.Duration(i-300) * time.Second).Format(millis)
+			src.pages.times[i] = time.Now().UTC().Add(time.Duration(i-300) * time.Second)
+			src.pages.objects[i].Modified = src.pages.times[i].Format(millis)
 		}
 		r := newRig(t, src, rigOptions{fetch: FetchOptions{Groups: []string{"A", "B"}, Types: []string{"indicator", "malware"}}})
 		run := r.once()
