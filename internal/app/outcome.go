@@ -28,6 +28,8 @@ func shortcoming(r spool.Run) string {
 	}{
 		{r.Counters["fetch.parked"], "items parked"},
 		{r.Counters["fetch.dead"], "dead letters of fetch"},
+		{r.Counters["fetch.gaps"], "spans that ThreatMatch did not give in full"},
+		{r.Counters["fetch.unusable"], "list entries without an id"},
 		{r.Counters["map.dead"] - r.Counters["map.dead_unresolved"], "dead letters of map"},
 		{r.Counters["deliver.dead"], "dead letters of deliver"},
 	} {

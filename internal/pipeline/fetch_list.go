@@ -65,14 +65,22 @@ func (f *Fetch) succeedList(r fetchResult, v *fetchVerdict) {
 	f.run.list(r.task.Dataset).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(len(r.list.IDs))}
-	switch {
-	case len(r.list.Unusable) > 0:
-		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries name no id", len(r.list.Unusable)))
-		v.Note.Payload = []byte(strings.Join(r.list.Unusable, "\n"))
-	case r.list.Applied.After(from):
-		v.Note = f.note(r, "gap", fmt.Sprintf("asked for changes since %s, the server gives only those since %s",
-			from.Format(time.RFC3339), r.list.Applied.Format(time.RFC3339)))
+	if n := len(r.list.Unusable); n > 0 {
+		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries name no id", n))
+		v.Count["fetch.unusable"] = int64(n)
+	}
+	if r.list.Applied.After(from) {
+		text := fmt.Sprintf("asked for changes since %s, the server gives only those since %s",
+			from.Format(time.RFC3339), r.list.Applied.Format(time.RFC3339))
+		if v.Note != nil {
+			text += "; " + v.Note.Error
+		}
+		v.Note = f.note(r, "gap", text)
+		v.Count["fetch.gaps"] = 1
 		f.Metrics.gaps.Inc()
+	}
+	if v.Note != nil {
+		v.Note.Payload = []byte(strings.Join(r.list.Unusable, "\n"))
 	}
 	if v.Note != nil {
 		f.Log.Warn("list is not complete", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)

@@ -445,6 +445,55 @@ func TestTieBlockIsRecordedAsGap(t *testing.T) {
 	})
 }
 
+// TestUnreadablePageMovesNothing: its objects are kept and told of, its dataset
+// fails, and no letter lets the watermark move.
+func TestUnreadablePageMovesNothing(t *testing.T) {
+	for _, last := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			src := newFake(1)
+			src.pages.size = 5
+			for i := range 12 {
+				src.pages.add(1, time.Now().Add(time.Duration(i-60)*time.Minute), millis)
+			}
+			bad := src.pages.objects[3:8] // the second page has nothing else
+			if last {
+				bad = src.pages.objects[7:]
+			}
+			for i := range bad {
+				bad[i].Modified = "last Tuesday"
+			}
+			r := newRig(t, src, rigOptions{})
+			run := r.once()
+			dr := run.Datasets[spool.IOCs]
+			if dr.Status != spool.DatasetFailed || !strings.Contains(dr.Detail, `"last Tuesday"`) {
+				t.Errorf("last page %v: got %+v, want it failed with the value", last, dr)
+			}
+			if _, moved := r.marks()[spool.IOCs]; moved {
+				t.Error("the watermark moved")
+			}
+			if run.Datasets[spool.Alerts].Status != spool.DatasetOK || r.stats().Dead != 0 {
+				t.Errorf("others: %+v, %d dead letters; want them fine and none", run.Datasets, r.stats().Dead)
+			}
+			got := r.arrived()
+			if r.once(); r.arrived() < got || r.lastRun().Datasets[spool.IOCs].Status != spool.DatasetFailed {
+				t.Errorf("the second run: %+v", r.lastRun().Datasets)
+			}
+			for i := range bad { // the server mends it
+				at := src.pages.times[indexOf(src.pages, bad[i].ID)]
+				bad[i].Modified = at.UTC().Format(millis)
+			}
+			if end := r.once(); end.Datasets[spool.IOCs].Status != spool.DatasetOK || r.arrived() != 12+3 {
+				t.Errorf("after the server was mended: %+v, %d objects; want all 15", end.Datasets, r.arrived())
+			}
+			r.wholesome()
+		})
+	}
+}
+
+func indexOf(p *pager, id string) int {
+	return slices.IndexFunc(p.objects, func(o threatmatch.PageObject) bool { return o.ID == id })
+}
+
 // watchedSpool holds commits up and notes what was under way meanwhile.
 type watchedSpool struct {
 	fetchSpool
