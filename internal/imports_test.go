@@ -31,11 +31,12 @@ var allowed = map[string][]string{
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
 
-	"internal/threatmatch": {"internal/fault"},
-	"internal/opencti":     {"internal/fault"},
-	"internal/delivery":    {"internal/fault"},
-	"internal/mapping":     {"internal/facts", "internal/stix", "internal/fault"},
-	"internal/facts":       {"internal/stix"},
+	"internal/threatmatch":    {"internal/fault"},
+	"internal/opencti":        {"internal/fault"},
+	"internal/delivery":       {"internal/fault"},
+	"internal/mapping/markup": {},
+	"internal/mapping":        {"internal/mapping/markup", "internal/facts", "internal/stix", "internal/fault"},
+	"internal/facts":          {"internal/stix"},
 
 	"spool": {"spool/internal/boltfile", "spool/internal/encoding"},
 

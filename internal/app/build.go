@@ -95,7 +95,7 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	m, err := mapping.New(mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
 		Labels: c.ThreatMatch.ImportLabels, Description: c.ThreatMatch.DescriptionFormat,
-		CreateObservables: c.ThreatMatch.CreateObservables, Confidence: c.Connector.ConfidenceLevel,
+		URL: c.ThreatMatch.URL, CreateObservables: c.ThreatMatch.CreateObservables, Confidence: c.Connector.ConfidenceLevel,
 	})
 	if err != nil {
 		return nil, err

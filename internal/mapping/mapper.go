@@ -108,6 +108,8 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	}
 	r.relationship(o)
 	r.texts(o)
+	r.addresses(o)
+	r.files(o)
 	r.indicator(o)
 	r.location(o)
 	r.definition(o)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"threatmatch-connector/internal/mapping/markup"
 	"threatmatch-connector/internal/stix"
 )
 
@@ -32,6 +33,9 @@ type Settings struct {
 	Labels string
 	// Description is one of the Description… constants.
 	Description string
+	// URL is the address of ThreatMatch, which relative addresses in texts begin
+	// with and whose pictures are shown. Without it they are not.
+	URL string
 	// CreateObservables asks OpenCTI to make observables of indicators.
 	CreateObservables bool
 	// Confidence is the legacy confidence_level of relationships that have
@@ -47,7 +51,8 @@ type Mapper struct {
 	confidence int
 	legal      legality
 	places     *gazetteer
-	text       func(html string) string
+	markup     *markup.Converter
+	text       func(string) string // of long texts
 }
 
 // New checks the settings and returns a mapper. Errors name the setting.
@@ -65,11 +70,15 @@ func New(s Settings) (*Mapper, error) {
 	default:
 		return nil, fmt.Errorf("import labels %q: not one of knowledge, all, none", s.Labels)
 	}
+	var err error
+	if m.markup, err = markup.New(s.URL); err != nil {
+		return nil, fmt.Errorf("address of ThreatMatch: %w", err)
+	}
 	switch s.Description {
 	case DescriptionMarkdown:
-		m.text = newMarkdown()
+		m.text = m.markup.Markdown
 	case DescriptionText:
-		m.text = plainText
+		m.text = m.markup.Text
 	default:
 		return nil, fmt.Errorf("description format %q: not one of markdown, text", s.Description)
 	}
@@ -77,7 +86,6 @@ func New(s Settings) (*Mapper, error) {
 		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
 	}
 	m.confidence = legacyConfidence(s.Confidence)
-	var err error
 	m.legal, err = readLegality()
 	return m, err
 }

@@ -23,6 +23,9 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+// Quote returns s as a JSON string in normal form.
+func Quote(s string) []byte { return appendString(make([]byte, 0, len(s)+2), s) }
+
 // appendRune appends r as it stands inside a JSON string in normal form.
 func appendRune(dst []byte, r rune) []byte {
 	const hex = "0123456789abcdef"

@@ -1,0 +1,83 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"threatmatch-connector/internal/mapping/markup"
+	"threatmatch-connector/internal/stix"
+)
+
+// addresses converts the texts of external references and removes addresses that
+// would run something in a browser or read a file there.
+func (r *record) addresses(o *stix.Object) {
+	raw, ok := o.Get("external_references")
+	if !ok || raw[0] != '[' {
+		return
+	}
+	var list []json.RawMessage
+	changed := false
+	for e := range stix.Elements(raw) {
+		to := e
+		if e[0] == '{' && dubious(e) {
+			to = r.reference(e)
+		}
+		changed = changed || !bytes.Equal(to, e)
+		list = append(list, to)
+	}
+	if changed {
+		o.Set("external_references", list)
+	}
+}
+
+// dubious is the fast path: most references are a web address and plain names.
+func dubious(raw json.RawMessage) bool {
+	return marked(raw) || !bytes.Contains(raw, []byte(`"url":"http`)) && bytes.Contains(raw, []byte(`"url":`)) ||
+		bytes.Contains(raw, []byte("x_opencti_files")) || bytes.Contains(raw, []byte(`\`))
+}
+
+func (r *record) reference(raw json.RawMessage) json.RawMessage {
+	return editMembers(raw, func(key string, v json.RawMessage) any {
+		s, isText := stix.Text(v)
+		switch {
+		case key == "x_opencti_files":
+			return r.fileList(v)
+		case !isText:
+			return v
+		case key == "url":
+			if s = markup.Decode(s); !markup.Allowed(s) {
+				r.count("addresses_unsafe", 1)
+				return nil
+			}
+			return r.m.markup.Address(s)
+		case key == "source_name", key == "external_id", key == "description":
+			return r.line(s)
+		}
+		return v
+	})
+}
+
+// editMembers puts what edit returns in the place of each member's value; nil
+// removes the member.
+func editMembers(raw json.RawMessage, edit func(string, json.RawMessage) any) json.RawMessage {
+	out := append(make([]byte, 0, len(raw)), '{')
+	for key, v := range stix.Members(raw) {
+		to := edit(key, v)
+		if to == nil {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(out, stix.Quote(key)...), ':')
+		switch to := to.(type) {
+		case json.RawMessage:
+			out = append(out, to...)
+		case string:
+			out = append(out, stix.Quote(to)...)
+		case bool:
+			out = append(out, map[bool]string{true: "true", false: "false"}[to]...)
+		}
+	}
+	return append(out, '}')
+}

@@ -1,0 +1,98 @@
+package markup
+
+import (
+	"net/url"
+	"strings"
+)
+
+// address returns where a link or picture leads: http, https, ftp and mailto
+// addresses, relative ones resolved against base, and defanged ones as they
+// are. Everything else is "": it runs, reads files, or leads nowhere.
+func address(base *url.URL, ref string) string {
+	ref = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(strings.TrimSpace(ref), " ", "%20"))
+	u, err := url.Parse(ref)
+	if ref == "" || err != nil || strings.HasPrefix(ref, "#") {
+		return ""
+	}
+	switch scheme := strings.ToLower(u.Scheme); scheme {
+	case "http", "https", "ftp":
+		if u.Host == "" {
+			return ""
+		}
+		return ref
+	case "mailto", "hxxp", "hxxps", "fxp":
+		return ref
+	case "":
+		if base == nil || base.Host == "" {
+			return ""
+		}
+		return base.ResolveReference(u).String()
+	}
+	return ""
+}
+
+// Address resolves an address of ThreatMatch's own pages ("/app/…"). Others
+// stay as they are.
+func (c *Converter) Address(ref string) string {
+	if strings.HasPrefix(ref, "/") {
+		if to := address(c.base, ref); to != "" {
+			return to
+		}
+	}
+	return ref
+}
+
+// linkable reports whether a browser may be led there: not what is defanged.
+func linkable(href string) bool {
+	scheme, _, _ := strings.Cut(href, ":")
+	switch strings.ToLower(scheme) {
+	case "http", "https", "ftp", "mailto":
+		return !strings.ContainsAny(href, "[]")
+	}
+	return false
+}
+
+func sameHost(base *url.URL, href string) bool {
+	u, err := url.Parse(href)
+	return err == nil && base != nil && base.Host != "" && strings.EqualFold(u.Host, base.Host)
+}
+
+// appendTarget appends the address of a link as Markdown can hold it.
+func appendTarget(dst []byte, href string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(href) {
+		switch c := href[i]; c {
+		case '(', ')', '<', '>', '\\', '`', '*', '"', '|':
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// Allowed reports whether an address may stand in a reference. What runs in a
+// browser or reads a file of the analyst's may not; an address without scheme,
+// or one that is defanged, leads nowhere by itself and may.
+func Allowed(ref string) bool {
+	ref = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, ref)
+	scheme, rest, ok := strings.Cut(ref, ":")
+	if !ok || strings.ContainsAny(scheme, "/?#.[]") {
+		return true
+	}
+	switch strings.ToLower(scheme) {
+	case "http", "https", "ftp", "ftps", "sftp", "mailto", "hxxp", "hxxps", "fxp", "urn", "doi", "tel":
+		return true
+	}
+	return rest != "" && rest[0] >= '0' && rest[0] <= '9' && strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

@@ -1,0 +1,279 @@
+package markup
+
+import (
+	"bytes"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+type kind uint8
+
+const (
+	textToken kind = iota
+	startToken
+	endToken
+)
+
+// token is a piece of a text: words with their entities decoded, or a tag that
+// is meant as one.
+type token struct {
+	kind kind
+	role role
+	atom atom.Atom
+	text string
+	attr attributes
+
+	ended bool // an end tag of the name comes later
+}
+
+// attributes are those that are used; entities are decoded.
+type attributes struct {
+	href, src, alt, title, start, value, colspan, rowspan string
+}
+
+// lexer reads a text in one pass. What a browser would take for a tag, and
+// what is none to a reader (<id>, <it@bank.example>, "injects <script> tags"),
+// comes as text, so that no word is lost. Only what a script or style element
+// holds is left out.
+type lexer struct {
+	z       *html.Tokenizer
+	s       string
+	pos     int   // behind the current token
+	tags    int   // how many tags were meant
+	ends    tally // where the last end tag of each name is
+	opens   tally // how many of each name are open
+	lists   int
+	tables  int
+	foreign int
+	buffer  [2][12]count
+}
+
+// tally is a small map.
+type tally []count
+
+type count struct {
+	atom atom.Atom
+	n    int
+}
+
+func (t *tally) of(a atom.Atom) *int {
+	for i := range *t {
+		if (*t)[i].atom == a {
+			return &(*t)[i].n
+		}
+	}
+	*t = append(*t, count{atom: a})
+	return &(*t)[len(*t)-1].n
+}
+
+func newLexer(s string) *lexer {
+	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s}
+	l.ends, l.opens = l.buffer[0][:0], l.buffer[1][:0]
+	for i := 0; ; {
+		n := strings.Index(s[i:], "</")
+		if n < 0 {
+			return l
+		}
+		i += n + len("</")
+		if a := nameAt(s[i:]); roleOf(a) != unknown {
+			*l.ends.of(a) = i
+		}
+	}
+}
+
+// nameAt returns the name that s begins with.
+func nameAt(s string) atom.Atom {
+	var name [12]byte // the longest is "figcaption"
+	for i := range len(s) {
+		c := s[i]
+		if !letter(c) && (c < '0' || c > '9') {
+			return atom.Lookup(name[:i])
+		}
+		if i == len(name) {
+			return 0
+		}
+		name[i] = c | 0x20
+	}
+	return 0
+}
+
+func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func blankByte(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
+
+// next returns the next token; false at the end.
+func (l *lexer) next() (token, bool) {
+	for {
+		tt := l.z.Next()
+		start := l.pos
+		l.pos += len(l.z.Raw())
+		raw := l.s[start:l.pos]
+		switch tt {
+		case html.ErrorToken: // the text may end inside of a tag
+			return token{text: raw}, raw != ""
+		case html.TextToken:
+			return token{text: Decode(raw)}, true
+		case html.StartTagToken, html.SelfClosingTagToken:
+			if t, ok := l.start(raw); ok {
+				return t, true
+			}
+		case html.EndTagToken:
+			if t, ok := l.end(raw, start); ok {
+				return t, true
+			}
+		case html.CommentToken, html.DoctypeToken:
+			if text := comment(raw); text != "" {
+				return token{text: text}, true
+			}
+		}
+	}
+}
+
+// comment returns the text of what begins with "<!" or "<?": all of it, but
+// for what word processors and editors leave behind.
+func comment(raw string) string {
+	body := strings.TrimSpace(strings.TrimPrefix(raw, "<!--"))
+	switch {
+	case strings.HasPrefix(body, "[if "), strings.HasPrefix(body, "[endif]"), strings.HasPrefix(body, "StartFragment"),
+		strings.HasPrefix(body, "EndFragment"), strings.HasPrefix(raw, "<![if "), strings.HasPrefix(raw, "<![endif]"),
+		strings.HasPrefix(raw, "<?xml"), foldPrefix(raw, "<!doctype html"):
+		return ""
+	}
+	if text, ok := strings.CutPrefix(raw, "<![CDATA["); ok && strings.HasSuffix(text, "]]>") {
+		return strings.TrimSuffix(text, "]]>")
+	}
+	return raw
+}
+
+func foldPrefix(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// start reads a start tag. It reports false when there is nothing to tell.
+func (l *lexer) start(raw string) (token, bool) {
+	name, more := l.z.TagName()
+	t := token{kind: startToken, atom: atom.Lookup(name)}
+	t.role = roleOf(t.atom)
+	if t.role == unknown {
+		return l.noTag(raw, name)
+	}
+	var ok bool
+	if t.attr, ok = l.attributes(more); !ok || !l.meant(t, raw, more) {
+		l.z.NextIsNotRawText()
+		return token{text: raw}, true
+	}
+	l.tags++
+	t.ended = *l.ends.of(t.atom) > l.pos
+	if t.role == script {
+		return l.skip()
+	}
+	l.z.NextIsNotRawText()
+	if t.role != lineBreak && t.role != picture && t.role != rule && t.role != hiddenVoid {
+		*l.opens.of(t.atom)++
+		l.nest(t.role, 1)
+	}
+	return t, true
+}
+
+func (l *lexer) nest(r role, by int) {
+	switch r {
+	case bulletList, numberedList:
+		l.lists += by
+	case tableOf:
+		l.tables += by
+	case foreign:
+		l.foreign += by
+	}
+}
+
+// skip leaves out what a script holds, up to its end tag. A script without end
+// is text.
+func (l *lexer) skip() (token, bool) {
+	if l.z.Next() == html.TextToken {
+		start := l.pos
+		if l.pos += len(l.z.Raw()); l.pos == len(l.s) {
+			return token{text: l.s[start:]}, true
+		}
+		l.z.Next()
+	}
+	l.pos += len(l.z.Raw())
+	return token{}, false
+}
+
+// end reads an end tag.
+func (l *lexer) end(raw string, at int) (token, bool) {
+	name, _ := l.z.TagName()
+	t := token{kind: endToken, atom: atom.Lookup(name)}
+	if t.role = roleOf(t.atom); t.role == unknown {
+		return l.noTag(raw, name)
+	}
+	if n := l.opens.of(t.atom); *n > 0 {
+		*n--
+		l.nest(t.role, -1)
+		return t, true
+	}
+	spoken := t.role != paragraph && at > 0 && l.s[at-1] == ' ' && (l.pos == len(l.s) || strings.IndexByte(" .,;:)'\"", l.s[l.pos]) >= 0)
+	if spoken || t.role == script || t.role == hidden { // "… before the </body> of the page"
+		return token{text: raw}, true
+	}
+	return t, false
+}
+
+// noTag returns as text what HTML has no name for, but for the names of word
+// processors and of pictures' parts. The brackets of an address in <…> go:
+// readers of Markdown would take the last for a part of it.
+func (l *lexer) noTag(raw string, name []byte) (token, bool) {
+	if l.foreign > 0 || len(name) > 2 && name[1] == ':' && bytes.IndexByte([]byte("owvmx"), name[0]) >= 0 && !bytes.Contains(name, []byte("/")) {
+		return token{}, false
+	}
+	if inner := raw[1 : len(raw)-1]; strings.Contains(inner, "://") && !strings.ContainsAny(inner, " \n\t<\"") {
+		return token{text: inner}, true
+	}
+	return token{text: raw}, true
+}
+
+// attributes reads the attributes of a tag. It reports false where they are
+// words of a sentence: "if a <b and c> d".
+func (l *lexer) attributes(more bool) (attributes, bool) {
+	var a attributes
+	ok := true
+	for more {
+		var key, value []byte
+		key, value, more = l.z.TagAttr()
+		if to := a.field(key); to != nil {
+			*to = string(value)
+		}
+		ok = ok && (len(value) > 0 && !bytes.ContainsAny(key, "<,;.?!") || attributeName(key))
+	}
+	return a, ok
+}
+
+func (a *attributes) field(key []byte) *string {
+	switch string(key) {
+	case "href":
+		return &a.href
+	case "src":
+		return &a.src
+	case "alt":
+		return &a.alt
+	case "title":
+		return &a.title
+	case "start":
+		return &a.start
+	case "value":
+		return &a.value
+	case "colspan":
+		return &a.colspan
+	case "rowspan":
+		return &a.rowspan
+	}
+	return nil
+}
+
+// attributeName reports whether an attribute without value has such a name.
+func attributeName(key []byte) bool {
+	return atom.Lookup(key) != 0 || bytes.IndexByte(key, '-') > 0 || bytes.HasPrefix(key, []byte("on")) ||
+		len(bytes.Trim(key, `"'/`)) == 0
+}

@@ -1,0 +1,78 @@
+package markup
+
+import (
+	"testing"
+)
+
+func converter(t testing.TB) *Converter {
+	t.Helper()
+	c, err := New("https://eu.threatmatch.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestMarkdown(t *testing.T) {
+	c := converter(t)
+	for _, x := range []struct{ in, want string }{
+		{"plain a < b && c > d", "plain a < b && c > d"},
+		{"<h2>Summary</h2><p>One.</p><ul><li>Two</li><li>Three<ul><li>deep</li></ul></li></ul><ol><li>a</li></ol><table><tr><th>A</th><th>B</th></tr><tr><td>1</td><td>x<br>y</td></tr></table><p><a href=\"https://x.y/?a=1&amp;b=2\">link</a> <em>caf&eacute;</em></p>",
+			"## Summary\n\nOne.\n\n- Two\n- Three\n  - deep\n\n1. a\n\n| A | B |\n|---|---|\n| 1 | x y |\n\n[link](https://x.y/?a=1&b=2) *café*"},
+		{"<p onclick=\"x()\">safe<script>alert(1)</script><style>p{}</style><a href=\"javascript:alert(1)\">here</a></p><iframe src=\"//evil\"></iframe><!-- c -->",
+			"safehere\n\n&lt;!-- c -->"},
+		{"line one\n\nline <b>two</b>",
+			"line one\n\nline **two**"},
+		{"<p>Unclosed <b>bold <i>both</b> it",
+			"Unclosed **bold *both*** *it*"},
+		{"The skimmer injects <script> tags into checkout pages and exfiltrates.",
+			"The skimmer injects &lt;script> tags into checkout pages and exfiltrates."},
+		{"It adds an <iframe> to the page that loads the kit. Second.",
+			"It adds an &lt;iframe> to the page that loads the kit. Second."},
+		{"<p>Para one.</p><p>Payload is in a <select> box, and in <style>. Then it beacons to 203.0.113.7.</p>",
+			"Para one.\n\nPayload is in a &lt;select> box, and in &lt;style>. Then it beacons to 203.0.113.7."},
+		{"Config has <object> and <input> fields. It then drops b.exe",
+			"Config has &lt;object> and &lt;input> fields. It then drops b.exe"},
+		{"[Cobalt Strike](https://attack.mitre.org/software/S0154) uses <code>rundll32.exe</code>.\n\n* item one\n* item two\n\n## Heading\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+			"[Cobalt Strike](https://attack.mitre.org/software/S0154) uses `rundll32.exe`.\n\n* item one\n* item two\n\n## Heading\n\n| a | b |\n|---|---|\n| 1 | 2 |"},
+		{"<p>See <a href=\"/app/profiles/view/89\">PlugX</a> and <a href=\"//eu.threatmatch.com/app/alerts/view/7\">alert</a> and <a href=\"ftp://x.example/a\">f</a></p>",
+			"See [PlugX](https://eu.threatmatch.com/app/profiles/view/89) and [alert](https://eu.threatmatch.com/app/alerts/view/7) and [f](ftp://x.example/a)"},
+		{"<p>C2: hxxps://evil[.]example/a_b_c*d and 1.2.3[.]4; path C:\\Users\\*\\AppData; regex ^a_b$; CVE-2024-1234; &lt;redacted&gt;</p>",
+			"C2: `hxxps://evil[.]example/a_b_c*d` and 1.2.3[.]4; path `C:\\Users\\*\\AppData`; regex ^a_b$; CVE-2024-1234; &lt;redacted>"},
+		{"<p>Sends GET /gate.php?id=<id>&key=<key> to <ip>:<port></p>",
+			"Sends GET /gate.php?id=&lt;id>&key=&lt;key> to &lt;ip>:&lt;port>"},
+		{"Runs copy <filename> \\\\<ip>\\C$\\temp with <b>admin</b> rights, List<string> x",
+			"Runs copy &lt;filename> \\\\&lt;ip>\\C$\\temp with **admin** rights, List&lt;string> x"},
+		{"Mail header: From: \"IT\" <it@bank.example><br>Subject: Invoice",
+			"Mail header: From: \"IT\" &lt;it@bank.example>  \nSubject: Invoice"},
+		{"<ol start=5><li>five<li>six<li value=9>nine</ol>after",
+			"5. five\n6. six\n9. nine\n\nafter"},
+		{"<p>http://h/a_b_c and snake_case and *star* and _under_ and [x](y)</p>",
+			"http://h/a_b_c and snake_case and \\*star\\* and \\_under\\_ and [x]\\(y)"},
+		{"<blockquote><p>a</p><p>b</p></blockquote><pre>x = 1\n  y</pre><hr>end",
+			"> a\n>\n> b\n\n```\nx = 1\n  y\n```\n\n---\n\nend"},
+		{"<p><b>Bold </b>text <i> it </i>x<a href=http://a.example><b>l</b></a></p>",
+			"**Bold** text *it* x**[l](http://a.example)**"},
+		{"<ul><li><p>a</p></li><li>b<br>c<ol><li>x</li><li>y</li></ol></li></ul>",
+			"- a\n- b  \n  c\n  1. x\n  2. y"},
+		{"a<br>b <sup>2</sup> 10<sup>6</sup>",
+			"a  \nb 2 10^6"},
+		{"<table><tr><td colspan=1000000000>a</td><td>b</td></tr><tr><td>c</td></tr></table>",
+			"| a | b |\n|---|---|\n| c |"},
+		{"<table><caption>T</caption><tr><td rowspan=2>a</td><td>b|c</td></tr><tr><td>d</td></tr></table>",
+			"T\n\n| a | b\\|c |\n|---|---|\n|  | d |"},
+		{"<img src=/x.png alt=Fig><img src=https://o.example/p.png alt=Other><img title=\"<\" src=x onerror=alert(1)>",
+			"![Fig](https://eu.threatmatch.com/x.png)[Other](https://o.example/p.png)![&lt;](https://eu.threatmatch.com/x)"},
+		{"text\n\n<ul>\n  <li>a</li>\n  <li>b</li>\n</ul>\n\n* md item\n",
+			"text\n\n- a\n- b\n\n* md item"},
+		{"Uses <https://evil.example/a?b=c> and <svg onload=x()> tags",
+			"Uses https://evil.example/a?b=c and &lt;svg onload=x()> tags"},
+		{"<div>\n<p>One</p>\n<p>Two</p>\n</div>",
+			"One\n\nTwo"},
+	} {
+		got := c.Markdown(x.in)
+		if got != x.want {
+			t.Errorf("%q: got %q, want %q", x.in, got, x.want)
+		}
+	}
+}

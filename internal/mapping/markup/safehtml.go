@@ -1,0 +1,187 @@
+package markup
+
+import (
+	"cmp"
+	"html"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/microcosm-cc/bluemonday"
+	"golang.org/x/net/html/atom"
+)
+
+// newPolicy allows structure, links to where a browser may be led, and
+// pictures. Nothing in it runs, and nothing is loaded from a host but
+// ThreatMatch's (see tag).
+func newPolicy() *bluemonday.Policy {
+	p := bluemonday.NewPolicy()
+	p.AllowElements("b", "blockquote", "br", "caption", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4",
+		"h5", "h6", "hr", "i", "ins", "kbd", "li", "ol", "p", "pre", "s", "samp", "span", "strong", "sub", "sup", "table", "tbody",
+		"td", "tfoot", "th", "thead", "tr", "u", "ul")
+	p.AllowNoAttrs().OnElements("span", "a")
+	p.AllowURLSchemes("http", "https", "ftp", "mailto")
+	p.AllowDataURIImages()
+	p.RequireParseableURLs(true)
+	p.AllowAttrs("href").OnElements("a")
+	p.AllowAttrs("src", "alt").OnElements("img")
+	small := regexp.MustCompile(`^[0-9]{1,9}$`)
+	p.AllowAttrs("start").Matching(small).OnElements("ol")
+	p.AllowAttrs("value").Matching(small).OnElements("li")
+	p.AllowAttrs("colspan", "rowspan").Matching(regexp.MustCompile(`^[0-9]{1,2}$`)).OnElements("td", "th")
+	return p
+}
+
+// depthMax is how deep elements of safe HTML may be nested; those that are
+// deeper give way to their text.
+const depthMax = 100
+
+// HTML returns s as HTML that can be shown: its structure, links, pictures of
+// ThreatMatch's and those that it holds itself. Plain text becomes HTML, too.
+func (c *Converter) HTML(s string) string {
+	s = clean(s)
+	l := newLexer(s)
+	w := safeWriter{base: c.base}
+	w.out.Grow(len(s) + len(s)/8)
+	for {
+		t, ok := l.next()
+		if !ok {
+			break
+		}
+		if t.kind == textToken {
+			w.out.WriteString(html.EscapeString(t.text))
+		} else {
+			w.tag(t)
+		}
+	}
+	if l.tags == 0 {
+		return strings.ReplaceAll(strings.TrimSpace(w.out.String()), "\n", "<br>\n")
+	}
+	return c.policy.Sanitize(w.out.String())
+}
+
+type safeWriter struct {
+	out   strings.Builder
+	base  *url.URL
+	depth int
+	link  bool // one is open
+}
+
+// elementOf names the element that stands for one of the role; "" for none.
+func elementOf(t token) string {
+	switch t.role {
+	case phrase, code:
+		switch t.atom {
+		case atom.U, atom.Sub, atom.Ins, atom.Code, atom.Kbd, atom.Samp:
+			return t.atom.String()
+		case atom.Tt:
+			return "code"
+		}
+		return ""
+	case bold, italic, strike, superscript, heading, paragraph, term, quote, listItem, tableOf, tableRow, tableCell, tablePart,
+		caption, link, lineBreak, rule, picture:
+		switch t.atom {
+		case atom.Cite, atom.Dfn, atom.Var:
+			return "i"
+		case atom.Strike:
+			return "s"
+		case atom.Colgroup:
+			return ""
+		}
+		return t.atom.String()
+	case division:
+		if t.atom == atom.Dl {
+			return "dl"
+		}
+		return "div"
+	case preformatted:
+		return "pre"
+	case bulletList:
+		return "ul"
+	case numberedList:
+		return "ol"
+	}
+	return ""
+}
+
+func (w *safeWriter) tag(t token) {
+	name := elementOf(t)
+	switch {
+	case t.role == quotation:
+		w.out.WriteByte('"')
+	case name == "":
+		if t.role == hidden || t.role == foreign {
+			w.out.WriteByte(' ')
+		}
+	case t.role == picture:
+		w.picture(t.attr)
+	case t.role == lineBreak || t.role == rule:
+		w.out.WriteString("<" + name + ">")
+	case t.role == link:
+		w.linkTag(t)
+	case t.kind == endToken:
+		if w.depth--; w.depth < depthMax {
+			w.out.WriteString("</" + name + ">")
+		}
+	default:
+		if w.depth++; w.depth <= depthMax {
+			w.open(name, t)
+		}
+	}
+}
+
+func (w *safeWriter) open(name string, t token) {
+	w.out.WriteString("<" + name)
+	for _, a := range [...]struct {
+		key, value string
+		role       role
+	}{{"start", t.attr.start, numberedList}, {"value", t.attr.value, listItem},
+		{"colspan", t.attr.colspan, tableCell}, {"rowspan", t.attr.rowspan, tableCell}} {
+		if a.role == t.role && a.value != "" {
+			w.attribute(a.key, a.value)
+		}
+	}
+	w.out.WriteByte('>')
+}
+
+// linkTag writes links to where a browser may be led.
+func (w *safeWriter) linkTag(t token) {
+	if w.link {
+		w.out.WriteString("</a>")
+	}
+	href := address(w.base, t.attr.href)
+	if w.link = t.kind == startToken && linkable(href); w.link {
+		w.out.WriteString("<a")
+		w.attribute("href", href)
+		w.out.WriteByte('>')
+	}
+}
+
+func (w *safeWriter) attribute(key, value string) {
+	w.out.WriteString(" " + key + `="` + html.EscapeString(value) + `"`)
+}
+
+// picture keeps pictures that are in the text itself, and those of ThreatMatch.
+// One of another host becomes a link: showing it would tell that host who reads.
+func (w *safeWriter) picture(a attributes) {
+	name := cmp.Or(a.alt, a.title)
+	src := address(w.base, a.src)
+	switch {
+	case foldPrefix(strings.TrimSpace(a.src), "data:image/"):
+		src = strings.TrimSpace(a.src)
+		fallthrough
+	case src != "" && sameHost(w.base, src):
+		w.out.WriteString("<img")
+		w.attribute("src", src)
+		if name != "" {
+			w.attribute("alt", name)
+		}
+		w.out.WriteByte('>')
+	case linkable(src):
+		w.out.WriteString("<a")
+		w.attribute("href", src)
+		w.out.WriteString(">" + html.EscapeString(cmp.Or(name, src)) + "</a>")
+	default:
+		w.out.WriteString(html.EscapeString(name))
+	}
+}

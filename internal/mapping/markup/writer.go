@@ -1,0 +1,196 @@
+package markup
+
+import (
+	"net/url"
+	"strings"
+)
+
+// writer writes Markdown, token by token. Marks are opened when the first word
+// comes after them and closed after the last, so that they stand beside words,
+// properly nested.
+type writer struct {
+	out   []byte
+	base  *url.URL
+	plain bool // no marks and escapes
+	bare  bool // nor is anything kept from being a tag
+
+	breaks int    // line ends to write before the next word
+	space  string // blanks to write before the next word
+	marker string // "- " or "## " to write before the next word
+	fresh  bool   // at the start of a line
+	lineAt int    // where the text of the line begins
+
+	blocks    int  // open blocks that need an end
+	paragraph bool // one is open
+	headings  int
+
+	want  [3]int // how many of bold, italic, strike are open
+	marks []mark // those that are written
+	span  span   // code or link that is open
+	link  span
+
+	nesting []nest
+	deeper  int // lists and quotes below the last that is shown
+	pre     int // depth of preformatted text
+	preAt   int
+	table   *table
+}
+
+// span is text that is rewritten when it ends.
+type span struct {
+	open  int // depth; 0 = none
+	at    int // where its text begins, once it has any
+	begun bool
+	href  string
+	marks int // those that were open before
+}
+
+func (w *writer) token(t token) {
+	switch {
+	case t.kind == textToken:
+		w.text(t.text)
+	case w.pre > 0 && t.role != preformatted:
+		if t.kind == startToken && t.role.block() || t.role == lineBreak {
+			w.text("\n")
+		}
+	case t.role >= tableOf && t.role <= caption:
+		w.tableTag(t)
+	case t.role.block():
+		w.blockTag(t)
+	default:
+		w.phraseTag(t)
+	}
+}
+
+// text writes words. Those in blocks are HTML, where line ends mean nothing;
+// others are Markdown or plain text already.
+func (w *writer) text(s string) {
+	switch {
+	case w.pre > 0:
+		w.preText(s)
+	case w.table != nil && !w.table.inCell:
+		if strings.TrimSpace(s) != "" {
+			w.openCell(token{})
+			w.words(s)
+		}
+	case w.blocks > 0 || w.paragraph || w.table != nil:
+		w.words(s)
+	default:
+		w.raw(s)
+	}
+}
+
+func (w *writer) raw(s string) {
+	body := strings.TrimLeft(s, blanks)
+	lead := s[:len(s)-len(body)]
+	if w.breaks > 0 { // an empty line comes anyway
+		lead = lead[strings.LastIndexByte(lead, '\n')+1:]
+	} else if w.fresh { // behind <br>
+		lead = strings.TrimPrefix(lead, "\n")
+	}
+	if w.space += lead; body == "" {
+		return
+	}
+	kept := strings.TrimRight(body, blanks)
+	w.begin()
+	w.safe(kept)
+	w.space = body[len(kept):]
+}
+
+const blanks = " \t\n\f\v"
+
+func (w *writer) words(s string) {
+	for s != "" {
+		n := 0
+		for n < len(s) && (blankByte(s[n])) {
+			n++
+		}
+		if n > 0 && w.space == "" {
+			w.space = " "
+		}
+		if s = s[n:]; s == "" {
+			return
+		}
+		for n = 0; n < len(s) && !blankByte(s[n]); {
+			n++
+		}
+		w.begin()
+		w.word(s[:n])
+		s = s[n:]
+	}
+}
+
+// begin writes what was put off until a word comes.
+func (w *writer) begin() {
+	if w.breaks > 0 {
+		w.newLine()
+	}
+	if w.marker != "" {
+		w.out = append(w.out, w.marker...)
+		w.marker, w.lineAt = "", len(w.out)
+	}
+	w.closeMarks()
+	if !w.fresh || w.blocks == 0 && !w.paragraph && w.table == nil {
+		w.out = append(w.out, w.space...)
+	}
+	w.space, w.fresh = "", false
+	w.openMarks()
+	w.openSpans()
+}
+
+// line asks for n line ends before the next word, and for none before the first.
+func (w *writer) line(n int) {
+	if w.table != nil && w.table.inCell { // a cell has one line
+		if w.space == "" {
+			w.space = " "
+		}
+		return
+	}
+	w.endSpans()
+	w.closeAll()
+	if w.marker == "" {
+		w.breaks = max(w.breaks, n)
+	}
+	w.space = ""
+}
+
+func (w *writer) newLine() {
+	if len(w.out) > 0 {
+		w.trim()
+		for range w.breaks {
+			w.trimLine()
+			w.out = append(w.out, '\n')
+			w.prefix()
+		}
+	} else {
+		w.prefix()
+	}
+	w.breaks, w.fresh, w.lineAt = 0, true, len(w.out)
+}
+
+// trim removes the blanks at the end of the line.
+func (w *writer) trim() {
+	for n := len(w.out); n > 0 && blankByte(w.out[n-1]); n-- {
+		w.out = w.out[:n-1]
+	}
+}
+
+func (w *writer) finish() []byte {
+	if w.pre > 0 {
+		w.pre = 1
+		w.endPre()
+	}
+	w.endSpans()
+	w.closeAll()
+	if w.table != nil {
+		w.endTable()
+	}
+	s := w.out
+	for len(s) > 0 && blankByte(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	for len(s) > 0 && blankByte(s[0]) {
+		s = s[1:]
+	}
+	return s
+}

@@ -1,0 +1,144 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// longTexts are shown as Markdown.
+var longTexts = [...]string{"description", "x_opencti_description", "abstract", "explanation"}
+
+// shortTexts are shown as they are.
+var shortTexts = [...]string{"name", "objective", "aliases", "x_opencti_aliases", "goals", "roles"}
+
+// texts converts what is HTML in the texts of an object, and puts its full text
+// where OpenCTI shows it.
+func (r *record) texts(o *stix.Object) {
+	for _, key := range longTexts {
+		r.longText(o, key)
+	}
+	switch {
+	case o.Type() == "note":
+		r.longText(o, "content")
+	case contentType(o.Type()):
+		r.content(o)
+	default:
+		r.describe(o)
+	}
+	for _, key := range shortTexts {
+		r.shortText(o, key)
+	}
+}
+
+// marked reports whether JSON text can hold a tag or an entity.
+func marked(raw json.RawMessage) bool {
+	return bytes.IndexByte(raw, '<') >= 0 || bytes.IndexByte(raw, '&') >= 0
+}
+
+func (r *record) longText(o *stix.Object, key string) {
+	raw, ok := o.Get(key)
+	if !ok || !marked(raw) {
+		return
+	}
+	s, _ := stix.Text(raw)
+	if out := r.m.text(s); out != s {
+		r.count("html_converted", 1)
+		r.setText(o, key, out)
+	}
+}
+
+func (r *record) setText(o *stix.Object, key, s string) {
+	if strings.TrimSpace(s) == "" {
+		o.Delete(key)
+		return
+	}
+	o.Set(key, s)
+}
+
+// contentType tells the types whose full text OpenCTI shows in a tab of its own.
+func contentType(typ string) bool {
+	switch typ {
+	case "report", "grouping", "case-incident", "case-rfi", "case-rft":
+		return true
+	}
+	return false
+}
+
+// content moves the full text of a report to x_opencti_content, which OpenCTI
+// shows as HTML; a plain content would be overwritten. Where there are both, one
+// follows the other.
+func (r *record) content(o *stix.Object) {
+	const to = "x_opencti_content"
+	full, plain := o.String(to), o.String("content")
+	if full == "" && plain == "" {
+		o.Delete("content")
+		return
+	}
+	html := r.m.markup.HTML(full)
+	if plain != "" {
+		r.count("content_moved", 1)
+		if more := r.m.markup.HTML(plain); !strings.Contains(html, more) {
+			html += more
+		}
+		o.Delete("content")
+	}
+	r.setText(o, to, html)
+}
+
+// describe moves the full text of an object that has no place for one to the
+// end of its description.
+func (r *record) describe(o *stix.Object) {
+	raw, ok := o.Get("content")
+	if !ok || plain(o.Type()) {
+		return
+	}
+	s, isText := stix.Text(raw)
+	if !isText {
+		return
+	}
+	key := "description"
+	if stix.Observable(o.Type()) {
+		key = "x_opencti_description"
+	}
+	o.Delete("content")
+	r.count("content_described", 1)
+	text := strings.TrimSpace(r.m.text(s))
+	if before := o.String(key); !strings.Contains(before, text) {
+		if before != "" {
+			before += "\n\n"
+		}
+		o.Set(key, before+text)
+	}
+}
+
+// shortText converts a name, or a list of names. One that is nothing but tags
+// stays, and so does what the object's pattern or value is called after.
+func (r *record) shortText(o *stix.Object, key string) {
+	raw, ok := o.Get(key)
+	if !ok || !marked(raw) || stix.Observable(o.Type()) {
+		return
+	}
+	if raw[0] == '[' {
+		list := o.Strings(key)
+		for i, s := range list {
+			list[i] = r.line(s)
+		}
+		o.Set(key, list)
+		return
+	}
+	if s, ok := stix.Text(raw); ok && (key != "name" || !strings.Contains(o.String("pattern"), s)) {
+		o.Set(key, r.line(s))
+	}
+}
+
+func (r *record) line(s string) string {
+	out := r.m.markup.Line(s)
+	if out == s || strings.TrimSpace(out) == "" {
+		return s
+	}
+	r.count("html_converted", 1)
+	return out
+}
