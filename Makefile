@@ -28,8 +28,8 @@ check: ## formatting, vet, staticcheck, import arrows, generated files, licences
 	$(GO) test -count=1 ./internal ./config
 	deploy/notices.sh --check
 
-conformance: ## judge the mapper's output by stix2-validator, stix2 and pycti, from PyPI
-	internal/mapping/testdata/conformance/run.sh $(wildcard ../shared/data/stix/*.json)
+conformance: ## hold an import's messages to OpenCTI's own client and schema, from PyPI (DATA=bundles, MESSAGES=dir)
+	internal/sim/conformance/run.sh
 
 demo: ## see it work: broker, stand-ins, an import that is killed and resumed (DATA=dir, KEEP=1)
 	deploy/demo.sh

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Hand every message of an import to OpenCTI's own client, in the versions below,
+# into an endpoint that judges what it sends. From PyPI, thrown away afterwards.
+#
+#   DATA=dir       judge what the connector makes of these STIX bundles
+#   MESSAGES=dir   judge these messages: archives of connector.send_to_directory, or bundles
+#   CONFORMANCE_VENVS=dir   keep the clients there for the next time
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+here=internal/sim/conformance
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+venvs=${CONFORMANCE_VENVS:-$work/venvs}
+
+versions=(6.8.10 6.9.17 newest)
+install() { # VERSION
+	[ -e "$venvs/$1/complete" ] && return
+	python3 -m venv "$venvs/$1"
+	local pycti="pycti==$1"
+	[ "$1" != newest ] || pycti=pycti
+	"$venvs/$1/bin/pip" install --quiet --disable-pip-version-check "$pycti" stix2-patterns==2.1.2 graphql-core==3.3.2
+	touch "$venvs/$1/complete"
+}
+pids=()
+for v in "${versions[@]}"; do
+	install "$v" >"$work/install-$v.log" 2>&1 &
+	pids+=($!)
+done
+
+if [ -z "${MESSAGES:-}" ]; then
+	MESSAGES="$work/messages"
+	mkdir "$MESSAGES"
+	CGO_ENABLED=0 go build -o "$work/" ./cmd/threatmatch-connector ./$here
+	files=()
+	if [ -n "${DATA:-}" ]; then
+		files=("$DATA"/*.json)
+	else
+		"$work/conformance" "$work/threatmatch-connector" "$MESSAGES"
+		cases=../shared/data/cases
+		[ -d "$cases" ] || cases=$here/testdata/cases
+		for file in "$cases"/*.json ../shared/data/stix/*.json; do
+			[ "${file##*/}" = EXPECTED.json ] || [ ! -e "$file" ] || files+=("$file")
+		done
+	fi
+	"$work/conformance" "$work/threatmatch-connector" "$MESSAGES" "${files[@]}"
+fi
+
+for i in "${!pids[@]}"; do
+	wait "${pids[$i]}" || { cat "$work/install-${versions[$i]}.log"; exit 1; }
+done
+pids=()
+results=()
+for v in "${versions[@]}"; do
+	"$venvs/$v/bin/python" $here/judge.py internal/facts "$MESSAGES" "$work/result-$v.json" &
+	pids+=($!)
+	results+=("$work/result-$v.json")
+done
+for pid in "${pids[@]}"; do wait "$pid"; done
+python3 $here/report.py "${results[@]}"
