@@ -17,10 +17,10 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
-		"internal/admin", "internal/inspect", "internal/logging", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {
@@ -30,6 +30,10 @@ var allowed = map[string][]string{
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
+	"internal/clients": {"internal/threatmatch", "internal/opencti", "internal/delivery", "config"},
+	"internal/metrics": {
+		"internal/pipeline/...", "internal/inspect", "internal/threatmatch", "internal/delivery", "internal/mapping", "internal/fault", "spool",
+	},
 
 	"internal/threatmatch":    {"internal/fault"},
 	"internal/opencti":        {"internal/fault"},
@@ -56,7 +60,7 @@ var owners = map[string][]string{
 	"go.etcd.io/bbolt":                    {"spool/..."},
 	"github.com/rabbitmq/amqp091-go":      {"internal/delivery", "internal/sim/...", "internal/brokertest"},
 	"github.com/knadh/koanf":              {"config"},
-	"github.com/prometheus/client_golang": {"internal/app", "internal/admin", "internal/pipeline/...", "internal/threatmatch", "internal/opencti", "internal/delivery"},
+	"github.com/prometheus/client_golang": {"internal/app", "internal/metrics", "internal/admin", "internal/pipeline/...", "internal/threatmatch", "internal/opencti", "internal/delivery"},
 	"github.com/spf13/cobra":              {"internal/cli", "cmd/threatmatch-sim", "internal/sim/..."},
 }
 

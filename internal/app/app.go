@@ -17,9 +17,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"threatmatch-connector/config"
+	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
+	"threatmatch-connector/internal/metrics"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -55,14 +57,14 @@ type app struct {
 	wakes    pipeline.Wakes
 	status   *pipeline.Status
 	registry *prometheus.Registry
-	metrics  metricSet
+	metrics  metrics.Set
 	began    time.Time
 	platform *pipeline.Platform
 	schedule *pipeline.Schedule
 	expire   func(time.Time) (int, error) // of the archive; nil without one
 	// publisher is nil when nothing is sent to a queue.
-	publisher *publisher
-	rates     *rates
+	publisher *clients.Publisher
+	rates     *metrics.Rates
 	waited    string // what the stages waited for when the stop began
 	closers   []func()
 }
@@ -75,8 +77,8 @@ func Run(ctx context.Context, o Options) error {
 		wakes: pipeline.NewWakes(), status: pipeline.NewStatus(o.Now),
 		registry: prometheus.NewRegistry(), began: o.Now(),
 	}
-	a.metrics = newMetricSet(a.registerer(), o.Now)
-	a.rates = &rates{gather: a.registry, clock: o.Now}
+	a.metrics = metrics.New(a.registerer(), o.Now)
+	a.rates = &metrics.Rates{Gather: a.registry, Clock: o.Now}
 	limitMemory(a.Log)
 	if a.cfg.Connector.RunTimeout > 0 && a.once {
 		var cancel context.CancelFunc
@@ -153,7 +155,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.registerer().MustRegister(newSpoolCollector(a.spool, health{a}, a.Now, a.Log, a.period(), a.Version))
+	a.registerer().MustRegister(metrics.NewSpoolCollector(a.spool, health{a}, a.Now, a.Log, a.period(), a.Version))
 	if err := a.spool.MarkResumed(); err != nil {
 		return err
 	}
@@ -272,7 +274,9 @@ func (a *app) heedTriggers() func() {
 }
 
 // registerer puts the operator's prefix before every name.
-func (a *app) registerer() prometheus.Registerer { return prefixed(a.registry, a.cfg.Connector) }
+func (a *app) registerer() prometheus.Registerer {
+	return metrics.Prefixed(a.registry, a.cfg.Connector.MetricsNamespace, a.cfg.Connector.MetricsSubsystem)
+}
 
 // period is the time between two runs, zero for a single one.
 func (a *app) period() time.Duration {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
@@ -57,8 +58,8 @@ func (a *app) platformClient() (*opencti.Client, error) {
 	if c.Offline() {
 		return nil, nil
 	}
-	opt := openCTIOptions(c, a.Version)
-	opt.Logger, opt.Observer = a.Log.With("part", "opencti"), a.metrics.openCTI.observe
+	opt := clients.OpenCTIOptions(c, a.Version)
+	opt.Logger, opt.Observer = a.Log.With("part", "opencti"), a.metrics.OpenCTI.Observe
 	client, err := opencti.New(opt)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (a *app) platformClient() (*opencti.Client, error) {
 func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
 	deps := pipeline.PlatformDeps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log,
-		Metrics: a.metrics.platform, Now: a.Now, Rand: random,
+		Metrics: a.metrics.Platform, Now: a.Now, Rand: random,
 		NextRun: func() time.Time { return a.schedule.Next() },
 	}
 	if api != nil {
@@ -84,9 +85,9 @@ func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
 func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 
 func (a *app) threatMatch() (*threatmatch.Client, error) {
-	opt := threatMatchOptions(a.cfg, a.Version)
+	opt := clients.ThreatMatchOptions(a.cfg, a.Version)
 	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
-	opt.Observer = a.metrics.source
+	opt.Observer = a.metrics.Source
 	return threatmatch.New(opt)
 }
 
@@ -102,7 +103,7 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	}
 	deps := mapstage.Deps{
 		Spool: a.spool, Mapper: m, Wakes: a.wakes, Status: a.status, Log: a.Log,
-		Metrics: a.metrics.mapper, Now: a.Now,
+		Metrics: a.metrics.Map, Now: a.Now,
 	}
 	if api != nil {
 		deps.Resolver = api
@@ -118,7 +119,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *maps
 	c := a.cfg
 	deps := pipeline.DeliverDeps{
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
-		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.deliver, Now: a.Now, Rand: random,
+		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random,
 	}
 	if c.Connector.SendToQueue {
 		if a.publisher, err = a.newPublisher(); err != nil {
@@ -150,20 +151,15 @@ func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *maps
 // is under way any more. It comes on top of the drain timeout.
 const goodbye = 500 * time.Millisecond
 
-func (a *app) newPublisher() (*publisher, error) {
-	p := &publisher{mq: a.cfg.MQ, met: a.metrics.broker}
-	pub, err := delivery.New(delivery.Options{
-		Name: a.cfg.Connector.Name + " " + a.cfg.Connector.ID, OnState: p.onState, TLS: brokerTLS(a.cfg.MQ),
-		SettleTimeout: a.cfg.Connector.DrainTimeout,
-	})
+func (a *app) newPublisher() (*clients.Publisher, error) {
+	p, err := clients.NewPublisher(a.cfg, a.Now, a.metrics.Broker)
 	if err != nil {
 		return nil, err
 	}
-	p.Publisher = pub
 	a.closers = append(a.closers, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
-		if err := pub.Close(ctx); err != nil {
+		if err := p.Close(ctx); err != nil {
 			a.Log.Debug("close the broker connection", "error", err)
 		}
 	})
@@ -187,7 +183,7 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 	}
 	fetch, err := pipeline.NewFetch(pipeline.FetchDeps{
 		Spool: a.spool, Source: client, Wakes: a.wakes, Status: a.status,
-		Log: a.Log, Metrics: a.metrics.fetch, Now: a.Now, Rand: random,
+		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: random,
 	}, opt)
 	if err != nil {
 		return nil, nil, err

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"threatmatch-connector/internal/clients"
 )
 
 // reach looks whether a server can be reached: its name, its port, its
@@ -23,7 +25,7 @@ func (c *checker) reach(ctx context.Context, name, setting, address string, root
 		c.failed(name, errors.New("not an address"), "check "+setting)
 		return false
 	}
-	via, err := proxy(c.Config.Network)(&http.Request{URL: u})
+	via, err := clients.Proxy(c.Config.Network)(&http.Request{URL: u})
 	if err != nil {
 		c.failed(name, errors.New("the proxy's address cannot be read"), "check HTTPS_PROXY and HTTP_PROXY")
 		return false

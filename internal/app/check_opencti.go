@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
@@ -25,11 +26,11 @@ func (c *checker) openCTI(ctx context.Context) {
 			c.unknown(name, why)
 		}
 	}
-	if !c.reach(ctx, "OpenCTI address", "opencti.url", cfg.OpenCTI.URL, roots(cfg.OpenCTICAs()), !cfg.VerifyOpenCTI()) {
+	if !c.reach(ctx, "OpenCTI address", "opencti.url", cfg.OpenCTI.URL, clients.Roots(cfg.OpenCTICAs()), !cfg.VerifyOpenCTI()) {
 		skip("not tried: OpenCTI is not reached")
 		return
 	}
-	opt := openCTIOptions(cfg, c.Version)
+	opt := clients.OpenCTIOptions(cfg, c.Version)
 	opt.Timeout = c.Timeout
 	client, err := opencti.New(opt)
 	if err != nil {
@@ -107,7 +108,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		c.unknown(route, "not tried: the broker's address is not known")
 		return
 	}
-	b := brokerOf(c.Config.MQ, reg.Broker)
+	b := clients.Broker(c.Config.MQ, reg.Broker)
 	if !known {
 		if !complete(b.Host, b.User) {
 			c.unknown(name, "cannot be known before the connector has registered for the first time: OpenCTI tells it then (or set mq.host, mq.user, mq.pass)")
@@ -122,7 +123,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		}
 	}
 	pub, err := delivery.New(delivery.Options{
-		Broker: b, Name: c.Config.Connector.Name + " check", TLS: brokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
+		Broker: b, Name: c.Config.Connector.Name + " check", TLS: clients.BrokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
 	})
 	if err != nil {
 		c.failed(name, err, "")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/threatmatch"
 )
@@ -26,11 +27,11 @@ func (c *checker) threatMatch(ctx context.Context) {
 			c.unknown(name, why)
 		}
 	}
-	if !c.reach(ctx, "ThreatMatch address", "threatmatch.url", cfg.ThreatMatch.URL, roots(cfg.ThreatMatchCAs()), false) {
+	if !c.reach(ctx, "ThreatMatch address", "threatmatch.url", cfg.ThreatMatch.URL, clients.Roots(cfg.ThreatMatchCAs()), false) {
 		skip("not tried: ThreatMatch is not reached")
 		return
 	}
-	opt := threatMatchOptions(cfg, c.Version)
+	opt := clients.ThreatMatchOptions(cfg, c.Version)
 	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, random, c.Timeout, c.Timeout
 	client, err := threatmatch.New(opt)
 	if err != nil {

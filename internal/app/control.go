@@ -32,10 +32,10 @@ func (c control) Status(context.Context) (inspect.Status, error) {
 	s := inspect.Status{
 		Running: true, Process: inspect.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
 		Alive: report.Alive, Ready: report.Ready, NotReady: report.NotReady,
-		Stages: stages(a.status.Snapshot()), Rates: a.rates.now(), Next: a.schedule.Next(),
+		Stages: stages(a.status.Snapshot()), Rates: a.rates.Now(), Next: a.schedule.Next(),
 	}
 	if a.publisher != nil {
-		s.Broker = a.publisher.state()
+		s.Broker = a.publisher.State()
 	}
 	if q, ok := a.platform.LastQueue(); ok && !a.platform.Offline() {
 		s.Queue = &inspect.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}

@@ -29,7 +29,7 @@ func (h health) NotAlive() map[string]string {
 		if name == stageDeliver {
 			patience = stillAfterDeliver
 		}
-		sending := name == stageDeliver && h.a.publisher != nil && h.a.publisher.sending.Load()
+		sending := name == stageDeliver && h.a.publisher != nil && h.a.publisher.Sending()
 		if silent := now.Sub(s.Beat); s.State != "stopped" && !sending && silent > patience {
 			reasons[name] = fmt.Sprintf("no sign of life for %v; %s %s", silent.Round(time.Second), s.State, s.Detail)
 		}

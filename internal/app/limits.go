@@ -6,9 +6,6 @@ import (
 	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"github.com/prometheus/client_golang/prometheus"
-
-	"threatmatch-connector/config"
 )
 
 // How the garbage collector spends memory for time. Below enoughMemory it may
@@ -44,19 +41,4 @@ func atMost(most uint64, p memlimit.Provider) memlimit.Provider {
 		}
 		return most, nil
 	}
-}
-
-// prefixed returns a registerer that puts the operator's namespace and
-// subsystem before every name, as other OpenCTI connectors do.
-func prefixed(reg prometheus.Registerer, c config.Connector) prometheus.Registerer {
-	prefix := ""
-	for _, part := range []string{c.MetricsNamespace, c.MetricsSubsystem} {
-		if part != "" {
-			prefix += part + "_"
-		}
-	}
-	if prefix == "" {
-		return reg
-	}
-	return prometheus.WrapRegistererWithPrefix(prefix, reg)
 }

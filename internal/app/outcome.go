@@ -7,12 +7,6 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// CounterText says what a counter of a run counts; "" of one that is not known.
-func CounterText(name string) string {
-	text, _ := explainCounter(name)
-	return text
-}
-
 // shortcoming says what a delivered run lacks; "" when it lacks nothing.
 // Objects whose target never came are not the run's fault.
 func shortcoming(r spool.Run) string {

@@ -23,7 +23,7 @@ func (a *app) serve(ctx context.Context) (func(), error) {
 		cancel()
 		wg.Wait()
 	}
-	wg.Go(func() { a.rates.run(ctx) })
+	wg.Go(func() { a.rates.Run(ctx) })
 	srv, remove, err := a.listen()
 	if err != nil {
 		a.Log.Warn("no admin socket; inspect the spool after stopping the connector", "socket", a.cfg.Admin.Socket, "error", err)

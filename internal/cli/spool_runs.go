@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/metrics"
 )
 
 func newSpoolRuns(g *globals) *cobra.Command {
@@ -94,7 +94,7 @@ func printRun(w io.Writer, r inspect.Run) error {
 		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
-		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), app.CounterText(k)})
+		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), metrics.CounterText(k)})
 	}
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
 }

@@ -1,7 +1,6 @@
-package app
+package metrics
 
 import (
-	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/mapping"
@@ -43,18 +42,20 @@ func runCounters() []counterName {
 	)
 }
 
-// explainCounter returns the text of a run's counter, whatever detail its name carries.
-func explainCounter(name string) (text string, ok bool) {
+// CounterText says what a counter of a run counts, whatever detail its name
+// carries; "" of one that is not known.
+func CounterText(name string) string {
 	name, _, _ = strings.Cut(name, ":")
 	for _, d := range spool.Datasets() {
 		name = strings.TrimSuffix(name, "_"+string(d))
 	}
-	if rest, ok := strings.CutPrefix(name, "map."+"dead_"); ok && rest != "" {
-		name = "map." + "dead"
+	if rest, ok := strings.CutPrefix(name, "map.dead_"); ok && rest != "" {
+		name = "map.dead"
 	}
-	i := slices.IndexFunc(runCounters(), func(c counterName) bool { return c.Name == name })
-	if i < 0 {
-		return "", false
+	for _, c := range runCounters() {
+		if c.Name == name {
+			return c.Text
+		}
 	}
-	return runCounters()[i].Text, true
+	return ""
 }

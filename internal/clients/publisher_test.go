@@ -1,11 +1,9 @@
-package app
+package clients
 
 import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/delivery"
 )
@@ -14,10 +12,10 @@ import (
 // is not said to be reconnecting, as nothing tries to.
 func TestBrokerStateForPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &publisher{met: newBrokerMetrics(prometheus.NewRegistry(), time.Now)}
+		p := &Publisher{watcher: unwatched{}, clock: time.Now}
 		says := func(want string) {
 			t.Helper()
-			if got := p.state(); got != want {
+			if got := p.State(); got != want {
 				t.Errorf("%q, want %q", got, want)
 			}
 		}
@@ -35,3 +33,8 @@ func TestBrokerStateForPeople(t *testing.T) {
 		says("connected")
 	})
 }
+
+type unwatched struct{}
+
+func (unwatched) Changed(delivery.State)    {}
+func (unwatched) Sent(time.Duration, error) {}

@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"log/slog"
@@ -7,14 +7,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/spool"
 )
 
-// spoolCollector reads the spool's own counters when somebody asks.
-type spoolCollector struct {
+// Readiness tells what is not ready, by part.
+type Readiness interface{ NotReady() map[string]string }
+
+// SpoolCollector reads the spool's own counters when somebody asks.
+type SpoolCollector struct {
 	spool  *spool.Spool
-	health admin.Health
+	health Readiness
 	now    func() time.Time
 	log    *slog.Logger
 	period time.Duration
@@ -38,11 +40,13 @@ type spoolGauge struct {
 	value func(spool.Stats) int64
 }
 
-func newSpoolCollector(s *spool.Spool, h admin.Health, now func() time.Time, log *slog.Logger, period time.Duration, version string) *spoolCollector {
+// NewSpoolCollector returns a collector that is not registered yet. period is the
+// time between two runs, zero for a single one; version is the program's.
+func NewSpoolCollector(s *spool.Spool, h Readiness, now func() time.Time, log *slog.Logger, period time.Duration, version string) *SpoolCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("threatmatch_"+name, help, labels, nil)
 	}
-	c := &spoolCollector{
+	c := &SpoolCollector{
 		spool: s, health: h, now: now, log: log, period: period, build: version,
 		oldest:   desc("spool_oldest_age_seconds", "Age of the oldest entry of a kind: records, waiting, held, bundles, dead, parked. Absent while there is none.", "kind"),
 		payload:  desc("spool_bucket_bytes", "Bytes of keys and values as stored, by bucket.", "bucket"),
@@ -86,7 +90,7 @@ func oneIf(on bool) int64 {
 }
 
 // Describe implements prometheus.Collector.
-func (c *spoolCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *SpoolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, g := range c.gauges {
 		ch <- g.desc
 	}
@@ -96,7 +100,7 @@ func (c *spoolCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (c *spoolCollector) Collect(ch chan<- prometheus.Metric) {
+func (c *SpoolCollector) Collect(ch chan<- prometheus.Metric) {
 	put := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
@@ -112,7 +116,7 @@ func (c *spoolCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c *spoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...string)) error {
+func (c *SpoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...string)) error {
 	now := c.now()
 	stats, err := c.spool.Stats()
 	if err != nil {
@@ -141,7 +145,7 @@ func (c *spoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...str
 }
 
 // collectFailed looks at the latest run that is fetched.
-func (c *spoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...string)) error {
+func (c *SpoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...string)) error {
 	const recent = 20
 	runs, err := c.spool.Runs(0, recent)
 	if err != nil {

@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func golden(t *testing.T, path string, want []byte) {
 	}
 	got, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the source gives; run: go test ./internal/app -update (%v)", path, err)
+		t.Errorf("%s is not what the source gives; run: go test ./internal/metrics -update (%v)", path, err)
 	}
 }
 
@@ -37,7 +37,7 @@ func TestMetricsDocument(t *testing.T) {
 		ours  bool
 	}{{"Those of every OpenCTI connector", false}, {"Our own", true}} {
 		fmt.Fprintf(&doc, "\n## %s\n\n| name | type | labels | meaning |\n|---|---|---|---|\n", part.title)
-		for _, m := range Metrics() {
+		for _, m := range All() {
 			if strings.HasPrefix(m.Name, "threatmatch_") != part.ours {
 				continue
 			}
@@ -54,7 +54,7 @@ func TestMetricsDocument(t *testing.T) {
 // The sample is what promtool looks at.
 func TestMetricsSample(t *testing.T) {
 	var text bytes.Buffer
-	for _, m := range Metrics() {
+	for _, m := range All() {
 		labels := ""
 		for i, l := range m.Labels {
 			labels += map[bool]string{true: ",", false: ""}[i > 0] + l + `="x"`
@@ -73,7 +73,7 @@ func TestMetricsSample(t *testing.T) {
 
 func TestMetricsAreNamedOnceAndExplained(t *testing.T) {
 	seen := map[string]bool{}
-	for _, m := range Metrics() {
+	for _, m := range All() {
 		if seen[m.Name] || m.Help == "" || !strings.HasSuffix(m.Help, ".") {
 			t.Errorf("%+v", m)
 		}

@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// rates measures how fast things go, from the counters that there are anyway.
-type rates struct {
-	gather prometheus.Gatherer
-	clock  func() time.Time
+// Rates measures how fast things go, from the counters that there are anyway.
+type Rates struct {
+	Gather prometheus.Gatherer
+	Clock  func() time.Time
 
 	mu      sync.Mutex
 	samples []sample // oldest first, over about a minute
@@ -30,8 +30,8 @@ const (
 	sampleKeep  = 13 // a minute and both of its ends
 )
 
-// run takes samples until ctx is done.
-func (r *rates) run(ctx context.Context) {
+// Run takes samples until ctx is done.
+func (r *Rates) Run(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	r.sample()
@@ -45,12 +45,12 @@ func (r *rates) run(ctx context.Context) {
 	}
 }
 
-func (r *rates) sample() {
-	families, err := r.gather.Gather()
+func (r *Rates) sample() {
+	families, err := r.Gather.Gather()
 	if err != nil && len(families) == 0 {
 		return // the next one may be better
 	}
-	s := sample{at: r.clock()}
+	s := sample{at: r.Clock()}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			labels := map[string]string{}
@@ -89,8 +89,8 @@ func (s *sample) add(name string, labels map[string]string, v float64) {
 	}
 }
 
-// now returns the rates over the last minute; nil before there are two samples.
-func (r *rates) now() *inspect.Rates {
+// Now returns the rates over the last minute; nil before there are two samples.
+func (r *Rates) Now() *inspect.Rates {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.samples) < 2 {

@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"strconv"
@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// sourceMetrics watch the requests to ThreatMatch.
-type sourceMetrics struct {
+// SourceMetrics watch the requests to ThreatMatch.
+type SourceMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	paused   prometheus.Counter
@@ -22,8 +22,8 @@ type sourceMetrics struct {
 // latencies are the buckets of all request histograms, in seconds.
 func latencies() []float64 { return []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120} }
 
-func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
-	m := &sourceMetrics{
+func newSourceMetrics(reg prometheus.Registerer) *SourceMetrics {
+	m := &SourceMetrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "threatmatch_api_requests_total",
 			Help: "Requests to ThreatMatch by route, status (0: no answer) and kind of failure (empty: none).",
@@ -40,24 +40,24 @@ func newSourceMetrics(reg prometheus.Registerer) *sourceMetrics {
 }
 
 // Request implements threatmatch.Observer.
-func (m *sourceMetrics) Request(op string, status int, kind string, d time.Duration) {
+func (m *SourceMetrics) Request(op string, status int, kind string, d time.Duration) {
 	m.requests.WithLabelValues(op, strconv.Itoa(status), kind).Inc()
 	m.seconds.WithLabelValues(op).Observe(d.Seconds())
 }
 
 // Paused implements threatmatch.Observer.
-func (m *sourceMetrics) Paused(d time.Duration) { m.paused.Add(d.Seconds()) }
+func (m *SourceMetrics) Paused(d time.Duration) { m.paused.Add(d.Seconds()) }
 
-var _ threatmatch.Observer = (*sourceMetrics)(nil)
+var _ threatmatch.Observer = (*SourceMetrics)(nil)
 
-// openCTIMetrics watch the calls of OpenCTI's API.
-type openCTIMetrics struct {
+// OpenCTIMetrics watch the calls of OpenCTI's API.
+type OpenCTIMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
 
-func newOpenCTIMetrics(reg prometheus.Registerer) *openCTIMetrics {
-	m := &openCTIMetrics{
+func newOpenCTIMetrics(reg prometheus.Registerer) *OpenCTIMetrics {
+	m := &OpenCTIMetrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "threatmatch_opencti_requests_total", Help: "Calls of OpenCTI's API by operation and outcome (ok or the class of the failure).",
 		}, []string{"operation", "outcome"}),
@@ -69,7 +69,8 @@ func newOpenCTIMetrics(reg prometheus.Registerer) *openCTIMetrics {
 	return m
 }
 
-func (m *openCTIMetrics) observe(operation string, err error, took time.Duration) {
+// Observe notes a call and how it ended.
+func (m *OpenCTIMetrics) Observe(operation string, err error, took time.Duration) {
 	outcome := "ok"
 	if err != nil {
 		class, _ := fault.Of(err)
@@ -79,8 +80,8 @@ func (m *openCTIMetrics) observe(operation string, err error, took time.Duration
 	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// brokerMetrics watch the connection to RabbitMQ.
-type brokerMetrics struct {
+// BrokerMetrics watch the connection to RabbitMQ.
+type BrokerMetrics struct {
 	state       *prometheus.GaugeVec
 	connections prometheus.Counter
 	blocked     prometheus.Counter
@@ -91,8 +92,8 @@ type brokerMetrics struct {
 	since time.Time // when the broker blocked us; zero while it does not
 }
 
-func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *brokerMetrics {
-	m := &brokerMetrics{
+func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *BrokerMetrics {
+	m := &BrokerMetrics{
 		clock: clock,
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "threatmatch_broker_state", Help: "State of the connection to RabbitMQ: 1 on the current one.",
@@ -109,12 +110,12 @@ func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *broker
 		}, []string{"outcome"}),
 	}
 	reg.MustRegister(m.state, m.connections, m.blocked, m.batches)
-	m.changed(delivery.StateReconnecting)
+	m.Changed(delivery.StateReconnecting)
 	return m
 }
 
-// changed notes a new state.
-func (m *brokerMetrics) changed(now delivery.State) {
+// Changed notes a new state.
+func (m *BrokerMetrics) Changed(now delivery.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for s := delivery.StateReconnecting; s <= delivery.StateNacked; s++ {
@@ -136,8 +137,8 @@ func (m *brokerMetrics) changed(now delivery.State) {
 	}
 }
 
-// sent notes the end of a batch.
-func (m *brokerMetrics) sent(took time.Duration, err error) {
+// Sent notes the end of a batch.
+func (m *BrokerMetrics) Sent(took time.Duration, err error) {
 	outcome := "confirmed"
 	if err != nil {
 		outcome = "interrupted"

@@ -1,4 +1,7 @@
-package app
+// Package clients turns settings into the three clients: of ThreatMatch, of
+// OpenCTI's API and of its broker, for the running connector and for the check
+// of the set-up alike.
+package clients
 
 import (
 	"crypto/x509"
@@ -13,10 +16,8 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// What the settings say to the adapters, for the running connector and for the
-// check of the set-up alike.
-
-func openCTIOptions(c *config.Config, version string) opencti.Options {
+// OpenCTIOptions is what the settings say about OpenCTI.
+func OpenCTIOptions(c *config.Config, version string) opencti.Options {
 	headers := make(map[string]string, len(c.OpenCTI.CustomHeaders))
 	for _, h := range c.OpenCTI.CustomHeaders {
 		headers[h.Name] = h.Value.Reveal()
@@ -26,24 +27,25 @@ func openCTIOptions(c *config.Config, version string) opencti.Options {
 		tls.CAs = []string{string(pem)}
 	}
 	return opencti.Options{
-		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers, TLS: tls, Proxy: proxy(c.Network),
+		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers, TLS: tls, Proxy: Proxy(c.Network),
 		Connector: opencti.Connector{
 			ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope, Slug: "threatmatch",
 		},
 	}
 }
 
-func threatMatchOptions(c *config.Config, version string) threatmatch.Options {
+// ThreatMatchOptions is what the settings say about ThreatMatch. It lacks the clock and randomness.
+func ThreatMatchOptions(c *config.Config, version string) threatmatch.Options {
 	t := c.ThreatMatch
 	return threatmatch.Options{
 		BaseURL: t.URL, ClientID: t.ClientID, ClientSecret: t.ClientSecret.Reveal(),
 		UserAgent: "threatmatch-connector/" + version, RequestsPerSecond: t.RequestsPerSecond, MaxBody: t.MaxBody,
-		Roots: roots(c.ThreatMatchCAs()), Proxy: proxy(c.Network),
+		Roots: Roots(c.ThreatMatchCAs()), Proxy: Proxy(c.Network),
 	}
 }
 
-// roots are the system's authorities and more; nil means the system's alone.
-func roots(pem []byte) *x509.CertPool {
+// Roots are the system's authorities and more; nil means the system's alone.
+func Roots(pem []byte) *x509.CertPool {
 	if len(pem) == 0 {
 		return nil
 	}
@@ -55,22 +57,24 @@ func roots(pem []byte) *x509.CertPool {
 	return pool
 }
 
-func proxy(n config.Network) func(*http.Request) (*url.URL, error) {
+// Proxy chooses the proxy of a request.
+func Proxy(n config.Network) func(*http.Request) (*url.URL, error) {
 	f := (&httpproxy.Config{
 		HTTPProxy: n.HTTPProxy.Reveal(), HTTPSProxy: n.HTTPSProxy.Reveal(), NoProxy: n.NoProxy,
 	}).ProxyFunc()
 	return func(r *http.Request) (*url.URL, error) { return f(r.URL) }
 }
 
-func brokerTLS(mq config.MQ) delivery.TLS {
+// BrokerTLS is what the settings say about TLS to the broker.
+func BrokerTLS(mq config.MQ) delivery.TLS {
 	return delivery.TLS{
 		CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
 		Passphrase: mq.SSLPassphrase.Reveal(), Insecure: !mq.SSLRejectUnauthorized,
 	}
 }
 
-// brokerOf lays our MQ_* settings over what the platform says about its broker.
-func brokerOf(mq config.MQ, b opencti.Broker) delivery.Broker {
+// Broker lays our MQ_* settings over what the platform says about its broker.
+func Broker(mq config.MQ, b opencti.Broker) delivery.Broker {
 	out := delivery.Broker(b)
 	if mq.Host != "" {
 		out.Host = mq.Host

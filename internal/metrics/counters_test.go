@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"os"
@@ -34,7 +34,7 @@ func TestEveryCounterIsExplained(t *testing.T) {
 			}
 			for _, m := range regexp.MustCompile(`"((?:fetch|map|deliver)\.[a-z_]+):?"`).FindAllStringSubmatch(string(raw), -1) {
 				found++
-				if _, ok := explainCounter(m[1]); !ok {
+				if CounterText(m[1]) == "" {
 					t.Errorf("%s: %s is explained nowhere", name, m[1])
 				}
 			}
@@ -45,17 +45,17 @@ func TestEveryCounterIsExplained(t *testing.T) {
 	}
 }
 
-func TestExplainCounter(t *testing.T) {
+func TestCounterText(t *testing.T) {
 	for name, want := range map[string]string{
 		"fetch.items_alerts": "items fetched; also by dataset", "fetch.pages_of:ipv4-addr": "of these, by STIX type behind a colon",
 		"map.dead_invalid": "dead letters of this stage, also by class as dead_<class>", "map.records_iocs": "records mapped, also by dataset as records_<dataset>",
 		"map.type_unknown:x-foo": "left out: objects of a type that OpenCTI does not know, by type",
 	} {
-		if got, ok := explainCounter(name); !ok || got != want {
-			t.Errorf("%s: %q", name, got)
+		if got := CounterText(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	if text, ok := explainCounter("map.nonsense"); ok {
-		t.Error(text)
+	if got := CounterText("map.nonsense"); got != "" {
+		t.Errorf("an unknown counter: got %q, want none", got)
 	}
 }

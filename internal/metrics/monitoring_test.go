@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"encoding/json"
@@ -46,7 +46,7 @@ func TestMetricsInExpressions(t *testing.T) {
 func checkExpressions(t *testing.T, where string, exprs []string) {
 	t.Helper()
 	known := map[string]bool{"process_resident_memory_bytes": true, "process_cpu_seconds_total": true, "go_memstats_heap_inuse_bytes": true, "go_goroutines": true}
-	for _, m := range Metrics() {
+	for _, m := range All() {
 		known[m.Name] = true
 		if m.Type == "histogram" {
 			known[m.Name+"_bucket"], known[m.Name+"_sum"], known[m.Name+"_count"] = true, true, true

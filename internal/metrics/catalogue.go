@@ -1,4 +1,4 @@
-package app
+package metrics
 
 import (
 	"cmp"
@@ -12,26 +12,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// MetricInfo describes one metric, without what operators put before its name.
-type MetricInfo struct {
+// Info describes one metric, without what operators put before its name.
+type Info struct {
 	Name   string
 	Type   string // counter, gauge, histogram
 	Help   string
 	Labels []string
 }
 
-// Metrics returns all metrics of the connector by name, as they are registered.
+// All returns all metrics of the connector by name, as they are registered.
 // Beside them there are those of the Go runtime and of the process (go_*, process_*).
-func Metrics() []MetricInfo {
+func All() []Info {
 	r := &recorder{}
-	newMetricSet(r, time.Now)
-	r.MustRegister(newSpoolCollector(nil, nil, time.Now, slog.New(slog.DiscardHandler), 0, ""))
-	slices.SortFunc(r.all, func(a, b MetricInfo) int { return cmp.Compare(a.Name, b.Name) })
+	New(r, time.Now)
+	r.MustRegister(NewSpoolCollector(nil, nil, time.Now, slog.New(slog.DiscardHandler), 0, ""))
+	slices.SortFunc(r.all, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
 	return r.all
 }
 
 // recorder is a registerer that only notes what is registered.
-type recorder struct{ all []MetricInfo }
+type recorder struct{ all []Info }
 
 // Register implements prometheus.Registerer.
 func (r *recorder) Register(c prometheus.Collector) error {
@@ -69,14 +69,14 @@ func kindOfMetric(c prometheus.Collector) string {
 }
 
 // infoOf reads a description, which only tells by its text.
-func infoOf(d *prometheus.Desc, kind string) MetricInfo {
+func infoOf(d *prometheus.Desc, kind string) Info {
 	m := regexp.MustCompile(`fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*").*variableLabels: \{([^}]*)\}`).FindStringSubmatch(d.String())
 	if m == nil {
-		return MetricInfo{Name: d.String(), Type: kind}
+		return Info{Name: d.String(), Type: kind}
 	}
 	name, _ := strconv.Unquote(m[1]) // it was quoted just now
 	help, _ := strconv.Unquote(m[2])
-	info := MetricInfo{Name: name, Type: kind, Help: help}
+	info := Info{Name: name, Type: kind, Help: help}
 	if m[3] != "" {
 		info.Labels = strings.Split(m[3], ",")
 	}

@@ -1,0 +1,88 @@
+package clients
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
+)
+
+// Watcher is told how publishing goes, for metrics. It must not block.
+type Watcher interface {
+	// Changed is told each new state of the connection.
+	Changed(delivery.State)
+	// Sent is told the end of each batch and how long it took.
+	Sent(took time.Duration, err error)
+}
+
+// Publisher is the RabbitMQ publisher under our settings, watched.
+type Publisher struct {
+	*delivery.Publisher
+	mq      config.MQ
+	watcher Watcher
+	clock   func() time.Time
+	sending atomic.Bool               // a batch is under way
+	now     atomic.Uint32             // the latest delivery.State
+	lost    atomic.Pointer[time.Time] // when the connection was lost; nil while there is one, and before the first
+	tried   atomic.Bool               // something was to be sent
+}
+
+// NewPublisher returns the publisher that the settings ask for. It does not connect. Close it.
+func NewPublisher(c *config.Config, clock func() time.Time, w Watcher) (*Publisher, error) {
+	p := &Publisher{mq: c.MQ, watcher: w, clock: clock}
+	pub, err := delivery.New(delivery.Options{
+		Name: c.Connector.Name + " " + c.Connector.ID, OnState: p.onState, TLS: BrokerTLS(c.MQ),
+		SettleTimeout: c.Connector.DrainTimeout,
+	})
+	p.Publisher = pub
+	return p, err
+}
+
+// Sending reports whether a batch is under way.
+func (p *Publisher) Sending() bool { return p.sending.Load() }
+
+// State says how publishing stands, for people.
+func (p *Publisher) State() string {
+	if !p.tried.Load() {
+		return "not connected, as nothing was to be sent yet"
+	}
+	state := delivery.State(p.now.Load())
+	if state != delivery.StateReconnecting || p.sending.Load() {
+		return state.String()
+	}
+	lost := ""
+	if at := p.lost.Load(); at != nil {
+		lost = " (lost at " + at.UTC().Format("2006-01-02 15:04:05Z") + ")"
+	}
+	return "not connected" + lost + "; connects with the next message"
+}
+
+// onState notes how publishing stands.
+func (p *Publisher) onState(s delivery.State) {
+	was := delivery.State(p.now.Swap(uint32(s)))
+	switch at := p.clock(); {
+	case s != delivery.StateReconnecting:
+		p.lost.Store(nil)
+	case was != delivery.StateReconnecting:
+		p.lost.Store(&at)
+	}
+	p.watcher.Changed(s)
+}
+
+// SetBroker says where OpenCTI has its broker. Our own settings go before what
+// OpenCTI says about its broker.
+func (p *Publisher) SetBroker(b opencti.Broker) { p.Publisher.SetBroker(Broker(p.mq, b)) }
+
+// Send publishes a batch: see delivery.Publisher.
+func (p *Publisher) Send(ctx context.Context, b delivery.Batch) error {
+	p.sending.Store(true)
+	p.tried.Store(true)
+	defer p.sending.Store(false)
+	began := p.clock()
+	err := p.Publisher.Send(ctx, b)
+	p.watcher.Sent(p.clock().Sub(began), err)
+	return err
+}

@@ -1,0 +1,47 @@
+// Package metrics has every metric of the connector, the rates that are told
+// from them, and the catalogues of metrics and of a run's counters.
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/mapstage"
+)
+
+// Set is every metric of the connector but those that read the spool.
+type Set struct {
+	Fetch    *pipeline.FetchMetrics
+	Map      *mapstage.Metrics
+	Deliver  *pipeline.DeliverMetrics
+	Platform *pipeline.PlatformMetrics
+	Source   *SourceMetrics
+	OpenCTI  *OpenCTIMetrics
+	Broker   *BrokerMetrics
+}
+
+// New registers the metrics.
+func New(reg prometheus.Registerer, now func() time.Time) Set {
+	return Set{
+		Fetch: pipeline.NewFetchMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: pipeline.NewDeliverMetrics(reg),
+		Platform: pipeline.NewPlatformMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
+		Broker: newBrokerMetrics(reg, now),
+	}
+}
+
+// Prefixed returns a registerer that puts the operator's namespace and
+// subsystem before every name, as other OpenCTI connectors do.
+func Prefixed(reg prometheus.Registerer, namespace, subsystem string) prometheus.Registerer {
+	prefix := ""
+	for _, part := range []string{namespace, subsystem} {
+		if part != "" {
+			prefix += part + "_"
+		}
+	}
+	if prefix == "" {
+		return reg
+	}
+	return prometheus.WrapRegistererWithPrefix(prefix, reg)
+}
