@@ -17,10 +17,10 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
-		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {
@@ -30,6 +30,9 @@ var allowed = map[string][]string{
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
+	"internal/check": {
+		"internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/fault", "config", "spool",
+	},
 	"internal/clients": {"internal/threatmatch", "internal/opencti", "internal/delivery", "config"},
 	"internal/metrics": {
 		"internal/pipeline/...", "internal/inspect", "internal/threatmatch", "internal/delivery", "internal/mapping", "internal/fault", "spool",

@@ -10,15 +10,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"threatmatch-connector/config"
+	"threatmatch-connector/internal/check"
 	"threatmatch-connector/internal/clients"
-	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/metrics"
@@ -106,7 +105,7 @@ func (a *app) openSpool(ctx context.Context) error {
 		Now: a.Now, Version: a.Version, Socket: c.Admin.Socket,
 	})
 	if err != nil {
-		return spoolHint(err, c.Spool.Dir)
+		return check.SpoolHint(err, c.Spool.Dir)
 	}
 	a.spool = s
 	meta, err := s.Meta()
@@ -129,24 +128,6 @@ func (a *app) whileOpening(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: while the spool was being opened", ErrUndelivered)
 	}
 	return nil
-}
-
-// spoolHint says what to do about a spool that does not open.
-func spoolHint(err error, dir string) error {
-	switch {
-	case errors.Is(err, spool.ErrLocked):
-		return fault.Hint(err, "stop the other process, or give this one a spool.dir of its own")
-	case errors.Is(err, spool.ErrConnector):
-		return fault.Hint(err, "use the connector.id that the spool was made for, or another spool.dir")
-	case errors.Is(err, spool.ErrSchema):
-		return fault.Hint(err, "run the newer version of the connector, or give this one an empty spool.dir")
-	case errors.Is(err, syscall.ENOTDIR):
-		return fault.Hint(err, "spool.dir, or what it lies in, is not a directory: name another, or move that file away")
-	}
-	if hint := permissionHint(err, dir); hint != "" {
-		return fault.Hint(err, hint)
-	}
-	return fault.Hint(err, "the spool directory must exist or be creatable, and be writable for the user that runs the connector")
 }
 
 func (a *app) run(ctx context.Context) error {

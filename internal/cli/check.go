@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/config"
-	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/check"
 )
 
 func newCheck(g *globals) *cobra.Command {
@@ -39,8 +39,8 @@ func newCheck(g *globals) *cobra.Command {
 }
 
 func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration) error {
-	findings := []app.Finding{}
-	tell := func(f app.Finding) {
+	findings := []check.Finding{}
+	tell := func(f check.Finding) {
 		findings = append(findings, f)
 		if !g.json {
 			printFinding(w, f)
@@ -51,7 +51,7 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 		if g.dir != "" {
 			cfg.Spool.Dir = g.dir
 		}
-		app.Check(ctx, app.CheckOptions{
+		check.Run(ctx, check.Options{
 			Config: cfg, Now: g.env.Now, Version: g.version(), Running: g.runningPID(ctx), Timeout: timeout,
 		}, tell)
 	}
@@ -69,7 +69,7 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 		return context.Cause(ctx)
 	}
 	for _, f := range findings {
-		if f.Verdict == app.CheckFailed {
+		if f.Verdict == check.Failed {
 			return quiet(errors.New("something must be mended"))
 		}
 	}
@@ -77,19 +77,19 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 }
 
 // checkSettings tells of each problem and warning; it returns nil when there are problems.
-func (g *globals) checkSettings(tell func(app.Finding)) *config.Config {
+func (g *globals) checkSettings(tell func(check.Finding)) *config.Config {
 	const name = "settings"
 	cfg, report, err := config.Load(g.configOptions())
 	for _, p := range config.ProblemsOf(err) {
-		tell(app.Finding{Name: name, Verdict: app.CheckFailed, Detail: p.Error()})
+		tell(check.Finding{Name: name, Verdict: check.Failed, Detail: p.Error()})
 	}
 	for _, w := range report.Warnings {
-		tell(app.Finding{Name: name, Verdict: app.CheckNote, Detail: w.String()})
+		tell(check.Finding{Name: name, Verdict: check.Note, Detail: w.String()})
 	}
 	if err != nil {
 		return nil
 	}
-	tell(app.Finding{Name: name, Verdict: app.CheckOK, Detail: "from " + settingsFrom(report)})
+	tell(check.Finding{Name: name, Verdict: check.OK, Detail: "from " + settingsFrom(report)})
 	return cfg
 }
 
@@ -111,18 +111,18 @@ func settingsFrom(report config.Report) string {
 }
 
 // verdict sums the findings up for people.
-func verdict(findings []app.Finding) string {
-	n := map[app.Verdict]int{}
+func verdict(findings []check.Finding) string {
+	n := map[check.Verdict]int{}
 	for _, f := range findings {
 		n[f.Verdict]++
 	}
 	switch {
-	case n[app.CheckFailed] == 1:
+	case n[check.Failed] == 1:
 		return "1 thing must be mended before the connector can work."
-	case n[app.CheckFailed] > 1:
-		return fmt.Sprintf("%d things must be mended before the connector can work.", n[app.CheckFailed])
-	case n[app.CheckUnknown] > 0:
-		return fmt.Sprintf("Nothing is wrong; %d things cannot be told yet.", n[app.CheckUnknown])
+	case n[check.Failed] > 1:
+		return fmt.Sprintf("%d things must be mended before the connector can work.", n[check.Failed])
+	case n[check.Unknown] > 0:
+		return fmt.Sprintf("Nothing is wrong; %d things cannot be told yet.", n[check.Unknown])
 	}
 	return "Everything works."
 }
@@ -148,8 +148,8 @@ func alive(pid int) bool {
 	return pid <= 0 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
-func printFinding(w io.Writer, f app.Finding) {
-	mark := map[app.Verdict]string{app.CheckOK: "✓", app.CheckNote: "!", app.CheckFailed: "✗", app.CheckUnknown: "?"}[f.Verdict]
+func printFinding(w io.Writer, f check.Finding) {
+	mark := map[check.Verdict]string{check.OK: "✓", check.Note: "!", check.Failed: "✗", check.Unknown: "?"}[f.Verdict]
 	fmt.Fprintf(w, "%s %-20s %s\n", mark, f.Name, clip(f.Detail, 500))
 	if f.Hint != "" {
 		fmt.Fprintf(w, "  %-20s → %s\n", "", f.Hint)

@@ -1,4 +1,4 @@
-package app
+package check
 
 import (
 	"cmp"
@@ -86,7 +86,7 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 		Dir: dir, ConnectorID: c.Config.Connector.ID, ReadOnly: true, LockTimeout: time.Second, Now: c.Now,
 	})
 	if err != nil {
-		c.failed(name, err, fault.HintOf(spoolHint(err, dir)))
+		c.failed(name, err, fault.HintOf(SpoolHint(err, dir)))
 		return
 	}
 	defer func() { _ = s.Close() }()

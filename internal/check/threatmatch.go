@@ -1,9 +1,10 @@
-package app
+package check
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func (c *checker) threatMatch(ctx context.Context) {
 		return
 	}
 	opt := clients.ThreatMatchOptions(cfg, c.Version)
-	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, random, c.Timeout, c.Timeout
+	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, rand.Float64, c.Timeout, c.Timeout
 	client, err := threatmatch.New(opt)
 	if err != nil {
 		c.failed("ThreatMatch token", err, "")

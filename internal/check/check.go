@@ -1,4 +1,6 @@
-package app
+// Package check tries the set-up of a connector without changing anything: what
+// the command of that name prints.
+package check
 
 import (
 	"context"
@@ -13,12 +15,12 @@ import (
 // Verdict is how a check ended.
 type Verdict string
 
-// The verdicts. Only CheckFailed keeps the connector from working.
+// The verdicts. Only Failed keeps the connector from working.
 const (
-	CheckOK      Verdict = "ok"
-	CheckNote    Verdict = "note"    // it works, but somebody should look
-	CheckFailed  Verdict = "failed"  // it must be mended
-	CheckUnknown Verdict = "unknown" // it cannot be told yet
+	OK      Verdict = "ok"
+	Note    Verdict = "note"    // it works, but somebody should look
+	Failed  Verdict = "failed"  // it must be mended
+	Unknown Verdict = "unknown" // it cannot be told yet
 )
 
 // Finding is the outcome of one check.
@@ -29,8 +31,8 @@ type Finding struct {
 	Hint    string  `json:"hint,omitempty"` // what to do
 }
 
-// CheckOptions is what Check needs. All fields are required but Running.
-type CheckOptions struct {
+// Options is what Run needs. All fields are required but Running.
+type Options struct {
 	Config  *config.Config
 	Now     func() time.Time
 	Version string
@@ -38,21 +40,21 @@ type CheckOptions struct {
 	Timeout time.Duration // of the whole; zero means 20 s
 }
 
-// Check tries the set-up and tells each finding as soon as it is there. It
+// Run tries the set-up and tells each finding as soon as it is there. It
 // changes nothing anywhere: no file, no registration, no ping.
-func Check(ctx context.Context, o CheckOptions, tell func(Finding)) {
+func Run(ctx context.Context, o Options, tell func(Finding)) {
 	if o.Timeout <= 0 {
 		o.Timeout = 20 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	c := &checker{CheckOptions: o, tell: tell}
+	c := &checker{Options: o, tell: tell}
 	c.spool()
 	c.outputs()
 	// Beside one another, so that one that hangs does not use up the other's time.
 	var later []Finding
 	var wg sync.WaitGroup
-	beside := &checker{CheckOptions: o, tell: func(f Finding) { later = append(later, f) }}
+	beside := &checker{Options: o, tell: func(f Finding) { later = append(later, f) }}
 	wg.Go(func() { beside.openCTI(ctx) })
 	c.threatMatch(ctx)
 	wg.Wait()
@@ -62,20 +64,20 @@ func Check(ctx context.Context, o CheckOptions, tell func(Finding)) {
 }
 
 type checker struct {
-	CheckOptions
+	Options
 	tell func(Finding)
 }
 
 func (c *checker) ok(name, format string, args ...any) {
-	c.tell(Finding{name, CheckOK, fmt.Sprintf(format, args...), ""})
+	c.tell(Finding{name, OK, fmt.Sprintf(format, args...), ""})
 }
 
 func (c *checker) remark(name, detail, hint string) {
-	c.tell(Finding{name, CheckNote, detail, hint})
+	c.tell(Finding{name, Note, detail, hint})
 }
 
 func (c *checker) unknown(name, why string) {
-	c.tell(Finding{name, CheckUnknown, why, ""})
+	c.tell(Finding{name, Unknown, why, ""})
 }
 
 // failed tells an error with its own hint, or the one given.
@@ -83,5 +85,5 @@ func (c *checker) failed(name string, err error, hint string) {
 	if h := fault.HintOf(err); h != "" {
 		hint = h
 	}
-	c.tell(Finding{name, CheckFailed, err.Error(), hint})
+	c.tell(Finding{name, Failed, err.Error(), hint})
 }

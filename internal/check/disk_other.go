@@ -1,6 +1,6 @@
 //go:build !linux
 
-package app
+package check
 
 func remoteFS(string) (string, bool) { return "", false }
 

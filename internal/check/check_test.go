@@ -1,13 +1,16 @@
-package app
+package check
 
 import (
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
 	"threatmatch-connector/internal/sim/threatmatch"
@@ -18,7 +21,7 @@ import (
 func found(t *testing.T, env map[string]string, timeout time.Duration) string {
 	t.Helper()
 	var out strings.Builder
-	Check(t.Context(), CheckOptions{Config: settings(t, env), Now: time.Now, Version: "dev", Timeout: timeout}, func(f Finding) {
+	Run(t.Context(), Options{Config: settings(t, env), Now: time.Now, Version: "dev", Timeout: timeout}, func(f Finding) {
 		fmt.Fprintf(&out, "%s %s: %s → %s\n", f.Verdict, f.Name, f.Detail, f.Hint)
 	})
 	return out.String()
@@ -129,4 +132,35 @@ func TestCheckLooksAtTheSpool(t *testing.T) {
 	if want := fmt.Sprintf("it belongs to uid %d", os.Getuid()); !strings.Contains(hint, want) || !strings.Contains(hint, fmt.Sprintf("type chown -R %d:%d %s", os.Geteuid(), os.Getegid(), dir)) {
 		t.Errorf("hint %q", hint)
 	}
+}
+
+// settings are those of a connector that reaches nothing; more are laid over them.
+func settings(t *testing.T, more map[string]string) *config.Config {
+	t.Helper()
+	vars := map[string]string{
+		"OPENCTI_URL": "http://" + closed(t), "OPENCTI_TOKEN": "token", "THREATMATCH_URL": "http://" + closed(t),
+		"THREATMATCH_CLIENT_ID": "id", "THREATMATCH_CLIENT_SECRET": "secret",
+		"CONNECTOR_ID": "11111111-2222-4333-8444-555555555555", "SPOOL_DIR": filepath.Join(t.TempDir(), "spool"),
+	}
+	maps.Copy(vars, more)
+	var environ []string
+	for name, value := range vars {
+		environ = append(environ, name+"="+value)
+	}
+	cfg, _, err := config.Load(config.Options{Environ: environ, Dir: t.TempDir(), Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// closed is an address where nothing listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
 }

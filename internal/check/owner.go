@@ -1,4 +1,4 @@
-package app
+package check
 
 import (
 	"errors"
@@ -7,7 +7,28 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
 )
+
+// SpoolHint says what to do about a spool that does not open.
+func SpoolHint(err error, dir string) error {
+	switch {
+	case errors.Is(err, spool.ErrLocked):
+		return fault.Hint(err, "stop the other process, or give this one a spool.dir of its own")
+	case errors.Is(err, spool.ErrConnector):
+		return fault.Hint(err, "use the connector.id that the spool was made for, or another spool.dir")
+	case errors.Is(err, spool.ErrSchema):
+		return fault.Hint(err, "run the newer version of the connector, or give this one an empty spool.dir")
+	case errors.Is(err, syscall.ENOTDIR):
+		return fault.Hint(err, "spool.dir, or what it lies in, is not a directory: name another, or move that file away")
+	}
+	if hint := permissionHint(err, dir); hint != "" {
+		return fault.Hint(err, hint)
+	}
+	return fault.Hint(err, "the spool directory must exist or be creatable, and be writable for the user that runs the connector")
+}
 
 // permissionHint says, of a file that may not be used, whose it is and what to
 // type; "" for another error.
