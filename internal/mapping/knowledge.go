@@ -6,7 +6,7 @@ import "threatmatch-connector/internal/stix"
 func (r *record) learnSector(o *stix.Object, name string) bool {
 	s := sectorObject(name)
 	s.Set("object_marking_refs", []string{clear.ID})
-	return r.attach(o, s, target)
+	return r.attach(o, s, sector)
 }
 
 // learnFreeSector relates o with a sector that is named by o's own text. Who
@@ -14,7 +14,7 @@ func (r *record) learnSector(o *stix.Object, name string) bool {
 func (r *record) learnFreeSector(o *stix.Object, name string) bool {
 	s := sectorObject(name)
 	s.Copy(o, "object_marking_refs")
-	return r.attach(o, s, target)
+	return r.attach(o, s, sector)
 }
 
 var clear, _ = stix.FindTLP("clear")
@@ -54,11 +54,7 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 	case about == origin:
 		r.link(o, originRelation(o.Type()), o.ID(), entity.ID())
 	default:
-		relation, swap := natural(o.Type(), entity.Type())
-		if swap {
-			relation = relatedTo
-		}
-		r.link(o, relation, o.ID(), entity.ID())
+		r.link(o, placeRelation(o, entity, about), o.ID(), entity.ID())
 	}
 	if !r.make(entity) {
 		r.restrict(entity)
@@ -73,6 +69,22 @@ func (r *record) restrict(entity *stix.Object) {
 	if before := r.objects[i]; i >= r.made {
 		before.Set("object_marking_refs", unite(before.Strings("object_marking_refs"), entity.Strings("object_marking_refs")))
 	}
+}
+
+// placeRelation is how OpenCTI says that an object has to do with a sector or a
+// place: organisations belong to it, others target it.
+func placeRelation(o, entity *stix.Object, about topic) string {
+	kind := Kind(o)
+	switch {
+	case kind == "identity-organization" && about == sector:
+		return "part-of"
+	case (kind == "identity-organization" || kind == "identity-individual") && about == somewhere:
+		return "located-at"
+	}
+	if relation, swap := natural(o.Type(), entity.Type()); !swap {
+		return relation
+	}
+	return relatedTo
 }
 
 // originRelation is how OpenCTI says where something comes from.

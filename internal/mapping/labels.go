@@ -28,7 +28,8 @@ type topic string
 const (
 	anyTopic   topic = ""
 	sector     topic = "sector"
-	target     topic = "place"
+	somewhere  topic = "place"  // a place, in whatever role
+	victim     topic = "target" // a place that is surely a target
 	origin     topic = "origin"
 	motivation topic = "motivation"
 	kindOf     topic = "type" // malware type, alert type, incident type
@@ -39,63 +40,212 @@ const (
 // "Sector: Technology" or threatmatch:sector="Technology".
 var topics = map[string]topic{
 	"sector": sector, "sectors": sector, "industry": sector, "industries": sector, "targeted sector": sector,
-	"targeted sectors": sector, "target sector": sector, "targeted industry": sector, "victim sector": sector,
-	"country": target, "countries": target, "region": target, "regions": target, "location": target,
-	"targeted country": target, "targeted countries": target, "target country": target, "target countries": target,
-	"targeted region": target, "targeted regions": target, "target region": target, "targeted location": target,
-	"victim country": target, "target": target, "targets": target, "geography": target,
-	"origin": origin, "country of origin": origin, "origin country": origin, "suspected origin": origin,
-	"region of origin": origin, "source country": origin, "suspected country of origin": origin,
-	"motivation": motivation, "motivations": motivation, "motive": motivation, "primary motivation": motivation,
-	"secondary motivation": motivation, "actor motivation": motivation,
-	"malware type": kindOf, "malware types": kindOf, "alert type": kindOf, "incident type": kindOf, "type": kindOf,
-	"report type": kindOf,
-	"tlp":         tlpTopic,
+	"targeted sectors": sector, "target sector": sector, "target sectors": sector, "targeted industry": sector,
+	"targeted industries": sector, "victim sector": sector, "victim sectors": sector,
+	"country": somewhere, "countries": somewhere, "region": somewhere, "regions": somewhere, "location": somewhere,
+	"locations": somewhere, "geography": somewhere,
+	"targeted country": victim, "targeted countries": victim, "target country": victim, "target countries": victim,
+	"targeted region": victim, "targeted regions": victim, "target region": victim, "target regions": victim,
+	"targeted location": victim, "targeted locations": victim, "victim country": victim, "victim countries": victim,
+	"target": victim, "targets": victim,
+	"origin": origin, "origins": origin, "country of origin": origin, "countries of origin": origin, "origin country": origin,
+	"suspected origin": origin, "region of origin": origin, "source country": origin, "suspected country of origin": origin,
+	"motivation": motivation, "motivations": motivation, "motive": motivation, "motives": motivation,
+	"primary motivation": motivation, "secondary motivation": motivation, "secondary motivations": motivation,
+	"actor motivation": motivation,
+	"malware type":     kindOf, "malware types": kindOf, "alert type": kindOf, "alert types": kindOf, "incident type": kindOf,
+	"incident types": kindOf, "type": kindOf, "types": kindOf, "report type": kindOf, "report types": kindOf,
+	"tool type": kindOf, "tool types": kindOf, "indicator type": kindOf, "indicator types": kindOf,
+	"threat actor type": kindOf, "threat actor types": kindOf, "infrastructure type": kindOf, "infrastructure types": kindOf,
+	"tlp": tlpTopic,
+}
+
+// finding is one thing that a label says.
+type finding struct {
+	about topic
+	name  string // of the vocabulary; of a sector also free text
+	free  bool
+	place *place
 }
 
 // learn turns the labels of an object into knowledge, by the setting.
 func (r *record) learn(o *stix.Object) {
+	var labels []string
 	for _, key := range labelKeys {
-		if !o.Has(key) {
-			continue
-		}
-		labels := o.Strings(key)
+		labels = append(labels, o.Strings(key)...)
 		if r.m.settings.Labels != LabelsAll {
 			o.Delete(key)
 		}
-		if r.m.settings.Labels == LabelsNone {
-			r.count("labels_dropped", len(labels))
-			continue
-		}
-		for _, l := range labels {
-			if t := r.learnLabel(o, l); t != anyTopic {
-				r.count("labels_mapped", 1, string(t))
-			} else if r.m.settings.Labels != LabelsAll {
-				r.count("labels_dropped", 1)
+	}
+	if len(labels) == 0 {
+		return
+	}
+	if r.m.settings.Labels == LabelsNone {
+		r.count("labels_dropped", len(labels))
+		return
+	}
+	findings := make([][]finding, len(labels))
+	related, origins := r.relatedOrigins(o), map[*place]bool{}
+	for i, l := range labels {
+		findings[i] = r.readLabel(o, l)
+		for _, f := range findings[i] {
+			if f.about == origin {
+				origins[f.place] = true
 			}
+		}
+	}
+	for i := range labels {
+		about := anyTopic
+		for _, f := range findings[i] {
+			known := f.about == somewhere && related[f.place]
+			if known || f.about == somewhere && origins[f.place] { // no target: it was said what the place is
+				f.about = origin
+			}
+			if (known || r.apply(o, f)) && about == anyTopic {
+				about = f.about
+			}
+		}
+		if about != anyTopic {
+			r.count("labels_mapped", 1, string(about))
+		} else if r.m.settings.Labels != LabelsAll {
+			r.count("labels_dropped", 1)
 		}
 	}
 }
 
-// learnLabel returns what the label turned out to be about; anyTopic when
-// nothing could be made of it.
-func (r *record) learnLabel(o *stix.Object, label string) topic {
+// relatedOrigins returns the places that the relationships of the answer say
+// the object comes from.
+func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
+	places := map[*place]bool{}
+	for _, id := range r.origins[o.ID()] {
+		i, ok := r.byID[id]
+		if !ok {
+			continue
+		}
+		l := r.objects[i]
+		for _, key := range [...]string{"country", "name", "region"} {
+			if p := r.m.places.find(l.String(key), true); p != nil {
+				places[p] = true
+				break
+			}
+		}
+	}
+	return places
+}
+
+// readLabel returns what a label says. What is left of a label that names its
+// topic is told.
+func (r *record) readLabel(o *stix.Object, label string) []finding {
 	if _, said := readTLP(label); said != silent {
-		return tlpTopic // marked already
+		return []finding{{about: tlpTopic}} // marked already
 	}
 	about, value := splitLabel(label)
-	if about != anyTopic {
-		if r.learnValue(o, about, value) {
-			return about
+	var all []finding
+	for part := range parts(value) {
+		if about == anyTopic {
+			// A label without a topic counts only if it is known to the last word.
+			if found, left := segment(part, r.guess(o), r.m.places.bound); len(left) == 0 {
+				all = append(all, found...)
+			}
+			continue
 		}
-		return anyTopic
-	}
-	for _, t := range [...]topic{sector, kindOf, motivation, target} {
-		if r.learnPlain(o, t, value) {
-			return t
+		found, left := segment(part, r.lookup(o, about), r.bound(about))
+		if about == sector && len(found) == 0 && !strings.ContainsAny(part, ",，、/|") && len(fold(part)) > 1 {
+			found, left = []finding{{about: sector, name: strings.Join(strings.Fields(part), " "), free: true}}, nil
+		}
+		all = append(all, found...)
+		for _, text := range left {
+			r.count("labels_unread", 1, string(about))
+			r.tell(o.ID(), "labels_unread", label+" ("+text+")")
 		}
 	}
-	return anyTopic
+	return all
+}
+
+func (r *record) bound(about topic) func(name, piece string) binding {
+	if about == somewhere || about == victim || about == origin {
+		return r.m.places.bound
+	}
+	return never
+}
+
+// lookup returns how a name is found whose topic the label says.
+func (r *record) lookup(o *stix.Object, about topic) func(string) (finding, bool) {
+	return func(name string) (finding, bool) { return r.find(o, about, name, true) }
+}
+
+// guess returns how a name is found whose topic nobody says.
+func (r *record) guess(o *stix.Object) func(string) (finding, bool) {
+	return func(name string) (finding, bool) {
+		for _, about := range [...]topic{sector, kindOf, motivation, somewhere} {
+			if f, ok := r.find(o, about, name, false); ok {
+				return f, true
+			}
+		}
+		return finding{}, false
+	}
+}
+
+func (r *record) find(o *stix.Object, about topic, name string, explicit bool) (finding, bool) {
+	f := finding{about: about}
+	ok := false
+	switch about {
+	case sector:
+		f.name, ok = sectorTerms.find(name)
+	case somewhere, victim, origin:
+		f.place = r.m.places.find(name, explicit)
+		ok = f.place != nil
+	case motivation:
+		if o.Type() == "intrusion-set" || o.Type() == "threat-actor" {
+			f.name, ok = motivationTerms.find(name)
+		}
+	case kindOf:
+		f.name, ok = typesOf[o.Type()].terms.find(name)
+	}
+	return f, ok
+}
+
+// apply notes what a label says where OpenCTI has a place for it, and reports
+// whether there is one.
+func (r *record) apply(o *stix.Object, f finding) bool {
+	switch f.about {
+	case tlpTopic:
+		return true
+	case sector:
+		if f.free {
+			return r.learnFreeSector(o, f.name)
+		}
+		return r.learnSector(o, f.name)
+	case somewhere, victim, origin:
+		return r.learnPlace(o, f.place, f.about)
+	case motivation:
+		addMotivation(o, f.name)
+		return true
+	case kindOf:
+		addType(o, f.name)
+		return true
+	}
+	return false
+}
+
+// addType notes a type in the property that objects of its kind have for it.
+// OpenCTI knows one type of an incident; further ones go into the text.
+func addType(o *stix.Object, name string) {
+	key := typesOf[o.Type()].property
+	if key != "incident_type" {
+		o.AddRef(key, name)
+		return
+	}
+	switch first := o.String(key); first {
+	case name:
+	case "":
+		o.Set(key, name)
+	default:
+		note := "Further incident type: " + name
+		if d := o.String("description"); !strings.Contains(d, note) {
+			o.Set("description", strings.TrimPrefix(d+"\n\n"+note, "\n\n"))
+		}
+	}
 }
 
 // splitLabel takes the topic off a label. Labels without one, or with one that
@@ -123,78 +273,4 @@ func cutFold(s, prefix string) (string, bool) {
 		return s[len(prefix):], true
 	}
 	return s, false
-}
-
-// learnValue applies a value whose topic the label names. Several places may
-// stand in one label.
-func (r *record) learnValue(o *stix.Object, about topic, value string) bool {
-	switch about {
-	case sector:
-		if name, known := sectorTerms.find(value); known {
-			return r.learnSector(o, name)
-		}
-		name := strings.Join(strings.Fields(value), " ")
-		return len(name) > 1 && r.learnFreeSector(o, name)
-	case target, origin:
-		if p := r.m.places.find(value, true); p != nil {
-			return r.learnPlace(o, p, about)
-		}
-		some := false
-		for part := range strings.FieldsFuncSeq(value, func(c rune) bool { return c == ',' || c == ';' || c == '/' }) {
-			if p := r.m.places.find(part, true); p != nil {
-				some = r.learnPlace(o, p, about) || some
-			}
-		}
-		return some
-	case motivation, kindOf:
-		return r.learnPlain(o, about, value)
-	}
-	return false
-}
-
-// learnPlain tries one topic on a label that does not say its topic.
-func (r *record) learnPlain(o *stix.Object, about topic, value string) bool {
-	switch about {
-	case sector:
-		name, ok := sectorTerms.find(value)
-		return ok && r.learnSector(o, name)
-	case target:
-		p := r.m.places.find(value, false)
-		return p != nil && r.learnPlace(o, p, target)
-	case motivation:
-		motive, ok := motivationTerms.find(value)
-		if !ok || o.Type() != "intrusion-set" && o.Type() != "threat-actor" {
-			return false
-		}
-		addMotivation(o, motive)
-		return true
-	case kindOf:
-		return learnType(o, value)
-	}
-	return false
-}
-
-// learnType notes a type in the property that objects of its kind have for it.
-func learnType(o *stix.Object, value string) bool {
-	var list terms
-	key := ""
-	switch o.Type() {
-	case "malware":
-		list, key = malwareTerms, "malware_types"
-	case "tool":
-		list, key = malwareTerms, "tool_types"
-	case "report":
-		list, key = alertTerms, "report_types"
-	case "incident":
-		typ, ok := incidentTerms.find(value)
-		if ok && !o.Has("incident_type") {
-			o.Set("incident_type", typ)
-		}
-		return ok
-	}
-	typ, ok := list.find(value)
-	if ok {
-		o.AddRef(key, typ)
-	}
-	return ok
 }

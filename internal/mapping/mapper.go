@@ -48,6 +48,7 @@ type record struct {
 	counts  Counts
 	links   map[stix.Link]bool         // relationships of the body, without times
 	members map[string]map[string]bool // of each container
+	origins map[string][]string        // places that relationships say an object is from
 	notices []Notice
 	told    map[string]int // notices of each name, also those not noted
 
@@ -110,6 +111,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.texts(o)
 	r.addresses(o)
 	r.files(o)
+	r.join(o)
 	r.indicator(o)
 	r.location(o)
 	r.definition(o)
@@ -155,11 +157,16 @@ func (r *record) make(o *stix.Object) bool {
 func (r *record) indexLinks() {
 	r.links = map[stix.Link]bool{}
 	r.members = map[string]map[string]bool{}
+	r.origins = map[string][]string{}
 	for _, o := range r.objects {
 		switch {
 		case o.Type() == "relationship":
-			r.links[stix.Link{Type: o.String("relationship_type"), Source: o.String("source_ref"),
-				Target: o.String("target_ref")}] = true
+			l := stix.Link{Type: o.String("relationship_type"), Source: o.String("source_ref"), Target: o.String("target_ref")}
+			r.links[l] = true
+			if typ, _ := stix.SplitID(l.Source); strings.HasPrefix(l.Target, "location--") && l.Type == originRelation(typ) &&
+				l.Type != relatedTo {
+				r.origins[l.Source] = append(r.origins[l.Source], l.Target)
+			}
 		case stix.Container(o.Type()):
 			held := map[string]bool{}
 			for _, id := range o.Strings("object_refs") {

@@ -106,8 +106,10 @@ func (m *markedObject) drawMark(t *rapid.T) {
 		add(rapid.SampledFrom([]string{"labels", "x_opencti_labels"}).Draw(t, "key"), fmt.Sprintf(pattern, word))
 		m.say(level.rank)
 	case "extension":
-		m.object["extensions"] = map[string]any{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d": map[string]any{"tlp_2_0": word}}
-		m.say(level.rank)
+		if m.object["extensions"] == nil {
+			m.object["extensions"] = map[string]any{"extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d": map[string]any{"tlp_2_0": word}}
+			m.say(level.rank)
+		}
 	case "property":
 		key := fmt.Sprintf("x_tlp_%d", len(m.object))
 		m.object[key] = rapid.SampledFrom([]any{word, "TLP:" + word, map[string]any{"colour": word, "caveat": "x"}}).Draw(t, "value")

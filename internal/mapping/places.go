@@ -23,6 +23,7 @@ type place struct {
 // are words too, and count only where a label says that it is a place.
 type gazetteer struct {
 	names, codes map[string]*place
+	words        map[string][]string // names by each of their words
 }
 
 // spellings are names that the Unicode tables write in another way, or whose
@@ -57,6 +58,7 @@ AE United Arab Emirates; UAE; Emirates
 BO Bolivia; Bolivia, Plurinational State of
 VE Venezuela; Venezuela, Bolivarian Republic of
 MD Moldova; Republic of Moldova
+BA Bosnia & Herzegovina; Bosnia; Bosnia Herzegovina
 BN Brunei; Brunei Darussalam
 CN China; People's Republic of China; PRC; Mainland China
 FM Micronesia; Federated States of Micronesia
@@ -102,7 +104,7 @@ europe Europe, Middle East and Africa; EMEA
 `
 
 func newGazetteer() *gazetteer {
-	g := &gazetteer{names: map[string]*place{}, codes: map[string]*place{}}
+	g := &gazetteer{names: map[string]*place{}, codes: map[string]*place{}, words: map[string][]string{}}
 	for line := range lines(regions) {
 		area, names, _ := strings.Cut(line, " ")
 		p := &place{kind: "Region", area: area}
@@ -139,6 +141,9 @@ func (g *gazetteer) add(p *place, names []string) {
 	for _, n := range names {
 		if key := fold(n); g.names[key] == nil {
 			g.names[key] = p
+			for word := range strings.FieldsSeq(key) {
+				g.words[word] = append(g.words[word], key)
+			}
 		}
 	}
 }
@@ -152,10 +157,53 @@ func (g *gazetteer) find(name string, explicit bool) *place {
 	if p := g.names[strings.TrimPrefix(key, "the ")]; p != nil {
 		return p
 	}
+	if p := g.names[fold(inverted(name))]; p != nil {
+		return p
+	}
 	if explicit {
 		return g.codes[key]
 	}
 	return nil
+}
+
+// inverted puts what stands behind a comma or in brackets before the rest:
+// "Korea, Republic of" is the Republic of Korea. It returns "" for other names.
+func inverted(name string) string {
+	base, rest, ok := strings.Cut(name, ",")
+	if !ok {
+		if base, rest, ok = strings.Cut(name, "("); ok {
+			rest, ok = strings.CutSuffix(strings.TrimSpace(rest), ")")
+		}
+	}
+	if !ok || strings.ContainsAny(rest, ",(") {
+		return ""
+	}
+	return rest + " " + base
+}
+
+// qualifiers are words that name no place, but one of several of a name.
+var qualifiers = nameSet(`republic rep democratic dem dpr people peoples north south east west central northern southern
+	eastern western islamic islands island province state states kingdom federated federation federal plurinational
+	bolivarian socialist arab sar special administrative region territory occupied former mainland of`)
+
+// bound tells whether a piece behind a comma belongs to the place before it.
+func (g *gazetteer) bound(name, piece string) binding {
+	qualifies := false
+	for word := range strings.FieldsSeq(fold(piece)) {
+		qualifies = qualifies || qualifiers[word]
+	}
+	p := g.find(name, true)
+	if !qualifies || p == nil {
+		return apart
+	}
+	key := fold(name)
+	first, _, _ := strings.Cut(key, " ")
+	for _, other := range g.words[first] {
+		if g.names[other] != p && strings.Contains(" "+other+" ", " "+key+" ") {
+			return changes
+		}
+	}
+	return repeats
 }
 
 // object makes the location. Countries carry their codes as aliases, by which

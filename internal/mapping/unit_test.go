@@ -146,7 +146,7 @@ func TestPlaces(t *testing.T) {
 }
 
 func TestVocabularies(t *testing.T) {
-	if len(sectorTerms) != 36 || len(alertTerms) != 20 || len(incidentTerms) != 38 || len(malwareTerms) != 23+8 {
+	if len(sectorTerms) != 36 || len(alertTerms) != 20 || len(incidentTerms) != 38 || len(malwareTerms) != 23+10 {
 		t.Errorf("%d sectors, %d alerts, %d incidents, %d malware", len(sectorTerms), len(alertTerms), len(incidentTerms), len(malwareTerms))
 	}
 	stixMotivations := []string{"accidental", "coercion", "dominance", "ideology", "notoriety", "organizational-gain", "personal-gain",
@@ -176,7 +176,7 @@ func TestSplitLabel(t *testing.T) {
 		{"Sector: Energy, Utilities & Mining ", sector, "Energy, Utilities & Mining"},
 		{"Country of origin:Iran", origin, "Iran"},
 		{"suspected-origin = China", origin, "China"},
-		{"Targeted Country - France", target, "France"},
+		{"Targeted Country - France", victim, "France"},
 		{"Something: else", anyTopic, "Something: else"},
 		{" Technology ", anyTopic, "Technology"},
 		{"Spear-phishing Activity", anyTopic, "Spear-phishing Activity"},

@@ -105,7 +105,57 @@ Webshell = webshell
 Web Shell = webshell
 Bot = bot
 RAT = remote-access-trojan
+Infostealer
+Information Stealer = infostealer
 `
+
+// What STIX 2.1 lists for the types of each kind of object.
+const (
+	stixMalware = `adware backdoor bot bootkit ddos downloader dropper exploit-kit keylogger ransomware
+		remote-access-trojan resource-exploitation rogue-security-software rootkit screen-capture spyware trojan unknown
+		virus webshell wiper worm`
+	stixTools = `denial-of-service exploitation information-gathering network-capture credential-exploitation
+		remote-access vulnerability-scanning unknown`
+	stixReports = `attack-pattern campaign identity indicator intrusion-set malware observed-data threat-actor
+		threat-report tool vulnerability`
+	stixIndicators = `anomalous-activity anonymization benign compromised malicious-activity attribution unknown`
+	stixActors     = `activist competitor crime-syndicate criminal hacker insider-accidental insider-disgruntled nation-state
+		sensationalist spy terrorist unknown`
+	stixInfrastructure = `amplification anonymization botnet command-and-control control-system exfiltration firewall
+		hosting-malware hosting-target-lists phishing reconnaissance routers-switches staging workstation undefined unknown`
+)
+
+// typesOf gives the property that an object of a type has for its kind, and the
+// values that a label may have for it.
+var typesOf = map[string]struct {
+	property string
+	terms    terms
+}{
+	"malware":        {"malware_types", wordTerms(stixMalware, malwareTerms)},
+	"tool":           {"tool_types", wordTerms(stixTools, malwareTerms)},
+	"report":         {"report_types", wordTerms(stixReports, alertTerms)},
+	"indicator":      {"indicator_types", wordTerms(stixIndicators)},
+	"threat-actor":   {"threat_actor_types", wordTerms(stixActors)},
+	"infrastructure": {"infrastructure_types", wordTerms(stixInfrastructure)},
+	"incident":       {"incident_type", incidentTerms},
+}
+
+// wordTerms reads words of STIX's vocabularies, which stand for themselves, and
+// adds other terms where they say nothing else.
+func wordTerms(words string, others ...terms) terms {
+	t := terms{}
+	for word := range strings.FieldsSeq(words) {
+		t[fold(word)] = word
+	}
+	for _, other := range others {
+		for name, value := range other {
+			if t[name] == "" {
+				t[name] = value
+			}
+		}
+	}
+	return t
+}
 
 const incidentNames = `
 ATM Attacks

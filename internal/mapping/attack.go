@@ -1,0 +1,233 @@
+package mapping
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// OpenCTI joins techniques by x_mitre_id, kill chain phases by their names and
+// vulnerabilities by name. Where a source writes these in another way, OpenCTI
+// would have each of them twice.
+
+// join brings the names by which OpenCTI knows an object into their standard form.
+func (r *record) join(o *stix.Object) {
+	r.killChains(o)
+	switch o.Type() {
+	case "attack-pattern":
+		r.technique(o, techniqueID)
+	case "course-of-action":
+		r.technique(o, mitigationID)
+	case "vulnerability":
+		r.vulnerability(o)
+	}
+}
+
+// mitreID is how the ids of one kind of MITRE object are found.
+type mitreID struct {
+	whole *regexp.Regexp // in a reference
+	named *regexp.Regexp // in a name: before, behind, or alone
+	url   *regexp.Regexp // in an address of MITRE's site
+}
+
+func newMitreID(pattern, folder string) mitreID {
+	return mitreID{
+		whole: regexp.MustCompile(`(?i)^\s*(` + pattern + `)\s*$`),
+		named: regexp.MustCompile(`(?i)(?:^|[^a-z0-9.])(` + pattern + `)(?:[^a-z0-9.]|\.(?:[^0-9]|$)|$)`),
+		url:   regexp.MustCompile(`(?i)^https?://attack\.mitre\.org/(?:versions/[^/]+/)?` + folder + `/(` + pattern + `|T[0-9]{4}/[0-9]{3})/?(?:[?#]|$)`),
+	}
+}
+
+var (
+	techniqueID  = newMitreID(`T[0-9]{4}(?:\.[0-9]{3})?`, "techniques")
+	mitigationID = newMitreID(`M[0-9]{4}`, "mitigations")
+)
+
+// technique gives an object its x_mitre_id when all that names one agrees: the
+// references to ATT&CK, else the name, which is then freed of it.
+func (r *record) technique(o *stix.Object, form mitreID) {
+	given := o.String("x_mitre_id")
+	if m := form.whole.FindStringSubmatch(given); m != nil {
+		if id := strings.ToUpper(m[1]); id != given {
+			o.Set("x_mitre_id", id)
+			r.count("names_joined", 1, "x_mitre_id")
+		}
+	}
+	referenced := form.references(o)
+	var named []string
+	name := o.String("name")
+	places := form.named.FindAllStringSubmatchIndex(name, -1)
+	for _, at := range places {
+		named = appendOnce(named, strings.ToUpper(name[at[2]:at[3]]))
+	}
+	id := strings.ToUpper(given)
+	switch {
+	case given != "":
+	case len(referenced) == 1:
+		id = referenced[0]
+	case len(referenced) == 0 && len(named) == 1:
+		id = named[0]
+	default:
+		return
+	}
+	if given == "" {
+		o.Set("x_mitre_id", id)
+		r.count("names_joined", 1, "x_mitre_id")
+	}
+	if len(places) == 1 && named[0] == id {
+		if name := rest(name, places[0][2], places[0][3]); len([]rune(name)) > 1 {
+			o.Set("name", name)
+		}
+	}
+}
+
+// references returns the ids that references to ATT&CK name.
+func (form mitreID) references(o *stix.Object) []string {
+	var ids []string
+	raw, _ := o.Get("external_references")
+	for e := range stix.Elements(raw) {
+		if source := fold(memberText(e, "source_name")); strings.HasPrefix(source, "mitre") || strings.Contains(source, "att and ck") ||
+			source == "attack" {
+			if m := form.whole.FindStringSubmatch(memberText(e, "external_id")); m != nil {
+				ids = appendOnce(ids, strings.ToUpper(m[1]))
+				continue
+			}
+		}
+		if m := form.url.FindStringSubmatch(strings.TrimSpace(memberText(e, "url"))); m != nil {
+			ids = appendOnce(ids, strings.ToUpper(strings.Replace(m[1], "/", ".", 1)))
+		}
+	}
+	return ids
+}
+
+func memberText(raw json.RawMessage, key string) string {
+	value, _ := stix.Member(raw, key)
+	s, _ := stix.Text(value)
+	return s
+}
+
+func appendOnce(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+// rest returns a name without what stands from start to end in it, and without
+// the marks that set that apart.
+func rest(name string, start, end int) string {
+	const marks = " \t:;,-–—|/"
+	before, after := strings.TrimRight(name[:start], marks), strings.TrimLeft(name[end:], marks)
+	for _, pair := range [...]string{"()", "[]"} {
+		b, opened := strings.CutSuffix(before, pair[:1])
+		a, closed := strings.CutPrefix(after, pair[1:])
+		switch {
+		case opened && closed: // "Phishing [T1566]"
+			before, after = strings.TrimRight(b, marks), strings.TrimLeft(a, marks)
+		case before == "" && strings.HasPrefix(after, pair[:1]) && strings.HasSuffix(after, pair[1:]): // "CVE-… (Log4Shell)"
+			after = after[1 : len(after)-1]
+		}
+	}
+	return strings.TrimSpace(before + " " + after)
+}
+
+// chains lists how sources write the names of the kill chains that OpenCTI
+// knows under others, folded.
+var chains = map[string]string{
+	"mitre attack": "mitre-attack", "mitre att and ck": "mitre-attack", "att and ck": "mitre-attack", "attack": "mitre-attack",
+	"mitre": "mitre-attack", "mitre attack enterprise": "mitre-attack", "mitre att and ck enterprise": "mitre-attack",
+	"enterprise attack": "mitre-attack", "mitre enterprise attack": "mitre-attack", "mitre att and ck for enterprise": "mitre-attack",
+	"mitre attack mobile": "mitre-mobile-attack", "mitre att and ck mobile": "mitre-mobile-attack",
+	"mitre mobile attack": "mitre-mobile-attack", "mobile attack": "mitre-mobile-attack",
+	"mitre attack ics": "mitre-ics-attack", "mitre att and ck ics": "mitre-ics-attack", "mitre ics attack": "mitre-ics-attack",
+	"mitre att and ck for ics": "mitre-ics-attack", "ics attack": "mitre-ics-attack",
+	"lockheed martin cyber kill chain": "lockheed-martin-cyber-kill-chain", "cyber kill chain": "lockheed-martin-cyber-kill-chain",
+	"lockheed martin kill chain": "lockheed-martin-cyber-kill-chain", "lockheed martin": "lockheed-martin-cyber-kill-chain",
+}
+
+// killChains gives kill chains and their phases their standard names.
+func (r *record) killChains(o *stix.Object) {
+	raw, _ := o.Get("kill_chain_phases")
+	var phases []json.RawMessage
+	changed := 0
+	for e := range stix.Elements(raw) {
+		name, phase := memberText(e, "kill_chain_name"), memberText(e, "phase_name")
+		if chain := chains[fold(name)]; chain != "" {
+			to := strings.ReplaceAll(strings.Replace(fold(phase), "defence", "defense", 1), " ", "-")
+			if chain != name || to != phase {
+				e = withMember(e, "kill_chain_name", chain)
+				if to != "" {
+					e = withMember(e, "phase_name", to)
+				}
+				changed++
+			}
+		}
+		phases = append(phases, e)
+	}
+	if changed > 0 {
+		o.Set("kill_chain_phases", phases)
+		r.count("names_joined", changed, "kill_chain_phases")
+	}
+}
+
+var cve = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])CVE[\s_‐‑–—-]?([0-9]{4})[\s_‐‑–—-]([0-9]{4,})(?:[^0-9]|$)`)
+
+// vulnerability names a vulnerability by its CVE alone, as OpenCTI does; what
+// the name says besides becomes an alias.
+func (r *record) vulnerability(o *stix.Object) {
+	name := o.String("name")
+	ids, at := cvesIn(name)
+	nickname := name
+	switch {
+	case len(ids) == 1:
+		nickname = rest(name, at[0], at[1])
+	case len(ids) == 0:
+		if ids = cveReferences(o); len(ids) != 1 {
+			return
+		}
+	default:
+		return
+	}
+	if ids[0] == name {
+		return
+	}
+	o.Set("name", ids[0])
+	r.count("names_joined", 1, "name")
+	if len([]rune(nickname)) > 1 {
+		o.AddRef("x_opencti_aliases", nickname)
+	}
+}
+
+// cvesIn returns the CVE names in a text, in standard form, and where the first
+// of them stands.
+func cvesIn(text string) (ids []string, at [2]int) {
+	for _, m := range cve.FindAllStringSubmatchIndex(text, -1) {
+		if ids == nil {
+			at = [2]int{m[0], m[5]}
+			for text[at[0]]|0x20 != 'c' {
+				at[0]++
+			}
+		}
+		ids = appendOnce(ids, "CVE-"+text[m[2]:m[3]]+"-"+text[m[4]:m[5]])
+	}
+	return ids, at
+}
+
+// cveReferences returns the CVE names that the references of an object give.
+func cveReferences(o *stix.Object) []string {
+	var ids []string
+	raw, _ := o.Get("external_references")
+	for e := range stix.Elements(raw) {
+		if fold(memberText(e, "source_name")) != "cve" {
+			continue
+		}
+		found, _ := cvesIn(memberText(e, "external_id"))
+		for _, id := range found {
+			ids = appendOnce(ids, id)
+		}
+	}
+	return ids
+}

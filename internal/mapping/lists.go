@@ -1,0 +1,92 @@
+package mapping
+
+import (
+	"iter"
+	"regexp"
+	"strings"
+)
+
+// sureBreak divides the entries of a list without doubt; listBreak may also
+// stand inside of a name, as in "Korea, Republic of" or "Bosnia & Herzegovina".
+var (
+	sureBreak = regexp.MustCompile(`[;；\n\r]+`)
+	listBreak = regexp.MustCompile(`(?i)\s*(?:[,，、/|&+]|\band\b|\bor\b)\s*`)
+)
+
+// maxName is how many pieces between breaks the longest name has.
+const maxName = 6
+
+// parts yields the entries of a list that are surely apart.
+func parts(list string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, part := range sureBreak.Split(list, -1) {
+			if part = strings.TrimSpace(part); part != "" && !yield(part) {
+				return
+			}
+		}
+	}
+}
+
+// segment cuts a list into the names that lookup knows, the longest first. What
+// is left over between them is returned as it stands. bound says that a piece
+// belongs to the name before it, which then is not that name alone.
+func segment[T any](list string, lookup func(name string) (T, bool), bound func(name, piece string) binding) (found []T, left []string) {
+	starts, ends := pieces(list)
+	for i := 0; i < len(starts); {
+		j := min(len(starts), i+maxName)
+		var v T
+		ok := false
+		for ; j > i && !ok; j-- {
+			v, ok = lookup(list[starts[i]:ends[j-1]])
+		}
+		if !ok {
+			left = append(left, list[starts[i]:ends[i]])
+			i++
+			continue
+		}
+		next := j + 1
+		if next < len(starts) && strings.ContainsAny(list[ends[j]:starts[next]], ",，") {
+			piece := list[starts[next]:ends[next]]
+			if _, known := lookup(piece); !known {
+				switch bound(list[starts[i]:ends[j]], piece) {
+				case changes:
+					left = append(left, list[starts[i]:ends[next]])
+					i = next + 1
+					continue
+				case repeats:
+					next++
+				}
+			}
+		}
+		found = append(found, v)
+		i = next
+	}
+	return found, left
+}
+
+// binding is how a piece belongs to the name before it.
+type binding uint8
+
+const (
+	apart   binding = iota // it does not
+	repeats                // it says more of the same: "Iran, Islamic Rep. of"
+	changes                // it makes another of it: "Korea, Dem. Rep."
+)
+
+func never(string, string) binding { return apart }
+
+// pieces returns where the pieces between breaks begin and end.
+func pieces(list string) (starts, ends []int) {
+	start := 0
+	add := func(end int) {
+		if strings.TrimSpace(list[start:end]) != "" {
+			starts, ends = append(starts, start), append(ends, end)
+		}
+	}
+	for _, b := range listBreak.FindAllStringIndex(list, -1) {
+		add(b[0])
+		start = b[1]
+	}
+	add(len(list))
+	return starts, ends
+}
