@@ -22,6 +22,7 @@ import (
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/metrics"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/spool"
 )
 
@@ -59,7 +60,7 @@ type app struct {
 	metrics  metrics.Set
 	began    time.Time
 	platform *pipeline.Platform
-	schedule *pipeline.Schedule
+	schedule *schedule.Schedule
 	expire   func(time.Time) (int, error) // of the archive; nil without one
 	// publisher is nil when nothing is sent to a queue.
 	publisher *clients.Publisher

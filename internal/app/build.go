@@ -10,7 +10,9 @@ import (
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/fetch"
 	"threatmatch-connector/internal/pipeline/mapstage"
+	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
@@ -166,14 +168,14 @@ func (a *app) newPublisher() (*clients.Publisher, error) {
 	return p, nil
 }
 
-func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
+func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	c := a.cfg
 	client, err := a.threatMatch()
 	if err != nil {
 		return nil, nil, err
 	}
 	a.closers = append(a.closers, client.Close)
-	opt := pipeline.FetchOptions{
+	opt := fetch.Options{
 		Datasets: a.datasets(), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
 		Groups: []string{c.ThreatMatch.TAXIIGroup}, Types: c.ThreatMatch.TAXIITypes,
 		MaxWait: c.Connector.DurationPeriod.Approx(),
@@ -181,16 +183,16 @@ func (a *app) fetchStage() (*pipeline.Fetch, *pipeline.Schedule, error) {
 	if a.once {
 		opt.GiveUp = 2 * time.Minute
 	}
-	fetch, err := pipeline.NewFetch(pipeline.FetchDeps{
+	fetch, err := fetch.New(fetch.Deps{
 		Spool: a.spool, Source: client, Wakes: a.wakes, Status: a.status,
 		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: random,
 	}, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	a.schedule, err = pipeline.NewSchedule(pipeline.ScheduleDeps{
+	a.schedule, err = schedule.New(schedule.Deps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log, Now: a.Now,
-	}, pipeline.ScheduleOptions{
+	}, schedule.Options{
 		Datasets: a.datasets(), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
 		Once: a.once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})

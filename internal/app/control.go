@@ -12,6 +12,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/spool"
 )
 
@@ -66,7 +67,7 @@ func (c control) Repull(ctx context.Context, q admin.RepullRequest) (admin.Answe
 	return answer, err
 }
 
-func repull(s *pipeline.Schedule, q admin.RepullRequest) (admin.Answer, error) {
+func repull(s *schedule.Schedule, q admin.RepullRequest) (admin.Answer, error) {
 	var sets []spool.Dataset
 	for _, n := range q.Datasets {
 		sets = append(sets, spool.Dataset(n))

@@ -7,15 +7,16 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/spool"
 )
 
 // QueueRepull leaves a run of reason repull in the spool of a stopped
 // connector, to be worked on when it is started.
 func QueueRepull(c *config.Config, s *spool.Spool, now func() time.Time, q admin.RepullRequest) (admin.Answer, error) {
-	schedule, err := pipeline.NewSchedule(pipeline.ScheduleDeps{
+	schedule, err := schedule.New(schedule.Deps{
 		Spool: s, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(now), Log: slog.New(slog.DiscardHandler), Now: now,
-	}, pipeline.ScheduleOptions{
+	}, schedule.Options{
 		Datasets: datasetsOf(c), Once: true, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})
 	if err != nil {

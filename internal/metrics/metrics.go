@@ -8,12 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/fetch"
 	"threatmatch-connector/internal/pipeline/mapstage"
 )
 
 // Set is every metric of the connector but those that read the spool.
 type Set struct {
-	Fetch    *pipeline.FetchMetrics
+	Fetch    *fetch.Metrics
 	Map      *mapstage.Metrics
 	Deliver  *pipeline.DeliverMetrics
 	Platform *pipeline.PlatformMetrics
@@ -25,7 +26,7 @@ type Set struct {
 // New registers the metrics.
 func New(reg prometheus.Registerer, now func() time.Time) Set {
 	return Set{
-		Fetch: pipeline.NewFetchMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: pipeline.NewDeliverMetrics(reg),
+		Fetch: fetch.NewMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: pipeline.NewDeliverMetrics(reg),
 		Platform: pipeline.NewPlatformMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
 		Broker: newBrokerMetrics(reg, now),
 	}

@@ -1,3 +1,5 @@
+// Package mapstage is the stage between fetch and deliver: it maps records, settles
+// references and makes bundles.
 package mapstage
 
 import (

@@ -1,4 +1,5 @@
-package pipeline
+// Package schedule says when a run begins, and from where.
+package schedule
 
 import (
 	"context"
@@ -10,22 +11,23 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
-const stageSchedule = "schedule"
+const stageName = "schedule"
 
-// ScheduleDeps is what the schedule works with. All are required.
-type ScheduleDeps struct {
-	Spool  scheduleSpool
-	Wakes  Wakes
-	Status *Status
+// Deps is what the schedule works with. All are required.
+type Deps struct {
+	Spool  Spool
+	Wakes  pipeline.Wakes
+	Status *pipeline.Status
 	Log    *slog.Logger
 	Now    func() time.Time
 }
 
-// ScheduleOptions say when runs start and what they ask for.
-type ScheduleOptions struct {
+// Options say when runs start and what they ask for.
+type Options struct {
 	Datasets []spool.Dataset // the enabled ones
 	Period   time.Duration   // from the end of a run's fetch to the next run
 	Overlap  time.Duration   // how far a window begins before its watermark
@@ -35,8 +37,8 @@ type ScheduleOptions struct {
 	ImportFrom func(now time.Time) time.Time
 }
 
-// scheduleSpool is what the schedule needs of the spool.
-type scheduleSpool interface {
+// Spool is what the schedule needs of the spool.
+type Spool interface {
 	Meta() (spool.Meta, error)
 	OpenRuns() ([]spool.Run, error)
 	Run(id uint64) (spool.Run, error)
@@ -47,14 +49,14 @@ type scheduleSpool interface {
 	MarkResumed() error
 }
 
-var _ scheduleSpool = (*spool.Spool)(nil)
+var _ Spool = (*spool.Spool)(nil)
 
 // Schedule starts runs. Run is the loop; the other methods may be called from
 // any goroutine. The next run's time follows from what the spool remembers, so
 // that a restart neither loses nor hastens it.
 type Schedule struct {
-	ScheduleDeps
-	opt ScheduleOptions
+	Deps
+	opt Options
 
 	mu     sync.Mutex // held over the look at the spool and the start of a run
 	once   uint64     // the run of Once
@@ -64,8 +66,8 @@ type Schedule struct {
 	repull int64 // the number of the latest repull's lists
 }
 
-// NewSchedule returns the schedule; it starts nothing yet.
-func NewSchedule(d ScheduleDeps, o ScheduleOptions) (*Schedule, error) {
+// New returns the schedule; it starts nothing yet.
+func New(d Deps, o Options) (*Schedule, error) {
 	switch {
 	case d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("schedule: something it needs is missing"))
@@ -74,23 +76,23 @@ func NewSchedule(d ScheduleDeps, o ScheduleOptions) (*Schedule, error) {
 	case !o.Once && o.Period <= 0:
 		return nil, fault.Mark(fault.Fatal, errors.New("schedule: no period"))
 	}
-	return &Schedule{ScheduleDeps: d, opt: o}, nil
+	return &Schedule{Deps: d, opt: o}, nil
 }
 
 // Run starts runs until ctx is done, or until the one run of Once is done.
 // Neither is an error.
 func (s *Schedule) Run(ctx context.Context) error {
-	defer s.Status.Set(stageSchedule, "stopped", "", "")
+	defer s.Status.Set(stageName, "stopped", "", "")
 	if err := s.Spool.MarkResumed(); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		wait, done, err := s.turn()
+		wait, done, err := s.step()
 		switch {
 		case errors.Is(err, spool.ErrEpoch):
 			continue // a reset came between
 		case errors.Is(err, spool.ErrFull):
-			s.Status.Error(stageSchedule, err)
+			s.Status.Error(stageName, err)
 			wait = time.Minute
 		case err != nil:
 			return err
@@ -119,8 +121,8 @@ const firstEpoch = 1
 const slowLook = 5 * time.Second
 
 // turn starts the next run if it is due, and returns when to look again.
-func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
-	s.Status.Beat(stageSchedule)
+func (s *Schedule) step() (wait time.Duration, done bool, err error) {
+	s.Status.Beat(stageName)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	meta, err := s.Spool.Meta()
@@ -128,7 +130,7 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 		return 0, false, err
 	}
 	if !meta.StateKnown {
-		s.Status.Set(stageSchedule, "waiting", "the state that OpenCTI keeps", "")
+		s.Status.Set(stageName, "waiting", "the state that OpenCTI keeps", "")
 		return slowLook, false, nil
 	}
 	open, err := s.Spool.OpenRuns()
@@ -136,11 +138,11 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 		return 0, false, err
 	}
 	if s.opt.Once {
-		return s.turnOnce(meta, open)
+		return s.stepOnce(meta, open)
 	}
 	if run, ok := importing(open); ok {
 		s.next = time.Time{}
-		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
+		s.Status.Set(stageName, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
 		return slowLook, false, nil
 	}
 	now := s.Now()
@@ -150,7 +152,7 @@ func (s *Schedule) turn() (wait time.Duration, done bool, err error) {
 	}
 	if wait = s.remaining(last, now); wait > 0 {
 		s.next = now.Add(wait)
-		s.Status.Set(stageSchedule, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
+		s.Status.Set(stageName, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
 		return min(wait, time.Minute), false, nil
 	}
 	_, err = s.start(meta.Epoch, spool.ReasonSchedule, now)
@@ -180,19 +182,19 @@ type setBack struct {
 	seen time.Time
 }
 
-// turnOnce sees to one run: what the spool holds goes first.
-func (s *Schedule) turnOnce(meta spool.Meta, open []spool.Run) (time.Duration, bool, error) {
+// stepOnce sees to one run: what the spool holds goes first.
+func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, bool, error) {
 	const look = time.Second
 	if s.once != 0 && s.epoch == meta.Epoch {
 		run, err := s.Spool.Run(s.once)
 		if err != nil {
 			return 0, false, err
 		}
-		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d", run.ID), "")
+		s.Status.Set(stageName, "working", fmt.Sprintf("run %d", run.ID), "")
 		return look, !run.DoneAt.IsZero(), nil
 	}
 	if len(open) > 0 {
-		s.Status.Set(stageSchedule, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
+		s.Status.Set(stageName, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
 		return look, false, nil
 	}
 	run, err := s.start(meta.Epoch, spool.ReasonOnce, s.Now())
@@ -231,27 +233,7 @@ func (s *Schedule) history(yield func(spool.Run) bool) error {
 	if err != nil {
 		return err
 	}
-	return runHistory(s.Spool, meta.Epoch, yield)
-}
-
-// runHistory calls yield with the runs of an epoch, newest first, until it returns false.
-func runHistory(sp interface {
-	Runs(before uint64, limit int) ([]spool.Run, error)
-}, epoch uint64, yield func(spool.Run) bool) error {
-	const page = 50
-	var before uint64
-	for {
-		runs, err := sp.Runs(before, page)
-		if err != nil || len(runs) == 0 {
-			return err
-		}
-		for _, r := range runs {
-			if r.Epoch != epoch || !yield(r) {
-				return nil
-			}
-			before = r.ID
-		}
-	}
+	return pipeline.RunHistory(s.Spool, meta.Epoch, 0, yield)
 }
 
 // start begins a run of all enabled datasets. The caller holds the lock.
@@ -275,7 +257,7 @@ func (s *Schedule) begin(epoch uint64, now time.Time, spec spool.RunSpec) (spool
 	if err != nil {
 		return run, err
 	}
-	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason, "windows", windowText(run))
+	s.Log.Info("run starts", "stage", stageName, "run", run.ID, "reason", run.Reason, "windows", windowText(run))
 	s.Wakes.Fetch.Signal()
 	s.Wakes.Platform.Signal()
 	return run, nil

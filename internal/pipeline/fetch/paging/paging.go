@@ -1,9 +1,11 @@
-package pipeline
+// Package paging says what to ask next when IOCs are paged by date.
+package paging
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"time"
 
 	"threatmatch-connector/internal/threatmatch"
@@ -30,8 +32,8 @@ import (
 // But for the steps back the question never moves back, and at one question
 // the set of objects taken only grows: paging ends on every server that is finite.
 
-// pageCursor is where the paging of one group and type stands. It is stored as JSON in the task.
-type pageCursor struct {
+// Cursor is where the paging of one group and type stands. It is stored as JSON in the task.
+type Cursor struct {
 	Group string    `json:"group"`
 	Type  string    `json:"type"`
 	From  time.Time `json:"from"`  // the window's start
@@ -40,16 +42,16 @@ type pageCursor struct {
 	Text string `json:"text,omitempty"`
 	// Layout is that of the server's texts where they have no zone. All times
 	// are then by the clock of these texts, whatever it is.
-	Layout string    `json:"layout,omitempty"`
-	Last   time.Time `json:"last"` // the greatest timestamp so far; at first the window's start
-	Unit   int64     `json:"unit"` // nanoseconds: the resolution that the server's timestamps show
-	Seen   []pageKey `json:"seen"` // objects taken whose timestamp is not before Back and After
-	Full   int       `json:"full"` // the most objects that a page had
+	Layout string       `json:"layout,omitempty"`
+	Last   time.Time    `json:"last"` // the greatest timestamp so far; at first the window's start
+	Unit   int64        `json:"unit"` // nanoseconds: the resolution that the server's timestamps show
+	Seen   []seenObject `json:"seen"` // objects taken whose timestamp is not before Back and After
+	Full   int          `json:"full"` // the most objects that a page had
 	// Again: the next page must show something that was taken before.
 	Again bool `json:"again,omitempty"`
 	Rough bool `json:"rough,omitempty"` // the server compares by the second
 	// Back is the question before this one, which stepping back asks again; nil: none.
-	Back *pageQuestion `json:"back,omitempty"`
+	Back *question `json:"back,omitempty"`
 	// Stepped back so often since something new came.
 	Stepped int `json:"stepped,omitempty"`
 	// Doubt: the question was moved on past a page without anything new, and it is
@@ -58,33 +60,33 @@ type pageCursor struct {
 	// Gap is where the question began to be moved on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
 	GapFull bool      `json:"gap_full,omitempty"` // one of them was full
-	// Form is pageForm, or 0 of a cursor that an earlier version stored.
+	// Form is cursorForm, or 0 of a cursor that an earlier version stored.
 	Form int `json:"form,omitempty"`
 }
 
-// pageForm is the form of cursors that know of texts without zone. An earlier
+// cursorForm is the form of cursors that know of texts without zone. An earlier
 // one has read them as UTC, and asked for that.
-const pageForm = 2
+const cursorForm = 2
 
-// pageQuestion is one value of modifiedAfter.
-type pageQuestion struct {
+// question is one value of modifiedAfter.
+type question struct {
 	At   time.Time `json:"at"`
 	Text string    `json:"text,omitempty"` // "": At in the usual form
 }
 
-// pageKey stands for one object taken.
-type pageKey struct {
+// seenObject stands for one object taken.
+type seenObject struct {
 	Key string `json:"k"`
 	At  int64  `json:"t"` // Unix nanoseconds
 }
 
-// pageGap is a span of which the server may hold more than it gave.
-type pageGap struct{ From, To time.Time }
+// Gap is a span of which the server may hold more than it gave.
+type Gap struct{ From, To time.Time }
 
-// pageTurn is what one page brought.
-type pageTurn struct {
+// Step is what one page brought.
+type Step struct {
 	Fresh      []threatmatch.PageObject
-	Gap        *pageGap
+	Gap        *Gap
 	Done       bool
 	OutOfOrder bool
 	Stalled    bool // the server says that there is more, but gave nothing new
@@ -94,52 +96,65 @@ type pageTurn struct {
 	Unread []string
 }
 
-func newPageCursor(group, stixType string, from time.Time) pageCursor {
+func New(group, stixType string, from time.Time) Cursor {
 	from = from.UTC().Truncate(time.Millisecond)
-	return pageCursor{Group: group, Type: stixType, From: from, After: from, Last: from, Unit: int64(time.Millisecond), Form: pageForm}
+	return Cursor{Group: group, Type: stixType, From: from, After: from, Last: from, Unit: int64(time.Millisecond), Form: cursorForm}
+}
+
+// Resume reads a stored cursor. One that cannot be read begins its window
+// anew: what comes twice is known by its id.
+func Resume(stored []byte, group, stixType string, from time.Time) Cursor {
+	var c Cursor
+	if json.Unmarshal(stored, &c) != nil || c.Type == "" || c.After.IsZero() || c.Form != cursorForm && !c.Again {
+		return New(group, stixType, from)
+	}
+	if c.Form != cursorForm {
+		c.From = from // it is used if the first page does not show what was taken before
+	}
+	return c
 }
 
 // asked returns the question as it goes on the wire.
-func (c *pageCursor) asked() string { return c.question().text() }
+func (c *Cursor) Query() string { return c.question().text() }
 
-func (c *pageCursor) question() pageQuestion { return pageQuestion{At: c.After, Text: c.Text} }
+func (c *Cursor) question() question { return question{At: c.After, Text: c.Text} }
 
-func (q pageQuestion) text() string {
+func (q question) text() string {
 	if q.Text != "" {
 		return q.Text
 	}
 	return threatmatch.ModifiedAfter(q.At)
 }
 
-func (c *pageCursor) ask(q pageQuestion) { c.After, c.Text = q.At, q.Text }
+func (c *Cursor) ask(q question) { c.After, c.Text = q.At, q.Text }
 
 // at is the question at a time, without zone where the server's texts have none.
-func (c *pageCursor) at(t time.Time) pageQuestion {
+func (c *Cursor) at(t time.Time) question {
 	if c.Layout != "" {
-		return pageQuestion{At: t, Text: t.Format(c.Layout)}
+		return question{At: t, Text: t.Format(c.Layout)}
 	}
-	return pageQuestion{At: t.Truncate(time.Millisecond)}
+	return question{At: t.Truncate(time.Millisecond)}
 }
 
-// turn takes a page in and moves the cursor. Timestamps later than a day from
+// Take takes a page in and moves the cursor. Timestamps later than a day from
 // now are taken for nonsense: they do not move it.
-func (c *pageCursor) turn(page threatmatch.Page, now time.Time) pageTurn {
+func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	limit := now.Add(24 * time.Hour)
 	dates := readPage(page, limit)
-	t := pageTurn{Unread: dates.unread, OutOfOrder: dates.back > 0}
+	t := Step{Unread: dates.unread, OutOfOrder: dates.back > 0}
 	seen := make(map[string]bool, len(c.Seen))
 	for _, k := range c.Seen {
 		seen[k.Key] = true
 	}
 	if c.Again && !shows(page, seen) {
-		asked := c.asked()
+		asked := c.Query()
 		if !c.stepBack() {
 			t.Failed = "the page after " + asked + " has nothing of what the server gave before around that time"
-			*c = newPageCursor(c.Group, c.Type, c.From)
+			*c = New(c.Group, c.Type, c.From)
 		}
 		return t
 	}
-	c.Form = pageForm
+	c.Form = cursorForm
 	if c.Doubt && c.Gap.IsZero() && !shows(page, seen) {
 		c.Gap = c.Last
 	}
@@ -155,7 +170,7 @@ func (c *pageCursor) turn(page threatmatch.Page, now time.Time) pageTurn {
 		if at.IsZero() {
 			at = c.Last
 		}
-		c.Seen = append(c.Seen, pageKey{Key: key, At: at.UnixNano()})
+		c.Seen = append(c.Seen, seenObject{Key: key, At: at.UnixNano()})
 		t.Fresh = append(t.Fresh, o)
 		progress = progress || o.ID != ""
 	}
@@ -181,14 +196,14 @@ func shows(page threatmatch.Page, seen map[string]bool) bool {
 // stepBack asks from further back: a second, for a server that compares more
 // roughly, then what was asked before. It reports false when neither helped. A
 // cursor of an earlier form begins its window anew.
-func (c *pageCursor) stepBack() bool {
+func (c *Cursor) stepBack() bool {
 	c.Stepped++
 	switch {
-	case c.Form != pageForm:
-		*c = newPageCursor(c.Group, c.Type, c.From)
+	case c.Form != cursorForm:
+		*c = New(c.Group, c.Type, c.From)
 	case c.Stepped == 1 && c.Layout == "" && !c.Rough:
 		c.Rough = true
-		c.ask(pageQuestion{At: c.before(0)})
+		c.ask(question{At: c.before(0)})
 	case c.Stepped <= 2 && c.Back != nil:
 		c.Stepped = 2
 		c.ask(*c.Back)
@@ -199,12 +214,12 @@ func (c *pageCursor) stepBack() bool {
 }
 
 // follow takes in what the page's timestamps say.
-func (c *pageCursor) follow(dates pageDates) {
+func (c *Cursor) follow(dates timestamps) {
 	c.Unit = min(c.Unit, dates.unit)
 	switch {
 	case c.Layout == "" && dates.layout != "":
 		// From here on all times are by the clock of the server's texts.
-		c.ask(pageQuestion{At: dates.first.Add(-time.Nanosecond), Text: c.asked()})
+		c.ask(question{At: dates.first.Add(-time.Nanosecond), Text: c.Query()})
 		c.Layout, c.Last, c.Rough, c.Back = dates.layout, dates.top.At, false, nil
 	case c.Stepped == 2:
 		c.Last, c.Rough = dates.top.At, false // what stood at Last has gone
@@ -214,7 +229,7 @@ func (c *pageCursor) follow(dates pageDates) {
 }
 
 // move decides what is asked next.
-func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, dates pageDates, limit time.Time) {
+func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates timestamps, limit time.Time) {
 	asked := c.question()
 	next, further := c.next(dates)
 	switch {
@@ -234,7 +249,7 @@ func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, dat
 		t.Done = c.After.After(limit)
 	}
 	if !c.Gap.IsZero() && (progress || t.Done && c.GapFull) {
-		t.Gap = &pageGap{From: c.Gap, To: asked.At}
+		t.Gap = &Gap{From: c.Gap, To: asked.At}
 	}
 	if progress {
 		c.Gap, c.GapFull, c.Stepped = time.Time{}, false, 0
@@ -252,8 +267,8 @@ func (c *pageCursor) move(t *pageTurn, page threatmatch.Page, progress bool, dat
 
 // next is the question after a page that brought something new. False: there is
 // none further on.
-func (c *pageCursor) next(dates pageDates) (pageQuestion, bool) {
-	q := pageQuestion{At: c.before(dates.back)}
+func (c *Cursor) next(dates timestamps) (question, bool) {
+	q := question{At: c.before(dates.back)}
 	if c.Layout != "" || c.fine() && !q.At.After(c.After) {
 		q = dates.earlier
 	}
@@ -261,11 +276,11 @@ func (c *pageCursor) next(dates pageDates) (pageQuestion, bool) {
 }
 
 // fine reports whether the server tells times within a millisecond apart.
-func (c *pageCursor) fine() bool { return c.Unit < int64(time.Millisecond) && !c.Rough }
+func (c *Cursor) fine() bool { return c.Unit < int64(time.Millisecond) && !c.Rough }
 
 // before returns from where to ask so that neither an inclusive nor an
 // exclusive server leaves out objects of the last timestamp.
-func (c *pageCursor) before(back time.Duration) time.Time {
+func (c *Cursor) before(back time.Duration) time.Time {
 	if c.Rough {
 		return c.Last.Truncate(time.Second).Add(-time.Second - back)
 	}
@@ -273,10 +288,10 @@ func (c *pageCursor) before(back time.Duration) time.Time {
 }
 
 // stepPast returns the next question after one that brought nothing new.
-func (c *pageCursor) stepPast(asked pageQuestion, dates pageDates) pageQuestion {
-	var steps []pageQuestion
+func (c *Cursor) stepPast(asked question, dates timestamps) question {
+	var steps []question
 	if c.Layout == "" {
-		steps = append(steps, pageQuestion{At: c.before(0)})
+		steps = append(steps, question{At: c.before(0)})
 	}
 	if c.Layout != "" || c.fine() {
 		steps = append(steps, dates.earlier, dates.top, c.at(c.Last.Add(time.Duration(c.Unit))))
@@ -293,7 +308,7 @@ func (c *pageCursor) stepPast(asked pageQuestion, dates pageDates) pageQuestion 
 }
 
 // forget drops what neither the next question nor a step back can bring again.
-func (c *pageCursor) forget() {
+func (c *Cursor) forget() {
 	from := c.After
 	if c.Back != nil && c.Back.At.Before(from) {
 		from = c.Back.At
@@ -307,8 +322,8 @@ func (c *pageCursor) forget() {
 	c.Seen = kept
 }
 
-// freshBody returns the page's body, or one of only what is new on it; nil if nothing is.
-func (t *pageTurn) freshBody(page threatmatch.Page) []byte {
+// Body returns the page's body, or one of only what is new on it; nil if nothing is.
+func (t *Step) Body(page threatmatch.Page) []byte {
 	switch len(t.Fresh) {
 	case 0:
 		return nil

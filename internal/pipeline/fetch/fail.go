@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 // fail judges a failed try that counts.
-func (f *Fetch) fail(r fetchResult) {
+func (f *Stage) fail(r result) {
 	st := f.triedState(r)
 	if r.task.Kind == spool.TaskItem {
 		f.ready = append(f.ready, f.failItem(r, st))
@@ -28,7 +29,7 @@ func (f *Fetch) fail(r fetchResult) {
 }
 
 // triedState is the task's state after a counted failure.
-func (f *Fetch) triedState(r fetchResult) spool.TaskState {
+func (f *Stage) triedState(r result) spool.TaskState {
 	class, after := fault.Of(r.err)
 	_, kind, snippet := answerOf(r.err)
 	st := r.task.TaskState
@@ -42,15 +43,15 @@ func (f *Fetch) triedState(r fetchResult) spool.TaskState {
 	}
 	st.LastTry = r.ended
 	st.LastClass = cmp.Or(kind, class.String())
-	st.LastError, st.LastAnswer = Describe(r.err), []byte(snippet)
+	st.LastError, st.LastAnswer = pipeline.Describe(r.err), []byte(snippet)
 	wait := max(after, jitter(st.Tries, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st
 }
 
 // failItem keeps an item for another try, parks it, or gives it up.
-func (f *Fetch) failItem(r fetchResult, st spool.TaskState) fetchVerdict {
-	v := fetchVerdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID, Count: map[string]int64{"fetch.retries": 1}}}
+func (f *Stage) failItem(r result, st spool.TaskState) verdict {
+	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID, Count: map[string]int64{"fetch.retries": 1}}}
 	if st.Tries < itemTries && st.Refused < itemRefused {
 		v.Keep = &st
 		return v
@@ -75,7 +76,7 @@ func (f *Fetch) failItem(r fetchResult, st spool.TaskState) fetchVerdict {
 
 // failFront keeps a list or page for another try, ends its dataset for this
 // run, or finds that the server refuses everything.
-func (f *Fetch) failFront(r fetchResult, st spool.TaskState) {
+func (f *Stage) failFront(r result, st spool.TaskState) {
 	d := r.task.Dataset
 	status, _, _ := answerOf(r.err)
 	if r.task.Kind == spool.TaskList {
@@ -94,14 +95,14 @@ func (f *Fetch) failFront(r fetchResult, st spool.TaskState) {
 		f.ready = append(f.ready, f.endDataset(r, spool.DatasetFailed, st.LastError))
 		return
 	}
-	f.ready = append(f.ready, fetchVerdict{Outcome: spool.Outcome{
+	f.ready = append(f.ready, verdict{Outcome: spool.Outcome{
 		Task: r.task.TaskKey, Run: r.run.ID, Keep: &st, Count: map[string]int64{"fetch.retries": 1},
 	}})
 }
 
 // endDataset ends the task's dataset in this run.
-func (f *Fetch) endDataset(r fetchResult, status spool.DatasetStatus, detail string) fetchVerdict {
-	return fetchVerdict{
+func (f *Stage) endDataset(r result, status spool.DatasetStatus, detail string) verdict {
+	return verdict{
 		Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID},
 		end:     &spool.DatasetRun{Status: status, Detail: detail},
 	}
@@ -109,7 +110,7 @@ func (f *Fetch) endDataset(r fetchResult, status spool.DatasetStatus, detail str
 
 // everyListRefused reports whether this run asks all datasets and each of
 // their lists was refused the last time: then it is not the lists.
-func (f *Fetch) everyListRefused() bool {
+func (f *Stage) everyListRefused() bool {
 	if len(f.run.lists) < len(f.opt.Datasets) {
 		return false
 	}
@@ -121,7 +122,7 @@ func (f *Fetch) everyListRefused() bool {
 	return true
 }
 
-func (f *Fetch) anyListOK() bool {
+func (f *Stage) anyListOK() bool {
 	for _, l := range f.run.lists {
 		if l.ok {
 			return true

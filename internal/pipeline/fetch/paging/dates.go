@@ -1,4 +1,4 @@
-package pipeline
+package paging
 
 import (
 	"fmt"
@@ -8,13 +8,13 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// pageDates is what the timestamps of a page say.
-type pageDates struct {
+// timestamps is what the timestamps of a page say.
+type timestamps struct {
 	at       []time.Time // of each object; zero where it has none that can be used
 	readable bool        // one of them can be read
 	first    time.Time   // the least
-	top      pageQuestion
-	earlier  pageQuestion  // the greatest before top, out of order as much earlier; zero: none
+	top      question
+	earlier  question      // the greatest before top, out of order as much earlier; zero: none
 	back     time.Duration // how far the page falls back behind its greatest so far
 	unit     int64         // nanoseconds: the resolution that the digits show, no coarser than a millisecond
 	layout   string        // of a text without zone; "" if each has one
@@ -22,8 +22,8 @@ type pageDates struct {
 }
 
 // readPage reads the timestamps of a page. Those after limit are nonsense.
-func readPage(page threatmatch.Page, limit time.Time) pageDates {
-	d := pageDates{at: make([]time.Time, len(page.Objects)), unit: int64(time.Millisecond)}
+func readPage(page threatmatch.Page, limit time.Time) timestamps {
+	d := timestamps{at: make([]time.Time, len(page.Objects)), unit: int64(time.Millisecond)}
 	for i, o := range page.Objects {
 		r, ok := modifiedAt(o.Modified)
 		if !ok {
@@ -41,7 +41,7 @@ func readPage(page threatmatch.Page, limit time.Time) pageDates {
 		d.unit = min(d.unit, int64(r.Unit))
 		d.back = max(d.back, d.top.At.Sub(r.Time))
 		if r.Time.After(d.top.At) {
-			d.top = pageQuestion{At: r.Time, Text: o.Modified}
+			d.top = question{At: r.Time, Text: o.Modified}
 		}
 		if d.first.IsZero() || r.Time.Before(d.first) {
 			d.first = r.Time
@@ -49,7 +49,7 @@ func readPage(page threatmatch.Page, limit time.Time) pageDates {
 	}
 	for i, at := range d.at {
 		if at.Before(d.top.At) && !at.After(d.top.At.Add(-d.back)) && at.After(d.earlier.At) {
-			d.earlier = pageQuestion{At: at, Text: page.Objects[i].Modified}
+			d.earlier = question{At: at, Text: page.Objects[i].Modified}
 		}
 	}
 	return d

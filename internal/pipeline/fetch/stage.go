@@ -1,4 +1,5 @@
-package pipeline
+// Package fetch is the stage that asks ThreatMatch for what the spool's tasks stand for.
+package fetch
 
 import (
 	"cmp"
@@ -11,25 +12,26 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
-const stageFetch = "fetch"
+const stageName = "fetch"
 
-// FetchDeps is what the fetch stage works with. All are required.
-type FetchDeps struct {
-	Spool   fetchSpool
+// Deps is what the fetch stage works with. All are required.
+type Deps struct {
+	Spool   Spool
 	Source  Source
-	Wakes   Wakes
-	Status  *Status
+	Wakes   pipeline.Wakes
+	Status  *pipeline.Status
 	Log     *slog.Logger
-	Metrics *FetchMetrics
+	Metrics *Metrics
 	Now     func() time.Time
 	Rand    func() float64 // in [0, 1), for jitter
 }
 
-// FetchOptions are the fetch stage's settings. Zero values mean the defaults in brackets.
-type FetchOptions struct {
+// Options are the fetch stage's settings. Zero values mean the defaults in brackets.
+type Options struct {
 	Datasets       []spool.Dataset // the enabled ones
 	MaxConcurrency int             // requests at a time [4]
 	MaxAttempts    int             // runs that may park an item before it is a dead letter [5]
@@ -43,7 +45,7 @@ type FetchOptions struct {
 }
 
 // fetchSpool is what the fetch stage needs of the spool.
-type fetchSpool interface {
+type Spool interface {
 	Meta() (spool.Meta, error)
 	Room() spool.Room
 	Stats() (spool.Stats, error)
@@ -59,27 +61,27 @@ type fetchSpool interface {
 	FinishFetch(epoch uint64, run uint64, now time.Time) error
 }
 
-var _ fetchSpool = (*spool.Spool)(nil)
+var _ Spool = (*spool.Spool)(nil)
 
-// Fetch asks ThreatMatch for what the spool's tasks stand for and commits what
+// Stage asks ThreatMatch for what the spool's tasks stand for and commits what
 // comes. One goroutine owns all its state: it starts requests, which report
 // back to it, judges the answers and commits those that are ready together. A
 // request's place is free again when its answer is committed, not before.
 // Run it once.
-type Fetch struct {
-	FetchDeps
-	opt FetchOptions
+type Stage struct {
+	Deps
+	opt Options
 
-	results chan fetchResult
+	results chan result
 	control chan error
 
 	// What follows belongs to Run's goroutine.
 	epoch    uint64
-	run      *fetchRun              // the run being fetched; nil when there is none
+	run      *openRun               // the run being fetched; nil when there is none
 	flying   map[spool.TaskKey]bool // asked, or answered and not committed
-	ready    []fetchVerdict         // judged, not committed
-	doubtful []fetchResult          // failed; the control request says whether that counts
-	health   fetchHealth
+	ready    []verdict              // judged, not committed
+	doubtful []result               // failed; the control request says whether that counts
+	health   health
 	squeezed bool // paused for room
 	fatal    error
 	skewed   bool // a clock that is off was warned of
@@ -88,8 +90,8 @@ type Fetch struct {
 	stopJobs context.CancelCauseFunc
 }
 
-// NewFetch returns the stage; it does nothing yet.
-func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
+// New returns the stage; it does nothing yet.
+func New(d Deps, o Options) (*Stage, error) {
 	if d.Spool == nil || d.Source == nil || d.Status == nil || d.Log == nil ||
 		d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
@@ -102,9 +104,9 @@ func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
 	if len(o.Types) == 0 {
 		o.Types = []string{"indicator"}
 	}
-	return &Fetch{
-		FetchDeps: d, opt: o,
-		results: make(chan fetchResult, o.MaxConcurrency),
+	return &Stage{
+		Deps: d, opt: o,
+		results: make(chan result, o.MaxConcurrency),
 		control: make(chan error, 1),
 		flying:  map[spool.TaskKey]bool{},
 	}, nil
@@ -113,19 +115,19 @@ func NewFetch(d FetchDeps, o FetchOptions) (*Fetch, error) {
 // Run fetches until ctx is done, which is no error. Requests under way are then
 // cancelled and count as not made; answers that are in are committed. An error
 // means that the spool cannot be used, or that GiveUp has passed.
-func (f *Fetch) Run(ctx context.Context) error {
-	f.Status.Set(stageFetch, "starting", "", "")
+func (f *Stage) Run(ctx context.Context) error {
+	f.Status.Set(stageName, "starting", "", "")
 	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
 	defer func() {
 		f.stopJobs(fault.ErrShutdown)
 		f.jobs.Wait()
-		f.Status.Set(stageFetch, "stopped", "", "")
+		f.Status.Set(stageName, "stopped", "", "")
 	}()
 	if err := f.dropSwitchedOff(); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		wait, err := f.turn(ctx)
+		wait, err := f.step(ctx)
 		if err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ func (f *Fetch) Run(ctx context.Context) error {
 }
 
 // dropSwitchedOff forgets the open tasks of datasets that are not enabled any more.
-func (f *Fetch) dropSwitchedOff() error {
+func (f *Stage) dropSwitchedOff() error {
 	meta, err := f.Spool.Meta()
 	if err != nil {
 		return err
@@ -153,15 +155,15 @@ func (f *Fetch) dropSwitchedOff() error {
 			return err
 		}
 		if n > 0 {
-			f.Log.Warn("dataset is switched off: its open requests are dropped", "stage", stageFetch, "dataset", d, "count", n)
+			f.Log.Warn("dataset is switched off: its open requests are dropped", "stage", stageName, "dataset", d, "count", n)
 		}
 	}
 	return nil
 }
 
 // turn does what can be done now and returns how long nothing else will be.
-func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
-	f.Status.Beat(stageFetch)
+func (f *Stage) step(ctx context.Context) (time.Duration, error) {
+	f.Status.Beat(stageName)
 	if f.fatal != nil {
 		return 0, f.fatal
 	}
@@ -187,7 +189,7 @@ func (f *Fetch) turn(ctx context.Context) (time.Duration, error) {
 }
 
 // sleep waits for something to do: an answer, a wake, the time of the next step.
-func (f *Fetch) sleep(ctx context.Context, wait time.Duration) {
+func (f *Stage) sleep(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -206,7 +208,7 @@ func (f *Fetch) sleep(ctx context.Context, wait time.Duration) {
 }
 
 // finish ends an ordered stop: what was answered is kept, what was not is as if never asked.
-func (f *Fetch) finish() error {
+func (f *Stage) finish() error {
 	f.stopJobs(fault.ErrShutdown)
 	f.jobs.Wait()
 	for len(f.results) > 0 {
@@ -224,7 +226,7 @@ func (f *Fetch) finish() error {
 var errReset = errors.New("spool was reset")
 
 // follow keeps up with resets: whatever belongs to an older epoch is given up.
-func (f *Fetch) follow(ctx context.Context) error {
+func (f *Stage) follow(ctx context.Context) error {
 	meta, err := f.Spool.Meta()
 	if err != nil || meta.Epoch == f.epoch {
 		return err

@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/fetch/paging"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
@@ -15,7 +17,7 @@ import (
 const groupOf = "fetch.groups:"
 
 // succeedGroups turns the groups to page, by name or id, into page tasks.
-func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
+func (f *Stage) succeedGroups(r result, v *verdict) {
 	groups, missing := pickGroups(r.groups, f.opt.Groups)
 	if len(groups) == 0 {
 		*v = f.endDataset(r, spool.DatasetSkipped, "no group of IOCs is offered to this account")
@@ -36,7 +38,7 @@ func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
 		return
 	}
 	if len(missing) > 0 {
-		f.Log.Warn("IOC groups not found", "stage", stageFetch, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
+		f.Log.Warn("IOC groups not found", "stage", stageName, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
 	}
 	v.Add = f.pageTasks(groups, r.run.Datasets[spool.IOCs].From)
 	f.run.list(spool.IOCs).ok = true
@@ -48,11 +50,11 @@ func (f *Fetch) succeedGroups(r fetchResult, v *fetchVerdict) {
 }
 
 // pageTasks are the first pages of each group and type.
-func (f *Fetch) pageTasks(groups []threatmatch.Group, from time.Time) []spool.NewTask {
+func (f *Stage) pageTasks(groups []threatmatch.Group, from time.Time) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, g := range groups {
 		for _, stixType := range f.opt.Types {
-			cursor, err := json.Marshal(newPageCursor(g.ID, stixType, from))
+			cursor, err := json.Marshal(paging.New(g.ID, stixType, from))
 			if err != nil {
 				continue // text and times always marshal
 			}
@@ -91,12 +93,12 @@ func groupNames(groups []threatmatch.Group) []string {
 }
 
 // goneGroup returns the first of the missing groups that an earlier run used, "" if none.
-func (f *Fetch) goneGroup(missing []string) (string, error) {
+func (f *Stage) goneGroup(missing []string) (string, error) {
 	if len(missing) == 0 {
 		return "", nil
 	}
 	gone := ""
-	err := runHistory(f.Spool, f.epoch, func(r spool.Run) bool {
+	err := pipeline.RunHistory(f.Spool, f.epoch, 0, func(r spool.Run) bool {
 		for _, g := range groupsOf(r) {
 			if i := slices.IndexFunc(missing, g.Is); i >= 0 {
 				gone = missing[i]
@@ -110,18 +112,18 @@ func (f *Fetch) goneGroup(missing []string) (string, error) {
 
 // newGroups warns of groups that the latest run of IOCs did not ask for: they
 // have no watermark of their own. A repull says itself where it starts.
-func (f *Fetch) newGroups(run *fetchRun, groups []threatmatch.Group) error {
+func (f *Stage) newGroups(run *openRun, groups []threatmatch.Group) error {
 	if !run.Reason.MovesWatermarks() {
 		return nil
 	}
-	return runHistory(f.Spool, f.epoch, func(r spool.Run) bool {
+	return pipeline.RunHistory(f.Spool, f.epoch, 0, func(r spool.Run) bool {
 		had := groupsOf(r)
 		if len(had) == 0 {
 			return true
 		}
 		for _, g := range groups {
 			if !slices.ContainsFunc(had, func(h threatmatch.Group) bool { return h.ID == g.ID }) {
-				f.Log.Warn("group is new: it starts where the other IOCs stand", "stage", stageFetch, "run", run.ID, "group", g.Name,
+				f.Log.Warn("group is new: it starts where the other IOCs stand", "stage", stageName, "run", run.ID, "group", g.Name,
 					"from", run.Datasets[spool.IOCs].From, "hint", "repull --from DATE --dataset "+string(spool.IOCs)+" imports what is older")
 			}
 		}

@@ -1,7 +1,6 @@
-package pipeline
+package paging
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -12,130 +11,24 @@ import (
 
 	"pgregory.net/rapid"
 
+	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/internal/threatmatch"
-	"threatmatch-connector/spool"
 )
 
-// pager is a server of dated objects that pages as the API might. It takes
-// questions only in the forms that the reference client sends.
-type pager struct {
-	objects   []threatmatch.PageObject // ascending
-	times     []time.Time              // of the objects
-	size      int
-	exclusive bool
-	shuffle   *rand.Rand
-	trunc     time.Duration  // resolution to which it cuts the bound; zero: exact
-	rough     bool           // it cuts the objects' timestamps too
-	local     *time.Location // in which it reads texts without zone; nil: UTC
-	layouts   []string       // of texts without zone that it takes
-	asked     []string
-}
-
-// bound reads a question.
-func (p *pager) bound(after string) time.Time {
-	if at, err := time.Parse(millis, after); err == nil && at.Format(millis) == after {
-		return at
-	}
-	for i, o := range p.objects {
-		if o.Modified == after {
-			return p.times[i]
-		}
-	}
-	for _, layout := range p.layouts {
-		if at, err := time.ParseInLocation(layout, after, cmp.Or(p.local, time.UTC)); err == nil && at.Format(layout) == after {
-			return at
-		}
-	}
-	panic("asked in a form that the reference client never sends: " + after)
-}
-
-func (p *pager) page(after string) threatmatch.Page {
-	p.asked = append(p.asked, after)
-	bound := p.bound(after)
-	if p.trunc > 0 {
-		bound = bound.Truncate(p.trunc)
-	}
-	var out threatmatch.Page
-	for i, o := range p.objects {
-		at := p.times[i]
-		if p.rough {
-			at = at.Truncate(p.trunc)
-		}
-		if at.Before(bound) || p.exclusive && at.Equal(bound) {
-			continue
-		}
-		if len(out.Objects) == p.size {
-			out.More = true
-			break
-		}
-		out.Objects = append(out.Objects, o)
-	}
-	if p.shuffle != nil {
-		p.shuffle.Shuffle(len(out.Objects), func(i, j int) {
-			out.Objects[i], out.Objects[j] = out.Objects[j], out.Objects[i]
-		})
-	}
-	raw := make([]string, len(out.Objects))
-	for i, o := range out.Objects {
-		raw[i] = string(o.Raw)
-	}
-	out.Bytes = fmt.Appendf(nil, `{"objects":[%s],"more":%v}`, strings.Join(raw, ","), out.More)
-	return out
-}
-
-func (p *pager) add(n int, at time.Time, form string) {
-	for range n {
-		p.addAs(at.Truncate(resolution(form)), write(at.In(cmp.Or(p.local, time.UTC)), form))
-	}
-}
-
-func (p *pager) addAs(at time.Time, modified string) {
-	id := fmt.Sprintf("indicator--%05d", len(p.objects))
-	o := threatmatch.PageObject{ID: id, Modified: modified}
-	o.Raw = fmt.Appendf(nil, `{"id":%q,"modified":%q}`, o.ID, o.Modified)
-	p.objects, p.times = append(p.objects, o), append(p.times, at)
-}
-
-// epochForm and millisForm are forms that package time has no layout for.
-const epochForm, millisForm = "epoch", "epoch milliseconds"
-
-func write(at time.Time, form string) string {
-	switch form {
-	case epochForm:
-		return fmt.Sprint(at.Unix())
-	case millisForm:
-		return fmt.Sprint(at.UnixMilli())
-	}
-	return at.Format(form)
-}
-
-// resolution is what a form can tell apart.
-func resolution(form string) time.Duration {
-	switch {
-	case form == millisForm || strings.Contains(form, ".000Z") || strings.HasSuffix(form, ".000"):
-		return time.Millisecond
-	case strings.Contains(form, ".000000"):
-		return time.Microsecond
-	case form == epochForm || strings.Contains(form, ":05"):
-		return time.Second
-	}
-	return time.Minute
-}
-
 // walk pages to the end. It returns how often each id came, and the gaps.
-func walk(t interface{ Fatalf(string, ...any) }, p *pager, from, now time.Time) (map[string]int, []pageGap) {
-	return walkOn(t, p, newPageCursor("1", "indicator", from), now)
+func walk(t interface{ Fatalf(string, ...any) }, p *pipelinetest.Pager, from, now time.Time) (map[string]int, []Gap) {
+	return walkOn(t, p, New("1", "indicator", from), now)
 }
 
 // walkOn is walk from a cursor.
-func walkOn(t interface{ Fatalf(string, ...any) }, p *pager, c pageCursor, now time.Time) (map[string]int, []pageGap) {
+func walkOn(t interface{ Fatalf(string, ...any) }, p *pipelinetest.Pager, c Cursor, now time.Time) (map[string]int, []Gap) {
 	got := map[string]int{}
-	var gaps []pageGap
+	var gaps []Gap
 	for range 100000 {
 		before, form := c.After, c.Form
-		page := p.page(c.asked())
-		turn := c.turn(page, now)
-		for _, id := range bodyIDs(t, turn.freshBody(page)) {
+		page := p.Page(c.Query())
+		turn := c.Take(page, now)
+		for _, id := range bodyIDs(t, turn.Body(page)) {
 			got[id]++
 		}
 		if turn.Gap != nil {
@@ -144,19 +37,19 @@ func walkOn(t interface{ Fatalf(string, ...any) }, p *pager, c pageCursor, now t
 		if turn.Failed != "" {
 			t.Fatalf("failed: %s", turn.Failed)
 		}
-		if c.After.Before(before) && c.Stepped == 0 && c.Layout == "" && form == pageForm {
+		if c.After.Before(before) && c.Stepped == 0 && c.Layout == "" && form == cursorForm {
 			t.Fatalf("the question moved back from %v to %v", before, c.After)
 		}
 		if turn.Done {
 			return got, gaps
 		}
 		text, err := json.Marshal(c) // as a restart would see it
-		c = pageCursor{}
+		c = Cursor{}
 		if err != nil || json.Unmarshal(text, &c) != nil {
 			t.Fatalf("cursor %s does not survive", text)
 		}
 	}
-	t.Fatalf("no end after %d questions, the last: %v", len(p.asked), p.asked[len(p.asked)-5:])
+	t.Fatalf("no end after %d questions, the last: %v", len(p.Asked), p.Asked[len(p.Asked)-5:])
 	return nil, nil
 }
 
@@ -175,41 +68,37 @@ func bodyIDs(t interface{ Fatalf(string, ...any) }, body []byte) []string {
 	return ids
 }
 
-const millis, micros, secs = "2006-01-02T15:04:05.000Z", "2006-01-02T15:04:05.000000Z", "2006-01-02T15:04:05Z"
-
-var pageEpoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
 // zoneless is how a server in another zone than UTC writes times.
 const zoneless = "2006-01-02 15:04:05"
 
-var tieForms = []string{millis, micros, secs, zoneless, zoneless + ".000000", epochForm, millisForm, "2006-01-02T15:04:05-0700", time.RFC1123Z}
+var tieForms = []string{pipelinetest.Millis, pipelinetest.Micros, pipelinetest.Secs, zoneless, zoneless + ".000000", pipelinetest.EpochForm, pipelinetest.MillisForm, "2006-01-02T15:04:05-0700", time.RFC1123Z}
 
 // tied is a server with a block of equal times between two small ones.
-func tied(size, block int, exclusive, shuffled bool, form string) *pager {
-	p := &pager{size: size, exclusive: exclusive, local: time.UTC}
+func tied(size, block int, exclusive, shuffled bool, form string) *pipelinetest.Pager {
+	p := &pipelinetest.Pager{Size: size, Exclusive: exclusive, Local: time.UTC}
 	if shuffled {
-		p.shuffle = rand.New(rand.NewPCG(1, 2))
+		p.Shuffle = rand.New(rand.NewPCG(1, 2))
 	}
 	if strings.HasPrefix(form, zoneless) {
-		p.local, p.layouts = time.FixedZone("", 3600), []string{form}
+		p.Local, p.Layouts = time.FixedZone("", 3600), []string{form}
 	}
-	p.add(7, pageEpoch, form)
-	p.add(block, pageEpoch.Add(3*time.Second), form)
-	p.add(7, pageEpoch.Add(5*time.Second), form)
+	p.Add(7, pipelinetest.PageEpoch, form)
+	p.Add(block, pipelinetest.PageEpoch.Add(3*time.Second), form)
+	p.Add(7, pipelinetest.PageEpoch.Add(5*time.Second), form)
 	return p
 }
 
-// check fails unless all came that the API can give. What fits a page is never
+// checkPaging fails unless all came that the API can give. What fits a page is never
 // lost. Of a larger block all but a page's worth cannot be had, and that is said.
-func (p *pager) check(t *testing.T, block int, got map[string]int, gaps []pageGap, about string) {
+func checkPaging(t *testing.T, p *pipelinetest.Pager, block int, got map[string]int, gaps []Gap, about string) {
 	t.Helper()
-	lost := len(p.objects) - len(got)
-	canLose := max(0, 7-p.size)*2 + max(0, block-p.size)
+	lost := len(p.Objects) - len(got)
+	canLose := max(0, 7-p.Size)*2 + max(0, block-p.Size)
 	if lost > canLose || lost > 0 && len(gaps) == 0 {
-		t.Errorf("%s: lost %d of %d, gaps %v", about, lost, len(p.objects), gaps)
+		t.Errorf("%s: lost %d of %d, gaps %v", about, lost, len(p.Objects), gaps)
 	}
-	if most := 80 + 4*len(p.objects); len(p.asked) > most {
-		t.Errorf("%s: %d requests, want at most %d", about, len(p.asked), most)
+	if most := 80 + 4*len(p.Objects); len(p.Asked) > most {
+		t.Errorf("%s: %d requests, want at most %d", about, len(p.Asked), most)
 	}
 }
 
@@ -223,8 +112,8 @@ func TestTies(t *testing.T) {
 					for _, shuffled := range []bool{false, true} {
 						about := fmt.Sprintf("page %d, block %d, exclusive %v, %s, shuffled %v", size, block, exclusive, form, shuffled)
 						p := tied(size, block, exclusive, shuffled, form)
-						got, gaps := walk(t, p, pageEpoch.Add(-time.Hour), pageEpoch.Add(time.Hour))
-						p.check(t, block, got, gaps, about)
+						got, gaps := walk(t, p, pipelinetest.PageEpoch.Add(-time.Hour), pipelinetest.PageEpoch.Add(time.Hour))
+						checkPaging(t, p, block, got, gaps, about)
 						for id, n := range got {
 							if n > 1 {
 								t.Errorf("%s: %s came %d times", about, id, n)
@@ -239,10 +128,10 @@ func TestTies(t *testing.T) {
 
 // oldCursor is where the version before stood after the first page: it read
 // texts without zone as UTC, and took no other form but RFC 3339.
-func oldCursor(t *testing.T, p *pager, from time.Time) pageCursor {
+func oldCursor(t *testing.T, p *pipelinetest.Pager, from time.Time) Cursor {
 	t.Helper()
-	c := newPageCursor("1", "indicator", from)
-	page := p.page(c.asked())
+	c := New("1", "indicator", from)
+	page := p.Page(c.Query())
 	for _, o := range page.Objects {
 		at, err := time.Parse(time.RFC3339Nano, strings.Replace(o.Modified, " ", "T", 1))
 		if err != nil {
@@ -251,7 +140,7 @@ func oldCursor(t *testing.T, p *pager, from time.Time) pageCursor {
 		if err == nil {
 			c.Last = later(c.Last, at)
 		}
-		c.Seen = append(c.Seen, pageKey{Key: objectKey(o), At: at.UnixNano()})
+		c.Seen = append(c.Seen, seenObject{Key: objectKey(o), At: at.UnixNano()})
 	}
 	c.After = later(c.After, c.Last.Truncate(time.Millisecond).Add(-time.Millisecond))
 	c.Again = c.After.Before(c.Last) && c.After.After(from)
@@ -259,9 +148,7 @@ func oldCursor(t *testing.T, p *pager, from time.Time) pageCursor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	task := spool.Task{TaskKey: spool.TaskKey{Dataset: spool.IOCs, Source: "1/indicator"}}
-	task.Cursor = []byte(strings.Replace(string(text), `,"form":2`, "", 1))
-	return cursorOf(task, &fetchRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: from}}}})
+	return Resume([]byte(strings.Replace(string(text), `,"form":2`, "", 1)), "1", "indicator", from)
 }
 
 // TestTiesFromAnOldCursor goes on from the cursor of an earlier version.
@@ -273,18 +160,18 @@ func TestTiesFromAnOldCursor(t *testing.T) {
 					about := fmt.Sprintf("page %d, block %d, exclusive %v, %s", size, block, exclusive, form)
 					p := tied(size, block, exclusive, false, form)
 					for i := range 20 { // an hour further on, where a wrong zone would go on
-						p.add(1, pageEpoch.Add(time.Hour+time.Duration(i)*time.Minute), form)
+						p.Add(1, pipelinetest.PageEpoch.Add(time.Hour+time.Duration(i)*time.Minute), form)
 					}
-					c := oldCursor(t, p, pageEpoch.Add(-time.Minute))
+					c := oldCursor(t, p, pipelinetest.PageEpoch.Add(-time.Minute))
 					taken := map[string]int{}
-					for _, o := range p.page(threatmatch.ModifiedAfter(pageEpoch.Add(-time.Minute))).Objects {
+					for _, o := range p.Page(threatmatch.ModifiedAfter(pipelinetest.PageEpoch.Add(-time.Minute))).Objects {
 						taken[o.ID]++
 					}
-					got, gaps := walkOn(t, p, c, pageEpoch.Add(3*time.Hour))
+					got, gaps := walkOn(t, p, c, pipelinetest.PageEpoch.Add(3*time.Hour))
 					for id, n := range taken {
 						got[id] += n
 					}
-					p.check(t, block, got, gaps, about)
+					checkPaging(t, p, block, got, gaps, about)
 				}
 			}
 		}
@@ -308,9 +195,9 @@ func TestSixtyInEveryForm(t *testing.T) {
 		"day": layout("2006-01-02"), "month": layout("2006-01"), "year": layout("2006"),
 	} {
 		for _, exclusive := range []bool{false, true} {
-			p := &pager{size: 10, exclusive: exclusive}
+			p := &pipelinetest.Pager{Size: 10, Exclusive: exclusive}
 			for i := range 60 {
-				at := pageEpoch.Add(time.Duration(i-60) * time.Minute)
+				at := pipelinetest.PageEpoch.Add(time.Duration(i-60) * time.Minute)
 				switch name {
 				case "day":
 					at = time.Date(2026, 1, 1+i, 0, 0, 0, 0, time.UTC)
@@ -319,12 +206,12 @@ func TestSixtyInEveryForm(t *testing.T) {
 				case "year":
 					at = time.Date(1971+i, 1, 1, 0, 0, 0, 0, time.UTC)
 				}
-				p.addAs(at, form(at))
+				p.AddAs(at, form(at))
 			}
-			now := p.times[59].Add(time.Hour)
+			now := p.Times[59].Add(time.Hour)
 			got, gaps := walk(t, p, time.Unix(0, 0).Add(-time.Hour), now)
-			if len(got) != 60 || len(gaps) != 0 || len(p.asked) > 14 {
-				t.Errorf("%s, exclusive %v: got %d objects in %d requests, gaps %v; want 60", name, exclusive, len(got), len(p.asked), gaps)
+			if len(got) != 60 || len(gaps) != 0 || len(p.Asked) > 14 {
+				t.Errorf("%s, exclusive %v: got %d objects in %d requests, gaps %v; want 60", name, exclusive, len(got), len(p.Asked), gaps)
 			}
 		}
 	}
@@ -332,13 +219,13 @@ func TestSixtyInEveryForm(t *testing.T) {
 
 func TestNoGapWithoutTies(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
-		p := &pager{size: 100, exclusive: exclusive}
+		p := &pipelinetest.Pager{Size: 100, Exclusive: exclusive}
 		for i := range 3000 {
-			p.add(1, pageEpoch.Add(time.Duration(i)*time.Second), millis)
+			p.Add(1, pipelinetest.PageEpoch.Add(time.Duration(i)*time.Second), pipelinetest.Millis)
 		}
-		got, gaps := walk(t, p, pageEpoch.Add(-time.Hour), pageEpoch.Add(time.Hour))
-		if len(got) != 3000 || len(gaps) != 0 || len(p.asked) > 31 {
-			t.Errorf("exclusive %v: %d objects, gaps %v, %d requests", exclusive, len(got), gaps, len(p.asked))
+		got, gaps := walk(t, p, pipelinetest.PageEpoch.Add(-time.Hour), pipelinetest.PageEpoch.Add(time.Hour))
+		if len(got) != 3000 || len(gaps) != 0 || len(p.Asked) > 31 {
+			t.Errorf("exclusive %v: %d objects, gaps %v, %d requests", exclusive, len(got), gaps, len(p.Asked))
 		}
 	}
 }
@@ -346,11 +233,11 @@ func TestNoGapWithoutTies(t *testing.T) {
 // TestFineTimestamps has more objects within a millisecond than a page holds.
 func TestFineTimestamps(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
-		p := &pager{size: 10, exclusive: exclusive}
+		p := &pipelinetest.Pager{Size: 10, Exclusive: exclusive}
 		for i := range 200 {
-			p.add(1, pageEpoch.Add(time.Duration(i)*3*time.Microsecond), micros)
+			p.Add(1, pipelinetest.PageEpoch.Add(time.Duration(i)*3*time.Microsecond), pipelinetest.Micros)
 		}
-		got, _ := walk(t, p, pageEpoch.Add(-time.Hour), pageEpoch.Add(time.Hour))
+		got, _ := walk(t, p, pipelinetest.PageEpoch.Add(-time.Hour), pipelinetest.PageEpoch.Add(time.Hour))
 		if len(got) != 200 {
 			t.Errorf("exclusive %v: %d of 200", exclusive, len(got))
 		}
@@ -360,53 +247,53 @@ func TestFineTimestamps(t *testing.T) {
 // TestPagingEndsAndLosesNothing draws servers at random.
 func TestPagingEndsAndLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := &pager{
-			size:      rapid.IntRange(1, 20).Draw(t, "size"),
-			exclusive: rapid.Bool().Draw(t, "exclusive"),
-			trunc:     rapid.SampledFrom([]time.Duration{0, 0, time.Millisecond, time.Second}).Draw(t, "trunc"),
+		p := &pipelinetest.Pager{
+			Size:      rapid.IntRange(1, 20).Draw(t, "size"),
+			Exclusive: rapid.Bool().Draw(t, "exclusive"),
+			Trunc:     rapid.SampledFrom([]time.Duration{0, 0, time.Millisecond, time.Second}).Draw(t, "trunc"),
 		}
-		p.rough = p.trunc > 0 && rapid.Bool().Draw(t, "rough")
+		p.Rough = p.Trunc > 0 && rapid.Bool().Draw(t, "rough")
 		if rapid.Bool().Draw(t, "shuffle") {
-			p.shuffle = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+			p.Shuffle = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		}
-		form := rapid.SampledFrom([]string{millis, micros, secs}).Draw(t, "form")
-		at, largest := pageEpoch, 0
+		form := rapid.SampledFrom([]string{pipelinetest.Millis, pipelinetest.Micros, pipelinetest.Secs}).Draw(t, "form")
+		at, largest := pipelinetest.PageEpoch, 0
 		for range rapid.IntRange(0, 12).Draw(t, "blocks") {
 			at = at.Add(time.Duration(rapid.SampledFrom([]int{1, 1000, 2000000, 3000000000}).Draw(t, "step")) * time.Microsecond)
-			p.add(rapid.IntRange(1, 30).Draw(t, "block"), at, form)
+			p.Add(rapid.IntRange(1, 30).Draw(t, "block"), at, form)
 		}
 		at = time.Time{}
-		window := max(p.trunc, time.Millisecond)
-		if form == secs {
+		window := max(p.Trunc, time.Millisecond)
+		if form == pipelinetest.Secs {
 			window = time.Second
 		}
-		for i := range p.objects { // the most objects that one question cannot tell apart
-			first, n := p.times[i], 0
-			for _, m := range p.times[i:] {
+		for i := range p.Objects { // the most objects that one question cannot tell apart
+			first, n := p.Times[i], 0
+			for _, m := range p.Times[i:] {
 				if m.Sub(first.Truncate(window)) < 2*window {
 					n++
 				}
 			}
 			largest = max(largest, n)
 		}
-		got, gaps := walk(t, p, pageEpoch.Add(-time.Hour), pageEpoch.Add(240*time.Hour))
-		if len(got) < len(p.objects) && (largest < p.size || len(gaps) == 0) {
-			t.Fatalf("%d of %d objects, largest block %d, page %d, gaps %v", len(got), len(p.objects), largest, p.size, gaps)
+		got, gaps := walk(t, p, pipelinetest.PageEpoch.Add(-time.Hour), pipelinetest.PageEpoch.Add(240*time.Hour))
+		if len(got) < len(p.Objects) && (largest < p.Size || len(gaps) == 0) {
+			t.Fatalf("%d of %d objects, largest block %d, page %d, gaps %v", len(got), len(p.Objects), largest, p.Size, gaps)
 		}
 	})
 }
 
 func TestOddPages(t *testing.T) {
-	now := pageEpoch.Add(time.Hour)
+	now := pipelinetest.PageEpoch.Add(time.Hour)
 	object := func(id, modified string) threatmatch.PageObject {
 		return threatmatch.PageObject{ID: id, Modified: modified, Raw: fmt.Appendf(nil, `{"id":%q}`, id)}
 	}
 	t.Run("more without objects", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch.Add(-24*365*time.Hour))
-		var gap *pageGap
+		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-24*365*time.Hour))
+		var gap *Gap
 		turns := 0
 		for done := false; !done; turns++ {
-			turn := c.turn(threatmatch.Page{More: true}, now)
+			turn := c.Take(threatmatch.Page{More: true}, now)
 			done, gap = turn.Done, turn.Gap
 		}
 		if gap != nil || turns > 400 {
@@ -414,15 +301,15 @@ func TestOddPages(t *testing.T) {
 		}
 	})
 	t.Run("a filtered stretch is stepped over", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch.Add(-24*30*time.Hour))
-		late := pageEpoch.Add(-time.Hour)
+		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-24*30*time.Hour))
+		late := pipelinetest.PageEpoch.Add(-time.Hour)
 		found := false
 		for range 60 {
 			page := threatmatch.Page{More: true}
 			if c.After.After(late.Add(-4 * time.Hour)) {
-				page = threatmatch.Page{Objects: []threatmatch.PageObject{object("a", late.Format(millis))}}
+				page = threatmatch.Page{Objects: []threatmatch.PageObject{object("a", late.Format(pipelinetest.Millis))}}
 			}
-			turn := c.turn(page, now)
+			turn := c.Take(page, now)
 			found = found || len(turn.Fresh) > 0
 			if len(turn.Fresh) > 0 && turn.Gap == nil {
 				t.Error("nothing was said")
@@ -436,18 +323,18 @@ func TestOddPages(t *testing.T) {
 		}
 	})
 	t.Run("more that is always true", func(t *testing.T) {
-		p := &pager{size: 10}
-		p.add(25, pageEpoch, millis)
-		for i := range p.objects {
-			p.times[i] = pageEpoch.Add(time.Duration(i) * time.Second)
-			p.objects[i].Modified = p.times[i].Format(millis)
+		p := &pipelinetest.Pager{Size: 10}
+		p.Add(25, pipelinetest.PageEpoch, pipelinetest.Millis)
+		for i := range p.Objects {
+			p.Times[i] = pipelinetest.PageEpoch.Add(time.Duration(i) * time.Second)
+			p.Objects[i].Modified = p.Times[i].Format(pipelinetest.Millis)
 		}
-		c := newPageCursor("1", "indicator", pageEpoch.Add(-time.Hour))
+		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-time.Hour))
 		got := 0
 		for range 60 {
-			page := p.page(c.asked())
+			page := p.Page(c.Query())
 			page.More = true
-			turn := c.turn(page, now)
+			turn := c.Take(page, now)
 			got += len(turn.Fresh)
 			if turn.Gap != nil {
 				t.Errorf("a gap where there is none: %v", turn.Gap)
@@ -462,39 +349,39 @@ func TestOddPages(t *testing.T) {
 		t.Error("no end")
 	})
 	t.Run("elements without id or date", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
+		c := New("1", "indicator", pipelinetest.PageEpoch)
 		page := threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
 			{Raw: []byte(`{"error":"x"}`)}, {Raw: []byte(`7`)}, object("a", ""), object("b", "soon"),
 		}}
 		for _, page.More = range []bool{true, false} {
-			turn := c.turn(page, now)
+			turn := c.Take(page, now)
 			if want := `no time of the page can be read, such as  modified ""`; turn.Failed != want || turn.Done {
 				t.Errorf("more %v: got %+v, want it failed: %s", page.More, turn, want)
 			}
 			if page.More && len(turn.Fresh) != 4 {
 				t.Errorf("got %d elements, want 4", len(turn.Fresh))
 			}
-			if c.asked() != "2026-03-01T12:00:00.000Z" {
-				t.Errorf("cursor moved by nonsense to %s", c.asked())
+			if c.Query() != "2026-03-01T12:00:00.000Z" {
+				t.Errorf("cursor moved by nonsense to %s", c.Query())
 			}
 		}
 	})
 	t.Run("one undated object takes the page's last time", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
-		turn := c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("a", "soon"), object("b", pageEpoch.Add(time.Minute).Format(millis))}}, now)
-		if turn.Failed != "" || len(turn.Fresh) != 2 || c.asked() != "2026-03-01T12:00:59.999Z" || len(turn.Unread) != 1 || turn.Unread[0] != `a modified "soon"` {
-			t.Errorf("got %+v, next %s", turn, c.asked())
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		turn := c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
+			object("a", "soon"), object("b", pipelinetest.PageEpoch.Add(time.Minute).Format(pipelinetest.Millis))}}, now)
+		if turn.Failed != "" || len(turn.Fresh) != 2 || c.Query() != "2026-03-01T12:00:59.999Z" || len(turn.Unread) != 1 || turn.Unread[0] != `a modified "soon"` {
+			t.Errorf("got %+v, next %s", turn, c.Query())
 		}
 	})
 	t.Run("a page that shows nothing of what was taken fails the dataset", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
-		c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}}, now)
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}}, now)
 		other := threatmatch.Page{Objects: []threatmatch.PageObject{object("c", "2026-03-01T12:30:00.000Z")}}
 		var asked []string
 		for range 4 {
-			asked = append(asked, c.asked())
-			turn := c.turn(other, now)
+			asked = append(asked, c.Query())
+			turn := c.Take(other, now)
 			if len(turn.Fresh) != 0 || turn.Done {
 				t.Fatalf("got %+v", turn)
 			}
@@ -505,42 +392,42 @@ func TestOddPages(t *testing.T) {
 		if want := []string{"2026-03-01T12:04:59.999Z", "2026-03-01T12:04:59.000Z", "2026-03-01T12:00:00.000Z"}; !slices.Equal(asked, want) {
 			t.Errorf("asked %v, want %v", asked, want)
 		}
-		if c.asked() != "2026-03-01T12:00:00.000Z" || c.Again {
-			t.Errorf("the next run asks %s, want the window's start", c.asked())
+		if c.Query() != "2026-03-01T12:00:00.000Z" || c.Again {
+			t.Errorf("the next run asks %s, want the window's start", c.Query())
 		}
 	})
 	t.Run("what stood last is gone, and the rest is not", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
+		c := New("1", "indicator", pipelinetest.PageEpoch)
 		first := threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}}
-		c.turn(first, now)
+		c.Take(first, now)
 		moved := threatmatch.Page{Objects: []threatmatch.PageObject{object("b", "2026-03-01T12:30:00.000Z")}}
-		c.turn(moved, now)
-		c.turn(moved, now)
-		if turn := c.turn(threatmatch.Page{More: true, Objects: first.Objects[:1]}, now); turn.Failed != "" || c.asked() != "2026-03-01T12:00:59.999Z" {
-			t.Errorf("got %+v, next %s", turn, c.asked())
+		c.Take(moved, now)
+		c.Take(moved, now)
+		if turn := c.Take(threatmatch.Page{More: true, Objects: first.Objects[:1]}, now); turn.Failed != "" || c.Query() != "2026-03-01T12:00:59.999Z" {
+			t.Errorf("got %+v, next %s", turn, c.Query())
 		}
-		turn := c.turn(threatmatch.Page{Objects: []threatmatch.PageObject{first.Objects[0], moved.Objects[0]}}, now)
+		turn := c.Take(threatmatch.Page{Objects: []threatmatch.PageObject{first.Objects[0], moved.Objects[0]}}, now)
 		if !turn.Done || len(turn.Fresh) != 1 || turn.Failed != "" {
 			t.Errorf("got %+v", turn)
 		}
 	})
 	t.Run("a date in the far future does not move the cursor", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
-		near := pageEpoch.Add(time.Minute)
-		c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("far", "2099-01-01T00:00:00.000Z"), object("near", near.Format(millis))}}, now)
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		near := pipelinetest.PageEpoch.Add(time.Minute)
+		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
+			object("far", "2099-01-01T00:00:00.000Z"), object("near", near.Format(pipelinetest.Millis))}}, now)
 		if !c.Last.Equal(near) {
 			t.Errorf("last is %v", c.Last)
 		}
-		if turn := c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("far", "2099-01-01T00:00:00.000Z"), object("next", near.Add(time.Minute).Format(millis))}}, now); len(turn.Fresh) != 1 {
+		if turn := c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
+			object("far", "2099-01-01T00:00:00.000Z"), object("next", near.Add(time.Minute).Format(pipelinetest.Millis))}}, now); len(turn.Fresh) != 1 {
 			t.Errorf("came again: %+v", turn.Fresh)
 		}
 	})
 	t.Run("a new version within the paging is taken", func(t *testing.T) {
-		c := newPageCursor("1", "indicator", pageEpoch)
-		c.turn(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z")}}, now)
-		turn := c.turn(threatmatch.Page{Objects: []threatmatch.PageObject{
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z")}}, now)
+		turn := c.Take(threatmatch.Page{Objects: []threatmatch.PageObject{
 			object("a", "2026-03-01T12:01:00.000Z"), object("a", "2026-03-01T12:02:00.000Z")}}, now)
 		if len(turn.Fresh) != 1 || turn.Fresh[0].Modified != "2026-03-01T12:02:00.000Z" {
 			t.Errorf("got %+v", turn.Fresh)
@@ -556,7 +443,7 @@ func TestAskedForm(t *testing.T) {
 		"2026-03-01 14:00:00.123456789+02:00": "2026-03-01T12:00:00.123Z",
 	} {
 		at, _ := modifiedAt(text)
-		if got := (&pageCursor{After: at.Time}).asked(); got != want {
+		if got := (&Cursor{After: at.Time}).Query(); got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}
@@ -574,18 +461,17 @@ func FuzzPage(f *testing.F) {
 	f.Add([]byte(`{"type":"x","after":"2026-03-01T12:00:00Z","seen":[{"k":"","t":-1}],"again":true,"unit":-5}`), "", "", true)
 	f.Add([]byte(`null`), "b", "2026-03-01 12:00:00", false)
 	f.Fuzz(func(t *testing.T, cursor []byte, id, modified string, more bool) {
-		task := spool.Task{TaskKey: spool.TaskKey{Dataset: spool.IOCs, Source: "1/indicator"}, TaskState: spool.TaskState{Cursor: cursor}}
-		c := cursorOf(task, &fetchRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pageEpoch}}}})
+		c := Resume(cursor, "1", "indicator", pipelinetest.PageEpoch)
 		if c.After.Year() < 1970 || c.After.Year() > 2200 || c.Last.Year() > 2200 {
 			return // nothing that we ever store
 		}
 		before, stepped, form := c.After, c.Stepped, c.Form
 		page := threatmatch.Page{More: more, Objects: []threatmatch.PageObject{{ID: id, Modified: modified, Raw: []byte("{}")}}}
-		turn := c.turn(page, pageEpoch.Add(time.Hour))
-		if c.After.Before(before) && stepped == c.Stepped && c.Layout == "" && turn.Failed == "" && form == pageForm {
+		turn := c.Take(page, pipelinetest.PageEpoch.Add(time.Hour))
+		if c.After.Before(before) && stepped == c.Stepped && c.Layout == "" && turn.Failed == "" && form == cursorForm {
 			t.Errorf("moved back from %v to %v", before, c.After)
 		}
-		if !more && !turn.Done && stepped == c.Stepped && turn.Failed == "" && form == pageForm {
+		if !more && !turn.Done && stepped == c.Stepped && turn.Failed == "" && form == cursorForm {
 			t.Error("no end at the last page")
 		}
 		if _, err := json.Marshal(c); err != nil {

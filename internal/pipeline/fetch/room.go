@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ const (
 // withinRoom cuts the tasks to what the spool has room for. Above the mark
 // there is room for none, until less than four fifths are in use; when nobody
 // makes room that way, for one at a time, down to what the others need.
-func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, error) {
+func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, error) {
 	room := f.Spool.Room()
 	switch {
 	case room.Live > room.Max || room.Short:
@@ -28,7 +28,7 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.squeezed = false
 	}
 	if !f.squeezed {
-		f.Status.Set(stageFetch, "working", f.detail(), "")
+		f.Status.Set(stageName, "working", f.detail(), "")
 		return tasks, time.Minute, nil
 	}
 	f.Wakes.Map.Signal() // it may release what waits
@@ -36,7 +36,7 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	if err != nil {
 		return nil, 0, err
 	}
-	f.Status.Set(stageFetch, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
+	f.Status.Set(stageName, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
 	if room.Short {
 		// Every commit looks whether the disk has room again, and there may be no other.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
@@ -54,7 +54,7 @@ func (f *Fetch) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 // nobodyMoves reports whether map and deliver have nothing to do: what fills
 // the spool is waiting for objects that were not fetched yet, or is held, or
 // goes out behind this run.
-func (f *Fetch) nobodyMoves(s spool.Stats) (bool, error) {
+func (f *Stage) nobodyMoves(s spool.Stats) (bool, error) {
 	if s.Records > 0 || f.Status.State(string(spool.StageMap)) != "idle" {
 		return false, nil
 	}
@@ -86,8 +86,8 @@ func onlyHeld(s spool.Stats) string {
 }
 
 // pause says that the stage has answers but no room for them.
-func (f *Fetch) pause(why string) time.Duration {
+func (f *Stage) pause(why string) time.Duration {
 	f.squeezed = true
-	f.Status.Set(stageFetch, "paused", f.detail()+", "+why, why)
+	f.Status.Set(stageName, "paused", f.detail()+", "+why, why)
 	return roomPoll
 }

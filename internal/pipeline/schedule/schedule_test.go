@@ -1,4 +1,4 @@
-package pipeline
+package schedule
 
 import (
 	"strings"
@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/pipeline/fetch"
+	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/spool"
 )
 
 func runsOf(t *testing.T, r *rig) []spool.Run {
 	t.Helper()
-	runs, err := r.spool.Runs(0, 100)
+	runs, err := r.Spool.Runs(0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,16 +23,16 @@ func runsOf(t *testing.T, r *rig) []spool.Run {
 // TestPeriod: the next run is due a period after the end of the fetch, and a
 // restart waits for the rest of it.
 func TestPeriod(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		src := newFake(3)
-		src.delay = time.Minute
-		o := rigOptions{dir: dir, schedule: ScheduleOptions{Period: 6 * time.Hour, Overlap: 10 * time.Minute}}
+		src := pipelinetest.NewSource(3)
+		src.Delay = time.Minute
+		o := rigOptions{dir: dir, schedule: Options{Period: 6 * time.Hour, Overlap: 10 * time.Minute}}
 		r := newRig(t, src, o)
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(time.Hour)
-		first := r.lastRun()
+		first := r.LastRun()
 		due := first.FetchedAt.Add(6 * time.Hour)
 		if first.Reason != spool.ReasonSchedule || first.FetchedAt.IsZero() || !r.schedule.Next().Equal(due) {
 			t.Fatalf("run %+v, next %v, want %v", first, r.schedule.Next(), due)
@@ -39,16 +41,16 @@ func TestPeriod(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		r.spool.Close()
+		r.Spool.Close()
 		time.Sleep(time.Hour)
 		r = newRig(t, src, o)
-		stop = r.start()
+		stop = r.Start()
 		time.Sleep(time.Until(due) - time.Second)
 		if n := len(runsOf(t, r)); n != 1 {
 			t.Errorf("%d runs before the period was over", n)
 		}
 		time.Sleep(2 * time.Second)
-		second := r.lastRun()
+		second := r.LastRun()
 		if second.ID == first.ID || second.Created.Sub(due).Abs() > time.Second {
 			t.Errorf("second run at %v, due %v", second.Created, due)
 		}
@@ -59,15 +61,15 @@ func TestPeriod(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		r.spool.Close()
+		r.Spool.Close()
 		time.Sleep(48 * time.Hour)
 		r = newRig(t, src, o)
-		stop = r.start()
+		stop = r.Start()
 		time.Sleep(time.Hour)
-		if last := r.lastRun(); last.ID != second.ID || !last.Resumed || last.DoneAt.IsZero() {
+		if last := r.LastRun(); last.ID != second.ID || !last.Resumed || last.DoneAt.IsZero() {
 			t.Errorf("run %+v", last)
 		}
-		if from := r.lastRun().Datasets[spool.Alerts].From; !from.Equal(second.Datasets[spool.Alerts].From) {
+		if from := r.LastRun().Datasets[spool.Alerts].From; !from.Equal(second.Datasets[spool.Alerts].From) {
 			t.Errorf("the window slid to %v", from)
 		}
 		if err := stop(); err != nil {
@@ -77,24 +79,24 @@ func TestPeriod(t *testing.T) {
 }
 
 func TestStateComesFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(1)
-		r := newRig(t, src, rigOptions{schedule: ScheduleOptions{Overlap: time.Minute}})
-		stop := r.start()
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(1)
+		r := newRig(t, src, rigOptions{schedule: Options{Overlap: time.Minute}})
+		stop := r.Start()
 		time.Sleep(24 * time.Hour)
-		if n := src.total(); n != 0 {
+		if n := src.Total(); n != 0 {
 			t.Errorf("%d requests before the state was known", n)
 		}
 		if _, _, err := r.schedule.Trigger(); err == nil {
 			t.Error("a run was triggered before the state was known")
 		}
 		last := time.Now().Add(-72 * time.Hour)
-		if _, err := r.spool.AdoptState(1, map[spool.Dataset]time.Time{spool.Alerts: last, spool.Profiles: last.Add(time.Hour)}); err != nil {
+		if _, err := r.Spool.AdoptState(1, map[spool.Dataset]time.Time{spool.Alerts: last, spool.Profiles: last.Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
-		r.wakes.Schedule.Signal()
+		r.Wakes.Schedule.Signal()
 		time.Sleep(time.Minute)
-		run := r.lastRun()
+		run := r.LastRun()
 		for d, want := range map[spool.Dataset]time.Time{
 			spool.Alerts: last.Add(-time.Minute), spool.Profiles: last.Add(59 * time.Minute), spool.Reports: last.Add(-time.Minute),
 		} {
@@ -109,12 +111,12 @@ func TestStateComesFirst(t *testing.T) {
 }
 
 func TestTrigger(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(10)
-		src.delay = time.Minute
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(10)
+		src.Delay = time.Minute
 		r := newRig(t, src, rigOptions{})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(time.Minute)
 		run, merged, err := r.schedule.Trigger()
 		if err != nil || !merged || run.ID != 1 {
@@ -126,7 +128,7 @@ func TestTrigger(t *testing.T) {
 			t.Errorf("between runs: %+v, merged %v, %v", run, merged, err)
 		}
 		time.Sleep(time.Hour)
-		if last := r.lastRun(); last.ID != 2 || last.DoneAt.IsZero() || !r.schedule.Next().Equal(last.FetchedAt.Add(24*time.Hour)) {
+		if last := r.LastRun(); last.ID != 2 || last.DoneAt.IsZero() || !r.schedule.Next().Equal(last.FetchedAt.Add(24*time.Hour)) {
 			t.Errorf("run %+v, next %v", last, r.schedule.Next())
 		}
 		if err := stop(); err != nil {
@@ -137,12 +139,12 @@ func TestTrigger(t *testing.T) {
 
 // TestRepull queues behind the run being fetched and moves no watermark.
 func TestRepull(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(10)
-		src.delay = time.Minute
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Profiles, spool.Alerts, spool.IOCs}}})
-		r.know()
-		stop := r.start()
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(10)
+		src.Delay = time.Minute
+		r := newRig(t, src, rigOptions{fetch: fetch.Options{Datasets: []spool.Dataset{spool.Profiles, spool.Alerts, spool.IOCs}}})
+		r.Know()
+		stop := r.Start()
 		time.Sleep(time.Minute)
 		from := time.Now().AddDate(0, 0, -3)
 		run, err := r.schedule.Repull(from, spool.Alerts)
@@ -162,17 +164,17 @@ func TestRepull(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Hour)
-		if since := src.asked("alerts"); len(since) != 3 || !since[1].Equal(from) || !since[2].Equal(from) {
+		if since := src.Asked("alerts"); len(since) != 3 || !since[1].Equal(from) || !since[2].Equal(from) {
 			t.Errorf("lists asked since %v, want the last two since %v", since, from)
 		}
-		if r.records("alerts/4") != 3 || r.records("profiles/4") != 2 {
-			t.Errorf("items of %d sources", r.sources())
+		if r.Records("alerts/4") != 3 || r.Records("profiles/4") != 2 {
+			t.Errorf("items of %d sources", r.Sources())
 		}
-		first, err := r.spool.Run(1)
+		first, err := r.Spool.Run(1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := r.marks()
+		m := r.Marks()
 		if !m[spool.Alerts].Fetched.Equal(first.Start) || !m[spool.Profiles].Confirmed.Equal(first.Start) {
 			t.Errorf("watermarks %+v, first run %v", m, first.Start)
 		}
@@ -182,23 +184,23 @@ func TestRepull(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		r.wholesome()
+		r.CheckSpool()
 	})
 }
 
 func TestOnceFinishesWhatThereIs(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		src := newFake(20)
-		src.delay = time.Minute
+		src := pipelinetest.NewSource(20)
+		src.Delay = time.Minute
 		r := newRig(t, src, rigOptions{dir: dir})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(5 * time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		r.spool.Close()
+		r.Spool.Close()
 		r = newRig(t, src, rigOptions{dir: dir})
 		last := r.once()
 		runs := runsOf(t, r)
@@ -211,9 +213,9 @@ func TestOnceFinishesWhatThereIs(t *testing.T) {
 // TestFirstRunThatFails: a dataset that never came through keeps its first
 // window, also after others have moved on, and however long it takes.
 func TestFirstRunThatFails(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(1)
-		src.setFail(failing(403, "list alerts"))
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(1)
+		src.SetFail(pipelinetest.FailWith(403, "list alerts"))
 		r := newRig(t, src, rigOptions{})
 		first := r.once()
 		for range 3 {
@@ -232,15 +234,15 @@ func TestFirstRunThatFails(t *testing.T) {
 // TestStartInTheFuture: a run whose windows begin after it moves no watermark, so
 // that the past is imported once the date is corrected.
 func TestStartInTheFuture(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		from := time.Now().Add(6 * time.Hour)
-		r := newRig(t, newFake(1), rigOptions{schedule: ScheduleOptions{
+		r := newRig(t, pipelinetest.NewSource(1), rigOptions{schedule: Options{
 			Overlap: time.Minute, ImportFrom: func(time.Time) time.Time { return from },
 		}})
 		if run := r.once(); !run.Datasets[spool.Alerts].From.Equal(from) {
 			t.Errorf("window from %v, want %v", run.Datasets[spool.Alerts].From, from)
 		}
-		marks, err := r.spool.Watermarks()
+		marks, err := r.Spool.Watermarks()
 		if err != nil || len(marks) > 0 {
 			t.Errorf("watermarks %v, %v", marks, err)
 		}
@@ -249,7 +251,7 @@ func TestStartInTheFuture(t *testing.T) {
 		if run := r.once(); !run.Datasets[spool.Alerts].From.Equal(from) {
 			t.Errorf("after the correction the window is from %v, want %v", run.Datasets[spool.Alerts].From, from)
 		}
-		if marks, err = r.spool.Watermarks(); err != nil || marks[spool.Alerts].Fetched.IsZero() {
+		if marks, err = r.Spool.Watermarks(); err != nil || marks[spool.Alerts].Fetched.IsZero() {
 			t.Errorf("watermarks %v, %v", marks, err)
 		}
 	})
@@ -278,7 +280,7 @@ func TestWindowStart(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, newFake(0), rigOptions{schedule: ScheduleOptions{
+			r := newRig(t, pipelinetest.NewSource(0), rigOptions{schedule: Options{
 				Overlap: time.Minute, ImportFrom: func(time.Time) time.Time { return configured },
 			}})
 			if got := r.schedule.windowStart(spool.Alerts, tt.marks, tt.open, now); !got.Equal(tt.want) {
@@ -290,7 +292,7 @@ func TestWindowStart(t *testing.T) {
 
 func TestRemaining(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	s := &Schedule{opt: ScheduleOptions{Period: time.Hour}}
+	s := &Schedule{opt: Options{Period: time.Hour}}
 	for age, want := range map[time.Duration]time.Duration{
 		0: time.Hour, 20 * time.Minute: 40 * time.Minute, time.Hour: 0, 5 * time.Hour: -4 * time.Hour, -30 * time.Hour: time.Hour,
 	} {
@@ -303,16 +305,16 @@ func TestRemaining(t *testing.T) {
 // TestClockSetBackFarther: a clock that was far ahead when the last fetch ended
 // holds the next run back by one period, not until it is there again.
 func TestClockSetBackFarther(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		var off atomic.Int64
 		off.Store(int64(40 * 24 * time.Hour))
-		src := newFake(1)
+		src := pipelinetest.NewSource(1)
 		r := newRig(t, src, rigOptions{
 			now:      func() time.Time { return time.Now().Add(time.Duration(off.Load())) },
-			schedule: ScheduleOptions{Period: 6 * time.Hour},
+			schedule: Options{Period: 6 * time.Hour},
 		})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(time.Hour)
 		off.Store(0)
 		time.Sleep(13 * time.Hour)
@@ -326,14 +328,14 @@ func TestClockSetBackFarther(t *testing.T) {
 }
 
 func TestScheduleNeedsItsParts(t *testing.T) {
-	r := newRig(t, newFake(0), rigOptions{})
+	r := newRig(t, pipelinetest.NewSource(0), rigOptions{})
 	from := func(now time.Time) time.Time { return now }
-	for want, o := range map[string]ScheduleOptions{
+	for want, o := range map[string]Options{
 		"no dataset": {Period: time.Hour, ImportFrom: from},
 		"no period":  {Datasets: spool.Datasets(), ImportFrom: from},
 		"missing":    {Datasets: spool.Datasets(), Period: time.Hour},
 	} {
-		if _, err := NewSchedule(r.schedule.ScheduleDeps, o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(r.schedule.Deps, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
@@ -341,12 +343,12 @@ func TestScheduleNeedsItsParts(t *testing.T) {
 
 // A type that is added later has no watermark of its own: that is said, once.
 func TestNewTypesAreTold(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		told := func(types ...string) int {
-			r := newRig(t, newFake(1), rigOptions{dir: dir, fetch: FetchOptions{Types: types}, schedule: ScheduleOptions{Types: types}})
-			r.know()
-			stop := r.start()
+			r := newRig(t, pipelinetest.NewSource(1), rigOptions{dir: dir, fetch: fetch.Options{Types: types}, schedule: Options{Types: types}})
+			r.Know()
+			stop := r.Start()
 			time.Sleep(time.Minute)
 			if _, _, err := r.schedule.Trigger(); err != nil {
 				t.Fatal(err)
@@ -355,13 +357,13 @@ func TestNewTypesAreTold(t *testing.T) {
 			if err := stop(); err != nil {
 				t.Error(err)
 			}
-			r.spool.Close()
-			for line := range strings.Lines(r.logs.String()) {
+			r.Spool.Close()
+			for line := range strings.Lines(r.Logs.String()) {
 				if strings.Contains(line, "type is new") && !(strings.Contains(line, "type=malware") && strings.Contains(line, "repull --from DATE --dataset iocs")) {
 					t.Errorf("it says: %s", line)
 				}
 			}
-			return strings.Count(r.logs.String(), "type is new")
+			return strings.Count(r.Logs.String(), "type is new")
 		}
 		for i, c := range []struct {
 			types []string

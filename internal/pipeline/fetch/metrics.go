@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// FetchMetrics counts what the fetch stage does.
-type FetchMetrics struct {
+// Metrics counts what the fetch stage does.
+type Metrics struct {
 	tries   *prometheus.CounterVec
 	objects prometheus.Counter
 	bytes   prometheus.Counter
@@ -18,9 +18,9 @@ type FetchMetrics struct {
 	up      prometheus.Gauge
 }
 
-// NewFetchMetrics registers the metrics with reg, which adds the operator's prefix.
-func NewFetchMetrics(reg prometheus.Registerer) *FetchMetrics {
-	m := &FetchMetrics{
+// NewMetrics registers the metrics with reg, which adds the operator's prefix.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
 		tries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_tries_total",
 			Help: "Requests for tasks, by dataset, kind and outcome (ok or the class of the failure)."}, []string{"dataset", "kind", "outcome"}),
 		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_ioc_objects_total", Help: "IOC objects spooled."}),
@@ -40,7 +40,7 @@ func NewFetchMetrics(reg prometheus.Registerer) *FetchMetrics {
 	return m
 }
 
-func (m *FetchMetrics) tried(r fetchResult, class fault.Class) {
+func (m *Metrics) tried(r result, class fault.Class) {
 	outcome := "ok"
 	if r.err != nil {
 		outcome = class.String()

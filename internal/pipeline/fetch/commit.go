@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// fetchVerdict is what becomes of a task.
-type fetchVerdict struct {
+// verdict is what becomes of a task.
+type verdict struct {
 	spool.Outcome
 	// end ends the task's dataset in the run, after the outcome where that keeps
 	// the task; else only task and run of the outcome count.
@@ -17,7 +17,7 @@ type fetchVerdict struct {
 
 // commit makes durable what was judged, in one transaction, and gives the
 // places of those requests free. Without room it leaves everything as it is.
-func (f *Fetch) commit() error {
+func (f *Stage) commit() error {
 	if len(f.ready) == 0 {
 		return nil
 	}
@@ -33,10 +33,10 @@ func (f *Fetch) commit() error {
 		}
 	}
 	f.committed(outcomes)
-	var ends []fetchVerdict
+	var ends []verdict
 	for _, v := range f.ready {
 		if v.end != nil { // what it keeps is committed
-			ends = append(ends, fetchVerdict{Outcome: spool.Outcome{Task: v.Task, Run: v.Run}, end: v.end})
+			ends = append(ends, verdict{Outcome: spool.Outcome{Task: v.Task, Run: v.Run}, end: v.end})
 		}
 	}
 	for f.ready = ends; len(f.ready) > 0; f.ready = f.ready[1:] {
@@ -60,12 +60,12 @@ func byDataset(o spool.Outcome) spool.Outcome {
 }
 
 // uncommitted sorts out what a failed commit means.
-func (f *Fetch) uncommitted(err error) error {
+func (f *Stage) uncommitted(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, spool.ErrFull):
-		f.Status.Error(stageFetch, err)
+		f.Status.Error(stageName, err)
 		return nil // the answers stay, and are committed when there is room
 	case errors.Is(err, spool.ErrEpoch):
 		return nil // follow drops them
@@ -73,7 +73,7 @@ func (f *Fetch) uncommitted(err error) error {
 	return err
 }
 
-func (f *Fetch) committed(outcomes []spool.Outcome) {
+func (f *Stage) committed(outcomes []spool.Outcome) {
 	records := false
 	for _, o := range outcomes {
 		delete(f.flying, o.Task)
@@ -99,7 +99,7 @@ func (f *Fetch) committed(outcomes []spool.Outcome) {
 	}
 }
 
-func (f *Fetch) moveFront(o spool.Outcome) {
+func (f *Stage) moveFront(o spool.Outcome) {
 	if o.Keep == nil {
 		delete(f.run.front, o.Task)
 		return
@@ -108,7 +108,7 @@ func (f *Fetch) moveFront(o spool.Outcome) {
 }
 
 // commitEnd ends a dataset in the run.
-func (f *Fetch) commitEnd(v fetchVerdict) error {
+func (f *Stage) commitEnd(v verdict) error {
 	d := v.Task.Dataset
 	if err := f.Spool.FailDataset(f.epoch, f.run.ID, d, v.end.Status, v.end.Detail); err != nil {
 		return err
@@ -116,9 +116,9 @@ func (f *Fetch) commitEnd(v fetchVerdict) error {
 	delete(f.flying, v.Task)
 	f.run.list(d).failed = true
 	if v.end.Status == spool.DatasetSkipped {
-		f.Log.Warn("dataset is skipped", "stage", stageFetch, "run", f.run.ID, "dataset", d, "reason", v.end.Detail)
+		f.Log.Warn("dataset is skipped", "stage", stageName, "run", f.run.ID, "dataset", d, "reason", v.end.Detail)
 	} else {
-		f.Log.Error("dataset failed for this run; the next one goes on from here", "stage", stageFetch, "run", f.run.ID, "dataset", d, "error", v.end.Detail)
+		f.Log.Error("dataset failed for this run; the next one goes on from here", "stage", stageName, "run", f.run.ID, "dataset", d, "error", v.end.Detail)
 	}
 	return f.loadFront(f.run, f.Now())
 }

@@ -1,12 +1,17 @@
-package pipeline
+package fetch
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/internal/sim/data"
 	"threatmatch-connector/internal/sim/faults"
 	simtm "threatmatch-connector/internal/sim/threatmatch"
@@ -17,17 +22,17 @@ import (
 // complete fails the test unless every object of the stand-in arrived and nothing is left over.
 func complete(t *testing.T, r *rig, sim *simtm.Server, datasets ...data.Dataset) {
 	t.Helper()
-	if missing := r.missing(sim.ExpectedIDs(datasets...)); len(missing) > 0 {
+	if missing := r.Missing(sim.ExpectedIDs(datasets...)); len(missing) > 0 {
 		t.Errorf("%d objects are missing, such as %s", len(missing), missing[0])
 	}
-	if s := r.stats(); s.Dead+s.Parked+s.Tasks+s.Records != 0 {
-		dead, err := r.spool.DeadLetters(0, 10)
+	if s := r.Stats(); s.Dead+s.Parked+s.Tasks+s.Records != 0 {
+		dead, err := r.Spool.DeadLetters(0, 10)
 		t.Errorf("left over: %+v\ndead letters: %+v %v", s, dead, err)
 	}
-	r.wholesome()
+	r.CheckSpool()
 }
 
-func TestFetchEverything(t *testing.T) {
+func TestEverything(t *testing.T) {
 	for _, o := range []simtm.Options{
 		{},
 		{Exclusive: true, OmitMore: true, ListExclusive: true, Expiry: simtm.Duration},
@@ -79,7 +84,7 @@ func TestFaultTable(t *testing.T) {
 		func(o *threatmatch.Options) { o.RequestsPerSecond = 500 })
 	r := newRig(t, src, rigOptions{fetch: hasty()})
 	runs := 0
-	for r.once(); r.stats().Parked > 0 && runs < 4; runs++ {
+	for r.once(); r.Stats().Parked > 0 && runs < 4; runs++ {
 		r.once()
 	}
 	complete(t, r, sim)
@@ -105,16 +110,16 @@ func TestBadIDs(t *testing.T) {
 		rules = append(rules, rule)
 	}
 	sim, src := simulate(t, simtm.Options{Generate: generate(15, 15, 5, 500), Faults: rules}, nil)
-	r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxAttempts: 2, MaxWait: 20 * time.Millisecond}})
+	r := newRig(t, src, rigOptions{fetch: Options{MaxAttempts: 2, MaxWait: 20 * time.Millisecond}})
 	first := r.once()
-	if n := r.sources() - 1; n != 35-len(bad) { // IOC pages are records of one source
+	if n := r.Sources() - 1; n != 35-len(bad) { // IOC pages are records of one source
 		t.Errorf("%d items came, want %d", n, 35-len(bad))
 	}
 	if first.Counters["fetch.parked"] != int64(len(bad)) {
 		t.Errorf("%v", first.Counters)
 	}
 	r.once()
-	dead, err := r.spool.DeadLetters(0, 100)
+	dead, err := r.Spool.DeadLetters(0, 100)
 	if err != nil || len(dead) != len(bad) {
 		t.Fatalf("%d dead letters, %v", len(dead), err)
 	}
@@ -137,10 +142,10 @@ func TestWrongSecret(t *testing.T) {
 	for _, status := range []int{400, 401, 422} {
 		sim, src := simulate(t, simtm.Options{Generate: generate(1, 0, 0, 0), WrongSecretStatus: status},
 			func(o *threatmatch.Options) { o.ClientSecret = "wrong-secret" })
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{GiveUp: 50 * time.Millisecond}})
-		r.know()
-		stop := r.start()
-		err := waitFor(t, func() error { return r.status.failure(stageFetch) })
+		r := newRig(t, src, rigOptions{fetch: Options{GiveUp: 50 * time.Millisecond}})
+		r.Know()
+		stop := r.Start()
+		err := waitFor(t, func() error { return failure(r.Status, stageName) })
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || strings.Contains(err.Error(), "wrong-secret") {
 			t.Errorf("%d: status says %v", status, err)
 		}
@@ -150,7 +155,7 @@ func TestWrongSecret(t *testing.T) {
 		if n := sim.Stats().Total("token"); n != 1 {
 			t.Errorf("%d: %d tries within the first second", status, n)
 		}
-		if logs := r.logs.String(); !strings.Contains(logs, "client_secret") || strings.Contains(logs, "wrong-secret") {
+		if logs := r.Logs.String(); !strings.Contains(logs, "client_secret") || strings.Contains(logs, "wrong-secret") {
 			t.Errorf("%d: log %s", status, logs)
 		}
 	}
@@ -176,7 +181,7 @@ func TestTokensInMidRun(t *testing.T) {
 				}
 			}
 		}}, nil)
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxConcurrency: 1}})
+		r := newRig(t, src, rigOptions{fetch: Options{MaxConcurrency: 1}})
 		run := r.once()
 		complete(t, r, sim)
 		if run.Counters["fetch.retries"] != 0 {
@@ -188,16 +193,16 @@ func TestTokensInMidRun(t *testing.T) {
 func TestWrongAddress(t *testing.T) {
 	_, src := simulate(t, simtm.Options{Generate: generate(1, 1, 1, 1)}, func(o *threatmatch.Options) { o.BaseURL += "/elsewhere" })
 	r := newRig(t, src, rigOptions{})
-	r.know()
-	stop := r.start()
-	err := waitFor(t, func() error { return r.status.failure(stageFetch) })
-	if err == nil || !strings.Contains(r.status.Snapshot()[stageFetch].NotReady, "threatmatch.url") {
-		t.Errorf("status %+v", r.status.Snapshot()[stageFetch])
+	r.Know()
+	stop := r.Start()
+	err := waitFor(t, func() error { return failure(r.Status, stageName) })
+	if err == nil || !strings.Contains(r.Status.Snapshot()[stageName].NotReady, "threatmatch.url") {
+		t.Errorf("status %+v", r.Status.Snapshot()[stageName])
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	run := r.lastRun()
+	run := r.LastRun()
 	for d, dr := range run.Datasets {
 		if dr.Status != spool.DatasetOpen {
 			t.Errorf("%s is %s", d, dr.Status)
@@ -210,14 +215,14 @@ func TestClockAnHourOff(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
 		sim, src := simulate(t, simtm.Options{Generate: generate(10, 10, 5, 100)}, nil)
 		sim.Skew(skew)
-		r := newRig(t, src, rigOptions{schedule: ScheduleOptions{Overlap: 10 * time.Minute}})
+		r := newRig(t, src, rigOptions{schedule: schedule.Options{Overlap: 10 * time.Minute}})
 		r.once()
 		for _, d := range data.All {
 			sim.Publish(d, 3)
 		}
 		r.once()
 		complete(t, r, sim)
-		if !strings.Contains(r.logs.String(), "clocks") {
+		if !strings.Contains(r.Logs.String(), "clocks") {
 			t.Error("nothing was said")
 		}
 	}
@@ -233,7 +238,7 @@ func TestHungServer(t *testing.T) {
 		})
 	r := newRig(t, src, rigOptions{fetch: hasty()})
 	for range 5 {
-		if r.once(); r.stats().Parked == 0 {
+		if r.once(); r.Stats().Parked == 0 {
 			break
 		}
 	}
@@ -242,10 +247,10 @@ func TestHungServer(t *testing.T) {
 	hang.Times = 0
 	_, slow := simulate(t, simtm.Options{Generate: generate(20, 20, 5, 500), Faults: []faults.Rule{hang}}, nil)
 	r = newRig(t, slow, rigOptions{})
-	r.know()
-	stop := r.start()
+	r.Know()
+	stop := r.Start()
 	_ = waitFor(t, func() error {
-		if r.status.State(stageFetch) == "working" {
+		if r.Status.State(stageName) == "working" {
 			return fmt.Errorf("it works")
 		}
 		return nil
@@ -263,11 +268,11 @@ func TestHungServer(t *testing.T) {
 }
 
 // hasty are options by which no wait is longer than a moment.
-func hasty() FetchOptions { return FetchOptions{MaxWait: 20 * time.Millisecond} }
+func hasty() Options { return Options{MaxWait: 20 * time.Millisecond} }
 
-// failure is a stage's last error, for tests.
-func (b *Status) failure(stage string) error {
-	if s := b.Snapshot()[stage]; s.LastError != "" {
+// failure is a stage's last error.
+func failure(status *pipeline.Status, stage string) error {
+	if s := status.Snapshot()[stage]; s.LastError != "" {
 		return fmt.Errorf("%s", s.LastError)
 	}
 	return nil
@@ -284,4 +289,33 @@ func waitFor(t *testing.T, fn func() error) error {
 	}
 	t.Error("waited in vain")
 	return nil
+}
+
+// simulate starts a stand-in and a client of it.
+func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) (*simtm.Server, *threatmatch.Client) {
+	t.Helper()
+	s := simtm.New(o)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	id, secret := s.Credentials()
+	opt := threatmatch.Options{
+		BaseURL: s.URL(), ClientID: id, ClientSecret: secret, RequestsPerSecond: 2000,
+		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		Now:   time.Now, Rand: rand.Float64,
+	}
+	if change != nil {
+		change(&opt)
+	}
+	c, err := threatmatch.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return s, c
+}
+
+func generate(profiles, alerts, reports, iocs int) data.Options {
+	return data.Options{Seed: 7, Profiles: profiles, Alerts: alerts, Reports: reports, IOCs: iocs}
 }

@@ -1,20 +1,20 @@
-package pipeline
+package fetch
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline/fetch/paging"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
-// fetchResult is the end of one request.
-type fetchResult struct {
+// result is the end of one request.
+type result struct {
 	task  spool.Task
-	run   *fetchRun
+	run   *openRun
 	began time.Time
 	ended time.Time
 	err   error
@@ -24,15 +24,15 @@ type fetchResult struct {
 	item   threatmatch.Body
 	groups []threatmatch.Group
 	page   threatmatch.Page
-	cursor pageCursor
+	cursor paging.Cursor
 }
 
 // start makes the task's request in a goroutine of its own.
-func (f *Fetch) start(run *fetchRun, task spool.Task) {
+func (f *Stage) start(run *openRun, task spool.Task) {
 	f.flying[task.TaskKey] = true
 	ctx := f.jobCtx
 	f.jobs.Go(func() {
-		r := fetchResult{task: task, run: run, began: f.Now()}
+		r := result{task: task, run: run, began: f.Now()}
 		r.err = f.ask(ctx, &r)
 		r.ended = f.Now()
 		f.results <- r // has room for all requests under way
@@ -40,14 +40,14 @@ func (f *Fetch) start(run *fetchRun, task spool.Task) {
 }
 
 // ask makes the request that the task stands for.
-func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
+func (f *Stage) ask(ctx context.Context, r *result) (err error) {
 	t := r.task
 	switch {
 	case t.Kind == spool.TaskItem:
 		r.item, err = f.Source.Item(ctx, string(t.Dataset), t.Source)
 	case t.Kind == spool.TaskPage:
 		r.cursor = cursorOf(t, r.run)
-		r.page, err = f.Source.Page(ctx, r.cursor.Group, r.cursor.Type, r.cursor.asked())
+		r.page, err = f.Source.Page(ctx, r.cursor.Group, r.cursor.Type, r.cursor.Query())
 	case t.Dataset == spool.IOCs:
 		r.groups, err = f.Source.Groups(ctx)
 	default:
@@ -57,23 +57,14 @@ func (f *Fetch) ask(ctx context.Context, r *fetchResult) (err error) {
 	return err
 }
 
-// cursorOf returns where a page task stands. One whose cursor cannot be read
-// begins its window anew: what comes twice is known by its id.
-func cursorOf(t spool.Task, run *fetchRun) pageCursor {
-	var c pageCursor
-	from := run.Datasets[t.Dataset].From
-	if json.Unmarshal(t.Cursor, &c) == nil && c.Type != "" && !c.After.IsZero() && (c.Form == pageForm || c.Again) {
-		if c.Form != pageForm {
-			c.From = from // it is used if the first page does not show what was taken before
-		}
-		return c
-	}
+// cursorOf returns where a page task stands.
+func cursorOf(t spool.Task, run *openRun) paging.Cursor {
 	i := max(strings.LastIndexByte(t.Source, '/'), 0)
-	return newPageCursor(t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), from)
+	return paging.Resume(t.Cursor, t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), run.Datasets[t.Dataset].From)
 }
 
 // take takes the end of a request.
-func (f *Fetch) take(r fetchResult) {
+func (f *Stage) take(r result) {
 	if r.run != f.run || !f.flying[r.task.TaskKey] {
 		return // of before a reset
 	}
@@ -84,7 +75,7 @@ func (f *Fetch) take(r fetchResult) {
 		f.ready = append(f.ready, f.succeed(r))
 		return
 	}
-	f.Log.Debug("request failed", "stage", stageFetch, "dataset", r.task.Dataset, "kind", r.task.Kind,
+	f.Log.Debug("request failed", "stage", stageName, "dataset", r.task.Dataset, "kind", r.task.Kind,
 		"item", r.task.Source, "tries", r.task.Tries, "class", class.String(), "error", r.err)
 	switch class {
 	case fault.Shutdown:
@@ -100,7 +91,7 @@ func (f *Fetch) take(r fetchResult) {
 }
 
 // takeFailure decides whether a failure counts, or asks for the control request.
-func (f *Fetch) takeFailure(r fetchResult, class fault.Class) {
+func (f *Stage) takeFailure(r result, class fault.Class) {
 	h := &f.health
 	switch {
 	case h.byLists && class == fault.Permanent && r.task.Kind == spool.TaskList:
@@ -121,4 +112,4 @@ func (f *Fetch) takeFailure(r fetchResult, class fault.Class) {
 }
 
 // release lets go of a task as if it had not been tried.
-func (f *Fetch) release(r fetchResult) { delete(f.flying, r.task.TaskKey) }
+func (f *Stage) release(r result) { delete(f.flying, r.task.TaskKey) }

@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"context"
@@ -13,58 +13,59 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
 func TestListIsAskedFromFurtherBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(2)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(2)
 		time.Sleep(47 * time.Second)
-		src.zone = 5 * time.Hour // as a server five hours west of UTC reads our dates
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
+		src.Zone = 5 * time.Hour // as a server five hours west of UTC reads our dates
+		r := newRig(t, src, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
 		run := r.once()
-		since, from := src.asked("alerts"), run.Datasets[spool.Alerts].From
+		since, from := src.Asked("alerts"), run.Datasets[spool.Alerts].From
 		if len(since) != 2 || !since[0].Equal(from) {
 			t.Fatalf("asked %v for a window from %v", since, from)
 		}
-		if since[1].Truncate(time.Minute).Add(src.zone).After(from) {
+		if since[1].Truncate(time.Minute).Add(src.Zone).After(from) {
 			t.Errorf("asked again from %v: not far enough", since[1])
 		}
-		if r.arrived() != 2 || r.stats().Dead != 0 || !strings.Contains(r.logs.String(), "another time zone") {
-			t.Errorf("%d items, %+v, log %s", r.arrived(), r.stats(), r.logs)
+		if r.Arrived() != 2 || r.Stats().Dead != 0 || !strings.Contains(r.Logs.String(), "another time zone") {
+			t.Errorf("%d items, %+v, log %s", r.Arrived(), r.Stats(), r.Logs)
 		}
 	})
 }
 
 func TestListThatLooksBackNoFurther(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(2)
-		src.floor = time.Now().AddDate(0, -1, 0)
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(2)
+		src.Floor = time.Now().AddDate(0, -1, 0)
+		r := newRig(t, src, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
 		r.once()
-		dead, err := r.spool.DeadLetters(0, 10)
+		dead, err := r.Spool.DeadLetters(0, 10)
 		if err != nil || len(dead) != 1 || dead[0].Class != "gap" || !strings.Contains(dead[0].Error, "only those since") {
 			t.Errorf("dead letters %+v %v", dead, err)
 		}
-		if r.arrived() != 2 || src.count("list alerts") > 2 {
-			t.Errorf("%d items, asked %d times", r.arrived(), src.count("list alerts"))
+		if r.Arrived() != 2 || src.Count("list alerts") > 2 {
+			t.Errorf("%d items, asked %d times", r.Arrived(), src.Count("list alerts"))
 		}
 	})
 }
 
 func TestClocks(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, -2 * time.Second, time.Hour} {
-		bubble(t, func(t *testing.T) {
-			src := newFake(2)
-			src.skew = skew
+		pipelinetest.InBubble(t, func(t *testing.T) {
+			src := pipelinetest.NewSource(2)
+			src.Skew = skew
 			r := newRig(t, src, rigOptions{})
 			run := r.once()
 			want := run.Created.Add(min(skew, 0))
 			if d := run.Start.Sub(want); d < 0 || d > time.Second {
 				t.Errorf("server off by %v: start %v, want %v", skew, run.Start, want)
 			}
-			if warned := strings.Contains(r.logs.String(), "clocks"); warned != (skew.Abs() > time.Minute) {
+			if warned := strings.Contains(r.Logs.String(), "clocks"); warned != (skew.Abs() > time.Minute) {
 				t.Errorf("server off by %v: warned %v", skew, warned)
 			}
 		})
@@ -73,16 +74,16 @@ func TestClocks(t *testing.T) {
 
 // TestStop: requests under way end at once and count as not made.
 func TestStop(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(10)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(10)
 		r := newRig(t, src, rigOptions{})
-		r.know()
-		stop := r.start()
-		src.setFail(func(call string, n int) error {
+		r.Know()
+		stop := r.Start()
+		src.SetFail(func(call string, n int) error {
 			if strings.HasPrefix(call, "item") {
-				src.mu.Lock()
-				src.delay = time.Hour // from now on it hangs
-				src.mu.Unlock()
+				src.Mu.Lock()
+				src.Delay = time.Hour // from now on it hangs
+				src.Mu.Unlock()
 			}
 			return nil
 		})
@@ -99,47 +100,47 @@ func TestStop(t *testing.T) {
 				t.Errorf("%s: counted: %+v", key, task.TaskState)
 			}
 		}
-		if run := r.lastRun(); !run.FetchedAt.IsZero() || run.Counters["fetch.retries"] > 0 {
+		if run := r.LastRun(); !run.FetchedAt.IsZero() || run.Counters["fetch.retries"] > 0 {
 			t.Errorf("run %+v", run)
 		}
-		r.wholesome()
+		r.CheckSpool()
 	})
 }
 
 // TestNothingIsAskedTwice stops the stage at random and goes on with the same spool.
 func TestNothingIsAskedTwice(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		src := newFake(60)
+		src := pipelinetest.NewSource(60)
 		for i := range 950 {
-			src.pages.add(1, time.Now().Add(time.Duration(i-2000)*time.Second), millis)
+			src.Pages.Add(1, time.Now().Add(time.Duration(i-2000)*time.Second), pipelinetest.Millis)
 		}
 		got, asked := map[string]int{}, 0
 		rng := rand.New(rand.NewPCG(3, 4))
 		for stops := 0; ; stops++ {
-			src.mu.Lock()
-			src.delay = 100 * time.Millisecond
-			src.mu.Unlock()
+			src.Mu.Lock()
+			src.Delay = 100 * time.Millisecond
+			src.Mu.Unlock()
 			r := newRig(t, src, rigOptions{dir: dir})
-			r.know()
-			stop := r.start()
+			r.Know()
+			stop := r.Start()
 			time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
-			for id, n := range r.got {
+			for id, n := range r.Got {
 				got[id] += n
 			}
-			done := !r.lastRun().FetchedAt.IsZero()
-			resumed := r.lastRun().Resumed
-			if err := r.spool.Close(); err != nil {
+			done := !r.LastRun().FetchedAt.IsZero()
+			resumed := r.LastRun().Resumed
+			if err := r.Spool.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if done {
 				if stops < 3 || !resumed {
 					t.Errorf("%d stops, resumed %v", stops, resumed)
 				}
-				asked = src.total()
+				asked = src.Total()
 				// Only what was under way at a stop is asked again.
 				if most := 4 + 180 + 12 + 4*stops; asked > most {
 					t.Errorf("%d requests with %d stops, at most %d expected", asked, stops, most)
@@ -160,23 +161,23 @@ func TestNothingIsAskedTwice(t *testing.T) {
 
 // TestClockSetBack: tasks that back off do not wait for the clock to come around again.
 func TestClockSetBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(3)
-		src.setFail(func(call string, n int) error {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(3)
+		src.SetFail(func(call string, n int) error {
 			if n <= 2 && (call == "item alerts/2" || call == "list reports") {
-				return answerError(500)
+				return pipelinetest.AnswerError(500)
 			}
 			return nil
 		})
 		var back atomic.Int64
 		r := newRig(t, src, rigOptions{now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(300 * time.Millisecond)
 		back.Store(int64(48 * time.Hour))
 		time.Sleep(5 * time.Minute)
-		if r.arrived() != 9 || r.lastRun().FetchedAt.IsZero() {
-			t.Errorf("%d items, run %+v", r.arrived(), r.lastRun())
+		if r.Arrived() != 9 || r.LastRun().FetchedAt.IsZero() {
+			t.Errorf("%d items, run %+v", r.Arrived(), r.LastRun())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -186,66 +187,66 @@ func TestClockSetBack(t *testing.T) {
 
 // TestLostCursor: a page task whose cursor cannot be read begins its window anew.
 func TestLostCursor(t *testing.T) {
-	run := &fetchRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pageEpoch}}}}
+	run := &openRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pipelinetest.PageEpoch}}}}
 	for _, cursor := range []string{"", "{", "{}", "null", `{"group":"1"}`} {
 		task := spool.Task{
 			TaskKey:   spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: "a/b/indicator"},
 			TaskState: spool.TaskState{Cursor: []byte(cursor)},
 		}
-		if c := cursorOf(task, run); c.Group != "a/b" || c.Type != "indicator" || !c.After.Equal(pageEpoch) {
+		if c := cursorOf(task, run); c.Group != "a/b" || c.Type != "indicator" || !c.After.Equal(pipelinetest.PageEpoch) {
 			t.Errorf("%q: got %+v", cursor, c)
 		}
 	}
 }
 
 func TestResetInTheMiddle(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(40)
-		src.delay = time.Second
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(40)
+		src.Delay = time.Second
 		r := newRig(t, src, rigOptions{})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(10 * time.Second)
-		first := r.lastRun()
-		if _, _, err := r.spool.Reset(time.Now()); err != nil {
+		first := r.LastRun()
+		if _, _, err := r.Spool.Reset(time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		r.wakes.Fetch.Signal()
-		r.wakes.Schedule.Signal()
+		r.Wakes.Fetch.Signal()
+		r.Wakes.Schedule.Signal()
 		time.Sleep(5 * time.Minute)
-		last := r.lastRun()
+		last := r.LastRun()
 		if last.ID == first.ID || last.Reason != spool.ReasonReset || last.DoneAt.IsZero() || last.Counters["fetch.items"] != 120 {
 			t.Errorf("run %+v", last)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		r.wholesome()
+		r.CheckSpool()
 	})
 }
 
 func TestSwitchedOffDataset(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		src := newFake(5)
-		src.setFail(failing(500, "list alerts"))
+		src := pipelinetest.NewSource(5)
+		src.SetFail(pipelinetest.FailWith(500, "list alerts"))
 		r := newRig(t, src, rigOptions{dir: dir})
-		r.know()
-		stop := r.start()
+		r.Know()
+		stop := r.Start()
 		time.Sleep(time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		r.spool.Close()
-		r = newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Datasets: []spool.Dataset{spool.Profiles}}})
-		stop = r.start()
+		r.Spool.Close()
+		r = newRig(t, src, rigOptions{dir: dir, fetch: Options{Datasets: []spool.Dataset{spool.Profiles}}})
+		stop = r.Start()
 		time.Sleep(time.Minute)
-		run := r.lastRun()
+		run := r.LastRun()
 		if run.FetchedAt.IsZero() || run.Datasets[spool.Alerts].Status != spool.DatasetOff || run.Counters["fetch.dropped"] != 1 {
 			t.Errorf("run %+v", run)
 		}
-		if _, ok := r.marks()[spool.Alerts]; ok {
-			t.Errorf("watermarks %+v", r.marks())
+		if _, ok := r.Marks()[spool.Alerts]; ok {
+			t.Errorf("watermarks %+v", r.Marks())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -283,16 +284,16 @@ func TestGroups(t *testing.T) {
 }
 
 func TestNoGroupAtAll(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(2)
-		src.groups = nil
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(2)
+		src.Offered = nil
 		r := newRig(t, src, rigOptions{})
 		run := r.once()
 		if run.Reason != spool.ReasonOnce {
 			t.Errorf("reason %s", run.Reason)
 		}
-		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetSkipped || r.arrived() != 6 {
-			t.Errorf("%+v, %d items", d, r.arrived())
+		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetSkipped || r.Arrived() != 6 {
+			t.Errorf("%+v, %d items", d, r.Arrived())
 		}
 	})
 }
@@ -300,15 +301,15 @@ func TestNoGroupAtAll(t *testing.T) {
 // A group that was used before and is missing from an answer must not let the
 // watermark move past what only it has; that of a group never used does.
 func TestGroupGoneForOneRun(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
 		all := []threatmatch.Group{{ID: "1", Name: "Watchlist"}, {ID: "2", Name: "All content"}}
-		dir, src := t.TempDir(), newFake(1)
+		dir, src := t.TempDir(), pipelinetest.NewSource(1)
 		run := func(offered []threatmatch.Group, wanted ...string) (spool.Run, spool.Watermark, string) {
 			time.Sleep(time.Hour)
-			src.groups = offered
-			r := newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Groups: wanted}})
-			defer r.spool.Close()
-			return r.once(), r.marks()[spool.IOCs], r.logs.String()
+			src.Offered = offered
+			r := newRig(t, src, rigOptions{dir: dir, fetch: Options{Groups: wanted}})
+			defer r.Spool.Close()
+			return r.once(), r.Marks()[spool.IOCs], r.Logs.String()
 		}
 		_, before, _ := run(all)
 		if before.Fetched.IsZero() {
@@ -337,8 +338,8 @@ func TestGroupGoneForOneRun(t *testing.T) {
 
 // A group that comes later has no watermark of its own: that is said, once.
 func TestNewGroupsAreTold(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		dir, src := t.TempDir(), newFake(1)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		dir, src := t.TempDir(), pipelinetest.NewSource(1)
 		for i, c := range []struct {
 			wanted  string
 			offered []threatmatch.Group
@@ -353,12 +354,12 @@ func TestNewGroupsAreTold(t *testing.T) {
 			{"All", []threatmatch.Group{{ID: "7", Name: "A"}, {ID: "8", Name: "C"}}, []string{"C"}},
 		} {
 			time.Sleep(time.Hour)
-			src.groups = c.offered
-			r := newRig(t, src, rigOptions{dir: dir, fetch: FetchOptions{Groups: []string{c.wanted}}})
+			src.Offered = c.offered
+			r := newRig(t, src, rigOptions{dir: dir, fetch: Options{Groups: []string{c.wanted}}})
 			r.once()
-			r.spool.Close()
+			r.Spool.Close()
 			var told []string
-			for line := range strings.Lines(r.logs.String()) {
+			for line := range strings.Lines(r.Logs.String()) {
 				if _, after, ok := strings.Cut(line, "group is new"); ok && strings.Contains(after, "repull --from DATE --dataset iocs") {
 					_, name, _ := strings.Cut(after, " group=")
 					told = append(told, strings.Fields(name)[0])
@@ -372,33 +373,33 @@ func TestNewGroupsAreTold(t *testing.T) {
 }
 
 func TestGroupsAndTypesArePagedApart(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(0)
-		src.groups = []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}
-		src.pages.add(150, time.Now().Add(-time.Hour), millis)
-		for i := range src.pages.objects {
-			src.pages.times[i] = time.Now().UTC().Add(time.Duration(i-300) * time.Second)
-			src.pages.objects[i].Modified = src.pages.times[i].Format(millis)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(0)
+		src.Offered = []threatmatch.Group{{ID: "1", Name: "A"}, {ID: "2", Name: "B"}}
+		src.Pages.Add(150, time.Now().Add(-time.Hour), pipelinetest.Millis)
+		for i := range src.Pages.Objects {
+			src.Pages.Times[i] = time.Now().UTC().Add(time.Duration(i-300) * time.Second)
+			src.Pages.Objects[i].Modified = src.Pages.Times[i].Format(pipelinetest.Millis)
 		}
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{Groups: []string{"A", "B"}, Types: []string{"indicator", "malware"}}})
+		r := newRig(t, src, rigOptions{fetch: Options{Groups: []string{"A", "B"}, Types: []string{"indicator", "malware"}}})
 		run := r.once()
-		if run.Counters["fetch.pages"] != 8 || run.Counters["fetch.objects"] != 600 || r.sources() != 4 {
-			t.Errorf("%v, records %v", run.Counters, r.items)
+		if run.Counters["fetch.pages"] != 8 || run.Counters["fetch.objects"] != 600 || r.Sources() != 4 {
+			t.Errorf("%v, records %v", run.Counters, r.Items)
 		}
 	})
 }
 
 // TestPageFails: what was spooled stays, and the next run goes on from the cursor.
 func TestPageFails(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(1)
-		src.delay = time.Second
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(1)
+		src.Delay = time.Second
 		for i := range 1000 {
-			src.pages.add(1, time.Now().Add(time.Duration(i-2000)*time.Second), millis)
+			src.Pages.Add(1, time.Now().Add(time.Duration(i-2000)*time.Second), pipelinetest.Millis)
 		}
-		src.setFail(func(call string, n int) error {
+		src.SetFail(func(call string, n int) error {
 			if call == "page" && n > 4 {
-				return answerError(500)
+				return pipelinetest.AnswerError(500)
 			}
 			return nil
 		})
@@ -407,40 +408,40 @@ func TestPageFails(t *testing.T) {
 		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetFailed || run.Counters["fetch.pages"] != 4 {
 			t.Errorf("%+v %v", d, run.Counters)
 		}
-		if _, ok := r.marks()[spool.IOCs]; ok {
-			t.Errorf("watermark %v", r.marks())
+		if _, ok := r.Marks()[spool.IOCs]; ok {
+			t.Errorf("watermark %v", r.Marks())
 		}
-		src.setFail(nil)
+		src.SetFail(nil)
 		second := r.once()
 		if second.Counters["fetch.pages"] != 7 || second.Datasets[spool.IOCs].Status != spool.DatasetOK {
 			t.Errorf("%v", second.Counters)
 		}
-		for id, n := range r.got {
+		for id, n := range r.Got {
 			if n != 1 && strings.HasPrefix(id, "indicator") {
 				t.Errorf("%s came %d times", id, n)
 			}
 		}
-		if r.arrived() != 1003 {
-			t.Errorf("%d objects", r.arrived())
+		if r.Arrived() != 1003 {
+			t.Errorf("%d objects", r.Arrived())
 		}
 	})
 }
 
 // TestTieBlockIsRecordedAsGap: what the API cannot give is said and stands in the dead letters.
 func TestTieBlockIsRecordedAsGap(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(0)
-		src.pages.exclusive = true
-		src.pages.add(250, time.Now().Add(-time.Hour), millis)
-		src.pages.add(10, time.Now().Add(-time.Minute), millis)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(0)
+		src.Pages.Exclusive = true
+		src.Pages.Add(250, time.Now().Add(-time.Hour), pipelinetest.Millis)
+		src.Pages.Add(10, time.Now().Add(-time.Minute), pipelinetest.Millis)
 		r := newRig(t, src, rigOptions{})
 		run := r.once()
-		dead, err := r.spool.DeadLetters(0, 10)
+		dead, err := r.Spool.DeadLetters(0, 10)
 		if err != nil || len(dead) != 1 || dead[0].Class != "gap" || run.Counters["fetch.gaps"] != 1 {
 			t.Errorf("dead letters %+v %v", dead, err)
 		}
-		if r.arrived() != 110 {
-			t.Errorf("%d objects, want a page of the block and what follows it", r.arrived())
+		if r.Arrived() != 110 {
+			t.Errorf("%d objects, want a page of the block and what follows it", r.Arrived())
 		}
 	})
 }
@@ -449,15 +450,15 @@ func TestTieBlockIsRecordedAsGap(t *testing.T) {
 // fails, and no letter lets the watermark move.
 func TestUnreadablePageMovesNothing(t *testing.T) {
 	for _, last := range []bool{false, true} {
-		bubble(t, func(t *testing.T) {
-			src := newFake(1)
-			src.pages.size = 5
+		pipelinetest.InBubble(t, func(t *testing.T) {
+			src := pipelinetest.NewSource(1)
+			src.Pages.Size = 5
 			for i := range 12 {
-				src.pages.add(1, time.Now().Add(time.Duration(i-60)*time.Minute), millis)
+				src.Pages.Add(1, time.Now().Add(time.Duration(i-60)*time.Minute), pipelinetest.Millis)
 			}
-			bad := src.pages.objects[3:8] // the second page has nothing else
+			bad := src.Pages.Objects[3:8] // the second page has nothing else
 			if last {
-				bad = src.pages.objects[7:]
+				bad = src.Pages.Objects[7:]
 			}
 			for i := range bad {
 				bad[i].Modified = "last Tuesday"
@@ -468,63 +469,63 @@ func TestUnreadablePageMovesNothing(t *testing.T) {
 			if dr.Status != spool.DatasetFailed || !strings.Contains(dr.Detail, `"last Tuesday"`) {
 				t.Errorf("last page %v: got %+v, want it failed with the value", last, dr)
 			}
-			if _, moved := r.marks()[spool.IOCs]; moved {
+			if _, moved := r.Marks()[spool.IOCs]; moved {
 				t.Error("the watermark moved")
 			}
-			if run.Datasets[spool.Alerts].Status != spool.DatasetOK || r.stats().Dead != 0 {
-				t.Errorf("others: %+v, %d dead letters; want them fine and none", run.Datasets, r.stats().Dead)
+			if run.Datasets[spool.Alerts].Status != spool.DatasetOK || r.Stats().Dead != 0 {
+				t.Errorf("others: %+v, %d dead letters; want them fine and none", run.Datasets, r.Stats().Dead)
 			}
-			got := r.arrived()
-			if r.once(); r.arrived() < got || r.lastRun().Datasets[spool.IOCs].Status != spool.DatasetFailed {
-				t.Errorf("the second run: %+v", r.lastRun().Datasets)
+			got := r.Arrived()
+			if r.once(); r.Arrived() < got || r.LastRun().Datasets[spool.IOCs].Status != spool.DatasetFailed {
+				t.Errorf("the second run: %+v", r.LastRun().Datasets)
 			}
 			for i := range bad { // the server mends it
-				at := src.pages.times[indexOf(src.pages, bad[i].ID)]
-				bad[i].Modified = at.UTC().Format(millis)
+				at := src.Pages.Times[indexOf(src.Pages, bad[i].ID)]
+				bad[i].Modified = at.UTC().Format(pipelinetest.Millis)
 			}
-			if end := r.once(); end.Datasets[spool.IOCs].Status != spool.DatasetOK || r.arrived() != 12+3 {
-				t.Errorf("after the server was mended: %+v, %d objects; want all 15", end.Datasets, r.arrived())
+			if end := r.once(); end.Datasets[spool.IOCs].Status != spool.DatasetOK || r.Arrived() != 12+3 {
+				t.Errorf("after the server was mended: %+v, %d objects; want all 15", end.Datasets, r.Arrived())
 			}
-			r.wholesome()
+			r.CheckSpool()
 		})
 	}
 }
 
-func indexOf(p *pager, id string) int {
-	return slices.IndexFunc(p.objects, func(o threatmatch.PageObject) bool { return o.ID == id })
+func indexOf(p *pipelinetest.Pager, id string) int {
+	return slices.IndexFunc(p.Objects, func(o threatmatch.PageObject) bool { return o.ID == id })
 }
 
 // watchedSpool holds commits up and notes what was under way meanwhile.
 type watchedSpool struct {
-	fetchSpool
+	Spool
 	mu      sync.Mutex
 	commits []int
 	delay   time.Duration
-	src     *fakeSource
+	src     *pipelinetest.Source
 	broken  string
 }
 
 func (w *watchedSpool) SettleTasks(epoch uint64, now time.Time, o []spool.Outcome) error {
 	synctest.Wait() // what was started has asked by now
-	before := w.src.total()
+	before := w.src.Total()
 	time.Sleep(w.delay)
 	w.mu.Lock()
 	w.commits = append(w.commits, len(o))
-	if after := w.src.total(); after != before {
+	if after := w.src.Total(); after != before {
 		w.broken = fmt.Sprintf("%d requests were started during a commit", after-before)
 	}
 	w.mu.Unlock()
-	return w.fetchSpool.SettleTasks(epoch, now, o)
+	return w.Spool.SettleTasks(epoch, now, o)
 }
 
 // TestGroupCommit: results that are ready share a commit, and no request is
 // started before the commit of the one before it returned.
 func TestGroupCommit(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(40)
-		src.delay = 10 * time.Millisecond
-		r := newRig(t, src, rigOptions{fetch: FetchOptions{MaxConcurrency: 8}})
-		w := &watchedSpool{fetchSpool: r.spool, delay: 50 * time.Millisecond, src: src}
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(40)
+		src.Delay = 10 * time.Millisecond
+		r := newRig(t, src, rigOptions{fetch: Options{MaxConcurrency: 8}})
+		w := &watchedSpool{Spool: r.Spool, delay: 50 * time.Millisecond, src: src}
 		r.fetch.Spool = w
 		r.once()
 		if w.broken != "" {
@@ -539,10 +540,10 @@ func TestGroupCommit(t *testing.T) {
 // TestRoom: above the mark nothing is asked; it goes on when there is room
 // again, or one request at a time when nobody else can make any.
 func TestRoom(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := &bigSource{fakeSource: newFake(30)}
-		r := newRig(t, src, rigOptions{maxSize: 2 << 20, fetch: FetchOptions{Datasets: []spool.Dataset{spool.Alerts}}})
-		r.know()
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := &bigSource{Source: pipelinetest.NewSource(30)}
+		r := newRig(t, src, rigOptions{maxSize: 2 << 20, fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
+		r.Know()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -556,80 +557,80 @@ func TestRoom(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Minute)
-		asked := src.total()
-		room := r.spool.Room()
-		if room.Live <= room.Max || asked > 25 || r.status.State(stageFetch) != "paused" {
-			t.Errorf("room %+v, %d requests, %s", room, asked, r.status.State(stageFetch))
+		asked := src.Total()
+		room := r.Spool.Room()
+		if room.Live <= room.Max || asked > 25 || r.Status.State(stageName) != "paused" {
+			t.Errorf("room %+v, %d requests, %s", room, asked, r.Status.State(stageName))
 		}
 		time.Sleep(5 * time.Minute)
-		if n := src.total(); n != asked {
+		if n := src.Total(); n != asked {
 			t.Errorf("%d requests while there was no room", n-asked)
 		}
 		// What fills the spool turns into objects that wait, so that map and
 		// deliver have nothing to do: it goes on one request at a time.
 		r.fillWaiting()
-		r.status.Set("deliver", "idle", "", "")
-		r.status.Set("map", "idle", "", "")
+		r.Status.Set("deliver", "idle", "", "")
+		r.Status.Set("map", "idle", "", "")
 		time.Sleep(time.Minute)
-		if n := src.total(); n != asked+1 {
+		if n := src.Total(); n != asked+1 {
 			t.Errorf("%d requests into the gap, want one", n-asked)
 		}
 		r.fillWaiting()
 		time.Sleep(time.Minute)
-		if n := src.total(); n != asked+2 {
+		if n := src.Total(); n != asked+2 {
 			t.Errorf("%d requests into the gap, want two", n-asked)
 		}
 		r.dropWaiting()
-		if err := r.consumeAll(); err != nil {
+		if err := r.ConsumeAll(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if n := src.total(); n <= asked+2 {
+		if n := src.Total(); n <= asked+2 {
 			t.Errorf("%d requests after there was room again", n-asked)
 		}
 		cancel(fault.ErrShutdown)
 		wg.Wait()
-		r.wholesome()
+		r.CheckSpool()
 	})
 }
 
 // fillWaiting turns the run's records into objects that wait.
 func (r *rig) fillWaiting() {
-	r.t.Helper()
-	run := r.lastRun()
-	recs, err := r.spool.Records(run.ID, 0, 1000, 64<<20)
+	r.T.Helper()
+	run := r.LastRun()
+	recs, err := r.Spool.Records(run.ID, 0, 1000, 64<<20)
 	if err != nil {
-		r.t.Fatal(err)
+		r.T.Fatal(err)
 	}
 	for _, rec := range recs {
-		err := r.spool.CommitMap(1, time.Now(), spool.MapCommit{Run: run.ID, Records: []uint64{rec.Seq}, Wait: []spool.Object{
+		err := r.Spool.CommitMap(1, time.Now(), spool.MapCommit{Run: run.ID, Records: []uint64{rec.Seq}, Wait: []spool.Object{
 			{STIX: "malware--" + rec.Source, Run: run.ID, Watch: "malware--x", Dataset: rec.Dataset, Source: rec.Source, JSON: rec.Body},
 		}})
 		if err != nil {
-			r.t.Fatal(err)
+			r.T.Fatal(err)
 		}
 	}
 }
 
 func (r *rig) dropWaiting() {
-	r.t.Helper()
-	run := r.lastRun()
-	objects, err := r.spool.Waiting(run.ID, 0, 1000)
+	r.T.Helper()
+	run := r.LastRun()
+	objects, err := r.Spool.Waiting(run.ID, 0, 1000)
 	if err != nil {
-		r.t.Fatal(err)
+		r.T.Fatal(err)
 	}
 	for _, o := range objects {
-		if err := r.spool.CommitMap(1, time.Now(), spool.MapCommit{Run: run.ID, Unwait: []string{o.STIX}}); err != nil {
-			r.t.Fatal(err)
+		if err := r.Spool.CommitMap(1, time.Now(), spool.MapCommit{Run: run.ID, Unwait: []string{o.STIX}}); err != nil {
+			r.T.Fatal(err)
 		}
 	}
 }
 
 // bigSource gives items that do not compress.
-type bigSource struct{ *fakeSource }
+type bigSource struct{ *pipelinetest.Source }
 
 func (s *bigSource) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
-	item, err := s.fakeSource.Item(ctx, dataset, id)
+	item, err := s.Source.Item(ctx, dataset, id)
 	if err != nil {
 		return item, err
 	}
@@ -644,7 +645,7 @@ func (s *bigSource) Item(ctx context.Context, dataset, id string) (threatmatch.B
 
 // fullSpool has no room for commits while full.
 type fullSpool struct {
-	fetchSpool
+	Spool
 	mu   sync.Mutex
 	full bool
 }
@@ -662,30 +663,30 @@ func (s *fullSpool) SettleTasks(epoch uint64, now time.Time, o []spool.Outcome) 
 	if full {
 		return fmt.Errorf("settle tasks: %w", spool.ErrFull)
 	}
-	return s.fetchSpool.SettleTasks(epoch, now, o)
+	return s.Spool.SettleTasks(epoch, now, o)
 }
 
 // TestCommitWithoutRoom: answers that find no room stay in memory and are not asked for again.
 func TestCommitWithoutRoom(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		src := newFake(10)
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(10)
 		r := newRig(t, src, rigOptions{})
-		full := &fullSpool{fetchSpool: r.spool}
+		full := &fullSpool{Spool: r.Spool}
 		r.fetch.Spool = full
-		r.know()
+		r.Know()
 		full.set(true)
-		stop := r.start()
+		stop := r.Start()
 		time.Sleep(time.Hour)
-		if n := src.total(); n > 4 {
+		if n := src.Total(); n > 4 {
 			t.Errorf("%d requests without room", n)
 		}
-		if s := r.status.Snapshot()[stageFetch]; s.State != "paused" || s.NotReady == "" {
+		if s := r.Status.Snapshot()[stageName]; s.State != "paused" || s.NotReady == "" {
 			t.Errorf("status %+v", s)
 		}
 		full.set(false)
 		time.Sleep(time.Minute)
-		if r.arrived() != 30 || src.total() != 34+1 {
-			t.Errorf("%d items, %d requests", r.arrived(), src.total())
+		if r.Arrived() != 30 || src.Total() != 34+1 {
+			t.Errorf("%d items, %d requests", r.Arrived(), src.Total())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -693,12 +694,12 @@ func TestCommitWithoutRoom(t *testing.T) {
 	})
 }
 
-func TestFetchNeedsItsParts(t *testing.T) {
-	if _, err := NewFetch(FetchDeps{}, FetchOptions{}); !fault.Is(err, fault.Fatal) {
+func TestNeedsItsParts(t *testing.T) {
+	if _, err := New(Deps{}, Options{}); !fault.Is(err, fault.Fatal) {
 		t.Errorf("got %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		src := newFake(1)
+		src := pipelinetest.NewSource(1)
 		r := newRig(t, src, rigOptions{})
 		if o := r.fetch.opt; o.MaxConcurrency != 4 || o.MaxAttempts != 5 || o.Groups[0] != "All content" || o.Types[0] != "indicator" {
 			t.Errorf("defaults %+v", o)

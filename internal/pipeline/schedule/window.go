@@ -1,4 +1,4 @@
-package pipeline
+package schedule
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -49,7 +50,7 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 			if mark = w.Previous; mark.IsZero() || mark.After(now) {
 				mark = s.opt.ImportFrom(now) // nobody knows what was fetched: better again than not
 			}
-			s.Log.Warn("watermark lies in the future", "stage", stageSchedule, "dataset", d, "watermark", w.Fetched, "using", mark)
+			s.Log.Warn("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark)
 		}
 		return earlier(mark, now).Add(-s.opt.Overlap).UTC()
 	}
@@ -57,15 +58,12 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 		return from // it took part before and never came through: the same window
 	}
 	if last := lastRun(marks); !last.IsZero() {
-		s.Log.Warn("dataset is new: it starts where the others stand", "stage", stageSchedule, "dataset", d,
+		s.Log.Warn("dataset is new: it starts where the others stand", "stage", stageName, "dataset", d,
 			"from", last, "hint", "repull --from DATE --dataset "+string(d)+" imports what is older")
 		return earlier(last, now).Add(-s.opt.Overlap).UTC()
 	}
 	return s.opt.ImportFrom(now).UTC()
 }
-
-// pagesOfType begins the counter of a run's pages of one STIX type.
-const pagesOfType = "fetch.pages_of:"
 
 // newTypes warns of types that no page was asked of in the latest run of IOCs
 // that got any: they have no watermark of their own.
@@ -77,7 +75,7 @@ func (s *Schedule) newTypes(windows map[spool.Dataset]time.Time) error {
 	return s.history(func(r spool.Run) bool {
 		var had []string
 		for name := range r.Counters {
-			if t, ok := strings.CutPrefix(name, pagesOfType); ok {
+			if t, ok := strings.CutPrefix(name, pipeline.PagesOfType); ok {
 				had = append(had, t)
 			}
 		}
@@ -86,7 +84,7 @@ func (s *Schedule) newTypes(windows map[spool.Dataset]time.Time) error {
 		}
 		for _, t := range s.opt.Types {
 			if !slices.Contains(had, t) {
-				s.Log.Warn("type is new: it starts where the other IOCs stand", "stage", stageSchedule, "type", t, "from", from,
+				s.Log.Warn("type is new: it starts where the other IOCs stand", "stage", stageName, "type", t, "from", from,
 					"hint", "repull --from DATE --dataset "+string(spool.IOCs)+" imports what is older")
 			}
 		}

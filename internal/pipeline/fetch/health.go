@@ -1,16 +1,17 @@
-package pipeline
+package fetch
 
 import (
 	"fmt"
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 )
 
-// fetchHealth is what the stage knows of the server as a whole. While the
+// health is what the stage knows of the server as a whole. While the
 // server is down or refuses us, no task is worked on and no try counts: the
 // control request is the one probe.
-type fetchHealth struct {
+type health struct {
 	state   serverState
 	since   time.Time // of a state other than up
 	cause   error
@@ -34,7 +35,7 @@ const (
 
 // probe makes the control request when one is needed and due. It returns the
 // time until the next one.
-func (f *Fetch) probe() time.Duration {
+func (f *Stage) probe() time.Duration {
 	h := &f.health
 	needed := len(f.doubtful) > 0 || h.state == serverDown || h.state == serverRefused && !h.byLists
 	if !needed || h.asking {
@@ -56,7 +57,7 @@ func (f *Fetch) probe() time.Duration {
 }
 
 // takeControl takes the answer of the control request.
-func (f *Fetch) takeControl(err error) {
+func (f *Stage) takeControl(err error) {
 	h, now := &f.health, f.Now()
 	h.asking = false
 	if err == nil {
@@ -87,7 +88,7 @@ func (f *Fetch) takeControl(err error) {
 }
 
 // refused pauses the stage because account or address are refused.
-func (f *Fetch) refused(err error, byLists bool) {
+func (f *Stage) refused(err error, byLists bool) {
 	f.health.byLists = byLists
 	// Several requests that were under way are refused by one and the same cause.
 	if now := f.Now(); f.health.state != serverRefused || !now.Before(f.health.probeAt) {
@@ -98,7 +99,7 @@ func (f *Fetch) refused(err error, byLists bool) {
 
 // hold puts the next try off: a few seconds at first, so that a refusal by
 // mistake costs little, but no more than three tries a minute.
-func (h *fetchHealth) hold(now time.Time, bounded func(time.Duration) time.Duration) {
+func (h *health) hold(now time.Time, bounded func(time.Duration) time.Duration) {
 	h.refused = append(h.refused[max(len(h.refused)-refusedTries+1, 0):], now)
 	wait := controlEvery
 	if len(h.refused) == refusedTries {
@@ -107,31 +108,31 @@ func (h *fetchHealth) hold(now time.Time, bounded func(time.Duration) time.Durat
 	h.probeAt = now.Add(bounded(wait))
 }
 
-func (f *Fetch) trouble(state serverState, err error) {
+func (f *Stage) trouble(state serverState, err error) {
 	h := &f.health
 	h.cause = err
 	if h.state != state {
 		h.state, h.since = state, f.Now()
-		f.Status.Set(stageFetch, "paused", f.detail(), h.notReady())
-		about := []any{"stage", stageFetch, "reason", state.String(), "error", err, "hint", fault.HintOf(err)}
+		f.Status.Set(stageName, "paused", f.detail(), h.notReady())
+		about := []any{"stage", stageName, "reason", state.String(), "error", err, "hint", fault.HintOf(err)}
 		if state == serverRefused {
 			f.Log.Error("fetch is paused", about...)
-			f.Status.Told(stageFetch)
+			f.Status.Told(stageName)
 		} else {
 			f.Log.Warn("ThreatMatch does not answer, trying again", about...)
 		}
 	}
-	f.Status.Error(stageFetch, err)
+	f.Status.Error(stageName, err)
 	f.Metrics.up.Set(0)
 }
 
 // succeeded notes that the server answers: failures that were in doubt count.
-func (f *Fetch) succeeded() {
+func (f *Stage) succeeded() {
 	h := &f.health
 	h.success = f.Now()
 	f.Metrics.up.Set(1)
 	if h.state != serverUp {
-		f.Log.Warn("fetch goes on", "stage", stageFetch, "after", h.success.Sub(h.since).Round(time.Second).String())
+		f.Log.Warn("fetch goes on", "stage", stageName, "after", h.success.Sub(h.since).Round(time.Second).String())
 		h.state, h.cause = serverUp, nil
 	}
 	h.fails, h.byLists, h.refused = 0, false, nil
@@ -145,7 +146,7 @@ func (f *Fetch) succeeded() {
 // counts reports whether a failed try says something about its task: whether
 // another request succeeded since the task's previous try in this run, or since
 // this one began if it is the first.
-func (f *Fetch) counts(r fetchResult) bool {
+func (f *Stage) counts(r result) bool {
 	since := r.task.LastTry
 	if since.Before(r.run.Created) {
 		since = r.began
@@ -154,7 +155,7 @@ func (f *Fetch) counts(r fetchResult) bool {
 }
 
 // gaveUp returns an error when account or address were refused for too long.
-func (f *Fetch) gaveUp() error {
+func (f *Stage) gaveUp() error {
 	h := &f.health
 	if f.opt.GiveUp <= 0 || h.state != serverRefused || f.Now().Sub(h.since) < f.opt.GiveUp {
 		return nil
@@ -164,11 +165,11 @@ func (f *Fetch) gaveUp() error {
 }
 
 // notReady says why the stage cannot work; empty when it can.
-func (h *fetchHealth) notReady() string {
+func (h *health) notReady() string {
 	if h.state == serverUp {
 		return ""
 	}
-	return h.state.String() + ": " + Describe(h.cause)
+	return h.state.String() + ": " + pipeline.Describe(h.cause)
 }
 
 func (s serverState) String() string {
@@ -182,9 +183,16 @@ func (s serverState) String() string {
 }
 
 // bounded keeps a wait within one period.
-func (f *Fetch) bounded(d time.Duration) time.Duration {
+func (f *Stage) bounded(d time.Duration) time.Duration {
 	if f.opt.MaxWait > 0 {
 		return min(d, f.opt.MaxWait)
 	}
 	return d
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

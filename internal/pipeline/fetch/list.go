@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/fetch/paging"
 	"threatmatch-connector/spool"
 )
 
@@ -19,7 +21,7 @@ type listCursor struct {
 const farthest = 27 * time.Hour
 
 // listSince is the time that a list task asks for.
-func (f *Fetch) listSince(t spool.Task, run *fetchRun) time.Time {
+func (f *Stage) listSince(t spool.Task, run *openRun) time.Time {
 	var c listCursor
 	if len(t.Cursor) > 0 && json.Unmarshal(t.Cursor, &c) == nil && !c.Since.IsZero() {
 		return c.Since
@@ -28,8 +30,8 @@ func (f *Fetch) listSince(t spool.Task, run *fetchRun) time.Time {
 }
 
 // succeed judges an answer.
-func (f *Fetch) succeed(r fetchResult) fetchVerdict {
-	v := fetchVerdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
+func (f *Stage) succeed(r result) verdict {
+	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
 	switch {
 	case r.task.Kind == spool.TaskItem:
 		v.Record = f.record(r, r.item.Bytes)
@@ -44,12 +46,12 @@ func (f *Fetch) succeed(r fetchResult) fetchVerdict {
 	return v
 }
 
-func (f *Fetch) record(r fetchResult, body []byte) *spool.NewRecord {
+func (f *Stage) record(r result, body []byte) *spool.NewRecord {
 	return &spool.NewRecord{Dataset: r.task.Dataset, Source: r.task.Source, Fetched: r.ended, Body: body}
 }
 
 // succeedList turns a list into item tasks.
-func (f *Fetch) succeedList(r fetchResult, v *fetchVerdict) {
+func (f *Stage) succeedList(r result, v *verdict) {
 	v.Start = f.serverTime(r, r.list.Date)
 	from := r.run.Datasets[r.task.Dataset].From
 	if again, ok := f.askFurtherBack(r, from); ok {
@@ -83,7 +85,7 @@ func (f *Fetch) succeedList(r fetchResult, v *fetchVerdict) {
 		v.Note.Payload = []byte(strings.Join(r.list.Unusable, "\n"))
 	}
 	if v.Note != nil {
-		f.Log.Warn("list is not complete", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)
+		f.Log.Warn("list is not complete", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)
 	}
 }
 
@@ -91,7 +93,7 @@ func (f *Fetch) succeedList(r fetchResult, v *fetchVerdict) {
 // later than the window's start, the server reads our date in another time
 // zone, and the list is asked again from as much earlier. It gives up when
 // that does not help: a server may be limited in how far it looks back.
-func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState, bool) {
+func (f *Stage) askFurtherBack(r result, from time.Time) (*spool.TaskState, bool) {
 	applied := r.list.Applied
 	if !applied.After(from) {
 		return nil, false
@@ -104,7 +106,7 @@ func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState,
 	if from.Sub(since) > farthest {
 		return nil, false
 	}
-	f.Log.Warn("server reads dates in another time zone; asking from further back", "stage", stageFetch, "run", r.run.ID,
+	f.Log.Warn("server reads dates in another time zone; asking from further back", "stage", stageName, "run", r.run.ID,
 		"dataset", r.task.Dataset, "asked", r.since, "applied", applied, "now_asking", since)
 	cursor, err := json.Marshal(listCursor{Since: since, Applied: applied})
 	if err != nil {
@@ -116,7 +118,7 @@ func (f *Fetch) askFurtherBack(r fetchResult, from time.Time) (*spool.TaskState,
 }
 
 // note is a dead letter beside an answer.
-func (f *Fetch) note(r fetchResult, class, text string) *spool.DeadLetter {
+func (f *Stage) note(r result, class, text string) *spool.DeadLetter {
 	return &spool.DeadLetter{
 		Stage: spool.StageFetch, Class: class, Error: text, Attempts: 1,
 		First: r.ended, Last: r.ended, Run: r.run.ID, Dataset: r.task.Dataset,
@@ -127,13 +129,13 @@ func (f *Fetch) note(r fetchResult, class, text string) *spool.DeadLetter {
 const clockFar = 10 * time.Minute
 
 // serverTime compares the clocks once and returns the server's, for the run's start.
-func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
+func (f *Stage) serverTime(r result, date time.Time) time.Time {
 	if date.IsZero() {
 		return date
 	}
 	if off := r.ended.Sub(date); off.Abs() > time.Minute && !f.skewed {
 		f.skewed = true
-		about := []any{"stage", stageFetch, "local_minus_server", off.Round(time.Second).String()}
+		about := []any{"stage", stageName, "local_minus_server", off.Round(time.Second).String()}
 		if off.Abs() >= clockFar {
 			f.Log.Error("the clocks of this machine and of ThreatMatch are far apart: set the clock", about...)
 		} else {
@@ -144,25 +146,25 @@ func (f *Fetch) serverTime(r fetchResult, date time.Time) time.Time {
 }
 
 // succeedPage spools what is new on a page and moves its cursor.
-func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
+func (f *Stage) succeedPage(r result, v *verdict) {
 	v.Start = f.serverTime(r, r.page.Date)
-	turn := r.cursor.turn(r.page, later(r.ended, r.page.Date))
-	v.Count = map[string]int64{"fetch.pages": 1, pagesOfType + r.cursor.Type: 1, "fetch.objects": int64(len(turn.Fresh))}
-	if body := turn.freshBody(r.page); body != nil {
+	turn := r.cursor.Take(r.page, later(r.ended, r.page.Date))
+	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(len(turn.Fresh))}
+	if body := turn.Body(r.page); body != nil {
 		v.Record = f.record(r, body)
 	}
 	if n := len(turn.Unread); n > 0 {
-		f.Log.Warn("times cannot be read", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread[0])
+		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread[0])
 	}
 	if turn.OutOfOrder {
-		f.Log.Debug("page is out of order", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source)
+		f.Log.Debug("page is out of order", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 	}
 	if turn.Gap != nil {
 		f.gap(r, v, *turn.Gap)
 	}
 	if turn.Done {
 		if turn.Stalled {
-			f.Log.Warn("server says that there are more objects, but gives none", "stage", stageFetch, "run", r.run.ID, "item", r.task.Source)
+			f.Log.Warn("server says that there are more objects, but gives none", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 		}
 		return
 	}
@@ -180,7 +182,7 @@ func (f *Fetch) succeedPage(r fetchResult, v *fetchVerdict) {
 }
 
 // gap says that the API may hold more than it gave.
-func (f *Fetch) gap(r fetchResult, v *fetchVerdict, g pageGap) {
+func (f *Stage) gap(r result, v *verdict, g paging.Gap) {
 	text := fmt.Sprintf("group/type %s: objects modified from %s to %s may be missing: more share a timestamp than a page holds",
 		r.task.Source, g.From.Format(time.RFC3339Nano), g.To.Format(time.RFC3339Nano))
 	v.Note = f.note(r, "gap", text)
@@ -188,5 +190,5 @@ func (f *Fetch) gap(r fetchResult, v *fetchVerdict, g pageGap) {
 	v.Note.Source = fmt.Sprintf("%s from %s", r.task.Source, g.From.Format(time.RFC3339Nano))
 	v.Count["fetch.gaps"] = 1
 	f.Metrics.gaps.Inc()
-	f.Log.Error("the API cannot give everything", "stage", stageFetch, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)
+	f.Log.Error("the API cannot give everything", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)
 }

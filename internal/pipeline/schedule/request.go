@@ -1,4 +1,4 @@
-package pipeline
+package schedule
 
 import (
 	"errors"
@@ -98,7 +98,7 @@ func (s *Schedule) Retry(dead []uint64, parked []spool.TaskKey) (spool.Run, erro
 	if err != nil {
 		return run, err
 	}
-	s.Log.Info("run starts", "stage", stageSchedule, "run", run.ID, "reason", run.Reason)
+	s.Log.Info("run starts", "stage", stageName, "run", run.ID, "reason", run.Reason)
 	s.Wakes.Fetch.Signal()
 	s.Wakes.Map.Signal()
 	s.Wakes.Platform.Signal()

@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"errors"
@@ -9,28 +9,28 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// fetchRun is the run being fetched.
-type fetchRun struct {
+// openRun is the run being fetched.
+type openRun struct {
 	spool.Run
 	// front are the list and page tasks with their due times. They go before
 	// items, of which there may be very many.
 	front map[spool.TaskKey]time.Time
-	lists map[spool.Dataset]*fetchList
+	lists map[spool.Dataset]*listFate
 }
 
-// fetchList is how a dataset's list fared in this run.
-type fetchList struct{ ok, refused, failed bool }
+// listFate is how a dataset's list fared in this run.
+type listFate struct{ ok, refused, failed bool }
 
 // list returns how the dataset's list fared.
-func (r *fetchRun) list(d spool.Dataset) *fetchList {
+func (r *openRun) list(d spool.Dataset) *listFate {
 	if r.lists[d] == nil {
-		r.lists[d] = &fetchList{}
+		r.lists[d] = &listFate{}
 	}
 	return r.lists[d]
 }
 
 // nextRun takes up the oldest run that is not fetched yet, if there is one.
-func (f *Fetch) nextRun(now time.Time) error {
+func (f *Stage) nextRun(now time.Time) error {
 	runs, err := f.Spool.OpenRuns()
 	if err != nil {
 		return err
@@ -39,9 +39,9 @@ func (f *Fetch) nextRun(now time.Time) error {
 	if i < 0 {
 		return nil
 	}
-	run := &fetchRun{Run: runs[i], lists: map[spool.Dataset]*fetchList{}}
+	run := &openRun{Run: runs[i], lists: map[spool.Dataset]*listFate{}}
 	for d, dr := range run.Datasets {
-		run.lists[d] = &fetchList{
+		run.lists[d] = &listFate{
 			ok:     dr.Status == spool.DatasetListed || dr.Status == spool.DatasetOK,
 			failed: dr.Status == spool.DatasetFailed || dr.Status == spool.DatasetSkipped,
 		}
@@ -50,12 +50,12 @@ func (f *Fetch) nextRun(now time.Time) error {
 		return err
 	}
 	f.run = run
-	f.Log.Info("fetch begins", "stage", stageFetch, "run", run.ID, "reason", run.Reason, "resumed", run.Resumed)
+	f.Log.Info("fetch begins", "stage", stageName, "run", run.ID, "reason", run.Reason, "resumed", run.Resumed)
 	return nil
 }
 
 // loadFront reads the run's list and page tasks.
-func (f *Fetch) loadFront(run *fetchRun, now time.Time) error {
+func (f *Stage) loadFront(run *openRun, now time.Time) error {
 	const all, ever = 1 << 20, 100 * 365 * 24 * time.Hour
 	tasks, _, err := f.Spool.ReadyTasks(run.ID, now.Add(ever), all, func(k spool.TaskKey) bool {
 		return k.Kind == spool.TaskItem
@@ -75,7 +75,7 @@ func (f *Fetch) loadFront(run *fetchRun, now time.Time) error {
 
 // dispatch starts as many requests as there is room for, and ends the run's
 // fetch when nothing is left. It returns when to look again.
-func (f *Fetch) dispatch() (time.Duration, error) {
+func (f *Stage) dispatch() (time.Duration, error) {
 	now := f.Now()
 	if f.run == nil {
 		if err := f.nextRun(now); err != nil {
@@ -84,7 +84,7 @@ func (f *Fetch) dispatch() (time.Duration, error) {
 	}
 	if f.run == nil {
 		f.squeezed = false
-		f.Status.Set(stageFetch, "idle", "", f.health.notReady())
+		f.Status.Set(stageName, "idle", "", f.health.notReady())
 		return time.Minute, nil
 	}
 	if len(f.ready) > 0 { // a commit found no room
@@ -102,7 +102,7 @@ func (f *Fetch) dispatch() (time.Duration, error) {
 		if len(f.flying) == 0 && next.IsZero() {
 			return f.endRun(now)
 		}
-		f.Status.Set(stageFetch, "working", f.detail(), "")
+		f.Status.Set(stageName, "working", f.detail(), "")
 		return untilNext(now, next), nil
 	}
 	tasks, wait, err := f.withinRoom(tasks)
@@ -129,7 +129,7 @@ const longestWait = 20 * time.Minute
 
 // due returns up to limit tasks that can be asked now, lists and pages first,
 // and when the next other one can.
-func (f *Fetch) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
+func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 	tasks, next, err := f.dueFront(now, limit, nil)
 	if err != nil || len(tasks) >= limit {
 		return tasks, next, err
@@ -147,7 +147,7 @@ func (f *Fetch) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 }
 
 // dueFront is due for lists and pages; kinds narrows it.
-func (f *Fetch) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool) ([]spool.Task, time.Time, error) {
+func (f *Stage) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool) ([]spool.Task, time.Time, error) {
 	var keys []spool.TaskKey
 	var next time.Time
 	for key, at := range f.run.front {
@@ -190,9 +190,9 @@ func compareKeys(a, b spool.TaskKey) int {
 
 // waitForServer keeps still while the server is down or refuses us. Only when
 // every list was refused, a list is what is tried again.
-func (f *Fetch) waitForServer(now time.Time) (time.Duration, error) {
+func (f *Stage) waitForServer(now time.Time) (time.Duration, error) {
 	h := &f.health
-	f.Status.Set(stageFetch, "paused", f.detail(), h.notReady())
+	f.Status.Set(stageName, "paused", f.detail(), h.notReady())
 	if !h.byLists || len(f.flying) > 0 {
 		return time.Minute, nil
 	}
@@ -214,7 +214,7 @@ func (f *Fetch) waitForServer(now time.Time) (time.Duration, error) {
 }
 
 // endRun ends the run's fetch.
-func (f *Fetch) endRun(now time.Time) (time.Duration, error) {
+func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 	id := f.run.ID
 	if err := f.Spool.FinishFetch(f.epoch, id, now); err != nil {
 		if errors.Is(err, spool.ErrFull) {
@@ -238,18 +238,18 @@ func (f *Fetch) endRun(now time.Time) (time.Duration, error) {
 
 // summary tells how the run's fetch went. What was parked or given up is an
 // error, folded into one line.
-func (f *Fetch) summary(run spool.Run) {
+func (f *Stage) summary(run spool.Run) {
 	count := func(kind string) int64 { return run.Counters["fetch."+kind] }
-	f.Log.Info("fetch ended", "stage", stageFetch, "run", run.ID,
+	f.Log.Info("fetch ended", "stage", stageName, "run", run.ID,
 		"lists", count("lists"), "listed", count("listed"), "items", count("items"),
 		"pages", count("pages"), "objects", count("objects"), "retries", count("retries"))
 	if parked, dead := count("parked"), count("dead"); parked+dead > 0 {
-		f.Log.Error("items could not be fetched", "stage", stageFetch, "run", run.ID,
+		f.Log.Error("items could not be fetched", "stage", stageName, "run", run.ID,
 			"parked", parked, "dead", dead, "hint", "parked ones are tried again in later runs; see spool dead")
 	}
 }
 
-func (f *Fetch) detail() string {
+func (f *Stage) detail() string {
 	if f.run == nil {
 		return ""
 	}
