@@ -76,6 +76,26 @@ func (c *Client) Show(bucket, key string) (spool.Entry, []byte, error) {
 	return s.Entry, s.Payload, err
 }
 
+// Tasks implements inspect.Inspector.
+func (c *Client) Tasks(after string, limit int) ([]inspect.Task, error) {
+	return get[[]inspect.Task](c, "tasks", url.Values{"after": {after}, "limit": {strconv.Itoa(limit)}})
+}
+
+// Task implements inspect.Inspector.
+func (c *Client) Task(key spool.TaskKey) (inspect.Task, error) {
+	return get[inspect.Task](c, "task", url.Values{"key": {key.String()}})
+}
+
+// Held implements inspect.Inspector.
+func (c *Client) Held(limit int) ([]inspect.Held, error) {
+	return get[[]inspect.Held](c, "held", url.Values{"limit": {strconv.Itoa(limit)}})
+}
+
+// HeldObject implements inspect.Inspector.
+func (c *Client) HeldObject(id string) (inspect.Held, error) {
+	return get[inspect.Held](c, "held-object", url.Values{"id": {id}})
+}
+
 // Dead implements inspect.Inspector.
 func (c *Client) Dead(after uint64, limit int) ([]inspect.Dead, error) {
 	return get[[]inspect.Dead](c, "dead", url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}})

@@ -105,6 +105,16 @@ func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspe
 		e, body, err := ins.Show(r.FormValue("bucket"), r.FormValue("key"))
 		return shown{e, body}, err
 	})
+	handle("GET /v1/tasks", func(r *http.Request) (any, error) { return ins.Tasks(r.FormValue("after"), limit(r)) })
+	handle("GET /v1/task", func(r *http.Request) (any, error) {
+		key, err := spool.ParseTaskKey(r.FormValue("key"))
+		if err != nil {
+			return nil, err
+		}
+		return ins.Task(key)
+	})
+	handle("GET /v1/held", func(r *http.Request) (any, error) { return ins.Held(limit(r)) })
+	handle("GET /v1/held-object", func(r *http.Request) (any, error) { return ins.HeldObject(r.FormValue("id")) })
 	handle("GET /v1/dead", func(r *http.Request) (any, error) { return ins.Dead(number(r, "after"), limit(r)) })
 	handle("GET /v1/find", func(r *http.Request) (any, error) { return ins.Find(r.Context(), r.FormValue("q")) })
 	handle("GET /v1/export", func(r *http.Request) (any, error) {

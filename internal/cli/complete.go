@@ -44,10 +44,10 @@ func proposeDead(i inspect.Inspector) []string {
 	for _, d := range letters {
 		words = append(words, fmt.Sprintf("%d\t%s %s %s", d.Key, d.Stage, d.Class, whatDead(d)))
 	}
-	entries, _ := i.List("tasks", "", proposals)
-	for _, e := range entries {
-		if key, err := spool.ParseTaskKey(e.Key); err == nil && isParked(e) {
-			words = append(words, fmt.Sprintf("%s/%s\tparked", key.Dataset, key.Source))
+	tasks, _ := i.Tasks("", proposals)
+	for _, t := range tasks {
+		if t.IsParked() {
+			words = append(words, fmt.Sprintf("%s/%s\tparked", t.Dataset, t.Source))
 		}
 	}
 	return words
@@ -55,9 +55,9 @@ func proposeDead(i inspect.Inspector) []string {
 
 func proposeDroppable(i inspect.Inspector) []string {
 	words := proposeDead(i)
-	entries, _ := i.List("held", "", proposals)
-	for _, e := range entries {
-		words = append(words, fmt.Sprintf("%v\theld for %v", e.Fields["id"], e.Fields["watch"]))
+	held, _ := i.Held(proposals)
+	for _, h := range held {
+		words = append(words, fmt.Sprintf("%s\theld for %s", h.ID, h.For))
 	}
 	return words
 }

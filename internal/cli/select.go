@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,9 @@ func (s *selection) addDead(d inspect.Dead) {
 		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, whatDead(d), clip(d.Error, 80)))
 }
 
-func (s *selection) addParked(key spool.TaskKey, fields map[string]any) {
-	s.Parked = append(s.Parked, key)
-	text, _ := fields["last_error"].(string)
-	s.add("parked items of "+string(key.Dataset), fmt.Sprintf("parked item %s/%s  %s", key.Dataset, key.Source, clip(text, 80)))
+func (s *selection) addParked(t inspect.Task) {
+	s.Parked = append(s.Parked, t.Key())
+	s.add("parked items of "+t.Dataset, fmt.Sprintf("parked item %s/%s  %s", t.Dataset, t.Source, clip(t.Error, 80)))
 }
 
 // print says what is selected: all of it when it is little, else how many of what.
@@ -114,39 +114,36 @@ func (s *selection) pickDead(i inspect.Inspector, key uint64) error {
 }
 
 func (s *selection) pickHeld(i inspect.Inspector, id string) error {
-	e, _, err := i.Show("held", id)
+	h, err := i.HeldObject(id)
 	if errors.Is(err, spool.ErrNotFound) {
 		return fmt.Errorf("no such held object: %s", id)
 	}
-	if err != nil && !errors.Is(err, spool.ErrCorrupt) {
+	if err != nil {
 		return err
 	}
 	s.Held = append(s.Held, id)
-	s.add("held objects", fmt.Sprintf("held object %s  for %v", id, e.Fields["watch"]))
+	s.add("held objects", fmt.Sprintf("held object %s  for %s", id, cmp.Or(h.For, h.Unreadable)))
 	return nil
 }
 
 func (s *selection) pickParked(i inspect.Inspector, key string) error {
 	dataset, id, _ := strings.Cut(key, "/")
 	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
-	task := spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id}
-	e, _, err := i.Show("tasks", task.String())
+	t, err := i.Task(spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id})
 	if errors.Is(err, spool.ErrNotFound) {
 		return fmt.Errorf("no such parked item: %s", key)
 	}
 	if err != nil {
 		return err
 	}
-	if !isParked(e) {
-		return fmt.Errorf("%s is not parked: it is still to be fetched in run %v", key, e.Fields["run"])
+	if t.Unreadable != "" {
+		return fmt.Errorf("%s cannot be read: %s", key, t.Unreadable)
 	}
-	s.addParked(task, e.Fields)
+	if !t.IsParked() {
+		return fmt.Errorf("%s is not parked: it is still to be fetched in run %d", key, t.Run)
+	}
+	s.addParked(t)
 	return nil
-}
-
-// isParked reads the fields of a task, which come as times or, over the socket, as text.
-func isParked(e spool.Entry) bool {
-	return !strings.HasPrefix(fmt.Sprint(e.Fields["parked"]), "0001-01-01")
 }
 
 // filter narrows a selection of everything.
@@ -182,14 +179,14 @@ func pickAll(i inspect.Inspector, f filter) (selection, error) {
 		return s, nil
 	}
 	for after := ""; ; {
-		page, err := i.List("tasks", after, 1000)
+		page, err := i.Tasks(after, 1000)
 		if err != nil || len(page) == 0 {
 			return s, err
 		}
-		for _, e := range page {
-			after = e.Key
-			if key, err := spool.ParseTaskKey(e.Key); err == nil && key.Kind == spool.TaskItem && isParked(e) {
-				s.addParked(key, e.Fields)
+		for _, t := range page {
+			after = t.Key().String()
+			if t.IsParked() {
+				s.addParked(t)
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"threatmatch-connector/spool"
@@ -19,6 +21,14 @@ type Inspector interface {
 	// entries are large there may be fewer, but at least one while there are any.
 	List(bucket, after string, limit int) ([]spool.Entry, error)
 	Show(bucket, key string) (spool.Entry, []byte, error)
+	// Tasks returns up to limit tasks behind the named one, which is written as List has it.
+	Tasks(after string, limit int) ([]Task, error)
+	// Task returns one task, or spool.ErrNotFound.
+	Task(key spool.TaskKey) (Task, error)
+	// Held returns the first held objects, up to limit.
+	Held(limit int) ([]Held, error)
+	// HeldObject returns one of them, or spool.ErrNotFound.
+	HeldObject(id string) (Held, error)
 	// Dead returns up to limit dead letters with a key above after, healed ones among them.
 	Dead(after uint64, limit int) ([]Dead, error)
 	// Find says what the spool knows of a STIX id or a source id.
@@ -92,6 +102,62 @@ func (d direct) List(bucket, after string, limit int) ([]spool.Entry, error) {
 
 func (d direct) Show(bucket, key string) (spool.Entry, []byte, error) {
 	return d.s.Show(bucket, key)
+}
+
+func (d direct) Tasks(after string, limit int) ([]Task, error) {
+	entries, err := d.s.List("tasks", after, limit)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]Task, 0, len(entries))
+	for _, e := range entries {
+		key, err := spool.ParseTaskKey(e.Key)
+		if err != nil {
+			return nil, err
+		}
+		v, err := d.Task(key)
+		switch {
+		case errors.Is(err, spool.ErrNotFound): // done in between
+			continue
+		case err != nil:
+			return nil, err
+		}
+		views = append(views, v)
+	}
+	return views, nil
+}
+
+func (d direct) Task(key spool.TaskKey) (Task, error) {
+	v := Task{Dataset: string(key.Dataset), Kind: string(key.Kind), Source: key.Source}
+	t, err := d.s.Task(key)
+	if errors.Is(err, spool.ErrCorrupt) {
+		v.Unreadable = err.Error()
+		return v, nil
+	}
+	v.Run, v.Parked, v.Error = t.Run, t.Parked, t.LastError
+	return v, err
+}
+
+func (d direct) Held(limit int) ([]Held, error) {
+	objects, err := d.s.Held(0, limit)
+	views := make([]Held, len(objects))
+	for i, o := range objects {
+		views[i] = heldOf(o)
+	}
+	return views, err
+}
+
+func (d direct) HeldObject(id string) (Held, error) {
+	t, err := d.s.Trace(id)
+	if err == nil && t.Held == nil {
+		err = fmt.Errorf("held object %s: %w", id, spool.ErrNotFound)
+	}
+	if err != nil {
+		return Held{}, err
+	}
+	v := heldOf(*t.Held)
+	v.ID = id
+	return v, nil
 }
 
 func (d direct) Dead(after uint64, limit int) ([]Dead, error) {

@@ -90,6 +90,37 @@ type Work struct {
 	Sent   int64  `json:"sent,omitempty"`
 }
 
+// Task is one request that is still to be made, or was parked.
+type Task struct {
+	Dataset string    `json:"dataset"`
+	Kind    string    `json:"kind"`
+	Source  string    `json:"source_id,omitempty"`
+	Run     uint64    `json:"run,omitempty"`   // the run that works on it; 0 while parked
+	Parked  time.Time `json:"parked,omitzero"` // zero unless parked
+	Error   string    `json:"error,omitempty"` // of the last try
+	// Unreadable says why nothing but the key is known; "" as a rule.
+	Unreadable string `json:"unreadable,omitempty"`
+}
+
+// Key is the task's key in the spool.
+func (t Task) Key() spool.TaskKey {
+	return spool.TaskKey{Dataset: spool.Dataset(t.Dataset), Kind: spool.TaskKind(t.Kind), Source: t.Source}
+}
+
+// IsParked reports whether it is an item that waits for a later run. A task
+// that cannot be read does not count as one.
+func (t Task) IsParked() bool {
+	return t.Kind == string(spool.TaskItem) && t.Unreadable == "" && !t.Parked.IsZero()
+}
+
+// Held is an object that goes out when the one it needs comes.
+type Held struct {
+	ID  string `json:"id"`
+	For string `json:"for"` // the object that it needs
+	// Unreadable says why its reference is not known; "" as a rule.
+	Unreadable string `json:"unreadable,omitempty"`
+}
+
 // Dead is one dead letter, without its payload.
 type Dead struct {
 	Key      uint64    `json:"key"`
@@ -172,4 +203,11 @@ func deadOf(d spool.DeadLetter) Dead {
 		First: d.First, Last: d.Last, Run: d.Run, Dataset: string(d.Dataset), Source: d.Source, STIX: d.STIX,
 		Bytes: len(d.Payload), Healed: d.Healed, Retried: d.Retried, RetryRun: d.RetryRun,
 	}
+}
+
+func heldOf(o spool.Object) Held {
+	if o.Err != nil {
+		return Held{ID: o.STIX, Unreadable: o.Err.Error()}
+	}
+	return Held{ID: o.STIX, For: o.Watch}
 }
