@@ -39,9 +39,12 @@ func newImporter(t *testing.T, s *Sim) *importer {
 
 func (i *importer) do(method, address, token string, body any, into any) {
 	i.t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
-		i.t.Fatal(err)
+	var text []byte
+	var err error
+	if body != nil {
+		if text, err = json.Marshal(body); err != nil {
+			i.t.Fatal(err)
+		}
 	}
 	req, err := http.NewRequestWithContext(i.t.Context(), method, address, bytes.NewReader(text))
 	if err != nil {

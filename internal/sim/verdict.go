@@ -45,6 +45,8 @@ type Verdict struct {
 	Refused            int                 `json:"refused"`
 	Violations         int                 `json:"violations"`
 	PlatformViolations []opencti.Violation `json:"platform_violations"`
+	// Foreign are requests to ThreatMatch that its reference client never sends.
+	Foreign []string `json:"foreign"`
 	// SchemaRefusals are documents that the platform's schema refused; not in OK,
 	// since trying is one way to learn what a version knows.
 	SchemaRefusals []string `json:"schema_refusals"`
@@ -68,7 +70,7 @@ func (s *Sim) Verdict(datasets ...data.Dataset) Verdict {
 	stats := s.Stats()
 	v := Verdict{
 		Expected: len(want), Missing: []string{}, Refused: stats.Worker.Refused, Violations: stats.Worker.Violations,
-		PlatformViolations: stats.OpenCTI.Violations, SchemaRefusals: stats.OpenCTI.Refused, Repeats: stats.Worker.Repeats,
+		PlatformViolations: stats.OpenCTI.Violations, Foreign: stats.ThreatMatch.Foreign, SchemaRefusals: stats.OpenCTI.Refused, Repeats: stats.Worker.Repeats,
 		RepeatedItems: stats.ThreatMatch.Repeated, OpenWorks: []string{}, UnevenWorks: []string{}, InQueue: s.OpenCTI.QueuedMessages(),
 	}
 	if s.Worker != nil {
@@ -83,7 +85,7 @@ func (s *Sim) Verdict(datasets ...data.Dataset) Verdict {
 			v.UnevenWorks = append(v.UnevenWorks, w.ID)
 		}
 	}
-	v.OK = v.MissingCount == 0 && v.Violations == 0 && len(v.PlatformViolations) == 0 &&
+	v.OK = v.MissingCount == 0 && v.Violations == 0 && len(v.PlatformViolations) == 0 && len(v.Foreign) == 0 &&
 		len(v.OpenWorks) == 0 && len(v.UnevenWorks) == 0 && v.InQueue == 0
 	return v
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"threatmatch-connector/internal/moment"
 )
 
 // Directory serves STIX bundles from files: each actor (threat-actor,
@@ -31,23 +33,39 @@ type directoryItem struct {
 
 // stixObject is what of an object is needed to place it.
 type stixObject struct {
-	ID       string    `json:"id"`
-	Type     string    `json:"type"`
-	Name     string    `json:"name"`
-	Created  time.Time `json:"created"`
-	Modified time.Time `json:"modified"`
-	Source   string    `json:"source_ref"`
-	Target   string    `json:"target_ref"`
+	ID       string  `json:"id"`
+	Type     string  `json:"type"`
+	Name     string  `json:"name"`
+	Created  oddTime `json:"created"`
+	Modified oddTime `json:"modified"`
+	Source   string  `json:"source_ref"`
+	Target   string  `json:"target_ref"`
 
 	refs []string
 	raw  json.RawMessage
 }
 
+// dawn is before everything that ThreatMatch can be asked for.
+var dawn = time.Unix(0, 0).UTC()
+
+const day = 24 * time.Hour
+
+// oddTime is a time in any form; zero where it cannot be read.
+type oddTime struct{ time.Time }
+
+// UnmarshalJSON never fails: odd times are there to be tried.
+func (t *oddTime) UnmarshalJSON(raw []byte) error {
+	r, _ := moment.ParseJSON(raw)
+	t.Time = r.Time
+	return nil
+}
+
+// time is when the object changed last; zero where it does not say.
 func (o *stixObject) time() time.Time {
 	if o.Modified.IsZero() {
-		return o.Created
+		return o.Created.Time
 	}
-	return o.Modified
+	return o.Modified.Time
 }
 
 var directoryTypes = map[string]Dataset{"threat-actor": Profiles, "intrusion-set": Profiles, "malware": Alerts, "report": Reports}
@@ -112,9 +130,29 @@ func (d *Directory) sorted() []*stixObject {
 	return all
 }
 
+// date finds the oldest time, and takes it for objects that have none, such as
+// observables: they are served with the first ones.
+func (d *Directory) date() {
+	var undated []*stixObject
+	for _, o := range d.objects {
+		switch at := o.time(); {
+		case at.Before(dawn):
+			undated = append(undated, o)
+		case d.earliest.IsZero() || at.Before(d.earliest):
+			d.earliest = at
+		}
+	}
+	if d.earliest.IsZero() {
+		d.earliest = dawn.Add(day)
+	}
+	for _, o := range undated {
+		o.Created, o.Modified = oddTime{d.earliest}, oddTime{d.earliest}
+	}
+}
+
 func (d *Directory) place() {
+	d.date()
 	all := d.sorted()
-	d.earliest = all[0].time()
 	touching := map[string][]*stixObject{}
 	for _, o := range all {
 		if o.Type == "relationship" {
@@ -208,14 +246,15 @@ func (d *Directory) Count(ds Dataset) int {
 	return len(d.items[ds])
 }
 
-// Earliest is the oldest time of any object.
+// Earliest is the oldest time of any object, or the second day of 1970 where
+// none has one.
 func (d *Directory) Earliest() time.Time { return d.earliest }
 
 // Entries are the rows of ds.
 func (d *Directory) Entries(ds Dataset) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		for i, it := range d.items[ds] {
-			e := Entry{ID: i + 1, Title: it.main.Name, Kind: kindActor, Created: it.main.Created, Updated: it.main.time(), Touched: it.main.time()}
+			e := Entry{ID: i + 1, Title: it.main.Name, Kind: kindActor, Created: it.main.Created.Time, Updated: it.main.time(), Touched: it.main.time()}
 			if !yield(e) {
 				return
 			}

@@ -64,3 +64,42 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("expected %v", slices.Sorted(maps.Keys(expected)))
 	}
 }
+
+// TestDirectoryWithOddTimes: whatever the times look like, everything is served
+// and there is a date to import from.
+func TestDirectoryWithOddTimes(t *testing.T) {
+	for name, c := range map[string]struct {
+		actor, address string
+		earliest       string
+	}{
+		"epoch":        {`,"created":1772348889,"modified":1772348889`, `,"modified":"soon"`, "2026-03-01T07:08:09.000Z"},
+		"Carbon":       {`,"modified":{"date":"2026-03-01 07:08:09","timezone":"UTC"}`, ``, "2026-03-01T07:08:09.000Z"},
+		"no zone":      {`,"modified":"2026-03-01 07:08:09"`, ``, "2026-03-01T07:08:09.000Z"},
+		"null date":    {`,"modified":"0000-00-00 00:00:00"`, ``, "1970-01-02T00:00:00.000Z"},
+		"before dawn":  {`,"modified":"0001-01-01T00:00:00Z"`, ``, "1970-01-02T00:00:00.000Z"},
+		"without any":  {``, ``, "1970-01-02T00:00:00.000Z"},
+		"another kind": {`,"modified":[true]`, ``, "1970-01-02T00:00:00.000Z"},
+	} {
+		dir := t.TempDir()
+		text := `{"objects":[{"type":"threat-actor","id":"threat-actor--1","name":"A"` + c.actor + `},{"type":"indicator","id":"indicator--1"` + c.address + `}]}`
+		if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := LoadDirectory(dir)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := Stamp(d.Earliest()); got != c.earliest {
+			t.Errorf("%s: got the earliest %s, want %s", name, got, c.earliest)
+		}
+		for e := range d.Entries(Profiles) {
+			if e.Updated.Before(d.Earliest()) {
+				t.Errorf("%s: item of %v is never listed", name, e.Updated)
+			}
+		}
+		if seq := d.Objects("indicator"); seq.Len() != 1 || seq.Time(0).Before(d.Earliest()) {
+			t.Errorf("%s: got %d indicators", name, seq.Len())
+		}
+	}
+}

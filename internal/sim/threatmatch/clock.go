@@ -6,11 +6,16 @@ import (
 	"threatmatch-connector/internal/sim/data"
 )
 
-// Now is the stand-in's time.
+// Now is the stand-in's time. It is never round: what is written with whole
+// milliseconds was rounded.
 func (s *Server) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.opt.Clock().Add(s.offset)
+	now := s.opt.Clock().Add(s.offset)
+	if now.Nanosecond()%int(time.Millisecond) == 0 {
+		now = now.Add(98_871_147)
+	}
+	return now
 }
 
 // Skew sets the clock apart from the real one without anything being published.

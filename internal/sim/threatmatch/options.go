@@ -2,7 +2,7 @@
 // token, lists, STIX items, groups and pages of objects, with the oddities that
 // its public clients show, and with faults on demand.
 //
-// Routes, as fault rules name them: "token", "client", "list" (id: the dataset),
+// Routes, as fault rules name them: "token", "list" (id: the dataset),
 // "item" (id: dataset/number), "groups", "objects" (id: the STIX type).
 package threatmatch
 

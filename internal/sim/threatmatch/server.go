@@ -81,7 +81,6 @@ func (s *Server) ExpectedIDs(datasets ...data.Dataset) map[string]struct{} {
 func (s *Server) routes() {
 	s.mux = http.NewServeMux()
 	s.mux.HandleFunc("/api/developers-platform/token", s.token)
-	s.mux.HandleFunc("/api/developers-platform", s.authorised(s.client))
 	s.mux.HandleFunc("/api/{dataset}/all", s.authorised(s.list))
 	s.mux.HandleFunc("/api/stix/{dataset}/{id}", s.authorised(s.item))
 	s.mux.HandleFunc("/api/taxii/groups", s.authorised(s.groups))
@@ -126,8 +125,6 @@ func routeOf(r *http.Request) (route, id string) {
 	switch {
 	case r.URL.Path == "/api/developers-platform/token":
 		return "token", ""
-	case r.URL.Path == "/api/developers-platform":
-		return "client", ""
 	case r.URL.Path == "/api/taxii/groups":
 		return "groups", ""
 	case r.URL.Path == "/api/taxii/objects":

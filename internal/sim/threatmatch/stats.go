@@ -30,6 +30,9 @@ type Stats struct {
 	Repeated []string `json:"repeated"`
 	// PeakPerSecond is the most requests in any second.
 	PeakPerSecond int `json:"peak_per_second"`
+	// Foreign are requests that the reference client never sends, with the form
+	// that they miss; the first hundred.
+	Foreign []string `json:"foreign"`
 	// Faults made, by kind.
 	Faults map[string]int `json:"faults"`
 }
@@ -54,13 +57,14 @@ type recorder struct {
 	answers  map[string]int
 	window   []time.Time // arrivals of the last second
 	peak     int
+	foreign  []string
 }
 
 func (c *recorder) init() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests, c.asked, c.answers = map[string]map[int]int{}, map[string]int{}, map[string]int{}
-	c.window, c.peak = nil, 0
+	c.window, c.peak, c.foreign = nil, 0, nil
 }
 
 func (c *recorder) arrived(at time.Time) {
@@ -87,6 +91,14 @@ func (c *recorder) answered(r Request) {
 	}
 }
 
+func (c *recorder) refused(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.foreign) < 100 {
+		c.foreign = append(c.foreign, what)
+	}
+}
+
 // Stats are the counts so far.
 func (s *Server) Stats() Stats {
 	c := &s.stats
@@ -94,7 +106,7 @@ func (s *Server) Stats() Stats {
 	defer c.mu.Unlock()
 	out := Stats{
 		Requests: map[string]map[int]int{}, Asked: maps.Clone(c.asked), Answered: maps.Clone(c.answers),
-		Repeated: []string{}, PeakPerSecond: c.peak, Faults: s.Faults.Hits(),
+		Repeated: []string{}, Foreign: append([]string{}, c.foreign...), PeakPerSecond: c.peak, Faults: s.Faults.Hits(),
 	}
 	for route, byStatus := range c.requests {
 		out.Requests[route] = maps.Clone(byStatus)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"threatmatch-connector/internal/moment"
 	"threatmatch-connector/internal/sim/data"
 )
 
@@ -48,21 +49,15 @@ func (s *Server) objects(w http.ResponseWriter, r *http.Request) {
 	if !s.knownGroup(q.Get("groupId")) {
 		wrong["groupId"] = []string{"The selected group id is invalid."}
 	}
-	if q.Get("stixTypeName") == "" {
-		wrong["stixTypeName"] = []string{"The stix type name field is required."}
-	}
-	var after time.Time
-	if text := q.Get("modifiedAfter"); text != "" {
-		var err error
-		if after, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			wrong["modifiedAfter"] = []string{"The modified after is not a valid date."}
-		}
+	after, ok := moment.Parse(q.Get("modifiedAfter"))
+	if !ok {
+		wrong["modifiedAfter"] = []string{"The modified after is not a valid date."}
 	}
 	if len(wrong) > 0 {
 		s.fail(w, r, http.StatusUnprocessableEntity, "The given data was invalid.", wrong)
 		return
 	}
-	page, more := s.page(s.source.Objects(q.Get("stixTypeName")), after)
+	page, more := s.page(s.source.Objects(q.Get("stixTypeName")), after.Time)
 	answer := map[string]any{"objects": page, "more": more}
 	if !more && s.opt.OmitMore {
 		delete(answer, "more")

@@ -80,7 +80,9 @@ func (s *Server) authorised(next http.HandlerFunc) http.HandlerFunc {
 		}
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if ok && s.tokens.ok(token, s.Now()) {
-			next(w, r)
+			if !s.refuseForeign(w, r) {
+				next(w, r)
+			}
 			return
 		}
 		if !wantsJSON(r) {
