@@ -95,11 +95,15 @@ func (a *app) threatMatch() (*threatmatch.Client, error) {
 
 func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	c := a.cfg
-	m, err := mapping.New(mapping.Settings{
+	settings := mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
 		Labels: c.ThreatMatch.ImportLabels, Description: c.ThreatMatch.DescriptionFormat,
 		URL: c.ThreatMatch.URL, CreateObservables: c.ThreatMatch.CreateObservables, Confidence: c.Connector.ConfidenceLevel,
-	})
+	}
+	if api != nil {
+		settings.PlatformVersion = api.PlatformVersion
+	}
+	m, err := mapping.New(settings)
 	if err != nil {
 		return nil, err
 	}

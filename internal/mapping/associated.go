@@ -11,8 +11,7 @@ const associatedContent = "associated_content"
 
 // associated is ThreatMatch's own reading of its associated_content, which is
 // no STIX relationship type: by source and target, with "actor" for threat
-// actors and intrusion sets alike. Every other pair is related-to, also the
-// two (actor and actor, campaign and campaign) that its own tool leaves out.
+// actors and intrusion sets alike. Every other pair gets its natural type.
 var associated = map[[2]string]struct {
 	relation string
 	swap     bool
@@ -53,9 +52,12 @@ func relationSpelling(s string) string {
 func (r *record) associate(o *stix.Object) {
 	way, ok := associated[[2]string{endRole(o, "source_ref"), endRole(o, "target_ref")}]
 	if !ok {
+		source, _ := stix.SplitID(o.String("source_ref"))
+		target, _ := stix.SplitID(o.String("target_ref"))
+		way.relation, way.swap = natural(source, target)
+	}
+	if way.relation == relatedTo {
 		relate(o, associatedContent)
-		r.count("associated_content", 1, relatedTo)
-		return
 	}
 	o.Set("relationship_type", way.relation)
 	if way.swap {

@@ -53,6 +53,7 @@ func CountTable() []CountName {
 		{"actor_ids_rewritten", Changed, "references to threat actors that became references to intrusion sets"},
 		{"actor_located_at", Changed, "located-at of threat actors that became originates-from of intrusion sets"},
 		{"associated_content", Changed, "associated_content relationships that got a STIX type, by type"},
+		{"relationship_translated", Changed, "relationships that OpenCTI refuses between their ends and that got a type that says the same, by original type"},
 		{"relationship_refused", Changed, "relationships that OpenCTI refuses between their ends and that became related-to, by original type"},
 		{"relationship_type_spelling", Changed, "relationship types that were spelt another way"},
 		{"html_converted", Changed, "texts and names with HTML in them"},

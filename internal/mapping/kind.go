@@ -62,21 +62,6 @@ func locationType(o *stix.Object) string {
 	return "Position"
 }
 
-// kindsOf lists what a kind counts as in the table: itself, and the groups it
-// belongs to. The table has a row for threat-actor where both kinds may stand.
-func kindsOf(kind string) []string {
-	switch kind {
-	case "threat-actor-group", "threat-actor-individual":
-		return []string{kind, "threat-actor"}
-	case "stix-file":
-		return []string{kind, "stix-cyber-observable"}
-	}
-	if stix.Observable(kind) {
-		return []string{kind, "stix-cyber-observable"}
-	}
-	return []string{kind}
-}
-
 // possibleKinds lists what an object can be of which only the id is known.
 // ThreatMatch has no security platforms.
 func possibleKinds(id string) []string {

@@ -1,47 +1,25 @@
 package mapping
 
 import (
-	_ "embed"
-	"encoding/csv"
-	"fmt"
-	"strings"
-
+	"threatmatch-connector/internal/facts"
 	"threatmatch-connector/internal/stix"
 )
 
-// relationships.csv is OpenCTI's own table of the relationship types that it
-// accepts between two kinds of entities, read from the platform's source
-// (database/stix.ts, release 7.26, March 2026). related-to and revoked-by are
-// accepted between any two and are not in it.
-//
-//go:embed relationships.csv
-var relationshipsCSV string
+// ends are the kinds that the two ends of a relationship can be.
+type ends struct{ source, target []string }
 
-type triple struct{ source, relation, target string }
+func (e ends) swapped() ends { return ends{e.target, e.source} }
 
-type legality map[triple]bool
-
-func readLegality() (legality, error) {
-	rows, err := csv.NewReader(strings.NewReader(relationshipsCSV)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("read table of relationships: %w", err)
+// accepts reports whether the platform takes the relationship for every kind
+// that either end can be.
+func (m *Mapper) accepts(e ends, relation string) bool {
+	version := facts.Unknown
+	if m.settings.PlatformVersion != nil {
+		version = facts.VersionOf(m.settings.PlatformVersion())
 	}
-	table := make(legality, len(rows))
-	for _, r := range rows[1:] {
-		table[triple{r[0], r[1], r[2]}] = true
-	}
-	return table, nil
-}
-
-// allows reports whether OpenCTI takes the relationship for every kind that
-// either end can be.
-func (l legality) allows(sources []string, relation string, targets []string) bool {
-	if relation == relatedTo || relation == "revoked-by" {
-		return true
-	}
-	for _, s := range sources {
-		for _, t := range targets {
-			if !l.allowsPair(s, relation, t) {
+	for _, s := range e.source {
+		for _, t := range e.target {
+			if !m.relationships.Accepts(version, s, relation, t) {
 				return false
 			}
 		}
@@ -49,24 +27,14 @@ func (l legality) allows(sources []string, relation string, targets []string) bo
 	return true
 }
 
-func (l legality) allowsPair(source, relation, target string) bool {
-	for _, s := range kindsOf(source) {
-		for _, t := range kindsOf(target) {
-			if l[triple{s, relation, t}] {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Settle makes a relationship legal before it is released: what OpenCTI's
-// table refuses between its ends becomes related-to, the original type kept in
-// the description. kind returns the [Kind] of an id; "" means that only its
-// type is known, and then the relationship type stays only if the table allows
-// it for every kind that such an object can be (an identity of unknown class
-// may be an individual, organisation, sector or system). Other objects are
-// left alone. The counts are nil when nothing changed.
+// Settle makes a relationship legal before it is released: what the platform
+// refuses between its ends gets the type that says the same and is accepted,
+// with the ends swapped where that is how it is said; where there is none it
+// becomes related-to, the original type kept in the description. kind returns
+// the [Kind] of an id; "" means that only its type is known, and then a type
+// must be accepted for every kind that such an object can be (an identity of
+// unknown class may be an individual, organisation, sector or system). Other
+// objects are left alone. The counts are nil when nothing changed.
 func (m *Mapper) Settle(rel *stix.Object, kind func(id string) string) Counts {
 	if rel.Type() != "relationship" {
 		return nil
@@ -79,11 +47,20 @@ func (m *Mapper) Settle(rel *stix.Object, kind func(id string) string) Counts {
 		}
 		return possibleKinds(id)
 	}
-	if m.legal.allows(kinds("source_ref"), relation, kinds("target_ref")) {
+	e := ends{kinds("source_ref"), kinds("target_ref")}
+	if m.accepts(e, relation) {
 		return nil
 	}
-	relate(rel, relation)
 	counts := Counts{}
+	if twin, swap, ok := m.twin(e, relation); ok {
+		rel.Set("relationship_type", twin)
+		if swap {
+			swapEnds(rel)
+		}
+		counts.add("relationship_translated", 1, relation)
+		return counts
+	}
+	relate(rel, relation)
 	counts.add("relationship_refused", 1, relation)
 	return counts
 }

@@ -26,6 +26,10 @@ ipv4-addr,ipv6-addr | located-at | location
 ipv4-addr,ipv6-addr | belongs-to | autonomous-system
 domain-name | resolves-to | ipv4-addr,ipv6-addr
 software | has | vulnerability
+intrusion-set | attributed-to | threat-actor
+malware-analysis | analysis-of | malware
+data-component | detects | attack-pattern
+identity | located-at | location
 `
 
 var naturals = naturalTable()

@@ -221,7 +221,7 @@ func checkRelease(t *rapid.T, m *Mapper, r Result) {
 		m.Settle(o, func(id string) string { return kinds[id] })
 		relation := o.String("relationship_type")
 		if s, d := kinds[o.String("source_ref")], kinds[o.String("target_ref")]; s != "" && d != "" &&
-			!m.legal.allows([]string{s}, relation, []string{d}) {
+			!m.accepts(ends{[]string{s}, []string{d}}, relation) {
 			t.Errorf("%s %s %s is refused", s, relation, d)
 		}
 	}

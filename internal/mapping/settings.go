@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"threatmatch-connector/internal/facts"
 	"threatmatch-connector/internal/mapping/markup"
 	"threatmatch-connector/internal/stix"
 )
@@ -41,6 +42,10 @@ type Settings struct {
 	// Confidence is the legacy confidence_level of relationships that have
 	// none: 1 to 4 stand for 15, 50, 75, 85; 5 to 100 count as given; 0 = off.
 	Confidence int
+	// PlatformVersion returns the version that the platform says it has, "" as
+	// long as that is not known; nil stands for never. It must be safe for
+	// concurrent use.
+	PlatformVersion func() string
 }
 
 // Mapper maps records. It is safe for concurrent use.
@@ -49,10 +54,11 @@ type Mapper struct {
 	tlp        stix.TLP
 	author     *stix.Object
 	confidence int
-	legal      legality
 	places     *gazetteer
 	markup     *markup.Converter
 	text       func(string) string // of long texts
+
+	relationships *facts.Relationships
 }
 
 // New checks the settings and returns a mapper. Errors name the setting.
@@ -86,7 +92,7 @@ func New(s Settings) (*Mapper, error) {
 		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
 	}
 	m.confidence = legacyConfidence(s.Confidence)
-	m.legal, err = readLegality()
+	m.relationships, err = facts.ReadRelationships()
 	return m, err
 }
 

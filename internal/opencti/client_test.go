@@ -39,8 +39,15 @@ func TestOptions(t *testing.T) {
 func TestRequest(t *testing.T) {
 	f := newFake(t)
 	c := newClient(t, f.URL+"/base/ ", func(o *Options) { o.Headers = map[string]string{"X-Gate": "open", "Authorization": "Basic x"} })
-	if _, err := c.Probe(t.Context()); err != nil {
+	if got := c.PlatformVersion(); got != "" {
+		t.Errorf("before a probe the platform's version is %q, want none", got)
+	}
+	caps, err := c.Probe(t.Context())
+	if err != nil {
 		t.Fatal(err)
+	}
+	if got := c.PlatformVersion(); got == "" || got != caps.Version {
+		t.Errorf("the platform's version is %q, want %q", got, caps.Version)
 	}
 	got := f.last()
 	want := map[string]string{

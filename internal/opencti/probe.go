@@ -80,6 +80,17 @@ func (c *Client) Probe(ctx context.Context) (Capabilities, error) {
 	return caps, nil
 }
 
+// PlatformVersion returns the version that the last probe found, "" before one
+// succeeded.
+func (c *Client) PlatformVersion() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.caps == nil {
+		return ""
+	}
+	return c.caps.Version
+}
+
 // capabilities returns the last probe, probing first when there was none.
 func (c *Client) capabilities(ctx context.Context) (Capabilities, error) {
 	c.mu.Lock()

@@ -1,0 +1,102 @@
+package mapping
+
+import (
+	"slices"
+	"strings"
+)
+
+// twins lists, by relationship type, other types that say the same of some
+// pairs, the closest first. Those behind < say it from the other end.
+var twins = twinTable(`
+exploits | targets
+uses | exploits targets
+targets | exploits
+attributed-to | authored-by indicates < uses
+authored-by | < uses
+participates-in | < attributed-to
+conducts | uses < attributed-to
+indicates | < uses
+compromises | targets
+communicates-with | uses
+beacons-to | uses communicates-with
+exfiltrates-to | uses
+delivers | uses
+drops | uses
+downloads | uses
+deploys | uses
+leverages | uses targets
+employs | uses
+owns | uses
+controls | uses
+located-at | originates-from
+originates-from | located-at
+based-in | located-at originates-from
+national-of | originates-from located-at
+resides-in | located-at originates-from
+citizen-of | located-at originates-from
+detects | indicates mitigates
+identifies | indicates
+remediates | mitigates
+affects | targets
+victim-of | < targets
+has-victim | targets
+used-in | < uses
+operates | owns uses
+develops | < authored-by
+member-of | part-of
+belongs-to | part-of
+`)
+
+type twin struct {
+	relation string
+	swap     bool
+}
+
+func twinTable(text string) map[string][]twin {
+	table := map[string][]twin{}
+	for line := range strings.Lines(text) {
+		relation, others, ok := strings.Cut(strings.TrimSpace(line), " | ")
+		if !ok {
+			continue
+		}
+		swap := false
+		for word := range strings.FieldsSeq(others) {
+			if word == "<" {
+				swap = true
+				continue
+			}
+			table[relation] = append(table[relation], twin{word, swap})
+		}
+	}
+	return table
+}
+
+// reversible lists the types whose direction is clear from the pair: where the
+// platform takes one from the other end only, the source has mixed up the ends.
+var reversible = []string{"uses", "targets", "attributed-to", "exploits", "indicates", "mitigates", "originates-from",
+	"located-at", "authored-by", "based-on", "characterizes", "analysis-of"}
+
+// twin returns the accepted type that says the same of the pair, and whether
+// it runs the other way.
+func (m *Mapper) twin(e ends, relation string) (string, bool, bool) {
+	if active, passive := strings.CutSuffix(relation, "-by"); passive && relation != "authored-by" {
+		for _, r := range [...]string{strings.TrimSuffix(active, "d") + "s", strings.TrimSuffix(active, "ed") + "s"} {
+			if m.accepts(e.swapped(), r) {
+				return r, true, true
+			}
+		}
+	}
+	for _, t := range twins[relation] {
+		way := e
+		if t.swap {
+			way = e.swapped()
+		}
+		if m.accepts(way, t.relation) {
+			return t.relation, t.swap, true
+		}
+	}
+	if slices.Contains(reversible, relation) && m.accepts(e.swapped(), relation) {
+		return relation, true, true
+	}
+	return "", false, false
+}
