@@ -3,7 +3,6 @@ package mapping
 import (
 	"strings"
 
-	"threatmatch-connector/internal/moment"
 	"threatmatch-connector/internal/stix"
 )
 
@@ -36,7 +35,6 @@ func (r *record) relationship(o *stix.Object) {
 	if given == associatedContent {
 		r.associate(o)
 	}
-	r.dropReversed(o, "start_time", "stop_time")
 }
 
 // relationSpelling is lower case with hyphens, as OpenCTI compares types, but
@@ -72,16 +70,5 @@ func endRole(o *stix.Object, key string) string {
 		return "actor"
 	default:
 		return typ
-	}
-}
-
-// dropReversed removes the end of a period that lies before its start, which
-// OpenCTI answers with an error.
-func (r *record) dropReversed(o *stix.Object, startKey, endKey string) {
-	start, hasStart := moment.Parse(o.String(startKey))
-	end, hasEnd := moment.Parse(o.String(endKey))
-	if hasStart && hasEnd && end.Time.Before(start.Time) {
-		o.Delete(endKey)
-		r.count("times_reversed", 1)
 	}
 }

@@ -25,7 +25,12 @@ func (r *record) defaults(o *stix.Object) {
 		r.fill(o, "published", first)
 	case "indicator":
 		r.fill(o, "valid_from", first)
-		r.dropReversed(o, "valid_from", "valid_until")
+	case "sighting":
+		r.place(o)
+	case "note":
+		r.lengthen(o, "content", "abstract", "Note")
+	case "malware-analysis":
+		r.fill(o, "result_name", cmp.Or(o.String("result"), o.String("product")))
 	case "malware":
 		r.fill(o, "is_family", false)
 	case "grouping":
@@ -35,6 +40,27 @@ func (r *record) defaults(o *stix.Object) {
 		r.fill(o, "last_observed", cmp.Or(o.String("first_observed"), first))
 		r.fill(o, "number_observed", 1)
 	}
+}
+
+// place gives a sighting without a place the one who tells of it, since OpenCTI
+// makes one sighting for each place, and none without.
+func (r *record) place(o *stix.Object) {
+	if o.Has("where_sighted_refs") || !o.Has("sighting_of_ref") {
+		return
+	}
+	o.Fill("where_sighted_refs", []string{cmp.Or(o.String("created_by_ref"), r.m.author.ID())})
+	r.count("defaults", 1, "where_sighted_refs")
+}
+
+// lengthen puts another text before one of a single character, which OpenCTI
+// refuses.
+func (r *record) lengthen(o *stix.Object, key, with, otherwise string) {
+	s := strings.TrimSpace(o.String(key))
+	if utf8.RuneCountInString(s) != 1 {
+		return
+	}
+	o.Set(key, cmp.Or(o.String(with), otherwise)+": "+s)
+	r.count("values_repaired", 1, key)
 }
 
 // fill sets a property that is absent, unless there is nothing to set.
@@ -82,6 +108,9 @@ func missing(o *stix.Object) string {
 			return "no number"
 		}
 	case typ == "indicator":
+		if err := checkPattern(o.String("pattern")); err != nil && o.String("pattern_type") == "stix" && o.Has("pattern") {
+			return "the pattern does not parse: " + err.Error()
+		}
 		return lacking(o, "pattern", "pattern_type")
 	case typ == "relationship":
 		if o.Has("source_ref") && o.String("source_ref") == o.String("target_ref") {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -13,15 +14,30 @@ func (r *record) indicator(o *stix.Object) {
 		return
 	}
 	pattern := o.String("pattern")
-	if !o.Has("pattern_type") && strings.HasPrefix(strings.TrimSpace(pattern), "[") {
-		o.Set("pattern_type", "stix")
+	kind := strings.ToLower(strings.TrimSpace(o.String("pattern_type")))
+	if kind == "" && (strings.HasPrefix(strings.TrimLeft(pattern, " \t\r\n("), "[") || checkPattern(pattern) == nil) {
+		kind = "stix"
 		r.count("defaults", 1, "pattern_type")
+	}
+	if kind != o.String("pattern_type") {
+		o.Set("pattern_type", kind)
+	}
+	if kind == "stix" {
+		if fixed := repairPattern(pattern); fixed != pattern {
+			o.Set("pattern", fixed)
+			r.count("values_repaired", 1, "pattern")
+			pattern = fixed
+		}
+	}
+	if name := strings.TrimSpace(o.String("name")); o.Has("name") && utf8.RuneCountInString(name) < 2 && pattern != "" {
+		o.Fill("name", strings.TrimSpace(name+" "+pattern))
+		r.count("defaults", 1, "name")
 	}
 	if given := o.String("x_opencti_main_observable_type"); given != "" && !knownMainType(given) {
 		o.Delete("x_opencti_main_observable_type")
 		r.count("values_invalid", 1, "x_opencti_main_observable_type")
 	}
-	if o.String("pattern_type") == "stix" && !o.Has("x_opencti_main_observable_type") {
+	if kind == "stix" && !o.Has("x_opencti_main_observable_type") {
 		if name := mainTypes[patternSubject(pattern)]; name != "" {
 			o.Set("x_opencti_main_observable_type", name)
 			r.count("defaults", 1, "x_opencti_main_observable_type")
@@ -30,7 +46,6 @@ func (r *record) indicator(o *stix.Object) {
 	if r.m.settings.CreateObservables && !o.Has("x_opencti_create_observables") {
 		o.Set("x_opencti_create_observables", true)
 	}
-	r.dropReversed(o, "valid_from", "valid_until")
 }
 
 // mainTypes gives OpenCTI's name of an observable type.
@@ -57,46 +72,4 @@ func knownMainType(name string) bool {
 		}
 	}
 	return false
-}
-
-// patternSubject returns the one object type that all comparisons of a STIX
-// pattern are about, "" when there are several or none.
-func patternSubject(pattern string) string {
-	subject := ""
-	for i := 0; i < len(pattern); {
-		c := pattern[i]
-		if c == '\'' { // a string, in which a backslash escapes
-			for i++; i < len(pattern) && pattern[i] != '\''; i++ {
-				if pattern[i] == '\\' {
-					i++
-				}
-			}
-			i++
-			continue
-		}
-		if !wordByte(c) {
-			i++
-			continue
-		}
-		start := i
-		for i < len(pattern) && wordByte(pattern[i]) {
-			i++
-		}
-		if i == len(pattern) || pattern[i] != ':' {
-			continue
-		}
-		if word := pattern[start:i]; subject == "" {
-			subject = word
-		} else if word != subject {
-			return ""
-		}
-		for i < len(pattern) && !strings.ContainsRune(" =<>!'", rune(pattern[i])) { // the rest of the path
-			i++
-		}
-	}
-	return subject
-}
-
-func wordByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c >= 'A' && c <= 'Z' || c == '_'
 }

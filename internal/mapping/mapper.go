@@ -112,10 +112,12 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.addresses(o)
 	r.files(o)
 	r.join(o)
+	r.referenceDates(o)
 	r.indicator(o)
 	r.location(o)
 	r.definition(o)
 	r.defaults(o)
+	r.dropReversed(o)
 	if reason := missing(o); reason != "" {
 		if len(unread) > 0 {
 			reason += "; unreadable: " + strings.Join(unread, ", ")

@@ -20,7 +20,7 @@ func (r *record) references(o *stix.Object) bool {
 			r.count("references_invalid", 1)
 		case !stix.Supported(typ):
 			r.count("references_unknown_type", 1)
-			lostEnd = lostEnd || stix.Essential(o.Type(), ref.Key)
+			lostEnd = lostEnd || stix.Essential(o.Type(), ref.Key) && !ref.List
 		case ref.ID == o.ID():
 			r.count("references_to_self", 1)
 		case misplaced(ref.Key, typ):
@@ -30,16 +30,23 @@ func (r *record) references(o *stix.Object) bool {
 		}
 		return "", false
 	})
-	if lostEnd && missing(o) != "" {
+	if lostEnd {
 		r.count("relationship_end_unknown", 1)
 		return false
 	}
 	return true
 }
 
-// misplaced tells what STIX and OpenCTI refuse as the one who saw something.
+// misplaced tells what STIX and OpenCTI refuse as the one who saw or wrote
+// something.
 func misplaced(key, typ string) bool {
-	return key == "where_sighted_refs" && typ != "identity" && typ != "location"
+	switch key {
+	case "where_sighted_refs":
+		return typ != "identity" && typ != "location"
+	case "created_by_ref", "x_opencti_created_by_ref":
+		return typ != "identity"
+	}
+	return false
 }
 
 // suspect is the fast path: most objects have only good references.

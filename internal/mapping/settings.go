@@ -59,6 +59,7 @@ type Mapper struct {
 	text       func(string) string // of long texts
 
 	relationships *facts.Relationships
+	shapes        map[string]shape
 }
 
 // New checks the settings and returns a mapper. Errors name the setting.
@@ -92,6 +93,9 @@ func New(s Settings) (*Mapper, error) {
 		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
 	}
 	m.confidence = legacyConfidence(s.Confidence)
+	if m.shapes, err = readShapes(); err != nil {
+		return nil, err
+	}
 	m.relationships, err = facts.ReadRelationships()
 	return m, err
 }

@@ -1,0 +1,121 @@
+package mapping
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// number reads a JSON number, or a text that is one.
+func number(raw json.RawMessage) (float64, bool) {
+	s, isText := stix.Text(raw)
+	if !isText {
+		s = string(raw)
+	}
+	s = strings.TrimSpace(s)
+	if strings.Count(s, ",") == 1 && !strings.Contains(s, ".") {
+		s = strings.Replace(s, ",", ".", 1)
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+}
+
+func readInteger(raw json.RawMessage) (any, bool) {
+	given := raw
+	if s, isText := stix.Text(raw); isText {
+		s = strings.TrimSpace(s)
+		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496
+			raw = json.RawMessage(s[2:])
+		}
+	}
+	f, ok := number(raw)
+	if !ok || f != math.Trunc(f) || f < math.MinInt32 || f > math.MaxInt32 {
+		return nil, false
+	}
+	return int(f), strconv.Itoa(int(f)) == string(given)
+}
+
+func readDecimal(raw json.RawMessage) (any, bool) {
+	f, ok := number(raw)
+	if !ok {
+		return nil, false
+	}
+	return json.Number(strconv.FormatFloat(f, 'f', -1, 64)), isNumber(raw)
+}
+
+// readPercent reads a number from 0 to 100, or a word of STIX's scales of
+// confidence.
+func readPercent(raw json.RawMessage) (any, bool) {
+	s, _ := stix.Text(raw)
+	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
+	f, ok := number(raw)
+	if bare, percent := strings.CutSuffix(s, "%"); percent {
+		f, ok = number(json.RawMessage(strings.TrimSpace(bare)))
+	}
+	if !ok {
+		n, known := confidenceOf(s)
+		if !known {
+			return nil, false
+		}
+		f = float64(n)
+	}
+	n := int(math.Round(min(max(f, 0), 100)))
+	return n, strconv.Itoa(n) == string(raw)
+}
+
+// scales are those of STIX 2.1, appendix A, as they are written, and their values.
+var scales = map[string]int{
+	"none": 0, "low": 15, "med": 50, "medium": 50, "moderate": 50, "high": 85,
+
+	"confirmed by other sources": 90, "confirmed": 90, "probably true": 70, "possibly true": 50, "doubtful": 30,
+
+	"impossible": 0, "highly unlikely": 10, "almost certainly not": 10, "unlikely": 30, "probably not": 30,
+	"even chance": 50, "likely": 70, "probable": 70, "highly likely": 90, "almost certain": 90, "certain": 100,
+
+	"almost no chance": 5, "remote": 5, "very unlikely": 15, "highly improbable": 15, "improbable": 30,
+	"roughly even chance": 50, "roughly even odds": 50, "very likely": 85, "highly probable": 85,
+	"almost certainly": 95, "nearly certain": 95,
+}
+
+// credibility is the second half of an admiralty code such as B2. Of a 6 it
+// cannot be judged.
+var credibility = map[byte]int{'1': 90, '2': 70, '3': 50, '4': 30, '5': 10}
+
+// confidenceOf reads a word of a scale, in lower case: "high", "high/likely",
+// "2 - probably true", "b2".
+func confidenceOf(s string) (int, bool) {
+	if len(s) == 2 && s[0] >= 'a' && s[0] <= 'f' {
+		n, ok := credibility[s[1]]
+		return n, ok
+	}
+	if _, words, ok := strings.Cut(s, " - "); ok {
+		s = words
+	}
+	first, _, _ := strings.Cut(s, "/")
+	first = strings.TrimSuffix(strings.TrimSpace(first), " confidence")
+	n, ok := scales[first]
+	return n, ok
+}
+
+// readHashes keeps the hashes that are texts.
+func readHashes(raw json.RawMessage) (any, bool) {
+	if raw[0] != '{' {
+		return nil, false
+	}
+	fine := true
+	kept := map[string]json.RawMessage{}
+	for algorithm, hash := range stix.Members(raw) {
+		if s, ok := stix.Text(hash); ok && strings.TrimSpace(s) != "" && strings.TrimSpace(algorithm) != "" {
+			kept[algorithm] = hash
+			continue
+		}
+		fine = false
+	}
+	if len(kept) == 0 {
+		return nil, false
+	}
+	return kept, fine
+}

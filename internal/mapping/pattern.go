@@ -1,0 +1,292 @@
+package mapping
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// A STIX pattern is read as OASIS's validator does, by which the platform
+// refuses what does not parse.
+
+// patternToken matches the next word of a pattern.
+var patternToken = regexp.MustCompile(`^(?:` +
+	`(?:[tT]|[hHbB])?'(?:[^'\\]|\\'|\\\\)*'` + // text, instant, hex, base64
+	`|[-+]?\d*\.?\d+` +
+	`|[a-zA-Z_][a-zA-Z0-9_-]*` +
+	`|==|!=|<>|<=|>=|[][()=<>.:,*]` +
+	`)`)
+
+var patternInstant = regexp.MustCompile(`^t'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z'$`)
+
+// patternBytes matches hex and base64.
+var patternBytes = regexp.MustCompile(`^(?:[hH]'(?:[0-9a-fA-F]{2})*'|[bB]'(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?')$`)
+
+// hyphenStep matches a step of a path that should stand in quotes.
+var hyphenStep = regexp.MustCompile(`\.([A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)+)`)
+
+func patternTokens(pattern string) ([]string, error) {
+	var tokens []string
+	for rest := strings.TrimSpace(pattern); rest != ""; rest = strings.TrimSpace(rest) {
+		token := patternToken.FindString(rest)
+		if token == "" {
+			return nil, fmt.Errorf("unexpected %.20q", rest)
+		}
+		tokens, rest = append(tokens, token), rest[len(token):]
+	}
+	return tokens, nil
+}
+
+// checkPattern says what is wrong with a STIX pattern.
+func checkPattern(pattern string) error {
+	tokens, err := patternTokens(pattern)
+	if err != nil {
+		return err
+	}
+	p := patternParser{tokens: tokens}
+	if p.observations(0); p.err == nil && len(p.tokens) > 0 {
+		p.fail()
+	}
+	return p.err
+}
+
+type patternParser struct {
+	tokens []string
+	err    error
+}
+
+// maxPatternDepth bounds the nesting of parentheses.
+const maxPatternDepth = 50
+
+func (p *patternParser) fail() {
+	if p.err == nil && len(p.tokens) == 0 {
+		p.err = fmt.Errorf("it ends too early")
+	} else if p.err == nil {
+		p.err = fmt.Errorf("unexpected %.20q", p.tokens[0])
+	}
+}
+
+func (p *patternParser) peek() string {
+	if p.err != nil || len(p.tokens) == 0 {
+		return ""
+	}
+	return p.tokens[0]
+}
+
+// accept takes the next word if it is one of these, keywords in capitals.
+func (p *patternParser) accept(words ...string) bool {
+	for _, w := range words {
+		if next := p.peek(); next == w {
+			p.tokens = p.tokens[1:]
+			return true
+		}
+	}
+	return false
+}
+
+func (p *patternParser) expect(words ...string) {
+	if !p.accept(words...) {
+		p.fail()
+	}
+}
+
+// expectKind takes the next word if it begins as asked.
+func (p *patternParser) expectKind(is func(word string) bool) {
+	if next := p.peek(); next == "" || !is(next) {
+		p.fail()
+		return
+	}
+	p.tokens = p.tokens[1:]
+}
+
+func (p *patternParser) observations(depth int) {
+	for {
+		p.observation(depth)
+		if !p.accept("AND", "OR", "FOLLOWEDBY") {
+			return
+		}
+	}
+}
+
+func (p *patternParser) observation(depth int) {
+	switch {
+	case depth > maxPatternDepth:
+		p.err = fmt.Errorf("more than %d parentheses deep", maxPatternDepth)
+	case p.accept("("):
+		p.observations(depth + 1)
+		p.expect(")")
+	default:
+		p.expect("[")
+		p.comparisons(0)
+		p.expect("]")
+	}
+	for p.err == nil {
+		switch {
+		case p.accept("WITHIN"):
+			p.expectKind(isNumberWord)
+			p.expect("SECONDS")
+		case p.accept("REPEATS"):
+			p.expectKind(isWhole)
+			p.expect("TIMES")
+		case p.accept("START"):
+			p.expectKind(isInstantWord)
+			p.expect("STOP")
+			p.expectKind(isInstantWord)
+		default:
+			return
+		}
+	}
+}
+
+func (p *patternParser) comparisons(depth int) {
+	for {
+		p.comparison(depth)
+		if !p.accept("AND", "OR") {
+			return
+		}
+	}
+}
+
+func (p *patternParser) comparison(depth int) {
+	switch {
+	case depth > maxPatternDepth:
+		p.err = fmt.Errorf("more than %d parentheses deep", maxPatternDepth)
+		return
+	case p.accept("("):
+		p.comparisons(depth + 1)
+		p.expect(")")
+		return
+	case p.accept("EXISTS"):
+		p.path()
+		return
+	}
+	p.path()
+	p.accept("NOT")
+	switch {
+	case p.accept("=", "==", "!=", "<>", "<", "<=", ">", ">="):
+		p.expectKind(isLiteral)
+	case p.accept("LIKE", "MATCHES", "ISSUBSET", "ISSUPERSET"):
+		p.expectKind(isTextWord)
+	default:
+		p.expect("IN")
+		p.expect("(")
+		if p.accept(")") {
+			return
+		}
+		for p.expectKind(isLiteral); p.accept(","); {
+			p.expectKind(isLiteral)
+		}
+		p.expect(")")
+	}
+}
+
+// path is type:first.second[0].'third-one'.
+func (p *patternParser) path() {
+	p.expectKind(isName)
+	p.expect(":")
+	p.expectKind(isStep)
+	for p.err == nil {
+		switch {
+		case p.accept("."):
+			p.expectKind(isStep)
+		case p.accept("["):
+			p.expectKind(func(w string) bool { return w == "*" || isWhole(w) })
+			p.expect("]")
+		default:
+			return
+		}
+	}
+}
+
+func isNumberWord(w string) bool  { return strings.Trim(w, "+-.0123456789") == "" && w != "." }
+func isWhole(w string) bool       { return strings.Trim(w, "0123456789") == "" }
+func isTextWord(w string) bool    { return w[0] == '\'' }
+func isInstantWord(w string) bool { return patternInstant.MatchString(w) }
+
+func isName(w string) bool {
+	c := w[0] | 0x20
+	return (c >= 'a' && c <= 'z' || w[0] == '_') && !strings.Contains(w, "'")
+}
+
+func isStep(w string) bool { return isTextWord(w) || isName(w) && !strings.Contains(w, "-") }
+
+func isLiteral(w string) bool {
+	return isTextWord(w) || isInstantWord(w) || patternBytes.MatchString(w) || isNumberWord(w) || w == "true" || w == "false"
+}
+
+// repairPattern mends what is plainly meant: quotes that are doubled instead of
+// escaped, lone backslashes, a comparison without its brackets,
+// hashes.SHA-256 without quotes, a qualifier inside of the brackets. It returns the
+// pattern as it is when that does not help.
+func repairPattern(pattern string) string {
+	fixed := strings.TrimSpace(pattern)
+	if checkPattern(fixed) == nil {
+		return pattern
+	}
+	for _, mend := range [...]func(string) string{mendStrings, bracketed, quoteSteps, qualifierOut} {
+		fixed = mend(fixed)
+		if checkPattern(fixed) == nil {
+			return fixed
+		}
+	}
+	return pattern
+}
+
+// innerQualifier matches a qualifier that stands inside of its observation.
+var innerQualifier = regexp.MustCompile(`\s+((?:START\s+t'[^']*'\s+STOP\s+t'[^']*'|WITHIN\s+\d+\s+SECONDS|REPEATS\s+\d+\s+TIMES))\s*\]`)
+
+func qualifierOut(s string) string { return innerQualifier.ReplaceAllString(s, "] $1") }
+
+func quoteSteps(s string) string { return hyphenStep.ReplaceAllString(s, ".'$1'") }
+
+func bracketed(s string) string {
+	if strings.HasPrefix(s, "[") {
+		return s
+	}
+	return "[" + s + "]"
+}
+
+// mendStrings escapes what should be escaped inside of quotes.
+func mendStrings(s string) string {
+	var out strings.Builder
+	inside := false
+	for i := 0; i < len(s); i++ {
+		c, next := s[i], byte(0)
+		if i+1 < len(s) {
+			next = s[i+1]
+		}
+		switch {
+		case !inside || c != '\'' && c != '\\':
+			inside = inside != (c == '\'')
+		case c == '\\' && (next == '\'' || next == '\\'):
+			out.WriteByte(c)
+			c, i = next, i+1
+		case c == '\\':
+			out.WriteByte(c)
+		case next == '\'': // doubled
+			out.WriteByte('\\')
+			i++
+		default:
+			inside = false
+		}
+		out.WriteByte(c)
+	}
+	return out.String()
+}
+
+// patternSubject returns the one object type that all comparisons of a STIX
+// pattern are about, "" when there are several or none.
+func patternSubject(pattern string) string {
+	tokens, _ := patternTokens(pattern)
+	subject := ""
+	for i := 1; i < len(tokens); i++ {
+		if tokens[i] != ":" || !isName(tokens[i-1]) {
+			continue
+		}
+		if subject != "" && subject != tokens[i-1] {
+			return ""
+		}
+		subject = tokens[i-1]
+	}
+	return subject
+}

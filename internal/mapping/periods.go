@@ -1,0 +1,90 @@
+package mapping
+
+import (
+	"regexp"
+	"strings"
+
+	"threatmatch-connector/internal/moment"
+	"threatmatch-connector/internal/stix"
+)
+
+// periods lists the properties that begin and end one, in any type of object.
+var periods = [...][2]string{
+	{"start_time", "stop_time"}, {"first_seen", "last_seen"}, {"first_observed", "last_observed"},
+	{"valid_from", "valid_until"}, {"analysis_started", "analysis_ended"}, {"validity_not_before", "validity_not_after"},
+	{"start", "end"},
+}
+
+// dropReversed removes the end of a period that lies before its start, which
+// OpenCTI answers with an error; an indicator must be valid for a while, too.
+func (r *record) dropReversed(o *stix.Object) {
+	for _, p := range periods {
+		start, hasStart := moment.Parse(o.String(p[0]))
+		end, hasEnd := moment.Parse(o.String(p[1]))
+		if !hasStart || !hasEnd {
+			continue
+		}
+		if end.Time.Before(start.Time) || p[1] == "valid_until" && end.Time.Equal(start.Time) {
+			o.Delete(p[1])
+			if p[1] == "last_observed" { // required
+				o.Fill(p[1], o.String(p[0]))
+			}
+			r.count("times_reversed", 1)
+		}
+	}
+}
+
+// dateWords are what OpenCTI's worker takes for a date, or part of one.
+var dateWords = regexp.MustCompile(`(?i)[0-9]|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mon|tue|tues|wed|` +
+	`thu|thur|thurs|fri|sat|sun|january|february|march|april|june|july|august|september|october|november|december|` +
+	`monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|now|am|pm)\b`)
+
+// referenceDates keeps the worker from inventing the time of a relationship: to
+// one without start or stop it gives the date that it finds in the description
+// of a reference, or in its source's name. Such a description moves into that
+// of the relationship.
+func (r *record) referenceDates(o *stix.Object) {
+	raw, ok := o.Get("external_references")
+	if o.Type() != "relationship" || !ok || o.Has("start_time") && o.Has("stop_time") {
+		return
+	}
+	var list []map[string]any
+	var moved []string
+	for e := range stix.Elements(raw) {
+		reference := map[string]any{}
+		for k, v := range stix.Members(e) {
+			reference[k] = v
+		}
+		source, _ := stix.Member(e, "source_name")
+		name, _ := stix.Text(source)
+		text, _ := stix.Member(e, "description")
+		described, has := stix.Text(text)
+		switch dated := dateWords.MatchString(name); {
+		case has && dateWords.MatchString(described) && dated:
+			reference["description"] = undated
+			moved = append(moved, name+": "+described)
+		case has && dateWords.MatchString(described):
+			delete(reference, "description")
+			moved = append(moved, name+": "+described)
+		case !has && dated:
+			reference["description"] = undated
+			moved = append(moved, "")
+		}
+		list = append(list, reference)
+	}
+	if len(moved) == 0 {
+		return
+	}
+	o.Set("external_references", list)
+	description := o.String("description")
+	for _, text := range moved {
+		if text != "" && !strings.Contains(description, text) {
+			description = strings.TrimSpace(description + "\n\n" + text)
+		}
+	}
+	o.Set("description", description)
+	r.count("reference_dates_moved", len(moved))
+}
+
+// undated describes a reference whose source's name reads like a date.
+const undated = "Reference"
