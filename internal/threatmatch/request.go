@@ -141,6 +141,7 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 	}
 	var fail *Error
 	if ans.body, fail = c.read(ctx, resp, guard); fail == nil {
+		ans.body = toUTF8(ans.body, resp.Header.Get("Content-Type"))
 		if kind, err := r.decode(ans); err != nil {
 			fail = &Error{Kind: kind, Snippet: c.redact.snippet(ans.body), cause: err}
 		}
