@@ -1,4 +1,4 @@
-package pipeline
+package fetch
 
 import (
 	"fmt"
@@ -98,7 +98,7 @@ func TestEveryRequestHasItsForm(t *testing.T) {
 			}
 			sim, src := simulate(t, o, func(o *threatmatch.Options) { o.Proxy, o.Now = log.look, oddClock })
 			dir := t.TempDir()
-			opt := rigOptions{now: oddClock, dir: dir, fetch: FetchOptions{Types: c.types}}
+			opt := rigOptions{now: oddClock, dir: dir, fetch: Options{Types: c.types}}
 			r := newRig(t, src, opt)
 			r.once()
 			t.Log("first run:", log.took())
@@ -106,7 +106,7 @@ func TestEveryRequestHasItsForm(t *testing.T) {
 			t.Log("second run:", log.took())
 
 			sim.Publish("iocs", 150)
-			stop := r.start()
+			stop := r.Start()
 			if _, _, err := r.schedule.Trigger(); err != nil {
 				t.Fatal(err)
 			}
@@ -114,13 +114,13 @@ func TestEveryRequestHasItsForm(t *testing.T) {
 			if err := stop(); err != nil && !fault.Is(err, fault.Shutdown) {
 				t.Fatal(err)
 			}
-			if err := r.spool.Close(); err != nil {
+			if err := r.Spool.Close(); err != nil {
 				t.Fatal(err)
 			}
 			t.Log("stopped:", log.took())
-			got := r.got
+			got := r.Got
 			r = newRig(t, src, opt)
-			maps.Copy(r.got, got)
+			maps.Copy(r.Got, got)
 			r.once()
 			t.Log("resumed:", log.took())
 
@@ -132,7 +132,7 @@ func TestEveryRequestHasItsForm(t *testing.T) {
 			if foreign := sim.Stats().Foreign; len(foreign) > 0 {
 				t.Errorf("the stand-in refused %v", foreign)
 			}
-			if missing := r.missing(sim.ExpectedIDs()); len(missing) > 0 {
+			if missing := r.Missing(sim.ExpectedIDs()); len(missing) > 0 {
 				t.Errorf("%d objects are missing, such as %s", len(missing), missing[0])
 			}
 		})
