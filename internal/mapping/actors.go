@@ -22,18 +22,38 @@ func (r *record) actor(o *stix.Object) {
 		r.count("actor_located_at", 1)
 	}
 	r.count("actor_ids_rewritten", o.ReplaceRefs(func(id string) string {
-		if rest, ok := strings.CutPrefix(id, actorPrefix); ok {
-			return setPrefix + rest
+		if strings.HasPrefix(id, actorPrefix) {
+			return r.setID(id)
 		}
 		return id
 	}))
 	if o.Type() != "threat-actor" {
 		return
 	}
-	o.Set("id", setPrefix+strings.TrimPrefix(o.ID(), actorPrefix))
+	o.Set("id", r.setID(o.ID()))
 	o.Set("type", "intrusion-set")
 	r.count("actors_converted", 1)
 	r.actorFields(o)
+}
+
+// setID returns the id of the intrusion set that an actor becomes: its own UUID,
+// unless the answer has an intrusion set of that UUID, which is another object.
+func (r *record) setID(actor string) string {
+	id := setPrefix + strings.TrimPrefix(actor, actorPrefix)
+	if r.sets[id] {
+		return stix.DerivedID("intrusion-set", actor)
+	}
+	return id
+}
+
+// noteSets notes the intrusion sets of the answer.
+func (r *record) noteSets(elements []element) {
+	r.sets = map[string]bool{}
+	for _, e := range elements {
+		if e.object.Type() == "intrusion-set" {
+			r.sets[e.object.ID()] = true
+		}
+	}
 }
 
 // actorFields translates the properties that intrusion sets lack (STIX 2.1,

@@ -49,6 +49,8 @@ func CountTable() []CountName {
 		{"actor_fields_dropped", Removed, "properties of threat actors that intrusion sets lack, by name"},
 		{"object_refs_dropped", Removed, "associations with objects that cannot be related, such as relationships"},
 		{"object_refs_known", Removed, "associations that a container or a relationship of the same answer says already"},
+		{"bundles_unpacked", Changed, "bundles inside of an answer, of which the objects were taken"},
+		{"ids_rewritten", Changed, "references whose id OpenCTI does not take as it is"},
 		{"actors_converted", Changed, "threat actors that became intrusion sets"},
 		{"actor_ids_rewritten", Changed, "references to threat actors that became references to intrusion sets"},
 		{"actor_located_at", Changed, "located-at of threat actors that became originates-from of intrusion sets"},

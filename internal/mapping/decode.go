@@ -44,8 +44,19 @@ func (r *record) decode(body []byte) []element {
 		r.bury(body, "", DeadBody, reason)
 		return nil
 	}
-	var elements []element
+	return r.decodeList(nil, list, 0)
+}
+
+// maxBundles is how deep bundles may lie in each other.
+const maxBundles = 10
+
+func (r *record) decodeList(elements []element, list json.RawMessage, depth int) []element {
 	for raw := range stix.Elements(list) {
+		if inner, ok := bundled(raw); ok && depth < maxBundles {
+			r.count("bundles_unpacked", 1)
+			elements = r.decodeList(elements, inner, depth+1)
+			continue
+		}
 		o := r.decodeElement(raw)
 		r.define(raw, o)
 		if o != nil {
@@ -53,6 +64,16 @@ func (r *record) decode(body []byte) []element {
 		}
 	}
 	return elements
+}
+
+// bundled returns the objects of an element that is a bundle itself.
+func bundled(raw json.RawMessage) (json.RawMessage, bool) {
+	typ, _ := stix.Member(raw, "type")
+	if string(typ) != `"bundle"` {
+		return nil, false
+	}
+	list, ok := stix.Member(raw, "objects")
+	return list, ok && list[0] == '['
 }
 
 // objectList finds the list of objects in a bundle or page.
@@ -79,7 +100,7 @@ func (r *record) decodeElement(raw json.RawMessage) *stix.Object {
 		r.bury(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
 		return nil
 	}
-	o, err := stix.Decode(raw)
+	o, err := stix.DecodeSource(raw)
 	if err != nil {
 		r.bury(raw, idOf(raw), DeadElement, err.Error())
 		return nil

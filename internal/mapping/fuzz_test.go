@@ -69,7 +69,17 @@ func countElements(body []byte) (int, bool) {
 	if err := json.Unmarshal(answer["objects"], &objects); err != nil || objects == nil {
 		return 0, false
 	}
-	return len(objects), true
+	total := len(objects)
+	for _, o := range objects {
+		var inner struct{ Type string }
+		if json.Unmarshal(o, &inner) != nil || inner.Type != "bundle" {
+			continue
+		}
+		if n, ok := countElements(o); ok {
+			total += n - 1
+		}
+	}
+	return total, true
 }
 
 func checkElements(t *testing.T, elements int, r Result) {

@@ -46,6 +46,7 @@ type record struct {
 	dead    []Dead
 	unread  []string
 	counts  Counts
+	sets    map[string]bool            // ids of the intrusion sets of the body
 	links   map[stix.Link]bool         // relationships of the body, without times
 	members map[string]map[string]bool // of each container
 	origins map[string][]string        // places that relationships say an object is from
@@ -61,7 +62,9 @@ type record struct {
 // The same body gives the same result, whatever the source.
 func (m *Mapper) Map(_ Source, body []byte) Result {
 	r := &record{m: m, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
-	for _, e := range r.decode(body) {
+	elements := r.decode(body)
+	r.noteSets(elements)
+	for _, e := range elements {
 		if r.convert(e.object, e.raw) {
 			r.objects = append(r.objects, e.object)
 		}
@@ -101,6 +104,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.count("nulls_removed", o.Clean())
 	r.hoist(o)
 	r.mark(o)
+	r.canonicalRefs(o)
 	r.dropPlatformFields(o)
 	unread := r.repair(o)
 	r.actor(o)

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"strings"
+
 	"threatmatch-connector/internal/stix"
 )
 
@@ -35,6 +37,22 @@ func (r *record) references(o *stix.Object) bool {
 		return false
 	}
 	return true
+}
+
+// canonicalRefs gives references the ids under which OpenCTI takes what they
+// name, as decode does with the objects themselves.
+func (r *record) canonicalRefs(o *stix.Object) {
+	r.count("ids_rewritten", o.ReplaceRefs(func(id string) string {
+		if strings.HasPrefix(id, markingPrefix) {
+			if _, form := stix.SplitID(id); !form {
+				return id // see DecodeSource
+			}
+		}
+		if canonical, ok := stix.CanonicalID(id); ok {
+			return canonical
+		}
+		return id
+	}))
 }
 
 // misplaced tells what STIX and OpenCTI refuse as the one who saw or wrote

@@ -8,6 +8,8 @@ func Rules() []Rule {
 	return []Rule{
 		{"element with error, or without type or id", "dead letter, alone", "it is no data; the rest of the answer is"},
 		{"type that OpenCTI does not know", "left out and counted, references to it removed", "OpenCTI drops it in silence, and refuses what refers to it"},
+		{"bundle inside of an answer", "its objects", "nothing is lost"},
+		{"id that the platform takes for none (no UUID, version or variant out of range); upper case", "a UUIDv5 of the id; lower case; in references, too", "OpenCTI refuses the object and all that names it"},
 		{"null, empty list, empty object", "removed", "OpenCTI's workers fail on them"},
 		{"value of another kind (text for number, time without zone, …)", "the kind that OpenCTI reads, else removed", "one such value makes OpenCTI refuse the whole object"},
 		{"what OpenCTI reads as its own (x_opencti_…, its extensions, bare names such as workflow_id), at every level", "what is knowledge about the object passes, by a list; the rest is removed", "it would delete, merge, share or assign on the platform"},

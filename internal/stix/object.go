@@ -54,15 +54,7 @@ func Decode(raw json.RawMessage) (*Object, error) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil, ErrNotObject
 	}
-	o := &Object{fields: make([]field, 0, 24)}
-	for key, value := range Members(raw) {
-		if i := o.index(key); i >= 0 {
-			o.fields[i].raw = value
-			continue
-		}
-		o.fields = append(o.fields, field{key: key, raw: value})
-	}
-	o.typ, o.id = o.String("type"), o.String("id")
+	o := decodeFields(raw)
 	if !typeName(o.typ) {
 		return nil, ErrNoType
 	}
@@ -73,6 +65,19 @@ func Decode(raw json.RawMessage) (*Object, error) {
 		return nil, ErrBadID
 	}
 	return o, nil
+}
+
+func decodeFields(raw json.RawMessage) *Object {
+	o := &Object{fields: make([]field, 0, 24)}
+	for key, value := range Members(raw) {
+		if i := o.index(key); i >= 0 {
+			o.fields[i].raw = value
+			continue
+		}
+		o.fields = append(o.fields, field{key: key, raw: value})
+	}
+	o.typ, o.id = o.String("type"), o.String("id")
+	return o
 }
 
 // New returns an object with only a type, the spec version 2.1 and an id.
