@@ -25,7 +25,7 @@ func newCheck(g *globals) *cobra.Command {
 		Short: "Try the whole set-up: settings, spool, clock, ThreatMatch, OpenCTI, RabbitMQ",
 		Long: "Try the whole set-up and say of each part whether it works and, if not, what to do. Nothing is changed\n" +
 			"anywhere: no file is written, nothing is registered.\n\n" +
-			"Exit code: 0 when everything that can be told works, 1 when something must be mended, 2 when it is the settings.",
+			"Exit code: 0 when everything that can be told works, 1 when something must be mended, 78 when it is the settings.",
 		Example: "  " + name + " check\n  " + name + " check --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -16,11 +16,11 @@ type trial struct {
 // command that has none. What the answers must say is in testdata/script.
 func everyCommand() map[string][]trial {
 	return map[string][]trial{
-		"run":          {{args: "--config nosuch.yml", stopped: 2, running: 2, plain: true}, {stopped: -1, running: 1, plain: true}},
+		"run":          {{args: "--config nosuch.yml", stopped: 78, running: 78, plain: true}, {stopped: -1, running: 1, plain: true}},
 		"check":        {{stopped: 1, running: 1, varies: true}},
 		"status":       {{varies: true}, {args: "--watch --interval 100ms --times 2", varies: true, plain: true}},
 		"trigger":      {{stopped: 1, varies: true}},
-		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 2, running: 2, plain: true}, {args: "--from P1D --dataset=", stopped: 2, running: 2, plain: true}},
+		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 78, running: 78, plain: true}, {args: "--from P1D --dataset=", stopped: 78, running: 78, plain: true}},
 		"health":       {{stopped: 1, varies: true}, {args: "--ready", stopped: 1, running: 1, varies: true}},
 		"version":      {{}},
 		"config print": {{}, {args: "--origin"}}, "config check": {{}},

@@ -10,9 +10,9 @@ import (
 const (
 	exitOK          = 0
 	exitFatal       = 1
-	exitUsage       = 2
-	exitIncomplete  = 3 // run --once: something was parked, dead-lettered, or a dataset failed
-	exitUndelivered = 4 // stopped before the run was delivered; the spool holds the rest
+	exitUsage       = 78 // EX_CONFIG of sysexits.h; a Go program that crashes exits with 2, and must be started again
+	exitIncomplete  = 3  // run --once: something was parked, dead-lettered, or a dataset failed
+	exitUndelivered = 4  // stopped before the run was delivered; the spool holds the rest
 )
 
 // errUsage marks wrong configuration or a wrong command line.

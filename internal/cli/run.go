@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,9 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	cfg, report, err := g.load()
 	if err != nil {
 		return err
+	}
+	if g.dir != "" { // as for the commands that look into it
+		cfg.Spool.Dir, cfg.Admin.Socket = g.dir, filepath.Join(g.dir, "admin.sock")
 	}
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
 	out, watch := g.env.Stderr, (func(context.Context, func() (inspect.Status, error)))(nil)

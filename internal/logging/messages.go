@@ -17,7 +17,7 @@ func Messages() []MessageInfo {
 		{"NOTICE", "run delivered", "Everything of the run is confirmed by RabbitMQ; `trouble` says what it lacks.", "With trouble: `spool run ID`, `spool dead`."},
 		{"NOTICE", "ends with something missing", "A single run is delivered, but something was parked, is a dead letter, or a dataset failed (exit code 3).", "`spool run ID`, `spool dead`; the next run tries parked items again."},
 		{"NOTICE", "ends before everything is delivered", "Stopped before the run was delivered (exit code 4).", "Start it again: it goes on from the spool."},
-		{"ERROR", "the connector cannot go on", "A fatal error; `hint` says what to do (exit code 1, or 2 for settings).", "Follow the hint; nothing in the spool is lost."},
+		{"ERROR", "the connector cannot go on", "A fatal error; `hint` says what to do (exit code 1, or 78 for settings).", "Follow the hint; nothing in the spool is lost."},
 		{"INFO", "stopping", "A signal asked for an ordered stop.", ""},
 		{"NOTICE", "setting", "A setting that is probably not meant, or an old name.", "`config check`"},
 		{"NOTICE", "run asked for", "Somebody triggered a run over the admin socket.", ""},
