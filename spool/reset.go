@@ -68,7 +68,7 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 		if r.Reason == ReasonRetry {
 			retries[id] = true
 		}
-		if r.Work.Status != "" && r.Work.Status != "deleted" {
+		if r.Work.Status != "" && r.Work.Status != WorkDeleted {
 			open = append(open, r.Work)
 		}
 		r.Dropped, r.DoneAt, r.Open, r.Behind = true, now.UTC(), nil, nil

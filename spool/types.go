@@ -79,7 +79,7 @@ type Run struct {
 type Work struct {
 	Name      string // ends in the run id, so that a work of unknown fate can be found
 	ID        string // empty while only the intention is spooled
-	Status    string // "", "intended", "open", "processed", "deleted"
+	Status    WorkStatus
 	Multipart bool
 	Told      int64             // expectations that the platform surely counted
 	Intent    *Intent           // an addExpectations call of unknown fate
@@ -98,6 +98,18 @@ type Work struct {
 	Doubt      bool   // there may be a second work of this name: its opening was repeated
 	Quiet      bool   // nothing was in flight when the process stopped
 }
+
+// WorkStatus is how far a work has come; "": none was opened.
+type WorkStatus string
+
+// The statuses of a work.
+const (
+	WorkIntended  WorkStatus = "intended"  // about to be opened; its fate is unknown after a crash
+	WorkOpen      WorkStatus = "open"      // opened, messages may go out under it
+	WorkClosing   WorkStatus = "closing"   // everything is confirmed; OpenCTI is being told so
+	WorkProcessed WorkStatus = "processed" // told, or left to its last report
+	WorkDeleted   WorkStatus = "deleted"   // nothing was sent under it
+)
 
 // Intent is written before expectations are told and removed after.
 type Intent struct {

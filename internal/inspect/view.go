@@ -163,7 +163,7 @@ func RunOf(r spool.Run) Run {
 	v := Run{
 		ID: r.ID, Reason: string(r.Reason), Resumed: r.Resumed, Phase: phaseOf(r), Created: r.Created, Start: r.Start,
 		Fetched: r.FetchedAt, Mapped: r.MappedAt, Done: r.DoneAt, Counters: r.Counters,
-		Work: Work{ID: r.Work.ID, Name: r.Work.Name, Status: r.Work.Status, Told: r.Work.Told, Sent: r.Work.Sent},
+		Work: Work{ID: r.Work.ID, Name: r.Work.Name, Status: string(r.Work.Status), Told: r.Work.Told, Sent: r.Work.Sent},
 	}
 	for _, d := range spool.Datasets() {
 		if dr, ok := r.Datasets[d]; ok {

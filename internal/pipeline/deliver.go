@@ -16,7 +16,7 @@ const stageDeliver = "deliver"
 // DeliverDeps is what deliver works with.
 type DeliverDeps struct {
 	Spool     deliverSpool
-	Platform  *Platform
+	Platform  Platform_
 	Works     WorkClient // nil without a queue
 	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
 	Archive   Archive    // nil: none
@@ -133,7 +133,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 			d.fine()
 		case err == nil:
 			d.fine()
-			d.Platform.hold(holdQueue, false)
+			d.Platform.HoldQueue(false)
 			d.Status.Set(stageDeliver, "idle", "", "")
 			d.rest(ctx, 30*time.Second)
 		case errors.Is(err, spool.ErrEpoch):
@@ -150,7 +150,7 @@ func (d *Deliver) Run(ctx context.Context) error {
 // turn does the next piece of work; it reports false when there is none.
 func (d *Deliver) turn(ctx context.Context) (bool, error) {
 	d.Status.Beat(stageDeliver)
-	d.resets = d.Platform.resets.Load()
+	d.resets = d.Platform.Resets()
 	meta, err := d.Spool.Meta()
 	if err != nil {
 		return false, err
@@ -214,7 +214,7 @@ func (d *Deliver) forget() {
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
 	d.dead = nil
 	d.gate, d.careful = gateWatch{}, false
-	d.Platform.hold(holdQueue, false)
+	d.Platform.HoldQueue(false)
 	d.fine()
 }
 

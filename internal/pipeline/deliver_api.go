@@ -34,6 +34,33 @@ type Archive interface {
 	Write(ctx context.Context, b delivery.DirectoryBundle, objects iter.Seq2[[]byte, error]) error
 }
 
+// Platform_ is what deliver needs of the platform loop. Its methods may be called
+// from any goroutine.
+type Platform_ interface {
+	// Offline reports whether there is no platform at all.
+	Offline() bool
+	// Registration returns the current registration, waiting for one.
+	Registration(ctx context.Context) (opencti.Registration, error)
+	// Registered returns the current registration, false while there is none.
+	Registered() (opencti.Registration, bool)
+	// Renew pings and registers again at once.
+	Renew(ctx context.Context, reason string) error
+	// QueueSize asks OpenCTI for the size of the connector's queue.
+	QueueSize(ctx context.Context) (opencti.QueueSize, error)
+	// HoldQueue, HoldNacked and HoldBlocked note why messages are kept back, or no longer.
+	HoldQueue(on bool)
+	HoldNacked(on bool)
+	HoldBlocked(on bool)
+	// WhileNoReset calls f while no reset begins.
+	WhileNoReset(f func() error) error
+	// Resets is how many resets were begun so far.
+	Resets() int64
+	// Discard has a work deleted that belongs to no run any more.
+	Discard(ctx context.Context, name, id string) error
+	// DeleteOld deletes what is left of before a reset.
+	DeleteOld(ctx context.Context) error
+}
+
 // deliverSpool is what deliver needs of the spool.
 type deliverSpool interface {
 	Meta() (spool.Meta, error)

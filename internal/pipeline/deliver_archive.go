@@ -15,7 +15,7 @@ import (
 func (d *Deliver) archiveOnly(ctx context.Context) error {
 	b := d.bundle
 	applicant := ""
-	if reg := d.Platform.registration(); reg != nil {
+	if reg, ok := d.Platform.Registered(); ok {
 		applicant = reg.Applicant
 	}
 	if err := d.archive(ctx, applicant); err != nil {

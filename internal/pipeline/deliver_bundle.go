@@ -49,7 +49,7 @@ func (d *Deliver) deliver(ctx context.Context) error {
 
 // registration waits for one.
 func (d *Deliver) registration(ctx context.Context) (opencti.Registration, error) {
-	if d.Platform.registration() == nil {
+	if _, ok := d.Platform.Registered(); !ok {
 		d.Status.Set(stageDeliver, "waiting", "the connector is not registered with OpenCTI", "")
 	}
 	return d.Platform.Registration(ctx)
@@ -142,7 +142,7 @@ func (d *Deliver) send(ctx context.Context, reg opencti.Registration) error {
 	err := d.Publisher.Send(ctx, delivery.Batch{
 		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
 		Next: func() (delivery.Message, error) {
-			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.resets.Load() != d.resets {
+			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.Resets() != d.resets {
 				return delivery.Message{}, io.EOF
 			}
 			return d.message(in, reg)
@@ -150,7 +150,7 @@ func (d *Deliver) send(ctx context.Context, reg opencti.Registration) error {
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
 		Blocked:   d.blocked,
 	})
-	d.Platform.hold(holdBlocked, false)
+	d.Platform.HoldBlocked(false)
 	if err == nil {
 		d.careful = d.careful && d.bundle.Confirmed == base
 		return nil
@@ -160,7 +160,7 @@ func (d *Deliver) send(ctx context.Context, reg opencti.Registration) error {
 
 // blocked may be called from any goroutine.
 func (d *Deliver) blocked(on bool) {
-	d.Platform.hold(holdBlocked, on)
+	d.Platform.HoldBlocked(on)
 	if on {
 		d.Status.Set(stageDeliver, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
 	} else {
@@ -223,7 +223,7 @@ func (d *Deliver) commit(ctx context.Context, n int) error {
 			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
 			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
 			d.bundle.Confirmed, d.moved, d.unready = n, true, ""
-			d.Platform.hold(holdNacked, false)
+			d.Platform.HoldNacked(false)
 			d.showProgress()
 			return nil
 		}

@@ -31,7 +31,7 @@ func (d *Deliver) sendFailed(ctx context.Context, base int, err error) error {
 	switch out.Kind {
 	case delivery.Nacked:
 		d.careful = true
-		d.Platform.hold(holdNacked, true)
+		d.Platform.HoldNacked(true)
 	case delivery.Returned, delivery.NoExchange, delivery.AccessRefused:
 		d.careful = true
 		if ctx.Err() != nil {

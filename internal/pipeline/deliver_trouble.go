@@ -74,5 +74,5 @@ func (d *Deliver) fine() {
 	}
 	d.said, d.unready, d.moved = "", "", false
 	d.back.Reset()
-	d.Platform.hold(holdNacked, false)
+	d.Platform.HoldNacked(false)
 }

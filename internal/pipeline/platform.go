@@ -18,7 +18,7 @@ const stagePlatform = "platform"
 // PlatformDeps is what the platform loop works with.
 type PlatformDeps struct {
 	Client  PlatformClient // nil: offline, no platform at all
-	Works   WorkClient     // to delete works of before a reset; nil only when offline
+	Works   PlatformWorks  // to delete works of before a reset; nil only when offline
 	Spool   platformSpool
 	Wakes   Wakes
 	Status  *Status
@@ -202,6 +202,25 @@ func (p *Platform) take(ctx context.Context) error {
 }
 
 func (p *Platform) give() { <-p.call }
+
+// Registered returns the current registration, false while there is none.
+func (p *Platform) Registered() (opencti.Registration, bool) {
+	if reg := p.registration(); reg != nil {
+		return *reg, true
+	}
+	return opencti.Registration{}, false
+}
+
+// WhileNoReset calls f while no reset begins: what f notes in the spool, the next
+// reset finds there.
+func (p *Platform) WhileNoReset(f func() error) error {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	return f()
+}
+
+// Resets is how many resets were begun so far.
+func (p *Platform) Resets() int64 { return p.resets.Load() }
 
 func (p *Platform) registration() *opencti.Registration {
 	p.mu.Lock()

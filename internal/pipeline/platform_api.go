@@ -22,6 +22,15 @@ type PlatformClient interface {
 	Queue(ctx context.Context) (opencti.QueueSize, error)
 }
 
+// PlatformWorks is what the platform loop needs to delete works of before a reset.
+type PlatformWorks interface {
+	// Work reads a work; opencti.ErrWorkGone when there is none.
+	Work(ctx context.Context, id string) (opencti.Work, error)
+	// WorksByName returns the works in progress whose name ends in suffix.
+	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	DeleteWork(ctx context.Context, id string) error
+}
+
 // platformSpool is what the platform loop needs of the spool.
 type platformSpool interface {
 	Meta() (spool.Meta, error)

@@ -136,7 +136,7 @@ func (p *Platform) resetSpool() error {
 
 // discardWork notes a work of the old epoch for deletion.
 func (p *Platform) discardWork(w spool.Work) {
-	if w.Name == "" || w.Status == workProcessed || w.Status == workDeleted {
+	if w.Name == "" || w.Status == spool.WorkProcessed || w.Status == spool.WorkDeleted {
 		return
 	}
 	p.notes.discard(oldWork{Name: w.Name, ID: w.ID, Until: p.Now().Add(lateWork)})
@@ -154,7 +154,7 @@ func (p *Platform) discardLast(epoch uint64) error {
 			if r.Epoch != epoch {
 				return nil
 			}
-			if r.Work.Status == workProcessed {
+			if r.Work.Status == spool.WorkProcessed {
 				p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
 				return nil
 			}
@@ -179,9 +179,9 @@ func (p *Platform) Discard(ctx context.Context, name, id string) error {
 	return p.saveNotes()
 }
 
-// clearOld deletes what is left of before a reset, so that no new work is
+// DeleteOld deletes what is left of before a reset, so that no new work is
 // opened beside it.
-func (p *Platform) clearOld(ctx context.Context) error {
+func (p *Platform) DeleteOld(ctx context.Context) error {
 	if err := p.take(ctx); err != nil {
 		return err
 	}

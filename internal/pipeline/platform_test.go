@@ -295,7 +295,7 @@ func TestPlatformInfo(t *testing.T) {
 		w.live.wakes.Deliver.Signal()
 		w.soon()
 		done := time.Now()
-		w.live.platform.hold(holdBlocked, true)
+		w.live.platform.HoldBlocked(true)
 		time.Sleep(41 * time.Second)
 		want := opencti.ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
 		if w.info().LastRun.IsZero() || w.info().LastRun.After(done) {

@@ -16,9 +16,9 @@ import (
 // one of unknown fate, or replaces one that was deleted on OpenCTI.
 func (d *Deliver) openWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	switch run.Work.Status {
-	case workIntended:
+	case spool.WorkIntended:
 		return d.adoptWork(ctx, reg, run)
-	case workOpen, workClosing:
+	case spool.WorkOpen, spool.WorkClosing:
 		alive, err := d.Works.WorkAlive(ctx, run.Work.ID)
 		if err != nil {
 			return fmt.Errorf("check the work %s: %w", run.Work.ID, err)
@@ -33,7 +33,7 @@ func (d *Deliver) openWork(ctx context.Context, reg opencti.Registration, run *s
 	if err := d.olderWork(run); err != nil {
 		return err
 	}
-	if err := d.Platform.clearOld(ctx); err != nil {
+	if err := d.Platform.DeleteOld(ctx); err != nil {
 		return err
 	}
 	if reg.Affected {
@@ -42,7 +42,7 @@ func (d *Deliver) openWork(ctx context.Context, reg opencti.Registration, run *s
 		}
 	}
 	replaced := run.Work.Replaced
-	run.Work = spool.Work{Name: d.workName(run, replaced), Status: workIntended, Replaced: replaced}
+	run.Work = spool.Work{Name: d.workName(run, replaced), Status: spool.WorkIntended, Replaced: replaced}
 	if err := d.intend(run); err != nil {
 		return err
 	}
@@ -52,9 +52,7 @@ func (d *Deliver) openWork(ctx context.Context, reg opencti.Registration, run *s
 // intend spools the intention to open a work. A reset of the spool waits for
 // it, or refuses it: no work is opened that nobody knows of.
 func (d *Deliver) intend(run *spool.Run) error {
-	d.Platform.opening.Lock()
-	defer d.Platform.opening.Unlock()
-	return d.saveWork(run)
+	return d.Platform.WhileNoReset(func() error { return d.saveWork(run) })
 }
 
 // workName ends in the run's id and is not used again.
@@ -83,7 +81,7 @@ func (d *Deliver) addWork(ctx context.Context, reg opencti.Registration, run *sp
 
 // workOpened stores the id. After a reset nobody needs the work: it is deleted.
 func (d *Deliver) workOpened(ctx context.Context, run *spool.Run, id string) error {
-	run.Work.ID, run.Work.Status = id, workOpen
+	run.Work.ID, run.Work.Status = id, spool.WorkOpen
 	err := d.saveWork(run)
 	if errors.Is(err, spool.ErrEpoch) {
 		return errors.Join(err, d.Platform.Discard(ctx, run.Work.Name, id))
@@ -196,10 +194,10 @@ func (d *Deliver) roomInQueue(ctx context.Context) error {
 		return ctx.Err() // as if it were empty: other troubles show elsewhere
 	}
 	if q.MB() < d.opt.QueueThreshold {
-		d.Platform.hold(holdQueue, false)
+		d.Platform.HoldQueue(false)
 		return nil
 	}
-	d.Platform.hold(holdQueue, true)
+	d.Platform.HoldQueue(true)
 	d.nextLook = time.Time{}
 	return &pauseError{
 		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), d.opt.QueuePoll,

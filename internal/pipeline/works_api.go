@@ -29,12 +29,3 @@ type WorkClient interface {
 	Processed(ctx context.Context, id, message string, inError bool) error
 	DeleteWork(ctx context.Context, id string) error
 }
-
-// The statuses of a spooled work.
-const (
-	workIntended  = "intended"  // about to be opened; its fate is unknown after a crash
-	workOpen      = "open"      // opened, messages may go out under it
-	workClosing   = "closing"   // everything is confirmed; OpenCTI is being told so
-	workProcessed = "processed" // told, or left to its last report
-	workDeleted   = "deleted"   // nothing was sent under it
-)

@@ -37,9 +37,9 @@ func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
 		return nil
 	}
 	switch run.Work.Status {
-	case workIntended:
+	case spool.WorkIntended:
 		return d.deleteIntended(ctx, run)
-	case workOpen, workClosing:
+	case spool.WorkOpen, spool.WorkClosing:
 	default:
 		return nil
 	}
@@ -51,8 +51,8 @@ func (d *Deliver) closeWork(ctx context.Context, run *spool.Run) error {
 	switch {
 	case err != nil:
 		return err
-	case run.Work.Status == workClosing && info.Closed: // told by a process that died then
-		return d.closed(run, workProcessed)
+	case run.Work.Status == spool.WorkClosing && info.Closed: // told by a process that died then
+		return d.closed(run, spool.WorkProcessed)
 	case !alive:
 		return d.loseWork(run)
 	}
@@ -88,15 +88,15 @@ func (d *Deliver) tellProcessed(ctx context.Context, reg opencti.Registration, r
 		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return fmt.Errorf("delete the work %s: %w", w.ID, err)
 		}
-		return d.closed(run, workDeleted)
+		return d.closed(run, spool.WorkDeleted)
 	}
 	if reg.Affected && (w.Repeats > 0 || w.Unsure) {
 		// Told now, the platform could take the work for complete while messages
 		// of it are queued, and drop those. The last report completes it.
-		return d.closed(run, workProcessed)
+		return d.closed(run, spool.WorkProcessed)
 	}
-	if w.Status != workClosing {
-		w.Status = workClosing
+	if w.Status != spool.WorkClosing {
+		w.Status = spool.WorkClosing
 		if err := d.saveWork(run); err != nil {
 			return err
 		}
@@ -108,12 +108,12 @@ func (d *Deliver) tellProcessed(ctx context.Context, reg opencti.Registration, r
 	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 		return fmt.Errorf("end the work %s: %w", w.ID, err)
 	}
-	return d.closed(run, workProcessed)
+	return d.closed(run, spool.WorkProcessed)
 }
 
-func (d *Deliver) closed(run *spool.Run, status string) error {
+func (d *Deliver) closed(run *spool.Run, status spool.WorkStatus) error {
 	run.Work.Status = status
-	d.Metrics.works.WithLabelValues(status).Inc()
+	d.Metrics.works.WithLabelValues(string(status)).Inc()
 	return d.saveWork(run)
 }
 
@@ -126,7 +126,7 @@ func (d *Deliver) deleteIntended(ctx context.Context, run *spool.Run) error {
 	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {
 		return err
 	}
-	return d.closed(run, workDeleted)
+	return d.closed(run, spool.WorkDeleted)
 }
 
 // dropDoubles deletes works that a repeated opening left behind.

@@ -58,7 +58,7 @@ func (d *Deliver) workBefore(run *spool.Run) (spool.Run, error) {
 			if r.Epoch != run.Epoch {
 				return spool.Run{}, nil // what was left of it was purged
 			}
-			if r.Work.ID != "" && r.Work.Status != workDeleted {
+			if r.Work.ID != "" && r.Work.Status != spool.WorkDeleted {
 				return r, nil
 			}
 			before = r.ID
