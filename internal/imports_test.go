@@ -23,9 +23,11 @@ var allowed = map[string][]string{
 		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
-	"internal/pipeline": {
-		"spool", "internal/logging", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/mapping", "internal/stix", "internal/fault",
+	"internal/pipeline": {"spool", "internal/logging", "internal/fault"},
+	"internal/pipeline/deliver": {
+		"internal/pipeline", "internal/logging", "spool", "internal/delivery", "internal/opencti", "internal/stix", "internal/moment", "internal/fault",
 	},
+	"internal/pipeline/platform": {"internal/pipeline", "spool", "internal/opencti", "internal/moment", "internal/fault"},
 	"internal/pipeline/fetch": {
 		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/moment", "internal/fault",
 	},

@@ -22,6 +22,8 @@ import (
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/metrics"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/deliver"
+	"threatmatch-connector/internal/pipeline/platform"
 	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/spool"
 )
@@ -32,7 +34,7 @@ var (
 	// or became a dead letter, or a dataset failed.
 	ErrIncomplete = errors.New("the run is delivered, but not all of it could be fetched or mapped")
 	// ErrUndelivered: stopped before the run was delivered; the spool holds the rest.
-	ErrUndelivered = pipeline.ErrUndelivered
+	ErrUndelivered = deliver.ErrUndelivered
 )
 
 // Options is what Run needs. All fields but Hurry and Trigger are required.
@@ -59,7 +61,7 @@ type app struct {
 	registry *prometheus.Registry
 	metrics  metrics.Set
 	began    time.Time
-	platform *pipeline.Platform
+	platform *platform.Platform
 	schedule *schedule.Schedule
 	expire   func(time.Time) (int, error) // of the archive; nil without one
 	// publisher is nil when nothing is sent to a queue.

@@ -10,8 +10,10 @@ import (
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/fetch"
 	"threatmatch-connector/internal/pipeline/mapstage"
+	"threatmatch-connector/internal/pipeline/platform"
 	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
@@ -70,8 +72,8 @@ func (a *app) platformClient() (*opencti.Client, error) {
 	return client, nil
 }
 
-func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
-	deps := pipeline.PlatformDeps{
+func (a *app) platformLoop(api *opencti.Client) (*platform.Platform, error) {
+	deps := platform.Deps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log,
 		Metrics: a.metrics.Platform, Now: a.Now, Rand: random,
 		NextRun: func() time.Time { return a.schedule.Next() },
@@ -79,7 +81,7 @@ func (a *app) platformLoop(api *opencti.Client) (*pipeline.Platform, error) {
 	if api != nil {
 		deps.Client, deps.Works = api, api
 	}
-	return pipeline.NewPlatform(deps, pipeline.PlatformOptions{
+	return platform.New(deps, platform.Options{
 		Datasets: a.datasets(), RunAndTerminate: a.once, QueueThreshold: float64(a.cfg.Connector.QueueThresholdMB),
 	})
 }
@@ -121,9 +123,9 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	})
 }
 
-func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *mapstage.Stage) (stage *pipeline.Deliver, err error) {
+func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *mapstage.Stage) (stage *deliver.Stage, err error) {
 	c := a.cfg
-	deps := pipeline.DeliverDeps{
+	deps := deliver.Deps{
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
 		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random,
 	}
@@ -146,7 +148,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *pipeline.Platform, m *maps
 		deps.Archive = dir
 		a.expire = dir.Expire
 	}
-	return pipeline.NewDeliver(deps, pipeline.DeliverOptions{
+	return deliver.New(deps, deliver.Options{
 		ConnectorID: c.Connector.ID, ConnectorName: c.Connector.Name, Update: c.Connector.UpdateExistingData,
 		Window: c.MQ.ConfirmWindow, MaxMessageSize: c.MQ.MaxMessageSize,
 		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.once,

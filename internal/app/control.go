@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
-	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/schedule"
 	"threatmatch-connector/spool"
 )
@@ -136,7 +136,7 @@ func (c control) Message(ctx context.Context, run, bundle uint64, index int) ([]
 		return nil, fmt.Errorf("message %d of bundle %d/%d: %w", index, run, bundle, spool.ErrNotFound)
 	}
 	return delivery.AppendEnvelope(nil, delivery.Envelope{
-		ApplicantID: reg.Applicant, WorkID: r.Work.ID, BundleID: pipeline.BundleID(a.cfg.Connector.ID, r, bundle),
+		ApplicantID: reg.Applicant, WorkID: r.Work.ID, BundleID: deliver.BundleID(a.cfg.Connector.ID, r, bundle),
 		Sequence: index + 1, Deps: objects[0].Deps, Update: a.cfg.Connector.UpdateExistingData, Object: objects[0].JSON,
 	})
 }

@@ -7,17 +7,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/fetch"
 	"threatmatch-connector/internal/pipeline/mapstage"
+	"threatmatch-connector/internal/pipeline/platform"
 )
 
 // Set is every metric of the connector but those that read the spool.
 type Set struct {
 	Fetch    *fetch.Metrics
 	Map      *mapstage.Metrics
-	Deliver  *pipeline.DeliverMetrics
-	Platform *pipeline.PlatformMetrics
+	Deliver  *deliver.Metrics
+	Platform *platform.Metrics
 	Source   *SourceMetrics
 	OpenCTI  *OpenCTIMetrics
 	Broker   *BrokerMetrics
@@ -26,8 +27,8 @@ type Set struct {
 // New registers the metrics.
 func New(reg prometheus.Registerer, now func() time.Time) Set {
 	return Set{
-		Fetch: fetch.NewMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: pipeline.NewDeliverMetrics(reg),
-		Platform: pipeline.NewPlatformMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
+		Fetch: fetch.NewMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: deliver.NewMetrics(reg),
+		Platform: platform.NewMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
 		Broker: newBrokerMetrics(reg, now),
 	}
 }

@@ -1,0 +1,83 @@
+package deliver
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/spool"
+)
+
+// Publisher is what deliver needs of the message broker. It connects by itself
+// and keeps the connection between calls.
+type Publisher interface {
+	// SetBroker says where OpenCTI has its broker; the next call connects anew
+	// if that is somewhere else.
+	SetBroker(b opencti.Broker)
+	// Send publishes the batch in order and returns when the fate of everything
+	// published is known or cannot be known any more. Nil means that all of it
+	// is confirmed and committed; a *delivery.Outcome says what happened
+	// otherwise. When ctx ends it publishes nothing more and waits for answers
+	// for a limited time.
+	Send(ctx context.Context, b delivery.Batch) error
+	// QueueDepth returns how many messages are ready in a queue, asked of the
+	// broker itself.
+	QueueDepth(ctx context.Context, queue string) (int, error)
+}
+
+// Archive keeps copies of bundles, e.g. in a directory.
+type Archive interface {
+	// Write stores the bundle; the same CommittedAt overwrites. objects yields
+	// the JSON of each and ends after the first error.
+	Write(ctx context.Context, b delivery.DirectoryBundle, objects iter.Seq2[[]byte, error]) error
+}
+
+// Platform is what deliver needs of the platform loop. Its methods may be called
+// from any goroutine.
+type Platform interface {
+	// Offline reports whether there is no platform at all.
+	Offline() bool
+	// Registration returns the current registration, waiting for one.
+	Registration(ctx context.Context) (opencti.Registration, error)
+	// Registered returns the current registration, false while there is none.
+	Registered() (opencti.Registration, bool)
+	// Renew pings and registers again at once.
+	Renew(ctx context.Context, reason string) error
+	// QueueSize asks OpenCTI for the size of the connector's queue.
+	QueueSize(ctx context.Context) (opencti.QueueSize, error)
+	// HoldQueue, HoldNacked and HoldBlocked note why messages are kept back, or no longer.
+	HoldQueue(on bool)
+	HoldNacked(on bool)
+	HoldBlocked(on bool)
+	// WhileNoReset calls f while no reset begins.
+	WhileNoReset(f func() error) error
+	// Resets is how many resets were begun so far.
+	Resets() int64
+	// Discard has a work deleted that belongs to no run any more.
+	Discard(ctx context.Context, name, id string) error
+	// DeleteOld deletes what is left of before a reset.
+	DeleteOld(ctx context.Context) error
+}
+
+// Spool is what deliver needs of the spool.
+type Spool interface {
+	Meta() (spool.Meta, error)
+	OpenRuns() ([]spool.Run, error)
+	Runs(before uint64, limit int) ([]spool.Run, error)
+	Run(id uint64) (spool.Run, error)
+	NextBundle() (spool.Bundle, error)
+	BundleObjects(run, seq uint64, from int, maxBytes int64) ([]spool.BundleObject, error)
+	SaveCursor(epoch uint64, run, seq uint64, n int) error
+	SkipMessage(epoch uint64, run, seq uint64, index int, d spool.DeadLetter) error
+	FinishBundle(epoch uint64, run, seq uint64) error
+	SaveWork(epoch uint64, run uint64, w spool.Work) error
+	ForgetRun(epoch uint64, run uint64) (int, error)
+	FinishRun(epoch uint64, run uint64, now time.Time) error
+	Count(epoch uint64, run uint64, count map[string]int64) error
+	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
+	LookupIDs(ids []string) (map[string]spool.ID, error)
+}
+
+var _ Spool = (*spool.Spool)(nil)

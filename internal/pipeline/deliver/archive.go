@@ -1,0 +1,83 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+)
+
+// archiveOnly ends a bundle that goes to the archive alone.
+func (d *Stage) archiveOnly(ctx context.Context) error {
+	b := d.bundle
+	applicant := ""
+	if reg, ok := d.Platform.Registered(); ok {
+		applicant = reg.Applicant
+	}
+	if err := d.archive(ctx, applicant); err != nil {
+		return err
+	}
+	if err := d.commit(ctx, b.Objects); err != nil {
+		return err
+	}
+	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.messages": int64(b.Objects)}); err != nil {
+		return err
+	}
+	return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+}
+
+// archiveCopy stores the bundle beside the queue. A failing archive is worth
+// a line; the queue has the messages.
+func (d *Stage) archiveCopy(ctx context.Context, applicant string) error {
+	if d.Archive == nil {
+		return nil
+	}
+	if ctx.Err() != nil { // not cut short, but done by the next start
+		return context.Cause(ctx)
+	}
+	if err := d.archive(ctx, applicant); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		d.Metrics.errors.Inc()
+		d.Status.Error(stageName, err)
+		d.Log.Error("a bundle could not be archived; the queue has it", "stage", stageName, "run", d.bundle.Run, "bundle", d.bundle.Seq, "error", err)
+	}
+	return nil
+}
+
+func (d *Stage) archive(ctx context.Context, applicant string) error {
+	b := d.bundle
+	err := d.Archive.Write(ctx, delivery.DirectoryBundle{
+		ID: d.bundleID(), ApplicantID: applicant, Update: d.opt.Update, CommittedAt: archiveTime(b.Created, b.Seq),
+	}, d.objects())
+	if err != nil {
+		return fmt.Errorf("archive bundle %d of run %d: %w", b.Seq, b.Run, err)
+	}
+	return nil
+}
+
+// archiveTime tells apart bundles of one commit, by microseconds.
+func archiveTime(created time.Time, seq uint64) time.Time {
+	return created.Truncate(time.Millisecond).Add(time.Duration(seq%1000) * time.Microsecond)
+}
+
+// objects iterates over the bundle's objects.
+func (d *Stage) objects() iter.Seq2[[]byte, error] {
+	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq}
+	return func(yield func([]byte, error) bool) {
+		for {
+			o, err := in.next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if !yield(o.JSON, err) || err != nil {
+				return
+			}
+		}
+	}
+}

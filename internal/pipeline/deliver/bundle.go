@@ -1,0 +1,269 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// deliver brings the current bundle to its end. Each step finds in the spool
+// what was done before, so that it can be cut anywhere and called again.
+func (d *Stage) deliver(ctx context.Context) error {
+	run, b := d.current, d.bundle
+	if d.Publisher == nil {
+		return d.archiveOnly(ctx)
+	}
+	if run.Work.SentBundle == b.Seq && b.Confirmed == b.Objects {
+		return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+	}
+	reg, err := d.registration(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.roomInQueue(ctx); err != nil {
+		return err
+	}
+	if err := d.openWork(ctx, reg, run); err != nil {
+		return err
+	}
+	if err := d.publish(ctx, reg); err != nil {
+		return err
+	}
+	if err := d.settleSkipped(ctx, run, *b); err != nil {
+		return err
+	}
+	if err := d.archiveCopy(ctx, reg.Applicant); err != nil {
+		return err
+	}
+	return d.finishBundle(run, *b)
+}
+
+// registration waits for one.
+func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) {
+	if _, ok := d.Platform.Registered(); !ok {
+		d.Status.Set(stageName, "waiting", "the connector is not registered with OpenCTI", "")
+	}
+	return d.Platform.Registration(ctx)
+}
+
+// finishBundle counts the bundle's messages and removes it.
+func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
+	w := &run.Work
+	sent := int64(b.Objects - w.ToldFrom)
+	for _, i := range b.Skipped {
+		if i >= w.ToldFrom {
+			sent--
+		}
+	}
+	w.Sent += sent
+	w.SentBundle = b.Seq
+	if err := d.saveWork(run); err != nil {
+		return err
+	}
+	if err := d.Spool.Count(d.epoch, run.ID, map[string]int64{"deliver.messages": sent}); err != nil {
+		return err
+	}
+	if err := d.Spool.FinishBundle(d.epoch, b.Run, b.Seq); err != nil {
+		return err
+	}
+	d.Log.Debug("bundle delivered", "stage", stageName, "run", b.Run, "bundle", b.Seq,
+		"messages", b.Objects-len(b.Skipped), "dead_letters", len(b.Skipped), "bytes", b.Bytes)
+	return nil
+}
+
+// publish sends what the cursor does not cover yet.
+func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
+	if err := d.loadDead(); err != nil {
+		return err
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	for d.bundle.Confirmed < d.bundle.Objects {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if d.stop.key == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) {
+			if err := d.skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.roomInQueue(ctx); err != nil {
+			return err
+		}
+		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats come up on the way
+			return err
+		}
+		if err := d.send(ctx, reg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin notes whether messages of this bundle may be in the queue that the
+// cursor does not show: those of a process that had no ordered stop.
+func (d *Stage) begin() error {
+	w := &d.current.Work
+	key := bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}
+	doubt := d.begun != key && w.ToldBundle == key.seq && !w.Quiet && d.bundle.Confirmed < d.bundle.Objects
+	if w.Quiet || doubt && !w.Unsure {
+		w.Quiet, w.Unsure = false, w.Unsure || doubt
+		if err := d.saveWork(d.current); err != nil {
+			return err
+		}
+	}
+	d.begun = key
+	return nil
+}
+
+// send publishes one batch: all that is left, or less while something is wrong.
+func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
+	base := d.bundle.Confirmed
+	end := d.bundle.Objects
+	if d.careful {
+		end = base + 1
+	}
+	if stop := d.stop.key; stop.run == d.bundle.Run && stop.seq == d.bundle.Seq && stop.index > base {
+		end = min(end, stop.index)
+	}
+	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
+	d.Publisher.SetBroker(reg.Broker)
+	err := d.Publisher.Send(ctx, delivery.Batch{
+		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
+		Next: func() (delivery.Message, error) {
+			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.Resets() != d.resets {
+				return delivery.Message{}, io.EOF
+			}
+			return d.message(in, reg)
+		},
+		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
+		Blocked:   d.blocked,
+	})
+	d.Platform.HoldBlocked(false)
+	if err == nil {
+		d.careful = d.careful && d.bundle.Confirmed == base
+		return nil
+	}
+	return d.sendFailed(ctx, base, err)
+}
+
+// blocked may be called from any goroutine.
+func (d *Stage) blocked(on bool) {
+	d.Platform.HoldBlocked(on)
+	if on {
+		d.Status.Set(stageName, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
+	} else {
+		d.Status.Set(stageName, "working", "the broker reads again", "")
+	}
+}
+
+// keepBody is the largest buffer that is kept for the next message.
+const keepBody = 1 << 20
+
+// message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
+func (d *Stage) message(in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
+	key := bundleKey{in.run, in.seq, in.at}
+	o, err := in.next()
+	if errors.Is(err, spool.ErrCorrupt) {
+		d.stop = obstacle{key, "corrupt", err.Error()}
+		return delivery.Message{}, io.EOF
+	}
+	if err != nil {
+		return delivery.Message{}, err
+	}
+	body, err := delivery.AppendEnvelope(d.body[:0], delivery.Envelope{
+		ApplicantID: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
+		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
+	})
+	if err != nil {
+		d.stop = obstacle{key, "invalid", err.Error()}
+		return delivery.Message{}, io.EOF
+	}
+	if d.body = body; cap(body) > keepBody {
+		d.body = nil
+	}
+	if d.limit > 0 && int64(len(body)) > d.limit {
+		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
+		return delivery.Message{}, io.EOF
+	}
+	if id := d.deadRef(o); id != "" {
+		d.stop = obstacle{key, "dependency", "refers to " + id + ", which is a dead letter: retry both"}
+		return delivery.Message{}, io.EOF
+	}
+	delete(d.dead, o.STIX)
+	return delivery.Message{ID: o.STIX, Body: body}, nil
+}
+
+func (d *Stage) bundleID() string { return BundleID(d.opt.ConnectorID, *d.current, d.bundle.Seq) }
+
+// BundleID is the id that a bundle of the run has on the wire, the same whenever it is sent.
+func BundleID(connectorID string, run spool.Run, seq uint64) string {
+	name := fmt.Sprintf("%s/%d/%d/%d", connectorID, run.Created.UnixNano(), run.ID, seq)
+	return "bundle--" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String()
+}
+
+// commit stores the cursor. Nothing more is published before that worked, so
+// it is tried until it does.
+func (d *Stage) commit(ctx context.Context, n int) error {
+	back := pipeline.Backoff{Min: 200 * time.Millisecond, Max: 10 * time.Second, Rand: d.Rand}
+	for {
+		err := d.Spool.SaveCursor(d.epoch, d.bundle.Run, d.bundle.Seq, n)
+		if err == nil {
+			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
+			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
+			d.bundle.Confirmed, d.moved, d.unready = n, true, ""
+			d.Platform.HoldNacked(false)
+			d.showProgress()
+			return nil
+		}
+		if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) || fault.Is(err, fault.Fatal) {
+			return err
+		}
+		d.Status.Error(stageName, err)
+		d.Status.Set(stageName, "waiting", "the cursor cannot be stored", pipeline.Describe(err))
+		d.say(err.Error(), func() {
+			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageName, "error", err)
+		})
+		if pipeline.Rest(ctx, back.Next()) != nil {
+			return err
+		}
+	}
+}
+
+// bundleReader reads a bundle's objects in pieces.
+type bundleReader struct {
+	spool    Spool
+	run, seq uint64
+	at       int
+	ready    []spool.BundleObject
+}
+
+const readAhead = 1 << 20
+
+func (r *bundleReader) next() (spool.BundleObject, error) {
+	if len(r.ready) == 0 {
+		var err error
+		if r.ready, err = r.spool.BundleObjects(r.run, r.seq, r.at, readAhead); err != nil {
+			return spool.BundleObject{}, err
+		}
+		if len(r.ready) == 0 {
+			return spool.BundleObject{}, io.EOF
+		}
+	}
+	o := r.ready[0]
+	r.ready = r.ready[1:]
+	r.at++
+	return o, nil
+}

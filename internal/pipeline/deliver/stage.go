@@ -1,0 +1,249 @@
+// Package deliver is the stage that takes bundles to OpenCTI's queue and reports each
+// run as a work.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+const stageName = "deliver"
+
+// Deps is what deliver works with.
+type Deps struct {
+	Spool     Spool
+	Platform  Platform
+	Works     WorkClient // nil without a queue
+	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
+	Archive   Archive    // nil: none
+	// OnMaxMessageSize is told the broker's limit once a message was over it. May be nil.
+	OnMaxMessageSize func(bytes int64)
+	Wakes            pipeline.Wakes
+	Status           *pipeline.Status
+	Log              *slog.Logger
+	Metrics          *Metrics
+	Now              func() time.Time
+	Rand             func() float64 // in [0, 1), for jitter
+}
+
+// Options are deliver's settings. Zero values mean the defaults in brackets.
+type Options struct {
+	ConnectorID    string
+	ConnectorName  string        // begins the name of a work
+	Update         bool          // the messages' update flag
+	Window         int           // messages in flight [512]
+	MaxMessageSize int64         // bytes of a body; 0: the broker decides
+	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
+	Once           bool          // a single run: waiting for the run before it has an end
+	QueuePoll      time.Duration // between two looks at the queue's size [10 s]
+	Settle         time.Duration // before a call of unknown fate is looked up [5 s]
+	GateQuiet      time.Duration // how long a queue must be empty to count as drained [2 min]
+	GateLimit      time.Duration // how long a single run waits for that [10 min]
+}
+
+func (o *Options) setDefaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&o.QueuePoll, 10*time.Second)
+	set(&o.Settle, 5*time.Second)
+	set(&o.GateQuiet, 2*time.Minute)
+	set(&o.GateLimit, 10*time.Minute)
+	if o.Window <= 0 {
+		o.Window = 512
+	}
+	if o.ConnectorName == "" {
+		o.ConnectorName = "ThreatMatch"
+	}
+}
+
+// Stage takes bundles from the spool to OpenCTI's queue, oldest first, and
+// reports each run as a work. Everything it must remember is in the spool:
+// after a crash at any instant a new Deliver goes on.
+type Stage struct {
+	Deps
+	opt Options
+
+	back   pipeline.Backoff
+	epoch  uint64
+	resets int64 // of the platform loop when the turn began
+
+	current  *spool.Run // the run whose bundle is under way
+	bundle   *spool.Bundle
+	begun    bundleKey       // the bundle that this process publishes from
+	stop     obstacle        // a message that cannot be sent, to be skipped when the cursor is there
+	dead     map[string]bool // STIX ids skipped and not sent since; nil: not loaded
+	limit    int64           // the largest body in bytes, as far as known; 0: none
+	careful  bool            // the next message goes out alone
+	body     []byte          // of the message made last, to be written over
+	moved    bool            // something was confirmed since the last trouble
+	said     string          // the trouble that was logged last
+	unready  string          // why nothing can be sent, until something is
+	nextLook time.Time       // when the queue's size is due
+
+	gate gateWatch
+}
+
+// bundleKey names a bundle, or with an index one of its messages.
+type bundleKey struct {
+	run, seq uint64
+	index    int
+}
+
+// obstacle is a message that becomes a dead letter.
+type obstacle struct {
+	key        bundleKey // the zero key: none
+	class, why string
+}
+
+// New returns the stage; it sends nothing yet.
+func New(d Deps, o Options) (*Stage, error) {
+	switch {
+	case d.Spool == nil || d.Platform == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
+	case d.Publisher == nil && d.Archive == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
+	case d.Publisher != nil && (d.Works == nil || d.Platform.Offline()):
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
+	}
+	o.setDefaults()
+	return &Stage{
+		Deps: d, opt: o, limit: o.MaxMessageSize,
+		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
+	}, nil
+}
+
+// Run delivers until ctx is done, which is no error: then the publisher waits
+// for outstanding confirms as long as it was told.
+func (d *Stage) Run(ctx context.Context) error {
+	defer d.Status.Set(stageName, "stopped", "", "")
+	for ctx.Err() == nil {
+		worked, err := d.step(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		switch {
+		case err == nil && worked:
+			d.fine()
+		case err == nil:
+			d.fine()
+			d.Platform.HoldQueue(false)
+			d.Status.Set(stageName, "idle", "", "")
+			d.rest(ctx, 30*time.Second)
+		case errors.Is(err, spool.ErrEpoch):
+			d.forget()
+		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
+			return err
+		default:
+			_ = pipeline.Rest(ctx, d.trouble(err)) // not cut short by a wake: map may signal all the time
+		}
+	}
+	return d.quiet()
+}
+
+// step does the next piece of work; it reports false when there is none.
+func (d *Stage) step(ctx context.Context) (bool, error) {
+	d.Status.Beat(stageName)
+	d.resets = d.Platform.Resets()
+	meta, err := d.Spool.Meta()
+	if err != nil {
+		return false, err
+	}
+	d.epoch = meta.Epoch
+	runs, err := d.Spool.OpenRuns() // before the bundles: what is mapped by now has all of its own
+	if err != nil {
+		return false, err
+	}
+	b, err := d.Spool.NextBundle()
+	if errors.Is(err, spool.ErrCorrupt) {
+		return false, fault.Hint(fault.Mark(fault.Systemic, err), "threatmatch-connector spool verify")
+	}
+	if err != nil && !errors.Is(err, spool.ErrNotFound) {
+		return false, err
+	}
+	none := err != nil
+	finished, err := d.finishRuns(ctx, runs, b, none)
+	if err != nil || none {
+		return finished, err
+	}
+	run, err := d.Spool.Run(b.Run)
+	if err != nil {
+		return false, err
+	}
+	d.current, d.bundle = &run, &b
+	d.showProgress()
+	if err := d.deliver(ctx); err != nil {
+		return false, err
+	}
+	d.current, d.bundle = nil, nil
+	return true, nil
+}
+
+func (d *Stage) showProgress() {
+	b := d.bundle
+	d.Status.Set(stageName, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
+}
+
+// finishRuns ends the runs before the bundle's that have nothing left.
+func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
+	finished := false
+	for _, r := range runs {
+		if !none && r.ID >= b.Run {
+			break
+		}
+		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() {
+			continue
+		}
+		if err := d.finishRun(ctx, &r); err != nil {
+			return finished, err
+		}
+		finished = true
+	}
+	return finished, nil
+}
+
+// forget drops everything of an epoch that a reset ended.
+func (d *Stage) forget() {
+	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
+	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
+	d.dead = nil
+	d.gate, d.careful = gateWatch{}, false
+	d.Platform.HoldQueue(false)
+	d.fine()
+}
+
+// quiet notes at an ordered stop that nothing is in flight.
+func (d *Stage) quiet() error {
+	if d.current == nil || d.begun != (bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}) || d.current.Work.Quiet {
+		return nil
+	}
+	d.current.Work.Quiet = true
+	if err := d.saveWork(d.current); err != nil && !errors.Is(err, spool.ErrEpoch) {
+		return err
+	}
+	return nil
+}
+
+func (d *Stage) saveWork(r *spool.Run) error {
+	return d.Spool.SaveWork(d.epoch, r.ID, r.Work)
+}
+
+// rest waits until there may be something to do.
+func (d *Stage) rest(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-d.Wakes.Deliver:
+	}
+}

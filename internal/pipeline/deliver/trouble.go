@@ -1,0 +1,79 @@
+package deliver
+
+import (
+	"errors"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+)
+
+// pauseError says that nothing is wrong, but that it is not the time yet.
+type pauseError struct {
+	why   string
+	after time.Duration
+}
+
+func (e *pauseError) Error() string { return e.why }
+
+// trouble notes what kept a turn from succeeding and returns how long to wait.
+func (d *Stage) trouble(err error) time.Duration {
+	if d.moved {
+		d.back.Reset()
+		d.moved = false
+	}
+	if pause, ok := errors.AsType[*pauseError](err); ok {
+		d.unready = ""
+		d.Status.Set(stageName, "paused", pause.why, "")
+		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageName, "reason", pause.why) })
+		return pause.after
+	}
+	if errors.Is(err, opencti.ErrUnknownConnector) {
+		d.Wakes.Platform.Signal()
+	}
+	class, after := fault.Of(err)
+	if out, ok := errors.AsType[*delivery.Outcome](err); ok && out.Kind == delivery.Nacked {
+		d.unready = ""
+		d.Status.Set(stageName, "paused", "the queue takes no messages now", "")
+		d.say("nacked", func() {
+			d.Log.Warn("the broker refuses messages since its queue is full, waiting", "stage", stageName)
+		})
+		return d.back.Next()
+	}
+	if class == fault.Systemic || d.back.Tries > 0 { // a single hiccup is no trouble
+		d.unready = pipeline.Describe(err)
+	}
+	d.Status.Error(stageName, err)
+	d.Status.Set(stageName, "waiting", "trouble, trying again", d.unready)
+	d.say(err.Error(), func() {
+		d.Metrics.errors.Inc()
+		about := []any{"stage", stageName, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
+		if class == fault.Systemic {
+			d.Log.Error("delivery is refused, trying again", about...)
+			d.Status.Told(stageName)
+		} else {
+			d.Log.Warn("delivery is held up, trying again", about...)
+		}
+	})
+	return max(d.back.Next(), min(after, 15*time.Minute))
+}
+
+// say logs a trouble once until another one or a success comes.
+func (d *Stage) say(what string, log func()) {
+	if d.said != what {
+		d.said = what
+		log()
+	}
+}
+
+// fine notes a success.
+func (d *Stage) fine() {
+	if d.said != "" {
+		d.Log.Info("delivery goes on", "stage", stageName)
+	}
+	d.said, d.unready, d.moved = "", "", false
+	d.back.Reset()
+	d.Platform.HoldNacked(false)
+}

@@ -1,0 +1,211 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// openWork makes sure that the run has a work that lives: it opens one, adopts
+// one of unknown fate, or replaces one that was deleted on OpenCTI.
+func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
+	switch run.Work.Status {
+	case spool.WorkIntended:
+		return d.adoptWork(ctx, reg, run)
+	case spool.WorkOpen, spool.WorkClosing:
+		alive, err := d.Works.WorkAlive(ctx, run.Work.ID)
+		if err != nil {
+			return fmt.Errorf("check the work %s: %w", run.Work.ID, err)
+		}
+		if alive {
+			return nil
+		}
+		if err := d.loseWork(run); err != nil {
+			return err
+		}
+	}
+	if err := d.olderWork(run); err != nil {
+		return err
+	}
+	if err := d.Platform.DeleteOld(ctx); err != nil {
+		return err
+	}
+	if reg.Affected {
+		if err := d.passGate(ctx, reg, run); err != nil {
+			return err
+		}
+	}
+	replaced := run.Work.Replaced
+	run.Work = spool.Work{Name: d.workName(run, replaced), Status: spool.WorkIntended, Replaced: replaced}
+	if err := d.intend(run); err != nil {
+		return err
+	}
+	return d.addWork(ctx, reg, run)
+}
+
+// intend spools the intention to open a work. A reset of the spool waits for
+// it, or refuses it: no work is opened that nobody knows of.
+func (d *Stage) intend(run *spool.Run) error {
+	return d.Platform.WhileNoReset(func() error { return d.saveWork(run) })
+}
+
+// workName ends in the run's id and is not used again.
+func (d *Stage) workName(run *spool.Run, replaced int) string {
+	at := run.Created.UTC().Format("2006-01-02T15:04:05Z")
+	if replaced > 0 {
+		return fmt.Sprintf("%s run @ %s, part %d, run %d", d.opt.ConnectorName, at, replaced+1, run.ID)
+	}
+	return fmt.Sprintf("%s run @ %s, run %d", d.opt.ConnectorName, at, run.ID)
+}
+
+// addWork opens the intended work.
+func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
+	var multipart *bool
+	if reg.Multipart {
+		whole := !reg.Affected
+		multipart = &whole
+	}
+	id, err := d.Works.AddWork(ctx, run.Work.Name, multipart)
+	if err != nil {
+		return fmt.Errorf("open the work of run %d: %w", run.ID, err)
+	}
+	run.Work.Multipart = multipart != nil && *multipart
+	return d.workOpened(ctx, run, id)
+}
+
+// workOpened stores the id. After a reset nobody needs the work: it is deleted.
+func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error {
+	run.Work.ID, run.Work.Status = id, spool.WorkOpen
+	err := d.saveWork(run)
+	if errors.Is(err, spool.ErrEpoch) {
+		return errors.Join(err, d.Platform.Discard(ctx, run.Work.Name, id))
+	}
+	if err != nil {
+		return err
+	}
+	d.Metrics.works.WithLabelValues("opened").Inc()
+	d.Log.Info("work opened on OpenCTI", "stage", stageName, "run", run.ID, "work", id)
+	return nil
+}
+
+// adoptWork looks for a work whose opening is of unknown fate, and opens it
+// when there is none.
+func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
+	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
+		return err
+	}
+	found, err := d.worksNamed(ctx, run.Work.Name)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		if !run.Work.Doubt {
+			run.Work.Doubt = true
+			if err := d.saveWork(run); err != nil {
+				return err
+			}
+		}
+		return d.addWork(ctx, reg, run)
+	}
+	run.Work.Multipart = reg.Multipart && !reg.Affected
+	run.Work.Doubt = run.Work.Doubt || len(found) > 1
+	return d.workOpened(ctx, run, found[0].ID)
+}
+
+// worksNamed returns the works in progress of that name, the oldest first.
+func (d *Stage) worksNamed(ctx context.Context, name string) ([]opencti.Work, error) {
+	found, err := d.Works.WorksByName(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("search the work %q: %w", name, err)
+	}
+	found = slices.DeleteFunc(found, func(w opencti.Work) bool { return w.Name != name })
+	slices.SortFunc(found, func(a, b opencti.Work) int { return a.Opened.Compare(b.Opened) })
+	return found, nil
+}
+
+// loseWork handles a work that was deleted on OpenCTI: what its workers had
+// not imported yet is gone there, so nothing of the run counts as known.
+func (d *Stage) loseWork(run *spool.Run) error {
+	forgotten, err := d.Spool.ForgetRun(d.epoch, run.ID)
+	if err != nil {
+		return err
+	}
+	d.Metrics.works.WithLabelValues("lost").Inc()
+	d.Log.Error("the run's work was deleted on OpenCTI, and with it what its workers had not imported yet",
+		"stage", stageName, "run", run.ID, "work", run.Work.ID, "objects", forgotten,
+		"hint", lostHint(run))
+	run.Work = spool.Work{Replaced: run.Work.Replaced + 1}
+	return d.saveWork(run)
+}
+
+// lostHint is the command that brings a run's objects once more.
+func lostHint(run *spool.Run) string {
+	if run.Reason == spool.ReasonRetry {
+		return "threatmatch-connector spool retry --all"
+	}
+	return "threatmatch-connector repull --from " + runFrom(run)
+}
+
+// runFrom is the earliest window start of the run, for a repull.
+func runFrom(run *spool.Run) string {
+	var from time.Time
+	for _, dr := range run.Datasets {
+		if !dr.From.IsZero() && (from.IsZero() || dr.From.Before(from)) {
+			from = dr.From
+		}
+	}
+	if from.IsZero() {
+		return "DATE"
+	}
+	return from.UTC().Format(time.RFC3339)
+}
+
+// olderWork holds a run back while an older one has its work open, or may still
+// bring what opens it: one at a time, and never an older run's work after a
+// later one's.
+func (d *Stage) olderWork(run *spool.Run) error {
+	runs, err := d.Spool.OpenRuns()
+	if err != nil || len(runs) == 0 || runs[0].ID >= run.ID {
+		return err
+	}
+	wait := 5 * time.Second
+	if !runs[0].MappedAt.IsZero() { // just now: the next turn takes its bundles, or ends it
+		wait = 10 * time.Millisecond
+	}
+	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, runs[0].ID), wait}
+}
+
+// roomInQueue holds delivery back while OpenCTI's queue is over the threshold.
+func (d *Stage) roomInQueue(ctx context.Context) error {
+	if d.opt.QueueThreshold <= 0 || d.Now().Before(d.nextLook) {
+		return nil
+	}
+	q, err := d.Platform.QueueSize(ctx)
+	d.nextLook = d.Now().Add(d.opt.QueuePoll)
+	if err != nil {
+		class, _ := fault.Of(err)
+		d.Log.Debug("no queue size", "stage", stageName, "class", class.String(), "error", err)
+		return ctx.Err() // as if it were empty: other troubles show elsewhere
+	}
+	if q.MB() < d.opt.QueueThreshold {
+		d.Platform.HoldQueue(false)
+		return nil
+	}
+	d.Platform.HoldQueue(true)
+	d.nextLook = time.Time{}
+	return &pauseError{
+		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), d.opt.QueuePoll,
+	}
+}
+
+// lookDue reports that the queue's size is to be looked at.
+func (d *Stage) lookDue() bool {
+	return d.opt.QueueThreshold > 0 && !d.Now().Before(d.nextLook)
+}

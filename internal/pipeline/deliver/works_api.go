@@ -1,0 +1,31 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+
+	"threatmatch-connector/internal/opencti"
+)
+
+// ErrUndelivered ends a single run whose messages cannot go out yet; the spool
+// holds them.
+var ErrUndelivered = errors.New("stopped before the run was delivered")
+
+// WorkClient is what deliver needs of OpenCTI to report a run. A call that
+// fails may have been carried out.
+type WorkClient interface {
+	// AddWork opens a work and returns its id. multipart nil: not offered.
+	AddWork(ctx context.Context, name string, multipart *bool) (string, error)
+	// Work reads a work; opencti.ErrWorkGone when there is none.
+	Work(ctx context.Context, id string) (opencti.Work, error)
+	// WorksByName returns the works in progress whose name ends in suffix.
+	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	// WorkAlive reports whether workers still take messages of the work.
+	WorkAlive(ctx context.Context, id string) (bool, error)
+	AddExpectations(ctx context.Context, id string, n int64) error
+	// ReportExpectation settles one message that will not come, with the reason.
+	ReportExpectation(ctx context.Context, id, reason, source string) error
+	// Processed says that nothing more comes.
+	Processed(ctx context.Context, id, message string, inError bool) error
+	DeleteWork(ctx context.Context, id string) error
+}

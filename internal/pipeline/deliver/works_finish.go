@@ -1,0 +1,197 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/logging"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// finishRun ends a run of which nothing is left: its work is told so, and the
+// watermarks move.
+func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
+	d.Status.Set(stageName, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
+	if err := d.closeWork(ctx, run); err != nil {
+		return err
+	}
+	if err := d.Spool.FinishRun(d.epoch, run.ID, d.Now()); err != nil {
+		return err
+	}
+	d.Metrics.runs.Inc()
+	d.Wakes.Platform.Signal()
+	d.Wakes.Schedule.Signal()
+	d.Log.Log(ctx, logging.LevelNotice, "run delivered", "stage", stageName, "run", run.ID, "reason", string(run.Reason),
+		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID,
+		"counters", run.Counters, "took", d.Now().Sub(run.Created).Round(time.Second))
+	return nil
+}
+
+// closeWork tells OpenCTI that nothing more comes under the run's work.
+func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
+	if d.Publisher == nil {
+		return nil
+	}
+	switch run.Work.Status {
+	case spool.WorkIntended:
+		return d.deleteIntended(ctx, run)
+	case spool.WorkOpen, spool.WorkClosing:
+	default:
+		return nil
+	}
+	reg, err := d.Platform.Registration(ctx)
+	if err != nil {
+		return err
+	}
+	info, alive, err := d.lookAtWork(ctx, run.Work.ID)
+	switch {
+	case err != nil:
+		return err
+	case run.Work.Status == spool.WorkClosing && info.Closed: // told by a process that died then
+		return d.closed(run, spool.WorkProcessed)
+	case !alive:
+		return d.loseWork(run)
+	}
+	if err := d.dropDoubles(ctx, run); err != nil {
+		return err
+	}
+	if err := d.settleSurplus(ctx, run); err != nil {
+		return err
+	}
+	return d.tellProcessed(ctx, reg, run)
+}
+
+// lookAtWork reads the work and whether workers still take its messages.
+func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, error) {
+	info, err := d.Works.Work(ctx, id)
+	if errors.Is(err, opencti.ErrWorkGone) {
+		return info, false, nil
+	}
+	if err != nil {
+		return info, false, fmt.Errorf("read the work %s: %w", id, err)
+	}
+	alive, err := d.Works.WorkAlive(ctx, id)
+	if err != nil {
+		return info, false, fmt.Errorf("check the work %s: %w", id, err)
+	}
+	return info, alive, nil
+}
+
+// tellProcessed ends the work that is alive.
+func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
+	w := &run.Work
+	if w.Told == 0 {
+		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return fmt.Errorf("delete the work %s: %w", w.ID, err)
+		}
+		return d.closed(run, spool.WorkDeleted)
+	}
+	if reg.Affected && (w.Repeats > 0 || w.Unsure) {
+		// Told now, the platform could take the work for complete while messages
+		// of it are queued, and drop those. The last report completes it.
+		return d.closed(run, spool.WorkProcessed)
+	}
+	if w.Status != spool.WorkClosing {
+		w.Status = spool.WorkClosing
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	message, trouble := fmt.Sprintf("%d objects sent", w.Sent-w.Repeats), runTrouble(run)
+	if trouble != "" {
+		message += "; " + trouble
+	}
+	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+		return fmt.Errorf("end the work %s: %w", w.ID, err)
+	}
+	return d.closed(run, spool.WorkProcessed)
+}
+
+func (d *Stage) closed(run *spool.Run, status spool.WorkStatus) error {
+	run.Work.Status = status
+	d.Metrics.works.WithLabelValues(string(status)).Inc()
+	return d.saveWork(run)
+}
+
+// deleteIntended handles a work under which nothing is left to send and of
+// which only the intention is known.
+func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
+	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil {
+		return err
+	}
+	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {
+		return err
+	}
+	return d.closed(run, spool.WorkDeleted)
+}
+
+// dropDoubles deletes works that a repeated opening left behind.
+func (d *Stage) dropDoubles(ctx context.Context, run *spool.Run) error {
+	if !run.Work.Doubt {
+		return nil
+	}
+	return d.deleteWorks(ctx, run.Work.Name, run.Work.ID)
+}
+
+func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
+	found, err := d.worksNamed(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if f.ID == except {
+			continue
+		}
+		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return fmt.Errorf("delete the work %s: %w", f.ID, err)
+		}
+	}
+	return nil
+}
+
+// settleSurplus settles what OpenCTI expects beyond what it was told, when a
+// repeated tell took effect twice: else the work would never complete.
+func (d *Stage) settleSurplus(ctx context.Context, run *spool.Run) error {
+	w := &run.Work
+	if !w.Retold {
+		return nil
+	}
+	info, err := d.Works.Work(ctx, w.ID)
+	if err != nil {
+		return fmt.Errorf("read the work %s: %w", w.ID, err)
+	}
+	for w.Told < info.Expected {
+		err := d.Works.ReportExpectation(ctx, w.ID, "announced twice after an answer of OpenCTI was lost", "")
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return errors.Join(d.unsure(run), fmt.Errorf("settle a surplus of the work %s: %w", w.ID, err))
+		}
+		w.Told++
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runTrouble sums up what of the run did not go well; empty if all did.
+func runTrouble(run *spool.Run) string {
+	var parts []string
+	for _, ds := range spool.Datasets() {
+		if dr, ok := run.Datasets[ds]; ok && dr.Status == spool.DatasetFailed {
+			parts = append(parts, fmt.Sprintf("%s failed: %s", ds, dr.Detail))
+		}
+	}
+	c := run.Counters
+	if n := c["fetch.parked"]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d items to be tried again in a later run", n))
+	}
+	if n := c["fetch.dead"] + c["map.dead"] - c["map.dead_unresolved"] + c["deliver.dead"]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d dead letters", n))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,106 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/spool"
+)
+
+// gateWatch is what the gate has seen so far. A restart looks anew.
+type gateWatch struct {
+	run   uint64    // that waits
+	since time.Time // when it began to wait
+	empty time.Time // since when both queues were seen empty; zero: not
+}
+
+const gatePoll = 10 * time.Second
+
+// passGate holds a run's work back until the one before it is done with.
+// OpenCTI platform 6.8.6 up to 7.260601: once a newer work reports, workers
+// drop what is left of an older one.
+func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
+	if d.gate.run != run.ID {
+		d.gate = gateWatch{run: run.ID, since: d.Now()}
+	}
+	before, err := d.workBefore(run)
+	if err != nil {
+		return err
+	}
+	open := before.ID == 0
+	if !open {
+		if open, err = d.drained(ctx, reg, before); err != nil {
+			return err
+		}
+	}
+	if open {
+		d.gate = gateWatch{}
+		return nil
+	}
+	if d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit {
+		return fmt.Errorf("%w: OpenCTI still works on run %d", ErrUndelivered, before.ID)
+	}
+	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
+}
+
+// workBefore returns the latest earlier run of this epoch with a work, the zero run if none.
+func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
+	const page = 20
+	for before := run.ID; ; {
+		runs, err := d.Spool.Runs(before, page)
+		if err != nil {
+			return spool.Run{}, err
+		}
+		for _, r := range runs {
+			if r.Epoch != run.Epoch {
+				return spool.Run{}, nil // what was left of it was purged
+			}
+			if r.Work.ID != "" && r.Work.Status != spool.WorkDeleted {
+				return r, nil
+			}
+			before = r.ID
+		}
+		if len(runs) < page {
+			return spool.Run{}, nil
+		}
+	}
+}
+
+// drained reports that OpenCTI is done with the run: its work is complete or
+// gone, or nothing was in the queue for a while.
+func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool.Run) (bool, error) {
+	info, err := d.Works.Work(ctx, run.Work.ID)
+	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the work %s: %w", run.Work.ID, err)
+	}
+	if alive, err := d.Works.WorkAlive(ctx, run.Work.ID); err != nil || !alive {
+		return err == nil, err
+	}
+	if run.DoneAt.IsZero() {
+		return false, nil
+	}
+	d.Publisher.SetBroker(reg.Broker)
+	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
+	if err != nil {
+		d.gate.empty = time.Time{}
+		return false, err
+	}
+	q, err := d.Platform.QueueSize(ctx)
+	if err != nil {
+		d.gate.empty = time.Time{}
+		return false, err
+	}
+	switch {
+	case ready != 0 || q.Messages != 0:
+		d.gate.empty = time.Time{}
+	case d.gate.empty.IsZero():
+		d.gate.empty = d.Now()
+	}
+	return !d.gate.empty.IsZero() && d.Now().Sub(d.gate.empty) >= d.opt.GateQuiet, nil
+}

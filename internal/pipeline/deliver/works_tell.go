@@ -1,0 +1,92 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// tellBundle tells OpenCTI how many messages of the bundle come under the
+// run's work, before the first of them, and how many go out once more.
+func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) error {
+	w := &run.Work
+	if w.Intent != nil {
+		if err := d.resolveTell(ctx, run); err != nil {
+			return err
+		}
+	}
+	n := w.Owed
+	if w.ToldBundle != b.Seq {
+		n += int64(b.Objects - b.Confirmed)
+	}
+	if n == 0 {
+		return nil
+	}
+	info, err := d.Works.Work(ctx, w.ID)
+	if err != nil {
+		return fmt.Errorf("read the work %s: %w", w.ID, err)
+	}
+	w.Intent = &spool.Intent{N: n, Before: info.Expected, Bundle: b.Seq, From: b.Confirmed}
+	if err := d.saveWork(run); err != nil {
+		return err
+	}
+	return d.tellIntent(ctx, run)
+}
+
+// tellIntent carries out the spooled intention.
+func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
+	w := &run.Work
+	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
+		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, w.Intent.N, err)
+	}
+	return d.told(run)
+}
+
+// told notes that the intention was carried out.
+func (d *Stage) told(run *spool.Run) error {
+	w := &run.Work
+	in := *w.Intent
+	w.Told += in.N
+	w.Repeats += w.Owed
+	w.Sent += w.Owed
+	d.Metrics.repeats.Add(float64(w.Owed))
+	if w.ToldBundle != in.Bundle {
+		w.ToldBundle, w.ToldFrom, w.Settled = in.Bundle, in.From, nil
+		d.begun = bundleKey{run: run.ID, seq: in.Bundle} // nothing of it was published before
+	}
+	w.Owed, w.Intent = 0, nil
+	return d.saveWork(run)
+}
+
+// resolveTell finds out whether an intention of unknown fate was carried out,
+// and carries it out if it was not.
+func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
+	w := &run.Work
+	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
+		return err
+	}
+	info, err := d.Works.Work(ctx, w.ID)
+	if err != nil {
+		return fmt.Errorf("read the work %s: %w", w.ID, err)
+	}
+	missing := w.Intent.Before + w.Intent.N - info.Expected
+	if missing <= 0 {
+		return d.told(run)
+	}
+	if missing < w.Intent.N { // told in part by nobody we know: keep the sum right
+		d.Log.Warn("OpenCTI expects another number of messages than it was told", "stage", stageName, "work", w.ID,
+			"expected", info.Expected, "told", w.Told)
+	}
+	if !w.Retold || missing < w.Intent.N {
+		w.Retold = true
+		if err := d.saveWork(run); err != nil {
+			return err
+		}
+	}
+	if err := d.Works.AddExpectations(ctx, w.ID, missing); err != nil {
+		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, missing, err)
+	}
+	return d.told(run)
+}

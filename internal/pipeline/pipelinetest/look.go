@@ -1,0 +1,134 @@
+package pipelinetest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"threatmatch-connector/internal/opencti"
+)
+
+// CheckAll holds the promises at the end: every object arrived or is a dead
+// letter, and every work that is left is complete once workers are done.
+func (w *World) CheckAll() {
+	w.t.Helper()
+	dead, err := w.Spool.DeadLetters(0, 1000)
+	w.Must(err)
+	lost := map[string]bool{}
+	for _, d := range dead {
+		lost[d.STIX] = true
+	}
+	all := map[string]int{}
+	w.Broker.do(func() { maps.Copy(all, w.Broker.All) })
+	for i := 1; i <= w.Ids; i++ {
+		id := fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", i)
+		if (all[id] == 0) != lost[id] {
+			w.Fail("object %d: %d times in the queue, dead letter %v", i, all[id], lost[id])
+		}
+	}
+	if dropped := w.Broker.WorkOff(1 << 20); dropped > 0 {
+		w.Fail("workers dropped %d messages", dropped)
+	}
+	w.CheckWorks()
+}
+
+// CheckWorks: every work that exists is complete, told as many messages as it has.
+func (w *World) CheckWorks() {
+	w.t.Helper()
+	w.OpenCTI.Mu.Lock()
+	defer w.OpenCTI.Mu.Unlock()
+	names := map[string]bool{}
+	for _, k := range w.OpenCTI.works {
+		if k.Deleted {
+			continue
+		}
+		if names[k.Name] {
+			w.Fail("two works %q", k.Name)
+		}
+		names[k.Name] = true
+		var copies int64
+		for _, n := range k.seen {
+			copies += int64(n)
+		}
+		distinct := int64(len(k.seen) + len(k.Reports))
+		if len(k.Reports) > 0 && !w.ReportsOK {
+			w.Fail("work %q: reports %v", k.Name, k.Reports)
+		}
+		if !k.Complete || k.Expected < distinct || k.Expected > copies+int64(len(k.Reports)) || k.Processed < k.Expected {
+			w.Fail("work %q: complete %v, expected %d, processed %d, distinct %d, copies %d, reports %v\n%s", k.Name, k.Complete, k.Expected, k.Processed,
+				len(k.seen), copies, k.Reports, w.Logs.Tail(60))
+		}
+	}
+}
+
+// LastWork returns the newest work on the platform that is not deleted.
+func (w *World) LastWork() *Work {
+	w.t.Helper()
+	w.OpenCTI.Mu.Lock()
+	defer w.OpenCTI.Mu.Unlock()
+	for i := len(w.OpenCTI.works) - 1; i >= 0; i-- {
+		if !w.OpenCTI.works[i].Deleted {
+			k := *w.OpenCTI.works[i]
+			return &k
+		}
+	}
+	w.t.Fatal("no work on the platform")
+	return nil
+}
+
+// Works returns copies of all Works that ever were.
+func (w *World) Works() []Work {
+	var out []Work
+	w.OpenCTI.do(func() {
+		for _, k := range w.OpenCTI.works {
+			out = append(out, *k)
+		}
+	})
+	return out
+}
+
+// Order returns the objects in the Order in which they first went out.
+func (w *World) Order() []string {
+	var out []string
+	w.Broker.do(func() { out = slices.Clone(w.Broker.order) })
+	return out
+}
+
+// calls are the requests that OpenCTI got.
+func (w *World) Calls() []string {
+	var out []string
+	w.OpenCTI.do(func() { out = slices.Clone(w.OpenCTI.Calls) })
+	return out
+}
+
+func (w *World) Info() opencti.ConnectorInfo {
+	var out opencti.ConnectorInfo
+	w.OpenCTI.do(func() { out = w.OpenCTI.info })
+	return out
+}
+
+// Refuse lets a call of OpenCTI fail from now on; nil lets it be.
+func (w *World) Refuse(call string, err error) {
+	w.OpenCTI.do(func() { w.OpenCTI.refuse[call] = err })
+}
+
+// Echo lets OpenCTI answer with other states, once each.
+func (w *World) Echo(states ...string) {
+	w.OpenCTI.do(func() { w.OpenCTI.echo = states })
+}
+
+func (w *World) EchoesLeft() (n int) {
+	w.OpenCTI.do(func() { n = len(w.OpenCTI.echo) })
+	return n
+}
+
+// Batches counts the calls of Send.
+func (w *World) Batches() (n int) {
+	w.Broker.do(func() { n = w.Broker.sends })
+	return n
+}
+
+// Happens sets what the broker does with the next messages.
+func (w *World) Happens(events ...SendEvent) {
+	w.Broker.do(func() { w.Broker.Events = events })
+}

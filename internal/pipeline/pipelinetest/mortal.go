@@ -1,0 +1,179 @@
+package pipelinetest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/spool"
+)
+
+var errKilled = errors.New("killed")
+
+// KillSwitch counts steps and, from a chosen one on, lets nothing happen any
+// more, as if the process had died there.
+type KillSwitch struct {
+	Mu    sync.Mutex
+	Steps int
+	At    int // 0: never
+	dead  bool
+	who   context.CancelFunc
+}
+
+func (k *KillSwitch) Step() error {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	if k.dead {
+		return errKilled
+	}
+	k.Steps++
+	if k.At > 0 && k.Steps >= k.At {
+		k.dead = true
+		k.who()
+		return errKilled
+	}
+	return nil
+}
+
+// mortalSpool is a spool that a kill switch stands before and behind: a commit
+// may be done without its caller ever knowing.
+type mortalSpool struct {
+	*spool.Spool
+	kill *KillSwitch
+	full func(op string) error // lets commits fail
+	bad  func(run, seq uint64, i int) bool
+}
+
+// BundleObjects cannot read some of the objects.
+func (s *mortalSpool) BundleObjects(run, seq uint64, from int, most int64) ([]spool.BundleObject, error) {
+	objects, err := s.Spool.BundleObjects(run, seq, from, most)
+	for i := range objects {
+		if s.bad != nil && s.bad(run, seq, from+i) {
+			if i == 0 {
+				return nil, &spool.BlockError{Run: run, Seq: seq, From: from, To: from + 1, Err: spool.ErrCorrupt}
+			}
+			return objects[:i], nil
+		}
+	}
+	return objects, err
+}
+
+func (s *mortalSpool) write(op string, commit func() error) error {
+	if err := s.kill.Step(); err != nil {
+		return err
+	}
+	if s.full != nil {
+		if err := s.full(op); err != nil {
+			return err
+		}
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	return s.kill.Step()
+}
+
+func (s *mortalSpool) SavePlatform(epoch uint64, notes []byte) error {
+	return s.write("platform", func() error { return s.Spool.SavePlatform(epoch, notes) })
+}
+
+func (s *mortalSpool) AdoptState(epoch uint64, at map[spool.Dataset]time.Time) (ok bool, err error) {
+	err = s.write("adopt", func() error { ok, err = s.Spool.AdoptState(epoch, at); return err })
+	return ok, err
+}
+
+func (s *mortalSpool) Reset(now time.Time) (cleared map[string]int64, works []spool.Work, err error) {
+	err = s.write("reset", func() error { cleared, works, err = s.Spool.Reset(now); return err })
+	return cleared, works, err
+}
+
+func (s *mortalSpool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
+	return s.write("cursor", func() error { return s.Spool.SaveCursor(epoch, run, seq, n) })
+}
+
+func (s *mortalSpool) SkipMessage(epoch uint64, run, seq uint64, i int, d spool.DeadLetter) error {
+	return s.write("skip", func() error { return s.Spool.SkipMessage(epoch, run, seq, i, d) })
+}
+
+func (s *mortalSpool) FinishBundle(epoch uint64, run, seq uint64) error {
+	return s.write("bundle", func() error { return s.Spool.FinishBundle(epoch, run, seq) })
+}
+
+func (s *mortalSpool) SaveWork(epoch uint64, run uint64, w spool.Work) error {
+	return s.write("work", func() error { return s.Spool.SaveWork(epoch, run, w) })
+}
+
+func (s *mortalSpool) ForgetRun(epoch uint64, run uint64) (n int, err error) {
+	err = s.write("forget", func() error { n, err = s.Spool.ForgetRun(epoch, run); return err })
+	return n, err
+}
+
+func (s *mortalSpool) FinishRun(epoch uint64, run uint64, now time.Time) error {
+	return s.write("run", func() error { return s.Spool.FinishRun(epoch, run, now) })
+}
+
+func (s *mortalSpool) Count(epoch uint64, run uint64, c map[string]int64) error {
+	return s.write("count", func() error { return s.Spool.Count(epoch, run, c) })
+}
+
+// LogLines collects the log.
+type LogLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *LogLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
+}
+
+func (l *LogLines) Count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, s := range l.lines {
+		if strings.Contains(s, part) {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *LogLines) Tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines[max(0, len(l.lines)-n):], "")
+}
+
+// Archive is a directory in memory.
+type Archive struct {
+	Mu    sync.Mutex
+	Files map[time.Time][]string
+	Fail  error
+}
+
+func (a *Archive) Write(ctx context.Context, b delivery.DirectoryBundle, stored iter.Seq2[[]byte, error]) error {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	if a.Fail != nil {
+		return a.Fail
+	}
+	var objects []string
+	for o, err := range stored {
+		if err != nil {
+			return err
+		}
+		objects = append(objects, string(o))
+	}
+	if a.Files == nil {
+		a.Files = map[time.Time][]string{}
+	}
+	a.Files[b.CommittedAt] = objects
+	return ctx.Err()
+}

@@ -1,0 +1,119 @@
+package pipelinetest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing/synctest"
+	"threatmatch-connector/spool"
+	"time"
+)
+
+// Drive settles while workers work off the queue now and then.
+func (w *World) Drive() {
+	w.t.Helper()
+	w.OpenCTI.do(func() {
+		w.OpenCTI.delay = func() { time.Sleep(time.Duration(w.Broker.some(200)) * time.Millisecond) }
+	})
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(200 * time.Millisecond):
+				if w.Broker.WorkOff(w.Broker.some(5)) > 0 {
+					w.Fail("workers dropped messages")
+				}
+			}
+		}
+	}()
+	w.Settle()
+	close(stop)
+	<-done
+	synctest.Wait()
+}
+
+// BundleOf adds a run with one bundle of the objects.
+func (w *World) BundleOf(objects ...spool.BundleObject) {
+	w.t.Helper()
+	r := w.OpenRun(spool.ReasonSchedule)
+	c := spool.MapCommit{Run: r.ID, Bundles: []spool.NewBundle{{Objects: objects}}}
+	for _, o := range objects {
+		c.IDs = append(c.IDs, spool.IDPut{STIX: o.STIX, ID: spool.ID{Run: r.ID, At: time.Now()}})
+	}
+	w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), c))
+	w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
+}
+
+// DeadOf returns deliver's dead letters as class and object, oldest first.
+func (w *World) DeadOf() []string {
+	w.t.Helper()
+	letters, err := w.Spool.DeadLetters(0, 100)
+	w.Must(err)
+	var out []string
+	for _, d := range letters {
+		out = append(out, d.Class+" "+d.STIX)
+		if d.Class == "dependency" && !strings.Contains(d.Error, "which is a dead letter") {
+			w.t.Errorf("reason %q", d.Error)
+		}
+	}
+	return out
+}
+
+// Enqueued returns the sequence numbers in the queue, in order.
+func (w *World) Enqueued() []int {
+	w.Broker.Mu.Lock()
+	defer w.Broker.Mu.Unlock()
+	var out []int
+	for _, e := range w.Broker.Queue {
+		out = append(out, e.Sequence)
+	}
+	return out
+}
+
+// Soon lets the loops do what they do at once.
+func (w *World) Soon() {
+	time.Sleep(100 * time.Millisecond)
+	synctest.Wait()
+}
+
+func (w *World) State() string {
+	w.OpenCTI.Mu.Lock()
+	defer w.OpenCTI.Mu.Unlock()
+	return w.OpenCTI.State
+}
+
+// give makes the platform hold a state of before.
+func (w *World) Hold(state string) {
+	w.OpenCTI.known, w.OpenCTI.State, w.OpenCTI.resetAt = true, state, time.Now().Add(-time.Hour)
+}
+
+func (w *World) NotReady(stage string) string { return w.Live.Status.Snapshot()[stage].NotReady }
+
+func (w *World) ErrOf(_ bool, err error) error { return err }
+
+// Delivered brings one run to its end and lets the platform echo its state.
+func (w *World) Delivered() {
+	w.t.Helper()
+	w.Start()
+	w.Soon()
+	w.Run(spool.ReasonSchedule, 5)
+	w.Live.Wakes.Deliver.Signal()
+	w.Settle()
+	if w.State() == "null" {
+		w.t.Fatal("no state after a run")
+	}
+}
+
+// LastRun is the last_run of the state that the platform holds, zero if there is none.
+func (w *World) LastRun() time.Time {
+	var s struct {
+		LastRun time.Time `json:"last_run"`
+	}
+	if json.Unmarshal([]byte(w.State()), &s) != nil {
+		return time.Time{}
+	}
+	return s.LastRun
+}

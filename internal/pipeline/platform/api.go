@@ -1,0 +1,45 @@
+package platform
+
+import (
+	"context"
+	"time"
+
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/spool"
+)
+
+// Client is what the platform loop needs of OpenCTI's API. Errors are
+// marked with fault classes, and wrap opencti.ErrUnknownConnector when OpenCTI
+// does not know the connector (any more). The loop calls it from one goroutine at a time.
+type Client interface {
+	// Register announces the connector. OpenCTI (re)declares exchange and queue
+	// and answers with the stored state, which it does not change.
+	Register(ctx context.Context) (opencti.Registration, error)
+	// Ping stores state and info, and answers what the platform holds then.
+	Ping(ctx context.Context, state string, info opencti.ConnectorInfo) (opencti.Echo, error)
+	// Queue returns the size of the connector's queue as the platform sees it,
+	// which may lag some seconds.
+	Queue(ctx context.Context) (opencti.QueueSize, error)
+}
+
+// Works is what the platform loop needs to delete works of before a reset.
+type Works interface {
+	// Work reads a work; opencti.ErrWorkGone when there is none.
+	Work(ctx context.Context, id string) (opencti.Work, error)
+	// WorksByName returns the works in progress whose name ends in suffix.
+	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	DeleteWork(ctx context.Context, id string) error
+}
+
+// Spool is what the platform loop needs of the spool.
+type Spool interface {
+	Meta() (spool.Meta, error)
+	SavePlatform(epoch uint64, notes []byte) error
+	AdoptState(epoch uint64, at map[spool.Dataset]time.Time) (bool, error)
+	Reset(now time.Time) (map[string]int64, []spool.Work, error)
+	Watermarks() (map[spool.Dataset]spool.Watermark, error)
+	Runs(before uint64, limit int) ([]spool.Run, error)
+	OpenRuns() ([]spool.Run, error)
+}
+
+var _ Spool = (*spool.Spool)(nil)

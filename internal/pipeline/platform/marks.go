@@ -1,0 +1,101 @@
+package platform
+
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
+
+// currentState computes the state that the spool stands for, over the enabled
+// datasets that ThreatMatch offers: where everything was confirmed and no
+// parked item is older. There is none before the first run is confirmed.
+func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
+	marks, err := s.Watermarks()
+	if err != nil {
+		return connectorState{}, err
+	}
+	parts, err := datasetParts(s, enabled, marks)
+	if err != nil {
+		return connectorState{}, err
+	}
+	at := map[spool.Dataset]time.Time{}
+	confirmed := false
+	for _, d := range enabled {
+		if parts[d].skipped {
+			continue
+		}
+		t := marks[d].Confirmed
+		if t.IsZero() {
+			t = parts[d].from // nothing older was ever asked for
+		} else {
+			confirmed = true
+		}
+		if held := marks[d].Held; !held.IsZero() && held.Before(t) {
+			t = held
+		}
+		if !t.IsZero() {
+			at[d] = t
+		}
+	}
+	if !confirmed {
+		return connectorState{}, nil
+	}
+	return stateOf(at), nil
+}
+
+// datasetPart is what the runs tell of a dataset.
+type datasetPart struct {
+	decided bool      // a run came to an end with it
+	skipped bool      // the last such run found that it is not offered
+	from    time.Time // the earliest window start; only of datasets never confirmed
+}
+
+// datasetParts reads the runs from the newest back, no further than needed.
+func datasetParts(s Spool, enabled []spool.Dataset, marks map[spool.Dataset]spool.Watermark) (map[spool.Dataset]datasetPart, error) {
+	const page = 20
+	meta, err := s.Meta()
+	if err != nil {
+		return nil, err
+	}
+	parts := map[spool.Dataset]datasetPart{}
+	enough := func() bool {
+		for _, d := range enabled {
+			if !parts[d].decided || marks[d].Confirmed.IsZero() {
+				return false
+			}
+		}
+		return true
+	}
+	for before := uint64(0); ; {
+		runs, err := s.Runs(before, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range runs {
+			if r.Epoch != meta.Epoch {
+				return parts, nil
+			}
+			before = r.ID
+			addParts(parts, r)
+		}
+		if len(runs) < page || enough() {
+			return parts, nil
+		}
+	}
+}
+
+func addParts(parts map[spool.Dataset]datasetPart, r spool.Run) {
+	for d, dr := range r.Datasets {
+		p := parts[d]
+		switch dr.Status {
+		case spool.DatasetSkipped, spool.DatasetOK, spool.DatasetFailed:
+			if !p.decided {
+				p.decided, p.skipped = true, dr.Status == spool.DatasetSkipped
+			}
+		}
+		if p.from.IsZero() || !dr.From.IsZero() && dr.From.Before(p.from) {
+			p.from = dr.From
+		}
+		parts[d] = p
+	}
+}

@@ -1,0 +1,39 @@
+package platform
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what the platform loop does. The first four carry the
+// names that every OpenCTI connector exposes.
+type Metrics struct {
+	pings, pingErrors, clientErrors prometheus.Counter
+	state                           *prometheus.GaugeVec
+	queueBytes, buffering           prometheus.Gauge
+	resets                          prometheus.Counter
+}
+
+// NewMetrics registers the metrics with reg, which adds the operator's prefix.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		pings:        prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_total", Help: "Pings sent to OpenCTI."}),
+		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer as it should."}),
+		clientErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "client_errors_total", Help: "Calls of OpenCTI's API that failed."}),
+		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector does: 1 on its current state."}, []string{"state"}),
+		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI told it last."}),
+		buffering:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_deliver_buffering", Help: "1 while messages are kept back because a queue is full or the broker is in alarm."}),
+		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_platform_resets_total", Help: "Resets of the state that were asked for on OpenCTI."}),
+	}
+	reg.MustRegister(m.pings, m.pingErrors, m.clientErrors, m.state, m.queueBytes, m.buffering, m.resets)
+	m.setState("idle")
+	return m
+}
+
+// setState puts 1 on the named state and 0 on the others.
+func (m *Metrics) setState(state string) {
+	for _, s := range []string{"idle", "running", "stopped"} {
+		v := 0.0
+		if s == state {
+			v = 1
+		}
+		m.state.WithLabelValues(s).Set(v)
+	}
+}

@@ -1,0 +1,313 @@
+// Package platform is the loop that registers the connector with OpenCTI, pings it, and
+// carries out resets of its state.
+package platform
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+const stageName = "platform"
+
+// Deps is what the platform loop works with.
+type Deps struct {
+	Client  Client // nil: offline, no platform at all
+	Works   Works  // to delete works of before a reset; nil only when offline
+	Spool   Spool
+	Wakes   pipeline.Wakes
+	Status  *pipeline.Status
+	Log     *slog.Logger
+	Metrics *Metrics
+	Now     func() time.Time
+	Rand    func() float64 // in [0, 1), for jitter
+	// NextRun says when the next run is due, zero when nothing is planned. May be nil.
+	NextRun func() time.Time
+}
+
+// Options are the platform loop's settings. Zero values mean the
+// defaults in brackets.
+type Options struct {
+	Datasets        []spool.Dataset // the enabled ones; they make up the state
+	RunAndTerminate bool
+	QueueThreshold  float64       // MB, reported only; 0: none
+	Period          time.Duration // between two pings [40 s]
+	SecondLook      time.Duration // between the two looks at an empty state [5 s]
+}
+
+// Platform keeps the connector registered with OpenCTI, pings it, and keeps
+// state and spool in step. Run is the loop; the other methods may be called
+// from any goroutine.
+type Platform struct {
+	Deps
+	opt Options
+
+	call    chan struct{} // the token of who may register or ping: one at a time
+	notes   notes         // guarded by call
+	seen    bool          // the platform's state was looked at once in this process; guarded by call
+	mute    bool          // the platform refuses to tell the queue's size; guarded by call
+	foreign string        // the latest state that we never sent; guarded by call
+
+	opening sync.Mutex   // held while a work is being intended, and over a reset
+	resets  atomic.Int64 // begun so far: deliver need not wait for a refused commit
+
+	mu         sync.Mutex
+	reg        *opencti.Registration
+	registered chan struct{} // closed while reg is set
+	held       holding
+	queue      opencti.QueueSize
+	queueAt    time.Time
+}
+
+// New returns the loop; it sends nothing yet.
+func New(d Deps, o Options) (*Platform, error) {
+	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
+		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: something it needs is missing"))
+	}
+	if d.Client != nil && d.Works == nil {
+		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: no client for works"))
+	}
+	if o.Period <= 0 {
+		o.Period = 40 * time.Second
+	}
+	if o.SecondLook <= 0 {
+		o.SecondLook = 5 * time.Second
+	}
+	p := &Platform{Deps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{})}
+	meta, err := d.Spool.Meta()
+	if err != nil {
+		return nil, err
+	}
+	if p.notes, err = loadNotes(meta); err != nil {
+		d.Log.Error("the platform loop starts without its notes", "stage", stageName, "error", err)
+	}
+	return p, nil
+}
+
+// Run registers and pings until ctx is done, which is no error.
+func (p *Platform) Run(ctx context.Context) error {
+	if p.Client == nil {
+		return p.runOffline(ctx)
+	}
+	p.Status.Set(stageName, "starting", "registering", "not registered with OpenCTI")
+	back := pipeline.Backoff{Min: time.Second, Max: p.opt.Period, Rand: p.Rand}
+	for ctx.Err() == nil {
+		wait := p.opt.Period
+		if err := p.step(ctx); err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			wait = p.trouble(err, &back)
+		} else {
+			back.Reset()
+			p.Status.Set(stageName, "idle", "registered", "")
+		}
+		p.rest(ctx, wait)
+	}
+	p.Status.Set(stageName, "stopped", "", "")
+	return nil
+}
+
+// rest waits for the time of the next ping, a checkpoint or the end.
+func (p *Platform) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-p.Wakes.Platform:
+	}
+}
+
+// runOffline lets a spool without a platform start at the configured date.
+func (p *Platform) runOffline(ctx context.Context) error {
+	meta, err := p.Spool.Meta()
+	if err != nil {
+		return err
+	}
+	if !meta.StateKnown {
+		if _, err := p.Spool.AdoptState(meta.Epoch, nil); err != nil {
+			return err
+		}
+		p.Wakes.Schedule.Signal()
+	}
+	p.Status.Set(stageName, "idle", "offline", "")
+	<-ctx.Done()
+	p.Status.Set(stageName, "stopped", "", "")
+	return nil
+}
+
+// step is one turn: whatever stands open from before, a registration if there
+// is none, and a ping.
+func (p *Platform) step(ctx context.Context) error {
+	p.Status.Beat(stageName)
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	if p.registration() == nil {
+		if err := p.register(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.ping(ctx); err != nil {
+		return err
+	}
+	return p.deleteOld(ctx)
+}
+
+// trouble notes an error and returns how long to wait.
+func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
+	class, after := fault.Of(err)
+	p.Metrics.clientErrors.Inc()
+	p.Status.Error(stageName, err)
+	notReady := ""
+	switch {
+	case class == fault.Systemic:
+		notReady = pipeline.Describe(err)
+	case p.registration() == nil:
+		notReady = "not registered with OpenCTI: " + err.Error()
+	case back.Tries > 0: // a single hiccup is no trouble
+		notReady = pipeline.Describe(err)
+	}
+	p.Status.Set(stageName, "waiting", "OpenCTI does not answer as it should", notReady)
+	about := []any{"stage", stageName, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
+	switch {
+	case class == fault.Systemic && back.Last != fault.Systemic:
+		p.Log.Error("OpenCTI refuses the connector", about...)
+		p.Status.Told(stageName)
+	case class != fault.Systemic && back.Tries == 0:
+		p.Log.Warn("trouble with OpenCTI, trying again", about...)
+	}
+	back.Last = class
+	return max(back.Next(), min(after, p.opt.Period))
+}
+
+// lock takes the token; give gives it back.
+func (p *Platform) lock(ctx context.Context) error {
+	select {
+	case p.call <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Platform) unlock() { <-p.call }
+
+// Registered returns the current registration, false while there is none.
+func (p *Platform) Registered() (opencti.Registration, bool) {
+	if reg := p.registration(); reg != nil {
+		return *reg, true
+	}
+	return opencti.Registration{}, false
+}
+
+// WhileNoReset calls f while no reset begins: what f notes in the spool, the next
+// reset finds there.
+func (p *Platform) WhileNoReset(f func() error) error {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	return f()
+}
+
+// Resets is how many resets were begun so far.
+func (p *Platform) Resets() int64 { return p.resets.Load() }
+
+func (p *Platform) registration() *opencti.Registration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reg
+}
+
+// Registration returns the current registration, waiting for one.
+func (p *Platform) Registration(ctx context.Context) (opencti.Registration, error) {
+	for {
+		p.mu.Lock()
+		reg, wait := p.reg, p.registered
+		p.mu.Unlock()
+		if reg != nil {
+			return *reg, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return opencti.Registration{}, context.Cause(ctx)
+		}
+	}
+}
+
+// Renew pings and registers again at once, since credentials or topology seem
+// to have changed; OpenCTI declares its topology anew with both. The ping goes
+// first: it tells a connector that was deleted, a registration would not.
+func (p *Platform) Renew(ctx context.Context, reason string) error {
+	if p.Client == nil {
+		return nil
+	}
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	p.Log.Info("registering again", "stage", stageName, "reason", reason)
+	if p.registration() != nil {
+		if err := p.ping(ctx); err != nil {
+			return err
+		}
+	}
+	return p.register(ctx)
+}
+
+// Flush pushes the state before an exit, within the time that ctx gives.
+// Without a registration there is nothing to push to: the next start does it.
+func (p *Platform) Flush(ctx context.Context) error {
+	defer p.Metrics.setState("stopped")
+	if p.Client == nil || p.registration() == nil {
+		return nil
+	}
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	if err := p.finishReset(); err != nil {
+		return err
+	}
+	return p.ping(ctx)
+}
+
+// Offline reports whether there is no platform at all.
+func (p *Platform) Offline() bool { return p.Client == nil }
+
+// LastQueue returns the size of the connector's queue as OpenCTI told it last,
+// false before it told any.
+func (p *Platform) LastQueue() (opencti.QueueSize, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue, !p.queueAt.IsZero()
+}
+
+// QueueSize asks OpenCTI for the size of the connector's queue.
+func (p *Platform) QueueSize(ctx context.Context) (opencti.QueueSize, error) {
+	q, err := p.Client.Queue(ctx)
+	if err != nil {
+		return opencti.QueueSize{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue, p.queueAt = q, p.Now()
+	p.Metrics.queueBytes.Set(float64(q.Bytes))
+	return q, nil
+}

@@ -1,0 +1,249 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+// resetBy decides whether the answer shows that the state was reset on the
+// platform, and if so resets the spool. expected says that the answer to a
+// platform in order would not be empty. The caller holds the token.
+func (p *Platform) resetBy(ctx context.Context, echo opencti.Echo, expected bool) (bool, error) {
+	empty := canonicalState(echo.State) == ""
+	switch {
+	case !echo.Reset.IsZero() && !p.notes.Stamp.IsZero():
+		if echo.Reset.After(p.notes.Stamp) {
+			return true, p.reset("the state was reset on OpenCTI", echo.Reset)
+		}
+		// An empty or older echo without a newer stamp comes from a lagging index.
+		return false, p.known()
+	case p.notes.Unknown && empty:
+		return true, p.reset("OpenCTI did not know the connector any more", echo.Reset)
+	case !echo.Reset.IsZero():
+		p.notes.Stamp = echo.Reset
+		p.notes.Unknown = false
+		return false, p.saveNotes()
+	case !empty || !expected || p.notes.Echoed == "":
+		return false, p.known()
+	}
+	return p.secondLook(ctx)
+}
+
+// known drops the doubts of a first look.
+func (p *Platform) known() error {
+	if !p.notes.Unknown && p.notes.Empty.IsZero() {
+		return nil
+	}
+	p.notes.Unknown, p.notes.Empty = false, time.Time{}
+	return p.saveNotes()
+}
+
+// secondLook reads an unexpectedly empty state again a little later, for a
+// platform that tells no time of its resets. It reads by registering, since a
+// ping would write our state over the reset.
+func (p *Platform) secondLook(ctx context.Context) (bool, error) {
+	if p.notes.Empty.IsZero() {
+		p.notes.Empty = p.Now()
+		if err := p.saveNotes(); err != nil {
+			return false, err
+		}
+	}
+	if err := pipeline.Rest(ctx, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty))); err != nil {
+		return false, err
+	}
+	reg, err := p.Client.Register(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look again at the state: %w", err)
+	}
+	if canonicalState(reg.State) != "" {
+		return false, p.known()
+	}
+	return true, p.reset("the state was reset on OpenCTI", reg.Reset)
+}
+
+// reset notes what it is about to do, and does it. Works of the old epoch are
+// noted first, so that no crash leaves one in progress.
+func (p *Platform) reset(reason string, stamp time.Time) error {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	meta, err := p.Spool.Meta()
+	if err != nil {
+		return err
+	}
+	runs, err := p.Spool.OpenRuns()
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		p.discardWork(r.Work)
+	}
+	if err := p.discardLast(meta.Epoch); err != nil {
+		return err
+	}
+	p.notes.Reset = &pendingReset{Epoch: meta.Epoch, Stamp: stamp, Reason: reason}
+	if err := p.saveNotes(); err != nil {
+		return err
+	}
+	return p.resetSpool()
+}
+
+// finishReset carries out a reset that was begun before a crash or an error.
+func (p *Platform) finishReset() error {
+	if p.notes.Reset == nil {
+		return nil
+	}
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	return p.resetSpool()
+}
+
+// resetSpool empties the spool unless that was done, and starts over.
+func (p *Platform) resetSpool() error {
+	pending := *p.notes.Reset
+	meta, err := p.Spool.Meta()
+	if err != nil {
+		return err
+	}
+	if meta.Epoch == pending.Epoch {
+		p.resets.Add(1)
+		cleared, works, err := p.Spool.Reset(p.Now())
+		if err != nil {
+			return fmt.Errorf("reset the spool: %w", err)
+		}
+		for _, w := range works {
+			p.discardWork(w)
+		}
+		p.Metrics.resets.Inc()
+		p.Log.Warn("import starts again from the configured date", "stage", stageName, "reason", pending.Reason, "cleared", cleared)
+	}
+	p.notes.Reset, p.notes.Unknown, p.notes.Empty = nil, false, time.Time{}
+	p.notes.Stamp, p.notes.Echoed = pending.Stamp, ""
+	if err := p.saveNotes(); err != nil {
+		return err
+	}
+	p.Wakes.Schedule.Signal()
+	p.Wakes.Fetch.Signal()
+	p.Wakes.Map.Signal()
+	p.Wakes.Deliver.Signal()
+	p.Wakes.Platform.Signal()
+	return nil
+}
+
+// discardWork notes a work of the old epoch for deletion.
+func (p *Platform) discardWork(w spool.Work) {
+	if w.Name == "" || w.Status == spool.WorkProcessed || w.Status == spool.WorkDeleted {
+		return
+	}
+	p.notes.discard(oldWork{Name: w.Name, ID: w.ID, Until: p.Now().Add(lateWork)})
+}
+
+// discardLast notes the work of the latest run that was delivered: what the
+// purge of the queue took of it will never be processed.
+func (p *Platform) discardLast(epoch uint64) error {
+	for before := uint64(0); ; {
+		runs, err := p.Spool.Runs(before, 20)
+		if err != nil || len(runs) == 0 {
+			return err
+		}
+		for _, r := range runs {
+			if r.Epoch != epoch {
+				return nil
+			}
+			if r.Work.Status == spool.WorkProcessed {
+				p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
+				return nil
+			}
+			before = r.ID
+		}
+	}
+}
+
+// lateWork is how long a request to open a work may still take effect after
+// its answer was given up.
+const lateWork = 5 * time.Minute
+
+// Discard has a work deleted that belongs to no run any more. Without an id it
+// is searched for by its name.
+func (p *Platform) Discard(ctx context.Context, name, id string) error {
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	p.notes.discard(oldWork{Name: name, ID: id, Until: p.Now().Add(lateWork)})
+	p.Wakes.Platform.Signal()
+	return p.saveNotes()
+}
+
+// DeleteOld deletes what is left of before a reset, so that no new work is
+// opened beside it.
+func (p *Platform) DeleteOld(ctx context.Context) error {
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
+	return p.deleteOld(ctx)
+}
+
+// deleteOld deletes the works of before a reset, as far as they can be found.
+func (p *Platform) deleteOld(ctx context.Context) error {
+	if len(p.notes.Old) == 0 {
+		return nil
+	}
+	keep := []oldWork{}
+	var failed error
+	for _, w := range p.notes.Old {
+		gone, err := p.deleteOne(ctx, w)
+		if err != nil {
+			failed = err
+		}
+		if !gone {
+			keep = append(keep, w)
+		}
+	}
+	if len(keep) != len(p.notes.Old) {
+		p.notes.Old = keep
+		if err := p.saveNotes(); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// deleteOne deletes one work; it reports true when nothing is left to look for.
+func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
+	if w.Sent {
+		info, err := p.Works.Work(ctx, w.ID)
+		if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the work %s: %w", w.ID, err)
+		}
+	}
+	ids := []string{w.ID}
+	if w.ID == "" {
+		found, err := p.Works.WorksByName(ctx, w.Name)
+		if err != nil {
+			return false, fmt.Errorf("search the work %q: %w", w.Name, err)
+		}
+		ids = ids[:0]
+		for _, f := range found {
+			if f.Name == w.Name {
+				ids = append(ids, f.ID)
+			}
+		}
+	}
+	for _, id := range ids {
+		if err := p.Works.DeleteWork(ctx, id); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return false, fmt.Errorf("delete the work %s: %w", id, err)
+		}
+		p.Log.Info("work of before the reset deleted", "stage", stageName, "work", id)
+	}
+	return w.ID != "" || !p.Now().Before(w.Until), nil
+}

@@ -1,0 +1,135 @@
+package platform
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/moment"
+	"threatmatch-connector/spool"
+)
+
+// stateTime is how the Python connector writes times: UTC, whole seconds, an
+// explicit offset.
+const stateTime = "2006-01-02T15:04:05+00:00"
+
+// noState is what a connector without a state sends.
+const noState = "null"
+
+// connectorState is the state that OpenCTI keeps for us.
+type connectorState struct {
+	LastRun  time.Time
+	Datasets map[spool.Dataset]time.Time // only those that differ from LastRun need to be here
+}
+
+// at returns where the dataset stands, zero if the state does not say.
+func (s connectorState) at(d spool.Dataset) time.Time {
+	if t, ok := s.Datasets[d]; ok {
+		return t
+	}
+	return s.LastRun
+}
+
+// stateOf makes the state of datasets that stand at marks: the earliest as
+// last_run, all of them while they differ.
+func stateOf(marks map[spool.Dataset]time.Time) connectorState {
+	var s connectorState
+	differ := false
+	for _, t := range marks {
+		t = t.UTC().Truncate(time.Second)
+		differ = differ || !s.LastRun.IsZero() && !t.Equal(s.LastRun)
+		if s.LastRun.IsZero() || t.Before(s.LastRun) {
+			s.LastRun = t
+		}
+	}
+	if differ {
+		s.Datasets = marks
+	}
+	return s
+}
+
+// text returns the JSON text that is sent, "null" for the zero state.
+func (s connectorState) text() string {
+	if s.LastRun.IsZero() {
+		return noState
+	}
+	out := struct {
+		LastRun  string            `json:"last_run"`
+		Datasets map[string]string `json:"datasets,omitempty"`
+	}{LastRun: s.LastRun.UTC().Format(stateTime)}
+	for d, t := range s.Datasets {
+		if out.Datasets == nil {
+			out.Datasets = map[string]string{}
+		}
+		out.Datasets[string(d)] = t.UTC().Format(stateTime)
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return noState // strings always marshal
+	}
+	return string(text)
+}
+
+// parseState reads both forms that the Python connector wrote (ISO-8601 text
+// and epoch seconds), and our own. Anything but a JSON object is no state;
+// members that cannot be read are ignored.
+func parseState(text string) (connectorState, bool) {
+	raw := stateObject(text)
+	if raw == nil {
+		return connectorState{}, false
+	}
+	s := connectorState{LastRun: stateMoment(raw["last_run"])}
+	datasets, _ := raw["datasets"].(map[string]any)
+	for d, v := range datasets {
+		t := stateMoment(v)
+		if t.IsZero() {
+			continue
+		}
+		if s.Datasets == nil {
+			s.Datasets = map[spool.Dataset]time.Time{}
+		}
+		s.Datasets[spool.Dataset(d)] = t
+	}
+	return s, true
+}
+
+// stateObject decodes a JSON object; nil if the text is none.
+func stateObject(text string) map[string]any {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil {
+		return nil
+	}
+	return object
+}
+
+// stateMoment reads one time of a state; zero if it is none.
+func stateMoment(v any) time.Time {
+	switch v := v.(type) {
+	case json.Number:
+		r, _ := moment.Parse(v.String())
+		return r.Time.Truncate(time.Second) // as Python reads it
+	case string:
+		r, _ := moment.Parse(v)
+		return r.Time
+	}
+	return time.Time{}
+}
+
+// canonicalState returns the state with its keys in order and no spaces, so
+// that states can be compared as text; "" for anything but a JSON object.
+func canonicalState(text string) string {
+	object := stateObject(text)
+	if object == nil {
+		return ""
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(object); err != nil {
+		return ""
+	}
+	return strings.TrimSpace(out.String())
+}
