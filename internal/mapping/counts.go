@@ -32,6 +32,8 @@ func CountTable() []CountName {
 		{"relationship_end_unknown", Left, "relationships and sightings of objects of a type that OpenCTI does not know"},
 		{"tlp_object_standard", Left, "TLP marking objects that the connector sends itself"},
 		{"duplicates_merged", Left, "copies of an object of the same answer, of which the newer or richer one is sent"},
+		{"filtered", Left, "objects that a filter or the ceiling takes out, by filter; ends: relationships and sightings of such"},
+		{"references_filtered", Removed, "references to objects that a filter or the ceiling takes out"},
 		{"nulls_removed", Removed, "nulls, empty lists and empty objects"},
 		{"references_unknown_type", Removed, "references to objects of a type that OpenCTI does not know"},
 		{"references_invalid", Removed, "references that are no STIX id"},
@@ -69,6 +71,7 @@ func CountTable() []CountName {
 		{"labels_mapped", Changed, "labels that became knowledge, by kind"},
 		{"reference_dates_moved", Changed, "references of relationships whose dates OpenCTI would take for the time of the relationship"},
 		{"defaults", Added, "properties that OpenCTI or STIX requires and the source lacks, by property"},
+		{"portal_links", Added, "addresses at which the portal shows the item"},
 		{"object_refs_related", Added, "relationships made of associations of objects that are no containers, by type"},
 		{"generated", Added, "objects made of labels and associations, by type"},
 	}

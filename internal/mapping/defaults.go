@@ -25,6 +25,7 @@ func (r *record) defaults(o *stix.Object) {
 		r.fill(o, "published", first)
 	case "indicator":
 		r.fill(o, "valid_from", first)
+		r.life(o)
 	case "sighting":
 		r.place(o)
 	case "note":

@@ -85,7 +85,7 @@ func goldenCounts(t testing.TB, file string) Counts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newMapper(t, part(t, archive, "settings.json")).Map(Source{}, part(t, archive, "input.json")).Counts
+	return newMapper(t, part(t, archive, "settings.json")).Map(Source{Dataset: "profiles", ID: "1"}, part(t, archive, "input.json")).Counts
 }
 
 func newMapper(t testing.TB, settings []byte) *Mapper {

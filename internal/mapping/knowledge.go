@@ -5,7 +5,7 @@ import "threatmatch-connector/internal/stix"
 // learnSector relates o with a sector of the vocabulary.
 func (r *record) learnSector(o *stix.Object, name string) bool {
 	s := sectorObject(name)
-	s.Set("object_marking_refs", []string{clear.ID})
+	s.Set("object_marking_refs", []string{tlpClear.ID})
 	return r.attach(o, s, sector)
 }
 
@@ -17,7 +17,7 @@ func (r *record) learnFreeSector(o *stix.Object, name string) bool {
 	return r.attach(o, s, sector)
 }
 
-var clear, _ = stix.FindTLP("clear")
+var tlpClear, _ = stix.FindTLP("clear")
 
 func sectorObject(name string) *stix.Object {
 	s := stix.New("identity", stix.IdentityID(name, "class"))
@@ -31,7 +31,7 @@ func sectorObject(name string) *stix.Object {
 // learnPlace relates o with a place that it targets or comes from.
 func (r *record) learnPlace(o *stix.Object, p *place, about topic) bool {
 	l := p.object()
-	l.Set("object_marking_refs", []string{clear.ID})
+	l.Set("object_marking_refs", []string{tlpClear.ID})
 	return r.attach(o, l, about)
 }
 
@@ -45,7 +45,7 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 	if !relatable(o.Type()) || o.ID() == entity.ID() {
 		return false
 	}
-	r.m.complete(entity)
+	r.complete(entity)
 	switch {
 	case o.Type() == "opinion" || o.Type() == "observed-data":
 		return false

@@ -40,6 +40,7 @@ type Notice struct {
 // record is the work on one body.
 type record struct {
 	m       *Mapper
+	src     Source
 	objects []*stix.Object
 	byID    map[string]int // places in objects
 	made    int            // objects from here on are made by us
@@ -53,15 +54,16 @@ type record struct {
 	notices []Notice
 	told    map[string]int // notices of each name, also those not noted
 
-	markings map[string]definition // by the ids of the body's marking definitions, in lower case
+	usesMarking bool                  // the default marking beside the TLP
+	markings    map[string]definition // by the ids of the body's marking definitions, in lower case
 }
 
 // Map maps the body of one answer: a STIX bundle, or a page of objects. Every
 // element of its objects is in the result, among the dead, or counted under a
 // name of effect Left. body is not kept, but Dead.Raw may share memory with it.
-// The same body gives the same result, whatever the source.
-func (m *Mapper) Map(_ Source, body []byte) Result {
-	r := &record{m: m, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
+// The same source and body give the same result.
+func (m *Mapper) Map(src Source, body []byte) Result {
+	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
 	elements := r.decode(body)
 	r.noteSets(elements)
 	for _, e := range elements {
@@ -71,10 +73,16 @@ func (m *Mapper) Map(_ Source, body []byte) Result {
 	}
 	r.merge()
 	r.made = len(r.objects)
+	r.filter()
+	r.portal()
 	r.indexLinks()
 	for _, o := range r.objects[:r.made] {
 		r.relateContents(o)
 		r.learn(o)
+	}
+	r.filterMade()
+	if r.usesMarking {
+		r.make(m.choices.marking.Clone())
 	}
 	for _, o := range r.objects {
 		r.count("references_duplicate", o.DedupeReferences())
@@ -129,7 +137,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 		r.bury(raw, o.ID(), DeadIncomplete, reason)
 		return false
 	}
-	r.m.complete(o)
+	r.complete(o)
 	return true
 }
 
@@ -191,5 +199,5 @@ func (r *record) link(owner *stix.Object, relation, source, target string) bool 
 		return false
 	}
 	r.links[l] = true
-	return r.make(r.m.newLink(owner, relation, source, target))
+	return r.make(r.newLink(owner, relation, source, target))
 }

@@ -24,24 +24,12 @@ func swapEnds(rel *stix.Object) {
 
 // newLink makes a relationship that a source object implies: its author,
 // markings and dates are the owner's, its id is OpenCTI's deterministic one.
-func (m *Mapper) newLink(owner *stix.Object, relation, source, target string) *stix.Object {
+func (r *record) newLink(owner *stix.Object, relation, source, target string) *stix.Object {
 	o := stix.New("relationship", stix.Link{Type: relation, Source: source, Target: target}.ID())
 	o.Copy(owner, "created_by_ref", "created", "modified", "object_marking_refs")
 	o.Set("relationship_type", relation)
 	o.Set("source_ref", source)
 	o.Set("target_ref", target)
-	m.complete(o)
+	r.complete(o)
 	return o
-}
-
-// complete gives o what every object of its type needs: author, marking,
-// confidence of relationships.
-func (m *Mapper) complete(o *stix.Object) {
-	m.EnsureAuthor(o)
-	if !o.Has("object_marking_refs") {
-		m.EnsureMarking(o)
-	}
-	if m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
-		o.Fill("confidence", m.confidence)
-	}
 }

@@ -46,6 +46,7 @@ type Settings struct {
 	// long as that is not known; nil stands for never. It must be safe for
 	// concurrent use.
 	PlatformVersion func() string
+	Choices
 }
 
 // Mapper maps records. It is safe for concurrent use.
@@ -54,6 +55,7 @@ type Mapper struct {
 	tlp        stix.TLP
 	author     *stix.Object
 	confidence int
+	choices    *choices
 	places     *gazetteer
 	markup     *markup.Converter
 	text       func(string) string // of long texts
@@ -91,6 +93,9 @@ func New(s Settings) (*Mapper, error) {
 	}
 	if s.Confidence < 0 || s.Confidence > 100 {
 		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
+	}
+	if m.choices, err = newChoices(s, m.tlp); err != nil {
+		return nil, err
 	}
 	m.confidence = legacyConfidence(s.Confidence)
 	if m.shapes, err = readShapes(); err != nil {

@@ -1,0 +1,265 @@
+package mapping
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/moment"
+	"threatmatch-connector/internal/stix"
+)
+
+// Choices are settings that are off by default: the zero value changes nothing.
+type Choices struct {
+	// ProfileLink and AlertLink are where the portal shows an item, with {id} for
+	// its id. Reports need none: see Settings.URL.
+	ProfileLink, AlertLink string
+
+	// Score is the x_opencti_score of indicators that neither have one nor a
+	// confidence, nor a rule in ScoreByType; nil sets none.
+	Score *int
+	// ScoreByType and DaysByType are rules by main observable type ("IPv4-Addr"):
+	// the score, and the days from valid_from to valid_until, of indicators that
+	// have none.
+	ScoreByType, DaysByType map[string]int
+	// Detection marks indicators for detection that do not say whether they are.
+	Detection bool
+
+	// DefaultMarking is a marking beside the TLP of objects without any: "PAP:…",
+	// else the text of a statement.
+	DefaultMarking string
+	// TLPLevels are default levels in place of Settings.TLP, by "dataset",
+	// "type" or "dataset:type"; the narrowest decides.
+	TLPLevels map[string]string
+	// TLPMax leaves out what is marked with a stricter level, or with a marking
+	// that the answer does not define.
+	TLPMax string
+
+	// Filters. Each entry is a value for all datasets, or "dataset:value"; a
+	// dataset with entries of its own has no others. An empty list filters nothing.
+	Types           []string // STIX types of entities
+	Kinds           []string // of the item's main object: its type, or a type such as its report_types
+	Tags            []string // labels of the item's main object
+	Ratings         []string // severity, relevance or priority of the main object, where it has one
+	PatternTypes    []string // of indicators
+	ObservableTypes []string // main observable types of indicators; those without one pass
+	ModifiedSince   []string // dates
+}
+
+var datasets = []string{"profiles", "alerts", "reports", "iocs"}
+
+// choice is one filter: the values that pass, by dataset; "" for the others.
+type choice map[string][]string
+
+func newChoice(entries []string) choice {
+	c := choice{}
+	for _, e := range entries {
+		dataset, value, ok := strings.Cut(e, ":")
+		if !ok || !slices.Contains(datasets, dataset) {
+			dataset, value = "", e
+		}
+		c[dataset] = append(c[dataset], fold(value))
+	}
+	return c
+}
+
+// of returns the values for a dataset, nil when it is not filtered.
+func (c choice) of(dataset string) []string {
+	if own, ok := c[dataset]; ok {
+		return own
+	}
+	return c[""]
+}
+
+// pass reports whether one of the values passes.
+func (c choice) pass(dataset string, values ...string) bool {
+	allowed := c.of(dataset)
+	return allowed == nil || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(allowed, fold(v)) })
+}
+
+// choices are Choices in the form in which they are used.
+type choices struct {
+	Choices
+	types, kinds, tags, ratings, patterns, observables choice
+	since                                              map[string]time.Time
+	levels                                             map[string]stix.TLP
+	max                                                stix.TLP
+	marking                                            *stix.Object
+}
+
+// filters reports whether any filter or the ceiling is on.
+func (c *choices) filters() bool {
+	return len(c.types)+len(c.kinds)+len(c.tags)+len(c.ratings)+len(c.patterns)+len(c.observables)+len(c.since) > 0 ||
+		c.max.Rank > 0
+}
+
+func newChoices(s Settings, standard stix.TLP) (*choices, error) {
+	c := &choices{Choices: s.Choices, kinds: newChoice(s.Kinds), tags: newChoice(s.Tags),
+		ratings: newChoice(s.Ratings), patterns: newChoice(s.PatternTypes), observables: newChoice(s.ObservableTypes),
+		since: map[string]time.Time{}, levels: map[string]stix.TLP{}}
+	types := slices.Clone(s.Types)
+	if s.ThreatActorAsIntrusionSet {
+		for i, t := range types {
+			if before, ok := strings.CutSuffix(t, "threat-actor"); ok {
+				types[i] = before + "intrusion-set"
+			}
+		}
+	}
+	c.types = newChoice(types)
+	for _, e := range s.ModifiedSince {
+		dataset, date, ok := strings.Cut(e, ":")
+		if !ok {
+			dataset, date = "", e
+		}
+		t, err := time.Parse(time.DateOnly, date)
+		if err != nil || dataset != "" && !slices.Contains(datasets, dataset) {
+			return nil, fmt.Errorf("modified since %q: not a date, or a dataset and a date with a colon between", e)
+		}
+		c.since[dataset] = t
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.TLPLevels)) {
+		t, ok := stix.FindTLP(s.TLPLevels[key])
+		if !ok {
+			return nil, fmt.Errorf("tlp level %q of %s: not one of clear, white, green, amber, amber+strict, red", s.TLPLevels[key], key)
+		}
+		c.levels[key] = t
+	}
+	if s.TLPMax != "" {
+		var ok bool
+		if c.max, ok = stix.FindTLP(s.TLPMax); !ok {
+			return nil, fmt.Errorf("tlp max %q: not one of clear, white, green, amber, amber+strict, red", s.TLPMax)
+		}
+		if standard.Rank > c.max.Rank {
+			return nil, fmt.Errorf("tlp max %q is below the default level %q: nothing without a marking would pass", s.TLPMax, s.TLP)
+		}
+	}
+	c.marking = defaultMarking(s.DefaultMarking)
+	return c, nil
+}
+
+func defaultMarking(text string) *stix.Object {
+	if text == "" {
+		return nil
+	}
+	kind := "statement"
+	if _, ok := cutFold(text, "pap:"); ok {
+		kind, text = "PAP", strings.ToUpper(text)
+	}
+	o := stix.New("marking-definition", stix.MarkingID(kind, text))
+	o.Set("created", epoch)
+	o.Set("definition_type", "statement")
+	o.Set("definition", map[string]string{"statement": text})
+	o.Set("x_opencti_definition_type", kind)
+	o.Set("x_opencti_definition", text)
+	return o
+}
+
+// defaultLevel is the level of an object of the type without a marking.
+func (r *record) defaultLevel(typ string) stix.TLP {
+	for _, key := range [...]string{r.src.Dataset + ":" + typ, typ, r.src.Dataset} {
+		if t, ok := r.m.choices.levels[key]; ok {
+			return t
+		}
+	}
+	return r.m.tlp
+}
+
+// complete gives o what every object of its type needs: author, markings,
+// confidence of relationships.
+func (r *record) complete(o *stix.Object) {
+	r.m.EnsureAuthor(o)
+	if !o.Has("object_marking_refs") && !plain(o.Type()) {
+		list := []string{r.defaultLevel(o.Type()).ID}
+		if m := r.m.choices.marking; m != nil {
+			list = append(list, m.ID())
+			r.usesMarking = true
+		}
+		o.Fill("object_marking_refs", list)
+	}
+	if r.m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
+		o.Fill("confidence", r.m.confidence)
+	}
+}
+
+// main returns the object that the item is about, nil in a page of IOCs.
+func (r *record) main() *stix.Object {
+	if r.src.Dataset == "iocs" {
+		return nil
+	}
+	for _, o := range r.objects {
+		switch typ := o.Type(); {
+		case r.src.Dataset == "profiles" && profileTypes[typ], r.src.Dataset != "profiles" && typ == "report":
+			return o
+		}
+	}
+	return nil
+}
+
+// profileTypes are those of the objects that a profile can be about.
+var profileTypes = nameSet("threat-actor intrusion-set malware tool campaign incident attack-pattern vulnerability infrastructure")
+
+// portal adds where the portal shows the item to the object that it is about.
+func (r *record) portal() {
+	o := r.main()
+	if o == nil || r.src.ID == "" {
+		return
+	}
+	template := map[string]string{"profiles": r.m.choices.ProfileLink, "alerts": r.m.choices.AlertLink}[r.src.Dataset]
+	if r.src.Dataset == "reports" && r.m.settings.URL != "" {
+		template = strings.TrimSuffix(r.m.settings.URL, "/") + "/app/reports/view/{id}"
+	}
+	if template == "" {
+		return
+	}
+	address := strings.ReplaceAll(template, "{id}", url.PathEscape(r.src.ID))
+	raw, _ := o.Get("external_references")
+	var list []any
+	for e := range stix.Elements(raw) {
+		if memberText(e, "url") == address {
+			return
+		}
+		list = append(list, e)
+	}
+	o.Set("external_references", append(list, map[string]string{"source_name": "ThreatMatch", "external_id": r.src.ID, "url": address}))
+	r.count("portal_links", 1)
+}
+
+// life gives an indicator its score and its end, by the source or by rule.
+func (r *record) life(o *stix.Object) {
+	c, kind := r.m.choices, o.String("x_opencti_main_observable_type")
+	if !o.Has("x_opencti_score") && !scoreInExtension(o) {
+		score, byRule := c.ScoreByType[kind]
+		confidence, given := o.Get("confidence")
+		switch {
+		case byRule:
+			o.Fill("x_opencti_score", score)
+		case given:
+			o.Set("x_opencti_score", confidence)
+		case c.Score != nil:
+			o.Fill("x_opencti_score", *c.Score)
+		}
+		if o.Has("x_opencti_score") {
+			r.count("defaults", 1, "x_opencti_score")
+		}
+	}
+	if days := c.DaysByType[kind]; days > 0 && !o.Has("valid_until") {
+		if from, ok := moment.Parse(o.String("valid_from")); ok {
+			if until := from.Time.AddDate(0, 0, days); until.Year() <= 9999 {
+				r.fill(o, "valid_until", moment.Format(until))
+			}
+		}
+	}
+	if c.Detection {
+		r.fill(o, "x_opencti_detection", true)
+	}
+}
+
+func scoreInExtension(o *stix.Object) bool {
+	extensions, _ := o.Get("extensions")
+	ours, _ := stix.Member(extensions, extensionOpenCTI)
+	_, ok := stix.Member(ours, "score")
+	return ok
+}

@@ -1,0 +1,192 @@
+package mapping
+
+import (
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// filter leaves out what the operator does not want, and what then refers to
+// nothing.
+func (r *record) filter() {
+	c := r.m.choices
+	if !c.filters() {
+		return
+	}
+	gone := map[string]bool{}
+	item := r.itemFilter()
+	for _, o := range r.objects {
+		name := r.objectFilter(o)
+		if name == "" && !always(o.Type()) {
+			name = item
+		}
+		if name != "" {
+			gone[o.ID()] = true
+			r.count("filtered", 1, name)
+		}
+	}
+	r.leaveOut(gone)
+}
+
+// always tells the types that no filter takes out for themselves: what links
+// or marks goes with what it links.
+func always(typ string) bool {
+	return plain(typ) || typ == "relationship" || typ == "sighting"
+}
+
+// itemFilter names the filter that the whole item does not pass, "" for none.
+func (r *record) itemFilter() string {
+	c, o := r.m.choices, r.main()
+	if o == nil {
+		return ""
+	}
+	labels := append(o.Strings("labels"), o.Strings("x_opencti_labels")...)
+	kinds := []string{o.Type(), o.String("incident_type")}
+	if o.Type() == "intrusion-set" {
+		kinds = append(kinds, "threat-actor")
+	}
+	if typed := typesOf[o.Type()].property; typed != "" {
+		kinds = append(kinds, o.Strings(typed)...)
+	}
+	tags := labels
+	var ratings []string
+	for _, key := range [...]string{"severity", "relevance", "priority"} {
+		for _, prefix := range [...]string{"", "x_", "x_threatmatch_"} {
+			if s := o.String(prefix + key); s != "" {
+				ratings = append(ratings, s)
+			}
+		}
+	}
+	for _, l := range labels {
+		about, value := splitLabel(l)
+		if about == kindOf || about == anyTopic {
+			if typ, ok := typesOf[o.Type()].terms.find(value); ok {
+				kinds = append(kinds, typ)
+			}
+			kinds = append(kinds, value)
+		}
+		if before, rating, ok := strings.Cut(l, ":"); ok {
+			switch fold(before) {
+			case "severity", "relevance", "priority":
+				ratings = append(ratings, rating)
+			}
+		}
+		tags = append(tags, value)
+	}
+	switch {
+	case !c.kinds.pass(r.src.Dataset, kinds...):
+		return "kinds"
+	case !c.tags.pass(r.src.Dataset, tags...):
+		return "tags"
+	case len(ratings) > 0 && !c.ratings.pass(r.src.Dataset, ratings...):
+		return "ratings"
+	}
+	return ""
+}
+
+// objectFilter names the filter that an object does not pass, "" for none.
+func (r *record) objectFilter(o *stix.Object) string {
+	c := r.m.choices
+	if plain(o.Type()) {
+		return ""
+	}
+	if r.overCeiling(o) {
+		return "tlp_max"
+	}
+	if always(o.Type()) {
+		return ""
+	}
+	since, ok := c.since[r.src.Dataset]
+	if !ok {
+		since = c.since[""]
+	}
+	modified := o.Modified()
+	switch {
+	case !c.types.pass(r.src.Dataset, o.Type()):
+		return "types"
+	case !modified.IsZero() && modified.Before(since):
+		return "modified"
+	case o.Type() != "indicator":
+		return ""
+	case !c.patterns.pass(r.src.Dataset, o.String("pattern_type")):
+		return "pattern_types"
+	}
+	if kind := o.String("x_opencti_main_observable_type"); kind != "" && !c.observables.pass(r.src.Dataset, kind) {
+		return "observable_types"
+	}
+	return ""
+}
+
+// overCeiling reports whether an object is marked with more than tlp_max, or
+// with a marking that the answer does not define: that may restrict anything.
+func (r *record) overCeiling(o *stix.Object) bool {
+	limit := r.m.choices.max.Rank
+	if limit == 0 {
+		return false
+	}
+	for _, id := range o.Strings("object_marking_refs") {
+		if t, ok := stix.TLPByID(id); ok && t.Rank > limit {
+			return true
+		} else if _, known := r.markings[id]; !ok && !known && !r.ownMarking(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *record) ownMarking(id string) bool {
+	return r.m.choices.marking != nil && r.m.choices.marking.ID() == id
+}
+
+// leaveOut removes objects and all references to them; what is nothing without
+// such a reference goes as well, counted where the source has it.
+func (r *record) leaveOut(gone map[string]bool) {
+	for again := len(gone) > 0; again; {
+		again = false
+		kept, made := r.objects[:0], 0
+		for i, o := range r.objects {
+			if i == r.made {
+				made = len(kept)
+			}
+			if gone[o.ID()] {
+				continue
+			}
+			lost := false
+			r.count("references_filtered", o.EditRefs(func(ref stix.Ref) (string, bool) {
+				lost = lost || gone[ref.ID] && stix.Essential(o.Type(), ref.Key)
+				return ref.ID, !gone[ref.ID]
+			}))
+			if lost && missing(o) != "" {
+				gone[o.ID()], again = true, true
+				if i < r.made {
+					r.count("filtered", 1, "ends")
+				}
+				continue
+			}
+			r.m.EnsureAuthor(o)
+			kept = append(kept, o)
+		}
+		if len(r.objects) == r.made {
+			made = len(kept)
+		}
+		r.objects, r.made = kept, made
+	}
+	clear(r.byID)
+	for i, o := range r.objects {
+		r.byID[o.ID()] = i
+	}
+}
+
+// filterMade leaves out entities that were made of labels and that the filter
+// of types takes out.
+func (r *record) filterMade() {
+	gone := map[string]bool{}
+	for _, o := range r.objects[r.made:] {
+		if !always(o.Type()) && !r.m.choices.types.pass(r.src.Dataset, o.Type()) {
+			gone[o.ID()] = true
+		}
+	}
+	if len(gone) > 0 {
+		r.leaveOut(gone)
+	}
+}
