@@ -81,6 +81,7 @@ func (l *loader) check(opt Options, broken bool) {
 	if cfg.MQ.SSLKey.IsSet() && !cfg.MQ.SSLCert.IsSet() {
 		l.problem(Problem{Key: "mq.use_ssl_key", Source: l.origins["mq.use_ssl_key"], Message: "needs mq.use_ssl_cert beside it"})
 	}
+	l.checkChoices()
 	l.advise(opt)
 }
 

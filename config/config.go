@@ -11,6 +11,7 @@ type Config struct {
 	OpenCTI     OpenCTI
 	Connector   Connector
 	ThreatMatch ThreatMatch
+	Choices     Choices
 	MQ          MQ
 	Spool       Spool
 	Bundle      Bundle

@@ -121,7 +121,7 @@ func Settings() []Setting { return slices.Clone(table()) }
 var table = sync.OnceValue(func() []Setting {
 	var all []Setting
 	for _, part := range [][]Setting{
-		openctiSettings(), connectorSettings(), threatmatchSettings(), mqSettings(), ownSettings(), networkSettings(),
+		openctiSettings(), connectorSettings(), threatmatchSettings(), choiceSettings(), mqSettings(), ownSettings(), networkSettings(),
 	} {
 		all = append(all, part...)
 	}

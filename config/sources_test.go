@@ -19,6 +19,9 @@ func other(t *testing.T, s Setting) (value, printed string) {
 		"threatmatch.import_labels": "all", "threatmatch.description_format": "text",
 		"opencti.custom_headers": "X-One:1", "connector.metrics_namespace": "ns", "connector.metrics_subsystem": "sub",
 		"connector.send_to_queue": "false", "connector.queue_threshold": "250", "threatmatch.taxii_types": "indicator,malware",
+		"threatmatch.indicator_score_by_type": "IPv4-Addr=40,Url=60", "threatmatch.indicator_days_by_type": "IPv4-Addr=40,Url=60",
+		"threatmatch.tlp_levels": "alerts:report=red,vulnerability=clear", "threatmatch.tlp_max": "red",
+		"threatmatch.modified_since": "2024-01-01,alerts:2024-02-29",
 	}
 	value, ok := special[s.Key]
 	if !ok {
@@ -27,6 +30,8 @@ func other(t *testing.T, s Setting) (value, printed string) {
 			value = "https://other.example.com"
 		case "secret", "text":
 			value = "other-value"
+		case "address":
+			value = "https://other.example.com/{id}"
 		case "host":
 			value = "other-host"
 		case "uuid":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/mapping"
@@ -95,12 +96,23 @@ func (a *app) threatMatch() (*threatmatch.Client, error) {
 	return threatmatch.New(opt)
 }
 
+func choices(c config.Choices) mapping.Choices {
+	return mapping.Choices{
+		ProfileLink: c.ProfileLink, AlertLink: c.AlertLink,
+		Score: c.IndicatorScore, ScoreByType: c.ScoreByType, DaysByType: c.DaysByType, Detection: c.IndicatorDetection,
+		DefaultMarking: c.DefaultMarking, TLPLevels: c.TLPLevels, TLPMax: c.TLPMax,
+		Types: c.OnlyTypes, Kinds: c.OnlyKinds, Tags: c.OnlyTags, Ratings: c.OnlyRatings,
+		PatternTypes: c.OnlyPatternTypes, ObservableTypes: c.OnlyObservableTypes, ModifiedSince: c.ModifiedSince,
+	}
+}
+
 func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	c := a.cfg
 	settings := mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
 		Labels: c.ThreatMatch.ImportLabels, Description: c.ThreatMatch.DescriptionFormat,
 		URL: c.ThreatMatch.URL, CreateObservables: c.ThreatMatch.CreateObservables, Confidence: c.Connector.ConfidenceLevel,
+		Choices: choices(c.Choices),
 	}
 	if api != nil {
 		settings.PlatformVersion = api.PlatformVersion
