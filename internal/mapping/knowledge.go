@@ -50,7 +50,7 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 	case o.Type() == "opinion" || o.Type() == "observed-data":
 		return false
 	case stix.Container(o.Type()):
-		o.AddRef("object_refs", entity.ID())
+		r.contents = append(r.contents, entity.ID())
 	case about == origin:
 		r.link(o, originRelation(o.Type()), o.ID(), entity.ID())
 	default:

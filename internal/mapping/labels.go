@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"html"
 	"iter"
 	"strings"
@@ -140,6 +141,11 @@ func (r *record) readLabel(o *stix.Object, label string) []finding {
 		return []finding{{about: tlpTopic}} // marked already
 	}
 	about, value := splitLabel(label)
+	if len(label) > labelMax {
+		r.count("labels_unread", 1, string(cmp.Or(about, "long")))
+		r.tell(o.ID(), "labels_unread", label)
+		return nil
+	}
 	var all []finding
 	for part := range parts(value) {
 		if about == anyTopic {
@@ -161,6 +167,10 @@ func (r *record) readLabel(o *stix.Object, label string) []finding {
 	}
 	return all
 }
+
+// labelMax is how long a label may be to be read as a list of names. All the
+// countries there are take half of it.
+const labelMax = 4096
 
 func (r *record) bound(about topic) func(name, piece string) binding {
 	if about == somewhere || about == victim || about == origin {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -54,6 +55,7 @@ type record struct {
 	notices []Notice
 	told    map[string]int // notices of each name, also those not noted
 
+	contents    []string              // what the labels of the container at hand add to it
 	usesMarking bool                  // the default marking beside the TLP
 	markings    map[string]definition // by the ids of the body's marking definitions, in lower case
 }
@@ -79,6 +81,10 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	for _, o := range r.objects[:r.made] {
 		r.relateContents(o)
 		r.learn(o)
+		if r.contents != nil {
+			o.AddRefs("object_refs", r.contents)
+			r.contents = nil
+		}
 	}
 	r.filterMade()
 	if r.usesMarking {
@@ -141,20 +147,47 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	return true
 }
 
-// merge keeps one object of each id, in the place of the first.
+// merge keeps one object of each id, in the place of the first. Many copies are
+// merged in pairs, so that a list that grows is not sorted once for each.
 func (r *record) merge() {
 	r.byID = make(map[string]int, len(r.objects))
 	kept := r.objects[:0]
+	copies := map[int][]*stix.Object{}
 	for _, o := range r.objects {
 		if i, ok := r.byID[o.ID()]; ok {
-			kept[i] = stix.Merge(kept[i], o)
+			copies[i] = append(copies[i], o)
 			r.count("duplicates_merged", 1)
 			continue
 		}
 		r.byID[o.ID()] = len(kept)
 		kept = append(kept, o)
 	}
+	for i, list := range copies {
+		kept[i] = r.mergeAll(append([]*stix.Object{kept[i]}, list...))
+	}
 	r.objects = kept
+}
+
+// mergeAll merges copies of one object. One that would give it more properties
+// than an object may have is buried.
+func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
+	for len(copies) > 1 {
+		half := copies[:0]
+		for pair := range slices.Chunk(copies, 2) {
+			merged := pair[0]
+			if len(pair) == 2 {
+				if both := stix.Merge(pair[0], pair[1]); both.Len() <= stix.MaxProperties {
+					merged = both
+				} else {
+					r.counts.add("duplicates_merged", -1)
+					r.bury(pair[1].AppendJSON(nil), pair[1].ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
+				}
+			}
+			half = append(half, merged)
+		}
+		copies = half
+	}
+	return copies[0]
 }
 
 // make adds an object of our own unless there is one with its id.

@@ -185,9 +185,17 @@ func (m *markings) id(id string) {
 		m.take(known.level)
 	}
 	if (known.level.Rank == 0 || known.says) && !slices.Contains(m.ids, id) {
+		if len(m.ids) >= markingsMax {
+			m.unread(id)
+			return
+		}
 		m.ids = append(m.ids, id)
 	}
 }
+
+// markingsMax is how many markings an object may have: everything that is made
+// of its labels and associations carries them, too.
+const markingsMax = 100
 
 // take notes a level.
 func (m *markings) take(t stix.TLP) {

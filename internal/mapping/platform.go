@@ -70,12 +70,16 @@ var hoisted = map[string]string{"labels": "labels", "external_references": "exte
 // OpenCTI. The values of x_opencti_tags become labels, which OpenCTI makes of
 // them.
 func (r *record) hoist(o *stix.Object) {
+	var labels []string
+	add := func(raw json.RawMessage) {
+		if s, ok := stix.Text(raw); ok {
+			labels = append(labels, s)
+		}
+	}
 	if tags, ok := o.Get("x_opencti_tags"); ok {
 		for tag := range stix.Elements(tags) {
 			value, _ := stix.Member(tag, "value")
-			if s, ok := stix.Text(value); ok {
-				o.AddRef("labels", s)
-			}
+			add(value)
 		}
 		o.Delete("x_opencti_tags")
 	}
@@ -86,14 +90,15 @@ func (r *record) hoist(o *stix.Object) {
 			switch to := hoisted[key]; {
 			case to == "labels":
 				for e := range stix.Elements(value) {
-					if s, ok := stix.Text(e); ok {
-						o.AddRef("labels", s)
-					}
+					add(e)
 				}
 			case to != "" && !o.Has(to):
 				o.Set(to, value)
 			}
 		}
+	}
+	if labels != nil {
+		o.AddRefs("labels", labels)
 	}
 }
 

@@ -47,7 +47,8 @@ func acceptedUUID(text string) bool {
 
 // DecodeSource is [Decode] for an object as a source writes it: its id may have
 // any form that CanonicalID takes, and becomes that id. Of a marking it must
-// have the form of a UUID: by another nobody would find it.
+// have the form of a UUID: by another nobody would find it. It has at most
+// MaxProperties properties.
 func DecodeSource(raw json.RawMessage) (*Object, error) {
 	o, err := Decode(raw)
 	if err != nil && !errors.Is(err, ErrBadID) {
@@ -57,6 +58,9 @@ func DecodeSource(raw json.RawMessage) (*Object, error) {
 		if o = decodeFields(raw); o.typ == "marking-definition" {
 			return nil, ErrBadID
 		}
+	}
+	if o.Len() > MaxProperties {
+		return nil, ErrTooMany
 	}
 	id, ok := CanonicalID(o.id)
 	if !ok || !strings.HasPrefix(id, o.typ+"--") {

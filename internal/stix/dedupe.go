@@ -92,6 +92,7 @@ func (o *Object) dedupe(key string) int {
 func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entryKey,
 	combine func(a, b json.RawMessage) json.RawMessage) []json.RawMessage {
 	at := make(map[entryKey]int, len(entries))
+	combined := map[int]int{}
 	kept := make([]json.RawMessage, 0, len(entries))
 	for _, e := range entries {
 		k := keyOf(e)
@@ -104,12 +105,17 @@ func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entry
 			kept = append(kept, e)
 			continue
 		}
-		if !bytes.Equal(kept[i], e) {
+		if combined[i] < combineMax && !bytes.Equal(kept[i], e) {
 			kept[i] = combine(kept[i], e)
+			combined[i]++
 		}
 	}
 	return kept
 }
+
+// combineMax is how many entries are put together into one, which is read anew
+// for each.
+const combineMax = 20
 
 // fillUp makes one of two entries: what the first lacks comes from the second.
 // The name of a source goes with its id, since OpenCTI reads the two as one.

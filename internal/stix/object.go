@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strconv"
@@ -19,7 +20,13 @@ var (
 	ErrNoType    = errors.New("no usable type")
 	ErrNoID      = errors.New("no id")
 	ErrBadID     = errors.New("id is not of the form <type>--<uuid>")
+	ErrTooMany   = fmt.Errorf("more than %d properties", MaxProperties)
 )
+
+// MaxProperties is how many properties an object of a source may have. STIX and
+// OpenCTI together know fewer than 100 of any type, and most of what is done to
+// an object looks through all of them.
+const MaxProperties = 500
 
 // Object is one STIX object: its properties in source order, values as JSON
 // text in normal form. Values are replaced, never changed in place, so that
@@ -68,17 +75,35 @@ func Decode(raw json.RawMessage) (*Object, error) {
 }
 
 func decodeFields(raw json.RawMessage) *Object {
-	o := &Object{fields: make([]field, 0, 24)}
+	o := &Object{fields: make([]field, 0, min(24, len(raw)/16))}
+	places := map[string]int(nil) // once there are many
 	for key, value := range Members(raw) {
-		if i := o.index(key); i >= 0 {
+		i := -1
+		if places == nil {
+			i = o.index(key)
+		} else if at, ok := places[key]; ok {
+			i = at
+		}
+		if i >= 0 {
 			o.fields[i].raw = value
 			continue
 		}
 		o.fields = append(o.fields, field{key: key, raw: value})
+		if n := len(o.fields); places != nil {
+			places[key] = n - 1
+		} else if n == manyFields {
+			places = make(map[string]int, 2*n)
+			for i := range o.fields {
+				places[o.fields[i].key] = i
+			}
+		}
 	}
 	o.typ, o.id = o.String("type"), o.String("id")
 	return o
 }
+
+// manyFields is from how many fields on a map finds one sooner than a search.
+const manyFields = 64
 
 // New returns an object with only a type, the spec version 2.1 and an id.
 func New(typ, id string) *Object {

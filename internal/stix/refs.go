@@ -46,13 +46,17 @@ func (o *Object) SetRef(key, id string) {
 
 // AddRef appends id to a list of references unless it is there, and reports
 // whether it was added.
-func (o *Object) AddRef(key, id string) bool {
-	list := o.Strings(key)
-	if slices.Contains(list, id) {
-		return false
+func (o *Object) AddRef(key, id string) bool { return o.AddRefs(key, []string{id}) > 0 }
+
+// AddRefs appends those ids to a list that are not there, and returns how many
+// it added.
+func (o *Object) AddRefs(key string, ids []string) int {
+	before := o.Strings(key)
+	list := unique(append(slices.Clip(before), ids...))
+	if len(list) > len(before) {
+		o.Set(key, list)
 	}
-	o.Set(key, append(list, id))
-	return true
+	return len(list) - len(before)
 }
 
 // DropRef removes every entry id of a list, and the list when it gets empty,

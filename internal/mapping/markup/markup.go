@@ -53,6 +53,10 @@ func (c *Converter) write(s string, w *writer) string {
 	}
 	s = clean(s)
 	w.out = make([]byte, 0, len(s)+len(s)/8)
+	if !tagLike(s) {
+		w.safe(Decode(s))
+		return string(w.out)
+	}
 	l := newLexer(s)
 	for {
 		t, ok := l.next()

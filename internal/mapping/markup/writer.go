@@ -88,7 +88,10 @@ func (w *writer) raw(s string) {
 	} else if w.fresh { // behind <br>
 		lead = strings.TrimPrefix(lead, "\n")
 	}
-	if w.space += lead; body == "" {
+	if len(w.space) < 100 { // blanks between tags that show nothing must not pile up
+		w.space += lead
+	}
+	if body == "" {
 		return
 	}
 	kept := strings.TrimRight(body, blanks)

@@ -1,0 +1,159 @@
+package mapping
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// worstBodies lists answers that are dear to map, each of about a length.
+var worstBodies = []struct {
+	name string
+	body func(length int) []byte
+}{
+	{"indicators", func(n int) []byte { return indicatorPage(n / 700) }},
+	{"keys", object("malware", `"x_%d":1`)},
+	{"nulls", object("malware", `"x_%d":null`)},
+	{"bad references", object("malware", `"x%d_ref":"malware--1"`)},
+	{"bad values", object("malware", `"x_%d":[null,[],{}]`)},
+	{"own fields", object("malware", `"opencti_%d":1`)},
+	{"members", within("malware", `"x_a":{`, `"k%d":{"a":null}`, `}`)},
+	{"aliases", within("malware", `"aliases":[`, `"&amp;%d"`, `]`)},
+	{"references", within("malware", `"external_references":[`, `{"source_name":"x","url":"java:%d"}`, `]`)},
+	{"sectors of a report", within("report", `"labels":[`, `"Sector: s%d"`, `]`)},
+	{"sectors of malware", within("malware", `"labels":[`, `"Sector: s%d"`, `]`)},
+	{"one long label", within("malware", `"labels":["Sector: `, `s%d; `, `"]`)},
+	{"countries in a label", within("malware", `"labels":["Country: `, `France %d, `, `"]`)},
+	{"markings", within("malware", `"object_marking_refs":[`, `"marking-definition--%08d-0000-4000-8000-000000000000"`, `]`)},
+	{"parts", within("malware", `"granular_markings":[`, `{"selectors":["name"],"marking_ref":"marking-definition--%08d-0000-4000-8000-000000000000"}`, `]`)},
+	{"members of a report", within("report", `"object_refs":[`, `"malware--%08d-0000-4000-8000-000000000000"`, `]`)},
+	{"associations", within("malware", `"object_refs":[`, `"tool--%08d-0000-4000-8000-000000000000"`, `]`)},
+	{"no objects", list(`%d`)},
+	{"errors", list(`{"error":"no %d"}`)},
+	{"no ids", list(`{"type":"malware","name":"%d"}`)},
+	{"incomplete", list(`{"type":"malware","id":"malware--%08d-0000-4000-8000-000000000000"}`)},
+	{"copies", list(`{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000000","name":"x%d","is_family":false,"aliases":["%[1]d"]}`)},
+	{"empty objects", list(`{}`)},
+	{"nested", func(n int) []byte {
+		return []byte(`{"objects":[{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000000","name":"xx","x_a":` +
+			strings.Repeat(`[`, 90) + strings.Repeat(`null,`, n/5) + `1` + strings.Repeat(`]`, 90) + `}]}`)
+	}},
+	{"pattern", func(n int) []byte {
+		return []byte(`{"objects":[{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000000","name":"xx","pattern_type":"stix","pattern":"` +
+			strings.Repeat(`[url:value = 'x'] OR (`, n/22) + `","valid_from":"2024-01-02T03:04:05Z"}]}`)
+	}},
+	{"descriptions", list(`{"type":"malware","id":"malware--%08d-0000-4000-8000-000000000000","name":"xx","is_family":true,"description":"<p>Seen in the <b>distribution<\/b> of a trojan &amp; more.<\/p><p>Second.<\/p>"}`)},
+}
+
+func list(element string) func(int) []byte {
+	return func(n int) []byte {
+		return []byte(`{"objects":[` + strings.Join(numbered(element, n), ",") + `]}`)
+	}
+}
+
+func numbered(format string, length int) []string {
+	var parts []string
+	for i := 0; length > 0; i++ {
+		s := format
+		if strings.Contains(format, "%") {
+			s = fmt.Sprintf(format, i)
+		}
+		parts = append(parts, s)
+		length -= len(s) + 1
+	}
+	return parts
+}
+
+func object(typ, member string) func(int) []byte {
+	return within(typ, "", member, "")
+}
+
+func within(typ, before, member, after string) func(int) []byte {
+	return func(n int) []byte {
+		separator := ","
+		if strings.HasSuffix(member, " ") {
+			separator = ""
+		}
+		return []byte(`{"objects":[{"type":"` + typ + `","id":"` + typ + `--00000000-0000-4000-8000-000000000000","name":"xx","published":"2024-01-02T03:04:05Z",` +
+			before + strings.Join(numbered(member, n), separator) + after + `}]}`)
+	}
+}
+
+// TestMapMemoryIsLinear holds each of the worst answers to four times the memory
+// of one a quarter as long, and some.
+func TestMapMemoryIsLinear(t *testing.T) {
+	m := newMapper(t, []byte(`{"ThreatActorAsIntrusionSet":true}`))
+	for _, w := range worstBodies {
+		few, many := mapAllocated(m, w.body(1<<13)), mapAllocated(m, w.body(1<<15))
+		if many > 6*few+1<<18 {
+			t.Errorf("%s: %d bytes allocated for 8 KiB, %d for 32 KiB, want at most six times as many", w.name, few, many)
+		}
+	}
+}
+
+func mapAllocated(m *Mapper, body []byte) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m.Map(Source{}, body)
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestBounds holds what cannot be bounded by its length to a number: an object
+// of more properties is a dead letter, one of more markings is TLP:RED.
+func TestBounds(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	for n, want := range map[int]int{stix.MaxProperties - 4: 0, stix.MaxProperties: 1} {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"x_%d":1`, i)
+		}
+		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","name":"xx","id":"tool--00000000-0000-4000-8000-000000000000"`+b.String()+`}]}`))
+		if len(r.Dead) != want || len(r.Objects) != 1-want {
+			t.Errorf("%d properties: %d dead letters and %d objects, want %d and %d", n, len(r.Dead), len(r.Objects), want, 1-want)
+		}
+	}
+	for n, want := range map[int]bool{markingsMax: false, markingsMax + 1: true} {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("marking-definition--00000000-0000-4000-8000-%012d", i))
+		}
+		o := stix.New("tool", idOfType("tool", 1))
+		o.Set("name", "xx")
+		o.Set("object_marking_refs", list)
+		r := m.Map(Source{}, []byte(`{"objects":[`+string(o.AppendJSON(nil))+`]}`))
+		if got := slices.Contains(r.Objects[0].Strings("object_marking_refs"), red.ID); got != want {
+			t.Errorf("%d markings: TLP:RED %v, want %v", n, got, want)
+		}
+	}
+	for n, want := range map[int]int64{labelMax: 0, labelMax + 1: 1} {
+		label := "Country: France" + strings.Repeat(" ", n-len("Country: France"))
+		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","name":"xx","id":"tool--00000000-0000-4000-8000-000000000000","labels":["`+label+`"]}]}`))
+		if got := r.Counts["labels_unread:place"]; got != want {
+			t.Errorf("a label of %d bytes: %d unread, want %d: %v", n, got, want, r.Counts)
+		}
+	}
+}
+
+// BenchmarkMapWorst is the table of time and memory against size: ns and bytes
+// for each byte must not grow with it.
+func BenchmarkMapWorst(b *testing.B) {
+	m := newMapper(b, []byte(`{"ThreatActorAsIntrusionSet":true}`))
+	for _, w := range worstBodies {
+		for _, length := range []int{1 << 14, 1 << 17, 1 << 20} {
+			body := w.body(length)
+			b.Run(fmt.Sprintf("%s/%dKiB", w.name, length>>10), func(b *testing.B) {
+				b.SetBytes(int64(len(body)))
+				b.ReportAllocs()
+				for b.Loop() {
+					m.Map(Source{}, body)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(body)), "ns/byte")
+			})
+		}
+	}
+}
