@@ -143,3 +143,15 @@ func FuzzConvert(f *testing.F) {
 		checkSafe(t, s, c.HTML(s))
 	})
 }
+
+// BenchmarkDescription converts what most descriptions are: a few paragraphs.
+func BenchmarkDescription(b *testing.B) {
+	c := converter(b)
+	s := strings.Repeat("<p>Seen in the <b>distribution</b> of a remote access trojan &amp; more; it beacons to 198.51.100.7 "+
+		"every hour, and drops evil_tool.exe.</p>\n", 8)
+	b.SetBytes(int64(len(s)))
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Markdown(s)
+	}
+}
