@@ -117,6 +117,18 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d properties: %d dead letters and %d objects, want %d and %d", n, len(r.Dead), len(r.Objects), want, 1-want)
 		}
 	}
+	var copies []string
+	for c := range 5 {
+		var b strings.Builder
+		for i := range 200 {
+			fmt.Fprintf(&b, `,"x_%d_%d":1`, c, i)
+		}
+		copies = append(copies, `{"type":"tool","name":"xx","id":"tool--00000000-0000-4000-8000-000000000000"`+b.String()+`}`)
+	}
+	if r := m.Map(Source{}, []byte(`{"objects":[`+strings.Join(copies, ",")+`]}`)); len(r.Objects) != 1 || len(r.Dead) != 3 || r.Counts["duplicates_merged"] != 1 {
+		t.Errorf("five copies of 200 properties each: %d objects, %d dead letters, %d merged, want 1, 3 and 1",
+			len(r.Objects), len(r.Dead), r.Counts["duplicates_merged"])
+	}
 	for n, want := range map[int]bool{markingsMax: false, markingsMax + 1: true} {
 		var list []string
 		for i := range n {

@@ -156,7 +156,6 @@ func (r *record) merge() {
 	for _, o := range r.objects {
 		if i, ok := r.byID[o.ID()]; ok {
 			copies[i] = append(copies[i], o)
-			r.count("duplicates_merged", 1)
 			continue
 		}
 		r.byID[o.ID()] = len(kept)
@@ -178,8 +177,8 @@ func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
 			if len(pair) == 2 {
 				if both := stix.Merge(pair[0], pair[1]); both.Len() <= stix.MaxProperties {
 					merged = both
+					r.count("duplicates_merged", 1)
 				} else {
-					r.counts.add("duplicates_merged", -1)
 					r.bury(pair[1].AppendJSON(nil), pair[1].ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
 				}
 			}

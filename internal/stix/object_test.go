@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -333,4 +334,49 @@ func FuzzParse(f *testing.F) {
 		}
 		Order([]*Object{c, o})
 	})
+}
+
+// TestManyProperties holds objects of more properties than are searched one by
+// one to the rules for repeated keys.
+func TestManyProperties(t *testing.T) {
+	var in, want strings.Builder
+	in.WriteString(`{"type":"tool","id":"tool--00000000-0000-4000-8000-000000000000"`)
+	for round := range 2 {
+		for i := range 3 * manyFields {
+			fmt.Fprintf(&in, `,"x_%d":%d`, i, round)
+		}
+	}
+	want.WriteString(`{"type":"tool","id":"tool--00000000-0000-4000-8000-000000000000"`)
+	for i := range 3 * manyFields {
+		fmt.Fprintf(&want, `,"x_%d":1`, i)
+	}
+	o, err := Parse([]byte(in.String() + "}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(o.AppendJSON(nil)); got != want.String()+"}" {
+		t.Errorf("got %s, want %s", got, want.String())
+	}
+}
+
+// BenchmarkDecode is the table of time and memory against the number of
+// properties.
+func BenchmarkDecode(b *testing.B) {
+	for _, n := range []int{20, 200, 2_000, 20_000, 200_000} {
+		var s strings.Builder
+		s.WriteString(`{"type":"tool","id":"tool--00000000-0000-4000-8000-000000000000"`)
+		for i := range n {
+			fmt.Fprintf(&s, `,"x_%d":1`, i)
+		}
+		raw := []byte(s.String() + "}")
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Decode(raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
