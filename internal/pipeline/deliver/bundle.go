@@ -93,6 +93,9 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if d.Platform.Resets() != d.resets { // the bundle may be gone; no commit needs to say so
+			return spool.ErrEpoch
+		}
 		if d.stop.key == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) {
 			if err := d.skip(); err != nil {
 				return err

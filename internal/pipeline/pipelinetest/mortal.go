@@ -22,10 +22,47 @@ type KillSwitch struct {
 	At    int // 0: never
 	dead  bool
 	who   context.CancelFunc
+	turns int                   // of deliver
+	from  int                   // disturbances count from here
+	what  func(slow bool) error // happens at the step `from`, once; nil: nothing, or it happened
 }
 
-func (k *KillSwitch) Step() error {
+// Disturb lets something happen at the nth step from now.
+func (k *KillSwitch) Disturb(n int, what func(slow bool) error) {
 	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	k.from, k.what = k.Steps+n, what
+}
+
+// Disturbed reports whether it happened, and lets it happen no more.
+func (k *KillSwitch) Disturbed() bool {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	did := k.what == nil
+	k.what = nil
+	return did
+}
+
+// Turns counts the turns of deliver.
+func (k *KillSwitch) Turns() int {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	return k.turns
+}
+
+// Step is one of a call that takes its time, in which other loops go on.
+func (k *KillSwitch) Step() error { return k.stepOf(true) }
+
+func (k *KillSwitch) stepOf(slow bool) error {
+	k.Mu.Lock()
+	if what := k.what; what != nil && k.Steps+1 >= k.from {
+		k.what = nil
+		k.Mu.Unlock()
+		if err := what(slow); err != nil {
+			return err
+		}
+		k.Mu.Lock()
+	}
 	defer k.Mu.Unlock()
 	if k.dead {
 		return errKilled
@@ -62,8 +99,16 @@ func (s *mortalSpool) BundleObjects(run, seq uint64, from int, most int64) ([]sp
 	return objects, err
 }
 
+// OpenRuns is read once a turn of deliver, and in others.
+func (s *mortalSpool) OpenRuns() ([]spool.Run, error) {
+	s.kill.Mu.Lock()
+	s.kill.turns++
+	s.kill.Mu.Unlock()
+	return s.Spool.OpenRuns()
+}
+
 func (s *mortalSpool) write(op string, commit func() error) error {
-	if err := s.kill.Step(); err != nil {
+	if err := s.kill.stepOf(false); err != nil {
 		return err
 	}
 	if s.full != nil {
@@ -74,7 +119,7 @@ func (s *mortalSpool) write(op string, commit func() error) error {
 	if err := commit(); err != nil {
 		return err
 	}
-	return s.kill.Step()
+	return s.kill.stepOf(false)
 }
 
 func (s *mortalSpool) SavePlatform(epoch uint64, notes []byte) error {

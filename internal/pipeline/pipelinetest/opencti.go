@@ -87,6 +87,13 @@ func (f *OpenCTI) call(ctx context.Context, name string, do func() error) error 
 		return err
 	}
 	f.wait()
+	if err := f.carryOut(name, do); err != nil {
+		return err
+	}
+	return f.step()
+}
+
+func (f *OpenCTI) carryOut(name string, do func() error) error {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.Calls = append(f.Calls, name)
@@ -106,9 +113,6 @@ func (f *OpenCTI) call(ctx context.Context, name string, do func() error) error 
 	if f.Lost[name] > 0 {
 		f.Lost[name]--
 		return fmt.Errorf("%s: %w", name, errAnswerLost)
-	}
-	if err == nil {
-		return f.step()
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func (p *Platform) reset(reason string, stamp time.Time) error {
 	for _, r := range runs {
 		p.discardWork(r.Work)
 	}
-	if err := p.discardLast(meta.Epoch); err != nil {
+	if err := p.discardSent(meta.Epoch); err != nil {
 		return err
 	}
 	p.notes.Reset = &pendingReset{Epoch: meta.Epoch, Stamp: stamp, Reason: reason}
@@ -143,25 +143,19 @@ func (p *Platform) discardWork(w spool.Work) {
 	p.notes.discard(oldWork{Name: w.Name, ID: w.ID, Until: p.Now().Add(lateWork)})
 }
 
-// discardLast notes the work of the latest run that was delivered: what the
-// purge of the queue took of it will never be processed.
-func (p *Platform) discardLast(epoch uint64) error {
-	for before := uint64(0); ; {
-		runs, err := p.Spool.Runs(before, 20)
-		if err != nil || len(runs) == 0 {
-			return err
-		}
-		for _, r := range runs {
-			if r.Epoch != epoch {
-				return nil
-			}
-			if r.Work.Status == spool.WorkProcessed {
-				p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
-				return nil
-			}
-			before = r.ID
+// lateWorks is how many delivered runs may still have messages in OpenCTI's queue.
+const lateWorks = 20
+
+// discardSent notes the works of the latest delivered runs: what the purge of
+// the queue took of them will never be processed. Complete ones are kept.
+func (p *Platform) discardSent(epoch uint64) error {
+	runs, err := p.Spool.Runs(0, lateWorks)
+	for _, r := range runs {
+		if r.Epoch == epoch && r.Work.Status == spool.WorkProcessed {
+			p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
 		}
 	}
+	return err
 }
 
 // lateWork is how long a request to open a work may still take effect after
