@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/terminal", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
 		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
@@ -57,12 +57,13 @@ var allowed = map[string][]string{
 	"spool/internal/boltfile": {},
 	"spool/internal/encoding": {},
 
-	"config":           {},
-	"internal/moment":  {},
-	"internal/stix":    {},
-	"internal/fault":   {},
-	"internal/version": {},
-	"internal/logging": {},
+	"config":            {},
+	"internal/moment":   {},
+	"internal/stix":     {},
+	"internal/fault":    {},
+	"internal/version":  {},
+	"internal/logging":  {"internal/terminal"},
+	"internal/terminal": {},
 }
 
 // owners are the only packages that may import a third-party package, by prefix.

@@ -60,7 +60,7 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 			return err
 		}
 	} else {
-		fmt.Fprintln(w, "\n"+verdict(findings))
+		say(w, "\n%s\n", verdict(findings))
 	}
 	switch {
 	case cfg == nil:
@@ -150,8 +150,8 @@ func alive(pid int) bool {
 
 func printFinding(w io.Writer, f check.Finding) {
 	mark := map[check.Verdict]string{check.OK: "✓", check.Note: "!", check.Failed: "✗", check.Unknown: "?"}[f.Verdict]
-	fmt.Fprintf(w, "%s %-20s %s\n", mark, f.Name, clip(f.Detail, 500))
+	say(w, "%s %-20s %s\n", mark, f.Name, clip(f.Detail, 500))
 	if f.Hint != "" {
-		fmt.Fprintf(w, "  %-20s → %s\n", "", f.Hint)
+		say(w, "  %-20s → %s\n", "", f.Hint)
 	}
 }

@@ -3,10 +3,12 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/terminal"
 	"threatmatch-connector/spool"
 )
 
@@ -22,6 +24,12 @@ func (g *globals) completeFrom(most int, propose func(inspect.Inspector) []strin
 			words = propose(i)
 			return nil
 		})
+		for i, w := range words {
+			word, about, _ := strings.Cut(w, "\t")
+			if words[i] = terminal.Quote(word); about != "" {
+				words[i] += "\t" + terminal.Quote(about)
+			}
+		}
 		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }

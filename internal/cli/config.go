@@ -77,7 +77,7 @@ func newConfigCheck(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the settings are fine")
+			_, err = sayLine(cmd.OutOrStdout(), "the settings are fine")
 			return err
 		},
 	}
@@ -100,7 +100,7 @@ func checkResult(report config.Report, err error) configCheck {
 
 func printWarnings(w io.Writer, report config.Report) {
 	for _, warning := range report.Warnings {
-		fmt.Fprintln(w, "warning:", warning)
+		sayLine(w, "warning:", warning)
 	}
 }
 

@@ -89,6 +89,6 @@ func describe(e spool.Entry) string {
 
 func printFields(w io.Writer, e spool.Entry) {
 	for _, f := range fieldsOf(e) {
-		fmt.Fprintf(w, "# %s: %s\n", f.name, f.value)
+		say(w, "# %s: %s\n", f.name, f.value)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -49,10 +48,10 @@ func (g *globals) printHealth(cmd *cobra.Command, r admin.Report, ready bool) er
 			return err
 		}
 	} else {
-		fmt.Fprintf(w, "%s, %s\n", map[bool]string{true: "alive", false: "not alive"}[r.Alive], map[bool]string{true: "ready", false: "not ready"}[r.Ready])
+		say(w, "%s, %s\n", map[bool]string{true: "alive", false: "not alive"}[r.Alive], map[bool]string{true: "ready", false: "not ready"}[r.Ready])
 		for _, reasons := range []map[string]string{r.NotAlive, r.NotReady} {
 			for _, part := range slices.Sorted(maps.Keys(reasons)) {
-				fmt.Fprintf(w, "%s: %s\n", part, reasons[part])
+				say(w, "%s: %s\n", part, reasons[part])
 			}
 		}
 	}

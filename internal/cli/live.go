@@ -133,9 +133,9 @@ func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest, yes bool) er
 
 func (g *globals) sayRepull(w io.Writer, q admin.RepullRequest) {
 	sets := cmp.Or(strings.Join(q.Datasets, ", "), "all that are switched on")
-	fmt.Fprintf(w, "datasets: %s\nwindow:   from %s (%s ago) until now\n", sets, stamp(q.From), span(g.env.Now().Sub(q.From)))
-	fmt.Fprintln(w, "costs:    one request for each item that ThreatMatch lists as changed in it, and each object goes to OpenCTI once more,")
-	fmt.Fprintln(w, "          also where nothing changed; nothing is doubled there, but its workers have to work through it")
+	say(w, "datasets: %s\nwindow:   from %s (%s ago) until now\n", sets, stamp(q.From), span(g.env.Now().Sub(q.From)))
+	sayLine(w, "costs:    one request for each item that ThreatMatch lists as changed in it, and each object goes to OpenCTI once more,")
+	sayLine(w, "          also where nothing changed; nothing is doubled there, but its workers have to work through it")
 }
 
 // repullStopped leaves the run in the spool of a stopped connector.

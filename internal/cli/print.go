@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,13 +12,59 @@ import (
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
+
+	"threatmatch-connector/config"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/terminal"
 )
 
+// say is fmt.Fprintf for people: what the arguments bring cannot act on the
+// screen. Everything that a command prints goes through it, printTable,
+// printText or printJSON.
+func say(w io.Writer, format string, args ...any) (int, error) {
+	return fmt.Fprintf(w, format, quoted(args)...)
+}
+
+// sayLine is fmt.Fprintln for people, as say is.
+func sayLine(w io.Writer, args ...any) (int, error) { return fmt.Fprintln(w, quoted(args)...) }
+
+// quoted makes texts of all arguments that may hold one.
+func quoted(args []any) []any {
+	out := make([]any, len(args))
+	for i, a := range args {
+		switch v := a.(type) {
+		case string:
+			out[i] = terminal.Quote(v)
+		case bool, int, int64, uint64, uint32, float64:
+			out[i] = v
+		default:
+			out[i] = terminal.Quote(fmt.Sprint(v))
+		}
+	}
+	return out
+}
+
+// printText prints a payload and ends the line. JSON stays the same JSON; of
+// anything else no line begins where a line of ours does.
+func printText[T string | []byte](w io.Writer, payload T) error {
+	text := terminal.Lines(string(payload))
+	if json.Valid([]byte(payload)) {
+		text = terminal.Text(string(payload))
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, terminal.Text(text.String()))
+	return err
 }
 
 // printTable prints rows under a head, without borders, so that it pipes well.
@@ -39,6 +86,11 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 	)
 	t.Header(head)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = terminal.Quote(cell)
+		}
+	}
 	if err := t.Bulk(rows); err != nil {
 		return err
 	}
@@ -51,6 +103,33 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 		}
 	}
 	return nil
+}
+
+// printError prints an error and what to do. Problems of the settings, and errors
+// that were joined, have a line each.
+func printError(w io.Writer, err error) {
+	if problems := config.ProblemsOf(err); len(problems) > 0 {
+		sayLine(w, "error: settings:")
+		for _, p := range problems {
+			sayLine(w, p)
+		}
+	} else {
+		for _, e := range joined(err) {
+			sayLine(w, "error:", e)
+		}
+	}
+	if hint := fault.HintOf(err); hint != "" {
+		sayLine(w, "hint: ", hint)
+	}
+}
+
+// joined takes apart what errors.Join put together.
+func joined(err error) []error {
+	several, ok := err.(interface{ Unwrap() []error })
+	if ok && errors.Join(several.Unwrap()...).Error() == err.Error() {
+		return several.Unwrap()
+	}
+	return []error{err}
 }
 
 // stamp prints a time for people; the zero time is a dash.

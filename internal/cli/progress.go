@@ -109,7 +109,7 @@ func (p *liveView) end() {
 // erase goes back to where the block begins and clears from there.
 func (p *liveView) erase(w *bytes.Buffer) {
 	if p.shown > 0 {
-		fmt.Fprintf(w, "\x1b[%dA\r\x1b[J", p.shown)
+		say(w, "\x1b[%dA\r\x1b[J", p.shown)
 	}
 	p.shown = 0
 }
@@ -137,7 +137,7 @@ func (p *liveView) render(s inspect.Status) string {
 		}
 		for _, st := range s.Stages {
 			if st.NotReady != "" {
-				fmt.Fprintf(&b, "%s: %s\n", st.Name, clip(st.NotReady, 200))
+				say(&b, "%s: %s\n", st.Name, clip(st.NotReady, 200))
 			}
 		}
 		return b.String()
@@ -148,10 +148,10 @@ func (p *liveView) render(s inspect.Status) string {
 	}
 	p.done = false
 	for _, d := range r.Datasets {
-		fmt.Fprintf(&b, "%-9s %s\n", d.Dataset, p.dataset(d))
+		say(&b, "%-9s %s\n", d.Dataset, p.dataset(d))
 	}
 	for part, why := range s.NotReady {
-		fmt.Fprintf(&b, "%s: %s\n", part, clip(why, 200))
+		say(&b, "%s: %s\n", part, clip(why, 200))
 	}
 	b.WriteString(p.barOf(r, s.Spool.Messages) + "\n")
 	return b.String()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/version"
 )
 
@@ -43,10 +42,7 @@ func Main(args []string, env Env) int {
 		err = misused(cmd, err)
 	}
 	if err != nil && !errors.Is(err, errQuiet) {
-		fmt.Fprintln(env.Stderr, "error:", err)
-		if hint := fault.HintOf(err); hint != "" {
-			fmt.Fprintln(env.Stderr, "hint: ", hint)
-		}
+		printError(env.Stderr, err)
 	}
 	return exitCode(err)
 }

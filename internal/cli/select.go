@@ -45,12 +45,12 @@ func (s *selection) addParked(t inspect.Task) {
 func (s *selection) print(w io.Writer) {
 	const few = 20
 	for _, line := range s.lines[:min(len(s.lines), few)] {
-		fmt.Fprintln(w, line)
+		sayLine(w, line)
 	}
 	if len(s.lines) > few {
-		fmt.Fprintf(w, "… and %d more; altogether:\n", len(s.lines)-few)
+		say(w, "… and %d more; altogether:\n", len(s.lines)-few)
 		for _, k := range slices.Sorted(maps.Keys(s.kinds)) {
-			fmt.Fprintf(w, "  %d %s\n", s.kinds[k], k)
+			say(w, "  %d %s\n", s.kinds[k], k)
 		}
 	}
 }

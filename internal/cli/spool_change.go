@@ -144,7 +144,7 @@ func (g *globals) choose(cmd *cobra.Command, i inspect.Inspector, ch change) (se
 			return s, err
 		}
 		if skipped > 0 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d dead letters are left out: they name nothing that could be fetched again\n", skipped)
+			say(cmd.ErrOrStderr(), "%d dead letters are left out: they name nothing that could be fetched again\n", skipped)
 		}
 	}
 	if ch.yes || s.Len() == 0 {
@@ -188,13 +188,13 @@ func choose(i inspect.Inspector, ch change) (selection, error) {
 // agreed asks on the terminal, and says that nothing is done where the answer
 // is not yes. No answer is a no.
 func (g *globals) agreed(cmd *cobra.Command, question string) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	say(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return nil
 	}
-	fmt.Fprintln(cmd.ErrOrStderr())
+	sayLine(cmd.ErrOrStderr())
 	no := errors.New("nothing was changed")
 	if err != nil && line == "" { // nobody is there to answer
 		return fault.Hint(no, "where nobody can answer, --yes does it without asking")
@@ -210,7 +210,7 @@ func (g *globals) printAnswers(cmd *cobra.Command, answers []admin.Answer) error
 		return printJSON(cmd.OutOrStdout(), append([]admin.Answer{}, answers...))
 	}
 	for _, a := range answers {
-		if _, err := fmt.Fprintln(cmd.OutOrStdout(), a.Message); err != nil {
+		if _, err := sayLine(cmd.OutOrStdout(), a.Message); err != nil {
 			return err
 		}
 	}
@@ -286,6 +286,6 @@ func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) err
 	if g.json {
 		return printJSON(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after})
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
+	_, err = say(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
 	return err
 }

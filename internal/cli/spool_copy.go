@@ -35,7 +35,7 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 			if g.json {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"file": args[0], "bytes": n})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %s\n", args[0], size(n))
+			_, err = say(cmd.OutOrStdout(), "%s, %s\n", args[0], size(n))
 			return err
 		},
 	}
@@ -76,10 +76,10 @@ func newSpoolVerify(g *globals) *cobra.Command {
 			if g.json {
 				err = printJSON(cmd.OutOrStdout(), map[string]any{"ok": len(broken) == 0, "broken": append([]string{}, broken...)})
 			} else if len(broken) == 0 {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), "the spool is in order")
+				_, err = sayLine(cmd.OutOrStdout(), "the spool is in order")
 			} else {
 				for _, b := range broken {
-					fmt.Fprintln(cmd.OutOrStdout(), b)
+					sayLine(cmd.OutOrStdout(), b)
 				}
 			}
 			if err == nil && len(broken) > 0 {

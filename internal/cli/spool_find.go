@@ -55,29 +55,29 @@ func traced(f inspect.Found) bool {
 
 func printFound(w io.Writer, f inspect.Found) {
 	for _, o := range f.Objects {
-		fmt.Fprintf(w, "%s: %s\n", o.ID, o.Verdict)
+		say(w, "%s: %s\n", o.ID, o.Verdict)
 		if p := o.Published; p != nil && p.Run > 0 {
-			fmt.Fprintf(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), dash(p.Work), stamp(p.Modified), dash(p.Hash))
+			say(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), dash(p.Work), stamp(p.Modified), dash(p.Hash))
 		}
 		for _, m := range o.Messages {
-			fmt.Fprintf(w, "  message      %d of bundle %s, %s\n", m.Index, m.Bundle, messageState(m))
+			say(w, "  message      %d of bundle %s, %s\n", m.Index, m.Bundle, messageState(m))
 		}
 		for _, x := range o.Waiting {
-			fmt.Fprintf(w, "  waiting      in run %d for %s\n", x.Run, x.For)
+			say(w, "  waiting      in run %d for %s\n", x.Run, x.For)
 		}
 		if h := o.Held; h != nil {
-			fmt.Fprintf(w, "  held         since %s, by run %d, for %s\n", stamp(h.Since), h.Run, h.For)
+			say(w, "  held         since %s, by run %d, for %s\n", stamp(h.Since), h.Run, h.For)
 		}
 		printTraces(w, o.Records, o.Dead)
 	}
 	for _, s := range f.Sources {
-		fmt.Fprintf(w, "%s %s: %s\n", s.Dataset, s.Source, s.Verdict)
+		say(w, "%s %s: %s\n", s.Dataset, s.Source, s.Verdict)
 		if t := s.Task; t != nil {
-			fmt.Fprintf(w, "  request      run %d, %d tries, parked in %d runs, next %s\n", t.Run, t.Tries, t.Runs, stamp(t.Due))
+			say(w, "  request      run %d, %d tries, parked in %d runs, next %s\n", t.Run, t.Tries, t.Runs, stamp(t.Due))
 		}
 		printTraces(w, s.Records, s.Dead)
 		for _, id := range s.Objects {
-			fmt.Fprintf(w, "  object       %s\n", id)
+			say(w, "  object       %s\n", id)
 		}
 	}
 	if len(f.Objects)+len(f.Sources) == 0 {
@@ -87,27 +87,27 @@ func printFound(w io.Writer, f inspect.Found) {
 
 // printNoTrace says what can be told of an item that is not in the spool.
 func printNoTrace(w io.Writer, f inspect.Found) {
-	fmt.Fprintf(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
+	say(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
 	for _, d := range f.Delivered {
-		fmt.Fprintf(w, "  %-11s  delivered, if ThreatMatch listed it as changed before %s; later changes come with later runs\n", d.Dataset, stamp(d.Until))
+		say(w, "  %-11s  delivered, if ThreatMatch listed it as changed before %s; later changes come with later runs\n", d.Dataset, stamp(d.Until))
 	}
 	if len(f.Delivered) == 0 {
-		fmt.Fprintln(w, "  nothing of its dataset is delivered in full yet")
+		sayLine(w, "  nothing of its dataset is delivered in full yet")
 	}
-	fmt.Fprintln(w, "  To be sure, look for the STIX id of its object (spool find TYPE--UUID, or on OpenCTI). With spool.keep_records")
-	fmt.Fprintln(w, "  the spool keeps what ThreatMatch answered for that long, and then finds delivered items by number, too.")
+	sayLine(w, "  To be sure, look for the STIX id of its object (spool find TYPE--UUID, or on OpenCTI). With spool.keep_records")
+	sayLine(w, "  the spool keeps what ThreatMatch answered for that long, and then finds delivered items by number, too.")
 }
 
 func printTraces(w io.Writer, records []inspect.FoundRecord, dead []inspect.FoundDead) {
 	for _, r := range records {
-		fmt.Fprintf(w, "  fetched      %s, as %s %s; see: spool show %s %s\n", r.Fetched, r.Dataset, r.Source, r.Bucket, r.Key)
+		say(w, "  fetched      %s, as %s %s; see: spool show %s %s\n", r.Fetched, r.Dataset, r.Source, r.Bucket, r.Key)
 	}
 	for _, d := range dead {
 		healed := ""
 		if d.Healed != "" {
 			healed = ", healed " + d.Healed
 		}
-		fmt.Fprintf(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, clip(d.Error, 120))
+		say(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, clip(d.Error, 120))
 	}
 }
 

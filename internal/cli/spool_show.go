@@ -55,8 +55,7 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 	if e.Bucket == "runs" {
 		return nil // the fields are all of it
 	}
-	_, err := fmt.Fprintf(w, "%s\n", payload)
-	return err
+	return printText(w, payload)
 }
 
 // showBundle prints the objects that are not confirmed yet, one a line.
@@ -76,9 +75,9 @@ func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) er
 		return printJSON(w, map[string]any{"entry": e, "objects": objects})
 	}
 	printFields(w, e)
-	fmt.Fprintln(w, "# objects whose messages are not confirmed:")
+	sayLine(w, "# objects whose messages are not confirmed:")
 	for _, o := range objects {
-		if _, err := fmt.Fprintln(w, o); err != nil {
+		if err := printText(w, o); err != nil {
 			return err
 		}
 	}
@@ -114,7 +113,6 @@ func (g *globals) showMessage(cmd *cobra.Command, args []string, index int) erro
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
-		return err
+		return printText(cmd.OutOrStdout(), body)
 	})
 }

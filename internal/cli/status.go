@@ -89,7 +89,7 @@ func (g *globals) watch(ctx context.Context, w io.Writer, every time.Duration, t
 		}
 		if err != nil {
 			page.Reset()
-			fmt.Fprintln(&page, err)
+			sayLine(&page, err)
 		}
 		out := page.String() + "\n"
 		if f, ok := w.(*os.File); ok && isTerminal(w) && !g.json {
@@ -115,53 +115,53 @@ func (g *globals) printStatus(w io.Writer, s inspect.Status) error {
 	}
 	printHead(w, s)
 	if len(s.Stages) > 0 {
-		fmt.Fprintln(w)
+		sayLine(w)
 		if err := printStages(w, s); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(w)
+	sayLine(w)
 	if err := printOpenRuns(w, s); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
+	sayLine(w)
 	return printBacklog(w, s)
 }
 
 func printHead(w io.Writer, s inspect.Status) {
 	switch {
 	case !s.Running && s.Process.PID == 0:
-		fmt.Fprintln(w, "not running")
+		sayLine(w, "not running")
 	case !s.Running:
 		end := "it closed the spool"
 		if !s.Process.Clean {
 			end = "it did not close the spool"
 		}
-		fmt.Fprintf(w, "not running; the last process was pid %d, started %s, version %s: %s\n",
+		say(w, "not running; the last process was pid %d, started %s, version %s: %s\n",
 			s.Process.PID, stamp(s.Process.Started), dash(s.Process.Version), end)
 	default:
-		fmt.Fprintf(w, "running: pid %d since %s (%s), version %s, %s\n",
+		say(w, "running: pid %d since %s (%s), version %s, %s\n",
 			s.Process.PID, stamp(s.Process.Started), span(s.Now.Sub(s.Process.Started)), s.Process.Version, readiness(s))
 	}
 	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
-		fmt.Fprintf(w, "  not ready: %s: %s\n", part, s.NotReady[part])
+		say(w, "  not ready: %s: %s\n", part, s.NotReady[part])
 	}
 	if r := s.Rates; r != nil {
-		fmt.Fprintf(w, "over the last minute, each second: %.1f requests, %.1f records mapped, %.1f objects handed over, %.1f messages confirmed\n",
+		say(w, "over the last minute, each second: %.1f requests, %.1f records mapped, %.1f objects handed over, %.1f messages confirmed\n",
 			r.Requests, r.Records, r.Objects, r.Messages)
 	}
 	if left := timeLeft(s); left != "" {
-		fmt.Fprintf(w, "at this pace, as far as it is known by now: %s\n", left)
+		say(w, "at this pace, as far as it is known by now: %s\n", left)
 	}
 	if s.Broker != "" {
-		fmt.Fprintf(w, "broker: %s", s.Broker)
+		say(w, "broker: %s", s.Broker)
 		if q := s.Queue; q != nil {
-			fmt.Fprintf(w, "; OpenCTI's queue for this connector: %.1f MB, pause above %.0f MB", float64(q.Bytes)/1e6, float64(q.Threshold)/1e6)
+			say(w, "; OpenCTI's queue for this connector: %.1f MB, pause above %.0f MB", float64(q.Bytes)/1e6, float64(q.Threshold)/1e6)
 		}
-		fmt.Fprintln(w)
+		sayLine(w)
 	}
 	if !s.Next.IsZero() {
-		fmt.Fprintf(w, "next run: %s (in %s)\n", stamp(s.Next), span(s.Next.Sub(s.Now)))
+		say(w, "next run: %s (in %s)\n", stamp(s.Next), span(s.Next.Sub(s.Now)))
 	}
 }
 
@@ -204,7 +204,7 @@ func printOpenRuns(w io.Writer, s inspect.Status) error {
 		rows = append(rows, []string{"", "", "", "", deliveryOf(r), ""})
 	}
 	if len(rows) == 0 {
-		_, err := fmt.Fprintln(w, "no run yet")
+		_, err := sayLine(w, "no run yet")
 		return err
 	}
 	return printTable(w, []string{"RUN", "WHAT", "DATASET", "STATUS", "PROGRESS", "WHY"}, rows)
@@ -267,12 +267,12 @@ func printBacklog(w io.Writer, s inspect.Status) error {
 	if err := printTable(w, []string{"BACKLOG", "COUNT", "OLDEST", ""}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nspool: %s in use of %s (%d%%), file %s\n", size(st.LiveBytes), size(st.MaxBytes), percent(st.LiveBytes, st.MaxBytes), size(st.FileBytes))
+	_, err := say(w, "\nspool: %s in use of %s (%d%%), file %s\n", size(st.LiveBytes), size(st.MaxBytes), percent(st.LiveBytes, st.MaxBytes), size(st.FileBytes))
 	if st.SetAside != "" {
-		fmt.Fprintf(w, "a damaged spool was set aside: %s\n", st.SetAside)
+		say(w, "a damaged spool was set aside: %s\n", st.SetAside)
 	}
 	for _, m := range st.Watermarks {
-		fmt.Fprintf(w, "%s: fetched up to %s, confirmed up to %s%s\n", m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), heldBack(m))
+		say(w, "%s: fetched up to %s, confirmed up to %s%s\n", m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), heldBack(m))
 	}
 	return err
 }

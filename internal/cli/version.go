@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/version"
@@ -19,7 +17,7 @@ func newVersion(g *globals) *cobra.Command {
 			if g.json {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "threatmatch-connector %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Date, v.Go)
+			_, err := say(cmd.OutOrStdout(), "threatmatch-connector %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Date, v.Go)
 			return err
 		},
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
+
+	"threatmatch-connector/internal/terminal"
 )
 
 // LevelNotice is above every level that an operator can choose: start, summary of
@@ -122,7 +124,7 @@ func (h *jsonHandler) Handle(_ context.Context, r slog.Record) error {
 	}
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	_, err := h.w.w.Write(buf.Bytes())
+	_, err := io.WriteString(h.w.w, terminal.Text(buf.String()))
 	return err
 }
 

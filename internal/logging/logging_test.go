@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 )
 
 type line struct {
@@ -106,5 +107,24 @@ func TestTextForTerminals(t *testing.T) {
 	log.Log(t.Context(), LevelNotice, "run delivered", "run", 7, "counters", map[string]int64{"map.objects": 1}, "took", "1s")
 	if got := out.String(); !strings.HasSuffix(got, "run=7 details=\"threatmatch-connector spool run 7\" took=1s\n") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestNothingActsOnTheScreen: what a feed wrote cannot act where the log is read,
+// nor begin a line of its own.
+func TestNothingActsOnTheScreen(t *testing.T) {
+	const evil = "\x1b[2J\u009b31m\x00\r\nFORGED\u2028\u202e\ufeff"
+	for _, text := range []bool{false, true} {
+		var out bytes.Buffer
+		log := New(&out, slog.LevelInfo, "c"+evil, text)
+		log.Warn("careful", "error", errors.New(evil), "id", evil, "ids", []string{evil}, slog.Group("g", "in", evil))
+		if got := strings.Count(out.String(), "\n"); got != 1 {
+			t.Errorf("text %v: got %d lines, want 1: %q", text, got, out.String())
+		}
+		for _, r := range strings.TrimSuffix(out.String(), "\n") {
+			if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+				t.Errorf("text %v: %U is printed: %q", text, r, out.String())
+			}
+		}
 	}
 }

@@ -1,11 +1,10 @@
-package internal_test
+package cli_test
 
 import (
 	"bufio"
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +15,7 @@ import (
 // TestRestartAfterACrash: systemd starts the connector again however it ended,
 // but for wrong settings. Go ends a program that crashes with 2.
 func TestRestartAfterACrash(t *testing.T) {
-	unit, err := os.ReadFile("../deploy/systemd/threatmatch-connector.service")
+	unit, err := os.ReadFile("../../deploy/systemd/threatmatch-connector.service")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,9 +25,9 @@ func TestRestartAfterACrash(t *testing.T) {
 	}
 	final := strings.Fields(string(m[1]))
 
-	program := filepath.Join(t.TempDir(), "threatmatch-connector")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/threatmatch-connector").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := os.Executable() // which is the connector where it is called so: see TestMain
+	if err != nil {
+		t.Fatal(err)
 	}
 	settings := []string{
 		"OPENCTI_URL=http://127.0.0.1:1", "OPENCTI_TOKEN=token", "THREATMATCH_URL=http://127.0.0.1:1",
@@ -50,6 +49,7 @@ func TestRestartAfterACrash(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program, tt.args...)
+			cmd.Args[0] = "threatmatch-connector"
 			cmd.Dir, cmd.Env = t.TempDir(), tt.env
 			code := end(t, cmd, tt.crash)
 			if code != tt.code {
