@@ -167,7 +167,7 @@ func TestFullOfDeadLetters(t *testing.T) {
 		d := &DeadLetter{Class: "x", Payload: b.body()}
 		return b.s.SettleTasks(1, t0, []Outcome{{Task: TaskKey{IOCs, TaskPage, "p"}, Run: b.run.ID, Note: d, Keep: &TaskState{}}})
 	})
-	for _, d := range must(b.s.DeadLetters(0, 1000))(t) {
+	for _, d := range allDead(t, b.s) {
 		keys = append(keys, d.Key)
 	}
 	must(b.s.Drop(keys, nil, nil))(t)
@@ -277,5 +277,17 @@ func TestSnapshot(t *testing.T) {
 	})
 	if _, err := b.s.Snapshot(f); !errors.Is(err, ErrFull) {
 		t.Fatalf("with little room: %v", err)
+	}
+}
+
+// allDead reads all dead letters, page by page.
+func allDead(t *testing.T, s *Spool) (all []DeadLetter) {
+	t.Helper()
+	for after := uint64(0); ; after = all[len(all)-1].Key {
+		page := must(s.DeadLetters(after, 1000))(t)
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
 	}
 }

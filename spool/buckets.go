@@ -11,6 +11,7 @@ type (
 	heldBucket    struct{ *table }
 	bundleBucket  struct{ *table }
 	deadBucket    struct{ *table }
+	itemBucket    struct{ *table }
 	idBucket      struct{ t *txn }
 )
 
@@ -23,8 +24,9 @@ func (t *txn) waiting() waitingBucket { return waitingBucket{t.tab(bktWaiting)} 
 func (t *txn) held() heldBucket       { return heldBucket{t.tab(bktHeld)} }
 func (t *txn) bundles() bundleBucket  { return bundleBucket{t.tab(bktBundles)} }
 func (t *txn) dead() deadBucket       { return deadBucket{t.tab(bktDead)} }
+func (t *txn) items() itemBucket      { return itemBucket{t.tab(bktItems)} }
 func (t *txn) ids() idBucket          { return idBucket{t} }
 
 func (tb idBucket) entries() *table { return tb.t.sub(subEntries) }
 func (tb idBucket) log() *table     { return tb.t.sub(subLog) }
-func (tb idBucket) runRows() *table { return tb.t.sub(subRuns) }
+func (tb idBucket) marks() *table   { return tb.t.sub(subForgotten) }

@@ -185,7 +185,7 @@ func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLett
 		if err != nil {
 			return err
 		}
-		if err := t.dead().addLetter(now, letter); err != nil {
+		if err := t.dead().add(now, letter, encoding.Pack(letter.Payload)); err != nil {
 			return err
 		}
 		if err := t.ids().removeOf(run, letter.STIX); err != nil {

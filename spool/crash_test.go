@@ -263,7 +263,7 @@ func (l *ledger) lookOutput(s *Spool, f found) {
 			}
 		}
 	}
-	for _, d := range must(s.DeadLetters(0, 100_000))(l.t) {
+	for _, d := range allDead(l.t, s) {
 		n := numberOf(d.STIX)
 		if d.Stage == StageFetch {
 			n = must(strconv.Atoi(d.Source))(l.t)

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
-
-	"threatmatch-connector/spool/internal/encoding"
 )
 
 // create makes a new spool that is whole from its first moment: under another
@@ -41,16 +39,14 @@ func create(o Options) error {
 // fillNew makes the buckets and the first state.
 func fillNew(t *txn, st *state) error {
 	for _, name := range Buckets() {
-		if _, err := t.tx.CreateBucket([]byte(name)); err != nil {
+		if err := makeBucket(t.tx, name, nil); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{subEntries, subLog, subRuns} {
-		if _, err := t.tx.Bucket([]byte(bktIDs)).CreateBucket([]byte(name)); err != nil {
-			return err
-		}
+	if err := t.meta().stamp(schema); err != nil {
+		return err
 	}
-	if err := t.tab(bktMeta).b.Put([]byte(keySchema), encoding.PutU32(nil, schema)); err != nil {
+	if err := t.meta().save(keyConnector, connectorRow{st.ConnectorID}); err != nil {
 		return err
 	}
 	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64)}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -32,9 +33,16 @@ func (d DeadLetter) head() deadHead {
 	}
 }
 
-func (tb deadBucket) addLetter(now time.Time, d DeadLetter) error {
-	return tb.add(now, d, encoding.Pack(d.Payload))
+func (h deadHead) letter(key uint64) DeadLetter {
+	return DeadLetter{
+		Key: key, Stage: h.Stage, Class: h.Class, Error: h.Error, Attempts: h.Attempts,
+		First: h.First, Last: h.Last, Run: h.Run, Dataset: h.Dataset, Source: h.Source,
+		STIX: h.STIX, Healed: h.Healed, Retried: h.Retried, RetryRun: h.RetryRun,
+	}
 }
+
+// A letter has a row for its head and one for its payload, so that healing it or
+// counting it again does not write the payload once more.
 
 func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) error {
 	if d.Last.IsZero() {
@@ -43,144 +51,109 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) erro
 	if d.First.IsZero() {
 		d.First = d.Last
 	}
-	if old, ok := tb.same(d); ok {
-		return tb.failedAgain(old, d, body)
+	same := equalKey(d)
+	if old, ok := tb.head(encoding.U64(tb.get(same), 0)); ok && old.Err == nil && bytes.Equal(equalKeyOf(old, d.Payload), same) {
+		return tb.failedAgain(old, d)
 	}
 	key, err := tb.next()
 	if err != nil {
 		return err
 	}
 	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
-	if err := tb.store(d, body); err != nil {
+	v, err := encoding.Seal(numKey(pfxPayload, key), nil, body)
+	if err != nil {
 		return err
 	}
-	if err := tb.put(numKey(pfxOpenDL, key), []byte{}); err != nil {
+	if err := tb.putBlob(numKey(pfxPayload, key), v); err != nil {
 		return err
 	}
-	if err := tb.put(sourceKey(d), []byte{}); err != nil {
+	for _, row := range [][]byte{numKey(pfxOpenDL, key), sourceKey(d)} {
+		if err := tb.put(row, []byte{}); err != nil {
+			return err
+		}
+	}
+	if err := tb.put(same, encoding.Num(key)); err != nil {
 		return err
 	}
-	return tb.t.meta().count(func(c *counters) { c.Dead++ })
+	if err := tb.t.meta().count(func(c *counters) { c.Dead++ }); err != nil {
+		return err
+	}
+	return tb.putHead(d)
 }
 
 // failedAgain counts a dead letter in the one that it equals, which is open
 // again if it was healed.
-func (tb deadBucket) failedAgain(old, d DeadLetter, body encoding.Packed) error {
-	if !old.Healed.IsZero() {
-		old.Healed = time.Time{}
-		if err := tb.put(numKey(pfxOpenDL, old.Key), []byte{}); err != nil {
+func (tb deadBucket) failedAgain(old, d DeadLetter) error {
+	old.Attempts += max(1, d.Attempts)
+	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
+	return tb.reopen(old)
+}
+
+// reopen stores a letter's head, as open.
+func (tb deadBucket) reopen(d DeadLetter) error {
+	if !d.Healed.IsZero() {
+		d.Healed = time.Time{}
+		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
 			return err
 		}
 		if err := tb.t.meta().count(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
 			return err
 		}
 	}
-	old.Attempts += max(1, d.Attempts)
-	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
-	return tb.store(old, body)
+	return tb.putHead(d)
 }
 
-// lookBack is how many dead letters of a source are looked at for an equal one.
-const lookBack = 16
+// equalKey finds the letter that differs in no more than times, run and text, so
+// that what fails alike in every run, or when it is tried again, is one letter.
+func equalKey(d DeadLetter) []byte { return equalKeyOf(d, d.Payload) }
 
-// same returns the dead letter that differs from d in no more than time, run
-// and text, so that what fails alike in every run, or when it is tried again, is
-// one letter.
-func (tb deadBucket) same(d DeadLetter) (DeadLetter, bool) {
-	for _, l := range tb.lettersOf(d.Dataset, d.Source, lookBack) {
-		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && bytes.Equal(l.Payload, d.Payload) {
-			return l, true
-		}
+func equalKeyOf(d DeadLetter, payload []byte) []byte {
+	h := sha256.New()
+	var b []byte
+	for _, part := range []string{string(d.Stage), d.Class, string(d.Dataset), d.Source, d.STIX} {
+		b = encoding.AppendString(b, part)
 	}
-	return DeadLetter{}, false
+	_, _ = h.Write(b)
+	_, _ = h.Write(payload)
+	return prefixed(pfxEqual, h.Sum(nil)[:16])
 }
 
-// lettersOf returns the newest dead letters of a source that can be read.
-func (tb deadBucket) lettersOf(dataset Dataset, source string, limit int) []DeadLetter {
-	prefix := sourcePrefix(dataset, source[:min(len(source), MaxID)])
-	c := tb.b.Cursor()
-	k, _ := c.Seek(encoding.PutU64(encoding.Clone(prefix), ^uint64(0)))
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
-	}
-	var out []DeadLetter
-	for n := 0; n < limit && k != nil && hasPrefix(k, prefix); n++ {
-		if l, ok := tb.read(encoding.U64(k, len(k)-8)); ok && l.Err == nil && l.Source == source {
-			out = append(out, l)
-		}
-		k, _ = c.Prev()
-	}
-	return out
-}
-
-// sourceKey finds a dead letter by what it came from. A source id that is too
-// long for a key is cut: at worst a dead letter of a like-named source is
-// looked at, and heal compares the whole.
+// sourceKey finds a dead letter by where it came from and its object. What is too
+// long for a key is cut; what is found is compared whole.
 func sourceKey(d DeadLetter) []byte {
-	return encoding.PutU64(sourcePrefix(d.Dataset, d.Source[:min(len(d.Source), MaxID)]), d.Key)
+	return encoding.PutU64(sourcePrefix(d.Dataset, d.Source, d.STIX), d.Key)
 }
 
-func (tb deadBucket) store(d DeadLetter, body encoding.Packed) error {
-	key := numKey(pfxDead, d.Key)
-	v, err := encoding.Seal(key, d.head(), body)
-	if err != nil {
-		return err
-	}
-	return tb.putBlob(key, v)
-}
+func retriedKey(run, key uint64) []byte { return pairKey(pfxRetried, run, key) }
 
-// read reads one dead letter; one that fails its checksum comes with Err set.
-func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
-	k := numKey(pfxDead, key)
-	v := tb.blob(k, nil)
-	if v == nil {
-		return DeadLetter{}, false
-	}
-	var h deadHead
-	body, err := encoding.Open(k, v, &h)
-	d := DeadLetter{
-		Key: key, Stage: h.Stage, Class: h.Class, Error: h.Error, Attempts: h.Attempts,
-		First: h.First, Last: h.Last, Run: h.Run, Dataset: h.Dataset, Source: h.Source,
-		STIX: h.STIX, Healed: h.Healed, Retried: h.Retried, RetryRun: h.RetryRun, Payload: body,
-	}
-	if err != nil {
-		d.Err = fmt.Errorf("dead letter %d: %w", key, err)
-	}
-	return d, true
-}
+// readBytes bounds what a reader of large rows returns at once.
+const readBytes = 8 << 20
 
-// heal marks the dead letters of a source id that now succeeded. What is known
-// by the id of its object is healed by that object: see healPublished.
-func (tb deadBucket) heal(now time.Time, d Dataset, source string) error {
-	if source == "" {
+// healMost bounds how many letters of one source and object are looked at.
+const healMost = 1000
+
+// heal marks the open dead letters of a source and object, "" for those of no
+// single object, that now succeeded.
+func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
+	prefix := sourcePrefix(d, source, stix)
+	if source == "" || !tb.has(prefix) {
 		return nil
 	}
-	prefix := sourcePrefix(d, source[:min(len(source), MaxID)])
-	if !tb.has(prefix) {
-		return nil
-	}
-	keys, err := tb.keys(prefix, 0)
+	keys, err := tb.keys(prefix, healMost)
 	if err != nil {
 		return err
 	}
 	for _, k := range keys {
-		l, ok := tb.read(encoding.U64(k, len(k)-8))
-		if !ok || l.Err != nil || l.Source != source || !l.Healed.IsZero() || l.Stage != StageFetch && l.STIX != "" {
+		l, ok := tb.head(encoding.U64(k, len(k)-8))
+		if !ok || l.Err != nil || l.Source != source || l.STIX != stix || !l.Healed.IsZero() || l.Stage == StageFetch && stix != "" {
 			continue
 		}
-		l.Healed = now.UTC()
-		if err := tb.close(l); err != nil {
+		if err := tb.close(l, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// healBack is how many dead letters of a source are looked at when objects of it
-// are published.
-const healBack = 200
 
 // healPublished marks the dead letters of map and deliver whose objects, from
 // the same source, are handed over now.
@@ -189,27 +162,9 @@ func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 	if err != nil || c.Dead == 0 {
 		return err
 	}
-	type origin struct {
-		dataset Dataset
-		source  string
-	}
-	out := map[origin]map[string]bool{}
 	for _, b := range bundles {
 		for _, o := range b.Objects {
-			from := origin{o.Dataset, o.Source}
-			if out[from] == nil {
-				out[from] = map[string]bool{}
-			}
-			out[from][o.STIX] = true
-		}
-	}
-	for from, ids := range out {
-		for _, l := range tb.lettersOf(from.dataset, from.source, healBack) {
-			if !l.Healed.IsZero() || l.Stage == StageFetch || l.STIX == "" || !ids[l.STIX] {
-				continue
-			}
-			l.Healed = now.UTC()
-			if err := tb.close(l); err != nil {
+			if err := tb.heal(now, o.Dataset, o.Source, o.STIX); err != nil {
 				return err
 			}
 		}
@@ -217,84 +172,99 @@ func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 	return nil
 }
 
-// reopenRetried opens the dead letters again that a run took back which ends
-// before it is known whether that helped.
-func (tb deadBucket) reopenRetried(runs map[uint64]bool) error {
-	var again []DeadLetter
-	err := tb.scan([]byte{pfxDead}, nil, func(k, _ []byte) (bool, error) {
-		if len(k) != 9 || tb.get(numKey(pfxOpenDL, encoding.U64(k, 1))) != nil {
-			return true, nil
-		}
-		if d, ok := tb.read(encoding.U64(k, 1)); ok && d.Err == nil && runs[d.RetryRun] && d.Healed.Equal(d.Retried) {
-			d.Payload = encoding.Clone(d.Payload)
-			again = append(again, d)
-		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, d := range again {
-		d.Healed = time.Time{}
-		if err := tb.store(d, encoding.Pack(d.Payload)); err != nil {
-			return err
-		}
-		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
-			return err
-		}
-		if err := tb.t.meta().count(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// close stores a dead letter that is healed now. It can still be found by
-// its source, should it fail again.
-func (tb deadBucket) close(d DeadLetter) error {
-	if err := tb.store(d, encoding.Pack(d.Payload)); err != nil {
-		return err
-	}
+// close stores a letter's head, as healed now. It can still be found, should it
+// fail again.
+func (tb deadBucket) close(d DeadLetter, now time.Time) error {
+	d.Healed = now.UTC()
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
 		return err
 	}
-	return tb.t.meta().count(func(c *counters) { c.Dead--; c.Healed++ })
+	if err := tb.t.meta().count(func(c *counters) { c.Dead--; c.Healed++ }); err != nil {
+		return err
+	}
+	return tb.putHead(d)
 }
 
-// unindex takes a dead letter out of the indices.
-func (tb deadBucket) unindex(d DeadLetter) error {
-	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
-		return err
-	}
-	if d.Err == nil {
-		_, err := tb.del(sourceKey(d))
-		return err
-	}
-	keys, err := tb.keys([]byte{pfxSource}, 0)
+// reopenRetried opens the dead letters again that the run took back, which ends
+// before it is known whether that helped. A run of retries is a slice, so there
+// are few.
+func (tb deadBucket) reopenRetried(run uint64) error {
+	keys, err := tb.keys(numKey(pfxRetried, run), 0)
 	if err != nil {
 		return err
 	}
 	for _, k := range keys {
-		if encoding.U64(k, len(k)-8) != d.Key {
-			continue
+		if d, ok := tb.head(encoding.U64(k, 9)); ok && d.Err == nil && d.RetryRun == run && d.Healed.Equal(d.Retried) {
+			if err := tb.reopen(d); err != nil {
+				return err
+			}
 		}
+	}
+	return tb.forgetRetried(run)
+}
+
+// forgetRetried removes what finds the letters that the run took back.
+func (tb deadBucket) forgetRetried(run uint64) error {
+	keys, err := tb.keys(numKey(pfxRetried, run), 0)
+	for _, k := range keys {
 		if _, err := tb.del(k); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
+}
+
+func (tb deadBucket) putHead(d DeadLetter) error {
+	key := numKey(pfxDead, d.Key)
+	v, err := encoding.Seal(key, d.head(), encoding.Packed{})
+	if err != nil {
+		return err
+	}
+	return tb.putBlob(key, v)
+}
+
+// head reads a letter without its payload. One that fails its checksum comes with Err set.
+func (tb deadBucket) head(key uint64) (DeadLetter, bool) {
+	k := numKey(pfxDead, key)
+	v := tb.blob(k, nil)
+	if v == nil {
+		return DeadLetter{}, false
+	}
+	var h deadHead
+	_, err := encoding.Open(k, v, &h)
+	d := h.letter(key)
+	if err != nil {
+		d.Err = fmt.Errorf("dead letter %d: %w", key, err)
+	}
+	return d, true
+}
+
+// read reads a letter whole. Where its payload is damaged it comes with Err set and what is there.
+func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
+	d, ok := tb.head(key)
+	if !ok {
+		return d, false
+	}
+	k := numKey(pfxPayload, key)
+	body, err := encoding.Open(k, tb.blob(k, nil), nil)
+	if d.Payload = body; err != nil && d.Err == nil {
+		d.Err = fmt.Errorf("payload of dead letter %d: %w", key, err)
+	}
+	return d, true
 }
 
 // DeadLetters returns up to limit dead letters with Key > after, oldest first,
-// healed ones among them.
+// healed ones among them. It stops early where they are large, but returns at
+// least one while there are any.
 func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 	var out []DeadLetter
+	var size int
 	err := s.view("read dead letters", func(t *txn) error {
 		if after == ^uint64(0) {
 			return nil
 		}
 		return t.tab(bktDead).scan([]byte{pfxDead}, numKey(pfxDead, after+1), func(k, _ []byte) (bool, error) {
-			if len(out) >= limit {
+			if len(out) >= limit || size >= readBytes {
 				return false, nil
 			}
 			if len(k) != 9 {
@@ -302,6 +272,7 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 			}
 			if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 				out = append(out, d)
+				size += len(d.Payload)
 			}
 			return true, nil
 		})
@@ -342,16 +313,23 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 }
 
 func (tb deadBucket) drop(key uint64) error {
-	d, ok := tb.read(key)
+	d, ok := tb.head(key)
 	if !ok {
 		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 	}
 	healed := tb.get(numKey(pfxOpenDL, key)) == nil
-	if err := tb.unindex(d); err != nil {
+	if err := tb.unindex(key); err != nil {
 		return err
 	}
-	if _, err := tb.delBlob(numKey(pfxDead, key)); err != nil {
-		return err
+	if d.RetryRun != 0 {
+		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
+			return err
+		}
+	}
+	for _, pfx := range []byte{pfxDead, pfxPayload, pfxOpenDL} {
+		if _, err := tb.delBlob(numKey(pfx, key)); err != nil {
+			return err
+		}
 	}
 	return tb.t.meta().count(func(c *counters) {
 		if healed {
@@ -360,6 +338,37 @@ func (tb deadBucket) drop(key uint64) error {
 			c.Dead--
 		}
 	})
+}
+
+// unindex removes what finds a letter by its contents. Where those cannot be
+// read it walks the indices.
+func (tb deadBucket) unindex(key uint64) error {
+	d, _ := tb.read(key)
+	if d.Err == nil {
+		if _, err := tb.del(sourceKey(d)); err != nil {
+			return err
+		}
+		_, err := tb.del(equalKey(d))
+		return err
+	}
+	var gone [][]byte
+	for _, pfx := range []byte{pfxSource, pfxEqual, pfxRetried} {
+		err := tb.scan([]byte{pfx}, nil, func(k, v []byte) (bool, error) {
+			if pfx == pfxEqual && encoding.U64(v, 0) == key || pfx != pfxEqual && encoding.U64(k, len(k)-8) == key {
+				gone = append(gone, encoding.Clone(k))
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, k := range gone {
+		if _, err := tb.del(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop removes a held object. Unless it is the whole copy of one that is

@@ -110,10 +110,14 @@ func heldFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	return f, payload
 }
 
-func deadFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	f, payload := headFields(key, v)
-	f["key"], f["size"] = encoding.U64(key, 1), len(payload)
-	return f, payload
+func deadFields(t *txn, key, v []byte) (map[string]any, []byte) {
+	f, _ := headFields(key, v)
+	d, _ := t.dead().read(encoding.U64(key, 1))
+	f["key"], f["size"] = d.Key, len(d.Payload)
+	if d.Err != nil {
+		f["error_reading"] = d.Err.Error()
+	}
+	return f, d.Payload
 }
 
 func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
@@ -142,11 +146,12 @@ func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	e, err := decodeEntry(key, v)
 	f := map[string]any{
 		"hash": hex.EncodeToString(e.Hash[:]), "modified": e.Modified, "properties": e.Properties,
-		"kind": e.Kind, "run": e.Run, "at": e.At,
+		"kind": e.Kind, "run": e.Run, "at": e.At, "names": e.Names, "lists": len(e.Lists),
+		"earlier": len(e.Earlier), "marking": e.Marking,
 	}
 	if err != nil {
 		f["error_reading"] = err.Error()
-	} else if r, rerr := t.ids().idRun(e.Run); rerr == nil && r.forgets(e.Seq) {
+	} else if t.ids().forgets(e) {
 		f["forgotten"] = true
 	}
 	return f, nil
@@ -169,4 +174,17 @@ func metaFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 		return f, payload
 	}
 	return headFields(key, v)
+}
+
+func itemFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+	it, err := decodeItem(key, v)
+	f := map[string]any{"dataset": it.Dataset, "source": it.Source, "run": it.Run, "objects": it.Objects, "at": it.At}
+	if err != nil {
+		f["error_reading"] = err.Error()
+	}
+	return f, nil
+}
+
+func goneFields(_ *txn, key, _ []byte) (map[string]any, []byte) {
+	return map[string]any{"epoch": encoding.U64(key, 0)}, nil
 }

@@ -123,19 +123,22 @@ func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
 	return out, err
 }
 
-// Held returns up to limit held objects with Seq > after, oldest first.
+// Held returns up to limit held objects with Seq > after, oldest first; fewer where
+// they are large, but one while there are any.
 func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 	var out []Object
+	var size int
 	err := s.view("read held objects", func(t *txn) error {
 		if after == ^uint64(0) {
 			return nil
 		}
 		return t.tab(bktHeld).scan([]byte{pfxHeld}, numKey(pfxHeld, after+1), func(k, _ []byte) (bool, error) {
-			if len(out) >= limit {
+			if len(out) >= limit || size >= readBytes {
 				return false, nil
 			}
 			if len(k) == 9 {
 				out = append(out, t.held().at(encoding.U64(k, 1)))
+				size += len(out[len(out)-1].JSON)
 			}
 			return true, nil
 		})
@@ -143,13 +146,19 @@ func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 	return out, err
 }
 
-// HeldFor returns up to limit held objects with Seq > after that are held for the id.
+// HeldFor returns up to limit held objects with Seq > after that are held for the
+// id; fewer where they are large, but one while there are any.
 func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {
 	var out []Object
+	var size int
 	err := s.view("read held objects", func(t *txn) error {
 		seqs, err := t.tab(bktHeld).watchers(heldWatchPrefix(id), after, limit)
 		for _, seq := range seqs {
+			if size >= readBytes {
+				break
+			}
 			out = append(out, t.held().at(seq))
+			size += len(out[len(out)-1].JSON)
 		}
 		return err
 	})

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"math"
 	"slices"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -12,14 +12,8 @@ import (
 
 // The bucket ids has three parts, so that an entry costs one random write only:
 // "entries" by id, "log" in order of writing (one row for each entry, which
-// pruning follows), and "runs" with what ForgetRun needs.
-
-// idRun is what the spool knows of one run's entries in ids.
-type idRun struct {
-	First  uint64 // seq of its first log row
-	Count  int64  // its entries
-	Forget uint64 // rows up to this seq are forgotten; 0: none
-}
+// pruning follows), and "forgotten": by run, the log row up to which its entries
+// count as unknown.
 
 // storedID is an entry with the seq of its log row.
 type storedID struct {
@@ -57,14 +51,41 @@ func (tb idBucket) get(id string) (storedID, bool, error) {
 	if errors.Is(err, ErrCorrupt) {
 		return storedID{}, false, nil
 	}
-	r, err := tb.idRun(e.Run)
-	if err != nil || r.forgets(e.Seq) {
-		return storedID{}, false, err
-	}
-	return e, true, nil
+	return e, !tb.forgets(e), nil
 }
 
-func (r *idRun) forgets(seq uint64) bool { return r != nil && seq <= r.Forget }
+// forgets reports whether the entry was forgotten with its run. Where the mark of
+// the run cannot be read, all of the run's entries were: sending again is safe.
+func (tb idBucket) forgets(e storedID) bool {
+	mark, known := tb.t.forgotten[e.Run]
+	if !known {
+		key := encoding.Num(e.Run)
+		if v := tb.marks().get(key); v != nil {
+			var err error
+			if mark, err = encoding.DecodeMark(key, v); err != nil {
+				mark = math.MaxUint64
+			}
+		}
+		tb.t.forgotten[e.Run] = mark
+	}
+	return e.Seq <= mark
+}
+
+// ForgetRun lets the run's entries in ids count as unknown, after its work was
+// deleted on the platform. Prune removes them in their time.
+func (s *Spool) ForgetRun(epoch uint64, run uint64) error {
+	return s.update("forget run", frees(), func(t *txn) error {
+		if err := t.meta().checkEpoch(epoch); err != nil {
+			return err
+		}
+		if err := t.dead().reopenRetried(run); err != nil {
+			return err
+		}
+		key := encoding.Num(run)
+		delete(t.forgotten, run)
+		return t.ids().marks().put(key, encoding.EncodeMark(key, t.ids().log().b.Sequence()))
+	})
+}
 
 func decodeEntry(key, v []byte) (storedID, error) {
 	e, seq, err := encoding.DecodeID(key, v)
@@ -116,14 +137,6 @@ func (tb idBucket) putOne(p keyedPut) error {
 	if err := tb.log().put(encoding.Num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
 		return err
 	}
-	r, err := tb.changeIDRun(p.Run)
-	if err != nil {
-		return err
-	}
-	if r.First == 0 {
-		r.First = seq
-	}
-	r.Count++
 	return tb.t.meta().count(func(c *counters) { c.IDs++ })
 }
 
@@ -145,15 +158,8 @@ func (tb idBucket) remove(key []byte) error {
 	if err := tb.t.meta().count(func(c *counters) { c.IDs-- }); err != nil || e.Seq == 0 {
 		return err
 	}
-	if _, err := tb.log().del(encoding.Num(e.Seq)); err != nil {
-		return err
-	}
-	r, err := tb.changeIDRun(e.Run)
-	if err != nil {
-		return err
-	}
-	r.Count--
-	return nil
+	_, err = tb.log().del(encoding.Num(e.Seq))
+	return err
 }
 
 // findLogRow finds the log row of an entry that cannot be read. It walks the
@@ -191,53 +197,4 @@ func (tb idBucket) removeOf(run uint64, id string) error {
 		return err
 	}
 	return tb.remove(encoding.IDKey(id))
-}
-
-// idRun returns what is known of a run's entries; nil if nothing.
-func (tb idBucket) idRun(run uint64) (*idRun, error) {
-	if r, ok := tb.t.idRuns[run]; ok {
-		return r, nil
-	}
-	v := tb.runRows().get(encoding.Num(run))
-	if v == nil {
-		tb.t.idRuns[run] = nil
-		return nil, nil
-	}
-	if len(v) != 24 {
-		return nil, fmt.Errorf("ids of run %d: %w", run, ErrCorrupt)
-	}
-	r := &idRun{First: encoding.U64(v, 0), Count: int64(encoding.U64(v, 8)), Forget: encoding.U64(v, 16)}
-	tb.t.idRuns[run] = r
-	return r, nil
-}
-
-func (tb idBucket) changeIDRun(run uint64) (*idRun, error) {
-	r, err := tb.idRun(run)
-	if err != nil {
-		return nil, err
-	}
-	if r == nil {
-		r = &idRun{}
-		tb.t.idRuns[run] = r
-	}
-	tb.t.idRunDirty[run] = true
-	return r, nil
-}
-
-// flush writes what the transaction changed of ids by run.
-func (tb idBucket) flush() error {
-	for run := range tb.t.idRunDirty {
-		r := tb.t.idRuns[run]
-		var err error
-		switch {
-		case r.Count <= 0 && r.Forget == 0:
-			_, err = tb.runRows().del(encoding.Num(run))
-		default:
-			err = tb.runRows().put(encoding.Num(run), encoding.PutU64(encoding.PutU64(encoding.Num(r.First), uint64(r.Count)), r.Forget))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

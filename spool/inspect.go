@@ -34,6 +34,8 @@ type listing struct {
 //	kept                     milliseconds/run/number
 //	tasks                    dataset/kind/source
 //	ids                      STIX id
+//	items                    dataset/source
+//	gone                     epoch
 //	waiting_by_id            run/STIX id
 //	meta                     name
 func (s *Spool) List(bucket, after string, limit int) ([]Entry, error) {
@@ -94,7 +96,11 @@ func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 func (t *txn) entry(tb *table, l listing, bucket, name string, k, v []byte) (Entry, []byte) {
 	sealed := tb.blob(k, v)
 	fields, payload := l.fields(t, k, sealed)
-	return Entry{Bucket: bucket, Key: name, Fields: fields, Bytes: len(sealed)}, payload
+	size := len(sealed)
+	if bucket == bktDead {
+		size += len(tb.blob(numKey(pfxPayload, encoding.U64(k, 1)), nil))
+	}
+	return Entry{Bucket: bucket, Key: name, Fields: fields, Bytes: size}, payload
 }
 
 // listing returns how a bucket is listed.
@@ -124,6 +130,10 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 		l = listing{name: keptName, key: keptOfName, fields: keptFields}
 	case bktWaitingByID:
 		l = listing{prefix: []byte{pfxByID}, name: byIDName, key: byIDOfName, fields: byIDFields}
+	case bktItems:
+		l = listing{name: itemName, key: itemOfName, fields: itemFields}
+	case bktGone:
+		l = listing{name: func(k []byte) (string, bool) { return strconv.FormatUint(encoding.U64(k, 0), 10), true }, key: numberKey, fields: goneFields}
 	case bktMeta:
 		l = listing{name: plainName, key: plainKey, fields: metaFields}
 	default:
@@ -238,6 +248,28 @@ func byIDOfName(name string) ([]byte, error) {
 		return nil, fmt.Errorf("key %q: %w: want run/id", name, ErrInvalid)
 	}
 	return waitingIDKey(n, id), nil
+}
+
+func itemName(k []byte) (string, bool) {
+	d, rest, ok1 := encoding.CutString(k)
+	source, _, ok2 := encoding.CutString(rest)
+	return d + "/" + source, ok1 && ok2
+}
+
+func itemOfName(name string) ([]byte, error) {
+	d, source, ok := strings.Cut(name, "/")
+	if !ok {
+		return nil, fmt.Errorf("key %q: %w: want dataset/source", name, ErrInvalid)
+	}
+	return itemKey(Dataset(d), source), nil
+}
+
+func numberKey(name string) ([]byte, error) {
+	n, err := numbers(name, 1)
+	if err != nil {
+		return nil, err
+	}
+	return encoding.Num(n[0]), nil
 }
 
 func plainName(k []byte) (string, bool) { return string(k), true }

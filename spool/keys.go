@@ -24,21 +24,23 @@ const (
 	bktIDs         = "ids"
 	bktDead        = "dead"
 	bktKept        = "kept"
+	bktItems       = "items"
+	bktGone        = "gone"
 )
 
 // Buckets returns the names of all top-level buckets.
 func Buckets() []string {
 	return []string{
 		bktMeta, bktRuns, bktTasks, bktRecords, bktWaiting, bktWaitingByID,
-		bktHeld, bktBundles, bktCursors, bktIDs, bktDead, bktKept,
+		bktHeld, bktBundles, bktCursors, bktIDs, bktDead, bktKept, bktItems, bktGone,
 	}
 }
 
 // Sub-buckets of ids.
 const (
-	subEntries = "entries"
-	subLog     = "log"
-	subRuns    = "runs"
+	subEntries   = "entries"
+	subLog       = "log"
+	subForgotten = "forgotten"
 )
 
 // Prefixes inside buckets that hold rows and their indices.
@@ -49,7 +51,8 @@ const (
 	pfxTask   = 't' // tasks: t key → task
 	pfxDue    = 'd' // tasks: d run due seq → task key, while the task is in a run
 	pfxParked = 'p' // tasks: p dataset seq → task key, while it is parked
-	pfxBehind = 'b' // tasks: b dataset since seq → nothing, from the first parking on
+	pfxBehind = 'b' // tasks: b dataset since seq → checksum, from the first parking on
+	pfxQueued = 'q' // tasks: q key, or q 255 dead letter → reason; in no run yet
 
 	pfxByID  = 'i' // waiting_by_id: i run id → seq; held: i id → seq
 	pfxWatch = 'w' // waiting_by_id: w run watched-id seq → nothing; held: w watched-id seq → nothing
@@ -58,14 +61,18 @@ const (
 	pfxHead  = 'h' // bundles: h run seq → header
 	pfxBlock = 'c' // bundles: c run seq block → objects
 
-	pfxDead   = 'd' // dead: d key → dead letter
-	pfxOpenDL = 'u' // dead: u key → nothing, while it is not healed
-	pfxSource = 's' // dead: s dataset source key → nothing
+	pfxDead    = 'd' // dead: d key → head of a dead letter
+	pfxPayload = 'p' // dead: p key → its payload
+	pfxOpenDL  = 'u' // dead: u key → nothing, while it is not healed
+	pfxSource  = 's' // dead: s dataset source id key → nothing
+	pfxEqual   = 'e' // dead: e hash → key
+	pfxRetried = 'r' // dead: r run key → nothing, while the run that took it back is not done
 )
 
 // Keys of the meta bucket.
 const (
 	keySchema     = "schema"
+	keyConnector  = "connector"
 	keyState      = "state"
 	keyWatermarks = "watermarks"
 	keyPlatform   = "platform"
@@ -116,12 +123,26 @@ func parkedKey(d Dataset, seq uint64) []byte {
 
 func behindPrefix(d Dataset) []byte { return encoding.PutString([]byte{pfxBehind}, string(d)) }
 
+// holdBack writes the row that holds a dataset's last run back, with its checksum as value.
+func (tb taskBucket) holdBack(st *storedTask) error {
+	k := behindKey(st.key.Dataset, st.Since, st.Seq)
+	return tb.put(k, encoding.Sum(k, nil))
+}
+
+// cutBehind reads a row that holds a dataset's last run back; false if it is damaged.
+func cutBehind(k, v []byte) (since time.Time, ok bool) {
+	_, rest, ok := encoding.CutString(k[1:])
+	return encoding.TimeAt(rest, 0), ok && len(rest) == 16 && string(v) == string(encoding.Sum(k, nil))
+}
+
 func behindKey(d Dataset, since time.Time, seq uint64) []byte {
 	return encoding.PutU64(encoding.PutTime(behindPrefix(d), since), seq)
 }
 
-func sourcePrefix(d Dataset, source string) []byte {
-	return encoding.PutString(encoding.PutString([]byte{pfxSource}, string(d)), source)
+func sourcePrefix(d Dataset, source, stix string) []byte {
+	k := encoding.PutString([]byte{pfxSource}, string(d))
+	k = encoding.PutString(k, source[:min(len(source), MaxID)])
+	return encoding.PutString(k, stix[:min(len(stix), MaxID)])
 }
 
 func keptKey(at time.Time, run, seq uint64) []byte {

@@ -62,6 +62,9 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	}
 	u := use{share: moves, brings: p.size()}
 	return s.changeRunIn("commit map", u, epoch, c.Run, func(t *txn, r *storedRun) error {
+		if !r.DoneAt.IsZero() {
+			return fmt.Errorf("%w: it is done", ErrInvalid)
+		}
 		if err := t.mapInput(now, p); err != nil {
 			return err
 		}
@@ -119,6 +122,9 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 		}
 	}
 	if err := t.ids().putAll(c.IDs); err != nil {
+		return err
+	}
+	if err := t.items().put(c.Items); err != nil {
 		return err
 	}
 	for i, o := range c.Wait {

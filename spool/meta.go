@@ -19,6 +19,11 @@ type Meta struct {
 	Platform    []byte // the platform loop's own notes (JSON), see SavePlatform
 }
 
+// connectorRow is the second copy of the connector id.
+type connectorRow struct {
+	ID string `json:"connector_id"`
+}
+
 // state is what the meta bucket says of the whole spool.
 type state struct {
 	ConnectorID string    `json:"connector_id"`
@@ -34,6 +39,7 @@ type counters struct {
 	Runs     int64            `json:"runs"`
 	Tasks    int64            `json:"tasks"`
 	Parked   int64            `json:"parked"`
+	Queued   int64            `json:"queued"`
 	Records  int64            `json:"records"`
 	Waiting  int64            `json:"waiting"`
 	Held     int64            `json:"held"`
@@ -43,6 +49,7 @@ type counters struct {
 	Dead     int64            `json:"dead"`
 	Healed   int64            `json:"healed"`
 	Kept     int64            `json:"kept"`
+	Items    int64            `json:"items"`
 	Bytes    map[string]int64 `json:"bytes"`
 
 	// Of Held: whole copies of objects that are published. Nil where they are
@@ -94,8 +101,25 @@ func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 	})
 }
 
-// schema returns the file's schema number.
-func (tb metaBucket) schema() int { return int(encoding.U32(tb.get([]byte(keySchema)), 0)) }
+// stamp writes the schema number, with its checksum.
+func (tb metaBucket) stamp(n int) error {
+	key := []byte(keySchema)
+	return tb.b.Put(key, encoding.Sum(key, encoding.PutU32(nil, uint32(n))))
+}
+
+// schema returns the file's schema number. Schema 1 had no checksum. Where the
+// number cannot be read, the buckets say which of those that this version knows it is.
+func (tb metaBucket) schema() int {
+	key := []byte(keySchema)
+	v := tb.get(key)
+	switch {
+	case len(v) == 8 && string(encoding.Sum(key, v[:4:4])) == string(v):
+		return int(encoding.U32(v, 0))
+	case tb.t.tx.Bucket([]byte(bktGone)) != nil:
+		return schema
+	}
+	return 1
+}
 
 // state returns the spool's state, for reading.
 func (tb metaBucket) state() (*state, error) {

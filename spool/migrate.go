@@ -7,11 +7,15 @@ import (
 )
 
 // schema is the number of the file format that this version writes.
-const schema = 1
+const schema = 2
 
-// migrations holds one step for each schema number from which this version can
-// come: migrations[n] makes a file of schema n one of n+1. There is none yet.
-var migrations = map[int]func(*txn) error{}
+// A migration makes a file of one schema one of the next. It is called, each time
+// in a transaction of its own, until it says that it is done; what it did so far
+// must show in the file, so that it can go on after a crash.
+type migration func(*txn) (done bool, err error)
+
+// migrations holds, by schema number, every migration to the next one.
+var migrations = map[int]migration{1: migrateTo2}
 
 func schemaError(n int) error {
 	if n > schema {
@@ -22,7 +26,7 @@ func schemaError(n int) error {
 
 // migrate brings the file to the schema, one transaction a step; each stamps
 // its number together with its changes.
-func (s *Spool) migrate(to int, steps map[int]func(*txn) error) error {
+func (s *Spool) migrate(to int, steps map[int]migration) error {
 	for {
 		var at int
 		err := s.view("read schema", func(t *txn) error {
@@ -43,13 +47,148 @@ func (s *Spool) migrate(to int, steps map[int]func(*txn) error) error {
 			return schemaError(at)
 		}
 		err = s.update("migrate", frees(), func(t *txn) error {
-			if err := step(t); err != nil {
+			done, err := step(t)
+			if err != nil || !done {
 				return err
 			}
-			return t.tab(bktMeta).b.Put([]byte(keySchema), encoding.PutU32(nil, uint32(at+1)))
+			return t.meta().stamp(at + 1)
 		})
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// What one transaction of a migration rewrites at most.
+const (
+	migrateRows  = 2000
+	migrateBytes = 4 << 20
+)
+
+// migrateTo2 adds the buckets of schema 2 and the second copy of the connector id,
+// turns what ids knew of forgotten runs into marks, gives the rows that hold
+// last_run back their checksum, and the dead letters their payload in a row of
+// its own and the rows that find them. A letter whose payload has its row is done.
+func migrateTo2(t *txn) (bool, error) {
+	if t.tx.Bucket([]byte(bktItems)) == nil {
+		return false, startMigrationTo2(t)
+	}
+	done, err := t.dead().migrate()
+	if err != nil || !done {
+		return false, err
+	}
+	if done, err = t.tasks().migrate(); err != nil || !done {
+		return false, err
+	}
+	return true, makeBucket(t.tx, bktGone, nil) // last, since it stands for the schema
+}
+
+func startMigrationTo2(t *txn) error {
+	st, err := t.meta().state()
+	if err != nil {
+		return err
+	}
+	if err := t.meta().save(keyConnector, connectorRow{st.ConnectorID}); err != nil {
+		return err
+	}
+	ids := t.tx.Bucket([]byte(bktIDs))
+	if _, err := ids.CreateBucket([]byte(subForgotten)); err != nil {
+		return err
+	}
+	const runs = "runs" // first row, number of entries, forgotten up to row
+	if b := ids.Bucket([]byte(runs)); b != nil {
+		err := b.ForEach(func(k, v []byte) error {
+			if err := t.meta().countBytes(bktIDs, -len(k)-len(v)); err != nil {
+				return err
+			}
+			forget := encoding.U64(v, 16)
+			if len(v) != 24 {
+				forget = t.ids().log().b.Sequence()
+			}
+			if forget == 0 {
+				return nil
+			}
+			return t.ids().marks().put(k, encoding.EncodeMark(k, forget))
+		})
+		if err == nil {
+			err = ids.DeleteBucket([]byte(runs))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return makeBucket(t.tx, bktItems, nil)
+}
+
+// migrate rewrites letters of schema 1, the newest first.
+func (tb deadBucket) migrate() (bool, error) {
+	var todo []uint64
+	size := 0
+	err := tb.scan([]byte{pfxDead}, nil, func(k, v []byte) (bool, error) {
+		if len(k) != 9 || tb.get(numKey(pfxPayload, encoding.U64(k, 1))) != nil {
+			return true, nil
+		}
+		todo = append(todo, encoding.U64(k, 1))
+		size += len(v)
+		if len(v) == fragmentSize {
+			size += len(tb.blob(k, v))
+		}
+		return len(todo) < migrateRows && size < migrateBytes, nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, key := range todo {
+		if err := tb.migrateOne(key); err != nil {
+			return false, err
+		}
+	}
+	return len(todo) == 0, nil
+}
+
+func (tb deadBucket) migrateOne(key uint64) error {
+	k := numKey(pfxDead, key)
+	var h deadHead
+	body, err := encoding.Open(k, tb.blob(k, nil), &h)
+	p := numKey(pfxPayload, key)
+	v, serr := encoding.Seal(p, nil, encoding.Pack(body))
+	if serr != nil {
+		return serr
+	}
+	if perr := tb.putBlob(p, v); perr != nil || err != nil {
+		return perr // a damaged one stays as it is, beside its bytes
+	}
+	d := h.letter(key)
+	old := encoding.PutString(encoding.PutString([]byte{pfxSource}, string(d.Dataset)), d.Source[:min(len(d.Source), MaxID)])
+	if _, err := tb.del(encoding.PutU64(old, key)); err != nil {
+		return err
+	}
+	d.Payload = body
+	rows := [][2][]byte{{sourceKey(d), {}}, {equalKey(d), encoding.Num(key)}}
+	if d.RetryRun != 0 && tb.t.tab(bktRuns).get(numKey(pfxOpen, d.RetryRun)) != nil {
+		rows = append(rows, [2][]byte{retriedKey(d.RetryRun, key), {}})
+	}
+	for _, r := range rows {
+		if err := tb.put(r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	return tb.putHead(d)
+}
+
+// migrate gives rows that hold last_run back their checksum.
+func (tb taskBucket) migrate() (bool, error) {
+	var todo [][]byte
+	err := tb.scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {
+		if len(v) == 0 {
+			todo = append(todo, encoding.Clone(k))
+		}
+		return len(todo) < migrateRows, nil
+	})
+	for _, k := range todo {
+		if err == nil {
+			err = tb.put(k, encoding.Sum(k, nil))
+		}
+	}
+	return len(todo) == 0, err
 }

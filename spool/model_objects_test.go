@@ -41,6 +41,7 @@ func (m *model) commitMap(now time.Time, c MapCommit) bool {
 	}
 	for _, p := range c.IDs {
 		m.ids[p.STIX] = p.ID
+		delete(m.unknown, p.STIX)
 	}
 	for _, o := range c.Wait {
 		m.wait(c.Run, o)
@@ -128,23 +129,24 @@ func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun
 			r.Datasets[d] = DatasetRun{From: from, Status: DatasetListed}
 		}
 	}
+	for _, k := range parked {
+		t := m.tasks[k]
+		touch(k.Dataset, t.Since)
+		t.Anew = true
+		m.takeIn(r, t)
+	}
+	slices.Sort(dead)
 	for _, k := range dead {
 		d := m.dead[k]
 		d.Retried, d.RetryRun = now, r.ID
 		touch(d.Dataset, now)
 		if d.Stage == StageFetch {
-			m.addTask(r, NewTask{TaskKey: TaskKey{d.Dataset, TaskItem, d.Source}, Since: now})
+			m.addTask(r, NewTask{TaskKey: TaskKey{d.Dataset, TaskItem, d.Source}, Since: now, Anew: true})
 		} else {
-			m.addRecord(r.ID, NewRecord{d.Dataset, d.Source, d.Last, []byte(fmt.Sprintf(`{"objects":[%s]}`, d.Payload))})
+			m.addRecord(r.ID, NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Body: []byte(fmt.Sprintf(`{"objects":[%s]}`, d.Payload))})
 			d.Healed = cmp.Or(d.Healed, now)
 		}
 		m.dead[k] = d
-	}
-	for _, k := range parked {
-		if t := m.tasks[k]; t.Run != r.ID {
-			touch(k.Dataset, t.Since)
-			m.takeIn(r, t)
-		}
 	}
 	return r, true
 }

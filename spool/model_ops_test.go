@@ -154,6 +154,9 @@ func (d *driver) commitMap() {
 		c.Bundles = append(c.Bundles, b)
 	}
 	d.moveObjects(&c)
+	for range d.r.IntN(3) {
+		c.Items = append(c.Items, Item{Dataset: d.dataset(), Source: strconv.Itoa(d.r.IntN(40)), Run: r.ID, Objects: d.r.IntN(9), At: d.now})
+	}
 	err := d.s.CommitMap(d.m.epoch, d.now, c)
 	if d.m.commitMap(d.now, c) {
 		d.check(err, nil)

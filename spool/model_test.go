@@ -22,6 +22,7 @@ type model struct {
 	held     map[string]Object
 	bundles  map[[2]uint64]*modelBundle
 	ids      map[string]ID
+	unknown  map[string]ID // entries of ids that were forgotten with their run
 	dead     map[uint64]DeadLetter
 	marks    map[Dataset]*modelMark
 	platform string
@@ -61,7 +62,7 @@ func (m *model) clear() {
 	m.waiting = map[uint64]map[string]Object{}
 	m.held = map[string]Object{}
 	m.bundles = map[[2]uint64]*modelBundle{}
-	m.ids = map[string]ID{}
+	m.ids, m.unknown = map[string]ID{}, map[string]ID{}
 	m.marks = map[Dataset]*modelMark{}
 	m.kept, m.crash = 0, nil
 }
@@ -109,7 +110,7 @@ func (m *model) addTask(r *modelRun, n NewTask) {
 	switch {
 	case t == nil:
 		m.tasks[n.TaskKey] = &modelTask{Task: Task{
-			TaskKey: n.TaskKey, Run: r.ID, Seq: m.next("tasks"), Since: n.Since, TaskState: TaskState{Cursor: n.Cursor},
+			TaskKey: n.TaskKey, Run: r.ID, Seq: m.next("tasks"), Since: n.Since, Anew: n.Anew, TaskState: TaskState{Cursor: n.Cursor},
 		}}
 	case t.Run != 0:
 		if t.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
@@ -122,6 +123,7 @@ func (m *model) addTask(r *modelRun, n NewTask) {
 		if n.Kind == TaskPage && (n.Since.Before(t.Since) || !r.Reason.MovesWatermarks()) {
 			t.Since, t.Cursor = n.Since, n.Cursor
 		}
+		t.Anew = t.Anew || n.Anew
 		m.takeIn(r, t)
 	}
 }
@@ -151,8 +153,10 @@ func (m *model) settle(now time.Time, o Outcome) {
 		t.TaskState = *o.Keep
 	}
 	if o.Record != nil {
-		m.addRecord(o.Run, *o.Record)
-		if o.Task.Kind == TaskItem {
+		rec := *o.Record
+		rec.Anew = t.Anew
+		m.addRecord(o.Run, rec)
+		if o.Task.Kind == TaskItem && o.Keep == nil {
 			m.heal(now, o.Record.Dataset, o.Record.Source)
 		}
 	}
@@ -189,23 +193,14 @@ func (m *model) addRecord(run uint64, n NewRecord) {
 		m.records[run] = map[uint64]Record{}
 	}
 	seq := m.next("records")
-	m.records[run][seq] = Record{Run: run, Seq: seq, Dataset: n.Dataset, Source: n.Source, Fetched: n.Fetched, Body: n.Body}
+	m.records[run][seq] = Record{Run: run, Seq: seq, Dataset: n.Dataset, Source: n.Source, Fetched: n.Fetched, Anew: n.Anew, Body: n.Body}
 }
 
 func (m *model) addDead(now time.Time, d DeadLetter) {
 	d.Last = cmp.Or(d.Last, now)
 	d.First = cmp.Or(d.First, d.Last)
-	seen := 0
-	for _, k := range slices.Backward(slices.Sorted(maps.Keys(m.dead))) {
-		l := m.dead[k]
-		if seen == lookBack {
-			break
-		}
-		if l.Dataset != d.Dataset || l.Source != d.Source {
-			continue
-		}
-		seen++
-		if l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && string(l.Payload) == string(d.Payload) {
+	for k, l := range m.dead {
+		if l.Dataset == d.Dataset && l.Source == d.Source && l.Stage == d.Stage && l.Class == d.Class && l.STIX == d.STIX && string(l.Payload) == string(d.Payload) {
 			l.Attempts += max(1, d.Attempts)
 			l.Last, l.Run, l.Error, l.Healed = d.Last, d.Run, d.Error, time.Time{}
 			m.dead[k] = l
@@ -219,14 +214,8 @@ func (m *model) addDead(now time.Time, d DeadLetter) {
 func (m *model) healPublished(now time.Time, bundles []NewBundle) {
 	for _, b := range bundles {
 		for _, o := range b.Objects {
-			seen := 0
-			for _, k := range slices.Backward(slices.Sorted(maps.Keys(m.dead))) {
-				l := m.dead[k]
-				if l.Dataset != o.Dataset || l.Source != o.Source || seen == healBack {
-					continue
-				}
-				seen++
-				if l.STIX == o.STIX && l.STIX != "" && l.Stage != StageFetch && l.Healed.IsZero() {
+			for k, l := range m.dead {
+				if l.Dataset == o.Dataset && l.Source == o.Source && l.STIX == o.STIX && l.STIX != "" && l.Stage != StageFetch && l.Healed.IsZero() {
 					l.Healed = now
 					m.dead[k] = l
 				}
@@ -247,7 +236,7 @@ func (m *model) reopen(runs ...uint64) {
 
 func (m *model) heal(now time.Time, d Dataset, source string) {
 	for k, l := range m.dead {
-		if source != "" && l.Dataset == d && l.Source == source && l.Healed.IsZero() && (l.Stage == StageFetch || l.STIX == "") {
+		if source != "" && l.Dataset == d && l.Source == source && l.Healed.IsZero() && l.STIX == "" {
 			l.Healed = now
 			m.dead[k] = l
 		}

@@ -16,10 +16,12 @@ type objectHead struct {
 	Kept    bool      `json:"kept,omitempty"`
 	Dataset Dataset   `json:"dataset,omitempty"`
 	Source  string    `json:"source,omitempty"`
+
+	Stamps map[string]time.Time `json:"stamps,omitempty"`
 }
 
 func (o Object) head() objectHead {
-	return objectHead{o.STIX, o.Watch, o.Run, o.Since, o.Kept, o.Dataset, o.Source}
+	return objectHead{o.STIX, o.Watch, o.Run, o.Since, o.Kept, o.Dataset, o.Source, o.Stamps}
 }
 
 // putObject stores the envelope of an object under the key.
@@ -37,7 +39,7 @@ func (tb *table) object(key, v []byte) Object {
 	body, err := encoding.Open(key, tb.blob(key, v), &h)
 	o := Object{
 		STIX: h.STIX, Run: h.Run, Watch: h.Watch, Since: h.Since, Kept: h.Kept,
-		Dataset: h.Dataset, Source: h.Source, JSON: body,
+		Dataset: h.Dataset, Source: h.Source, Stamps: h.Stamps, JSON: body,
 	}
 	o.Seq = encoding.U64(key, len(key)-8)
 	if err != nil {

@@ -116,8 +116,11 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		if err != nil {
 			return err
 		}
-		if st.ConnectorID == "" {
+		if st.ConnectorID == "" && o.ConnectorID != "" {
 			st.ConnectorID = o.ConnectorID
+			if err := t.meta().save(keyConnector, connectorRow{o.ConnectorID}); err != nil {
+				return err
+			}
 		}
 		st.Open = true
 		return nil

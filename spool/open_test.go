@@ -13,8 +13,6 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-
-	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Every opening for writing syncs, waits for a lock only so long, and is capped.
@@ -234,7 +232,7 @@ func TestVisitHidesNoCrash(t *testing.T) {
 func setSchema(t *testing.T, s *Spool, n int) {
 	t.Helper()
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bktMeta)).Put([]byte(keySchema), encoding.PutU32(nil, uint32(n)))
+		return newTxn(tx, 0).meta().stamp(n)
 	}))
 }
 
@@ -263,19 +261,19 @@ func TestMigrationSteps(t *testing.T) {
 	defer setSchema(t, s, schema)
 	var did []int
 	fail := true
-	step := func(n int) func(*txn) error {
-		return func(t *txn) error {
+	step := func(n int) migration {
+		return func(t *txn) (bool, error) {
 			if err := t.meta().save(keyPlatform, n); err != nil {
-				return err
+				return false, err
 			}
 			if n == schema+1 && fail {
-				return errors.New("no")
+				return false, errors.New("no")
 			}
 			did = append(did, n)
-			return nil
+			return true, nil
 		}
 	}
-	steps := map[int]func(*txn) error{schema: step(schema), schema + 1: step(schema + 1)}
+	steps := map[int]migration{schema: step(schema), schema + 1: step(schema + 1)}
 	if err := s.migrate(schema+2, steps); err == nil {
 		t.Fatal("a failing step went through")
 	}

@@ -133,6 +133,8 @@ type Spool struct {
 	writing  sync.Mutex  // held by the one writing transaction
 	broken   atomic.Bool // only reading until the file is opened again
 	damaged  atomic.Bool // its pages do not hold together
+	pruning  sync.Mutex
+	itemsAt  []byte // where pruning of items goes on
 	closing  sync.Mutex
 	closed   bool
 	hook     func(point string)

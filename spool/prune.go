@@ -14,6 +14,7 @@ const (
 
 // Kinds in Prune's answer.
 const (
+	PrunedReset     = "reset"         // KiB of rows that a reset moved away
 	PrunedKept      = "kept"          // kept records past their time, or in the way of the rest
 	PrunedForgotten = "ids_forgotten" // ids not seen since the given time
 	PrunedEvicted   = "ids_evicted"   // the oldest ids above a quarter of MaxSize
@@ -29,7 +30,7 @@ const (
 func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	s.room.isShort()
-	if _, err := s.sweepForgotten(); err != nil {
+	if err := s.pruneItems(forgetBefore); err != nil {
 		return out, err
 	}
 	for done := 0; done < pruneLimit; {
@@ -55,6 +56,10 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 	}
 	err = s.update("prune", frees(), func(t *txn) error {
 		var err error
+		if n, err = t.removeGone(); err != nil || n > 0 {
+			kind, n = PrunedReset, max(n>>10, 1)
+			return err
+		}
 		if n, err = t.kept().prune(now.Add(-t.keep), over); err != nil || n > 0 {
 			kind = PrunedKept
 			return err
@@ -68,6 +73,52 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 		return err
 	})
 	return n, kind, err
+}
+
+// pruneItems removes what is remembered of old items, a step a call, and the marks
+// of forgotten runs that no entry is left of.
+func (s *Spool) pruneItems(before time.Time) error {
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
+	var todo bool
+	err := s.view("look what to prune", func(t *txn) error {
+		marks, err := t.ids().endedMarks()
+		todo = len(marks) > 0
+		if k, v := t.items().b.Cursor().Seek(append(s.itemsAt, 0)); k != nil {
+			it, derr := decodeItem(k, v)
+			todo = todo || derr != nil || it.At.Before(before)
+		}
+		return err
+	})
+	if err != nil || !todo {
+		s.itemsAt = nil
+		return err
+	}
+	return s.update("prune items", frees(), func(t *txn) error {
+		marks, err := t.ids().endedMarks()
+		for _, k := range marks {
+			if _, err := t.ids().marks().del(k); err != nil {
+				return err
+			}
+		}
+		if err == nil {
+			_, s.itemsAt, err = t.items().prune(s.itemsAt, before)
+		}
+		return err
+	})
+}
+
+// endedMarks returns the marks below the oldest row of the log.
+func (tb idBucket) endedMarks() ([][]byte, error) {
+	first, _ := tb.log().b.Cursor().First()
+	var out [][]byte
+	err := tb.marks().scan(nil, nil, func(k, v []byte) (bool, error) {
+		if mark, err := encoding.DecodeMark(k, v); err == nil && (first == nil || mark < encoding.U64(first, 0)) {
+			out = append(out, encoding.Clone(k))
+		}
+		return len(out) < pruneStep, nil
+	})
+	return out, err
 }
 
 // anythingToPrune looks first, so that an idle spool is not written to.
@@ -85,7 +136,8 @@ func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, 
 			e, ok := t.ids().logEntry(v)
 			todo = todo || !ok || e.At.Before(forgetBefore)
 		}
-		todo = todo || idSpace(c) > s.room.max/4
+		k, _ := t.tx.Bucket([]byte(bktGone)).Cursor().First()
+		todo = todo || k != nil || idSpace(c) > s.room.max/4
 		return nil
 	})
 	return todo, err

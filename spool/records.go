@@ -12,6 +12,7 @@ type recordHead struct {
 	Dataset Dataset   `json:"dataset"`
 	Source  string    `json:"source"`
 	Fetched time.Time `json:"fetched"`
+	Anew    bool      `json:"anew,omitempty"`
 }
 
 func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) error {
@@ -23,7 +24,7 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 		return err
 	}
 	key := encoding.Pair(r.ID, seq)
-	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC()}, body)
+	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC(), n.Anew}, body)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (tb recordBucket) read(k, v []byte) Record {
 	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
 	var h recordHead
 	body, err := encoding.Open(k, tb.blob(k, v), &h)
-	r.Dataset, r.Source, r.Fetched, r.Body = h.Dataset, h.Source, h.Fetched, body
+	r.Dataset, r.Source, r.Fetched, r.Anew, r.Body = h.Dataset, h.Source, h.Fetched, h.Anew, body
 	if err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
 	}

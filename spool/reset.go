@@ -1,18 +1,19 @@
 package spool
 
 import (
-	"errors"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterr "go.etcd.io/bbolt/errors"
+
+	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Reset empties tasks, records, waiting, held, bundles, cursors, ids, kept
+// Reset empties tasks, records, waiting, held, bundles, cursors, ids, items, kept
 // records and watermarks, ends the open runs (they stay in the list of runs,
 // marked as dropped), keeps the dead letters, raises the epoch and marks the
-// state as known, in one transaction. It returns what it cleared, by kind, and
-// the works that were open.
+// state as known, in one transaction. That moves the old buckets out of the way
+// whole; Prune removes their rows in steps. It returns what it cleared, by kind,
+// and the works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
 	err = s.update("reset", frees(), func(t *txn) error {
 		c, err := t.meta().counters()
@@ -20,29 +21,21 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 			return err
 		}
 		cleared = map[string]int64{
-			"tasks": c.Tasks, "parked": c.Parked, "records": c.Records, "waiting": c.Waiting,
-			"held": c.Held, "bundles": c.Bundles, "messages": c.Messages, "ids": c.IDs, "kept": c.Kept,
+			"tasks": c.Tasks, "parked": c.Parked, "queued": c.Queued, "records": c.Records, "waiting": c.Waiting,
+			"held": c.Held, "bundles": c.Bundles, "messages": c.Messages, "ids": c.IDs, "items": c.Items, "kept": c.Kept,
 		}
-		if cleared["runs"], open, err = t.runs().drop(now); err != nil {
+		st, err := t.meta().state()
+		if err != nil {
 			return err
 		}
-		for _, name := range []string{bktTasks, bktRecords, bktWaiting, bktWaitingByID, bktHeld, bktBundles, bktCursors, bktKept} {
-			if err := t.empty(name); err != nil {
-				return err
-			}
+		if err := t.moveAway(st.Epoch); err != nil {
+			return err
 		}
-		for _, name := range []string{subEntries, subLog, subRuns} {
-			if err := emptyBucket(t.tx.Bucket([]byte(bktIDs)), name); err != nil {
-				return err
-			}
-		}
-		t.forgetTables()
-		c.Tasks, c.Parked, c.Records, c.Waiting, c.Held, c.Bundles, c.Messages, c.IDs, c.Kept = 0, 0, 0, 0, 0, 0, 0, 0, 0
-		c.HeldPublished = new(int64)
-		for name := range c.Bytes {
-			if name != bktRuns && name != bktDead {
-				delete(c.Bytes, name)
-			}
+		*c = counters{Runs: c.Runs, Dead: c.Dead, Healed: c.Healed, HeldPublished: new(int64), Bytes: map[string]int64{
+			bktRuns: c.Bytes[bktRuns], bktDead: c.Bytes[bktDead],
+		}}
+		if cleared["runs"], open, err = t.runs().drop(now); err != nil {
+			return err
 		}
 		return t.meta().reset()
 	})
@@ -52,6 +45,103 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 	return cleared, open, nil
 }
 
+// cleared are the buckets that a reset empties.
+func clearedBuckets() []string {
+	return []string{
+		bktTasks, bktRecords, bktWaiting, bktWaitingByID, bktHeld, bktBundles, bktCursors, bktIDs, bktItems, bktKept,
+	}
+}
+
+// moveAway puts the buckets that a reset empties below "gone", and empty ones in
+// their place. Sequences go on, so that no key is given twice.
+func (t *txn) moveAway(epoch uint64) error {
+	to, err := t.tx.Bucket([]byte(bktGone)).CreateBucketIfNotExists(encoding.Num(epoch))
+	if err != nil {
+		return err
+	}
+	for _, name := range clearedBuckets() {
+		old := t.tx.Bucket([]byte(name))
+		seqs := map[string]uint64{"": old.Sequence()}
+		for _, sub := range subBuckets(name) {
+			seqs[sub] = old.Bucket([]byte(sub)).Sequence()
+		}
+		if err := t.tx.MoveBucket([]byte(name), nil, to); err != nil {
+			return err
+		}
+		if err := makeBucket(t.tx, name, seqs); err != nil {
+			return err
+		}
+	}
+	t.tables, t.forgotten = map[string]*table{}, map[uint64]uint64{}
+	return nil
+}
+
+// makeBucket makes a top-level bucket with what is inside.
+func makeBucket(tx *bolt.Tx, name string, seqs map[string]uint64) error {
+	b, err := tx.CreateBucket([]byte(name))
+	if err != nil {
+		return err
+	}
+	if err := b.SetSequence(seqs[""]); err != nil {
+		return err
+	}
+	for _, sub := range subBuckets(name) {
+		in, err := b.CreateBucket([]byte(sub))
+		if err == nil {
+			err = in.SetSequence(seqs[sub])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func subBuckets(name string) []string {
+	if name == bktIDs {
+		return []string{subEntries, subLog, subForgotten}
+	}
+	return nil
+}
+
+// goneStep bounds the bytes that one transaction removes of what a reset moved away.
+const goneStep = 4 << 20
+
+// removeGone removes a step of what resets moved away, and reports whether there was any.
+func (t *txn) removeGone() (int, error) {
+	left := goneStep
+	_, err := removeSome(t.tx.Bucket([]byte(bktGone)), &left)
+	return goneStep - left, err
+}
+
+// removeSome removes rows of a bucket while bytes are left, and reports whether it is empty then.
+func removeSome(b *bolt.Bucket, left *int) (bool, error) {
+	var keys [][]byte
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if *left <= 0 {
+			break
+		}
+		if v != nil {
+			*left -= len(k) + len(v) + 64
+			keys = append(keys, encoding.Clone(k))
+			continue
+		}
+		if empty, err := removeSome(b.Bucket(k), left); err != nil || !empty {
+			return false, err
+		}
+		*left--
+		return false, b.DeleteBucket(encoding.Clone(k)) // the cursor does not bear it
+	}
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return false, err
+		}
+	}
+	k, _ := b.Cursor().First()
+	return k == nil, nil
+}
+
 // drop ends the open runs and returns their number and their open works.
 func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 	ids, err := tb.open()
@@ -59,25 +149,19 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 		return 0, nil, err
 	}
 	var open []Work
-	retries := map[uint64]bool{}
 	for _, id := range ids {
 		r, err := tb.change(id)
 		if err != nil {
 			return 0, nil, err
 		}
-		if r.Reason == ReasonRetry {
-			retries[id] = true
+		if err := tb.t.dead().reopenRetried(id); err != nil {
+			return 0, nil, err
 		}
 		if r.Work.Status != "" && r.Work.Status != WorkDeleted {
 			open = append(open, r.Work)
 		}
 		r.Dropped, r.DoneAt, r.Open, r.Behind = true, now.UTC(), nil, nil
 		if _, err := tb.del(numKey(pfxOpen, id)); err != nil {
-			return 0, nil, err
-		}
-	}
-	if len(retries) > 0 {
-		if err := tb.t.dead().reopenRetried(retries); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -98,36 +182,4 @@ func (tb metaBucket) reset() error {
 	st.Epoch++
 	st.StateKnown = true
 	return nil
-}
-
-// empty clears a top-level bucket. Its sequence goes on, so that no key is given twice.
-func (t *txn) empty(name string) error {
-	seq := t.tx.Bucket([]byte(name)).Sequence()
-	if err := t.tx.DeleteBucket([]byte(name)); err != nil {
-		return err
-	}
-	b, err := t.tx.CreateBucket([]byte(name))
-	if err != nil {
-		return err
-	}
-	return b.SetSequence(seq)
-}
-
-// emptyBucket does the same inside another bucket.
-func emptyBucket(parent *bolt.Bucket, name string) error {
-	seq := parent.Bucket([]byte(name)).Sequence()
-	if err := parent.DeleteBucket([]byte(name)); err != nil && !errors.Is(err, bolterr.ErrBucketNotFound) {
-		return err
-	}
-	b, err := parent.CreateBucket([]byte(name))
-	if err != nil {
-		return err
-	}
-	return b.SetSequence(seq)
-}
-
-// forgetTables drops what the transaction remembers of buckets that were made anew.
-func (t *txn) forgetTables() {
-	t.tables = map[string]*table{}
-	t.idRuns, t.idRunDirty = map[uint64]*idRun{}, map[uint64]bool{}
 }

@@ -75,12 +75,14 @@ func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 		return err
 	}
 	if o.Record != nil {
-		if err := tb.t.records().add(r, *o.Record, p.record); err != nil {
+		rec := *o.Record
+		rec.Anew = rec.Anew || st.Anew
+		if err := tb.t.records().add(r, rec, p.record); err != nil {
 			return err
 		}
 		// Pages of one group share a source id, and bring other objects each.
-		if o.Task.Kind == TaskItem {
-			if err := tb.t.dead().heal(now, o.Record.Dataset, o.Record.Source); err != nil {
+		if o.Task.Kind == TaskItem && o.Keep == nil {
+			if err := tb.t.dead().heal(now, rec.Dataset, rec.Source, ""); err != nil {
 				return err
 			}
 		}

@@ -23,6 +23,8 @@ type Stats struct {
 	Dead     int64 // not healed
 	Healed   int64
 	Kept     int64
+	Queued   int64 // tasks and dead letters that wait for a run of their own, see StartQueued
+	Items    int64 // that can be found after they were delivered
 
 	// Of Held: whole copies of objects that are published without some
 	// references. They go out again when what they lack comes; nothing is missing.
@@ -47,6 +49,7 @@ func (s *Spool) Stats() (Stats, error) {
 		out.Runs, out.Tasks, out.Parked, out.Records = c.Runs, c.Tasks, c.Parked, c.Records
 		out.Waiting, out.Held, out.Bundles, out.Messages = c.Waiting, c.Held, c.Bundles, c.Messages
 		out.IDs, out.Dead, out.Healed, out.Kept = c.IDs, c.Dead, c.Healed, c.Kept
+		out.Queued, out.Items = c.Queued, c.Items
 		out.HeldPublished = *c.HeldPublished
 		out.Bytes = maps.Clone(c.Bytes)
 		return t.oldest(out.Oldest)

@@ -31,6 +31,11 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 			continue
 		}
 		seen[n.TaskKey] = true
+		wanted, err := tb.dequeue(queuedTask(n.TaskKey))
+		if err != nil {
+			return err
+		}
+		n.Anew = n.Anew || wanted
 		n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start).UTC()
 		st, err := tb.byKey(taskKey(n.TaskKey))
 		switch {
@@ -39,7 +44,7 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 			if err != nil {
 				return err
 			}
-			fresh = append(fresh, &storedTask{key: n.TaskKey, Run: r.ID, Seq: seq, Since: n.Since, State: TaskState{Cursor: n.Cursor}})
+			fresh = append(fresh, &storedTask{key: n.TaskKey, Run: r.ID, Seq: seq, Since: n.Since, Anew: n.Anew, State: TaskState{Cursor: n.Cursor}})
 		case err != nil:
 			return err
 		default:
@@ -59,6 +64,7 @@ func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) error {
 		}
 		return nil
 	}
+	st.Anew = st.Anew || n.Anew
 	if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
 		st.Since, st.State.Cursor = n.Since, n.Cursor
 	}
@@ -109,7 +115,7 @@ func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 		st.Since = since
 	}
 	st.Behind = true
-	if err := tb.put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+	if err := tb.holdBack(st); err != nil {
 		return err
 	}
 	return tb.save(st)

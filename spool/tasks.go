@@ -15,13 +15,14 @@ type storedTask struct {
 	Parked time.Time `json:"parked,omitzero"`
 	// Behind: the item was parked once, so its window start holds last_run back.
 	Behind bool      `json:"behind,omitempty"`
+	Anew   bool      `json:"anew,omitempty"`
 	State  TaskState `json:"state"`
 
 	key TaskKey
 }
 
 func (st *storedTask) task() Task {
-	return Task{TaskKey: st.key, Run: st.Run, Seq: st.Seq, Since: st.Since, Parked: st.Parked, TaskState: st.State}
+	return Task{TaskKey: st.key, Run: st.Run, Seq: st.Seq, Since: st.Since, Parked: st.Parked, Anew: st.Anew, TaskState: st.State}
 }
 
 // ReadyTasks returns up to limit tasks of the run that are due at now and not
@@ -199,7 +200,7 @@ func (tb taskBucket) park(st *storedTask, now time.Time) error {
 	}
 	if !st.Behind {
 		st.Behind = true
-		if err := tb.put(behindKey(st.key.Dataset, st.Since, st.Seq), []byte{}); err != nil {
+		if err := tb.holdBack(st); err != nil {
 			return err
 		}
 	}

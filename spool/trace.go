@@ -46,10 +46,6 @@ func (tb idBucket) trace(id string, out *Trace) error {
 	if err != nil {
 		return nil // counts as unknown everywhere; Verify reports it
 	}
-	r, err := tb.idRun(e.Run)
-	if err != nil {
-		return err
-	}
-	out.Known, out.Forgotten = &e.ID, r.forgets(e.Seq)
+	out.Known, out.Forgotten = &e.ID, tb.forgets(e)
 	return nil
 }

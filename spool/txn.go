@@ -18,17 +18,15 @@ import (
 // far. It never leaves the package, and what its helpers return never points
 // into the file.
 type txn struct {
-	tx       *bolt.Tx
-	keep     time.Duration // Options.KeepRecords
-	tables   map[string]*table
-	st       *state
-	stDirty  bool
-	count    *counters
-	cached   map[uint64]*storedRun
-	runDirty map[uint64]bool
-	idRuns   map[uint64]*idRun
-
-	idRunDirty map[uint64]bool
+	tx        *bolt.Tx
+	keep      time.Duration // Options.KeepRecords
+	tables    map[string]*table
+	st        *state
+	stDirty   bool
+	count     *counters
+	cached    map[uint64]*storedRun
+	runDirty  map[uint64]bool
+	forgotten map[uint64]uint64 // marks of ids that were read
 }
 
 // use says which room a writing transaction may use, and how many bytes it
@@ -169,16 +167,12 @@ func (s *Spool) guard(fn func() error) (err error) {
 func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
 	return &txn{
 		tx: tx, keep: keep, tables: map[string]*table{},
-		cached: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, idRuns: map[uint64]*idRun{},
-		idRunDirty: map[uint64]bool{},
+		cached: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, forgotten: map[uint64]uint64{},
 	}
 }
 
 // flush writes what the transaction gathered: runs, counters of ids by run, state, counters.
 func (t *txn) flush() error {
-	if err := t.ids().flush(); err != nil {
-		return err
-	}
 	if err := t.runs().flush(); err != nil {
 		return err
 	}

@@ -97,6 +97,21 @@ type Work struct {
 	Retold     bool   // more may be expected than was told: a tell of unknown fate was repeated
 	Doubt      bool   // there may be a second work of this name: its opening was repeated
 	Quiet      bool   // nothing was in flight when the process stopped
+
+	ToldIn    []Range // whose messages were told under this work, in order
+	SettledIn []Range // whose expectations were settled without a message
+}
+
+// Place is a message's place in a run: the bundle's seq and its index in it.
+type Place struct {
+	Bundle uint64 `json:"b"`
+	Index  int    `json:"i"`
+}
+
+// Range is the messages of a run from From up to, not including, Through.
+type Range struct {
+	From    Place `json:"from"`
+	Through Place `json:"through"`
 }
 
 // WorkStatus is how far a work has come; "": none was opened.
@@ -117,6 +132,7 @@ type Intent struct {
 	Before int64 // the platform's count before
 	Bundle uint64
 	From   int // the bundle's cursor
+	In     Range
 }
 
 // TaskKind is the kind of request that a task stands for.
@@ -143,6 +159,7 @@ type Task struct {
 	Seq    uint64    // order of arrival
 	Since  time.Time // window start of the run that first listed it: last_run must not pass it while parked
 	Parked time.Time // zero unless parked
+	Anew   bool      // an operator asked for it: what earlier runs published is sent again
 	TaskState
 }
 
@@ -167,6 +184,7 @@ type NewTask struct {
 	TaskKey
 	Since  time.Time
 	Cursor []byte
+	Anew   bool // what earlier runs published is sent again
 }
 
 // NewRecord is what a task brought.
@@ -175,6 +193,7 @@ type NewRecord struct {
 	Source  string
 	Fetched time.Time
 	Body    []byte
+	Anew    bool // set for the record of a task that is Anew
 }
 
 // Outcome is the end of one try of a task. Its parts are committed together.
@@ -217,6 +236,7 @@ type Record struct {
 	Source  string
 	Fetched time.Time
 	Body    []byte
+	Anew    bool  // an operator asked for it: map does not skip by hash what earlier runs published
 	Err     error // ErrCorrupt when the payload fails its checksum; Body is then what is there
 }
 
@@ -232,12 +252,13 @@ type IDPut struct {
 
 // Object is a mapped object that waits or is held.
 type Object struct {
-	STIX    string    // its id
-	Run     uint64    // the run it waits in; of a held object, the run that held it
-	Seq     uint64    // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
-	Watch   string    // the id it waits for; it is looked up by this one id
-	Since   time.Time // of held objects: when it was first held
-	Kept    bool      // of held objects: a whole copy of an object that was published without some entries
+	STIX    string               // its id
+	Run     uint64               // the run it waits in; of a held object, the run that held it
+	Seq     uint64               // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
+	Watch   string               // the id it waits for; it is looked up by this one id
+	Since   time.Time            // of held objects: when it was first held
+	Stamps  map[string]time.Time // by name of property, where its modified is not the object's
+	Kept    bool                 // of held objects: a whole copy of an object that was published without some entries
 	Dataset Dataset
 	Source  string
 	JSON    []byte
@@ -280,7 +301,18 @@ type MapCommit struct {
 	Hold    []Object // stored, replacing a held copy of the same id; Since of the older is kept
 	Unhold  []string // ids no longer held
 	Dead    []DeadLetter
+	Items   []Item // what became of the items of Records
 	Count   map[string]int64
+}
+
+// Item is what the spool remembers of an item or page that was mapped, so that
+// it can be found after it was delivered. The last run counts.
+type Item struct {
+	Dataset Dataset
+	Source  string
+	Run     uint64    // its work says whether it arrived
+	Objects int       // how many objects it brought to deliver
+	At      time.Time // when it was mapped, seconds resolution
 }
 
 // Stage names a stage in dead letters and metrics.

@@ -60,7 +60,7 @@ func (v *verifier) all() error {
 	v.n.HeldPublished = new(int64)
 	for _, check := range []func() error{
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
-		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idRuns, v.dead,
+		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idMarks, v.items, v.dead,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -135,7 +135,7 @@ func (v *verifier) meta() error {
 		}
 	}
 	known := map[string]bool{
-		keySchema: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
+		keySchema: true, keyConnector: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
 	}
 	return v.t.tab(bktMeta).scan(nil, nil, func(k, val []byte) (bool, error) {
 		if !known[string(k)] {
@@ -216,6 +216,7 @@ func (v *verifier) counters() error {
 		{"runs", c.Runs, v.n.Runs}, {"tasks", c.Tasks, v.n.Tasks}, {"parked", c.Parked, v.n.Parked},
 		{"records", c.Records, v.n.Records}, {"waiting", c.Waiting, v.n.Waiting}, {"held", c.Held, v.n.Held},
 		{"bundles", c.Bundles, v.n.Bundles}, {"messages", c.Messages, v.n.Messages}, {"ids", c.IDs, v.n.IDs},
+		{"queued", c.Queued, v.n.Queued}, {"items", c.Items, v.n.Items},
 		{"dead", c.Dead, v.n.Dead}, {"healed", c.Healed, v.n.Healed}, {"kept", c.Kept, v.n.Kept},
 	} {
 		if n.got != n.want {
@@ -226,7 +227,7 @@ func (v *verifier) counters() error {
 		v.broken("counter held_published is %d, there are %d", *got, *want)
 	}
 	for _, name := range Buckets() {
-		if name != bktMeta && c.Bytes[name] != v.bytes[name] {
+		if name != bktMeta && name != bktGone && c.Bytes[name] != v.bytes[name] {
 			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.bytes[name])
 		}
 	}

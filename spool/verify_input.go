@@ -24,9 +24,14 @@ func (v *verifier) tasks() error {
 			if st != nil && (st.Parked.IsZero() || string(k) != string(parkedKey(st.key.Dataset, st.Seq))) {
 				v.broken("task %s: stands among the parked, but is not", st.key)
 			}
+		case pfxQueued:
+			v.n.Queued++
+			if _, err := encoding.Open(k, val, nil); err != nil {
+				v.broken("tasks: row %x of the queue: %v", k, err)
+			}
 		case pfxBehind:
-			if _, rest, ok := encoding.CutString(k[1:]); !ok || len(rest) != 16 {
-				v.broken("tasks: key %x", k)
+			if _, ok := cutBehind(k, val); !ok {
+				v.broken("tasks: row %x, which holds last_run back: %v", k, ErrCorrupt)
 			}
 			v.rows.behind++
 		default:
@@ -142,7 +147,7 @@ func (v *verifier) kept() error {
 
 func (v *verifier) dead() error {
 	tb := v.t.tab(bktDead)
-	err := v.walk(tb, func(k, _ []byte) error {
+	err := v.walk(tb, func(k, val []byte) error {
 		switch k[0] {
 		case pfxDead:
 			if !v.fragment(tb, k, 9) {
@@ -153,10 +158,17 @@ func (v *verifier) dead() error {
 			if tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
 				v.broken("dead letter %d: is listed and not there", encoding.U64(k, 1))
 			}
-		case pfxSource:
+		case pfxPayload:
+			if !v.fragment(tb, k, 9) && tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
+				v.broken("dead letter %d: its payload is there and it is not", encoding.U64(k, 1))
+			}
+		case pfxSource, pfxRetried, pfxEqual:
 			key := encoding.U64(k, len(k)-8)
+			if k[0] == pfxEqual {
+				key = encoding.U64(val, 0)
+			}
 			if tb.get(numKey(pfxDead, key)) == nil {
-				v.broken("dead letter %d: is found by its source id and not there", key)
+				v.broken("dead letter %d: is found by row %x and not there", key, k)
 			}
 		default:
 			v.broken("dead: key %x", k)
@@ -179,7 +191,10 @@ func (v *verifier) deadLetter(tb *table, key uint64) {
 	if isOpen != d.Healed.IsZero() {
 		v.broken("dead letter %d: healed %v, but open is %v", key, d.Healed.Format(time.RFC3339), isOpen)
 	}
-	if isOpen && tb.get(sourceKey(d)) == nil {
+	if tb.get(sourceKey(d)) == nil {
 		v.broken("dead letter %d: is not found by its source id", key)
+	}
+	if tb.get(equalKey(d)) == nil {
+		v.broken("dead letter %d: is not found by what it holds", key)
 	}
 }

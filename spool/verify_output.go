@@ -222,34 +222,21 @@ func (v *verifier) idLog() error {
 	return err
 }
 
-func (v *verifier) idRuns() error {
-	counts := map[uint64]int64{} // as many as there are runs
-	firsts := map[uint64]uint64{}
-	err := v.t.sub(subLog).scan(nil, nil, func(k, val []byte) (bool, error) {
-		run, _, _ := cutLogRow(val)
-		if counts[run]++; counts[run] == 1 {
-			firsts[run] = encoding.U64(k, 0)
+func (v *verifier) idMarks() error {
+	return v.walk(v.t.ids().marks(), func(k, val []byte) error {
+		if _, err := encoding.DecodeMark(k, val); err != nil || len(k) != 8 {
+			v.broken("ids: what is forgotten of run %d: %v", encoding.U64(k, 0), err)
 		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	err = v.walk(v.t.sub(subRuns), func(k, _ []byte) error {
-		id := encoding.U64(k, 0)
-		r, err := v.t.ids().idRun(id)
-		if err != nil {
-			v.broken("ids: %v", err)
-			return nil
-		}
-		if r.Count != counts[id] || counts[id] > 0 && r.First > firsts[id] {
-			v.broken("ids: run %d counts %d entries from row %d on, there are %d from %d on", id, r.Count, r.First, counts[id], firsts[id])
-		}
-		delete(counts, id)
 		return nil
 	})
-	for id, n := range counts {
-		v.broken("ids: run %d has %d entries and does not count them", id, n)
-	}
-	return err
+}
+
+func (v *verifier) items() error {
+	return v.walk(v.t.items().table, func(k, val []byte) error {
+		v.n.Items++
+		if _, err := decodeItem(k, val); err != nil {
+			v.broken("%v", err)
+		}
+		return nil
+	})
 }

@@ -130,19 +130,22 @@ func (tb *table) idOf(prefix []byte, seq uint64) string {
 	return id
 }
 
-// Waiting returns up to limit objects that wait in the run with Seq > after, oldest first.
+// Waiting returns up to limit objects that wait in the run with Seq > after, oldest
+// first; fewer where they are large, but one while there are any.
 func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
 	var out []Object
+	var size int
 	err := s.view("read waiting objects", func(t *txn) error {
 		if after == ^uint64(0) {
 			return nil
 		}
 		return t.tab(bktWaiting).scan(encoding.Num(run), encoding.Pair(run, after+1), func(k, _ []byte) (bool, error) {
-			if len(out) >= limit {
+			if len(out) >= limit || size >= readBytes {
 				return false, nil
 			}
 			if len(k) == 16 {
 				out = append(out, t.waiting().at(run, encoding.U64(k, 8)))
+				size += len(out[len(out)-1].JSON)
 			}
 			return true, nil
 		})
@@ -150,13 +153,19 @@ func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
 	return out, err
 }
 
-// Watchers returns up to limit objects with Seq > after that wait in the run for the id.
+// Watchers returns up to limit objects with Seq > after that wait in the run for
+// the id; fewer where they are large, but one while there are any.
 func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) ([]Object, error) {
 	var out []Object
+	var size int
 	err := s.view("read watchers", func(t *txn) error {
 		seqs, err := t.tab(bktWaitingByID).watchers(waitingWatchPrefix(run, id), after, limit)
 		for _, seq := range seqs {
+			if size >= readBytes {
+				break
+			}
 			out = append(out, t.waiting().at(run, seq))
+			size += len(out[len(out)-1].JSON)
 		}
 		return err
 	})

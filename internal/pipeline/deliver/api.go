@@ -73,7 +73,7 @@ type Spool interface {
 	SkipMessage(epoch uint64, run, seq uint64, index int, d spool.DeadLetter) error
 	FinishBundle(epoch uint64, run, seq uint64) error
 	SaveWork(epoch uint64, run uint64, w spool.Work) error
-	ForgetRun(epoch uint64, run uint64) (int, error)
+	ForgetRun(epoch uint64, run uint64) error
 	FinishRun(epoch uint64, run uint64, now time.Time) error
 	Count(epoch uint64, run uint64, count map[string]int64) error
 	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)

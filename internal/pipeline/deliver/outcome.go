@@ -82,7 +82,7 @@ func tooLargeText(size int, limit int64) string {
 func (d *Stage) skip() error {
 	b, stop, now := d.bundle, d.stop, d.Now()
 	if stop.class == "corrupt" { // nobody knows which objects it held
-		if _, err := d.Spool.ForgetRun(d.epoch, b.Run); err != nil {
+		if err := d.Spool.ForgetRun(d.epoch, b.Run); err != nil {
 			return err
 		}
 	}

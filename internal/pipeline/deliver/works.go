@@ -133,13 +133,12 @@ func (d *Stage) worksNamed(ctx context.Context, name string) ([]opencti.Work, er
 // loseWork handles a work that was deleted on OpenCTI: what its workers had
 // not imported yet is gone there, so nothing of the run counts as known.
 func (d *Stage) loseWork(run *spool.Run) error {
-	forgotten, err := d.Spool.ForgetRun(d.epoch, run.ID)
-	if err != nil {
+	if err := d.Spool.ForgetRun(d.epoch, run.ID); err != nil {
 		return err
 	}
 	d.Metrics.works.WithLabelValues("lost").Inc()
 	d.Log.Error("the run's work was deleted on OpenCTI, and with it what its workers had not imported yet",
-		"stage", stageName, "run", run.ID, "work", run.Work.ID, "objects", forgotten,
+		"stage", stageName, "run", run.ID, "work", run.Work.ID,
 		"hint", lostHint(run))
 	run.Work = spool.Work{Replaced: run.Work.Replaced + 1}
 	return d.saveWork(run)

@@ -152,9 +152,8 @@ func (s *mortalSpool) SaveWork(epoch uint64, run uint64, w spool.Work) error {
 	return s.write("work", func() error { return s.Spool.SaveWork(epoch, run, w) })
 }
 
-func (s *mortalSpool) ForgetRun(epoch uint64, run uint64) (n int, err error) {
-	err = s.write("forget", func() error { n, err = s.Spool.ForgetRun(epoch, run); return err })
-	return n, err
+func (s *mortalSpool) ForgetRun(epoch uint64, run uint64) error {
+	return s.write("forget", func() error { return s.Spool.ForgetRun(epoch, run) })
 }
 
 func (s *mortalSpool) FinishRun(epoch uint64, run uint64, now time.Time) error {

@@ -1,0 +1,270 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
+
+// What a repull or a retry names stands in a queue, in no run, and is taken in
+// slices, each a run of its own, so that what is new never waits for all of it.
+// The bounds of a slice:
+const (
+	sliceRows  = 500
+	slicePages = 20
+	sliceBytes = 8 << 20 // of dead letters' payloads
+)
+
+// queued is what a row of the queue says beside its key.
+type queued struct {
+	Reason Reason    `json:"reason"`
+	Since  time.Time `json:"since,omitzero"`   // of tasks
+	Cursor []byte    `json:"cursor,omitempty"` // of pages
+}
+
+// queuedLetter is the key of a dead letter in the queue; behind all tasks.
+func queuedLetter(key uint64) []byte { return encoding.PutU64([]byte{pfxQueued, 0xff}, key) }
+
+func queuedTask(key TaskKey) []byte { return prefixed(pfxQueued, taskKey(key)) }
+
+// Enqueue puts dead letters (by key) and tasks into the queue: items to fetch
+// anew, parked ones among them, and pages. All or nothing. What stands there
+// already stays once. Dead letters of fetch without a source id, and damaged
+// ones, are refused with ErrInvalid.
+func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewTask) error {
+	return s.update("enqueue", use{share: moves}, func(t *txn) error {
+		if err := t.meta().checkEpoch(epoch); err != nil {
+			return err
+		}
+		if len(dead)+len(tasks) == 0 {
+			return fmt.Errorf("%w: nothing to enqueue", ErrInvalid)
+		}
+		for _, key := range dead {
+			if err := t.dead().retryable(key); err != nil {
+				return err
+			}
+			if err := t.tasks().enqueue(queuedLetter(key), queued{Reason: reason}); err != nil {
+				return err
+			}
+		}
+		for _, n := range tasks {
+			if err := checkTaskKey(n.TaskKey); err != nil {
+				return err
+			}
+			if err := t.tasks().enqueue(queuedTask(n.TaskKey), queued{reason, n.Since.UTC(), n.Cursor}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (tb taskBucket) enqueue(key []byte, q queued) error {
+	v, err := encoding.Seal(key, q, encoding.Packed{})
+	if err != nil {
+		return err
+	}
+	if tb.get(key) == nil {
+		if err := tb.t.meta().count(func(c *counters) { c.Queued++ }); err != nil {
+			return err
+		}
+	}
+	return tb.put(key, v)
+}
+
+// dequeue removes a row of the queue and reports whether it was there.
+func (tb taskBucket) dequeue(key []byte) (bool, error) {
+	there, err := tb.del(key)
+	if err != nil || !there {
+		return there, err
+	}
+	return true, tb.t.meta().count(func(c *counters) { c.Queued-- })
+}
+
+// Retry takes dead letters (by key) and parked items (by task key) back into runs
+// of reason retry: fetch's become item tasks, map's and deliver's become records.
+// It enqueues all of them or none, starts the first slice and returns its run;
+// StartQueued starts the others. A dead letter stays where it is: one of map or
+// deliver is marked healed when it is taken, since its bytes are on their way
+// again, and opened again should they fail again; one of fetch is healed by the
+// record that its task brings.
+func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
+	tasks := make([]NewTask, len(parked))
+	err := s.view("retry", func(t *txn) error {
+		for i, key := range parked {
+			st, err := t.tasks().parked(key)
+			if err != nil {
+				return err
+			}
+			tasks[i] = NewTask{TaskKey: key, Since: st.Since}
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.Enqueue(epoch, ReasonRetry, dead, tasks)
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	run, _, err := s.StartQueued(epoch, now)
+	return run, err
+}
+
+// StartQueued starts a run of the next slice of the queue, and reports whether
+// there was one.
+func (s *Spool) StartQueued(epoch uint64, now time.Time) (Run, bool, error) {
+	var run Run
+	var found bool
+	err := s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
+		run, found = Run{}, false
+		if err := t.meta().checkEpoch(epoch); err != nil {
+			return err
+		}
+		rows, err := t.tasks().slice()
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		r, err := t.runs().add(now, RunSpec{Reason: rows[0].Reason, Start: now})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := t.takeQueued(now, r, row); err != nil {
+				return err
+			}
+		}
+		run, found = r.copy(), true
+		return nil
+	})
+	return run, found, err
+}
+
+// sliceRow is a row of the queue that is being taken.
+type sliceRow struct {
+	key []byte
+	queued
+}
+
+// slice returns the next rows of the queue that go together. Those that cannot
+// be read come as retries, since what they name can.
+func (tb taskBucket) slice() ([]sliceRow, error) {
+	var out []sliceRow
+	var bytes, pages int
+	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
+		row := sliceRow{key: encoding.Clone(k)}
+		if _, err := encoding.Open(k, v, &row.queued); err != nil {
+			row.queued = queued{Reason: ReasonRetry}
+		}
+		if len(out) > 0 && row.Reason != out[0].Reason {
+			return true, nil
+		}
+		if key, ok := cutTaskKey(k[1:]); ok && key.Kind == TaskPage {
+			pages++
+		} else if !ok {
+			bytes += len(tb.t.dead().blob(numKey(pfxPayload, encoding.U64(k, 2)), nil))
+		}
+		if len(out) > 0 && (bytes > sliceBytes || pages > slicePages) {
+			return false, nil
+		}
+		out = append(out, row)
+		return len(out) < sliceRows, nil
+	})
+	return out, err
+}
+
+// takeQueued takes a row of the queue into the run.
+func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow) error {
+	if _, err := t.tasks().dequeue(row.key); err != nil {
+		return err
+	}
+	key, ok := cutTaskKey(row.key[1:])
+	if !ok {
+		return t.dead().retry(now, r, encoding.U64(row.key, 2))
+	}
+	if st, err := t.tasks().byKey(taskKey(key)); err == nil && !st.Since.IsZero() {
+		row.Since = st.Since // of an item that is parked
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	r.touch(key.Dataset, row.Since, r.Start)
+	return t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: row.Since, Cursor: row.Cursor, Anew: true}})
+}
+
+// retryable refuses a letter that cannot be tried again.
+func (tb deadBucket) retryable(key uint64) error {
+	d, ok := tb.read(key)
+	switch {
+	case !ok:
+		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
+	case d.Err != nil:
+		return fmt.Errorf("dead letter %d: %w: %v", key, ErrInvalid, d.Err)
+	case d.Stage == StageFetch && (d.Source == "" || d.Dataset == "" || d.Dataset == IOCs):
+		return fmt.Errorf("dead letter %d: %w: it names no item that could be fetched again", key, ErrInvalid)
+	}
+	return nil
+}
+
+// retry takes a letter into the run. One that was dropped or damaged since it was
+// named is passed by.
+func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
+	if tb.retryable(key) != nil {
+		return nil
+	}
+	d, _ := tb.read(key)
+	if d.RetryRun != 0 {
+		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
+			return err
+		}
+	}
+	d.Retried, d.RetryRun = now.UTC(), r.ID
+	if err := tb.put(retriedKey(r.ID, key), []byte{}); err != nil {
+		return err
+	}
+	if d.Stage == StageFetch {
+		r.touch(d.Dataset, r.Start, r.Start)
+		item := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
+		if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: item, Since: r.Start, Anew: true}}); err != nil {
+			return err
+		}
+		return tb.putHead(d)
+	}
+	r.touch(d.Dataset, now, now)
+	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last}
+	if err := tb.t.records().add(r, rec, encoding.Pack(recordBody(d))); err != nil {
+		return err
+	}
+	if !d.Healed.IsZero() {
+		return tb.putHead(d)
+	}
+	return tb.close(d, now)
+}
+
+// touch makes the dataset part of a run that was made piece by piece.
+func (r *storedRun) touch(d Dataset, from, otherwise time.Time) {
+	if from.IsZero() {
+		from = otherwise
+	}
+	old, ok := r.Datasets[d]
+	if !ok || from.Before(old.From) {
+		r.Datasets[d] = DatasetRun{From: from.UTC(), Status: DatasetListed}
+	}
+}
+
+// recordBody makes a dead letter's payload a record again. What is a whole
+// answer already, and what is no JSON, is handed over as it is.
+func recordBody(d DeadLetter) []byte {
+	if !json.Valid(d.Payload) {
+		return d.Payload
+	}
+	var answer struct {
+		Objects []json.RawMessage `json:"objects"`
+	}
+	if json.Unmarshal(d.Payload, &answer) == nil && answer.Objects != nil && d.STIX == "" {
+		return d.Payload
+	}
+	body := append([]byte(`{"objects":[`), d.Payload...)
+	return append(body, "]}"...)
+}
