@@ -12,8 +12,12 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
+// errUnusable means that the file itself is damaged, as against a row in it: only
+// that sets it aside.
+var errUnusable = fmt.Errorf("%w file", ErrCorrupt)
+
 // checkPages checks the file before bbolt opens it: its length always, and every
-// page where the process before did not close it. It wraps ErrCorrupt for a file
+// page where the process before did not close it. It wraps errUnusable for a file
 // whose pages do not hold together.
 func checkPages(ctx context.Context, path string, clean bool) error {
 	m, err := boltfile.Newest(path)
@@ -24,7 +28,7 @@ func checkPages(ctx context.Context, path string, clean bool) error {
 		err = boltfile.Check(ctx, path)
 	}
 	if errors.Is(err, boltfile.ErrDamaged) {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	return err
 }

@@ -46,6 +46,7 @@ func filled(t *testing.T) []byte {
 		rec := &NewRecord{Dataset: Alerts, Source: key.Source, Body: bodyOf(n)}
 		ok(t, d.s.SettleTasks(d.m.epoch, t0, []Outcome{{Task: key, Run: run.ID, Record: rec}}))
 	}
+	must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: TaskKey{Reports, TaskItem, "open"}}}}))(t)
 	crash(t, d.s)
 	b := must(os.ReadFile(d.s.path))(t)
 	size := int(binary.NativeEndian.Uint32(b[metaOffset+metaPageSize:]))

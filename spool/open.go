@@ -58,7 +58,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 			return s, nil
 		}
 	}
-	if !errors.Is(err, ErrCorrupt) {
+	if !errors.Is(err, errUnusable) {
 		return nil, err
 	}
 	if err := setAside(path, o.Now(), err); err != nil {
@@ -71,7 +71,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 }
 
 // openFile opens a file that was checked. Damage that only using it shows wraps
-// ErrCorrupt.
+// errUnusable.
 func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := l.write(false); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 		err = s.settleIn(ctx, o)
 	}
 	if s.damaged.Load() {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.closeFile())
@@ -171,13 +171,22 @@ func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 // checkReadable refuses what another schema or connector wrote.
 func (s *Spool) checkReadable(o Options) error {
 	return s.view("read state", func(t *txn) error {
-		for _, name := range Buckets() {
-			if t.tx.Bucket([]byte(name)) == nil {
-				return fmt.Errorf("%w: no bucket %s", ErrCorrupt, name)
-			}
+		if t.tx.Bucket([]byte(bktMeta)) == nil {
+			return fmt.Errorf("%w: no bucket %s", errUnusable, bktMeta)
 		}
 		if n := t.meta().schema(); n != schema {
 			return schemaError(n)
+		}
+		for _, name := range Buckets() {
+			b := t.tx.Bucket([]byte(name))
+			for _, sub := range subBuckets(name) {
+				if b != nil && b.Bucket([]byte(sub)) == nil {
+					b = nil
+				}
+			}
+			if b == nil {
+				return fmt.Errorf("%w: no bucket %s", errUnusable, name)
+			}
 		}
 		st, err := t.meta().state()
 		if err != nil {
