@@ -32,23 +32,25 @@ func parts(list string) iter.Seq[string] {
 // belongs to the name before it, which then is not that name alone.
 func segment[T any](list string, lookup func(name string) (T, bool), bound func(name, piece string) binding) (found []T, left []string) {
 	starts, ends := pieces(list)
-	for i := 0; i < len(starts); {
-		j := min(len(starts), i+maxName)
-		var v T
-		ok := false
-		for ; j > i && !ok; j-- {
-			v, ok = lookup(list[starts[i]:ends[j-1]])
+	// longest returns the longest name that begins with piece i, and where the next begins.
+	longest := func(i int) (v T, next int, ok bool) {
+		for next = min(len(starts), i+maxName); next > i; next-- {
+			if v, ok = lookup(list[starts[i]:ends[next-1]]); ok {
+				return v, next, true
+			}
 		}
+		return v, i, false
+	}
+	for i := 0; i < len(starts); {
+		v, next, ok := longest(i)
 		if !ok {
 			left = append(left, list[starts[i]:ends[i]])
 			i++
 			continue
 		}
-		next := j + 1
-		if next < len(starts) && strings.ContainsAny(list[ends[j]:starts[next]], ",，") {
-			piece := list[starts[next]:ends[next]]
-			if _, known := lookup(piece); !known {
-				switch bound(list[starts[i]:ends[j]], piece) {
+		if next < len(starts) && strings.ContainsAny(list[ends[next-1]:starts[next]], ",，") {
+			if _, _, known := longest(next); !known {
+				switch bound(list[starts[i]:ends[next-1]], list[starts[next]:ends[next]]) {
 				case changes:
 					left = append(left, list[starts[i]:ends[next]])
 					i = next + 1
