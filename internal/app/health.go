@@ -11,26 +11,16 @@ import (
 // health answers the probes from the stages' own words.
 type health struct{ a *app }
 
-// Stages turn at least every minute when they have nothing to do, or report as
-// they work. Only deliver may be told by the platform to wait for a quarter of
-// an hour, and it waits for the broker as long as that takes.
-const (
-	stillAfter        = 10 * time.Minute
-	stillAfterDeliver = 20 * time.Minute
-	stageDeliver      = "deliver"
-)
+// stillAfter is how long a stage may be silent. Every wait beats, however long it
+// takes, so that only work of our own can be silent.
+const stillAfter = 10 * time.Minute
 
 // NotAlive implements admin.Health.
 func (h health) NotAlive() map[string]string {
 	now := h.a.Now()
 	reasons := map[string]string{}
 	for name, s := range h.a.status.Snapshot() {
-		patience := stillAfter
-		if name == stageDeliver {
-			patience = stillAfterDeliver
-		}
-		sending := name == stageDeliver && h.a.publisher != nil && h.a.publisher.Sending()
-		if silent := now.Sub(s.Beat); s.State != "stopped" && !sending && silent > patience {
+		if silent := now.Sub(s.Beat); s.State != "stopped" && silent > stillAfter {
 			reasons[name] = fmt.Sprintf("no sign of life for %v; %s %s", silent.Round(time.Second), s.State, s.Detail)
 		}
 	}
@@ -57,7 +47,7 @@ func (h health) NotReady() map[string]string {
 // stages lists what the stages say of themselves, in the way of the data.
 func stages(status map[string]pipeline.StageStatus) []inspect.Stage {
 	var all []inspect.Stage
-	for _, name := range []string{"schedule", "fetch", "map", stageDeliver, "platform", "housekeep"} {
+	for _, name := range []string{"schedule", "fetch", "map", "deliver", "platform", "housekeep"} {
 		s, ok := status[name]
 		if !ok {
 			continue

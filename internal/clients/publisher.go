@@ -41,9 +41,6 @@ func NewPublisher(c *config.Config, clock func() time.Time, w Watcher) (*Publish
 	return p, err
 }
 
-// Sending reports whether a batch is under way.
-func (p *Publisher) Sending() bool { return p.sending.Load() }
-
 // State says how publishing stands, for people.
 func (p *Publisher) State() string {
 	if !p.tried.Load() {

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -28,18 +27,6 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset starts over after a success.
 func (b *Backoff) Reset() { b.Tries, b.Last = 0, fault.Transient }
-
-// Rest waits for d; it returns the cause when ctx is done before.
-func Rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
 
 // Describe is an error with what the operator can do about it.
 func Describe(err error) string {

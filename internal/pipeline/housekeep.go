@@ -48,20 +48,20 @@ func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error
 func (h *Housekeep) Run(ctx context.Context) error {
 	defer h.Status.Set(stageHousekeep, "stopped", "", "")
 	for {
-		again := h.tidy()
+		again := h.step()
 		wait := tidyPeriod
 		if again {
 			wait = 0
 		}
 		h.Status.Set(stageHousekeep, "idle", "", "")
-		if Rest(ctx, wait) != nil {
+		if h.Status.Sleep(ctx, stageHousekeep, wait, nil) != nil {
 			return nil
 		}
 	}
 }
 
-// tidy does one bounded step and reports whether there is more to do.
-func (h *Housekeep) tidy() bool {
+// step does one bounded step and reports whether there is more to do.
+func (h *Housekeep) step() bool {
 	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()
 	var forgetBefore time.Time

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"maps"
 	"sync"
 	"time"
@@ -25,11 +26,12 @@ type Status struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	stages map[string]StageStatus
+	waits  map[string]int // of each stage, that are under way
 }
 
 // NewStatus returns an empty status.
 func NewStatus(now func() time.Time) *Status {
-	return &Status{now: now, stages: map[string]StageStatus{}}
+	return &Status{now: now, stages: map[string]StageStatus{}, waits: map[string]int{}}
 }
 
 // Set replaces a stage's state, detail and readiness; a last error stays.
@@ -54,6 +56,37 @@ func (b *Status) Beat(stage string) {
 	s := b.stages[stage]
 	s.Beat = b.now()
 	b.stages[stage] = s
+}
+
+// Waiting notes that the stage waits for something outside the process until the
+// returned function is called: however long that takes, the stage is alive.
+func (b *Status) Waiting(stage string) (done func()) {
+	b.wait(stage, 1)
+	return func() { b.wait(stage, -1) }
+}
+
+func (b *Status) wait(stage string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waits[stage] += n
+	s := b.stages[stage]
+	s.Beat = b.now()
+	b.stages[stage] = s
+}
+
+// Sleep waits for d or a wake, and beats meanwhile. When ctx ends before, it
+// returns the cause. A nil wake never comes.
+func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake Wake) error {
+	defer b.Waiting(stage)()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+	case <-wake:
+	}
+	return nil
 }
 
 // Error notes a stage's latest error.
@@ -85,9 +118,16 @@ func (b *Status) State(stage string) string {
 	return b.stages[stage].State
 }
 
-// Snapshot returns a copy of all statuses.
+// Snapshot returns a copy of all statuses. A stage that waits beats all the time.
 func (b *Status) Snapshot() map[string]StageStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return maps.Clone(b.stages)
+	all := maps.Clone(b.stages)
+	for stage, n := range b.waits {
+		if s := all[stage]; n > 0 {
+			s.Beat = b.now()
+			all[stage] = s
+		}
+	}
+	return all
 }

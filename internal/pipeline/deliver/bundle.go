@@ -239,7 +239,7 @@ func (d *Stage) commit(ctx context.Context, n int) error {
 		d.say(err.Error(), func() {
 			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageName, "error", err)
 		})
-		if pipeline.Rest(ctx, back.Next()) != nil {
+		if d.Status.Sleep(ctx, stageName, back.Next(), nil) != nil {
 			return err
 		}
 	}

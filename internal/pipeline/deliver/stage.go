@@ -116,6 +116,7 @@ func New(d Deps, o Options) (*Stage, error) {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
 	}
 	o.setDefaults()
+	d.keepAlive()
 	return &Stage{
 		Deps: d, opt: o, limit: o.MaxMessageSize,
 		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
@@ -138,13 +139,13 @@ func (d *Stage) Run(ctx context.Context) error {
 			d.fine()
 			d.Platform.HoldQueue(false)
 			d.Status.Set(stageName, "idle", "", "")
-			d.rest(ctx, 30*time.Second)
+			_ = d.Status.Sleep(ctx, stageName, 30*time.Second, d.Wakes.Deliver)
 		case errors.Is(err, spool.ErrEpoch):
 			d.forget()
 		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
 			return err
 		default:
-			_ = pipeline.Rest(ctx, d.trouble(err)) // not cut short by a wake: map may signal all the time
+			_ = d.Status.Sleep(ctx, stageName, d.trouble(err), nil) // not cut short by a wake: map may signal all the time
 		}
 	}
 	return d.quiet()
@@ -235,15 +236,4 @@ func (d *Stage) quiet() error {
 
 func (d *Stage) saveWork(r *spool.Run) error {
 	return d.Spool.SaveWork(d.epoch, r.ID, r.Work)
-}
-
-// rest waits until there may be something to do.
-func (d *Stage) rest(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-d.Wakes.Deliver:
-	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -98,7 +97,7 @@ func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error
 // adoptWork looks for a work whose opening is of unknown fate, and opens it
 // when there is none.
 func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
-	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
+	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
 		return err
 	}
 	found, err := d.worksNamed(ctx, run.Work.Name)

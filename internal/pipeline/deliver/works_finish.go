@@ -9,7 +9,6 @@ import (
 
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -121,7 +120,7 @@ func (d *Stage) closed(run *spool.Run, status spool.WorkStatus) error {
 // deleteIntended handles a work under which nothing is left to send and of
 // which only the intention is known.
 func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
-	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil {
+	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil {
 		return err
 	}
 	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -64,7 +63,7 @@ func (d *Stage) told(run *spool.Run) error {
 // and carries it out if it was not.
 func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
-	if err := pipeline.Rest(ctx, d.opt.Settle); err != nil { // the request may still be under way
+	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
 		return err
 	}
 	info, err := d.Works.Work(ctx, w.ID)

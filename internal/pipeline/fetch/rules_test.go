@@ -335,3 +335,25 @@ func TestLastItemStanding(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowAnswersBeat: requests that take hours do not silence fetch or the schedule.
+func TestSlowAnswersBeat(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(3)
+		src.Delay = 3 * time.Hour
+		r := newRig(t, src, rigOptions{})
+		r.Know()
+		stop := r.Start()
+		for range 10 * 60 {
+			time.Sleep(time.Minute)
+			for name, s := range r.Status.Snapshot() {
+				if silent := time.Since(s.Beat); silent > 2*time.Minute {
+					t.Fatalf("%s is silent for %v: %s %s", name, silent, s.State, s.Detail)
+				}
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -190,6 +190,7 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 
 // sleep waits for something to do: an answer, a wake, the time of the next step.
 func (f *Stage) sleep(ctx context.Context, wait time.Duration) {
+	defer f.Status.Waiting(stageName)()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

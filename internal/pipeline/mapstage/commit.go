@@ -28,10 +28,10 @@ func (b *batch) commit(ctx context.Context) error {
 		if !errors.Is(err, spool.ErrFull) {
 			break
 		}
-		b.m.status.Set(stageName, "waiting", "no room in the spool for "+b.m.Describe(b.run), "")
+		b.m.status.Set(stageName, "waiting", "no room in the spool for "+b.m.describe(b.run), "")
 		b.m.status.Error(stageName, err)
-		if !b.m.sleep(ctx, retryWait(try), nil) {
-			return context.Cause(ctx)
+		if err := b.m.status.Sleep(ctx, stageName, retryWait(try), nil); err != nil {
+			return err
 		}
 	}
 	if err != nil {

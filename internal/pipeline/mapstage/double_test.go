@@ -51,9 +51,13 @@ type fakeResolver struct {
 	known map[string]string
 	err   error
 	asked []string
+	hold  func() // while a question is under way; nil: nothing
 }
 
 func (r *fakeResolver) Known(_ context.Context, ids []string) (map[string]string, error) {
+	if r.hold != nil {
+		r.hold()
+	}
 	if r.err != nil {
 		return nil, r.err
 	}

@@ -76,7 +76,7 @@ func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did boo
 	if d.phase == phaseDone {
 		return m.finish(run, d)
 	}
-	m.status.Set(stageName, "working", "releasing the waiting objects of "+m.Describe(run), "")
+	m.status.Set(stageName, "working", "releasing the waiting objects of "+m.describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
@@ -138,7 +138,7 @@ func (m *Stage) waitForPlatform(run spool.Run, d *drainPass, cause error) (bool,
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
 	d.until = m.now().Add(wait)
 	m.status.Error(stageName, cause)
-	m.status.Set(stageName, "waiting", "for the platform, to look up references of "+m.Describe(run), "")
+	m.status.Set(stageName, "waiting", "for the platform, to look up references of "+m.describe(run), "")
 	if d.tries == 1 {
 		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
 			"run", run.ID, "error", cause)

@@ -234,7 +234,7 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 	if err != nil || len(recs) == 0 {
 		return false, err
 	}
-	m.status.Set(stageName, "working", "mapping "+m.Describe(run), "")
+	m.status.Set(stageName, "working", "mapping "+m.describe(run), "")
 	for _, rec := range recs {
 		if ctx.Err() != nil {
 			return true, nil

@@ -174,7 +174,7 @@ func (m *Stage) Run(ctx context.Context) error {
 		} else {
 			m.failed = 0
 		}
-		if wait > 0 && !m.sleep(ctx, wait, m.wakes.Map) {
+		if wait > 0 && m.status.Sleep(ctx, stageName, wait, m.wakes.Map) != nil {
 			return nil
 		}
 	}
@@ -289,12 +289,12 @@ func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool,
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.status.Set(stageName, "waiting", "for more records of "+m.Describe(run), "")
+		m.status.Set(stageName, "waiting", "for more records of "+m.describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !oldest {
 		if oldest {
-			m.status.Set(stageName, "idle", "until fetch brings more of "+m.Describe(run), "")
+			m.status.Set(stageName, "idle", "until fetch brings more of "+m.describe(run), "")
 		}
 		return false, idlePoll, nil
 	}
@@ -302,20 +302,7 @@ func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool,
 }
 
 // describe names a run for people.
-func (m *Stage) Describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
-
-// sleep waits for d, or for the wake if there is one; false when ctx is done.
-func (m *Stage) sleep(ctx context.Context, d time.Duration, bell pipeline.Wake) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-	case <-bell:
-	}
-	return true
-}
+func (m *Stage) describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
 
 // retryWait is the wait before try n+1: from 100 ms doubling to 30 s.
 func retryWait(n int) time.Duration {

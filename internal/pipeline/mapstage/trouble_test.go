@@ -333,3 +333,24 @@ func TestRefusedLookupsCountAsUnknown(t *testing.T) {
 	wantIDs(t, w.ids(run), note(1))
 	w.audit(nil)
 }
+
+// TestLookingUpBeats: asking the platform for ids may take hours in one step.
+func TestLookingUpBeats(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	asked := 0
+	w.resolver = &fakeResolver{hold: func() {
+		asked++
+		w.clock = w.clock.Add(3 * time.Hour)
+		if s := w.m.status.Snapshot()[stageName]; !s.Beat.Equal(w.clock) {
+			t.Errorf("the last sign of life is of %v at %v", s.Beat, w.clock)
+		}
+	}}
+	w.restart()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(note(1), srefs("object_refs", ident(9))))
+	w.endFetch(run)
+	w.work()
+	if asked == 0 {
+		t.Error("the platform was not asked")
+	}
+}

@@ -122,7 +122,9 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 
 // ask asks the platform for some ids and enters those that it has into ids.
 func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, err error) {
+	done := b.m.status.Waiting(stageName)
 	found, err := b.m.resolver.Known(ctx, ids)
+	done()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

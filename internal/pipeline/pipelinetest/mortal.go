@@ -200,11 +200,13 @@ type Archive struct {
 	Mu    sync.Mutex
 	Files map[time.Time][]string
 	Fail  error
+	Slow  time.Duration // for each bundle
 }
 
 func (a *Archive) Write(ctx context.Context, b delivery.DirectoryBundle, stored iter.Seq2[[]byte, error]) error {
 	a.Mu.Lock()
 	defer a.Mu.Unlock()
+	time.Sleep(a.Slow)
 	if a.Fail != nil {
 		return a.Fail
 	}

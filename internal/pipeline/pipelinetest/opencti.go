@@ -62,6 +62,7 @@ type OpenCTI struct {
 	Calls    []string
 	Lost     map[string]int           // answers of a call to lose after carrying it out
 	refuse   map[string]error         // Calls to fail before
+	Slow     map[string]time.Duration // how long a call takes
 	Late     map[string]time.Duration // the next call is given up, and carried out so much later
 	QueueNow func() opencti.QueueSize
 	step     func() error // the kill switch
@@ -73,7 +74,7 @@ type OpenCTI struct {
 
 func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
 	return &OpenCTI{
-		Profile: p, Lost: map[string]int{}, refuse: map[string]error{}, Late: map[string]time.Duration{}, wrong: wrong, user: "user-1",
+		Profile: p, Lost: map[string]int{}, refuse: map[string]error{}, Late: map[string]time.Duration{}, Slow: map[string]time.Duration{}, wrong: wrong, user: "user-1",
 		QueueNow: func() opencti.QueueSize { return opencti.QueueSize{} }, step: func() error { return nil }, delay: func() {}, onPurge: func() {},
 	}
 }
@@ -94,6 +95,10 @@ func (f *OpenCTI) call(ctx context.Context, name string, do func() error) error 
 }
 
 func (f *OpenCTI) carryOut(name string, do func() error) error {
+	f.Mu.Lock()
+	held := f.Slow[name]
+	f.Mu.Unlock()
+	time.Sleep(held)
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.Calls = append(f.Calls, name)

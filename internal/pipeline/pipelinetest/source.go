@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/threatmatch"
 )
 
@@ -51,7 +50,7 @@ func (s *Source) call(ctx context.Context, name string) error {
 	s.calls[name] = append(s.calls[name], time.Now())
 	n, fail, delay := len(s.calls[name]), s.fail, s.Delay
 	s.Mu.Unlock()
-	if err := pipeline.Rest(ctx, delay); err != nil {
+	if err := sleep(ctx, delay); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if ctx.Err() != nil {
@@ -173,6 +172,15 @@ func FailWith(status int, calls ...string) func(string, int) error {
 				return AnswerError(status)
 			}
 		}
+		return nil
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
 		return nil
 	}
 }

@@ -81,6 +81,9 @@ func New(d Deps, o Options) (*Platform, error) {
 	if o.SecondLook <= 0 {
 		o.SecondLook = 5 * time.Second
 	}
+	if d.Client != nil {
+		d.Client, d.Works = aliveClient{d.Client, d.Status}, aliveWorks{d.Works, d.Status}
+	}
 	p := &Platform{Deps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{})}
 	meta, err := d.Spool.Meta()
 	if err != nil {
@@ -110,21 +113,10 @@ func (p *Platform) Run(ctx context.Context) error {
 			back.Reset()
 			p.Status.Set(stageName, "idle", "registered", "")
 		}
-		p.rest(ctx, wait)
+		_ = p.Status.Sleep(ctx, stageName, wait, p.Wakes.Platform)
 	}
 	p.Status.Set(stageName, "stopped", "", "")
 	return nil
-}
-
-// rest waits for the time of the next ping, a checkpoint or the end.
-func (p *Platform) rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-p.Wakes.Platform:
-	}
 }
 
 // runOffline lets a spool without a platform start at the configured date.
@@ -140,7 +132,9 @@ func (p *Platform) runOffline(ctx context.Context) error {
 		p.Wakes.Schedule.Signal()
 	}
 	p.Status.Set(stageName, "idle", "offline", "")
+	done := p.Status.Waiting(stageName)
 	<-ctx.Done()
+	done()
 	p.Status.Set(stageName, "stopped", "", "")
 	return nil
 }
@@ -196,6 +190,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 
 // lock takes the token; give gives it back.
 func (p *Platform) lock(ctx context.Context) error {
+	defer p.Status.Waiting(stageName)()
 	select {
 	case p.call <- struct{}{}:
 		return nil

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -54,7 +53,7 @@ func (p *Platform) secondLook(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	if err := pipeline.Rest(ctx, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty))); err != nil {
+	if err := p.Status.Sleep(ctx, stageName, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty)), nil); err != nil {
 		return false, err
 	}
 	reg, err := p.Client.Register(ctx)

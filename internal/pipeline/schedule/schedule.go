@@ -99,19 +99,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 		case done:
 			return nil
 		}
-		s.sleep(ctx, wait)
+		_ = s.Status.Sleep(ctx, stageName, wait, s.Wakes.Schedule)
 	}
 	return nil
-}
-
-func (s *Schedule) sleep(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-s.Wakes.Schedule:
-	}
 }
 
 // firstEpoch is the epoch of a spool that was never reset.
