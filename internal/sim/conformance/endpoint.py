@@ -17,6 +17,8 @@ TLP = {"613f2e26-407d-48c7-9eca-b8e91df99dc9", "34098fce-860f-48ae-8e50-ebd3cc5e
        "f88d31f6-486f-44da-b317-01333bde0b82", "826578e1-40ad-459f-bc73-ede076f81f37",
        "5e57c739-391a-4eb3-b6be-7d15ca92d5ed"}
 IDENTITIES = {"Individual", "Organization", "Sector", "System", "SecurityPlatform"}
+# What is created beside an object.
+BESIDE = {"labelAdd", "vocabularyAdd", "externalReferenceAdd", "killChainPhaseAdd", "stixRefRelationshipAdd"}
 # Fields of inputs whose values name what must have been created.
 REFERENCES = {
     "analysisSample", "analysisSco", "basedOn", "belongsTo", "bornIn", "createdBy", "dataComponents", "dataSource",
@@ -43,6 +45,7 @@ class Endpoint:
         self.sent = []      # variables of each operation
         self.refused = []   # (root field, faults) of each refused operation
         self.reported = []  # errors that the client reported to the work
+        self.made = False   # whether anything but what stands beside an object was created
 
     def post(self, _url, json=None, data=None, **_):
         """What the client calls of a session."""
@@ -116,9 +119,11 @@ class Endpoint:
     def indicator(values):
         faults = []
         if values["pattern_type"].lower() == "stix":
-            valid, errors = validate_pattern(values["pattern"], stix_version="2.1", ret_errs=True)
-            if not valid:
-                faults.append(f"pattern: {f.shorten(values['pattern'])}: {errors[0] if errors else 'invalid'}")
+            errors = ["empty"]  # on which the validator fails
+            if values["pattern"].strip():
+                _, errors = validate_pattern(values["pattern"], stix_version="2.1", ret_errs=True)
+            if errors:
+                faults.append(f"pattern: {f.shorten(values['pattern'])}: {errors[0]}")
         main = values.get("x_opencti_main_observable_type")
         if main and main != "Unknown" and main not in OBSERVABLE_TYPES:
             faults.append(f"x_opencti_main_observable_type: {main} is unknown")
@@ -130,6 +135,7 @@ class Endpoint:
 
     def create(self, name, values, root):
         kind = kind_of(name, values)
+        self.made |= name not in BESIDE
         given = str(uuid.uuid4())
         ids = [given, values.get("stix_id"), *(values.get("x_opencti_stix_ids") or [])]
         for id in filter(None, ids):

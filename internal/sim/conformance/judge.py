@@ -75,13 +75,13 @@ class Judge:
             # The client's text wraps ours, or is its own where it failed itself.
             ours = [fault for _, faults in self.endpoint.refused for fault in faults]
             return [*(ours or [f"client: {text}" for text in reported])], []
+        if not self.endpoint.made:
+            return ["client: sends nothing"], []
         lost = [f"{name}: {fault}" for name, faults in self.endpoint.refused for fault in faults]
         return [], lost + self.ignored(obj)
 
     def ignored(self, obj):
         """Properties with a value of which nothing was sent."""
-        if not self.endpoint.sent:
-            return ["everything"]
         sent, leaves = {}, set()
         for variables in self.endpoint.sent:
             for values in [variables, *(v for v in variables.values() if isinstance(v, dict))]:

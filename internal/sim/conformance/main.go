@@ -4,8 +4,11 @@
 //
 // Usage: conformance CONNECTOR OUT [FILE…]
 //
+//	conformance random OUT N SEED
+//
 // Each FILE is a STIX bundle, served as it is as the answer to one item. Without
-// a FILE generated data is imported.
+// a FILE generated data is imported. With random, N random objects are written,
+// and what the worker's stand-in says of them.
 package main
 
 import (
@@ -16,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,10 +33,25 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: conformance CONNECTOR OUT [FILE…]")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+	if err := start(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func start(what, out string, rest []string) error {
+	if what != "random" {
+		return run(what, out, rest)
+	}
+	if len(rest) != 2 {
+		return errors.New("random needs the number of objects and a seed")
+	}
+	n, err := strconv.Atoi(rest[0])
+	seed, wrong := strconv.ParseUint(rest[1], 10, 64)
+	if err := errors.Join(err, wrong); err != nil {
+		return err
+	}
+	return random(out, n, seed)
 }
 
 // set is one import.
@@ -56,7 +75,7 @@ func run(connector, out string, files []string) error {
 	}
 	errs := make([]error, len(sets))
 	var imports sync.WaitGroup
-	free := make(chan struct{}, runtime.NumCPU())
+	free := make(chan struct{}, 4*runtime.NumCPU())
 	for i, s := range sets {
 		free <- struct{}{}
 		imports.Go(func() {
@@ -70,14 +89,14 @@ func run(connector, out string, files []string) error {
 	return errors.Join(errs...)
 }
 
-// start is when the newest generated item was made.
-var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// newest is when the newest generated item was made.
+var newest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // generated are two imports of the generator's items that differ in every
 // setting of the mapper.
 func generated() []set {
 	make := func(seed uint64) data.Source {
-		return data.NewGenerated(data.Options{Seed: seed, Start: start, Profiles: 60, Alerts: 60, Reports: 30, IOCs: 400, Quirks: data.RealisticQuirks()})
+		return data.NewGenerated(data.Options{Seed: seed, Start: newest, Profiles: 60, Alerts: 60, Reports: 30, IOCs: 400, Quirks: data.RealisticQuirks()})
 	}
 	return []set{
 		{name: "generated", source: make(1)},

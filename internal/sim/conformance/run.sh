@@ -3,6 +3,7 @@
 # into an endpoint that judges what it sends. From PyPI, thrown away afterwards.
 #
 #   DATA=dir       judge what the connector makes of these STIX bundles
+#   RANDOM_OBJECTS=n   how many random objects the worker's stand-in is held to the client on (400), SEED=n
 #   MESSAGES=dir   judge these messages: archives of connector.send_to_directory, or bundles
 #   CONFORMANCE_VENVS=dir   keep the clients there for the next time
 set -euo pipefail
@@ -27,7 +28,8 @@ for v in "${versions[@]}"; do
 	pids+=($!)
 done
 
-if [ -z "${MESSAGES:-}" ]; then
+GIVEN=${MESSAGES:-}
+if [ -z "$GIVEN" ]; then
 	MESSAGES="$work/messages"
 	mkdir "$MESSAGES"
 	CGO_ENABLED=0 go build -o "$work/" ./cmd/threatmatch-connector ./$here
@@ -48,12 +50,29 @@ fi
 for i in "${!pids[@]}"; do
 	wait "${pids[$i]}" || { cat "$work/install-${versions[$i]}.log"; exit 1; }
 done
+compare=()
+if [ -z "${DATA:-}${GIVEN:-}" ]; then
+	mkdir "$work/random"
+	"$work/conformance" random "$work/random" "${RANDOM_OBJECTS:-400}" "${SEED:-1}"
+	mkdir "$work/drawn"
+	mv "$work/random/random" "$work/drawn/"
+	compare=("$work/drawn")
+fi
 pids=()
 results=()
 for v in "${versions[@]}"; do
-	"$venvs/$v/bin/python" $here/judge.py internal/facts "$MESSAGES" "$work/result-$v.json" &
+	(
+		"$venvs/$v/bin/python" $here/judge.py internal/facts "$MESSAGES" "$work/result-$v.json"
+		[ -z "${compare[*]}" ] || [ "$v" = newest ] || "$venvs/$v/bin/python" $here/judge.py internal/facts "${compare[0]}" "$work/random-$v.json"
+	) &
 	pids+=($!)
 	results+=("$work/result-$v.json")
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
-python3 $here/report.py "${results[@]}"
+code=0
+python3 $here/report.py "${results[@]}" || code=$?
+if [ -n "${compare[*]}" ]; then
+	printf '\nThe stand-in of the worker beside the client:\n'
+	python3 $here/agreement.py "$work/random/verdicts.json" "$work"/random-*.json || code=$?
+fi
+exit $code

@@ -34,6 +34,7 @@ type Profile struct {
 var profiles = map[string]Profile{
 	"6.7.5":    {Version: "6.7.5", OldWorks: true},
 	"6.8.10":   {Version: "6.8.10", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, OldWorks: true, DropDead: true},
+	"6.9.17":   {Version: "6.9.17", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, S3: true, OldWorks: true, DropDead: true},
 	"7.260318": {Version: "7.260318.0", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, S3: true, JWKS: true, HashedTokens: true, OldWorks: true, DropDead: true},
 	"newest": {
 		Version: "7.260915.0", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, S3: true, JWKS: true,
@@ -42,7 +43,7 @@ var profiles = map[string]Profile{
 }
 
 // ProfileNames are the names that ProfileOf knows, oldest first.
-func ProfileNames() []string { return []string{"6.7.5", "6.8.10", "7.260318", "newest"} }
+func ProfileNames() []string { return []string{"6.7.5", "6.8.10", "6.9.17", "7.260318", "newest"} }
 
 // ProfileOf is the profile of a name; "" is the newest.
 func ProfileOf(name string) (Profile, error) {

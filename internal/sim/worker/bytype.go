@@ -1,91 +1,84 @@
 package worker
 
 import (
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
-// byType are the rules of single types, as the platform has them on import.
+// byType are the rules of single types that the platform has beyond its schema.
 func (c *objectCheck) byType(stixType string) {
 	switch stixType {
-	case "report":
-		c.refuse(len(c.text("name")) < 2, "required", "name %q", c.text("name"))
-		c.refuse(c.text("published") == "", "required", "no published")
 	case "indicator":
 		c.indicator()
 	case "relationship":
-		for _, key := range []string{"relationship_type", "source_ref", "target_ref"} {
-			c.refuse(c.text(key) == "", "required", "no %s", key)
+		for _, key := range []string{"source_ref", "target_ref"} {
+			c.refuse(c.o[key] == nil, "required", "no %s", key)
 		}
-		c.refuse(before(c.o, "stop_time", "start_time"), "time", "stop_time before start_time")
+		c.guessTimes()
+		c.order("start_time", "stop_time")
 	case "sighting":
-		where, _ := c.o["where_sighted_refs"].([]any)
-		c.refuse(c.text("sighting_of_ref") == "" || len(where) == 0, "required", "no sighting_of_ref or where_sighted_refs")
-	case "note":
-		c.refuse(c.text("content") == "", "required", "no content")
-	case "opinion":
-		c.refuse(c.text("opinion") == "", "required", "no opinion")
+		c.refuse(c.o["sighting_of_ref"] == nil || len(c.elements("where_sighted_refs")) == 0, "required", "no sighting_of_ref or where_sighted_refs")
+		c.order("first_seen", "last_seen")
 	case "marking-definition":
 		c.marking()
+	case "file", "artifact", "x509-certificate":
+		c.hashes()
 	}
-	if n, has := c.o["confidence"]; has {
-		v, ok := n.(float64)
-		c.refuse(!ok || v < 0 || v > 100, "confidence", "is %v", n)
-	}
-}
-
-func before(o map[string]any, a, b string) bool {
-	x, y := millis(o[a]), millis(o[b])
-	return x != 0 && y != 0 && x < y
 }
 
 func (c *objectCheck) indicator() {
-	pattern := strings.TrimSpace(c.text("pattern"))
-	c.refuse(pattern == "" || c.text("pattern_type") == "", "required", "no pattern or pattern_type")
-	if c.text("pattern_type") == "stix" {
-		c.refuse(!balanced(pattern), "pattern", "%q does not parse", pattern)
+	if pattern := c.text("pattern"); strings.EqualFold(c.text("pattern_type"), "stix") {
+		err := checkPattern(pattern)
+		c.refuse(err != nil, "pattern", "%q: %v", pattern, err)
 	}
-	if t, has := c.o["x_opencti_main_observable_type"]; has {
-		text, _ := t.(string)
-		c.refuse(!slices.Contains(observableTypes, text), "observable type", "%v is unknown", t)
-	}
-	if s, has := c.o["x_opencti_score"]; has {
-		v, ok := s.(float64)
-		c.refuse(!ok || v < 0 || v > 100, "score", "is %v", s)
-	}
-	c.refuse(before(c.o, "valid_until", "valid_from"), "time", "valid_until before valid_from")
-}
-
-// balanced is a rough look at a STIX pattern: observations in brackets, quotes
-// and parentheses closed. The platform's parser wants more.
-func balanced(pattern string) bool {
-	var open []rune
-	quoted, escaped, observations := false, false, 0
-	for _, r := range pattern {
-		switch {
-		case quoted:
-			if !escaped && r == '\'' {
-				quoted = false
-			}
-			escaped = !escaped && r == '\\'
-		case r == '\'':
-			quoted = true
-		case r == '[' || r == '(':
-			open = append(open, r)
-		case r == ']' || r == ')':
-			if len(open) == 0 || (open[len(open)-1] == '[') != (r == ']') {
-				return false
-			}
-			open = open[:len(open)-1]
-			if r == ']' {
-				observations++
-			}
+	main := c.text("x_opencti_main_observable_type")
+	c.refuse(main != "" && !slices.Contains(observableTypes, main), "observable type", "%v is unknown", main)
+	from, ok := readTime(c.text("valid_from"))
+	if !ok {
+		if from, ok = readTime(c.text("created")); !ok {
+			from = time.Now()
 		}
 	}
-	return !quoted && len(open) == 0 && observations > 0
+	until, ok := readTime(c.text("valid_until"))
+	c.refuse(ok && !until.After(from), "time", "valid_until %s is not after %s", c.text("valid_until"), from.Format(time.RFC3339))
 }
 
-// marking follows the platform's import: a definition by its own fields, by
+var date = regexp.MustCompile(`\b\d{4}-\d\d-\d\d\b`)
+
+// guessTimes does as the client does: a relationship without a start or stop
+// gets the date in the text of its last reference. The client knows many more
+// forms of dates.
+func (c *objectCheck) guessTimes() {
+	references := c.elements("external_references")
+	if len(references) == 0 {
+		return
+	}
+	last, _ := references[len(references)-1].(map[string]any)
+	text, ok := last["description"].(string)
+	if !ok {
+		text, _ = last["source_name"].(string)
+	}
+	day := date.FindString(text)
+	if t, err := time.Parse(time.DateOnly, day); err != nil || time.Since(t) < 24*time.Hour {
+		return
+	}
+	for _, key := range []string{"start_time", "stop_time"} {
+		if c.o[key] == nil {
+			c.o[key] = day + "T00:00:00Z"
+		}
+	}
+}
+
+// order refuses an end before its beginning.
+func (c *objectCheck) order(begin, end string) {
+	from, ok := readTime(c.text(begin))
+	to, also := readTime(c.text(end))
+	c.refuse(ok && also && to.Before(from), "time", "%s %s is after %s %s", begin, c.text(begin), end, c.text(end))
+}
+
+// marking follows the client: a definition by its own fields, by
 // definition_type, or by name.
 func (c *objectCheck) marking() {
 	definition, _ := c.o["definition"].(map[string]any)

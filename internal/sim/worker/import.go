@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"time"
 )
 
@@ -30,14 +31,20 @@ func (w *Worker) importObject(ctx context.Context, m *checked) (failure string) 
 		}
 		return w.refuse("missing reference", id, "MISSING_REFERENCE_ERROR: "+missing)
 	}
-	if reason := w.illegal(o); reason != "" {
-		return w.refuse("relationship", id, reason)
+	if rule, reason := w.illegal(o); reason != "" {
+		return w.refuse(rule, id, reason)
 	}
 	w.keep(id, o, m)
 	if w.opt.OnObject != nil {
 		w.opt.OnObject(Object{ID: id, Work: m.work, JSON: m.object})
 	}
 	return ""
+}
+
+// Try imports one object as a message of the queue would bring it, and says why
+// the platform refuses it, "" when it does not. It needs no broker.
+func (w *Worker) Try(ctx context.Context, object []byte) (refusal string) {
+	return w.importObject(ctx, &checked{w: w, object: object})
 }
 
 // waitForReferences gives references a few tries to come, as a worker does
@@ -60,9 +67,10 @@ func (w *Worker) waitForReferences(ctx context.Context, o map[string]any) (missi
 func (w *Worker) unknownReference(o map[string]any) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name, value := range references(o) {
+	check := &objectCheck{o: o, facts: w.facts}
+	for name, value := range check.sentReferences() {
 		for _, ref := range value {
-			if _, ok := w.store.get(ref); !ok {
+			if e, _ := w.store.get(ref); w.store.kindName(e) == "" {
 				return name + " " + ref
 			}
 		}
@@ -70,21 +78,29 @@ func (w *Worker) unknownReference(o map[string]any) string {
 	return ""
 }
 
-// illegal says why the platform refuses a relationship between known ends.
-func (w *Worker) illegal(o map[string]any) string {
-	if o["type"] != "relationship" {
-		return ""
-	}
+// illegal says why the platform refuses an object whose references are known,
+// and by which rule.
+func (w *Worker) illegal(o map[string]any) (rule, reason string) {
 	text := func(key string) string { v, _ := o[key].(string); return v }
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	source, _ := w.store.get(text("source_ref"))
-	target, _ := w.store.get(text("target_ref"))
-	from, to, kind := w.store.kindName(source), w.store.kindName(target), text("relationship_type")
-	if from == "" || to == "" || Legal(from, kind, to) {
-		return ""
+	kind := func(id string) string {
+		e, _ := w.store.get(id)
+		return w.store.kindName(e)
 	}
-	return fmt.Sprintf("FUNCTIONAL_ERROR: The relationship type %s is not allowed between %s and %s", kind, from, to)
+	check := &objectCheck{o: o, facts: w.facts}
+	author, _ := check.sent("createdBy").(string)
+	if name := kind(author); name != "" && !strings.HasPrefix(name, "identity") {
+		return "creator", "FUNCTIONAL_ERROR: CreatedBy relation must be an Identity entity, not " + name
+	}
+	if o["type"] != "relationship" {
+		return "", ""
+	}
+	from, to, relation := kind(text("source_ref")), kind(text("target_ref")), text("relationship_type")
+	if from == "" || to == "" || w.facts.relations.Accepts(w.facts.version, from, relation, to) {
+		return "", ""
+	}
+	return "relationship", fmt.Sprintf("FUNCTIONAL_ERROR: The relationship type %s is not allowed between %s and %s", relation, from, to)
 }
 
 func (w *Worker) keep(id string, o map[string]any, m *checked) {
@@ -112,7 +128,10 @@ func (w *Worker) keep(id string, o map[string]any, m *checked) {
 		}
 	}
 	e.received++
-	e.hash, e.kind, e.modified = hash, w.store.kinds.of(kindOf(o)), max(modified, e.modified)
+	e.hash, e.modified = hash, max(modified, e.modified)
+	if check := (&objectCheck{o: o, facts: w.facts}); check.sent("stix_id") != nil {
+		e.kind = w.store.kinds.of(kindOf(o)) // else nothing can refer to it by its id
+	}
 	w.store.entries[k] = e
 	w.counts.Objects++
 }

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // dateTime is what the platform's schema takes for a time: no hour of one
@@ -38,15 +37,11 @@ func setOf(words string) map[string]bool {
 	return set
 }
 
-// named are types that need a name.
-var named = strings.Fields(`attack-pattern campaign channel course-of-action event grouping identity incident infrastructure
-	intrusion-set location malware narrative report threat-actor tool vulnerability`)
-
 // unmarked are types that need neither author nor marking.
 var unmarked = strings.Fields("marking-definition identity location")
 
 var observableTypes = strings.Fields(`Autonomous-System Directory Domain-Name Email-Addr Email-Message Artifact StixFile File
-	X509-Certificate IPv4-Addr IPv6-Addr Mac-Addr Mutex Network-Traffic Process Software Url User-Account Windows-Registry-Key
+	Email-Mime-Part-Type Windows-Registry-Value-Type X509-Certificate IPv4-Addr IPv6-Addr Mac-Addr Mutex Network-Traffic Process Software Url User-Account Windows-Registry-Key
 	Hostname Cryptographic-Key Cryptocurrency-Wallet Text User-Agent Bank-Account Phone-Number Credential Tracking-Number
 	Payment-Card Media-Content Persona SSH-Key Unknown`)
 
@@ -55,6 +50,7 @@ var containers = strings.Fields("report note opinion observed-data grouping case
 
 type objectCheck struct {
 	o     map[string]any
+	facts *platformFacts
 	found []broken
 }
 
@@ -74,29 +70,20 @@ func (c *objectCheck) dislike(wrong bool, rule, format string, args ...any) {
 
 // rules are all that can be said about an object by itself; refusals first.
 func (w *Worker) rules(o map[string]any) []broken {
-	c := &objectCheck{o: o}
+	c := &objectCheck{o: o, facts: w.facts}
 	stixType, id := c.text("type"), c.text("id")
 	prefix, uuid, _ := strings.Cut(id, "--")
 	c.refuse(o["error"] != nil, "object", "an error element: %v", o["error"])
-	c.refuse(!isUUID(uuid), "id", "%q is not <type>--<uuid>", id)
-	c.refuse(stixType != prefix, "id", "type %q, id %q", stixType, id)
-	c.refuse(!supported[stixType], "type", "%q is not imported", stixType)
-	c.refuse(slices.Contains(named, stixType) && strings.TrimSpace(c.text("name")) == "", "required", "no name")
+	c.dislike(stixType != prefix || strings.ToLower(uuid) != uuid, "id", "type %q, id %q", stixType, id)
 	c.nulls("", o)
 	c.references()
+	c.schema()
 	c.byType(stixType)
 	c.dislike(stixType != "relationship" && stixType != "sighting" && o["spec_version"] != "2.1", "spec_version", "%v", o["spec_version"])
 	deps, _ := o["nb_deps"].(float64)
 	c.dislike(deps < 1, "nb_deps", "is %v", o["nb_deps"])
 	c.unique("external_references", "url", "source_name", "external_id")
 	c.unique("kill_chain_phases", "", "kill_chain_name", "phase_name")
-	for _, key := range []string{"created", "modified", "published", "valid_from", "valid_until", "first_seen", "last_seen", "start_time", "stop_time"} {
-		if v, has := o[key]; has {
-			text, _ := v.(string)
-			_, err := time.Parse(time.RFC3339Nano, text)
-			c.refuse(err != nil || !dateTime.MatchString(text), "time", "%s is %v", key, v)
-		}
-	}
 	if w.opt.Policy && !slices.Contains(unmarked, stixType) {
 		c.dislike(o["created_by_ref"] == nil, "author", "no created_by_ref")
 		c.dislike(o["object_marking_refs"] == nil, "marking", "no object_marking_refs")
@@ -113,11 +100,11 @@ func (w *Worker) rules(o map[string]any) []broken {
 	return c.found
 }
 
-// nulls are refused by workers wherever they stand; empty lists are useless.
+// nulls break some clients; empty lists are useless.
 func (c *objectCheck) nulls(path string, v any) {
 	switch v := v.(type) {
 	case nil:
-		c.refuse(true, "null", "%s is null", path)
+		c.dislike(true, "null", "%s is null", path)
 	case map[string]any:
 		for key, inner := range v {
 			c.nulls(path+"."+key, inner)
@@ -130,22 +117,29 @@ func (c *objectCheck) nulls(path string, v any) {
 	}
 }
 
+// references does what the client's splitter does to top-level references:
+// those to types that it does not know, and to the object itself, it takes out.
 func (c *objectCheck) references() {
 	id := c.text("id")
 	for key, refs := range references(c.o) {
-		seen := map[string]bool{}
+		kept := []any{}
 		for _, ref := range refs {
 			prefix, _, found := strings.Cut(ref, "--")
-			c.refuse(!found, "reference", "%s holds %q", key, ref)
-			c.refuse(found && !supported[prefix], "reference", "%s refers to the type %q", key, prefix)
-			c.refuse(ref == id, "reference", "%s refers to the object itself", key)
-			c.dislike(seen[ref], "reference", "%s holds %s twice", key, ref)
-			seen[ref] = true
-			switch key {
-			case "created_by_ref":
-				c.refuse(prefix != "identity", "reference", "created_by_ref is %s", ref)
-			case "object_marking_refs":
-				c.refuse(prefix != "marking-definition", "reference", "object_marking_refs holds %s", ref)
+			gone := found && !supported[prefix] || ref == id
+			c.dislike(gone, "reference", "%s refers to %q", key, ref)
+			twice := slices.Contains(kept, any(ref))
+			c.dislike(twice, "reference", "%s holds %s twice", key, ref)
+			if !gone && !twice {
+				kept = append(kept, ref)
+			}
+			c.dislike(key == "object_marking_refs" && prefix != "marking-definition", "reference", "%s holds %s", key, ref)
+		}
+		switch c.o[key].(type) {
+		case []any:
+			c.o[key] = kept
+		case string:
+			if len(kept) == 0 {
+				c.o[key] = nil
 			}
 		}
 	}
@@ -159,6 +153,7 @@ func references(o map[string]any) map[string][]string {
 	out := map[string][]string{}
 	for key, value := range o {
 		switch {
+		case value == nil:
 		case strings.HasSuffix(key, "_refs"):
 			list, ok := value.([]any)
 			if !ok {

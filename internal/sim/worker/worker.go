@@ -63,7 +63,8 @@ type Object struct {
 
 // Worker is one double. Make it with New.
 type Worker struct {
-	opt Options
+	opt   Options
+	facts *platformFacts
 
 	mu     sync.Mutex // guards what follows
 	store  store
@@ -112,7 +113,11 @@ func New(o Options) *Worker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Worker{opt: o, unseen: map[string]int{}, wake: make(chan struct{})}
+	known, err := readFacts(o.Platform.Profile().Version)
+	if err != nil {
+		panic(err) // the files are part of the program
+	}
+	w := &Worker{opt: o, facts: known, unseen: map[string]int{}, wake: make(chan struct{})}
 	w.Forget()
 	o.Platform.SetKnowledge(w.kindOf)
 	o.Platform.SetUnacked(func(queue string) int {
