@@ -21,7 +21,7 @@ func TestSchemaByVersion(t *testing.T) {
 		{`mutation { registerConnector(input: {id: "` + connectorID + `", name: "Name", type: EXTERNAL_IMPORT, auto_update: false}) { id } }`, "6.8.10"},
 		{`{ connector(id: "x") { config { dead_letter_routing } } }`, "6.8.10"},
 		{`{ connector(id: "x") { jwks } }`, "7.260318"},
-		{`{ connector(id: "x") { config { s3 { endpoint } } } }`, "7.260318"},
+		{`{ connector(id: "x") { config { s3 { endpoint } } } }`, "6.9.17"},
 		{`{ connectorsForWorker { connector_user { api_tokens { id } } } }`, "7.260318"},
 		{`mutation { workAdd(connectorId: "` + connectorID + `", isMultiPartWork: true) { id } }`, "newest"},
 		{`{ work(id: "x") { is_multipart } }`, "newest"},
