@@ -10,18 +10,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
+
+// maxConnections bounds the memory that callers can take. Prometheus, a
+// supervisor and an operator need a handful; who comes later waits.
+const maxConnections = 32
 
 // ServeHTTP answers /metrics (also /), /healthz and /readyz on ln until ctx is
 // done. Nothing there changes state and nothing is secret.
 func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health) error {
 	srv := &http.Server{
 		Handler: probes(reg, h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		WriteTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(netutil.LimitListener(ln, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -29,7 +34,7 @@ func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h 
 
 func probes(reg prometheus.Gatherer, h Health) http.Handler {
 	mux := http.NewServeMux()
-	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("GET /{$}", metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -22,6 +22,9 @@ type Server struct {
 	ln   net.Listener
 }
 
+// maxRequest is the largest body of a request: a thousand names of objects.
+const maxRequest = 4 << 20
+
 // Listen opens the unix socket at path with mode 0600, replacing a stale one.
 // Only the user that runs the daemon, and root, are answered.
 func Listen(path string, ins inspect.Inspector, ctl Control) (*Server, error) {
@@ -36,7 +39,8 @@ func Listen(path string, ins inspect.Inspector, ctl Control) (*Server, error) {
 		return nil, errors.Join(err, ln.Close())
 	}
 	return &Server{ln: ln, http: &http.Server{
-		Handler: guard(routes(ins, ctl)), ReadHeaderTimeout: 5 * time.Second, ConnContext: withPeer,
+		Handler: http.MaxBytesHandler(guard(routes(ins, ctl)), maxRequest), ConnContext: withPeer,
+		ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10, // no ReadTimeout: it would end a long search
 	}}, nil
 }
 

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -231,5 +233,74 @@ func TestProbesSayWhy(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/healthz", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+// TestRequestsAreBounded: a body that is larger than any request of ours is
+// refused before it is in memory.
+func TestRequestsAreBounded(t *testing.T) {
+	d := &double{}
+	srv := httptest.NewServer(http.MaxBytesHandler(routes(d, d), maxRequest))
+	defer srv.Close()
+	resp, err := http.Post(srv.URL+"/v1/drop", "application/json", strings.NewReader(`{"held":["`+strings.Repeat("x", maxRequest)+`"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode == http.StatusOK || !strings.Contains(string(raw), "too large") {
+		t.Errorf("got %s %s, want it refused as too large", resp.Status, raw)
+	}
+}
+
+// TestConnectionsAreBounded: callers that open connections and read nothing take
+// the place of no more than maxConnections, and who waits is answered when they go.
+func TestConnectionsAreBounded(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- ServeHTTP(ctx, ln, prometheus.NewRegistry(), &double{}) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	var idle []net.Conn
+	for range maxConnections {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil { // it is served, and stays open
+			t.Fatal(err)
+		}
+		idle = append(idle, c)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get("http://" + ln.Addr().String() + "/healthz")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Errorf("one more than %d connections is answered (%v)", maxConnections, err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	for _, c := range idle {
+		_ = c.Close()
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("after the others went: %v", err)
 	}
 }

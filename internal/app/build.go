@@ -172,7 +172,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *maps
 const goodbye = 500 * time.Millisecond
 
 func (a *app) newPublisher() (*clients.Publisher, error) {
-	p, err := clients.NewPublisher(a.cfg, a.Now, a.metrics.Broker)
+	p, err := clients.NewPublisher(a.cfg, a.Log, a.Now, a.metrics.Broker)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,11 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		c.unknown(route, "not tried: RabbitMQ is not reached")
 		return
 	}
-	c.ok(name, "%s", address)
+	if clients.InClear(c.Config, b) {
+		c.remark(name, address+"; the password goes there in clear, though OpenCTI is reached by https", "set MQ_USE_SSL, if the broker has it")
+	} else {
+		c.ok(name, "%s", address)
+	}
 	c.route(ctx, pub, reg, known)
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -70,7 +71,19 @@ func BrokerTLS(mq config.MQ) delivery.TLS {
 	return delivery.TLS{
 		CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
 		Passphrase: mq.SSLPassphrase.Reveal(), Insecure: !mq.SSLRejectUnauthorized,
+		Required: asksForTLS(mq),
 	}
+}
+
+// asksForTLS reports whether any setting only makes sense with TLS.
+func asksForTLS(mq config.MQ) bool {
+	return mq.UseSSL != nil && *mq.UseSSL || len(mq.SSLCA.Bytes())+len(mq.SSLCert.Bytes())+len(mq.SSLKey.Bytes()) > 0 || mq.SSLPassphrase.IsSet()
+}
+
+// InClear reports whether the broker gets its password in clear although OpenCTI
+// itself is reached by https.
+func InClear(c *config.Config, b delivery.Broker) bool {
+	return !b.UseTLS && strings.HasPrefix(strings.ToLower(c.OpenCTI.URL), "https://")
 }
 
 // Broker lays our MQ_* settings over what the platform says about its broker.

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -21,18 +22,20 @@ type Watcher interface {
 // Publisher is the RabbitMQ publisher under our settings, watched.
 type Publisher struct {
 	*delivery.Publisher
-	mq      config.MQ
+	cfg     *config.Config
+	log     *slog.Logger
 	watcher Watcher
 	clock   func() time.Time
 	sending atomic.Bool               // a batch is under way
 	now     atomic.Uint32             // the latest delivery.State
 	lost    atomic.Pointer[time.Time] // when the connection was lost; nil while there is one, and before the first
 	tried   atomic.Bool               // something was to be sent
+	warned  atomic.Bool               // of a password in clear
 }
 
 // NewPublisher returns the publisher that the settings ask for. It does not connect. Close it.
-func NewPublisher(c *config.Config, clock func() time.Time, w Watcher) (*Publisher, error) {
-	p := &Publisher{mq: c.MQ, watcher: w, clock: clock}
+func NewPublisher(c *config.Config, log *slog.Logger, clock func() time.Time, w Watcher) (*Publisher, error) {
+	p := &Publisher{cfg: c, log: log, watcher: w, clock: clock}
 	pub, err := delivery.New(delivery.Options{
 		Name: c.Connector.Name + " " + c.Connector.ID, OnState: p.onState, TLS: BrokerTLS(c.MQ),
 		SettleTimeout: c.Connector.DrainTimeout,
@@ -71,7 +74,14 @@ func (p *Publisher) onState(s delivery.State) {
 
 // SetBroker says where OpenCTI has its broker. Our own settings go before what
 // OpenCTI says about its broker.
-func (p *Publisher) SetBroker(b opencti.Broker) { p.Publisher.SetBroker(Broker(p.mq, b)) }
+func (p *Publisher) SetBroker(b opencti.Broker) {
+	to := Broker(p.cfg.MQ, b)
+	if InClear(p.cfg, to) && !p.warned.Swap(true) {
+		p.log.Warn("the broker's password goes over the network in clear", "broker", to,
+			"hint", "OpenCTI is reached by https, its broker without TLS: set MQ_USE_SSL, if the broker has it")
+	}
+	p.Publisher.SetBroker(to)
+}
 
 // Send publishes a batch: see delivery.Publisher.
 func (p *Publisher) Send(ctx context.Context, b delivery.Batch) error {

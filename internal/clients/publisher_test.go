@@ -1,11 +1,16 @@
 package clients
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
 )
 
 // TestBrokerStateForPeople: a connection that was lost while nothing is to be sent
@@ -38,3 +43,50 @@ type unwatched struct{}
 
 func (unwatched) Changed(delivery.State)    {}
 func (unwatched) Sent(time.Duration, error) {}
+
+// TestTLSIsNotLeftOut: whatever names a file for TLS asks for TLS, and a broker
+// in clear behind an OpenCTI with https is told of, once.
+func TestTLSIsNotLeftOut(t *testing.T) {
+	load := func(more ...string) *config.Config {
+		t.Helper()
+		cfg, _, err := config.Load(config.Options{Dir: t.TempDir(), Now: time.Now(), Environ: append([]string{
+			"OPENCTI_URL=https://opencti", "OPENCTI_TOKEN=token", "THREATMATCH_URL=https://threatmatch", "THREATMATCH_CLIENT_ID=id",
+			"THREATMATCH_CLIENT_SECRET=secret", "CONNECTOR_ID=11111111-2222-4333-8444-555555555555",
+		}, more...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	const pem = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----"
+	for name, tt := range map[string]struct {
+		env  []string
+		want bool
+	}{
+		"nothing":     {nil, false},
+		"on":          {[]string{"MQ_USE_SSL=true"}, true},
+		"authority":   {[]string{"MQ_USE_SSL_CA=" + pem}, true},
+		"passphrase":  {[]string{"MQ_USE_SSL_PASSPHRASE=x"}, true},
+		"off":         {[]string{"MQ_USE_SSL=false"}, false},
+		"only a port": {[]string{"MQ_PORT=5671"}, false},
+	} {
+		if got := BrokerTLS(load(tt.env...).MQ).Required; got != tt.want {
+			t.Errorf("%s: TLS required %v, want %v", name, got, tt.want)
+		}
+	}
+	var out bytes.Buffer
+	p, err := NewPublisher(load(), slog.New(slog.NewTextHandler(&out, nil)), time.Now, unwatched{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.SetBroker(opencti.Broker{Host: "mq", Port: 5671, UseTLS: true, User: "u", Password: "hidden"})
+	if out.Len() > 0 {
+		t.Errorf("a broker with TLS: %s", &out)
+	}
+	for range 2 {
+		p.SetBroker(opencti.Broker{Host: "mq", Port: 5672, User: "u", Password: "hidden"})
+	}
+	if got := out.String(); strings.Count(got, "in clear") != 1 || strings.Contains(got, "hidden") {
+		t.Errorf("got %q, want one warning without the password", got)
+	}
+}

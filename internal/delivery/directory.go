@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -57,7 +58,7 @@ func NewDirectory(opt DirectoryOptions) (*Directory, error) {
 	if opt.Path == "" {
 		return nil, fault.Mark(fault.Fatal, errors.New("archive directory: no path"))
 	}
-	if err := os.MkdirAll(opt.Path, 0o755); err != nil {
+	if err := os.MkdirAll(opt.Path, 0o700); err != nil {
 		return nil, fault.Hint(fault.Mark(fault.Fatal, fmt.Errorf("archive directory: %w", err)),
 			"make connector.send_to_directory_path a directory that the connector can write")
 	}
@@ -77,7 +78,7 @@ func (d *Directory) Write(ctx context.Context, b DirectoryBundle, objects iter.S
 }
 
 func (d *Directory) write(ctx context.Context, name string, b DirectoryBundle, objects iter.Seq2[[]byte, error]) (err error) {
-	f, err := os.OpenFile(name+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(name+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

@@ -188,3 +188,41 @@ func TestDirectoryMemory(t *testing.T) {
 		t.Errorf("%d bytes for a bundle of 20 MB", per)
 	}
 }
+
+// TestArchiveIsPrivate: what intelligence says is for nobody else on the machine,
+// and a link that somebody put there is not followed.
+func TestArchiveIsPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "archive")
+	d, err := NewDirectory(DirectoryOptions{Path: path, Connector: ConnectorInfo{Name: "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := DirectoryBundle{ID: "bundle--1", CommittedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}
+	none := func(func([]byte, error) bool) {}
+	if err := d.Write(t.Context(), b, none); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{path: 0o700, filepath.Join(path, d.fileName(b)): 0o600} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %o, want %o", name, got, want)
+		}
+	}
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.CommittedAt = b.CommittedAt.Add(time.Second)
+	if err := os.Symlink(victim, filepath.Join(path, d.fileName(b)+".tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(t.Context(), b, none); err == nil {
+		t.Error("a link in the way was followed")
+	}
+	if raw, err := os.ReadFile(victim); err != nil || string(raw) != "mine" {
+		t.Errorf("the file that the link names holds %q, %v", raw, err)
+	}
+}

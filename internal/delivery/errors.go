@@ -27,6 +27,7 @@ var (
 	errReturned = errors.New("no queue is bound for the routing key")
 	errSilent   = errors.New("no sign of life from the broker")
 
+	errClear      = errors.New("the settings ask for TLS, and this broker would get the password in clear")
 	errUnanswered = errors.New("the broker does not answer to messages")
 )
 
@@ -35,6 +36,7 @@ const (
 	hintTopology = "the platform declares exchange and queue at the next register or ping; sending goes on by itself"
 	hintAccess   = "check the broker's user, its permissions on the virtual host and MQ_USER, MQ_PASS, MQ_VHOST"
 	hintSize     = "raise max_message_size on RabbitMQ and retry the dead letter"
+	hintClear    = "OpenCTI names a broker without TLS: set MQ_USE_SSL=true and the port of TLS in MQ_PORT, or take MQ_USE_SSL_CA, MQ_USE_SSL_CERT and MQ_USE_SSL_KEY away"
 	hintTLSPort  = "is the port a TLS port? check MQ_USE_SSL and MQ_PORT"
 	hintCA       = "name the authority of the broker's certificate in MQ_USE_SSL_CA"
 	hintName     = "MQ_HOST must be a name that the broker's certificate carries"

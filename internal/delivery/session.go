@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"threatmatch-connector/internal/fault"
 )
 
 // session is one connection with at most one publishing channel.
@@ -43,6 +45,9 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 			_ = l.Close()
 		}
 		return nil, &dialError{addr, dialVerdict(err, seen), err}
+	}
+	if opt.TLS.Required && !b.UseTLS {
+		return nil, &dialError{addr, verdict{BadTLS, fault.Systemic, hintClear}, errClear}
 	}
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {

@@ -23,6 +23,9 @@ type TLS struct {
 	Passphrase string
 	// Insecure accepts any certificate.
 	Insecure bool
+	// Required refuses a broker without TLS, whoever names it: the password
+	// never goes out in clear.
+	Required bool
 }
 
 func (t TLS) config() (*tls.Config, error) {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -155,6 +156,24 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
+	t.Run("TLS is asked for and the broker is named without", func(t *testing.T) {
+		proxy := brokertest.NewProxyAt(t, "127.0.0.1", n.Host, n.Port)
+		b := brokerOf(v)
+		b.Host, b.Port, b.UseTLS = "127.0.0.1", proxy.Port, false
+		p := newPublisher(t, Options{Broker: b, TLS: TLS{Required: true}})
+		l := newLedger(t, 1, 1)
+		batch, _ := l.batch(top, false)
+		o, ok := errors.AsType[*Outcome](p.Send(t.Context(), batch))
+		if !ok || o.Kind != BadTLS || !fault.Is(o, fault.Systemic) || fault.HintOf(o) != hintClear {
+			t.Errorf("Send: %v, hint %q, want it refused", o, fault.HintOf(o))
+		}
+		if err := p.Check(t.Context(), "", ""); !fault.Is(err, fault.Systemic) || fault.HintOf(err) != hintClear {
+			t.Errorf("Check: %v, hint %q", err, fault.HintOf(err))
+		}
+		if _, err := p.QueueDepth(t.Context(), top.Queue); !fault.Is(err, fault.Systemic) || fault.HintOf(err) != hintClear {
+			t.Errorf("QueueDepth: %v, hint %q", err, fault.HintOf(err))
+		}
+	})
 	t.Run("plain to a TLS port", func(t *testing.T) {
 		b := brokerOf(v)
 		b.Port = n.TLSPort

@@ -78,6 +78,7 @@ func Messages() []MessageInfo {
 		{"INFO", "delivery pauses", "It is not the time to send, for the reason given.", "Over the threshold: OpenCTI's workers must catch up."},
 		{"INFO", "delivery goes on", "What held delivery up is over.", ""},
 		{"ERROR", "delivery is refused, trying again", "RabbitMQ or OpenCTI refuses the connector's account or set-up.", "Follow the hint; `check`."},
+		{"WARNING", "the broker's password goes over the network in clear", "OpenCTI is reached by https, and its broker without TLS.", "Set `MQ_USE_SSL` and `MQ_PORT`, if the broker has TLS."},
 		{"WARNING", "delivery is held up, trying again", "RabbitMQ or OpenCTI does not answer as it should.", "Follow the hint; `check`."},
 		{"WARNING", "the broker refuses messages since its queue is full, waiting", "The queue has a length limit and is full.", "OpenCTI's workers must catch up."},
 		{"ERROR", "a message became a dead letter", "RabbitMQ will never take it, mostly because it is too large; or it refers to such a one (class dependency).", "Raise max_message_size on RabbitMQ, then `spool retry --all`."},
