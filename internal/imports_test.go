@@ -25,15 +25,15 @@ var allowed = map[string][]string{
 	},
 	"internal/pipeline": {"spool", "internal/logging", "internal/fault"},
 	"internal/pipeline/deliver": {
-		"internal/pipeline", "internal/logging", "spool", "internal/delivery", "internal/opencti", "internal/stix", "internal/moment", "internal/fault",
+		"internal/pipeline", "internal/logging", "spool", "internal/delivery", "internal/opencti", "internal/stix", "internal/fault",
 	},
 	"internal/pipeline/platform": {"internal/pipeline", "spool", "internal/opencti", "internal/moment", "internal/fault"},
 	"internal/pipeline/fetch": {
-		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/moment", "internal/fault",
+		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/fault",
 	},
 	"internal/pipeline/fetch/paging": {"internal/threatmatch", "internal/moment"},
 	"internal/pipeline/schedule":     {"internal/pipeline", "spool", "internal/fault"},
-	"internal/pipeline/mapstage":     {"internal/pipeline", "internal/logging", "spool", "internal/mapping", "internal/stix", "internal/fault"},
+	"internal/pipeline/mapstage":     {"internal/pipeline", "spool", "internal/mapping", "internal/stix", "internal/fault"},
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/inspect": {"spool"},
