@@ -97,6 +97,22 @@ func (l *loader) checkChoices() {
 	}
 }
 
+// Filters lists the settings that take objects out, as they are printed; none
+// when everything is imported.
+func (c *Config) Filters() []string {
+	var set []string
+	for _, s := range table() {
+		name, ours := strings.CutPrefix(s.Key, "threatmatch.")
+		if !ours || !strings.HasPrefix(name, "only_") && name != "modified_since" && name != "tlp_max" {
+			continue
+		}
+		if value := s.get(c); value != "" {
+			set = append(set, s.Key+" = "+value)
+		}
+	}
+	return set
+}
+
 // maybeIntKind is intKind for what need not be given; nil stands for that.
 func maybeIntKind(least, most int) kind[*int] {
 	k := intKind(least, most)

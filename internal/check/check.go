@@ -5,6 +5,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,6 +52,9 @@ func Run(ctx context.Context, o Options, tell func(Finding)) {
 	c := &checker{Options: o, tell: tell}
 	c.spool()
 	c.outputs()
+	if filters := o.Config.Filters(); len(filters) > 0 {
+		c.remark("filters", strings.Join(filters, "; "), "each run counts what they take out; after widening one, `repull` brings what it kept back")
+	}
 	// Beside one another, so that one that hangs does not use up the other's time.
 	var later []Finding
 	var wg sync.WaitGroup

@@ -164,3 +164,15 @@ func closed(t *testing.T) string {
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
 }
+
+// TestCheckTellsFilters wants what is left out to be said, and nothing where
+// nothing is.
+func TestCheckTellsFilters(t *testing.T) {
+	env := map[string]string{"OPENCTI_URL": "http://127.0.0.1:1", "OPENCTI_TOKEN": "t", "THREATMATCH_URL": "http://127.0.0.1:1",
+		"THREATMATCH_CLIENT_ID": "i", "THREATMATCH_CLIENT_SECRET": "s", "SPOOL_DIR": t.TempDir()}
+	if out := found(t, env, time.Second); strings.Contains(out, "filters") {
+		t.Errorf("filters are told without any:\n%s", out)
+	}
+	env["THREATMATCH_ONLY_TYPES"], env["THREATMATCH_TLP_MAX"] = "malware,iocs:indicator", "amber"
+	wants(t, found(t, env, time.Second), "note filters: threatmatch.tlp_max = amber; threatmatch.only_types = malware,iocs:indicator")
+}

@@ -25,6 +25,13 @@ func (r *record) define(raw json.RawMessage, o *stix.Object) {
 	if o != nil {
 		d = readDefinition(o)
 	}
+	r.defined(id, d)
+	if o != nil && o.ID() != id { // the id under which it goes out
+		r.defined(o.ID(), d)
+	}
+}
+
+func (r *record) defined(id string, d definition) {
 	if before, twice := r.markings[id]; twice {
 		d = definition{stricter(before.level, d.level), before.says || d.says, before.unread && d.unread}
 	}
