@@ -6,7 +6,11 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-const authorName = "Security Alliance"
+// The author as the Python connector describes it.
+const (
+	authorName        = "Security Alliance"
+	authorDescription = "Security Alliance is a cyber threat intelligence product and services company, formed in 2007."
+)
 
 // epoch dates what we make ourselves and always alike. It is older than any
 // source object, so that a source's own copy of the same id wins a merge.
@@ -17,6 +21,7 @@ func newAuthor() *stix.Object {
 	o.Set("created", epoch)
 	o.Set("modified", epoch)
 	o.Set("name", authorName)
+	o.Set("description", authorDescription)
 	o.Set("identity_class", "organization")
 	return o
 }

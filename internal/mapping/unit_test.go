@@ -263,3 +263,15 @@ func TestTables(t *testing.T) {
 		t.Error(datasets)
 	}
 }
+
+// The Python connector sends the same author, with the same words.
+func TestAuthorIsDescribed(t *testing.T) {
+	m, err := New(Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "Security Alliance is a cyber threat intelligence product and services company, formed in 2007."
+	if got := m.Author().String("description"); got != want {
+		t.Errorf("the author's description is %q, want %q", got, want)
+	}
+}

@@ -75,4 +75,17 @@ if [ -n "${compare[*]}" ]; then
 	printf '\nThe stand-in of the worker beside the client:\n'
 	python3 $here/agreement.py "$work/random/verdicts.json" "$work"/random-*.json || code=$?
 fi
+
+if [ -z "${DATA:-}$GIVEN" ]; then
+	printf '\nOpenCTI'"'"'s connector helper against the stand-in of the platform:\n'
+	CGO_ENABLED=0 go build -o "$work/" ./cmd/threatmatch-sim
+	deploy/rabbitmq.sh install
+	export RABBITMQ_DIR="$work/rabbitmq"
+	AMQP_URL=$(deploy/rabbitmq.sh start)
+	export AMQP_URL
+	for v in 6.8.10 6.9.17; do
+		$here/helper.sh "$work/threatmatch-sim" "$venvs/$v/bin/python" "$v" || code=$?
+	done
+	env -u AMQP_URL deploy/rabbitmq.sh clean >/dev/null 2>&1 || true
+fi
 exit $code
