@@ -233,6 +233,12 @@ func isValidation(err error) bool {
 	return code == "GRAPHQL_VALIDATION_FAILED" || code == "BAD_USER_INPUT"
 }
 
+// IsForbidden reports that the connector's user lacks the capability for a call.
+func IsForbidden(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == "FORBIDDEN_ACCESS"
+}
+
 // isGone reports that the object of a call does not exist any more.
 func isGone(err error) bool {
 	switch codeOf(err) {

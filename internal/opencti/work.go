@@ -27,6 +27,8 @@ type Work struct {
 	// Expected and Processed count messages.
 	Expected, Processed int64
 	Opened              time.Time
+	// Unread: the user may not read works (capability MODULES), so only ID is known.
+	Unread bool
 }
 
 type workNode struct {
@@ -91,7 +93,7 @@ func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (str
 	return out.Work.ID, nil
 }
 
-// Work reads a work, or returns ErrWorkGone.
+// Work reads a work, or returns ErrWorkGone. Unread is set where the user may not.
 func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	op := "read work " + id
 	var out struct {
@@ -99,6 +101,8 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	}
 	err := c.call(ctx, op, request{workQuery, map[string]any{"id": id}}, &out)
 	switch {
+	case IsForbidden(err):
+		return Work{ID: id, Unread: true}, nil
 	case err != nil && isGone(err):
 		return Work{}, workGone(op, err)
 	case err != nil:
@@ -110,7 +114,8 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 }
 
 // WorkAlive reports whether workers still accept messages of the work. Where
-// the platform cannot say (before 6.8.6), a work that exists is alive.
+// the platform cannot say (before 6.8.6), a work that exists is alive; where the
+// user may not ask, any is.
 func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
 	c.mu.Lock()
 	asked := !c.noAlive
@@ -123,6 +128,8 @@ func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
 		switch {
 		case err == nil:
 			return out.Alive, nil
+		case IsForbidden(err):
+			return true, nil
 		case isGone(err):
 			return false, nil
 		case !isValidation(err):
@@ -147,7 +154,7 @@ const (
 )
 
 // WorksByName returns the connector's open works whose name ends in suffix,
-// newest first.
+// newest first; none where the user may not search.
 func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error) {
 	connectorID := c.opt.Connector.ID
 	op := "search works of connector " + connectorID
@@ -172,7 +179,11 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 				} `json:"pageInfo"`
 			} `json:"works"`
 		}
-		if err := c.call(ctx, op, request{worksQuery, vars}, &out); err != nil {
+		err := c.call(ctx, op, request{worksQuery, vars}, &out)
+		if IsForbidden(err) {
+			return nil, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		for _, e := range out.Works.Edges {

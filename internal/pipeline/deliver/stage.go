@@ -90,7 +90,8 @@ type Stage struct {
 	unready  string          // why nothing can be sent, until something is
 	nextLook time.Time       // when the queue's size is due
 
-	gate gateWatch
+	gate   gateWatch
+	warned map[string]bool // of rights that are missing
 }
 
 // bundleKey names a bundle, or with an index one of its messages.

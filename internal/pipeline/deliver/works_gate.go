@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
@@ -85,22 +86,57 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 	if run.DoneAt.IsZero() {
 		return false, nil
 	}
-	d.Publisher.SetBroker(reg.Broker)
-	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
-	if err != nil {
-		d.gate.empty = time.Time{}
-		return false, err
-	}
-	q, err := d.Platform.QueueSize(ctx)
-	if err != nil {
-		d.gate.empty = time.Time{}
-		return false, err
-	}
+	left, err := d.queued(ctx, reg)
 	switch {
-	case ready != 0 || q.Messages != 0:
+	case err != nil:
+		d.gate.empty = time.Time{}
+		return false, err
+	case left != 0:
 		d.gate.empty = time.Time{}
 	case d.gate.empty.IsZero():
 		d.gate.empty = d.Now()
 	}
 	return !d.gate.empty.IsZero() && d.Now().Sub(d.gate.empty) >= d.opt.GateQuiet, nil
+}
+
+// queued counts what is left in the connector's queue: as the broker sees it,
+// and as the platform does, which knows what a worker holds. A side that refuses
+// the question for good does not count.
+func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, error) {
+	d.Publisher.SetBroker(reg.Broker)
+	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
+	if err != nil && !refused(err) {
+		return 0, err
+	}
+	if err != nil {
+		d.tellOnce("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
+	}
+	q, err := d.Platform.QueueSize(ctx)
+	if err != nil && !opencti.IsForbidden(err) {
+		return 0, err
+	}
+	if err != nil {
+		d.tellOnce(noModules, err)
+	}
+	return int64(ready) + q.Messages, nil
+}
+
+// refused reports an answer that waiting does not change.
+func refused(err error) bool {
+	class, _ := fault.Of(err)
+	return class == fault.Systemic || class == fault.Permanent
+}
+
+const noModules = "the connector's user may not read works and queues (capability MODULES): deleted works go unnoticed, and the queue is watched at the broker alone"
+
+// tellOnce warns of a right that is missing, once a process.
+func (d *Stage) tellOnce(what string, err error) {
+	if d.warned[what] {
+		return
+	}
+	if d.warned == nil {
+		d.warned = map[string]bool{}
+	}
+	d.warned[what] = true
+	d.Log.Warn(what, "stage", stageName, "error", err, "hint", fault.HintOf(err))
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"threatmatch-connector/spool"
@@ -28,6 +29,9 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 		return fmt.Errorf("read the work %s: %w", w.ID, err)
 	}
 	w.Intent = &spool.Intent{N: n, Before: info.Expected, Bundle: b.Seq, From: b.Confirmed}
+	if info.Unread {
+		d.tellOnce(noModules, nil)
+	}
 	if err := d.saveWork(run); err != nil {
 		return err
 	}
@@ -40,11 +44,11 @@ func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
 	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
 		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, w.Intent.N, err)
 	}
-	return d.told(run)
+	return d.noteTold(run)
 }
 
-// told notes that the intention was carried out.
-func (d *Stage) told(run *spool.Run) error {
+// noteTold notes that the intention was carried out.
+func (d *Stage) noteTold(run *spool.Run) error {
 	w := &run.Work
 	in := *w.Intent
 	w.Told += in.N
@@ -70,9 +74,12 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	if err != nil {
 		return fmt.Errorf("read the work %s: %w", w.ID, err)
 	}
+	if info.Unread { // rather told too little than twice: what is expected and never comes keeps a work open
+		return errors.Join(d.unsure(run), d.noteTold(run))
+	}
 	missing := w.Intent.Before + w.Intent.N - info.Expected
 	if missing <= 0 {
-		return d.told(run)
+		return d.noteTold(run)
 	}
 	if missing < w.Intent.N { // told in part by nobody we know: keep the sum right
 		d.Log.Warn("OpenCTI expects another number of messages than it was told", "stage", stageName, "work", w.ID,
@@ -87,5 +94,5 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	if err := d.Works.AddExpectations(ctx, w.ID, missing); err != nil {
 		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, missing, err)
 	}
-	return d.told(run)
+	return d.noteTold(run)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
 
@@ -36,6 +37,7 @@ type Broker struct {
 	sends    int
 	Rand     *rand.Rand
 	step     func() error
+	NoDepth  bool // the user may not look at the queue
 	ReadyNow int
 	Hang     bool          // the broker answers nothing until the context ends
 	Slow     time.Duration // for each message
@@ -233,6 +235,9 @@ func (b *Broker) SetBroker(opencti.Broker) {}
 func (b *Broker) QueueDepth(ctx context.Context, _ string) (int, error) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
+	if b.NoDepth {
+		return 0, fault.Mark(fault.Systemic, errors.New("403 access refused"))
+	}
 	return max(b.ReadyNow, len(b.Queue)), ctx.Err()
 }
 
@@ -267,4 +272,11 @@ func Nacks(n int) []SendEvent {
 		out[i] = SendEvent{Kind: delivery.Nacked, Trouble: true}
 	}
 	return out
+}
+
+// Purge empties the queue.
+func (b *Broker) Purge() {
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	b.Queue = nil
 }

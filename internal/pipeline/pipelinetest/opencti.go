@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
 
@@ -51,25 +52,26 @@ type Work struct {
 // OpenCTI is a scripted platform with the state machine of the real one.
 type OpenCTI struct {
 	Profile
-	Mu       sync.Mutex
-	known    bool
-	State    string
-	pending  bool // a reset waits for the next ping
-	resetAt  time.Time
-	echo     []string // answered instead of the state, once each
-	info     opencti.ConnectorInfo
-	works    []*Work
-	Calls    []string
-	Lost     map[string]int           // answers of a call to lose after carrying it out
-	refuse   map[string]error         // Calls to fail before
-	Slow     map[string]time.Duration // how long a call takes
-	Late     map[string]time.Duration // the next call is given up, and carried out so much later
-	QueueNow func() opencti.QueueSize
-	step     func() error // the kill switch
-	delay    func()       // how long a call takes
-	wrong    func(format string, args ...any)
-	user     string
-	onPurge  func()
+	Mu        sync.Mutex
+	known     bool
+	State     string
+	pending   bool // a reset waits for the next ping
+	resetAt   time.Time
+	echo      []string // answered instead of the state, once each
+	info      opencti.ConnectorInfo
+	works     []*Work
+	Calls     []string
+	Lost      map[string]int           // answers of a call to lose after carrying it out
+	refuse    map[string]error         // Calls to fail before
+	Slow      map[string]time.Duration // how long a call takes
+	Late      map[string]time.Duration // the next call is given up, and carried out so much later
+	QueueNow  func() opencti.QueueSize
+	step      func() error // the kill switch
+	NoModules bool         // the user may not read works and queues
+	delay     func()       // how long a call takes
+	wrong     func(format string, args ...any)
+	user      string
+	onPurge   func()
 }
 
 func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
@@ -183,7 +185,13 @@ func (f *OpenCTI) Ping(ctx context.Context, state string, info opencti.Connector
 
 func (f *OpenCTI) Queue(ctx context.Context) (opencti.QueueSize, error) {
 	var q opencti.QueueSize
-	err := f.call(ctx, "queue", func() error { q = f.QueueNow(); return nil })
+	err := f.call(ctx, "queue", func() error {
+		if f.NoModules {
+			return fault.Mark(fault.Systemic, &opencti.Error{Status: 200, Code: "FORBIDDEN_ACCESS"})
+		}
+		q = f.QueueNow()
+		return nil
+	})
 	return q, err
 }
 
@@ -247,6 +255,10 @@ func (w *Work) left(f *OpenCTI) bool { return f.Affected }
 func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
 	var info opencti.Work
 	err := f.call(ctx, "work", func() error {
+		if f.NoModules {
+			info = opencti.Work{ID: id, Unread: true}
+			return nil
+		}
 		w := f.find(id)
 		if w == nil {
 			return opencti.ErrWorkGone
@@ -260,6 +272,9 @@ func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
 func (f *OpenCTI) WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error) {
 	var found []opencti.Work
 	err := f.call(ctx, "search", func() error {
+		if f.NoModules {
+			return nil
+		}
 		for _, w := range f.works {
 			if !w.Deleted && !w.Complete && strings.HasSuffix(w.Name, suffix) {
 				found = append(found, w.Work)
@@ -274,7 +289,7 @@ func (f *OpenCTI) WorkAlive(ctx context.Context, id string) (bool, error) {
 	alive := false
 	err := f.call(ctx, "alive", func() error {
 		w := f.find(id)
-		alive = w != nil && w.Alive
+		alive = f.NoModules || w != nil && w.Alive
 		return nil
 	})
 	return alive, err

@@ -212,7 +212,7 @@ func (p *Platform) deleteOld(ctx context.Context) error {
 func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 	if w.Sent {
 		info, err := p.Works.Work(ctx, w.ID)
-		if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
+		if errors.Is(err, opencti.ErrWorkGone) || err == nil && (info.Complete || info.Unread) {
 			return true, nil
 		}
 		if err != nil {
