@@ -127,6 +127,10 @@ func (d *Stage) begin() error {
 			return err
 		}
 	}
+	if d.begun.run != key.run && d.current.Reason == spool.ReasonRetry {
+		d.limit.forget() // what was too large is retried since the limit was raised
+	}
+	d.tellLimit()
 	d.begun = key
 	return nil
 }
@@ -149,7 +153,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.Resets() != d.resets {
 				return delivery.Message{}, io.EOF
 			}
-			return d.message(in, reg)
+			return d.message(ctx, in, reg)
 		},
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
 		Blocked:   d.blocked,
@@ -176,7 +180,7 @@ func (d *Stage) blocked(on bool) {
 const keepBody = 1 << 20
 
 // message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
-func (d *Stage) message(in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
+func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := in.next()
 	if errors.Is(err, spool.ErrCorrupt) {
@@ -197,11 +201,15 @@ func (d *Stage) message(in *bundleReader, reg opencti.Registration) (delivery.Me
 	if d.body = body; cap(body) > keepBody {
 		d.body = nil
 	}
-	if d.limit > 0 && int64(len(body)) > d.limit {
-		d.stop = obstacle{key, "too_large", tooLargeText(len(body), d.limit)}
+	if limit := d.limit.bytes(d.Now()); limit > 0 && int64(len(body)) > limit {
+		d.stop = obstacle{key, "too_large", tooLargeText(len(body), limit)}
 		return delivery.Message{}, io.EOF
 	}
-	if id := d.deadRef(o); id != "" {
+	id, err := d.deadRef(ctx, o)
+	if err != nil {
+		return delivery.Message{}, err
+	}
+	if id != "" {
 		d.stop = obstacle{key, "dependency", "refers to " + id + ", which is a dead letter: retry both"}
 		return delivery.Message{}, io.EOF
 	}

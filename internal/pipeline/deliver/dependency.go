@@ -1,14 +1,24 @@
 package deliver
 
 import (
+	"context"
 	"fmt"
+	"time"
 
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
 // deadPage is how many dead letters are read at a time.
 const deadPage = 50
+
+// deadIDs holds objects that became dead letters, each with the time when the
+// platform was last found not to have it in another version.
+type deadIDs map[string]time.Time
+
+// deadAgain is how long such a verdict holds.
+const deadAgain = 10 * time.Minute
 
 // loadDead finds, once per process and epoch, the objects that became dead
 // letters and were not sent since. What refers to them is behind them in the
@@ -17,7 +27,7 @@ func (d *Stage) loadDead() error {
 	if d.dead != nil {
 		return nil
 	}
-	dead := map[string]bool{}
+	dead := deadIDs{}
 	for after := uint64(0); ; {
 		letters, err := d.Spool.DeadLetters(after, deadPage)
 		if err != nil {
@@ -38,7 +48,7 @@ func (d *Stage) loadDead() error {
 // addUnsent adds the objects of deliver's letters that ids does not know, or
 // only from a run that is still to come: a retried one, say, whose letter is
 // healed while what refers to it still waits in front of it.
-func (d *Stage) addUnsent(dead map[string]bool, letters []spool.DeadLetter) error {
+func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 	var ids []string
 	for _, l := range letters {
 		if l.Stage == spool.StageDeliver && l.Err == nil && l.STIX != "" {
@@ -54,34 +64,77 @@ func (d *Stage) addUnsent(dead map[string]bool, letters []spool.DeadLetter) erro
 	}
 	for _, id := range ids {
 		if e, ok := known[id]; !ok || e.Run > d.bundle.Run {
-			dead[id] = true
+			dead[id] = time.Time{}
 		}
 	}
 	return nil
 }
 
-// deadRef returns the first reference of the object to one that is a dead letter, or "".
-func (d *Stage) deadRef(o spool.BundleObject) string {
+// deadRef returns the first reference of the object to one that is a dead letter
+// and that OpenCTI does not have from elsewhere, or "".
+func (d *Stage) deadRef(ctx context.Context, o spool.BundleObject) (string, error) {
 	if len(d.dead) == 0 {
-		return ""
+		return "", nil
 	}
 	obj, err := stix.Decode(o.JSON)
 	if err != nil {
-		return "" // for OpenCTI to judge
+		return "", nil // for OpenCTI to judge
 	}
 	for _, r := range obj.Refs() {
-		if r.ID != o.STIX && d.dead[r.ID] {
-			return r.ID
+		if _, dead := d.dead[r.ID]; !dead || r.ID == o.STIX {
+			continue
+		}
+		if err := d.askDead(ctx, r.ID); err != nil {
+			return "", err
+		}
+		if _, dead := d.dead[r.ID]; dead {
+			return r.ID, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
-// noteDead remembers the message at the cursor, which is about to be skipped.
-func (d *Stage) noteDead() {
+// askDead looks whether the object came to OpenCTI in another version, by a run
+// of ours or by somebody else.
+func (d *Stage) askDead(ctx context.Context, id string) error {
+	if d.Now().Sub(d.dead[id]) < deadAgain {
+		return nil
+	}
+	known, err := d.Spool.LookupIDs([]string{id})
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", id, err)
+	}
+	if e, ok := known[id]; ok && e.Run <= d.bundle.Run {
+		delete(d.dead, id)
+		return nil
+	}
+	onPlatform, err := d.Works.Known(ctx, []string{id})
+	if err != nil && !opencti.IsForbidden(err) {
+		return fmt.Errorf("ask OpenCTI for %s: %w", id, err)
+	}
+	if _, ok := onPlatform[id]; ok {
+		delete(d.dead, id)
+		return nil
+	}
+	d.dead[id] = d.Now()
+	return nil
+}
+
+// noteDead remembers the message at the cursor, which is about to be skipped,
+// unless an earlier version of the object was delivered.
+func (d *Stage) noteDead() error {
 	b := d.bundle
 	objects, err := d.Spool.BundleObjects(b.Run, b.Seq, b.Confirmed, 1)
-	if err == nil && len(objects) > 0 { // an unreadable one has no name
-		d.dead[objects[0].STIX] = true
+	if err != nil || len(objects) == 0 {
+		return nil // an unreadable one has no name
 	}
+	id := objects[0].STIX
+	known, err := d.Spool.LookupIDs([]string{id})
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", id, err)
+	}
+	if len(known[id].Earlier) == 0 {
+		d.dead[id] = time.Time{}
+	}
+	return nil
 }

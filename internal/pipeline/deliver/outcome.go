@@ -49,12 +49,8 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 // tooLarge notes which message the broker does not take. It is skipped once
 // everything before it is confirmed.
 func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
-	if out.Limit > 0 && (d.limit == 0 || out.Limit < d.limit) {
-		d.limit = out.Limit
-		if d.OnMaxMessageSize != nil {
-			d.OnMaxMessageSize(out.Limit)
-		}
-	}
+	d.limit.learn(out.Limit, d.Now())
+	d.tellLimit()
 	text := tooLargeText(0, out.Limit)
 	switch {
 	case out.Index >= 0:
@@ -66,6 +62,15 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 		return out
 	}
 	return nil
+}
+
+// tellLimit passes the limit on as it is now.
+func (d *Stage) tellLimit() {
+	now := d.limit.bytes(d.Now())
+	if d.OnMaxMessageSize != nil && now != d.toldLimit {
+		d.OnMaxMessageSize(now)
+	}
+	d.toldLimit = now
 }
 
 func tooLargeText(size int, limit int64) string {
@@ -86,7 +91,9 @@ func (d *Stage) skip() error {
 			return err
 		}
 	}
-	d.noteDead()
+	if err := d.noteDead(); err != nil {
+		return err
+	}
 	// Counted first: one too many is better than a run that looks whole.
 	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.dead": 1}); err != nil {
 		return err

@@ -23,7 +23,8 @@ type Deps struct {
 	Works     WorkClient // nil without a queue
 	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
 	Archive   Archive    // nil: none
-	// OnMaxMessageSize is told the broker's limit once a message was over it. May be nil.
+	// OnMaxMessageSize is told the broker's limit once a message was over it, and
+	// 0 or the operator's own when it is not believed any more. May be nil.
 	OnMaxMessageSize func(bytes int64)
 	Wakes            pipeline.Wakes
 	Status           *pipeline.Status
@@ -77,18 +78,19 @@ type Stage struct {
 	epoch  uint64
 	resets int64 // of the platform loop when the turn began
 
-	current  *spool.Run // the run whose bundle is under way
-	bundle   *spool.Bundle
-	begun    bundleKey       // the bundle that this process publishes from
-	stop     obstacle        // a message that cannot be sent, to be skipped when the cursor is there
-	dead     map[string]bool // STIX ids skipped and not sent since; nil: not loaded
-	limit    int64           // the largest body in bytes, as far as known; 0: none
-	careful  bool            // the next message goes out alone
-	body     []byte          // of the message made last, to be written over
-	moved    bool            // something was confirmed since the last trouble
-	said     string          // the trouble that was logged last
-	unready  string          // why nothing can be sent, until something is
-	nextLook time.Time       // when the queue's size is due
+	current   *spool.Run // the run whose bundle is under way
+	bundle    *spool.Bundle
+	begun     bundleKey // the bundle that this process publishes from
+	stop      obstacle  // a message that cannot be sent, to be skipped when the cursor is there
+	dead      deadIDs   // STIX ids skipped and not sent since; nil: not loaded
+	limit     sizeLimit
+	toldLimit int64     // what OnMaxMessageSize was told last
+	careful   bool      // the next message goes out alone
+	body      []byte    // of the message made last, to be written over
+	moved     bool      // something was confirmed since the last trouble
+	said      string    // the trouble that was logged last
+	unready   string    // why nothing can be sent, until something is
+	nextLook  time.Time // when the queue's size is due
 
 	gate   gateWatch
 	warned map[string]bool // of rights that are missing
@@ -119,7 +121,7 @@ func New(d Deps, o Options) (*Stage, error) {
 	o.setDefaults()
 	d.keepAlive()
 	return &Stage{
-		Deps: d, opt: o, limit: o.MaxMessageSize,
+		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize}, toldLimit: o.MaxMessageSize,
 		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
 	}, nil
 }

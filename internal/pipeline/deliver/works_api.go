@@ -28,4 +28,6 @@ type WorkClient interface {
 	// Processed says that nothing more comes.
 	Processed(ctx context.Context, id, message string, inError bool) error
 	DeleteWork(ctx context.Context, id string) error
+	// Known returns those of the ids that the platform has.
+	Known(ctx context.Context, ids []string) (map[string]string, error)
 }

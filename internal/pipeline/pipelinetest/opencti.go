@@ -66,9 +66,10 @@ type OpenCTI struct {
 	Slow      map[string]time.Duration // how long a call takes
 	Late      map[string]time.Duration // the next call is given up, and carried out so much later
 	QueueNow  func() opencti.QueueSize
-	step      func() error // the kill switch
-	NoModules bool         // the user may not read works and queues
-	delay     func()       // how long a call takes
+	step      func() error    // the kill switch
+	Has       map[string]bool // objects that came from elsewhere
+	NoModules bool            // the user may not read works and queues
+	delay     func()          // how long a call takes
 	wrong     func(format string, args ...any)
 	user      string
 	onPurge   func()
@@ -414,4 +415,18 @@ func (f *OpenCTI) Count(name string) int {
 		}
 	}
 	return n
+}
+
+// Known implements deliver.WorkClient.
+func (f *OpenCTI) Known(ctx context.Context, ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	err := f.call(ctx, "known", func() error {
+		for _, id := range ids {
+			if f.Has[id] {
+				found[id] = "malware"
+			}
+		}
+		return nil
+	})
+	return found, err
 }

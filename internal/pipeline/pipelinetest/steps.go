@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"crypto/md5"
 	"encoding/json"
 	"strings"
 	"testing/synctest"
@@ -41,7 +42,13 @@ func (w *World) BundleOf(objects ...spool.BundleObject) {
 	r := w.OpenRun(spool.ReasonSchedule)
 	c := spool.MapCommit{Run: r.ID, Bundles: []spool.NewBundle{{Objects: objects}}}
 	for _, o := range objects {
-		c.IDs = append(c.IDs, spool.IDPut{STIX: o.STIX, ID: spool.ID{Run: r.ID, At: time.Now()}})
+		known, err := w.Spool.LookupIDs([]string{o.STIX})
+		w.Must(err)
+		entry := spool.ID{Hash: md5.Sum(o.JSON), Run: r.ID, At: time.Now()}
+		if was, ok := known[o.STIX]; ok {
+			entry.Earlier = append([][16]byte{was.Hash}, was.Earlier...)
+		}
+		c.IDs = append(c.IDs, spool.IDPut{STIX: o.STIX, ID: entry})
 	}
 	w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), c))
 	w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))

@@ -1,0 +1,101 @@
+package deliver_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/pipeline/pipelinetest"
+	"threatmatch-connector/spool"
+)
+
+// TestRaisedLimit: what was too large goes out without a restart once the
+// operator raised the broker's limit, by a retry at once, else within the hour.
+func TestRaisedLimit(t *testing.T) {
+	for _, c := range []struct {
+		reason spool.Reason
+		after  time.Duration
+		sent   bool
+	}{
+		{spool.ReasonRetry, time.Minute, true},
+		{spool.ReasonSchedule, time.Minute, false},
+		{spool.ReasonSchedule, time.Hour + time.Minute, true},
+	} {
+		t.Run(fmt.Sprint(c.reason, c.after), func(t *testing.T) {
+			pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+				w.ReportsOK = true
+				var told []int64
+				w.OnLimit = func(n int64) { told = append(told, n) }
+				w.Broker.Limit = 2000
+				r := w.OpenRun(spool.ReasonSchedule, 2)
+				w.AddBundle(r.ID, 1, 5000)
+				w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
+				w.Start()
+				w.Drive()
+				w.Broker.Mu.Lock()
+				w.Broker.Limit = 0
+				w.Broker.Mu.Unlock()
+				time.Sleep(c.after)
+				r = w.OpenRun(c.reason, 1)
+				w.AddBundle(r.ID, 1, 6000)
+				w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
+				w.Live.Wakes.Deliver.Signal()
+				w.Drive()
+				want, limits := 3, []int64{2000}
+				if c.sent {
+					want, limits = 4, []int64{2000, 0}
+				}
+				if got := len(w.Order()); got != want {
+					t.Errorf("got %d messages, want %d", got, want)
+				}
+				if !slices.Equal(told, limits) {
+					t.Errorf("map was told %v, want %v", told, limits)
+				}
+			})
+		})
+	}
+}
+
+// TestDeadElsewhere: what refers to a dead letter goes out where OpenCTI has
+// the object from an earlier run or from somebody else.
+func TestDeadElsewhere(t *testing.T) {
+	large, rel := "malware--00000000-0000-4000-8000-900000000002", "relationship--00000000-0000-4000-8000-900000000004"
+	small := "malware--00000000-0000-4000-8000-900000000001"
+	for _, how := range []string{"earlier version", "on the platform", "later on the platform", "nowhere"} {
+		t.Run(how, func(t *testing.T) {
+			pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+				w.ReportsOK = true
+				w.Broker.Limit = 2000
+				w.OpenCTI.Has = map[string]bool{large: how == "on the platform"}
+				w.Start()
+				want := 2
+				if how == "earlier version" {
+					w.BundleOf(dependent(large, 10))
+					w.Drive()
+					want++
+				}
+				w.BundleOf(dependent(small, 10), dependent(large, 5000), dependent(rel, 10, large, small))
+				w.Drive()
+				if how == "nowhere" || how == "later on the platform" {
+					want--
+				}
+				if got := len(w.Order()); got != want {
+					t.Fatalf("got %d messages, want %d: %v", got, want, w.DeadOf())
+				}
+				w.OpenCTI.Mu.Lock()
+				w.OpenCTI.Has[large] = how == "later on the platform"
+				w.OpenCTI.Mu.Unlock()
+				time.Sleep(11 * time.Minute)
+				w.BundleOf(dependent("report--00000000-0000-4000-8000-900000000005", 10, large))
+				w.Drive()
+				if how != "nowhere" {
+					want++
+				}
+				if got := len(w.Order()); got != want {
+					t.Errorf("got %d messages at last, want %d: %v", got, want, w.DeadOf())
+				}
+			})
+		})
+	}
+}
