@@ -95,8 +95,8 @@ func (tb taskBucket) takeIn(r *storedRun, st *storedTask) error {
 			return err
 		}
 	}
-	st.Run, st.State.Tries, st.State.Refused, st.State.Due = r.ID, 0, 0, time.Time{}
-	st.State.FirstTry = time.Time{}
+	st.Run, st.State.Tries, st.State.Refused, st.State.Waived = r.ID, 0, 0, 0
+	st.State.Due, st.State.FirstTry = time.Time{}, time.Time{}
 	return tb.enter(r, st)
 }
 

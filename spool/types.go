@@ -168,6 +168,7 @@ type TaskState struct {
 	Due        time.Time // not before; zero means at once
 	Tries      int       // counted tries in this run
 	Refused    int       // of these, refused ones without another outcome between
+	Waived     int       `json:",omitempty"` // tries in this run that failed and speak for the account, the network or the server
 	Runs       int       // runs that parked it
 	FirstTry   time.Time
 	LastTry    time.Time

@@ -16,6 +16,10 @@ const (
 	itemRefused  = 2                // refusals of an item in a row
 	listRefused  = 5                // refusals of a list or page in a row
 	listPatience = 30 * time.Minute // without success of a list or page
+	// An item of which nothing comes but failures that are not its own leaves the
+	// run after so many and so long: the run must end. It is not blamed for it.
+	itemWaived   = 60
+	itemPatience = 30 * time.Minute
 )
 
 // fail judges a failed try that counts.
@@ -33,9 +37,14 @@ func (f *Stage) triedState(r result) spool.TaskState {
 	class, after := fault.Of(r.err)
 	_, kind, snippet := answerOf(r.err)
 	st := r.task.TaskState
-	st.Tries++
-	st.Refused++
-	if class != fault.Permanent {
+	switch {
+	case notItsOwn(r.err):
+		st.Waived++
+	case class == fault.Permanent:
+		st.Tries++
+		st.Refused++
+	default:
+		st.Tries++
 		st.Refused = 0
 	}
 	if st.FirstTry.Before(r.run.Created) {
@@ -44,7 +53,7 @@ func (f *Stage) triedState(r result) spool.TaskState {
 	st.LastTry = r.ended
 	st.LastClass = cmp.Or(kind, class.String())
 	st.LastError, st.LastAnswer = pipeline.Describe(r.err), []byte(snippet)
-	wait := max(after, jitter(st.Tries, retryFirst, retryMost, f.Rand()))
+	wait := max(after, jitter(st.Tries+st.Waived, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st
 }
@@ -52,11 +61,14 @@ func (f *Stage) triedState(r result) spool.TaskState {
 // failItem keeps an item for another try, parks it, or gives it up.
 func (f *Stage) failItem(r result, st spool.TaskState) verdict {
 	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID, Count: map[string]int64{"fetch.retries": 1}}}
-	if st.Tries < itemTries && st.Refused < itemRefused {
+	blamed := st.Tries >= itemTries || st.Refused >= itemRefused
+	if !blamed && (st.Waived < itemWaived || r.ended.Sub(st.FirstTry) < itemPatience) {
 		v.Keep = &st
 		return v
 	}
-	st.Runs++
+	if blamed {
+		st.Runs++
+	}
 	st.Due = time.Time{}
 	if st.Runs < f.opt.MaxAttempts {
 		v.Keep, v.Park = &st, true

@@ -113,7 +113,7 @@ func (f *Stage) askFurtherBack(r result, from time.Time) (*spool.TaskState, bool
 		return nil, false // times always marshal
 	}
 	st := r.task.TaskState
-	st.Cursor, st.Due, st.FirstTry, st.Refused = cursor, time.Time{}, time.Time{}, 0
+	st.Cursor, st.Due, st.FirstTry, st.Refused, st.Waived = cursor, time.Time{}, time.Time{}, 0, 0
 	return &st, true
 }
 
@@ -174,7 +174,7 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 		return
 	}
 	st := r.task.TaskState
-	st.Cursor, st.Due, st.Tries, st.Refused, st.FirstTry = cursor, time.Time{}, 0, 0, time.Time{}
+	st.Cursor, st.Due, st.Tries, st.Refused, st.Waived, st.FirstTry = cursor, time.Time{}, 0, 0, 0, time.Time{}
 	v.Keep = &st
 	if turn.Failed != "" {
 		v.end = &spool.DatasetRun{Status: spool.DatasetFailed, Detail: turn.Failed}

@@ -32,7 +32,7 @@ func parkedItems(t *testing.T, r *rig) map[string]spool.Task {
 func TestItemsThatAlwaysFail(t *testing.T) {
 	tests := []struct {
 		status, tries int
-	}{{500, itemTries}, {429, itemTries}, {404, itemRefused}, {403, itemRefused}, {401, itemRefused}}
+	}{{500, itemTries}, {404, itemRefused}, {403, itemRefused}, {401, itemRefused}}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
 			pipelinetest.InBubble(t, func(t *testing.T) {

@@ -1,0 +1,29 @@
+package fetch
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+
+	"threatmatch-connector/internal/threatmatch"
+)
+
+// notItsOwn reports whether a failure speaks for the account, the network or
+// the server, and not for what was asked: the server put the request off unread,
+// or it never came there.
+func notItsOwn(err error) bool {
+	switch status, _, _ := answerOf(err); status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusRequestTimeout, http.StatusTooEarly:
+		return true
+	}
+	if e, ok := errors.AsType[*threatmatch.Error](err); ok && e.Op == "token" {
+		return true
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return true
+	}
+	_, name := errors.AsType[*net.DNSError](err)
+	_, cert := errors.AsType[*tls.CertificateVerificationError](err)
+	return name || cert
+}
