@@ -80,7 +80,7 @@ func taskFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	return map[string]any{
 		"dataset": st.key.Dataset, "kind": st.key.Kind, "source": st.key.Source,
 		"run": st.Run, "seq": st.Seq, "since": st.Since, "parked": st.Parked, "due": s.Due,
-		"tries": s.Tries, "refused": s.Refused, "waived": s.Waived, "runs": s.Runs, "first_try": s.FirstTry,
+		"tries": s.Tries, "refused": s.Refused, "runs": s.Runs, "first_try": s.FirstTry,
 		"last_try": s.LastTry, "last_class": s.LastClass, "last_error": s.LastError,
 		"cursor": string(s.Cursor),
 	}, s.LastAnswer
