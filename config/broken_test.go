@@ -151,7 +151,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if len(report.Warnings) != 1 || report.Warnings[0].Key != "config.yaml" {
 		t.Errorf("warnings %q", report.Warnings)
 	}
-	_, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{"CREDENTIALS_DIRECTORY": "/nowhere"})})
+	_, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{"CREDENTIALS_DIRECTORY": filepath.Join(t.TempDir(), "gone")})})
 	if len(report.Warnings) != 1 || report.Warnings[0].Key != "CREDENTIALS_DIRECTORY" {
 		t.Errorf("warnings %q", report.Warnings)
 	}
