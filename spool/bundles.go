@@ -56,16 +56,12 @@ func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []bloc
 func (s *Spool) NextBundle() (Bundle, error) {
 	var out Bundle
 	err := s.view("read next bundle", func(t *txn) error {
-		found := false
-		err := t.tab(bktBundles).scan([]byte{pfxHead}, nil, func(k, _ []byte) (bool, error) {
-			var err error
-			out, _, err = t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
-			found = true
-			return false, err
-		})
-		if err == nil && !found {
-			err = fmt.Errorf("bundle: %w", ErrNotFound)
+		run, seq, found := t.bundles().oldest()
+		if !found {
+			return fmt.Errorf("bundle: %w", ErrNotFound)
 		}
+		var err error
+		out, _, err = t.bundles().head(run, seq)
 		return err
 	})
 	return out, err
@@ -77,11 +73,10 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	var h bundleHead
 	key := pairKey(pfxHead, run, seq)
 	v := tb.blob(key, nil)
-	if v == nil {
-		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
-	}
 	if _, err := encoding.Open(key, v, &h); err != nil {
-		return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, err)
+		if h = tb.rebuiltHead(run, seq); h.Objects == 0 {
+			return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
+		}
 	}
 	cur := tb.cursor(run, seq)
 	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes

@@ -153,7 +153,10 @@ func (s *Spool) Crash() (CrashMark, bool, error) {
 	var found bool
 	err := s.view("read crash mark", func(t *txn) error {
 		found = t.tab(bktMeta).get([]byte(keyCrash)) != nil
-		return t.meta().read(keyCrash, &m)
+		if t.meta().read(keyCrash, &m) != nil {
+			m, found = CrashMark{}, false // which record it was is lost; Verify reports it
+		}
+		return nil
 	})
 	return m, found, err
 }

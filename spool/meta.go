@@ -80,7 +80,7 @@ func (tb metaBucket) describe() (Meta, error) {
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {
-			return m, fmt.Errorf("platform notes: %w", err)
+			m.Platform = nil // as of a platform that was never seen; Verify reports it
 		}
 	}
 	return m, nil
@@ -127,8 +127,10 @@ func (tb metaBucket) state() (*state, error) {
 		return tb.t.st, nil
 	}
 	var st state
-	if err := tb.read(keyState, &st); err != nil {
-		return nil, err
+	if err := tb.read(keyState, &st); err != nil || st.Epoch == 0 {
+		if st, err = tb.rebuiltState(); err != nil {
+			return nil, err
+		}
 	}
 	tb.t.st = &st
 	return tb.t.st, nil
@@ -168,8 +170,8 @@ func (tb metaBucket) counters() (*counters, error) {
 
 func (tb metaBucket) readCounters() (*counters, error) {
 	c := &counters{}
-	if err := tb.read(keyCounters, c); err != nil {
-		return nil, err
+	if err := tb.read(keyCounters, c); err != nil || tb.get([]byte(keyCounters)) == nil {
+		return tb.t.recount()
 	}
 	if c.Bytes == nil {
 		c.Bytes = map[string]int64{}

@@ -112,6 +112,9 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		return err
 	}
 	err := s.update("mark as open", frees(), func(t *txn) error {
+		if err := t.mend(); err != nil {
+			return err
+		}
 		st, err := t.meta().changeState()
 		if err != nil {
 			return err

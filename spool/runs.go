@@ -19,6 +19,10 @@ type storedRun struct {
 	// Behind is the oldest window start of items that were parked once and
 	// arrived in this run: they hold last_run back until the run is done.
 	Behind map[Dataset]time.Time `json:",omitempty"`
+	// Unread are the datasets of which a task could not be read: they end as failed.
+	Unread map[Dataset]bool `json:",omitempty"`
+	// Lost: the run's row could not be read, so that it moves no watermark.
+	Lost bool `json:",omitempty"`
 }
 
 // StartRun adds a run with its tasks and returns it. Start defaults to now, a
@@ -151,6 +155,9 @@ func (s *Spool) MarkResumed() error {
 				return err
 			}
 			r.Resumed = true
+			if err := t.tasks().mendLine(r); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -219,12 +226,14 @@ func (tb runBucket) byID(id uint64) (*storedRun, error) {
 	}
 	key := numKey(pfxRun, id)
 	v := tb.get(key)
-	if v == nil {
+	if v == nil && tb.get(numKey(pfxOpen, id)) == nil {
 		return nil, fmt.Errorf("run %d: %w", id, ErrNotFound)
 	}
 	r := &storedRun{}
-	if _, err := encoding.Open(key, v, r); err != nil {
-		return nil, fmt.Errorf("run %d: %w", id, err)
+	if v == nil {
+		r = tb.rebuilt(id)
+	} else if _, err := encoding.Open(key, v, r); err != nil {
+		r = tb.rebuilt(id)
 	}
 	tb.t.cached[id] = r
 	return r, nil
@@ -310,4 +319,23 @@ func (r *storedRun) copy() Run {
 	out := r.Run
 	out.Datasets, out.Counters = maps.Clone(r.Datasets), maps.Clone(r.Counters)
 	return out
+}
+
+// earliest is the oldest window start of the dataset that a run remembers, else
+// the creation of the spool: where a task began whose own cannot be read.
+func (tb runBucket) earliest(d Dataset) time.Time {
+	var from time.Time
+	_ = tb.scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {
+		var r storedRun
+		if _, err := encoding.Open(k, v, &r); err == nil {
+			if at := r.Datasets[d].From; !at.IsZero() && (from.IsZero() || at.Before(from)) {
+				from = at
+			}
+		}
+		return true, nil
+	})
+	if st, err := tb.t.meta().state(); from.IsZero() && err == nil {
+		from = st.Created
+	}
+	return from
 }

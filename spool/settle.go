@@ -61,7 +61,13 @@ func (p packedOutcome) size() int64 {
 
 func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 	st, err := tb.byKey(taskKey(o.Task))
-	if errors.Is(err, ErrNotFound) || err == nil && st.Run != o.Run {
+	if errors.Is(err, ErrNotFound) {
+		if st = tb.lost(o.Run, o.Task); st == nil {
+			return nil
+		}
+		err = nil
+	}
+	if err == nil && st.Run != o.Run {
 		return nil
 	}
 	if err != nil {
@@ -106,6 +112,9 @@ func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 func (tb taskBucket) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) error {
 	if err := tb.leave(r, st); err != nil {
 		return err
+	}
+	if st.revived {
+		r.unread(st.key.Dataset)
 	}
 	switch {
 	case o.Keep == nil:

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,8 @@ type storedTask struct {
 	Anew   bool      `json:"anew,omitempty"`
 	State  TaskState `json:"state"`
 
-	key TaskKey
+	key     TaskKey
+	revived bool // it could not be read, and was rebuilt from what names it
 }
 
 func (st *storedTask) task() Task {
@@ -44,10 +46,15 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 				return true, nil
 			}
 			st, err := t.tasks().byKey(v)
+			if errors.Is(err, ErrNotFound) {
+				st, err = t.tasks().fromLine(k, key), nil
+			}
 			if err != nil {
 				return false, err
 			}
-			out = append(out, st.task())
+			if string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) && st.Run == run { // else a damaged row
+				out = append(out, st.task())
+			}
 			return true, nil
 		})
 		if err != nil {
@@ -111,7 +118,7 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 // revive rebuilds a task that cannot be read from the indices that name it.
 // Its tries are forgotten: asking again is what mends it.
 func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, error) {
-	st := &storedTask{key: key, State: TaskState{LastError: cause.Error()}}
+	st := &storedTask{key: key, revived: true, State: TaskState{LastError: cause.Error()}}
 	err := tb.scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
 		if string(v) != string(enc) {
 			return true, nil
@@ -140,6 +147,9 @@ func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, 
 		}
 		return true, nil
 	})
+	if st.Since.IsZero() {
+		st.Since = tb.t.runs().earliest(key.Dataset)
+	}
 	return st, err
 }
 

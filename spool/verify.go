@@ -57,6 +57,14 @@ func (v *verifier) broken(format string, args ...any) {
 }
 
 func (v *verifier) all() error {
+	if err := v.contents(); err != nil {
+		return err
+	}
+	return v.counters()
+}
+
+// contents walks all rows.
+func (v *verifier) contents() error {
 	v.n.HeldPublished = new(int64)
 	for _, check := range []func() error{
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
@@ -66,7 +74,7 @@ func (v *verifier) all() error {
 			return err
 		}
 	}
-	return v.counters()
+	return nil
 }
 
 // walk visits all entries of a bucket and adds up their bytes.
@@ -151,7 +159,7 @@ func (v *verifier) meta() error {
 
 func (v *verifier) runs() error {
 	tb := v.t.tab(bktRuns)
-	return v.walk(tb, func(k, _ []byte) error {
+	return v.walk(tb, func(k, val []byte) error {
 		id := encoding.U64(k, 1)
 		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
 			v.broken("runs: key %x", k)
@@ -165,6 +173,10 @@ func (v *verifier) runs() error {
 		}
 		v.n.Runs++
 		v.sequence(tb, id)
+		if _, err := encoding.Open(k, val, nil); err != nil {
+			v.broken("run %d: %v", id, err)
+			return nil
+		}
 		r, err := v.t.runs().byID(id)
 		delete(v.t.cached, id) // a thousand runs need not stay in memory
 		if err != nil {

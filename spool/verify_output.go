@@ -137,6 +137,10 @@ func (v *verifier) bundles() error {
 func (v *verifier) bundle(tb *table, run, seq uint64) int {
 	v.sequence(tb, seq)
 	v.run("bundles", run)
+	key := pairKey(pfxHead, run, seq)
+	if _, err := encoding.Open(key, tb.blob(key, nil), nil); err != nil {
+		v.broken("bundle %d/%d: its header: %v", run, seq, err)
+	}
 	b, h, err := v.t.bundles().head(run, seq)
 	if err != nil {
 		v.broken("%v", err)

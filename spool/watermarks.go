@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -127,7 +128,10 @@ func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error)
 
 func (tb metaBucket) marks() (marks, error) {
 	m := marks{}
-	return m, tb.read(keyWatermarks, &m)
+	if err := tb.read(keyWatermarks, &m); err != nil {
+		return marks{}, nil // the opening took them for unknown; Verify reports it
+	}
+	return m, nil
 }
 
 // FinishFetch ends the run's fetch: every dataset still open or listed becomes
@@ -144,6 +148,7 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 			return fmt.Errorf("%w: open tasks %v", ErrBusy, r.Open)
 		}
 		r.FetchedAt = now.UTC()
+		r.failUnread()
 		for d, dr := range r.Datasets {
 			if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {
 				dr.Status = DatasetOK
@@ -179,7 +184,7 @@ func (tb runBucket) moveFetched(r *storedRun) error {
 
 // moves reports whether what came of the dataset moves its watermark.
 func (r *storedRun) moves(dr DatasetRun) bool {
-	return dr.Status == DatasetOK && !dr.From.After(r.Created)
+	return !r.Lost && dr.Status == DatasetOK && !dr.From.After(r.Created)
 }
 
 // FinishRun marks the run as done, moves the confirmed watermarks of its
@@ -195,8 +200,9 @@ func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 			return fmt.Errorf("%w: its fetch goes on", ErrBusy)
 		case r.MappedAt.IsZero():
 			return fmt.Errorf("%w: its mapping goes on", ErrBusy)
-		case t.tab(bktBundles).has(numKey(pfxHead, run)):
-			return fmt.Errorf("%w: bundles are left", ErrBusy)
+		}
+		if left, err := t.bundles().left(run); err != nil || left {
+			return cmp.Or(err, fmt.Errorf("%w: bundles are left", ErrBusy))
 		}
 		r.DoneAt = now.UTC()
 		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, run)); err != nil {

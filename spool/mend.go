@@ -1,0 +1,325 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
+
+// A damaged row stops nothing: what can be counted anew or rebuilt is, always in
+// the direction of doing work again. FORMAT.md has the rule, row by row.
+
+// rebuiltState is the state where its row cannot be read: the connector id from
+// its second copy, an epoch above any that a run names. Without the copy the
+// spool might be another connector's, and is refused.
+func (tb metaBucket) rebuiltState() (state, error) {
+	var id connectorRow
+	if err := tb.read(keyConnector, &id); err != nil || tb.get([]byte(keyConnector)) == nil {
+		return state{}, fmt.Errorf("whose spool it is: %w: neither copy of the connector id can be read", ErrCorrupt)
+	}
+	st := state{ConnectorID: id.ID, Epoch: 1, Open: true}
+	err := tb.t.tab(bktRuns).scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {
+		var r storedRun
+		if _, err := encoding.Open(k, v, &r); err == nil {
+			st.Epoch = max(st.Epoch, r.Epoch+1)
+			if st.Created.IsZero() || r.Created.Before(st.Created) {
+				st.Created = r.Created
+			}
+		}
+		return true, nil
+	})
+	m := marks{}
+	st.StateKnown = tb.read(keyWatermarks, &m) == nil && len(m) > 0
+	return st, err
+}
+
+// recount counts what the counters' row should say, by walking all rows.
+func (t *txn) recount() (*counters, error) {
+	fresh := newTxn(t.tx, t.keep)
+	v := &verifier{ctx: context.Background(), t: fresh, bytes: map[string]int64{}}
+	if err := v.contents(); err != nil {
+		return nil, err
+	}
+	if v.n.HeldPublished == nil {
+		n, err := fresh.held().countPublished()
+		if err != nil {
+			return nil, err
+		}
+		v.n.HeldPublished = &n
+	}
+	v.n.Bytes = v.bytes
+	delete(v.n.Bytes, bktMeta)
+	return &v.n, nil
+}
+
+// mend puts right, at open, the rows of meta and runs that everything else needs.
+func (t *txn) mend() error {
+	if err := t.mendState(); err != nil {
+		return err
+	}
+	for _, key := range []string{keyPlatform, keyCrash} {
+		if v := t.meta().get([]byte(key)); v != nil {
+			if _, err := encoding.Open([]byte(key), v, nil); err != nil {
+				if err := t.meta().b.Delete([]byte(key)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := t.mendRuns(); err != nil {
+		return err
+	}
+	if err := t.meta().read(keyCounters, &counters{}); err == nil && t.meta().get([]byte(keyCounters)) != nil {
+		return nil
+	}
+	_, err := t.meta().counters() // flush writes them
+	return err
+}
+
+func (t *txn) mendState() error {
+	var kept state
+	lost := t.meta().read(keyState, &kept) != nil || kept.Epoch == 0
+	st, err := t.meta().changeState()
+	if err != nil {
+		return err
+	}
+	if m := (marks{}); t.meta().read(keyWatermarks, &m) != nil {
+		st.StateKnown = false // the platform's is taken
+		if err := t.meta().b.Delete([]byte(keyWatermarks)); err != nil {
+			return err
+		}
+	}
+	if !lost {
+		return t.meta().save(keyConnector, connectorRow{st.ConnectorID})
+	}
+	ids, err := t.runs().open()
+	for _, id := range ids {
+		r, rerr := t.runs().change(id)
+		if rerr != nil {
+			return rerr
+		}
+		r.Epoch = st.Epoch
+	}
+	return err
+}
+
+// mendRuns rewrites runs whose rows cannot be read, and lets those count as open
+// that are not done.
+func (t *txn) mendRuns() error {
+	tb := t.runs()
+	ids, err := tb.open()
+	if err != nil {
+		return err
+	}
+	err = tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
+		ids = append(ids, encoding.U64(k, 1))
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		var stored storedRun
+		key := numKey(pfxRun, id)
+		v := tb.get(key)
+		_, rerr := encoding.Open(key, v, &stored)
+		if rerr != nil {
+			if _, err := tb.change(id); err != nil {
+				return err
+			}
+		} else if stored.DoneAt.IsZero() && tb.get(numKey(pfxOpen, id)) == nil {
+			if err := tb.put(numKey(pfxOpen, id), []byte{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rebuilt is a run whose row cannot be read: its datasets have failed, so that
+// it moves no watermark; what it brought so far is delivered.
+func (tb runBucket) rebuilt(id uint64) *storedRun {
+	r := &storedRun{Lost: true, Run: Run{
+		ID: id, Reason: ReasonSchedule, Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
+		Work: Work{Unsure: true, Doubt: true},
+	}}
+	if st, err := tb.t.meta().state(); err == nil {
+		r.Epoch, r.Created, r.Start = st.Epoch, st.Created, st.Created
+	}
+	m, _ := tb.t.meta().marks()
+	for _, d := range Datasets() {
+		r.Datasets[d] = DatasetRun{From: m.of(d).Confirmed, Status: DatasetFailed, Detail: "the run's row could not be read"}
+	}
+	if tb.get(numKey(pfxOpen, id)) == nil {
+		r.FetchedAt, r.MappedAt, r.DoneAt = r.Created, r.Created, r.Created
+		return r
+	}
+	_ = tb.t.tab(bktTasks).scan(numKey(pfxDue, id), nil, func(_, v []byte) (bool, error) {
+		if key, ok := cutTaskKey(v); ok {
+			r.countOpen(key)
+		}
+		return true, nil
+	})
+	return r
+}
+
+func (r *storedRun) countOpen(key TaskKey) {
+	if r.Open == nil {
+		r.Open = map[Dataset]map[TaskKind]int{}
+	}
+	if r.Open[key.Dataset] == nil {
+		r.Open[key.Dataset] = map[TaskKind]int{}
+	}
+	r.Open[key.Dataset][key.Kind]++
+}
+
+func (r *storedRun) unread(d Dataset) {
+	if r.Unread == nil {
+		r.Unread = map[Dataset]bool{}
+	}
+	r.Unread[d] = true
+}
+
+// failUnread ends the datasets as failed of which something could not be read.
+func (r *storedRun) failUnread() {
+	for d, dr := range r.Datasets {
+		if r.Unread[d] || r.Lost {
+			dr.Status, dr.Detail = DatasetFailed, "a task or the run itself could not be read"
+			r.Datasets[d] = dr
+		}
+	}
+}
+
+// fromLine is a task of which only its row in the line of its run is left.
+func (tb taskBucket) fromLine(k []byte, key TaskKey) *storedTask {
+	st := &storedTask{key: key, revived: true, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}
+	st.State.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
+	return st
+}
+
+// lost finds a task in the line of the run whose own row is gone; nil if it is not there.
+func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
+	var st *storedTask
+	enc := string(taskKey(key))
+	_ = tb.scan(numKey(pfxDue, run), nil, func(k, v []byte) (bool, error) {
+		if string(v) == enc {
+			st = tb.fromLine(k, key)
+		}
+		return st == nil, nil
+	})
+	return st
+}
+
+// mendLine makes the line of a run fit its count and its tasks again, where they differ.
+func (tb taskBucket) mendLine(r *storedRun) error {
+	want := 0
+	for _, kinds := range r.Open {
+		for _, n := range kinds {
+			want += n
+		}
+	}
+	var wrong [][]byte
+	good := 0
+	err := tb.scan(numKey(pfxDue, r.ID), nil, func(k, v []byte) (bool, error) {
+		if _, ok := cutTaskKey(v); !ok || len(k) != 25 {
+			wrong = append(wrong, encoding.Clone(k))
+		} else if st, err := tb.byKey(v); errors.Is(err, ErrNotFound) || err == nil && string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) {
+			good++
+		} else {
+			wrong = append(wrong, encoding.Clone(k))
+		}
+		return true, nil
+	})
+	if err != nil || len(wrong) == 0 && good == want {
+		return err
+	}
+	for _, k := range wrong {
+		if _, err := tb.del(k); err != nil {
+			return err
+		}
+	}
+	for _, d := range Datasets() {
+		all, err := tb.of(d, "")
+		if err != nil {
+			return err
+		}
+		for _, st := range all {
+			if st.Run != r.ID {
+				continue
+			}
+			if err := tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
+				return err
+			}
+		}
+	}
+	r.Open = nil
+	return tb.scan(numKey(pfxDue, r.ID), nil, func(_, v []byte) (bool, error) {
+		if key, ok := cutTaskKey(v); ok {
+			r.countOpen(key)
+		}
+		return true, nil
+	})
+}
+
+// oldest returns the oldest bundle of the oldest run, by its header or its blocks.
+func (tb bundleBucket) oldest() (run, seq uint64, found bool) {
+	for _, pfx := range []byte{pfxHead, pfxBlock} {
+		_ = tb.scan([]byte{pfx}, nil, func(k, _ []byte) (bool, error) {
+			r, q := encoding.U64(k, 1), encoding.U64(k, 9)
+			if _, _, err := tb.head(r, q); err != nil {
+				return true, nil // a row of nothing; Verify reports it
+			}
+			if !found || r < run || r == run && q < seq {
+				run, seq, found = r, q, true
+			}
+			return false, nil
+		})
+	}
+	return run, seq, found
+}
+
+// left reports whether the run has bundles, and removes rows of it that belong to none.
+func (tb bundleBucket) left(run uint64) (bool, error) {
+	for _, pfx := range []byte{pfxHead, pfxBlock} {
+		keys, err := tb.keys(numKey(pfx, run), 2)
+		if err != nil {
+			return false, err
+		}
+		for _, k := range keys {
+			if _, _, err := tb.head(encoding.U64(k, 1), encoding.U64(k, 9)); err == nil {
+				return true, nil
+			}
+			if _, err := tb.del(k); err != nil {
+				return false, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// rebuiltHead is the header of a bundle whose own cannot be read. A block that
+// cannot be read, either, counts as one object, which becomes a dead letter.
+func (tb bundleBucket) rebuiltHead(run, seq uint64) bundleHead {
+	var h bundleHead
+	if r, err := tb.t.runs().byID(run); err == nil {
+		h.Created = r.Created
+	}
+	_ = tb.scan(pairKey(pfxBlock, run, seq), nil, func(k, v []byte) (bool, error) {
+		if len(k) != 21 {
+			return true, nil // a further fragment
+		}
+		n := 1
+		if raw, err := encoding.Open(k, tb.blob(k, v), nil); err == nil {
+			if objects, err := encoding.CutBlock(raw, -1); err == nil {
+				n = len(objects)
+			}
+			h.Bytes += int64(len(raw))
+		}
+		h.Blocks = append(h.Blocks, n)
+		h.Objects += n
+		return true, nil
+	})
+	return h
+}
