@@ -38,7 +38,7 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Pac
 	if err := tb.putObject(numKey(pfxHeld, o.Seq), o, body); err != nil {
 		return err
 	}
-	if err := tb.put(heldIDKey(o.STIX), encoding.Num(o.Seq)); err != nil {
+	if err := tb.putSeq(heldIDKey(o.STIX), o.Seq); err != nil {
 		return err
 	}
 	if err := tb.put(encoding.PutU64(heldWatchPrefix(o.Watch), o.Seq), []byte{}); err != nil {

@@ -142,7 +142,8 @@ func (s *Spool) Run(id uint64) (Run, error) {
 	return out, err
 }
 
-// MarkResumed flags the unfinished runs as resumed.
+// MarkResumed flags the unfinished runs as resumed. It also makes what finds their
+// tasks and objects fit those again, where a row was damaged.
 func (s *Spool) MarkResumed() error {
 	return s.update("mark runs as resumed", frees(), func(t *txn) error {
 		ids, err := t.runs().open()
@@ -158,8 +159,11 @@ func (s *Spool) MarkResumed() error {
 			if err := t.tasks().mendLine(r); err != nil {
 				return err
 			}
+			if err := t.mendObjects(t.waitingIndex(id)); err != nil {
+				return err
+			}
 		}
-		return nil
+		return t.mendObjects(t.heldIndex())
 	})
 }
 

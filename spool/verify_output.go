@@ -47,7 +47,8 @@ func (v *verifier) waitingByID() error {
 			ok = ok && len(rest) == 8
 		} else {
 			byID++
-			ok = ok && len(rest) == 0
+			_, sound := indexSeq(k, val)
+			ok = ok && sound && len(rest) == 0
 		}
 		if !ok || rows.get(encoding.Pair(run, seq)) == nil {
 			v.broken("waiting_by_id: key %x names nothing", k)
@@ -73,7 +74,8 @@ func (v *verifier) held() error {
 			v.heldObject(tb, k, val)
 		case pfxByID:
 			byID++
-			if id, rest, ok := encoding.CutID(k[1:]); !ok || len(rest) > 0 || tb.get(numKey(pfxHeld, encoding.U64(val, 0))) == nil {
+			_, sound := indexSeq(k, val)
+			if id, rest, ok := encoding.CutID(k[1:]); !ok || !sound || len(rest) > 0 || tb.get(numKey(pfxHeld, encoding.U64(val, 0))) == nil {
 				v.broken("held: id %q names nothing", id)
 			}
 		case pfxWatch:

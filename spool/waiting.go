@@ -39,7 +39,7 @@ func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
 	if err := tb.putObject(encoding.Pair(run, o.Seq), o, body); err != nil {
 		return err
 	}
-	if err := ix.put(waitingIDKey(run, o.STIX), encoding.Num(o.Seq)); err != nil {
+	if err := ix.putSeq(waitingIDKey(run, o.STIX), o.Seq); err != nil {
 		return err
 	}
 	if err := ix.put(encoding.PutU64(waitingWatchPrefix(run, o.Watch), o.Seq), []byte{}); err != nil {
