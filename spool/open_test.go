@@ -181,6 +181,25 @@ func TestClosed(t *testing.T) {
 	if err := s.MarkResumed(); !errors.Is(err, ErrClosed) {
 		t.Errorf("writing: %v", err)
 	}
+	_ = s.Room()
+	for name, do := range map[string]func() error{
+		"Stats":    func() error { _, err := s.Stats(); return err },
+		"Prune":    func() error { _, err := s.Prune(t0, t0); return err },
+		"Snapshot": func() error { _, err := s.Snapshot(&bytes.Buffer{}); return err },
+		"Verify":   func() error { _, err := s.Verify(t.Context()); return err },
+		"Reset":    func() error { _, _, err := s.Reset(t0); return err },
+		"StartRun": func() error { _, err := s.StartRun(1, t0, RunSpec{}); return err },
+		"Retry":    func() error { _, err := s.Retry(1, t0, []uint64{1}, nil); return err },
+		"Settle": func() error {
+			return s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: 1, Add: []NewTask{{TaskKey: item(Alerts, 2)}}}})
+		},
+		"Map":  func() error { return s.CommitMap(1, t0, MapCommit{Run: 1}) },
+		"Drop": func() error { _, err := s.Drop([]uint64{1}, nil, nil); return err },
+	} {
+		if err := do(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
+	}
 	if err := s.NoteSocket("x"); !errors.Is(err, ErrClosed) {
 		t.Errorf("socket: %v", err)
 	}

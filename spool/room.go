@@ -34,6 +34,7 @@ type room struct {
 	dir      string
 	max, cap int64
 	slack    int64
+	page     int64        // size of a page
 	reserve  int64        // size of the reserve file; 0: none
 	used     atomic.Int64 // bytes up to the file's high-water mark at the last commit
 	short    atomic.Bool  // the disk was full when we last looked
@@ -41,7 +42,7 @@ type room struct {
 }
 
 func newRoom(o Options, db *bolt.DB) *room {
-	r := &room{db: db, dir: o.Dir, max: o.MaxSize, cap: o.limit(), slack: o.slack, reserve: o.reserve}
+	r := &room{db: db, page: int64(db.Info().PageSize), dir: o.Dir, max: o.MaxSize, cap: o.limit(), slack: o.slack, reserve: o.reserve}
 	if o.noReserve || o.ReadOnly {
 		r.reserve = 0
 	}
@@ -60,8 +61,7 @@ func (r *room) noteCommit() {
 // live is what is used of the file.
 func (r *room) live() int64 {
 	st := r.db.Stats()
-	size := int64(r.db.Info().PageSize)
-	return max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*size, 0)
+	return max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*r.page, 0) // a closed file has no Info
 }
 
 // admit refuses a transaction that would take room which belongs to others.
