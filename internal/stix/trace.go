@@ -1,11 +1,10 @@
 package stix
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"threatmatch-connector/internal/moment"
@@ -44,11 +43,47 @@ const (
 	Conflict
 )
 
+// TraceOf makes a trace of what was kept of one: see Changed, Contents, Rank, Marks.
+func TraceOf(changed time.Time, contents []Content, rank int, marks map[string]uint64) Trace {
+	t := Trace{changed: changed.UnixMilli(), contents: contents, rank: rank, units: make(map[string]traceUnit, len(marks))}
+	for name, mark := range marks {
+		if strings.HasPrefix(name, markTime) {
+			continue
+		}
+		stamp, older := marks[markTime+name]
+		if !older {
+			stamp = uint64(t.changed)
+		}
+		t.units[name] = traceUnit{int64(stamp), mark}
+	}
+	return t
+}
+
+// markTime stands before the name of a property that is as old as the mark
+// under this name says, in Unix milliseconds.
+const markTime = "@"
+
+// Marks returns, by name, what stands for the values that went out, and for the
+// times of those that are older than the newest.
+func (t *Trace) Marks() map[string]uint64 {
+	marks := make(map[string]uint64, len(t.units))
+	for name, u := range t.units {
+		marks[name] = u.mark
+		if u.stamp != t.changed && u.stamp != 0 {
+			marks[markTime+name] = uint64(u.stamp)
+		}
+	}
+	return marks
+}
+
+// Contents lists the contents that were taken in, the newest first.
+func (t *Trace) Contents() []Content { return t.contents }
+
 // Took reports whether a copy of this content was taken in before.
 func (t *Trace) Took(c Content) bool { return slices.Contains(t.contents, c) }
 
-// Changed is the time of the newest copy that went out, in Unix milliseconds.
-func (t *Trace) Changed() int64 { return t.changed }
+// Changed is the time of the newest copy that went out.
+func (t *Trace) Changed() time.Time { return stampTime(t.changed) }
 
 // Rank is the rank of the strictest TLP level that a source gave; 0 stands for none.
 func (t *Trace) Rank() int { return t.rank }
@@ -117,17 +152,17 @@ func (o *Object) restamp(ms int64) {
 // Add notes that the object went out, after what the trace remembers. The
 // contents are those that the object was made of.
 func (t *Trace) Add(o *Object, sameRun bool) {
-	if rank := o.SourceRank(); sameRun || o.changed() < t.changed {
+	if rank := o.SourceRank(); sameRun || t.units != nil && o.changed() < t.changed {
 		t.rank = max(t.rank, rank)
 	} else {
 		t.rank = rank
 	}
-	t.changed = max(t.changed, o.changed())
 	if t.units == nil {
-		t.units = map[string]traceUnit{}
+		t.changed, t.units = o.changed(), map[string]traceUnit{}
 	}
+	t.changed = max(t.changed, o.changed())
 	for lead, u := range o.traceUnits() {
-		if known, ok := t.units[lead]; u.stamp != filledIn && (!ok || u.stamp >= known.stamp) {
+		if known, ok := t.units[lead]; u.stamp != filledIn && (!ok || u.stamp >= known.stamp || isListMark(o, lead)) {
 			t.units[lead] = u
 		}
 	}
@@ -135,16 +170,19 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 }
 
 // Note notes that the copies the object was made of were taken in, whether
-// anything of them goes out or not.
-func (t *Trace) Note(o *Object) {
+// anything of them goes out or not. It reports whether that changed the time of
+// anything that went out.
+func (t *Trace) Note(o *Object) (changed bool) {
 	t.contents = slices.DeleteFunc(t.contents, func(c Content) bool { return slices.Contains(o.taken, c) })
 	t.contents = slices.Concat(o.taken, t.contents)
 	t.contents = t.contents[:min(len(t.contents), contentsKept)]
 	for lead, u := range o.traceUnits() { // what it says again counts as said then
 		if known := t.units[lead]; known.mark == u.mark && known.stamp < u.stamp {
 			t.units[lead] = u
+			changed = true
 		}
 	}
+	return changed
 }
 
 // traceUnits returns what a trace keeps of the object.
@@ -245,41 +283,4 @@ func (o *Object) keepMarking(rank int) {
 		}
 	}
 	o.Set("object_marking_refs", list)
-}
-
-const traceVersion = 1
-
-// Bytes returns the trace as [ParseTrace] reads it: some 60 to 300 bytes.
-func (t *Trace) Bytes() []byte {
-	out := binary.AppendVarint([]byte{traceVersion}, t.changed)
-	out = binary.AppendUvarint(out, uint64(t.rank))
-	out = binary.AppendUvarint(out, uint64(len(t.contents)))
-	for _, c := range t.contents {
-		out = append(out, c[:]...)
-	}
-	for _, lead := range slices.Sorted(maps.Keys(t.units)) {
-		u := t.units[lead]
-		out = binary.BigEndian.AppendUint64(appendName(out, lead), u.mark)
-		out = binary.AppendVarint(out, u.stamp-t.changed)
-	}
-	return out
-}
-
-// ParseTrace reads what Bytes wrote. It returns false for anything else; no
-// bytes are the zero value.
-func ParseTrace(b []byte) (Trace, bool) {
-	if len(b) == 0 {
-		return Trace{}, true
-	}
-	r := reader{in: b}
-	if r.byte() != traceVersion {
-		return Trace{}, false
-	}
-	t := Trace{changed: r.varint(), rank: int(r.uvarint()), contents: r.contents(), units: map[string]traceUnit{}}
-	for len(r.in) > 0 && !r.bad {
-		lead := r.name()
-		mark := r.uint64()
-		t.units[lead] = traceUnit{mark: mark, stamp: r.varint() + t.changed}
-	}
-	return t, !r.bad
 }

@@ -3,11 +3,12 @@ package mapstage
 import (
 	"slices"
 
+	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
-// arrive takes in the objects of records: each meets what ids, the waiting and
-// the held objects have of its id, and the better copy stays.
+// arrive takes in the objects of records: each meets what ids says of its id,
+// and is merged with the copies that wait or are held.
 func (b *batch) arrive(items []*item) error {
 	ids := make([]string, len(items))
 	for i, it := range items {
@@ -27,7 +28,7 @@ func (b *batch) arrive(items []*item) error {
 	return b.settle(taken...)
 }
 
-// meet compares a page of new objects with the spool's copies and returns those
+// meet merges a page of new objects with the spool's copies and returns those
 // that go on.
 func (b *batch) meet(items []*item) (stays []*item, err error) {
 	fresh := make([]*item, 0, len(items))
@@ -51,58 +52,64 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 		}
 	}
 	for _, it := range fresh {
-		if b.meetCopies(it, waiting, held) {
-			it.changed = true
-			b.add(it)
-			stays = append(stays, it)
-		}
+		b.meetCopies(it, waiting, held)
+		it.changed = true
+		b.add(it)
+		stays = append(stays, it)
 	}
 	return stays, nil
 }
 
-// staleOnArrival is stale for an object that may still change before it goes
-// out. Its hash is only computed where it can matter.
+// staleOnArrival says why the object need not go on, or "". What will be made of
+// a relationship is only known when it is released.
 func (b *batch) staleOnArrival(it *item) string {
 	e := b.known[it.id]
 	if !e.found || e.Run == 0 {
 		return ""
 	}
-	return b.stale(it, it.obj.Hash(), false)
+	if e.Names == nil {
+		return b.staleByCount(it, e.ID)
+	}
+	trace := traceOf(e.ID)
+	if it.origin == fromRecord && !slices.ContainsFunc(it.obj.Contents(), func(c stix.Content) bool { return !trace.Took(c) }) {
+		if b.recent(e.ID) {
+			return "skipped_equal"
+		}
+		it.resend = true
+		return ""
+	}
+	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)
+	older := it.obj.Changed().Before(trace.Changed())
+	switch {
+	case it.obj.Type() == "relationship" && !older:
+	case verdict == stix.Conflict && older:
+		return b.conflict(it, trace, e.ID)
+	case verdict == stix.Nothing && (older || b.recent(e.ID)):
+		b.note(it, trace, e.ID)
+		return staleWord(it, trace)
+	}
+	return ""
 }
 
-// meetCopies reports whether the item goes on, in the place of the copies that
-// wait or are held. Where one of them is better, it is that copy that stays.
-func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) bool {
+// meetCopies merges the item with the copies that wait or are held, in whose
+// place it goes on.
+func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
 	h, isHeld := held[it.id]
-	if isHeld {
-		old := b.m.reload(h)
-		if old != nil && it.better(old) < 0 {
-			b.tally("skipped_held", 1)
-			return false
+	w, waits := waiting[it.id]
+	for _, o := range []spool.Object{h, w} {
+		if o.STIX == "" {
+			continue
 		}
-		it.standIn(old)
+		if old := b.m.reload(o); old != nil {
+			it.merge(old, b.m.author)
+		}
 	}
-	if w, waits := waiting[it.id]; waits {
-		b.tally("merged", 1) // one of the two
-		old := b.m.reload(w)
-		if old != nil && it.better(old) <= 0 {
-			return false
-		}
-		it.standIn(old)
+	if waits {
+		b.tally("merged", 1)
 		it.waits, it.seq, it.since = true, w.Seq, w.Since
 	}
 	if isHeld {
 		b.supersede(it, h)
-	}
-	return true
-}
-
-// standIn notes that the item takes the place of a copy. Is that a whole copy
-// of an object that went out without some references, so is this: a tie with
-// what went out must not end it.
-func (it *item) standIn(old *item) {
-	if old != nil && old.again && it.modified.Equal(old.modified) && it.props == old.props {
-		it.again = true
 	}
 }
 

@@ -31,7 +31,9 @@ func (w *world) audit(platform map[string]string) {
 	entries, err := w.sp.LookupIDs(slices.Collect(maps.Keys(last)))
 	w.check(err)
 	for id, o := range last {
-		if e := entries[id]; e.Hash != o.Hash() {
+		names := o.Keys()
+		slices.Sort(names)
+		if e := entries[id]; !slices.Equal(e.Names, names) || o.Modified().After(e.Modified) {
 			w.t.Errorf("ids has another content of %s than was sent last", id)
 		}
 	}
@@ -98,7 +100,7 @@ func (w *world) auditCounters() {
 	}
 	in := sum["objects"] + sum["taken_up"]
 	out := sum["merged"] + sum["skipped_older"] + sum["skipped_poorer"] + sum["skipped_equal"] +
-		sum["skipped_held"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting
+		sum["older_conflict"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting
 	if in != out {
 		w.t.Errorf("%d objects came in, %d are accounted for", in, out)
 	}

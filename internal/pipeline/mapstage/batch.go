@@ -311,6 +311,7 @@ func (m *Stage) reload(o spool.Object) *item {
 	if err != nil || obj.ID() != o.STIX {
 		return nil
 	}
+	obj.SetStamps(o.Stamps)
 	it := newItem(obj, m.author)
 	it.origin, it.dataset, it.source = fromWaiting, o.Dataset, o.Source
 	it.seq, it.since, it.again, it.size = o.Seq, o.Since, o.Kept, len(o.JSON)

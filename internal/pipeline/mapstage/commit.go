@@ -91,7 +91,7 @@ func (b *batch) place(it *item, c *spool.MapCommit) {
 	case it.state == itemPending && it.changed:
 		c.Wait = append(c.Wait, spool.Object{
 			STIX: it.id, Run: b.run.ID, Seq: it.seq, Watch: it.watch, Since: it.since, Kept: it.again,
-			Dataset: it.dataset, Source: it.source, JSON: it.obj.AppendJSON(nil),
+			Dataset: it.dataset, Source: it.source, JSON: it.obj.AppendJSON(nil), Stamps: it.obj.Stamps(),
 		})
 		if !it.waits {
 			b.tally("waited", 1)
@@ -115,9 +115,8 @@ func (b *batch) place(it *item, c *spool.MapCommit) {
 		c.Unhold = append(c.Unhold, it.id)
 	}
 	if it.state == itemOut {
-		c.IDs = append(c.IDs, spool.IDPut{STIX: it.id, ID: spool.ID{
-			Hash: it.hash, Modified: it.modified, Properties: it.props, Kind: it.kind, Run: b.run.ID, At: b.now,
-		}})
+		it.entry.Kind = it.kind
+		c.IDs = append(c.IDs, spool.IDPut{STIX: it.id, ID: *it.entry})
 	}
 }
 
@@ -241,9 +240,12 @@ func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		}
 		send = append(send, o)
 		b.tally(name, 1)
-		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: spool.ID{
-			Hash: o.Hash(), Modified: modified, Properties: o.Len(), Kind: mapping.Kind(o), Run: b.run.ID, At: b.now,
-		}})
+		o.Arrive()
+		var trace stix.Trace
+		trace.Add(o, true)
+		entry := b.entryOf(o, trace)
+		entry.Kind = mapping.Kind(o)
+		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: entry})
 	}
 	c.IDs = append(puts, c.IDs...) // a copy that the source has itself counts
 	return send, nil

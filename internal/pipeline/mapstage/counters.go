@@ -15,7 +15,7 @@ type CounterName struct {
 // Of the objects that come in, each ends in one place, so that over the life of
 // a spool that was not reset
 //
-//	objects + taken_up = merged + skipped_older + skipped_poorer + skipped_equal + skipped_held
+//	objects + taken_up = merged + skipped_older + skipped_poorer + skipped_equal + older_conflict
 //	                     + published + held + buried + those that wait
 //	held + kept        = taken_up + superseded + expired_held + expired_kept + those held now
 //
@@ -29,7 +29,9 @@ func Counters() []CounterName {
 		{"skipped_older", "copies older than what was handed over before"},
 		{"skipped_poorer", "copies as new as what was handed over before, but with less in them"},
 		{"skipped_equal", "copies equal to what was handed over in this run or lately"},
-		{"skipped_held", "copies older or poorer than the one that is held"},
+		{"older_conflict", "older copies at odds with what was handed over before, of which nothing can be sent"},
+		{"older_marking", "older copies at odds with what was handed over before, of which only the stricter marking went out"},
+		{"markings_lowered", "copies of a later run that the source itself marks less strictly than before"},
 		{"published", "objects handed over to deliver"},
 		{"published_again", "of these, whole copies of objects that had gone out without some references"},
 		{"companions", "the default author and the standard markings in use that were handed over, by id"},

@@ -143,6 +143,8 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 		}
 		m.mapper.EnsureAuthor(o)
 	}
+	o.Distrust(rec.Fetched)
+	o.Arrive()
 	it := newItem(o, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
 	m.scratch = o.AppendJSON(m.scratch[:0])
@@ -193,8 +195,8 @@ func (g *gathering) room(r *record) bool {
 // full reports whether the bundle is to be closed at once.
 func (g *gathering) full() bool { return len(g.order) >= g.maxObjects || g.size >= g.maxBytes }
 
-// add puts a record into the open bundle. Of two copies of an object the better stays.
-func (g *gathering) add(r *record, now time.Time) {
+// add puts a record into the open bundle. Copies of one object are merged.
+func (g *gathering) add(r *record, now time.Time, author string) {
 	at := r.fetched
 	if at.After(now) {
 		at = now
@@ -216,10 +218,10 @@ func (g *gathering) add(r *record, now time.Time) {
 			continue
 		}
 		g.count["merged"]++
-		if it.better(old) > 0 {
-			g.size += it.size - old.size
-			*old = *it
-		}
+		g.size -= old.size
+		old.merge(it, author)
+		old.size = len(old.obj.AppendJSON(nil))
+		g.size += old.size
 	}
 }
 
@@ -273,7 +275,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 		}
 		m.gather = g
 	}
-	m.gather.add(r, m.now())
+	m.gather.add(r, m.now(), m.author)
 	if suspect || m.gather.full() {
 		return m.flush(ctx)
 	}

@@ -3,6 +3,7 @@ package mapstage
 import (
 	"context"
 
+	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
@@ -159,7 +160,12 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 			return false, nil
 		}
 	}
-	return it.obj.Hash() != e.Hash, nil
+	if e.Names == nil {
+		return it.obj.Hash() != e.Hash, nil
+	}
+	trace := traceOf(e.ID)
+	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)
+	return verdict == stix.Send, nil
 }
 
 // expireHeld gives up what was held for too long, oldest first: an object that

@@ -49,17 +49,15 @@ const (
 
 // item is one object on its way through a batch.
 type item struct {
-	obj      *stix.Object
-	id       string
-	modified time.Time   // as ids keeps it, in milliseconds
-	props    int         // how rich the copy is, before anything is cut from it
-	refs     []reference // without standard markings and the default author
-	next     int         // the references before it were settled when last looked at
-	looked   int         // references in a row, up to next, that were found settled
-	watch    string      // of a pending item: the id it waits for
-	kind     string      // of an item that is out: as OpenCTI's relationship table names it
-	hash     [16]byte    // of an item that is out
-	size     int         // bytes of JSON when it came in
+	obj    *stix.Object
+	id     string
+	refs   []reference // without standard markings and the default author
+	next   int         // the references before it were settled when last looked at
+	looked int         // references in a row, up to next, that were found settled
+	watch  string      // of a pending item: the id it waits for
+	kind   string      // of an item that is out: as OpenCTI's relationship table names it
+	entry  *spool.ID   // what ids is to say of it
+	size   int         // bytes of JSON when it came in
 
 	origin  origin
 	dataset spool.Dataset
@@ -67,6 +65,7 @@ type item struct {
 	seq     uint64
 	since   time.Time // when it was first held; zero if it never was
 	again   bool      // a whole copy of an object that was published without some references
+	resend  bool      // it was sent before, but too long ago
 	state   itemState
 	changed bool // what waits on disk differs from this
 
@@ -78,10 +77,7 @@ type item struct {
 
 // newItem takes an object as it came out of the mapper.
 func newItem(o *stix.Object, author string) *item {
-	return &item{
-		obj: o, id: o.ID(), modified: o.Modified().Truncate(time.Millisecond),
-		props: o.Len(), refs: referencesOf(o, author),
-	}
+	return &item{obj: o, id: o.ID(), refs: referencesOf(o, author)}
 }
 
 // referencesOf lists what must be settled before o goes out, in order of need. The
@@ -131,15 +127,9 @@ func (it *item) watched() (reference, bool) {
 	return reference{}, false
 }
 
-// better compares two copies of one object: the newer wins, then the richer,
-// then the one with the greater hash. 0 means that they are equal.
-func (it *item) better(o *item) int {
-	if c := it.modified.Compare(o.modified); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(it.props, o.props); c != 0 {
-		return c
-	}
-	a, b := it.obj.Hash(), o.obj.Hash()
-	return slices.Compare(a[:], b[:])
+// merge adds what another copy of the object says: see [stix.Merge].
+func (it *item) merge(other *item, author string) {
+	it.obj = stix.Merge(it.obj, other.obj)
+	it.refs, it.next = referencesOf(it.obj, author), 0
+	it.again = it.again || other.again
 }

@@ -1,11 +1,9 @@
 package mapstage
 
 import (
-	"bytes"
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/stix"
@@ -40,13 +38,12 @@ func (b *batch) release(it *item) error {
 		}
 		b.tallyAll(counts)
 	}
-	it.hash = it.obj.Hash()
-	if why := b.stale(it, it.hash, true); why != "" {
-		b.skip(it, why)
-		return nil
-	}
 	if b.known[it.id].Run > b.run.ID {
 		return b.handOn(it)
+	}
+	if why := b.weigh(it); why != "" {
+		b.skip(it, why)
+		return nil
 	}
 	b.m.scratch = it.obj.AppendJSON(b.m.scratch[:0])
 	size := len(b.m.scratch)
@@ -94,31 +91,6 @@ func (b *batch) kindOf(id string) string {
 	return b.known[id].Kind
 }
 
-// stale says why ids makes sending the item needless, or "". hash is that of
-// the content that would go out; until it is final, ties are left open.
-func (b *batch) stale(it *item, hash [16]byte, final bool) string {
-	e, ok := b.known[it.id]
-	if !ok || !e.found || e.Run == 0 {
-		return ""
-	}
-	newer := it.modified.Compare(e.Modified.Truncate(time.Millisecond))
-	switch {
-	case newer < 0:
-		return "skipped_older"
-	case newer > 0:
-		return ""
-	case it.props < e.Properties:
-		return "skipped_poorer"
-	case it.props > e.Properties:
-		return ""
-	case hash == e.Hash && b.recent(e.ID):
-		return "skipped_equal"
-	case final && !it.again && e.Run == b.run.ID && bytes.Compare(hash[:], e.Hash[:]) < 0:
-		return "skipped_poorer" // as if the two had met in one bundle
-	}
-	return ""
-}
-
 // recent reports whether an equal copy that was sent then need not be sent again.
 func (b *batch) recent(e spool.ID) bool {
 	switch {
@@ -133,9 +105,6 @@ func (b *batch) recent(e spool.ID) bool {
 // skip ends an item that need not be sent.
 func (b *batch) skip(it *item, why string) {
 	it.state = itemGone
-	if why != "skipped_equal" {
-		it.whole = nil // the better copy has its own
-	}
 	b.tally(why, 1)
 }
 
@@ -186,14 +155,12 @@ func (b *batch) unreadable(o spool.Object, held bool) {
 // goWithout lets an item go out without some references, and keeps the whole
 // object to go out again when the first of them comes.
 func (b *batch) goWithout(it *item, drop []reference) error {
-	better, err := b.heldBetter(it)
+	whole, err := b.withHeld(it)
 	if err != nil {
 		return err
 	}
-	if !better {
-		it.whole = &spool.Object{Watch: drop[0].ID, JSON: it.obj.AppendJSON(nil), Kept: true}
-		it.isCut = true
-	}
+	it.whole = &spool.Object{Watch: drop[0].ID, JSON: whole.AppendJSON(nil), Stamps: whole.Stamps(), Kept: true}
+	it.isCut = true
 	for _, r := range drop {
 		switch {
 		case r.need == needAuthor:

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
@@ -298,33 +299,31 @@ func (it *item) vital(lost []reference) string {
 
 // hold keeps an object until the id comes, in whatever run.
 func (b *batch) hold(it *item, id string) error {
-	if better, err := b.heldBetter(it); err != nil || better {
-		if better {
-			b.skip(it, "skipped_held")
-		}
+	whole, err := b.withHeld(it)
+	if err != nil {
 		return err
 	}
 	it.state = itemGone
-	it.whole = &spool.Object{Watch: id, JSON: it.obj.AppendJSON(nil), Kept: it.again}
+	it.whole = &spool.Object{Watch: id, JSON: whole.AppendJSON(nil), Stamps: whole.Stamps(), Kept: it.again}
 	return nil
 }
 
-// heldBetter reports whether a better copy of the item is held already. A
-// poorer one will be replaced.
-func (b *batch) heldBetter(it *item) (bool, error) {
+// withHeld returns the item's object, merged with the copy that is held, which
+// it will replace.
+func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	if it.held != nil || !b.hasHeld {
-		return false, nil
+		return it.obj, nil
 	}
 	held, err := b.m.spool.HeldByID([]string{it.id})
 	o, ok := held[it.id]
 	if err != nil || !ok {
-		return false, err
+		return it.obj, err
 	}
-	old := b.m.reload(o)
-	if old != nil && it.better(old) < 0 {
-		return true, nil
+	whole := it.obj
+	if old := b.m.reload(o); old != nil {
+		whole = stix.Merge(it.obj, old.obj)
+		it.again = it.again || old.again
 	}
-	it.standIn(old)
 	b.supersede(it, o)
-	return false, nil
+	return whole, nil
 }
