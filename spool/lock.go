@@ -55,7 +55,7 @@ type lock struct {
 
 // takeLock takes the lock beside the spool, or says who has it.
 func takeLock(o Options) (*lock, error) {
-	f, err := os.OpenFile(filepath.Join(o.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(o.Dir, lockName), os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// noFollow is not known here.
+const noFollow = 0
+
 // waitFlock leaves locking to bbolt, which locks the spool file itself.
 func waitFlock(*os.File, bool, time.Duration) error { return nil }
 

@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// noFollow refuses a link in place of a file of ours, which would have us write
+// wherever it points.
+const noFollow = syscall.O_NOFOLLOW
+
 // waitFlock takes a lock on the file, exclusive or shared with other readers,
 // or returns ErrLocked after the timeout. Closing the file gives it up.
 func waitFlock(f *os.File, exclusive bool, timeout time.Duration) error {

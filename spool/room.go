@@ -184,7 +184,7 @@ func (r *room) noteFull(err error) {
 
 // writeZeros fills a file with real blocks; a hole would reserve nothing.
 func writeZeros(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|noFollow, 0o600)
 	if err != nil {
 		return err
 	}

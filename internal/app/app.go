@@ -111,6 +111,9 @@ func (a *app) openSpool(ctx context.Context) error {
 		return check.SpoolHint(err, c.Spool.Dir)
 	}
 	a.spool = s
+	if check.WritableByOthers(c.Spool.Dir) {
+		a.Log.Warn("other users can write in the spool's directory", "dir", c.Spool.Dir, "hint", "chmod 700 "+c.Spool.Dir)
+	}
 	meta, err := s.Meta()
 	if err != nil {
 		return errors.Join(err, s.Close())

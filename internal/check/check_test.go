@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -119,6 +120,12 @@ func TestCheckLooksAtTheSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, found(t, map[string]string{"SPOOL_DIR": filepath.Join(dir, "other")}, 0), "failed spool", "→ use the connector.id that the spool was made for")
+
+	shared := filepath.Join(dir, "shared")
+	if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, 0o770)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, found(t, map[string]string{"SPOOL_DIR": shared}, 0), "note spool directory: "+shared+" can be written by other users", "→ chmod 700 "+shared)
 
 	// A lock that cannot be opened for writing, as where root made it: the test may
 	// be root, so a directory stands for it.

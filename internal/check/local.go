@@ -65,6 +65,9 @@ func (c *checker) spool() {
 			return
 		}
 	}
+	if made && WritableByOthers(dir) {
+		c.remark("spool directory", dir+" can be written by other users, who could put other files in the place of ours", "chmod 700 "+dir)
+	}
 	c.spoolFile(name, dir, room, made)
 }
 
@@ -91,6 +94,13 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 	}
 	defer func() { _ = s.Close() }()
 	c.ok(name, "%s, of this connector%s", dir, room)
+}
+
+// WritableByOthers reports whether users beside the owner may make and remove
+// files in a directory.
+func WritableByOthers(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.Mode().Perm()&0o022 != 0
 }
 
 // gib prints a size for people.
