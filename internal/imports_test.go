@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/pipeline/deliver": {
 		"internal/pipeline", "internal/logging", "spool", "internal/delivery", "internal/opencti", "internal/stix", "internal/fault",
 	},
-	"internal/pipeline/platform": {"internal/pipeline", "spool", "internal/opencti", "internal/moment", "internal/fault"},
+	"internal/pipeline/platform": {"internal/pipeline", "internal/logging", "spool", "internal/opencti", "internal/moment", "internal/fault"},
 	"internal/pipeline/fetch": {
 		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/fault",
 	},

@@ -61,13 +61,16 @@ const (
  pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state } }`
 	pingQueryTimestamp = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
  pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state connector_state_timestamp } }`
-	queueQuery = `query ConnectorQueue($id: String!) { connector(id: $id) { id connector_queue_details { messages_number messages_size } } }`
+	storedQuery          = `query StoredState($id: String!) { connector(id: $id) { id connector_state updated_at } }`
+	storedQueryTimestamp = `query StoredState($id: String!) { connector(id: $id) { id connector_state connector_state_timestamp updated_at } }`
+	queueQuery           = `query ConnectorQueue($id: String!) { connector(id: $id) { id connector_queue_details { messages_number messages_size } } }`
 )
 
 type connectorNode struct {
 	ID        string    `json:"id"`
 	State     string    `json:"connector_state"`
 	Timestamp time.Time `json:"connector_state_timestamp"`
+	Updated   time.Time `json:"updated_at"`
 	UserID    string    `json:"connector_user_id"`
 	Config    *struct {
 		Connection struct {
@@ -210,6 +213,40 @@ func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Ec
 		return Echo{}, unknownConnector(op, nil)
 	}
 	return Echo{State: out.Node.State, Reset: out.Node.Timestamp}, nil
+}
+
+// Stored is the connector's entry on the platform as it is read between pings.
+type Stored struct {
+	Echo
+	// Updated is when it was changed last, by a registration or a ping.
+	Updated time.Time
+}
+
+// Stored reads the connector's entry, or returns ErrUnknownConnector.
+func (c *Client) Stored(ctx context.Context) (Stored, error) {
+	id := c.opt.Connector.ID
+	op := "read connector " + id
+	caps, err := c.capabilities(ctx)
+	if err != nil {
+		return Stored{}, err
+	}
+	query := storedQuery
+	if caps.StateTimestamp {
+		query = storedQueryTimestamp
+	}
+	var out struct {
+		Node *connectorNode `json:"connector"`
+	}
+	err = c.call(ctx, op, request{query, map[string]any{"id": id}}, &out)
+	switch {
+	case err != nil && isUnknownConnector(err):
+		return Stored{}, unknownConnector(op, err)
+	case err != nil:
+		return Stored{}, err
+	case out.Node == nil:
+		return Stored{}, unknownConnector(op, nil)
+	}
+	return Stored{Echo: Echo{State: out.Node.State, Reset: out.Node.Timestamp}, Updated: out.Node.Updated}, nil
 }
 
 // QueueSize is the size of the connector's push queue as the platform's broker

@@ -15,7 +15,7 @@ import (
 // platform version, which refuses any document that its schema does not know.
 func TestVersions(t *testing.T) {
 	multipart := map[string]bool{"newest": true}
-	affected := map[string]bool{"6.8.10": true, "7.260318": true}
+	affected := map[string]bool{"6.8.10": true, "6.9.17": true, "7.260318": true}
 	for _, name := range sim.ProfileNames() {
 		t.Run(name, func(t *testing.T) {
 			p, c := start(t, sim.Options{Version: name})
@@ -76,6 +76,9 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 	}
 	if _, err := c.Ping(ctx, "", opencti.ConnectorInfo{}); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("ping of an unknown connector: %v", err)
+	}
+	if got, err := c.Stored(t.Context()); err != nil || got.Updated.IsZero() {
+		t.Errorf("stored %+v, %v", got, err)
 	}
 	if _, err := c.Queue(ctx); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("queue of an unknown connector: %v", err)

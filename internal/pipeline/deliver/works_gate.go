@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
@@ -109,14 +110,14 @@ func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, er
 		return 0, err
 	}
 	if err != nil {
-		d.tellOnce("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
+		d.note("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
 	}
 	q, err := d.Platform.QueueSize(ctx)
 	if err != nil && !opencti.IsForbidden(err) {
 		return 0, err
 	}
 	if err != nil {
-		d.tellOnce(noModules, err)
+		d.note(noModules, err)
 	}
 	return int64(ready) + q.Messages, nil
 }
@@ -129,8 +130,8 @@ func refused(err error) bool {
 
 const noModules = "the connector's user may not read works and queues (capability MODULES): deleted works go unnoticed, and the queue is watched at the broker alone"
 
-// tellOnce warns of a right that is missing, once a process.
-func (d *Stage) tellOnce(what string, err error) {
+// note tells of a right that is missing, once a process.
+func (d *Stage) note(what string, err error) {
 	if d.warned[what] {
 		return
 	}
@@ -138,5 +139,5 @@ func (d *Stage) tellOnce(what string, err error) {
 		d.warned = map[string]bool{}
 	}
 	d.warned[what] = true
-	d.Log.Warn(what, "stage", stageName, "error", err, "hint", fault.HintOf(err))
+	d.Log.Log(context.Background(), logging.LevelNotice, what, "stage", stageName, "error", err, "hint", fault.HintOf(err))
 }

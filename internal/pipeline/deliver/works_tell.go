@@ -30,7 +30,7 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 	}
 	w.Intent = &spool.Intent{N: n, Before: info.Expected, Bundle: b.Seq, From: b.Confirmed}
 	if info.Unread {
-		d.tellOnce(noModules, nil)
+		d.note(noModules, nil)
 	}
 	if err := d.saveWork(run); err != nil {
 		return err

@@ -57,6 +57,7 @@ type OpenCTI struct {
 	State     string
 	pending   bool // a reset waits for the next ping
 	resetAt   time.Time
+	updated   time.Time
 	echo      []string // answered instead of the state, once each
 	info      opencti.ConnectorInfo
 	works     []*Work
@@ -157,6 +158,7 @@ func (f *OpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
 		if !f.known {
 			f.known, f.State, f.pending, f.resetAt = true, "", false, time.Now()
 		}
+		f.updated = time.Now()
 		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
 			Version: f.Name, Affected: f.Affected, Multipart: f.multipart,
@@ -176,6 +178,7 @@ func (f *OpenCTI) Ping(ctx context.Context, state string, info opencti.Connector
 		if f.pending {
 			f.pending = false
 		} else {
+			f.updated = time.Now()
 			f.State = state
 		}
 		e = f.answer()
@@ -429,4 +432,19 @@ func (f *OpenCTI) Known(ctx context.Context, ids []string) (map[string]string, e
 		return nil
 	})
 	return found, err
+}
+
+// Stored implements platform.Client.
+func (f *OpenCTI) Stored(ctx context.Context) (s opencti.Stored, err error) {
+	err = f.call(ctx, "stored", func() error {
+		if f.NoModules {
+			return fault.Mark(fault.Systemic, &opencti.Error{Status: 200, Code: "FORBIDDEN_ACCESS"})
+		}
+		s = opencti.Stored{Echo: opencti.Echo{State: f.State}, Updated: f.updated}
+		if f.Stamp {
+			s.Reset = f.resetAt
+		}
+		return nil
+	})
+	return s, err
 }

@@ -23,6 +23,11 @@ func (a aliveClient) Ping(ctx context.Context, state string, info opencti.Connec
 	return a.Client.Ping(ctx, state, info)
 }
 
+func (a aliveClient) Stored(ctx context.Context) (opencti.Stored, error) {
+	defer a.status.Waiting(stageName)()
+	return a.Client.Stored(ctx)
+}
+
 func (a aliveClient) Queue(ctx context.Context) (opencti.QueueSize, error) {
 	defer a.status.Waiting(stageName)()
 	return a.Client.Queue(ctx)

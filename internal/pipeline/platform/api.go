@@ -17,6 +17,8 @@ type Client interface {
 	Register(ctx context.Context) (opencti.Registration, error)
 	// Ping stores state and info, and answers what the platform holds then.
 	Ping(ctx context.Context, state string, info opencti.ConnectorInfo) (opencti.Echo, error)
+	// Stored reads the connector's entry. It needs the capability MODULES.
+	Stored(ctx context.Context) (opencti.Stored, error)
 	// Queue returns the size of the connector's queue as the platform sees it,
 	// which may lag some seconds.
 	Queue(ctx context.Context) (opencti.QueueSize, error)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
@@ -15,6 +16,7 @@ import (
 // register announces the connector and looks at the state in the answer, which
 // a registration does not change. The caller holds the token.
 func (p *Platform) register(ctx context.Context) error {
+	p.pinged, p.watch.base = false, time.Time{}
 	reg, err := p.Client.Register(ctx)
 	if err != nil {
 		return fmt.Errorf("register with OpenCTI: %w", err)
@@ -75,11 +77,13 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 		return err
 	}
 	p.Metrics.pings.Inc()
+	p.pinged, p.watch.base = false, time.Time{} // of unknown fate until it is answered
 	echo, err := p.Client.Ping(ctx, text, info)
 	if err != nil {
 		p.Metrics.pingErrors.Inc()
 		return fmt.Errorf("ping OpenCTI: %w", err)
 	}
+	p.pinged = true
 	return p.heard(ctx, text, echo)
 }
 
@@ -158,7 +162,7 @@ func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 	}
 	p.seen = true
 	if len(at) > 0 {
-		p.Log.Info("going on from the state on OpenCTI", "stage", stageName, "state", got)
+		p.Log.Log(context.Background(), logging.LevelNotice, "going on from the state on OpenCTI", "stage", stageName, "state", got)
 	}
 	p.Wakes.Schedule.Signal()
 	return nil
@@ -178,7 +182,7 @@ func (p *Platform) rolledBack(got string) bool {
 	if !has.LastRun.IsZero() {
 		from = has.LastRun.UTC().Format(time.RFC3339)
 	}
-	p.Log.Warn("OpenCTI holds an older state than it confirmed: it seems to have been rolled back; the spool goes on from where it is",
+	p.Log.Error("OpenCTI holds an older state than it confirmed: it seems to have been rolled back; the spool goes on from where it is",
 		"stage", stageName, "confirmed", p.notes.Echoed, "found", got,
 		"hint", "threatmatch-connector repull --from "+from)
 	p.Status.Error(stageName, fmt.Errorf("platform rolled back to last_run %s: run threatmatch-connector repull --from %s", from, from))

@@ -54,6 +54,8 @@ type Platform struct {
 	notes   notes         // guarded by call
 	seen    bool          // the platform's state was looked at once in this process; guarded by call
 	mute    bool          // the platform refuses to tell the queue's size; guarded by call
+	watch   watch         // guarded by call
+	pinged  bool          // the last call that writes the entry was a ping that was answered; guarded by call
 	foreign string        // the latest state that we never sent; guarded by call
 
 	opening sync.Mutex   // held while a work is being intended, and over a reset
@@ -113,10 +115,24 @@ func (p *Platform) Run(ctx context.Context) error {
 			back.Reset()
 			p.Status.Set(stageName, "idle", "registered", "")
 		}
+		if wait == p.opt.Period {
+			wait = p.restAndLook(ctx)
+		}
 		_ = p.Status.Sleep(ctx, stageName, wait, p.Wakes.Platform)
 	}
 	p.Status.Set(stageName, "stopped", "", "")
 	return nil
+}
+
+// restAndLook waits until the index has our ping, reads the entry, and returns
+// how long is left until the next ping: nothing after a wake.
+func (p *Platform) restAndLook(ctx context.Context) time.Duration {
+	start := p.Now()
+	if p.Status.Sleep(ctx, stageName, p.opt.SecondLook, p.Wakes.Platform) != nil || p.Now().Sub(start) < p.opt.SecondLook {
+		return 0
+	}
+	p.readBase(ctx)
+	return p.opt.Period - p.opt.SecondLook
 }
 
 // runOffline lets a spool without a platform start at the configured date.
@@ -155,6 +171,7 @@ func (p *Platform) step(ctx context.Context) error {
 			return err
 		}
 	}
+	p.findWriter(ctx)
 	if err := p.ping(ctx); err != nil {
 		return err
 	}

@@ -317,7 +317,7 @@ func TestPlatformOnlyHarmlessCalls(t *testing.T) {
 		w.OpenCTI.PressReset()
 		time.Sleep(2 * time.Minute)
 		for _, c := range w.Calls() {
-			if !slices.Contains([]string{"register", "ping", "queue", "add", "work", "search", "alive", "expect", "report", "processed", "delete"}, c) {
+			if !slices.Contains([]string{"register", "ping", "queue", "stored", "add", "work", "search", "alive", "expect", "report", "processed", "delete"}, c) {
 				t.Errorf("call %s", c)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
@@ -119,7 +120,7 @@ func (p *Platform) resetSpool() error {
 			p.discardWork(w)
 		}
 		p.Metrics.resets.Inc()
-		p.Log.Warn("import starts again from the configured date", "stage", stageName, "reason", pending.Reason, "cleared", cleared)
+		p.Log.Log(context.Background(), logging.LevelNotice, "import starts again from the configured date", "stage", stageName, "reason", pending.Reason, "cleared", cleared)
 	}
 	p.notes.Reset, p.notes.Unknown, p.notes.Empty = nil, false, time.Time{}
 	p.notes.Stamp, p.notes.Echoed = pending.Stamp, ""
