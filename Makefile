@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance demo kill crash fuzz million inspect bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
+.PHONY: help build test check conformance beside demo kill crash fuzz million inspect bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: ## formatting, vet, staticcheck, import arrows, generated files, licences
 
 conformance: ## hold an import's messages to OpenCTI's own client and schema, from PyPI (DATA=bundles, MESSAGES=dir)
 	internal/sim/conformance/run.sh
+
+beside: ## import the same data with the Python connector and with ours, and compare (CONNECTORS=checkout)
+	internal/sim/conformance/beside.sh
 
 demo: ## see it work: broker, stand-ins, an import that is killed and resumed (DATA=dir, KEEP=1)
 	deploy/demo.sh
