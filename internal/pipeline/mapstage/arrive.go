@@ -52,11 +52,13 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 		}
 	}
 	for _, it := range fresh {
+		b.m.at = it.id
 		b.meetCopies(it, waiting, held)
 		it.changed = true
 		b.add(it)
 		stays = append(stays, it)
 	}
+	b.m.at = ""
 	return stays, nil
 }
 

@@ -165,7 +165,9 @@ func (b *batch) settle(items ...*item) error {
 	}
 	ready := slices.Clone(items)
 	for i := 0; i < len(ready); i++ {
-		if it := ready[i]; b.clear(it) {
+		it := ready[i]
+		b.m.at = it.id
+		if b.clear(it) {
 			if err := b.release(it); err != nil {
 				return err
 			}
@@ -175,6 +177,7 @@ func (b *batch) settle(items ...*item) error {
 			}
 		}
 	}
+	b.m.at = ""
 	return nil
 }
 
@@ -279,6 +282,10 @@ func (b *batch) load(o spool.Object, held bool) (*item, error) {
 	if b.items[o.STIX] != nil {
 		return nil, nil
 	}
+	if v, bad := b.m.blamed.objects[o.STIX]; bad {
+		b.takeOut(o, held, v)
+		return nil, nil
+	}
 	if held {
 		// A copy that waits in this run came later; it goes the usual way.
 		waiting, err := b.m.spool.WaitingByID(b.run.ID, []string{o.STIX})
@@ -302,13 +309,16 @@ func (b *batch) load(o spool.Object, held bool) (*item, error) {
 }
 
 // reload makes an item of an object as the spool keeps it, nil when it is no
-// STIX object of that id.
+// STIX object of that id, or fails whatever is done with it.
 func (m *Stage) reload(o spool.Object) *item {
-	if o.Err != nil {
+	if _, bad := m.blamed.objects[o.STIX]; bad || o.Err != nil {
 		return nil
 	}
+	before := m.at
+	m.at = o.STIX
 	obj, err := stix.Decode(o.JSON)
 	if err != nil || obj.ID() != o.STIX {
+		m.at = before
 		return nil
 	}
 	obj.SetStamps(o.Stamps)
@@ -317,6 +327,7 @@ func (m *Stage) reload(o spool.Object) *item {
 	it.seq, it.since, it.again, it.size = o.Seq, o.Since, o.Kept, len(o.JSON)
 	it.state, it.watch = itemPending, o.Watch
 	it.next = max(0, slices.IndexFunc(it.refs, func(r reference) bool { return r.ID == o.Watch }))
+	m.at = before
 	return it
 }
 

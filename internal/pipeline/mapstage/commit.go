@@ -3,7 +3,6 @@ package mapstage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -37,6 +36,7 @@ func (b *batch) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.m.acquit(c, len(c.Bundles)+len(c.Wait)+len(c.Hold) > 0)
 	b.m.keepFreed(b)
 	b.m.met.committed(c)
 	b.report(c)
@@ -73,8 +73,10 @@ func (b *batch) build() (spool.MapCommit, error) {
 		Run: b.run.ID, Records: b.records, IDs: b.ids, Unhold: b.unhold, Dead: b.dead,
 	}
 	for _, it := range b.order {
+		b.m.at = it.id
 		b.place(it, &c)
 	}
+	b.m.at = ""
 	if err := b.keepEntries(&c); err != nil {
 		return c, err
 	}
@@ -170,7 +172,7 @@ func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
 	for _, o := range stix.Order(onlyBackward(objs, whole)) {
 		if o.Cyclic || len(o.Cut) > 0 {
-			return fmt.Errorf("order bundle: %s is part of a cycle", o.Object.ID()) // never: they are in order already
+			return unmappable(o.Object.ID(), "part of a cycle in a bundle that is in order") // never: they are in order already
 		}
 		obj := o.Object
 		if w := whole[obj]; w != nil {

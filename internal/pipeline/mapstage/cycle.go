@@ -22,6 +22,10 @@ func (b *batch) breakCycles(d *drainPass) error {
 		if it := b.items[o.STIX]; it != nil && it.state != itemPending {
 			continue
 		}
+		if v, bad := b.m.blamed.objects[o.STIX]; bad {
+			b.takeOut(o, false, v)
+			continue
+		}
 		if o.Err != nil {
 			b.unreadable(o, false)
 			continue
@@ -51,8 +55,7 @@ func (b *batch) afterCycles(d *drainPass) error {
 		return err
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("release waiting objects of run %d: %s waits for %s, which is not known to be missing",
-			b.run.ID, left[0].STIX, left[0].Watch)
+		return unmappable(left[0].STIX, "waits for an object that is not known to be missing")
 	}
 	d.enter(phaseHeld)
 	return nil
@@ -101,6 +104,7 @@ func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
 
 // watchOf returns what a waiting object watches; false when it does not wait.
 func (b *batch) watchOf(id string) (string, bool, error) {
+	b.m.at = id
 	if it := b.items[id]; it != nil {
 		return it.watch, it.state == itemPending, nil
 	}
@@ -111,6 +115,7 @@ func (b *batch) watchOf(id string) (string, bool, error) {
 
 // pendingItem returns a waiting object, taken into the batch; nil when it does not wait.
 func (b *batch) pendingItem(id string) (*item, error) {
+	b.m.at = id
 	if it := b.items[id]; it != nil {
 		if it.state != itemPending {
 			return nil, nil
@@ -153,6 +158,7 @@ func (b *batch) victim(id string, length int) (*item, error) {
 
 // peek returns a waiting object without taking it into the batch.
 func (b *batch) peek(id string) (*item, error) {
+	b.m.at = id
 	if it := b.items[id]; it != nil {
 		return it, nil
 	}
@@ -180,6 +186,7 @@ func (b *batch) witnessed(it *item) bool {
 // waits for. The whole is kept and follows when the rest is out. What the
 // platform can be asked for is asked first.
 func (b *batch) sacrifice(it *item, d *drainPass) error {
+	b.m.at = it.id
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}

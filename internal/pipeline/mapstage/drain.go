@@ -86,7 +86,11 @@ func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did boo
 	var blocked error
 	for err == nil && blocked == nil && !b.full() && d.phase != phaseDone && ctx.Err() == nil {
 		before := d.phase
-		if blocked, err = m.step(ctx, b, d); d.phase != before && !b.empty() {
+		blocked, err = m.step(ctx, b, d)
+		if err == nil {
+			m.at = ""
+		}
+		if d.phase != before && !b.empty() {
 			break // the next phase sees the spool as it is then
 		}
 	}

@@ -52,6 +52,7 @@ type record struct {
 	size    int
 	dead    []spool.DeadLetter
 	count   map[string]int64
+	stop    error // too many in a row were like this one: it is not the record
 }
 
 // mapOne maps one record. Whatever cannot be mapped is a dead letter; so is the
@@ -65,8 +66,18 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 		out.dead = append(out.dead, whole)
 		return out
 	}
-	res, panicked := m.guard(rec)
-	if panicked != "" {
+	if v, bad := m.blamed.records[rec.Seq]; bad {
+		whole.Class, whole.Error = v.class, v.reason
+		out.dead = append(out.dead, whole)
+		return out
+	}
+	res, panicked, frame := m.guard(rec)
+	if panicked == "" {
+		m.blamed.mapper = streak{}
+	} else {
+		if m.blamed.mapper.again(frame, fmt.Sprint(rec.Seq)) {
+			out.stop = &stoppedError{&brokenError{verdict: verdict{deadPanic, panicked}}}
+		}
 		whole.Class, whole.Error = deadPanic, panicked
 		out.dead = append(out.dead, whole)
 		return out
@@ -92,20 +103,23 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 		out.count["records_empty"] = 1
 	}
 	for _, o := range res.Objects {
+		m.at = o.ID()
 		out.take(m, o, rec)
 	}
+	m.at = ""
 	m.met.mapped(m.now().Sub(start).Seconds())
 	return out
 }
 
 // guard runs the mapper and turns a panic into its text.
-func (m *Stage) guard(rec spool.Record) (res mapping.Result, panicked string) {
+func (m *Stage) guard(rec spool.Record) (res mapping.Result, panicked, frame string) {
 	defer func() {
 		if r := recover(); r != nil {
-			panicked = fmt.Sprintf("panic: %v at %s", r, panicFrame(debug.Stack()))
+			frame = panicFrame(debug.Stack())
+			panicked = fmt.Sprintf("panic: %v at %s", r, frame)
 		}
 	}()
-	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source}, rec.Body), ""
+	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source}, rec.Body), "", ""
 }
 
 // panicFrame names the innermost function of ours in a stack trace.
@@ -113,7 +127,8 @@ func panicFrame(stack []byte) string {
 	_, rest, _ := strings.Cut(string(stack), "panic(")
 	for line := range strings.Lines(rest) {
 		if strings.HasPrefix(line, "threatmatch-connector/") {
-			return strings.TrimSpace(strings.TrimPrefix(line, "threatmatch-connector/"))
+			line = strings.TrimPrefix(line, "threatmatch-connector/")
+			return strings.TrimSpace(line[:max(strings.LastIndexByte(line, '('), 0)]) // without the arguments, which differ
 		}
 	}
 	return "an unknown place"
@@ -122,6 +137,14 @@ func panicFrame(stack []byte) string {
 // take makes an item of a mapped object. References of an object to itself are
 // removed; where it is nothing without, it is a dead letter.
 func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
+	if v, bad := m.blamed.objects[o.ID()]; bad {
+		out.count["buried"]++
+		out.dead = append(out.dead, spool.DeadLetter{
+			Class: v.class, Error: v.reason, Dataset: rec.Dataset, Source: rec.Source,
+			STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
+		})
+		return
+	}
 	refs := o.Refs()
 	var raw *stix.Object
 	if slices.ContainsFunc(refs, func(r stix.Ref) bool { return r.ID == o.ID() }) {
@@ -252,17 +275,24 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 // it is full. A suspect has a bundle of its own.
 func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error {
 	suspect := m.suspect(rec)
-	if suspect {
+	apart := suspect || m.isApart(run.ID, rec.Seq)
+	if apart {
 		if m.gather != nil {
 			if err := m.flush(ctx); err != nil {
 				return err
 			}
 		}
+	}
+	if suspect {
 		if err := m.markRecord(run.ID, rec.Seq); err != nil {
 			return err
 		}
 	}
+	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
 	r := m.mapOne(rec)
+	if m.under = nil; r.stop != nil {
+		return r.stop
+	}
 	if m.gather != nil && !m.gather.room(r) {
 		if err := m.flush(ctx); err != nil {
 			return err
@@ -276,7 +306,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 		m.gather = g
 	}
 	m.gather.add(r, m.now(), m.author)
-	if suspect || m.gather.full() {
+	if apart || m.gather.full() {
 		return m.flush(ctx)
 	}
 	return nil
@@ -286,7 +316,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 // are still in the spool and are mapped again.
 func (m *Stage) flush(ctx context.Context) error {
 	g := m.gather
-	m.gather = nil
+	m.gather, m.under = nil, g
 	if d := m.drains[g.run.ID]; d != nil && d.room && d.phase == phaseDone {
 		d.enter(phaseSettled) // there is something new to release
 	}
@@ -308,5 +338,9 @@ func (m *Stage) flush(ctx context.Context) error {
 	if err := b.spread(); err != nil {
 		return err
 	}
-	return b.commit(ctx)
+	if err := b.commit(ctx); err != nil {
+		return err
+	}
+	m.under = nil
+	return nil
 }

@@ -142,6 +142,7 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 	if it == nil {
 		return false, nil
 	}
+	b.m.at = it.id
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}

@@ -136,6 +136,11 @@ func (b *batch) letter(d spool.DeadLetter) {
 
 // unreadable takes an object out of the spool that is none, with its bytes.
 func (b *batch) unreadable(o spool.Object, held bool) {
+	b.takeOut(o, held, verdict{deadCorrupt, "the spool holds no readable object under this id"})
+}
+
+// takeOut makes a waiting or held object a dead letter, with its bytes.
+func (b *batch) takeOut(o spool.Object, held bool, v verdict) {
 	if o.STIX == "" || b.items[o.STIX] != nil {
 		return
 	}
@@ -147,7 +152,7 @@ func (b *batch) unreadable(o spool.Object, held bool) {
 	b.add(it)
 	b.tally("buried", 1)
 	b.letter(spool.DeadLetter{
-		Class: deadCorrupt, Error: "the spool holds no readable object under this id", Dataset: o.Dataset,
+		Class: v.class, Error: v.reason, Dataset: o.Dataset,
 		Source: o.Source, STIX: o.STIX, First: o.Since, Payload: o.JSON,
 	})
 }

@@ -129,9 +129,12 @@ type Stage struct {
 	askedHeld string    // the last id that the platform was asked for on behalf of held objects; "": begin with the first
 	careful   time.Time // records older than this are mapped one a commit; zero: none
 	mark      *spool.CrashMark
-	squeezed  bool   // fetch is paused for room
-	scratch   []byte // for measuring objects
-	failed    int    // errors in a row
+	squeezed  bool       // fetch is paused for room
+	scratch   []byte     // for measuring objects
+	failed    int        // errors in a row
+	at        string     // id of the object under work; "": none
+	under     *gathering // what is being committed or mapped
+	blamed    blamed
 }
 
 // New returns the stage. Run it once.
@@ -146,6 +149,7 @@ func New(d Deps, o Options) (*Stage, error) {
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
 		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
 		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{},
+		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
 	}
 	m.maxMessage.Store(o.MaxMessageSize)
 	return m, nil
@@ -163,7 +167,7 @@ const idlePoll = 5 * time.Second
 func (m *Stage) Run(ctx context.Context) error {
 	defer m.status.Set(stageName, "stopped", "", "")
 	for ctx.Err() == nil {
-		wait, err := m.runOnce(ctx)
+		wait, err := m.turn(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -193,7 +197,11 @@ func (m *Stage) trouble(err error) (time.Duration, error) {
 	}
 	m.status.Error(stageName, err)
 	notReady := ""
-	if m.failed >= 3 {
+	stopped, ok := errors.AsType[*stoppedError](err)
+	switch {
+	case ok:
+		notReady = stopped.Error()
+	case m.failed >= 3:
 		notReady = "map fails again and again: " + err.Error()
 	}
 	m.status.Set(stageName, "waiting", "to try again", notReady)

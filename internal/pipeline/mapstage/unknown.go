@@ -233,6 +233,7 @@ func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
 // held where it cannot do without, it waits on for what may still come, and
 // else it goes out without.
 func (b *batch) judge(it *item, d *drainPass) error {
+	b.m.at = it.id
 	if err := b.learnRefs(it); err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ type world struct {
 	resolver Resolver
 	opt      Options
 	clock    time.Time
+	guarded  bool // what fails by itself is put down, as Run does it
 	real     bool // time.Now instead of clock, in a bubble
 	sent     []sentObject
 	source   int
@@ -205,7 +206,11 @@ func (w *world) endFetch(run uint64) {
 // once is one step of the stage; it reports whether there was work.
 func (w *world) once() bool {
 	w.t.Helper()
-	wait, err := w.m.runOnce(context.Background())
+	turn := w.m.runOnce
+	if w.guarded {
+		turn = w.m.turn
+	}
+	wait, err := turn(context.Background())
 	if err != nil {
 		if _, err = w.m.trouble(err); err != nil {
 			w.t.Fatal(err)
