@@ -290,7 +290,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 	}
 	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
 	r := m.mapOne(rec)
-	if m.under = nil; r.stop != nil {
+	if r.stop != nil {
 		return r.stop
 	}
 	if m.gather != nil && !m.gather.room(r) {
@@ -305,7 +305,9 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 		}
 		m.gather = g
 	}
+	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
 	m.gather.add(r, m.now(), m.author)
+	m.under = nil
 	if apart || m.gather.full() {
 		return m.flush(ctx)
 	}
