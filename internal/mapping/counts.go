@@ -31,7 +31,7 @@ func CountTable() []CountName {
 		{"type_unknown", Left, "objects of a type that OpenCTI does not know, by type"},
 		{"relationship_end_unknown", Left, "relationships and sightings of objects of a type that OpenCTI does not know"},
 		{"tlp_object_standard", Left, "TLP marking objects that the connector sends itself"},
-		{"duplicates_merged", Left, "copies of an object of the same answer, of which the newer or richer one is sent"},
+		{"duplicates_merged", Left, "copies of an object of the same answer, which are sent as one"},
 		{"filtered", Left, "objects that a filter or the ceiling takes out, by filter; ends: relationships and sightings of such"},
 		{"references_filtered", Removed, "references to objects that a filter or the ceiling takes out"},
 		{"nulls_removed", Removed, "nulls, empty lists and empty objects"},

@@ -17,7 +17,7 @@ type ID struct {
 	Modified   time.Time         // ms resolution
 	Properties int               // how many it has
 	Names      []string          // their names, sorted; nil where they are not known (entries of schema 1)
-	Lists      map[string]uint64 // by name of property, a hash of each of its lists
+	Lists      map[string]uint64 // by name of property, a mark of what went out of it (map owns its meaning)
 	Marking    int               // rank of the strictest source marking that was sent; 0: none
 	Required   uint64            // hash of the values that the platform requires; 0: not known
 	Kind       string            // kind as OpenCTI's relationship table names it
