@@ -1,9 +1,18 @@
 package opencti_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"threatmatch-connector/internal/brokertest"
@@ -16,9 +25,10 @@ import (
 func TestVersions(t *testing.T) {
 	multipart := map[string]bool{"newest": true}
 	affected := map[string]bool{"6.8.10": true, "6.9.17": true, "7.260318": true}
+	sent := &documents{t: t, seen: map[string]bool{}}
 	for _, name := range sim.ProfileNames() {
 		t.Run(name, func(t *testing.T) {
-			p, c := start(t, sim.Options{Version: name})
+			p, c := start(t, sim.Options{Version: name}, sent)
 			caps, err := c.Probe(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -39,9 +49,64 @@ func TestVersions(t *testing.T) {
 			}
 		})
 	}
+	for _, o := range opencti.Operations() {
+		for i, d := range o.Documents {
+			if timestamp := i > 0 || len(o.Documents) == 1 || o.Name == "Known" || o.Name == "WorkAdd"; timestamp && !sent.seen[d] {
+				t.Errorf("%s, form %d, was never sent", o.Name, i)
+			}
+		}
+	}
 }
 
-func start(t *testing.T, o sim.Options) (*sim.Server, *opencti.Client) {
+// documents stands before the platform and holds what is sent to the table.
+type documents struct {
+	t    *testing.T
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (d *documents) before(platform string) string {
+	to, err := url.Parse(platform)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			d.t.Error(err)
+		}
+		d.look(body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	}))
+	d.t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func (d *documents) look(body []byte) {
+	var got struct {
+		Query     string
+		Variables map[string]any
+	}
+	if err := json.Unmarshal(body, &got); err != nil {
+		d.t.Errorf("request %s: %v", body, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range opencti.Operations() {
+		if slices.Contains(o.Documents, got.Query) {
+			d.seen[got.Query] = true
+			if !strings.Contains(got.Query, " "+o.Name) {
+				d.t.Errorf("%s calls itself something else: %s", o.Name, got.Query)
+			}
+			return
+		}
+	}
+	d.t.Errorf("not in the table of operations: %s", got.Query)
+}
+
+func start(t *testing.T, o sim.Options, sent *documents) (*sim.Server, *opencti.Client) {
 	t.Helper()
 	o.AMQPURL = brokertest.Shared(t).VHost(t).URL()
 	p, err := sim.New(o)
@@ -53,7 +118,7 @@ func start(t *testing.T, o sim.Options) (*sim.Server, *opencti.Client) {
 	}
 	t.Cleanup(p.Close)
 	p.SetKnowledge(func(id string) (string, bool) { return "Malware", id == "malware--1" })
-	c, err := opencti.New(opencti.Options{URL: p.URL() + "/", Token: p.ConnectorToken(), Version: "1.2.3", Connector: opencti.Connector{
+	c, err := opencti.New(opencti.Options{URL: sent.before(p.URL()) + "/", Token: p.ConnectorToken(), Version: "1.2.3", Connector: opencti.Connector{
 		ID: id, Name: "ThreatMatch", Type: "EXTERNAL_IMPORT", Scope: []string{"threatmatch"}, Slug: "threatmatch",
 	}})
 	if err != nil {
@@ -77,9 +142,6 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 	if _, err := c.Ping(ctx, "", opencti.ConnectorInfo{}); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("ping of an unknown connector: %v", err)
 	}
-	if got, err := c.Stored(t.Context()); err != nil || got.Updated.IsZero() {
-		t.Errorf("stored %+v, %v", got, err)
-	}
 	if _, err := c.Queue(ctx); !errors.Is(err, opencti.ErrUnknownConnector) {
 		t.Errorf("queue of an unknown connector: %v", err)
 	}
@@ -101,6 +163,15 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 		t.Errorf("echo of a reset %+v, before %v", e, r.Reset)
 	}
 	_, err = c.Queue(ctx)
+	must(err)
+	stored, err := c.Stored(ctx)
+	must(err)
+	if stored.Updated.IsZero() || stored.Reset.IsZero() {
+		t.Errorf("stored %+v", stored)
+	}
+	_, err = c.Lookup(ctx)
+	must(err)
+	_, err = c.Me(ctx)
 	must(err)
 	known, err := c.Known(ctx, []string{"malware--0", "malware--1", "malware--2"})
 	must(err)
@@ -162,7 +233,7 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 
 // TestManyWorks shows that the search goes over pages.
 func TestManyWorks(t *testing.T) {
-	p, c := start(t, sim.Options{})
+	p, c := start(t, sim.Options{}, &documents{t: t, seen: map[string]bool{}})
 	if _, err := c.Register(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -178,5 +249,36 @@ func TestManyWorks(t *testing.T) {
 	found, err := c.WorksByName(t.Context(), "mine")
 	if err != nil || len(found) != 1 {
 		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+// TestWithoutModules: a user who may register but not read works and connectors.
+func TestWithoutModules(t *testing.T) {
+	p, c := start(t, sim.Options{}, &documents{t: t, seen: map[string]bool{}})
+	ctx := t.Context()
+	p.SetCapabilities([]string{"KNOWLEDGE", "CONNECTORAPI"})
+	if _, err := c.Register(ctx); err != nil {
+		t.Fatal(err)
+	}
+	id, err := c.AddWork(ctx, "ThreatMatch run 00000001", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Work(ctx, id)
+	if err != nil || !w.Unread || w.ID != id {
+		t.Errorf("got work %+v, %v", w, err)
+	}
+	alive, err := c.WorkAlive(ctx, id)
+	if err != nil || !alive {
+		t.Errorf("got alive %v, %v", alive, err)
+	}
+	if found, err := c.WorksByName(ctx, "run 00000001"); err != nil || len(found) > 0 {
+		t.Errorf("got works %v, %v", found, err)
+	}
+	if _, err := c.Stored(ctx); !opencti.IsForbidden(err) {
+		t.Errorf("stored: %v", err)
+	}
+	if _, err := c.Queue(ctx); !opencti.IsForbidden(err) {
+		t.Errorf("queue: %v", err)
 	}
 }

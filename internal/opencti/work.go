@@ -55,9 +55,13 @@ const (
 	addQuery    = `mutation WorkAdd($connectorId: String!, $name: String) { workAdd(connectorId: $connectorId, friendlyName: $name) { id } }`
 	addMultiple = `mutation WorkAdd($connectorId: String!, $name: String, $multipart: Boolean) {
  workAdd(connectorId: $connectorId, friendlyName: $name, isMultiPartWork: $multipart) { id } }`
-	workQuery  = `query Work($id: ID!) { work(id: $id) { ` + workFields + ` } }`
-	aliveQuery = `query WorkAlive($id: ID!) { isWorkAlive(id: $id) }`
-	worksQuery = `query Works($first: Int, $after: ID, $filters: FilterGroup) { works(first: $first, after: $after, filters: $filters) {
+	expectQuery    = `mutation AddExpectations($id: ID!, $n: Int) { workEdit(id: $id) { addExpectations(expectations: $n) } }`
+	reportQuery    = `mutation ReportExpectation($id: ID!, $error: WorkErrorInput) { workEdit(id: $id) { reportExpectation(error: $error) } }`
+	processedQuery = `mutation WorkProcessed($id: ID!, $message: String, $inError: Boolean) { workEdit(id: $id) { toProcessed(message: $message, inError: $inError) } }`
+	deleteQuery    = `mutation WorkDelete($id: ID!) { workEdit(id: $id) { delete } }`
+	workQuery      = `query Work($id: ID!) { work(id: $id) { ` + workFields + ` } }`
+	aliveQuery     = `query WorkAlive($id: ID!) { isWorkAlive(id: $id) }`
+	worksQuery     = `query Works($first: Int, $after: ID, $filters: FilterGroup) { works(first: $first, after: $after, filters: $filters) {
  edges { node { ` + workFields + ` } } pageInfo { endCursor hasNextPage } } }`
 )
 
@@ -203,7 +207,7 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 // work is gone; ask WorkAlive first.
 func (c *Client) AddExpectations(ctx context.Context, id string, n int64) error {
 	return c.edit(ctx, "announce messages of work "+id,
-		`mutation AddExpectations($id: ID!, $n: Int) { workEdit(id: $id) { addExpectations(expectations: $n) } }`,
+		expectQuery,
 		map[string]any{"id": id, "n": n})
 }
 
@@ -215,7 +219,7 @@ func (c *Client) ReportExpectation(ctx context.Context, id, errText, source stri
 		report = map[string]any{"error": errText, "source": source}
 	}
 	return c.edit(ctx, "settle a message of work "+id,
-		`mutation ReportExpectation($id: ID!, $error: WorkErrorInput) { workEdit(id: $id) { reportExpectation(error: $error) } }`,
+		reportQuery,
 		map[string]any{"id": id, "error": report})
 }
 
@@ -223,14 +227,14 @@ func (c *Client) ReportExpectation(ctx context.Context, id, errText, source stri
 // its messages are processed.
 func (c *Client) Processed(ctx context.Context, id, message string, inError bool) error {
 	return c.edit(ctx, "finish work "+id,
-		`mutation WorkProcessed($id: ID!, $message: String, $inError: Boolean) { workEdit(id: $id) { toProcessed(message: $message, inError: $inError) } }`,
+		processedQuery,
 		map[string]any{"id": id, "message": message, "inError": inError})
 }
 
 // DeleteWork deletes one work of ours. One that is gone already is no error.
 func (c *Client) DeleteWork(ctx context.Context, id string) error {
 	err := c.edit(ctx, "delete work "+id,
-		`mutation WorkDelete($id: ID!) { workEdit(id: $id) { delete } }`, map[string]any{"id": id})
+		deleteQuery, map[string]any{"id": id})
 	if errors.Is(err, ErrWorkGone) {
 		return nil
 	}
