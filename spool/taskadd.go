@@ -31,11 +31,13 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 			continue
 		}
 		seen[n.TaskKey] = true
-		wanted, err := tb.dequeue(queuedTask(n.TaskKey))
-		if err != nil {
-			return err
+		if n.Kind == TaskItem { // a queued page has a window of its own
+			wanted, err := tb.dequeue(queuedTask(n.TaskKey))
+			if err != nil {
+				return err
+			}
+			n.Anew = n.Anew || wanted
 		}
-		n.Anew = n.Anew || wanted
 		n.Since = cmp.Or(n.Since, r.Datasets[n.Dataset].From, r.Start).UTC()
 		st, err := tb.byKey(taskKey(n.TaskKey))
 		switch {

@@ -22,6 +22,11 @@ func (f *Stage) commit() error {
 		return nil
 	}
 	var outcomes []spool.Outcome
+	for i := range f.ready {
+		if err := f.enqueue(&f.ready[i]); err != nil {
+			return f.uncommitted(err)
+		}
+	}
 	for _, v := range f.ready {
 		if v.end == nil || v.Keep != nil {
 			outcomes = append(outcomes, byDataset(v.Outcome))

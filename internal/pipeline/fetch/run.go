@@ -12,10 +12,11 @@ import (
 // openRun is the run being fetched.
 type openRun struct {
 	spool.Run
-	// front are the list and page tasks with their due times. They go before
-	// items, of which there may be very many.
+	// front are the list and page tasks with their due times. They take turns
+	// with items, of which there may be very many.
 	front map[spool.TaskKey]time.Time
 	lists map[spool.Dataset]*listFate
+	pages int // answered in a slice of a repull
 }
 
 // listFate is how a dataset's list fared in this run.
@@ -90,18 +91,18 @@ func (f *Stage) dispatch() (time.Duration, error) {
 	if len(f.ready) > 0 { // a commit found no room
 		return f.pause("no room in the spool for what is fetched"), nil
 	}
-	if f.health.state != serverUp {
-		return f.waitForServer(now)
-	}
 	limit := f.opt.MaxConcurrency - len(f.flying)
 	tasks, next, err := f.due(now, limit)
 	if err != nil {
 		return 0, err
 	}
+	if len(tasks)+len(f.flying) == 0 && next.IsZero() { // it may never have had a request to make
+		return f.endRun(now)
+	}
+	if f.health.state != serverUp {
+		return f.waitForServer(now)
+	}
 	if len(tasks) == 0 {
-		if len(f.flying) == 0 && next.IsZero() {
-			return f.endRun(now)
-		}
 		f.Status.Set(stageName, "working", f.detail(), "")
 		return untilNext(now, next), nil
 	}
@@ -127,14 +128,14 @@ func untilNext(now, next time.Time) time.Duration {
 // wait for longer is due: the clock was set back.
 const longestWait = 20 * time.Minute
 
-// due returns up to limit tasks that can be asked now, lists and pages first,
-// and when the next other one can.
+// due returns up to limit tasks that can be asked now, and when the next other
+// one can. Lists and pages take turns with items.
 func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
-	tasks, next, err := f.dueFront(now, limit, nil)
-	if err != nil || len(tasks) >= limit {
-		return tasks, next, err
+	front, next, err := f.dueFront(now, limit, nil)
+	if err != nil {
+		return nil, next, err
 	}
-	items, nextItem, err := f.Spool.ReadyTasks(f.run.ID, now, limit-len(tasks), func(k spool.TaskKey) bool {
+	items, nextItem, err := f.Spool.ReadyTasks(f.run.ID, now, limit, func(k spool.TaskKey) bool {
 		return k.Kind != spool.TaskItem || f.flying[k]
 	})
 	if err == nil && len(items) == 0 && nextItem.Sub(now) > longestWait {
@@ -143,7 +144,21 @@ func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 	if next.IsZero() || !nextItem.IsZero() && nextItem.Before(next) {
 		next = nextItem
 	}
-	return append(tasks, items...), next, err
+	return f.inTurn(front, items, limit), next, err
+}
+
+// inTurn takes from both in turn, beginning where the last round stopped.
+func (f *Stage) inTurn(front, items []spool.Task, limit int) []spool.Task {
+	var tasks []spool.Task
+	for len(tasks) < limit && len(front)+len(items) > 0 {
+		from := &front
+		if f.itemsDue && len(items) > 0 || len(front) == 0 {
+			from = &items
+		}
+		tasks, *from = append(tasks, (*from)[0]), (*from)[1:]
+		f.itemsDue = from == &front
+	}
+	return tasks
 }
 
 // dueFront is due for lists and pages; kinds narrows it.

@@ -55,6 +55,7 @@ type Spool interface {
 	NextBundle() (spool.Bundle, error)
 	ReadyTasks(run uint64, now time.Time, limit int, skip func(spool.TaskKey) bool) ([]spool.Task, time.Time, error)
 	Task(key spool.TaskKey) (spool.Task, error)
+	Enqueue(epoch uint64, reason spool.Reason, dead []uint64, tasks []spool.NewTask) error
 	SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error
 	FailDataset(epoch uint64, run uint64, d spool.Dataset, status spool.DatasetStatus, detail string) error
 	DropDataset(epoch uint64, d spool.Dataset) (int, error)
@@ -82,6 +83,7 @@ type Stage struct {
 	ready    []verdict              // judged, not committed
 	doubtful []result               // failed; the control request says whether that counts
 	health   health
+	itemsDue bool // the next place is an item's
 	squeezed bool // paused for room
 	fatal    error
 	skewed   bool // a clock that is off was warned of

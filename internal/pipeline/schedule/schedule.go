@@ -46,6 +46,8 @@ type Spool interface {
 	Watermarks() (map[spool.Dataset]spool.Watermark, error)
 	StartRun(epoch uint64, now time.Time, spec spool.RunSpec) (spool.Run, error)
 	Retry(epoch uint64, now time.Time, dead []uint64, parked []spool.TaskKey) (spool.Run, error)
+	StartQueued(epoch uint64, now time.Time) (spool.Run, bool, error)
+	Stats() (spool.Stats, error)
 	MarkResumed() error
 }
 
@@ -143,7 +145,11 @@ func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 	if wait = s.remaining(last, now); wait > 0 {
 		s.next = now.Add(wait)
 		s.Status.Set(stageName, "idle", "next run at "+s.next.UTC().Format(time.RFC3339), "")
-		return min(wait, time.Minute), false, nil
+		queued, err := s.slice(meta.Epoch, open)
+		if queued {
+			wait = min(wait, slowLook)
+		}
+		return min(wait, time.Minute), false, err
 	}
 	_, err = s.start(meta.Epoch, spool.ReasonSchedule, now)
 	return 0, false, err
@@ -182,6 +188,10 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 		}
 		s.Status.Set(stageName, "working", fmt.Sprintf("run %d", run.ID), "")
 		return look, !run.DoneAt.IsZero(), nil
+	}
+	if queued, err := s.slice(meta.Epoch, open); queued || err != nil {
+		s.Status.Set(stageName, "working", "a repull or a retry of before goes first", "")
+		return look, false, err
 	}
 	if len(open) > 0 {
 		s.Status.Set(stageName, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")

@@ -1,0 +1,107 @@
+package schedule
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/pipeline/fetch"
+	"threatmatch-connector/internal/pipeline/pipelinetest"
+	"threatmatch-connector/spool"
+)
+
+// TestRepullDoesNotStarveWhatIsNew: a repull that takes many periods is fetched in
+// slices, and what is new meanwhile is there within two periods.
+func TestRepullDoesNotStarveWhatIsNew(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		const items, period = 1700, 61 * time.Minute
+		src := pipelinetest.NewSource(0)
+		src.Pages.Size = 10
+		src.Pages.Add(650, pipelinetest.PageEpoch, pipelinetest.Millis)
+		for i := range src.Pages.Times { // each of a time of its own
+			at := pipelinetest.PageEpoch.AddDate(-3, 0, 0).Add(time.Duration(i) * time.Minute)
+			src.Pages.Times[i], src.Pages.Objects[i].Modified = at, at.Format(pipelinetest.Millis)
+			src.Pages.Objects[i].Raw = fmt.Appendf(nil, `{"id":%q,"modified":%q}`, src.Pages.Objects[i].ID, src.Pages.Objects[i].Modified)
+		}
+		r := newRig(t, src, rigOptions{
+			fetch:    fetch.Options{Datasets: []spool.Dataset{spool.Profiles, spool.Alerts, spool.IOCs}},
+			schedule: Options{Period: period, ImportFrom: func(now time.Time) time.Time { return now }},
+		})
+		r.Know()
+		stop := r.Start()
+		time.Sleep(time.Minute)
+		src.Mu.Lock()
+		for i := range items {
+			src.Lists["alerts"] = append(src.Lists["alerts"], fmt.Sprint(i))
+		}
+		src.Delay = 31 * time.Second
+		src.Mu.Unlock()
+		if _, err := r.schedule.Repull(pipelinetest.PageEpoch.AddDate(-4, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		src.Mu.Lock()
+		src.Lists["alerts"] = nil
+		src.Mu.Unlock()
+		for n := range 2 {
+			src.Mu.Lock()
+			src.Lists["profiles"] = []string{fmt.Sprint(n)}
+			src.Mu.Unlock()
+			time.Sleep(2 * period)
+			if got := r.Records(fmt.Sprintf("profiles/%d", n)); got == 0 {
+				t.Errorf("profile %d did not come within two periods", n)
+			}
+			if n == 0 && r.Stats().Queued == 0 {
+				t.Error("the repull is over already: this shows nothing")
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		if s := r.Stats(); s.Queued != 0 || r.Sources() < items+2 {
+			t.Errorf("got %d left in the queue, %d items; want 0, %d", s.Queued, r.Sources(), items+2)
+		}
+		if missing := r.Missing(pageIDs(src)); len(missing) > 0 {
+			t.Errorf("%d objects of pages did not come", len(missing))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		r.CheckSpool()
+	})
+}
+
+func pageIDs(src *pipelinetest.Source) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for _, o := range src.Pages.Objects {
+		ids[o.ID] = struct{}{}
+	}
+	return ids
+}
+
+// TestQueueGoesOnAfterARestart: slices that were not begun start with the next process.
+func TestQueueGoesOnAfterARestart(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for starts := range 2 {
+			src := pipelinetest.NewSource(700)
+			src.Delay = 3 * time.Second
+			r := newRig(t, src, rigOptions{dir: dir, schedule: Options{ImportFrom: func(now time.Time) time.Time { return now }}})
+			r.Know()
+			stop := r.Start()
+			if starts == 0 {
+				if _, err := r.schedule.Repull(time.Now().AddDate(0, 0, -3), spool.Alerts); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(7 * time.Second)
+			} else {
+				time.Sleep(5 * time.Hour)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			if queued := r.Stats().Queued; starts == 1 && queued != 0 {
+				t.Errorf("got %d in the queue, want 0", queued)
+			}
+			r.Spool.Close()
+		}
+	})
+}
