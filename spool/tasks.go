@@ -68,6 +68,31 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 	return out, next, err
 }
 
+// FailingTasks returns up to limit tasks of the run whose last try failed and that
+// are to be tried again in it, in order of the next try.
+func (s *Spool) FailingTasks(run uint64, limit int) ([]Task, error) {
+	var out []Task
+	err := s.view("read failing tasks", func(t *txn) error {
+		tb := t.tab(bktTasks)
+		prefix := numKey(pfxDue, run)
+		untried := dueKey(run, time.Time{}, ^uint64(0)) // what waits for no time has not failed
+		return tb.scan(prefix, after(untried), func(_, v []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			st, err := t.tasks().byKey(v)
+			if err != nil {
+				return false, err
+			}
+			if st.State.Tries+st.State.Waived > 0 {
+				out = append(out, st.task())
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
 // OpenTasks counts the run's tasks by dataset and kind that are neither done nor parked.
 func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 	var out map[Dataset]map[TaskKind]int
@@ -155,6 +180,19 @@ func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, 
 
 // String returns the key as listings show it: dataset/kind/source.
 func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
+
+// Title names what the request is for, for people: "profiles/7", "list of profiles".
+func (k TaskKey) Title() string {
+	switch {
+	case k.Kind == TaskItem:
+		return string(k.Dataset) + "/" + k.Source
+	case k.Kind == TaskPage:
+		return "page of " + string(k.Dataset) + " " + k.Source
+	case k.Dataset == IOCs:
+		return "list of IOC groups"
+	}
+	return "list of " + string(k.Dataset)
+}
 
 // enter stores a task that is now in the run.
 func (tb taskBucket) enter(r *storedRun, st *storedTask) error {

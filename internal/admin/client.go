@@ -86,6 +86,11 @@ func (c *Client) Task(key spool.TaskKey) (inspect.Task, error) {
 	return get[inspect.Task](c, "task", url.Values{"key": {key.String()}})
 }
 
+// Failing implements inspect.Inspector.
+func (c *Client) Failing(limit int) ([]inspect.Failing, error) {
+	return get[[]inspect.Failing](c, "failing", url.Values{"limit": {strconv.Itoa(limit)}})
+}
+
 // Held implements inspect.Inspector.
 func (c *Client) Held(limit int) ([]inspect.Held, error) {
 	return get[[]inspect.Held](c, "held", url.Values{"limit": {strconv.Itoa(limit)}})

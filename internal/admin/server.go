@@ -117,6 +117,7 @@ func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspe
 		}
 		return ins.Task(key)
 	})
+	handle("GET /v1/failing", func(r *http.Request) (any, error) { return ins.Failing(limit(r)) })
 	handle("GET /v1/held", func(r *http.Request) (any, error) { return ins.Held(limit(r)) })
 	handle("GET /v1/held-object", func(r *http.Request) (any, error) { return ins.HeldObject(r.FormValue("id")) })
 	handle("GET /v1/dead", func(r *http.Request) (any, error) { return ins.Dead(number(r, "after"), limit(r)) })

@@ -32,7 +32,7 @@ func everyCommand() map[string][]trial {
 		"spool runs":  {{}, {args: "--limit 2 --before 4"}},
 		"spool run":   {{args: "2"}, {args: "99", stopped: 1, running: 1, plain: true}},
 		"spool ls": {
-			{args: "meta", varies: true}, {args: "runs"}, {args: "tasks"}, {args: "records"}, {args: "waiting"}, {args: "waiting_by_id"},
+			{args: "failing"}, {args: "meta", varies: true}, {args: "runs"}, {args: "tasks"}, {args: "records"}, {args: "waiting"}, {args: "waiting_by_id"},
 			{args: "held"}, {args: "bundles"}, {args: "cursors"}, {args: "ids"}, {args: "dead"}, {args: "kept"}, {args: "dead --limit 1 --after 1"},
 		},
 		"spool show": {

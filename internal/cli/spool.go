@@ -89,11 +89,15 @@ func newSpoolLs(g *globals) *cobra.Command {
 	var after string
 	c := &cobra.Command{
 		Use:       "ls BUCKET",
-		Short:     "List a bucket: " + strings.Join(spool.Buckets(), ", "),
+		Short:     "List a bucket, or failing, the requests that are tried again",
+		Long:      "List a bucket: " + strings.Join(spool.Buckets(), ", ") + ";\nor failing: the requests whose last try failed and that are tried again in their run.",
 		Example:   "  " + name + " spool ls records --limit 50\n  " + name + " spool ls tasks --after alerts/item/1234",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: spool.Buckets(),
+		ValidArgs: append([]string{failingList}, spool.Buckets()...),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == failingList {
+				return g.listFailing(cmd, *limit)
+			}
 			if err := checkBucket(args[0]); err != nil {
 				return err
 			}

@@ -199,7 +199,7 @@ func printOpenRuns(w io.Writer, s inspect.Status) error {
 			if i == 0 {
 				id, phase = strconv.FormatUint(r.ID, 10), reasonOf(r)+", "+r.Phase
 			}
-			rows = append(rows, []string{id, phase, d.Dataset, d.Status, progress(d), clip(d.Detail, 60)})
+			rows = append(rows, []string{id, phase, d.Dataset, d.Status, progress(d), why(s, r.ID, d)})
 		}
 		rows = append(rows, []string{"", "", "", "", deliveryOf(r), ""})
 	}

@@ -25,6 +25,8 @@ type Inspector interface {
 	Tasks(after string, limit int) ([]Task, error)
 	// Task returns one task, or spool.ErrNotFound.
 	Task(key spool.TaskKey) (Task, error)
+	// Failing returns up to limit requests whose last try failed and that are tried again, by run and next try.
+	Failing(limit int) ([]Failing, error)
 	// Held returns the first held objects, up to limit.
 	Held(limit int) ([]Held, error)
 	// HeldObject returns one of them, or spool.ErrNotFound.

@@ -20,7 +20,8 @@ type Status struct {
 	Queue    *Queue            `json:"platform_queue,omitempty"`
 	Rates    *Rates            `json:"rates,omitempty"`
 	Next     time.Time         `json:"next_run,omitzero"`
-	Runs     []Run             `json:"open_runs"` // oldest first
+	Runs     []Run             `json:"open_runs"`         // oldest first
+	Failing  []Failing         `json:"failing,omitempty"` // requests that are tried again, at most 100
 	Last     *Run              `json:"last_run,omitempty"`
 	Spool    Stats             `json:"spool"`
 }
@@ -36,7 +37,7 @@ type Process struct {
 // Stage is what one loop says of itself.
 type Stage struct {
 	Name      string    `json:"name"`
-	State     string    `json:"state"` // starting, idle, working, waiting, paused, stopped
+	State     string    `json:"state"` // starting, idle, working, retrying, waiting, paused, stopped
 	Detail    string    `json:"detail,omitempty"`
 	NotReady  string    `json:"not_ready,omitempty"`
 	Since     time.Time `json:"since"`
@@ -65,9 +66,15 @@ func Stopped(ins Inspector, info spool.LockInfo, now time.Time) (Status, error) 
 	return s, s.Fill(ins)
 }
 
+// mostFailing bounds what a status tells of failing requests.
+const mostFailing = 100
+
 // Fill adds what the spool says.
 func (s *Status) Fill(ins Inspector) (err error) {
 	if s.Spool, err = ins.Stats(); err != nil {
+		return err
+	}
+	if s.Failing, err = ins.Failing(mostFailing); err != nil {
 		return err
 	}
 	s.Runs = []Run{}

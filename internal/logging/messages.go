@@ -48,6 +48,8 @@ func Messages() []MessageInfo {
 		{"INFO", "fetch begins", "Fetch takes up a run.", ""},
 		{"INFO", "fetch ended", "Everything of the run is fetched or parked.", ""},
 		{"ERROR", "items could not be fetched", "How many items of the run were parked or became dead letters.", "`spool ls tasks`, `spool dead`; parked ones are tried again in later runs."},
+		{"ERROR", "a request fails, trying again", "A request of the dataset fails for longer than a hiccup; the line shows the oldest.", "`status`, `spool ls failing`; follow the reason."},
+		{"NOTICE", "no request of the dataset fails any more", "What failed arrived, was parked, or ended its dataset for the run.", ""},
 		{"ERROR", "fetch is paused", "ThreatMatch refuses account or address.", "Follow the hint; `check`."},
 		{"WARNING", "ThreatMatch does not answer, trying again", "No request is answered; " + later + ". No item is to blame.", "After a minute it is an error of its own; `check`."},
 		{"WARNING", "fetch goes on", "ThreatMatch answers again.", ""},

@@ -29,9 +29,12 @@ func (b *Backoff) Next() time.Duration {
 func (b *Backoff) Reset() { b.Tries, b.Last = 0, fault.Transient }
 
 // Describe is an error with what the operator can do about it.
-func Describe(err error) string {
+func Describe(err error) string { return WithHint(err.Error(), err) }
+
+// WithHint is text with what the operator can do about err.
+func WithHint(text string, err error) string {
 	if hint := fault.HintOf(err); hint != "" {
-		return err.Error() + " (" + hint + ")"
+		return text + " (" + hint + ")"
 	}
-	return err.Error()
+	return text
 }

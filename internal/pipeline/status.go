@@ -9,7 +9,7 @@ import (
 
 // StageStatus is what one loop says about itself, for status, readiness and logs.
 type StageStatus struct {
-	State     string    `json:"state"`               // "starting", "idle", "working", "waiting", "paused", "stopped"
+	State     string    `json:"state"`               // "starting", "idle", "working", "retrying", "waiting", "paused", "stopped"
 	Detail    string    `json:"detail,omitempty"`    // what it works on or waits for
 	NotReady  string    `json:"not_ready,omitempty"` // a systemic trouble; empty when ready
 	Since     time.Time `json:"since"`               // when State, Detail or NotReady last changed

@@ -95,19 +95,20 @@ func (e *Error) Error() string {
 	if e.Object != "" {
 		b.WriteString(" " + e.Object)
 	}
-	b.WriteString(": ")
+	b.WriteString(": " + e.Reason())
+	return b.String()
+}
+
+// Reason says what went wrong, without operation and object. The begin of the
+// answer is not in it: Answer has that.
+func (e *Error) Reason() string {
 	switch {
 	case e.cause != nil:
-		b.WriteString(e.cause.Error())
+		return e.cause.Error()
 	case e.Status != 0:
-		fmt.Fprintf(&b, "answered %d %s", e.Status, strings.ToLower(http.StatusText(e.Status)))
-	default:
-		b.WriteString(string(e.Kind))
+		return strings.TrimSpace(fmt.Sprintf("answered %d %s", e.Status, strings.ToLower(http.StatusText(e.Status))))
 	}
-	if e.Snippet != "" {
-		fmt.Fprintf(&b, ": %q", e.Snippet)
-	}
-	return b.String()
+	return string(e.Kind)
 }
 
 // Unwrap returns the cause below, or nil.

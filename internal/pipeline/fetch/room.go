@@ -28,7 +28,7 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.squeezed = false
 	}
 	if !f.squeezed {
-		f.Status.Set(stageName, "working", f.detail(), "")
+		f.Status.Set(stageName, f.failing.working(), f.detail(), "")
 		return tasks, time.Minute, nil
 	}
 	f.Wakes.Map.Signal() // it may release what waits

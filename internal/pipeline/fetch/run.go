@@ -103,7 +103,7 @@ func (f *Stage) dispatch() (time.Duration, error) {
 		return f.waitForServer(now)
 	}
 	if len(tasks) == 0 {
-		f.Status.Set(stageName, "working", f.detail(), "")
+		f.Status.Set(stageName, f.failing.working(), f.detail(), "")
 		return untilNext(now, next), nil
 	}
 	tasks, wait, err := f.withinRoom(tasks)

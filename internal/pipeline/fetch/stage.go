@@ -56,6 +56,7 @@ type Spool interface {
 	ReadyTasks(run uint64, now time.Time, limit int, skip func(spool.TaskKey) bool) ([]spool.Task, time.Time, error)
 	Task(key spool.TaskKey) (spool.Task, error)
 	Enqueue(epoch uint64, reason spool.Reason, dead []uint64, tasks []spool.NewTask) error
+	FailingTasks(run uint64, limit int) ([]spool.Task, error)
 	SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error
 	FailDataset(epoch uint64, run uint64, d spool.Dataset, status spool.DatasetStatus, detail string) error
 	DropDataset(epoch uint64, d spool.Dataset) (int, error)
@@ -84,6 +85,7 @@ type Stage struct {
 	doubtful []result               // failed; the control request says whether that counts
 	health   health
 	itemsDue bool // the next place is an item's
+	failing  failing
 	squeezed bool // paused for room
 	fatal    error
 	skewed   bool // a clock that is off was warned of
@@ -178,12 +180,18 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	if err := f.gaveUp(); err != nil {
 		return 0, err
 	}
+	if err := f.lookAtFailing(ctx); err != nil {
+		return 0, err
+	}
 	wait, err := f.dispatch()
 	if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) {
 		f.run = nil // a reset came between; the next turn sees it
 		return controlEvery, nil
 	}
 	wait = min(wait, f.probe(), time.Minute)
+	if f.failing.any || len(f.failing.told) > 0 {
+		wait = min(wait, failEvery)
+	}
 	if f.opt.MaxWait > 0 {
 		wait = min(wait, f.opt.MaxWait)
 	}

@@ -1,0 +1,94 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"threatmatch-connector/internal/logging"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+const (
+	// failPatience is how long a request fails before it is more than a hiccup.
+	failPatience = 20 * time.Second
+	// failEvery is how often the spool is asked for what fails.
+	failEvery = 5 * time.Second
+	failLimit = 100 // requests that are looked at
+)
+
+// failing is what the stage knows of requests that it tries again.
+type failing struct {
+	looked time.Time
+	any    bool                        // some wait for their next try
+	told   map[spool.Dataset]time.Time // since when those fail that were told of
+}
+
+// working is the state of a stage that is not kept from working.
+func (f *failing) working() string {
+	if f.any {
+		return "retrying"
+	}
+	return "working"
+}
+
+// lookAtFailing tells of datasets whose requests begin to fail for longer than a
+// hiccup, and of those where none does any more. What the spool holds is the
+// truth, so a restart changes nothing.
+func (f *Stage) lookAtFailing(ctx context.Context) error {
+	now, s := f.Now(), &f.failing
+	if f.run != nil && now.Sub(s.looked).Abs() < failEvery {
+		return nil
+	}
+	var tasks []spool.Task
+	if f.run != nil && f.health.state == serverUp {
+		var err error
+		if tasks, err = f.Spool.FailingTasks(f.run.ID, failLimit); err != nil {
+			if errors.Is(err, spool.ErrCorrupt) {
+				return nil // whoever is to work on it says so
+			}
+			return err
+		}
+	}
+	s.looked, s.any = now, len(tasks) > 0
+	oldest := map[spool.Dataset]spool.Task{}
+	for _, t := range tasks {
+		if o, ok := oldest[t.Dataset]; !ok || t.FirstTry.Before(o.FirstTry) {
+			oldest[t.Dataset] = t
+		}
+	}
+	for d, t := range oldest {
+		if _, told := s.told[d]; told || now.Sub(t.FirstTry) < failPatience {
+			continue
+		}
+		if s.told == nil {
+			s.told = map[spool.Dataset]time.Time{}
+		}
+		s.told[d] = t.FirstTry
+		f.Log.Error("a request fails, trying again", "stage", stageName, "run", f.run.ID, "dataset", d,
+			"request", t.Title(), "reason", t.LastError, "tries", t.Tries+t.Waived, "since", t.FirstTry)
+	}
+	for d, since := range s.told {
+		if _, still := oldest[d]; still || f.health.state != serverUp {
+			continue
+		}
+		delete(s.told, d)
+		f.Log.Log(ctx, logging.LevelNotice, "no request of the dataset fails any more", "stage", stageName, "dataset", d,
+			"after", now.Sub(since).Round(time.Second))
+	}
+	return nil
+}
+
+// reasonOf says why a request failed, with what can be done. Which request it
+// was, the task says.
+func reasonOf(err error) string {
+	e, ok := errors.AsType[interface {
+		error
+		Reason() string
+	}](err)
+	if !ok {
+		return pipeline.Describe(err)
+	}
+	return pipeline.WithHint(e.Reason(), err)
+}
