@@ -105,7 +105,6 @@ func TestAdvice(t *testing.T) {
 		key  string
 	}{
 		"a start in the future":    {map[string]string{"THREATMATCH_IMPORT_FROM_DATE": "2026-01-01T20:00:00Z"}, "threatmatch.import_from_date"},
-		"nothing to import":        {map[string]string{"THREATMATCH_IMPORT_PROFILES": "0", "THREATMATCH_IMPORT_ALERTS": "0", "THREATMATCH_IMPORT_REPORTS": "0", "THREATMATCH_IMPORT_IOCS": "0"}, "threatmatch.import_profiles"},
 		"no certificate check":     {map[string]string{"OPENCTI_SSL_VERIFY": "false"}, "opencti.ssl_verify"},
 		"GraphQL's path":           {map[string]string{"OPENCTI_URL": "http://opencti:8080/graphql"}, "opencti.url"},
 		"nothing remembered":       {map[string]string{"SPOOL_FORGET_AFTER": "0"}, "spool.forget_after"},

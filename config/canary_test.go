@@ -42,7 +42,7 @@ func everything(t *testing.T, opt Options) string {
 	}
 	if cfg != nil {
 		for _, jsonOut := range []bool{false, true} {
-			if err := WriteEffective(&out, cfg, report, jsonOut, true); err != nil {
+			if err := WriteEffective(&out, cfg, report, jsonOut, true, false); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -132,8 +132,10 @@ func (l *loader) advise(opt Options) {
 		l.warn("connector.id", "", "is not set; the Python connector's "+defaultID+" is used. Give every connector an id of its own")
 	}
 	if len(cfg.ThreatMatch.Datasets()) == 0 {
-		l.warn("threatmatch.import_profiles", "", "every dataset is switched off; nothing is imported")
+		l.problem(Problem{Key: "threatmatch.import_profiles", Message: "every dataset is switched off, so that nothing would be imported; switch one on"})
 	}
+	l.checkTypes()
+	l.checkBase()
 	l.checkStart(opt.Now)
 	if cfg.Spool.ForgetAfter == 0 && !l.bad["spool.forget_after"] {
 		l.warn("spool.forget_after", l.origins["spool.forget_after"], "is zero: every object is forgotten at once and sent again with each run")

@@ -165,6 +165,9 @@ func (l *loader) isGiven(key string) bool {
 
 // set converts one value and tells what is wrong with it.
 func (l *loader) set(g given) {
+	if l.unexpanded(g) {
+		return
+	}
 	s := l.settings[g.index]
 	err := s.set(l.cfg, g.raw)
 	l.origins[s.Key] = g.source

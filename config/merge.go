@@ -15,6 +15,7 @@ const originDefault = "default"
 // merge lets the highest layer win, setting by setting, converts what won and
 // warns where others said something else.
 func (l *loader) merge() {
+	l.dropSamples()
 	order := l.order()
 	slices.SortStableFunc(l.given, func(a, b given) int {
 		return cmp.Or(cmp.Compare(order[b.layer], order[a.layer]), cmp.Compare(a.rank, b.rank))

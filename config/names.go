@@ -102,7 +102,8 @@ func (n *names) nearEnv(name string) string {
 			base = n.settings[moved].Env
 		}
 	}
-	near := cmp.Or(nearest(base, n.list(func(s Setting) string { return s.Env })), "")
+	all := n.list(func(s Setting) string { return s.Env })
+	near := cmp.Or(beginning(base, all), nearest(base, all))
 	if near != "" && isFile {
 		near += fileSuffix
 	}

@@ -17,11 +17,11 @@ type shownSetting struct {
 
 // WriteEffective writes every setting's value as it is in force, secrets as
 // asterisks, as an aligned table or as JSON; with origin, also where each comes
-// from. Old settings are left out: they show in what took their place.
-func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin bool) error {
+// from; with changed, only those that were given. Old settings are left out: they show in what took their place.
+func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin, changed bool) error {
 	var all []shownSetting
 	for _, s := range Settings() {
-		if s.replaced() {
+		if s.replaced() || changed && (report.Origins[s.Key] == "" || report.Origins[s.Key] == originDefault) {
 			continue
 		}
 		line := shownSetting{Key: s.Key, Env: s.Env, Value: s.get(cfg)}

@@ -61,6 +61,6 @@ func threatmatchSettings() []Setting {
 		row("threatmatch.hold_unresolved", durationKind(), func(c *C) *duration { return &c.ThreatMatch.HoldUnresolved }, "P30D",
 			"How long an object is kept that refers to one that has not come."),
 		row("threatmatch.interval", intKind(1, 5_256_000), func(c *C) *int { return &c.interval }, "",
-			"Minutes between two runs.", legacy("connector.duration_period")),
+			"Minutes between two runs; read until "+intervalRemoval+".", legacy("connector.duration_period")),
 	}
 }

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	},
 	"internal/pipeline/platform": {"internal/pipeline", "internal/logging", "spool", "internal/opencti", "internal/moment", "internal/fault"},
 	"internal/pipeline/fetch": {
-		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/fault",
+		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/logging", "internal/fault",
 	},
 	"internal/pipeline/fetch/paging": {"internal/threatmatch", "internal/moment"},
 	"internal/pipeline/schedule":     {"internal/pipeline", "spool", "internal/fault"},

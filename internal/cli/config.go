@@ -37,7 +37,7 @@ func newConfig(g *globals) *cobra.Command {
 }
 
 func newConfigPrint(g *globals) *cobra.Command {
-	var origin bool
+	var origin, changed bool
 	c := &cobra.Command{
 		Use:     "print",
 		Short:   "Print every setting as it is in force; secrets are hidden",
@@ -49,9 +49,10 @@ func newConfigPrint(g *globals) *cobra.Command {
 				return err
 			}
 			printWarnings(cmd.ErrOrStderr(), report)
-			return config.WriteEffective(cmd.OutOrStdout(), cfg, report, g.json, origin)
+			return config.WriteEffective(cmd.OutOrStdout(), cfg, report, g.json, origin, changed)
 		},
 	}
+	c.Flags().BoolVar(&changed, "changed", false, "print only what was set, not what is left at its default")
 	c.Flags().BoolVar(&origin, "origin", false, "also print where each value comes from")
 	return c
 }

@@ -23,7 +23,7 @@ func everyCommand() map[string][]trial {
 		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 78, running: 78, plain: true}, {args: "--from P1D --dataset=", stopped: 78, running: 78, plain: true}},
 		"health":       {{stopped: 1, varies: true}, {args: "--ready", stopped: 1, running: 1, varies: true}},
 		"version":      {{}},
-		"config print": {{}, {args: "--origin"}}, "config check": {{}},
+		"config print": {{}, {args: "--origin"}, {args: "--changed"}}, "config check": {{}},
 		"config schema": {{plain: true}}, "config sample": {{plain: true}},
 		"completion bash": {{plain: true}}, "completion fish": {{plain: true}}, "completion zsh": {{plain: true}},
 		"completion powershell": {{plain: true}}, "help": {{plain: true}, {args: "spool find", plain: true}},

@@ -271,3 +271,18 @@ func TestShutdownIsNoFault(t *testing.T) {
 		t.Errorf("an ordered stop was classified: %v", err)
 	}
 }
+
+// TestProxyThatRefuses: a 407 blames the proxy, and neither the account nor an item.
+func TestProxyThatRefuses(t *testing.T) {
+	for name, e := range map[string]*Error{
+		"of the token":  {Op: "token", Status: 407, Kind: KindCredentials},
+		"of an item":    {Op: "item", Object: "alerts/7", Status: 407, Kind: KindRefused},
+		"of the tunnel": {Op: "list", Object: "alerts", Kind: KindNetwork, cause: errors.New("Proxy Authentication Required")},
+	} {
+		err := e.marked()
+		if !fault.Is(err, fault.Systemic) || !strings.Contains(fault.HintOf(err), "proxy") || strings.Contains(fault.HintOf(err), "client_secret") {
+			class, _ := fault.Of(err)
+			t.Errorf("%s: got %v, hint %q; want systemic, and a hint at the proxy", name, class, fault.HintOf(err))
+		}
+	}
+}

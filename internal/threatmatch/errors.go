@@ -123,7 +123,11 @@ func (e *Error) Answer() (status int, kind, snippet string) {
 // marked puts the class of e's kind around it, and what the operator can do.
 func (e *Error) marked() error {
 	var err error = e
-	if class := classes[e.Kind]; class == fault.Transient {
+	class := classes[e.Kind]
+	if e.byProxy() {
+		class = fault.Systemic
+	}
+	if class == fault.Transient {
 		err = fault.After(e.RetryAfter, e)
 	} else {
 		err = fault.Mark(class, e)
@@ -134,10 +138,18 @@ func (e *Error) marked() error {
 	return err
 }
 
+// byProxy reports whether a proxy refused the request: neither account nor item is to blame.
+func (e *Error) byProxy() bool {
+	return e.Status == http.StatusProxyAuthRequired ||
+		e.cause != nil && strings.Contains(e.cause.Error(), http.StatusText(http.StatusProxyAuthRequired))
+}
+
 func (e *Error) hint() string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
+	case e.byProxy():
+		return "the proxy asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
 	case e.Kind == KindCredentials && e.Status == http.StatusNotFound, e.Status/100 == 3:
 		return "check threatmatch.url"
 	case e.Kind == KindCredentials:

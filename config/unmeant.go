@@ -1,0 +1,77 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// left is a variable's name that nothing has put a value for.
+var left = regexp.MustCompile(`^\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-?+][^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))$`)
+
+// dropSamples leaves out a ChangeMe that stands beside a real value: a sample that
+// was not filled in, since the value comes from elsewhere.
+func (l *loader) dropSamples() {
+	sample := func(g given) bool { text, ok := g.raw.(string); return ok && isChangeMe(text) }
+	real := map[int]bool{}
+	for _, g := range l.given {
+		real[g.index] = real[g.index] || !sample(g)
+	}
+	l.given = slices.DeleteFunc(l.given, func(g given) bool { return sample(g) && real[g.index] })
+}
+
+// unexpanded refuses a value that is a reference to a variable.
+func (l *loader) unexpanded(g given) bool {
+	text, ok := g.raw.(string)
+	if !ok || !left.MatchString(trim(text)) {
+		return false
+	}
+	s := l.settings[g.index]
+	l.bad[s.Key], l.origins[s.Key] = true, g.source
+	p := Problem{Key: s.Key, Source: g.source,
+		Message: "is a variable that was not replaced by its value; variables are not expanded here: give the value itself, or set " + s.Env}
+	if !s.Secret {
+		p.Value = text
+	}
+	l.problem(p)
+	return true
+}
+
+// stixTypes are those of STIX 2.1 that a server may be asked for.
+var stixTypes = strings.Fields("attack-pattern campaign course-of-action grouping identity indicator infrastructure " +
+	"intrusion-set location malware malware-analysis marking-definition note observed-data opinion relationship report " +
+	"sighting threat-actor tool vulnerability artifact autonomous-system directory domain-name email-addr email-message " +
+	"file ipv4-addr ipv6-addr mac-addr mutex network-traffic process software url user-account windows-registry-key x509-certificate")
+
+// checkTypes warns of what is no STIX type: the server would answer with nothing.
+func (l *loader) checkTypes() {
+	const key = "threatmatch.taxii_types"
+	for _, t := range l.cfg.ThreatMatch.TAXIITypes {
+		if l.bad[key] || slices.Contains(stixTypes, t) || strings.HasPrefix(t, "x-") {
+			continue
+		}
+		message := t + " is no STIX type of the standard; a server that has none answers with nothing"
+		if near := nearest(t, stixTypes); near != "" {
+			message += "; did you mean " + near + "?"
+		}
+		l.warn(key, l.origins[key], message)
+	}
+}
+
+// checkBase warns of an address that has more than the base in it.
+func (l *loader) checkBase() {
+	const key = "threatmatch.url"
+	base, _, found := strings.Cut(l.cfg.ThreatMatch.URL+"/", "/api/")
+	if found && !l.bad[key] {
+		l.warn(key, l.origins[key], "has /api in it, which the connector adds itself; give the base address, "+base)
+	}
+}
+
+// beginning returns the first candidate that name begins, in whole words, "" for none.
+func beginning(name string, candidates []string) string {
+	i := slices.IndexFunc(candidates, func(c string) bool { return strings.HasPrefix(c, name+"_") })
+	if i < 0 {
+		return ""
+	}
+	return candidates[i]
+}
