@@ -97,7 +97,7 @@ func TestNothingActsOnTheScreen(t *testing.T) {
 		{"spool", "retry", "--all"}, {"spool", "retry", "--all", "--class", "class" + evil}, {"spool", "retry", "--all", "--class", "no" + evil},
 		{"spool", "retry", "alerts/open" + evil}, {"spool", "retry", "--all", "--stage", evil}, {"spool", "ls", evil}, {evil}, {"status", evil},
 		{"spool", "ls", "tasks", "--after", evil}, {"repull", "--from", evil}, {"repull", "--from", "P1D", "--dataset", evil},
-		{"run", "--config", evil}, {"config", "check", "--config", evil}, {"check", "--config", evil}, {"spool", "snapshot", "/nowhere/" + evil},
+		{"run", "--config", evil}, {"config", "check", "--config", evil}, {"check", "--config", evil}, {"spool", "snapshot", filepath.Join(t.TempDir(), "nowhere", evil)},
 		{"__complete", "spool", "show", "tasks", ""}, {"__complete", "spool", "drop", ""}, {"__complete", "spool", "show", "ids", ""},
 	}...)
 	for _, state := range []string{"stopped", "running"} {

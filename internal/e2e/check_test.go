@@ -70,7 +70,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 			"✗ spool", "spool belongs to another connector"}},
 		{"clock behind", nil, time.Hour, 1, []string{
 			"✗ clock this machine's clock is 1h0m0s behind ThreatMatch's", "→ set the clock"}},
-		{"settings", map[string]string{"THREATMATCH_TLP_LEVEL": "purple", "OPENCTI_TOKEN": ""}, 0, 2, []string{
+		{"settings", map[string]string{"THREATMATCH_TLP_LEVEL": "purple", "OPENCTI_TOKEN": ""}, 0, 78, []string{
 			"✗ settings environment THREATMATCH_TLP_LEVEL: threatmatch.tlp_level = \"purple\"", "✗ settings opencti.token: is not set"}},
 	}
 	for _, tt := range tests {
