@@ -66,6 +66,9 @@ func readShapes() (map[string]shape, error) {
 			}
 		}
 	}
+	if err := addAliases(table); err != nil {
+		return nil, err
+	}
 	table["key"], table["value"] = text, text
 	for s, keys := range ownShapes {
 		for key := range strings.FieldsSeq(keys) {
@@ -73,6 +76,28 @@ func readShapes() (map[string]shape, error) {
 		}
 	}
 	return table, nil
+}
+
+// addAliases gives the shape of a numeric or boolean input to each property
+// that the client puts into it, whatever its name.
+func addAliases(table map[string]shape) error {
+	client, err := facts.ReadClient(facts.V6_9)
+	if err != nil {
+		return err
+	}
+	for _, handed := range client {
+		for _, h := range handed {
+			switch s := table[h.Name]; s {
+			case integer, decimal, boolean:
+				for _, name := range h.Properties {
+					if _, known := table[name]; !known && !strings.Contains(notShaped, " "+name+" ") {
+						table[name] = s
+					}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // read reports whether raw is fine as it is, and else what to put in its

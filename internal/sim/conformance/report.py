@@ -24,6 +24,12 @@ def table(results):
     return sum(total[i] for i in range(len(results)))
 
 
+# What a data set holds on purpose and OpenCTI rightly refuses, by data set and id.
+KNOWN = {
+    "patterns_main_type indicator--00000001-0000-4000-8000-000000000000": "the hash in its pattern is made up, and not ours to judge",
+}
+
+
 def refusals(results):
     """Each object once, with the versions that refuse it."""
     rows = {}
@@ -66,11 +72,15 @@ def main(files):
         with open(file, encoding="utf-8") as text:
             results.append(json.load(text))
     print("Objects that OpenCTI's own client and the platform's schema refuse:\n")
-    refused = table(results)
-    show("Refused", refusals(results), 50)
+    table(results)
+    known, new = [], []
+    for line in refusals(results):
+        (known if any(line.startswith(k) for k in KNOWN) else new).append(line)
+    show("Refused", new, 50)
+    show("Refused as it should be", [f"{line}: {why}" for line in known for k, why in KNOWN.items() if line.startswith(k)], 50)
     show("Ignored without a word although it carries knowledge", ignored(results), 50)
     show("Not judged, the facts do not know it", unjudged(results), 40)
-    sys.exit(1 if refused else 0)
+    sys.exit(1 if new else 0)
 
 
 if __name__ == "__main__":
