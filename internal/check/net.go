@@ -11,10 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"threatmatch-connector/internal/clients"
+	"threatmatch-connector/internal/fault"
 )
 
 // reach looks whether a server can be reached: its name, its port, its
@@ -37,12 +37,12 @@ func (c *checker) reach(ctx context.Context, name, setting, address string, root
 	host, port := target.Hostname(), cmp.Or(target.Port(), map[string]string{"http": "80", "https": "443"}[target.Scheme])
 	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		c.failed(name, fmt.Errorf("look up %s: %w", host, err), "check "+setting+" and this machine's DNS")
+		c.failed(name, fmt.Errorf("look up %s: %w", host, err), networkHint(err, setting))
 		return false
 	}
 	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		c.failed(name, err, dialHint(err, setting))
+		c.failed(name, err, networkHint(err, setting))
 		return false
 	}
 	defer func() { _ = conn.Close() }()
@@ -65,7 +65,7 @@ func inClear(scheme string) string {
 // handshake looks at the server's certificate.
 func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls.Conn, insecure bool) bool {
 	if err := conn.HandshakeContext(ctx); err != nil {
-		c.failed(name, fmt.Errorf("TLS: %w", err), tlsHint(err, setting))
+		c.failed(name, fmt.Errorf("TLS: %w", err), networkHint(err, setting))
 		return false
 	}
 	state := conn.ConnectionState()
@@ -83,28 +83,6 @@ func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls
 	return true
 }
 
-func dialHint(err error, setting string) string {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: check " + setting + ", and whether the server runs"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "no answer from there: check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
-	}
-	return "check " + setting
-}
-
-func tlsHint(err error, setting string) string {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "the authority of its certificate is not trusted here: name it in HTTPS_CA_CERTIFICATES"
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for another name: check " + setting
-	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return "the certificate is not valid at this machine's time: check the clock here, then the certificate there"
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "no TLS is spoken there: check http:// or https:// and the port in " + setting
-	}
-	return "check " + setting
+func networkHint(err error, setting string) string {
+	return cmp.Or(fault.NetworkHint(err, setting), "check "+setting)
 }

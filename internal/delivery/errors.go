@@ -101,9 +101,10 @@ func dialVerdict(err, link error) verdict {
 		return verdict{AccessRefused, fault.Systemic, "the broker offers no PLAIN authentication"}
 	}
 	v := verdict{ConnectionLost, fault.Transient, ""}
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		v.hint = "the host name of the broker is not known here: set MQ_HOST"
-	} else if e, ok := errors.AsType[*amqp.Error](err); ok && !e.Server {
+	if v.hint = fault.NetworkHint(err, "MQ_HOST and MQ_PORT"); v.hint != "" {
+		return v
+	}
+	if e, ok := errors.AsType[*amqp.Error](err); ok && !e.Server {
 		v.hint = hintTLSPort // whatever listens there, it does not speak AMQP in clear
 	}
 	return v

@@ -3,13 +3,11 @@ package opencti
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,13 +117,7 @@ func classify(err error) error {
 		return err
 	}
 	err = fault.Mark(fault.Transient, err)
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return hinted(err, "the host name of opencti.url is not known here")
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return hinted(err, "the platform does not answer in time")
-	}
-	return err
+	return hinted(err, fault.NetworkHint(err, "opencti.url"))
 }
 
 func hinted(err error, hint string) error {

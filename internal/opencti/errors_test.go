@@ -114,7 +114,7 @@ func TestNoAnswer(t *testing.T) {
 	defer close(release)
 	c := newClient(t, srv.URL, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	_, err := c.Probe(t.Context())
-	if class, _ := fault.Of(err); class != fault.Transient || !strings.Contains(fault.HintOf(err), "in time") {
+	if class, _ := fault.Of(err); class != fault.Transient || !strings.Contains(fault.HintOf(err), "no answer from there: check opencti.url") {
 		t.Errorf("timeout: %v, class %v", err, class)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

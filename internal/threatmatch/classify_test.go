@@ -213,7 +213,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	c := newClient(t, testOptions(srv.URL))
 	_, err := c.Groups(t.Context())
 	wantError(t, err, KindNetwork, fault.Transient)
-	if !strings.Contains(fault.HintOf(err), "certificate authority") {
+	if !strings.Contains(fault.HintOf(err), "authority of its certificate") {
 		t.Errorf("got hint %q", fault.HintOf(err))
 	}
 

@@ -1,8 +1,6 @@
 package threatmatch
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -145,8 +143,6 @@ func (e *Error) byProxy() bool {
 }
 
 func (e *Error) hint() string {
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
 	switch {
 	case e.byProxy():
 		return "the proxy asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
@@ -156,10 +152,6 @@ func (e *Error) hint() string {
 		return "check threatmatch.client_id and threatmatch.client_secret"
 	case e.Kind == KindTooLarge:
 		return "raise threatmatch.max_body"
-	case errors.As(e.cause, &unknown):
-		return "the server's certificate authority is not trusted: add it, or check threatmatch.url and the proxy"
-	case errors.As(e.cause, &host):
-		return "the server's certificate is for another host: check threatmatch.url"
 	}
-	return ""
+	return fault.NetworkHint(e.cause, "threatmatch.url")
 }
