@@ -135,7 +135,7 @@ func TestLiveCommands(t *testing.T) {
 	if out := k.run(0, "repull", "--from", "P30D", "--dataset", "alerts", "--yes"); !strings.Contains(out, "run 3 imports again from") {
 		t.Errorf("repull: %s", out)
 	}
-	k.until("run 3 is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 3 && s.Last.Reason == "repull" })
+	k.until("run 4, what run 3 named, is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 4 && s.Last.Reason == "repull" })
 	p.stop()
 	for _, want := range []string{`run asked for asked_by="uid \d+, pid \d+" run=2`, `repull asked for asked_by="uid \d+, pid \d+" run=3`} {
 		if !regexp.MustCompile(want).MatchString(p.output()) {

@@ -248,3 +248,30 @@ func TestCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
 		t.Errorf("went out: %v, held %v", got, w.held())
 	}
 }
+
+// TestUnreadRecordsOfAnOlderRunGoFirst: while the open bundle belongs to a later
+// run, an older one brings what its waiting objects lack. Nothing is cut.
+func TestUnreadRecordsOfAnOlderRunGoFirst(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, sobj(note(1), srefs("object_refs", ident(1))))
+	w.work()
+	w.clock = w.clock.Add(time.Minute)
+	w.work() // the note waits
+	second := w.startRun(spool.ReasonSchedule)
+	w.record(second, sobj(ident(2)))
+	w.work() // the open bundle is the later run's
+	w.record(first, sobj(ident(1)))
+	w.endFetch(first)
+	w.work()
+	w.deliver(-1)
+	wantIDs(t, w.ids(first), ident(1), note(1))
+	if n := w.sum("cut_references"); n != 0 || len(w.held()) != 0 {
+		t.Errorf("got %d references cut, %d held; want none", n, len(w.held()))
+	}
+	w.endFetch(second)
+	w.work()
+	w.deliver(-1)
+	wantIDs(t, w.ids(second), ident(2))
+	w.audit(nil)
+}

@@ -285,6 +285,17 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 // work does the next piece of work of a run and reports whether there was one;
 // if not, it says when to look again. Only the oldest run may come to its end.
 func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
+	if m.gather != nil && m.gather.run.ID > run.ID {
+		// What this run brought meanwhile goes first. The later run's open bundle
+		// is given up for it: its records are still in the spool.
+		recs, err := m.spool.Records(run.ID, 0, 1, 1)
+		if err != nil {
+			return false, 0, err
+		}
+		if len(recs) > 0 {
+			m.gather = nil
+		}
+	}
 	g := m.gather
 	if g == nil || g.run.ID == run.ID {
 		if did, err = m.read(ctx, run); did || err != nil {
