@@ -321,7 +321,17 @@ func (m *model) finishFetch(r *modelRun, now time.Time) bool {
 			dr.Status = DatasetOK
 			r.Datasets[d] = dr
 		}
-		if dr.Status == DatasetOK && !dr.From.After(r.Created) && r.Reason.MovesWatermarks() {
+	}
+	moves := func(dr DatasetRun) bool {
+		return dr.Status == DatasetOK && !dr.From.After(r.Created) && r.Reason.MovesWatermarks()
+	}
+	for d, dr := range r.Datasets {
+		if at := m.mark(d).Fetched; moves(dr) && at.After(r.Start) && !at.After(r.Created) {
+			r.Start = at
+		}
+	}
+	for d, dr := range r.Datasets {
+		if moves(dr) {
 			w := m.mark(d)
 			w.Previous, w.Fetched = w.Fetched, r.Start
 		}

@@ -168,6 +168,13 @@ func (tb runBucket) moveFetched(r *storedRun) error {
 		return err
 	}
 	for d, dr := range r.Datasets {
+		// A server's clock may say anything: no watermark moves back for it, but one
+		// that lies in the future.
+		if at := m.of(d).Fetched; r.moves(dr) && at.After(r.Start) && !at.After(r.Created) {
+			r.Start = at
+		}
+	}
+	for d, dr := range r.Datasets {
 		if !r.moves(dr) {
 			continue
 		}

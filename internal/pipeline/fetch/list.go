@@ -125,22 +125,34 @@ func (f *Stage) note(r result, class, text string) *spool.DeadLetter {
 	}
 }
 
-// clockFar is more than the windows of two runs overlap by default.
-const clockFar = 10 * time.Minute
+// How far apart the clocks may be: clockFar is more than the windows of two runs
+// overlap by default, clockLost is what no clock is off by that tells anything.
+const (
+	clockFar  = 10 * time.Minute
+	clockLost = 24 * time.Hour
+)
 
-// serverTime compares the clocks once and returns the server's, for the run's start.
+// serverTime compares the clocks once and returns the server's, for the run's
+// start; zero where it is not to be used.
 func (f *Stage) serverTime(r result, date time.Time) time.Time {
 	if date.IsZero() {
 		return date
 	}
-	if off := r.ended.Sub(date); off.Abs() > time.Minute && !f.skewed {
+	off := r.ended.Sub(date)
+	if off.Abs() > time.Minute && !f.skewed {
 		f.skewed = true
 		about := []any{"stage", stageName, "local_minus_server", off.Round(time.Second).String()}
-		if off.Abs() >= clockFar {
+		switch {
+		case off.Abs() > clockLost:
+			f.Log.Error("the clocks of this machine and of ThreatMatch are more than a day apart: its answers' Date is not used", about...)
+		case off.Abs() >= clockFar:
 			f.Log.Error("the clocks of this machine and of ThreatMatch are far apart: set the clock", about...)
-		} else {
+		default:
 			f.Log.Warn("the clocks of this machine and of ThreatMatch differ", about...)
 		}
+	}
+	if off.Abs() > clockLost {
+		return time.Time{}
 	}
 	return date
 }

@@ -72,6 +72,31 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// TestDatesMoveNoWatermarkBack: whatever a server's Date says, and however long,
+// no watermark is ever earlier than it was.
+func TestDatesMoveNoWatermarkBack(t *testing.T) {
+	for _, skew := range []time.Duration{-56 * 365 * 24 * time.Hour, -25 * time.Hour, -23 * time.Hour, -41 * time.Minute, 30 * time.Hour} {
+		pipelinetest.InBubble(t, func(t *testing.T) {
+			src := pipelinetest.NewSource(1)
+			src.Offered = nil
+			r := newRig(t, src, rigOptions{})
+			r.once()
+			before := r.Marks()
+			src.Skew = skew
+			time.Sleep(17 * time.Minute)
+			run := r.once()
+			for d, m := range r.Marks() {
+				if m.Fetched.Before(before[d].Fetched) || m.Confirmed.Before(before[d].Confirmed) {
+					t.Errorf("server off by %v: %s went back to %v, %v from %v", skew, d, m.Fetched, m.Confirmed, before[d])
+				}
+			}
+			if used := !run.Start.Equal(run.Created); skew.Abs() > 24*time.Hour && used {
+				t.Errorf("server off by %v: the run starts at %v, want %v", skew, run.Start, run.Created)
+			}
+		})
+	}
+}
+
 // TestStop: requests under way end at once and count as not made.
 func TestStop(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
