@@ -326,8 +326,8 @@ func (m *model) finishFetch(r *modelRun, now time.Time) bool {
 		return dr.Status == DatasetOK && !dr.From.After(r.Created) && r.Reason.MovesWatermarks()
 	}
 	for d, dr := range r.Datasets {
-		if at := m.mark(d).Fetched; moves(dr) && at.After(r.Start) && !at.After(r.Created) {
-			r.Start = at
+		if w := m.marks[d]; w != nil && moves(dr) && w.Fetched.After(r.Start) && !w.Fetched.After(r.Created) {
+			r.Start = w.Fetched
 		}
 	}
 	for d, dr := range r.Datasets {

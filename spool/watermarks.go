@@ -170,8 +170,8 @@ func (tb runBucket) moveFetched(r *storedRun) error {
 	for d, dr := range r.Datasets {
 		// A server's clock may say anything: no watermark moves back for it, but one
 		// that lies in the future.
-		if at := m.of(d).Fetched; r.moves(dr) && at.After(r.Start) && !at.After(r.Created) {
-			r.Start = at
+		if w := m[d]; w != nil && r.moves(dr) && w.Fetched.After(r.Start) && !w.Fetched.After(r.Created) {
+			r.Start = w.Fetched
 		}
 	}
 	for d, dr := range r.Datasets {
