@@ -296,8 +296,6 @@ func hasPrefix(k, prefix []byte) bool {
 	return len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix)
 }
 
-func clone(b []byte) []byte { return append([]byte{}, b...) }
-
 // after returns the least key greater than every key that starts with k's bytes
 // and nothing else, that is k itself followed by a zero byte.
 func after(k []byte) []byte { return append(encoding.Clone(k), 0) }

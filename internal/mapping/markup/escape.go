@@ -13,7 +13,7 @@ func (w *writer) word(s string) {
 		w.safe(s)
 	case w.startsLine() && lineMark(s):
 		w.lineMark(s)
-	case strings.IndexAny(s, "\\`*_[]<&~") < 0:
+	case !strings.ContainsAny(s, "\\`*_[]<&~"):
 		w.out = append(w.out, s...)
 	case !codeLike(s):
 		w.escape(s)

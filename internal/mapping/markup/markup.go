@@ -41,14 +41,14 @@ func (c *Converter) Text(s string) string { return c.write(s, &writer{base: c.ba
 // Line converts a name or other short text, which no reader takes for Markdown
 // or HTML: no marks, no escapes, one line.
 func (c *Converter) Line(s string) string {
-	if strings.IndexAny(s, "<&") < 0 {
+	if !strings.ContainsAny(s, "<&") {
 		return s
 	}
 	return strings.Join(strings.Fields(c.write(s, &writer{base: c.base, plain: true, bare: true})), " ")
 }
 
 func (c *Converter) write(s string, w *writer) string {
-	if strings.IndexAny(s, "<&\x00\r") < 0 {
+	if !strings.ContainsAny(s, "<&\x00\r") {
 		return s
 	}
 	s = clean(s)

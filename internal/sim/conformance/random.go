@@ -93,10 +93,7 @@ func (g *maker) id(stixType string) string {
 
 func pick[T any](g *maker, list ...T) T { return list[g.IntN(len(list))] }
 
-var (
-	identities = []string{"organization", "individual", "class", "system"}
-	places     = []string{"Region", "Country", "City", "Administrative-Area", "Position"}
-)
+var places = []string{"Region", "Country", "City", "Administrative-Area", "Position"}
 
 // right is an object of a kind with what it needs.
 func (g *maker) right(kind string) object {
