@@ -59,6 +59,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "list is not complete", "ThreatMatch's list had entries without an id, or skipped a span.", "The dead letter has what was there."},
 		{"WARNING", "server reads dates in another time zone; asking from further back", "The list echoed a later date than was asked for.", ""},
 		{"ERROR", "the clocks of this machine and of ThreatMatch are far apart: set the clock", "By ten minutes or more; runs end at the earlier one.", "Set the clock, best by NTP."},
+		{"ERROR", "the clocks of this machine and of ThreatMatch are more than a day apart: its answers' Date is not used", "One of the two is wrong; runs end at this machine's time.", "Set the clock, best by NTP; if it is right, tell ThreatMatch."},
 		{"WARNING", "the clocks of this machine and of ThreatMatch differ", "They are more than a minute apart; runs end at the earlier one.", "Set the clock, best by NTP."},
 		{"WARNING", "IOC groups not found", "The configured group does not exist, nor did any run use it before; all groups are used.", "Set threatmatch.taxii_group."},
 		{"WARNING", "group is new: it starts where the other IOCs stand", "The last run of IOCs did not ask for this group: threatmatch.taxii_group was changed, or the group came later.", "Import what is older by `repull --from DATE --dataset iocs`."},
@@ -68,6 +69,7 @@ func Messages() []MessageInfo {
 
 		{"INFO", "run mapped", "Everything of the run is handed over to deliver.", ""},
 		{"WARNING", "dead letters", "Map gave up on something; the line shows the first.", "`spool dead`, `spool show dead KEY`, `spool retry KEY`."},
+		{"WARNING", "this cannot be mapped: it becomes a dead letter", "An object, or else its whole record, fails however often it is tried; the rest goes on.", "Report it, with `spool show`."},
 		{"WARNING", "times cannot be read", "Objects hold times in a form that the connector does not know; they go out without them. `first` names one.", "Tell ThreatMatch; `spool show ID` has the source."},
 		{"WARNING", "an unknown marking was removed, its object counts as TLP:RED", "Neither ThreatMatch nor OpenCTI knows the marking, so nobody can say what it restricts.", ""},
 		{"WARNING", "a value of ThreatMatch is not understood", "The kind is the count's name (deploy/METRICS.md). What marks an object and cannot be read counts as TLP:RED; what is left of a label is not imported.", ""},
