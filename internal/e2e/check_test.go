@@ -53,7 +53,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		{"nothing there", map[string]string{"THREATMATCH_URL": "http://" + closed}, 0, 1, []string{
 			"✗ ThreatMatch address dial tcp " + closed + ": connect: connection refused", "→ nothing listens there: check threatmatch.url"}},
 		{"no such host", map[string]string{"OPENCTI_URL": "http://opencti.invalid:8080"}, 0, 1, []string{
-			"✗ OpenCTI address look up opencti.invalid:", "→ check opencti.url and this machine's DNS"}},
+			"✗ OpenCTI address look up opencti.invalid:", "→ its name is not known here: check opencti.url and this machine's DNS"}},
 		{"no TLS there", map[string]string{"OPENCTI_URL": strings.Replace(w.platform.URL(), "http:", "https:", 1)}, 0, 1, []string{
 			"✗ OpenCTI address TLS:", "→ no TLS is spoken there: check http:// or https://"}},
 		{"wrong token", map[string]string{"OPENCTI_TOKEN": "wrong"}, 0, 1, []string{
@@ -61,7 +61,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		{"token without rights", map[string]string{"OPENCTI_TOKEN": "weak-token"}, 0, 1, []string{
 			"✗ OpenCTI rights the user may not register connectors: CONNECTORAPI is missing", "→ give the user the role Connector"}},
 		{"broker not there", map[string]string{"MQ_HOST": "127.0.0.1", "MQ_PORT": closed[strings.Index(closed, ":")+1:]}, 0, 1, []string{
-			"✗ RabbitMQ connection " + closed + ",", "connection refused", "→ check MQ_HOST and MQ_PORT"}},
+			"✗ RabbitMQ connection " + closed + ",", "connection refused", "→ nothing listens there: check MQ_HOST and MQ_PORT, and whether the server runs"}},
 		{"broker refuses", map[string]string{"MQ_PASS": "wrong"}, 0, 1, []string{
 			"✗ RabbitMQ connection", "username or password not allowed", "→ check the broker's user"}},
 		{"unwritable spool", map[string]string{"SPOOL_DIR": filepath.Join(file, "spool")}, 0, 1, []string{
