@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,12 +185,13 @@ func TestStopByATime(t *testing.T) {
 
 // TestClose ends a batch under way, and no goroutine is left.
 func TestClose(t *testing.T) {
-	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) {})
+	var arrived atomic.Int64 // only then it is certain that all eight were published
+	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) { arrived.Add(1) })
 	l := newLedger(t, 100, 8)
 	batch, _ := l.batch(nowhere, false)
 	done := make(chan error)
 	go func() { done <- p.Send(t.Context(), batch) }()
-	waitFor(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.widest == 8 })
+	waitFor(t, func() bool { return arrived.Load() == 8 })
 	if err := p.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -242,6 +242,7 @@ var walkMasks = []struct{ pattern, with string }{
 	{`(\S)  +`, "$1  "},
 	{` counters="map\[[^"]*"`, ""},
 	{`\d+ tries failed`, "3 tries failed"},
+	{`, \d+ (try|tries), next (in \S+|now)`, ", 3 tries, next in 5s"},
 	{`message=\d+`, "message=42"},
 	{`messages=\d+`, "messages=92"},
 	{`(?m) ok  \d+$`, " ok  92"},
