@@ -11,6 +11,6 @@ func Generated() map[string]func(io.Writer) error {
 		"connector_config_schema.json": WriteSchema,
 		"connector_manifest.json":      WriteManifest,
 		"connector_catalog.json":       WriteCatalog,
-		"settings.md":                  WriteMarkdown,
+		"SETTINGS.md":                  WriteMarkdown,
 	}
 }

@@ -6,9 +6,16 @@ import (
 	"strings"
 )
 
+const markdownHead = `# Settings
+
+A setting is taken from config.yml, else from the environment, else it is the default. This file is generated.
+
+`
+
 // WriteMarkdown writes the settings as Markdown tables, one for each section.
 func WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
+	b.WriteString(markdownHead)
 	for _, sec := range sections() {
 		fmt.Fprintf(&b, "**%s**\n\n| `config.yml` | environment | default | what it is |\n|---|---|---|---|\n", sec.title)
 		for _, s := range Settings() {

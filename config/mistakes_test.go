@@ -164,7 +164,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// writeMistakes writes the fragment of the README.
+// writeMistakes writes the part of deploy/TROUBLESHOOTING.md about settings.
 func writeMistakes(w io.Writer) error {
 	var b strings.Builder
 	for _, m := range mistakes() {

@@ -27,7 +27,7 @@ for arch in amd64 arm64; do
 	GOOS=linux GOARCH=$arch CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 		-ldflags "-s -w -X $pkg.version=$version -X $pkg.commit=$commit -X $pkg.date=$date" -o "$dir/$name" ./cmd/$name
 	python3 deploy/sbom.py "$dir/$name" "$version" "$stage/licences" >"dist/$name-$version-linux-$arch.cdx.json"
-	cp LICENSE README.md deploy/THIRD_PARTY_NOTICES config/config.yml.sample deploy/systemd/$name.service deploy/MIGRATION.md "$dir/"
+	cp LICENSE README.md deploy/THIRD_PARTY_NOTICES config/config.yml.sample deploy/systemd/$name.service deploy/MIGRATION.md deploy/TROUBLESHOOTING.md config/SETTINGS.md "$dir/"
 	chmod -R u=rwX,go=rX "$dir"
 	tar -C "$stage" --sort=name --owner=0 --group=0 --numeric-owner --mtime="$date" -cf - "$(basename "$dir")" |
 		gzip -n9 >"dist/$(basename "$dir").tar.gz"

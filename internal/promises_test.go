@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// TestPromisesAreShown holds the README to naming tests that exist, each behind
+// TestPromisesAreShown holds ARCHITECTURE.md to naming tests that exist, each behind
 // the folder that it is in.
 func TestPromisesAreShown(t *testing.T) {
-	raw, err := os.ReadFile("../README.md")
+	raw, err := os.ReadFile("ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,12 +29,12 @@ func TestPromisesAreShown(t *testing.T) {
 			}
 			found++
 			if !strings.Contains(source, "func "+m[1]+"(") {
-				t.Errorf("README.md names %s, which is not where it says", m[1])
+				t.Errorf("ARCHITECTURE.md names %s, which is not where it says", m[1])
 			}
 		}
 	}
 	if found == 0 {
-		t.Error("README.md names no test")
+		t.Error("ARCHITECTURE.md names no test")
 	}
 }
 

@@ -1,7 +1,6 @@
 package internal_test
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -10,20 +9,22 @@ import (
 	"strings"
 	"testing"
 
-	"threatmatch-connector/config"
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/sim/opencti"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of the README")
+var update = flag.Bool("update", false, "write the generated parts of the documents")
 
-// generated makes the parts of the README that stand in the code.
+// generatedIn says in which document each part is.
+var generatedIn = map[string]string{
+	"mistakes": "../deploy/TROUBLESHOOTING.md",
+	"imports":  "mapping/RULES.md",
+	"rules":    "mapping/RULES.md",
+}
+
+// generated makes the parts of documents that stand in the code; config has
+// tests of its own for SETTINGS.md.
 var generated = map[string]func() (string, error){
-	"settings": func() (string, error) {
-		var b bytes.Buffer
-		err := config.WriteMarkdown(&b)
-		return b.String(), err
-	},
 	"mistakes": func() (string, error) {
 		raw, err := os.ReadFile("../config/mistakes.md")
 		return string(raw), err
@@ -56,7 +57,10 @@ func TestREADMELeadsOn(t *testing.T) {
 		return string(raw)
 	}
 	text := read("../README.md")
-	wanted := []string{"deploy/monitoring", "deploy/kubernetes", "deploy/systemd/threatmatch-connector.service", "KEEP=1", "DATA=dir", "CONNECTORAPI", "spool.lock", "spool.reserve", "admin.sock"}
+	wanted := []string{"deploy/monitoring", "deploy/kubernetes", "deploy/systemd/threatmatch-connector.service", "KEEP=1", "DATA=dir", "CONNECTORAPI", "spool.lock", "spool.reserve", "admin.sock", "](config/SETTINGS.md", "](internal/mapping/RULES.md", "](internal/ARCHITECTURE.md", "make test", "make conformance"}
+	if lines := strings.Count(text, "\n"); lines > 220 {
+		t.Errorf("README.md has %d lines, want at most 220", lines)
+	}
 	documents, err := filepath.Glob("../deploy/*.md")
 	if err != nil || len(documents) < 4 {
 		t.Fatalf("%v, %v", documents, err)
@@ -79,34 +83,34 @@ func TestREADMELeadsOn(t *testing.T) {
 	}
 }
 
-func TestREADMEIsGenerated(t *testing.T) {
-	raw, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(raw)
+func TestDocumentsAreGenerated(t *testing.T) {
 	for name, make := range generated {
 		want, err := make()
 		if err != nil {
 			t.Fatal(err)
 		}
+		path := generatedIn[name]
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(raw)
 		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
 		i, j := strings.Index(text, begin), strings.Index(text, end)
 		if i < 0 || j < i {
-			t.Errorf("README.md has no part %q", name)
+			t.Errorf("%s has no part %q", path, name)
 			continue
 		}
 		i += len(begin)
-		if got := text[i:j]; strings.TrimSpace(got) == strings.TrimSpace(want) {
+		if strings.TrimSpace(text[i:j]) == strings.TrimSpace(want) {
 			continue
 		}
 		if !*update {
-			t.Errorf("README.md's part %q is not what the code says; run: go test ./internal -update", name)
+			t.Errorf("the part %q of %s is not what the code says; run: go test ./internal -update", name, path)
+			continue
 		}
 		text = text[:i] + "\n" + strings.TrimSpace(want) + "\n\n" + text[j:]
-	}
-	if *update {
-		if err := os.WriteFile("../README.md", []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +123,7 @@ var fileName = regexp.MustCompile("`((?:internal|spool|config|cmd|deploy)/[A-Za-
 
 // TestDocumentsNameFilesThatExist keeps the documents from pointing into the void.
 func TestDocumentsNameFilesThatExist(t *testing.T) {
-	for _, doc := range []string{"../README.md", "ARCHITECTURE.md", "PERFORMANCE.md", "../spool/FORMAT.md"} {
+	for _, doc := range []string{"../README.md", "ARCHITECTURE.md", "PERFORMANCE.md", "mapping/RULES.md", "../config/SETTINGS.md", "../spool/FORMAT.md"} {
 		raw, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)

@@ -8,7 +8,7 @@
 // as [Dead], whole.
 //
 // [Rules] lists what is done to which property and why; [Imports] lists which
-// entity and relationship types each dataset brings. The README is made from
+// entity and relationship types each dataset brings. RULES.md is made from
 // both.
 //
 // Two things can only be decided when an object is released, since they need
