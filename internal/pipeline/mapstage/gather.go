@@ -340,6 +340,9 @@ func (m *Stage) flush(ctx context.Context) error {
 	if err := b.spread(); err != nil {
 		return err
 	}
+	if err := b.cutAuthors(); err != nil {
+		return err
+	}
 	if err := b.commit(ctx); err != nil {
 		return err
 	}
