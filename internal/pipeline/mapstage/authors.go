@@ -168,17 +168,14 @@ func (b *batch) cutStuck(stuck []string) (cut bool, err error) {
 	return cut, nil
 }
 
-// authorVictim chooses from a cycle of the batch's items a marking, or one that
-// an author on it needs: markings do without an author and are not marked
-// themselves, while an author without its marking would count as TLP:RED. Where
+// authorVictim chooses from a cycle of the batch's items a marking that one of
+// them needs: markings do without an author and are not marked themselves,
+// while an author without its marking would count as TLP:RED. Where
 // only authors need each other, it chooses as the drain does.
 func (b *batch) authorVictim(on string, length int) (*item, error) {
 	id := on
 	for range length {
 		it := b.items[id]
-		if isMarking(id) {
-			return it, nil
-		}
 		for _, r := range b.open(it) {
 			if isMarking(r.ID) {
 				return b.items[r.ID], nil

@@ -96,6 +96,52 @@ func TestCutsAuthorCyclesAtOnce(t *testing.T) {
 	}
 }
 
+// Who names itself as its author or marking goes out once, without that, and
+// lets nothing wait; the rest of its cycle is cut as any.
+func TestAuthorOfItself(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		objs   []string
+		cycles int64
+	}{
+		{"author", []string{sobj(ident(1), sref("created_by_ref", ident(1)))}, 0},
+		{"marking", []string{sobj(ident(1), srefs("object_marking_refs", marking(1))),
+			sobj(marking(1), sref("created_by_ref", marking(1)), srefs("object_marking_refs", marking(1)))}, 0},
+		{"both", []string{sobj(ident(1), sref("created_by_ref", ident(1)), srefs("object_marking_refs", marking(1))),
+			sobj(marking(1), sref("created_by_ref", ident(1)))}, 1},
+	} {
+		for _, apart := range []bool{false, true} {
+			w := newTestWorld(t, Options{ResendAfter: time.Hour})
+			all := append(slices.Clone(c.objs), sobj(note(1), sref("created_by_ref", ident(1))))
+			run := w.startRun(spool.ReasonSchedule)
+			if apart {
+				for _, o := range all {
+					w.record(run, o)
+					w.clock = w.clock.Add(61 * time.Second)
+					w.work()
+					w.restart()
+				}
+			} else {
+				w.record(run, all...)
+			}
+			w.arrived()
+			if n := w.sum("cycles"); n != c.cycles {
+				t.Errorf("%s: %d cycles cut, want %d", c.name, n, c.cycles)
+			}
+			w.endFetch(run)
+			w.work()
+			w.deliver(-1)
+			w.audit(nil)
+			if got, want := w.last(note(1)), ident(1); got == nil || got.String("created_by_ref") != want {
+				t.Errorf("%s: the note went out as %v, want it by %s", c.name, got, want)
+			}
+			if held, dead := w.held(), w.dead(); len(held)+len(dead) > 0 {
+				t.Errorf("%s: %d held, %d dead, want none", c.name, len(held), len(dead))
+			}
+		}
+	}
+}
+
 // wantWhole wants the last copy of each object to have the references that it came with.
 func (w *world) wantWhole(objs []string) {
 	w.t.Helper()
