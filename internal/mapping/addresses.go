@@ -37,7 +37,7 @@ func dubious(raw json.RawMessage) bool {
 }
 
 func (r *record) reference(raw json.RawMessage) json.RawMessage {
-	return editMembers(raw, func(key string, v json.RawMessage) any {
+	to := editMembers(raw, func(key string, v json.RawMessage) any {
 		s, isText := stix.Text(v)
 		switch {
 		case key == "x_opencti_files":
@@ -55,6 +55,10 @@ func (r *record) reference(raw json.RawMessage) json.RawMessage {
 		}
 		return v
 	})
+	if fixed := fixReference(to); fixed != nil { // its address went
+		return fixed
+	}
+	return to
 }
 
 // editMembers puts what edit returns in the place of each member's value; nil

@@ -43,15 +43,15 @@ func TestPortalLinks(t *testing.T) {
 		choices Choices
 		want    string
 	}{
-		{Source{"reports", "89"}, "https://eu.threatmatch.com", Choices{}, "https://eu.threatmatch.com/app/reports/view/89"},
-		{Source{"reports", "8/9 x"}, "https://eu.threatmatch.com/", Choices{}, "https://eu.threatmatch.com/app/reports/view/8%2F9%20x"},
-		{Source{"reports", "89"}, "", Choices{}, ""},
-		{Source{"reports", ""}, "https://eu.threatmatch.com", Choices{}, ""},
-		{Source{"alerts", "7"}, "https://eu.threatmatch.com", Choices{}, ""},
-		{Source{"alerts", "7"}, "", both, "https://p.example/alert/7?x=7"},
-		{Source{"profiles", "5"}, "https://eu.threatmatch.com", Choices{}, ""},
-		{Source{"profiles", "5"}, "", both, "https://p.example/profile/5"},
-		{Source{"iocs", "5"}, "https://eu.threatmatch.com", both, ""},
+		{Source{Dataset: "reports", ID: "89"}, "https://eu.threatmatch.com", Choices{}, "https://eu.threatmatch.com/app/reports/view/89"},
+		{Source{Dataset: "reports", ID: "8/9 x"}, "https://eu.threatmatch.com/", Choices{}, "https://eu.threatmatch.com/app/reports/view/8%2F9%20x"},
+		{Source{Dataset: "reports", ID: "89"}, "", Choices{}, ""},
+		{Source{Dataset: "reports", ID: ""}, "https://eu.threatmatch.com", Choices{}, ""},
+		{Source{Dataset: "alerts", ID: "7"}, "https://eu.threatmatch.com", Choices{}, ""},
+		{Source{Dataset: "alerts", ID: "7"}, "", both, "https://p.example/alert/7?x=7"},
+		{Source{Dataset: "profiles", ID: "5"}, "https://eu.threatmatch.com", Choices{}, ""},
+		{Source{Dataset: "profiles", ID: "5"}, "", both, "https://p.example/profile/5"},
+		{Source{Dataset: "iocs", ID: "5"}, "https://eu.threatmatch.com", both, ""},
 	} {
 		r := mapWith(t, Settings{URL: c.url, Choices: c.choices}, c.src, twoObjects)
 		typ := "report"
@@ -72,7 +72,7 @@ func TestPortalLinks(t *testing.T) {
 		}
 	}
 	again := strings.Replace(twoObjects, `"labels"`, `"external_references":[{"source_name":"x","url":"https://e.example/app/reports/view/89"}],"labels"`, 1)
-	if raw, _ := find(mapWith(t, Settings{URL: "https://e.example"}, Source{"reports", "89"}, again), "report").Get("external_references"); strings.Count(string(raw), "view/89") != 1 {
+	if raw, _ := find(mapWith(t, Settings{URL: "https://e.example"}, Source{Dataset: "reports", ID: "89"}, again), "report").Get("external_references"); strings.Count(string(raw), "view/89") != 1 {
 		t.Errorf("references %s, want the address once", raw)
 	}
 }
@@ -115,7 +115,7 @@ func TestDefaultMarkings(t *testing.T) {
 		"profiles": {"amber amber clear", ""},
 	}
 	for dataset, levels := range want {
-		r := mapWith(t, Settings{Choices: c}, Source{dataset, "1"}, twoObjects)
+		r := mapWith(t, Settings{Choices: c}, Source{Dataset: dataset, ID: "1"}, twoObjects)
 		var got []string
 		for _, typ := range []string{"report", "malware", "vulnerability"} {
 			list := find(r, typ).Strings("object_marking_refs")
@@ -183,7 +183,7 @@ func TestFilterOfItems(t *testing.T) {
 		{Choices{ModifiedSince: []string{"2024-02-01"}}, "alerts", true},
 		{Choices{PatternTypes: []string{"sigma"}}, "alerts", true},
 	} {
-		r := mapWith(t, Settings{Choices: c.choices}, Source{c.dataset, "1"}, twoObjects)
+		r := mapWith(t, Settings{Choices: c.choices}, Source{Dataset: c.dataset, ID: "1"}, twoObjects)
 		if got := find(r, "malware") != nil; got != c.passes {
 			t.Errorf("%+v on %s: passes %v, want %v: %v", c.choices, c.dataset, got, c.passes, r.Counts)
 		}

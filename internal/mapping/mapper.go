@@ -3,6 +3,7 @@ package mapping
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -11,6 +12,9 @@ import (
 type Source struct {
 	Dataset string // profiles, alerts, reports, iocs
 	ID      string // ThreatMatch's id of the item, or the page's
+	// Fetched is when the body came, zero when that is not known. What claims to
+	// have been modified later counts as older: see stix.Object.Distrust.
+	Fetched time.Time
 }
 
 // Result is what one body holds.
@@ -70,6 +74,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	r.noteSets(elements)
 	for _, e := range elements {
 		if r.convert(e.object, e.raw) {
+			if !src.Fetched.IsZero() {
+				e.object.Distrust(src.Fetched)
+			}
 			r.objects = append(r.objects, e.object)
 		}
 	}

@@ -69,6 +69,16 @@ func TestRefused(t *testing.T) {
 		{"note", `"content":"7"`, `"content":"Note: 7"`},
 		{"tool", `"name":"tt","external_references":[{"source_name":" ","url":"u"},{"source_name":"b","external_id":" "},{"source_name":"c","description":"d"}]`,
 			`"external_references":[{"source_name":"Security Alliance","url":"u"},{"external_id":"b","source_name":"b"},{"description":"d","external_id":"d","source_name":"c"}]`},
+		{"tool", `"name":"tt","external_references":"Book"`,
+			`"external_references":[{"description":"Book","external_id":"Book","source_name":"Security Alliance"}]`},
+		{"tool", `"name":"tt","external_references":["The Cuckoo's Egg, 1989",42,"https://a.example/b?c",{"title":"A talk","year":"2019"},null," "]`,
+			`"external_references":[{"description":"The Cuckoo's Egg, 1989","external_id":"The Cuckoo's Egg, 1989","source_name":"Security Alliance"},` +
+				`{"description":"42","external_id":"42","source_name":"Security Alliance"},{"source_name":"Security Alliance","url":"https://a.example/b?c"},` +
+				`{"description":"A talk, 2019","external_id":"A talk, 2019","source_name":"Security Alliance","title":"A talk","year":"2019"}]`},
+		{"tool", `"name":"tt","external_references":[{"source_name":"Pastebin","url":"javascript:alert(1)","description":"Dump of May"}]`,
+			`"external_references":[{"description":"Dump of May","external_id":"Dump of May","source_name":"Pastebin"}]`},
+		{"tool", `"name":"tt","external_references":{"source_name":"Book","description":"Chapter 3"}`,
+			`"external_references":[{"description":"Chapter 3","external_id":"Chapter 3","source_name":"Book"}]`},
 		{"malware-analysis", `"product":"av"`, `"result_name":"av"`},
 		{"malware-analysis", `"product":"av","result":"malicious"`, `"result_name":"malicious"`},
 		{"malware-analysis", `"product":"av","result":"malicious","result_name":"Trojan.X"`, `"result_name":"Trojan.X"`},

@@ -62,6 +62,7 @@ func Rules() []Rule {
 		{"malware without is_family, object without spec_version, created or modified", "false, 2.1, each other", "STIX requires them"},
 		{"end of a period before its start; valid_until that is not after valid_from", "removed", "OpenCTI refuses the object"},
 		{"name of an indicator, or content of a note, of less than two characters", "the pattern, or the abstract, beside it", "OpenCTI refuses the object"},
+		{"external reference that is a text, or names neither address nor id", "what it says as description and id", "OpenCTI's splitter drops it"},
 		{"repeated references, external references and kill chain phases", "the first", "as OpenCTI's splitter does"},
 		{"relationship without confidence", "confidence_level, where it is set (legacy)", "as connectors of 2021 to 2025 did"},
 	}

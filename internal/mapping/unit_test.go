@@ -1,11 +1,13 @@
 package mapping
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -273,5 +275,43 @@ func TestAuthorIsDescribed(t *testing.T) {
 	const want = "Security Alliance is a cyber threat intelligence product and services company, formed in 2007."
 	if got := m.Author().String("description"); got != want {
 		t.Errorf("the author's description is %q, want %q", got, want)
+	}
+}
+
+// TestDistrustInOneAnswer holds copies in one answer to the rule for copies of
+// several: one that claims to come from the future does not decide, wherever it
+// stands.
+func TestDistrustInOneAnswer(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	fetched := time.Date(2024, 6, 1, 13, 7, 41, 0, time.UTC)
+	copies := func(typ string) []string {
+		form := `{"type":"` + typ + `","id":"` + idOfType(typ, 1) + `","created":"2024-01-0%d","modified":"%s","name":"%s",` +
+			`"definition_type":"statement","definition":{"statement":"%[3]s"},"description":"%[3]s"}`
+		return []string{
+			fmt.Sprintf(form, 1, "2031-01-01T00:00:00Z", "zz ahead"),
+			fmt.Sprintf(form, 2, "2024-05-02T00:00:00Z", "mm now"),
+			fmt.Sprintf(form, 3, "2024-03-02T00:00:00Z", "aa before"),
+		}
+	}
+	for _, typ := range []string{"marking-definition", "malware", "identity", "indicator"} {
+		given := copies(typ)
+		if typ == "indicator" {
+			for i, c := range given {
+				given[i] = strings.Replace(c, `"definition_type"`, `"pattern":"[url:value = 'x']","pattern_type":"stix","definition_type"`, 1)
+			}
+		}
+		for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+			body := `{"objects":[` + given[order[0]] + `,` + given[order[1]] + `,` + given[order[2]] + `]}`
+			o := m.Map(Source{Fetched: fetched}, []byte(body)).Objects[0]
+			if got := o.String("name"); got != "mm now" {
+				t.Errorf("%s in order %v is named %q, want that of the newest that is not ahead", typ, order, got)
+			}
+			if got := o.String("modified"); got == "" {
+				t.Errorf("%s in order %v lost its modified", typ, order)
+			}
+			if got, want := o.Changed(), time.Date(2024, 5, 2, 0, 0, 0, 0, time.UTC); !got.Equal(want) {
+				t.Errorf("%s in order %v counts as of %v, want %v", typ, order, got, want)
+			}
+		}
 	}
 }

@@ -3,6 +3,9 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/moment"
@@ -128,28 +131,57 @@ func readObjects(raw json.RawMessage) (any, bool) {
 }
 
 // readReferences reads external references: url, source_name and external_id
-// are texts, and a source_name there must be.
+// are texts, and a source_name there must be. What is a text is an address, or
+// what the reference says.
 func readReferences(raw json.RawMessage) (any, bool) {
-	to, fine := readObjects(raw)
-	if to == nil && !fine {
-		return nil, false
+	fine := raw[0] == '['
+	if !fine {
+		raw = slices.Concat([]byte{'['}, raw, []byte{']'})
 	}
-	list, _ := to.([]json.RawMessage)
-	if fine {
-		for e := range stix.Elements(raw) {
+	var list []json.RawMessage
+	for e := range stix.Elements(raw) {
+		fixed := fixReference(e)
+		if fixed != nil {
+			fine, e = false, fixed
+		}
+		if e[0] == '{' && len(e) > 2 {
 			list = append(list, e)
+		} else {
+			fine = false
 		}
 	}
-	for i, e := range list {
-		if fixed := fixReference(e); fixed != nil {
-			list[i], fine = fixed, false
-		}
+	if list == nil {
+		return nil, fine
 	}
 	return list, fine
 }
 
+// textReference makes a reference of a text that stands in the place of one.
+func textReference(raw json.RawMessage) json.RawMessage {
+	to, fine := readText(raw)
+	s, _ := to.(string)
+	if fine {
+		s, _ = stix.Text(raw)
+	}
+	if s = strings.TrimSpace(s); s == "" {
+		return nil
+	}
+	key := "description"
+	if webAddress.MatchString(s) {
+		key = "url"
+	}
+	return slices.Concat([]byte(`{"`+key+`":`), stix.Quote(s), []byte{'}'})
+}
+
+var webAddress = regexp.MustCompile(`(?i)^(?:https?|ftp)://\S+$`)
+
 // fixReference returns nil when the reference needs no fixing.
 func fixReference(raw json.RawMessage) json.RawMessage {
+	if raw[0] != '{' {
+		if raw = textReference(raw); raw == nil {
+			return nil
+		}
+	}
 	bad, named, linked, known := false, false, false, false
 	for k, v := range stix.Members(raw) {
 		switch k {
@@ -191,10 +223,21 @@ func fixReference(raw json.RawMessage) json.RawMessage {
 }
 
 // nameReference gives a reference what OpenCTI knows it by: a source, and
-// where it has neither address nor id, what it says of itself for an id.
+// where it has neither address nor id, what it says of itself for an id. Where it
+// says nothing under a name that OpenCTI reads, its other texts are what it says.
 func nameReference(fixed map[string]any) {
-	if len(fixed) == 0 {
-		return
+	if fixed["source_name"] == nil && fixed["url"] == nil && fixed["external_id"] == nil && fixed["description"] == nil {
+		var said []string
+		for _, k := range slices.Sorted(maps.Keys(fixed)) {
+			raw, _ := fixed[k].(json.RawMessage)
+			if s, ok := stix.Text(raw); ok && strings.TrimSpace(s) != "" {
+				said = append(said, strings.TrimSpace(s))
+			}
+		}
+		if said == nil {
+			return
+		}
+		fixed["description"] = strings.Join(said, ", ")
 	}
 	source := fixed["source_name"]
 	if source == nil {

@@ -34,6 +34,7 @@ func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
 			res.Dead = append(res.Dead, mapping.Dead{Raw: raw, Class: mapping.DeadElement, Reason: err.Error()})
 			continue
 		}
+		o.Distrust(src.Fetched)
 		p.EnsureAuthor(o)
 		if !o.Has("object_marking_refs") {
 			p.EnsureMarking(o)

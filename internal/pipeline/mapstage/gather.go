@@ -119,7 +119,7 @@ func (m *Stage) guard(rec spool.Record) (res mapping.Result, panicked, frame str
 			panicked = fmt.Sprintf("panic: %v at %s", r, frame)
 		}
 	}()
-	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source}, rec.Body), "", ""
+	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched}, rec.Body), "", ""
 }
 
 // panicFrame names the innermost function of ours in a stack trace.
@@ -166,7 +166,6 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 		}
 		m.mapper.EnsureAuthor(o)
 	}
-	o.Distrust(rec.Fetched)
 	o.Arrive()
 	it := newItem(o, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
