@@ -165,10 +165,10 @@ var scripts = []struct {
 	{name: "nack and then the end", racy: true, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
 		switch {
 		case p.Seq == at:
-			a.Nack(p.Tag, false)
 		case p.Seq == at+1:
 			s.take(p) // but does not answer
 		case p.Seq == at+2:
+			a.Nack(p.Tag-2, false)
 			a.CloseConnection(320, "CONNECTION_FORCED")
 		default:
 			s.ack(p, a)

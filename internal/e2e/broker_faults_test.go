@@ -31,8 +31,8 @@ type faultRig struct {
 }
 
 var brokerFaults = []brokerFault{
-	{name: "stopped and started 5 times", hurt: func(r *faultRig) {
-		for range 5 {
+	{name: "stopped and started 3 times", hurt: func(r *faultRig) {
+		for range 3 {
 			r.node.Stop(r.t)
 			r.node.Restart(r.t)
 			r.more(200)
@@ -87,9 +87,9 @@ func (r *faultRig) more(n int) {
 }
 
 // TestBrokerFaults hurts the broker in mid-import; each import ends by itself
-// and is complete. IOCS sets how large it is (default 6,000).
+// and is complete. IOCS sets how large it is (default 3,000).
 func TestBrokerFaults(t *testing.T) {
-	iocs := 6000
+	iocs := 3000
 	if s := os.Getenv("IOCS"); s != "" {
 		iocs, _ = strconv.Atoi(s)
 	}

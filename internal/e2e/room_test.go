@@ -16,7 +16,7 @@ import (
 func TestSpoolFullWhileTheBrokerIsAway(t *testing.T) {
 	node := brokertest.Start(t)
 	w := newWorld(t, options{amqp: node.VHost(t).URL(), api: threatmatch.Options{
-		Generate: data.Options{Seed: 5, Profiles: 40, Alerts: 40, Reports: 10, IOCs: 60000},
+		Generate: data.Options{Seed: 5, Profiles: 40, Alerts: 40, Reports: 10, IOCs: 25000},
 	}})
 	w.env["SPOOL_MAX_SIZE"] = "8MiB"
 	w.env["BUNDLE_MAX_WAIT"] = "PT1S"

@@ -74,7 +74,8 @@ func conversions(c *Converter) map[string]func(string) string {
 }
 
 // TestMemoryIsLinear holds each conversion of each of the worst texts to as much
-// memory, for its length, as a text a quarter as long needs, and to a bound.
+// memory, for its length, as a text a quarter as long needs, and to a bound, which
+// leaves room for the race detector: it makes pools forget what they hold.
 func TestMemoryIsLinear(t *testing.T) {
 	c := converter(t)
 	for name, convert := range conversions(c) {
@@ -84,7 +85,7 @@ func TestMemoryIsLinear(t *testing.T) {
 			if many > 6*few+1<<16 {
 				t.Errorf("%s of %s: %d bytes allocated for %d, %d for %d", name, w.name, few, len(small), many, len(large))
 			}
-			if bound := uint64(150 * len(large)); many > bound {
+			if bound := uint64(300 * len(large)); many > bound {
 				t.Errorf("%s of %s: %d bytes allocated for %d, want at most %d", name, w.name, many, len(large), bound)
 			}
 			if got := convert(large); len(got) > 12*len(large) {

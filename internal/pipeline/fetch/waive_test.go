@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +38,10 @@ func TestItemsAreNotBlamedForTheServer(t *testing.T) {
 				src := pipelinetest.NewSource(15)
 				src.Delay = 37 * time.Millisecond
 				rnd := rand.New(rand.NewPCG(1, 2))
+				var mu sync.Mutex // calls come side by side
 				src.SetFail(func(call string, _ int) error {
+					mu.Lock()
+					defer mu.Unlock()
 					if strings.HasPrefix(call, "item") && rnd.IntN(10) < 8 {
 						return err
 					}

@@ -235,7 +235,7 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 	switch {
 	case !page.More:
 		t.Done = true
-	case progress || c.Stepped > 0 && further:
+	case progress || c.Stepped == 1 && further:
 		if further {
 			c.ask(next)
 		}
