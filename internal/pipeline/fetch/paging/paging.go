@@ -55,7 +55,8 @@ type Cursor struct {
 	// Stepped back so often since something new came.
 	Stepped int `json:"stepped,omitempty"`
 	// Doubt: the question was moved on past a page without anything new, and it is
-	// a gap if the next page shows nothing that was taken before.
+	// a gap if the next page shows nothing that was taken before, even asked from
+	// a second earlier.
 	Doubt bool `json:"doubt,omitempty"`
 	// Gap is where the question began to be moved on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
@@ -146,7 +147,8 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	for _, k := range c.Seen {
 		seen[k.Key] = true
 	}
-	if c.Again && !shows(page, seen) {
+	rougher := c.Doubt && c.Stepped == 0 && c.Layout == "" && !c.Rough
+	if (c.Again || rougher) && !shows(page, seen) {
 		asked := c.Query()
 		if !c.stepBack() {
 			t.Failed = "the page after " + asked + " has nothing of what the server gave before around that time"

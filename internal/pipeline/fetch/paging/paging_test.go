@@ -258,6 +258,18 @@ func TestFinerThanTheServerCompares(t *testing.T) {
 	}
 }
 
+// TestRoughAndShuffled: the question that is moved on past a page without anything
+// new is the first that shows that the server compares by the second.
+func TestRoughAndShuffled(t *testing.T) {
+	p := &pipelinetest.Pager{Size: 20, Exclusive: true, Trunc: time.Second, Rough: true, Shuffle: rand.New(rand.NewPCG(0, 0))}
+	p.Add(11, pipelinetest.PageEpoch, pipelinetest.Millis)
+	p.Add(10, pipelinetest.PageEpoch.Add(2001*time.Millisecond), pipelinetest.Millis)
+	got, gaps := walk(t, p, pipelinetest.PageEpoch.Add(-time.Hour), pipelinetest.PageEpoch.Add(time.Hour))
+	if len(got) != 21 || len(gaps) != 0 {
+		t.Errorf("got %d objects of 21, gaps %v", len(got), gaps)
+	}
+}
+
 // TestPagingEndsAndLosesNothing draws servers at random.
 func TestPagingEndsAndLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
