@@ -26,6 +26,9 @@ type Choices struct {
 	OnlyTypes, OnlyKinds, OnlyTags, OnlyRatings []string
 	OnlyPatternTypes, OnlyObservableTypes       []string
 	ModifiedSince                               []string
+
+	TAXIIGroups []string // in place of ThreatMatch.TAXIIGroup; empty leaves that one
+	Details     bool     // fetch what the portal shows of profiles and reports, too
 }
 
 const (
@@ -77,6 +80,11 @@ func choiceSettings() []Setting {
 		row("threatmatch.modified_since", listKind("dates (YYYY-MM-DD)"+listForm, anyDataset+`[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`),
 			func(c *C) *[]string { return &c.Choices.ModifiedSince }, "",
 			"Objects that were last modified before are left out.", example("2024-01-01")),
+		row("threatmatch.taxii_groups", listKind("names or ids of TAXII groups with commas between them", listValue),
+			func(c *C) *[]string { return &c.Choices.TAXIIGroups }, "",
+			"TAXII groups that IOCs are read from, in place of taxii_group; no others are, even where none of them is offered.", example("Financial,Own content")),
+		row("threatmatch.details", boolKind(), func(c *C) *bool { return &c.Choices.Details }, "false",
+			"Also fetch what the portal shows of profiles and reports: aliases, dates, text, links, tags and TLP; PDF files are not fetched."),
 	}
 }
 
@@ -103,7 +111,7 @@ func (c *Config) Filters() []string {
 	var set []string
 	for _, s := range table() {
 		name, ours := strings.CutPrefix(s.Key, "threatmatch.")
-		if !ours || !strings.HasPrefix(name, "only_") && name != "modified_since" && name != "tlp_max" {
+		if !ours || !strings.HasPrefix(name, "only_") && name != "modified_since" && name != "tlp_max" && name != "taxii_groups" {
 			continue
 		}
 		if value := s.get(c); value != "" {

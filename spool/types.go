@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"strings"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -150,6 +151,19 @@ type TaskKey struct {
 	Dataset Dataset
 	Kind    TaskKind
 	Source  string // source id of an item; "" for a list; group and type of a page
+}
+
+// detailsSuffix ends the source id of an item that is asked for with what the
+// portal shows of it.
+const detailsSuffix = "/edit"
+
+// DetailsOf returns the source id under which an item's details are kept: a
+// task, and a record, beside those of the item.
+func DetailsOf(id string) string { return id + detailsSuffix }
+
+// CutDetails returns the item's own id, and whether source is that of its details.
+func CutDetails(source string) (id string, details bool) {
+	return strings.CutSuffix(source, detailsSuffix)
 }
 
 // Task is one request to make.

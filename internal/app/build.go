@@ -195,8 +195,11 @@ func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	a.closers = append(a.closers, client.Close)
 	opt := fetch.Options{
 		Datasets: a.datasets(), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
-		Groups: []string{c.ThreatMatch.TAXIIGroup}, Types: c.ThreatMatch.TAXIITypes,
+		Groups: []string{c.ThreatMatch.TAXIIGroup}, Types: c.ThreatMatch.TAXIITypes, Details: c.Choices.Details,
 		MaxWait: c.Connector.DurationPeriod.Approx(),
+	}
+	if groups := c.Choices.TAXIIGroups; len(groups) > 0 {
+		opt.Groups, opt.OnlyGroups = groups, true
 	}
 	if a.once {
 		opt.GiveUp = 2 * time.Minute

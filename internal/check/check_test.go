@@ -181,5 +181,6 @@ func TestCheckTellsFilters(t *testing.T) {
 		t.Errorf("filters are told without any:\n%s", out)
 	}
 	env["THREATMATCH_ONLY_TYPES"], env["THREATMATCH_TLP_MAX"] = "malware,iocs:indicator", "amber"
-	wants(t, found(t, env, time.Second), "note filters: threatmatch.tlp_max = amber; threatmatch.only_types = malware,iocs:indicator")
+	env["THREATMATCH_TAXII_GROUPS"] = "Mine,Yours"
+	wants(t, found(t, env, time.Second), "threatmatch.taxii_groups = Mine,Yours", "note filters: threatmatch.tlp_max = amber; threatmatch.only_types = malware,iocs:indicator")
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/threatmatch"
@@ -65,12 +66,17 @@ func (c *checker) threatMatch(ctx context.Context) {
 // taxii says whether the group of IOCs that is wanted is offered.
 func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	const name = "ThreatMatch groups"
-	wanted := c.Config.ThreatMatch.TAXIIGroup
-	var names []string
+	wanted := wantedGroups(c.Config)
+	var names, missing []string
 	for _, g := range groups {
 		names = append(names, g.Name)
 	}
-	found := slices.ContainsFunc(groups, func(g threatmatch.Group) bool { return strings.EqualFold(g.Name, wanted) || g.ID == wanted })
+	for _, w := range wanted {
+		if !slices.ContainsFunc(groups, func(g threatmatch.Group) bool { return g.Is(w) }) {
+			missing = append(missing, w)
+		}
+	}
+	only := len(c.Config.Choices.TAXIIGroups) > 0
 	switch {
 	case !c.Config.ThreatMatch.ImportIOCs:
 	case err != nil && refusedFor(err, http.StatusNotFound):
@@ -79,11 +85,22 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 		c.failed(name, err, threatMatchHint(err))
 	case len(groups) == 0:
 		c.remark(name, "the account has no group of IOCs; they are skipped", "set threatmatch.import_iocs to false, or ask ThreatMatch for access")
-	case !found:
-		c.remark(name, fmt.Sprintf("no group %q; all there are will be used: %s", wanted, strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
+	case only && len(missing) > 0:
+		c.remark(name, fmt.Sprintf("no group %q; there are: %s", strings.Join(missing, ", "), strings.Join(names, ", ")),
+			"set threatmatch.taxii_groups to some of them")
+	case len(missing) > 0:
+		c.remark(name, fmt.Sprintf("no group %q; all there are will be used: %s", missing[0], strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
 	default:
-		c.ok(name, "%q of %d", wanted, len(groups))
+		c.ok(name, "%q of %d", strings.Join(wanted, ", "), len(groups))
 	}
+}
+
+// wantedGroups are the groups that IOCs are to be read from.
+func wantedGroups(c *config.Config) []string {
+	if groups := c.Choices.TAXIIGroups; len(groups) > 0 {
+		return groups
+	}
+	return []string{c.ThreatMatch.TAXIIGroup}
 }
 
 // iocs asks for what changed just now in a group that would be used; it reports
@@ -95,7 +112,7 @@ func (c *checker) iocs(ctx context.Context, client *threatmatch.Client, groups [
 	}
 	group := groups[0]
 	for _, g := range groups {
-		if strings.EqualFold(g.Name, set.TAXIIGroup) || g.ID == set.TAXIIGroup {
+		if slices.ContainsFunc(wantedGroups(c.Config), g.Is) {
 			group = g
 			break
 		}

@@ -190,12 +190,19 @@ func (r *record) main() *stix.Object {
 		return nil
 	}
 	for _, o := range r.objects {
-		switch typ := o.Type(); {
-		case r.src.Dataset == "profiles" && profileTypes[typ], r.src.Dataset != "profiles" && typ == "report":
+		if r.mainType(o.Type()) {
 			return o
 		}
 	}
 	return nil
+}
+
+// mainType tells the types of what an item of the dataset can be about.
+func (r *record) mainType(typ string) bool {
+	if r.src.Dataset == "profiles" {
+		return profileTypes[typ]
+	}
+	return typ == "report"
 }
 
 // profileTypes are those of the objects that a profile can be about.

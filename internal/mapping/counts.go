@@ -71,6 +71,8 @@ func CountTable() []CountName {
 		{"labels_mapped", Changed, "labels that became knowledge, by kind"},
 		{"reference_dates_moved", Changed, "references of relationships whose dates OpenCTI would take for the time of the relationship"},
 		{"defaults", Added, "properties that OpenCTI or STIX requires and the source lacks, by property"},
+		{"details_unread", Removed, "details of the portal that are of no item of the answer, not published, or have no place in OpenCTI, by property"},
+		{"details_read", Added, "values that details of the portal added, by property"},
 		{"portal_links", Added, "addresses at which the portal shows the item"},
 		{"object_refs_related", Added, "relationships made of associations of objects that are no containers, by type"},
 		{"generated", Added, "objects made of labels and associations, by type"},

@@ -33,11 +33,14 @@ type element struct {
 }
 
 // decode takes the objects out of the body. What is no object is buried.
-func (r *record) decode(body []byte) []element {
+func (r *record) decode(body []byte, detailed bool) []element {
 	normal, err := stix.Normalize(make([]byte, 0, len(body)), body)
 	if err != nil {
 		r.bury(body, "", DeadBody, err.Error())
 		return nil
+	}
+	if detailed {
+		r.details, _ = stix.Member(normal, "details")
 	}
 	list, reason := objectList(normal)
 	if reason != "" {

@@ -30,8 +30,8 @@ func TestGolden(t *testing.T) {
 			m := newMapper(t, part(t, archive, "settings.json"))
 			input := part(t, archive, "input.json")
 			before := bytes.Clone(input)
-			got := show(settled(m, archive, m.Map(Source{Dataset: "profiles", ID: "1"}, input)))
-			if again := show(settled(m, archive, m.Map(Source{Dataset: "profiles", ID: "1"}, input))); again != got {
+			got := show(settled(m, archive, m.Map(sourceOf(archive), input)))
+			if again := show(settled(m, archive, m.Map(sourceOf(archive), input))); again != got {
 				t.Errorf("the second time differs:\n%s", cmp.Diff(got, again))
 			}
 			if !bytes.Equal(before, input) {
@@ -69,6 +69,14 @@ func settled(m *Mapper, archive *txtar.Archive, r Result) Result {
 	return r
 }
 
+// sourceOf is where the input comes from; a file's comment asks for details.
+func sourceOf(archive *txtar.Archive) Source {
+	if bytes.Contains(archive.Comment, []byte("With details.")) {
+		return Source{Dataset: "profiles", ID: "1" + detailsSuffix}
+	}
+	return Source{Dataset: "profiles", ID: "1"}
+}
+
 func goldenFiles(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/golden/*.txtar")
@@ -85,7 +93,7 @@ func goldenCounts(t testing.TB, file string) Counts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newMapper(t, part(t, archive, "settings.json")).Map(Source{Dataset: "profiles", ID: "1"}, part(t, archive, "input.json")).Counts
+	return newMapper(t, part(t, archive, "settings.json")).Map(sourceOf(archive), part(t, archive, "input.json")).Counts
 }
 
 func newMapper(t testing.TB, settings []byte) *Mapper {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 // Source names the record that a body belongs to.
 type Source struct {
 	Dataset string // profiles, alerts, reports, iocs
-	ID      string // ThreatMatch's id of the item, or the page's
+	ID      string // ThreatMatch's id of the item, or the page's; with "/edit" behind it, the body has what the portal says of the item, too
 	// Fetched is when the body came, zero when that is not known. What claims to
 	// have been modified later counts as older: see stix.Object.Distrust.
 	Fetched time.Time
@@ -59,6 +60,7 @@ type record struct {
 	notices []Notice
 	told    map[string]int // notices of each name, also those not noted
 
+	details     json.RawMessage       // what the portal says of the item; empty for nothing
 	contents    []string              // what the labels of the container at hand add to it
 	usesMarking bool                  // the default marking beside the TLP
 	markings    map[string]definition // by the ids of the body's marking definitions, in lower case
@@ -69,8 +71,11 @@ type record struct {
 // name of effect Left. body is not kept, but Dead.Raw may share memory with it.
 // The same source and body give the same result.
 func (m *Mapper) Map(src Source, body []byte) Result {
+	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
+	src.ID = id
 	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
-	elements := r.decode(body)
+	elements := r.decode(body, detailed)
+	main := r.detailed(elements)
 	r.noteSets(elements)
 	for _, e := range elements {
 		if r.convert(e.object, e.raw) {
@@ -81,6 +86,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 		}
 	}
 	r.merge()
+	if main != nil {
+		r.linkPortal(main)
+	}
 	r.made = len(r.objects)
 	r.filter()
 	r.portal()

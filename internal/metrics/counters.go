@@ -19,6 +19,8 @@ func runCounters() []counterName {
 		{"fetch.lists", "answers with a list"},
 		{"fetch.listed", "items that the lists named; also by dataset"},
 		{"fetch.items", "items fetched; also by dataset"},
+		{"fetch.details", "details of the portal fetched (threatmatch.details)"},
+		{"fetch.details_failed", "details of the portal that could not be fetched; their items came without them"},
 		{"fetch.groups", "groups of IOCs asked for, by id/name behind a colon"},
 		{"fetch.pages", "pages of IOCs fetched"},
 		{"fetch.pages_of", "of these, by STIX type behind a colon"},

@@ -42,6 +42,7 @@ const dateSinceLayout = "2006-01-02 15:04"
 const (
 	bothGenerations = "all versions since 2021"
 	sinceQuery      = "since August 2025 in the query, before in a JSON body of the GET"
+	sourceDetails   = "DocIntel's client of 2022, of profiles and reports; only where threatmatch.details is set"
 	sinceIOCs       = "since September 2024"
 )
 
@@ -62,6 +63,9 @@ var forms = []Form{
 	},
 	{
 		Op: "item", Method: "GET", Path: "/api/stix/{dataset}/{id}", Source: bothGenerations + "; reports until September 2024",
+	},
+	{
+		Op: "details", Method: "GET", Path: "/api/{dataset}/{id}/edit", Source: sourceDetails,
 	},
 	{
 		Op: "groups", Method: "GET", Path: "/api/taxii/groups", Source: sinceIOCs,

@@ -60,10 +60,13 @@ func (f *Stage) triedState(r result) spool.TaskState {
 // failItem keeps an item for another try, parks it, or gives it up.
 func (f *Stage) failItem(r result, st spool.TaskState) verdict {
 	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID, Count: map[string]int64{"fetch.retries": 1}}}
-	blamed := st.Tries >= itemTries || st.Refused >= itemRefused
+	blamed := st.Tries >= itemTries || st.Refused >= itemRefused || st.Refused > 0 && isDetails(r.task.TaskKey)
 	if !blamed && (st.Waived < itemWaived || r.ended.Sub(st.FirstTry) < itemPatience) {
 		v.Keep = &st
 		return v
+	}
+	if isDetails(r.task.TaskKey) {
+		return f.dropDetails(r, st)
 	}
 	if blamed {
 		st.Runs++

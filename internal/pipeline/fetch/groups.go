@@ -19,6 +19,10 @@ const groupOf = "fetch.groups:"
 // succeedGroups turns the groups to page, by name or id, into page tasks.
 func (f *Stage) succeedGroups(r result, v *verdict) {
 	groups, missing := pickGroups(r.groups, f.opt.Groups)
+	if f.opt.OnlyGroups && len(missing) == len(f.opt.Groups) {
+		*v = f.endDataset(r, spool.DatasetFailed, "none of the groups of threatmatch.taxii_groups is offered: "+strings.Join(missing, ", "))
+		return
+	}
 	if len(groups) == 0 {
 		*v = f.endDataset(r, spool.DatasetSkipped, "no group of IOCs is offered to this account")
 		return
@@ -34,7 +38,7 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 	if gone != "" {
 		// All groups share a watermark. It must not move past what only this one has.
 		*v = f.endDataset(r, spool.DatasetFailed, fmt.Sprintf("group %q, which an earlier run used, is not offered now; "+
-			"set threatmatch.taxii_group to another one if it is gone for good", gone))
+			"take it out of the settings if it is gone for good", gone))
 		return
 	}
 	if len(missing) > 0 {

@@ -33,7 +33,11 @@ func (f *Stage) listSince(t spool.Task, run *openRun) time.Time {
 func (f *Stage) succeed(r result) verdict {
 	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
 	switch {
+	case isDetails(r.task.TaskKey):
+		v.Record = f.record(r, r.item.Bytes)
+		v.Count = map[string]int64{"fetch.details": 1}
 	case r.task.Kind == spool.TaskItem:
+		v.Add = f.detailsTask(r.task)
 		v.Record = f.record(r, r.item.Bytes)
 		v.Count = map[string]int64{"fetch.items": 1}
 	case r.task.Kind == spool.TaskPage:

@@ -43,6 +43,9 @@ func (f *Stage) start(run *openRun, task spool.Task) {
 func (f *Stage) ask(ctx context.Context, r *result) (err error) {
 	t := r.task
 	switch {
+	case isDetails(t.TaskKey):
+		id, _ := spool.CutDetails(t.Source)
+		r.item, err = f.Source.Details(ctx, string(t.Dataset), id)
 	case t.Kind == spool.TaskItem:
 		r.item, err = f.Source.Item(ctx, string(t.Dataset), t.Source)
 	case t.Kind == spool.TaskPage:

@@ -18,6 +18,8 @@ type Source interface {
 	List(ctx context.Context, dataset string, since time.Time) (threatmatch.List, error)
 	// Item gets one item: a JSON object with an array "objects".
 	Item(ctx context.Context, dataset, id string) (threatmatch.Body, error)
+	// Details gets an item again, with what the portal shows of it as a member "details".
+	Details(ctx context.Context, dataset, id string) (threatmatch.Body, error)
 	// Groups lists the collections of IOCs.
 	Groups(ctx context.Context) ([]threatmatch.Group, error)
 	// Page gets objects of a group and type modified after a time, which is sent as it is.

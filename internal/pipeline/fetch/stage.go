@@ -36,7 +36,9 @@ type Options struct {
 	MaxConcurrency int             // requests at a time [4]
 	MaxAttempts    int             // runs that may park an item before it is a dead letter [5]
 	Groups         []string        // names or ids of IOC groups ["All content"]
+	OnlyGroups     bool            // where none of Groups is offered, no other is read in their place
 	Types          []string        // STIX types to page ["indicator"]
+	Details        bool            // fetch the portal's details of profiles and reports, too
 	// MaxWait bounds every wait: the connector's period. [none]
 	MaxWait time.Duration
 	// GiveUp ends the stage with an error once account or address were refused

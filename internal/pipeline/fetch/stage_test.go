@@ -323,6 +323,25 @@ func TestNoGroupAtAll(t *testing.T) {
 	})
 }
 
+// TestOnlyGroups wants no other group to be read in place of those that an
+// operator chose: what they are to keep out would come in by it.
+func TestOnlyGroups(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(2)
+		src.Offered = []threatmatch.Group{{ID: "1", Name: "All content"}}
+		r := newRig(t, src, rigOptions{fetch: Options{Groups: []string{"Mine", "Yours"}, OnlyGroups: true}})
+		run := r.once()
+		d := run.Datasets[spool.IOCs]
+		if d.Status != spool.DatasetFailed || !strings.Contains(d.Detail, "Mine, Yours") || run.Counters["fetch.pages"] != 0 {
+			t.Errorf("got %+v, %d pages; want failed, with the names, and no page", d, run.Counters["fetch.pages"])
+		}
+		src.Offered = append(src.Offered, threatmatch.Group{ID: "2", Name: "Yours"})
+		if run = r.once(); run.Counters[groupOf+"2/Yours"] != 1 || run.Counters[groupOf+"1/All content"] != 0 {
+			t.Errorf("got %v, want group 2 alone", run.Counters)
+		}
+	})
+}
+
 // A group that was used before and is missing from an answer must not let the
 // watermark move past what only it has; that of a group never used does.
 func TestGroupGoneForOneRun(t *testing.T) {

@@ -111,6 +111,13 @@ func (s *Source) List(ctx context.Context, dataset string, since time.Time) (thr
 	return threatmatch.List{IDs: s.Lists[dataset], Applied: applied, Date: time.Now().Add(s.Skew)}, nil
 }
 
+func (s *Source) Details(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
+	if err := s.call(ctx, "details "+dataset+"/"+id); err != nil {
+		return threatmatch.Body{}, err
+	}
+	return threatmatch.Body{Bytes: fmt.Appendf(nil, `{"details":{},"objects":[{"id":"%s--%s"}]}`, dataset, id)}, nil
+}
+
 func (s *Source) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
 	if err := s.call(ctx, "item "+dataset+"/"+id); err != nil {
 		return threatmatch.Body{}, err

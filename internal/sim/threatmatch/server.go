@@ -83,6 +83,9 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("/api/developers-platform/token", s.token)
 	s.mux.HandleFunc("/api/{dataset}/all", s.authorised(s.list))
 	s.mux.HandleFunc("/api/stix/{dataset}/{id}", s.authorised(s.item))
+	for _, d := range detailed {
+		s.mux.HandleFunc("/api/"+string(d)+"/{id}/edit", s.authorised(s.details))
+	}
 	s.mux.HandleFunc("/api/taxii/groups", s.authorised(s.groups))
 	s.mux.HandleFunc("/api/taxii/objects", s.authorised(s.objects))
 	s.mux.HandleFunc("/", s.notFound)
@@ -133,6 +136,8 @@ func routeOf(r *http.Request) (route, id string) {
 		return "list", p[1]
 	case len(p) == 4 && p[1] == "stix":
 		return "item", p[2] + "/" + p[3]
+	case len(p) == 4 && p[3] == "edit":
+		return "details", p[1] + "/" + p[2]
 	}
 	return "other", r.URL.Path
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // ops are the routes as the table of forms names them.
-var ops = map[string]string{"list": "list", "item": "item", "groups": "groups", "objects": "page"}
+var ops = map[string]string{"list": "list", "item": "item", "details": "details", "groups": "groups", "objects": "page"}
 
 // foreign compares a request with what the reference client is known to send.
 // It returns the parameter that has another form, "" for none, and what was

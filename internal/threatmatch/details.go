@@ -1,0 +1,50 @@
+package threatmatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+)
+
+// detailed are the datasets of which the portal has details.
+var detailed = []string{Profiles, Reports}
+
+// HasDetails reports whether the portal has details of a dataset's items.
+func HasDetails(dataset string) bool { return slices.Contains(detailed, dataset) }
+
+// Details gets what the portal shows of an item and then its STIX, which alone
+// says what the details are about. The answer is an object with both: "details",
+// and "objects" as Item has them.
+func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) {
+	if !HasDetails(dataset) || id == "" {
+		return Body{}, fmt.Errorf("details %s/%s: no such dataset", dataset, id)
+	}
+	var details []byte
+	if _, err := c.get(ctx, request{
+		op: "details", object: dataset + "/" + id,
+		path: "/api/" + dataset + "/" + url.PathEscape(id) + "/edit",
+		decode: func(ans *answer) (Kind, error) {
+			found, kind, err := object(ans.body, "data")
+			if err != nil {
+				return kind, err
+			}
+			if details = found["data"]; len(details) == 0 || details[0] != '{' {
+				return KindMalformed, errors.New(`answer has no object "data"`)
+			}
+			return "", nil
+		},
+	}); err != nil {
+		return Body{}, err
+	}
+	item, err := c.Item(ctx, dataset, id)
+	if err != nil {
+		return Body{}, err
+	}
+	found, _, err := decodeObjects(item.Bytes)
+	if err != nil {
+		return Body{}, err
+	}
+	return Body{Bytes: slices.Concat([]byte(`{"details":`), details, []byte(`,"objects":`), found["objects"], []byte("}")), Date: item.Date}, nil
+}
