@@ -54,7 +54,8 @@ func (t *txn) recount() (*counters, error) {
 	return &v.n, nil
 }
 
-// mend puts right, at open, the rows of meta and runs that everything else needs.
+// mend puts right, at open, the rows of meta and runs that everything else
+// needs, and those that hold last_run back.
 func (t *txn) mend() error {
 	if err := t.mendState(); err != nil {
 		return err
@@ -69,6 +70,9 @@ func (t *txn) mend() error {
 		}
 	}
 	if err := t.mendRuns(); err != nil {
+		return err
+	}
+	if err := t.tasks().mendParked(); err != nil {
 		return err
 	}
 	if err := t.meta().read(keyCounters, &counters{}); err == nil && t.meta().get([]byte(keyCounters)) != nil {
@@ -212,7 +216,8 @@ func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
 	return st
 }
 
-// mendLine makes the line of a run fit its count and its tasks again, where they differ.
+// mendLine makes the line of a run fit its count and its tasks again, where they
+// differ, and lets those of its items hold last_run back that were parked once.
 func (tb taskBucket) mendLine(r *storedRun) error {
 	want := 0
 	for _, kinds := range r.Open {
@@ -221,18 +226,25 @@ func (tb taskBucket) mendLine(r *storedRun) error {
 		}
 	}
 	var wrong [][]byte
+	var missing []*storedTask
 	good := 0
 	err := tb.scan(numKey(pfxDue, r.ID), nil, func(k, v []byte) (bool, error) {
 		if _, ok := cutTaskKey(v); !ok || len(k) != 25 {
 			wrong = append(wrong, encoding.Clone(k))
 		} else if st, err := tb.byKey(v); errors.Is(err, ErrNotFound) || err == nil && string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) {
 			good++
+			if err == nil && st.Behind && !tb.holdsBack(st) {
+				missing = append(missing, st)
+			}
 		} else {
 			wrong = append(wrong, encoding.Clone(k))
 		}
 		return true, nil
 	})
-	if err != nil || len(wrong) == 0 && good == want {
+	if err != nil {
+		return err
+	}
+	if err := tb.holdAllBack(missing); err != nil || len(wrong) == 0 && good == want {
 		return err
 	}
 	for _, k := range wrong {

@@ -163,6 +163,9 @@ func (s *Spool) MarkResumed() error {
 				return err
 			}
 		}
+		if err := t.tasks().dropDamagedBehind(); err != nil {
+			return err
+		}
 		return t.mendObjects(t.heldIndex())
 	})
 }

@@ -1,0 +1,65 @@
+package spool
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// last_run does not pass an item that was parked, whatever becomes of the row
+// that holds it back: the next opening, or the next start, writes it anew.
+func TestBehindRowsComeBack(t *testing.T) {
+	since := t0.Add(-73 * time.Minute)
+	damage := faults()
+	damage["another's window"] = func(b *bolt.Bucket, k []byte) error {
+		v := b.Get(k)
+		earlier := behindKey(Alerts, since.Add(-9*time.Hour), 1)
+		return errors.Join(b.Put(earlier, v), b.Delete(k))
+	}
+	for name, fault := range damage {
+		for _, open := range []bool{false, true} { // whether a later run has taken it in again
+			t.Run(name+map[bool]string{false: ", parked", true: ", in a run"}[open], func(t *testing.T) {
+				o := Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}
+				s := must(Open(t.Context(), o))(t)
+				run := must(s.StartRun(1, t0, RunSpec{
+					Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: since},
+					Tasks: []NewTask{{TaskKey: item(Alerts, 7), Since: since}},
+				}))(t)
+				ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 7), Run: run.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
+				if open {
+					must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))(t)
+				}
+				ok(t, s.Close())
+				db := must(bolt.Open(s.path, 0o600, nil))(t)
+				ok(t, db.Update(func(tx *bolt.Tx) error {
+					b := tx.Bucket([]byte(bktTasks))
+					k, _ := b.Cursor().Seek([]byte{pfxBehind})
+					if len(k) == 0 || k[0] != pfxBehind {
+						return errors.New("no row holds last_run back")
+					}
+					return fault(b, append([]byte(nil), k...))
+				}))
+				ok(t, db.Close())
+
+				s = must(Open(t.Context(), o))(t)
+				held := func() time.Time { t.Helper(); return must(s.Watermarks())(t)[Alerts].Held }
+				if got := held(); !open && (got.IsZero() || got.After(since)) {
+					t.Errorf("held at %v after the opening, want %v or earlier", got, since)
+				}
+				ok(t, s.MarkResumed())
+				if got := held(); !got.Equal(since) {
+					t.Errorf("held at %v after the start, want %v", got, since)
+				}
+				for _, told := range must(s.Verify(t.Context()))(t) {
+					if !strings.Contains(told, "counter of bytes") { // it cannot know what a removed row weighed
+						t.Errorf("still told: %s", told)
+					}
+				}
+				ok(t, s.Close())
+			})
+		}
+	}
+}
