@@ -63,3 +63,41 @@ func TestBehindRowsComeBack(t *testing.T) {
 		}
 	}
 }
+
+// A parked item whose row cannot be read is still parked, holds last_run back,
+// and is asked for by the next run.
+func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
+	since := t0.Add(-73 * time.Minute)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))(t)
+	defer func() { ok(t, s.Close()) }()
+	run := must(s.StartRun(1, t0, RunSpec{
+		Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: since},
+		Tasks: []NewTask{{TaskKey: item(Alerts, 6), Since: since}, {TaskKey: item(Alerts, 7), Since: since}},
+	}))(t)
+	for n := 6; n <= 7; n++ {
+		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
+	}
+	want := must(s.Task(item(Alerts, 7)))(t)
+	damageValue(t, s, bktTasks, prefixed(pfxTask, taskKey(item(Alerts, 7))))
+	if got := must(s.Task(item(Alerts, 7)))(t); got.Parked.IsZero() || got.Seq != want.Seq || !got.Since.Equal(since) {
+		t.Errorf("got %+v, want it parked as %+v", got, want)
+	}
+	next := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))(t)
+	ready, _, err := s.ReadyTasks(next.ID, t0, 10, nil)
+	ok(t, err)
+	if len(ready) != 2 {
+		t.Errorf("the next run asks for %+v, want both items", ready)
+	}
+	if st := must(s.Stats())(t); st.Parked != 0 || st.Tasks != 2 {
+		t.Errorf("got %d parked and %d open, want 0 and 2", st.Parked, st.Tasks)
+	}
+	if got := must(s.Watermarks())(t)[Alerts].Held; !got.Equal(since) {
+		t.Errorf("held at %v, want %v", got, since)
+	}
+	for _, task := range ready {
+		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: task.TaskKey, Run: next.ID, Dead: &DeadLetter{Class: "x", Error: "x"}}}))
+	}
+	if got := must(s.Watermarks())(t)[Alerts].Held; !got.IsZero() {
+		t.Errorf("held at %v though both were given up", got)
+	}
+}

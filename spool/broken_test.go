@@ -1,0 +1,56 @@
+package spool
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+
+	"threatmatch-connector/spool/internal/boltfile"
+)
+
+// A process that opens the spool after a clean stop says so on disk before it
+// writes, so that its being killed is known and the whole file is checked.
+func TestKillAfterACleanStopIsUnclean(t *testing.T) {
+	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
+	ok(t, must(Open(t.Context(), o))(t).Close())
+	if info := must(ReadLock(o.Dir))(t); !info.Clean {
+		t.Fatalf("after a clean stop the note says %+v", info)
+	}
+	crash(t, must(Open(t.Context(), o))(t))
+	if info := must(ReadLock(o.Dir))(t); info.Clean {
+		t.Errorf("after a kill the note says %+v, want it unclean", info)
+	}
+}
+
+// A failed commit changed nothing only where the disk was full and the file's
+// meta page is older than it. After any other the spool is only read.
+func TestFailedCommits(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		err   error
+		ahead int // of the newest meta page
+		want  error
+	}{
+		{"full, not reached", syscall.ENOSPC, 1, ErrFull},
+		{"full, reached", syscall.ENOSPC, 0, ErrBroken},
+		{"full, passed", syscall.ENOSPC, -1, ErrBroken},
+		{"unreadable", syscall.EIO, 1, ErrBroken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))(t)
+			defer func() { _ = s.Close() }()
+			txid := int(must(boltfile.Newest(s.path))(t).Txid) + tt.ahead
+			if err := s.judge(tt.err, txid); !errors.Is(err, tt.want) || !errors.Is(err, tt.err) {
+				t.Errorf("judged %v, want %v", err, tt.want)
+			}
+			var after error
+			if tt.want == ErrBroken {
+				after = ErrBroken
+			}
+			if err := s.SavePlatform(1, []byte(`{}`)); !errors.Is(err, after) {
+				t.Errorf("the next commit: %v, want %v", err, after)
+			}
+			must(s.Meta())(t) // reading goes on
+		})
+	}
+}
