@@ -1,6 +1,7 @@
 package threatmatch
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -146,7 +147,8 @@ func (e *Error) hint() string {
 	switch {
 	case e.byProxy():
 		return "the proxy asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
-	case e.Kind == KindCredentials && e.Status == http.StatusNotFound, e.Status/100 == 3:
+	case e.Kind == KindCredentials && e.Status == http.StatusNotFound, e.Status/100 == 3,
+		e.Kind == KindMalformed && errors.Is(e.cause, errLarger): // of the token endpoint
 		return "check threatmatch.url"
 	case e.Kind == KindCredentials:
 		return "check threatmatch.client_id and threatmatch.client_secret"

@@ -19,6 +19,9 @@ const largeBody = 4 << 20
 // errorBody is how much of an error's body is read.
 const errorBody = 64 << 10
 
+// tokenBody is the largest answer of the token endpoint, whatever data may be.
+const tokenBody = 64 << 10
+
 // request is one call: what it is called in errors and what it sends.
 type request struct {
 	op, object string
@@ -102,6 +105,9 @@ func stopped(ctx context.Context, r request, err error) error {
 // errSlow is the cause of a request that we ended for its slowness.
 var errSlow = errors.New("no answer in time")
 
+// errLarger is the cause of a failure for an answer's size.
+var errLarger = errors.New("answer larger")
+
 // attempt makes the request and reads its answer within the timeouts.
 func (c *Client) attempt(ctx context.Context, r request, token string) (*answer, *Error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -139,8 +145,12 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 			Snippet:    c.redact.snippet(body),
 		}
 	}
+	limit, tooLarge := c.opt.MaxBody, KindTooLarge
+	if r.post != nil { // no setting makes room for it: whoever answers so gives no tokens
+		limit, tooLarge = tokenBody, KindMalformed
+	}
 	var fail *Error
-	if ans.body, fail = c.read(ctx, resp, guard); fail == nil {
+	if ans.body, fail = c.read(ctx, resp, guard, limit, tooLarge); fail == nil {
 		ans.body = toUTF8(ans.body, resp.Header.Get("Content-Type"))
 		if kind, err := r.decode(ans); err != nil {
 			fail = &Error{Kind: kind, Snippet: c.redact.snippet(ans.body), cause: err}
@@ -179,15 +189,16 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 	return req, nil
 }
 
-// read reads a whole body of at most MaxBody bytes. What is over largeBody
+// read reads a whole body of at most limit bytes; more is an error of kind
+// tooLarge. What is over largeBody
 // waits for its turn, and the time limit with it.
-func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer) ([]byte, *Error) {
-	if resp.ContentLength > c.opt.MaxBody {
-		return nil, c.tooLarge()
+func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer, limit int64, tooLarge Kind) ([]byte, *Error) {
+	if resp.ContentLength > limit {
+		return nil, larger(tooLarge, limit)
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, largeBody)))
-	limited := io.LimitReader(resp.Body, c.opt.MaxBody+1)
+	limited := io.LimitReader(resp.Body, limit+1)
 	n, err := io.Copy(&buf, io.LimitReader(limited, largeBody))
 	if err == nil && n == largeBody {
 		guard.Stop()
@@ -204,14 +215,14 @@ func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Time
 	if err != nil {
 		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err), Snippet: c.redact.snippet(buf.Bytes())}
 	}
-	if int64(buf.Len()) > c.opt.MaxBody {
-		return nil, c.tooLarge()
+	if int64(buf.Len()) > limit {
+		return nil, larger(tooLarge, limit)
 	}
 	return buf.Bytes(), nil
 }
 
-func (c *Client) tooLarge() *Error {
-	return &Error{Kind: KindTooLarge, cause: fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody)}
+func larger(kind Kind, limit int64) *Error {
+	return &Error{Kind: kind, cause: fmt.Errorf("%w than %d bytes", errLarger, limit)}
 }
 
 // kindOfCause classifies a failure to get or read an answer.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,6 +103,46 @@ func TestTokenExpiry(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTokenAnswerHasALimit: a token's answer has a limit of its own, and one
+// over it blames the address, never the account and never threatmatch.max_body.
+func TestTokenAnswerHasALimit(t *testing.T) {
+	answer := func(size int) string {
+		const rest = `{"access_token":"tok-1","pad":""}`
+		return rest[:len(rest)-2] + strings.Repeat("x", size-len(rest)) + rest[len(rest)-2:]
+	}
+	for _, form := range []string{"length", "chunked"} {
+		for _, size := range []int{tokenBody, tokenBody + 1, 6 << 20} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != tokenPath {
+					io.WriteString(w, `{"objects":[]}`)
+					return
+				}
+				if form == "length" {
+					w.Header().Set("Content-Length", fmt.Sprint(size))
+				} else {
+					w.(http.Flusher).Flush()
+				}
+				io.WriteString(w, answer(size))
+			}))
+			_, err := newClient(t, testOptions(srv.URL)).Item(t.Context(), Alerts, "1")
+			srv.Close()
+			if size <= tokenBody {
+				if err != nil {
+					t.Errorf("%s, %d bytes: got %v, want a token", form, size, err)
+				}
+				continue
+			}
+			e := wantError(t, err, KindMalformed, fault.Transient)
+			if want := "token: answer larger than 65536 bytes"; e.Error() != want {
+				t.Errorf("%s, %d bytes: got %q, want %q", form, size, e.Error(), want)
+			}
+			if got, want := fault.HintOf(err), "check threatmatch.url"; got != want {
+				t.Errorf("%s, %d bytes: got the hint %q, want %q", form, size, got, want)
+			}
+		}
 	}
 }
 
