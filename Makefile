@@ -72,12 +72,14 @@ docker-test: ## try the image with a real engine: kill, stop, lost volume, users
 
 # The same, smaller, without what a slow machine may make late. Where no engine
 # can be had (77), or in ten minutes nothing failed and not all was done (124), a
-# line says so.
+# line says so; as root with apt-get, which can have one, that is a failure.
 docker-ci: build
 	@code=0; BINARY=prebuilt OBJECTS=20000 IOCS=6000 TIME_LIMIT=600 FAIL_FAST=1 \
 		deploy/docker-test.sh build import lost managed users migrate memory || code=$$?; \
-	[ $$code != 124 ] || echo "docker-test.sh: out of time, not judged"; \
-	case $$code in 0 | 77 | 124) ;; *) exit $$code ;; esac
+	case $$code in 77 | 124) ;; *) exit $$code ;; esac; \
+	[ $$code = 77 ] || echo "docker-test.sh: out of time, not all was tried"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then exit $$code; fi; \
+	echo "docker-ci: skipped, and not as root with apt-get, so not a failure"
 
 lint-deploy: ## check unit, compose files, manifests and the arm64 binary
 	deploy/lint.sh

@@ -30,11 +30,7 @@ export DOCKER_BUILDKIT=1
 [ $# -gt 0 ] || { sed -n '2,20p' "$0" >&2; exit 2; }
 none() { echo "docker-engine.sh: no Docker engine for this test: $*"; exit 77; }
 
-client() { # Debian's client has a builder of its own
-	DOCKER=${DOCKER:-/usr/bin/docker}
-	[ -x "$DOCKER" ] || DOCKER=$(command -v docker) || return 1
-	export DOCKER
-}
+client() { DOCKER=$(command -v "$1") && export DOCKER; }
 docker() { timeout -k 5 60 "$DOCKER" "$@"; }
 
 # What is missing is named by the line that is printed last.
@@ -76,7 +72,7 @@ with_engine() {
 }
 
 install() { # starts nothing
-	command -v dockerd >/dev/null && command -v busybox >/dev/null && return
+	[ -x /usr/bin/docker ] && command -v dockerd >/dev/null && command -v busybox >/dev/null && return
 	command -v apt-get >/dev/null || { echo "dockerd or busybox is missing"; return 1; }
 	local policy=/usr/sbin/policy-rc.d made='' code=0
 	[ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made=1; }
@@ -109,11 +105,10 @@ own_engine() {
 
 if [ "${1:-}" = --inside ]; then # what this script calls itself by, below
 	shift
-	client
 	own_engine "$@"
 fi
 why="none answers"
-if client && docker info >/dev/null 2>&1; then
+if client "${DOCKER:-docker}" && docker info >/dev/null 2>&1; then
 	if ! command -v busybox >/dev/null; then why="busybox is missing"; elif why=$(works); then
 		with_engine "$@"
 		exit
@@ -121,7 +116,9 @@ if client && docker info >/dev/null 2>&1; then
 fi
 [ "$(id -u)" = 0 ] || none "$why, and only root can start one"
 why=$(install) || none "$why"
-client || none "docker is missing"
+# Its own client, whatever the PATH begins with: Debian's has a builder of its
+# own, a newer one has none without buildx.
+client /usr/bin/docker || none "/usr/bin/docker, the client of docker.io, is missing"
 work=$(mktemp -d "${TMPDIR:-/tmp}/threatmatch-engine.XXXXXX")
 trap 'rm -rf "$work" 2>/dev/null || true' EXIT
 inside=(unshare --mount --net --pid --fork --kill-child --mount-proc)
