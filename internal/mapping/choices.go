@@ -80,6 +80,11 @@ func (c choice) pass(dataset string, values ...string) bool {
 	return allowed == nil || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(allowed, fold(v)) })
 }
 
+// never reports whether a value passes for no dataset.
+func (c choice) never(value string) bool {
+	return len(c) > 0 && !slices.ContainsFunc(datasets, func(d string) bool { return c.pass(d, value) })
+}
+
 // choices are Choices in the form in which they are used.
 type choices struct {
 	Choices

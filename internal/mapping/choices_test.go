@@ -193,6 +193,32 @@ func TestFilterOfItems(t *testing.T) {
 	}
 }
 
+// TestFilteredElsewhere wants a reference to go whose target no answer may
+// bring, and to stay where another dataset may: what is left waits in vain, or
+// what is wanted is torn apart.
+func TestFilteredElsewhere(t *testing.T) {
+	const body = `{"objects":[{"type":"campaign","id":"campaign--00000000-0000-4000-8000-000000000001","name":"C1",
+		"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"},
+		{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000002","relationship_type":"uses",
+		"source_ref":"campaign--00000000-0000-4000-8000-000000000001","target_ref":"malware--00000000-0000-4000-8000-000000000003",
+		"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"}]}`
+	for _, c := range []struct {
+		types []string
+		stays bool
+	}{
+		{nil, true}, {[]string{"campaign"}, false}, {[]string{"campaign", "malware"}, true},
+		{[]string{"campaign", "alerts:malware"}, true}, {[]string{"profiles:campaign"}, true},
+	} {
+		r := mapWith(t, Settings{Choices: Choices{Types: c.types}}, Source{Dataset: "profiles", ID: "1"}, body)
+		if got := find(r, "relationship") != nil; got != c.stays || find(r, "campaign") == nil {
+			t.Errorf("%v: the relationship stays %v, want %v; counts %v", c.types, got, c.stays, r.Counts)
+		}
+		if !c.stays && r.Counts["filtered:ends"] != 1 {
+			t.Errorf("%v: counts %v, want one of filtered:ends", c.types, r.Counts)
+		}
+	}
+}
+
 // TestFilters draws answers and filters: nothing that is filtered is sent,
 // nothing else is lost, and nothing refers to what is filtered.
 func TestFilters(t *testing.T) {
@@ -245,6 +271,10 @@ func TestFilters(t *testing.T) {
 		}
 		for _, o := range r.Objects {
 			for _, ref := range o.Refs() {
+				typ, _ := stix.SplitID(ref.ID)
+				if !always(typ) && ref.ID != m.author.ID() && !sent[ref.ID] && m.choices.types.never(typ) {
+					t.Errorf("refers to %s, which is filtered in every answer: %s", ref.ID, o.AppendJSON(nil))
+				}
 				if before[ref.ID] && !sent[ref.ID] {
 					t.Errorf("refers to %s, which is filtered: %s", ref.ID, o.AppendJSON(nil))
 				}

@@ -76,21 +76,22 @@ func (r *record) portalAliases(o *stix.Object) {
 	if o.Has("x_opencti_aliases") || o.Type() == "vulnerability" {
 		key = "x_opencti_aliases"
 	}
-	known := []string{fold(o.String("name"))}
+	known := map[string]bool{fold(o.String("name")): true}
 	list := o.Strings(key)
 	if one := o.String(key); one != "" {
 		list = []string{one}
 	}
 	for _, name := range list {
-		known = append(known, fold(name))
+		known[fold(name)] = true
 	}
 	before := len(list)
 	for _, name := range names {
 		name = strings.TrimSpace(name)
 		switch folded := fold(name); {
-		case len([]rune(name)) < 2, slices.Contains(known, folded), slices.Contains(noAlias, folded):
+		case len([]rune(name)) < 2, known[folded], slices.Contains(noAlias, folded):
 		default:
-			known, list = append(known, folded), append(list, name)
+			known[folded] = true
+			list = append(list, name)
 		}
 	}
 	if n := len(list) - before; n > 0 {

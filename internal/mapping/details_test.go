@@ -167,3 +167,66 @@ func TestOddDetails(t *testing.T) {
 		}
 	}
 }
+
+// TestManyDetails wants the cost of details to stay in line with their bytes:
+// in the square of their number, this would take minutes.
+func TestManyDetails(t *testing.T) {
+	const n = 20000
+	var names, profiles []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("Name %d", i))
+		profiles = append(profiles, fmt.Sprintf(`{"title":"Linked %d","type_id":5}`, i))
+	}
+	report := `{"type":"report","id":"report--00000000-0000-4000-8000-000000000003","name":"Red Fox","published":"2024-01-02T00:00:00.000Z"}`
+	details := fmt.Sprintf(`{"title":"Red Fox","known_as":%q,"linked_profiles":[%s]}`, strings.Join(names, ","), strings.Join(profiles, ","))
+	if got := len(theNamed(mapDetails(t, Settings{}, "reports", detailedBody(details, report)), "report", "").Strings("object_refs")); got != n {
+		t.Errorf("the report contains %d, want %d", got, n)
+	}
+	if got := len(theNamed(mapDetails(t, Settings{}, "profiles", detailedBody(details, detailedActor)), "threat-actor", "").Strings("aliases")); got != n+1 {
+		t.Errorf("the actor has %d aliases, want %d", got, n+1)
+	}
+}
+
+// TestFilteredDetails wants filters and the ceiling to hold for what details
+// bring, with the portal's own level.
+func TestFilteredDetails(t *testing.T) {
+	details := `{"title":"Red Fox","tlp":{"shortcode":"%s"},"tagsFull":[{"name":"France"}],"linked_profiles":[{"title":"PlugX","type_id":5},{"title":"Night Dragon","type_id":4}]}`
+	got := func(s Settings, level string) (types []string) {
+		r := mapDetails(t, s, "profiles", detailedBody(fmt.Sprintf(details, level), detailedActor))
+		sent := map[string]bool{}
+		for _, o := range r.Objects {
+			sent[o.ID()] = true
+			types = append(types, o.Type())
+		}
+		for _, o := range r.Objects {
+			for _, ref := range o.Refs() {
+				if typ, _ := stix.SplitID(ref.ID); !sent[ref.ID] && typ != "marking-definition" && typ != "identity" {
+					t.Errorf("%s refers to %s, which is not sent", asText(o), ref.ID)
+				}
+			}
+		}
+		slices.Sort(types)
+		return slices.Compact(types)
+	}
+	all := []string{"campaign", "location", "malware", "relationship", "threat-actor"}
+	for _, c := range []struct {
+		choices Choices
+		level   string
+		want    []string
+	}{
+		{Choices{}, "amber", all},
+		{Choices{TLPMax: "amber"}, "amber", all},
+		{Choices{TLPMax: "amber"}, "red", nil},
+		{Choices{TLPMax: "amber"}, "mauve", nil},
+		{Choices{TLPMax: "amber"}, "amber+strict", nil},
+		{Choices{Types: []string{"threat-actor", "malware"}}, "amber", []string{"malware", "relationship", "threat-actor"}},
+		{Choices{Types: []string{"malware"}}, "amber", []string{"malware"}},
+		{Choices{Tags: []string{"France"}}, "amber", all},
+		{Choices{Tags: []string{"Spain"}}, "amber", nil},
+		{Choices{ModifiedSince: []string{"2025-01-01"}}, "amber", nil},
+	} {
+		if types := got(Settings{Choices: c.choices}, c.level); !slices.Equal(types, c.want) {
+			t.Errorf("%+v with TLP %s: got %v, want %v", c.choices, c.level, types, c.want)
+		}
+	}
+}

@@ -138,10 +138,17 @@ func (r *record) ownMarking(id string) bool {
 	return r.m.choices.marking != nil && r.m.choices.marking.ID() == id
 }
 
+// never tells the references that only_types lets nothing come for, whatever
+// answer it stands in: what waits for one would wait in vain.
+func (r *record) never(id string) bool {
+	typ, ok := stix.SplitID(id)
+	return ok && !always(typ) && id != r.m.author.ID() && r.m.choices.types.never(typ)
+}
+
 // leaveOut removes objects and all references to them; what is nothing without
 // such a reference goes as well, counted where the source has it.
 func (r *record) leaveOut(gone map[string]bool) {
-	for again := len(gone) > 0; again; {
+	for again := len(gone) > 0 || len(r.m.choices.types) > 0; again; {
 		again = false
 		kept, made := r.objects[:0], 0
 		for i, o := range r.objects {
@@ -153,8 +160,9 @@ func (r *record) leaveOut(gone map[string]bool) {
 			}
 			lost := false
 			r.count("references_filtered", o.EditRefs(func(ref stix.Ref) (string, bool) {
-				lost = lost || gone[ref.ID] && stix.Essential(o.Type(), ref.Key)
-				return ref.ID, !gone[ref.ID]
+				out := gone[ref.ID] || r.never(ref.ID)
+				lost = lost || out && stix.Essential(o.Type(), ref.Key)
+				return ref.ID, !out
 			}))
 			if lost && missing(o) != "" {
 				gone[o.ID()], again = true, true

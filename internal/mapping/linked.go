@@ -50,6 +50,7 @@ func (r *record) linkPortal(given *stix.Object) {
 			pairs[[2]string{o.String("source_ref"), o.String("target_ref")}] = true
 		}
 	}
+	var contents []string
 	for profile := range listed(raw) {
 		title, typ := strings.TrimSpace(r.m.markup.Line(memberText(profile, "title"))), profileType(profile)
 		if title == "" || typ == "" {
@@ -68,11 +69,14 @@ func (r *record) linkPortal(given *stix.Object) {
 		if id == main.ID() || pairs[[2]string{main.ID(), id}] || pairs[[2]string{id, main.ID()}] {
 			continue
 		}
-		if r.associateProfile(main, id) {
-			pairs[[2]string{main.ID(), id}] = true
+		pairs[[2]string{main.ID(), id}] = true
+		if stix.Container(main.Type()) {
+			contents = append(contents, id)
+		} else if r.associateProfile(main, id) {
 			r.count("details_read", 1, "linked_profiles")
 		}
 	}
+	r.count("details_read", main.AddRefs("object_refs", contents), "linked_profiles")
 	r.relatedReports(main)
 }
 
@@ -115,9 +119,6 @@ func (r *record) include(o *stix.Object) string {
 }
 
 func (r *record) associateProfile(main *stix.Object, id string) bool {
-	if stix.Container(main.Type()) {
-		return main.AddRef("object_refs", id)
-	}
 	o := stix.New("relationship", stix.Link{Type: associatedContent, Source: main.ID(), Target: id}.ID())
 	o.Copy(main, "created_by_ref", "created", "modified", "object_marking_refs")
 	o.Set("relationship_type", associatedContent)

@@ -112,6 +112,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	for _, o := range r.objects[r.made:] {
 		r.count("generated", 1, o.Type())
 	}
+	if detailed { // the item's own answer has buried the same elements
+		r.dead = slices.DeleteFunc(r.dead, func(d Dead) bool { return d.Class != DeadBody })
+	}
 	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, Counts: r.counts}
 }
 
