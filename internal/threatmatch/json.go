@@ -134,18 +134,14 @@ const maxID = 256
 
 // identifier reads an id: an integer or a text. "" is none that can be asked for.
 func identifier(value []byte) string {
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		if text == "." || text == ".." || len(text) > maxID {
+	if len(value) > 0 && value[0] == '"' {
+		id := text(value)
+		if id == "." || id == ".." || len(id) > maxID {
 			return ""
 		}
-		return text
+		return id
 	}
-	var number json.Number
-	if json.Unmarshal(value, &number) != nil {
-		return ""
-	}
-	if n, err := strconv.ParseInt(number.String(), 10, 64); err == nil {
+	if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
 		return strconv.FormatInt(n, 10)
 	}
 	return ""

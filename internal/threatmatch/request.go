@@ -190,16 +190,17 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 }
 
 // read reads a whole body of at most limit bytes; more is an error of kind
-// tooLarge. What is over largeBody
-// waits for its turn, and the time limit with it.
+// tooLarge. What is over largeBody waits for its turn, and the time limit with
+// it; then it has one buffer that never grows, since one that doubles takes
+// three times the body. Its pages take memory only once they are written to.
 func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer, limit int64, tooLarge Kind) ([]byte, *Error) {
 	if resp.ContentLength > limit {
 		return nil, larger(tooLarge, limit)
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, largeBody)))
-	limited := io.LimitReader(resp.Body, limit+1)
-	n, err := io.Copy(&buf, io.LimitReader(limited, largeBody))
+	n, err := io.Copy(&buf, io.LimitReader(resp.Body, min(limit+1, largeBody)))
+	body := buf.Bytes()
 	if err == nil && n == largeBody {
 		guard.Stop()
 		select {
@@ -209,16 +210,31 @@ func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Time
 			return nil, &Error{Kind: KindTimeout, cause: context.Cause(ctx)}
 		}
 		guard.Reset(c.opt.BodyTimeout)
-		buf.Grow(int(max(resp.ContentLength-largeBody, 0) + bytes.MinRead))
-		_, err = io.Copy(&buf, limited)
+		size := resp.ContentLength
+		if size < 0 {
+			size = limit + 1
+		}
+		body = make([]byte, size)
+		copy(body, buf.Bytes())
+		for err == nil && n < size {
+			var more int
+			more, err = resp.Body.Read(body[n:])
+			n += int64(more)
+		}
+		if body = body[:n]; err == io.EOF { // as it is, no cut answer among them
+			err = nil
+		}
 	}
 	if err != nil {
-		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err), Snippet: c.redact.snippet(buf.Bytes())}
+		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err), Snippet: c.redact.snippet(body)}
 	}
-	if int64(buf.Len()) > limit {
+	if int64(len(body)) > limit {
 		return nil, larger(tooLarge, limit)
 	}
-	return buf.Bytes(), nil
+	if cap(body) > 2*len(body) { // it waits for its commit
+		body = bytes.Clone(body)
+	}
+	return body, nil
 }
 
 func larger(kind Kind, limit int64) *Error {
