@@ -148,6 +148,9 @@ var chains = map[string]string{
 	"lockheed martin kill chain": "lockheed-martin-cyber-kill-chain", "lockheed martin": "lockheed-martin-cyber-kill-chain",
 }
 
+// tacticID is what stands before the name of a tactic: "TA0002 Execution".
+var tacticID = regexp.MustCompile(`(?i)^\s*(?:TA[0-9]{4}\b[\s:–—-]*)`)
+
 // killChains gives kill chains and their phases their standard names.
 func (r *record) killChains(o *stix.Object) {
 	raw, _ := o.Get("kill_chain_phases")
@@ -156,7 +159,7 @@ func (r *record) killChains(o *stix.Object) {
 	for e := range stix.Elements(raw) {
 		name, phase := memberText(e, "kill_chain_name"), memberText(e, "phase_name")
 		if chain := chains[fold(name)]; chain != "" {
-			to := strings.ReplaceAll(strings.Replace(fold(phase), "defence", "defense", 1), " ", "-")
+			to := strings.ReplaceAll(strings.Replace(fold(tacticID.ReplaceAllString(phase, "")), "defence", "defense", 1), " ", "-")
 			if chain != name || to != phase {
 				e = withMember(e, "kill_chain_name", chain)
 				if to != "" {
@@ -221,7 +224,7 @@ func cveReferences(o *stix.Object) []string {
 	var ids []string
 	raw, _ := o.Get("external_references")
 	for e := range stix.Elements(raw) {
-		if fold(memberText(e, "source_name")) != "cve" {
+		if source := fold(memberText(e, "source_name")); source != "cve" && source != "nvd" && source != "mitre cve" && source != "nist nvd" {
 			continue
 		}
 		found, _ := cvesIn(memberText(e, "external_id"))

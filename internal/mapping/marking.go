@@ -240,19 +240,36 @@ func (m *markings) part(raw json.RawMessage) {
 // labels reads the levels that labels name.
 func (m *markings) labels(o *stix.Object) {
 	for _, key := range labelKeys {
-		for _, label := range o.Strings(key) {
-			t, said := readTLP(label)
-			m.lift(t, said, label)
-		}
+		raw, _ := o.Get(key)
+		m.label(raw)
 	}
 }
 
-// property reads the level that a property holds which is named for it, in the
-// object or in one of its extensions.
+// label reads one label or several, whatever they are wrapped in.
+func (m *markings) label(raw json.RawMessage) {
+	if s, ok := stix.Text(raw); ok {
+		t, said := readTLP(s)
+		m.lift(t, said, s)
+	}
+	for e := range stix.Elements(raw) {
+		m.label(e)
+	}
+	for _, v := range stix.Members(raw) {
+		m.label(v)
+	}
+}
+
+// property reads the level that a property holds which is named for it, or
+// which says nothing else, in the object or in one of its extensions.
 func (m *markings) property(key string, raw json.RawMessage) {
 	if tlpProperty(key) {
 		t, said := readLevels(raw)
 		m.lift(t, said, string(raw))
+		return
+	}
+	if s, ok := stix.Text(raw); ok && (classifies(key) || len(s) < 50 && onlyTLP.MatchString(tlpText(s))) {
+		t, said := readTLP(s)
+		m.lift(t, said, s)
 		return
 	}
 	if key != "extensions" && !strings.HasPrefix(key, "extension-definition--") || raw[0] != '{' {

@@ -52,8 +52,13 @@ func readPercent(raw json.RawMessage) (any, bool) {
 	s, _ := stix.Text(raw)
 	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
 	f, ok := number(raw)
-	if bare, percent := strings.CutSuffix(s, "%"); percent {
-		f, ok = number(json.RawMessage(strings.TrimSpace(bare)))
+	s = strings.TrimLeft(s, "~≈ ")
+	bare, percent := strings.CutSuffix(strings.Replace(s, "percent", "%", 1), "%")
+	if f2, isNumber := number(json.RawMessage(strings.TrimSpace(bare))); isNumber {
+		f, ok = f2, true
+	}
+	if f > 0 && f < 1 && !percent { // a share
+		f *= 100
 	}
 	if !ok {
 		n, known := confidenceOf(s)

@@ -215,7 +215,7 @@ func isLiteral(w string) bool {
 }
 
 // repairPattern mends what is plainly meant: quotes that are doubled instead of
-// escaped, lone backslashes, a comparison without its brackets,
+// escaped, lone backslashes, double quotes, keywords in small letters, a comparison without its brackets,
 // hashes.SHA-256 without quotes, a qualifier inside of the brackets. It returns the
 // pattern as it is when that does not help.
 func repairPattern(pattern string) string {
@@ -223,7 +223,7 @@ func repairPattern(pattern string) string {
 	if checkPattern(fixed) == nil {
 		return pattern
 	}
-	for _, mend := range [...]func(string) string{mendStrings, bracketed, quoteSteps, qualifierOut} {
+	for _, mend := range [...]func(string) string{singleQuotes, mendStrings, keywords, bracketed, quoteSteps, qualifierOut} {
 		fixed = mend(fixed)
 		if checkPattern(fixed) == nil {
 			return fixed
@@ -236,6 +236,26 @@ func repairPattern(pattern string) string {
 var innerQualifier = regexp.MustCompile(`\s+((?:START\s+t'[^']*'\s+STOP\s+t'[^']*'|WITHIN\s+\d+\s+SECONDS|REPEATS\s+\d+\s+TIMES))\s*\]`)
 
 func qualifierOut(s string) string { return innerQualifier.ReplaceAllString(s, "] $1") }
+
+// singleQuotes puts texts in the quotes that patterns have, where none has them.
+func singleQuotes(s string) string {
+	if strings.ContainsAny(s, `'\\`) {
+		return s
+	}
+	return strings.ReplaceAll(s, `"`, "'")
+}
+
+// smallWord matches a text, which stays, or a keyword in small letters.
+var smallWord = regexp.MustCompile(`'(?:[^'\\]|\\.)*'|(?i)[\s\[\]()](?:and|or|not|like|matches|in|followedby|exists|issubset|issuperset)\b`)
+
+func keywords(s string) string {
+	return smallWord.ReplaceAllStringFunc(s, func(word string) string {
+		if word[0] == '\'' {
+			return word
+		}
+		return strings.ToUpper(word)
+	})
+}
 
 func quoteSteps(s string) string { return hyphenStep.ReplaceAllString(s, ".'$1'") }
 

@@ -139,6 +139,11 @@ func current(r language.Region) bool {
 func (g *gazetteer) add(p *place, names []string) {
 	p.name = names[0]
 	for _, n := range names {
+		if saint, ok := strings.CutPrefix(n, "St. "); ok {
+			names = append(names, "Saint "+saint, "Saint "+strings.Replace(saint, "& ", "& the ", 1))
+		}
+	}
+	for _, n := range names {
 		if key := fold(n); g.names[key] == nil {
 			g.names[key] = p
 			for word := range strings.FieldsSeq(key) {

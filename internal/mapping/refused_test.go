@@ -27,7 +27,8 @@ func mapOne(t *testing.T, m *Mapper, typ, properties string) (*stix.Object, Resu
 // TestRefused maps what OpenCTI refuses: want holds the properties that come of
 // it, in JSON, null for absent.
 func TestRefused(t *testing.T) {
-	m := newMapper(t, []byte(`{}`))
+	m := newMapper(t, []byte(`{"URL":"https://eu.threatmatch.com"}`))
+	const redList = `["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"]`
 	const author = `"identity--bd7e3637-940a-53ea-b249-d22adfc66fb3"`
 	ends := fmt.Sprintf(`"relationship_type":"uses","source_ref":%q,"target_ref":%q,`, idOfType("campaign", 2), idOfType("tool", 3))
 	for _, c := range []struct{ typ, given, want string }{
@@ -99,9 +100,38 @@ func TestRefused(t *testing.T) {
 		{"tool", `"name":"tt","confidence":"Highly Likely/Almost Certain"`, `"confidence":90`},
 		{"tool", `"name":"tt","confidence":"Medium confidence"`, `"confidence":50`},
 		{"tool", `"name":"tt","confidence":"12.6 %"`, `"confidence":13`},
+		{"tool", `"name":"tt","confidence":"75 percent"`, `"confidence":75`},
+		{"tool", `"name":"tt","confidence":"~60%"`, `"confidence":60`},
+		{"tool", `"name":"tt","confidence":"0.8"`, `"confidence":80`},
+		{"tool", `"name":"tt","confidence":"0.8 %"`, `"confidence":1`},
+		{"tool", `"name":"tt","confidence":1`, `"confidence":1`},
 		{"tool", `"name":"tt","confidence":"F6"`, `"confidence":null`},
 		{"tool", `"name":"tt","confidence":"who knows"`, `"confidence":null`},
 		{"indicator", `"name":"in","pattern":"[a:b='c']","pattern_type":"stix","x_opencti_score":"250"`, `"x_opencti_score":100`},
+
+		// Levels of the TLP, wherever they stand.
+		{"tool", `"name":"tt","labels":"TLP:RED"`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","labels":[{"value":"tlp:red","color":"#f00"}]`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","x_opencti_labels":{"name":"TLP-RED"}`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","classification":"TLP:RED (recipients only)"`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","x_threatmatch_share":" tlp:Red "`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","extensions":{"extension-definition--00000001-0000-4000-8000-000000000000":{"extension_type":"property-extension","level":"TLP:RED"}}`,
+			`"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","x_handling":"TLP: ask us"`, `"object_marking_refs":` + redList},
+		{"tool", `"name":"tt","description":"Not all is TLP:RED here","x_sharing":"freely"`, `"object_marking_refs":["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"]`},
+
+		// Addresses of Markdown's links; words in code.
+		{"tool", `"name":"tt","description":"[a](/app/profiles/view/89), ![p](/img/x.png), [b](//h/x), f[0](/x y)"`,
+			`"description":"[a](https://eu.threatmatch.com/app/profiles/view/89), ![p](https://eu.threatmatch.com/img/x.png), [b](//h/x), f[0](/x y)"`},
+		{"tool", "\"name\":\"tt\",\"description\":\"Use `<script>alert(1)</script>` and <script>gone()</script><b>bold</b>\"",
+			"\"description\":\"Use `&lt;script>alert(1)&lt;/script>` and **bold**\""},
+		{"tool", "\"name\":\"tt\",\"description\":\"A ` and <script>gone()</script><b>bold</b>\"", "\"description\":\"A ` and **bold**\""},
+
+		// What OpenCTI joins by.
+		{"vulnerability", `"name":"PrintNightmare","external_references":[{"source_name":"NVD","external_id":"CVE-2021-34527"}]`,
+			`"name":"CVE-2021-34527","x_opencti_aliases":["PrintNightmare"]`},
+		{"tool", `"name":"tt","kill_chain_phases":[{"kill_chain_name":"MITRE ATT&CK","phase_name":"TA0002: Execution"}]`,
+			`"kill_chain_phases":[{"kill_chain_name":"mitre-attack","phase_name":"execution"}]`},
 
 		// Patterns.
 		{"indicator", `"name":"in","pattern":"([ipv4-addr:value = '1.1.1.1'] FOLLOWEDBY [ipv4-addr:value = '2.2.2.2']) WITHIN 5 SECONDS"`,
@@ -110,6 +140,11 @@ func TestRefused(t *testing.T) {
 		{"indicator", `"name":"in","pattern":"[file:hashes.SHA-256 = 'x']","pattern_type":"stix"`, `"pattern":"[file:hashes.'SHA-256' = 'x']"`},
 		{"indicator", `"name":"in","pattern":"url:value = 'http://x'","pattern_type":"stix"`, `"pattern":"[url:value = 'http://x']","x_opencti_main_observable_type":"Url"`},
 		{"indicator", `"name":"in","pattern":"[file:name = 'C:\\x\\y']","pattern_type":"stix"`, `"pattern":"[file:name = 'C:\\\\x\\\\y']"`},
+		{"indicator", `"name":"in","pattern":"[ipv4-addr:value = \"1.2.3.4\"]","pattern_type":"stix"`, `"pattern":"[ipv4-addr:value = '1.2.3.4']"`},
+		{"indicator", `"name":"in","pattern":"[url:value = \"http://e.example/a and b\"] or [url:value like \"c%\"]"`,
+			`"pattern":"[url:value = 'http://e.example/a and b'] OR [url:value LIKE 'c%']"`},
+		{"indicator", `"name":"in","pattern":"[x-in:value not in ('or','b') and exists x-in:or]","pattern_type":"stix"`,
+			`"pattern":"[x-in:value NOT IN ('or','b') AND EXISTS x-in:or]"`},
 		{"indicator", `"name":"in","pattern":"rule x","pattern_type":"YARA"`, `"pattern_type":"yara","x_opencti_main_observable_type":null`},
 	} {
 		o, r := mapOne(t, m, c.typ, c.given)

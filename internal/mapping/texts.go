@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -40,15 +41,26 @@ func marked(raw json.RawMessage) bool {
 
 func (r *record) longText(o *stix.Object, key string) {
 	raw, ok := o.Get(key)
-	if !ok || !marked(raw) {
+	if !ok || !marked(raw) && !bytes.Contains(raw, []byte("](/")) {
 		return
 	}
 	s, _ := stix.Text(raw)
-	if out := r.m.text(s); out != s {
+	out := r.m.text(s)
+	if out != s {
 		r.count("html_converted", 1)
+	}
+	out = relativeLink.ReplaceAllStringFunc(out, func(link string) string {
+		parts := relativeLink.FindStringSubmatch(link)
+		return parts[1] + r.m.markup.Address(parts[2]) + parts[3]
+	})
+	if out != s {
 		r.setText(o, key, out)
 	}
 }
+
+// relativeLink matches the address of a link of Markdown's that leads to
+// ThreatMatch's own pages.
+var relativeLink = regexp.MustCompile(`(\]\()(/[^/\s()][^\s()]*)(\)|\s+["'])`)
 
 func (r *record) setText(o *stix.Object, key, s string) {
 	if strings.TrimSpace(s) == "" {

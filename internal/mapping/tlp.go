@@ -119,6 +119,17 @@ func stricter(a, b stix.TLP) stix.TLP {
 	return a
 }
 
+// classifies tells properties that say who may see an object.
+func classifies(key string) bool {
+	key = strings.ToLower(key)
+	for _, word := range [...]string{"classification", "dissemination", "sensitivity", "handling", "sharing"} {
+		if strings.Contains(key, word) {
+			return true
+		}
+	}
+	return false
+}
+
 // tlpProperty tells properties that hold a level by their name: tlp, tlp_2_0,
 // x_threatmatch_tlp, …
 func tlpProperty(key string) bool {

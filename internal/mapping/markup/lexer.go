@@ -38,16 +38,18 @@ type attributes struct {
 // comes as text, so that no word is lost. Only what a script or style element
 // holds is left out.
 type lexer struct {
-	z       *html.Tokenizer
-	s       string
-	pos     int   // behind the current token
-	tags    int   // how many tags were meant
-	ends    tally // where the last end tag of each name is
-	opens   tally // how many of each name are open
-	lists   int
-	tables  int
-	foreign int
-	buffer  [2][12]count
+	z        *html.Tokenizer
+	s        string
+	pos      int   // behind the current token
+	tags     int   // how many tags were meant
+	ends     tally // where the last end tag of each name is
+	opens    tally // how many of each name are open
+	lists    int
+	tables   int
+	foreign  int
+	ticks    int // before the current token
+	lastTick int // where the last one is
+	buffer   [2][12]count
 }
 
 // tally is a small map.
@@ -69,7 +71,7 @@ func (t *tally) of(a atom.Atom) *int {
 }
 
 func newLexer(s string) *lexer {
-	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s}
+	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s, lastTick: strings.LastIndexByte(s, '`')}
 	l.ends, l.opens = l.buffer[0][:0], l.buffer[1][:0]
 	for i := 0; ; {
 		n := strings.Index(s[i:], "</")
@@ -110,6 +112,7 @@ func (l *lexer) next() (token, bool) {
 		start := l.pos
 		l.pos += len(l.z.Raw())
 		raw := l.s[start:l.pos]
+		l.ticks += strings.Count(raw, "`")
 		switch tt {
 		case html.ErrorToken: // the text may end inside of a tag
 			return token{text: raw}, raw != ""

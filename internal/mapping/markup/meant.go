@@ -25,12 +25,15 @@ func (l *lexer) meant(t token, raw string, attributed bool) bool {
 	case listItem, term:
 		return ended || l.lists > 0
 	case script:
-		return ended && (attributed || !prose(after))
+		return ended && !l.inCode() && (attributed || !prose(after))
 	case bold, italic, strike, phrase:
 		return ended || after != "" && (letter(after[0]) || after[0] >= '0' && after[0] <= '9')
 	}
 	return ended
 }
+
+// inCode reports whether the current token stands between backticks.
+func (l *lexer) inCode() bool { return l.ticks%2 == 1 && l.lastTick >= l.pos }
 
 // spokenOf reports whether a tag before s is the subject of a sentence.
 func spokenOf(s string) bool {
