@@ -229,3 +229,18 @@ func TestFilteredDetails(t *testing.T) {
 		}
 	}
 }
+
+// TestDetailsSayNothingTwice wants what the answer relates itself, in whatever
+// direction and type, to stay the only link of the two.
+func TestDetailsSayNothingTwice(t *testing.T) {
+	const tool = `{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000002","name":"PlugX","created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"}`
+	actor, malware := "threat-actor--00000000-0000-4000-8000-000000000001", "malware--00000000-0000-4000-8000-000000000002"
+	for _, ends := range [][2]string{{actor, malware}, {malware, actor}} {
+		r := mapDetails(t, Settings{}, "profiles", detailedBody(`{"title":"Red Fox","linked_profiles":[{"title":"Plugx","type_id":"5"}]}`, detailedActor, tool,
+			fmt.Sprintf(`{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000003","relationship_type":"related-to","source_ref":%q,"target_ref":%q,
+			"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"}`, ends[0], ends[1])))
+		if got := links(r); len(got) != 1 {
+			t.Errorf("from %s: relationships %q, want the answer's alone", ends[0], got)
+		}
+	}
+}
