@@ -28,7 +28,7 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.squeezed = false
 	}
 	if !f.squeezed {
-		f.Status.Set(stageName, f.failing.working(), f.detail(), "")
+		f.Status.Set(stageName, f.failing.working(), f.detail(), f.notReady())
 		return tasks, time.Minute, nil
 	}
 	f.Wakes.Map.Signal() // it may release what waits
@@ -36,7 +36,7 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	if err != nil {
 		return nil, 0, err
 	}
-	f.Status.Set(stageName, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats)))
+	f.Status.Set(stageName, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats), f.notReady()))
 	if room.Short {
 		// Every commit looks whether the disk has room again, and there may be no other.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))

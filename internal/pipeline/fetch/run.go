@@ -85,7 +85,7 @@ func (f *Stage) dispatch() (time.Duration, error) {
 	}
 	if f.run == nil {
 		f.squeezed = false
-		f.Status.Set(stageName, "idle", "", f.health.notReady())
+		f.Status.Set(stageName, "idle", "", f.notReady())
 		return time.Minute, nil
 	}
 	if len(f.ready) > 0 { // a commit found no room
@@ -103,7 +103,7 @@ func (f *Stage) dispatch() (time.Duration, error) {
 		return f.waitForServer(now)
 	}
 	if len(tasks) == 0 {
-		f.Status.Set(stageName, f.failing.working(), f.detail(), "")
+		f.Status.Set(stageName, f.failing.working(), f.detail(), f.notReady())
 		return untilNext(now, next), nil
 	}
 	tasks, wait, err := f.withinRoom(tasks)
@@ -244,6 +244,9 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 	f.run = nil
 	f.squeezed = false
 	f.summary(run)
+	if err := f.lookForStuck(); err != nil {
+		return 0, err
+	}
 	f.Wakes.Schedule.Signal()
 	f.Wakes.Map.Signal()
 	f.Wakes.Deliver.Signal()

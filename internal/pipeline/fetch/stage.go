@@ -88,7 +88,8 @@ type Stage struct {
 	health   health
 	itemsDue bool // the next place is an item's
 	failing  failing
-	squeezed bool // paused for room
+	stuck    string // the datasets that fail in run after run, and why
+	squeezed bool   // paused for room
 	fatal    error
 	skewed   bool // a clock that is off was warned of
 	jobs     sync.WaitGroup
@@ -130,6 +131,9 @@ func (f *Stage) Run(ctx context.Context) error {
 		f.Status.Set(stageName, "stopped", "", "")
 	}()
 	if err := f.dropSwitchedOff(); err != nil {
+		return err
+	}
+	if err := f.lookForStuck(); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -256,5 +260,5 @@ func (f *Stage) follow(ctx context.Context) error {
 	f.health.asking = false
 	clear(f.flying)
 	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
-	return nil
+	return f.lookForStuck()
 }
