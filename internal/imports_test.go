@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 		"internal/pipeline", "internal/logging", "spool", "internal/delivery", "internal/opencti", "internal/stix", "internal/fault",
 	},
 	"internal/pipeline/platform": {"internal/pipeline", "internal/logging", "spool", "internal/opencti", "internal/moment", "internal/fault"},
+	"internal/pipeline/verdicts": {"internal/pipeline", "internal/logging", "spool", "internal/opencti"},
 	"internal/pipeline/fetch": {
 		"internal/pipeline", "internal/pipeline/fetch/paging", "spool", "internal/threatmatch", "internal/logging", "internal/fault",
 	},

@@ -119,8 +119,12 @@ func equalKeyOf(d DeadLetter, payload []byte) []byte {
 }
 
 // sourceKey finds a dead letter by where it came from and its object. What is too
-// long for a key is cut; what is found is compared whole.
+// long for a key is cut; what is found is compared whole. What the platform
+// refused is found by its object alone: a copy from any item heals it.
 func sourceKey(d DeadLetter) []byte {
+	if d.Stage == StagePlatform {
+		return encoding.PutU64(sourcePrefix("", "", d.STIX), d.Key)
+	}
 	return encoding.PutU64(sourcePrefix(d.Dataset, d.Source, d.STIX), d.Key)
 }
 
@@ -135,8 +139,24 @@ const healMost = 1000
 // heal marks the open dead letters of a source and object, "" for those of no
 // single object, that now succeeded.
 func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
-	prefix := sourcePrefix(d, source, stix)
-	if source == "" || !tb.has(prefix) {
+	if source == "" {
+		return nil
+	}
+	return tb.healAll(now, sourcePrefix(d, source, stix), func(l DeadLetter) bool {
+		return l.Source == source && l.STIX == stix && (l.Stage != StageFetch || stix == "")
+	})
+}
+
+// healRejected marks the open dead letters of an object that the platform
+// refused. Should it refuse the new copy, too, they are opened again.
+func (tb deadBucket) healRejected(now time.Time, stix string) error {
+	return tb.healAll(now, sourcePrefix("", "", stix), func(l DeadLetter) bool {
+		return l.Stage == StagePlatform && l.STIX == stix
+	})
+}
+
+func (tb deadBucket) healAll(now time.Time, prefix []byte, of func(DeadLetter) bool) error {
+	if !tb.has(prefix) {
 		return nil
 	}
 	keys, err := tb.keys(prefix, healMost)
@@ -145,7 +165,7 @@ func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
 	}
 	for _, k := range keys {
 		l, ok := tb.head(encoding.U64(k, len(k)-8))
-		if !ok || l.Err != nil || l.Source != source || l.STIX != stix || !l.Healed.IsZero() || l.Stage == StageFetch && stix != "" {
+		if !ok || l.Err != nil || !l.Healed.IsZero() || !of(l) {
 			continue
 		}
 		if err := tb.close(l, now); err != nil {
@@ -165,6 +185,9 @@ func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 	for _, b := range bundles {
 		for _, o := range b.Objects {
 			if err := tb.heal(now, o.Dataset, o.Source, o.STIX); err != nil {
+				return err
+			}
+			if err := tb.healRejected(now, o.STIX); err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,8 @@ import (
 // storedID is an entry with the seq of its log row.
 type storedID struct {
 	ID
-	Seq uint64
+	Seq    uint64
+	Origin string // of origin
 }
 
 // LookupIDs returns the entries of those ids that are known. An entry that fails
@@ -88,26 +89,28 @@ func (s *Spool) ForgetRun(epoch uint64, run uint64) error {
 }
 
 func decodeEntry(key, v []byte) (storedID, error) {
-	e, seq, err := encoding.DecodeID(key, v)
-	return storedID{e, seq}, err
+	e, seq, from, err := encoding.DecodeID(key, v)
+	return storedID{e, seq, from}, err
 }
 
 // keyedPut is an entry to store with its key.
 type keyedPut struct {
 	key []byte
 	IDPut
+	origin string
 }
 
 // putAll stores or replaces entries; of two for one id the later one counts.
 // They are written in the order of their keys, so that each page of the bucket
 // is worked on once.
-func (tb idBucket) putAll(list []IDPut) error {
+// origins says what brought the objects among them that go out now.
+func (tb idBucket) putAll(list []IDPut, origins map[string]string) error {
 	puts := make([]keyedPut, len(list))
 	for i, p := range list {
 		if err := checkLen("id", p.STIX, p.Kind); err != nil {
 			return err
 		}
-		puts[i] = keyedPut{encoding.IDKey(p.STIX), p}
+		puts[i] = keyedPut{encoding.IDKey(p.STIX), p, origins[p.STIX]}
 	}
 	slices.SortStableFunc(puts, func(a, b keyedPut) int { return bytes.Compare(a.key, b.key) })
 	for i, p := range puts {
@@ -131,7 +134,7 @@ func (tb idBucket) putOne(p keyedPut) error {
 	if err != nil {
 		return err
 	}
-	if err := tb.entries().put(key, encoding.EncodeID(key, p.ID, seq)); err != nil {
+	if err := tb.entries().put(key, encoding.EncodeID(key, p.ID, seq, p.origin)); err != nil {
 		return err
 	}
 	if err := tb.log().put(encoding.Num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {

@@ -47,6 +47,7 @@ const (
 const (
 	pfxRun  = 'r' // runs: r run → run
 	pfxOpen = 'o' // runs: o run → nothing, while the run is not done
+	pfxWork = 'v' // runs: v run → the run's work, while its errors are to be read
 
 	pfxTask   = 't' // tasks: t key → task
 	pfxDue    = 'd' // tasks: d run due seq → task key, while the task is in a run

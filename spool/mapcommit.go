@@ -121,7 +121,7 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 			return err
 		}
 	}
-	if err := t.ids().putAll(c.IDs); err != nil {
+	if err := t.ids().putAll(c.IDs, origins(c.Bundles)); err != nil {
 		return err
 	}
 	if err := t.items().put(c.Items); err != nil {

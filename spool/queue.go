@@ -87,7 +87,8 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 // Retry takes dead letters (by key) and parked items (by task key) back into runs
 // of reason retry: fetch's become item tasks, map's and deliver's become records.
 // It enqueues all of them or none, starts the first slice and returns its run;
-// StartQueued starts the others. A dead letter stays where it is: one of map or
+// StartQueued starts the others. What the platform refused is fetched anew. A
+// dead letter stays where it is: one of map or
 // deliver is marked healed when it is taken, since its bytes are on their way
 // again, and opened again should they fail again; one of fetch is healed by the
 // record that its task brings.
@@ -201,6 +202,8 @@ func (tb deadBucket) retryable(key uint64) error {
 		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 	case d.Err != nil:
 		return fmt.Errorf("dead letter %d: %w: %v", key, ErrInvalid, d.Err)
+	case d.Stage == StagePlatform && d.Source == "":
+		return fmt.Errorf("dead letter %d: %w: what brought it cannot be fetched alone: repull its dataset from before its last change", key, ErrInvalid)
 	case d.Stage == StageFetch && (d.Source == "" || d.Dataset == "" || d.Dataset == IOCs):
 		return fmt.Errorf("dead letter %d: %w: it names no item that could be fetched again", key, ErrInvalid)
 	}
@@ -223,7 +226,7 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 	if err := tb.put(retriedKey(r.ID, key), []byte{}); err != nil {
 		return err
 	}
-	if d.Stage == StageFetch {
+	if d.Stage == StageFetch || d.Stage == StagePlatform {
 		r.touch(d.Dataset, r.Start, r.Start)
 		item := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
 		if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: item, Since: r.Start, Anew: true}}); err != nil {

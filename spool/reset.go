@@ -165,6 +165,15 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 			return 0, nil, err
 		}
 	}
+	watched, err := tb.keys([]byte{pfxWork}, 0)
+	for _, k := range watched {
+		if err == nil {
+			_, err = tb.del(k)
+		}
+	}
+	if err != nil {
+		return 0, nil, err
+	}
 	return int64(len(ids)), open, tb.prune()
 }
 

@@ -338,13 +338,15 @@ const (
 	StageFetch   Stage = "fetch"
 	StageMap     Stage = "map"
 	StageDeliver Stage = "deliver"
+	// StagePlatform: OpenCTI's workers refused what the broker had confirmed.
+	StagePlatform Stage = "platform"
 )
 
 // DeadLetter is what a stage gave up on, kept whole until an operator drops it by name.
 type DeadLetter struct {
 	Key      uint64 // given by the spool
 	Stage    Stage
-	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", …
+	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", "rejected", …
 	Error    string
 	Attempts int
 	First    time.Time

@@ -161,6 +161,12 @@ func (v *verifier) runs() error {
 	tb := v.t.tab(bktRuns)
 	return v.walk(tb, func(k, val []byte) error {
 		id := encoding.U64(k, 1)
+		if len(k) == 9 && k[0] == pfxWork {
+			if _, err := encoding.Open(k, val, nil); err != nil {
+				v.broken("runs: the work of run %d, whose errors are to be read: %v", id, err)
+			}
+			return nil
+		}
 		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
 			v.broken("runs: key %x", k)
 			return nil

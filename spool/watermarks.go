@@ -218,6 +218,9 @@ func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 		if err := t.runs().moveConfirmed(r); err != nil {
 			return err
 		}
+		if err := t.runs().watch(r, now); err != nil {
+			return err
+		}
 		return t.runs().prune()
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"threatmatch-connector/internal/pipeline/mapstage"
 	"threatmatch-connector/internal/pipeline/platform"
 	"threatmatch-connector/internal/pipeline/schedule"
+	"threatmatch-connector/internal/pipeline/verdicts"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
@@ -51,10 +52,16 @@ func (a *app) build() (pipeline.Parts, error) {
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
-	return pipeline.Parts{
+	parts := pipeline.Parts{
 		Keep: keep, Platform: platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
 		Recover: mapper.Recover, Flush: platform.Flush,
-	}, nil
+	}
+	if api != nil {
+		parts.Verdicts = verdicts.New(verdicts.Deps{
+			Spool: a.spool, Works: api, Status: a.status, Log: a.Log, Metrics: a.metrics.Verdicts, Now: a.Now,
+		})
+	}
+	return parts, nil
 }
 
 // platformClient returns nil when there is no platform.

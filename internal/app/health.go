@@ -47,7 +47,7 @@ func (h health) NotReady() map[string]string {
 // stages lists what the stages say of themselves, in the way of the data.
 func stages(status map[string]pipeline.StageStatus) []inspect.Stage {
 	var all []inspect.Stage
-	for _, name := range []string{"schedule", "fetch", "map", "deliver", "platform", "housekeep"} {
+	for _, name := range []string{"schedule", "fetch", "map", "deliver", "verdicts", "platform", "housekeep"} {
 		s, ok := status[name]
 		if !ok {
 			continue

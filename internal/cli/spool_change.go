@@ -45,7 +45,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 	return c
 }
 
-var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver)}
+var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver), string(spool.StagePlatform)}
 
 // checkFilter takes no empty name for every one.
 func checkFilter(cmd *cobra.Command, f filter) error {

@@ -227,6 +227,8 @@ func (o FoundObject) verdict() string {
 		return "published without a reference to " + o.Held.For + "; the whole object goes out when that comes"
 	case o.Held != nil:
 		return "mapped; held until " + o.Held.For + " comes"
+	case open >= 0 && o.Dead[open].Stage == string(spool.StagePlatform):
+		return fmt.Sprintf("published, and refused by OpenCTI: dead letter %s: %s", o.Dead[open].Key, o.Dead[open].Error)
 	case open >= 0:
 		return fmt.Sprintf("not published: dead letter %s (%s, %s): %s", o.Dead[open].Key, o.Dead[open].Stage, o.Dead[open].Class, o.Dead[open].Error)
 	case o.Published != nil && o.Published.Run == 0:

@@ -96,6 +96,11 @@ func Messages() []MessageInfo {
 		{"WARNING", "OpenCTI expects another number of messages than it was told", "Somebody else counts on the same work.", ""},
 		{"INFO", "the spool was reset, delivery starts over", "The state was reset on OpenCTI.", ""},
 
+		{"WARNING", "OpenCTI refused objects of a run", "Its workers could not import them; each is a dead letter of class `rejected`. `at_least` is set where OpenCTI keeps no more errors of a work; `first` names one.", "`spool dead`; change on OpenCTI what the line says, then `spool retry KEY`."},
+		{"NOTICE", "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "Told once a start.", "Give the user the role Connector."},
+		{"INFO", "the work was deleted on OpenCTI before its errors were read", "What its workers refused until then stays unknown.", ""},
+		{"INFO", "the errors of a work could not be read", "OpenCTI or the spool did not answer; it is tried again by itself.", ""},
+
 		{"INFO", "registered with OpenCTI", "OpenCTI has declared exchange and queue.", ""},
 		{"INFO", "registering again", "Credentials or topology seem to have changed.", ""},
 		{"NOTICE", "going on from the state on OpenCTI", "The spool is empty, and OpenCTI knows where the connector was.", ""},

@@ -11,6 +11,7 @@ import (
 	"threatmatch-connector/internal/pipeline/fetch"
 	"threatmatch-connector/internal/pipeline/mapstage"
 	"threatmatch-connector/internal/pipeline/platform"
+	"threatmatch-connector/internal/pipeline/verdicts"
 )
 
 // Set is every metric of the connector but those that read the spool.
@@ -19,6 +20,7 @@ type Set struct {
 	Map      *mapstage.Metrics
 	Deliver  *deliver.Metrics
 	Platform *platform.Metrics
+	Verdicts *verdicts.Metrics
 	Source   *SourceMetrics
 	OpenCTI  *OpenCTIMetrics
 	Broker   *BrokerMetrics
@@ -28,7 +30,7 @@ type Set struct {
 func New(reg prometheus.Registerer, now func() time.Time) Set {
 	return Set{
 		Fetch: fetch.NewMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: deliver.NewMetrics(reg),
-		Platform: platform.NewMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
+		Platform: platform.NewMetrics(reg), Verdicts: verdicts.NewMetrics(reg), Source: newSourceMetrics(reg), OpenCTI: newOpenCTIMetrics(reg),
 		Broker: newBrokerMetrics(reg, now),
 	}
 }

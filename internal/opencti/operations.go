@@ -38,6 +38,7 @@ func Operations() []Operation {
 		{"WorkProcessed", []string{processedQuery}, true, workSchema + ", toProcessed: CONNECTORAPI", none},
 		{"WorkDelete", []string{deleteQuery}, true, workSchema + ", delete: CONNECTORAPI", none},
 		{"Work", []string{workQuery}, true, workSchema + ", work: MODULES", "the work counts as alive; what is of unknown fate is not told again"},
+		{"WorkErrors", []string{errorsQuery}, true, workSchema + ", work and its errors: MODULES", "what the platform refuses is not read back, which is told once"},
 		{"WorkAlive", []string{aliveQuery}, true, workSchema + ", isWorkAlive, from 6.8.6 on: MODULES", "Work instead where it does not exist; else the work counts as alive"},
 		{"Works", []string{worksQuery}, false, workSchema + ", works: MODULES", "a work of unknown fate is not found, and a new one is opened"},
 		{"Known", []string{knownOne, knownTwo}, false, "opencti.graphql, stixObjectOrStixRelationship: KNOWLEDGE", "the ids count as unknown"},

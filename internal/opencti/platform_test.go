@@ -209,6 +209,9 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	if err := errors.Join(c.Processed(ctx, work, "done", false), c.ReportExpectation(ctx, work, "", "")); err != nil {
 		t.Fatal(err)
 	}
+	if _, refused, err := c.WorkErrors(ctx, work); err != nil || len(refused) != 1 || refused[0].Message != "too large" || refused[0].Source != "x" {
+		t.Errorf("errors of a work: got %v (%v), want the one that was reported", refused, err)
+	}
 	if w, err = c.Work(ctx, work); err != nil || !w.Complete || !w.Closed {
 		t.Errorf("work at the end %+v, %v", w, err)
 	}

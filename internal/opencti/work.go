@@ -61,6 +61,7 @@ const (
 	deleteQuery    = `mutation WorkDelete($id: ID!) { workEdit(id: $id) { delete } }`
 	workQuery      = `query Work($id: ID!) { work(id: $id) { ` + workFields + ` } }`
 	aliveQuery     = `query WorkAlive($id: ID!) { isWorkAlive(id: $id) }`
+	errorsQuery    = `query WorkErrors($id: ID!) { work(id: $id) { ` + workFields + ` errors { timestamp message source } } }`
 	worksQuery     = `query Works($first: Int, $after: ID, $filters: FilterGroup) { works(first: $first, after: $after, filters: $filters) {
  edges { node { ` + workFields + ` } } pageInfo { endCursor hasNextPage } } }`
 )
@@ -115,6 +116,49 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 		return Work{}, workGone(op, nil)
 	}
 	return out.Work.work(), nil
+}
+
+// MaxWorkErrors is how many errors of a work the platform keeps.
+const MaxWorkErrors = 100
+
+// WorkError is what a worker says of a message that the platform refused.
+type WorkError struct {
+	At      time.Time
+	Message string
+	// Source is the message's bundle or object as JSON; of a large one a text.
+	Source string
+}
+
+// WorkErrors reads a work with its errors, or returns ErrWorkGone. Unread is set
+// where the user may not.
+func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, error) {
+	op := "read the errors of work " + id
+	var out struct {
+		Work *struct {
+			workNode
+			Errors []struct {
+				At      time.Time `json:"timestamp"`
+				Message string    `json:"message"`
+				Source  string    `json:"source"`
+			} `json:"errors"`
+		} `json:"work"`
+	}
+	err := c.call(ctx, op, request{errorsQuery, map[string]any{"id": id}}, &out)
+	switch {
+	case IsForbidden(err):
+		return Work{ID: id, Unread: true}, nil, nil
+	case err != nil && isGone(err):
+		return Work{}, nil, workGone(op, err)
+	case err != nil:
+		return Work{}, nil, err
+	case out.Work == nil:
+		return Work{}, nil, workGone(op, nil)
+	}
+	var all []WorkError
+	for _, e := range out.Work.Errors {
+		all = append(all, WorkError{e.At, e.Message, e.Source})
+	}
+	return out.Work.work(), all, nil
 }
 
 // WorkAlive reports whether workers still accept messages of the work. Where

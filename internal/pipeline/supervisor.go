@@ -25,6 +25,7 @@ type Parts struct {
 	Fetch    Loop
 	Map      Loop
 	Deliver  Loop
+	Verdicts Loop                        // reads back what OpenCTI refused
 	Keep     Loop                        // housekeeping
 	Recover  func(context.Context) error // run before fetch and deliver start
 	Flush    func(context.Context) error // pushes the state before the end
@@ -66,7 +67,7 @@ type part struct {
 func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	root, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(fault.ErrShutdown)
-	ended := make(chan *part, 6)
+	ended := make(chan *part, 7)
 	start := func(name string, l Loop) *part {
 		if l == nil {
 			return nil
@@ -87,7 +88,8 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	}
 	started := []*part{
 		start("schedule", s.parts.Schedule), start("fetch", s.parts.Fetch),
-		start("map", s.parts.Map), start("deliver", s.parts.Deliver), start("housekeep", s.parts.Keep), platform,
+		start("map", s.parts.Map), start("deliver", s.parts.Deliver),
+		start("verdicts", s.parts.Verdicts), start("housekeep", s.parts.Keep), platform,
 	}
 	err := s.wait(ctx, ended)
 	s.stopping()

@@ -16,6 +16,9 @@ func (w *Worker) importObject(ctx context.Context, m *checked) (failure string) 
 		return w.refuse("object", "", "not an object: "+err.Error())
 	}
 	id, _ := o["id"].(string)
+	if reason := w.deny(o); reason != "" {
+		return reason
+	}
 	if len(m.object) > w.opt.MaxObject {
 		w.violate("size", id, fmt.Sprintf("%d bytes", len(m.object)))
 	}
@@ -39,6 +42,20 @@ func (w *Worker) importObject(ctx context.Context, m *checked) (failure string) 
 		w.opt.OnObject(Object{ID: id, Work: m.work, JSON: m.object})
 	}
 	return ""
+}
+
+// deny refuses an object on purpose, where Behaviour says so.
+func (w *Worker) deny(o map[string]any) (reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t, _ := o["type"].(string)
+	reason = w.behave.Refuse[t]
+	if most := w.behave.RefuseMost; reason == "" || most > 0 && w.denied[t] >= most {
+		return ""
+	}
+	w.denied[t]++
+	w.counts.Refused++
+	return reason
 }
 
 // Try imports one object as a message of the queue would bring it, and says why

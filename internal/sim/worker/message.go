@@ -60,10 +60,17 @@ func (w *Worker) message(ctx context.Context, q opencti.Queue, d amqp.Delivery) 
 		return true
 	}
 	if m.work != "" {
-		w.opt.Platform.Report(m.work, failure, string(m.object))
+		source := string(m.object)
+		if len(source) >= maxSource {
+			source = "Bundle too large"
+		}
+		w.opt.Platform.Report(m.work, failure, source)
 	}
 	return true
 }
+
+// maxSource is how large an object is that a worker reports with an error.
+const maxSource = 50_000
 
 // checked is one message on its way through the checks.
 type checked struct {

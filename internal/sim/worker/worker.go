@@ -72,6 +72,7 @@ type Worker struct {
 	found  []Violation
 	works  map[string]*workCount
 	unseen map[string]int // messages held of a queue
+	denied map[string]int // refused on purpose, by type
 	lanes  int
 	behave Behaviour
 	wake   chan struct{} // closed when behave changes
@@ -88,6 +89,10 @@ type Behaviour struct {
 	Drop bool `json:"drop"`
 	// Delay is added to Options.Delay.
 	Delay time.Duration `json:"delay"`
+	// Refuse says by STIX type what the platform answers instead of importing an
+	// object, up to RefuseMost of a type; zero means all. These are no violations.
+	Refuse     map[string]string `json:"refuse,omitempty"`
+	RefuseMost int               `json:"refuse_most,omitempty"`
 }
 
 // New prepares a worker and tells the platform what it holds.
@@ -160,7 +165,7 @@ func (w *Worker) Close() {
 func (w *Worker) Behave(b Behaviour) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.behave = b
+	w.behave, w.denied = b, map[string]int{}
 	close(w.wake)
 	w.wake = make(chan struct{})
 }

@@ -31,7 +31,7 @@ const MaxEarlier = 7
 // The value of an entry:
 //
 //	version | flags | crc (4) | kind | properties | run | log row | [hash] | [modified ms] | [at s]
-//	  and from version 2 on | earlier | names | lists | marking | [required (8)]
+//	  and from version 2 on | earlier | names | lists | marking | [required (8)] | [origin]
 //
 // Earlier, names and lists are counted. A kind or a name is a code, or a string.
 const (
@@ -41,6 +41,7 @@ const (
 	idHasAt       = 1 << 2
 	idKindCoded   = 1 << 3
 	idHasRequired = 1 << 4
+	idHasOrigin   = 1 << 5
 )
 
 // kindCodes are the kinds that take one byte. Codes are part of the file
@@ -73,8 +74,9 @@ var nameCodes = []string{
 	"implementation_languages", "operating_system_refs", "sample_refs", "definition", "definition_type",
 }
 
-// EncodeID builds the value of the entry under the key. seq is its log row.
-func EncodeID(key []byte, e ID, seq uint64) []byte {
+// EncodeID builds the value of the entry under the key. seq is its log row;
+// origin says what brought the object, "" where that is not known.
+func EncodeID(key []byte, e ID, seq uint64, origin string) []byte {
 	b := make([]byte, 6, 96)
 	b[0] = idVersion
 	flag := func(set bool, f byte) bool {
@@ -117,17 +119,20 @@ func EncodeID(key []byte, e ID, seq uint64) []byte {
 	if flag(e.Required != 0, idHasRequired) {
 		b = PutU64(b, e.Required)
 	}
+	if flag(origin != "", idHasOrigin) {
+		b = AppendString(b, origin)
+	}
 	binary.BigEndian.PutUint32(b[2:], checksum(key, b))
 	return b
 }
 
 // DecodeID reads what EncodeID wrote, now or in schema 1.
-func DecodeID(key, b []byte) (e ID, seq uint64, err error) {
+func DecodeID(key, b []byte) (e ID, seq uint64, origin string, err error) {
 	if len(b) < 6 || b[0] < 1 || b[0] > idVersion {
-		return e, 0, fmt.Errorf("id entry: %w", ErrCorrupt)
+		return e, 0, "", fmt.Errorf("id entry: %w", ErrCorrupt)
 	}
 	if checksum(key, b) != binary.BigEndian.Uint32(b[2:]) {
-		return e, 0, fmt.Errorf("id entry: %w: checksum", ErrCorrupt)
+		return e, 0, "", fmt.Errorf("id entry: %w: checksum", ErrCorrupt)
 	}
 	r := Reader{B: b[6:]}
 	flags := b[1]
@@ -150,10 +155,13 @@ func DecodeID(key, b []byte) (e ID, seq uint64, err error) {
 	if b[0] > 1 {
 		r.contents(&e, flags)
 	}
-	if r.Bad || len(r.B) > 0 {
-		return ID{}, 0, fmt.Errorf("id entry: %w: %d bytes", ErrCorrupt, len(b))
+	if flags&idHasOrigin != 0 {
+		origin = string(r.Bytes(r.Uvarint()))
 	}
-	return e, seq, nil
+	if r.Bad || len(r.B) > 0 {
+		return ID{}, 0, "", fmt.Errorf("id entry: %w: %d bytes", ErrCorrupt, len(b))
+	}
+	return e, seq, origin, nil
 }
 
 // contents reads what version 2 added.

@@ -47,7 +47,7 @@ func FuzzEnvelope(f *testing.F) {
 
 func FuzzID(f *testing.F) {
 	key := IDKey("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f")
-	f.Add(key, EncodeID(key, ID{Kind: "indicator", Modified: t0, At: t0, Properties: 9, Names: []string{"id", "x"}, Run: 3}, 4))
+	f.Add(key, EncodeID(key, ID{Kind: "indicator", Modified: t0, At: t0, Properties: 9, Names: []string{"id", "x"}, Run: 3}, 4, "07"))
 	f.Add(IDKey("odd"), []byte{1, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, key, b []byte) {
 		if len(b) >= 6 {
@@ -55,14 +55,14 @@ func FuzzID(f *testing.F) {
 			sum := checksum(key, b) // let the fuzzer behind the checksum
 			b[2], b[3], b[4], b[5] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
 		}
-		e, seq, err := DecodeID(key, b)
+		e, seq, origin, err := DecodeID(key, b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if back, _, err := DecodeID(key, EncodeID(key, e, seq)); err != nil || !reflect.DeepEqual(back, e) {
+		if back, _, from, err := DecodeID(key, EncodeID(key, e, seq, origin)); err != nil || from != origin || !reflect.DeepEqual(back, e) {
 			t.Fatalf("%+v came back as %+v: %v", e, back, err)
 		}
 	})

@@ -96,8 +96,9 @@ func TestEntriesAndCursors(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := IDKey(anyID().Draw(t, "id"))
 		e, seq := anyEntry().Draw(t, "entry"), rapid.Uint64().Draw(t, "seq")
-		b := EncodeID(key, e, seq)
-		if got, gotSeq, err := DecodeID(key, b); err != nil || gotSeq != seq || !reflect.DeepEqual(got, e) {
+		origin := rapid.String().Draw(t, "origin")
+		b := EncodeID(key, e, seq, origin)
+		if got, gotSeq, from, err := DecodeID(key, b); err != nil || gotSeq != seq || from != origin || !reflect.DeepEqual(got, e) {
 			t.Fatalf("%+v of row %d came back as %+v of row %d: %v", e, seq, got, gotSeq, err)
 		}
 		c := Cursor{Confirmed: rapid.IntRange(0, 1<<30).Draw(t, "confirmed")}
@@ -113,7 +114,7 @@ func TestEntriesAndCursors(t *testing.T) {
 		for _, b := range [][]byte{b, v} {
 			b[rapid.IntRange(0, len(b)-1).Draw(t, "flip")] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
 		}
-		if _, _, err := DecodeID(key, b); !errors.Is(err, ErrCorrupt) {
+		if _, _, _, err := DecodeID(key, b); !errors.Is(err, ErrCorrupt) {
 			t.Fatal("a flip in an entry went unnoticed")
 		}
 		if _, err := DecodeCursor(key, v); !errors.Is(err, ErrCorrupt) {
@@ -130,7 +131,7 @@ func TestEntryIsCompact(t *testing.T) {
 		Hash: [16]byte{1}, Modified: t0, Properties: 14, Kind: "indicator", Run: 300, At: t0, Marking: 2, Required: 1 << 60,
 		Names: nameCodes[:14], Lists: map[string]uint64{"labels": 1 << 60, "object_marking_refs": 1 << 61},
 	}
-	if n := len(EncodeID(key, e, 1<<20)); n > 90 {
+	if n := len(EncodeID(key, e, 1<<20, "")); n > 90 {
 		t.Errorf("%d bytes, want at most 90", n)
 	}
 }

@@ -1,0 +1,172 @@
+// Package verdicts reads back what OpenCTI's workers refused of a run that was
+// delivered, and keeps it as dead letters of class "rejected".
+package verdicts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/logging"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+const stageName = "verdicts"
+
+const (
+	atOnce   = 20 // works in one pass
+	firstTry = 5 * time.Second
+	lastTry  = time.Hour
+	lookMost = 10 * time.Second // between two looks for new works
+	keptFor  = 7 * 24 * time.Hour
+)
+
+// Deps is what the loop works with.
+type Deps struct {
+	Spool interface {
+		WatchedWorks(now time.Time, limit int) (due []spool.WatchedWork, next time.Time, all int, err error)
+		SaveVerdict(now time.Time, w spool.WatchedWork, letters []spool.DeadLetter, done bool) error
+	}
+	Works interface {
+		WorkErrors(ctx context.Context, id string) (opencti.Work, []opencti.WorkError, error)
+	}
+	Status  *pipeline.Status
+	Log     *slog.Logger
+	Metrics *Metrics
+	Now     func() time.Time
+}
+
+// Metrics counts what OpenCTI refused.
+type Metrics struct{ rejected *prometheus.CounterVec }
+
+// NewMetrics registers the metrics with reg, which adds the operator's prefix.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "threatmatch_platform_rejected_total",
+		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, other. At least so many: OpenCTI keeps 100 errors of a work.",
+	}, []string{"kind"})}
+	reg.MustRegister(m.rejected)
+	return m
+}
+
+// Loop reads the errors of works. Run it once at a time.
+type Loop struct {
+	Deps
+	told     bool // that the user may not read works
+	rejected int  // since the start
+}
+
+// New returns the loop. All of Deps is required.
+func New(d Deps) *Loop { return &Loop{Deps: d} }
+
+// Run reads until ctx is done, which is no error.
+func (l *Loop) Run(ctx context.Context) error {
+	defer l.Status.Set(stageName, "stopped", "", "")
+	for {
+		wait, err := l.step(ctx)
+		if err != nil && ctx.Err() == nil {
+			l.Status.Error(stageName, err)
+			l.Log.Info("the errors of a work could not be read", "stage", stageName, "error", err)
+		}
+		if l.Status.Sleep(ctx, stageName, wait, nil) != nil {
+			return nil
+		}
+	}
+}
+
+// step asks for the works that are due and returns how long to wait.
+func (l *Loop) step(ctx context.Context) (time.Duration, error) {
+	now := l.Now()
+	due, next, all, err := l.Spool.WatchedWorks(now, atOnce)
+	if err != nil {
+		return lookMost, err
+	}
+	var failed error
+	for _, w := range due {
+		if err := l.read(ctx, w); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("work %s of run %d: %w", w.ID, w.Run, err))
+		}
+		if ctx.Err() != nil {
+			return 0, nil
+		}
+	}
+	l.show(all)
+	if wait := next.Sub(l.Now()); !next.IsZero() && wait < lookMost {
+		return max(wait, 0), failed
+	}
+	return lookMost, failed
+}
+
+func (l *Loop) show(works int) {
+	state, detail := "idle", ""
+	if works > 0 {
+		state, detail = "waiting", fmt.Sprintf("OpenCTI works on what was delivered: %d works to look at", works)
+	}
+	if l.rejected > 0 {
+		detail = fmt.Sprintf("OpenCTI refused at least %d objects since the start: see `spool dead`", l.rejected)
+	}
+	l.Status.Set(stageName, state, detail, "")
+}
+
+// read asks for one work and stores what is new.
+func (l *Loop) read(ctx context.Context, w spool.WatchedWork) error {
+	now := l.Now()
+	if w.Tries == 0 && w.Due.IsZero() && now.Sub(w.Since) < firstTry && !now.Before(w.Since) {
+		w.Due = w.Since.Add(firstTry) // its workers have only begun
+		return l.save(w, nil, false)
+	}
+	wait := lastTry
+	if w.Tries < 10 {
+		wait = min(firstTry<<w.Tries, lastTry)
+	}
+	w.Tries++
+	w.Due = now.Add(wait)
+	over := now.Sub(w.Since) >= keptFor || w.ID == ""
+	work, list, err := l.Works.WorkErrors(ctx, w.ID)
+	switch {
+	case errors.Is(err, opencti.ErrWorkGone):
+		l.Log.Info("the work was deleted on OpenCTI before its errors were read", "stage", stageName, "run", w.Run, "work", w.ID)
+		return l.save(w, nil, true)
+	case err != nil:
+		return errors.Join(err, l.save(w, nil, over))
+	case work.Unread:
+		l.unread(ctx)
+		return l.save(w, nil, true)
+	}
+	letters, kinds := l.letters(now, &w, list)
+	if err := l.save(w, letters, work.Complete || over); err != nil || len(letters) == 0 {
+		return err
+	}
+	for _, k := range kinds {
+		l.Metrics.rejected.WithLabelValues(k).Inc()
+	}
+	l.rejected += len(letters)
+	l.show(0)
+	first := letters[0]
+	l.Log.Warn("OpenCTI refused objects of a run", "stage", stageName, "run", w.Run, "work", w.ID, "count", len(letters),
+		"at_least", len(list) >= opencti.MaxWorkErrors, "first", first.STIX, "reason", first.Error)
+	return nil
+}
+
+// save stores a verdict. A work that a reset took away needs none.
+func (l *Loop) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool) error {
+	err := l.Spool.SaveVerdict(l.Now(), w, letters, done)
+	if errors.Is(err, spool.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (l *Loop) unread(ctx context.Context) {
+	if l.told {
+		return
+	}
+	l.told = true
+	l.Log.Log(ctx, logging.LevelNotice, "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "stage", stageName)
+}

@@ -1,0 +1,189 @@
+package verdicts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/spool"
+)
+
+const id = "malware--6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+
+var start = time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
+
+// double is a spool with works to watch, and OpenCTI, on a clock of its own.
+type double struct {
+	now      time.Time
+	rows     map[uint64]spool.WatchedWork
+	letters  []spool.DeadLetter
+	asked    []time.Time
+	complete bool
+	unread   bool
+	errors   []opencti.WorkError
+	fail     error
+	onAsk    func()
+}
+
+func (d *double) WatchedWorks(now time.Time, limit int) (due []spool.WatchedWork, next time.Time, all int, err error) {
+	for _, w := range d.rows {
+		switch {
+		case !w.Due.After(now) && len(due) < limit:
+			due = append(due, w)
+		case next.IsZero() || w.Due.Before(next):
+			next = w.Due
+		}
+	}
+	return due, next, len(d.rows), nil
+}
+
+func (d *double) SaveVerdict(_ time.Time, w spool.WatchedWork, letters []spool.DeadLetter, done bool) error {
+	if _, ok := d.rows[w.Run]; !ok {
+		return spool.ErrNotFound
+	}
+	d.letters = append(d.letters, letters...)
+	if d.rows[w.Run] = w; done {
+		delete(d.rows, w.Run)
+	}
+	return nil
+}
+
+func (d *double) WorkErrors(context.Context, string) (opencti.Work, []opencti.WorkError, error) {
+	d.asked = append(d.asked, d.now)
+	if d.onAsk != nil {
+		d.onAsk()
+	}
+	return opencti.Work{Complete: d.complete, Unread: d.unread}, d.errors, d.fail
+}
+
+func (d *double) loop() *Loop {
+	now := func() time.Time { return d.now }
+	return New(Deps{Spool: d, Works: d, Status: pipeline.NewStatus(now), Log: slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry()), Now: now})
+}
+
+func newDouble(works int) *double {
+	d := &double{now: start, rows: map[uint64]spool.WatchedWork{}}
+	for i := range works {
+		run := uint64(i + 1)
+		d.rows[run] = spool.WatchedWork{Run: run, ID: fmt.Sprint("work ", run), Since: start}
+	}
+	return d
+}
+
+// pass takes the loop through so much time.
+func (d *double) pass(t *testing.T, l *Loop, until time.Duration) {
+	t.Helper()
+	for end := d.now.Add(until); d.now.Before(end); {
+		wait, err := l.step(t.Context())
+		if err != nil && d.fail == nil {
+			t.Fatal(err)
+		}
+		d.now = d.now.Add(max(wait, 7*time.Millisecond))
+	}
+}
+
+func refusal(n int, message string) opencti.WorkError {
+	return opencti.WorkError{At: start.Add(time.Duration(n) * 13 * time.Millisecond), Message: message, Source: `{"type":"malware","id":"` + id + `"}`}
+}
+
+func TestPollingIsCheapAndEnds(t *testing.T) {
+	d := newDouble(1)
+	d.pass(t, d.loop(), 8*24*time.Hour)
+	if len(d.rows) != 0 {
+		t.Errorf("got %d works watched after eight days, want 0", len(d.rows))
+	}
+	if n := len(d.asked); n < 100 || n > 200 {
+		t.Errorf("asked %d times in a week, want about one an hour", n)
+	}
+	if d.asked[0].Before(start.Add(firstTry)) {
+		t.Errorf("asked first at %v, want %v after the run's end", d.asked[0].Sub(start), firstTry)
+	}
+}
+
+func TestKeptOnceAcrossRestarts(t *testing.T) {
+	d := newDouble(1)
+	d.errors = []opencti.WorkError{refusal(1, "FUNCTIONAL_ERROR one")}
+	d.pass(t, d.loop(), time.Minute)
+	d.errors = append(d.errors, refusal(2, "FUNCTIONAL_ERROR two"), opencti.WorkError{Message: "1 dead letters"})
+	d.complete = true
+	d.pass(t, d.loop(), time.Hour)
+	if len(d.letters) != 2 || len(d.rows) != 0 {
+		t.Fatalf("got %d letters and %d works left, want 2 and 0", len(d.letters), len(d.rows))
+	}
+	if l := d.letters[0]; l.Class != class || l.STIX != id || !strings.Contains(l.Error, "one") {
+		t.Errorf("got %+v, want the object's id and the platform's words", l)
+	}
+}
+
+func TestWaysToEnd(t *testing.T) {
+	for name, set := range map[string]func(*double){
+		"deleted":       func(d *double) { d.fail = opencti.ErrWorkGone },
+		"no right":      func(d *double) { d.unread = true },
+		"complete":      func(d *double) { d.complete = true },
+		"reset between": func(d *double) { d.onAsk = func() { clear(d.rows) }; d.errors = []opencti.WorkError{refusal(1, "no")} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(3)
+			set(d)
+			d.pass(t, d.loop(), time.Minute)
+			if len(d.rows) != 0 || len(d.letters) != 0 || len(d.asked) > 3 {
+				t.Errorf("got %d works left, %d letters, %d questions; want 0, 0, one for each", len(d.rows), len(d.letters), len(d.asked))
+			}
+		})
+	}
+}
+
+func TestTwentyAtOnce(t *testing.T) {
+	d := newDouble(57)
+	d.now = start.Add(time.Hour)
+	if _, err := d.loop().step(t.Context()); err != nil || len(d.asked) != atOnce {
+		t.Errorf("asked for %d works in a pass (%v), want %d", len(d.asked), err, atOnce)
+	}
+}
+
+func TestAnOutageDelays(t *testing.T) {
+	d := newDouble(1)
+	d.fail = errors.New("no answer")
+	l := d.loop()
+	d.pass(t, l, 10*time.Minute)
+	if n := len(d.asked); n > 8 {
+		t.Errorf("asked %d times in ten minutes of outage, want fewer and fewer", n)
+	}
+	d.fail, d.complete, d.errors = nil, true, []opencti.WorkError{refusal(1, "no")}
+	d.pass(t, l, 2*time.Hour)
+	if len(d.letters) != 1 {
+		t.Errorf("got %d letters after the outage, want 1", len(d.letters))
+	}
+}
+
+func TestWords(t *testing.T) {
+	d := newDouble(1)
+	d.complete = true
+	for i := range opencti.MaxWorkErrors {
+		d.errors = append(d.errors, refusal(i, "FORBIDDEN_ACCESS You are not allowed to do this."))
+	}
+	d.errors[0].Source = "Bundle too large"
+	d.errors[1].Message = "FUNCTIONAL_ERROR Marking definition not allowed for the user"
+	d.errors[2].Source = `{"type":"bundle","id":"bundle--1","objects":[{"id":"` + id + `"}]}`
+	d.pass(t, d.loop(), time.Minute)
+	if len(d.letters) != opencti.MaxWorkErrors {
+		t.Fatalf("got %d letters, want %d", len(d.letters), opencti.MaxWorkErrors)
+	}
+	for i, want := range []string{"did not say of which object", "allow the marking", "may create and update knowledge", "at least 100"} {
+		if got := d.letters[i].Error; !strings.Contains(got, want) {
+			t.Errorf("letter %d: got %q, want %q in it", i, got, want)
+		}
+	}
+	if d.letters[2].STIX != id || d.letters[0].STIX != "" {
+		t.Errorf("got ids %q and %q, want that of the bundle's object and none", d.letters[2].STIX, d.letters[0].STIX)
+	}
+}

@@ -1,0 +1,136 @@
+package spool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
+
+// WatchedWork is a work of OpenCTI whose errors are to be read: its run is
+// done, and the platform's workers may still refuse what the run brought.
+type WatchedWork struct {
+	Run   uint64    `json:"-"`
+	ID    string    `json:"id"`
+	Since time.Time `json:"since"` // when the run was done
+	Due   time.Time `json:"due"`   // not to be asked before
+	Tries int       `json:"tries"`
+	Seen  []uint64  `json:"seen,omitempty"` // hashes of the errors that were kept
+}
+
+// watch notes the work of a run that is done now.
+func (tb runBucket) watch(r *storedRun, now time.Time) error {
+	if r.Work.ID == "" || r.Work.Status != WorkProcessed {
+		return nil
+	}
+	return tb.putWatched(WatchedWork{Run: r.ID, ID: r.Work.ID, Since: now.UTC()})
+}
+
+func (tb runBucket) putWatched(w WatchedWork) error {
+	key := numKey(pfxWork, w.Run)
+	v, err := encoding.Seal(key, w, encoding.Packed{})
+	if err != nil {
+		return err
+	}
+	return tb.put(key, v)
+}
+
+// WatchedWorks returns up to limit works that are due, oldest run first, when
+// the next of the others is due (zero: there is none), and how many there are. A
+// row that cannot be read is taken from its run.
+func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next time.Time, all int, err error) {
+	err = s.view("read works", func(t *txn) error {
+		return t.runs().scan([]byte{pfxWork}, nil, func(k, v []byte) (bool, error) {
+			all++
+			w := WatchedWork{Run: encoding.U64(k, 1)}
+			if _, err := encoding.Open(k, v, &w); err != nil {
+				w.Since, w.Due, w.Tries, w.Seen = now, time.Time{}, 0, nil
+				if r, err := t.runs().byID(w.Run); err == nil {
+					w.ID, w.Since = r.Work.ID, r.DoneAt
+				}
+			}
+			switch {
+			case !w.Due.After(now) && len(due) < limit:
+				due = append(due, w)
+			case next.IsZero() || w.Due.Before(next):
+				next = w.Due
+			}
+			return true, nil
+		})
+	})
+	return due, next, all, err
+}
+
+// SaveVerdict stores what OpenCTI refused under the work, as dead letters of
+// stage platform, with the item that brought each object where that is known.
+// A letter whose object went out again in a later run is healed at once. done
+// ends the watch, else w replaces the row. A work that is not watched any more,
+// after a reset, makes it fail with ErrNotFound.
+func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, done bool) error {
+	var size int64
+	packed := make([]encoding.Packed, len(letters))
+	for i, d := range letters {
+		packed[i] = encoding.Pack(d.Payload)
+		size += int64(len(packed[i].Data))
+	}
+	return s.update("save verdict", use{share: moves, brings: size}, func(t *txn) error {
+		key := numKey(pfxWork, w.Run)
+		if t.runs().get(key) == nil {
+			return fmt.Errorf("work of run %d: %w", w.Run, ErrNotFound)
+		}
+		for i, d := range letters {
+			d.Run, d.Stage = w.Run, StagePlatform
+			if err := t.refused(now, d, packed[i]); err != nil {
+				return err
+			}
+		}
+		if done {
+			_, err := t.runs().del(key)
+			return err
+		}
+		return t.runs().putWatched(w)
+	})
+}
+
+// refused adds one letter of the platform.
+func (t *txn) refused(now time.Time, d DeadLetter, body encoding.Packed) error {
+	e, known, err := t.ids().get(d.STIX)
+	if err != nil {
+		return err
+	}
+	d.Dataset, d.Source = cutOrigin(e.Origin)
+	if err := t.dead().add(now, d, body); err != nil || !known || e.Run <= d.Run || d.STIX == "" {
+		return err
+	}
+	return t.dead().healRejected(now, d.STIX)
+}
+
+// An origin says which item brought an object: the dataset's number, and the
+// item's source id. Of a page of IOCs it has the dataset alone, since a million
+// objects name few pages, and a page cannot be asked for again.
+
+func origins(bundles []NewBundle) map[string]string {
+	all := map[string]string{}
+	for _, b := range bundles {
+		for _, o := range b.Objects {
+			n := slices.Index(Datasets(), o.Dataset)
+			if n < 0 || len(o.Source) > MaxID {
+				continue
+			}
+			source := o.Source
+			if o.Dataset == IOCs {
+				source = ""
+			}
+			all[o.STIX] = string(rune('0'+n)) + source
+		}
+	}
+	return all
+}
+
+func cutOrigin(origin string) (Dataset, string) {
+	if origin == "" || int(origin[0]-'0') >= len(Datasets()) {
+		return "", ""
+	}
+	return Datasets()[origin[0]-'0'], origin[1:]
+}
