@@ -55,3 +55,48 @@ func TestRoomOfTheDisk(t *testing.T) {
 		}
 	})
 }
+
+// roomySpool says of itself that it has this much room.
+type roomySpool struct {
+	Spool
+	room spool.Room
+}
+
+func (s *roomySpool) Room() spool.Room { return s.room }
+
+// TestRoomMarks: fetch pauses above max_size, not at it, and goes on below four
+// fifths of it, not at them; where nothing moves it asks for one at a time, down
+// to what is left to map and deliver.
+func TestRoomMarks(t *testing.T) {
+	const size, limit = 4 << 30, 6 << 30
+	const resume = int64(size) / 5 * 4
+	tasks := make([]spool.Task, 3)
+	for _, tt := range []struct {
+		name            string
+		live            int64
+		squeezed, still bool
+		want            int
+	}{
+		{"at the mark", size, false, true, 3},
+		{"above the mark", size + 1, false, false, 0},
+		{"paused, at four fifths", resume, true, false, 0},
+		{"paused, below four fifths", resume - 1, true, false, 3},
+		{"paused, and nothing moves", size + 1, true, true, 1},
+		{"the gap is used up but for a byte", limit - roomLeft - 1, true, true, 1},
+		{"the gap is used up", limit - roomLeft, true, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, pipelinetest.NewSource(1), rigOptions{})
+			r.fetch.Spool = &roomySpool{r.Spool, spool.Room{Live: tt.live, Max: size, Cap: limit}}
+			r.fetch.squeezed = tt.squeezed
+			if tt.still {
+				r.Status.Set("map", "idle", "", "")
+				r.Status.Set("deliver", "idle", "", "")
+			}
+			got, _, err := r.fetch.withinRoom(tasks)
+			if err != nil || len(got) != tt.want {
+				t.Errorf("%d tasks may be asked, %v, want %d", len(got), err, tt.want)
+			}
+		})
+	}
+}

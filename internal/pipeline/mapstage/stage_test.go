@@ -302,3 +302,36 @@ func TestHoldExpires(t *testing.T) {
 		t.Errorf("%d kept copies expired", n)
 	}
 }
+
+// TestRepullSendsEqualCopiesOnce: a repull sends again what earlier runs published,
+// but not what it published itself, in whichever commit.
+func TestRepullSendsEqualCopiesOnce(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 1, ResendAfter: time.Hour})
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1))})
+	run := w.startRun(spool.ReasonRepull)
+	for range 3 {
+		w.record(run, sobj(ident(1)))
+		w.work()
+	}
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	wantIDs(t, w.ids(run), ident(1))
+	w.audit(nil)
+}
+
+// TestCommitWakesDeliver: a bundle does not wait until deliver looks by itself,
+// though the run's fetch goes on.
+func TestCommitWakesDeliver(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 1})
+	run := w.startRun(spool.ReasonSchedule)
+	for n := range 2 {
+		w.record(run, sobj(ident(n)))
+		w.work()
+		select {
+		case <-w.m.wakes.Deliver:
+		default:
+			t.Errorf("commit %d left deliver asleep", n+1)
+		}
+	}
+}
