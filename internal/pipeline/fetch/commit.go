@@ -13,6 +13,10 @@ type verdict struct {
 	// end ends the task's dataset in the run, after the outcome where that keeps
 	// the task; else only task and run of the outcome count.
 	end *spool.DatasetRun
+	// items are what a list named and has no task yet, open is how its own task
+	// stays meanwhile.
+	items []string
+	open  spool.TaskState
 }
 
 // commit makes durable what was judged, in one transaction, and gives the
@@ -23,6 +27,9 @@ func (f *Stage) commit() error {
 	}
 	var outcomes []spool.Outcome
 	for i := range f.ready {
+		if err := f.addItems(&f.ready[i]); err != nil {
+			return f.uncommitted(err)
+		}
 		if err := f.enqueue(&f.ready[i]); err != nil {
 			return f.uncommitted(err)
 		}

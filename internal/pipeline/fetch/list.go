@@ -62,12 +62,7 @@ func (f *Stage) succeedList(r result, v *verdict) {
 		v.Keep = again
 		return
 	}
-	for _, id := range r.list.IDs {
-		v.Add = append(v.Add, spool.NewTask{
-			TaskKey: spool.TaskKey{Dataset: r.task.Dataset, Kind: spool.TaskItem, Source: id},
-			Since:   from,
-		})
-	}
+	v.items, v.open = r.list.IDs, r.task.TaskState
 	f.run.list(r.task.Dataset).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(len(r.list.IDs))}

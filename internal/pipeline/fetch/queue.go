@@ -6,12 +6,40 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// enqueueStep is how many tasks one transaction puts into the queue.
-const enqueueStep = 5000
+// tasksStep bounds a transaction, whatever a list names.
+const tasksStep = 5000
 
 // slicePages is how many pages a slice of a repull asks for before the rest of
 // its group and type goes back into the queue.
 const slicePages = 20
+
+// addItems makes tasks of what a list named, step by step while the list's own
+// task stays open; the last step goes with it. A crash between, and the list is
+// asked again: what has a task joins it, what arrived since is fetched once more.
+func (f *Stage) addItems(v *verdict) error {
+	for len(v.items) > 0 {
+		n := min(len(v.items), f.stepTasks)
+		tasks := make([]spool.NewTask, n)
+		for i, id := range v.items[:n] {
+			tasks[i].TaskKey = spool.TaskKey{Dataset: v.Task.Dataset, Kind: spool.TaskItem, Source: id}
+			tasks[i].Since = f.run.Datasets[v.Task.Dataset].From
+		}
+		var err error
+		switch {
+		case n == len(v.items):
+			v.Add = tasks
+		case f.run.Reason == spool.ReasonRepull:
+			err = f.Spool.Enqueue(f.epoch, spool.ReasonRepull, nil, tasks)
+		default:
+			err = f.Spool.SettleTasks(f.epoch, f.Now(), []spool.Outcome{{Task: v.Task, Run: v.Run, Add: tasks, Keep: &v.open}})
+		}
+		if err != nil {
+			return err
+		}
+		v.items = v.items[n:]
+	}
+	return nil
+}
 
 // enqueue puts what the lists of a repull name into the queue, which comes in
 // slices, each a run of its own: so what is new never waits for all of it. A
@@ -26,7 +54,7 @@ func (f *Stage) enqueue(v *verdict) error {
 			tasks = append(tasks, spool.NewTask{TaskKey: v.Task, Since: f.run.Datasets[v.Task.Dataset].From, Cursor: v.Keep.Cursor})
 		}
 	}
-	for step := range slices.Chunk(tasks, enqueueStep) {
+	for step := range slices.Chunk(tasks, f.stepTasks) {
 		if err := f.Spool.Enqueue(f.epoch, spool.ReasonRepull, nil, step); err != nil {
 			return err
 		}

@@ -75,6 +75,8 @@ var _ Spool = (*spool.Spool)(nil)
 type Stage struct {
 	Deps
 	opt Options
+	// stepTasks is how many tasks one transaction adds.
+	stepTasks int
 
 	results chan result
 	control chan error
@@ -112,7 +114,7 @@ func New(d Deps, o Options) (*Stage, error) {
 		o.Types = []string{"indicator"}
 	}
 	return &Stage{
-		Deps: d, opt: o,
+		Deps: d, opt: o, stepTasks: tasksStep,
 		results: make(chan result, o.MaxConcurrency),
 		control: make(chan error, 1),
 		flying:  map[spool.TaskKey]bool{},

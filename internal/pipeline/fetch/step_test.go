@@ -1,0 +1,95 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/pipeline/pipelinetest"
+	"threatmatch-connector/spool"
+)
+
+// steppedSpool fails the n-th commit that adds tasks, once.
+type steppedSpool struct {
+	Spool
+	n, fail int
+	err     error
+	most    int // tasks that one commit added
+}
+
+func (s *steppedSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
+	added := 0
+	for _, o := range outcomes {
+		added += len(o.Add)
+	}
+	s.most = max(s.most, added)
+	if added > 0 {
+		if s.n++; s.n == s.fail {
+			return s.err
+		}
+	}
+	return s.Spool.SettleTasks(epoch, now, outcomes)
+}
+
+// TestListInSteps: what a list names becomes tasks in bounded steps, and
+// whatever stops it between two of them, each item arrives and the run ends
+// only after the last.
+func TestListInSteps(t *testing.T) {
+	const items, step = 23, 5
+	broken := errors.New("killed")
+	for _, err := range []error{broken, fmt.Errorf("settle tasks: %w", spool.ErrFull)} {
+		for fail := range 6 {
+			t.Run(fmt.Sprintf("%v/%d", err, fail), func(t *testing.T) {
+				pipelinetest.InBubble(t, func(t *testing.T) {
+					src := pipelinetest.NewSource(items)
+					r := newRig(t, src, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
+					w := &steppedSpool{Spool: r.Spool, fail: fail, err: err}
+					r.fetch.Spool, r.fetch.stepTasks = w, step
+					r.Know()
+					lists, again := 1, 0
+					if fail > 0 && errors.Is(err, broken) {
+						stop := r.Start()
+						time.Sleep(time.Minute)
+						if err := stop(); !errors.Is(err, broken) {
+							t.Fatalf("got %v, want the error of the commit", err)
+						}
+						if n := r.Arrived(); n != 0 {
+							t.Errorf("%d items arrived before the list was taken", n)
+						}
+						stage, err := New(r.fetch.Deps, r.fetch.opt)
+						if err != nil {
+							t.Fatal(err)
+						}
+						stage.stepTasks = step
+						r.fetch, r.Fetch, lists = stage, stage, 2
+						// What had a task and came before the list is asked again.
+						again = (fail - 1) * step
+					}
+					stop := r.Start()
+					time.Sleep(time.Hour)
+					if err := stop(); err != nil {
+						t.Error(err)
+					}
+					run := r.LastRun()
+					if n := r.Arrived(); n != items {
+						t.Errorf("%d items arrived, want %d", n, items)
+					}
+					if n := src.Count("list alerts"); n != lists {
+						t.Errorf("asked for the list %d times, want %d", n, lists)
+					}
+					if n := src.Total() - src.Count("list alerts") - src.Count("control"); n < items || n > items+again {
+						t.Errorf("made %d requests for %d items, of which %d may be asked for again", n, items, again)
+					}
+					if n := run.Counters["fetch.listed"]; n != items {
+						t.Errorf("counts %d as listed, want %d", n, items)
+					}
+					if w.most > step {
+						t.Errorf("one commit added %d tasks, want at most %d", w.most, step)
+					}
+					r.CheckSpool()
+				})
+			})
+		}
+	}
+}
