@@ -23,7 +23,7 @@ func TestWhatFailsIsSaidAtOnce(t *testing.T) {
 			pipelinetest.InBubble(t, func(t *testing.T) {
 				src := pipelinetest.NewSource(10)
 				src.SetFail(pipelinetest.FailWith(500, tt.call))
-				r := newRig(t, src, rigOptions{})
+				r := newRig(t, src, rigOptions{fetch: Options{MaxAttempts: 12}}) // not parked before a minute is over
 				r.Know()
 				stop := r.Start()
 				time.Sleep(57 * time.Second)
