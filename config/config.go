@@ -154,6 +154,7 @@ type Bundle struct {
 // Admin is how the commands reach a running daemon.
 type Admin struct {
 	Socket string // path of the unix socket
+	Page   bool   // serve the page at /ui/ beside the metrics
 }
 
 // Network is what all HTTP clients share. RabbitMQ is never reached by proxy.

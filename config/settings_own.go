@@ -51,6 +51,8 @@ func ownSettings() []Setting {
 			"Age of the oldest record in a bundle, at most."),
 		row("admin.socket", textKind(), func(c *C) *string { return &c.Admin.Socket }, "",
 			"Path of the socket that commands talk to; admin.sock in spool.dir when not set.", example("./threatmatch-spool/admin.sock")),
+		row("admin.page", boolKind(), func(c *C) *bool { return &c.Admin.Page }, "true",
+			"Serve a page at /ui/ that shows the status, read-only, beside the metrics (connector.expose_metrics)."),
 	}
 }
 

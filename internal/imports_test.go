@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/terminal", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
-		"internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
+		"internal/admin", "internal/web", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
 		"internal/mapping", "internal/stix", "internal/fault", "internal/version", "config", "spool",
 	},
 	"internal/pipeline": {"spool", "internal/logging", "internal/fault"},
@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/pipeline/mapstage":     {"internal/pipeline", "spool", "internal/mapping", "internal/stix", "internal/fault"},
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
+	"internal/web":     {"internal/inspect"},
 	"internal/inspect": {"spool"},
 	"internal/check": {
 		"internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/fault", "config", "spool",

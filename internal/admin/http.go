@@ -17,11 +17,12 @@ import (
 // supervisor and an operator need a handful; who comes later waits.
 const maxConnections = 32
 
-// ServeHTTP answers /metrics (also /), /healthz and /readyz on ln until ctx is
-// done. Nothing there changes state and nothing is secret.
-func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health) error {
+// ServeHTTP answers /metrics (also /), /healthz, /readyz and, by page unless it
+// is nil, what is below /ui/, on ln until ctx is done. Nothing there changes
+// state and nothing is secret.
+func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health, page http.Handler) error {
 	srv := &http.Server{
-		Handler: probes(reg, h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		Handler: probes(reg, h, page), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
@@ -32,11 +33,14 @@ func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h 
 	return nil
 }
 
-func probes(reg prometheus.Gatherer, h Health) http.Handler {
+func probes(reg prometheus.Gatherer, h Health, page http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("GET /{$}", metrics)
+	if page != nil {
+		mux.Handle("GET /ui/", page)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		r := ReportOf(h)
 		probe(w, r.Alive, map[string]any{"alive": r.Alive, "reasons": r.NotAlive})

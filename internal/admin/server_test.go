@@ -194,7 +194,7 @@ func TestOnlyStaleSocketsAreReplaced(t *testing.T) {
 
 func TestProbesSayWhy(t *testing.T) {
 	d := &double{}
-	h := probes(prometheus.NewRegistry(), d)
+	h := probes(prometheus.NewRegistry(), d, nil)
 	ask := func(path string) (int, map[string]any) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -262,7 +262,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- ServeHTTP(ctx, ln, prometheus.NewRegistry(), &double{}) }()
+	go func() { done <- ServeHTTP(ctx, ln, prometheus.NewRegistry(), &double{}, nil) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {

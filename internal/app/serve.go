@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/web"
 )
 
 // serve opens the admin socket and, when asked to, the HTTP port. The returned
@@ -52,8 +54,12 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 			"another program has it, or the address is not this machine's: choose another connector.metrics_port or connector.metrics_address")
 	}
 	a.Log.Info("metrics and probes are served", "address", ln.Addr().String())
+	var page http.Handler
+	if a.cfg.Admin.Page {
+		page = web.Handler(func() (inspect.Status, error) { return control{a}.Status(ctx) })
+	}
 	wg.Go(func() {
-		if err := admin.ServeHTTP(ctx, ln, a.registry, health{a}); err != nil {
+		if err := admin.ServeHTTP(ctx, ln, a.registry, health{a}, page); err != nil {
 			a.Log.Warn("the metrics port ended", "error", err)
 		}
 	})
