@@ -1,9 +1,12 @@
 package deliver_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/spool"
 )
@@ -35,4 +38,40 @@ func TestWorkOfALaterRunWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWorkDeletedBehindADeadLetter: the new work of a bundle that is half sent is told
+// of what comes under it, and not of a dead letter that the deleted one expected.
+func TestWorkDeletedBehindADeadLetter(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		const objects = 40
+		r := w.OpenRun(spool.ReasonSchedule)
+		mixed := spool.MapCommit{Run: r.ID, Bundles: []spool.NewBundle{{}}}
+		for i := range objects {
+			w.Ids++
+			id, size := fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", w.Ids), 100
+			if i == 1 {
+				size = 5000
+			}
+			text := fmt.Sprintf(`{"type":"malware","id":%q,"x":%q}`, id, strings.Repeat("x", size))
+			mixed.Bundles[0].Objects = append(mixed.Bundles[0].Objects, spool.BundleObject{STIX: id, JSON: []byte(text), Source: "s"})
+			mixed.IDs = append(mixed.IDs, spool.IDPut{STIX: id, ID: spool.ID{Run: r.ID, At: time.Now()}})
+		}
+		w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), mixed))
+		w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
+		w.Broker.Limit, w.Broker.Slow, w.ReportsOK = 2000, time.Second, true
+		w.Happens(append(make([]pipelinetest.SendEvent, 20), pipelinetest.SendEvent{Trouble: true, Kind: delivery.ConnectionLost})...)
+		w.Start()
+		time.Sleep(7 * time.Second)
+		w.OpenCTI.DeleteWorks()
+		w.Settle()
+		w.Broker.WorkOff(1000)
+		k := w.LastWork()
+		if !strings.HasSuffix(k.Name, ", part 2, run 1") || k.Expected == 0 || k.Expected >= objects-1 {
+			t.Errorf("work %q expects %d messages, want a second part with fewer than %d", k.Name, k.Expected, objects-1)
+		}
+		if len(k.Reports) != 0 {
+			t.Errorf("the new work is told of %v, want nothing of before it", k.Reports)
+		}
+	})
 }
