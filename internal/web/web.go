@@ -67,6 +67,7 @@ type view struct {
 	Problems []problem
 	Boxes    []box
 	Stores   []store
+	Groups   []group
 }
 
 type problem struct{ Part, Reason string }
@@ -77,13 +78,20 @@ type box struct {
 	Stuck       bool
 }
 
+// group is the requests of a dataset that fail for the same reason.
+type group struct {
+	Dataset, Class string
+	Count, Tries   int       // requests; most tries of one
+	Next           time.Time // the soonest next try
+}
+
 type store struct {
 	Name  string
 	Count int64
 }
 
 func viewOf(s inspect.Status) view {
-	v := view{Status: s}
+	v := view{Status: s, Groups: groupsOf(s.Failing)}
 	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
 		v.Problems = append(v.Problems, problem{part, s.NotReady[part]})
 	}
@@ -97,4 +105,23 @@ func viewOf(s inspect.Status) view {
 		{"held objects", p.Held}, {"bundles", p.Bundles}, {"dead letters", p.Dead},
 	}
 	return v
+}
+
+// groupsOf keeps the order in which the groups first appear.
+func groupsOf(failing []inspect.Failing) []group {
+	var all []group
+	for _, f := range failing {
+		i := slices.IndexFunc(all, func(g group) bool { return g.Dataset == f.Dataset && g.Class == f.Class })
+		if i < 0 {
+			all = append(all, group{f.Dataset, f.Class, 1, f.Tries, f.Next})
+			continue
+		}
+		g := &all[i]
+		g.Count++
+		g.Tries = max(g.Tries, f.Tries)
+		if f.Next.Before(g.Next) {
+			g.Next = f.Next
+		}
+	}
+	return all
 }

@@ -28,16 +28,21 @@ func TestPage(t *testing.T) {
 			{Name: "fetch", State: "working", Since: since, Detail: "FEED TEXT", LastError: "FEED TEXT"},
 			{Name: "deliver", State: "waiting", Since: since},
 		},
-		Runs:    []inspect.Run{{ID: 31, Phase: "fetching", Created: since}},
-		Failing: []inspect.Failing{{}},
+		Runs: []inspect.Run{{ID: 31, Phase: "fetching", Created: since}},
+		Failing: []inspect.Failing{
+			{Dataset: "profiles", Class: "server", Tries: 9, Next: since.Add(43 * time.Second), Error: "FEED TEXT"},
+			{Dataset: "profiles", Class: "server", Tries: 4, Next: since.Add(17 * time.Second), Error: "FEED TEXT"},
+			{Dataset: "alerts", Class: "server", Tries: 2, Next: since.Add(71 * time.Second), Error: "FEED TEXT"},
+		},
 	}
 	stuck.Spool.Dead = 10_000
 	for name, tt := range map[string]struct {
 		status     inspect.Status
 		want, lack []string
 	}{
-		"empty": {inspect.Status{Ready: true}, []string{"Ready.", "None."}, []string{"Not ready", "stuck"}},
-		"stuck": {stuck, []string{"&lt;b&gt;no broker", `class="stuck"><b>deliver`, "<li><b>fetch", "10000", "Run 31: fetching", "04:13:57 UTC"},
+		"empty": {inspect.Status{Ready: true}, []string{"Ready.", "None."}, []string{"Not ready", "stuck", "Requests that fail"}},
+		"stuck": {stuck, []string{"&lt;b&gt;no broker", `class="stuck"><b>deliver`, "<li><b>fetch", "10000", "Run 31: fetching", "04:13:57 UTC",
+			"profiles, server: 2 waiting, up to 9 tries, next 2026-03-07 04:14:14 UTC", "alerts, server: 1 waiting, up to 2 tries, next 2026-03-07 04:15:08 UTC"},
 			[]string{"FEED TEXT", "<b>no broker", "Ready."}},
 	} {
 		t.Run(name, func(t *testing.T) {
