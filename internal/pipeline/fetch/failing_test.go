@@ -23,10 +23,10 @@ func TestWhatFailsIsSaidAtOnce(t *testing.T) {
 			pipelinetest.InBubble(t, func(t *testing.T) {
 				src := pipelinetest.NewSource(10)
 				src.SetFail(pipelinetest.FailWith(500, tt.call))
-				r := newRig(t, src, rigOptions{fetch: Options{MaxAttempts: 12}}) // not parked before a minute is over
+				r := newRig(t, src, rigOptions{})
 				r.Know()
 				stop := r.Start()
-				time.Sleep(57 * time.Second)
+				time.Sleep(34 * time.Second) // an item is parked after 40 s and more
 				synctest.Wait()
 
 				if s := r.Status.Snapshot()[stageName].State; s != "retrying" {
