@@ -53,7 +53,7 @@ func (l *Loop) letters(now time.Time, w *spool.WatchedWork, list []opencti.WorkE
 		kind, hint := kindOf(e.Message)
 		text := e.Message[:min(len(e.Message), mostWords)]
 		if hint != "" {
-			text += " (" + hint + ")"
+			text = hint + ": " + text // first, since tables cut the end
 		}
 		id := objectID(e.Source)
 		if id == "" {
