@@ -118,6 +118,10 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	return out.Work.work(), nil
 }
 
+// NotSent is what the connector itself reports of a message that is expected and
+// will not come. Read back, it is no refusal.
+const NotSent = "not sent, kept as a dead letter of the connector"
+
 // MaxWorkErrors is how many errors of a work the platform keeps.
 const MaxWorkErrors = 100
 

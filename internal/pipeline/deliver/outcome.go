@@ -134,7 +134,7 @@ func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundl
 		if len(objects) > 0 {
 			id = objects[0].STIX
 		}
-		err = d.Works.ReportExpectation(ctx, w.ID, "not sent, kept as a dead letter of the connector", id)
+		err = d.Works.ReportExpectation(ctx, w.ID, opencti.NotSent, id)
 		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return errors.Join(d.unsure(run), fmt.Errorf("settle the message of %s: %w", id, err))
 		}

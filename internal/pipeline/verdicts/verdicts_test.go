@@ -113,7 +113,8 @@ func TestKeptOnceAcrossRestarts(t *testing.T) {
 	d := newDouble(1)
 	d.errors = []opencti.WorkError{refusal(1, "FUNCTIONAL_ERROR one")}
 	d.pass(t, d.loop(), time.Minute)
-	d.errors = append(d.errors, refusal(2, "FUNCTIONAL_ERROR two"), opencti.WorkError{Message: "1 dead letters"})
+	d.errors = append(d.errors, refusal(2, "FUNCTIONAL_ERROR two"), opencti.WorkError{Message: "1 dead letters"},
+		opencti.WorkError{Message: opencti.NotSent, Source: id})
 	d.complete = true
 	d.pass(t, d.loop(), time.Hour)
 	if len(d.letters) != 2 || len(d.rows) != 0 {
