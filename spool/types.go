@@ -189,7 +189,7 @@ type TaskState struct {
 	LastClass  string
 	LastError  string // redacted
 	LastAnswer []byte // redacted snippet of the last answer
-	Cursor     []byte // of pages: where to go on
+	Cursor     []byte // of pages: where to go on; of lists: some of what it names has tasks
 }
 
 // NewTask is a task to add. If a task of this key exists it joins it: a parked

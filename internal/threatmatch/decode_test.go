@@ -24,7 +24,7 @@ func TestListForms(t *testing.T) {
 		{"objects", `{"list":[{"id":3,"title":"x"},{"title":"]}","id":"4"}]}`, []string{"3", "4"}, 0, time.Time{}},
 		{"mixed and repeated", `{"list":[3,"3",{"id":3},4]}`, []string{"3", "4"}, 0, time.Time{}},
 		{"large id", `{"list":[9007199254740993]}`, []string{"9007199254740993"}, 0, time.Time{}},
-		{"unusable", `{"list":[1,null,{},{"id":null},"",1.5,[2],"..",true,"` + strings.Repeat("x", 257) + `"]}`, []string{"1"}, 9, time.Time{}},
+		{"unusable", `{"list":[1,null,{},{"id":null},"",1.5,[2],"..","7/edit",true,"` + strings.Repeat("x", 257) + `"]}`, []string{"1"}, 10, time.Time{}},
 		{"spaced", " {\n \"list\" : [ 1 , 2 ] , \"x\" : { } }\r\n", []string{"1", "2"}, 0, time.Time{}},
 		{"rfc3339", `{"date_applied":"2026-03-01T12:00:00Z","list":[]}`, nil, 0, noon},
 		{"offset", `{"date_applied":"2026-03-01T14:00:00+02:00","list":[]}`, nil, 0, noon},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -136,7 +137,7 @@ const maxID = 256
 func identifier(value []byte) string {
 	if len(value) > 0 && value[0] == '"' {
 		id := text(value)
-		if id == "." || id == ".." || len(id) > maxID {
+		if id == "." || id == ".." || len(id) > maxID || strings.HasSuffix(id, "/edit") { // as the details of an item are named
 			return ""
 		}
 		return id

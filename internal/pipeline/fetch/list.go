@@ -63,6 +63,7 @@ func (f *Stage) succeedList(r result, v *verdict) {
 		return
 	}
 	v.items, v.open = r.list.IDs, r.task.TaskState
+	v.open.Cursor = []byte("partly")
 	f.run.list(r.task.Dataset).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(len(r.list.IDs))}

@@ -15,7 +15,7 @@ const slicePages = 20
 
 // addItems makes tasks of what a list named, step by step while the list's own
 // task stays open; the last step goes with it. A crash between, and the list is
-// asked again: what has a task joins it, what arrived since is fetched once more.
+// asked again, before any of its items: what has a task joins it.
 func (f *Stage) addItems(v *verdict) error {
 	for len(v.items) > 0 {
 		n := min(len(v.items), f.stepTasks)

@@ -20,7 +20,15 @@ type openRun struct {
 }
 
 // listFate is how a dataset's list fared in this run.
-type listFate struct{ ok, refused, failed bool }
+type listFate struct {
+	ok, refused, failed bool
+	partly              bool // a crash came between two steps that made tasks of it
+}
+
+// items reports whether the dataset's items can be asked for. While the list is
+// asked again after such a crash they wait: what arrived before it does would get
+// a second task.
+func (l *listFate) items() bool { return l == nil || !l.partly || l.ok || l.failed }
 
 // list returns how the dataset's list fared.
 func (r *openRun) list(d spool.Dataset) *listFate {
@@ -68,7 +76,7 @@ func (f *Stage) loadFront(run *openRun, now time.Time) error {
 	for _, t := range tasks {
 		run.front[t.TaskKey] = t.Due
 		if t.Kind == spool.TaskList {
-			run.list(t.Dataset).refused = t.Refused > 0
+			run.list(t.Dataset).refused, run.list(t.Dataset).partly = t.Refused > 0, t.Cursor != nil
 		}
 	}
 	return nil
@@ -136,7 +144,7 @@ func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 		return nil, next, err
 	}
 	items, nextItem, err := f.Spool.ReadyTasks(f.run.ID, now, limit, func(k spool.TaskKey) bool {
-		return k.Kind != spool.TaskItem || f.flying[k]
+		return k.Kind != spool.TaskItem || f.flying[k] || !f.run.lists[k.Dataset].items()
 	})
 	if err == nil && len(items) == 0 && nextItem.Sub(now) > longestWait {
 		return f.due(nextItem, limit) // the clock was set back
