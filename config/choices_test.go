@@ -33,7 +33,7 @@ func TestChoices(t *testing.T) {
 	for _, bad := range []struct{ env, value, want string }{
 		{"THREATMATCH_TLP_MAX", "green", "below threatmatch.tlp_level"},
 		{"THREATMATCH_TLP_MAX", "purple", "not one of the words"},
-		{"THREATMATCH_MODIFIED_SINCE", "2024-02-31", "not a date"},
+		{"THREATMATCH_MODIFIED_SINCE", "2024-02-31", "dates of the calendar"},
 		{"THREATMATCH_MODIFIED_SINCE", "nothing:2024-02-01", "not of the form"},
 		{"THREATMATCH_PROFILE_LINK", "https://p.example/1", "not of the form"},
 		{"THREATMATCH_INDICATOR_SCORE", "101", "threatmatch.indicator_score"},

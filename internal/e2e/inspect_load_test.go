@@ -23,7 +23,7 @@ import (
 // in pairs, what looking costs: see make inspect. INSPECT_PAUSE are the
 // milliseconds between two exports, INSPECT_EXPORTS the most of them.
 func TestInspectedImport(t *testing.T) {
-	objects, rounds := number(t, "INSPECT_OBJECTS", 3000), number(t, "INSPECT_ROUNDS", 0)
+	objects, rounds := number(t, "INSPECT_OBJECTS", 8000), number(t, "INSPECT_ROUNDS", 0)
 	if rounds == 0 {
 		w, got := importObjects(t, objects, true, worker.Options{})
 		w.intact()
