@@ -34,11 +34,11 @@ func TestEveryWaitBeats(t *testing.T) {
 				w.OpenCTI.Slow[call] = hours
 				w.Start()
 				if call == "delete" { // the work of before a reset
-					time.Sleep(time.Minute)
+					w.Wait(time.Minute)
 					w.OpenCTI.PressReset()
 				}
 				for range 4 * 60 {
-					time.Sleep(time.Minute)
+					w.Wait(time.Minute)
 					for name, s := range w.Live.Status.Snapshot() {
 						if silent := time.Since(s.Beat); silent > 2*time.Minute {
 							t.Fatalf("%s is silent for %v: %s %s", name, silent, s.State, s.Detail)
@@ -60,7 +60,7 @@ func TestRegistrationThatNeverComes(t *testing.T) {
 		w.Refuse("register", errors.New("down"))
 		w.Run(spool.ReasonSchedule, 5)
 		w.Start()
-		time.Sleep(12 * time.Hour)
+		w.Wait(12 * time.Hour)
 		for name, s := range w.Live.Status.Snapshot() {
 			if silent := time.Since(s.Beat); silent > 2*time.Minute {
 				t.Errorf("%s is silent for %v: %s %s", name, silent, s.State, s.Detail)

@@ -35,7 +35,7 @@ func TestCrashAnywhere(t *testing.T) {
 						w.Start()
 						<-w.Live.Ended
 						w.Restart()
-						time.Sleep(time.Minute)
+						w.Wait(time.Minute)
 						w.Start()
 						w.Drive()
 						w.CheckAll()

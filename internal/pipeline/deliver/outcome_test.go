@@ -65,7 +65,7 @@ func TestDeliverReportsBuffering(t *testing.T) {
 		w.Happens(append(make([]pipelinetest.SendEvent, 4), pipelinetest.Nacks(20)...)...)
 		w.Run(spool.ReasonSchedule, 10)
 		w.Start()
-		time.Sleep(90 * time.Second)
+		w.Wait(90 * time.Second)
 		if !w.Info().Buffering {
 			t.Error("not buffering while messages are refused")
 		}
@@ -73,7 +73,7 @@ func TestDeliverReportsBuffering(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		w.Settle()
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		if w.Info().Buffering {
 			t.Error("buffering though the queue takes messages again")
 		}
@@ -201,7 +201,7 @@ func TestDeliverHasEndlessPatience(t *testing.T) {
 		}
 		w.Run(spool.ReasonSchedule, 3)
 		w.Start()
-		time.Sleep(8 * time.Hour)
+		w.Wait(8 * time.Hour)
 		if n := w.Batches(); n < 900 || n > 3000 { // about twice a minute
 			t.Errorf("%d tries in eight hours", n)
 		}
@@ -209,7 +209,7 @@ func TestDeliverHasEndlessPatience(t *testing.T) {
 			t.Errorf("%d lines about one outage", n)
 		}
 		w.Happens()
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		synctest.Wait()
 		w.Settle()
 		w.CheckAll()
@@ -227,7 +227,7 @@ func TestDeliverRefusedCredentials(t *testing.T) {
 		}
 		w.Run(spool.ReasonSchedule, 3)
 		w.Start()
-		time.Sleep(5 * time.Second)
+		w.Wait(5 * time.Second)
 		if got := w.NotReady("deliver"); !strings.Contains(got, "ACCESS_REFUSED") || !strings.Contains(got, "check MQ_USER") {
 			t.Errorf("not ready: %q", got)
 		}
@@ -253,7 +253,7 @@ func TestDeliverStopsWhenTheCursorCannotBeStored(t *testing.T) {
 		}
 		w.Run(spool.ReasonSchedule, 100)
 		w.Start()
-		time.Sleep(time.Hour)
+		w.Wait(time.Hour)
 		if n := len(w.Enqueued()); n != 8 {
 			t.Errorf("%d messages went out over a window of 8", n)
 		}
@@ -280,11 +280,11 @@ func TestDeliverQueueThreshold(t *testing.T) {
 		w.Broker.Slow = time.Second // a message each
 		w.Run(spool.ReasonSchedule, 60)
 		w.Start()
-		time.Sleep(15 * time.Second)
+		w.Wait(15 * time.Second)
 		w.OpenCTI.Mu.Lock()
 		size = 500_000_000
 		w.OpenCTI.Mu.Unlock()
-		time.Sleep(2 * time.Minute)
+		w.Wait(2 * time.Minute)
 		n := len(w.Enqueued())
 		if n < 10 || n > 30 {
 			t.Errorf("%d messages: no pause in mid-run", n)
@@ -295,7 +295,7 @@ func TestDeliverQueueThreshold(t *testing.T) {
 		if s := w.Live.Status.Snapshot()["deliver"]; s.State != "paused" || !strings.Contains(s.Detail, "500 MB") {
 			t.Errorf("status %+v", s)
 		}
-		time.Sleep(time.Hour)
+		w.Wait(time.Hour)
 		if len(w.Enqueued()) != n {
 			t.Error("goes on over the threshold")
 		}
@@ -317,7 +317,7 @@ func TestDeliverStopsInOrder(t *testing.T) {
 				w.Broker.Slow = time.Second
 				w.Run(spool.ReasonSchedule, 60)
 				w.Start()
-				time.Sleep(20 * time.Second)
+				w.Wait(20 * time.Second)
 				if err := w.Halt(); err != nil {
 					t.Fatalf("error of an ordered stop: %v", err)
 				}
@@ -351,7 +351,7 @@ func TestDeliverStopsWithinTheDrain(t *testing.T) {
 		w.Run(spool.ReasonSchedule, 6)
 		w.Broker.Hang = true
 		w.Start()
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		if err := w.Halt(); err != nil {
 			t.Fatalf("error of an ordered stop: %v", err)
 		}
@@ -376,7 +376,7 @@ func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
 			w.Start()
 			seen := ""
 			for range 60 {
-				time.Sleep(time.Second)
+				w.Wait(time.Second)
 				if s := w.Live.Status.Snapshot()["deliver"]; s.NotReady != "" {
 					seen = s.NotReady
 				} else if seen != "" {
@@ -388,7 +388,7 @@ func TestDeliverIsNotReadyWithoutABroker(t *testing.T) {
 			}
 			w.Happens()
 			w.Settle()
-			time.Sleep(time.Minute)
+			w.Wait(time.Minute)
 			if s := w.Live.Status.Snapshot()["deliver"]; s.NotReady != "" {
 				t.Errorf("all is delivered, but not ready: %q", s.NotReady)
 			}

@@ -20,7 +20,7 @@ func TestMissingRights(t *testing.T) {
 						w.Broker.NoDepth = missing != "works and queue size"
 						w.Run(spool.ReasonSchedule, 5, 3)
 						w.Start()
-						time.Sleep(time.Minute + 871*time.Millisecond)
+						w.Wait(time.Minute + 871*time.Millisecond)
 						switch outcome {
 						case "complete":
 							w.Broker.WorkOff(100)
@@ -32,7 +32,7 @@ func TestMissingRights(t *testing.T) {
 						}
 						w.Run(spool.ReasonTrigger, 4)
 						w.Live.Wakes.Deliver.Signal()
-						time.Sleep(5 * time.Minute)
+						w.Wait(5 * time.Minute)
 						if got := len(w.Order()); got != 12 {
 							t.Errorf("got %d messages, want 12\n%s", got, w.Logs.Tail(20))
 						}

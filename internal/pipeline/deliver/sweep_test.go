@@ -89,7 +89,7 @@ func disturbed(w *pipelinetest.World, what disturbance, at int) bool {
 	w.Run(spool.ReasonSchedule, 11, 3)
 	w.Live.Wakes.Deliver.Signal()
 	w.Live.Wakes.Platform.Signal()
-	time.Sleep(2 * time.Minute)
+	w.Wait(2 * time.Minute)
 	happened := w.Kill.Disturbed()
 	if what.name == "cancel" && happened {
 		<-w.Live.Ended
@@ -97,7 +97,7 @@ func disturbed(w *pipelinetest.World, what disturbance, at int) bool {
 		w.Start()
 	}
 	turns := w.Kill.Turns()
-	time.Sleep(5 * time.Minute)
+	w.Wait(5 * time.Minute)
 	if n := w.Kill.Turns() - turns; n > 200 {
 		w.Fail("%d turns in five minutes", n)
 	}
@@ -108,7 +108,7 @@ func disturbed(w *pipelinetest.World, what disturbance, at int) bool {
 	if n := len(w.Order()) - before; n < 4 {
 		w.Fail("%d of 4 messages of the next import arrived\n%s", n, w.Logs.Tail(40))
 	}
-	time.Sleep(15 * time.Minute)
+	w.Wait(15 * time.Minute)
 	synctest.Wait()
 	for _, k := range w.Works() {
 		if !k.Deleted && !k.Complete {

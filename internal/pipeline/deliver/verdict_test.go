@@ -36,7 +36,7 @@ func TestRaisedLimit(t *testing.T) {
 				w.Broker.Mu.Lock()
 				w.Broker.Limit = 0
 				w.Broker.Mu.Unlock()
-				time.Sleep(c.after)
+				w.Wait(c.after)
 				r = w.OpenRun(c.reason, 1)
 				w.AddBundle(r.ID, 1, 6000)
 				w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
@@ -86,7 +86,7 @@ func TestDeadElsewhere(t *testing.T) {
 				w.OpenCTI.Mu.Lock()
 				w.OpenCTI.Has[large] = how == "later on the platform"
 				w.OpenCTI.Mu.Unlock()
-				time.Sleep(11 * time.Minute)
+				w.Wait(11 * time.Minute)
 				w.BundleOf(dependent("report--00000000-0000-4000-8000-900000000005", 10, large))
 				w.Drive()
 				if how != "nowhere" {

@@ -21,14 +21,14 @@ func TestWorkOfALaterRunWaits(t *testing.T) {
 				older := w.OpenRun(spool.ReasonSchedule) // its objects wait for the platform's answer
 				later := w.OpenRun(spool.ReasonSchedule, 5)
 				w.Start()
-				time.Sleep(time.Minute)
+				w.Wait(time.Minute)
 				w.AddBundle(older.ID, 3, 100)
 				w.Must(w.Spool.FinishMap(w.Epoch(), older.ID, time.Now()))
 				w.AddBundle(later.ID, 4, 100)
 				w.Must(w.Spool.FinishMap(w.Epoch(), later.ID, time.Now()))
 				for range 10 {
 					w.Live.Wakes.Deliver.Signal()
-					time.Sleep(time.Minute)
+					w.Wait(time.Minute)
 					if dropped := w.Broker.WorkOff(1 << 20); dropped > 0 {
 						t.Errorf("workers dropped %d messages", dropped)
 					}
@@ -62,7 +62,7 @@ func TestWorkDeletedBehindADeadLetter(t *testing.T) {
 		w.Broker.Limit, w.Broker.Slow, w.ReportsOK = 2000, time.Second, true
 		w.Happens(append(make([]pipelinetest.SendEvent, 20), pipelinetest.SendEvent{Trouble: true, Kind: delivery.ConnectionLost})...)
 		w.Start()
-		time.Sleep(7 * time.Second)
+		w.Wait(7 * time.Second)
 		w.OpenCTI.DeleteWorks()
 		w.Settle()
 		w.Broker.WorkOff(1000)

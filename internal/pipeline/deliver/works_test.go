@@ -33,7 +33,7 @@ func TestWorkIsNotOpenedForNothing(t *testing.T) {
 			t.Errorf("works %+v", w.Works())
 		}
 		if w.LastRun().IsZero() {
-			time.Sleep(time.Second)
+			w.Wait(time.Second)
 			if w.LastRun().IsZero() {
 				t.Errorf("state %s", w.State())
 			}
@@ -112,7 +112,7 @@ func TestWorkNeverReceivedTell(t *testing.T) {
 		w.Refuse("expect", errors.New("502"))
 		w.Run(spool.ReasonSchedule, 5)
 		w.Start()
-		time.Sleep(time.Hour)
+		w.Wait(time.Hour)
 		if len(w.Enqueued()) > 0 {
 			t.Error("published before the expectation was told")
 		}
@@ -132,7 +132,7 @@ func TestWorkReplacedWhenDeleted(t *testing.T) {
 				w.Broker.Slow = time.Second
 				r := w.Run(spool.ReasonSchedule, 10, 10, 10)
 				w.Start()
-				time.Sleep(5 * time.Second)
+				w.Wait(5 * time.Second)
 				if s, _ := w.Spool.Stats(); s.IDs != 30 {
 					t.Fatalf("%d ids", s.IDs)
 				}
@@ -163,7 +163,7 @@ func TestWorkDeletedBeforeItsEnd(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		r := w.OpenRun(spool.ReasonSchedule, 10)
 		w.Start()
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		w.OpenCTI.DeleteWorks()
 		w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
 		w.Settle()
@@ -179,7 +179,7 @@ func TestWorkDeletedDuringRetry(t *testing.T) {
 		w.Happens(append(make([]pipelinetest.SendEvent, 4), pipelinetest.Nacks(6)...)...)
 		w.Run(spool.ReasonSchedule, 10)
 		w.Start()
-		time.Sleep(3 * time.Second)
+		w.Wait(3 * time.Second)
 		w.OpenCTI.DeleteWorks()
 		w.Settle()
 		k := w.LastWork()
@@ -218,7 +218,7 @@ func TestWorkOneAtATime(t *testing.T) {
 		w.Soon()
 		two := w.Run(spool.ReasonTrigger, 4)
 		w.Live.Wakes.Deliver.Signal()
-		time.Sleep(time.Hour)
+		w.Wait(time.Hour)
 		if len(w.Enqueued()) != 3 {
 			t.Errorf("%d messages", len(w.Enqueued()))
 		}
@@ -246,7 +246,7 @@ func TestGate(t *testing.T) {
 					w.Run(spool.ReasonSchedule)
 					w.Run(spool.ReasonTrigger, 4)
 					w.Start()
-					time.Sleep(time.Hour)
+					w.Wait(time.Hour)
 					open := len(w.Works())
 					if !p.Affected {
 						if open != 2 {
@@ -260,30 +260,30 @@ func TestGate(t *testing.T) {
 					switch how {
 					case "complete":
 						w.Broker.WorkOff(100)
-						time.Sleep(11 * time.Second)
+						w.Wait(11 * time.Second)
 					case "gone":
 						w.OpenCTI.DeleteWorks()
-						time.Sleep(11 * time.Second)
+						w.Wait(11 * time.Second)
 					case "empty": // a worker lost messages: the work never completes
 						w.Broker.Mu.Lock()
 						w.Broker.Queue = nil
 						w.Broker.Mu.Unlock()
-						time.Sleep(100 * time.Second)
+						w.Wait(100 * time.Second)
 						if len(w.Works()) != 1 {
 							t.Error("opened before the queue was empty for two minutes")
 						}
 						w.OpenCTI.Mu.Lock()
 						w.OpenCTI.QueueNow = func() opencti.QueueSize { return opencti.QueueSize{Messages: 1} } // one comes back from a worker
 						w.OpenCTI.Mu.Unlock()
-						time.Sleep(100 * time.Second)
+						w.Wait(100 * time.Second)
 						w.OpenCTI.Mu.Lock()
 						w.OpenCTI.QueueNow = func() opencti.QueueSize { return opencti.QueueSize{} }
 						w.OpenCTI.Mu.Unlock()
-						time.Sleep(110 * time.Second)
+						w.Wait(110 * time.Second)
 						if len(w.Works()) != 1 {
 							t.Error("opened though the queue was not empty for two minutes on end")
 						}
-						time.Sleep(40 * time.Second)
+						w.Wait(40 * time.Second)
 					case "never":
 						return
 					}
@@ -302,13 +302,13 @@ func TestGateOfASingleRun(t *testing.T) {
 		w.Run(spool.ReasonSchedule, 5)
 		w.Run(spool.ReasonOnce, 4)
 		w.Start()
-		time.Sleep(10*time.Minute - 5*time.Second)
+		w.Wait(10*time.Minute - 5*time.Second)
 		select {
 		case <-w.Live.Ended:
 			t.Fatal("gave up too early")
 		default:
 		}
-		time.Sleep(20 * time.Second)
+		w.Wait(20 * time.Second)
 		w.Live.Stop()
 		<-w.Live.Ended
 		if err := w.Live.Err; !errors.Is(err, deliver.ErrUndelivered) {
@@ -354,7 +354,7 @@ func TestArchiveAlone(t *testing.T) {
 		w.Offline = true
 		w.Run(spool.ReasonSchedule, 3, 4)
 		w.Start()
-		time.Sleep(time.Hour)
+		w.Wait(time.Hour)
 		if s, _ := w.Spool.Stats(); s.Bundles != 2 {
 			t.Errorf("%d bundles", s.Bundles)
 		}

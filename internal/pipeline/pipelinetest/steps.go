@@ -80,11 +80,15 @@ func (w *World) Enqueued() []int {
 	return out
 }
 
-// Soon lets the loops do what they do at once.
-func (w *World) Soon() {
-	time.Sleep(100 * time.Millisecond)
+// Wait lets time pass and then lets the loops finish what falls due at that very
+// instant, so that the test sees no half of a step.
+func (w *World) Wait(d time.Duration) {
+	time.Sleep(d)
 	synctest.Wait()
 }
+
+// Soon lets the loops do what they do at once.
+func (w *World) Soon() { w.Wait(100 * time.Millisecond) }
 
 func (w *World) State() string {
 	w.OpenCTI.Mu.Lock()

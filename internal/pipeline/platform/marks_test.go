@@ -18,7 +18,7 @@ func TestPlatformStateFollowsConfirmed(t *testing.T) {
 		}
 		r := w.OpenRun(spool.ReasonSchedule, 5)
 		w.Live.Wakes.Deliver.Signal()
-		time.Sleep(2 * time.Minute)
+		w.Wait(2 * time.Minute)
 		if w.State() != "null" {
 			t.Errorf("state %s while the run is mapped", w.State())
 		}

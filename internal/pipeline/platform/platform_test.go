@@ -37,7 +37,7 @@ func TestPlatformAdoptsState(t *testing.T) {
 				w.Hold(c.state)
 				w.Refuse("register", errors.New("down"))
 				w.Start()
-				time.Sleep(10 * time.Minute)
+				w.Wait(10 * time.Minute)
 				if m, _ := w.Spool.Meta(); m.StateKnown {
 					t.Error("the state is known before the platform answered")
 				}
@@ -45,7 +45,7 @@ func TestPlatformAdoptsState(t *testing.T) {
 					t.Errorf("not ready: %q", w.NotReady("platform"))
 				}
 				w.Refuse("register", nil)
-				time.Sleep(41 * time.Second)
+				w.Wait(41 * time.Second)
 				marks, err := w.Spool.Watermarks()
 				w.Must(err)
 				if !marks[spool.Profiles].Fetched.Equal(c.profiles) || !marks[spool.IOCs].Confirmed.Equal(c.iocs) {
@@ -77,7 +77,7 @@ func TestPlatformPings(t *testing.T) {
 		if n := w.OpenCTI.Count("ping"); n != 1 {
 			t.Fatalf("%d pings at once after the registration", n)
 		}
-		time.Sleep(40 * time.Second)
+		w.Wait(40 * time.Second)
 		synctest.Wait()
 		if n := w.OpenCTI.Count("ping"); n != 2 {
 			t.Fatalf("%d pings after 40 s", n)
@@ -87,12 +87,12 @@ func TestPlatformPings(t *testing.T) {
 		if n := w.OpenCTI.Count("ping"); n != 3 {
 			t.Fatalf("%d pings after a checkpoint", n)
 		}
-		time.Sleep(39 * time.Second)
+		w.Wait(39 * time.Second)
 		if n := w.OpenCTI.Count("ping"); n != 3 {
 			t.Fatalf("%d pings: the wait does not start at the latest one", n)
 		}
 		w.Refuse("ping", errors.New("down"))
-		time.Sleep(5 * time.Minute)
+		w.Wait(5 * time.Minute)
 		if n := w.OpenCTI.Count("ping"); n < 8 || n > 60 {
 			t.Errorf("%d pings while the platform is down", n)
 		}
@@ -100,7 +100,7 @@ func TestPlatformPings(t *testing.T) {
 			t.Errorf("while the platform is down: not ready: %q", got)
 		}
 		w.Refuse("ping", nil)
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		w.Refuse("ping", errors.New("hiccup"))
 		w.Live.Wakes.Platform.Signal()
 		synctest.Wait()
@@ -108,12 +108,12 @@ func TestPlatformPings(t *testing.T) {
 			t.Errorf("after a single hiccup: not ready: %q", got)
 		}
 		w.Refuse("ping", fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token"))
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		if got := w.NotReady("platform"); !strings.Contains(got, "AUTH_REQUIRED (check the token)") {
 			t.Errorf("not ready: %q", got)
 		}
 		w.Refuse("ping", nil)
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		if w.NotReady("platform") != "" {
 			t.Error("not ready though the platform is back")
 		}
@@ -138,7 +138,7 @@ func TestPlatformSpoolWins(t *testing.T) {
 			t.Errorf("status shows %q", e)
 		}
 		w.Echo(`{"last_run": "2032-01-01T00:00:00+00:00"}`, `{"last_run": "2032-01-01T00:00:00+00:00"}`)
-		time.Sleep(5 * time.Minute)
+		w.Wait(5 * time.Minute)
 		if n := w.Logs.Count("written by somebody else"); n != 1 {
 			t.Errorf("%d errors about a second writer", n)
 		}
@@ -172,7 +172,7 @@ func TestPlatformIgnoresStaleEchoes(t *testing.T) {
 				w.Hold(pythonState)
 				w.Delivered()
 				w.Echo(pythonState, `{"last_run":"1999-12-01T00:00:00+00:00"}`)
-				time.Sleep(5 * time.Minute)
+				w.Wait(5 * time.Minute)
 				if w.EchoesLeft() > 0 || w.Epoch() != 1 || w.Logs.Count("somebody else") > 0 {
 					t.Errorf("epoch %d, log:\n%s", w.Epoch(), w.Logs.Tail(20))
 				}
@@ -188,7 +188,7 @@ func TestPlatformLaggingEmptyEcho(t *testing.T) {
 				w.Delivered()
 				for range 3 { // each time an empty echo alone, then the right one
 					w.Echo("")
-					time.Sleep(3 * time.Minute)
+					w.Wait(3 * time.Minute)
 				}
 				if w.EchoesLeft() > 0 || w.Epoch() != 1 {
 					t.Errorf("epoch %d, log:\n%s", w.Epoch(), w.Logs.Tail(20))
@@ -207,7 +207,7 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 		w.Echo("", "", "", "")
 		w.Live.Wakes.Deliver.Signal()
 		w.Settle()
-		time.Sleep(5 * time.Minute)
+		w.Wait(5 * time.Minute)
 		if w.EchoesLeft() > 0 || w.Epoch() != 1 {
 			t.Errorf("epoch %d, log:\n%s", w.Epoch(), w.Logs.Tail(20))
 		}
@@ -218,9 +218,9 @@ func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Delivered()
 		w.Refuse("ping", fmt.Errorf("%w: index behind", opencti.ErrUnknownConnector))
-		time.Sleep(50 * time.Second)
+		w.Wait(50 * time.Second)
 		w.Refuse("ping", nil)
-		time.Sleep(2 * time.Minute)
+		w.Wait(2 * time.Minute)
 		if w.Epoch() != 1 || w.OpenCTI.Count("register") < 2 {
 			t.Errorf("epoch %d, %d registrations", w.Epoch(), w.OpenCTI.Count("register"))
 		}
@@ -264,7 +264,7 @@ func TestPlatformInfo(t *testing.T) {
 		w.Soon()
 		done := time.Now()
 		w.Live.Platform.HoldBlocked(true)
-		time.Sleep(41 * time.Second)
+		w.Wait(41 * time.Second)
 		want := opencti.ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
 		if w.Info().LastRun.IsZero() || w.Info().LastRun.After(done) {
 			t.Errorf("last run %s", w.Info().LastRun)
@@ -275,7 +275,7 @@ func TestPlatformInfo(t *testing.T) {
 		}
 		w.Refuse("queue", fault.Mark(fault.Systemic, errors.New("FORBIDDEN_ACCESS")))
 		before := w.OpenCTI.Count("queue")
-		time.Sleep(10 * time.Minute)
+		w.Wait(10 * time.Minute)
 		if n := w.OpenCTI.Count("queue") - before; n != 1 {
 			t.Errorf("asked %d times for what is refused", n)
 		}
@@ -315,7 +315,7 @@ func TestPlatformOnlyHarmlessCalls(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Delivered()
 		w.OpenCTI.PressReset()
-		time.Sleep(2 * time.Minute)
+		w.Wait(2 * time.Minute)
 		for _, c := range w.Calls() {
 			if !slices.Contains([]string{"register", "ping", "queue", "stored", "add", "work", "search", "alive", "expect", "report", "processed", "delete"}, c) {
 				t.Errorf("call %s", c)

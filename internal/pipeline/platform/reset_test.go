@@ -56,10 +56,10 @@ func TestResetInEachPhase(t *testing.T) {
 						w.Broker.WorkOff(2) // the purge takes the rest
 						phase.set(w)
 						w.Live.Wakes.Deliver.Signal()
-						time.Sleep(5 * time.Second)
+						w.Wait(5 * time.Second)
 						old := w.Ids
 						how.do(w)
-						time.Sleep(2 * time.Minute)
+						w.Wait(2 * time.Minute)
 						if w.Epoch() != 2 {
 							t.Fatalf("epoch %d\n%s", w.Epoch(), w.Logs.Tail(30))
 						}
@@ -81,7 +81,7 @@ func TestResetInEachPhase(t *testing.T) {
 						r := w.Run(spool.ReasonReset, 7)
 						w.Live.Wakes.Deliver.Signal()
 						w.Settle()
-						time.Sleep(10 * time.Minute)
+						w.Wait(10 * time.Minute)
 						for _, id := range w.Order()[before:] {
 							if id <= fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", old) {
 								t.Errorf("%s of the old epoch went out", id)
@@ -114,9 +114,9 @@ func TestResetInFirstImport(t *testing.T) {
 					w.Soon()
 					w.Run(spool.ReasonSchedule, 30)
 					w.Live.Wakes.Deliver.Signal()
-					time.Sleep(5 * time.Second)
+					w.Wait(5 * time.Second)
 					how.do(w)
-					time.Sleep(2 * time.Minute)
+					w.Wait(2 * time.Minute)
 					want := uint64(2)
 					if !p.Stamp && how.name == "button" {
 						want = 1
@@ -139,9 +139,9 @@ func TestResetWhileDown(t *testing.T) {
 					w.Delivered()
 					_ = w.Halt()
 					how.do(w)
-					time.Sleep(time.Hour)
+					w.Wait(time.Hour)
 					w.Start()
-					time.Sleep(5 * time.Minute)
+					w.Wait(5 * time.Minute)
 					if w.Epoch() != 2 || w.State() != "null" {
 						t.Errorf("epoch %d, state %s\n%s", w.Epoch(), w.State(), w.Logs.Tail(20))
 					}
@@ -179,7 +179,7 @@ func resetCrash(w *pipelinetest.World, how signalled, at int) bool {
 	w.Happens(append(make([]pipelinetest.SendEvent, 5), pipelinetest.Nacks(500)...)...)
 	w.Run(spool.ReasonSchedule, 10)
 	w.Live.Wakes.Deliver.Signal()
-	time.Sleep(39 * time.Second)
+	w.Wait(39 * time.Second)
 	how.do(w)
 	w.Kill.Mu.Lock()
 	w.Kill.At = w.Kill.Steps + at
@@ -196,7 +196,7 @@ func resetCrash(w *pipelinetest.World, how signalled, at int) bool {
 		w.Run(spool.ReasonReset, 3)
 	}
 	w.Start()
-	time.Sleep(7 * time.Minute)
+	w.Wait(7 * time.Minute)
 	if w.Epoch() != 2 {
 		w.Fail("epoch %d\n%s", w.Epoch(), w.Logs.Tail(40))
 		return true
@@ -204,7 +204,7 @@ func resetCrash(w *pipelinetest.World, how signalled, at int) bool {
 	w.Run(spool.ReasonReset, 4)
 	w.Live.Wakes.Deliver.Signal()
 	w.Drive()
-	time.Sleep(10 * time.Minute)
+	w.Wait(10 * time.Minute)
 	w.Broker.WorkOff(1000)
 	w.CheckWorks()
 	if w.Epoch() != 2 {
@@ -226,14 +226,14 @@ func TestResetCannotBeStored(t *testing.T) {
 		}
 		w.Delivered()
 		w.OpenCTI.PressReset()
-		time.Sleep(5 * time.Minute)
+		w.Wait(5 * time.Minute)
 		before := w.OpenCTI.Count("ping")
-		time.Sleep(5 * time.Minute)
+		w.Wait(5 * time.Minute)
 		if w.OpenCTI.Count("ping") != before || w.Epoch() != 1 {
 			t.Errorf("pinged, epoch %d", w.Epoch())
 		}
 		room.Store(true)
-		time.Sleep(time.Minute)
+		w.Wait(time.Minute)
 		if w.Epoch() != 2 {
 			t.Errorf("epoch %d", w.Epoch())
 		}
@@ -260,14 +260,14 @@ func TestResetWhileOpening(t *testing.T) {
 		w.OpenCTI.Late["add"] = 30 * time.Second // carried out long after its answer was given up
 		w.Run(spool.ReasonSchedule, 5)
 		w.Live.Wakes.Deliver.Signal()
-		time.Sleep(time.Second)
+		w.Wait(time.Second)
 		w.OpenCTI.PressReset()
 		w.Live.Wakes.Platform.Signal()
-		time.Sleep(time.Second)
+		w.Wait(time.Second)
 		if w.Epoch() != 2 {
 			t.Fatalf("epoch %d", w.Epoch())
 		}
-		time.Sleep(10 * time.Minute)
+		w.Wait(10 * time.Minute)
 		for _, k := range w.Works()[1:] {
 			if !k.Deleted {
 				t.Errorf("work %q is left", k.Name)

@@ -37,7 +37,7 @@ func TestSecondWriter(t *testing.T) {
 					w.Delivered()
 					end := time.Now().Add(time.Hour)
 					for i := 0; time.Now().Before(end); i++ {
-						time.Sleep(max(c.period, 13*time.Second))
+						w.Wait(max(c.period, 13*time.Second))
 						state := c.state
 						if state == "" {
 							state = w.State()
