@@ -21,6 +21,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/serve"
 	"threatmatch-connector/spool"
 )
 
@@ -47,7 +48,7 @@ func settings(t *testing.T, more map[string]string) *config.Config {
 // closed is an address where nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := serve.Listen("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestStartAfterAKill(t *testing.T) {
 }
 
 func TestMetricsPortInUse(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := serve.Listen("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"threatmatch-connector/internal/sim/serve"
 )
 
 // Double is a broker that answers each publish as a test says: in any order,
@@ -42,7 +44,7 @@ type Published struct {
 // NewDouble starts one; f is called for each message, one at a time.
 func NewDouble(tb testing.TB, f func(Published, *Answers)) *Double {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := serve.Listen("127.0.0.1")
 	if err != nil {
 		tb.Fatal(err)
 	}

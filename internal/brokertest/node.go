@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"threatmatch-connector/internal/sim/serve"
 )
 
 const (
@@ -343,7 +345,7 @@ func (n *Node) logTail() string {
 func freePorts(count int) ([]int, error) {
 	var ports []int
 	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := serve.Listen("127.0.0.1")
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"threatmatch-connector/internal/sim/serve"
 )
 
 // Proxy stands on the line between a client and a broker, and breaks it.
@@ -39,7 +41,7 @@ func NewProxy(tb testing.TB, host string, port int) *Proxy {
 // certificate does not carry.
 func NewProxyAt(tb testing.TB, at, host string, port int) *Proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
+	l, err := serve.Listen(at)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/serve"
 	"threatmatch-connector/internal/sim/threatmatch"
 	"threatmatch-connector/spool"
 )
@@ -164,7 +164,7 @@ func settings(t *testing.T, more map[string]string) *config.Config {
 // closed is an address where nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := serve.Listen("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

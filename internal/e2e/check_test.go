@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,10 +10,12 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/serve"
 )
 
 // TestCheckSaysWhatIsWrong breaks the set-up in one way after the other.
 func TestCheckSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{platform: opencti.Options{Users: map[string]opencti.User{
 		opencti.ConnectorToken: {ID: "88ec0c6a-13ce-5e39-b486-354fe4a7084f", Name: "connector", Capabilities: []string{"CONNECTORAPI", "MODULES_MODMANAGE"}},
 		"weak-token":           {ID: "88ec0c6a-13ce-5e39-b486-354fe4a70850", Name: "weak", Capabilities: []string{"KNOWLEDGE"}},
@@ -101,7 +102,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 // closedPort is an address where nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := serve.Listen("127.0.0.1")
 	must(t, err)
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()

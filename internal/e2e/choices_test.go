@@ -74,6 +74,7 @@ func (w *world) clean() {
 // TestFiltersReachTheQueue wants the filters of the settings to hold for what a
 // worker gets, and what they take out to be counted.
 func TestFiltersReachTheQueue(t *testing.T) {
+	t.Parallel()
 	w, dir := choicesWorld(t, map[string]string{
 		"THREATMATCH_ONLY_TYPES": "intrusion-set,report,iocs:indicator", "THREATMATCH_TLP_MAX": "amber",
 		"THREATMATCH_ONLY_PATTERN_TYPES": "stix", "THREATMATCH_TAXII_GROUPS": "all content",
@@ -110,6 +111,7 @@ func TestFiltersReachTheQueue(t *testing.T) {
 // TestDetailsReachTheQueue wants what the portal shows to arrive, also where it
 // fails for one item, which then comes without it.
 func TestDetailsReachTheQueue(t *testing.T) {
+	t.Parallel()
 	w, dir := choicesWorld(t, map[string]string{"THREATMATCH_DETAILS": "true"})
 	w.api.SetFault(faults.Rule{Name: "no right", Route: "details", ID: "profiles/1", Kind: faults.Answer, Status: 403, Body: `{"message":"This action is unauthorized."}`})
 	w.run(0, "run", "--once")

@@ -19,6 +19,7 @@ const window = 512
 // one import, KILLS times (default 5), RabbitMQ now and then as well, and lets
 // it go on with the same spool.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	kills := 5
 	if s := os.Getenv("KILLS"); s != "" {
 		kills, _ = strconv.Atoi(s)

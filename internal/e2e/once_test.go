@@ -10,6 +10,7 @@ import (
 )
 
 func TestOnceImportsEverythingOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{api: threatmatch.Options{Generate: data.Options{
 		Seed: 1, Profiles: 60, Alerts: 60, Reports: 20, IOCs: 3000,
 	}}})

@@ -52,6 +52,7 @@ func get(t *testing.T, url string) (int, string) {
 
 // Every metric that is served stands in the catalogue.
 func TestServedMetricsAreInTheCatalogue(t *testing.T) {
+	t.Parallel()
 	k, base := exposed(t, options{api: few()})
 	p := k.start("run")
 	k.until("the run is delivered", done)
@@ -85,6 +86,7 @@ func TestServedMetricsAreInTheCatalogue(t *testing.T) {
 // A path that is too long for a socket leads to another place, which the lock
 // file names, so that commands find it all the same.
 func TestSocketElsewhere(t *testing.T) {
+	t.Parallel()
 	k := &walk{t: t}
 	k.begin(options{api: few()})
 	k.world.spool = filepath.Join(t.TempDir(), strings.Repeat("long/", 20), "spool")
@@ -192,6 +194,7 @@ func (k *walk) pendingMessage() {
 
 // Whatever the log level, a run that does not end well says why, in one line.
 func TestWhyItEnds(t *testing.T) {
+	t.Parallel()
 	k := &walk{t: t}
 	k.begin(options{api: few()})
 	k.env["CONNECTOR_LOG_LEVEL"] = "error"

@@ -12,13 +12,14 @@ import (
 // TestEverythingAroundFails stops and starts RabbitMQ, ThreatMatch and OpenCTI
 // in the middle of one import, which must end by itself.
 func TestEverythingAroundFails(t *testing.T) {
+	t.Parallel()
 	node := brokertest.Start(t)
 	w := newWorld(t, options{
 		amqp: node.VHost(t).URL(),
 		api: threatmatch.Options{
-			Latency: 10 * time.Millisecond,
+			Latency: 20 * time.Millisecond,
 			Generate: data.Options{
-				Seed: 3, Profiles: 200, Alerts: 200, Reports: 50, IOCs: 20000,
+				Seed: 3, Profiles: 100, Alerts: 100, Reports: 30, IOCs: 3000,
 			},
 		},
 	})

@@ -32,10 +32,11 @@ var platformFaults = []platformFault{
 // TestPlatformFaults lets OpenCTI be down or answer from a lagging index; the
 // import ends by itself and is complete.
 func TestPlatformFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range platformFaults {
 		t.Run(f.name, func(t *testing.T) {
 			w := newWorld(t, options{
-				api: threatmatch.Options{Generate: data.Options{Seed: 9, Profiles: 30, Alerts: 30, Reports: 10, IOCs: 6000}},
+				api: threatmatch.Options{Generate: data.Options{Seed: 9, Profiles: 30, Alerts: 30, Reports: 10, IOCs: 1500}},
 			})
 			w.env["BUNDLE_MAX_OBJECTS"] = "500"
 			if f.early != nil {

@@ -35,6 +35,7 @@ func terminal(t *testing.T) (master, slave *os.File) {
 // A single run shows its progress on a terminal, and text instead of JSON; it
 // leaves only the log behind. Elsewhere there is only the log, as JSON.
 func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
 	api := few()
 	api.Generate.Alerts, api.Latency = 60, 60*time.Millisecond
 	w := newWorld(t, options{api: api})

@@ -15,6 +15,7 @@ import (
 	"threatmatch-connector/internal/brokertest"
 	"threatmatch-connector/internal/sim/data"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/serve"
 	"threatmatch-connector/internal/sim/threatmatch"
 )
 
@@ -22,6 +23,7 @@ import (
 // goes wrong with wrong secrets, and looks for the secrets in everything that
 // comes out: logs, tables, errors, HTTP answers and the spool's files.
 func TestNoSecretShows(t *testing.T) {
+	t.Parallel()
 	const token, secret, header = "canary-token-4711", "canary-secret-0815", "canary-header-1234"
 	vhost := brokertest.Shared(t).VHost(t)
 	broker, err := url.Parse(vhost.URL())
@@ -123,7 +125,7 @@ func spoolIsClean(t *testing.T, dir string, canaries []string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := serve.Listen("127.0.0.1")
 	must(t, err)
 	defer func() { _ = ln.Close() }()
 	_, port, err := net.SplitHostPort(ln.Addr().String())

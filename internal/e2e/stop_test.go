@@ -19,6 +19,7 @@ import (
 // fall silent without hanging up. SIGTERM still ends the program in order: what one
 // of them may take leaves time for the others. The next start brings the rest.
 func TestStopWhileNothingAnswers(t *testing.T) {
+	t.Parallel()
 	vhost := brokertest.Shared(t).VHost(t)
 	u, err := url.Parse(vhost.URL())
 	must(t, err)

@@ -59,6 +59,7 @@ func walks() []struct {
 
 // TestWalks makes each fault, and holds the document to what was printed.
 func TestWalks(t *testing.T) {
+	t.Parallel()
 	all := walks()
 	sections := make([]string, len(all))
 	var failed sync.Once

@@ -23,11 +23,9 @@ type Server struct {
 	done   chan struct{}
 }
 
-// New prepares a server for addr; port 0 is replaced by the port of the first Start.
+// New prepares a server for addr; an empty one, or port 0, is replaced by what
+// the first Start listens on.
 func New(addr string, h http.Handler) *Server {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
 	return &Server{addr: addr, handler: h}
 }
 
@@ -39,7 +37,7 @@ func (s *Server) Start() error {
 	if s.http != nil {
 		return nil
 	}
-	ln, err := net.Listen("tcp", s.addr)
+	ln, err := s.listen()
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.addr, err)
 	}
@@ -60,6 +58,13 @@ func (s *Server) Start() error {
 		}
 	}()
 	return nil
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	if s.addr == "" {
+		return Listen("127.0.0.1")
+	}
+	return net.Listen("tcp", s.addr)
 }
 
 // Stop refuses connections and cuts those that are open. The address stays

@@ -1,0 +1,22 @@
+package serve
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+// Listen listens on a free port of host that it takes from below the range of
+// outgoing connections (Linux: 32768 and above), so that nobody has taken it
+// when a test closes it and listens there again.
+func Listen(host string) (net.Listener, error) {
+	for {
+		port := 16384 + rand.IntN(16384)
+		ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return ln, err
+		}
+	}
+}
