@@ -46,18 +46,13 @@ func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error
 
 // Run tidies up until ctx is done, which is no error.
 func (h *Housekeep) Run(ctx context.Context) error {
-	defer h.Status.Set(stageHousekeep, "stopped", "", "")
-	for {
-		again := h.step()
-		wait := tidyPeriod
-		if again {
-			wait = 0
+	return Loop{Stage: stageHousekeep, Status: h.Status, Step: func(context.Context) (time.Duration, error) {
+		defer h.Status.Set(stageHousekeep, "idle", "", "")
+		if h.step() {
+			return 0, nil
 		}
-		h.Status.Set(stageHousekeep, "idle", "", "")
-		if h.Status.Sleep(ctx, stageHousekeep, wait, nil) != nil {
-			return nil
-		}
-	}
+		return tidyPeriod, nil
+	}}.Run(ctx)
 }
 
 // step does one bounded step and reports whether there is more to do.

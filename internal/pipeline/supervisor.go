@@ -12,21 +12,21 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// Loop is one part of the pipeline. Run blocks until ctx is done or the part
+// Part is one part of the pipeline. Run blocks until ctx is done or the part
 // cannot go on; when it returns, no goroutine of the part is alive.
-type Loop interface {
+type Part interface {
 	Run(ctx context.Context) error
 }
 
 // Parts are the loops in the way of the data. Any may be nil.
 type Parts struct {
-	Platform Loop // registration, ping, state
-	Schedule Loop // starts runs; returns nil in once mode when its run is done
-	Fetch    Loop
-	Map      Loop
-	Deliver  Loop
-	Verdicts Loop                        // reads back what OpenCTI refused
-	Keep     Loop                        // housekeeping
+	Platform Part // registration, ping, state
+	Schedule Part // starts runs; returns nil in once mode when its run is done
+	Fetch    Part
+	Map      Part
+	Deliver  Part
+	Verdicts Part                        // reads back what OpenCTI refused
+	Keep     Part                        // housekeeping
 	Recover  func(context.Context) error // run before fetch and deliver start
 	Flush    func(context.Context) error // pushes the state before the end
 	Stopping func()                      // called when a stop begins, before any part is told
@@ -68,7 +68,7 @@ func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	root, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(fault.ErrShutdown)
 	ended := make(chan *part, 7)
-	start := func(name string, l Loop) *part {
+	start := func(name string, l Part) *part {
 		if l == nil {
 			return nil
 		}

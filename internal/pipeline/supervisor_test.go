@@ -26,13 +26,13 @@ func (d *diary) add(s string) {
 	d.lines = append(d.lines, s)
 }
 
-// loopFunc is a Loop made of a function.
+// loopFunc is a Part made of a function.
 type loopFunc func(context.Context) error
 
 func (f loopFunc) Run(ctx context.Context) error { return f(ctx) }
 
 // until is a loop that runs until it is stopped and needs d to come to an end.
-func (d *diary) until(name string, end time.Duration) Loop {
+func (d *diary) until(name string, end time.Duration) Part {
 	return loopFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		if !errors.Is(context.Cause(ctx), fault.ErrShutdown) {
@@ -108,7 +108,7 @@ func TestSupervisorReturnsTheFirstFailure(t *testing.T) {
 // TestSupervisorStopIsBounded has whatever may be slow at a stop, each with the
 // time that the whole stop may take then, of 8 s.
 func TestSupervisorStopIsBounded(t *testing.T) {
-	settled := func(d *diary) Loop { // as the publisher with a silent broker: waits as long as it may
+	settled := func(d *diary) Part { // as the publisher with a silent broker: waits as long as it may
 		return loopFunc(func(ctx context.Context) error {
 			<-ctx.Done()
 			by, ok := fault.StopBy(ctx)

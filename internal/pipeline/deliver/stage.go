@@ -129,34 +129,30 @@ func New(d Deps, o Options) (*Stage, error) {
 // Run delivers until ctx is done, which is no error: then the publisher waits
 // for outstanding confirms as long as it was told.
 func (d *Stage) Run(ctx context.Context) error {
-	defer d.Status.Set(stageName, "stopped", "", "")
-	for ctx.Err() == nil {
+	return pipeline.Loop{Stage: stageName, Status: d.Status, Wake: d.Wakes.Deliver, End: d.quiet, Step: func(ctx context.Context) (time.Duration, error) {
 		worked, err := d.step(ctx)
-		if ctx.Err() != nil {
-			break
-		}
 		switch {
+		case ctx.Err() != nil:
 		case err == nil && worked:
 			d.fine()
 		case err == nil:
 			d.fine()
 			d.Platform.HoldQueue(false)
 			d.Status.Set(stageName, "idle", "", "")
-			_ = d.Status.Sleep(ctx, stageName, 30*time.Second, d.Wakes.Deliver)
+			return 30 * time.Second, nil
 		case errors.Is(err, spool.ErrEpoch):
 			d.forget()
 		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
-			return err
+			return 0, err
 		default:
 			_ = d.Status.Sleep(ctx, stageName, d.trouble(err), nil) // not cut short by a wake: map may signal all the time
 		}
-	}
-	return d.quiet()
+		return 0, nil
+	}}.Run(ctx)
 }
 
 // step does the next piece of work; it reports false when there is none.
 func (d *Stage) step(ctx context.Context) (bool, error) {
-	d.Status.Beat(stageName)
 	d.resets = d.Platform.Resets()
 	meta, err := d.Spool.Meta()
 	if err != nil {

@@ -130,7 +130,6 @@ func (f *Stage) Run(ctx context.Context) error {
 	defer func() {
 		f.stopJobs(fault.ErrShutdown)
 		f.jobs.Wait()
-		f.Status.Set(stageName, "stopped", "", "")
 	}()
 	if err := f.dropSwitchedOff(); err != nil {
 		return err
@@ -138,14 +137,13 @@ func (f *Stage) Run(ctx context.Context) error {
 	if err := f.lookForStuck(); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
+	return pipeline.Loop{Stage: stageName, Status: f.Status, End: f.finish, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := f.step(ctx)
-		if err != nil {
-			return err
+		if err == nil {
+			f.sleep(ctx, wait) // an answer cuts it short, too
 		}
-		f.sleep(ctx, wait)
-	}
-	return f.finish()
+		return 0, err
+	}}.Run(ctx)
 }
 
 // dropSwitchedOff forgets the open tasks of datasets that are not enabled any more.
@@ -175,7 +173,6 @@ func (f *Stage) dropSwitchedOff() error {
 
 // turn does what can be done now and returns how long nothing else will be.
 func (f *Stage) step(ctx context.Context) (time.Duration, error) {
-	f.Status.Beat(stageName)
 	if f.fatal != nil {
 		return 0, f.fatal
 	}

@@ -165,24 +165,14 @@ const idlePoll = 5 * time.Second
 // Run maps until ctx is done. It returns nil then, and an error only when the
 // process cannot go on.
 func (m *Stage) Run(ctx context.Context) error {
-	defer m.status.Set(stageName, "stopped", "", "")
-	for ctx.Err() == nil {
+	return pipeline.Loop{Stage: stageName, Status: m.status, Wake: m.wakes.Map, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := m.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
+		if err != nil && ctx.Err() == nil {
+			return m.trouble(err)
 		}
-		if err != nil {
-			if wait, err = m.trouble(err); err != nil {
-				return err
-			}
-		} else {
-			m.failed = 0
-		}
-		if wait > 0 && m.status.Sleep(ctx, stageName, wait, m.wakes.Map) != nil {
-			return nil
-		}
-	}
-	return nil
+		m.failed = 0
+		return wait, nil
+	}}.Run(ctx)
 }
 
 // trouble says how long to wait after an error; only a fatal one comes back.

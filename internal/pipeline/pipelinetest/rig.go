@@ -31,8 +31,8 @@ type Rig struct {
 	Wakes    pipeline.Wakes
 	Logs     *Logs
 	Log      *slog.Logger
-	Fetch    pipeline.Loop
-	Schedule pipeline.Loop
+	Fetch    pipeline.Part
+	Schedule pipeline.Part
 
 	mu    sync.Mutex
 	Got   map[string]int // objects by id, of all records

@@ -104,12 +104,11 @@ func (p *Platform) Run(ctx context.Context) error {
 	}
 	p.Status.Set(stageName, "starting", "registering", "not registered with OpenCTI")
 	back := pipeline.Backoff{Min: time.Second, Max: p.opt.Period, Rand: p.Rand}
-	for ctx.Err() == nil {
+	return pipeline.Loop{Stage: stageName, Status: p.Status, Wake: p.Wakes.Platform, Step: func(ctx context.Context) (time.Duration, error) {
 		wait := p.opt.Period
-		if err := p.step(ctx); err != nil {
-			if ctx.Err() != nil {
-				break
-			}
+		if err := p.step(ctx); ctx.Err() != nil {
+			return 0, nil
+		} else if err != nil {
 			wait = p.trouble(err, &back)
 		} else {
 			back.Reset()
@@ -118,10 +117,8 @@ func (p *Platform) Run(ctx context.Context) error {
 		if wait == p.opt.Period {
 			wait = p.restAndLook(ctx)
 		}
-		_ = p.Status.Sleep(ctx, stageName, wait, p.Wakes.Platform)
-	}
-	p.Status.Set(stageName, "stopped", "", "")
-	return nil
+		return wait, nil
+	}}.Run(ctx)
 }
 
 // restAndLook waits until the index has our ping, reads the entry, and returns
@@ -158,7 +155,6 @@ func (p *Platform) runOffline(ctx context.Context) error {
 // step is one turn: whatever stands open from before, a registration if there
 // is none, and a ping.
 func (p *Platform) step(ctx context.Context) error {
-	p.Status.Beat(stageName)
 	if err := p.lock(ctx); err != nil {
 		return err
 	}

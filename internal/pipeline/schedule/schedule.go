@@ -84,26 +84,22 @@ func New(d Deps, o Options) (*Schedule, error) {
 // Run starts runs until ctx is done, or until the one run of Once is done.
 // Neither is an error.
 func (s *Schedule) Run(ctx context.Context) error {
-	defer s.Status.Set(stageName, "stopped", "", "")
 	if err := s.Spool.MarkResumed(); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
+	return pipeline.Loop{Stage: stageName, Status: s.Status, Wake: s.Wakes.Schedule, Step: func(context.Context) (time.Duration, error) {
 		wait, done, err := s.step()
 		switch {
 		case errors.Is(err, spool.ErrEpoch):
-			continue // a reset came between
+			return 0, nil // a reset came between
 		case errors.Is(err, spool.ErrFull):
 			s.Status.Error(stageName, err)
-			wait = time.Minute
-		case err != nil:
-			return err
+			return time.Minute, nil
 		case done:
-			return nil
+			return 0, pipeline.ErrDone
 		}
-		_ = s.Status.Sleep(ctx, stageName, wait, s.Wakes.Schedule)
-	}
-	return nil
+		return wait, err
+	}}.Run(ctx)
 }
 
 // firstEpoch is the epoch of a spool that was never reset.
@@ -114,7 +110,6 @@ const slowLook = 5 * time.Second
 
 // turn starts the next run if it is due, and returns when to look again.
 func (s *Schedule) step() (wait time.Duration, done bool, err error) {
-	s.Status.Beat(stageName)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	meta, err := s.Spool.Meta()

@@ -67,17 +67,14 @@ func New(d Deps) *Loop { return &Loop{Deps: d} }
 
 // Run reads until ctx is done, which is no error.
 func (l *Loop) Run(ctx context.Context) error {
-	defer l.Status.Set(stageName, "stopped", "", "")
-	for {
+	return pipeline.Loop{Stage: stageName, Status: l.Status, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := l.step(ctx)
 		if err != nil && ctx.Err() == nil {
 			l.Status.Error(stageName, err)
 			l.Log.Info("the errors of a work could not be read", "stage", stageName, "error", err)
 		}
-		if l.Status.Sleep(ctx, stageName, wait, nil) != nil {
-			return nil
-		}
-	}
+		return wait, nil
+	}}.Run(ctx)
 }
 
 // step asks for the works that are due and returns how long to wait.
