@@ -138,6 +138,14 @@ func writingMethods() []writingMethod {
 		}},
 		{name: "FailDataset", do: func(s *Spool, run uint64) error { return s.FailDataset(1, run, IOCs, DatasetFailed, "x") }},
 		{name: "DropDataset", do: func(s *Spool, _ uint64) error { _, err := s.DropDataset(1, Alerts); return err }},
+		{name: "Skip", do: func(s *Spool, _ uint64) error {
+			spec := RunSpec{Reason: ReasonSchedule, Start: later, Datasets: map[Dataset]time.Time{IOCs: t0}}
+			if _, err := s.StartRun(1, later, spec); err != nil {
+				return err
+			}
+			_, err := s.Skip(1, later, IOCs, later)
+			return err
+		}, steps: true},
 		{name: "CommitMap", do: func(s *Spool, run uint64) error {
 			b := NewBundle{Objects: []BundleObject{{STIX: stixOf(60), JSON: bodyOf(58)}}}
 			return s.CommitMap(1, later, MapCommit{Run: run, Records: []uint64{3}, Bundles: []NewBundle{b}, Unwait: []string{stixOf(20)}, Unhold: []string{stixOf(30)}})

@@ -257,7 +257,7 @@ func (w *storedMark) confirmBefore(run uint64) {
 		switch {
 		case e.Run >= run:
 			rest = append(rest, e)
-		case e.Run > last:
+		case e.Run > last || e.Run == last && e.At.After(w.Confirmed): // of a run, and of a skip behind it
 			last, w.Confirmed = e.Run, e.At
 		}
 	}

@@ -156,6 +156,9 @@ func (c *Client) Trigger() (Answer, error) { return post[Answer](c, "trigger", n
 // Repull imports a past window again.
 func (c *Client) Repull(q RepullRequest) (Answer, error) { return post[Answer](c, "repull", q) }
 
+// Skip moves a dataset past a place that ThreatMatch does not give.
+func (c *Client) Skip(q SkipRequest) (Answer, error) { return post[Answer](c, "skip", q) }
+
 // Retry takes dead letters and parked items back to work.
 func (c *Client) Retry(n Names) (Answer, error) { return post[Answer](c, "retry", n) }
 

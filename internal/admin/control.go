@@ -20,6 +20,8 @@ type Control interface {
 	Trigger(ctx context.Context) (Answer, error)
 	// Repull imports a past window again.
 	Repull(ctx context.Context, q RepullRequest) (Answer, error)
+	// Skip moves a dataset past a place that ThreatMatch does not give.
+	Skip(ctx context.Context, q SkipRequest) (Answer, error)
 	// Retry takes dead letters and parked items back to work.
 	Retry(ctx context.Context, names Names) (Answer, error)
 	// Drop removes dead letters, parked and held objects for good.
@@ -42,6 +44,12 @@ func (n Names) Len() int { return len(n.Dead) + len(n.Parked) + len(n.Held) }
 type RepullRequest struct {
 	From     time.Time `json:"from"`
 	Datasets []string  `json:"datasets,omitempty"`
+}
+
+// SkipRequest says where a dataset goes on, and what lies before is given up.
+type SkipRequest struct {
+	Dataset string    `json:"dataset"`
+	To      time.Time `json:"to"`
 }
 
 // Answer is what became of a wish.

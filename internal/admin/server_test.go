@@ -44,6 +44,11 @@ func (d *double) Drop(ctx context.Context, n Names) (Answer, error) {
 	return Answer{Count: n.Len()}, d.err
 }
 
+func (d *double) Skip(ctx context.Context, q SkipRequest) (Answer, error) {
+	d.peer = PeerOf(ctx)
+	return Answer{Count: 2, Message: q.Dataset + " " + q.To.String()}, d.err
+}
+
 // talk serves the double on a socket and returns a client.
 func talk(t *testing.T, d *double) *Client {
 	t.Helper()
@@ -83,6 +88,16 @@ func TestTheKernelTellsWhoAsks(t *testing.T) {
 	}
 	if d.peer != Self() {
 		t.Errorf("peer %+v, want %+v", d.peer, Self())
+	}
+}
+
+func TestSkipGoesOverTheSocket(t *testing.T) {
+	d := &double{}
+	c := talk(t, d)
+	to := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	a, err := c.Skip(SkipRequest{Dataset: "iocs", To: to})
+	if want := "iocs " + to.String(); err != nil || a.Message != want || a.Count != 2 || d.peer != Self() {
+		t.Errorf("got %+v, %v, asked by %+v, want %q", a, err, d.peer, want)
 	}
 }
 

@@ -81,6 +81,32 @@ func repull(s *schedule.Schedule, q admin.RepullRequest) (admin.Answer, error) {
 	}, nil
 }
 
+// Skip implements admin.Control.
+func (c control) Skip(ctx context.Context, q admin.SkipRequest) (admin.Answer, error) {
+	skipped, answer, err := Skip(c.a.spool, c.a.Now(), q)
+	if err != nil {
+		return answer, err
+	}
+	c.note(ctx, "dataset skipped", "dataset", q.Dataset, "from", skipped.From, "to", skipped.To, "dead_letter", skipped.Dead)
+	c.a.wakes.Fetch.Signal() // the run may have nothing left to ask for
+	c.a.wakes.Platform.Signal()
+	return answer, nil
+}
+
+// Skip moves a dataset of a spool, running or not, and says what that means.
+func Skip(s *spool.Spool, now time.Time, q admin.SkipRequest) (spool.Skipped, admin.Answer, error) {
+	meta, err := s.Meta()
+	if err != nil {
+		return spool.Skipped{}, admin.Answer{}, err
+	}
+	skipped, err := s.Skip(meta.Epoch, now, spool.Dataset(q.Dataset), q.To)
+	if err != nil {
+		return skipped, admin.Answer{}, err
+	}
+	return skipped, admin.Answer{Count: skipped.Tasks, Message: fmt.Sprintf("%s goes on from %s in its next run; dead letter %d names what was skipped, from %s on",
+		q.Dataset, skipped.To.Format(time.RFC3339), skipped.Dead, skipped.From.Format(time.RFC3339))}, nil
+}
+
 // Retry implements admin.Control.
 func (c control) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {
 	if len(n.Held) > 0 {

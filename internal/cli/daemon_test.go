@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
@@ -89,6 +90,11 @@ func (d still) Trigger(ctx context.Context) (admin.Answer, error) {
 
 func (d still) Repull(_ context.Context, q admin.RepullRequest) (admin.Answer, error) {
 	return admin.Answer{Run: 9, Message: fmt.Sprintf("run 9 imports %v again from %s", q.Datasets, q.From.Format(time.RFC3339))}, nil
+}
+
+func (d still) Skip(_ context.Context, q admin.SkipRequest) (admin.Answer, error) {
+	_, answer, err := app.Skip(d.s, fixtureTime, q)
+	return answer, err
 }
 
 func (d still) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {

@@ -21,6 +21,7 @@ func everyCommand() map[string][]trial {
 		"status":       {{varies: true}, {args: "--watch --interval 100ms --times 2", varies: true, plain: true}},
 		"trigger":      {{stopped: 1, varies: true}},
 		"repull":       {{args: "--from 2025-12-01 --dataset alerts", changes: true}, {stopped: 78, running: 78, plain: true}, {args: "--from P1D --dataset=", stopped: 78, running: 78, plain: true}},
+		"skip":         {{args: "--dataset alerts --to 2026-01-02T03:04:30Z", changes: true}, {stopped: 78, running: 78, plain: true}, {args: "--dataset alerts --to 2020-01-01 --yes", stopped: 1, running: 1, plain: true}},
 		"health":       {{stopped: 1, varies: true}, {args: "--ready", stopped: 1, running: 1, varies: true}},
 		"version":      {{}},
 		"config print": {{}, {args: "--origin"}, {args: "--changed"}}, "config check": {{}},

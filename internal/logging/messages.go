@@ -23,6 +23,7 @@ func Messages() []MessageInfo {
 		{"NOTICE", "run asked for", "Somebody triggered a run over the admin socket.", ""},
 		{"INFO", "run asked for by signal", "SIGUSR1 triggered a run.", ""},
 		{"NOTICE", "repull asked for", "Somebody asked to import a past window again.", ""},
+		{"NOTICE", "dataset skipped", "Somebody moved a dataset past a place that ThreatMatch does not give.", "The dead letter names the span; a `repull` from its start brings it when ThreatMatch gives it."},
 		{"NOTICE", "retry asked for", "Somebody took dead letters or parked items back to work.", ""},
 		{"NOTICE", "entries dropped", "Somebody removed entries from the spool for good.", ""},
 		{"NOTICE", "spool compacted", "Somebody compacted the file of a stopped connector.", ""},

@@ -35,7 +35,8 @@ func (f *Stage) lookForStuck() error {
 			return err
 		}
 		if failed == stuckRuns {
-			stuck = append(stuck, fmt.Sprintf("%s failed in the last %d runs, nothing new of it is imported: %s", d, stuckRuns, why))
+			stuck = append(stuck, fmt.Sprintf("%s failed in the last %d runs, nothing new of it is imported: %s "+
+				"(where ThreatMatch never gives that place: threatmatch-connector skip --dataset %s --to DATE)", d, stuckRuns, why, d))
 		}
 	}
 	f.stuck = strings.Join(stuck, "; ")
