@@ -111,13 +111,6 @@ func (b *Status) setTold(stage string, told bool) {
 	b.stages[stage] = s
 }
 
-// State returns a stage's state, "" before it said any.
-func (b *Status) State(stage string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.stages[stage].State
-}
-
 // Snapshot returns a copy of all statuses. A stage that waits beats all the time.
 func (b *Status) Snapshot() map[string]StageStatus {
 	b.mu.Lock()

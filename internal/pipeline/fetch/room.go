@@ -51,15 +51,15 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	return nil, roomPoll, nil
 }
 
-// nobodyMoves reports whether map and deliver have nothing to do: what fills
-// the spool is waiting for objects that were not fetched yet, or is held, or
-// goes out behind this run.
+// nobodyMoves reports whether the spool holds nothing that map and deliver can
+// work on: what fills it waits for objects that were not fetched yet, or is
+// held, or goes out behind this run.
 func (f *Stage) nobodyMoves(s spool.Stats) (bool, error) {
-	if s.Records > 0 || f.Status.State(string(spool.StageMap)) != "idle" {
+	if s.Records > 0 {
 		return false, nil
 	}
 	if s.Bundles == 0 {
-		return f.Status.State(string(spool.StageDeliver)) == "idle", nil
+		return true, nil
 	}
 	b, err := f.Spool.NextBundle()
 	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {

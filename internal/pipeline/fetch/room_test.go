@@ -59,10 +59,13 @@ func TestRoomOfTheDisk(t *testing.T) {
 // roomySpool says of itself that it has this much room.
 type roomySpool struct {
 	Spool
-	room spool.Room
+	room    spool.Room
+	records int64 // that map has still to read
 }
 
 func (s *roomySpool) Room() spool.Room { return s.room }
+
+func (s *roomySpool) Stats() (spool.Stats, error) { return spool.Stats{Records: s.records}, nil }
 
 // TestRoomMarks: fetch pauses above max_size, not at it, and goes on below four
 // fifths of it, not at them; where nothing moves it asks for one at a time, down
@@ -87,12 +90,11 @@ func TestRoomMarks(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, pipelinetest.NewSource(1), rigOptions{})
-			r.fetch.Spool = &roomySpool{r.Spool, spool.Room{Live: tt.live, Max: size, Cap: limit}}
-			r.fetch.squeezed = tt.squeezed
+			s := &roomySpool{r.Spool, spool.Room{Live: tt.live, Max: size, Cap: limit}, 1}
 			if tt.still {
-				r.Status.Set("map", "idle", "", "")
-				r.Status.Set("deliver", "idle", "", "")
+				s.records = 0
 			}
+			r.fetch.Spool, r.fetch.squeezed = s, tt.squeezed
 			got, _, err := r.fetch.withinRoom(tasks)
 			if err != nil || len(got) != tt.want {
 				t.Errorf("%d tasks may be asked, %v, want %d", len(got), err, tt.want)

@@ -250,7 +250,7 @@ func TestHungServer(t *testing.T) {
 	r.Know()
 	stop := r.Start()
 	_ = waitFor(t, func() error {
-		if r.Status.State(stageName) == "working" {
+		if r.Status.Snapshot()[stageName].State == "working" {
 			return fmt.Errorf("it works")
 		}
 		return nil

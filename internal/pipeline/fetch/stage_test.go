@@ -603,8 +603,8 @@ func TestRoom(t *testing.T) {
 		time.Sleep(time.Minute)
 		asked := src.Total()
 		room := r.Spool.Room()
-		if room.Live <= room.Max || asked > 25 || r.Status.State(stageName) != "paused" {
-			t.Errorf("room %+v, %d requests, %s", room, asked, r.Status.State(stageName))
+		if room.Live <= room.Max || asked > 25 || r.Status.Snapshot()[stageName].State != "paused" {
+			t.Errorf("room %+v, %d requests, %s", room, asked, r.Status.Snapshot()[stageName].State)
 		}
 		time.Sleep(5 * time.Minute)
 		if n := src.Total(); n != asked {
