@@ -2,10 +2,12 @@ package web
 
 import (
 	"errors"
+	"html"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"threatmatch-connector/internal/inspect"
 )
@@ -20,39 +22,38 @@ func get(t *testing.T, path string, s inspect.Status, err error) *httptest.Respo
 	return w
 }
 
-func TestPage(t *testing.T) {
-	since := time.Date(2026, 3, 7, 4, 13, 57, 0, time.UTC)
-	stuck := inspect.Status{
-		Now: since, NotReady: map[string]string{"deliver": "<b>no broker</b>"},
-		Stages: []inspect.Stage{
-			{Name: "fetch", State: "working", Since: since, Detail: "FEED TEXT", LastError: "FEED TEXT"},
-			{Name: "deliver", State: "waiting", Since: since},
-		},
-		Runs: []inspect.Run{{ID: 31, Phase: "fetching", Created: since}},
-		Failing: []inspect.Failing{
-			{Dataset: "profiles", Class: "server", Tries: 9, Next: since.Add(43 * time.Second), Error: "FEED TEXT"},
-			{Dataset: "profiles", Class: "server", Tries: 4, Next: since.Add(17 * time.Second), Error: "FEED TEXT"},
-			{Dataset: "alerts", Class: "server", Tries: 2, Next: since.Add(71 * time.Second), Error: "FEED TEXT"},
-		},
-	}
-	stuck.Spool.Dead = 10_000
-	for name, tt := range map[string]struct {
-		status     inspect.Status
-		want, lack []string
-	}{
-		"empty": {inspect.Status{Ready: true}, []string{"Ready.", "None."}, []string{"Not ready", "stuck", "Requests that fail"}},
-		"stuck": {stuck, []string{"&lt;b&gt;no broker", `class="stuck"><b>deliver`, "<li><b>fetch", "10000", "Run 31: fetching", "04:13:57 UTC",
-			"profiles, server: 2 waiting, up to 9 tries, next 2026-03-07 04:14:14 UTC", "alerts, server: 1 waiting, up to 2 tries, next 2026-03-07 04:15:08 UTC"},
-			[]string{"FEED TEXT", "<b>no broker", "Ready."}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := get(t, "/ui/", tt.status, nil).Body.String()
-			for _, want := range tt.want {
-				if !strings.Contains(got, want) {
-					t.Errorf("got a page without %q, want it there:\n%s", want, got)
-				}
+var (
+	redBox   = regexp.MustCompile(`<g class="box stuck"><rect[^>]*>\s*<text class="name"[^>]*>([^<]*): stuck<`)
+	sentence = regexp.MustCompile(`(?s)<p class="sentence[^"]*">(.*?)</p>`)
+	command  = regexp.MustCompile(`<p class="command"><code>([^<]*)</code>`)
+)
+
+func TestStates(t *testing.T) {
+	for _, tt := range states() {
+		t.Run(tt.name, func(t *testing.T) {
+			got := html.UnescapeString(get(t, "/ui/", tt.status, nil).Body.String())
+			var red []string
+			for _, m := range redBox.FindAllStringSubmatch(got, -1) {
+				red = append(red, m[1])
 			}
-			for _, lack := range append(tt.lack, "http://", "https://", "<script", "style=") {
+			var want []string
+			if tt.stuck != "" {
+				want = slices.Repeat([]string{tt.stuck}, len(layouts()))
+			}
+			if !slices.Equal(red, want) {
+				t.Errorf("got the red boxes %q, want %q", red, want)
+			}
+			if m := sentence.FindStringSubmatch(got); m == nil || !strings.Contains(m[1], tt.sentence) {
+				t.Errorf("got the sentence %q, want %q in it", m, tt.sentence)
+			}
+			said := ""
+			if m := command.FindStringSubmatch(got); m != nil {
+				said = m[1]
+			}
+			if said != tt.command {
+				t.Errorf("got the command %q, want %q", said, tt.command)
+			}
+			for _, lack := range []string{"FEED TEXT", "http://", "https://", "style=", "<no value>", "%!"} {
 				if strings.Contains(got, lack) {
 					t.Errorf("got a page with %q, want it nowhere:\n%s", lack, got)
 				}
@@ -61,12 +62,66 @@ func TestPage(t *testing.T) {
 	}
 }
 
-func TestStyleAndFailure(t *testing.T) {
-	if w := get(t, "/ui/page.css", inspect.Status{}, nil); w.Code != 200 || w.Body.Len() == 0 {
-		t.Errorf("page.css: got %d with %d bytes, want 200 and the style", w.Code, w.Body.Len())
+func TestNumbersOnTheWay(t *testing.T) {
+	got := get(t, "/ui/", healthy(), nil).Body.String()
+	for _, want := range []string{
+		"3.3 answers/s", "418 objects/s", "1238 messages/s", ">412 waiting, 13 held<", ">8123 messages<", ">1 open work<",
+		"211.0 MiB of 4.0 GiB (5%)", "since 03-07 04:12:44", "<dt>requests to make</dt><dd>1234</dd>", "Run 31: fetching",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got a page without %q, want it there:\n%s", want, got)
+		}
+	}
+}
+
+// What a stage waits for because another one is stuck is grey, and so not red.
+func TestGreyBehindRed(t *testing.T) {
+	for _, tt := range states() {
+		var grey []string
+		for _, b := range wayOf(tt.status).Boxes {
+			if b.Look == "grey" {
+				grey = append(grey, b.Name)
+			}
+		}
+		want := map[string][]string{
+			"ThreatMatch down": {"fetch", "map"}, "account refused": {"fetch", "map"}, "spool full": {"fetch", "map"},
+			"RabbitMQ down": {"deliver"}, "RabbitMQ blocked": {"deliver"}, "queue above its threshold": {"deliver"},
+		}[tt.name]
+		if !slices.Equal(grey, want) {
+			t.Errorf("%s: got grey boxes %q, want %q", tt.name, grey, want)
+		}
+	}
+}
+
+// The trouble of several parts is told in the way of the data, all of it.
+func TestAllProblemsAreTold(t *testing.T) {
+	s := troubled(func(s *inspect.Status) {
+		s.NotReady["platform"], s.NotReady["deliver"], s.NotReady["another"] = "no OpenCTI", "<b>no broker</b>", "odd"
+	})
+	var got []string
+	for _, p := range problemsOf(s) {
+		got = append(got, p.Part)
+	}
+	if want := []string{"deliver", "platform", "another"}; !slices.Equal(got, want) {
+		t.Errorf("got problems of %q, want %q", got, want)
+	}
+	if text := get(t, "/ui/", s, nil).Body.String(); strings.Contains(text, "<b>no broker") || !strings.Contains(text, "no OpenCTI") {
+		t.Errorf("got a page that does not tell all, or does not escape:\n%s", text)
+	}
+}
+
+func TestAssetsAndFailure(t *testing.T) {
+	for path, kind := range map[string]string{"/ui/page.css": "text/css", "/ui/page.js": "text/javascript"} {
+		w := get(t, path, inspect.Status{}, nil)
+		if got := w.Header().Get("Content-Type"); w.Code != 200 || w.Body.Len() == 0 || !strings.HasPrefix(got, kind) {
+			t.Errorf("%s: got %d, %s, %d bytes, want 200, %s and a body", path, w.Code, got, w.Body.Len(), kind)
+		}
 	}
 	w := get(t, "/ui/", inspect.Status{}, errors.New("SECRET"))
 	if w.Code != 500 || strings.Contains(w.Body.String(), "SECRET") {
 		t.Errorf("a status that fails: got %d %q, want 500 without the error's text", w.Code, w.Body)
+	}
+	if w := get(t, "/ui/page.html", inspect.Status{}, nil); w.Code != 404 {
+		t.Errorf("the template itself: got %d, want 404", w.Code)
 	}
 }

@@ -1,0 +1,135 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/inspect"
+)
+
+// view is what the page shows of a status.
+type view struct {
+	inspect.Status
+	Problems []problem // the one that matters most first
+	Ways     []drawing
+	Boxes    []box
+	Stores   []store
+	Groups   []group
+}
+
+// problem is something that needs somebody, or that holds the data up, in the
+// words of status and health.
+type problem struct {
+	Part, Reason string
+	Command      string // what to type next
+}
+
+// group is the requests of a dataset that fail for the same reason.
+type group struct {
+	Dataset, Class string
+	Count, Tries   int       // requests; most tries of one
+	Next           time.Time // the soonest next try
+}
+
+type store struct {
+	Name  string
+	Count int64
+}
+
+func viewOf(s inspect.Status) view {
+	v := view{Status: s, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
+	way := wayOf(s)
+	v.Boxes, v.Ways = way.Boxes, draw(way)
+	p := s.Spool
+	v.Stores = []store{
+		{"requests to make", p.Tasks}, {"parked items", p.Parked}, {"records", p.Records}, {"waiting objects", p.Waiting},
+		{"held objects", p.Held}, {"messages to confirm", p.Messages}, {"dead letters", p.Dead},
+	}
+	return v
+}
+
+const program = "threatmatch-connector "
+
+// parts are the parts that can be in trouble, in the way of the data.
+var parts = []string{"spool", "schedule", "fetch", "map", "deliver", "platform", "verdicts", "housekeep"}
+
+func problemsOf(s inspect.Status) []problem {
+	var all []problem
+	for _, part := range slices.SortedFunc(maps.Keys(s.NotReady), byWay) {
+		all = append(all, problem{part, s.NotReady[part], commandFor(s, part)})
+	}
+	if !s.Running {
+		return all
+	}
+	for _, st := range s.Stages {
+		// What a paused stage says of itself is in our own words. Other details may
+		// quote an answer.
+		if st.State == "paused" && s.NotReady[st.Name] == "" && st.Detail != "" {
+			all = append(all, problem{st.Name, "paused: " + st.Detail, program + "status"})
+		}
+	}
+	if s.NotReady["fetch"] == "" {
+		for _, g := range groupsOf(s.Failing) {
+			all = append(all, problem{"fetch", g.String(), program + "spool ls failing"})
+		}
+	}
+	return all
+}
+
+func byWay(a, b string) int {
+	place := func(part string) int {
+		if i := slices.Index(parts, part); i >= 0 {
+			return i
+		}
+		return len(parts)
+	}
+	return cmp.Or(place(a)-place(b), strings.Compare(a, b))
+}
+
+func commandFor(s inspect.Status, part string) string {
+	switch {
+	case part == "spool":
+		return program + "spool verify"
+	case part == "fetch" && full(s):
+		return program + "spool stats"
+	case part == "fetch" && len(s.Failing) > 0 && !sourceDown(s):
+		return program + "spool ls failing"
+	case part == "fetch", part == "deliver", part == "platform":
+		return program + "check"
+	}
+	return program + "status"
+}
+
+// String says what fails, without a word of the answer.
+func (g group) String() string {
+	what := "1 request of " + g.Dataset + " fails"
+	if g.Count > 1 {
+		what = fmt.Sprintf("%d requests of %s fail", g.Count, g.Dataset)
+	}
+	return fmt.Sprintf("%s (%s), up to %d tries, next %s", what, g.Class, g.Tries, utc(g.Next))
+}
+
+// groupsOf keeps the order in which the groups first appear.
+func groupsOf(failing []inspect.Failing) []group {
+	var all []group
+	for _, f := range failing {
+		i := slices.IndexFunc(all, func(g group) bool { return g.Dataset == f.Dataset && g.Class == f.Class })
+		if i < 0 {
+			all = append(all, group{f.Dataset, f.Class, 1, f.Tries, f.Next})
+			continue
+		}
+		g := &all[i]
+		g.Count++
+		g.Tries = max(g.Tries, f.Tries)
+		if f.Next.Before(g.Next) {
+			g.Next = f.Next
+		}
+	}
+	return all
+}
+
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -1,0 +1,236 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/inspect"
+)
+
+// way is the way of the data: boxes, and an arrow behind each but the last.
+type way struct {
+	Boxes  []box
+	Arrows []arrow
+}
+
+// box is one station of it.
+type box struct {
+	Name  string
+	Look  string // stuck, grey (waits on what is stuck), or "" when neither
+	State string
+	Since time.Time // of State; zero where nobody keeps it
+	Bar   *bar      // nil: it stores nothing, or its limit is not known
+}
+
+// bar is how full something is.
+type bar struct {
+	Used, Limit int64 // bytes
+}
+
+// Share is between 0 and 1.
+func (b bar) Share() float64 { return min(1, float64(max(b.Used, 0))/float64(b.Limit)) }
+
+// String is for people.
+func (b bar) String() string {
+	return fmt.Sprintf("%s of %s (%.0f%%)", size(b.Used), size(b.Limit), 100*float64(b.Used)/float64(b.Limit))
+}
+
+// arrow is what flows between two boxes; Unit is "" where that is not measured.
+type arrow struct {
+	Rate float64 // each second, over the last minute
+	Unit string
+}
+
+// Text is the rate with one digit behind the point while that says something.
+func (a arrow) Text() string {
+	if a.Rate < 10 && a.Rate != 0 {
+		return strconv.FormatFloat(a.Rate, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(a.Rate, 'f', 0, 64)
+}
+
+// The stations that are not stages of ours, as the page calls them.
+const (
+	atSource  = "ThreatMatch"
+	atRecords = "records"
+	atWaiting = "waiting and held"
+	atBundles = "bundles"
+	atBroker  = "RabbitMQ"
+	atOpenCTI = "OpenCTI"
+)
+
+func wayOf(s inspect.Status) way {
+	stuck := stuckBoxes(s)
+	stage := func(name string) box {
+		b := box{Name: name, State: "not running"}
+		for _, st := range s.Stages {
+			if st.Name == name {
+				b.State, b.Since = st.State, st.Since
+			}
+		}
+		return b
+	}
+	p := s.Spool
+	stored := func(name, what string, n int64, oldest time.Time, buckets ...string) box {
+		b := box{Name: name, State: plural(n, what), Since: oldest}
+		if p.MaxBytes > 0 {
+			b.Bar = &bar{0, p.MaxBytes}
+			for _, k := range buckets {
+				b.Bar.Used += p.Bytes[k]
+			}
+		}
+		return b
+	}
+	waiting := stored(atWaiting, "", 0, oldestOf(p, "waiting", "held"), "waiting", "held")
+	waiting.State = fmt.Sprintf("%d waiting, %d held", p.Waiting, p.Held)
+	w := way{Boxes: []box{
+		source(s), stage("fetch"), stored(atRecords, "record", p.Records, oldestOf(p, "records"), "records"), stage("map"),
+		waiting, stored(atBundles, "message", p.Messages, oldestOf(p, "bundles"), "bundles"), stage("deliver"), broker(s), openCTI(s),
+	}}
+	for i := range w.Boxes {
+		b := &w.Boxes[i]
+		switch {
+		case stuck[b.Name]:
+			b.Look = "stuck"
+		case len(stuck) > 0 && idle(b.State):
+			b.Look = "grey"
+		}
+	}
+	w.Arrows = make([]arrow, len(w.Boxes)-1)
+	if r := s.Rates; r != nil {
+		w.Arrows[0], w.Arrows[2] = arrow{r.Requests, "answers/s"}, arrow{r.Records, "records/s"}
+		w.Arrows[4], w.Arrows[6] = arrow{r.Objects, "objects/s"}, arrow{r.Messages, "messages/s"}
+	}
+	return w
+}
+
+// idle reports whether a stage in this state does nothing.
+func idle(state string) bool {
+	switch state {
+	case "idle", "waiting", "paused", "retrying":
+		return true
+	}
+	return false
+}
+
+// stuckBoxes says at which stations the data are held up.
+func stuckBoxes(s inspect.Status) map[string]bool {
+	at := map[string]bool{}
+	for part := range s.NotReady {
+		switch {
+		case part == "fetch" && sourceDown(s):
+			at[atSource] = true
+		case part == "fetch" && full(s):
+			at[atWaiting] = true
+		case part == "deliver" && s.Broker != "" && s.Broker != "connected":
+			at[atBroker] = true
+		case part == "platform":
+			at[atOpenCTI] = true
+		case part == "fetch", part == "map", part == "deliver":
+			at[part] = true
+		}
+	}
+	if s.Broker == "blocked" || s.Broker == "nacked" {
+		at[atBroker] = true
+	}
+	if q := s.Queue; q != nil && q.Threshold > 0 && q.Bytes > q.Threshold {
+		at[atOpenCTI] = true
+	}
+	return at
+}
+
+// sourceDown reports whether fetch is not ready since ThreatMatch is down or
+// refuses it: fetch's words for both begin with its name.
+func sourceDown(s inspect.Status) bool { return strings.HasPrefix(s.NotReady["fetch"], atSource+" ") }
+
+// full reports whether fetch waits for room in the spool.
+func full(s inspect.Status) bool {
+	return s.Spool.MaxBytes > 0 && s.Spool.LiveBytes > s.Spool.MaxBytes/5*4
+}
+
+func source(s inspect.Status) box {
+	b := box{Name: atSource, State: "not asked"}
+	switch {
+	case sourceDown(s):
+		b.State = "no answer, or refused"
+	case s.Running && len(s.Failing) > 0:
+		b.State = "some requests fail"
+	case s.Rates != nil && s.Rates.Requests > 0:
+		b.State = "answers"
+	}
+	if b.State == "no answer, or refused" {
+		for _, st := range s.Stages {
+			if st.Name == "fetch" {
+				b.Since = st.Since
+			}
+		}
+	}
+	return b
+}
+
+func broker(s inspect.Status) box {
+	state, _, _ := strings.Cut(s.Broker, ";")
+	state, _, _ = strings.Cut(state, ",")
+	if state == "" {
+		state = "not used"
+		if !s.Running {
+			state = "not connected"
+		}
+	}
+	return box{Name: atBroker, State: state}
+}
+
+// openCTI tells of the queue and of the works that are open.
+func openCTI(s inspect.Status) box {
+	b := box{Name: atOpenCTI, State: "no open work"}
+	works := int64(0)
+	for _, r := range s.Runs {
+		if r.Work.ID != "" {
+			works++
+		}
+	}
+	if works > 0 {
+		b.State = plural(works, "open work")
+	}
+	for _, st := range s.Stages {
+		if st.Name == "platform" && s.NotReady["platform"] != "" {
+			b.State, b.Since = st.State, st.Since
+		}
+	}
+	if q := s.Queue; q != nil && q.Threshold > 0 {
+		b.Bar = &bar{q.Bytes, q.Threshold}
+	}
+	return b
+}
+
+func oldestOf(p inspect.Stats, buckets ...string) time.Time {
+	var at time.Time
+	for _, k := range buckets {
+		if t, ok := p.Oldest[k]; ok && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	return at
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func size(n int64) string {
+	const units = "KMGT"
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/(1<<10), 0
+	for v >= 1<<10 && i < len(units)-1 {
+		v /= 1 << 10
+		i++
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[i])
+}
