@@ -99,7 +99,10 @@ func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 func (a *app) threatMatch() (*threatmatch.Client, error) {
 	opt := clients.ThreatMatchOptions(a.cfg, a.Version)
 	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
-	opt.Observer = a.metrics.Source
+	opt.Observer, opt.Dir = a.metrics.Source, a.cfg.Spool.Dir
+	if err := threatmatch.RemoveBodies(opt.Dir); err != nil {
+		a.Log.Warn("left over files of large answers cannot be removed", "error", err)
+	}
 	return threatmatch.New(opt)
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,21 +27,24 @@ var listed = []string{Profiles, Alerts, Reports}
 
 // List names what has changed in a dataset.
 type List struct {
-	// IDs in the order of the answer, each once.
-	IDs []string
-	// Unusable are entries that name no id, cut to 512 bytes: somebody should be told.
-	Unusable []string
+	// IDs in the order of the answer, perhaps repeated.
+	IDs Names
+	// Count is how many ids there are, each once.
+	Count int
+	// Unusable is how many entries name no id, UnusableEntries the first of them,
+	// each cut to 512 bytes: somebody should be told.
+	Unusable        int
+	UnusableEntries []string
 	// Applied is the date that the server says it filtered by. Zero: it does not say.
 	Applied time.Time
 	// Date is the server's clock. Zero: it does not say.
 	Date time.Time
+
+	body Body
 }
 
-// Body is an answer as it came: a JSON object with an array "objects".
-type Body struct {
-	Bytes []byte
-	Date  time.Time // the server's clock; zero: it does not say
-}
+// Release gives back what the list takes. IDs must not be used afterwards.
+func (l *List) Release() { l.body.Release() }
 
 // Group is a collection of IOCs.
 type Group struct{ ID, Name string }
@@ -52,8 +57,9 @@ func (g Group) Is(wanted string) bool {
 // Page is one answer of IOC paging.
 type Page struct {
 	Body
-	// Objects in the order of the answer. They share memory with Bytes.
-	Objects []PageObject
+	// Objects in the order of the answer, read anew each time. They share memory
+	// with Bytes. Nil: none.
+	Objects iter.Seq[PageObject]
 	// More: the server has further objects after these.
 	More bool
 }
@@ -72,30 +78,35 @@ func (c *Client) List(ctx context.Context, dataset string, since time.Time) (Lis
 		return List{}, fmt.Errorf("list %s: no such dataset", dataset)
 	}
 	var list List
-	ans, err := c.get(ctx, listRequest(dataset, since, &list))
+	r := c.listRequest(dataset, since, &list)
+	r.keep = true
+	ans, err := c.get(ctx, r)
 	if err != nil {
 		return List{}, err
 	}
-	list.Date = ans.date
-	for i, raw := range list.Unusable {
-		list.Unusable[i] = c.redact.snippet([]byte(raw))
-	}
+	list.Date, list.body = ans.body.Date, ans.body
 	return list, nil
 }
 
-func listRequest(dataset string, since time.Time, into *List) request {
+func (c *Client) listRequest(dataset string, since time.Time, into *List) request {
 	return request{
 		op: "list", object: dataset,
 		path:  "/api/" + dataset + "/all",
 		query: url.Values{"mode": {"compact"}, "date_since": {dateSince(since)}},
 		decode: func(ans *answer) (kind Kind, err error) {
-			*into, kind, err = decodeList(ans.body)
+			*into, kind, err = decodeList(ans.body.Bytes, c.redact.snippet)
 			return kind, err
 		},
 	}
 }
 
-func decodeList(body []byte) (List, Kind, error) {
+// How much is remembered of what a list names, however long it is.
+const (
+	maxCounted  = 1 << 20 // ids that are told apart to count each once
+	maxUnusable = 100
+)
+
+func decodeList(body []byte, snippet func([]byte) string) (List, Kind, error) {
 	found, kind, err := object(body, "list", "date_applied")
 	if err != nil {
 		return List{}, kind, err
@@ -104,18 +115,53 @@ func decodeList(body []byte) (List, Kind, error) {
 		return List{}, KindMalformed, errors.New(`answer has no array "list"`)
 	}
 	applied, _ := moment.ParseJSON(found["date_applied"]) // zero: it does not say
-	list := List{Applied: applied.Time}
-	seen := make(map[string]bool)
+	list := List{Applied: applied.Time, IDs: Names{walkArray(found["list"])}}
+	counted, seed := map[uint64]struct{}{}, maphash.MakeSeed()
 	for raw := range elements(found["list"]) {
 		id := entryID(raw)
 		if id == "" {
-			list.Unusable = append(list.Unusable, string(raw))
-		} else if !seen[id] {
-			seen[id] = true
-			list.IDs = append(list.IDs, id)
+			if list.Unusable++; list.Unusable <= maxUnusable {
+				list.UnusableEntries = append(list.UnusableEntries, snippet(raw))
+			}
+			continue
+		}
+		sum := maphash.String(seed, id)
+		if _, again := counted[sum]; again {
+			continue
+		}
+		list.Count++
+		if len(counted) < maxCounted {
+			counted[sum] = struct{}{}
 		}
 	}
 	return list, "", nil
+}
+
+// Names are ids that are read out of an answer as they are asked for.
+type Names struct{ rest arrayWalk }
+
+// NamesOf returns these ids.
+func NamesOf(ids ...string) Names {
+	text, _ := json.Marshal(ids) // texts always marshal
+	return Names{walkArray(text)}
+}
+
+// More reports whether there are further entries.
+func (n *Names) More() bool { return n.rest.more() }
+
+// Next returns up to most further ids; none at the end.
+func (n *Names) Next(most int) []string {
+	var ids []string
+	for len(ids) < most {
+		raw, ok := n.rest.next()
+		if !ok {
+			break
+		}
+		if id := entryID(raw); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // entryID reads a list entry: an id, or an object that has one.
@@ -137,10 +183,11 @@ func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 		return Body{}, fmt.Errorf("item %s/%s: no such dataset", dataset, id)
 	}
 	r := request{
-		op: "item", object: dataset + "/" + id,
+		keep: true,
+		op:   "item", object: dataset + "/" + id,
 		path: "/api/stix/" + dataset + "/" + url.PathEscape(id),
 		decode: func(ans *answer) (Kind, error) {
-			_, kind, err := decodeObjects(ans.body)
+			_, kind, err := decodeObjects(ans.body.Bytes)
 			return kind, err
 		},
 	}
@@ -148,7 +195,7 @@ func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 	if err != nil {
 		return Body{}, err
 	}
-	return Body{Bytes: ans.body, Date: ans.date}, nil
+	return ans.body, nil
 }
 
 // decodeObjects checks an answer that carries STIX objects.
@@ -169,12 +216,15 @@ func (c *Client) Groups(ctx context.Context) ([]Group, error) {
 	_, err := c.get(ctx, request{
 		op: "groups", path: "/api/taxii/groups",
 		decode: func(ans *answer) (kind Kind, err error) {
-			groups, kind, err = decodeGroups(ans.body)
+			groups, kind, err = decodeGroups(ans.body.Bytes)
 			return kind, err
 		},
 	})
 	return groups, err
 }
+
+// maxGroups is far more than any account has.
+const maxGroups = 10_000
 
 func decodeGroups(body []byte) ([]Group, Kind, error) {
 	if !json.Valid(body) {
@@ -198,8 +248,11 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 				g.Name = strings.TrimSpace(text(value))
 			}
 		}
-		if g.ID != "" {
-			groups = append(groups, g)
+		if g.ID == "" {
+			continue
+		}
+		if groups = append(groups, g); len(groups) > maxGroups {
+			return nil, KindMalformed, fmt.Errorf("answer has more than %d groups", maxGroups)
 		}
 	}
 	return groups, "", nil
@@ -211,11 +264,12 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page, error) {
 	var page Page
 	r := request{
-		op: "page", object: group + "/" + stixType,
+		keep: true,
+		op:   "page", object: group + "/" + stixType,
 		path:  "/api/taxii/objects",
 		query: url.Values{"groupId": {group}, "stixTypeName": {stixType}, "modifiedAfter": {after}},
 		decode: func(ans *answer) (kind Kind, err error) {
-			page, kind, err = decodePage(ans.body)
+			page, kind, err = decodePage(ans.body.Bytes)
 			return kind, err
 		},
 	}
@@ -223,7 +277,7 @@ func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page,
 	if err != nil {
 		return Page{}, err
 	}
-	page.Date = ans.date
+	page.Body = ans.body
 	return page, nil
 }
 
@@ -232,22 +286,32 @@ func decodePage(body []byte) (Page, Kind, error) {
 	if err != nil {
 		return Page{}, kind, err
 	}
-	page := Page{Body: Body{Bytes: body}, More: truth(found["more"])}
-	for raw := range elements(found["objects"]) {
-		o := PageObject{Raw: raw}
-		for key, value := range members(raw) {
-			switch key {
-			case "id":
-				o.ID = text(value)
-			case "modified":
-				if o.Modified = text(value); o.Modified == "" && value[0] != '"' {
-					o.Modified = string(value)
-				}
+	return Page{Objects: pageObjects(found["objects"]), More: truth(found["more"])}, "", nil
+}
+
+func pageObjects(list []byte) iter.Seq[PageObject] {
+	return func(yield func(PageObject) bool) {
+		for raw := range elements(list) {
+			if !yield(pageObject(raw)) {
+				return
 			}
 		}
-		page.Objects = append(page.Objects, o)
 	}
-	return page, "", nil
+}
+
+func pageObject(raw []byte) PageObject {
+	o := PageObject{Raw: raw}
+	for key, value := range members(raw) {
+		switch key {
+		case "id":
+			o.ID = text(value)
+		case "modified":
+			if o.Modified = text(value); o.Modified == "" && value[0] != '"' {
+				o.Modified = string(value)
+			}
+		}
+	}
+	return o
 }
 
 // truth reads a boolean as loosely as the platform writes them.
@@ -271,7 +335,7 @@ func (c *Client) Control(ctx context.Context) error {
 		// Without the replay of get: the token is as fresh as can be.
 		var token string
 		if token, err = c.token.get(ctx); err == nil {
-			_, err = c.send(ctx, listRequest(dataset, c.opt.Now(), new(List)), token)
+			_, err = c.send(ctx, c.listRequest(dataset, c.opt.Now(), new(List)), token)
 		}
 	}
 	if e, ok := errors.AsType[*Error](err); ok && fault.Is(err, fault.Permanent) {

@@ -1,6 +1,7 @@
 package threatmatch
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +28,10 @@ func TestLenientBodies(t *testing.T) {
 	} {
 		_, client := serve(t, answerWith(200, map[string][]string{"Content-Type": {c.contentType}}, c.body))
 		page, err := client.Page(t.Context(), "1", "indicator", "2026-03-01T00:00:00.000Z")
-		if err != nil || len(page.Objects) != 1 || string(page.Objects[0].Raw) != `{"id":"a","name":"Zürich"}` {
+		if list := collect(page); err != nil || len(list) != 1 || string(list[0].Raw) != `{"id":"a","name":"Zürich"}` {
 			t.Errorf("%s: got %s %v, want Zürich", c.name, page.Bytes, err)
 		}
-		if list, err := client.List(t.Context(), Alerts, time.Now()); err != nil || len(list.IDs) != 1 {
+		if list, err := client.List(t.Context(), Alerts, time.Now()); err != nil || list.Count != 1 {
 			t.Errorf("%s: list %v %v, want one id", c.name, list.IDs, err)
 		}
 		if item, err := client.Item(t.Context(), Alerts, "7"); err != nil || strings.TrimSpace(string(item.Bytes)) != plain {
@@ -41,4 +42,12 @@ func TestLenientBodies(t *testing.T) {
 	if groups, err := client.Groups(t.Context()); err != nil || len(groups) != 1 {
 		t.Errorf("groups: got %v %v", groups, err)
 	}
+}
+
+// collect returns the objects of a page.
+func collect(p Page) []PageObject {
+	if p.Objects == nil {
+		return nil
+	}
+	return slices.Collect(p.Objects)
 }

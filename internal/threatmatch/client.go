@@ -35,6 +35,9 @@ type Options struct {
 	RequestsPerSecond float64
 	// MaxBody is the largest answer, in bytes after decompression. Zero means 64 MiB.
 	MaxBody int64
+	// Dir is where answers of more than 4 MiB are kept, in files without a name.
+	// Empty: in memory.
+	Dir string
 	// ConnectTimeout bounds the dial, and the TLS handshake again. Zero means 10 s.
 	ConnectTimeout time.Duration
 	// HeaderTimeout bounds the wait for the answer to begin. Zero means 2 min.

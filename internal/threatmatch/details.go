@@ -1,6 +1,7 @@
 package threatmatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ var detailed = []string{Profiles, Reports}
 // HasDetails reports whether the portal has details of a dataset's items.
 func HasDetails(dataset string) bool { return slices.Contains(detailed, dataset) }
 
+// errLargeItem: a record has details and all objects of the item that they are of.
+var errLargeItem = fmt.Errorf("the item is larger than %d bytes or %d objects, and details of such are not taken", pieceBytes, pieceObjects)
+
 // Details gets what the portal shows of an item and then its STIX, which alone
 // says what the details are about. The answer is an object with both: "details",
 // and "objects" as Item has them.
@@ -26,13 +30,14 @@ func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) 
 		op: "details", object: dataset + "/" + id,
 		path: "/api/" + dataset + "/" + url.PathEscape(id) + "/edit",
 		decode: func(ans *answer) (Kind, error) {
-			found, kind, err := object(ans.body, "data")
+			found, kind, err := object(ans.body.Bytes, "data")
 			if err != nil {
 				return kind, err
 			}
 			if details = found["data"]; len(details) == 0 || details[0] != '{' {
 				return KindMalformed, errors.New(`answer has no object "data"`)
 			}
+			details = bytes.Clone(details)
 			return "", nil
 		},
 	}); err != nil {
@@ -42,9 +47,14 @@ func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) 
 	if err != nil {
 		return Body{}, err
 	}
+	defer item.Release()
 	found, _, err := decodeObjects(item.Bytes)
 	if err != nil {
 		return Body{}, err
+	}
+	if len(details)+len(found["objects"]) > pieceBytes || !few(found["objects"]) {
+		e := &Error{Op: "details", Object: dataset + "/" + id, Kind: KindTooLarge, cause: errLargeItem}
+		return Body{}, e.marked()
 	}
 	return Body{Bytes: slices.Concat([]byte(`{"details":`), details, []byte(`,"objects":`), found["objects"], []byte("}")), Date: item.Date}, nil
 }

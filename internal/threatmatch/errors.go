@@ -152,7 +152,7 @@ func (e *Error) hint() string {
 		return "check threatmatch.url"
 	case e.Kind == KindCredentials:
 		return "check threatmatch.client_id and threatmatch.client_secret"
-	case e.Kind == KindTooLarge:
+	case e.Kind == KindTooLarge && errors.Is(e.cause, errLarger):
 		return "raise threatmatch.max_body"
 	}
 	return fault.NetworkHint(e.cause, "threatmatch.url")

@@ -43,21 +43,40 @@ func members(raw []byte) iter.Seq2[string, []byte] {
 // no array has no elements.
 func elements(raw []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		i := space(raw, 0)
-		if i >= len(raw) || raw[i] != '[' {
-			return
-		}
-		for i = space(raw, i+1); i < len(raw) && raw[i] != ']'; {
-			end := skip(raw, i)
-			if !yield(raw[i:end]) {
-				return
-			}
-			i = space(raw, end)
-			if i < len(raw) && raw[i] == ',' {
-				i = space(raw, i+1)
-			}
+		w := walkArray(raw)
+		for e, ok := w.next(); ok && yield(e); e, ok = w.next() {
 		}
 	}
+}
+
+// arrayWalk is a place in a JSON array.
+type arrayWalk struct {
+	raw []byte
+	at  int // of the next element or the closing bracket
+}
+
+func walkArray(raw []byte) arrayWalk {
+	i := space(raw, 0)
+	if i >= len(raw) || raw[i] != '[' {
+		return arrayWalk{}
+	}
+	return arrayWalk{raw, space(raw, i+1)}
+}
+
+func (w *arrayWalk) more() bool { return w.at < len(w.raw) && w.raw[w.at] != ']' }
+
+// next returns the next element; false: there is none.
+func (w *arrayWalk) next() ([]byte, bool) {
+	if !w.more() {
+		return nil, false
+	}
+	end := skip(w.raw, w.at)
+	e := w.raw[w.at:end:end]
+	w.at = space(w.raw, end)
+	if w.at < len(w.raw) && w.raw[w.at] == ',' {
+		w.at = space(w.raw, w.at+1)
+	}
+	return e, true
 }
 
 // skip returns the index after the value that begins at i.

@@ -30,13 +30,14 @@ type request struct {
 	post       []byte // a JSON body; nil makes it a GET
 	// decode reads an answer with a success status. It says what is wrong with it.
 	decode func(*answer) (Kind, error)
+	keep   bool // the body is used after decode, and released by who asked
 }
 
 // answer is what came back with a success status.
 type answer struct {
 	status int
-	body   []byte
-	date   time.Time // by the server's clock; zero when it does not say
+	size   int
+	body   Body // empty unless the request keeps it
 }
 
 // get makes a data request. After a 401 it is made once more with a fresh token.
@@ -65,7 +66,7 @@ func (c *Client) send(ctx context.Context, r request, token string) (*answer, er
 	ans, fail := c.attempt(ctx, r, token)
 	if fail == nil {
 		c.gate.succeeded()
-		c.tell(ctx, r, ans.status, len(ans.body), nil, c.opt.Now().Sub(sent))
+		c.tell(ctx, r, ans.status, ans.size, nil, c.opt.Now().Sub(sent))
 		return ans, nil
 	}
 	if ctx.Err() != nil {
@@ -132,7 +133,7 @@ func (c *Client) attempt(ctx context.Context, r request, token string) (*answer,
 // judge reads an answer and tells data from failure.
 func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guard *time.Timer) (*answer, *Error) {
 	ans := &answer{status: resp.StatusCode}
-	ans.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero: it does not say
 	kind := kindOfStatus(resp.StatusCode)
 	if r.post != nil {
 		kind = kindOfTokenStatus(resp.StatusCode)
@@ -141,7 +142,7 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
 		return nil, &Error{
 			Status: resp.StatusCode, Kind: kind,
-			RetryAfter: c.retryAfter(resp.Header, ans.date),
+			RetryAfter: c.retryAfter(resp.Header, date),
 			Snippet:    c.redact.snippet(body),
 		}
 	}
@@ -151,16 +152,32 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 	}
 	var fail *Error
 	if ans.body, fail = c.read(ctx, resp, guard, limit, tooLarge); fail == nil {
-		ans.body = toUTF8(ans.body, resp.Header.Get("Content-Type"))
-		if kind, err := r.decode(ans); err != nil {
-			fail = &Error{Kind: kind, Snippet: c.redact.snippet(ans.body), cause: err}
-		}
+		fail = c.decode(r, ans, resp.Header.Get("Content-Type"))
 	}
 	if fail != nil {
 		fail.Status = resp.StatusCode
 		return nil, fail
 	}
+	ans.body.Date = date
 	return ans, nil
+}
+
+// decode lets the request read its answer. Unless all is well and the request
+// keeps it, the body is released.
+func (c *Client) decode(r request, ans *answer, contentType string) (fail *Error) {
+	defer func() {
+		if fail != nil || !r.keep {
+			ans.body.Release()
+		}
+	}()
+	if err := c.toUTF8(&ans.body, contentType); err != nil {
+		return &Error{Kind: KindMalformed, cause: err}
+	}
+	ans.size = len(ans.body.Bytes)
+	if kind, err := r.decode(ans); err != nil {
+		return &Error{Kind: kind, Snippet: c.redact.snippet(ans.body.Bytes), cause: err}
+	}
+	return nil
 }
 
 func (c *Client) build(ctx context.Context, r request, token string) (*http.Request, error) {
@@ -187,58 +204,6 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return req, nil
-}
-
-// read reads a whole body of at most limit bytes; more is an error of kind
-// tooLarge. What is over largeBody waits for its turn, and the time limit with
-// it; then it has one buffer that never grows, since one that doubles takes
-// three times the body. Its pages take memory only once they are written to.
-func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer, limit int64, tooLarge Kind) ([]byte, *Error) {
-	if resp.ContentLength > limit {
-		return nil, larger(tooLarge, limit)
-	}
-	var buf bytes.Buffer
-	buf.Grow(int(min(max(resp.ContentLength, 0)+bytes.MinRead, largeBody)))
-	n, err := io.Copy(&buf, io.LimitReader(resp.Body, min(limit+1, largeBody)))
-	body := buf.Bytes()
-	if err == nil && n == largeBody {
-		guard.Stop()
-		select {
-		case c.large <- struct{}{}:
-			defer func() { <-c.large }()
-		case <-ctx.Done():
-			return nil, &Error{Kind: KindTimeout, cause: context.Cause(ctx)}
-		}
-		guard.Reset(c.opt.BodyTimeout)
-		size := resp.ContentLength
-		if size < 0 {
-			size = limit + 1
-		}
-		body = make([]byte, size)
-		copy(body, buf.Bytes())
-		for err == nil && n < size {
-			var more int
-			more, err = resp.Body.Read(body[n:])
-			n += int64(more)
-		}
-		if body = body[:n]; err == io.EOF { // as it is, no cut answer among them
-			err = nil
-		}
-	}
-	if err != nil {
-		return nil, &Error{Kind: kindOfCause(ctx, err), cause: shorten(ctx, err), Snippet: c.redact.snippet(body)}
-	}
-	if int64(len(body)) > limit {
-		return nil, larger(tooLarge, limit)
-	}
-	if cap(body) > 2*len(body) { // it waits for its commit
-		body = bytes.Clone(body)
-	}
-	return body, nil
-}
-
-func larger(kind Kind, limit int64) *Error {
-	return &Error{Kind: kind, cause: fmt.Errorf("%w than %d bytes", errLarger, limit)}
 }
 
 // kindOfCause classifies a failure to get or read an answer.

@@ -162,7 +162,7 @@ func (c *Client) requestToken(ctx context.Context) (*oauth2.Token, error) {
 	ans, err := c.send(ctx, request{
 		op: "token", path: "/api/developers-platform/token", post: post,
 		decode: func(ans *answer) (kind Kind, err error) {
-			access, expires, err = decodeToken(ans.body)
+			access, expires, err = decodeToken(ans.body.Bytes)
 			return KindMalformed, err
 		},
 	}, "")
@@ -170,7 +170,7 @@ func (c *Client) requestToken(ctx context.Context) (*oauth2.Token, error) {
 		return nil, err
 	}
 	c.redact.addToken(access)
-	return &oauth2.Token{AccessToken: access, TokenType: "Bearer", Expiry: c.expiry(expires, ans.date)}, nil
+	return &oauth2.Token{AccessToken: access, TokenType: "Bearer", Expiry: c.expiry(expires, ans.body.Date)}, nil
 }
 
 var errNoToken = errors.New("answer holds no access token")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
@@ -13,10 +14,30 @@ type verdict struct {
 	// end ends the task's dataset in the run, after the outcome where that keeps
 	// the task; else only task and run of the outcome count.
 	end *spool.DatasetRun
-	// items are what a list named and has no task yet, open is how its own task
-	// stays meanwhile.
-	items []string
+	// items are what a list names and has no task yet, step what the next step is
+	// made of, open how the list's own task stays meanwhile.
+	items *threatmatch.Names
+	step  []string
 	open  spool.TaskState
+	// pieces are what the answer still brings, each to become a record. The task
+	// stays open until the last.
+	pieces *threatmatch.Pieces
+	record spool.NewRecord
+	// release gives the answer back once nothing is read from it any more.
+	release func()
+}
+
+// drop gives up what was judged and is not committed.
+func drop(all []verdict) {
+	for _, v := range all {
+		v.done()
+	}
+}
+
+func (v *verdict) done() {
+	if v.release != nil {
+		v.release()
+	}
 }
 
 // commit makes durable what was judged, in one transaction, and gives the
@@ -28,6 +49,9 @@ func (f *Stage) commit() error {
 	var outcomes []spool.Outcome
 	for i := range f.ready {
 		if err := f.addItems(&f.ready[i]); err != nil {
+			return f.uncommitted(err)
+		}
+		if err := f.addPieces(&f.ready[i]); err != nil {
 			return f.uncommitted(err)
 		}
 		if err := f.enqueue(&f.ready[i]); err != nil {
@@ -45,6 +69,7 @@ func (f *Stage) commit() error {
 		}
 	}
 	f.committed(outcomes)
+	drop(f.ready)
 	var ends []verdict
 	for _, v := range f.ready {
 		if v.end != nil { // what it keeps is committed
@@ -86,7 +111,6 @@ func (f *Stage) uncommitted(err error) error {
 }
 
 func (f *Stage) committed(outcomes []spool.Outcome) {
-	records := false
 	for _, o := range outcomes {
 		delete(f.flying, o.Task)
 		if o.Task.Kind != spool.TaskItem {
@@ -98,17 +122,19 @@ func (f *Stage) committed(outcomes []spool.Outcome) {
 			}
 		}
 		if o.Record != nil {
-			records = true
-			f.Metrics.bytes.Add(float64(len(o.Record.Body)))
+			f.recorded(o.Record)
 			f.Metrics.objects.Add(float64(o.Count["fetch.objects"]))
 		}
 	}
 	if len(outcomes) > 0 {
 		f.Metrics.commits.Inc()
 	}
-	if records {
-		f.Wakes.Map.Signal()
-	}
+}
+
+// recorded tells that a record was spooled.
+func (f *Stage) recorded(r *spool.NewRecord) {
+	f.Metrics.bytes.Add(float64(len(r.Body)))
+	f.Wakes.Map.Signal()
 }
 
 func (f *Stage) moveFront(o spool.Outcome) {

@@ -8,6 +8,7 @@ import (
 
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/pipeline/fetch/paging"
+	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
 )
 
@@ -30,28 +31,30 @@ func (f *Stage) listSince(t spool.Task, run *openRun) time.Time {
 }
 
 // succeed judges an answer.
-func (f *Stage) succeed(r result) verdict {
-	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}}
+func (f *Stage) succeed(r *result) verdict {
+	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}, open: r.task.TaskState, release: r.release}
 	switch {
 	case isDetails(r.task.TaskKey):
-		v.Record = f.record(r, r.item.Bytes)
+		f.bring(*r, &v, r.item.Pieces())
 		v.Count = map[string]int64{"fetch.details": 1}
 	case r.task.Kind == spool.TaskItem:
 		v.Add = f.detailsTask(r.task)
-		v.Record = f.record(r, r.item.Bytes)
+		f.bring(*r, &v, r.item.Pieces())
 		v.Count = map[string]int64{"fetch.items": 1}
 	case r.task.Kind == spool.TaskPage:
-		f.succeedPage(r, &v)
+		f.succeedPage(*r, &v)
 	case r.task.Dataset == spool.IOCs:
-		f.succeedGroups(r, &v)
+		f.succeedGroups(*r, &v)
 	default:
-		f.succeedList(r, &v)
+		f.succeedList(*r, &v)
 	}
 	return v
 }
 
-func (f *Stage) record(r result, body []byte) *spool.NewRecord {
-	return &spool.NewRecord{Dataset: r.task.Dataset, Source: r.task.Source, Fetched: r.ended, Body: body}
+// bring spools an answer, in records of a bounded size: see addPieces.
+func (f *Stage) bring(r result, v *verdict, pieces *threatmatch.Pieces) {
+	v.pieces = pieces
+	v.record = spool.NewRecord{Dataset: r.task.Dataset, Source: r.task.Source, Fetched: r.ended}
 }
 
 // succeedList turns a list into item tasks.
@@ -62,12 +65,12 @@ func (f *Stage) succeedList(r result, v *verdict) {
 		v.Keep = again
 		return
 	}
-	v.items, v.open = r.list.IDs, r.task.TaskState
+	v.items = &r.list.IDs
 	v.open.Cursor = []byte("partly")
 	f.run.list(r.task.Dataset).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
-	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(len(r.list.IDs))}
-	if n := len(r.list.Unusable); n > 0 {
+	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(r.list.Count)}
+	if n := r.list.Unusable; n > 0 {
 		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries name no id", n))
 		v.Count["fetch.unusable"] = int64(n)
 	}
@@ -82,7 +85,7 @@ func (f *Stage) succeedList(r result, v *verdict) {
 		f.Metrics.gaps.Inc()
 	}
 	if v.Note != nil {
-		v.Note.Payload = []byte(strings.Join(r.list.Unusable, "\n"))
+		v.Note.Payload = []byte(strings.Join(r.list.UnusableEntries, "\n"))
 	}
 	if v.Note != nil {
 		f.Log.Warn("list is not complete", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)
@@ -161,12 +164,12 @@ func (f *Stage) serverTime(r result, date time.Time) time.Time {
 func (f *Stage) succeedPage(r result, v *verdict) {
 	v.Start = f.serverTime(r, r.page.Date)
 	turn := r.cursor.Take(r.page, later(r.ended, r.page.Date))
-	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(len(turn.Fresh))}
-	if body := turn.Body(r.page); body != nil {
-		v.Record = f.record(r, body)
+	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(turn.Fresh.Count)}
+	if pieces := turn.Fresh.Pieces(r.page); pieces != nil {
+		f.bring(r, v, pieces)
 	}
-	if n := len(turn.Unread); n > 0 {
-		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread[0])
+	if n := turn.Unread.Count; n > 0 {
+		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread.First)
 	}
 	if turn.OutOfOrder {
 		f.Log.Debug("page is out of order", "stage", stageName, "run", r.run.ID, "item", r.task.Source)

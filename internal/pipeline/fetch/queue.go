@@ -17,26 +17,53 @@ const slicePages = 20
 // task stays open; the last step goes with it. A crash between, and the list is
 // asked again, before any of its items: what has a task joins it.
 func (f *Stage) addItems(v *verdict) error {
-	for len(v.items) > 0 {
-		n := min(len(v.items), f.stepTasks)
-		tasks := make([]spool.NewTask, n)
-		for i, id := range v.items[:n] {
+	for v.items != nil {
+		if v.step == nil {
+			v.step = v.items.Next(f.stepTasks)
+		}
+		tasks := make([]spool.NewTask, len(v.step))
+		for i, id := range v.step {
 			tasks[i].TaskKey = spool.TaskKey{Dataset: v.Task.Dataset, Kind: spool.TaskItem, Source: id}
 			tasks[i].Since = f.run.Datasets[v.Task.Dataset].From
 		}
+		if !v.items.More() {
+			v.Add, v.items = tasks, nil
+			break
+		}
 		var err error
-		switch {
-		case n == len(v.items):
-			v.Add = tasks
-		case f.run.Reason == spool.ReasonRepull:
+		if f.run.Reason == spool.ReasonRepull {
 			err = f.Spool.Enqueue(f.epoch, spool.ReasonRepull, nil, tasks)
-		default:
+		} else {
 			err = f.Spool.SettleTasks(f.epoch, f.Now(), []spool.Outcome{{Task: v.Task, Run: v.Run, Add: tasks, Keep: &v.open}})
 		}
 		if err != nil {
 			return err
 		}
-		v.items = v.items[n:]
+		v.step = nil
+	}
+	return nil
+}
+
+// addPieces makes records of an answer, one a commit, while its task stays open;
+// the last goes with it. A crash between, and the answer is asked for again: what
+// comes twice is merged.
+func (f *Stage) addPieces(v *verdict) error {
+	for v.pieces != nil {
+		if v.Record == nil {
+			body, last := v.pieces.Next()
+			record := v.record
+			record.Body = body
+			v.Record = &record
+			if last {
+				v.pieces = nil
+				break
+			}
+		}
+		if err := f.Spool.SettleTasks(f.epoch, f.Now(), []spool.Outcome{{Task: v.Task, Run: v.Run, Record: v.Record, Keep: &v.open}}); err != nil {
+			return err
+		}
+		f.recorded(v.Record)
+		v.Record = nil
 	}
 	return nil
 }

@@ -27,6 +27,13 @@ type result struct {
 	cursor paging.Cursor
 }
 
+// release gives back what the answer takes.
+func (r *result) release() {
+	r.list.Release()
+	r.item.Release()
+	r.page.Release()
+}
+
 // start makes the task's request in a goroutine of its own.
 func (f *Stage) start(run *openRun, task spool.Task) {
 	f.flying[task.TaskKey] = true
@@ -69,13 +76,14 @@ func cursorOf(t spool.Task, run *openRun) paging.Cursor {
 // take takes the end of a request.
 func (f *Stage) take(r result) {
 	if r.run != f.run || !f.flying[r.task.TaskKey] {
+		r.release()
 		return // of before a reset
 	}
 	class, _ := fault.Of(r.err)
 	f.Metrics.tried(r, class)
 	if r.err == nil {
 		f.succeeded()
-		f.ready = append(f.ready, f.succeed(r))
+		f.ready = append(f.ready, f.succeed(&r))
 		return
 	}
 	f.Log.Debug("request failed", "stage", stageName, "dataset", r.task.Dataset, "kind", r.task.Kind,

@@ -22,7 +22,10 @@ type poisoned struct {
 
 func (s *poisoned) Page(ctx context.Context, group, stixType, after string) (threatmatch.Page, error) {
 	page, err := s.Source.Page(ctx, group, stixType, after)
-	for _, o := range page.Objects {
+	if err != nil {
+		return page, err
+	}
+	for o := range page.Objects {
 		if o.ID == s.id && !s.healed {
 			return threatmatch.Page{}, pipelinetest.AnswerError(403)
 		}

@@ -250,8 +250,10 @@ func (f *Stage) follow(ctx context.Context) error {
 	f.stopJobs(errReset)
 	f.jobs.Wait()
 	for len(f.results) > 0 {
-		<-f.results
+		r := <-f.results
+		r.release()
 	}
+	drop(f.ready)
 	for len(f.control) > 0 {
 		<-f.control
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"threatmatch-connector/internal/threatmatch"
 	"time"
@@ -49,6 +50,7 @@ func (p *Pager) Page(after string) threatmatch.Page {
 		bound = bound.Truncate(p.Trunc)
 	}
 	var out threatmatch.Page
+	var objects []threatmatch.PageObject
 	for i, o := range p.Objects {
 		at := p.Times[i]
 		if p.Rough {
@@ -57,21 +59,20 @@ func (p *Pager) Page(after string) threatmatch.Page {
 		if at.Before(bound) || p.Exclusive && at.Equal(bound) {
 			continue
 		}
-		if len(out.Objects) == p.Size {
+		if len(objects) == p.Size {
 			out.More = true
 			break
 		}
-		out.Objects = append(out.Objects, o)
+		objects = append(objects, o)
 	}
 	if p.Shuffle != nil {
-		p.Shuffle.Shuffle(len(out.Objects), func(i, j int) {
-			out.Objects[i], out.Objects[j] = out.Objects[j], out.Objects[i]
-		})
+		p.Shuffle.Shuffle(len(objects), func(i, j int) { objects[i], objects[j] = objects[j], objects[i] })
 	}
-	raw := make([]string, len(out.Objects))
-	for i, o := range out.Objects {
+	raw := make([]string, len(objects))
+	for i, o := range objects {
 		raw[i] = string(o.Raw)
 	}
+	out.Objects = slices.Values(objects)
 	out.Bytes = fmt.Appendf(nil, `{"objects":[%s],"more":%v}`, strings.Join(raw, ","), out.More)
 	return out
 }

@@ -108,7 +108,7 @@ func (s *Source) List(ctx context.Context, dataset string, since time.Time) (thr
 	if applied.Before(s.Floor) {
 		applied = s.Floor
 	}
-	return threatmatch.List{IDs: s.Lists[dataset], Applied: applied, Date: time.Now().Add(s.Skew)}, nil
+	return threatmatch.List{IDs: threatmatch.NamesOf(s.Lists[dataset]...), Count: len(s.Lists[dataset]), Applied: applied, Date: time.Now().Add(s.Skew)}, nil
 }
 
 func (s *Source) Details(ctx context.Context, dataset, id string) (threatmatch.Body, error) {

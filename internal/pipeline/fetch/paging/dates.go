@@ -2,6 +2,7 @@ package paging
 
 import (
 	"fmt"
+	"iter"
 	"time"
 
 	"threatmatch-connector/internal/moment"
@@ -10,24 +11,34 @@ import (
 
 // timestamps is what the timestamps of a page say.
 type timestamps struct {
-	at       []time.Time // of each object; zero where it has none that can be used
-	readable bool        // one of them can be read
-	first    time.Time   // the least
+	count    int  // of objects
+	readable bool // one of them can be read
+	limit    time.Time
+	first    time.Time // the least
 	top      question
 	earlier  question      // the greatest before top, out of order as much earlier; zero: none
 	back     time.Duration // how far the page falls back behind its greatest so far
 	unit     int64         // nanoseconds: the resolution that the digits show, no coarser than a millisecond
 	layout   string        // of a text without zone; "" if each has one
-	unread   []string
+	unread   Unread
+}
+
+// Unread are timestamps that cannot be read.
+type Unread struct {
+	Count int
+	First string // one of them with its object's id, cut
 }
 
 // readPage reads the timestamps of a page. Those after limit are nonsense.
 func readPage(page threatmatch.Page, limit time.Time) timestamps {
-	d := timestamps{at: make([]time.Time, len(page.Objects)), unit: int64(time.Millisecond)}
-	for i, o := range page.Objects {
+	d := timestamps{limit: limit, unit: int64(time.Millisecond)}
+	for o := range objects(page) {
+		d.count++
 		r, ok := modifiedAt(o.Modified)
 		if !ok {
-			d.unread = append(d.unread, fmt.Sprintf("%s modified %.100q", o.ID, o.Modified))
+			if d.unread.Count++; d.unread.Count == 1 {
+				d.unread.First = fmt.Sprintf("%.300s modified %.100q", o.ID, o.Modified)
+			}
 			continue
 		}
 		d.readable = true
@@ -37,7 +48,6 @@ func readPage(page threatmatch.Page, limit time.Time) timestamps {
 		if r.Time.After(limit) {
 			continue
 		}
-		d.at[i] = r.Time
 		d.unit = min(d.unit, int64(r.Unit))
 		d.back = max(d.back, d.top.At.Sub(r.Time))
 		if r.Time.After(d.top.At) {
@@ -47,12 +57,28 @@ func readPage(page threatmatch.Page, limit time.Time) timestamps {
 			d.first = r.Time
 		}
 	}
-	for i, at := range d.at {
-		if at.Before(d.top.At) && !at.After(d.top.At.Add(-d.back)) && at.After(d.earlier.At) {
-			d.earlier = question{At: at, Text: page.Objects[i].Modified}
+	for o := range objects(page) {
+		if at := d.at(o); at.Before(d.top.At) && !at.After(d.top.At.Add(-d.back)) && at.After(d.earlier.At) {
+			d.earlier = question{At: at, Text: o.Modified}
 		}
 	}
 	return d
+}
+
+// at is an object's time, zero where it has none that can be used.
+func (d *timestamps) at(o threatmatch.PageObject) time.Time {
+	if r, ok := modifiedAt(o.Modified); ok && !r.Time.After(d.limit) {
+		return r.Time
+	}
+	return time.Time{}
+}
+
+// objects yields the page's objects.
+func objects(page threatmatch.Page) iter.Seq[threatmatch.PageObject] {
+	if page.Objects == nil {
+		return func(func(threatmatch.PageObject) bool) {}
+	}
+	return page.Objects
 }
 
 // modifiedAt reads an object's timestamp. False: none that is usable.

@@ -2,10 +2,8 @@
 package paging
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"threatmatch-connector/internal/threatmatch"
@@ -77,7 +75,7 @@ type question struct {
 
 // seenObject stands for one object taken.
 type seenObject struct {
-	Key string `json:"k"`
+	Key string `json:"k"` // see objectSum
 	At  int64  `json:"t"` // Unix nanoseconds
 }
 
@@ -86,15 +84,15 @@ type Gap struct{ From, To time.Time }
 
 // Step is what one page brought.
 type Step struct {
-	Fresh      []threatmatch.PageObject
+	Fresh      Fresh
 	Gap        *Gap
 	Done       bool
 	OutOfOrder bool
 	Stalled    bool // the server says that there is more, but gave nothing new
 	// Failed says why the dataset cannot go on in this run; "": it can.
 	Failed string
-	// Unread are timestamps that cannot be read, each with its object's id.
-	Unread []string
+	// Unread are timestamps that cannot be read.
+	Unread Unread
 }
 
 func New(group, stixType string, from time.Time) Cursor {
@@ -137,15 +135,22 @@ func (c *Cursor) at(t time.Time) question {
 	return question{At: t.Truncate(time.Millisecond)}
 }
 
+// How many objects are told apart: of a page that more follow after, with those
+// that were taken before and can come again, and of a last one.
+const (
+	mostSeen = 100_000
+	mostLast = 1 << 20
+)
+
 // Take takes a page in and moves the cursor. Timestamps later than a day from
 // now are taken for nonsense: they do not move it.
 func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
-	limit := now.Add(24 * time.Hour)
+	before, limit := *c, now.Add(24*time.Hour)
 	dates := readPage(page, limit)
 	t := Step{Unread: dates.unread, OutOfOrder: dates.back > 0}
-	seen := make(map[string]bool, len(c.Seen))
+	seen := make(map[objectSum]struct{}, len(c.Seen))
 	for _, k := range c.Seen {
-		seen[k.Key] = true
+		seen[k.sum()] = struct{}{}
 	}
 	rougher := c.Doubt && c.Stepped == 0 && c.Layout == "" && !c.Rough
 	if (c.Again || rougher) && !shows(page, seen) {
@@ -161,24 +166,34 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 		c.Gap = c.Last
 	}
 	c.follow(dates)
-	progress := false
-	for i, o := range page.Objects {
-		key := objectKey(o)
-		if seen[key] {
+	progress, most := false, mostLast
+	if page.More {
+		most = mostSeen
+	}
+	for o := range objects(page) {
+		sum := sumOf(o)
+		_, again := seen[sum]
+		t.Fresh.note(!again)
+		if again {
 			continue
 		}
-		seen[key] = true
-		at := dates.at[i]
+		if seen[sum] = struct{}{}; len(seen) > most {
+			*c = before
+			return Step{Failed: fmt.Sprintf("ThreatMatch gave more than %d different objects for one question, after %s", most, c.Query())}
+		}
+		progress = progress || o.ID != ""
+		if !page.More {
+			continue // nothing is asked after it
+		}
+		at := dates.at(o)
 		if at.IsZero() {
 			at = c.Last
 		}
-		c.Seen = append(c.Seen, seenObject{Key: key, At: at.UnixNano()})
-		t.Fresh = append(t.Fresh, o)
-		progress = progress || o.ID != ""
+		c.Seen = append(c.Seen, seenObject{Key: sum.text(), At: at.UnixNano()})
 	}
-	c.Full = max(c.Full, len(page.Objects))
-	if len(page.Objects) > 0 && !dates.readable {
-		t.Failed = "no time of the page can be read, such as " + dates.unread[0]
+	c.Full = max(c.Full, dates.count)
+	if dates.count > 0 && !dates.readable {
+		t.Failed = "no time of the page can be read, such as " + dates.unread.First
 		return t
 	}
 	c.move(&t, page, progress, dates, limit)
@@ -186,9 +201,9 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 }
 
 // shows reports whether the page has something that was taken before.
-func shows(page threatmatch.Page, seen map[string]bool) bool {
-	for _, o := range page.Objects {
-		if seen[objectKey(o)] {
+func shows(page threatmatch.Page, seen map[objectSum]struct{}) bool {
+	for o := range objects(page) {
+		if _, again := seen[sumOf(o)]; again {
 			return true
 		}
 	}
@@ -247,7 +262,7 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 		if c.Gap.IsZero() && (c.Rough || !c.After.Before(c.Last)) {
 			c.Gap = c.Last
 		}
-		c.GapFull = c.GapFull || len(page.Objects) > 0 && len(page.Objects) >= c.Full
+		c.GapFull = c.GapFull || dates.count > 0 && dates.count >= c.Full
 		t.Done = c.After.After(limit)
 	}
 	if !c.Gap.IsZero() && (progress || t.Done && c.GapFull) {
@@ -256,8 +271,8 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 	if progress {
 		c.Gap, c.GapFull, c.Stepped = time.Time{}, false, 0
 	}
-	before := c.After.Before(c.Last) && c.After.After(asked.At)
-	c.Again, c.Doubt = before && !t.Stalled, before && t.Stalled
+	again := c.After.Before(c.Last) && c.After.After(asked.At)
+	c.Again, c.Doubt = again && !t.Stalled, again && t.Stalled
 	switch {
 	case t.Done:
 		c.Seen = nil
@@ -322,36 +337,6 @@ func (c *Cursor) forget() {
 		}
 	}
 	c.Seen = kept
-}
-
-// Body returns the page's body, or one of only what is new on it; nil if nothing is.
-func (t *Step) Body(page threatmatch.Page) []byte {
-	switch len(t.Fresh) {
-	case 0:
-		return nil
-	case len(page.Objects):
-		return page.Bytes
-	}
-	var b bytes.Buffer
-	b.WriteString(`{"objects":[`)
-	for i, o := range t.Fresh {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(o.Raw)
-	}
-	b.WriteString(`]}`)
-	return b.Bytes()
-}
-
-// objectKey tells objects and their versions apart; an element without an id by its bytes.
-func objectKey(o threatmatch.PageObject) string {
-	text := o.ID + "\x00" + o.Modified
-	if o.ID == "" {
-		text = "\x00" + string(o.Raw)
-	}
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 func later(a, b time.Time) time.Time {

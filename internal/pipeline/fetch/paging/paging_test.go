@@ -28,8 +28,11 @@ func walkOn(t interface{ Fatalf(string, ...any) }, p *pipelinetest.Pager, c Curs
 		before, form := c.After, c.Form
 		page := p.Page(c.Query())
 		turn := c.Take(page, now)
-		for _, id := range bodyIDs(t, turn.Body(page)) {
-			got[id]++
+		if pieces := turn.Fresh.Pieces(page); pieces != nil {
+			body, _ := pieces.Next()
+			for _, id := range bodyIDs(t, body) {
+				got[id]++
+			}
 		}
 		if turn.Gap != nil {
 			gaps = append(gaps, *turn.Gap)
@@ -132,7 +135,7 @@ func oldCursor(t *testing.T, p *pipelinetest.Pager, from time.Time) Cursor {
 	t.Helper()
 	c := New("1", "indicator", from)
 	page := p.Page(c.Query())
-	for _, o := range page.Objects {
+	for o := range page.Objects {
 		at, err := time.Parse(time.RFC3339Nano, strings.Replace(o.Modified, " ", "T", 1))
 		if err != nil {
 			at, err = time.Parse("2006-01-02T15:04:05.999999999", strings.Replace(o.Modified, " ", "T", 1))
@@ -140,7 +143,7 @@ func oldCursor(t *testing.T, p *pipelinetest.Pager, from time.Time) Cursor {
 		if err == nil {
 			c.Last = later(c.Last, at)
 		}
-		c.Seen = append(c.Seen, seenObject{Key: objectKey(o), At: at.UnixNano()})
+		c.Seen = append(c.Seen, seenObject{Key: sumOf(o).text(), At: at.UnixNano()})
 	}
 	c.After = later(c.After, c.Last.Truncate(time.Millisecond).Add(-time.Millisecond))
 	c.Again = c.After.Before(c.Last) && c.After.After(from)
@@ -164,7 +167,7 @@ func TestTiesFromAnOldCursor(t *testing.T) {
 					}
 					c := oldCursor(t, p, pipelinetest.PageEpoch.Add(-time.Minute))
 					taken := map[string]int{}
-					for _, o := range p.Page(threatmatch.ModifiedAfter(pipelinetest.PageEpoch.Add(-time.Minute))).Objects {
+					for o := range p.Page(threatmatch.ModifiedAfter(pipelinetest.PageEpoch.Add(-time.Minute))).Objects {
 						taken[o.ID]++
 					}
 					got, gaps := walkOn(t, p, c, pipelinetest.PageEpoch.Add(3*time.Hour))
@@ -333,11 +336,11 @@ func TestOddPages(t *testing.T) {
 		for range 60 {
 			page := threatmatch.Page{More: true}
 			if c.After.After(late.Add(-4 * time.Hour)) {
-				page = threatmatch.Page{Objects: []threatmatch.PageObject{object("a", late.Format(pipelinetest.Millis))}}
+				page = threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{object("a", late.Format(pipelinetest.Millis))})}
 			}
 			turn := c.Take(page, now)
-			found = found || len(turn.Fresh) > 0
-			if len(turn.Fresh) > 0 && turn.Gap == nil {
+			found = found || turn.Fresh.Count > 0
+			if turn.Fresh.Count > 0 && turn.Gap == nil {
 				t.Error("nothing was said")
 			}
 			if turn.Done {
@@ -361,7 +364,7 @@ func TestOddPages(t *testing.T) {
 			page := p.Page(c.Query())
 			page.More = true
 			turn := c.Take(page, now)
-			got += len(turn.Fresh)
+			got += turn.Fresh.Count
 			if turn.Gap != nil {
 				t.Errorf("a gap where there is none: %v", turn.Gap)
 			}
@@ -376,16 +379,16 @@ func TestOddPages(t *testing.T) {
 	})
 	t.Run("elements without id or date", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
-		page := threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
+		page := threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{
 			{Raw: []byte(`{"error":"x"}`)}, {Raw: []byte(`7`)}, object("a", ""), object("b", "soon"),
-		}}
+		})}
 		for _, page.More = range []bool{true, false} {
 			turn := c.Take(page, now)
 			if want := `no time of the page can be read, such as  modified ""`; turn.Failed != want || turn.Done {
 				t.Errorf("more %v: got %+v, want it failed: %s", page.More, turn, want)
 			}
-			if page.More && len(turn.Fresh) != 4 {
-				t.Errorf("got %d elements, want 4", len(turn.Fresh))
+			if page.More && turn.Fresh.Count != 4 {
+				t.Errorf("got %d elements, want 4", turn.Fresh.Count)
 			}
 			if c.Query() != "2026-03-01T12:00:00.000Z" {
 				t.Errorf("cursor moved by nonsense to %s", c.Query())
@@ -394,21 +397,21 @@ func TestOddPages(t *testing.T) {
 	})
 	t.Run("one undated object takes the page's last time", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
-		turn := c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("a", "soon"), object("b", pipelinetest.PageEpoch.Add(time.Minute).Format(pipelinetest.Millis))}}, now)
-		if turn.Failed != "" || len(turn.Fresh) != 2 || c.Query() != "2026-03-01T12:00:59.999Z" || len(turn.Unread) != 1 || turn.Unread[0] != `a modified "soon"` {
+		turn := c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{
+			object("a", "soon"), object("b", pipelinetest.PageEpoch.Add(time.Minute).Format(pipelinetest.Millis))})}, now)
+		if turn.Failed != "" || turn.Fresh.Count != 2 || c.Query() != "2026-03-01T12:00:59.999Z" || turn.Unread != (Unread{1, `a modified "soon"`}) {
 			t.Errorf("got %+v, next %s", turn, c.Query())
 		}
 	})
 	t.Run("a page that shows nothing of what was taken fails the dataset", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
-		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}}, now)
-		other := threatmatch.Page{Objects: []threatmatch.PageObject{object("c", "2026-03-01T12:30:00.000Z")}}
+		c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")})}, now)
+		other := threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{object("c", "2026-03-01T12:30:00.000Z")})}
 		var asked []string
 		for range 4 {
 			asked = append(asked, c.Query())
 			turn := c.Take(other, now)
-			if len(turn.Fresh) != 0 || turn.Done {
+			if turn.Fresh.Count != 0 || turn.Done {
 				t.Fatalf("got %+v", turn)
 			}
 			if turn.Failed != "" {
@@ -424,38 +427,39 @@ func TestOddPages(t *testing.T) {
 	})
 	t.Run("what stood last is gone, and the rest is not", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
-		first := threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}}
+		one := []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z"), object("b", "2026-03-01T12:05:00.000Z")}
+		first := threatmatch.Page{More: true, Objects: slices.Values(one)}
 		c.Take(first, now)
-		moved := threatmatch.Page{Objects: []threatmatch.PageObject{object("b", "2026-03-01T12:30:00.000Z")}}
+		moved := threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{object("b", "2026-03-01T12:30:00.000Z")})}
 		c.Take(moved, now)
 		c.Take(moved, now)
-		if turn := c.Take(threatmatch.Page{More: true, Objects: first.Objects[:1]}, now); turn.Failed != "" || c.Query() != "2026-03-01T12:00:59.999Z" {
+		if turn := c.Take(threatmatch.Page{More: true, Objects: slices.Values(one[:1])}, now); turn.Failed != "" || c.Query() != "2026-03-01T12:00:59.999Z" {
 			t.Errorf("got %+v, next %s", turn, c.Query())
 		}
-		turn := c.Take(threatmatch.Page{Objects: []threatmatch.PageObject{first.Objects[0], moved.Objects[0]}}, now)
-		if !turn.Done || len(turn.Fresh) != 1 || turn.Failed != "" {
+		turn := c.Take(threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{one[0], object("b", "2026-03-01T12:30:00.000Z")})}, now)
+		if !turn.Done || turn.Fresh.Count != 1 || turn.Failed != "" {
 			t.Errorf("got %+v", turn)
 		}
 	})
 	t.Run("a date in the far future does not move the cursor", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
 		near := pipelinetest.PageEpoch.Add(time.Minute)
-		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("far", "2099-01-01T00:00:00.000Z"), object("near", near.Format(pipelinetest.Millis))}}, now)
+		c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{
+			object("far", "2099-01-01T00:00:00.000Z"), object("near", near.Format(pipelinetest.Millis))})}, now)
 		if !c.Last.Equal(near) {
 			t.Errorf("last is %v", c.Last)
 		}
-		if turn := c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{
-			object("far", "2099-01-01T00:00:00.000Z"), object("next", near.Add(time.Minute).Format(pipelinetest.Millis))}}, now); len(turn.Fresh) != 1 {
+		if turn := c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{
+			object("far", "2099-01-01T00:00:00.000Z"), object("next", near.Add(time.Minute).Format(pipelinetest.Millis))})}, now); turn.Fresh.Count != 1 {
 			t.Errorf("came again: %+v", turn.Fresh)
 		}
 	})
 	t.Run("a new version within the paging is taken", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch)
-		c.Take(threatmatch.Page{More: true, Objects: []threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z")}}, now)
-		turn := c.Take(threatmatch.Page{Objects: []threatmatch.PageObject{
-			object("a", "2026-03-01T12:01:00.000Z"), object("a", "2026-03-01T12:02:00.000Z")}}, now)
-		if len(turn.Fresh) != 1 || turn.Fresh[0].Modified != "2026-03-01T12:02:00.000Z" {
+		c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{object("a", "2026-03-01T12:01:00.000Z")})}, now)
+		turn := c.Take(threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{
+			object("a", "2026-03-01T12:01:00.000Z"), object("a", "2026-03-01T12:02:00.000Z")})}, now)
+		if turn.Fresh.Count != 1 || !turn.Fresh.Has(1) {
 			t.Errorf("got %+v", turn.Fresh)
 		}
 	})
@@ -492,7 +496,7 @@ func FuzzPage(f *testing.F) {
 			return // nothing that we ever store
 		}
 		before, stepped, form := c.After, c.Stepped, c.Form
-		page := threatmatch.Page{More: more, Objects: []threatmatch.PageObject{{ID: id, Modified: modified, Raw: []byte("{}")}}}
+		page := threatmatch.Page{More: more, Objects: slices.Values([]threatmatch.PageObject{{ID: id, Modified: modified, Raw: []byte("{}")}})}
 		turn := c.Take(page, pipelinetest.PageEpoch.Add(time.Hour))
 		if c.After.Before(before) && stepped == c.Stepped && c.Layout == "" && turn.Failed == "" && form == cursorForm {
 			t.Errorf("moved back from %v to %v", before, c.After)

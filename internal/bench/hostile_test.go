@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/brokertest"
+)
+
+// hostile is one answer of ThreatMatch that costs memory: by malice, or since
+// the account is large.
+type hostile struct {
+	name, path string
+	body       func(w io.Writer)
+	most       time.Duration // stopped after it; 0: runs to its end
+}
+
+const megabyte = 1 << 20
+
+var hostiles = []hostile{
+	{"nothing", "", nil, 0},
+	{"list of 200,000 ids", "/api/alerts/all", ids(200_000), 30 * time.Second},
+	{"list of 1,000,000 ids", "/api/alerts/all", ids(1_000_000), 90 * time.Second},
+	{"list of 64 MB", "/api/alerts/all", ids(7_000_000), 120 * time.Second},
+	{"item of 50,000 small objects", "/api/stix/alerts/1", numbered(`{"objects":[`, 50_000,
+		`{"type":"indicator","id":"indicator--00000000-0000-4000-8000-%012d","pattern":"[ipv4-addr:value = '10.0.0.1']","pattern_type":"stix"}`, "]}"), 0},
+	{"item of 60 MB of indicators", "/api/stix/alerts/1", numbered(`{"objects":[`, 400_000,
+		`{"type":"indicator","id":"indicator--00000000-0000-4000-8000-%012d","pattern":"[ipv4-addr:value = '10.0.0.1']","pattern_type":"stix"}`, "]}"), 0},
+	{"item of 20,000,000 {}", "/api/stix/alerts/1", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 120 * time.Second},
+	{"item of one object of 60 MB", "/api/stix/alerts/1", repeated(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
+		60, strings.Repeat("x", megabyte), `","published":"2026-01-01T00:00:00Z"}]}`), 0},
+	{"IOC page of 20,000,000 {}", "/api/taxii/objects", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 0},
+	{"IOC page of 5,000,000 distinct ids", "/api/taxii/objects", numbered(`{"more":true,"objects":[`, 5_000_000, `{"id":"%d"}`, "]}"), 60 * time.Second},
+	{"IOC page of 60 MB of indicators", "/api/taxii/objects", numbered(`{"objects":[`, 300_000,
+		`{"type":"indicator","id":"indicator--00000000-0000-4000-8000-%012d","modified":"2026-01-01T00:00:00Z","pattern":"[ipv4-addr:value = '10.0.0.1']","pattern_type":"stix"}`, "]}"), 0},
+	{"100,000 sectors on one object", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","object_refs":["identity--00000000-0000-4000-8000-000000000001"],"labels":[`,
+		100_000, `"sector: Sector %d"`, "]}]}"), 60 * time.Second},
+	{"100,000 sectors of one actor", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"threat-actor","id":"threat-actor--00000000-0000-4000-8000-000000000001","name":"n","sectors":[`,
+		100_000, `"Sector %d"`, "]}]}"), 60 * time.Second},
+	{"item over the limit", "/api/stix/alerts/1", repeated(`{"objects":["`, 80, strings.Repeat("x", megabyte), `"]}`), 20 * time.Second},
+	{"token of 60 MB", "/api/developers-platform/token", repeated(`{"access_token":"`, 60, strings.Repeat("x", megabyte), `","token_type":"Bearer","expires_at":3600}`), 10 * time.Second},
+	{"6,500,000 groups", "/api/taxii/groups", repeated("[", 6_500_000, `{"id":1}`, "]"), 20 * time.Second},
+}
+
+func ids(n int) func(io.Writer) { return numbered(`{"list":[`, n, "%d", "]}") }
+
+// numbered writes n elements, each with its number in it.
+func numbered(head string, n int, element, tail string) func(io.Writer) {
+	return func(w io.Writer) {
+		b := bufio.NewWriterSize(w, megabyte)
+		_, _ = b.WriteString(head)
+		for i := range n {
+			if i > 0 {
+				_ = b.WriteByte(',')
+			}
+			_, _ = fmt.Fprintf(b, element, i+1)
+		}
+		_, _ = b.WriteString(tail)
+		_ = b.Flush()
+	}
+}
+
+// repeated writes an element n times, with commas between unless it is a part of a text.
+func repeated(head string, n int, element, tail string) func(io.Writer) {
+	return func(w io.Writer) {
+		b := bufio.NewWriterSize(w, megabyte)
+		_, _ = b.WriteString(head)
+		for i := range n {
+			if i > 0 && len(element) < megabyte {
+				_ = b.WriteByte(',')
+			}
+			_, _ = b.WriteString(element)
+		}
+		_, _ = b.WriteString(tail)
+		_ = b.Flush()
+	}
+}
+
+// serve is a ThreatMatch of one alert and one group that gives one answer of its own.
+func (h hostile) serve(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	text := `{"objects":[]}`
+	switch path := r.URL.Path; {
+	case path == h.path:
+		h.body(w)
+		return
+	case path == "/api/developers-platform/token":
+		text = `{"access_token":"t","token_type":"Bearer","expires_at":86400}`
+	case path == "/api/taxii/groups":
+		text = `[{"id":"1","name":"All content"}]`
+	case path == "/api/alerts/all":
+		text = `{"list":["1"]}`
+	case strings.HasSuffix(path, "/all"):
+		text = `{"list":[]}`
+	}
+	_, _ = io.WriteString(w, text)
+}
+
+// BenchmarkHostile prints what one answer of at most max_body takes of memory.
+// ONLY names cases by a part of their name.
+func BenchmarkHostile(b *testing.B) {
+	node := brokertest.Start(b)
+	var s strings.Builder
+	fmt.Fprintf(&s, "%-36s | %s | %s | %s\n", "answer", "most RssAnon MiB (aim ≤ 96)", "spool file MiB", "ended")
+	for _, h := range hostiles {
+		if !strings.Contains(h.name, os.Getenv("ONLY")) {
+			continue
+		}
+		server := httptest.NewServer(http.HandlerFunc(h.serve))
+		w := newWorld(b, node, "--count-only")
+		w.env["THREATMATCH_URL"] = server.URL
+		p := w.start("run", "--once")
+		if h.most > 0 {
+			stop := time.AfterFunc(h.most, func() { _ = p.cmd.Process.Signal(syscall.SIGKILL) })
+			defer stop.Stop()
+		}
+		most, file := p.watch()
+		fmt.Fprintf(&s, "%-36s | %27.0f | %14d | %v\n", h.name, float64(most)/1024, file>>20, p.cmd.ProcessState)
+		fmt.Println(s.String()[strings.LastIndexByte(s.String()[:s.Len()-1], '\n')+1:])
+		server.Close()
+		w.close()
+	}
+	fmt.Printf("\n%s\n", &s)
+}

@@ -1,0 +1,110 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"threatmatch-connector/internal/pipeline/pipelinetest"
+	"threatmatch-connector/internal/threatmatch"
+	"threatmatch-connector/spool"
+)
+
+// largeSource gives items that become three records each.
+type largeSource struct{ *pipelinetest.Source }
+
+const largeItem = 11_000 // objects
+
+func (s *largeSource) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
+	body, err := s.Source.Item(ctx, dataset, id)
+	if err != nil {
+		return body, err
+	}
+	objects := make([]string, largeItem)
+	for i := range objects {
+		objects[i] = fmt.Sprintf(`{"id":"%s--%s-%d"}`, dataset, id, i)
+	}
+	return threatmatch.Body{Bytes: []byte(`{"objects":[` + strings.Join(objects, ",") + `]}`)}, nil
+}
+
+// pieceSpool fails the n-th commit that brings a record, once.
+type pieceSpool struct {
+	Spool
+	n, fail int
+	err     error
+	most    int // bytes of the records of one commit
+}
+
+func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
+	size := 0
+	for _, o := range outcomes {
+		if o.Record != nil {
+			size += len(o.Record.Body)
+		}
+	}
+	s.most = max(s.most, size)
+	if size > 0 {
+		if s.n++; s.n == s.fail {
+			return s.err
+		}
+	}
+	return s.Spool.SettleTasks(epoch, now, outcomes)
+}
+
+// TestItemInPieces: a large item becomes several records, and whatever stops it
+// between two of them, all of it is in the spool and its task ends with the last.
+func TestItemInPieces(t *testing.T) {
+	broken := errors.New("killed")
+	for _, err := range []error{broken, fmt.Errorf("settle tasks: %w", spool.ErrFull)} {
+		for fail := range 4 {
+			t.Run(fmt.Sprintf("%v/%d", err, fail), func(t *testing.T) {
+				pipelinetest.InBubble(t, func(t *testing.T) {
+					src := &largeSource{pipelinetest.NewSource(1)}
+					r := newRig(t, src.Source, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
+					r.fetch.Source = src
+					w := &pieceSpool{Spool: r.Spool, fail: fail, err: err}
+					r.fetch.Spool = w
+					r.Know()
+					asked := 1
+					if fail > 0 && errors.Is(err, broken) {
+						stop := r.Start()
+						time.Sleep(time.Minute)
+						if err := stop(); !errors.Is(err, broken) {
+							t.Fatalf("got %v, want the error of the commit", err)
+						}
+						stage, err := New(r.fetch.Deps, r.fetch.opt)
+						if err != nil {
+							t.Fatal(err)
+						}
+						r.fetch, r.Fetch, asked = stage, stage, 2
+					}
+					stop := r.Start()
+					time.Sleep(time.Hour)
+					if err := stop(); err != nil {
+						t.Error(err)
+					}
+					if n := src.Count("item alerts/1"); n != asked {
+						t.Errorf("asked for the item %d times, want %d", n, asked)
+					}
+					if n := r.LastRun().Counters["fetch.items"]; n != 1 {
+						t.Errorf("counts %d items, want 1", n)
+					}
+					want := 3
+					if asked == 2 {
+						want += fail - 1 // what was committed comes again
+					}
+					if n := r.Records("alerts/1"); n != want {
+						t.Errorf("the item became %d records, want %d", n, want)
+					}
+					if most := len(`{"objects":[]}`) + 5000*30; w.most > most {
+						t.Errorf("one commit brought %d bytes, want at most %d", w.most, most)
+					}
+					r.CheckSpool()
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package threatmatch
+
+import (
+	"bytes"
+	"slices"
+)
+
+// What one piece of an answer has at most, but for a single object that is larger.
+const (
+	pieceBytes   = largeBody
+	pieceObjects = 5000
+	// pieceMarkings bounds the marking definitions that each piece repeats.
+	pieceMarkings = 256 << 10
+	// deepest is how deep bundles are looked into that lie in each other.
+	deepest = 10
+)
+
+// Pieces are an answer in bodies of a bounded size.
+type Pieces struct {
+	whole []byte // the answer, where it is one piece
+	head  []byte // what begins each piece; nil: see whole
+	walk  objectWalk
+	ahead []byte // the next object; nil: none
+}
+
+// Pieces cuts the body. Each piece has a copy of the answer's marking
+// definitions, since what refers to an unknown one counts as TLP:RED.
+func (b *Body) Pieces() *Pieces {
+	found, _, err := decodeObjects(b.Bytes)
+	if err != nil || len(b.Bytes) <= pieceBytes && few(found["objects"]) {
+		return &Pieces{whole: b.Bytes}
+	}
+	if p := cut(found["objects"], nil); p.ahead != nil {
+		return p
+	}
+	return &Pieces{whole: []byte(`{"objects":[]}`)}
+}
+
+// Pieces cuts the page, without objects for which fresh is false; all are
+// fresh where it is nil. i counts from 0.
+func (p *Page) Pieces(fresh func(i int) bool) *Pieces {
+	found, _, err := decodeObjects(p.Bytes)
+	if err != nil || fresh == nil && len(p.Bytes) <= pieceBytes && few(found["objects"]) {
+		return &Pieces{whole: p.Bytes}
+	}
+	return cut(found["objects"], fresh)
+}
+
+// Next returns the next piece and whether it is the last. Without any fresh
+// object there is none: nil.
+func (p *Pieces) Next() (body []byte, last bool) {
+	if p.head == nil {
+		return p.whole, true
+	}
+	if p.ahead == nil {
+		return nil, true
+	}
+	b := slices.Clone(p.head)
+	for n := 0; p.ahead != nil && (n == 0 || n < pieceObjects && len(b)+len(p.ahead) < pieceBytes); n++ {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, p.ahead...)
+		p.ahead, _ = p.walk.next()
+	}
+	return append(b, "]}"...), p.ahead == nil
+}
+
+// few reports whether a list has no more objects than a piece.
+func few(list []byte) bool {
+	if bytes.Count(list, []byte("{")) <= pieceObjects && bytes.Count(list, []byte(",")) < pieceObjects {
+		return true
+	}
+	n := 0
+	w := walkObjects(list, nil)
+	for _, ok := w.next(); ok && n <= pieceObjects; _, ok = w.next() {
+		n++
+	}
+	return n <= pieceObjects
+}
+
+func cut(list []byte, fresh func(i int) bool) *Pieces {
+	p := &Pieces{head: []byte(`{"objects":[`), walk: walkObjects(list, fresh)}
+	if len(list) > pieceBytes || !few(list) {
+		w := walkObjects(list, nil)
+		for e, ok := w.next(); ok; e, ok = w.next() {
+			if typ, _ := kindOfObject(e); typ == "marking-definition" && len(p.head)+len(e) < pieceMarkings {
+				p.head = append(append(p.head, e...), ',')
+			}
+		}
+	}
+	p.ahead, _ = p.walk.next()
+	return p
+}
+
+// objectWalk goes through a list of objects, and through those of bundles in it.
+type objectWalk struct {
+	within []arrayWalk
+	fresh  func(i int) bool // of the outermost list; nil: all
+	at     int
+}
+
+func walkObjects(list []byte, fresh func(i int) bool) objectWalk {
+	return objectWalk{within: []arrayWalk{walkArray(list)}, fresh: fresh}
+}
+
+func (w *objectWalk) next() ([]byte, bool) {
+	for len(w.within) > 0 {
+		depth := len(w.within)
+		e, ok := w.within[depth-1].next()
+		if !ok {
+			w.within = w.within[:depth-1]
+			continue
+		}
+		if depth == 1 {
+			if w.at++; w.fresh != nil && !w.fresh(w.at-1) {
+				continue
+			}
+		}
+		if typ, inner := kindOfObject(e); typ == "bundle" && isArray(inner) && depth <= deepest {
+			w.within = append(w.within, walkArray(inner))
+			continue
+		}
+		return e, true
+	}
+	return nil, false
+}
+
+// kindOfObject returns the type of an object and what it has as "objects".
+func kindOfObject(raw []byte) (typ string, objects []byte) {
+	for key, value := range members(raw) {
+		switch key {
+		case "type":
+			typ = text(value)
+		case "objects":
+			objects = value
+		}
+	}
+	return typ, objects
+}

@@ -1,0 +1,111 @@
+package threatmatch
+
+import (
+	"errors"
+	"io"
+	"os"
+)
+
+// store takes at most size bytes of r into a file of the directory, which is
+// gone with the process, and maps that into memory. Where there is no room for
+// a file, the bytes come into memory that is taken once: pages of it that are
+// not written to cost nothing. With an error the body has what came before it.
+func (c *Client) store(r io.Reader, size int64) (Body, error) {
+	r = io.LimitReader(r, size)
+	var f *os.File
+	if c.opt.Dir != "" && canMap {
+		var err error
+		if f, err = createHidden(c.opt.Dir); err != nil {
+			c.opt.Log.Warn("no file for a large answer, which is kept in memory", "error", err)
+		}
+	}
+	if f == nil {
+		return intoMemory(nil, r, size)
+	}
+	defer f.Close()
+	w := &fileWriter{f: f}
+	n, err := io.Copy(w, r)
+	if w.err != nil {
+		c.opt.Log.Warn("no room on disk for a large answer, which is kept in memory", "error", w.err)
+		return intoMemory(io.NewSectionReader(f, 0, n), io.MultiReader(&w.rest, r), size)
+	}
+	body, free, mapErr := mapFile(f, int(n))
+	if mapErr != nil {
+		c.opt.Log.Warn("a large answer cannot be mapped and is kept in memory", "error", mapErr)
+		kept, readErr := intoMemory(io.NewSectionReader(f, 0, n), nil, size)
+		return kept, errors.Join(err, readErr)
+	}
+	return Body{Bytes: body, free: free}, err
+}
+
+// createHidden makes a file that has no name, and that only we can read.
+func createHidden(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, bodyFiles)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func intoMemory(begin, rest io.Reader, size int64) (Body, error) {
+	text := make([]byte, size)
+	n := 0
+	for _, r := range []io.Reader{begin, rest} {
+		if r == nil {
+			continue
+		}
+		more, err := fill(text[n:], r)
+		if n += more; err != nil {
+			return Body{Bytes: text[:n]}, err
+		}
+	}
+	return Body{Bytes: text[:n:n]}, nil
+}
+
+// fill reads until text is full or r ends, and tells a cut answer from its end.
+func fill(text []byte, r io.Reader) (int, error) {
+	n := 0
+	for n < len(text) {
+		more, err := r.Read(text[n:])
+		n += more
+		if err == io.EOF { // as it is, no cut answer among them
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// fileWriter tells a failure to write from one to read, and keeps what it could not write.
+type fileWriter struct {
+	f    *os.File
+	rest leftover
+	err  error
+}
+
+func (w *fileWriter) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	if err != nil {
+		w.err = err
+		w.rest = append(w.rest, p[n:]...)
+	}
+	return n, err
+}
+
+// leftover is read once.
+type leftover []byte
+
+func (l *leftover) Read(p []byte) (int, error) {
+	if len(*l) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, *l)
+	*l = (*l)[n:]
+	return n, nil
+}
