@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance beside demo kill crash fuzz million inspect bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
+.PHONY: help build test check conformance beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,8 +17,9 @@ help: ## list the targets
 build: ## build bin/threatmatch-connector and bin/threatmatch-sim, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-test: ## run every test with the race detector and a real RabbitMQ
+test: ## run every test with the race detector, a real RabbitMQ and a real Chromium
 	deploy/rabbitmq.sh install
+	deploy/browser.sh install
 	$(GO) test -race -timeout 40m $(TEST_FLAGS) ./...
 
 check: ## formatting, vet, staticcheck, import arrows, generated files, licences
@@ -50,6 +51,11 @@ fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s
 inspect: ## what status --watch and spool export cost an import beside them, in pairs (ROUNDS=5, OBJECTS=100000)
 	deploy/rabbitmq.sh install
 	INSPECT_OBJECTS=$(or $(OBJECTS),100000) INSPECT_ROUNDS=$(or $(ROUNDS),5) $(GO) test -count=1 -timeout 60m -run TestInspectedImport -v ./internal/e2e
+
+page-shots: ## what the page looks like in each state, width and colour, as files in dist/page
+	deploy/browser.sh install
+	mkdir -p dist/page
+	PAGE_SHOTS=$(CURDIR)/dist/page $(GO) test -count=1 -run TestPageShots ./internal/web
 
 million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool

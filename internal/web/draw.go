@@ -55,7 +55,7 @@ func layouts() []layout {
 	return []layout{
 		{"narrow", 1, 300, 112, 0, 44},
 		{"medium", 3, 236, 116, 84, 56},
-		{"wide", 9, 158, 116, 62, 0},
+		{"wide", 9, 184, 116, 72, 0},
 	}
 }
 

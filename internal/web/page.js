@@ -2,7 +2,7 @@
 // page says the same, as of when it was loaded.
 "use strict";
 (() => {
-  const every = 5000;
+  const every = 3000;
   const page = document.getElementById("page");
 
   const addButtons = () => {

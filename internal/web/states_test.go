@@ -96,12 +96,12 @@ func states() []state {
 		}), "", "3 requests of alerts fail (server), up to 9 tries, next 2026-03-07 04:14:14 UTC", connector + "spool ls failing"},
 		{"spool full", notReady("fetch", "the spool is full of held objects and dead letters: use spool export", func(s *inspect.Status) {
 			paused(s)
-			s.Spool.LiveBytes, s.Spool.Held, s.Spool.Bytes["held"] = 4<<30+1, 991_234, 3<<30
+			s.Spool.LiveBytes, s.Spool.Waiting, s.Spool.Held, s.Spool.Bytes["held"] = 4<<30+1, 347_123, 991_234, 3<<30
 		}), "waiting and held", "the spool is full of held objects", connector + "spool stats"},
 		{"OpenCTI down", notReady("platform", "OpenCTI does not answer: connection refused", func(s *inspect.Status) { stageIs(s, "platform", "waiting", "FEED TEXT") }), "OpenCTI", "OpenCTI does not answer", connector + "check"},
 		{"RabbitMQ down", notReady("deliver", "lost: connect to RabbitMQ at broker:5672", func(s *inspect.Status) {
 			stageIs(s, "deliver", "waiting", "FEED TEXT")
-			s.Broker, s.Rates.Messages = "reconnecting", 0
+			s.Broker, s.Rates.Messages = "not connected (lost at 2026-03-07 04:13:41Z); connects with the next message", 0
 		}), "RabbitMQ", "lost: connect to RabbitMQ at broker:5672", connector + "check"},
 		{"RabbitMQ blocked", troubled(func(s *inspect.Status) {
 			stageIs(s, "deliver", "paused", "the broker reads nothing: it has a memory or disk alarm")

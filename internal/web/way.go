@@ -27,6 +27,7 @@ type box struct {
 // bar is how full something is.
 type bar struct {
 	Used, Limit int64 // bytes
+	Decimal     bool  // told in MB, as OpenCTI's threshold is
 }
 
 // Share is between 0 and 1.
@@ -34,7 +35,10 @@ func (b bar) Share() float64 { return min(1, float64(max(b.Used, 0))/float64(b.L
 
 // String is for people.
 func (b bar) String() string {
-	return fmt.Sprintf("%s of %s (%.0f%%)", size(b.Used), size(b.Limit), 100*float64(b.Used)/float64(b.Limit))
+	if b.Decimal {
+		return fmt.Sprintf("%.0f MB of %.0f MB", float64(b.Used)/1e6, float64(b.Limit)/1e6)
+	}
+	return size(b.Used) + " of " + size(b.Limit)
 }
 
 // arrow is what flows between two boxes; Unit is "" where that is not measured.
@@ -76,7 +80,7 @@ func wayOf(s inspect.Status) way {
 	stored := func(name, what string, n int64, oldest time.Time, buckets ...string) box {
 		b := box{Name: name, State: plural(n, what), Since: oldest}
 		if p.MaxBytes > 0 {
-			b.Bar = &bar{0, p.MaxBytes}
+			b.Bar = &bar{Limit: p.MaxBytes}
 			for _, k := range buckets {
 				b.Bar.Used += p.Bytes[k]
 			}
@@ -84,7 +88,7 @@ func wayOf(s inspect.Status) way {
 		return b
 	}
 	waiting := stored(atWaiting, "", 0, oldestOf(p, "waiting", "held"), "waiting", "held")
-	waiting.State = fmt.Sprintf("%d waiting, %d held", p.Waiting, p.Held)
+	waiting.State = short(p.Waiting) + " waiting, " + short(p.Held) + " held"
 	w := way{Boxes: []box{
 		source(s), stage("fetch"), stored(atRecords, "record", p.Records, oldestOf(p, "records"), "records"), stage("map"),
 		waiting, stored(atBundles, "message", p.Messages, oldestOf(p, "bundles"), "bundles"), stage("deliver"), broker(s), openCTI(s),
@@ -171,8 +175,10 @@ func source(s inspect.Status) box {
 }
 
 func broker(s inspect.Status) box {
-	state, _, _ := strings.Cut(s.Broker, ";")
-	state, _, _ = strings.Cut(state, ",")
+	state := s.Broker
+	if i := strings.IndexAny(state, ";,("); i >= 0 { // how it came to that is too long for the box
+		state = strings.TrimSpace(state[:i])
+	}
 	if state == "" {
 		state = "not used"
 		if !s.Running {
@@ -200,7 +206,7 @@ func openCTI(s inspect.Status) box {
 		}
 	}
 	if q := s.Queue; q != nil && q.Threshold > 0 {
-		b.Bar = &bar{q.Bytes, q.Threshold}
+		b.Bar = &bar{q.Bytes, q.Threshold, true}
 	}
 	return b
 }
@@ -219,7 +225,18 @@ func plural(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return short(n) + " " + what + "s"
+}
+
+// short is a count that fits into a box.
+func short(n int64) string {
+	switch {
+	case n < 100_000:
+		return strconv.FormatInt(n, 10)
+	case n < 1_000_000:
+		return fmt.Sprintf("%dk", n/1000)
+	}
+	return fmt.Sprintf("%.1fM", float64(n/1000)/1000)
 }
 
 func size(n int64) string {

@@ -1,0 +1,287 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"threatmatch-connector/internal/inspect"
+)
+
+// look is how a page is looked at.
+type look struct {
+	width    int64
+	dark     bool
+	noScript bool
+}
+
+// looks are the widths and the colours that the page is made for.
+func looks() []look {
+	return []look{{width: 360}, {width: 360, dark: true}, {width: 1280}, {width: 1280, dark: true}, {width: 2000}, {width: 2000, dark: true}}
+}
+
+func (l look) String() string {
+	return fmt.Sprintf("%d-%s", l.width, map[bool]string{false: "light", true: "dark"}[l.dark])
+}
+
+// chromium starts a real browser. A missing one fails the test: a page that was
+// not seen is not tested.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	path := script(t, "path")
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		stop, end := context.WithTimeout(ctx, 10*time.Second)
+		defer end()
+		_ = chromedp.Cancel(stop)
+		cancel()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+func script(t *testing.T, what string) string {
+	t.Helper()
+	out, err := exec.Command("../../deploy/browser.sh", what).Output()
+	if err != nil {
+		t.Fatalf("deploy/browser.sh %s: %v: the tests of the page do not skip; see deploy/browser.sh install", what, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// site serves the page with a status that the test changes.
+type site struct {
+	url    string
+	mu     sync.Mutex
+	status inspect.Status
+}
+
+func serve(t *testing.T) *site {
+	s := &site{}
+	srv := httptest.NewServer(Handler(func() (inspect.Status, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.status, nil
+	}))
+	t.Cleanup(srv.Close)
+	s.url = srv.URL
+	return s
+}
+
+func (s *site) set(status inspect.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = status
+}
+
+// show loads the page with a look.
+func show(ctx context.Context, url string, l look) error {
+	scheme := "light"
+	if l.dark {
+		scheme = "dark"
+	}
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	_, err2 := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: l.noScript})
+	return errors.Join(err, err2, chromedp.Do(ctx, chromedp.EmulateViewport(l.width, 900), chromedp.Navigate(url)))
+}
+
+// eval evaluates a script in the page, and waits for what it promises.
+func eval[T any](ctx context.Context, t *testing.T, script string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// seen is what a visitor sees of the page.
+type seen struct {
+	Drawings int
+	Red      []string
+	Sentence string
+	Command  string
+	Wider    float64  // how far the page is wider than the window
+	Outside  []string // texts of the drawing that leave their box, or run into another one
+}
+
+const see = `(() => {
+	const shown = (e) => e.getClientRects().length > 0;
+	const text = (q) => document.querySelector(q)?.textContent ?? "";
+	return {
+		Drawings: [...document.querySelectorAll("svg")].filter(shown).length,
+		Red: [...document.querySelectorAll(".box.stuck .name")].filter(shown).map((e) => e.textContent),
+		Sentence: text(".sentence"), Command: text(".command code"),
+		Outside: [...document.querySelectorAll(".way text")].filter(shown).filter((text) => {
+			const t = text.getBoundingClientRect();
+			return [...document.querySelectorAll(".box > rect:first-child")].filter(shown).some((rect) => {
+				const r = rect.getBoundingClientRect(), own = rect.parentNode === text.parentNode;
+				const inside = t.left >= r.left && t.right <= r.right && t.top >= r.top && t.bottom <= r.bottom;
+				const apart = t.right < r.left || t.left > r.right || t.bottom < r.top || t.top > r.bottom;
+				return own ? !inside : !apart;
+			});
+		}).map((text) => text.textContent),
+		Wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+	};
+})()`
+
+const runAxe = `axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html + " " + n.failureSummary).join("; ")))`
+
+// TestInBrowser looks at every state in a real browser: the right box is red,
+// the right sentence stands above, axe-core finds nothing, nothing is cut off,
+// and no request leaves the page's origin. The looks take turns; every state is
+// also seen where the drawing changes.
+func TestInBrowser(t *testing.T) {
+	ctx, web := chromium(t), serve(t)
+	t.Run("script", func(t *testing.T) { testScript(ctx, t, web) })
+	axe, err := os.ReadFile(script(t, "axe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var asked []string
+	err = chromedp.Listen(ctx, func(e any) {
+		if r, ok := e.(*network.EventRequestWillBeSent); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, r.Request.URL)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, st := range states() {
+		l := looks()[i%len(looks())]
+		t.Run(st.name+" "+l.String(), func(t *testing.T) {
+			web.set(st.status)
+			if err := show(ctx, web.url+"/ui/", l); err != nil {
+				t.Fatal(err)
+			}
+			check(t, eval[seen](ctx, t, see), st)
+			for _, other := range []int64{800, 1900, l.width} {
+				if err := chromedp.Do(ctx, chromedp.EmulateViewport(other, 900)); err != nil {
+					t.Fatal(err)
+				}
+				check(t, eval[seen](ctx, t, see), st)
+			}
+			eval[bool](ctx, t, `document.querySelector("details").open = true`)
+			eval[bool](ctx, t, string(axe)+"; true")
+			for _, v := range eval[[]string](ctx, t, runAxe) {
+				t.Errorf("axe-core finds %s", v)
+			}
+		})
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, url := range asked {
+		if !strings.HasPrefix(url, web.url+"/") {
+			t.Errorf("got a request to %s, want none outside of %s", url, web.url)
+		}
+	}
+	if len(asked) < 3*len(states()) {
+		t.Errorf("got %d requests, want the page, its style and its script for each of %d states", len(asked), len(states()))
+	}
+}
+
+func check(t *testing.T, got seen, st state) {
+	t.Helper()
+	want := []string{}
+	if st.stuck != "" {
+		want = []string{st.stuck}
+	}
+	if !slices.Equal(got.Red, want) {
+		t.Errorf("got the red boxes %q, want %q", got.Red, want)
+	}
+	if !strings.Contains(got.Sentence, st.sentence) {
+		t.Errorf("got the sentence %q, want %q in it", got.Sentence, st.sentence)
+	}
+	if got.Command != st.command {
+		t.Errorf("got the command %q, want %q", got.Command, st.command)
+	}
+	if len(got.Outside) > 0 {
+		t.Errorf("got texts outside of their place: %q, want none", got.Outside)
+	}
+	if got.Drawings != 1 || got.Wider > 0 {
+		t.Errorf("got %d drawings, and a page %v pixels wider than its window; want one, and no wider", got.Drawings, got.Wider)
+	}
+}
+
+// testScript: without its script the page says the same; with it a change shows by itself.
+func testScript(ctx context.Context, t *testing.T, web *site) {
+	all := states()
+	down := all[slices.IndexFunc(all, func(s state) bool { return s.name == "RabbitMQ down" })]
+	t.Run("without", func(t *testing.T) {
+		web.set(down.status)
+		if err := show(ctx, web.url+"/ui/", look{width: 1280, noScript: true}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS("main")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text, down.sentence) || !strings.Contains(text, down.command) {
+			t.Errorf("got %q, want it to say %q and %q", text, down.sentence, down.command)
+		}
+	})
+	t.Run("with", func(t *testing.T) {
+		web.set(healthy())
+		err := show(ctx, web.url+"/ui/", look{width: 1280})
+		web.set(down.status)
+		// Where the clipboard is, the command has a button, and it is what the first tab reaches.
+		err = errors.Join(err, chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(".command button")), chromedp.KeyEvent("\t")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		focused := eval[string](ctx, t, "document.activeElement.textContent")
+		if focused != "Copy" {
+			t.Errorf("got the focus on %q after one tab, want it on Copy", focused)
+		}
+	})
+}
+
+// TestPageShots writes what each state looks like into $PAGE_SHOTS.
+func TestPageShots(t *testing.T) {
+	dir := os.Getenv("PAGE_SHOTS")
+	if dir == "" {
+		t.Log("only with PAGE_SHOTS; see make page-shots")
+		return
+	}
+	ctx, web := chromium(t), serve(t)
+	for _, st := range states() {
+		web.set(st.status)
+		for _, l := range looks() {
+			err := show(ctx, web.url+"/ui/", l)
+			png, shot := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+			if err := errors.Join(err, shot); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(dir, strings.ReplaceAll(st.name, " ", "-")+"-"+l.String()+".png")
+			if err := os.WriteFile(name, png, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
