@@ -32,7 +32,9 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	}
 	s, err := openLocked(ctx, o, l)
 	if err != nil {
-		l.release(l.info.Clean || o.Visit)
+		refused := errors.Is(err, ErrConnector) || errors.Is(err, ErrSchema)
+		l.visit = l.visit || refused // the note of its own process stands
+		l.release(l.info.Clean || l.visit)
 		return nil, fmt.Errorf("open spool %q: %w", o.Dir, err)
 	}
 	return s, nil

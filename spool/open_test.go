@@ -106,12 +106,15 @@ func TestReaderHoldsTheFile(t *testing.T) {
 
 func TestAnotherConnector(t *testing.T) {
 	dir := t.TempDir()
-	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "mine"}).Close())
+	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "mine", Version: "one"}).Close())
 	for _, readOnly := range []bool{false, true} {
 		_, err := Open(t.Context(), Options{Dir: dir, ConnectorID: "yours", ReadOnly: readOnly})
 		if !errors.Is(err, ErrConnector) || !strings.Contains(err.Error(), "mine") || !strings.Contains(err.Error(), "yours") {
 			t.Errorf("read-only %v: %v", readOnly, err)
 		}
+	}
+	if i := must(ReadLock(dir))(t); !i.Clean || i.Version != "one" {
+		t.Errorf("the note is of the process that was refused: %+v", i)
 	}
 	mustOpen(t, Options{Dir: dir}) // inspection does not ask
 }

@@ -114,6 +114,9 @@ func (a *app) openSpool(ctx context.Context) error {
 	if check.WritableByOthers(c.Spool.Dir) {
 		a.Log.Warn("other users can write in the spool's directory", "dir", c.Spool.Dir, "hint", "chmod 700 "+c.Spool.Dir)
 	}
+	if check.LargerThanDisk(c.Spool.Dir, c.Spool.MaxSize) {
+		a.Log.Warn("the disk has less room than the spool may take", "dir", c.Spool.Dir, "max_size", c.Spool.MaxSize, "hint", "lower spool.max_size, or give the spool a larger volume")
+	}
 	meta, err := s.Meta()
 	if err != nil {
 		return errors.Join(err, s.Close())

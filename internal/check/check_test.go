@@ -184,3 +184,30 @@ func TestCheckTellsFilters(t *testing.T) {
 	env["THREATMATCH_TAXII_GROUPS"] = "Mine,Yours"
 	wants(t, found(t, env, time.Second), "threatmatch.taxii_groups = Mine,Yours", "note filters: threatmatch.tlp_max = amber; threatmatch.only_types = malware,iocs:indicator")
 }
+
+// TestLargerThanDisk: a spool that may grow beyond its disk is told; what its
+// file has already counts as room.
+func TestLargerThanDisk(t *testing.T) {
+	dir := t.TempDir()
+	free, ok := diskFree(dir)
+	if !ok {
+		t.Fatal("the free room is not known here")
+	}
+	if !LargerThanDisk(dir, 2*free) || LargerThanDisk(dir, free/2) {
+		t.Errorf("of %d free bytes, twice as many fit, or half do not", free)
+	}
+	if err := os.Truncate(touch(t, filepath.Join(dir, "spool.db")), 2*free); err != nil {
+		t.Fatal(err)
+	}
+	if LargerThanDisk(dir, 2*free) {
+		t.Error("the room of the file itself is not counted in")
+	}
+}
+
+func touch(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -64,6 +64,10 @@ func (c *checker) spool() {
 			c.failed(name, fmt.Errorf("%s: only %s free on the disk", dir, gib(free)), "make room, or move spool.dir")
 			return
 		}
+		if LargerThanDisk(dir, c.Config.Spool.MaxSize) {
+			c.remark("spool size", fmt.Sprintf("spool.max_size is %s, and the disk of %s has %s left", gib(c.Config.Spool.MaxSize), dir, gib(free)),
+				"lower spool.max_size, or give the spool a larger volume")
+		}
 	}
 	if made && WritableByOthers(dir) {
 		c.remark("spool directory", dir+" can be written by other users, who could put other files in the place of ours", "chmod 700 "+dir)
@@ -94,6 +98,16 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 	}
 	defer func() { _ = s.Close() }()
 	c.ok(name, "%s, of this connector%s", dir, room)
+}
+
+// LargerThanDisk reports whether the disk has less room than a spool of so many
+// bytes may take, its file's own size counted in.
+func LargerThanDisk(dir string, size int64) bool {
+	free, ok := diskFree(dir)
+	if file, err := os.Stat(filepath.Join(dir, "spool.db")); err == nil {
+		size -= file.Size()
+	}
+	return ok && size > free
 }
 
 // WritableByOthers reports whether users beside the owner may make and remove

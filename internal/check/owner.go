@@ -21,6 +21,8 @@ func SpoolHint(err error, dir string) error {
 		return fault.Hint(err, "use the connector.id that the spool was made for, or another spool.dir")
 	case errors.Is(err, spool.ErrSchema):
 		return fault.Hint(err, "run the newer version of the connector, or give this one an empty spool.dir")
+	case errors.Is(err, syscall.ENOMEM):
+		return fault.Hint(err, "the address space is too small for the spool's file: raise the limit (ulimit -v, LimitAS of systemd), or lower spool.max_size")
 	case errors.Is(err, syscall.ENOTDIR):
 		return fault.Hint(err, "spool.dir, or what it lies in, is not a directory: name another, or move that file away")
 	}

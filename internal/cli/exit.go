@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"threatmatch-connector/internal/app"
+	"threatmatch-connector/spool"
 )
 
 // The exit codes are an interface; the README lists them.
@@ -37,7 +38,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &code):
 		return int(code)
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, spool.ErrConnector):
 		return exitUsage
 	case errors.Is(err, app.ErrIncomplete):
 		return exitIncomplete

@@ -13,7 +13,7 @@ import (
 
 func newSpoolFind(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "find STIX-ID | [DATASET/]SOURCE-ID",
+		Use:   "find STIX-ID | [DATASET/]SOURCE-ID ...",
 		Short: "Where is this object or item: fetched, mapped, published when, in which work, or why not",
 		Long: "Say where an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset before\n" +
 			"it where the number alone is not clear) is: fetched when, in which record, mapped to what, published\n" +
@@ -22,22 +22,25 @@ func newSpoolFind(g *globals) *cobra.Command {
 			"after its delivery only where spool.keep_records keeps the answers. Otherwise find says until when all of its\n" +
 			"dataset is delivered (exit code 1, as for everything that is not found).",
 		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				f, err := i.Find(cmd.Context(), strings.TrimSpace(args[0]))
-				if err != nil {
-					return err
+				var missing error
+				for _, id := range args {
+					f, err := i.Find(cmd.Context(), strings.TrimSpace(id))
+					if err != nil {
+						return err
+					}
+					if !g.json {
+						printFound(cmd.OutOrStdout(), f)
+					} else if err := printJSON(cmd.OutOrStdout(), f); err != nil {
+						return err
+					}
+					if !traced(f) {
+						missing = quiet(fmt.Errorf("%s: %w", f.Query, spool.ErrNotFound))
+					}
 				}
-				if g.json {
-					err = printJSON(cmd.OutOrStdout(), f)
-				} else {
-					printFound(cmd.OutOrStdout(), f)
-				}
-				if err == nil && !traced(f) {
-					return quiet(fmt.Errorf("%s: %w", f.Query, spool.ErrNotFound))
-				}
-				return err
+				return missing
 			})
 		},
 	}
@@ -71,7 +74,7 @@ func printFound(w io.Writer, f inspect.Found) {
 		printTraces(w, o.Records, o.Dead)
 	}
 	for _, s := range f.Sources {
-		say(w, "%s %s: %s\n", s.Dataset, s.Source, s.Verdict)
+		say(w, "%s/%s: %s\n", s.Dataset, s.Source, s.Verdict)
 		if t := s.Task; t != nil {
 			say(w, "  request      run %d, %d tries, parked in %d runs, next %s\n", t.Run, t.Tries, t.Runs, stamp(t.Due))
 		}
@@ -89,7 +92,7 @@ func printFound(w io.Writer, f inspect.Found) {
 func printNoTrace(w io.Writer, f inspect.Found) {
 	say(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
 	for _, d := range f.Delivered {
-		say(w, "  %-11s  delivered, if ThreatMatch listed it as changed before %s; later changes come with later runs\n", d.Dataset, stamp(d.Until))
+		say(w, "  %-11s  complete until %s; whether this was among what ThreatMatch listed by then is not kept\n", d.Dataset, stamp(d.Until))
 	}
 	if len(f.Delivered) == 0 {
 		sayLine(w, "  nothing of its dataset is delivered in full yet")

@@ -343,6 +343,8 @@ func (s FoundSource) verdict(pending int) string {
 		return fmt.Sprintf("dead letter %s (%s, %s): %s", s.Dead[open].Key, s.Dead[open].Stage, s.Dead[open].Class, s.Dead[open].Error)
 	case len(s.Records) > 0:
 		return "fetched, mapped and delivered; its answer is kept"
+	case len(s.Objects) > 0:
+		return "fetched, mapped and delivered"
 	}
 	return "an old dead letter that is healed"
 }

@@ -103,7 +103,7 @@ func (l *Loop) step(ctx context.Context) (time.Duration, error) {
 func (l *Loop) show(works int) {
 	state, detail := "idle", ""
 	if works > 0 {
-		state, detail = "waiting", fmt.Sprintf("OpenCTI works on what was delivered: %d works to look at", works)
+		state, detail = "waiting", fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
 	}
 	if l.rejected > 0 {
 		detail = fmt.Sprintf("OpenCTI refused at least %d objects since the start: see `spool dead`", l.rejected)
