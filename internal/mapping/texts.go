@@ -3,7 +3,6 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -41,7 +40,7 @@ func marked(raw json.RawMessage) bool {
 
 func (r *record) longText(o *stix.Object, key string) {
 	raw, ok := o.Get(key)
-	if !ok || !marked(raw) && !bytes.Contains(raw, []byte("](/")) {
+	if !ok || !marked(raw) && !bytes.Contains(raw, []byte("](")) && !bytes.Contains(raw, []byte("]:")) {
 		return
 	}
 	s, _ := stix.Text(raw)
@@ -49,18 +48,10 @@ func (r *record) longText(o *stix.Object, key string) {
 	if out != s {
 		r.count("html_converted", 1)
 	}
-	out = relativeLink.ReplaceAllStringFunc(out, func(link string) string {
-		parts := relativeLink.FindStringSubmatch(link)
-		return parts[1] + r.m.markup.Address(parts[2]) + parts[3]
-	})
-	if out != s {
+	if out = r.m.markup.Resolve(out); out != s {
 		r.setText(o, key, out)
 	}
 }
-
-// relativeLink matches the address of a link of Markdown's that leads to
-// ThreatMatch's own pages.
-var relativeLink = regexp.MustCompile(`(\]\()(/[^/\s()][^\s()]*)(\)|\s+["'])`)
 
 func (r *record) setText(o *stix.Object, key, s string) {
 	if strings.TrimSpace(s) == "" {
@@ -117,7 +108,7 @@ func (r *record) describe(o *stix.Object) {
 	}
 	o.Delete("content")
 	r.count("content_described", 1)
-	text := strings.TrimSpace(r.m.text(s))
+	text := strings.TrimSpace(r.m.markup.Resolve(r.m.text(s)))
 	if before := o.String(key); !strings.Contains(before, text) {
 		if before != "" {
 			before += "\n\n"

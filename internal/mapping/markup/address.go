@@ -36,17 +36,6 @@ func address(base *url.URL, ref string) string {
 	return ""
 }
 
-// Address resolves an address of ThreatMatch's own pages ("/app/…"). Others
-// stay as they are.
-func (c *Converter) Address(ref string) string {
-	if strings.HasPrefix(ref, "/") {
-		if to := address(c.base, ref); to != "" {
-			return to
-		}
-	}
-	return ref
-}
-
 // linkable reports whether a browser may be led there: not what is defanged.
 func linkable(href string) bool {
 	scheme, _, _ := strings.Cut(href, ":")

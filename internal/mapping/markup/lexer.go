@@ -25,7 +25,8 @@ type token struct {
 	text string
 	attr attributes
 
-	ended bool // an end tag of the name comes later
+	verbatim bool // code of Markdown's, which stays as it is
+	ended    bool // an end tag of the name comes later
 }
 
 // attributes are those that are used; entities are decoded.
@@ -50,6 +51,10 @@ type lexer struct {
 	ticks    int // before the current token
 	lastTick int // where the last one is
 	buffer   [2][12]count
+
+	code    finder
+	codeEnd int    // of Markdown's code at hand
+	held    string // text up to pos that was not returned yet
 }
 
 // tally is a small map.
@@ -71,7 +76,7 @@ func (t *tally) of(a atom.Atom) *int {
 }
 
 func newLexer(s string) *lexer {
-	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s, lastTick: strings.LastIndexByte(s, '`')}
+	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s, lastTick: strings.LastIndexByte(s, '`'), code: finder{s: s}}
 	l.ends, l.opens = l.buffer[0][:0], l.buffer[1][:0]
 	for i := 0; ; {
 		n := strings.Index(s[i:], "</")
@@ -105,19 +110,30 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 func blankByte(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
 
-// next returns the next token; false at the end.
-func (l *lexer) next() (token, bool) {
+// next returns the next token; false at the end. markdown says that text is
+// Markdown here, in whose code nothing is a tag.
+func (l *lexer) next(markdown bool) (token, bool) {
+	if l.held != "" {
+		return l.text(markdown), true
+	}
 	for {
 		tt := l.z.Next()
 		start := l.pos
 		l.pos += len(l.z.Raw())
 		raw := l.s[start:l.pos]
 		l.ticks += strings.Count(raw, "`")
+		if start < l.codeEnd && tt != html.TextToken && raw != "" {
+			if tt == html.StartTagToken {
+				l.z.NextIsNotRawText()
+			}
+			tt = html.TextToken
+		}
 		switch tt {
 		case html.ErrorToken: // the text may end inside of a tag
 			return token{text: raw}, raw != ""
 		case html.TextToken:
-			return token{text: Decode(raw)}, true
+			l.held = raw
+			return l.text(markdown), true
 		case html.StartTagToken, html.SelfClosingTagToken:
 			if t, ok := l.start(raw); ok {
 				return t, true
@@ -132,6 +148,27 @@ func (l *lexer) next() (token, bool) {
 			}
 		}
 	}
+}
+
+// text returns what is held up to the next code of Markdown's, or that code.
+func (l *lexer) text(markdown bool) token {
+	at := l.pos - len(l.held)
+	cut := func(to int) string {
+		text := l.held[:to-at]
+		l.held = l.held[to-at:]
+		return text
+	}
+	if at >= l.codeEnd && markdown {
+		if start, end := l.code.next(at, l.pos); start >= 0 {
+			if l.codeEnd = end; start > at {
+				return token{text: Decode(cut(start))}
+			}
+		}
+	}
+	if at < l.codeEnd {
+		return token{text: cut(min(l.codeEnd, l.pos)), verbatim: true}
+	}
+	return token{text: Decode(cut(l.pos))}
 }
 
 // comment returns the text of what begins with "<!" or "<?": all of it, but

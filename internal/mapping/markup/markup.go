@@ -2,9 +2,9 @@
 // plain text, or safe HTML. A text may be HTML, Markdown with a few tags, or
 // prose that speaks of tags; a tokenizer decides, tag by tag.
 //
-// No word is lost but what a real script or style element holds, no result but
-// HTML holds anything that a browser could read as a tag, and the cost is linear
-// in the length of the text, whatever is in it.
+// No word is lost but what a real script or style element holds. No result but
+// HTML, and no Markdown outside of code, holds anything that a browser could read
+// as a tag. The cost is linear in the length of the text, whatever is in it.
 package markup
 
 import (
@@ -31,7 +31,8 @@ func New(base string) (*Converter, error) {
 }
 
 // Markdown converts what is HTML in s. What stands outside of HTML's blocks is
-// taken for Markdown or plain text and stays as it is, line breaks included.
+// taken for Markdown or plain text and stays as it is, line breaks and code
+// included.
 func (c *Converter) Markdown(s string) string { return c.write(s, &writer{base: c.base}) }
 
 // Text is Markdown without marks: paragraphs, lists and tables are lines,
@@ -53,13 +54,13 @@ func (c *Converter) write(s string, w *writer) string {
 	}
 	s = clean(s)
 	w.out = make([]byte, 0, len(s)+len(s)/8)
-	if !tagLike(s) {
+	if !tagLike(s) && (w.plain || !strings.ContainsAny(s, "`~")) {
 		w.safe(Decode(s))
 		return string(w.out)
 	}
 	l := newLexer(s)
 	for {
-		t, ok := l.next()
+		t, ok := l.next(w.markdown())
 		if !ok {
 			break
 		}

@@ -76,3 +76,59 @@ func TestMarkdown(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkdownCode: nothing in code of Markdown's is a tag or an entity. What
+// stands in HTML, or has no end, is no such code.
+func TestMarkdownCode(t *testing.T) {
+	c := converter(t)
+	for _, x := range []struct{ in, want string }{
+		{"Run:\n\n```html\n<b>x</b> &amp; <i>y</i>\n```\n\nand <b>this</b>.", "Run:\n\n```html\n<b>x</b> &amp; <i>y</i>\n```\n\nand **this**."},
+		{"Use `<b>bold</b>` and `&lt;x&gt;` then <i>it</i>", "Use `<b>bold</b>` and `&lt;x&gt;` then *it*"},
+		{"~~~\n<table><tr><td>1</td></tr></table>\n~~~\nafter<br>line", "~~~\n<table><tr><td>1</td></tr></table>\n~~~\nafter  \nline"},
+		{"Code ``a ` <em>b</em>`` end <strong>s</strong>", "Code ``a ` <em>b</em>`` end **s**"},
+		{"`<script>alert(1)</script>` is injected, <script>x()</script>not", "`<script>alert(1)</script>` is injected, not"},
+		{"- `<p>` opens\n- `</p>` closes\n- <b>bold</b>", "- `<p>` opens\n- `</p>` closes\n- **bold**"},
+		{"   ```\n   <hr>\n   ```  \nx", "   ```\n   <hr>\n   ```  \nx"},
+		{"only `&amp;` and &amp;", "only `&amp;` and &"},
+		{"a `<b \"` c> d", "a `<b \"` c> d"},
+		{"<b>see `<i>`</b> now", "**see `<i>`** now"},
+		{"`a <b>b</b>\n\nnew `paragraph", "`a **b**\n\nnew `paragraph"},
+		{"```\n<b>no end</b>", "```\n**no end**"},
+		{"\\`<b>b</b>\\`", "\\`**b**\\`"},
+		{"<p>tick ` <b>b</b> ` tick</p>", "tick \\` **b** \\` tick"},
+		{"<p>one ` tick</p>two `<u>` ticks", "one \\` tick\n\ntwo `<u>` ticks"},
+		{"<code>x <b>y</b></code> `<b>`", "`x y` `<b>`"},
+	} {
+		if got := c.Markdown(x.in); got != x.want {
+			t.Errorf("%q: got %q, want %q", x.in, got, x.want)
+		}
+	}
+	if got, want := c.Text("`<b>x</b>`"), "`&lt;b>x&lt;/b>`"; got != want {
+		t.Errorf("as text: got %q, want %q", got, want)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	c := converter(t)
+	const base = "https://eu.threatmatch.com/"
+	for _, x := range []struct{ in, want string }{
+		{"[a](/app/x) ![p](img/p.png \"t\") [b](app/y/2?z=1#f)", "[a](" + base + "app/x) ![p](" + base + "img/p.png \"t\") [b](" + base + "app/y/2?z=1#f)"},
+		{"[a](../x) [b](./y) [c](?id=1) [d](//o.example/z)", "[a](" + base + "x) [b](" + base + "y) [c](https://eu.threatmatch.com?id=1) [d](//o.example/z)"},
+		{"[a](<app/x>)", "[a](<" + base + "app/x>)"},
+		{"see [1]\n\n[1]: /app/x\n[2]: http://a.example/y", "see [1]\n\n[1]: " + base + "app/x\n[2]: http://a.example/y"},
+		{"[a](https://x.example/y) [b](#part) [c](mailto:x@y.example) [d](www.x.example/y) [e](x.example/y) [f](hxxp://x[.]y/z) [g](javascript:x/y)", ""},
+		{"f(x)[i](j) and `[a](/app/x)` and\n\n```\n[a](/app/x)\n```", ""},
+	} {
+		if x.want == "" {
+			x.want = x.in
+		}
+		if got := c.Resolve(x.in); got != x.want {
+			t.Errorf("%q: got %q, want %q", x.in, got, x.want)
+		}
+	}
+	for in, want := range map[string]string{"app/x": base + "app/x", "/app/x": base + "app/x", "x.example/y": "x.example/y", "10.1.2.3/24": "10.1.2.3/24", "hxxp://x/y": "hxxp://x/y"} {
+		if got := c.Address(in); got != want {
+			t.Errorf("address %q: got %q, want %q", in, got, want)
+		}
+	}
+}

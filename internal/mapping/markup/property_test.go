@@ -101,10 +101,23 @@ func TestNoTagIsLeft(t *testing.T) {
 	c := converter(t)
 	rapid.Check(t, func(t *rapid.T) {
 		s, _ := drawText(t)
-		checkNoTag(t, s, c.Markdown(s))
+		checkNoTag(t, s, withoutCode(c.Markdown(s)))
 		checkNoTag(t, s, c.Text(s))
 		checkSafe(t, s, c.HTML(s))
 	})
+}
+
+// withoutCode removes the code of Markdown's, where nothing is a tag.
+func withoutCode(s string) string {
+	var b strings.Builder
+	for f, at := (&finder{s: s}), 0; ; {
+		start, end := f.next(at, len(s))
+		if start < 0 {
+			return b.String() + s[at:]
+		}
+		b.WriteString(s[at:start])
+		at = end
+	}
 }
 
 type failing interface {

@@ -44,7 +44,7 @@ func (c *Converter) HTML(s string) string {
 	w := safeWriter{base: c.base}
 	w.out.Grow(len(s) + len(s)/8)
 	for {
-		t, ok := l.next()
+		t, ok := l.next(false)
 		if !ok {
 			break
 		}

@@ -47,6 +47,9 @@ type span struct {
 
 func (w *writer) token(t token) {
 	switch {
+	case t.verbatim && !w.plain:
+		w.begin()
+		w.out = append(w.out, t.text...)
 	case t.kind == textToken:
 		w.text(t.text)
 	case w.pre > 0 && t.role != preformatted:
@@ -60,6 +63,11 @@ func (w *writer) token(t token) {
 	default:
 		w.phraseTag(t)
 	}
+}
+
+// markdown reports whether text that comes now stays as it is.
+func (w *writer) markdown() bool {
+	return !w.bare && w.pre == 0 && w.span.open == 0 && w.blocks == 0 && !w.paragraph && w.table == nil
 }
 
 // text writes words. Those in blocks are HTML, where line ends mean nothing;

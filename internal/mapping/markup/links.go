@@ -1,0 +1,49 @@
+package markup
+
+import (
+	"regexp"
+	"strings"
+)
+
+// ourPage matches an address that leads to ThreatMatch's own pages from them:
+// "/app/x", "app/x", "../x", "?id=1". "//host/x" is another host's, and a first part
+// with a dot or colon is a host or scheme.
+var ourPage = regexp.MustCompile(`^(?:/[^/]|\.{1,2}/|\?|[\w-]+/)`)
+
+// target matches the address of a link or picture of Markdown's, or of a
+// definition of one.
+var target = regexp.MustCompile(`(\]\(<?|(?:^|\n) {0,3}\[[^\]\n]+\]:[ \t]*<?)([^\s()<>]+)(>?\)|>?[ \t]+["']|>?[ \t]*(?:\n|$))`)
+
+// Address resolves an address that leads to ThreatMatch's own pages. Others stay
+// as they are.
+func (c *Converter) Address(ref string) string {
+	if ourPage.MatchString(ref) {
+		if to := address(c.base, ref); to != "" {
+			return to
+		}
+	}
+	return ref
+}
+
+// Resolve resolves the addresses of Markdown's links and pictures that lead to
+// ThreatMatch's own pages, but for those in code.
+func (c *Converter) Resolve(s string) string {
+	if !strings.Contains(s, "](") && !strings.Contains(s, "]:") {
+		return s
+	}
+	var b strings.Builder
+	f, at := finder{s: s}, 0
+	for at < len(s) {
+		start, end := f.next(at, len(s))
+		if start < 0 {
+			start, end = len(s), len(s)
+		}
+		b.WriteString(target.ReplaceAllStringFunc(s[at:start], func(link string) string {
+			parts := target.FindStringSubmatch(link)
+			return parts[1] + c.Address(parts[2]) + parts[3]
+		}))
+		b.WriteString(s[start:end])
+		at = end
+	}
+	return b.String()
+}
