@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"html"
 	"iter"
+	"regexp"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -149,10 +150,7 @@ func (r *record) readLabel(o *stix.Object, label string) []finding {
 	var all []finding
 	for part := range parts(value) {
 		if about == anyTopic {
-			// A label without a topic counts only if it is known to the last word.
-			if found, left := segment(part, r.guess(o), r.m.places.bound); len(left) == 0 {
-				all = append(all, found...)
-			}
+			all = append(all, r.guessList(o, label, part)...)
 			continue
 		}
 		found, left := segment(part, r.lookup(o, about), r.bound(about))
@@ -167,6 +165,27 @@ func (r *record) readLabel(o *stix.Object, label string) []finding {
 	}
 	return all
 }
+
+// guessList returns what a list without a topic says. It must be known to the
+// last word, or be a list beyond doubt: its entries stand between commas or bars,
+// and at least half of them are known. What is left of that is told.
+func (r *record) guessList(o *stix.Object, label, part string) []finding {
+	found, left := segment(part, r.guess(o), r.m.places.bound)
+	if len(left) == 0 {
+		return found
+	}
+	if len(left) > len(found) || inSentence.MatchString(part) {
+		return nil
+	}
+	for _, text := range left {
+		r.count("labels_unread", 1, "list")
+		r.tell(o.ID(), "labels_unread", label+" ("+text+")")
+	}
+	return found
+}
+
+// inSentence matches what no list between commas or bars has.
+var inSentence = regexp.MustCompile(`(?i)[/&+.]|\b(?:and|or|not|no|is|are|was|in|of|by|for|from|with|which|who|the|an?)\b`)
 
 // labelMax is how long a label may be to be read as a list of names. All the
 // countries there are take half of it.

@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -23,12 +24,17 @@ func number(raw json.RawMessage) (float64, bool) {
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
+var thousands = regexp.MustCompile(`^[0-9]{1,3}(?:,[0-9]{3})+$`)
+
 func readInteger(raw json.RawMessage) (any, bool) {
 	given := raw
 	if s, isText := stix.Text(raw); isText {
 		s = strings.TrimSpace(s)
 		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496
 			raw = json.RawMessage(s[2:])
+		}
+		if thousands.MatchString(s) {
+			raw = json.RawMessage(strings.ReplaceAll(s, ",", ""))
 		}
 	}
 	f, ok := number(raw)
@@ -38,8 +44,15 @@ func readInteger(raw json.RawMessage) (any, bool) {
 	return int(f), strconv.Itoa(int(f)) == string(given)
 }
 
+// readDecimal reads a number, or a percentage as the share that it is.
 func readDecimal(raw json.RawMessage) (any, bool) {
 	f, ok := number(raw)
+	if s, isText := stix.Text(raw); isText && !ok {
+		if s, ok = strings.CutSuffix(strings.TrimSpace(s), "%"); ok {
+			f, ok = number(json.RawMessage(s))
+			f /= 100
+		}
+	}
 	if !ok {
 		return nil, false
 	}

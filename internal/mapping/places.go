@@ -29,8 +29,8 @@ type gazetteer struct {
 // spellings are names that the Unicode tables write in another way, or whose
 // writing there is dated.
 const spellings = `
-CD Democratic Republic of the Congo; Congo, Democratic Republic of the; DR Congo; DRC
-CG Republic of the Congo; Congo
+CD Democratic Republic of the Congo; Congo, Democratic Republic of the; DR Congo; DRC; Congo (DRC); Congo (Kinshasa)
+CG Republic of the Congo; Congo; Congo (Brazzaville)
 CI Côte d'Ivoire; Ivory Coast
 CV Cape Verde; Cabo Verde
 CZ Czechia; Czech Republic

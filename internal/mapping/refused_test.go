@@ -124,8 +124,16 @@ func TestRefused(t *testing.T) {
 		{"tool", `"name":"tt","description":"[a](/app/profiles/view/89), ![p](/img/x.png), [b](//h/x), f[0](/x y)"`,
 			`"description":"[a](https://eu.threatmatch.com/app/profiles/view/89), ![p](https://eu.threatmatch.com/img/x.png), [b](//h/x), f[0](/x y)"`},
 		{"tool", "\"name\":\"tt\",\"description\":\"Use `<script>alert(1)</script>` and <script>gone()</script><b>bold</b>\"",
-			"\"description\":\"Use `&lt;script>alert(1)&lt;/script>` and **bold**\""},
+			"\"description\":\"Use `<script>alert(1)</script>` and **bold**\""},
 		{"tool", "\"name\":\"tt\",\"description\":\"A ` and <script>gone()</script><b>bold</b>\"", "\"description\":\"A ` and **bold**\""},
+
+		{"tool", `"name":"tt","external_references":[{"source_name":"x","url":"app/reports/view/1"}]`,
+			`"external_references":[{"source_name":"x","url":"https://eu.threatmatch.com/app/reports/view/1"}]`},
+
+		// Numbers with marks of thousands, and shares in percent.
+		{"file", `"name":"tt","size":"1,024"`, `"size":1024`},
+		{"file", `"name":"tt","size":"1,02"`, `"size":null`},
+		{"vulnerability", `"name":"CVE-2024-1111","x_opencti_epss_percentile":"90%"`, `"x_opencti_epss_percentile":0.9`},
 
 		// What OpenCTI joins by.
 		{"vulnerability", `"name":"PrintNightmare","external_references":[{"source_name":"NVD","external_id":"CVE-2021-34527"}]`,
