@@ -151,7 +151,7 @@ func (k *walk) keptAnswer() {
 	k.t.Helper()
 	out := k.run(0, "spool", "find", "profiles/1")
 	key := regexp.MustCompile(`see: spool show kept (\S+)`).FindStringSubmatch(out)
-	if key == nil || !strings.Contains(out, "profiles 1: fetched, mapped and delivered; its answer is kept") {
+	if key == nil || !strings.Contains(out, "profiles/1: fetched, mapped and delivered; its answer is kept") {
 		k.t.Fatalf("find: %s", out)
 	}
 	object := regexp.MustCompile(`  object +(\S+)`).FindStringSubmatch(out)[1]
