@@ -187,7 +187,7 @@ func (k *walk) pendingMessage() {
 	if out := k.run(0, "spool", "find", bundle.Objects[0].ID); !strings.Contains(out, "message 1 of bundle "+key+" is not confirmed by the broker yet") {
 		k.t.Errorf("find: %s", out)
 	}
-	if out := k.run(0, "spool", "find", "alerts/1"); !regexp.MustCompile(`alerts 1: fetched and mapped; [1-9]\d* of its objects are not delivered yet`).MatchString(out) {
+	if out := k.run(0, "spool", "find", "alerts/1"); !regexp.MustCompile(`alerts/1: fetched and mapped; [1-9]\d* of its objects are not delivered yet`).MatchString(out) {
 		k.t.Errorf("find the item: %s", out)
 	}
 }
