@@ -34,7 +34,7 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	if err != nil {
 		refused := errors.Is(err, ErrConnector) || errors.Is(err, ErrSchema)
 		l.visit = l.visit || refused // the note of its own process stands
-		l.release(l.info.Clean || l.visit)
+		l.release(l.info.Clean || l.visit && l.before.PID != 0)
 		return nil, fmt.Errorf("open spool %q: %w", o.Dir, err)
 	}
 	return s, nil

@@ -116,6 +116,14 @@ func TestAnotherConnector(t *testing.T) {
 	if i := must(ReadLock(dir))(t); !i.Clean || i.Version != "one" {
 		t.Errorf("the note is of the process that was refused: %+v", i)
 	}
+	// Whoever is refused does not vouch for a file whose last process nobody knows.
+	ok(t, os.Remove(filepath.Join(dir, lockName)))
+	if _, err := Open(t.Context(), Options{Dir: dir, ConnectorID: "yours"}); !errors.Is(err, ErrConnector) {
+		t.Errorf("without a note: %v", err)
+	}
+	if i := must(ReadLock(dir))(t); i.Clean {
+		t.Errorf("the note says that the spool was closed: %+v", i)
+	}
 	mustOpen(t, Options{Dir: dir}) // inspection does not ask
 }
 

@@ -59,8 +59,9 @@ func TestSkipWaitsForWhatIsDelivered(t *testing.T) {
 	run := begin(t, s, RunSpec{Start: t0.Add(2 * time.Hour)}, t0, IOCs)
 	ok(t, s.FinishFetch(1, run.ID, t0))
 	later := begin(t, s, RunSpec{Start: t0.Add(5 * time.Hour), Tasks: []NewTask{{TaskKey: pageOne}}}, t0.Add(2*time.Hour), IOCs)
-	to := t0.Add(4 * time.Hour)
-	must(s.Skip(1, t0, IOCs, to))(t)
+	to := t0.Add(4*time.Hour + 7*time.Minute)
+	must(s.Skip(1, t0, IOCs, to.Add(-11*time.Minute)))(t)
+	must(s.Skip(1, t0, IOCs, to))(t) // the first was not far enough
 	if w := must(s.Watermarks())(t)[IOCs]; !w.Confirmed.IsZero() || !w.Fetched.Equal(to) {
 		t.Errorf("%+v while run %d is not delivered", w, run.ID)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
@@ -36,6 +37,9 @@ type pieceSpool struct {
 	n, fail int
 	err     error
 	most    int // bytes of the records of one commit
+	wake    pipeline.Wake
+	spooled bool // the last one was
+	silent  int  // records that map was not told of before the next
 }
 
 func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
@@ -46,12 +50,23 @@ func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.O
 		}
 	}
 	s.most = max(s.most, size)
-	if size > 0 {
-		if s.n++; s.n == s.fail {
-			return s.err
+	if size == 0 {
+		return s.Spool.SettleTasks(epoch, now, outcomes)
+	}
+	if s.spooled {
+		select {
+		case <-s.wake:
+		default:
+			s.silent++
 		}
 	}
-	return s.Spool.SettleTasks(epoch, now, outcomes)
+	s.spooled = false
+	if s.n++; s.n == s.fail {
+		return s.err
+	}
+	err := s.Spool.SettleTasks(epoch, now, outcomes)
+	s.spooled = err == nil
+	return err
 }
 
 // TestItemInPieces: a large item becomes several records, and whatever stops it
@@ -65,7 +80,8 @@ func TestItemInPieces(t *testing.T) {
 					src := &largeSource{pipelinetest.NewSource(1)}
 					r := newRig(t, src.Source, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
 					r.fetch.Source = src
-					w := &pieceSpool{Spool: r.Spool, fail: fail, err: err}
+					r.fetch.Wakes.Map = pipeline.NewWake() // nobody but this test listens
+					w := &pieceSpool{Spool: r.Spool, fail: fail, err: err, wake: r.fetch.Wakes.Map}
 					r.fetch.Spool = w
 					r.Know()
 					asked := 1
@@ -102,9 +118,48 @@ func TestItemInPieces(t *testing.T) {
 					if most := len(`{"objects":[]}`) + 5000*30; w.most > most {
 						t.Errorf("one commit brought %d bytes, want at most %d", w.most, most)
 					}
+					if w.silent > 0 {
+						t.Errorf("map was not woken for %d records", w.silent)
+					}
 					r.CheckSpool()
 				})
 			})
 		}
+	}
+}
+
+// TestAnswersAreGivenBack: an answer is kept until it is committed, or a reset has
+// made it void, and then given back once.
+func TestAnswersAreGivenBack(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{{nil, 1}, {spool.ErrFull, 0}, {spool.ErrEpoch, 0}} {
+		t.Run(fmt.Sprint(tt.err), func(t *testing.T) {
+			pipelinetest.InBubble(t, func(t *testing.T) {
+				r := newRig(t, pipelinetest.NewSource(1), rigOptions{})
+				r.fetch.Spool = &pieceSpool{Spool: r.Spool, fail: 1, err: tt.err}
+				if tt.err == nil {
+					r.fetch.Spool = r.Spool
+				}
+				given := 0
+				record := &spool.NewRecord{Dataset: spool.Alerts, Source: "1", Fetched: time.Now(), Body: []byte(`{"objects":[]}`)}
+				meta, err := r.Spool.Meta()
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.fetch.epoch = meta.Epoch
+				r.fetch.ready = []verdict{{
+					Outcome: spool.Outcome{Task: spool.TaskKey{Dataset: spool.Alerts, Kind: spool.TaskItem, Source: "1"}, Record: record},
+					release: func() { given++ },
+				}}
+				if err := r.fetch.commit(); err != nil {
+					t.Fatal(err)
+				}
+				if given != tt.want {
+					t.Errorf("given back %d times, want %d", given, tt.want)
+				}
+			})
+		})
 	}
 }

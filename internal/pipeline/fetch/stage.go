@@ -171,7 +171,7 @@ func (f *Stage) dropSwitchedOff() error {
 	return nil
 }
 
-// turn does what can be done now and returns how long nothing else will be.
+// step does what can be done now and returns how long nothing else will be.
 func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	if f.fatal != nil {
 		return 0, f.fatal

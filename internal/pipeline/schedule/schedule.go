@@ -108,7 +108,7 @@ const firstEpoch = 1
 // slowLook is how often the schedule looks without a wake.
 const slowLook = 5 * time.Second
 
-// turn starts the next run if it is due, and returns when to look again.
+// step starts the next run if it is due, and returns when to look again.
 func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,7 +40,7 @@ func kindOf(message string) (kind, hint string) {
 }
 
 // letters makes dead letters of the errors that are new, and notes them in w.
-func (l *Loop) letters(now time.Time, w *spool.WatchedWork, list []opencti.WorkError) (all []spool.DeadLetter, kinds []string) {
+func (l *Reader) letters(now time.Time, w *spool.WatchedWork, list []opencti.WorkError) (all []spool.DeadLetter, kinds []string) {
 	for _, e := range list {
 		if e.Source == "" || e.Message == opencti.NotSent {
 			continue // said by the connector itself

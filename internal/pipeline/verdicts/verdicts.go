@@ -55,18 +55,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Loop reads the errors of works. Run it once at a time.
-type Loop struct {
+// Reader reads the errors of works. Run it once at a time.
+type Reader struct {
 	Deps
 	told     bool // that the user may not read works
 	rejected int  // since the start
 }
 
-// New returns the loop. All of Deps is required.
-func New(d Deps) *Loop { return &Loop{Deps: d} }
+// New returns the reader. All of Deps is required.
+func New(d Deps) *Reader { return &Reader{Deps: d} }
 
 // Run reads until ctx is done, which is no error.
-func (l *Loop) Run(ctx context.Context) error {
+func (l *Reader) Run(ctx context.Context) error {
 	return pipeline.Loop{Stage: stageName, Status: l.Status, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := l.step(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -78,7 +78,7 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 // step asks for the works that are due and returns how long to wait.
-func (l *Loop) step(ctx context.Context) (time.Duration, error) {
+func (l *Reader) step(ctx context.Context) (time.Duration, error) {
 	now := l.Now()
 	due, next, all, err := l.Spool.WatchedWorks(now, atOnce)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *Loop) step(ctx context.Context) (time.Duration, error) {
 	return lookMost, failed
 }
 
-func (l *Loop) show(works int) {
+func (l *Reader) show(works int) {
 	state, detail := "idle", ""
 	if works > 0 {
 		state, detail = "waiting", fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
@@ -112,7 +112,7 @@ func (l *Loop) show(works int) {
 }
 
 // read asks for one work and stores what is new.
-func (l *Loop) read(ctx context.Context, w spool.WatchedWork) error {
+func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	now := l.Now()
 	if w.Tries == 0 && w.Due.IsZero() && now.Sub(w.Since) < firstTry && !now.Before(w.Since) {
 		w.Due = w.Since.Add(firstTry) // its workers have only begun
@@ -152,7 +152,7 @@ func (l *Loop) read(ctx context.Context, w spool.WatchedWork) error {
 }
 
 // save stores a verdict. A work that a reset took away needs none.
-func (l *Loop) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool) error {
+func (l *Reader) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool) error {
 	err := l.Spool.SaveVerdict(l.Now(), w, letters, done)
 	if errors.Is(err, spool.ErrNotFound) {
 		return nil
@@ -160,7 +160,7 @@ func (l *Loop) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool) 
 	return err
 }
 
-func (l *Loop) unread(ctx context.Context) {
+func (l *Reader) unread(ctx context.Context) {
 	if l.told {
 		return
 	}

@@ -64,7 +64,7 @@ func (d *double) WorkErrors(context.Context, string) (opencti.Work, []opencti.Wo
 	return opencti.Work{Complete: d.complete, Unread: d.unread}, d.errors, d.fail
 }
 
-func (d *double) loop() *Loop {
+func (d *double) loop() *Reader {
 	now := func() time.Time { return d.now }
 	return New(Deps{Spool: d, Works: d, Status: pipeline.NewStatus(now), Log: slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Now: now})
@@ -80,7 +80,7 @@ func newDouble(works int) *double {
 }
 
 // pass takes the loop through so much time.
-func (d *double) pass(t *testing.T, l *Loop, until time.Duration) {
+func (d *double) pass(t *testing.T, l *Reader, until time.Duration) {
 	t.Helper()
 	for end := d.now.Add(until); d.now.Before(end); {
 		wait, err := l.step(t.Context())
