@@ -45,9 +45,10 @@ const (
 
 // Prefixes inside buckets that hold rows and their indices.
 const (
-	pfxRun  = 'r' // runs: r run → run
-	pfxOpen = 'o' // runs: o run → nothing, while the run is not done
-	pfxWork = 'v' // runs: v run → the run's work, while its errors are to be read
+	pfxRun     = 'r' // runs: r run → run
+	pfxOpen    = 'o' // runs: o run → nothing, while the run is not done
+	pfxWork    = 'v' // runs: v run → the run's work, while its errors are to be read
+	pfxSalvage = 's' // runs: s hash of a file → what came back of it
 
 	pfxTask   = 't' // tasks: t key → task
 	pfxDue    = 'd' // tasks: d run due seq → task key, while the task is in a run

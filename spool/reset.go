@@ -165,14 +165,16 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 			return 0, nil, err
 		}
 	}
-	watched, err := tb.keys([]byte{pfxWork}, 0)
-	for _, k := range watched {
-		if err == nil {
-			_, err = tb.del(k)
+	for _, pfx := range []byte{pfxWork, pfxSalvage} { // what a salvage brought goes, too, so it may bring it again
+		keys, err := tb.keys([]byte{pfx}, 0)
+		for _, k := range keys {
+			if err == nil {
+				_, err = tb.del(k)
+			}
 		}
-	}
-	if err != nil {
-		return 0, nil, err
+		if err != nil {
+			return 0, nil, err
+		}
 	}
 	return int64(len(ids)), open, tb.prune()
 }

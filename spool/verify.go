@@ -167,6 +167,12 @@ func (v *verifier) runs() error {
 			}
 			return nil
 		}
+		if k[0] == pfxSalvage {
+			if _, err := encoding.Open(k, val, nil); err != nil {
+				v.broken("runs: what came back of a set-aside file: %v", err)
+			}
+			return nil
+		}
 		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
 			v.broken("runs: key %x", k)
 			return nil

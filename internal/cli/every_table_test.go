@@ -53,5 +53,6 @@ func everyCommand() map[string][]trial {
 		"spool retry":   {{args: "1 alerts/33", changes: true}, {args: "--all", changes: true}},
 		"spool drop":    {{args: "2 " + object("relationship", 28), changes: true}},
 		"spool compact": {{changes: true, running: 1}},
+		"spool salvage": {{args: "ASIDE", changes: true, running: 1}},
 	}
 }

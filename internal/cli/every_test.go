@@ -149,7 +149,7 @@ type said struct {
 // call runs one command line in this process.
 func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 	t.Helper()
-	line := append(strings.Fields(words), strings.Fields(strings.NewReplacer("SPOOL", dir, "NEW", filepath.Join(t.TempDir(), "new")).Replace(args))...)
+	line := append(strings.Fields(words), strings.Fields(strings.NewReplacer("SPOOL", dir, "ASIDE", asideCopy(t), "NEW", filepath.Join(t.TempDir(), "new")).Replace(args))...)
 	line = append(append(line, "--spool-dir", dir), more...)
 	if words == "help" {
 		line = append(strings.Fields(words), strings.Fields(args)...)
@@ -231,6 +231,16 @@ func tryChange(t *testing.T, words string, tr trial, fields map[string]bool) {
 			t.Errorf("%s: changed: %v", state, did)
 		}
 	}
+}
+
+// asideCopy is a set-aside file of the fixture's connector.
+func asideCopy(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "spool.db.damaged-20260101T000000Z")
+	if err := os.WriteFile(path, fixture()["spool.db"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // holdings is what the spool holds, in words.

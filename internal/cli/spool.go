@@ -18,12 +18,12 @@ func newSpool(g *globals) *cobra.Command {
 		Use:   "spool",
 		Short: "Look into the spool, of a running daemon or of a stopped one, and mend it",
 		Long: "Look into the spool, of a running daemon over its socket or of a stopped one on its file.\n" +
-			"Looking changes nothing; retry, drop and compact say what they touch and ask.",
+			"Looking changes nothing; retry, drop, compact and salvage say what they touch and ask.",
 		Args: cobra.NoArgs,
 	}
 	c.AddCommand(
 		newSpoolStats(g), newSpoolRuns(g), newSpoolRun(g), newSpoolLs(g), newSpoolShow(g), newSpoolFind(g), newSpoolDead(g),
-		newSpoolRetry(g), newSpoolDrop(g), newSpoolExport(g), newSpoolVerify(g), newSpoolCompact(g), newSpoolSnapshot(g),
+		newSpoolRetry(g), newSpoolDrop(g), newSpoolExport(g), newSpoolVerify(g), newSpoolCompact(g), newSpoolSalvage(g), newSpoolSnapshot(g),
 	)
 	return c
 }

@@ -27,6 +27,7 @@ func Messages() []MessageInfo {
 		{"NOTICE", "retry asked for", "Somebody took dead letters or parked items back to work.", ""},
 		{"NOTICE", "entries dropped", "Somebody removed entries from the spool for good.", ""},
 		{"NOTICE", "spool compacted", "Somebody compacted the file of a stopped connector.", ""},
+		{"NOTICE", "spool file salvaged", "Somebody brought back what a set-aside file had not delivered; `run` delivers it.", ""},
 		{"INFO", "metrics and probes are served", "The HTTP port is open.", ""},
 		{"INFO", "the admin socket is elsewhere", "The socket could not be made where the settings say; commands find it by the spool's lock file.", ""},
 		{"WARNING", "no admin socket; inspect the spool after stopping the connector", "No place for a socket was found.", "Set admin.socket to a path of less than 100 bytes on a file system that has sockets."},
@@ -41,7 +42,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "no file for a large answer, which is kept in memory", "An answer of more than 4 MiB is kept in a file beside the spool, and none could be made.", "Look at the disk and the rights of `spool.dir`."},
 		{"WARNING", "no room on disk for a large answer, which is kept in memory", "The disk is full, or nearly.", "Free disk space."},
 		{"WARNING", "a large answer cannot be mapped and is kept in memory", "The system does not map the file that holds it.", "Look at the limit of the address space (ulimit -v)."},
-		{"ERROR", "the spool was damaged and set aside; a new one starts from the platform's state", "The file failed its check at the start. It is kept under a dated name.", "Look at the disk. What was in the old file and not delivered is listed by ThreatMatch again from the last run on."},
+		{"ERROR", "the spool was damaged and set aside; a new one starts from the platform's state", "The file failed its check at the start. It is kept under a dated name.", "Look at the disk. What was in the old file and not delivered is listed by ThreatMatch again from the last run on; held objects, dead letters and the rest come back by `spool salvage FILE` on the stopped connector."},
 
 		{"ERROR", "a stage is held up", "ThreatMatch, OpenCTI, RabbitMQ or the disk has kept it from working for a minute; nothing is lost.", "The reason says what and, where it is known, what to do; `status`, `check`."},
 		{"NOTICE", "a stage is no longer held up", "What an error told of is over.", ""},

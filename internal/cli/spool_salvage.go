@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolSalvage(g *globals) *cobra.Command {
+	var yes, beforeReset bool
+	c := &cobra.Command{
+		Use:   "salvage FILE",
+		Short: "Bring back what a damaged, set-aside spool file had not delivered",
+		Long: "Bring back what can be read of a set-aside file (spool.db.damaged-…) and was not delivered: records, objects of\n" +
+			"bundles, waiting and held objects, in one run of reason retry, and dead letters that are not healed. Map holds\n" +
+			"them against what was delivered since, so nothing older replaces it. It takes no watermark and no request:\n" +
+			"parked items had held last_run back, so ThreatMatch's lists name them again.\n\n" +
+			"It works on a stopped connector, says what would come back and what cannot be read, and asks. The file is only\n" +
+			"read. A row comes back once, however often this is repeated or cut off.",
+		Example: "  " + name + " spool salvage spool.db.damaged-20260131T120000Z\n  " + name + " spool salvage FILE --before-reset --yes",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.salvage(cmd.Context(), cmd, args[0], beforeReset, yes)
+		},
+	}
+	c.Flags().BoolVar(&beforeReset, "before-reset", false, "also where the connector's state was reset on OpenCTI since this spool was made")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, beforeReset, yes bool) error {
+	p, err := g.place()
+	if err != nil {
+		return err
+	}
+	if c, _ := p.dial(ctx); c != nil {
+		_ = c.Close()
+		return errors.New("the connector is running: stop it first")
+	}
+	var plan spool.Salvage
+	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
+		plan, err = s.LookSalvage(ctx, file, beforeReset)
+		return salvageHint(err)
+	})
+	if err != nil {
+		return err
+	}
+	if total(plan.Rows) == 0 {
+		return g.printSalvage(cmd, plan, "there is nothing more to bring back")
+	}
+	if !yes {
+		if err := sayPlan(cmd.ErrOrStderr(), plan); err != nil {
+			return err
+		}
+		if err := g.agreed(cmd, fmt.Sprintf("bring these %d back?", total(plan.Rows))); err != nil {
+			return err
+		}
+	}
+	var done spool.Salvage
+	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
+		done, err = s.Salvage(ctx, file, g.env.Now(), beforeReset)
+		return salvageHint(err)
+	})
+	if err != nil {
+		return err
+	}
+	g.note("spool file salvaged", "file", file, "run", done.Run, "rows", done.Rows, "unread", done.Unread)
+	return g.printSalvage(cmd, done, fmt.Sprintf("%d came back; run %d brings them when the connector is started", total(done.Rows), done.Run))
+}
+
+// salvageHint says what to do about a refusal.
+func salvageHint(err error) error {
+	switch {
+	case errors.Is(err, spool.ErrFull):
+		return fault.Hint(err, "what came back so far stays; start the connector, let it deliver, stop it and repeat this: it goes on where it was")
+	case errors.Is(err, spool.ErrConnector):
+		return fault.Hint(err, "only the connector that the file belonged to can take it back")
+	}
+	return err
+}
+
+// total is how many rows there are of all kinds.
+func total(rows map[string]int64) (n int64) {
+	for _, one := range rows {
+		n += one
+	}
+	return n
+}
+
+// sayPlan says what would come back, and what cannot be read.
+func sayPlan(w io.Writer, s spool.Salvage) error {
+	var rows [][]string
+	for _, kind := range []struct{ name, note string }{
+		{"records", "fetched, not yet mapped"}, {"objects", "of bundles, not confirmed"}, {"waiting", "objects that waited for a reference"},
+		{"held", "objects that were held for another one"}, {"dead_letters", "not healed"},
+	} {
+		if n := s.Rows[kind.name]; n > 0 || s.Before[kind.name] > 0 {
+			rows = append(rows, []string{kind.name, fmt.Sprint(n), kind.note})
+		}
+	}
+	rows = append(rows, []string{"parked", fmt.Sprint(s.Parked), "items, not brought back: the lists name them again"})
+	rows = append(rows, []string{"unreadable", fmt.Sprint(s.Unread), "rows and pages"})
+	if before := total(s.Before); before > 0 {
+		rows = append(rows, []string{"before", fmt.Sprint(before), "came back already"})
+	}
+	err := printTable(w, []string{"WHAT", "COUNT", "NOTE"}, rows)
+	for _, name := range s.Names {
+		if err == nil {
+			_, err = sayLine(w, "cannot be read: "+name)
+		}
+	}
+	return err
+}
+
+func (g *globals) printSalvage(cmd *cobra.Command, s spool.Salvage, message string) error {
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), s)
+	}
+	if err := sayPlan(cmd.OutOrStdout(), s); err != nil {
+		return err
+	}
+	_, err := sayLine(cmd.OutOrStdout(), message)
+	return err
+}

@@ -1,0 +1,291 @@
+package boltfile
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// maxRun bounds the bytes of one page with what belongs to it; the spool's values
+// are cut far below that, so a longer one is damage.
+const maxRun = 16 << 20
+
+// Tree reads what can be read of a file whose pages do not hold together. It uses
+// plain reads with bounds on everything, as the check does. Where a page is
+// damaged it looks into the tree of the transaction before, which shares most
+// pages. Not safe for concurrent use.
+type Tree struct {
+	f     *os.File
+	metas []Meta // the newest first
+}
+
+// OpenTree opens a file to read what is left of it; ErrDamaged where neither
+// meta page is valid, so that nothing says where to begin.
+func OpenTree(path string) (*Tree, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	metas, err := readMetas(f)
+	if err == nil && len(metas) == 0 {
+		err = fmt.Errorf("%s: %w: neither meta page is valid", path, ErrDamaged)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if len(metas) == 2 && metas[0].Txid < metas[1].Txid {
+		metas[0], metas[1] = metas[1], metas[0]
+	}
+	return &Tree{f, metas}, nil
+}
+
+// Close closes the file.
+func (t *Tree) Close() error { return t.f.Close() }
+
+// Rows calls fn for the rows of a top-level bucket with keys not less than from,
+// in order but for damaged keys, until it returns false. Key and value stay the caller's. lost is told
+// what could not be read. An error is fn's, or the context's.
+func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, fn func(k, v []byte) (bool, error), lost func(error)) error {
+	for i, m := range t.metas {
+		v := t.header(ctx, m, bucket)
+		if v == nil {
+			continue
+		}
+		if i > 0 {
+			lost(fmt.Errorf("%s: %w: what stands here is as of the transaction before", bucket, ErrDamaged))
+		}
+		r := &rows{ctx: ctx, t: t, bucket: bucket, from: from, fn: fn, lost: lost, seen: map[uint64]bool{}}
+		if i+1 < len(t.metas) {
+			r.before = t.header(ctx, t.metas[i+1], bucket)
+		}
+		_, err := r.root(v, span{})
+		return err
+	}
+	lost(fmt.Errorf("%w: no bucket %s can be found", ErrDamaged, bucket))
+	return context.Cause(ctx)
+}
+
+// Get returns the row under a key, nil where there is none that can be read.
+func (t *Tree) Get(ctx context.Context, bucket string, key []byte) (value []byte) {
+	left := 3 // a damaged key may stand in front
+	_ = t.Rows(ctx, bucket, key, func(k, v []byte) (bool, error) {
+		left--
+		if bytes.Equal(k, key) {
+			value = v
+		}
+		return value == nil && left > 0, nil
+	}, func(error) {})
+	return value
+}
+
+// header returns what a meta's tree says of a bucket: root page and, where that
+// is 0, its rows.
+func (t *Tree) header(ctx context.Context, m Meta, bucket string) (header []byte) {
+	r := &rows{ctx: ctx, t: t, from: []byte(bucket), buckets: true, seen: map[uint64]bool{}, lost: func(error) {}}
+	r.fn = func(k, v []byte) (bool, error) {
+		if string(k) == bucket && len(v) >= 16 {
+			header = v
+		}
+		return header == nil, nil
+	}
+	_, _ = r.page(m.Root, 0, span{})
+	return header
+}
+
+// rows is one walk over the rows of a bucket.
+type rows struct {
+	ctx     context.Context
+	t       *Tree
+	bucket  string
+	from    []byte
+	buckets bool // of the root: what is looked for is buckets, not rows
+	fn      func(k, v []byte) (bool, error)
+	lost    func(error)
+	before  []byte          // header of the bucket in the transaction before
+	seen    map[uint64]bool // branch pages that were reached
+	strict  bool            // of the transaction before: no row beside the span
+}
+
+// root walks the bucket that a header names, as far as the span.
+func (r *rows) root(header []byte, in span) (more bool, err error) {
+	if id := binary.NativeEndian.Uint64(header); id != 0 {
+		return r.page(id, 0, in)
+	}
+	return r.leaf(0, header[16:], in)
+}
+
+// lose tells what could not be read, and looks for it in the transaction before.
+func (r *rows) lose(in span, err error) (bool, error) {
+	r.lost(err)
+	if r.before == nil {
+		return true, nil
+	}
+	old := *r // its tree is whole there, or shares the damage
+	old.before, old.strict, old.seen, old.lost = nil, true, map[uint64]bool{}, func(error) {}
+	return old.root(r.before, in)
+}
+
+// read returns a page with what belongs to it, as far as the file goes.
+func (r *rows) read(id uint64) ([]byte, error) {
+	m := r.t.metas[0]
+	bad := func(format string, args ...any) ([]byte, error) {
+		return nil, fmt.Errorf("%s: %w: page %d: %s", r.bucket, ErrDamaged, id, fmt.Sprintf(format, args...))
+	}
+	if id < 2 || id >= m.HighWater || m.PageSize < 512 || m.PageSize > 64<<10 {
+		return bad("there are %d of %d bytes", m.HighWater, m.PageSize)
+	}
+	head := make([]byte, pageHeader)
+	if _, err := r.t.f.ReadAt(head, int64(id*m.PageSize)); err != nil {
+		return bad("%v", err)
+	}
+	size := (uint64(binary.NativeEndian.Uint32(head[12:])) + 1) * m.PageSize
+	if got := binary.NativeEndian.Uint64(head); got != id || size > maxRun {
+		return bad("its header says page %d of %d bytes", got, size)
+	}
+	buf := make([]byte, size)
+	n, err := r.t.f.ReadAt(buf, int64(id*m.PageSize))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return bad("%v", err)
+	}
+	return buf[:n], nil
+}
+
+// page walks a page and everything below it.
+func (r *rows) page(id uint64, depth int, in span) (more bool, err error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return false, err
+	}
+	buf, err := r.read(id)
+	if err != nil {
+		return r.lose(in, err)
+	}
+	switch flags := binary.NativeEndian.Uint16(buf[8:]); {
+	case flags == leafPage:
+		return r.leaf(id, buf, in)
+	case flags != branchPage || depth > maxDepth || r.seen[id]:
+		return r.lose(in, fmt.Errorf("%s: %w: page %d: flags %#x at depth %d, reached before: %v", r.bucket, ErrDamaged, id, flags, depth, r.seen[id]))
+	}
+	r.seen[id] = true
+	return r.branch(id, buf, depth, in)
+}
+
+// cut returns n bytes of a page; false where they are not all there.
+func cut(buf []byte, off, n uint64) ([]byte, bool) {
+	if off > uint64(len(buf)) || n > uint64(len(buf))-off {
+		return nil, false
+	}
+	return buf[off : off+n : off+n], true
+}
+
+func (in span) has(key []byte) bool {
+	return (in.min == nil || bytes.Compare(key, in.min) >= 0) && (in.max == nil || bytes.Compare(key, in.max) < 0)
+}
+
+// branch walks what is below a branch page. A key that is out of order bounds
+// nothing, but its child is read.
+func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
+	ne := binary.NativeEndian
+	n := uint64(ne.Uint16(buf[10:]))
+	keys, children := make([][]byte, n), make([]uint64, n)
+	for i := range n {
+		at := pageHeader + i*elementSize
+		e, ok := cut(buf, at, elementSize)
+		if !ok {
+			return r.lose(in, fmt.Errorf("%s: %w: page %d: it ends before element %d", r.bucket, ErrDamaged, id, i))
+		}
+		keys[i], _ = cut(buf, at+uint64(ne.Uint32(e)), uint64(ne.Uint32(e[4:])))
+		children[i] = ne.Uint64(e[8:])
+	}
+	dropOutliers(keys, in)
+	for i, child := range children {
+		below := in
+		if keys[i] != nil {
+			below.min = keys[i]
+		}
+		for _, k := range keys[i+1:] {
+			if k != nil {
+				below.max = k
+				break
+			}
+		}
+		if below.max != nil && bytes.Compare(below.max, r.from) <= 0 {
+			continue
+		}
+		if more, err := r.page(child, depth+1, below); err != nil || !more {
+			return more, err
+		}
+	}
+	return true, nil
+}
+
+// dropOutliers takes out the keys that do not fit between their neighbours.
+func dropOutliers(keys [][]byte, in span) {
+	last := -1
+	for i, k := range keys {
+		switch {
+		case k == nil || !in.has(k):
+			keys[i] = nil
+			continue
+		case last >= 0 && bytes.Compare(k, keys[last]) <= 0:
+			if last > 0 && keys[last-1] != nil && bytes.Compare(k, keys[last-1]) <= 0 {
+				keys[i] = nil
+				continue
+			}
+			keys[last] = nil
+		}
+		last = i
+	}
+}
+
+// row is one element of a leaf.
+type row struct{ key, value []byte }
+
+// leaf hands out the rows of a leaf page, unless all of them belong elsewhere.
+func (r *rows) leaf(id uint64, buf []byte, in span) (bool, error) {
+	found, bad := r.elements(buf)
+	if len(buf) < pageHeader || len(found) > 0 && !slices.ContainsFunc(found, func(e row) bool { return in.has(e.key) }) {
+		return r.lose(in, fmt.Errorf("%s: %w: page %d: it does not belong here", r.bucket, ErrDamaged, id))
+	}
+	if bad > 0 {
+		r.lost(fmt.Errorf("%s: %w: page %d: %d of its rows cannot be found", r.bucket, ErrDamaged, id, bad))
+	}
+	for _, e := range found {
+		if bytes.Compare(e.key, r.from) < 0 || r.strict && !in.has(e.key) {
+			continue
+		}
+		if more, err := r.fn(e.key, e.value); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// elements returns the rows of a leaf, and how many cannot be found.
+func (r *rows) elements(buf []byte) (found []row, bad int) {
+	if len(buf) < pageHeader {
+		return nil, 0
+	}
+	ne := binary.NativeEndian
+	for i := range uint64(ne.Uint16(buf[10:])) {
+		at := pageHeader + i*elementSize
+		e, ok := cut(buf, at, elementSize)
+		if !ok || ne.Uint32(e)&^bucketElement != 0 {
+			bad++
+			continue
+		}
+		off, size := at+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:]))
+		key, ok1 := cut(buf, off, size)
+		value, ok2 := cut(buf, off+size, uint64(ne.Uint32(e[12:])))
+		if !ok1 || !ok2 {
+			bad++
+		} else if (ne.Uint32(e)&bucketElement != 0) == r.buckets {
+			found = append(found, row{key, value})
+		}
+	}
+	return found, bad
+}

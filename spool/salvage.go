@@ -1,0 +1,253 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
+
+// Salvage is what a set-aside file has to give back, or gave back.
+type Salvage struct {
+	File     string           `json:"file"`
+	Created  time.Time        `json:"created,omitzero"` // of the spool that it was
+	Rows     map[string]int64 `json:"rows"`             // by kind: records, objects (of bundles), waiting, held, dead_letters
+	Before   map[string]int64 `json:"before,omitempty"` // of an earlier salvage of the same file
+	Parked   int64            `json:"parked"`           // items that the lists name again
+	Unread   int64            `json:"unread"`           // rows and pages that cannot be read
+	Names    []string         `json:"unread_names,omitempty"`
+	Run      uint64           `json:"run,omitempty"` // that has the records; 0: none was needed
+	Finished bool             `json:"finished"`      // all that can be read came back before
+}
+
+// maxUnread is how many things that cannot be read are named; all are counted.
+const maxUnread = 200
+
+func (r *Salvage) lost(err error) {
+	if r.Unread++; len(r.Names) < maxUnread {
+		r.Names = append(r.Names, err.Error())
+	}
+}
+
+// salvaged is what the spool remembers of a file that it took back, or takes back.
+type salvaged struct {
+	File string           `json:"file"`
+	Run  uint64           `json:"run,omitempty"`
+	At   rowPlace         `json:"at"` // the last row that came back
+	Done bool             `json:"done,omitempty"`
+	Rows map[string]int64 `json:"rows"`
+}
+
+// What one transaction of a salvage brings.
+const (
+	salvageRows  = 500
+	salvageBytes = 4 << 20
+)
+
+// LookSalvage says what Salvage would bring back of a set-aside file.
+func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) (Salvage, error) {
+	return s.salvage(ctx, path, beforeReset, func(*asideFile, *salvaged, []rescued, bool) error { return nil })
+}
+
+// Salvage brings back what can be read of a set-aside file and was not delivered:
+// records, the objects of bundles, waiting and held objects, as records of one
+// run of reason retry, so that map holds them against what was delivered since;
+// and dead letters that are not healed. It takes no watermark, ids or tasks. Each
+// row comes back once: the place in the file is committed with the rows, so an
+// interrupted salvage goes on there when it is repeated.
+//
+// It returns ErrConnector for another connector's file, ErrInvalid for the
+// spool's own and, unless beforeReset, for one from before a reset; ErrFull where
+// the spool has to drain first.
+func (s *Spool) Salvage(ctx context.Context, path string, now time.Time, beforeReset bool) (Salvage, error) {
+	return s.salvage(ctx, path, beforeReset, func(f *asideFile, m *salvaged, rows []rescued, done bool) error {
+		return s.bringBack(f, m, now, rows, done)
+	})
+}
+
+func (s *Spool) salvage(ctx context.Context, path string, beforeReset bool, step func(f *asideFile, m *salvaged, rows []rescued, done bool) error) (Salvage, error) {
+	out := Salvage{File: path, Rows: map[string]int64{}}
+	fail := func(err error) (Salvage, error) { return out, fmt.Errorf("salvage %s: %w", path, err) }
+	if mine, err := os.Stat(s.path); err != nil {
+		return fail(err)
+	} else if fi, err := os.Stat(path); err != nil {
+		return fail(err)
+	} else if os.SameFile(mine, fi) {
+		return fail(fmt.Errorf("%w: it is the spool's own file", ErrInvalid))
+	}
+	f, err := openAside(ctx, path)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = f.Close() }()
+	m, err := s.salvageable(f, beforeReset)
+	if err != nil {
+		return fail(err)
+	}
+	out.Created, out.Before, out.Finished, out.Run = f.state.Created, maps.Clone(m.Rows), m.Done, m.Run
+	if m.Done {
+		return out, nil
+	}
+	if m.Rows == nil {
+		m.Rows = map[string]int64{}
+	}
+	m.File = filepath.Base(path)
+	var rows []rescued
+	size := 0
+	flush := func(done bool) error {
+		err := step(f, &m, rows, done)
+		if err == nil {
+			for _, r := range rows {
+				out.Rows[r.kind] += r.n
+			}
+			rows, size, out.Run = nil, 0, m.Run
+		}
+		return err
+	}
+	err = f.each(m.At, func(r rescued) error {
+		if size+r.size() > salvageBytes && len(rows) > 0 || len(rows) >= salvageRows {
+			if err := flush(false); err != nil {
+				return err
+			}
+		}
+		rows, size = append(rows, r), size+r.size()
+		return nil
+	}, out.lost)
+	if err == nil {
+		out.Parked, err = f.parked(out.lost)
+	}
+	if err == nil {
+		err = flush(true)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+func (r rescued) size() (n int) {
+	for _, rec := range r.records {
+		n += len(rec.Body)
+	}
+	if r.letter != nil {
+		n += len(r.letter.Payload)
+	}
+	return n
+}
+
+func salvageKey(id []byte) []byte { return append([]byte{pfxSalvage}, id...) }
+
+// salvageable refuses a file that must not come back, and returns how far an
+// earlier salvage came.
+func (s *Spool) salvageable(f *asideFile, beforeReset bool) (m salvaged, err error) {
+	err = s.view("read state", func(t *txn) error {
+		st, err := t.meta().state()
+		switch {
+		case err != nil:
+			return err
+		case st.ConnectorID != f.state.ConnectorID:
+			return fmt.Errorf("%w: the file belonged to %q, this spool to %q", ErrConnector, f.state.ConnectorID, st.ConnectorID)
+		case st.Epoch > 1 && !beforeReset:
+			return fmt.Errorf("%w: the state was reset since this spool was made, and the file may be from before that", ErrInvalid)
+		}
+		m = t.runs().salvaged(f.id)
+		return nil
+	})
+	return m, err
+}
+
+// salvaged returns what is remembered of a file; a damaged row counts as none,
+// so that the file comes back once more.
+func (tb runBucket) salvaged(id []byte) salvaged {
+	var m salvaged
+	key := salvageKey(id)
+	if _, err := encoding.Open(key, tb.get(key), &m); err != nil {
+		return salvaged{}
+	}
+	return m
+}
+
+// bringBack commits a step of a salvage.
+func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescued, done bool) error {
+	u := use{share: grows}
+	packed := make([][]encoding.Packed, len(rows))
+	for i, r := range rows {
+		for _, rec := range r.records {
+			packed[i] = append(packed[i], encoding.Pack(rec.Body))
+		}
+		if r.letter != nil {
+			packed[i] = append(packed[i], encoding.Pack(r.letter.Payload))
+		}
+		for _, p := range packed[i] {
+			u.brings += int64(len(p.Data))
+		}
+	}
+	next := *m
+	err := s.update("salvage", u, func(t *txn) error {
+		next = *m
+		next.Rows, next.Done = maps.Clone(m.Rows), done
+		r, err := t.runs().salvageRun(&next, now, len(rows) > 0)
+		if err != nil {
+			return err
+		}
+		for i, row := range rows {
+			next.At = row.at
+			next.Rows[row.kind] += row.n
+			if err := t.rescue(now, r, row, packed[i]); err != nil {
+				return fmt.Errorf("%s %x: %w", row.at.Bucket, row.at.Key, err)
+			}
+		}
+		key := salvageKey(f.id)
+		v, err := encoding.Seal(key, next, encoding.Packed{})
+		if err != nil {
+			return err
+		}
+		return t.runs().put(key, v)
+	})
+	if err == nil {
+		*m = next
+	}
+	return err
+}
+
+// salvageRun returns the run that what comes back goes into. Where the one of an
+// interrupted salvage was worked on meanwhile, it is another.
+func (tb runBucket) salvageRun(m *salvaged, now time.Time, needed bool) (*storedRun, error) {
+	if !needed {
+		return nil, nil
+	}
+	if m.Run != 0 && tb.get(numKey(pfxOpen, m.Run)) != nil {
+		r, err := tb.change(m.Run)
+		if err != nil || r.FetchedAt.IsZero() {
+			return r, err
+		}
+	}
+	r, err := tb.add(now, RunSpec{Reason: ReasonRetry, Start: now})
+	if err == nil {
+		m.Run = r.ID
+	}
+	return r, err
+}
+
+// rescue puts what one row gave into the spool.
+func (t *txn) rescue(now time.Time, r *storedRun, row rescued, packed []encoding.Packed) error {
+	for i, rec := range row.records {
+		if rec.Fetched.IsZero() {
+			rec.Fetched = now
+		}
+		r.touch(rec.Dataset, now, now)
+		if err := t.records().add(r, rec, packed[i]); err != nil {
+			return err
+		}
+	}
+	if d := row.letter; d != nil {
+		letter := *d
+		letter.Run = r.ID
+		return t.dead().add(now, letter, packed[0])
+	}
+	return nil
+}

@@ -1,0 +1,301 @@
+package spool
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"threatmatch-connector/spool/internal/boltfile"
+	"threatmatch-connector/spool/internal/encoding"
+)
+
+// asideFile is a set-aside file that is read row by row, as far as its pages go.
+type asideFile struct {
+	*boltfile.Tree
+	ctx   context.Context
+	id    []byte // of its contents
+	state state
+}
+
+// openAside opens a set-aside file. It must say whose spool it was.
+func openAside(ctx context.Context, path string) (*asideFile, error) {
+	id, err := fileID(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := boltfile.OpenTree(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &asideFile{Tree: tree, ctx: ctx, id: id}
+	if err := f.identify(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), tree.Close())
+	}
+	return f, nil
+}
+
+// identify reads whose spool it was, and in which format.
+func (f *asideFile) identify() error {
+	row := f.Get(f.ctx, bktMeta, []byte(keySchema))
+	if n := encoding.U32(row, 0); len(row) == 8 && string(encoding.Sum([]byte(keySchema), row[:4:4])) == string(row) && n > schema {
+		return schemaError(int(n))
+	}
+	if _, err := encoding.Open([]byte(keyState), f.Get(f.ctx, bktMeta, []byte(keyState)), &f.state); err == nil {
+		return nil
+	}
+	var copied connectorRow
+	_, err := encoding.Open([]byte(keyConnector), f.Get(f.ctx, bktMeta, []byte(keyConnector)), &copied)
+	f.state = state{ConnectorID: copied.ID}
+	if err != nil {
+		return fmt.Errorf("whose spool it was: %w: neither copy of the connector id can be read", ErrCorrupt)
+	}
+	return nil
+}
+
+// fileID is the hash of all of a file's bytes.
+func fileID(ctx context.Context, path string) ([]byte, error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	h := sha256.New()
+	for {
+		n, err := io.CopyN(h, in, 16<<20)
+		if errors.Is(err, io.EOF) {
+			return h.Sum(nil)[:16], nil
+		}
+		if err == nil && n > 0 {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rescued is what one row of a set-aside file gives.
+type rescued struct {
+	at      rowPlace // where to go on behind
+	kind    string
+	n       int64 // objects of a bundle's block, else 1
+	records []NewRecord
+	letter  *DeadLetter
+}
+
+// rowPlace is a row of a set-aside file.
+type rowPlace struct {
+	Bucket string `json:"bucket"`
+	Key    []byte `json:"key"`
+}
+
+// rescuer says how the rows of a bucket are rescued.
+type rescuer struct {
+	bucket string
+	prefix []byte
+	length int // of a row's key; a longer one is a further fragment
+	rescue func(f *asideFile, key, sealed []byte) (rescued, error)
+}
+
+// rescuers returns the buckets in the order in which they are brought back.
+func rescuers() []rescuer {
+	return []rescuer{
+		{bktRecords, nil, 16, (*asideFile).record},
+		{bktWaiting, nil, 16, (*asideFile).object},
+		{bktHeld, []byte{pfxHeld}, 9, (*asideFile).object},
+		{bktBundles, []byte{pfxBlock}, 21, (*asideFile).block},
+		{bktDead, []byte{pfxDead}, 9, (*asideFile).letter},
+	}
+}
+
+// each calls fn for what can be rescued behind the place, in order, and lost for
+// what cannot be read.
+func (f *asideFile) each(from rowPlace, fn func(rescued) error, lost func(error)) error {
+	all := rescuers()
+	if i := slices.IndexFunc(all, func(r rescuer) bool { return r.bucket == from.Bucket }); i >= 0 {
+		all = all[i:]
+	}
+	for _, r := range all {
+		begin := r.prefix
+		if r.bucket == from.Bucket {
+			begin = after(from.Key)
+		}
+		if err := f.bucket(r, begin, fn, lost); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucket puts the fragments of each row together and rescues it.
+func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost func(error)) error {
+	var key, sealed []byte
+	flush := func() error {
+		if key == nil {
+			return nil
+		}
+		got, err := r.rescue(f, key, sealed)
+		at := rowPlace{r.bucket, key}
+		key, sealed = nil, nil
+		if err != nil {
+			lost(fmt.Errorf("%s %x: %w", at.Bucket, at.Key, err))
+			return nil
+		}
+		if got.at = at; got.n == 0 {
+			return nil // nothing of it is left to bring back
+		}
+		return fn(got)
+	}
+	err := f.Rows(f.ctx, r.bucket, begin, func(k, v []byte) (bool, error) {
+		switch {
+		case !hasPrefix(k, r.prefix):
+			return len(r.prefix) > 0 && string(k) < string(r.prefix), nil
+		case len(k) == r.length:
+			if err := flush(); err != nil {
+				return false, err
+			}
+			key, sealed = k, encoding.Clone(v)
+		case key != nil && hasPrefix(k, key):
+			sealed = append(sealed, v...)
+		}
+		return true, nil
+	}, lost)
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+func (f *asideFile) record(key, sealed []byte) (rescued, error) {
+	var h recordHead
+	body, err := encoding.Open(key, sealed, &h)
+	rec := NewRecord{Dataset: h.Dataset, Source: h.Source, Fetched: h.Fetched, Anew: h.Anew, Body: body}
+	return rescued{kind: "records", n: 1, records: []NewRecord{rec}}, err
+}
+
+func (f *asideFile) object(key, sealed []byte) (rescued, error) {
+	var h objectHead
+	body, err := encoding.Open(key, sealed, &h)
+	kind := bktWaiting
+	if key[0] == pfxHeld && len(key) == 9 {
+		kind = bktHeld
+	}
+	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: h.Dataset, Source: h.Source, Body: answer(body)}}}, err
+}
+
+// block rescues the objects of a bundle's block that are neither confirmed nor
+// dead letters. Without the header the places are counted from the blocks before;
+// where those cannot be read, more objects come again than need to.
+func (f *asideFile) block(key, sealed []byte) (rescued, error) {
+	run, seq, number := encoding.U64(key, 1), encoding.U64(key, 9), int(encoding.U32(key, 17))
+	raw, err := encoding.Open(key, sealed, nil)
+	if err != nil {
+		return rescued{}, err
+	}
+	objects, err := encoding.CutBlock(raw, -1)
+	if err != nil {
+		return rescued{}, err
+	}
+	var h bundleHead
+	headKey := pairKey(pfxHead, run, seq)
+	first := 0
+	if _, err := encoding.Open(headKey, f.blob(bktBundles, headKey), &h); err == nil && number < len(h.Blocks) {
+		for _, n := range h.Blocks[:number] {
+			first += n
+		}
+	} else {
+		for i := range number {
+			k := blockKey(run, seq, uint32(i))
+			if raw, err := encoding.Open(k, f.blob(bktBundles, k), nil); err == nil {
+				before, _ := encoding.CutBlock(raw, -1)
+				first += len(before)
+			}
+		}
+	}
+	at := encoding.Pair(run, seq)
+	cur, _ := encoding.DecodeCursor(at, f.Get(f.ctx, bktCursors, at)) // a damaged one repeats the bundle
+	out := rescued{kind: "objects"}
+	for i, o := range bundleObjects(objects) {
+		if first+i < cur.Confirmed || slices.Contains(cur.Skipped, first+i) {
+			continue
+		}
+		out.n++
+		out.records = append(out.records, NewRecord{Dataset: o.Dataset, Source: o.Source, Body: o.JSON})
+	}
+	out.records = together(out.records)
+	return out, nil
+}
+
+// together makes one record of the objects in a row that one item brought.
+func together(objects []NewRecord) []NewRecord {
+	var out []NewRecord
+	for i := 0; i < len(objects); {
+		n := i
+		var body []byte
+		for ; n < len(objects) && objects[n].Dataset == objects[i].Dataset && objects[n].Source == objects[i].Source; n++ {
+			if n > i {
+				body = append(body, ',')
+			}
+			body = append(body, objects[n].Body...)
+		}
+		out = append(out, NewRecord{Dataset: objects[i].Dataset, Source: objects[i].Source, Body: answer(body)})
+		i = n
+	}
+	return out
+}
+
+// answer makes objects what ThreatMatch answers with.
+func answer(objects []byte) []byte {
+	return append(append([]byte(`{"objects":[`), objects...), "]}"...)
+}
+
+// letter rescues a dead letter that is not healed. Schema 1 had the payload in
+// the same row.
+func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
+	var h deadHead
+	body, err := encoding.Open(key, sealed, &h)
+	if err != nil || !h.Healed.IsZero() {
+		return rescued{}, err
+	}
+	payload := numKey(pfxPayload, encoding.U64(key, 1))
+	if sealed := f.blob(bktDead, payload); sealed != nil || len(body) == 0 {
+		if body, err = encoding.Open(payload, sealed, nil); err != nil {
+			return rescued{}, fmt.Errorf("payload: %w", err)
+		}
+	}
+	d := h.letter(0)
+	d.Payload = body
+	return rescued{kind: "dead_letters", n: 1, letter: &d}, nil
+}
+
+// blob returns the envelope under a key with its fragments, nil where there is none.
+func (f *asideFile) blob(bucket string, key []byte) []byte {
+	var out []byte
+	_ = f.Rows(f.ctx, bucket, key, func(k, v []byte) (bool, error) {
+		if !hasPrefix(k, key) {
+			return false, nil
+		}
+		out = append(out, v...)
+		return len(v) == fragmentSize, nil
+	}, func(error) {})
+	return out
+}
+
+// parked counts the items that were parked. They are not brought back: they held
+// last_run back, so that the lists name them again.
+func (f *asideFile) parked(lost func(error)) (n int64, err error) {
+	err = f.Rows(f.ctx, bktTasks, []byte{pfxParked}, func(k, v []byte) (bool, error) {
+		if k[0] != pfxParked {
+			return false, nil
+		}
+		if _, ok := cutTaskKey(v); ok {
+			n++
+		}
+		return true, nil
+	}, lost)
+	return n, err
+}
