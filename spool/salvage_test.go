@@ -47,6 +47,9 @@ func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	ok(t, s.SettleTasks(1, t0, settled))
 	big := &NewRecord{Dataset: Alerts, Source: "big", Body: noise(530_000)} // in three fragments
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 7), Run: run, Keep: &TaskState{}, Record: big}}))
+	healed := Outcome{Task: item(Alerts, 7), Run: run, Keep: &TaskState{}, Note: &DeadLetter{Stage: StageMap, Class: "healed", Source: "h", Payload: []byte("{}")}}
+	ok(t, s.SettleTasks(1, t0, []Outcome{healed}))
+	ok(t, s.update("heal", frees(), func(tx *txn) error { return tx.dead().heal(t0, Alerts, "h", "") }))
 	want = map[string]bool{string(big.Body): true}
 	for i := range n {
 		want[string(bodyOf(100+i))] = true
@@ -190,6 +193,29 @@ func TestSalvageInterrupted(t *testing.T) {
 		}
 		compareBack(t, got, want)
 	}
+}
+
+// A run whose fetch has ended takes nothing more: what comes back later goes into another.
+func TestSalvageIntoAnotherRun(t *testing.T) {
+	file, want := undelivered(t, 1100)
+	path, s := aside(t, file), newSpool(t)
+	killed := errors.New("killed")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s.hook = func(point string) {
+		if point == "salvage:after" {
+			cancel(killed)
+		}
+	}
+	if _, err := s.Salvage(ctx, path, t0, false); !errors.Is(err, killed) {
+		t.Fatalf("got %v, want %v", err, killed)
+	}
+	s.hook = nil
+	first := must(s.OpenRuns())(t)[0]
+	ok(t, s.FinishFetch(1, first.ID, t0))
+	if got := must(s.Salvage(t.Context(), path, t0, false))(t); got.Run == first.ID {
+		t.Errorf("it went on in run %d, whose fetch had ended", got.Run)
+	}
+	compareBack(t, broughtBack(t, s), want)
 }
 
 // Whatever becomes of the pages, a salvage ends, brings only rows that were there
