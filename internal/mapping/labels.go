@@ -96,12 +96,20 @@ func (r *record) learn(o *stix.Object) {
 			}
 		}
 	}
+	free := 0
 	for i := range labels {
 		about := anyTopic
 		for _, f := range findings[i] {
 			known := f.about == somewhere && related[f.place]
 			if known || f.about == somewhere && origins[f.place] { // no target: it was said what the place is
 				f.about = origin
+			}
+			if f.free {
+				if free++; free > freeMost {
+					r.count("labels_unread", 1, string(sector))
+					r.tell(o.ID(), "labels_unread", f.name)
+					continue
+				}
 			}
 			if (known || r.apply(o, f)) && about == anyTopic {
 				about = f.about
@@ -190,6 +198,10 @@ var inSentence = regexp.MustCompile(`(?i)[/&+.]|\b(?:and|or|not|no|is|are|was|in
 // labelMax is how long a label may be to be read as a list of names. All the
 // countries there are take half of it.
 const labelMax = 4096
+
+// freeMost is how many sectors of an object's own text become entities. Each is an
+// object of hundreds of bytes, made of a few.
+const freeMost = 500
 
 func (r *record) bound(about topic) func(name, piece string) binding {
 	if about == somewhere || about == victim || about == origin {

@@ -215,7 +215,9 @@ func (g *gathering) room(r *record) bool {
 }
 
 // full reports whether the bundle is to be closed at once.
-func (g *gathering) full() bool { return len(g.order) >= g.maxObjects || g.size >= g.maxBytes }
+func (g *gathering) full() bool {
+	return len(g.order)+len(g.dead) >= g.maxObjects || g.size >= g.maxBytes
+}
 
 // add puts a record into the open bundle. Copies of one object are merged.
 func (g *gathering) add(r *record, now time.Time, author string) {
