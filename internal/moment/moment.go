@@ -30,11 +30,22 @@ type Reading struct {
 // T and Z in upper case. Package time's own parser is laxer than that: it takes
 // hours of one digit and a comma before the fraction.
 func Strict(text string) bool {
-	if len(text) < len("2006-01-02T15:04:05Z") || text[:4] == "0000" || text[13] != ':' || text[19] == ',' || text[len(text)-1] != 'Z' {
-		return false
+	_, ok := parseStrict(text)
+	return ok
+}
+
+// parseStrict reads the form that nearly every time has, at a fraction of what
+// parseISO needs for it.
+func parseStrict(text string) (Reading, bool) {
+	const seconds = len("2006-01-02T15:04:05")
+	if len(text) <= seconds || text[:4] == "0000" || text[13] != ':' || text[seconds] == ',' || text[len(text)-1] != 'Z' {
+		return Reading{}, false
 	}
-	_, err := time.Parse(time.RFC3339Nano, text)
-	return err == nil
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return Reading{}, false
+	}
+	return Reading{Time: at, Unit: unit(max(0, len(text)-seconds-len(".Z")))}, true
 }
 
 // Parse reads a point in time in any of the forms that platforms are known to
@@ -50,7 +61,7 @@ func Parse(text string) (Reading, bool) {
 	case text[0] == '{':
 		return parseCarbon(text)
 	}
-	for _, parse := range []func(string) (Reading, bool){parseISO, parseEpoch, parseMail} {
+	for _, parse := range []func(string) (Reading, bool){parseStrict, parseISO, parseEpoch, parseMail} {
 		if r, ok := parse(text); ok && r.Time.Year() >= 1 && r.Time.Year() <= 9999 {
 			return r, true
 		}

@@ -94,6 +94,9 @@ func parseCarbon(text string) (Reading, bool) {
 // ParseJSON reads a JSON value: a text, a number, or a Carbon object.
 func ParseJSON(raw []byte) (Reading, bool) {
 	if len(raw) > 0 && raw[0] == '"' {
+		if r, ok := parseStrict(string(raw[1:max(1, len(raw)-1)])); ok && raw[len(raw)-1] == '"' {
+			return r, true
+		}
 		var text string
 		if json.Unmarshal(raw, &text) != nil || strings.HasPrefix(strings.TrimSpace(text), "{") {
 			return Reading{}, false

@@ -5,28 +5,48 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Hash returns a hash of the object's content: equal for objects that differ
 // only in the order of keys, at any level, and different otherwise. It is
 // stable across versions of this program, since the spool keeps it.
 func (o *Object) Hash() [16]byte {
-	sum := sha256.Sum256(appendCanonical(make([]byte, 0, o.size()), o.fields))
+	text := hashed.Get().(*[]byte)
+	*text = appendCanonical((*text)[:0], o.fields)
+	sum := sha256.Sum256(*text)
+	hashed.Put(text)
 	return [16]byte(sum[:16])
 }
 
+// hashed keeps the buffers of Hash.
+var hashed = sync.Pool{New: func() any { return new([]byte) }}
+
 func appendCanonical(dst []byte, fields []field) []byte {
-	sorted := slices.Clone(fields)
-	slices.SortStableFunc(sorted, func(a, b field) int { return strings.Compare(a.key, b.key) })
+	var few [48]int
+	sorted := few[:0]
+	for i := range fields {
+		sorted = append(sorted, i)
+	}
+	slices.SortStableFunc(sorted, func(a, b int) int { return strings.Compare(fields[a].key, fields[b].key) })
 	dst = append(dst, '{')
-	for i, f := range sorted {
-		if i > 0 {
+	for n, i := range sorted {
+		f := &fields[i]
+		if n > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(appendString(dst, f.key), ':')
 		dst = appendCanonicalValue(dst, f.raw)
 	}
 	return append(dst, '}')
+}
+
+// canonicalValue is appendCanonicalValue without a copy of what is canonical as it stands.
+func canonicalValue(raw json.RawMessage) []byte {
+	if raw[0] == '{' || raw[0] == '[' {
+		return appendCanonicalValue(nil, raw)
+	}
+	return raw
 }
 
 func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {

@@ -34,6 +34,7 @@ const futureTolerance = 24 * time.Hour
 // Both copies have the same id; what differs beside that is taken as it comes.
 func Merge(a, b *Object) *Object {
 	m := &Object{typ: a.typ, id: a.id, fields: make([]field, 0, max(len(a.fields), len(b.fields)))}
+	da, db := a.dated(), b.dated()
 	changed := max(a.changed(), b.changed())
 	for _, key := range mergedKeys(a, b) {
 		switch lead := leader(key); {
@@ -42,9 +43,9 @@ func Merge(a, b *Object) *Object {
 		case isUnited(a, b, key):
 			m.fields = append(m.fields, unite(a, b, key))
 		default:
-			from := a
-			if compareUnits(a, b, lead) < 0 {
-				from = b
+			from := da
+			if compareUnits(da, db, lead) < 0 {
+				from = db
 			}
 			if i := from.index(key); i >= 0 {
 				f := from.fields[i]
@@ -100,11 +101,20 @@ func nonZero(ms int64) int64 {
 	return ms
 }
 
-func (o *Object) stampOf(i int) int64 {
+// dated is an object with the stamp of its properties that have none of their
+// own, which is read once for all of them.
+type dated struct {
+	*Object
+	own int64
+}
+
+func (o *Object) dated() dated { return dated{o, nonZero(o.changed())} }
+
+func (o dated) stampOf(i int) int64 {
 	if s := o.fields[i].stamp; s != 0 {
 		return s
 	}
-	return nonZero(o.changed())
+	return o.own
 }
 
 // together lists the properties that move as one, the leading one first.
@@ -119,12 +129,18 @@ var together = [][]string{
 
 // leader returns the property under which key is decided: itself, mostly.
 func leader(key string) string {
-	for _, unit := range together {
+	lead, _ := leading(key)
+	return lead
+}
+
+// leading returns key's leader and, for what does not move alone, a bit of its own.
+func leading(key string) (lead string, bit uint64) {
+	for i, unit := range together {
 		if slices.Contains(unit, key) {
-			return unit[0]
+			return unit[0], 1 << i
 		}
 	}
-	return key
+	return key, 0
 }
 
 func membersOf(lead string) []string {
@@ -143,16 +159,18 @@ type unit struct {
 	bytes []byte // canonical; nil when absent
 }
 
-func (o *Object) unit(lead string) unit {
+// unit returns what is decided under lead, its bytes appended to buf, which is empty.
+func (o dated) unit(lead string, buf []byte) unit {
 	u := unit{stamp: filledIn}
 	for _, key := range membersOf(lead) {
 		if i := o.index(key); i >= 0 {
-			u.bytes = append(appendCanonicalValue(append(u.bytes, key...), o.fields[i].raw), 0)
+			buf = append(appendCanonicalValue(append(buf, key...), o.fields[i].raw), 0)
+			u.bytes = buf
 			u.stamp = max(u.stamp, o.stampOf(i))
 		}
 	}
 	if i := o.index(lead); i >= 0 {
-		u.mark = markOf(appendCanonicalValue(nil, o.fields[i].raw), u.bytes)
+		u.mark = markOf(canonicalValue(o.fields[i].raw), u.bytes)
 	} else if u.bytes != nil {
 		u.mark = markOf(nil, u.bytes)
 	}
@@ -171,8 +189,11 @@ func markOf(lead, whole []byte) uint64 {
 }
 
 // compareUnits says which copy decides: the later one, then the greater value.
-func compareUnits(a, b *Object, lead string) int {
-	ua, ub := a.unit(lead), b.unit(lead)
+func compareUnits(a, b dated, lead string) int {
+	if sameUnit(a, b, lead) {
+		return 0
+	}
+	ua, ub := a.unit(lead, nil), b.unit(lead, nil)
 	switch {
 	case ua.bytes == nil || ub.bytes == nil:
 		return cmp.Compare(len(ua.bytes), len(ub.bytes))
@@ -194,6 +215,19 @@ func compareUnits(a, b *Object, lead string) int {
 		}
 	}
 	return 0
+}
+
+// sameUnit reports whether two copies, as most do, say the same at the same time.
+func sameUnit(a, b dated, lead string) bool {
+	for _, key := range membersOf(lead) {
+		i, j := a.index(key), b.index(key)
+		switch {
+		case i < 0 && j < 0:
+		case i < 0 || j < 0 || a.stampOf(i) != b.stampOf(j) || !bytes.Equal(a.fields[i].raw, b.fields[j].raw):
+			return false
+		}
+	}
+	return true
 }
 
 // mergedKeys returns the properties of both in a fixed order: that of the

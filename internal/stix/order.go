@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Ordered is one object in the order in which it is to be sent.
@@ -89,8 +90,9 @@ func newGraph(objs []*Object) *graph {
 	}
 	for i := range g.nodes {
 		n := &g.nodes[i]
-		for _, r := range n.obj.Refs() {
-			if to, ok := at[r.ID]; ok {
+		for f, id := range n.obj.refs() {
+			if to, ok := at[string(id)]; ok {
+				r := Ref{f.key, g.nodes[to].obj.id, strings.HasSuffix(f.key, "_refs")}
 				n.edges = append(n.edges, edge{ref: r, to: to, hard: Essential(n.obj.Type(), r.Key)})
 			}
 		}

@@ -3,6 +3,7 @@ package stix
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -17,22 +18,43 @@ type Ref struct {
 // Refs returns the object's references in order, repeated ones included.
 func (o *Object) Refs() []Ref {
 	refs := make([]Ref, 0, 8)
-	for i := range o.fields {
-		f := &o.fields[i]
-		switch {
-		case strings.HasSuffix(f.key, "_refs"):
-			for e := range Elements(f.raw) {
-				if id, ok := Text(e); ok {
-					refs = append(refs, Ref{f.key, id, true})
-				}
-			}
-		case strings.HasSuffix(f.key, "_ref"):
-			if id, ok := Text(f.raw); ok {
-				refs = append(refs, Ref{f.key, id, false})
+	for f, id := range o.refs() {
+		refs = append(refs, Ref{f.key, string(id), strings.HasSuffix(f.key, "_refs")})
+	}
+	return refs
+}
+
+// RefIDs yields the ids of Refs without a copy: they are good as long as the object
+// is not changed, and must not be changed themselves.
+func (o *Object) RefIDs() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, id := range o.refs() {
+			if !yield(id) {
+				return
 			}
 		}
 	}
-	return refs
+}
+
+// refs yields the properties that are references, with each id in them.
+func (o *Object) refs() iter.Seq2[*field, []byte] {
+	return func(yield func(*field, []byte) bool) {
+		for i := range o.fields {
+			f := &o.fields[i]
+			switch {
+			case strings.HasSuffix(f.key, "_refs"):
+				for e := range Elements(f.raw) {
+					if id, ok := textBytes(e); ok && !yield(f, id) {
+						return
+					}
+				}
+			case strings.HasSuffix(f.key, "_ref"):
+				if id, ok := textBytes(f.raw); ok && !yield(f, id) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // SetRef sets a single reference; an empty id removes it.

@@ -1,8 +1,8 @@
 package stix
 
 import (
+	"bytes"
 	"encoding/json"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -51,15 +51,22 @@ func appendRune(dst []byte, r rune) []byte {
 
 // Text returns the string in normal JSON text; false when raw is no string.
 func Text(raw json.RawMessage) (string, bool) {
+	b, ok := textBytes(raw)
+	return string(b), ok
+}
+
+// textBytes is Text without a copy where there are no escapes.
+func textBytes(raw json.RawMessage) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
+		return nil, false
 	}
-	s := string(raw[1 : len(raw)-1])
-	if strings.IndexByte(s, '\\') < 0 {
-		return s, true
+	b := raw[1 : len(raw)-1]
+	if bytes.IndexByte(b, '\\') < 0 {
+		return b, true
 	}
+	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", false
+		return nil, false
 	}
-	return s, true
+	return []byte(s), true
 }

@@ -17,11 +17,15 @@ type Trace struct {
 	changed  int64
 	contents []Content // the newest first
 	rank     int       // of the strictest TLP level that a source gave; 0: none
-	units    map[string]traceUnit
+	units    traceUnits
 }
+
+// traceUnits are sorted by name.
+type traceUnits []traceUnit
 
 // traceUnit is what went out of one property, or of those that move with it.
 type traceUnit struct {
+	name  string
 	stamp int64
 	mark  uint64 // of a list: of its entries, in any order
 }
@@ -45,7 +49,7 @@ const (
 
 // TraceOf makes a trace of what was kept of one: see Changed, Contents, Rank, Marks.
 func TraceOf(changed time.Time, contents []Content, rank int, marks map[string]uint64) Trace {
-	t := Trace{changed: changed.UnixMilli(), contents: contents, rank: rank, units: make(map[string]traceUnit, len(marks))}
+	t := Trace{changed: changed.UnixMilli(), contents: contents, rank: rank, units: make(traceUnits, 0, len(marks))}
 	for name, mark := range marks {
 		if strings.HasPrefix(name, markTime) {
 			continue
@@ -54,9 +58,32 @@ func TraceOf(changed time.Time, contents []Content, rank int, marks map[string]u
 		if !older {
 			stamp = uint64(t.changed)
 		}
-		t.units[name] = traceUnit{int64(stamp), mark}
+		t.units = append(t.units, traceUnit{name, int64(stamp), mark})
 	}
+	t.units.sort()
 	return t
+}
+
+func (u traceUnits) sort() {
+	slices.SortFunc(u, func(a, b traceUnit) int { return strings.Compare(a.name, b.name) })
+}
+
+// find returns the unit of that name, the zero value when there is none, and its place.
+func (u traceUnits) find(name string) (unit traceUnit, at int, ok bool) {
+	at, ok = slices.BinarySearchFunc(u, name, func(e traceUnit, name string) int { return strings.Compare(e.name, name) })
+	if ok {
+		unit = u[at]
+	}
+	return unit, at, ok
+}
+
+// set adds the unit, or puts it in the place of the one of its name.
+func (u *traceUnits) set(unit traceUnit) {
+	if _, at, ok := u.find(unit.name); ok {
+		(*u)[at] = unit
+	} else {
+		*u = slices.Insert(*u, at, unit)
+	}
 }
 
 // markTime stands before the name of a property that is as old as the mark
@@ -67,10 +94,10 @@ const markTime = "@"
 // times of those that are older than the newest.
 func (t *Trace) Marks() map[string]uint64 {
 	marks := make(map[string]uint64, len(t.units))
-	for name, u := range t.units {
-		marks[name] = u.mark
+	for _, u := range t.units {
+		marks[u.name] = u.mark
 		if u.stamp != t.changed && u.stamp != 0 {
-			marks[markTime+name] = uint64(u.stamp)
+			marks[markTime+u.name] = uint64(u.stamp)
 		}
 	}
 	return marks
@@ -96,8 +123,9 @@ func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 	stricter := o.SourceRank() > t.rank
 	var worse []string
 	news, clash := o.changed() > t.changed, false
-	for lead, u := range o.traceUnits() {
-		known, ok := t.units[lead]
+	for _, u := range o.traceUnits() {
+		lead := u.name
+		known, _, ok := t.units.find(lead)
 		switch {
 		case u.stamp == filledIn && !ok, known == u:
 		case !ok, isListMark(o, lead) && known.mark != u.mark:
@@ -158,27 +186,30 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 		t.rank = rank
 	}
 	if t.units == nil {
-		t.changed, t.units = o.changed(), map[string]traceUnit{}
+		t.changed, t.units = o.changed(), make(traceUnits, 0, o.Len())
 	}
 	t.changed = max(t.changed, o.changed())
-	for lead, u := range o.traceUnits() {
-		if known, ok := t.units[lead]; u.stamp != filledIn && (!ok || u.stamp >= known.stamp || isListMark(o, lead)) {
-			t.units[lead] = u
+	units := o.traceUnits()
+	for _, u := range units {
+		if known, _, ok := t.units.find(u.name); u.stamp != filledIn && (!ok || u.stamp >= known.stamp || isListMark(o, u.name)) {
+			t.units.set(u)
 		}
 	}
-	t.Note(o)
+	t.note(o, units)
 }
 
 // Note notes that the copies the object was made of were taken in, whether
 // anything of them goes out or not. It reports whether that changed the time of
 // anything that went out.
-func (t *Trace) Note(o *Object) (changed bool) {
+func (t *Trace) Note(o *Object) (changed bool) { return t.note(o, o.traceUnits()) }
+
+func (t *Trace) note(o *Object, units traceUnits) (changed bool) {
 	t.contents = slices.DeleteFunc(t.contents, func(c Content) bool { return slices.Contains(o.taken, c) })
 	t.contents = slices.Concat(o.taken, t.contents)
 	t.contents = t.contents[:min(len(t.contents), contentsKept)]
-	for lead, u := range o.traceUnits() { // what it says again counts as said then
-		if known := t.units[lead]; known.mark == u.mark && known.stamp < u.stamp {
-			t.units[lead] = u
+	for _, u := range units { // what it says again counts as said then
+		if known, _, _ := t.units.find(u.name); known.mark == u.mark && known.stamp < u.stamp {
+			t.units.set(u)
 			changed = true
 		}
 	}
@@ -186,23 +217,29 @@ func (t *Trace) Note(o *Object) (changed bool) {
 }
 
 // traceUnits returns what a trace keeps of the object.
-func (o *Object) traceUnits() map[string]traceUnit {
-	units := make(map[string]traceUnit, len(o.fields))
+func (o *Object) traceUnits() traceUnits {
+	units := make(traceUnits, 0, len(o.fields))
+	d := o.dated()
+	var done uint64 // a bit for each of together
+	var buf [512]byte
 	for i := range o.fields {
 		f := &o.fields[i]
-		lead := leader(f.key)
-		switch _, done := units[lead]; {
-		case done, f.key == "type", f.key == "id", f.key == "spec_version", f.key == "modified":
+		lead, bit := leading(f.key)
+		switch {
+		case done&bit != 0, f.key == "type", f.key == "id", f.key == "spec_version", f.key == "modified":
 		case united(f.raw, f.key): // it is united with what is there, whatever its time
 			mark := listMark(f.key, f.raw)
 			if mark != 0 && (f.stamp != filledIn || f.key == "object_marking_refs") {
-				units[lead] = traceUnit{mark: mark}
+				units = append(units, traceUnit{name: lead, mark: mark})
+				done |= bit
 			}
 		default:
-			u := o.unit(lead)
-			units[lead] = traceUnit{u.stamp, u.mark}
+			u := d.unit(lead, buf[:0])
+			units = append(units, traceUnit{lead, u.stamp, u.mark})
+			done |= bit
 		}
 	}
+	units.sort()
 	return units
 }
 
@@ -215,8 +252,11 @@ func isListMark(o *Object, lead string) bool {
 // are not in it: rank says what there is to say of them.
 func listMark(key string, raw json.RawMessage) uint64 {
 	sum := uint64(0)
+	var few [256]byte
+	buf := few[:0]
 	for k, v := range Members(raw) {
-		sum += entryMark(append([]byte(k), v...))
+		buf = append(append(buf[:0], k...), v...)
+		sum += entryMark(buf)
 	}
 	for e := range Elements(raw) {
 		if id, ok := Text(e); ok && key == "object_marking_refs" {
@@ -224,7 +264,8 @@ func listMark(key string, raw json.RawMessage) uint64 {
 				continue
 			}
 		}
-		sum += entryMark(appendCanonicalValue(nil, e))
+		buf = appendCanonicalValue(buf[:0], e)
+		sum += entryMark(buf)
 	}
 	return sum
 }

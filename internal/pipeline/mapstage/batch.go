@@ -322,7 +322,7 @@ func (m *Stage) reload(o spool.Object) *item {
 		return nil
 	}
 	obj.SetStamps(o.Stamps)
-	it := newItem(obj, m.author)
+	it := newItem(obj, obj.Refs(), m.author)
 	it.origin, it.dataset, it.source = fromWaiting, o.Dataset, o.Source
 	it.seq, it.since, it.again, it.size = o.Seq, o.Since, o.Kept, len(o.JSON)
 	it.state, it.watch = itemPending, o.Watch

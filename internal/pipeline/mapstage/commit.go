@@ -199,13 +199,14 @@ func onlyBackward(objs []*stix.Object, whole map[*stix.Object]*stix.Object) []*s
 	}
 	out := slices.Clone(objs)
 	for i, o := range objs {
-		ahead := func(r stix.Ref) bool { return at[r.ID] > i }
-		if !slices.ContainsFunc(o.Refs(), ahead) {
-			continue
+		for id := range o.RefIDs() {
+			if at[string(id)] > i {
+				out[i] = o.Clone()
+				out[i].EditRefs(func(r stix.Ref) (string, bool) { return r.ID, at[r.ID] <= i })
+				whole[out[i]] = o
+				break
+			}
 		}
-		out[i] = o.Clone()
-		out[i].EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !ahead(r) })
-		whole[out[i]] = o
 	}
 	return out
 }

@@ -150,11 +150,12 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	if slices.ContainsFunc(refs, func(r stix.Ref) bool { return r.ID == o.ID() }) {
 		raw = o.Clone()
 	}
-	dedupeRefs(o, refs)
+	changed := dedupeRefs(o, refs)
 	for _, r := range refs {
 		if r.ID != o.ID() || !o.DropRef(r.Key, r.ID) {
 			continue
 		}
+		changed = true
 		out.count["cut_self"]++
 		if stix.Essential(o.Type(), r.Key) && !o.Has(r.Key) {
 			out.count["buried"]++
@@ -166,8 +167,11 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 		}
 		m.mapper.EnsureAuthor(o)
 	}
+	if changed {
+		refs = o.Refs()
+	}
 	o.Arrive()
-	it := newItem(o, m.author)
+	it := newItem(o, refs, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
 	m.scratch = o.AppendJSON(m.scratch[:0])
 	it.size = len(m.scratch)
@@ -176,10 +180,11 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 }
 
 // dedupeRefs removes repeated entries from lists of references, which the order
-// of a bundle would take out, after the content was compared.
-func dedupeRefs(o *stix.Object, refs []stix.Ref) {
+// of a bundle would take out, after the content was compared. It reports whether
+// there were any.
+func dedupeRefs(o *stix.Object, refs []stix.Ref) (changed bool) {
 	if len(refs) < 2 || len(refs) < 8 && !repeated(refs) {
-		return
+		return false
 	}
 	lists := map[string][]string{}
 	seen := make(map[stix.Ref]bool, len(refs))
@@ -190,13 +195,15 @@ func dedupeRefs(o *stix.Object, refs []stix.Ref) {
 		seen[r] = true
 	}
 	if len(seen) == len(refs) {
-		return
+		return false
 	}
 	for key, list := range lists {
 		if len(list) < len(o.Strings(key)) {
 			o.Set(key, list)
+			changed = true
 		}
 	}
+	return changed
 }
 
 // repeated is quick for the few references that most objects have.

@@ -75,21 +75,21 @@ type item struct {
 	isCut bool          // with whole: obj goes out without some references
 }
 
-// newItem takes an object as it came out of the mapper.
-func newItem(o *stix.Object, author string) *item {
-	return &item{obj: o, id: o.ID(), refs: referencesOf(o, author)}
+// newItem takes an object as it came out of the mapper, with its references.
+func newItem(o *stix.Object, refs []stix.Ref, author string) *item {
+	return &item{obj: o, id: o.ID(), refs: referencesOf(o.Type(), refs, author)}
 }
 
-// referencesOf lists what must be settled before o goes out, in order of need. The
-// default author and the standard markings are sent with whatever uses them.
-func referencesOf(o *stix.Object, author string) []reference {
-	all := o.Refs()
+// referencesOf lists those of an object's references that must be settled before it
+// goes out, in order of need. The default author and the standard markings are sent
+// with whatever uses them.
+func referencesOf(typ string, all []stix.Ref, author string) []reference {
 	refs := make([]reference, 0, len(all))
 	for _, r := range all {
 		if r.ID == author || stix.StandardTLP(r.ID) {
 			continue
 		}
-		refs = append(refs, reference{r, needOf(o.Type(), r)})
+		refs = append(refs, reference{r, needOf(typ, r)})
 	}
 	slices.SortStableFunc(refs, func(a, b reference) int { return cmp.Compare(a.need, b.need) })
 	return refs
@@ -130,6 +130,6 @@ func (it *item) watched() (reference, bool) {
 // merge adds what another copy of the object says: see [stix.Merge].
 func (it *item) merge(other *item, author string) {
 	it.obj = stix.Merge(it.obj, other.obj)
-	it.refs, it.next = referencesOf(it.obj, author), 0
+	it.refs, it.next = referencesOf(it.obj.Type(), it.obj.Refs(), author), 0
 	it.again = it.again || other.again
 }
