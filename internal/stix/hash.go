@@ -5,22 +5,15 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Hash returns a hash of the object's content: equal for objects that differ
 // only in the order of keys, at any level, and different otherwise. It is
 // stable across versions of this program, since the spool keeps it.
 func (o *Object) Hash() [16]byte {
-	text := hashed.Get().(*[]byte)
-	*text = appendCanonical((*text)[:0], o.fields)
-	sum := sha256.Sum256(*text)
-	hashed.Put(text)
+	sum := sha256.Sum256(appendCanonical(make([]byte, 0, o.size()), o.fields))
 	return [16]byte(sum[:16])
 }
-
-// hashed keeps the buffers of Hash.
-var hashed = sync.Pool{New: func() any { return new([]byte) }}
 
 func appendCanonical(dst []byte, fields []field) []byte {
 	var few [48]int
