@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ type brokenParts struct {
 	*plainMapper
 	step  string
 	panic bool
-	hits  int
+	hits  atomic.Int64
 	bad   func(id string) bool
 }
 
@@ -29,7 +30,7 @@ func (p *brokenParts) touch(step string, ids ...string) error {
 	if step != p.step || !slices.ContainsFunc(ids, p.bad) {
 		return nil
 	}
-	p.hits++
+	p.hits.Add(1)
 	if p.panic {
 		panic("broken at " + step)
 	}
@@ -144,7 +145,7 @@ func TestOneBreaksTheOthersArrive(t *testing.T) {
 				w.endFetch(run)
 				w.work()
 				w.deliver(-1)
-				if p.hits == 0 {
+				if p.hits.Load() == 0 {
 					t.Fatal("the step was never broken")
 				}
 				got := w.ids(run)
@@ -190,7 +191,7 @@ func TestOneBreaksAtTheEndOfTheRun(t *testing.T) {
 			w.endFetch(run)
 			w.work()
 			w.deliver(-1)
-			if p.hits == 0 {
+			if p.hits.Load() == 0 {
 				t.Fatal("the step was never broken")
 			}
 			for i := range 20 {

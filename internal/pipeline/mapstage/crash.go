@@ -93,7 +93,7 @@ func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) e
 	if err != nil {
 		return err
 	}
-	g.add(m.mapOne(rec), m.now(), m.author)
+	g.add(m.mapOne(rec, m.guard(rec)), m.now(), m.author)
 	m.gather = g
 	return m.flush(ctx)
 }

@@ -2,9 +2,11 @@ package mapstage
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/spool"
 )
 
@@ -150,4 +152,56 @@ func TestCrashMarksWithTheClockSetBack(t *testing.T) {
 	if dead := w.dead(); len(dead) != 1 || dead[0].Class != deadCrash || dead[0].Source != bad {
 		t.Errorf("dead letters: %+v", dead)
 	}
+}
+
+// What maps ahead must not be the one that dies while a suspect is marked.
+func TestNothingIsMappedAheadOfASuspect(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	run := w.startRun(spool.ReasonSchedule)
+	for i := range 5 {
+		w.record(run, sobj(sid("indicator", i), smod(1)))
+	}
+	w.endFetch(run)
+	recs, err := w.sp.Records(run, 0, readRecords, readBytes)
+	if err != nil || len(recs) != 5 {
+		t.Fatalf("records: got %d, %v, want 5", len(recs), err)
+	}
+	for _, c := range []struct {
+		name    string
+		careful time.Time
+		least   int64 // how many are mapped without being asked for
+		most    int64
+	}{
+		{"ordinary", time.Time{}, 1, 4},
+		{"careful", w.clock.Add(time.Minute), 0, 0},
+	} {
+		counted := &countingMapper{Mapper: w.plain}
+		w.m.mapper, w.m.careful = counted, c.careful
+		results, stop := w.m.mapAhead(recs)
+		if c.least > 0 {
+			results[1]() // waits for the one who maps it, or maps it
+		}
+		stop()
+		if n := counted.n.Load(); n < c.least || n > c.most {
+			t.Errorf("%s: %d records were mapped ahead, want %d to %d", c.name, n, c.least, c.most)
+		}
+		for i, r := range results {
+			if got := r().Objects; len(got) != 1 || got[0].ID() != sid("indicator", i) {
+				t.Errorf("%s: record %d: got %v", c.name, i, got)
+			}
+		}
+		if n := counted.n.Load(); n != 5 {
+			t.Errorf("%s: mapped %d times, want each once", c.name, n)
+		}
+	}
+}
+
+type countingMapper struct {
+	Mapper
+	n atomic.Int64
+}
+
+func (c *countingMapper) Map(src mapping.Source, body []byte) mapping.Result {
+	c.n.Add(1)
+	return c.Mapper.Map(src, body)
 }

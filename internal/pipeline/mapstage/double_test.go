@@ -13,11 +13,9 @@ import (
 type plainMapper struct {
 	*mapping.Mapper
 	panicOn string // a source id
-	mapped  int
 }
 
 func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
-	p.mapped++
 	if src.ID == p.panicOn {
 		panic("boom")
 	}

@@ -3,9 +3,12 @@ package mapstage
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"threatmatch-connector/internal/mapping"
@@ -55,10 +58,10 @@ type record struct {
 	stop    error // too many in a row were like this one: it is not the record
 }
 
-// mapOne maps one record. Whatever cannot be mapped is a dead letter; so is the
-// whole record when the mapper panics or the spool cannot read it.
-func (m *Stage) mapOne(rec spool.Record) *record {
-	start := m.now()
+// mapOne makes items of what mapped, which is called only for a record that is
+// whole, says of one. Whatever cannot be mapped is a dead letter; so is the whole
+// record when the mapper panics or the spool cannot read it.
+func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	out := &record{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
 	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
 	if rec.Err != nil {
@@ -71,14 +74,14 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 		out.dead = append(out.dead, whole)
 		return out
 	}
-	res, panicked, frame := m.guard(rec)
-	if panicked == "" {
+	res := mapped()
+	if res.panicked == "" {
 		m.blamed.mapper = streak{}
 	} else {
-		if m.blamed.mapper.again(frame, fmt.Sprint(rec.Seq)) {
-			out.stop = &stoppedError{&brokenError{verdict: verdict{deadPanic, panicked}}}
+		if m.blamed.mapper.again(res.frame, fmt.Sprint(rec.Seq)) {
+			out.stop = &stoppedError{&brokenError{verdict: verdict{deadPanic, res.panicked}}}
 		}
-		whole.Class, whole.Error = deadPanic, panicked
+		whole.Class, whole.Error = deadPanic, res.panicked
 		out.dead = append(out.dead, whole)
 		return out
 	}
@@ -107,19 +110,56 @@ func (m *Stage) mapOne(rec spool.Record) *record {
 		out.take(m, o, rec)
 	}
 	m.at = ""
-	m.met.mapped(m.now().Sub(start).Seconds())
 	return out
 }
 
-// guard runs the mapper and turns a panic into its text.
-func (m *Stage) guard(rec spool.Record) (res mapping.Result, panicked, frame string) {
-	defer func() {
-		if r := recover(); r != nil {
-			frame = panicFrame(debug.Stack())
-			panicked = fmt.Sprintf("panic: %v at %s", r, frame)
+// mapped is what the mapper says of one record, or the panic it ended in.
+type mapped struct {
+	mapping.Result
+	panicked, frame string
+}
+
+// guard returns what runs the mapper, once whoever calls it, and turns a panic into
+// its text. Safe for concurrent use.
+func (m *Stage) guard(rec spool.Record) func() mapped {
+	return sync.OnceValue(func() (res mapped) {
+		start := m.now()
+		defer func() {
+			if r := recover(); r != nil {
+				res.frame = panicFrame(debug.Stack())
+				res.panicked = fmt.Sprintf("panic: %v at %s", r, res.frame)
+			}
+			m.met.mapped(m.now().Sub(start).Seconds())
+		}()
+		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched}, rec.Body)
+		return res
+	})
+}
+
+// mappers is how many processors map records ahead, at most.
+const mappers = 4
+
+// mapAhead returns what maps each of the records, and has it called ahead on every
+// processor until stop, which returns when they are through. Where a record is
+// suspect nothing is done ahead: it must be alone when the process dies.
+func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop func()) {
+	for _, rec := range recs {
+		results = append(results, m.guard(rec))
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	if !slices.ContainsFunc(recs, m.suspect) {
+		for range min(runtime.GOMAXPROCS(0), mappers, len(recs)-1) {
+			wg.Go(func() {
+				for i := next.Add(1); i < int64(len(recs)); i = next.Add(1) { // the first is the caller's
+					if recs[i].Err == nil {
+						results[i]()
+					}
+				}
+			})
 		}
-	}()
-	return m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched}, rec.Body), "", ""
+	}
+	return results, func() { next.Store(int64(len(recs))); wg.Wait() }
 }
 
 // panicFrame names the innermost function of ours in a stack trace.
@@ -268,11 +308,13 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 		return false, err
 	}
 	m.status.Set(stageName, "working", "mapping "+m.describe(run), "")
-	for _, rec := range recs {
+	results, stop := m.mapAhead(recs)
+	defer stop()
+	for i, rec := range recs {
 		if ctx.Err() != nil {
 			return true, nil
 		}
-		if err := m.take(ctx, run, rec); err != nil {
+		if err := m.take(ctx, run, rec, results[i]); err != nil {
 			return true, err
 		}
 	}
@@ -281,7 +323,7 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 
 // take maps one record and puts it into the open bundle, which is closed when
 // it is full. A suspect has a bundle of its own.
-func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error {
+func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record, mapped func() mapped) error {
 	suspect := m.suspect(rec)
 	apart := suspect || m.isApart(run.ID, rec.Seq)
 	if apart {
@@ -297,7 +339,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record) error
 		}
 	}
 	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
-	r := m.mapOne(rec)
+	r := m.mapOne(rec, mapped)
 	if r.stop != nil {
 		return r.stop
 	}

@@ -43,7 +43,7 @@ type Spool interface {
 	Stats() (spool.Stats, error)
 }
 
-// Mapper turns records into objects. See mapping.Mapper.
+// Mapper turns records into objects. See mapping.Mapper. It is safe for concurrent use.
 type Mapper interface {
 	Map(src mapping.Source, body []byte) mapping.Result
 	Author() *stix.Object
