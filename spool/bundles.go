@@ -67,6 +67,21 @@ func (s *Spool) NextBundle() (Bundle, error) {
 	return out, err
 }
 
+// NextBundleOf returns the run's oldest bundle, or ErrNotFound.
+func (s *Spool) NextBundleOf(run uint64) (Bundle, error) {
+	var out Bundle
+	err := s.view("read the run's next bundle", func(t *txn) error {
+		seq, found := t.bundles().oldestOf(run)
+		if !found {
+			return fmt.Errorf("bundle of run %d: %w", run, ErrNotFound)
+		}
+		var err error
+		out, _, err = t.bundles().head(run, seq)
+		return err
+	})
+	return out, err
+}
+
 // head reads a bundle's header and cursor.
 func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	b := Bundle{Run: run, Seq: seq}

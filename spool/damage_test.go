@@ -173,7 +173,7 @@ func pastOneDamage(t *testing.T, o Options, wantTold bool) {
 	run, err := s.StartRun(epoch, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true})
 	ok(t, err)
 	for range 5 {
-		if _, more, err := s.StartQueued(epoch, t0); err != nil || !more {
+		if _, more, err := s.StartQueued(epoch, t0, false); err != nil || !more {
 			ok(t, err)
 			break
 		}

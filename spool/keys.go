@@ -54,7 +54,7 @@ const (
 	pfxDue    = 'd' // tasks: d run due seq → task key, while the task is in a run
 	pfxParked = 'p' // tasks: p dataset seq → task key, while it is parked
 	pfxBehind = 'b' // tasks: b dataset since seq → checksum, from the first parking on
-	pfxQueued = 'q' // tasks: q key, or q 255 dead letter → reason; in no run yet
+	pfxQueued = 'q' // tasks: q key, or q 0 or 255 dead letter → reason; in no run yet
 
 	pfxByID  = 'i' // waiting_by_id: i run id → seq; held: i id → seq
 	pfxWatch = 'w' // waiting_by_id: w run watched-id seq → nothing; held: w watched-id seq → nothing

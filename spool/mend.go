@@ -276,9 +276,17 @@ func (tb taskBucket) mendLine(r *storedRun) error {
 }
 
 // oldest returns the oldest bundle of the oldest run, by its header or its blocks.
-func (tb bundleBucket) oldest() (run, seq uint64, found bool) {
+func (tb bundleBucket) oldest() (run, seq uint64, found bool) { return tb.oldestUnder(nil) }
+
+// oldestOf returns the oldest bundle of a run.
+func (tb bundleBucket) oldestOf(run uint64) (seq uint64, found bool) {
+	_, seq, found = tb.oldestUnder(encoding.Num(run))
+	return seq, found
+}
+
+func (tb bundleBucket) oldestUnder(key []byte) (run, seq uint64, found bool) {
 	for _, pfx := range []byte{pfxHead, pfxBlock} {
-		_ = tb.scan([]byte{pfx}, nil, func(k, _ []byte) (bool, error) {
+		_ = tb.scan(prefixed(pfx, key), nil, func(k, _ []byte) (bool, error) {
 			r, q := encoding.U64(k, 1), encoding.U64(k, 9)
 			if _, _, err := tb.head(r, q); err != nil {
 				return true, nil // a row of nothing; Verify reports it

@@ -112,8 +112,16 @@ func (d *driver) retry() {
 		return
 	}
 	d.check(err, nil)
-	if r.ID != want.ID {
-		d.t.Fatalf("retry run %d, want %d", r.ID, want.ID)
+	if r.ID != want[0].ID {
+		d.t.Fatalf("retry run %d, want %d", r.ID, want[0].ID)
+	}
+	_, more, err := d.s.StartQueued(d.m.epoch, d.now, true)
+	if d.check(err, nil); more {
+		d.t.Fatal("a second run of what is in the spool")
+	}
+	r, more, err = d.s.StartQueued(d.m.epoch, d.now, false)
+	if d.check(err, nil); more != (len(want) > 1) || more && r.ID != want[1].ID {
+		d.t.Fatalf("run %d of what must be fetched, %v; want %d runs", r.ID, more, len(want))
 	}
 }
 

@@ -108,7 +108,8 @@ func (m *model) skip(now time.Time, b *modelBundle, index int, d DeadLetter) boo
 	return true
 }
 
-func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun, bool) {
+// retry returns the runs that it makes: one of what is in the spool, one of what must be fetched.
+func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) ([]*modelRun, bool) {
 	for _, k := range dead {
 		d, ok := m.dead[k]
 		if !ok || d.Stage == StageFetch && (d.Source == "" || d.Dataset == IOCs) {
@@ -123,6 +124,27 @@ func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun
 	if len(dead)+len(parked) == 0 {
 		return nil, false
 	}
+	var kept, asked []uint64
+	for _, k := range dead {
+		if m.dead[k].Stage == StageFetch {
+			asked = append(asked, k)
+		} else {
+			kept = append(kept, k)
+		}
+	}
+	var runs []*modelRun
+	if len(kept) > 0 {
+		r := m.retryRun(now, kept, nil)
+		m.finishFetch(r, now)
+		runs = append(runs, r)
+	}
+	if len(asked)+len(parked) > 0 {
+		runs = append(runs, m.retryRun(now, asked, parked))
+	}
+	return runs, true
+}
+
+func (m *model) retryRun(now time.Time, dead []uint64, parked []TaskKey) *modelRun {
 	r := m.startRun(now, RunSpec{Reason: ReasonRetry, Start: now})
 	touch := func(d Dataset, from time.Time) {
 		if old, ok := r.Datasets[d]; !ok || from.Before(old.From) {
@@ -148,7 +170,7 @@ func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) (*modelRun
 		}
 		m.dead[k] = d
 	}
-	return r, true
+	return r
 }
 
 func (m *model) reset(now time.Time) {

@@ -25,10 +25,27 @@ type queued struct {
 	Cursor []byte    `json:"cursor,omitempty"` // of pages
 }
 
-// queuedLetter is the key of a dead letter in the queue; behind all tasks.
-func queuedLetter(key uint64) []byte { return encoding.PutU64([]byte{pfxQueued, 0xff}, key) }
+// The first byte of a dead letter's key in the queue. Those of map and deliver come
+// before all tasks: they bring their bytes, and wait for no answer of ThreatMatch.
+const (
+	letterKept  = 0x00
+	letterAsked = 0xff
+)
+
+func queuedLetter(first byte, key uint64) []byte {
+	return encoding.PutU64([]byte{pfxQueued, first}, key)
+}
 
 func queuedTask(key TaskKey) []byte { return prefixed(pfxQueued, taskKey(key)) }
+
+// cutQueued reads a key of the queue: of a task, or else of a dead letter.
+func cutQueued(k []byte) (task TaskKey, letter uint64, isTask bool) {
+	if len(k) == 10 && (k[1] == letterKept || k[1] == letterAsked) {
+		return task, encoding.U64(k, 2), false
+	}
+	task, isTask = cutTaskKey(k[1:])
+	return task, 0, isTask
+}
 
 // Enqueue puts dead letters (by key) and tasks into the queue: items to fetch
 // anew, parked ones among them, and pages. All or nothing. What stands there
@@ -46,7 +63,11 @@ func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewT
 			if err := t.dead().retryable(key); err != nil {
 				return err
 			}
-			if err := t.tasks().enqueue(queuedLetter(key), queued{Reason: reason}); err != nil {
+			first := byte(letterKept)
+			if d, _ := t.dead().read(key); d.refetched() {
+				first = letterAsked
+			}
+			if err := t.tasks().enqueue(queuedLetter(first, key), queued{Reason: reason}); err != nil {
 				return err
 			}
 		}
@@ -86,8 +107,8 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 
 // Retry takes dead letters (by key) and parked items (by task key) back into runs
 // of reason retry: fetch's become item tasks, map's and deliver's become records.
-// It enqueues all of them or none, starts the first slice and returns its run;
-// StartQueued starts the others. What the platform refused is fetched anew. A
+// It enqueues all of them or none, starts the first slice and returns its run; what
+// brings its bytes comes first. StartQueued starts the others. What the platform refused is fetched anew. A
 // dead letter stays where it is: one of map or
 // deliver is marked healed when it is taken, since its bytes are on their way
 // again, and opened again should they fail again; one of fetch is healed by the
@@ -110,13 +131,14 @@ func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskK
 	if err != nil {
 		return Run{}, err
 	}
-	run, _, err := s.StartQueued(epoch, now)
+	run, _, err := s.StartQueued(epoch, now, false)
 	return run, err
 }
 
 // StartQueued starts a run of the next slice of the queue, and reports whether
-// there was one.
-func (s *Spool) StartQueued(epoch uint64, now time.Time) (Run, bool, error) {
+// there was one. With kept it takes only dead letters that bring their bytes: such
+// a run has no request to make.
+func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool) (Run, bool, error) {
 	var run Run
 	var found bool
 	err := s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
@@ -124,7 +146,7 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time) (Run, bool, error) {
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		rows, err := t.tasks().slice()
+		rows, err := t.tasks().slice(kept)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -136,6 +158,9 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time) (Run, bool, error) {
 			if err := t.takeQueued(now, r, row); err != nil {
 				return err
 			}
+		}
+		if len(r.Open) == 0 { // it has no request to make, and waits for no other run's
+			r.endFetch(now)
 		}
 		run, found = r.copy(), true
 		return nil
@@ -149,12 +174,16 @@ type sliceRow struct {
 	queued
 }
 
-// slice returns the next rows of the queue that go together. Those that cannot
-// be read come as retries, since what they name can.
-func (tb taskBucket) slice() ([]sliceRow, error) {
+// slice returns the next rows of the queue that go together: letters that bring their
+// bytes, or, unless only kept ones are wanted, what is to be fetched. Rows that cannot be read come as
+// retries, since what they name can.
+func (tb taskBucket) slice(kept bool) ([]sliceRow, error) {
 	var out []sliceRow
 	var bytes, pages int
 	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
+		if k[1] != letterKept && (kept || len(out) > 0 && out[0].key[1] == letterKept) {
+			return false, nil
+		}
 		row := sliceRow{key: encoding.Clone(k)}
 		if _, err := encoding.Open(k, v, &row.queued); err != nil {
 			row.queued = queued{Reason: ReasonRetry}
@@ -162,10 +191,10 @@ func (tb taskBucket) slice() ([]sliceRow, error) {
 		if len(out) > 0 && row.Reason != out[0].Reason {
 			return true, nil
 		}
-		if key, ok := cutTaskKey(k[1:]); ok && key.Kind == TaskPage {
+		if key, letter, ok := cutQueued(k); ok && key.Kind == TaskPage {
 			pages++
 		} else if !ok {
-			bytes += len(tb.t.dead().blob(numKey(pfxPayload, encoding.U64(k, 2)), nil))
+			bytes += len(tb.t.dead().blob(numKey(pfxPayload, letter), nil))
 		}
 		if len(out) > 0 && (bytes > sliceBytes || pages > slicePages) {
 			return false, nil
@@ -181,9 +210,9 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow) error {
 	if _, err := t.tasks().dequeue(row.key); err != nil {
 		return err
 	}
-	key, ok := cutTaskKey(row.key[1:])
+	key, letter, ok := cutQueued(row.key)
 	if !ok {
-		return t.dead().retry(now, r, encoding.U64(row.key, 2))
+		return t.dead().retry(now, r, letter)
 	}
 	if st, err := t.tasks().byKey(taskKey(key)); err == nil && !st.Since.IsZero() {
 		row.Since = st.Since // of an item that is parked
@@ -210,6 +239,9 @@ func (tb deadBucket) retryable(key uint64) error {
 	return nil
 }
 
+// refetched reports that a retry asks ThreatMatch again for what the letter is about.
+func (d DeadLetter) refetched() bool { return d.Stage == StageFetch || d.Stage == StagePlatform }
+
 // retry takes a letter into the run. One that was dropped or damaged since it was
 // named is passed by.
 func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
@@ -226,7 +258,7 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 	if err := tb.put(retriedKey(r.ID, key), []byte{}); err != nil {
 		return err
 	}
-	if d.Stage == StageFetch || d.Stage == StagePlatform {
+	if d.refetched() {
 		r.touch(d.Dataset, r.Start, r.Start)
 		item := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
 		if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: item, Since: r.Start, Anew: true}}); err != nil {

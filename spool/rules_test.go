@@ -159,15 +159,22 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	if open := must(s.OpenRuns())(t); len(open) != 1 {
 		t.Fatalf("the refused retry left %d runs", len(open))
 	}
-	retry := must(s.Retry(1, t0, []uint64{1, 3, 4, 5}, []TaskKey{item(Alerts, 2)}))(t)
-	if retry.Reason != ReasonRetry || retry.Datasets[Alerts].Status != DatasetListed {
-		t.Fatalf("%+v", retry)
+	kept := must(s.Retry(1, t0, []uint64{1, 3, 4, 5}, []TaskKey{item(Alerts, 2)}))(t)
+	if kept.Reason != ReasonRetry || kept.Datasets[Alerts].Status != DatasetOK || !kept.FetchedAt.Equal(t0) {
+		t.Fatalf("%+v, want a run that has nothing to fetch", kept)
+	}
+	if _, more, err := s.StartQueued(1, t0, true); err != nil || more {
+		t.Fatalf("another run of what is in the spool: %v, %v", more, err)
+	}
+	retry, _, err := s.StartQueued(1, t0, false)
+	if err != nil || retry.Reason != ReasonRetry || retry.Datasets[Alerts].Status != DatasetListed || !retry.FetchedAt.IsZero() {
+		t.Fatalf("%+v, %v; want a run that fetches", retry, err)
 	}
 	if open := must(s.OpenTasks(retry.ID))(t); open[Alerts][TaskItem] != 2 {
 		t.Fatalf("tasks %v", open)
 	}
 	var bodies []string
-	for _, r := range must(s.Records(retry.ID, 0, 9, 1<<20))(t) {
+	for _, r := range must(s.Records(kept.ID, 0, 9, 1<<20))(t) {
 		bodies = append(bodies, string(r.Body))
 	}
 	if want := `{"objects":[{"id":"3"}]}|` + answer + `|no json`; strings.Join(bodies, "|") != want {
@@ -175,7 +182,7 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	}
 	letters := must(s.DeadLetters(0, 9))(t)
 	for i, healed := range []bool{false, false, true, true, true} {
-		if l := letters[i]; l.Healed.IsZero() == healed || (l.RetryRun == retry.ID) != (i != 1) {
+		if l := letters[i]; l.Healed.IsZero() == healed || l.RetryRun != []uint64{retry.ID, 0, kept.ID, kept.ID, kept.ID}[i] {
 			t.Errorf("dead letter %d: healed %v, retried in run %d", l.Key, l.Healed, l.RetryRun)
 		}
 	}

@@ -147,19 +147,24 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 		if len(r.Open) > 0 {
 			return fmt.Errorf("%w: open tasks %v", ErrBusy, r.Open)
 		}
-		r.FetchedAt = now.UTC()
-		r.failUnread()
-		for d, dr := range r.Datasets {
-			if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {
-				dr.Status = DatasetOK
-				r.Datasets[d] = dr
-			}
-		}
+		r.endFetch(now)
 		if !r.Reason.MovesWatermarks() {
 			return nil
 		}
 		return t.runs().moveFetched(r)
 	})
+}
+
+// endFetch notes that none of the run's requests is left.
+func (r *storedRun) endFetch(now time.Time) {
+	r.FetchedAt = now.UTC()
+	r.failUnread()
+	for d, dr := range r.Datasets {
+		if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {
+			dr.Status = DatasetOK
+			r.Datasets[d] = dr
+		}
+	}
 }
 
 func (tb runBucket) moveFetched(r *storedRun) error {

@@ -45,9 +45,8 @@ func (d *Stage) loadDead() error {
 	return nil
 }
 
-// addUnsent adds the objects of deliver's letters that ids does not know, or
-// only from a run that is still to come: a retried one, say, whose letter is
-// healed while what refers to it still waits in front of it.
+// addUnsent adds the objects of deliver's letters that were not sent since: a retried
+// one, say, whose letter is healed while what refers to it still waits in front of it.
 func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 	var ids []string
 	for _, l := range letters {
@@ -63,11 +62,29 @@ func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 		return fmt.Errorf("look up what was skipped: %w", err)
 	}
 	for _, id := range ids {
-		if e, ok := known[id]; !ok || e.Run > d.bundle.Run {
+		e, ok := known[id]
+		sent, err := d.sent(e, ok)
+		if err != nil {
+			return err
+		}
+		if !sent {
 			dead[id] = time.Time{}
 		}
 	}
 	return nil
+}
+
+// sent reports that what ids knows of an object, if anything, is not still to come: it
+// is of this run, of an older one, or of a later one that went first.
+func (d *Stage) sent(e spool.ID, known bool) (bool, error) {
+	if !known || e.Run <= d.bundle.Run {
+		return known, nil
+	}
+	run, err := d.Spool.Run(e.Run)
+	if err != nil {
+		return false, fmt.Errorf("read the run of what was skipped: %w", err)
+	}
+	return !run.DoneAt.IsZero(), nil
 }
 
 // deadRef returns the first reference of the object to one that is a dead letter
@@ -104,7 +121,12 @@ func (d *Stage) askDead(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", id, err)
 	}
-	if e, ok := known[id]; ok && e.Run <= d.bundle.Run {
+	e, ok := known[id]
+	sent, err := d.sent(e, ok)
+	if err != nil {
+		return err
+	}
+	if sent {
 		delete(d.dead, id)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/spool"
@@ -86,4 +87,44 @@ func TestDeliverSkipsWhatRefersToADeadLetter(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRefersToARetryThatWentFirst: a dead letter that a later run sent before this one is
+// none, also when OpenCTI's workers have not imported it yet and the process is new.
+func TestRefersToARetryThatWentFirst(t *testing.T) {
+	const large = "malware--00000000-0000-4000-8000-900000000002"
+	const report = "report--00000000-0000-4000-8000-900000000003"
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.ReportsOK = true
+		w.Broker.Limit = 2000
+		w.BundleOf(dependent(large, 5000))
+		w.Start()
+		w.Drive()
+		older := w.OpenRun(spool.ReasonSchedule)
+		retried, err := w.Spool.Retry(w.Epoch(), time.Now(), []uint64{1}, nil)
+		w.Must(err)
+		recs, err := w.Spool.Records(retried.ID, 0, 10, 1<<20)
+		w.Must(err)
+		w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), spool.MapCommit{
+			Run: retried.ID, Records: []uint64{recs[0].Seq}, Bundles: []spool.NewBundle{{Objects: []spool.BundleObject{dependent(large, 5000)}}},
+			IDs: []spool.IDPut{{STIX: large, ID: spool.ID{Hash: [16]byte{1}, Run: retried.ID, At: time.Now()}}},
+		}))
+		w.Must(w.Spool.FinishMap(w.Epoch(), retried.ID, time.Now()))
+		w.Broker.Limit = 0
+		w.Live.Wakes.Deliver.Signal()
+		w.Wait(time.Minute)
+		if r, _ := w.Spool.Run(retried.ID); r.DoneAt.IsZero() {
+			t.Fatalf("run %d is not done before run %d", retried.ID, older.ID)
+		}
+		w.Restart()
+		w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), spool.MapCommit{
+			Run: older.ID, Bundles: []spool.NewBundle{{Objects: []spool.BundleObject{dependent(report, 10, large)}}},
+		}))
+		w.Must(w.Spool.FinishMap(w.Epoch(), older.ID, time.Now()))
+		w.Start()
+		w.Drive()
+		if got, want := w.Order(), []string{large, report}; !slices.Equal(got, want) {
+			t.Errorf("sent %v, want %v; dead letters %v", got, want, w.DeadOf())
+		}
+	})
 }

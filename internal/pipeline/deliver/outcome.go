@@ -107,11 +107,11 @@ func (d *Stage) skip() error {
 	d.Metrics.skipped.Inc()
 	d.Log.Error("a message became a dead letter", "stage", stageName, "run", b.Run, "bundle", b.Seq, "message", b.Confirmed,
 		"class", stop.class, "reason", stop.why)
-	fresh, err := d.Spool.NextBundle()
+	fresh, err := d.Spool.NextBundleOf(d.bundle.Run)
 	if err != nil {
 		return err
 	}
-	if fresh.Run != b.Run || fresh.Seq != b.Seq {
+	if fresh.Seq != b.Seq {
 		return fmt.Errorf("bundle %d of run %d: no longer the next one", b.Seq, b.Run)
 	}
 	d.stop = obstacle{}

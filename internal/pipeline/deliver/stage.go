@@ -163,7 +163,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	b, err := d.Spool.NextBundle()
+	b, err := d.nextBundle(runs)
 	if errors.Is(err, spool.ErrCorrupt) {
 		return false, fault.Hint(fault.Mark(fault.Systemic, err), "threatmatch-connector spool verify")
 	}
@@ -193,15 +193,37 @@ func (d *Stage) showProgress() {
 	d.Status.Set(stageName, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
 }
 
-// finishRuns ends the runs before the bundle's that have nothing left.
+// nextBundle returns the next bundle of the run whose work is under way, else of the
+// oldest run that has one.
+func (d *Stage) nextBundle(runs []spool.Run) (spool.Bundle, error) {
+	for _, r := range runs {
+		if !workUnderWay(&r) {
+			continue
+		}
+		if b, err := d.Spool.NextBundleOf(r.ID); !errors.Is(err, spool.ErrNotFound) {
+			return b, err
+		}
+	}
+	return d.Spool.NextBundle()
+}
+
+// finishRuns ends the runs that have nothing left: those before the bundle's, and
+// behind it retries, which may go before an older run.
 func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
 	finished := false
 	for _, r := range runs {
-		if !none && r.ID >= b.Run {
-			break
-		}
-		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() {
+		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() || !none && r.ID == b.Run {
 			continue
+		}
+		if !none && r.ID > b.Run {
+			if r.Reason != spool.ReasonRetry {
+				continue
+			}
+			if left, err := d.bundlesLeft(r.ID); err != nil {
+				return finished, err
+			} else if left {
+				continue
+			}
 		}
 		if err := d.finishRun(ctx, &r); err != nil {
 			return finished, err

@@ -30,7 +30,7 @@ func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spo
 			return err
 		}
 	}
-	if err := d.olderWork(run); err != nil {
+	if err := d.otherWork(run); err != nil {
 		return err
 	}
 	if err := d.Platform.DeleteOld(ctx); err != nil {
@@ -165,19 +165,55 @@ func runFrom(run *spool.Run) string {
 	return from.UTC().Format(time.RFC3339)
 }
 
-// olderWork holds a run back while an older one has its work open, or may still
-// bring what opens it: one at a time, and never an older run's work after a
-// later one's.
-func (d *Stage) olderWork(run *spool.Run) error {
+// workUnderWay reports that messages go out under the run's work, or are about to.
+func workUnderWay(run *spool.Run) bool {
+	switch run.Work.Status {
+	case spool.WorkIntended, spool.WorkOpen, spool.WorkClosing:
+		return true
+	}
+	return false
+}
+
+// otherWork holds a run back while another one's work is under way: one at a time. It
+// waits for older runs, too. But a retry goes before one that has nothing to deliver
+// yet: all it needs is in the spool, and the older one may wait for ThreatMatch.
+func (d *Stage) otherWork(run *spool.Run) error {
 	runs, err := d.Spool.OpenRuns()
-	if err != nil || len(runs) == 0 || runs[0].ID >= run.ID {
+	if err != nil {
 		return err
 	}
+	mayPass := run.Reason == spool.ReasonRetry && !run.MappedAt.IsZero()
+	for _, r := range runs {
+		if r.ID == run.ID || r.ID > run.ID && !workUnderWay(&r) {
+			continue
+		}
+		left := true
+		if mayPass && r.MappedAt.IsZero() && !workUnderWay(&r) {
+			if left, err = d.bundlesLeft(r.ID); err != nil {
+				return err
+			}
+		}
+		if left {
+			return waitForRun(run, &r)
+		}
+	}
+	return nil
+}
+
+func (d *Stage) bundlesLeft(run uint64) (bool, error) {
+	_, err := d.Spool.NextBundleOf(run)
+	if errors.Is(err, spool.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func waitForRun(run, other *spool.Run) error {
 	wait := 5 * time.Second
-	if !runs[0].MappedAt.IsZero() { // just now: the next turn takes its bundles, or ends it
+	if !other.MappedAt.IsZero() { // just now: the next step takes its bundles, or ends it
 		wait = 10 * time.Millisecond
 	}
-	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, runs[0].ID), wait}
+	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, other.ID), wait}
 }
 
 // roomInQueue holds delivery back while OpenCTI's queue is over the threshold.

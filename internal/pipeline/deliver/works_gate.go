@@ -9,6 +9,7 @@ import (
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -48,27 +49,23 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
 }
 
-// workBefore returns the latest earlier run of this epoch with a work, the zero run if none.
+// workBefore returns the run of this epoch whose work was opened last before the run's,
+// the zero run if none: the one that is not done, or was done last. Works follow one
+// another, but not always in the order of runs.
 func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
-	const page = 20
-	for before := run.ID; ; {
-		runs, err := d.Spool.Runs(before, page)
-		if err != nil {
-			return spool.Run{}, err
+	var last spool.Run
+	err := pipeline.RunHistory(d.Spool, run.Epoch, 0, func(r spool.Run) bool {
+		switch {
+		case r.ID == run.ID || r.Work.ID == "" || r.Work.Status == spool.WorkDeleted:
+		case r.DoneAt.IsZero():
+			last = r
+			return false
+		case r.DoneAt.After(last.DoneAt):
+			last = r
 		}
-		for _, r := range runs {
-			if r.Epoch != run.Epoch {
-				return spool.Run{}, nil // what was left of it was purged
-			}
-			if r.Work.ID != "" && r.Work.Status != spool.WorkDeleted {
-				return r, nil
-			}
-			before = r.ID
-		}
-		if len(runs) < page {
-			return spool.Run{}, nil
-		}
-	}
+		return true
+	})
+	return last, err
 }
 
 // drained reports that OpenCTI is done with the run: its work is complete or

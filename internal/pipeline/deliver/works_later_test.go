@@ -75,3 +75,56 @@ func TestWorkDeletedBehindADeadLetter(t *testing.T) {
 		}
 	})
 }
+
+// TestRetryGoesBeforeARunThatIsHeld: a retry that is mapped whole goes before an older run
+// that has nothing to deliver yet, and ends; what the older one brings meanwhile waits
+// for it. Works follow one another all the same, so no worker drops anything.
+func TestRetryGoesBeforeARunThatIsHeld(t *testing.T) {
+	for _, p := range pipelinetest.Profiles() {
+		for _, meanwhile := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/older one brings more %v", p.Name, meanwhile), func(t *testing.T) {
+				pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+					older := w.OpenRun(spool.ReasonSchedule) // ThreatMatch does not answer it
+					w.Broker.Slow = time.Second
+					retried := w.Run(spool.ReasonRetry, 7, 5)
+					w.Start()
+					w.Wait(3*time.Second + 17*time.Millisecond)
+					if meanwhile {
+						w.AddBundle(older.ID, 2, 100)
+						w.Live.Wakes.Deliver.Signal()
+					}
+					w.Wait(2 * time.Minute)
+					if r, _ := w.Spool.Run(retried.ID); r.DoneAt.IsZero() || r.Work.Sent != 12 {
+						t.Fatalf("the retried run is done at %v with %d messages, want it done with 12", r.DoneAt, r.Work.Sent)
+					}
+					w.AddBundle(older.ID, 3, 100)
+					w.Must(w.Spool.FinishMap(w.Epoch(), older.ID, time.Now()))
+					w.Run(spool.ReasonSchedule, 4)
+					for range 10 {
+						w.Live.Wakes.Deliver.Signal()
+						w.Wait(time.Minute)
+						if dropped := w.Broker.WorkOff(3); dropped > 0 {
+							t.Errorf("workers dropped %d messages", dropped)
+						}
+					}
+					w.Broker.WorkOff(1 << 20)
+					w.Settle()
+					w.CheckAll()
+				})
+			})
+		}
+	}
+}
+
+// TestRetryWithoutMessagesEnds: so does one of which nothing is left to send.
+func TestRetryWithoutMessagesEnds(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		held := w.OpenRun(spool.ReasonSchedule, 3)
+		retried := w.Run(spool.ReasonRetry)
+		w.Start()
+		w.Wait(time.Minute)
+		if r, _ := w.Spool.Run(retried.ID); r.DoneAt.IsZero() {
+			t.Errorf("run %d is not done, want it not to wait for run %d", retried.ID, held.ID)
+		}
+	})
+}

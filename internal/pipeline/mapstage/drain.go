@@ -208,6 +208,9 @@ type freedQueue struct {
 func (m *Stage) takeFreed(run uint64) []freedID {
 	ids := m.freed.ids
 	if m.freed.run != run {
+		if d := m.drains[m.freed.run]; d != nil && len(ids) > 0 {
+			d.changed = true // another pass finds what is given up here
+		}
 		ids = nil
 	}
 	m.freed = freedQueue{run: run, lost: m.freed.lost}

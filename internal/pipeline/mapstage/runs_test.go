@@ -275,3 +275,45 @@ func TestUnreadRecordsOfAnOlderRunGoFirst(t *testing.T) {
 	wantIDs(t, w.ids(second), ident(2))
 	w.audit(nil)
 }
+
+// TestRetryEndsBeforeAnOlderRun: a retry comes to its end while an older run still waits
+// for fetch or the platform; other runs come to theirs in order. What refers
+// to the other one's objects arrives whole, with the next run at the latest.
+func TestRetryEndsBeforeAnOlderRun(t *testing.T) {
+	for _, reason := range []spool.Reason{spool.ReasonRetry, spool.ReasonSchedule} {
+		w := newTestWorld(t, Options{})
+		first := w.startRun(spool.ReasonSchedule)
+		w.record(first, sobj(ident(1)), srel(1, ident(1), ident(9)), srel(3, ident(1), ident(2)), sobj(note(1), srefs("object_refs", ident(2), ident(9))))
+		retried := w.startRun(reason)
+		w.record(retried, sobj(ident(2)), srel(2, ident(2), note(1)), sobj(note(2), srefs("object_refs", ident(2), note(1))))
+		w.endFetch(retried)
+		for range 3 {
+			w.clock = w.clock.Add(time.Minute)
+			w.work()
+		}
+		w.deliver(-1)
+		if got, want := !w.run(retried).MappedAt.IsZero(), reason == spool.ReasonRetry; got != want {
+			t.Errorf("%s: mapped %v before run %d, want %v", reason, got, first, want)
+		}
+		w.record(first, sobj(ident(9)))
+		w.endFetch(first)
+		w.work()
+		w.deliver(-1)
+		wantIDs(t, w.ids(first)[:3], ident(1), ident(9), rel(1))
+		w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(3))}) // brings what was held for the other run
+		for _, id := range []string{ident(1), ident(2), ident(9), rel(1), rel(2), rel(3)} {
+			if w.last(id) == nil {
+				t.Errorf("%s: %s did not go out", reason, id)
+			}
+		}
+		for id, want := range map[string]int{note(1): 2, note(2): 2} {
+			if got := len(w.last(id).Strings("object_refs")); got != want {
+				t.Errorf("%s: %s went out last with %d references, want %d", reason, id, got, want)
+			}
+		}
+		if w.run(first).MappedAt.IsZero() || w.run(retried).MappedAt.IsZero() || len(w.held()) > 0 {
+			t.Errorf("%s: a run did not come to its end, or objects are held: %v", reason, w.held())
+		}
+		w.audit(nil)
+	}
+}

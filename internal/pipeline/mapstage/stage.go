@@ -251,7 +251,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 		if !run.MappedAt.IsZero() {
 			continue
 		}
-		did, w, err := m.work(ctx, run, oldest)
+		did, w, err := m.work(ctx, run, oldest || run.Reason == spool.ReasonRetry)
 		if did || err != nil {
 			return 0, err
 		}
@@ -273,8 +273,9 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 }
 
 // work does the next piece of work of a run and reports whether there was one;
-// if not, it says when to look again. Only the oldest run may come to its end.
-func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool, wait time.Duration, err error) {
+// if not, it says when to look again. Only the oldest run may come to its end, and one
+// of retries: it brings what it brings, whatever an older run still waits for.
+func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool, wait time.Duration, err error) {
 	if m.gather != nil && m.gather.run.ID > run.ID {
 		// What this run brought meanwhile goes first. The later run's open bundle
 		// is given up for it: its records are still in the spool.
@@ -301,8 +302,8 @@ func (m *Stage) work(ctx context.Context, run spool.Run, oldest bool) (did bool,
 		m.status.Set(stageName, "waiting", "for more records of "+m.describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
-	if !fetched || !oldest {
-		if oldest {
+	if !fetched || !mayEnd {
+		if mayEnd {
 			m.status.Set(stageName, "idle", "until fetch brings more of "+m.describe(run), "")
 		}
 		return false, idlePoll, nil

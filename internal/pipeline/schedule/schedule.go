@@ -46,7 +46,7 @@ type Spool interface {
 	Watermarks() (map[spool.Dataset]spool.Watermark, error)
 	StartRun(epoch uint64, now time.Time, spec spool.RunSpec) (spool.Run, error)
 	Retry(epoch uint64, now time.Time, dead []uint64, parked []spool.TaskKey) (spool.Run, error)
-	StartQueued(epoch uint64, now time.Time) (spool.Run, bool, error)
+	StartQueued(epoch uint64, now time.Time, kept bool) (spool.Run, bool, error)
 	Stats() (spool.Stats, error)
 	MarkResumed() error
 }
@@ -130,7 +130,8 @@ func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 	if run, ok := importing(open); ok {
 		s.next = time.Time{}
 		s.Status.Set(stageName, "working", fmt.Sprintf("run %d is being fetched", run.ID), "")
-		return slowLook, false, nil
+		_, err = s.slice(meta.Epoch, open)
+		return slowLook, false, err
 	}
 	now := s.Now()
 	last, err := s.lastImport()

@@ -7,27 +7,27 @@ import "threatmatch-connector/spool"
 // has no more than these before it.
 const openSlices = 2
 
-// slice starts the next slice of what a repull or a retry left in the queue, if
-// nothing is being fetched. It reports whether the queue holds, or held,
-// anything.
+// slice starts the next slice of what a repull or a retry left in the queue; while
+// something is being fetched, only one that has no request to make. It reports whether
+// the queue holds, or held, anything.
 func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error) {
 	stats, err := s.Spool.Stats()
 	if err != nil || stats.Queued == 0 {
 		return false, err
 	}
-	slices := 0
+	slices, fetching := 0, false
 	for _, r := range open {
-		if r.FetchedAt.IsZero() {
-			return true, nil
-		}
-		if !r.Reason.MovesWatermarks() {
+		switch {
+		case r.FetchedAt.IsZero():
+			fetching = true
+		case !r.Reason.MovesWatermarks():
 			slices++
 		}
 	}
 	if slices >= openSlices {
 		return true, nil
 	}
-	run, found, err := s.Spool.StartQueued(epoch, s.Now())
+	run, found, err := s.Spool.StartQueued(epoch, s.Now(), fetching)
 	if err != nil || !found {
 		return true, err
 	}
