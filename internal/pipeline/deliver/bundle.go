@@ -105,6 +105,9 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 		if err := d.roomInQueue(ctx); err != nil {
 			return err
 		}
+		if err := d.checkWork(ctx, d.current); err != nil {
+			return err
+		}
 		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats come up on the way
 			return err
 		}
@@ -150,7 +153,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 	err := d.Publisher.Send(ctx, delivery.Batch{
 		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
 		Next: func() (delivery.Message, error) {
-			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.Platform.Resets() != d.resets {
+			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.checkDue(d.current) || d.Platform.Resets() != d.resets {
 				return delivery.Message{}, io.EOF
 			}
 			return d.message(ctx, in, reg)

@@ -91,6 +91,7 @@ type Stage struct {
 	said      string    // the trouble that was logged last
 	unready   string    // why nothing can be sent, until something is
 	nextLook  time.Time // when the queue's size is due
+	checked   checkedWork
 
 	gate   gateWatch
 	warned map[string]bool // of rights that are missing
@@ -100,6 +101,12 @@ type Stage struct {
 type bundleKey struct {
 	run, seq uint64
 	index    int
+}
+
+// checkedWork is the work that was seen alive last, and when.
+type checkedWork struct {
+	work string
+	at   time.Time
 }
 
 // obstacle is a message that becomes a dead letter.
@@ -181,7 +188,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 	}
 	d.current, d.bundle = &run, &b
 	d.showProgress()
-	if err := d.deliver(ctx); err != nil {
+	if err := d.deliver(ctx); err != nil && !errors.Is(err, errWorkLost) { // the next step opens a new one
 		return false, err
 	}
 	d.current, d.bundle = nil, nil

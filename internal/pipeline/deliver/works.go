@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,7 @@ func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spo
 	case spool.WorkIntended:
 		return d.adoptWork(ctx, reg, run)
 	case spool.WorkOpen, spool.WorkClosing:
-		alive, err := d.Works.WorkAlive(ctx, run.Work.ID)
-		if err != nil {
-			return fmt.Errorf("check the work %s: %w", run.Work.ID, err)
-		}
-		if alive {
-			return nil
-		}
-		if err := d.loseWork(run); err != nil {
+		if err := d.checkWork(ctx, run); !errors.Is(err, errWorkLost) {
 			return err
 		}
 	}
@@ -47,6 +41,47 @@ func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spo
 		return err
 	}
 	return d.addWork(ctx, reg, run)
+}
+
+// checkEvery is how often OpenCTI is asked whether a work still lives while messages go
+// out under it. What is sent to a deleted work meanwhile is lost until a repull.
+const checkEvery = 15 * time.Second
+
+// errWorkLost says that the run's work was deleted on OpenCTI: the rest needs a new one.
+var errWorkLost = errors.New("the run's work was deleted on OpenCTI")
+
+// checkDue reports that it is time to ask for the run's work.
+func (d *Stage) checkDue(run *spool.Run) bool {
+	return d.checked.work != run.Work.ID || d.Now().Sub(d.checked.at).Abs() >= checkEvery
+}
+
+// checkWork asks, when it is due, whether the run's work lives, and returns errWorkLost
+// when it was lost.
+func (d *Stage) checkWork(ctx context.Context, run *spool.Run) error {
+	if !d.checkDue(run) {
+		return nil
+	}
+	alive, err := d.Works.WorkAlive(ctx, run.Work.ID)
+	if err != nil {
+		return fmt.Errorf("check the work %s: %w", run.Work.ID, err)
+	}
+	if !alive {
+		return cmp.Or(d.loseWork(run), errWorkLost)
+	}
+	d.checked = checkedWork{run.Work.ID, d.Now()}
+	return nil
+}
+
+// readWork reads the run's work, and returns errWorkLost when it was lost.
+func (d *Stage) readWork(ctx context.Context, run *spool.Run) (opencti.Work, error) {
+	info, err := d.Works.Work(ctx, run.Work.ID)
+	if errors.Is(err, opencti.ErrWorkGone) {
+		return info, cmp.Or(d.loseWork(run), errWorkLost)
+	}
+	if err != nil {
+		return info, fmt.Errorf("read the work %s: %w", run.Work.ID, err)
+	}
+	return info, nil
 }
 
 // intend spools the intention to open a work. A reset of the spool waits for
@@ -89,6 +124,7 @@ func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error
 	if err != nil {
 		return err
 	}
+	d.checked = checkedWork{id, d.Now()}
 	d.Metrics.works.WithLabelValues("opened").Inc()
 	d.Log.Info("work opened on OpenCTI", "stage", stageName, "run", run.ID, "work", id)
 	return nil

@@ -128,3 +128,58 @@ func TestRetryWithoutMessagesEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkDeletedInALongBundle: a work that is deleted while one bundle is being sent is
+// noticed within 15 seconds, and the rest goes out under a new one.
+func TestWorkDeletedInALongBundle(t *testing.T) {
+	for _, p := range pipelinetest.Profiles()[2:] {
+		for _, after := range []time.Duration{time.Second, 13 * time.Second, 44 * time.Second} {
+			t.Run(fmt.Sprintf("%s/%v", p.Name, after), func(t *testing.T) {
+				pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+					const objects, slow = 100, time.Second
+					w.Broker.Slow = slow
+					r := w.Run(spool.ReasonSchedule, objects)
+					w.Start()
+					w.Wait(after + 177*time.Millisecond)
+					w.OpenCTI.DeleteWorks()
+					w.Settle()
+					w.Broker.WorkOff(objects)
+					k, least := w.LastWork(), int64(objects-(after+checkWithin)/slow)
+					if !strings.HasSuffix(k.Name, ", part 2, run 1") || k.Expected < least || k.Expected > objects-int64(after/slow) || !k.Complete {
+						t.Errorf("work %q of %d messages, complete %v; want a second part, complete, of %d at least", k.Name, k.Expected, k.Complete, least)
+					}
+					if n := w.Logs.Count("the run's work was deleted on OpenCTI"); n != 1 {
+						t.Errorf("%d lines tell of it, want one", n)
+					}
+					if run, _ := w.Spool.Run(r.ID); run.Work.Sent != k.Expected {
+						t.Errorf("%d messages count as sent under it, want %d", run.Work.Sent, k.Expected)
+					}
+				})
+			})
+		}
+	}
+}
+
+const checkWithin = 15*time.Second + 8*time.Second // and the window
+
+// TestAliveIsAskedOnATimer: not for each bundle, but in time, and before the end.
+func TestAliveIsAskedOnATimer(t *testing.T) {
+	for _, c := range []struct {
+		slow time.Duration // for each of 120 messages
+		want int
+	}{{0, 1}, {125 * time.Millisecond, 1 + 1}, {time.Second, 120/15 + 1}} {
+		pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+			bundles := make([]int, 30)
+			for i := range bundles {
+				bundles[i] = 4
+			}
+			w.Broker.Slow = c.slow
+			w.Run(spool.ReasonSchedule, bundles...)
+			w.Start()
+			w.Settle()
+			if got := w.OpenCTI.Count("alive"); got > c.want || got < c.want-1 {
+				t.Errorf("with %v a message: asked %d times whether the work lives, want %d", c.slow, got, c.want)
+			}
+		})
+	}
+}

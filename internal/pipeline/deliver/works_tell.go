@@ -24,9 +24,9 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 	if n == 0 {
 		return nil
 	}
-	info, err := d.Works.Work(ctx, w.ID)
+	info, err := d.readWork(ctx, run)
 	if err != nil {
-		return fmt.Errorf("read the work %s: %w", w.ID, err)
+		return err
 	}
 	w.Intent = &spool.Intent{N: n, Before: info.Expected, Bundle: b.Seq, From: b.Confirmed}
 	if info.Unread {
@@ -70,9 +70,9 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
 		return err
 	}
-	info, err := d.Works.Work(ctx, w.ID)
+	info, err := d.readWork(ctx, run)
 	if err != nil {
-		return fmt.Errorf("read the work %s: %w", w.ID, err)
+		return err
 	}
 	if info.Unread { // rather told too little than twice: what is expected and never comes keeps a work open
 		return errors.Join(d.unsure(run), d.noteTold(run))

@@ -173,10 +173,10 @@ func TestWorkDeletedBeforeItsEnd(t *testing.T) {
 	})
 }
 
-// TestWorkDeletedBetweenCheckAndTell: the tell goes to nowhere, without an error.
+// TestWorkDeletedDuringRetry: the broker takes nothing for a while, in which the work is deleted.
 func TestWorkDeletedDuringRetry(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
-		w.Happens(append(make([]pipelinetest.SendEvent, 4), pipelinetest.Nacks(6)...)...)
+		w.Happens(append(make([]pipelinetest.SendEvent, 4), pipelinetest.Nacks(9)...)...)
 		w.Run(spool.ReasonSchedule, 10)
 		w.Start()
 		w.Wait(3 * time.Second)
