@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"internal/stix":     {},
 	"internal/fault":    {},
 	"internal/version":  {},
-	"internal/logging":  {"internal/terminal"},
+	"internal/logging":  {"internal/terminal", "internal/fault"},
 	"internal/terminal": {},
 }
 

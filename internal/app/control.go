@@ -34,6 +34,7 @@ func (c control) Status(context.Context) (inspect.Status, error) {
 		Running: true, Process: inspect.Process{PID: os.Getpid(), Started: a.began, Version: a.Version}, Now: a.Now(),
 		Alive: report.Alive, Ready: report.Ready, NotReady: report.NotReady,
 		Stages: stages(a.status.Snapshot()), Rates: a.rates.Now(), Next: a.schedule.Next(),
+		ClockAhead: int64(a.status.Clock().Seconds()),
 	}
 	if a.publisher != nil {
 		s.Broker = a.publisher.State()

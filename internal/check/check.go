@@ -89,5 +89,5 @@ func (c *checker) failed(name string, err error, hint string) {
 	if h := fault.HintOf(err); h != "" {
 		hint = h
 	}
-	c.tell(Finding{name, Failed, err.Error(), hint})
+	c.tell(Finding{name, Failed, fault.Words(err), hint})
 }

@@ -71,7 +71,7 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 		want  []string
 	}{
 		{"IOC pages refused", answer("objects", 403), faults.Rule{}, []string{
-			"failed ThreatMatch IOCs: page", "→ the account may not read this", "offered: profiles, alerts, reports →"}},
+			"failed ThreatMatch IOCs: answered 403 forbidden", "→ the account may not read this", "offered: profiles, alerts, reports →"}},
 		{"groups refused", answer("groups", 403), faults.Rule{}, []string{"failed ThreatMatch groups", "→ the account may not read this"}},
 		{"lists refused", answer("list", 403), faults.Rule{}, []string{"failed ThreatMatch lists", "→ the account may not read this"}},
 		{"no token", answer("token", 500), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch has trouble of its own"}},

@@ -37,12 +37,12 @@ func (c *checker) reach(ctx context.Context, name, setting, address string, root
 	host, port := target.Hostname(), cmp.Or(target.Port(), map[string]string{"http": "80", "https": "443"}[target.Scheme])
 	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		c.failed(name, fmt.Errorf("look up %s: %w", host, err), networkHint(err, setting))
+		c.unreached(name, err, setting)
 		return false
 	}
 	conn, err := (&net.Dialer{Timeout: c.Timeout}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		c.failed(name, err, networkHint(err, setting))
+		c.unreached(name, err, setting)
 		return false
 	}
 	defer func() { _ = conn.Close() }()
@@ -65,7 +65,7 @@ func inClear(scheme string) string {
 // handshake looks at the server's certificate.
 func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls.Conn, insecure bool) bool {
 	if err := conn.HandshakeContext(ctx); err != nil {
-		c.failed(name, fmt.Errorf("TLS: %w", err), networkHint(err, setting))
+		c.unreached(name, err, setting)
 		return false
 	}
 	state := conn.ConnectionState()
@@ -83,6 +83,7 @@ func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls
 	return true
 }
 
-func networkHint(err error, setting string) string {
-	return cmp.Or(fault.NetworkHint(err, setting), "check "+setting)
+func (c *checker) unreached(name string, err error, setting string) {
+	words, hint := fault.Network(err, setting)
+	c.failed(name, errors.New(cmp.Or(words, err.Error())), cmp.Or(hint, "check "+setting))
 }

@@ -136,7 +136,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	}()
 	address := fmt.Sprintf("%s:%d, virtual host %s, user %s", b.Host, b.Port, b.VHost, b.User)
 	if err := c.connects(ctx, pub, "", ""); err != nil {
-		c.failed(name, fmt.Errorf("%s: %w", address, err), "check MQ_HOST and MQ_PORT: the address must be right as seen from here")
+		c.failed(name, fault.Say(err, address+": "+fault.Words(err)), "check MQ_HOST and MQ_PORT: the address must be right as seen from here")
 		c.unknown(route, "not tried: RabbitMQ is not reached")
 		return
 	}

@@ -34,7 +34,7 @@ func (c *checker) threatMatch(ctx context.Context) {
 		return
 	}
 	opt := clients.ThreatMatchOptions(cfg, c.Version)
-	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, rand.Float64, c.Timeout, c.Timeout
+	opt.Now, opt.Rand, opt.HeaderTimeout, opt.BodyTimeout = c.Now, rand.Float64, 2*c.Timeout, 2*c.Timeout // the whole ends before
 	client, err := threatmatch.New(opt)
 	if err != nil {
 		c.failed("ThreatMatch token", err, "")
@@ -158,7 +158,7 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client, iocs bo
 		case err != nil && refusedFor(err, http.StatusNotFound):
 			missing = append(missing, d)
 		case err != nil:
-			c.failed(name, err, threatMatchHint(err))
+			c.failed(name, fault.Say(err, d+": "+fault.Words(err)), threatMatchHint(err))
 			offered = append(offered, "") // said already
 		default:
 			offered = append(offered, d)

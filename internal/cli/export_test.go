@@ -9,12 +9,6 @@ import (
 // NotAllowed is what is said of a socket that refuses us.
 var NotAllowed = notAllowed
 
-// Fit and TimeLeft make the terminal view of status.
-var (
-	Fit      = fit
-	TimeLeft = timeLeft
-)
-
 // Root is the command tree, for tests that must know every command.
 func Root() *cobra.Command {
 	return newRoot(&globals{env: Env{Now: time.Now}})
@@ -23,5 +17,5 @@ func Root() *cobra.Command {
 // ReasonOf is how tables print why a run began.
 var ReasonOf = reasonOf
 
-// DeliveryOf is how status sums up what became of a run's records.
-var DeliveryOf = deliveryOf
+// ProgressOf is how status says how far a run is.
+var ProgressOf = progressOf

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
@@ -67,7 +68,8 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// printTable prints rows under a head, without borders, so that it pipes well.
+// printTable prints rows under a head, without borders. It fits the screen: what
+// the last column has no room for goes on below it.
 func printTable(w io.Writer, head []string, rows [][]string) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "nothing")
@@ -85,24 +87,94 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 		tablewriter.WithPadding(tw.Padding{Right: "  "}),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 	)
-	t.Header(head)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = terminal.Quote(cell)
 		}
 	}
+	rows, below := fitRows(head, rows, screenOf(w).width)
+	t.Header(head[:len(rows[0])])
 	if err := t.Bulk(rows); err != nil {
 		return err
 	}
 	if err := t.Render(); err != nil {
 		return err
 	}
+	n := -1 // the head
 	for line := range strings.Lines(page.String()) {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
+		if n >= 0 && n < len(below) {
+			for _, text := range below[n] {
+				if _, err := fmt.Fprintln(w, "    "+text); err != nil {
+					return err
+				}
+			}
+		}
+		n++
 	}
 	return nil
+}
+
+// fitRows breaks the last column so that a row has no more than width letters.
+// Where little room is left beside the others, it stands below them.
+func fitRows(head []string, rows [][]string, width int) (fitting [][]string, below [][]string) {
+	const least = 24
+	last := len(head) - 1
+	beside, widest := 0, utf8.RuneCountInString(head[last])
+	for i := range last {
+		n := utf8.RuneCountInString(head[i])
+		for _, row := range rows {
+			n = max(n, utf8.RuneCountInString(row[i]))
+		}
+		beside += n + 2
+	}
+	for _, row := range rows {
+		widest = max(widest, utf8.RuneCountInString(row[last]))
+	}
+	room := width - beside
+	switch {
+	case width <= 0 || widest <= room:
+		return rows, nil
+	case room < least:
+		for _, row := range rows {
+			fitting = append(fitting, row[:last])
+			below = append(below, nil)
+			if row[last] != "" {
+				below[len(below)-1] = wrap(row[last], width-4)
+			}
+		}
+		return fitting, below
+	}
+	for _, row := range rows {
+		for i, text := range wrap(row[last], room) {
+			if i > 0 {
+				row = make([]string, last+1)
+			}
+			row[last] = text
+			fitting = append(fitting, row)
+		}
+	}
+	return fitting, nil
+}
+
+// printLabelled prints text behind a label, and what is more than the screen's width
+// below it. Label and first line have the colour.
+func printLabelled(w io.Writer, colour, label, text string) {
+	const indent = 11
+	s := screenOf(w)
+	for i, line := range wrap(terminal.Quote(text), s.width-indent-1) {
+		if i == 0 {
+			head := fmt.Sprintf("%-*s", indent, terminal.Quote(label))
+			if colour != plain && s.colour {
+				head = colour + head + "\x1b[0m"
+			}
+			_, _ = fmt.Fprintln(w, strings.TrimRight(head+" "+line, " "))
+			continue
+		}
+		_, _ = fmt.Fprintf(w, "%*s %s\n", indent, "", line)
+	}
 }
 
 // printError prints an error and what to do. Problems of the settings, and errors
@@ -137,7 +209,7 @@ func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04:05Z")
+	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
 // size prints bytes for people.

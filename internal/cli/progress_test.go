@@ -10,8 +10,8 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// screen plays what a terminal would show: lines, and going up and clearing.
-func screen(t *testing.T, out string) []string {
+// played is what a terminal would show: lines, and going up and clearing.
+func played(t *testing.T, out string) []string {
 	t.Helper()
 	lines := []string{""}
 	for out != "" {
@@ -52,7 +52,7 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	fmt.Fprintln(p, "first line of the log")
 	p.show(importing(10, 10))
 	fmt.Fprintln(p, "second line of the log")
-	got := screen(t, out.String())
+	got := played(t, out.String())
 	if len(got) != 6 || got[0] != "first line of the log" || got[1] != "second line of the log" {
 		t.Fatalf("%q", got)
 	}
@@ -69,12 +69,12 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	s.Spool.Messages = 300
 	s.NotReady = map[string]string{"deliver": "RabbitMQ refuses us"}
 	p.show(s)
-	got = screen(t, out.String())
+	got = played(t, out.String())
 	if !strings.HasPrefix(got[5], "delivered  25% [") || got[4] != "deliver: RabbitMQ refuses us" {
 		t.Errorf("%q", got)
 	}
 	p.end()
-	if got = screen(t, out.String()); len(got) != 3 || got[2] != "" {
+	if got = played(t, out.String()); len(got) != 3 || got[2] != "" {
 		t.Errorf("after the end: %q", got)
 	}
 }
@@ -83,7 +83,7 @@ func TestProgressNeverWraps(t *testing.T) {
 	var out bytes.Buffer
 	p := newLiveView(&out, func() int { return 30 }, time.Now)
 	p.show(importing(5, 15))
-	for _, line := range screen(t, out.String()) {
+	for _, line := range played(t, out.String()) {
 		if len([]rune(line)) >= 30 {
 			t.Errorf("%q is too long", line)
 		}
@@ -97,7 +97,7 @@ func TestProgressFits(t *testing.T) {
 		var out bytes.Buffer
 		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		p := newLiveView(&out, func() int { return width }, func() time.Time { return now })
-		last := func() string { lines := screen(t, out.String()); return lines[len(lines)-2] }
+		last := func() string { lines := played(t, out.String()); return lines[len(lines)-2] }
 		s := importing(1000, 9000)
 		s.Runs[0].ID = 7
 		p.show(s)

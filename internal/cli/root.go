@@ -72,7 +72,7 @@ func newRoot(g *globals) *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetIn(g.env.Stdin)
-	root.SetOut(g.env.Stdout) // before the completion commands, which remember it
+	root.SetOut(g.newScreen(g.env.Stdout)) // before the completion commands, which remember it
 	root.SetErr(g.env.Stderr)
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "settings file (default ./config.yml when it exists)")

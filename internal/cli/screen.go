@@ -1,60 +1,106 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"strings"
-	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
-
-	"threatmatch-connector/internal/inspect"
 )
 
-// overwrite lets the page overwrite what stands on the terminal: to the corner,
-// each line cleared to its end, and what is below.
-func overwrite(page string, f *os.File) string {
-	width, height, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		width, height = 80, 24
-	}
-	return "\x1b[H" + strings.Join(fit(page, width, height), "\x1b[K\n") + "\x1b[K\x1b[J"
+// screen is where a command prints.
+type screen struct {
+	io.Writer
+	width    int  // columns that a line may have
+	terminal bool // somebody looks at it
+	colour   bool // it shows colours
 }
 
-// fit cuts a page to a window, so that its first lines never scroll away.
-func fit(page string, width, height int) []string {
-	width, height = cmp.Or(width, 80), max(cmp.Or(height, 24), 2)
-	lines := strings.Split(strings.TrimRight(page, "\n"), "\n")
-	if more := len(lines) - height + 1; more > 1 {
-		lines = append(lines[:height-1:height-1], fmt.Sprintf("… %d more lines", more))
+const defaultWidth = 80
+
+// newScreen asks the terminal, or COLUMNS where there is none.
+func (g *globals) newScreen(w io.Writer) screen {
+	s := screen{Writer: w, width: defaultWidth, terminal: isTerminal(w)}
+	if n, err := strconv.Atoi(g.lookup("COLUMNS")); err == nil && n >= 40 {
+		s.width = n
 	}
-	for i, line := range lines {
-		if r := []rune(line); len(r) > width {
-			lines[i] = string(r[:width-1]) + "…"
+	if s.terminal {
+		s.width, _ = s.size()
+		s.colour = g.lookup("NO_COLOR") == "" && g.lookup("TERM") != "dumb"
+	}
+	return s
+}
+
+// screenOf is the screen behind w; of any other writer one that knows nothing.
+func screenOf(w io.Writer) screen {
+	if s, ok := w.(screen); ok {
+		return s
+	}
+	return screen{Writer: w, width: defaultWidth}
+}
+
+// size asks the terminal how large it is now.
+func (s screen) size() (width, height int) {
+	if f, ok := s.Writer.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 1 {
+			return w, h
 		}
+	}
+	return s.width, 24
+}
+
+// on is the same screen with another writer behind it.
+func (s screen) on(w io.Writer) screen {
+	s.Writer = w
+	return s
+}
+
+// colours of a terminal.
+const (
+	plain  = ""
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	green  = "\x1b[32m"
+)
+
+// wrap breaks text into lines of at most width letters, between words where
+// there are any.
+func wrap(text string, width int) []string {
+	width = max(width, 1)
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		r := []rune(word)
+		for len(r) > width {
+			lines, r = append(lines, string(r[:width])), r[width:]
+		}
+		line = string(r)
+	}
+	return append(lines, line)
+}
+
+// window is what of a page a terminal shows: as many lines as it has, from the
+// offset on, and what there is beside them.
+func window(page string, offset, height int) []string {
+	lines := strings.Split(strings.TrimRight(page, "\n"), "\n")
+	if len(lines) > height {
+		offset = min(max(offset, 0), len(lines)-height+1)
+		more := len(lines) - offset - height + 1
+		foot := fmt.Sprintf("(%d more lines: arrows scroll, q ends)", more)
+		if more == 0 {
+			foot = "(the end: arrows scroll, q ends)"
+		}
+		lines = append(lines[offset:offset+height-1:offset+height-1], foot)
 	}
 	return lines
-}
-
-// timeLeft says how long what waits for each stage of the open runs takes at the
-// rates of the last minute; "" where nothing moves or waits. Pages of IOCs that
-// are not known yet are not in it.
-func timeLeft(s inspect.Status) string {
-	if s.Rates == nil || len(s.Runs) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, w := range []struct {
-		what string
-		n    int64
-		rate float64
-	}{
-		{"fetched", s.Spool.Tasks, s.Rates.Requests}, {"mapped", s.Spool.Records, s.Rates.Records}, {"delivered", s.Spool.Messages, s.Rates.Messages},
-	} {
-		if w.n > 0 && w.rate > 0 {
-			parts = append(parts, fmt.Sprintf("%s in %s", w.what, span(time.Duration(float64(w.n)/w.rate*float64(time.Second)))))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

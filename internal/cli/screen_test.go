@@ -1,47 +1,70 @@
-package cli_test
+package cli
 
 import (
+	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"threatmatch-connector/internal/cli"
-	"threatmatch-connector/internal/inspect"
 )
 
-func TestFit(t *testing.T) {
-	page := "running, ready " + strings.Repeat("ü", 150) + "\n"
-	for n := range 39 {
+// TestWindow: the first lines never scroll away by themselves, the offset reaches the
+// last line and no further, and the foot says what there is to scroll.
+func TestWindow(t *testing.T) {
+	page := ""
+	for n := range 40 {
 		page += fmt.Sprintf("line %d\n", n)
 	}
-	for height, last := range map[int]string{24: "… 17 more lines", 39: "… 2 more lines", 40: "line 38", 60: "line 38", 1: "… 39 more lines"} {
-		lines := cli.Fit(page, 80, height)
-		if got := lines[len(lines)-1]; got != last || len(lines) > max(height, 2) {
-			t.Errorf("%d lines for a window of %d, the last is %q, want %q", len(lines), height, got, last)
+	for _, tt := range []struct {
+		offset, height    int
+		first, last, foot string
+	}{
+		{0, 24, "line 0", "line 22", "(17 more lines: arrows scroll, q ends)"},
+		{5, 24, "line 5", "line 27", "(12 more lines: arrows scroll, q ends)"},
+		{99, 24, "line 17", "line 39", "(the end: arrows scroll, q ends)"},
+		{-3, 24, "line 0", "line 22", "(17 more lines: arrows scroll, q ends)"},
+		{3, 40, "line 0", "line 38", "line 39"},
+	} {
+		got := window(page, tt.offset, tt.height)
+		if n := len(got); n != tt.height || got[0] != tt.first || got[n-2] != tt.last || got[n-1] != tt.foot {
+			t.Errorf("offset %d of a window of %d: got %d lines, %q … %q %q; want %q … %q %q", tt.offset, tt.height, n, got[0], got[n-2], got[n-1], tt.first, tt.last, tt.foot)
 		}
-		if n := utf8.RuneCountInString(lines[0]); n != 80 || !strings.HasPrefix(lines[0], "running, ready ü") || !strings.HasSuffix(lines[0], "…") {
-			t.Errorf("the first line has %d letters: %s", n, lines[0])
-		}
-	}
-	if lines := cli.Fit("one\n", 0, 0); len(lines) != 1 || lines[0] != "one" {
-		t.Errorf("of a terminal without a size: %q", lines)
 	}
 }
 
-func TestTimeLeft(t *testing.T) {
-	open := inspect.Status{
-		Runs: []inspect.Run{{ID: 1}}, Rates: &inspect.Rates{Requests: 2, Messages: 100},
-		Spool: inspect.Stats{Tasks: 600, Records: 7, Messages: 1000},
+// TestTablesFit: no line is wider than the screen, and not a letter is lost.
+func TestTablesFit(t *testing.T) {
+	const long = "the source says: \"The object could not be converted\", and then it says much more than anybody wants to read in a single line of a table"
+	rows := func() [][]string {
+		return [][]string{{"1", "map", "error_element", "reports/5", long}, {"2", "fetch", "refused", "alerts/7", "answered 404"}, {"3", "map", "x", "y", strings.Repeat("ü", 300)}}
 	}
-	if got := cli.TimeLeft(open); got != "fetched in 5m, delivered in 10s" {
-		t.Error(got)
+	for _, width := range []int{50, 80, 120, 1000} {
+		var out bytes.Buffer
+		if err := printTable(screen{Writer: &out, width: width}, []string{"KEY", "STAGE", "CLASS", "WHAT", "ERROR"}, rows()); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("width %d: a line has %d letters: %s", width, n, line)
+			}
+		}
+		got := strings.Join(strings.Fields(out.String()), " ")
+		if !strings.Contains(strings.ReplaceAll(got, " ", ""), strings.ReplaceAll(long, " ", "")) || strings.Count(got, "ü") != 300 || strings.Contains(got, "…") {
+			t.Errorf("width %d: something is cut:\n%s", width, out.String())
+		}
 	}
-	idle := open
-	idle.Runs = nil
-	for what, s := range map[string]inspect.Status{"no open run": idle, "no rates": {Runs: open.Runs, Spool: open.Spool}, "nothing moves": {Runs: open.Runs, Rates: &inspect.Rates{}, Spool: open.Spool}} {
-		if got := cli.TimeLeft(s); got != "" {
-			t.Errorf("%s: %s", what, got)
+}
+
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want []string
+	}{
+		{"one two three", []string{"one two", "three"}}, {"", []string{""}}, {"abcdefghij", []string{"abcdefgh", "ij"}}, {"a abcdefghij", []string{"a", "abcdefgh", "ij"}},
+	} {
+		if got := wrap(tt.text, 8); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%q: got %q, want %q", tt.text, got, tt.want)
 		}
 	}
 }

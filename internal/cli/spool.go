@@ -111,13 +111,13 @@ func newSpoolLs(g *globals) *cobra.Command {
 				}
 				var rows [][]string
 				for _, e := range entries {
-					what := describe(e)
-					if isTerminal(cmd.OutOrStdout()) {
-						what = clip(what, 120)
-					}
-					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), what})
+					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), describe(e)})
 				}
-				return printTable(cmd.OutOrStdout(), []string{"KEY", "SIZE", "WHAT"}, rows)
+				out := screenOf(cmd.OutOrStdout())
+				if !out.terminal {
+					out.width = 0 // whole rows, for other programs
+				}
+				return printTable(out, []string{"KEY", "SIZE", "WHAT"}, rows)
 			})
 		},
 	}

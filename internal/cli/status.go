@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -22,35 +20,39 @@ import (
 )
 
 func newStatus(g *globals) *cobra.Command {
-	var watch bool
-	var every time.Duration
-	var times int
+	var o watchOptions
+	var watch, all bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Is it healthy, what is it doing, what is stuck and why",
-		Long: "Say how the connector is: what each stage does or waits for, the open runs, the backlog, the rates, the next\n" +
-			"run, the latest errors, what is dead. Of a stopped connector: what its spool holds.",
-		Example: "  " + name + " status\n  " + name + " status --watch",
+		Long: "Say how the connector is, exceptions first: what is stuck and why, what somebody should look at, then in few\n" +
+			"lines the run, the pace, the backlog and up to when everything is confirmed. --all adds each stage, dataset and\n" +
+			"store. Of a stopped connector: what its spool holds.",
+		Example: "  " + name + " status\n  " + name + " status --all\n  " + name + " status --watch",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !watch {
-				s, err := g.status(cmd.Context())
+			show := func(ctx context.Context, w io.Writer) error {
+				s, err := g.status(ctx)
 				if err != nil {
 					return err
 				}
-				return g.printStatus(cmd.OutOrStdout(), s)
+				return g.printStatus(w, s, all)
 			}
-			if every < 100*time.Millisecond {
+			if !watch {
+				return show(cmd.Context(), cmd.OutOrStdout())
+			}
+			if o.every < 100*time.Millisecond {
 				return errUsage{errors.New("--interval must be 100ms or more")}
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return g.watch(ctx, cmd.OutOrStdout(), every, times)
+			return g.watch(ctx, screenOf(cmd.OutOrStdout()), o, show)
 		},
 	}
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
-	c.Flags().DurationVar(&every, "interval", 2*time.Second, "with --watch: time between two looks")
-	c.Flags().IntVar(&times, "times", 0, "with --watch: end after so many looks")
+	c.Flags().BoolVar(&all, "all", false, "also each stage, dataset and store")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until q or an interrupt; arrows scroll")
+	c.Flags().DurationVar(&o.every, "interval", 2*time.Second, "with --watch: time between two looks")
+	c.Flags().IntVar(&o.times, "times", 0, "with --watch: end after so many looks")
 	_ = c.Flags().MarkHidden("times") // for tests
 	return c
 }
@@ -76,158 +78,128 @@ func (g *globals) status(ctx context.Context) (s inspect.Status, err error) {
 	return s, err
 }
 
-// watch prints the status again and again; on a terminal over the last one. A
-// daemon that is away for a moment does not end it.
-func (g *globals) watch(ctx context.Context, w io.Writer, every time.Duration, times int) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for n := 1; ; n++ {
-		var page bytes.Buffer
-		s, err := g.status(ctx)
-		if err == nil {
-			err = g.printStatus(&page, s)
-		}
-		if err != nil {
-			page.Reset()
-			sayLine(&page, err)
-		}
-		out := page.String() + "\n"
-		if f, ok := w.(*os.File); ok && isTerminal(w) && !g.json {
-			out = overwrite(page.String(), f)
-		}
-		if _, err := io.WriteString(w, out); err != nil {
-			return err
-		}
-		if n == times {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-func (g *globals) printStatus(w io.Writer, s inspect.Status) error {
+func (g *globals) printStatus(w io.Writer, s inspect.Status, all bool) error {
 	if g.json {
 		return printJSON(w, s)
 	}
 	printHead(w, s)
-	if len(s.Stages) > 0 {
+	for _, t := range s.Troubles() {
+		mark, colour, text := "!", yellow, t.Text
+		if t.Bad {
+			mark, colour = "✗", red
+		}
+		if t.Command != "" {
+			text += " → " + t.Command
+		}
+		printLabelled(w, colour, mark+" "+t.About, text)
+	}
+	printFacts(w, s)
+	if !all {
+		return nil
+	}
+	for _, table := range []func(io.Writer, inspect.Status) error{printStages, printShownRuns, printBacklog, printWatermarks} {
 		sayLine(w)
-		if err := printStages(w, s); err != nil {
+		if err := table(w, s); err != nil {
 			return err
 		}
 	}
-	sayLine(w)
-	if err := printOpenRuns(w, s); err != nil {
-		return err
-	}
-	sayLine(w)
-	return printBacklog(w, s)
+	return nil
 }
 
 func printHead(w io.Writer, s inspect.Status) {
+	p := s.Process
+	process := fmt.Sprintf("for %s, pid %d, version %s", span(s.Now.Sub(p.Started)), p.PID, dash(p.Version))
 	switch {
-	case !s.Running && s.Process.PID == 0:
-		sayLine(w, "not running")
+	case !s.Running && p.PID == 0:
+		printLabelled(w, plain, "not running", "")
+	case !s.Running && !p.Clean:
+		printLabelled(w, red, "not running", fmt.Sprintf("pid %d of %s, version %s, was killed; what it fetched is in the spool, and the next start goes on with it",
+			p.PID, stamp(p.Started), dash(p.Version)))
 	case !s.Running:
-		end := "it closed the spool"
-		if !s.Process.Clean {
-			end = "it did not close the spool"
-		}
-		say(w, "not running; the last process was pid %d, started %s, version %s: %s\n",
-			s.Process.PID, stamp(s.Process.Started), dash(s.Process.Version), end)
+		printLabelled(w, plain, "not running", fmt.Sprintf("pid %d of %s, version %s, stopped in order", p.PID, stamp(p.Started), dash(p.Version)))
+	case !s.Alive:
+		printLabelled(w, red, "NOT ALIVE", process+": a stage does not turn any more; see: health")
+	case !s.Ready:
+		printLabelled(w, red, "NOT READY", process)
 	default:
-		say(w, "running: pid %d since %s (%s), version %s, %s\n",
-			s.Process.PID, stamp(s.Process.Started), span(s.Now.Sub(s.Process.Started)), s.Process.Version, readiness(s))
+		printLabelled(w, green, "ready", process)
 	}
-	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
-		say(w, "  not ready: %s: %s\n", part, s.NotReady[part])
-	}
-	if r := s.Rates; r != nil {
-		say(w, "over the last minute, each second: %.1f requests, %.1f records mapped, %.1f objects handed over, %.1f messages confirmed\n",
-			r.Requests, r.Records, r.Objects, r.Messages)
-	}
-	if left := timeLeft(s); left != "" {
-		say(w, "at this pace, as far as it is known by now: %s\n", left)
-	}
-	if s.Broker != "" {
-		say(w, "broker: %s", s.Broker)
-		if q := s.Queue; q != nil {
-			say(w, "; OpenCTI's queue for this connector: %.1f MB, pause above %.0f MB", float64(q.Bytes)/1e6, float64(q.Threshold)/1e6)
+}
+
+// printFacts says what is going on, a line each.
+func printFacts(w io.Writer, s inspect.Status) {
+	fact := func(label, format string, args ...any) { printLabelled(w, plain, label, fmt.Sprintf(format, args...)) }
+	const most = 2
+	for i, r := range s.Runs {
+		if i == most {
+			fact("", "%d more runs are open", len(s.Runs)-most)
+			break
 		}
-		sayLine(w)
+		fact(fmt.Sprintf("run %d", r.ID), "%s, %s, %s: %s", reasonOf(r), r.Phase, span(s.Now.Sub(r.Created)), progressOf(r))
+	}
+	if r := s.Last; r != nil && len(s.Runs) == 0 {
+		fact("last run", "%d, %s, %s %s ago: %s", r.ID, reasonOf(*r), r.Phase, span(s.Now.Sub(r.Done)), progressOf(*r))
+	}
+	if len(s.Shown()) == 0 {
+		fact("last run", "none yet")
 	}
 	if !s.Next.IsZero() {
-		say(w, "next run: %s (in %s)\n", stamp(s.Next), span(s.Next.Sub(s.Now)))
+		fact("next run", "in %s, at %s", span(s.Next.Sub(s.Now)), stamp(s.Next))
 	}
+	if r := s.Rates; r != nil && *r != (inspect.Rates{}) {
+		fact("each second", "%.1f requests, %.1f records, %.0f objects, %.0f messages", r.Requests, r.Records, r.Objects, r.Messages)
+	}
+	if s.Broker != "" {
+		queue := ""
+		if q := s.Queue; q != nil {
+			queue = fmt.Sprintf("; OpenCTI's queue %.1f MB, pause above %.0f MB", float64(q.Bytes)/1e6, float64(q.Threshold)/1e6)
+		}
+		fact("RabbitMQ", "%s%s", s.Broker, queue)
+	}
+	var waits []string
+	for _, w := range []struct {
+		n    int64
+		what string
+	}{
+		{s.Spool.Tasks, "request"}, {s.Spool.Records, "record"}, {s.Spool.Waiting, "waiting object"},
+		{s.Spool.Held - s.Spool.HeldPublished, "held object"}, {s.Spool.Messages, "message"},
+	} {
+		if w.n > 0 {
+			waits = append(waits, inspect.Count(w.n, w.what))
+		}
+	}
+	if len(waits) == 0 {
+		waits = []string{"nothing"}
+	}
+	fact("waiting", "%s", strings.Join(waits, ", "))
+	confirmed := ""
+	if marks := s.Spool.Watermarks; len(marks) > 0 {
+		first := slices.MinFunc(marks, func(a, b inspect.Watermark) int { return a.Confirmed.Compare(b.Confirmed) })
+		confirmed = ", confirmed up to " + stamp(first.Confirmed)
+	}
+	fact("spool", "%s of %s (%d%%)%s", size(s.Spool.LiveBytes), size(s.Spool.MaxBytes), percent(s.Spool.LiveBytes, s.Spool.MaxBytes), confirmed)
 }
 
-func readiness(s inspect.Status) string {
+// progressOf says how far a run is.
+func progressOf(r inspect.Run) string {
+	var fetched int64
+	open := 0
+	for _, d := range r.Datasets {
+		fetched += d.Fetched
+		open += d.Open
+	}
+	text := fmt.Sprintf("%d fetched", fetched)
+	if open > 0 {
+		text += ", " + inspect.Count(int64(open), "request") + " to make"
+	}
+	sent, all := r.Counters["deliver.messages"], handedOver(r)
 	switch {
-	case !s.Alive:
-		return "NOT ALIVE: a stage does not turn any more"
-	case !s.Ready:
-		return "NOT READY"
+	case all == 0:
+		return text
+	case sent < all && r.Done.IsZero():
+		return text + fmt.Sprintf(", %d of %d messages confirmed", sent, all)
 	}
-	return "ready"
-}
-
-func printStages(w io.Writer, s inspect.Status) error {
-	var rows [][]string
-	for _, st := range s.Stages {
-		last := ""
-		if st.LastError != "" {
-			last = clip(fmt.Sprintf("%s ago: %s", span(s.Now.Sub(st.ErrorAt)), st.LastError), 120)
-		}
-		rows = append(rows, []string{st.Name, st.State, span(s.Now.Sub(st.Since)), dash(clip(st.Detail, 80)), last})
-	}
-	return printTable(w, []string{"STAGE", "STATE", "FOR", "WITH", "LAST ERROR"}, rows)
-}
-
-func printOpenRuns(w io.Writer, s inspect.Status) error {
-	var rows [][]string
-	all := s.Runs
-	if len(all) == 0 && s.Last != nil {
-		all = []inspect.Run{*s.Last}
-	}
-	for _, r := range all {
-		for i, d := range r.Datasets {
-			id, phase := "", ""
-			if i == 0 {
-				id, phase = strconv.FormatUint(r.ID, 10), reasonOf(r)+", "+r.Phase
-			}
-			rows = append(rows, []string{id, phase, d.Dataset, d.Status, progress(d), why(s, r.ID, d)})
-		}
-		rows = append(rows, []string{"", "", "", "", deliveryOf(r), ""})
-	}
-	if len(rows) == 0 {
-		_, err := sayLine(w, "no run yet")
-		return err
-	}
-	return printTable(w, []string{"RUN", "WHAT", "DATASET", "STATUS", "PROGRESS", "WHY"}, rows)
-}
-
-// progress says how far a dataset is in its run.
-func progress(d inspect.DatasetRun) string {
-	text := fmt.Sprintf("%d fetched", d.Fetched)
-	if d.Open > 0 {
-		text += fmt.Sprintf(", %d to fetch", d.Open)
-	}
-	if d.Parked > 0 {
-		text += fmt.Sprintf(", %d parked", d.Parked)
-	}
-	if d.Dead > 0 {
-		text += fmt.Sprintf(", %d dead", d.Dead)
-	}
-	return text
-}
-
-func deliveryOf(r inspect.Run) string {
-	return fmt.Sprintf("%d records mapped, %d objects handed over, %d messages confirmed",
-		r.Counters["map.records"], handedOver(r), r.Counters["deliver.messages"])
+	return text + ", " + inspect.Count(sent, "message") + " confirmed"
 }
 
 // handedOver counts the objects that went to delivery, the default author and the
@@ -242,54 +214,77 @@ func handedOver(r inspect.Run) int64 {
 	return n
 }
 
+func printStages(w io.Writer, s inspect.Status) error {
+	var rows [][]string
+	for _, st := range s.Stages {
+		with := st.Detail
+		if st.LastError != "" && st.LastError != s.NotReady[st.Name] {
+			with = strings.TrimPrefix(with+fmt.Sprintf("; last error, %s ago: %s", span(s.Now.Sub(st.ErrorAt)), st.LastError), "; ")
+		}
+		rows = append(rows, []string{st.Name, st.State, span(s.Now.Sub(st.Since)), with})
+	}
+	return printTable(w, []string{"STAGE", "STATE", "FOR", "WITH"}, rows)
+}
+
+func printShownRuns(w io.Writer, s inspect.Status) error {
+	var rows [][]string
+	n := strconv.FormatInt
+	for _, r := range s.Shown() {
+		for _, d := range r.Datasets {
+			rows = append(rows, []string{strconv.FormatUint(r.ID, 10), r.Phase, d.Dataset, d.Status, n(d.Fetched, 10), strconv.Itoa(d.Open), n(d.Parked, 10), n(d.Dead, 10)})
+		}
+	}
+	return printTable(w, []string{"RUN", "PHASE", "DATASET", "STATUS", "FETCHED", "TO FETCH", "PARKED", "DEAD"}, rows)
+}
+
 func printBacklog(w io.Writer, s inspect.Status) error {
+	type stored struct {
+		what  string
+		n     int64
+		since time.Time // of the oldest; zero where that is not known
+		note  string
+	}
 	st := s.Spool
-	row := func(what string, n int64, bucket, note string) []string {
+	held, copies := st.Held-st.HeldPublished, st.HeldPublished
+	rows := []stored{
+		{"requests to make", st.Tasks, time.Time{}, ""},
+		{"parked items", st.Parked, st.Oldest["parked"], "tried again in the next run; see: spool dead"},
+		{"records to map", st.Records, st.Oldest["records"], ""},
+		{"waiting objects", st.Waiting, st.Oldest["waiting"], "for references that may come in their run"},
+		{"held objects", held, time.Time{}, "for an object to come; see: spool ls held"},
+		{"held copies", copies, time.Time{}, "published already; nothing is missing"},
+		{"messages to confirm", st.Messages, st.Oldest["bundles"], ""},
+		{"dead letters", st.Dead, st.Oldest["dead"], "see: spool dead"},
+	}
+	if copies == 0 { // the bucket has both
+		rows[4].since = st.Oldest["held"]
+	} else if held == 0 {
+		rows[5].since = st.Oldest["held"]
+	}
+	var lines [][]string
+	for _, r := range rows {
 		since := "-"
-		if at, ok := st.Oldest[bucket]; ok && !at.IsZero() {
-			since = span(s.Now.Sub(at))
+		if !r.since.IsZero() {
+			since = span(s.Now.Sub(r.since))
 		}
-		if n == 0 {
-			note = ""
+		if r.n == 0 {
+			r.note = ""
 		}
-		return []string{what, strconv.FormatInt(n, 10), since, note}
+		lines = append(lines, []string{r.what, strconv.FormatInt(r.n, 10), since, r.note})
 	}
-	rows := [][]string{
-		row("requests to make", st.Tasks, "", ""),
-		row("parked items", st.Parked, "parked", "tried again in the next run; see: spool ls tasks"),
-		row("records to map", st.Records, "records", ""),
-		row("waiting objects", st.Waiting, "waiting", "for references that may still come in their run"),
-		row("held objects", st.Held-st.HeldPublished, onlyOf(st.HeldPublished == 0, "held"), "for an object that has not come; see: spool ls held"),
-		row("held copies", st.HeldPublished, onlyOf(st.HeldPublished == st.Held, "held"), "published already without a reference; nothing is missing"),
-		row("messages to confirm", st.Messages, "bundles", ""),
-		row("dead letters", st.Dead, "dead", "see: spool dead, spool retry, spool drop"),
-	}
-	if err := printTable(w, []string{"BACKLOG", "COUNT", "OLDEST", ""}, rows); err != nil {
-		return err
-	}
-	_, err := say(w, "\nspool: %s in use of %s (%d%%), file %s\n", size(st.LiveBytes), size(st.MaxBytes), percent(st.LiveBytes, st.MaxBytes), size(st.FileBytes))
-	if st.SetAside != "" {
-		say(w, "a damaged spool was set aside: %s\n", st.SetAside)
-	}
-	for _, m := range st.Watermarks {
-		say(w, "%s: fetched up to %s, confirmed up to %s%s\n", m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), heldBack(m))
-	}
-	return err
+	return printTable(w, []string{"BACKLOG", "COUNT", "OLDEST", ""}, lines)
 }
 
-// onlyOf is the bucket whose oldest entry is told, where it can only be one of this row.
-func onlyOf(sure bool, bucket string) string {
-	if sure {
-		return bucket
+func printWatermarks(w io.Writer, s inspect.Status) error {
+	var rows [][]string
+	for _, m := range s.Spool.Watermarks {
+		held := ""
+		if !m.Held.IsZero() {
+			held = "held by a parked item"
+		}
+		rows = append(rows, []string{m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), held})
 	}
-	return ""
-}
-
-func heldBack(m inspect.Watermark) string {
-	if m.Held.IsZero() {
-		return ""
-	}
-	return ", held back to " + stamp(m.Held) + " by a parked item"
+	return printTable(w, []string{"DATASET", "FETCHED UP TO", "CONFIRMED UP TO", ""}, rows)
 }
 
 func percent(n, of int64) int64 {

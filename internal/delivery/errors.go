@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
@@ -47,16 +48,17 @@ type verdict struct {
 	kind  Kind
 	class fault.Class
 	hint  string
+	words string // "": those of the error
 }
 
 // byReply says what an AMQP reply code means that closed channel or connection.
 // Codes not listed are a lost connection.
 var byReply = map[int]verdict{
-	amqp.AccessRefused:      {AccessRefused, fault.Systemic, hintAccess},
-	amqp.NotAllowed:         {AccessRefused, fault.Systemic, hintAccess},
-	amqp.NotFound:           {NoExchange, fault.Systemic, hintTopology},
-	amqp.ContentTooLarge:    {TooLarge, fault.Permanent, hintSize},
-	amqp.PreconditionFailed: {ConnectionLost, fault.Systemic, ""}, // for its size: see closedBy
+	amqp.AccessRefused:      {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
+	amqp.NotAllowed:         {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
+	amqp.NotFound:           {kind: NoExchange, class: fault.Systemic, hint: hintTopology},
+	amqp.ContentTooLarge:    {kind: TooLarge, class: fault.Permanent, hint: hintSize},
+	amqp.PreconditionFailed: {kind: ConnectionLost, class: fault.Systemic}, // for its size: see closedBy
 }
 
 // tooLarge is how RabbitMQ words a message over max_message_size; before 3.13
@@ -71,15 +73,15 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 		if link == nil && e != nil {
 			err = e
 		}
-		return verdict{ConnectionLost, fault.Transient, ""}, 0, err
+		return verdict{kind: ConnectionLost, class: fault.Transient}, 0, err
 	}
 	if m := tooLarge.FindStringSubmatch(e.Reason); m != nil {
 		limit, _ = strconv.ParseInt(m[1], 10, 64)
-		return verdict{TooLarge, fault.Permanent, hintSize}, limit, e
+		return verdict{kind: TooLarge, class: fault.Permanent, hint: hintSize}, limit, e
 	}
 	v, ok := byReply[e.Code]
 	if !ok {
-		v = verdict{ConnectionLost, fault.Transient, ""}
+		v = verdict{kind: ConnectionLost, class: fault.Transient}
 	}
 	return v, 0, e
 }
@@ -98,10 +100,10 @@ func dialVerdict(err, link error) verdict {
 		}
 	}
 	if errors.Is(err, amqp.ErrSASL) {
-		return verdict{AccessRefused, fault.Systemic, "the broker offers no PLAIN authentication"}
+		return verdict{kind: AccessRefused, class: fault.Systemic, hint: "the broker offers no PLAIN authentication"}
 	}
-	v := verdict{ConnectionLost, fault.Transient, ""}
-	if v.hint = fault.NetworkHint(err, "MQ_HOST and MQ_PORT"); v.hint != "" {
+	v := verdict{kind: ConnectionLost, class: fault.Transient}
+	if v.words, v.hint = fault.Network(err, "MQ_HOST and MQ_PORT"); v.words != "" {
 		return v
 	}
 	if e, ok := errors.AsType[*amqp.Error](err); ok && !e.Server {
@@ -112,16 +114,16 @@ func dialVerdict(err, link error) verdict {
 
 func tlsVerdict(err error) (verdict, bool) {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return verdict{BadTLS, fault.Systemic, hintName}, true
+		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintName}, true
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return verdict{BadTLS, fault.Systemic, hintCA}, true
+		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintCA}, true
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return verdict{BadTLS, fault.Systemic, hintTLSPort}, true
+		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintTLSPort}, true
 	}
 	if isAlert(err) {
-		return verdict{BadTLS, fault.Systemic, hintClient}, true
+		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintClient}, true
 	}
 	return verdict{}, false
 }
@@ -139,9 +141,16 @@ func (v verdict) mark(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	words := v.words
+	if e, ok := errors.AsType[*amqp.Error](err); ok && words == "" {
+		words = fmt.Sprintf("%s (%d)", e.Reason, e.Code)
+	}
 	err = fault.Mark(v.class, err)
 	if v.hint != "" {
 		err = fault.Hint(err, v.hint)
+	}
+	if words != "" {
+		err = fault.Say(err, "RabbitMQ: "+words)
 	}
 	return err
 }

@@ -1,7 +1,5 @@
 package delivery
 
-import "fmt"
-
 // Kind is what kept a batch from being sent as a whole.
 type Kind uint8
 
@@ -65,7 +63,7 @@ type Outcome struct {
 }
 
 func (o *Outcome) Error() string {
-	return fmt.Sprintf("publish: %s: %v", o.Kind, o.Err)
+	return "publish: " + o.Err.Error()
 }
 
 // Unwrap returns Err.

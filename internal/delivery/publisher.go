@@ -262,7 +262,7 @@ func unsent(ctx context.Context, err error) *Outcome {
 	if errors.Is(err, ErrClosed) {
 		return &Outcome{Kind: Stopped, Err: fault.Mark(fault.Fatal, err)}
 	}
-	v := verdict{ConnectionLost, fault.Transient, ""}
+	v := verdict{kind: ConnectionLost, class: fault.Transient}
 	if d, ok := errors.AsType[*dialError](err); ok {
 		v = d.verdict
 	}

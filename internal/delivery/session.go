@@ -47,7 +47,7 @@ func dial(ctx context.Context, b Broker, opt Options, name string) (*session, er
 		return nil, &dialError{addr, dialVerdict(err, seen), err}
 	}
 	if opt.TLS.Required && !b.UseTLS {
-		return nil, &dialError{addr, verdict{BadTLS, fault.Systemic, hintClear}, errClear}
+		return nil, &dialError{addr, verdict{kind: BadTLS, class: fault.Systemic, hint: hintClear}, errClear}
 	}
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {

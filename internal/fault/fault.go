@@ -69,6 +69,7 @@ type marked struct {
 	class Class
 	after time.Duration
 	hint  string
+	words string
 }
 
 func (m *marked) Error() string { return m.err.Error() }
@@ -79,7 +80,7 @@ func Mark(c Class, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &marked{err: err, class: c, hint: HintOf(err)}
+	return &marked{err: err, class: c, hint: HintOf(err), words: wordsOf(err)}
 }
 
 // After marks err as Transient, not to be tried again before d has passed.
@@ -88,7 +89,7 @@ func After(d time.Duration, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &marked{err: err, class: Transient, after: d, hint: HintOf(err)}
+	return &marked{err: err, class: Transient, after: d, hint: HintOf(err), words: wordsOf(err)}
 }
 
 // Hint adds what the operator can do, keeping the class. A nil err stays nil.
@@ -97,7 +98,41 @@ func Hint(err error, hint string) error {
 		return nil
 	}
 	c, after := Of(err)
-	return &marked{err: err, class: c, after: after, hint: hint}
+	return &marked{err: err, class: c, after: after, hint: hint, words: wordsOf(err)}
+}
+
+// Say gives err the words that people are told instead of its own text and of
+// whatever is put around it, keeping class and hint. A nil err stays nil.
+func Say(err error, words string) error {
+	if err == nil {
+		return nil
+	}
+	c, after := Of(err)
+	return &marked{err: err, class: c, after: after, hint: HintOf(err), words: words}
+}
+
+// Words says what is wrong: in the words that err was given, else by its text.
+func Words(err error) string {
+	if words := wordsOf(err); words != "" {
+		return words
+	}
+	return err.Error()
+}
+
+// Sentence says what is wrong, and what the operator can do about it: the same in
+// status, health, log and check.
+func Sentence(err error) string {
+	if hint := HintOf(err); hint != "" {
+		return Words(err) + ": " + hint
+	}
+	return Words(err)
+}
+
+func wordsOf(err error) string {
+	if m, ok := errors.AsType[*marked](err); ok {
+		return m.words
+	}
+	return ""
 }
 
 // HintOf returns the outermost hint of err, or "".

@@ -6,45 +6,57 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 )
 
-// NetworkHint says what the operator can do about a server that is not reached, whose
-// address stands in the named setting: the same words for a check and for a stage. It
-// is "" for what is no error of a connection, of its name or of its certificate.
-func NetworkHint(err error, setting string) string {
+// Network says what keeps a server, whose address stands in the named setting, from
+// being reached, and what the operator can do about it: the same words for a check
+// and for a stage. Both are "" for what is no error of a connection, of its name or
+// of its certificate.
+func Network(err error, setting string) (words, hint string) {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
-			return "its name is not known here: check " + setting + " and this machine's DNS"
+			return "the name " + dns.Name + " is not known here", "check " + setting + " and this machine's DNS"
 		}
-		return "its name cannot be looked up: check this machine's DNS"
+		return "the name " + dns.Name + " cannot be looked up", "check this machine's DNS"
 	}
-	if hint := certificateHint(err, setting); hint != "" {
-		return hint
+	if words, hint := certificate(err, setting); words != "" {
+		return words, hint
 	}
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: check " + setting + ", and whether the server runs"
+		return "nothing listens " + at(err), "check " + setting + ", and whether the server runs"
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout(),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "no answer from there: check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
+		return strings.TrimSuffix("no answer in time "+at(err), " there"), "check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the connection " + at(err) + " was cut by the other side", "look whether the server was restarted, or a proxy or firewall ends connections"
 	}
-	return ""
+	return "", ""
 }
 
-func certificateHint(err error, setting string) string {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "the authority of its certificate is not trusted here: name it in HTTPS_CA_CERTIFICATES"
+// at is where the connection should have led.
+func at(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Addr != nil {
+		return "at " + op.Addr.String()
 	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for another name: check " + setting
+	return "there"
+}
+
+func certificate(err error, setting string) (words, hint string) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the authority of its certificate is not trusted here", "name it in HTTPS_CA_CERTIFICATES"
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "its certificate is for another name than " + e.Host, "check " + setting
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return "the certificate is not valid at this machine's time: check the clock here, then the certificate there"
+		return "its certificate is not valid at this machine's time", "check the clock here, then the certificate there"
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "no TLS is spoken there: check http:// or https:// and the port in " + setting
+		return "no TLS is spoken there", "check http:// or https:// and the port in " + setting
 	}
-	return ""
+	return "", ""
 }

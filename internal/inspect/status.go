@@ -24,6 +24,8 @@ type Status struct {
 	Failing  []Failing         `json:"failing,omitempty"` // requests that are tried again, at most 100
 	Last     *Run              `json:"last_run,omitempty"`
 	Spool    Stats             `json:"spool"`
+
+	ClockAhead int64 `json:"clock_ahead_seconds,omitempty"` // of ThreatMatch's
 }
 
 // Process is a process of the connector.

@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/terminal"
 )
 
@@ -27,46 +29,27 @@ const LevelNotice = slog.Level(12)
 // and errors are folded; Flush prints what is still counted.
 func New(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	if text {
-		return slog.New(newFolding(briefly{tint.NewTextHandler(w, &tint.Options{
+		return slog.New(newFolding(tint.NewTextHandler(w, &tint.Options{
 			Level: level, TimeFormat: time.TimeOnly, NoColor: true,
 			ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.LevelKey && len(groups) == 0 && a.Value.Any() == LevelNotice {
 					return slog.Any(slog.LevelKey, slog.LevelInfo)
 				}
+				if a.Value.Kind() == slog.KindTime && a.Key != slog.TimeKey && !a.Value.Time().IsZero() {
+					return slog.String(a.Key, a.Value.Time().UTC().Format(time.RFC3339))
+				}
+				if err, ok := a.Value.Any().(error); ok {
+					return slog.String(a.Key, fault.Words(err))
+				}
+				if empty(a.Value) {
+					return slog.Attr{}
+				}
 				return a
 			},
-		})}))
+		})))
 	}
 	return slog.New(newFolding(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name}))
 }
-
-// briefly leaves a run's many counters out of lines for people, and says where they are.
-type briefly struct{ slog.Handler }
-
-// Handle implements slog.Handler.
-func (b briefly) Handle(ctx context.Context, r slog.Record) error {
-	short := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	var run slog.Value
-	r.Attrs(func(a slog.Attr) bool {
-		switch a.Key {
-		case "run":
-			run = a.Value
-		case "counters":
-			a = slog.String("details", "threatmatch-connector spool run "+run.String())
-		}
-		short.AddAttrs(a)
-		return true
-	})
-	return b.Handler.Handle(ctx, short)
-}
-
-// WithAttrs implements slog.Handler.
-func (b briefly) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return briefly{b.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup implements slog.Handler.
-func (b briefly) WithGroup(name string) slog.Handler { return briefly{b.Handler.WithGroup(name)} }
 
 // Flush prints the repeated lines of a logger of New that were only counted so far.
 func Flush(log *slog.Logger) {
@@ -131,6 +114,9 @@ func (h *jsonHandler) Handle(_ context.Context, r slog.Record) error {
 // addAttr flattens groups and prints errors, durations and times as text.
 func addAttr(m map[string]any, a slog.Attr) {
 	v := a.Value.Resolve()
+	if empty(v) {
+		return
+	}
 	switch v.Kind() {
 	case slog.KindGroup:
 		for _, g := range v.Group() {
@@ -146,10 +132,30 @@ func addAttr(m map[string]any, a slog.Attr) {
 	}
 }
 
+// empty reports a value that says nothing: such attributes are left out.
+func empty(v slog.Value) bool {
+	switch v.Kind() {
+	case slog.KindString:
+		return v.String() == ""
+	case slog.KindTime:
+		return v.Time().IsZero()
+	case slog.KindAny:
+		switch r := reflect.ValueOf(v.Any()); r.Kind() {
+		case reflect.Invalid:
+			return true
+		case reflect.Slice, reflect.Map:
+			return r.Len() == 0
+		case reflect.Pointer:
+			return r.IsNil()
+		}
+	}
+	return false
+}
+
 func plain(v any) any {
 	switch v := v.(type) {
 	case error:
-		return v.Error()
+		return fault.Words(v)
 	case json.Marshaler:
 		return v
 	case interface{ String() string }:

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unicode"
+
+	"threatmatch-connector/internal/fault"
 )
 
 type line struct {
@@ -104,9 +107,23 @@ func TestTextForTerminals(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	out.Reset()
-	log.Log(t.Context(), LevelNotice, "run delivered", "run", 7, "counters", map[string]int64{"map.objects": 1}, "took", "1s")
-	if got := out.String(); !strings.HasSuffix(got, "run=7 details=\"threatmatch-connector spool run 7\" took=1s\n") {
-		t.Errorf("%q", got)
+}
+
+// TestSaysOnlyWhatIs: an attribute without a value is left out, and an error is told
+// in the words it was given, not with the chain of calls around them.
+func TestSaysOnlyWhatIs(t *testing.T) {
+	err := fmt.Errorf("publish: lost: %w", fault.Say(errors.New("dial tcp 127.0.0.1:5672: refused"), "RabbitMQ: nothing listens there"))
+	attrs := []any{"run", 7, "work", "", "at", time.Time{}, "since", time.Date(2026, 3, 7, 3, 14, 27, 5e8, time.FixedZone("", 3600)), "none", nil, "ids", []string{}, "map", map[string]int{}, "zero", 0, "off", false, "error", err}
+	var out bytes.Buffer
+	New(&out, slog.LevelInfo, "c", true).Warn("m", attrs...)
+	if got, want := out.String(), "m run=7 since=2026-03-07T02:14:27Z zero=0 off=false error=\"RabbitMQ: nothing listens there\"\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want %q at its end", got, want)
+	}
+	out.Reset()
+	New(&out, slog.LevelInfo, "c", false).Warn("m", attrs...)
+	want := map[string]any{"run": 7.0, "since": "2026-03-07T02:14:27Z", "zero": 0.0, "off": false, "error": "RabbitMQ: nothing listens there"}
+	if got := lines(t, &out); !reflect.DeepEqual(got[0].Attributes, want) {
+		t.Errorf("got %v, want %v", got[0].Attributes, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -108,6 +109,9 @@ func classify(err error) error {
 		if v.class == fault.Transient && e.retryAfter > 0 {
 			err = fault.After(e.retryAfter, err)
 		}
+		if v.class != fault.Permanent { // of those the operation matters
+			err = fault.Say(err, "OpenCTI: "+e.Error())
+		}
 		return hinted(err, v.hint)
 	}
 	if isCertificate(err) {
@@ -117,7 +121,14 @@ func classify(err error) error {
 		return err
 	}
 	err = fault.Mark(fault.Transient, err)
-	return hinted(err, fault.NetworkHint(err, "opencti.url"))
+	words, hint := fault.Network(err, "opencti.url")
+	if e, ok := errors.AsType[*url.Error](err); ok && words == "" {
+		words = e.Err.Error()
+	}
+	if words != "" {
+		err = fault.Say(err, "OpenCTI: "+words)
+	}
+	return hinted(err, hint)
 }
 
 func hinted(err error, hint string) error {

@@ -114,8 +114,8 @@ func TestNoAnswer(t *testing.T) {
 	defer close(release)
 	c := newClient(t, srv.URL, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	_, err := c.Probe(t.Context())
-	if class, _ := fault.Of(err); class != fault.Transient || !strings.Contains(fault.HintOf(err), "no answer from there: check opencti.url") {
-		t.Errorf("timeout: %v, class %v", err, class)
+	if class, _ := fault.Of(err); class != fault.Transient || !strings.HasPrefix(fault.Sentence(err), "OpenCTI: no answer in time: check opencti.url") {
+		t.Errorf("timeout: got %q of class %v", fault.Sentence(err), class)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(fault.ErrShutdown)

@@ -27,14 +27,3 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset starts over after a success.
 func (b *Backoff) Reset() { b.Tries, b.Last = 0, fault.Transient }
-
-// Describe is an error with what the operator can do about it.
-func Describe(err error) string { return WithHint(err.Error(), err) }
-
-// WithHint is text with what the operator can do about err.
-func WithHint(text string, err error) string {
-	if hint := fault.HintOf(err); hint != "" {
-		return text + " (" + hint + ")"
-	}
-	return text
-}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"threatmatch-connector/internal/fault"
 )
 
 // StageStatus is what one loop says about itself, for status, readiness and logs.
@@ -12,7 +14,7 @@ type StageStatus struct {
 	State     string    `json:"state"`               // "starting", "idle", "working", "retrying", "waiting", "paused", "stopped"
 	Detail    string    `json:"detail,omitempty"`    // what it works on or waits for
 	NotReady  string    `json:"not_ready,omitempty"` // a systemic trouble; empty when ready
-	Since     time.Time `json:"since"`               // when State, Detail or NotReady last changed
+	Since     time.Time `json:"since"`               // when State last changed
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"error_at,omitzero"`
 	Beat      time.Time `json:"beat"` // the latest sign of life
@@ -27,6 +29,7 @@ type Status struct {
 	mu     sync.Mutex
 	stages map[string]StageStatus
 	waits  map[string]int // of each stage, that are under way
+	ahead  time.Duration  // of our clock
 }
 
 // NewStatus returns an empty status.
@@ -39,7 +42,7 @@ func (b *Status) Set(stage, state, detail, notReady string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
-	if s.State != state || s.Detail != detail || s.NotReady != notReady || s.Since.IsZero() {
+	if s.State != state || s.Since.IsZero() {
 		s.Since = b.now()
 	}
 	if s.NotReady == "" && notReady != "" && !s.Told { // one that comes again before its end was told is the same
@@ -89,13 +92,27 @@ func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake 
 	return nil
 }
 
-// Error notes a stage's latest error.
+// Error notes a stage's latest error, in the words that people are told.
 func (b *Status) Error(stage string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.stages[stage]
-	s.LastError, s.ErrorAt = err.Error(), b.now()
+	s.LastError, s.ErrorAt = fault.Sentence(err), b.now()
 	b.stages[stage] = s
+}
+
+// ClockIs notes how far this machine's clock is ahead of ThreatMatch's.
+func (b *Status) ClockIs(ahead time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ahead = ahead
+}
+
+// Clock returns what was last noted; 0 before.
+func (b *Status) Clock() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ahead
 }
 
 // Told notes that the stage's hold-up was logged as an error.

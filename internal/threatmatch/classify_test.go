@@ -213,8 +213,8 @@ func TestUntrustedCertificate(t *testing.T) {
 	c := newClient(t, testOptions(srv.URL))
 	_, err := c.Groups(t.Context())
 	wantError(t, err, KindNetwork, fault.Transient)
-	if !strings.Contains(fault.HintOf(err), "authority of its certificate") {
-		t.Errorf("got hint %q", fault.HintOf(err))
+	if got := fault.Sentence(err); !strings.HasPrefix(got, "the authority of its certificate is not trusted here: ") {
+		t.Errorf("got %q", got)
 	}
 
 	opt := testOptions(srv.URL)

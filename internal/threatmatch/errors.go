@@ -103,6 +103,9 @@ func (e *Error) Error() string {
 func (e *Error) Reason() string {
 	switch {
 	case e.cause != nil:
+		if words, _ := fault.Network(e.cause, ""); words != "" {
+			return words
+		}
 		return e.cause.Error()
 	case e.Status != 0:
 		return strings.TrimSpace(fmt.Sprintf("answered %d %s", e.Status, strings.ToLower(http.StatusText(e.Status))))
@@ -134,7 +137,7 @@ func (e *Error) marked() error {
 	if hint := e.hint(); hint != "" {
 		err = fault.Hint(err, hint)
 	}
-	return err
+	return fault.Say(err, e.Reason())
 }
 
 // byProxy reports whether a proxy refused the request: neither account nor item is to blame.
@@ -155,5 +158,6 @@ func (e *Error) hint() string {
 	case e.Kind == KindTooLarge && errors.Is(e.cause, errLarger):
 		return "raise threatmatch.max_body"
 	}
-	return fault.NetworkHint(e.cause, "threatmatch.url")
+	_, hint := fault.Network(e.cause, "threatmatch.url")
+	return hint
 }

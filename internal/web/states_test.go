@@ -88,7 +88,7 @@ func states() []state {
 	return []state{
 		{"running", healthy(), "", "Ready.", ""},
 		{"ThreatMatch down", notReady("fetch", "ThreatMatch does not answer: connection refused", paused), "ThreatMatch", "ThreatMatch does not answer: connection refused", connector + "check"},
-		{"account refused", notReady("fetch", "ThreatMatch refuses the account or the address: 401 (check threatmatch.client_id)", paused), "ThreatMatch", "check threatmatch.client_id", connector + "check"},
+		{"account refused", notReady("fetch", "ThreatMatch refuses the account or the address: 401: check threatmatch.client_id", paused), "ThreatMatch", "check threatmatch.client_id", connector + "check"},
 		{"list failing for long", notReady("fetch", "profiles failed in the last 3 runs", func(s *inspect.Status) { s.Failing = failing("profiles", "server", 1) }), "fetch", "profiles failed in the last 3 runs", connector + "spool ls failing"},
 		{"list failing", troubled(func(s *inspect.Status) { s.Failing = failing("profiles", "server", 1) }), "", "1 request of profiles fails (server), up to 9 tries, next 2026-03-07 04:14:14 UTC", connector + "spool ls failing"},
 		{"items failing", troubled(func(s *inspect.Status) {

@@ -246,7 +246,7 @@ func (d *Stage) commit(ctx context.Context, n int) error {
 			return err
 		}
 		d.Status.Error(stageName, err)
-		d.Status.Set(stageName, "waiting", "the cursor cannot be stored", pipeline.Describe(err))
+		d.Status.Set(stageName, "waiting", "the cursor cannot be stored", fault.Sentence(err))
 		d.say(err.Error(), func() {
 			d.Log.Error("the cursor cannot be stored, publishing stops until it can", "stage", stageName, "error", err)
 		})

@@ -197,6 +197,9 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 
 func (d *Stage) showProgress() {
 	b := d.bundle
+	if d.back.Tries > 0 && !d.moved {
+		return // a try is no end of the trouble
+	}
 	d.Status.Set(stageName, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
 }
 

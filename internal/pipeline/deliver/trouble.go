@@ -7,7 +7,6 @@ import (
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 )
 
 // pauseError says that nothing is wrong, but that it is not the time yet.
@@ -43,10 +42,10 @@ func (d *Stage) trouble(err error) time.Duration {
 		return d.back.Next()
 	}
 	if class == fault.Systemic || d.back.Tries > 0 { // a single hiccup is no trouble
-		d.unready = pipeline.Describe(err)
+		d.unready = fault.Sentence(err)
 	}
 	d.Status.Error(stageName, err)
-	d.Status.Set(stageName, "waiting", "trouble, trying again", d.unready)
+	d.Status.Set(stageName, "retrying", fault.Words(err), d.unready)
 	d.say(err.Error(), func() {
 		d.Metrics.errors.Inc()
 		about := []any{"stage", stageName, "class", class.String(), "error", err, "hint", fault.HintOf(err)}

@@ -63,7 +63,7 @@ func (d *Stage) checkWork(ctx context.Context, run *spool.Run) error {
 	}
 	alive, err := d.Works.WorkAlive(ctx, run.Work.ID)
 	if err != nil {
-		return fmt.Errorf("check the work %s: %w", run.Work.ID, err)
+		return err
 	}
 	if !alive {
 		return cmp.Or(d.loseWork(run), errWorkLost)
@@ -108,7 +108,7 @@ func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spoo
 	}
 	id, err := d.Works.AddWork(ctx, run.Work.Name, multipart)
 	if err != nil {
-		return fmt.Errorf("open the work of run %d: %w", run.ID, err)
+		return err
 	}
 	run.Work.Multipart = multipart != nil && *multipart
 	return d.workOpened(ctx, run, id)
@@ -158,7 +158,7 @@ func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *sp
 func (d *Stage) worksNamed(ctx context.Context, name string) ([]opencti.Work, error) {
 	found, err := d.Works.WorksByName(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("search the work %q: %w", name, err)
+		return nil, err
 	}
 	found = slices.DeleteFunc(found, func(w opencti.Work) bool { return w.Name != name })
 	slices.SortFunc(found, func(a, b opencti.Work) int { return a.Opened.Compare(b.Opened) })

@@ -25,9 +25,20 @@ func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
 	d.Metrics.runs.Inc()
 	d.Wakes.Platform.Signal()
 	d.Wakes.Schedule.Signal()
-	d.Log.Log(ctx, logging.LevelNotice, "run delivered", "stage", stageName, "run", run.ID, "reason", string(run.Reason),
-		"messages", run.Work.Sent, "repeated", run.Work.Repeats, "trouble", runTrouble(run), "work", run.Work.ID,
-		"counters", run.Counters, "took", d.Now().Sub(run.Created).Round(time.Second))
+	about := []any{"stage", stageName, "run", run.ID, "reason", string(run.Reason), "messages", run.Work.Sent}
+	for _, c := range []struct {
+		name  string
+		count int64
+	}{
+		{"repeated", run.Work.Repeats}, {"items", run.Counters["fetch.items"]}, {"ioc_objects", run.Counters["fetch.objects"]},
+		{"skipped_equal", run.Counters["map.skipped_equal"]}, {"held", run.Counters["map.held"]},
+	} {
+		if c.count != 0 {
+			about = append(about, c.name, c.count)
+		}
+	}
+	d.Log.Log(ctx, logging.LevelNotice, "run delivered", append(about, "trouble", runTrouble(run), "work", run.Work.ID,
+		"took", d.Now().Sub(run.Created).Round(time.Second), "details", fmt.Sprintf("threatmatch-connector spool run %d", run.ID))...)
 	return nil
 }
 
@@ -72,11 +83,11 @@ func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, 
 		return info, false, nil
 	}
 	if err != nil {
-		return info, false, fmt.Errorf("read the work %s: %w", id, err)
+		return info, false, err
 	}
 	alive, err := d.Works.WorkAlive(ctx, id)
 	if err != nil {
-		return info, false, fmt.Errorf("check the work %s: %w", id, err)
+		return info, false, err
 	}
 	return info, alive, nil
 }
@@ -86,7 +97,7 @@ func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run
 	w := &run.Work
 	if w.Told == 0 {
 		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
-			return fmt.Errorf("delete the work %s: %w", w.ID, err)
+			return err
 		}
 		return d.closed(run, spool.WorkDeleted)
 	}
@@ -106,7 +117,7 @@ func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run
 		message += "; " + trouble
 	}
 	if err := d.Works.Processed(ctx, w.ID, message, trouble != ""); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
-		return fmt.Errorf("end the work %s: %w", w.ID, err)
+		return err
 	}
 	return d.closed(run, spool.WorkProcessed)
 }
@@ -147,7 +158,7 @@ func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
 			continue
 		}
 		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
-			return fmt.Errorf("delete the work %s: %w", f.ID, err)
+			return err
 		}
 	}
 	return nil
@@ -162,7 +173,7 @@ func (d *Stage) settleSurplus(ctx context.Context, run *spool.Run) error {
 	}
 	info, err := d.Works.Work(ctx, w.ID)
 	if err != nil {
-		return fmt.Errorf("read the work %s: %w", w.ID, err)
+		return err
 	}
 	for w.Told < info.Expected {
 		err := d.Works.ReportExpectation(ctx, w.ID, "announced twice after an answer of OpenCTI was lost", "")
@@ -187,10 +198,17 @@ func runTrouble(run *spool.Run) string {
 	}
 	c := run.Counters
 	if n := c["fetch.parked"]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d items to be tried again in a later run", n))
+		parts = append(parts, plural(n, "item")+" to be tried again in a later run")
 	}
 	if n := c["fetch.dead"] + c["map.dead"] - c["map.dead_unresolved"] + c["deliver.dead"]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d dead letters", n))
+		parts = append(parts, plural(n, "dead letter"))
 	}
 	return strings.Join(parts, "; ")
+}
+
+func plural(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -76,7 +76,7 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the work %s: %w", run.Work.ID, err)
+		return false, err
 	}
 	if alive, err := d.Works.WorkAlive(ctx, run.Work.ID); err != nil || !alive {
 		return err == nil, err

@@ -3,7 +3,6 @@ package deliver
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"threatmatch-connector/spool"
 )
@@ -42,7 +41,7 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
 	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
-		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, w.Intent.N, err)
+		return err
 	}
 	return d.noteTold(run)
 }
@@ -92,7 +91,7 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 		}
 	}
 	if err := d.Works.AddExpectations(ctx, w.ID, missing); err != nil {
-		return fmt.Errorf("tell the work %s of %d messages: %w", w.ID, missing, err)
+		return err
 	}
 	return d.noteTold(run)
 }

@@ -204,7 +204,7 @@ func TestWorkInError(t *testing.T) {
 		w.Start()
 		w.Settle()
 		k := w.LastWork()
-		if !k.InError || k.Message != "3 objects sent; iocs failed: HTTP 500; 2 items to be tried again in a later run; 1 dead letters" {
+		if !k.InError || k.Message != "3 objects sent; iocs failed: HTTP 500; 2 items to be tried again in a later run; 1 dead letter" {
 			t.Errorf("work %v %q", k.InError, k.Message)
 		}
 	})

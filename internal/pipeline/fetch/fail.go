@@ -51,7 +51,7 @@ func (f *Stage) triedState(r result) spool.TaskState {
 	}
 	st.LastTry = r.ended
 	st.LastClass = cmp.Or(kind, class.String())
-	st.LastError, st.LastAnswer = reasonOf(r.err), []byte(snippet)
+	st.LastError, st.LastAnswer = fault.Sentence(r.err), []byte(snippet)
 	wait := max(after, jitter(st.Tries+st.Waived, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/logging"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -78,17 +77,4 @@ func (f *Stage) lookAtFailing(ctx context.Context) error {
 			"after", now.Sub(since).Round(time.Second))
 	}
 	return nil
-}
-
-// reasonOf says why a request failed, with what can be done. Which request it
-// was, the task says.
-func reasonOf(err error) string {
-	e, ok := errors.AsType[interface {
-		error
-		Reason() string
-	}](err)
-	if !ok {
-		return pipeline.Describe(err)
-	}
-	return pipeline.WithHint(e.Reason(), err)
 }

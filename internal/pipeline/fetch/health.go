@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
-	"threatmatch-connector/internal/pipeline"
 )
 
 // health is what the stage knows of the server as a whole. While the
@@ -169,7 +168,7 @@ func (h *health) notReady() string {
 	if h.state == serverUp {
 		return ""
 	}
-	return h.state.String() + ": " + pipeline.Describe(h.cause)
+	return h.state.String() + ": " + fault.Sentence(h.cause)
 }
 
 func (s serverState) String() string {

@@ -142,7 +142,10 @@ func (f *Stage) serverTime(r result, date time.Time) time.Time {
 		return date
 	}
 	off := r.ended.Sub(date)
-	if off.Abs() > time.Minute && !f.skewed {
+	f.Status.ClockIs(off)
+	if off.Abs() <= time.Minute {
+		f.skewed = false
+	} else if !f.skewed {
 		f.skewed = true
 		about := []any{"stage", stageName, "local_minus_server", off.Round(time.Second).String()}
 		switch {

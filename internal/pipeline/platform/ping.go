@@ -19,7 +19,7 @@ func (p *Platform) register(ctx context.Context) error {
 	p.pinged, p.watch.base = false, time.Time{}
 	reg, err := p.Client.Register(ctx)
 	if err != nil {
-		return fmt.Errorf("register with OpenCTI: %w", err)
+		return err
 	}
 	if err := p.look(ctx, reg.Echo); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 	echo, err := p.Client.Ping(ctx, text, info)
 	if err != nil {
 		p.Metrics.pingErrors.Inc()
-		return fmt.Errorf("ping OpenCTI: %w", err)
+		return err
 	}
 	p.pinged = true
 	return p.heard(ctx, text, echo)

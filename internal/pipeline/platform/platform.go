@@ -182,13 +182,13 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 	notReady := ""
 	switch {
 	case class == fault.Systemic:
-		notReady = pipeline.Describe(err)
+		notReady = fault.Sentence(err)
 	case p.registration() == nil:
-		notReady = "not registered with OpenCTI: " + err.Error()
+		notReady = "not registered with OpenCTI: " + fault.Sentence(err)
 	case back.Tries > 0: // a single hiccup is no trouble
-		notReady = pipeline.Describe(err)
+		notReady = fault.Sentence(err)
 	}
-	p.Status.Set(stageName, "waiting", "OpenCTI does not answer as it should", notReady)
+	p.Status.Set(stageName, "retrying", fault.Words(err), notReady)
 	about := []any{"stage", stageName, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
 	switch {
 	case class == fault.Systemic && back.Last != fault.Systemic:

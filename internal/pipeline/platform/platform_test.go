@@ -109,7 +109,7 @@ func TestPlatformPings(t *testing.T) {
 		}
 		w.Refuse("ping", fault.Hint(fault.Mark(fault.Systemic, errors.New("AUTH_REQUIRED")), "check the token"))
 		w.Wait(time.Minute)
-		if got := w.NotReady("platform"); !strings.Contains(got, "AUTH_REQUIRED (check the token)") {
+		if got := w.NotReady("platform"); !strings.Contains(got, "AUTH_REQUIRED: check the token") {
 			t.Errorf("not ready: %q", got)
 		}
 		w.Refuse("ping", nil)

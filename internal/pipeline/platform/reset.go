@@ -217,14 +217,14 @@ func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 			return true, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("read the work %s: %w", w.ID, err)
+			return false, err
 		}
 	}
 	ids := []string{w.ID}
 	if w.ID == "" {
 		found, err := p.Works.WorksByName(ctx, w.Name)
 		if err != nil {
-			return false, fmt.Errorf("search the work %q: %w", w.Name, err)
+			return false, err
 		}
 		ids = ids[:0]
 		for _, f := range found {
@@ -235,7 +235,7 @@ func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 	}
 	for _, id := range ids {
 		if err := p.Works.DeleteWork(ctx, id); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
-			return false, fmt.Errorf("delete the work %s: %w", id, err)
+			return false, err
 		}
 		p.Log.Info("work of before the reset deleted", "stage", stageName, "work", id)
 	}

@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+type watchOptions struct {
+	every time.Duration // between two looks
+	times int           // looks; 0: no end
+}
+
+// watch shows the page again and again; on a terminal over the last one, where
+// arrows scroll and q ends it. A daemon that is away for a moment does not end it.
+func (g *globals) watch(ctx context.Context, w screen, o watchOptions, show func(context.Context, io.Writer) error) error {
+	over := w.terminal && !g.json
+	var keys <-chan byte
+	if over {
+		var done func()
+		keys, done = g.keys(ctx)
+		defer done()
+	}
+	tick := time.NewTicker(o.every)
+	defer tick.Stop()
+	page, offset := "", 0
+	draw := func() error {
+		if !over {
+			_, err := io.WriteString(w, page+"\n")
+			return err
+		}
+		return w.overwrite(page, &offset)
+	}
+	for n := 1; ; n++ {
+		if over {
+			w.width, _ = w.size()
+		}
+		var out bytes.Buffer
+		if err := show(ctx, w.on(&out)); err != nil {
+			out.Reset()
+			sayLine(&out, err)
+		}
+		page = out.String()
+		if err := draw(); err != nil {
+			return err
+		}
+		if n == o.times {
+			return nil
+		}
+		for looked := false; !looked; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				looked = true
+			case key := <-keys:
+				step, end := move(key)
+				if end {
+					return nil
+				}
+				offset += step
+				if err := draw(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// move is how far a key scrolls, and whether it ends the view.
+func move(key byte) (lines int, end bool) {
+	const page = 10
+	switch key {
+	case 'q', 'Q', 3, 4: // also Ctrl-C and Ctrl-D
+		return 0, true
+	case 'j', 'B': // the end of an arrow's sequence
+		return 1, false
+	case 'k', 'A':
+		return -1, false
+	case ' ', '6':
+		return page, false
+	case 'b', '5':
+		return -page, false
+	}
+	return 0, false
+}
+
+// keys reads what is typed, without waiting for the end of a line, until done is
+// called. Nothing comes where the input is no terminal.
+func (g *globals) keys(ctx context.Context) (keys <-chan byte, done func()) {
+	in, ok := g.env.Stdin.(*os.File)
+	if !ok || !isTerminal(in) {
+		return nil, func() {}
+	}
+	fd := int(in.Fd())
+	old, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	typed := make(chan byte)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		const look = 100 // milliseconds, until it sees that it is to end
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for ctx.Err() == nil {
+			if n, err := unix.Poll(ready, look); err != nil && err != unix.EINTR || n <= 0 {
+				if err != nil && err != unix.EINTR {
+					return
+				}
+				continue
+			}
+			var b [1]byte
+			if n, err := in.Read(b[:]); err != nil || n == 0 {
+				return
+			}
+			select {
+			case typed <- b[0]:
+			case <-ctx.Done():
+			}
+		}
+	})
+	return typed, func() {
+		cancel()
+		reader.Wait()
+		_ = term.Restore(fd, old) // the process ends
+	}
+}
+
+// overwrite lets the page overwrite what stands on the terminal: to the corner,
+// each line cleared to its end, and what is below. The offset is kept in bounds.
+func (s screen) overwrite(page string, offset *int) error {
+	_, height := s.size()
+	lines := bytes.Count([]byte(page), []byte("\n"))
+	*offset = min(max(*offset, 0), max(lines-height+1, 0))
+	text := "\x1b[?7l\x1b[H" // no line runs on into the next
+	for i, line := range window(page, *offset, height) {
+		if i > 0 {
+			text += "\r\n"
+		}
+		text += line + "\x1b[K"
+	}
+	_, err := io.WriteString(s, text+"\x1b[J\x1b[?7h")
+	return err
+}

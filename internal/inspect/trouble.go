@@ -1,0 +1,144 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Trouble is something that holds the data up, or that somebody should look at.
+type Trouble struct {
+	Bad     bool   // nothing gets through there
+	About   string // a stage, a dataset, "dead letters", …
+	Text    string // what is wrong, in a sentence
+	Command string // what to type next, without the program's name; "" if Text says it all
+}
+
+// Troubles are the exceptions of a status, in the way of the data: empty when
+// nothing needs a look.
+func (s Status) Troubles() []Trouble {
+	all := s.stageTroubles()
+	look := func(about, command, format string, args ...any) {
+		all = append(all, Trouble{About: about, Text: fmt.Sprintf(format, args...), Command: command})
+	}
+	for _, r := range s.Shown() {
+		for _, d := range r.Datasets {
+			if why, bad := s.why(r, d); bad {
+				look(d.Dataset, "spool ls failing", "%s", why)
+			} else if why != "" {
+				look(d.Dataset, fmt.Sprintf("spool run %d", r.ID), "%s", why)
+			}
+		}
+	}
+	if d := (time.Duration(s.ClockAhead) * time.Second).Abs(); d > time.Minute {
+		side := "ahead of"
+		if s.ClockAhead < 0 {
+			side = "behind"
+		}
+		look("clock", "check", "this machine's clock is %v %s ThreatMatch's: set the clock, best by NTP; until then each run ends at the earlier of the two", d, side)
+	}
+	p := s.Spool
+	if p.Parked > 0 {
+		held := ""
+		for _, m := range p.Watermarks {
+			if !m.Held.IsZero() {
+				held = ", and holding last_run back"
+			}
+		}
+		look("parked", "spool dead", "%s, tried again in the next run%s", Count(p.Parked, "item"), held)
+	}
+	if p.Dead > 0 {
+		look("dead", "spool dead", "%s, kept whole", Count(p.Dead, "dead letter"))
+	}
+	if p.SetAside != "" {
+		look("spool", "", "a damaged spool was set aside: %s", p.SetAside)
+	}
+	return all
+}
+
+// stageTroubles are those of parts that are not ready, and of ready ones that are kept from working.
+func (s Status) stageTroubles() []Trouble {
+	var all []Trouble
+	told := map[string]bool{}
+	for _, part := range append([]string{"spool"}, names(s.Stages)...) {
+		if why := s.NotReady[part]; why != "" {
+			all, told[part] = append(all, Trouble{true, part, why, ""}), true
+		}
+	}
+	for part, why := range s.NotReady {
+		if !told[part] && why != "" {
+			all = append(all, Trouble{true, part, why, ""})
+		}
+	}
+	for _, st := range s.Stages {
+		if s.NotReady[st.Name] == "" && st.Detail != "" && (st.State == "paused" || st.State == "waiting" || st.State == "retrying" && st.LastError != "" && st.Name != "fetch") {
+			all = append(all, Trouble{false, st.Name, st.State + ": " + st.Detail, ""})
+		}
+	}
+	return all
+}
+
+func names(stages []Stage) []string {
+	var all []string
+	for _, st := range stages {
+		all = append(all, st.Name)
+	}
+	return all
+}
+
+// Shown are the open runs or, without one, the latest.
+func (s Status) Shown() []Run {
+	if len(s.Runs) == 0 && s.Last != nil {
+		return []Run{*s.Last}
+	}
+	return s.Runs
+}
+
+// why says what keeps a dataset of a run: the request that fails for the longest
+// time, which is tried again, or how the dataset ended otherwise than well.
+func (s Status) why(r Run, d DatasetRun) (text string, retried bool) {
+	var oldest *Failing
+	n := int64(0)
+	for i, f := range s.Failing {
+		if f.Run != r.ID || f.Dataset != d.Dataset {
+			continue
+		}
+		if n++; oldest == nil || f.Since.Before(oldest.Since) {
+			oldest = &s.Failing[i]
+		}
+	}
+	if oldest == nil {
+		if d.Detail == "" {
+			return "", false
+		}
+		return fmt.Sprintf("%s in run %d: %s", d.Status, r.ID, d.Detail), false
+	}
+	text = fmt.Sprintf("%s: %s, %s, next %s", oldest.Request, cmp.Or(oldest.Error, oldest.Class), tries(oldest.Tries), oldest.NextIn(s.Now))
+	if n > 1 {
+		text += fmt.Sprintf("; %d more", n-1)
+	}
+	return text, true
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
+}
+
+// NextIn says when the next try is.
+func (f Failing) NextIn(now time.Time) string {
+	if !f.Next.After(now) {
+		return "now"
+	}
+	return "in " + f.Next.Sub(now).Round(time.Second).String()
+}
+
+// Count is a number with its noun.
+func Count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
