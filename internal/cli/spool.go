@@ -52,17 +52,17 @@ func newSpoolStats(g *globals) *cobra.Command {
 func printStats(w io.Writer, s inspect.Stats) error {
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
 	rows := [][]string{
-		{"connector", s.ConnectorID, ""},
+		{"connector", "", s.ConnectorID},
 		{"created", stamp(s.Created), fmt.Sprintf("schema %d, epoch %d", s.Schema, s.Epoch)},
 		{"room", size(s.LiveBytes) + " live", fmt.Sprintf("of %s; file %s, cap %s", size(s.MaxBytes), size(s.FileBytes), size(s.CapBytes))},
 		{"runs", n(s.Runs), ""},
 		{"tasks", n(s.Tasks), n(s.Parked) + " parked"},
 		{"records", n(s.Records), "fetched, not yet mapped"},
-		{"waiting", n(s.Waiting), "objects whose references may still come in their run"},
-		{"held", n(s.Held - s.HeldPublished), "objects that go out when the object they need comes"},
-		{"held copies", n(s.HeldPublished), "published without a reference; go out once more, whole, when its target comes"},
+		{"waiting", n(s.Waiting), "for references that may come in their run"},
+		{"held", n(s.Held - s.HeldPublished), "they go out when what they need comes"},
+		{"held copies", n(s.HeldPublished), "published; go out again when whole"},
 		{"bundles", n(s.Bundles), n(s.Messages) + " messages not yet confirmed"},
-		{"ids", n(s.IDs), "objects handed to delivery or known on the platform"},
+		{"ids", n(s.IDs), "objects handed over, or on OpenCTI"},
 		{"dead letters", n(s.Dead), n(s.Healed) + " healed"},
 	}
 	if s.Kept > 0 {
@@ -77,7 +77,7 @@ func printStats(w io.Writer, s inspect.Stats) error {
 	for _, m := range s.Watermarks {
 		note := "confirmed " + stamp(m.Confirmed)
 		if !m.Held.IsZero() {
-			note += ", held back by a parked item to " + stamp(m.Held)
+			note += ", held by a parked item"
 		}
 		rows = append(rows, []string{"watermark " + m.Dataset, stamp(m.Fetched), note})
 	}

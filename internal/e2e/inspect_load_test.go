@@ -132,7 +132,7 @@ func (w *world) look(p *process, got *imported) {
 	watch := w.start("status", "--watch")
 	defer func() {
 		watch.kill()
-		if !strings.Contains(watch.output(), "running: pid") {
+		if !strings.Contains(watch.output(), "ready  ") {
 			w.t.Errorf("status --watch saw nothing:\n%s", tail(watch.output()))
 		}
 	}()

@@ -105,13 +105,13 @@ func TestSocketElsewhere(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(info.Socket)); err == nil {
 		t.Error("the socket's directory is left")
 	}
-	if out := k.run(0, "status"); !strings.Contains(out, "it closed the spool") {
+	if out := k.run(0, "status"); !strings.Contains(out, "stopped in order") {
 		t.Errorf("status: %s", out)
 	}
 	p = k.start("run")
 	k.until("it runs again", func(inspect.Status) bool { return true })
 	p.kill()
-	if out := k.run(0, "status"); !strings.Contains(out, "it did not close the spool") {
+	if out := k.run(0, "status"); !strings.Contains(out, "was killed") {
 		t.Errorf("status: %s", out)
 	}
 }

@@ -29,14 +29,14 @@ func walkBrokerDown(k *walk) {
 		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").NotReady != ""
 	})
 	k.say("Fetch and map go on: everything is in the spool, and only the messages wait.")
-	k.types(0, []string{"status"}, "^running", "not ready", "^broker", "^deliver", "^1 ", "objects handed over", "^messages to confirm")
+	k.types(0, []string{"status"}, "^NOT READY", "^✗ deliver", "^run 1", "^RabbitMQ", "^waiting")
 	k.logs(p, "delivery is held up")
 	k.types(1, []string{"check"}, "RabbitMQ", "→")
 	k.say("Nothing needs to be done here: mend RabbitMQ, or the way to it (`MQ_HOST` and `MQ_PORT` where OpenCTI's own address\n" +
 		"of it does not hold for the connector). Sending goes on by itself within half a minute:")
 	k.forward(closed, u.Host)
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^broker", "^messages to confirm")
+	k.types(0, []string{"status"}, "^ready", "^last run", "^RabbitMQ", "^waiting")
 	k.types(0, []string{"check"}, "RabbitMQ")
 	p.stop()
 }
@@ -48,12 +48,12 @@ func walkQueueFull(k *walk) {
 	k.until("delivery pauses", func(s inspect.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
 	k.say("OpenCTI's workers do not catch up. Delivery pauses while the queue has more than `connector.queue_threshold` MB; fetch\n" +
 		"and map go on until the spool is full. The connector is ready: this is no trouble of its own.")
-	k.types(0, []string{"status"}, "^running", "^broker", "^deliver", "^messages to confirm")
+	k.types(0, []string{"status"}, "^ready", "^! deliver", "^RabbitMQ", "^waiting")
 	k.types(0, []string{"health", "--ready"})
 	k.say("Let OpenCTI's workers catch up (more of them, or more time). Delivery looks again every ten seconds:")
 	k.platform.SetQueueSize(opencti.QueueSize{Messages: 2000, Bytes: 4e6})
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^broker", "^messages to confirm")
+	k.types(0, []string{"status"}, "^ready", "^RabbitMQ", "^waiting")
 	p.stop()
 }
 

@@ -16,7 +16,7 @@ func walkWrongSecret(k *walk) {
 	k.say("Nothing is imported, and the log has:")
 	k.logs(p, "fetch is paused")
 	k.say("The connector stays up and tries again three times a minute; it is alive, but not ready:")
-	k.types(0, []string{"status"}, "^running", "not ready", "^fetch")
+	k.types(0, []string{"status"}, "^NOT READY", "^✗ fetch")
 	k.types(1, []string{"health", "--ready"})
 	k.types(1, []string{"check"}, "ThreatMatch token", "→ check threatmatch.client")
 	k.say("Put the right secret into the settings and restart it. It goes on where it was:")
@@ -25,7 +25,7 @@ func walkWrongSecret(k *walk) {
 	p = k.start("run")
 	k.until("the run is delivered", done)
 	k.types(0, []string{"health", "--ready"})
-	k.types(0, []string{"status"}, "^running", "^fetch", "^1 ")
+	k.types(0, []string{"status"}, "^ready", "^last run")
 	p.stop()
 }
 
@@ -40,7 +40,8 @@ func walkOneItemFails(k *walk) {
 	})
 	k.eventually("two tries", func() bool { return k.api.Stats().Total("item") > 12 })
 	k.say("Everything else is imported; the run stays open for one item:")
-	k.types(0, []string{"status"}, "^1 ")
+	k.types(0, []string{"status"}, "^ready", "^! profiles", "^run 1")
+	k.types(0, []string{"spool", "ls", "failing"})
 	k.types(0, []string{"spool", "find", "profiles/" + id}, "^profiles")
 	k.say("A failed try only counts while ThreatMatch answers other requests. After ten of them the item is parked: the run\n" +
 		"comes to its end without it, `last_run` waits for it, and each later run tries it again. After\n" +
@@ -48,7 +49,7 @@ func walkOneItemFails(k *walk) {
 		"item is mended it arrives by itself:")
 	k.api.Faults.Remove("one")
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^1 ", "^parked items", "^dead letters", "^profiles:")
+	k.types(0, []string{"status"}, "^ready", "^last run", "^waiting", "confirmed up to")
 	p.stop()
 }
 

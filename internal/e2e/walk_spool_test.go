@@ -21,7 +21,7 @@ func walkSpoolFull(k *walk) {
 	k.until("fetch waits for room", func(s inspect.Status) bool { return stage(s, "fetch").NotReady != "" })
 	k.say("Fetching pauses above `spool.max_size` and goes on by itself when map and deliver have made room. It stays paused only\n" +
 		"when nothing is left that moves: then the spool is full of held objects or dead letters, and the connector is not ready.")
-	k.types(0, []string{"status"}, "^running", "not ready", "^fetch", "^spool:")
+	k.types(0, []string{"status"}, "^NOT READY", "^✗ fetch", "^! dead", "^spool")
 	k.types(0, []string{"spool", "stats"}, "^room", "^records", "^bundles", "^held", "^dead letters")
 	k.types(0, []string{"spool", "dead", "--limit", "2"})
 	k.say("Find out why there are so many, keep them outside, and drop them; or retry them once their cause is gone; or raise\n" +
@@ -37,7 +37,7 @@ func walkSpoolFull(k *walk) {
 	k.print("threatmatch-connector spool drop $(seq 1 20) --yes", out)
 	k.until("the run is delivered", done)
 	k.readyz(base, "", "")
-	k.types(0, []string{"status"}, "^running", "^fetch", "^spool:")
+	k.types(0, []string{"status"}, "^ready", "^last run", "^spool")
 	p.stop()
 }
 
