@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check conformance beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
+.PHONY: soak help build test check conformance beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ kill: ## kill -9 the whole product KILLS times in one import (default 20), print
 
 crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
 	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool
+
+soak: ## all loops under a seeded mix of all faults, for SOAK of the test's clock (default 12h)
+	SOAK=$(or $(SOAK),12h) $(GO) test -count=1 -timeout 60m -run TestSoak -v ./internal/pipeline/pipelinetest
 
 fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
 	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)

@@ -43,6 +43,8 @@ type Broker struct {
 	Slow     time.Duration // for each message
 	Blind    bool          // does not say which message was too large
 	TooLarge int           // messages over the limit
+	// Worked is told of each message that a worker took from the queue: imported, or dropped.
+	Worked func(object json.RawMessage, imported bool)
 }
 
 func newBroker(cti *OpenCTI, seed uint64) *Broker {
@@ -258,8 +260,12 @@ func (b *Broker) WorkOff(n int) int {
 	b.Mu.Unlock()
 	dropped := 0
 	for _, e := range queue {
-		if !b.cti.Consume(e) {
+		imported := b.cti.Consume(e)
+		if !imported {
 			dropped++
+		}
+		if b.Worked != nil {
+			b.Worked(e.Object, imported)
 		}
 	}
 	return dropped

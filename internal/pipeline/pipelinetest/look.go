@@ -132,3 +132,17 @@ func (w *World) Batches() (n int) {
 func (w *World) Happens(events ...SendEvent) {
 	w.Broker.do(func() { w.Broker.Events = events })
 }
+
+// Forget drops what the world has noted of calls, messages and the log, and returns how
+// many calls of the broker and of OpenCTI, lines of log and turns of loops there were.
+func (w *World) Forget() (sends, calls, lines, turns int) {
+	w.Broker.do(func() { sends, w.Broker.sends, w.Broker.order = w.Broker.sends, 0, nil })
+	w.OpenCTI.do(func() { calls, w.OpenCTI.Calls = len(w.OpenCTI.Calls), nil })
+	w.Logs.mu.Lock()
+	lines, w.Logs.lines = len(w.Logs.lines), nil
+	w.Logs.mu.Unlock()
+	w.Kill.Mu.Lock()
+	turns, w.Kill.turns = w.Kill.turns, 0
+	w.Kill.Mu.Unlock()
+	return sends, calls, lines, turns
+}

@@ -164,6 +164,36 @@ func (s *mortalSpool) Count(epoch uint64, run uint64, c map[string]int64) error 
 	return s.write("count", func() error { return s.Spool.Count(epoch, run, c) })
 }
 
+func (s *mortalSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
+	return s.write("map", func() error { return s.Spool.CommitMap(epoch, now, c) })
+}
+
+func (s *mortalSpool) FinishMap(epoch uint64, run uint64, now time.Time) error {
+	return s.write("mapped", func() error { return s.Spool.FinishMap(epoch, run, now) })
+}
+
+func (s *mortalSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
+	return s.write("settle", func() error { return s.Spool.SettleTasks(epoch, now, outcomes) })
+}
+
+func (s *mortalSpool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
+	return s.write("fetched", func() error { return s.Spool.FinishFetch(epoch, run, now) })
+}
+
+func (s *mortalSpool) FailDataset(epoch uint64, run uint64, d spool.Dataset, status spool.DatasetStatus, detail string) error {
+	return s.write("fail", func() error { return s.Spool.FailDataset(epoch, run, d, status, detail) })
+}
+
+func (s *mortalSpool) StartRun(epoch uint64, now time.Time, spec spool.RunSpec) (run spool.Run, err error) {
+	err = s.write("start", func() error { run, err = s.Spool.StartRun(epoch, now, spec); return err })
+	return run, err
+}
+
+func (s *mortalSpool) StartQueued(epoch uint64, now time.Time, kept bool) (run spool.Run, ok bool, err error) {
+	err = s.write("slice", func() error { run, ok, err = s.Spool.StartQueued(epoch, now, kept); return err })
+	return run, ok, err
+}
+
 // LogLines collects the log.
 type LogLines struct {
 	mu    sync.Mutex

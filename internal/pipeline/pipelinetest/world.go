@@ -41,13 +41,17 @@ type World struct {
 	Unreadable func(run, seq uint64, i int) bool
 	Offline    bool // no platform and no broker
 	ReportsOK  bool // the test expects messages that never come, or calls that count twice
-	Ids        int
+	// Others returns what runs beside the platform loop and deliver; nil: nothing.
+	Others func(l *Process) []pipeline.Part
+	Ids    int
 
 	Live *Process
 }
 
 // Process is what dies with the process.
 type Process struct {
+	Spool    *mortalSpool
+	Log      *slog.Logger
 	Platform *platform.Platform
 	Deliver  *deliver.Stage
 	Status   *pipeline.Status
@@ -134,6 +138,7 @@ func (w *World) Start() {
 	w.OpenCTI.step, w.Broker.step = w.Kill.Step, w.Kill.Step
 	log := slog.New(slog.NewTextHandler(w.Logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sp := &mortalSpool{w.Spool, w.Kill, w.Full, w.Unreadable}
+	l.Spool, l.Log = sp, log
 	rnd := rand.New(rand.NewPCG(3, 3))
 	var mu sync.Mutex
 	chance := func() float64 { mu.Lock(); defer mu.Unlock(); return rnd.Float64() }
@@ -159,13 +164,18 @@ func (w *World) Start() {
 	}
 	l.Deliver, err = deliver.New(deps, w.Deliver)
 	w.Must(err)
+	parts := []pipeline.Part{l.Platform, l.Deliver}
+	if w.Others != nil {
+		parts = append(parts, w.Others(l)...)
+	}
 	var loops sync.WaitGroup
-	loops.Go(func() { l.Err = errors.Join(l.Err, l.Platform.Run(ctx)) })
-	var derr error
-	loops.Go(func() { derr = l.Deliver.Run(ctx) })
+	errs := make([]error, len(parts))
+	for i, part := range parts {
+		loops.Go(func() { errs[i] = part.Run(ctx) })
+	}
 	go func() {
 		loops.Wait()
-		l.Err = errors.Join(l.Err, derr)
+		l.Err = errors.Join(errs...)
 		close(l.Ended)
 	}()
 	w.Live = l
@@ -188,7 +198,7 @@ func (w *World) Restart() {
 	w.t.Helper()
 	_ = w.Halt()
 	w.Must(w.Spool.Close())
-	w.Kill = &KillSwitch{}
+	w.Kill = &KillSwitch{turns: w.Kill.turns}
 	w.openSpool()
 }
 

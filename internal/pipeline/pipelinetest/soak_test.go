@@ -1,0 +1,374 @@
+package pipelinetest_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/pipeline"
+	"threatmatch-connector/internal/pipeline/fetch"
+	"threatmatch-connector/internal/pipeline/mapstage"
+	"threatmatch-connector/internal/pipeline/pipelinetest"
+	"threatmatch-connector/internal/pipeline/schedule"
+	"threatmatch-connector/spool"
+)
+
+const soakPeriod = 11 * time.Minute
+
+// TestSoak runs all loops under a seeded mix of faults: outages, refusals and storms of
+// ThreatMatch, of OpenCTI and of the broker, resets, deleted works and connectors, stops,
+// kills, full spools, and an operator who retries, repulls and triggers. At the end all
+// that was served has arrived in its newest version, or is held, a dead letter, or was
+// dropped by a worker with its deleted work. With an odd seed nothing has all of it
+// imported once more: what is lost stays lost. SOAK=12h takes as long on the test's clock.
+func TestSoak(t *testing.T) {
+	long, seeds := 2*time.Hour, uint64(1)
+	if s := os.Getenv("SOAK"); s != "" {
+		var err error
+		if long, err = time.ParseDuration(s); err != nil {
+			t.Fatal(err)
+		}
+		seeds = 4
+	}
+	for i, p := range []pipelinetest.Profile{pipelinetest.Newest(), pipelinetest.Profiles()[2]} {
+		for seed := uint64(i); seed < uint64(i)+seeds; seed++ {
+			t.Run(fmt.Sprintf("%s/%d", p.Name, seed), func(t *testing.T) {
+				pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+					s := newSoak(t, w, seed)
+					s.run(long)
+					s.account()
+				})
+			})
+		}
+	}
+}
+
+type soak struct {
+	t        *testing.T
+	w        *pipelinetest.World
+	r        *rand.Rand
+	again    bool // resets and repulls happen, too
+	vendor   *vendor
+	schedule *schedule.Schedule
+	began    time.Time
+	until    map[string]time.Time // by fault: when it ends
+	happened map[string]int
+
+	mu       sync.Mutex
+	imported map[string]string // by STIX id: the newest version that a worker took
+	dropped  map[string]bool   // by STIX id: a worker threw one away with its work
+	heap     []uint64
+}
+
+func newSoak(t *testing.T, w *pipelinetest.World, seed uint64) *soak {
+	s := &soak{
+		t: t, w: w, r: rand.New(rand.NewPCG(seed, 15)), again: seed%2 == 0, vendor: newVendor(rand.New(rand.NewPCG(seed, 16))), began: time.Now(),
+		until: map[string]time.Time{}, happened: map[string]int{}, imported: map[string]string{}, dropped: map[string]bool{},
+	}
+	w.Broker.Rand = rand.New(rand.NewPCG(seed, 17))
+	w.Broker.Worked = s.worked
+	w.Others = s.stages
+	w.ReportsOK = true
+	w.OpenCTI.Has = map[string]bool{}
+	w.Deliver.QueueThreshold = 1
+	return s
+}
+
+// worked notes what a worker did with a message.
+func (s *soak) worked(raw json.RawMessage, imported bool) {
+	var o struct{ ID, Modified string }
+	_ = json.Unmarshal(raw, &o)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !imported {
+		s.dropped[o.ID] = true
+		return
+	}
+	s.imported[o.ID] = max(s.imported[o.ID], cmp.Or(o.Modified, "none"))
+	s.w.OpenCTI.Mu.Lock()
+	s.w.OpenCTI.Has[o.ID] = true
+	s.w.OpenCTI.Mu.Unlock()
+}
+
+// stages are the loops that the world does not have by itself.
+func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
+	mapper, err := mapping.New(mapping.Settings{})
+	s.w.Must(err)
+	f, err := fetch.New(fetch.Deps{
+		Spool: l.Spool, Source: s.vendor, Wakes: l.Wakes, Status: l.Status, Log: l.Log,
+		Metrics: fetch.NewMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: func() float64 { return 0.5 },
+	}, fetch.Options{Datasets: spool.Datasets(), MaxWait: soakPeriod})
+	s.w.Must(err)
+	m, err := mapstage.New(mapstage.Deps{
+		Spool: l.Spool, Mapper: mapper, Resolver: s.w.OpenCTI, Wakes: l.Wakes, Status: l.Status, Log: l.Log, Now: time.Now,
+	}, mapstage.Options{MaxObjects: 50, ResendAfter: 24 * time.Hour})
+	s.w.Must(err)
+	s.schedule, err = schedule.New(schedule.Deps{Spool: l.Spool, Wakes: l.Wakes, Status: l.Status, Log: l.Log, Now: time.Now}, schedule.Options{
+		Datasets: spool.Datasets(), Period: soakPeriod, Overlap: 10 * time.Minute,
+		ImportFrom: func(time.Time) time.Time { return s.began.Add(-time.Hour) },
+	})
+	s.w.Must(err)
+	return []pipeline.Part{f, m, s.schedule}
+}
+
+// run lets things happen for so long, minute by minute.
+func (s *soak) run(long time.Duration) {
+	s.w.Start()
+	for time.Since(s.began) < long {
+		s.vendor.change(time.Now())
+		s.faults()
+		for range 13 {
+			s.w.Wait(time.Duration(s.r.IntN(9000)) * time.Millisecond)
+			if time.Now().After(s.until["no workers"]) {
+				s.w.Broker.WorkOff(s.r.IntN(60))
+			}
+		}
+		select {
+		case <-s.w.Live.Ended:
+			s.t.Fatalf("the process ended by itself: %v\n%s", s.w.Live.Err, s.w.Logs.Tail(20))
+		default:
+		}
+		if minutes := int(time.Since(s.began).Minutes()); minutes%60 == 0 {
+			s.measure()
+		}
+	}
+	clear(s.until)
+	s.heal()
+	s.w.Broker.Events = nil
+	for range 90 { // all is well again, and some periods pass
+		s.w.Wait(time.Minute)
+		s.w.Broker.WorkOff(1 << 20)
+	}
+}
+
+// begin starts a fault that lasts up to most, one minute in every.
+func (s *soak) begin(name string, every int, most time.Duration) {
+	if s.r.IntN(every) == 0 && time.Now().After(s.until[name]) {
+		s.until[name] = time.Now().Add(time.Duration(s.r.Int64N(int64(most))))
+		s.happened[name]++
+	}
+}
+
+// once reports, one minute in every, that something is to happen.
+func (s *soak) once(name string, every int) bool {
+	if s.r.IntN(every) > 0 {
+		return false
+	}
+	s.happened[name]++
+	return true
+}
+
+func (s *soak) faults() {
+	s.begin("ThreatMatch down", 60, 50*time.Minute)
+	s.begin("ThreatMatch refuses the account", 90, 20*time.Minute)
+	s.begin("storm of 429", 40, 25*time.Minute)
+	s.begin("ThreatMatch slow", 40, 20*time.Minute)
+	s.begin("OpenCTI down", 60, 30*time.Minute)
+	s.begin("OpenCTI slow", 40, 10*time.Minute)
+	s.begin("spool full", 60, 5*time.Minute)
+	s.begin("no workers", 60, 25*time.Minute)
+	s.heal()
+	w := s.w
+	for range s.r.IntN(20) {
+		e := pipelinetest.SendEvent{}
+		if s.r.IntN(8) == 0 {
+			e = pipelinetest.SendEvent{
+				Trouble: true, Behind: s.r.IntN(5), Open: s.r.IntN(8),
+				Kind: []delivery.Kind{delivery.ConnectionLost, delivery.Nacked, delivery.Returned, delivery.AccessRefused}[s.r.IntN(4)],
+			}
+			s.happened["broker fails"]++
+		}
+		w.Broker.Mu.Lock()
+		w.Broker.Events = append(w.Broker.Events, e)
+		w.Broker.Mu.Unlock()
+	}
+	if s.once("answers of OpenCTI lost", 10) {
+		w.OpenCTI.Mu.Lock()
+		for _, call := range []string{"register", "ping", "add", "expect", "processed", "alive", "work", "search", "known"} {
+			w.OpenCTI.Lost[call] = s.r.IntN(2)
+		}
+		w.OpenCTI.Mu.Unlock()
+	}
+	switch {
+	case s.again && s.once("reset", 150):
+		w.OpenCTI.PressReset()
+	case s.again && s.once("connector deleted", 300):
+		w.OpenCTI.DeleteConnector()
+	case s.once("works deleted", 60):
+		w.OpenCTI.DeleteWorks()
+	case s.once("stop", 40):
+		s.w.Must(w.Halt())
+		w.Wait(time.Duration(s.r.IntN(300)) * time.Second)
+		w.Start()
+	case s.once("kill", 15):
+		w.Kill.Mu.Lock()
+		w.Kill.At = w.Kill.Steps + 1 + s.r.IntN(60)
+		w.Kill.Mu.Unlock()
+		<-w.Live.Ended
+		w.Restart()
+		w.Start()
+	case s.once("trigger", 30):
+		_, _, _ = s.schedule.Trigger()
+	case s.again && s.once("repull", 120):
+		_, _ = s.schedule.Repull(s.began)
+	case s.once("retry", 20):
+		var keys []uint64
+		letters, err := w.Spool.DeadLetters(0, 200)
+		w.Must(err)
+		for _, l := range letters {
+			if l.Healed.IsZero() && l.Source != "" && l.Dataset != spool.IOCs {
+				keys = append(keys, l.Key)
+			}
+		}
+		if len(keys) > 0 {
+			_, err = s.schedule.Retry(keys, nil)
+			if err != nil && !errors.Is(err, spool.ErrEpoch) {
+				s.t.Errorf("retry: %v", err)
+			}
+		}
+	}
+}
+
+// heal sets what fails now.
+func (s *soak) heal() {
+	on := func(name string) bool { return time.Now().Before(s.until[name]) }
+	down, refused, storm := on("ThreatMatch down"), on("ThreatMatch refuses the account"), on("storm of 429")
+	v := s.vendor
+	v.mu.Lock()
+	v.wait = 50 * time.Millisecond
+	if on("ThreatMatch slow") {
+		v.wait = 20 * time.Second
+	}
+	v.fail = func(call string) error {
+		switch {
+		case down:
+			return pipelinetest.AnswerError(502)
+		case refused:
+			return fault.Mark(fault.Systemic, pipelinetest.FakeAnswer{Status: 401})
+		case storm && v.r.IntN(10) < 7:
+			return pipelinetest.AnswerError(429)
+		case strings.HasPrefix(call, "item") && strings.HasSuffix(call, "13"): // broken for good
+			return pipelinetest.AnswerError(500)
+		}
+		return nil
+	}
+	v.mu.Unlock()
+	var err error
+	if on("OpenCTI down") {
+		err = fault.Mark(fault.Transient, errors.New("no answer"))
+	}
+	for _, call := range []string{"register", "ping", "queue", "add", "work", "search", "alive", "expect", "report", "processed", "delete", "known", "stored"} {
+		s.w.Refuse(call, err)
+		s.w.OpenCTI.Mu.Lock()
+		s.w.OpenCTI.Slow[call] = 0
+		if on("OpenCTI slow") {
+			s.w.OpenCTI.Slow[call] = 3 * time.Second
+		}
+		s.w.OpenCTI.Mu.Unlock()
+	}
+	until := s.until["spool full"]
+	s.w.Full = func(string) error {
+		if time.Now().Before(until) {
+			return spool.ErrFull
+		}
+		return nil
+	}
+}
+
+// measure holds the calls of an hour and the memory.
+func (s *soak) measure() {
+	sends, calls, lines, turns := s.w.Forget()
+	s.vendor.mu.Lock()
+	asked := s.vendor.calls
+	s.vendor.calls = 0
+	s.vendor.mu.Unlock()
+	if sends > 20_000 || calls > 40_000 || lines > 40_000 || turns > 40_000 || asked > 60_000 {
+		s.t.Errorf("in an hour: %d batches, %d calls of OpenCTI, %d of ThreatMatch, %d lines, %d turns: a loop spins", sends, calls, asked, lines, turns)
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.heap = append(s.heap, m.HeapAlloc)
+	s.t.Logf("%v: %d batches, %d calls of OpenCTI, %d of ThreatMatch, %d lines, %d turns, %d KiB", time.Since(s.began), sends, calls, asked, lines, turns, m.HeapAlloc>>10)
+}
+
+// account holds that nothing is missing.
+func (s *soak) account() {
+	s.t.Helper()
+	w := s.w
+	open, err := w.Spool.OpenRuns()
+	w.Must(err)
+	for _, r := range open {
+		if time.Since(r.Created) > 2*soakPeriod {
+			s.t.Errorf("run %d of %v is still open: %+v\n%s", r.ID, r.Created, r, w.Logs.Tail(30))
+		}
+	}
+	dead, held, classes := map[string]bool{}, map[string]bool{}, map[string]int{} // by STIX id; by stage and class
+	for after := uint64(0); ; {
+		letters, err := w.Spool.DeadLetters(after, 500)
+		w.Must(err)
+		if len(letters) == 0 {
+			break
+		}
+		for _, l := range letters {
+			after = l.Key
+			if l.Healed.IsZero() {
+				dead[l.STIX] = true
+				classes[string(l.Stage)+" "+l.Class]++
+				if l.Stage != spool.StageFetch || l.Class != "500" || !strings.HasSuffix(l.Source, "13") {
+					s.t.Errorf("a dead letter without reason: %+v", l)
+				}
+			}
+		}
+	}
+	for after := uint64(0); ; {
+		objects, err := w.Spool.Held(after, 500)
+		w.Must(err)
+		if len(objects) == 0 {
+			break
+		}
+		for _, o := range objects {
+			after, held[o.STIX] = o.Seq, true
+		}
+	}
+	counts := map[string]int{}
+	var missing []string
+	for id, version := range s.vendor.served {
+		switch {
+		case s.imported[id] >= version:
+			counts["imported"]++
+		case dead[id]:
+			counts["dead"]++
+		case held[id]:
+			counts["held"]++
+		case s.dropped[id]:
+			counts["dropped with its work"]++
+		default:
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	if len(missing) > 0 {
+		s.t.Errorf("%d of %d objects are nowhere: %v", len(missing), len(s.vendor.served), missing[:min(len(missing), 10)])
+	}
+	if n := len(s.heap); n > 2 {
+		if grown := int64(s.heap[n-1]) - int64(s.heap[1]); grown > 24<<20 {
+			s.t.Errorf("the heap grew by %d MiB", grown>>20)
+		}
+	}
+	s.t.Logf("faults %v; served %d: %v; dead letters %v", s.happened, len(s.vendor.served), counts, classes)
+}
