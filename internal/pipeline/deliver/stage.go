@@ -222,18 +222,13 @@ func (d *Stage) nextBundle(runs []spool.Run) (spool.Bundle, error) {
 func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
 	finished := false
 	for _, r := range runs {
-		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() || !none && r.ID == b.Run {
+		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() || !none && r.ID > b.Run && r.Reason != spool.ReasonRetry {
 			continue
 		}
-		if !none && r.ID > b.Run {
-			if r.Reason != spool.ReasonRetry {
-				continue
-			}
-			if left, err := d.bundlesLeft(r.ID); err != nil {
-				return finished, err
-			} else if left {
-				continue
-			}
+		if left, err := d.bundlesLeft(r.ID); err != nil {
+			return finished, err
+		} else if left {
+			continue
 		}
 		if err := d.finishRun(ctx, &r); err != nil {
 			return finished, err

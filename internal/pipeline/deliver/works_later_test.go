@@ -183,3 +183,29 @@ func TestAliveIsAskedOnATimer(t *testing.T) {
 		})
 	}
 }
+
+// TestOlderRunIsMappedWhileARetryIsSent: what an older run brings meanwhile, to its end,
+// waits for the retry, and keeps nothing from going out.
+func TestOlderRunIsMappedWhileARetryIsSent(t *testing.T) {
+	for _, p := range pipelinetest.Profiles() {
+		t.Run(p.Name, func(t *testing.T) {
+			pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+				older := w.OpenRun(spool.ReasonSchedule)
+				w.Broker.Slow = time.Second
+				retried := w.Run(spool.ReasonRetry, 7, 5)
+				w.Start()
+				w.Wait(3*time.Second + 17*time.Millisecond)
+				w.AddBundle(older.ID, 2, 100)
+				w.Must(w.Spool.FinishMap(w.Epoch(), older.ID, time.Now()))
+				w.Live.Wakes.Deliver.Signal()
+				w.Wait(5 * time.Minute)
+				if r, _ := w.Spool.Run(retried.ID); r.DoneAt.IsZero() || r.Work.Sent != 12 {
+					t.Errorf("the retried run is done at %v with %d messages, want it done with 12", r.DoneAt, r.Work.Sent)
+				}
+				w.Broker.WorkOff(1 << 20)
+				w.Settle()
+				w.CheckAll()
+			})
+		})
+	}
+}
