@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -387,5 +388,20 @@ func waitFor(t *testing.T, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited in vain")
 		}
+	}
+}
+
+// TestBlockedIsToldWhileABatchIsSent: whoever sends is told of an alarm that was on before,
+// and of none once the batch has ended.
+func TestBlockedIsToldWhileABatchIsSent(t *testing.T) {
+	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {})
+	var got []bool
+	p.setState(StateBlocked)
+	p.watchBlocked(func(on bool) { got = append(got, on) })
+	p.setState(StateConnected)
+	p.watchBlocked(nil)
+	p.setState(StateBlocked)
+	if want := []bool{true, false}; !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
 	}
 }

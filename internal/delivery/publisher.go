@@ -228,11 +228,14 @@ func (p *Publisher) setState(state State) {
 	}
 }
 
-// watchBlocked sets whom to tell of the broker's alarms; nil ends it.
+// watchBlocked sets whom to tell of the broker's alarms, of one that is on at once; nil
+// ends it.
 func (p *Publisher) watchBlocked(f func(bool)) {
 	p.stateMu.Lock()
 	defer p.stateMu.Unlock()
-	p.blocked = f
+	if p.blocked = f; f != nil && State(p.state.Load()) == StateBlocked {
+		f(true)
+	}
 }
 
 // acked ends the state Nacked.

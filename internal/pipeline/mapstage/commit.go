@@ -24,7 +24,7 @@ func (b *batch) commit(ctx context.Context) error {
 	}
 	for try := 0; ; try++ {
 		err = b.m.spool.CommitMap(b.epoch, b.m.now(), c)
-		if !errors.Is(err, spool.ErrFull) {
+		if !errors.Is(err, spool.ErrFull) || b.m.alone {
 			break
 		}
 		b.m.status.Set(stageName, "waiting", "no room in the spool for "+b.m.describe(b.run), "")

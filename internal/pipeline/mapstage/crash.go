@@ -2,6 +2,7 @@ package mapstage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,11 +54,16 @@ func (m *Stage) Recover(ctx context.Context) error {
 	switch {
 	case mark.Starts < 2:
 		return nil
-	case mark.Starts < buryStarts:
-		m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
-		err = m.mapAlone(ctx, run, *rec)
-	default:
-		err = m.buryRecord(ctx, run, *rec)
+	case mark.Starts >= buryStarts: // it becomes a dead letter when it is its turn
+		m.blamed.records[rec.Seq] = verdict{deadCrash, fmt.Sprintf("the process died %d times while it mapped this record", buryStarts)}
+		return nil
+	}
+	m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
+	err = m.mapAlone(ctx, run, *rec)
+	if errors.Is(err, spool.ErrFull) { // deliver makes room, and it has not started yet
+		m.forget()
+		mark.Starts--
+		return m.spool.MarkCrash(&mark)
 	}
 	if err != nil {
 		return err
@@ -87,31 +93,16 @@ func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, er
 	return spool.Run{}, nil, nil
 }
 
-// mapAlone maps one record in a commit of its own.
+// mapAlone maps one record in a commit of its own, and does not wait for room.
 func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
 	g, err := m.newGather(run)
 	if err != nil {
 		return err
 	}
 	g.add(m.mapOne(rec, m.guard(rec)), m.now(), m.author)
-	m.gather = g
+	m.gather, m.alone = g, true
+	defer func() { m.alone = false }()
 	return m.flush(ctx)
-}
-
-// buryRecord makes a record a dead letter.
-func (m *Stage) buryRecord(ctx context.Context, run spool.Run, rec spool.Record) error {
-	b, err := m.newBatch(run, m.epoch)
-	if err != nil {
-		return err
-	}
-	b.records = []uint64{rec.Seq}
-	b.tally("records", 1)
-	b.tally("records_"+string(rec.Dataset), 1)
-	b.letter(spool.DeadLetter{
-		Class: deadCrash, Error: fmt.Sprintf("the process died %d times while it mapped this record", buryStarts), Attempts: buryStarts,
-		Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body,
-	})
-	return b.commit(ctx)
 }
 
 // suspect reports whether the record stood in the spool when the process died.

@@ -205,3 +205,49 @@ func (c *countingMapper) Map(src mapping.Source, body []byte) mapping.Result {
 	c.n.Add(1)
 	return c.Mapper.Map(src, body)
 }
+
+// fullSpool has no room for a commit of map until another stage makes some.
+type fullSpool struct {
+	*spool.Spool
+	full bool
+}
+
+func (s *fullSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
+	if s.full {
+		return spool.ErrFull
+	}
+	return s.Spool.CommitMap(epoch, now, c)
+}
+
+// TestRecoverWaitsForNoRoom: what was marked at two starts is tried before deliver starts,
+// and only deliver makes room: it is left to its turn then. It is not blamed for that.
+func TestRecoverWaitsForNoRoom(t *testing.T) {
+	for starts := range buryStarts + 1 {
+		w := newTestWorld(t, Options{})
+		run := w.startRun(spool.ReasonSchedule)
+		w.record(run, sobj(ident(1)))
+		w.endFetch(run)
+		recs, err := w.sp.Records(run, 0, 10, 1<<20)
+		w.check(err)
+		w.check(w.sp.MarkCrash(&spool.CrashMark{Run: run, Seq: recs[0].Seq, Starts: starts}))
+		full := &fullSpool{full: true}
+		w.over = func(s *spool.Spool) Spool { full.Spool = s; return full }
+		w.die()
+		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+		if err := w.m.Recover(ctx); err != nil || ctx.Err() != nil {
+			t.Fatalf("after %d starts: %v, %v; want the other stages to start", starts, err, ctx.Err())
+		}
+		stop()
+		mark, marked, err := w.sp.Crash()
+		if w.check(err); !marked || mark.Starts > starts+1 || mark.Starts >= buryStarts && starts < buryStarts-1 {
+			t.Errorf("after %d starts: marked %v with %d", starts, marked, mark.Starts)
+		}
+		full.full = false
+		w.work()
+		w.deliver(-1)
+		if dead := w.dead(); len(dead) > 0 != (starts >= buryStarts-1) || len(dead) == 0 && w.last(ident(1)) == nil {
+			t.Errorf("after %d starts: dead letters %+v, ids %v", starts, dead, w.ids(run))
+		}
+		w.audit(nil)
+	}
+}

@@ -1,6 +1,8 @@
 package mapstage
 
 import (
+	"time"
+
 	"context"
 
 	"threatmatch-connector/internal/stix"
@@ -169,9 +171,32 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 	return verdict == stix.Send, nil
 }
 
+// expireRuns is how many runs must have begun since a held object became too old, so
+// that a clock that jumped ahead and comes back takes nothing away.
+const expireRuns = 3
+
+// expired returns since when at least an object must be held to be given up; zero: none is.
+func (b *batch) expired() (time.Time, error) {
+	runs, err := b.m.spool.Runs(b.run.ID, expireRuns)
+	if err != nil || len(runs) < expireRuns {
+		return time.Time{}, err
+	}
+	at := b.now
+	for _, r := range runs {
+		if r.Created.Before(at) {
+			at = r.Created
+		}
+	}
+	return at.Add(-b.m.opt.HoldUnresolved), nil
+}
+
 // expireHeld gives up what was held for too long, oldest first: an object that
 // never went out is a dead letter; of one that did, only the whole copy is let go.
 func (b *batch) expireHeld(d *drainPass) error {
+	since, err := b.expired()
+	if err != nil {
+		return err
+	}
 	objs, err := b.m.spool.Held(d.seq, objectPage)
 	if err != nil {
 		return err
@@ -179,7 +204,7 @@ func (b *batch) expireHeld(d *drainPass) error {
 	expired := 0
 	for _, o := range objs {
 		d.seq = o.Seq
-		if b.now.Sub(o.Since) < b.m.opt.HoldUnresolved {
+		if since.IsZero() || o.Since.After(since) {
 			continue
 		}
 		expired++

@@ -25,6 +25,7 @@ type Spool interface {
 	Meta() (spool.Meta, error)
 	Room() spool.Room
 	OpenRuns() ([]spool.Run, error)
+	Runs(before uint64, limit int) ([]spool.Run, error)
 	Records(run, after uint64, maxCount int, maxBytes int64) ([]spool.Record, error)
 	LookupIDs(ids []string) (map[string]spool.ID, error)
 	WaitingByID(run uint64, ids []string) (map[string]spool.Object, error)
@@ -129,6 +130,7 @@ type Stage struct {
 	askedHeld string    // the last id that the platform was asked for on behalf of held objects; "": begin with the first
 	careful   time.Time // records older than this are mapped one a commit; zero: none
 	mark      *spool.CrashMark
+	alone     bool       // no other stage runs: nobody makes room
 	squeezed  bool       // fetch is paused for room
 	scratch   []byte     // for measuring objects
 	failed    int        // errors in a row

@@ -292,6 +292,12 @@ func TestHoldExpires(t *testing.T) {
 		t.Fatalf("%d held, %d dead", len(w.held()), len(w.dead()))
 	}
 	w.clock = w.clock.Add(2 * time.Hour)
+	for range expireRuns {
+		w.wholeRun(spool.ReasonSchedule)
+		if len(w.held()) != 2 {
+			t.Fatalf("%d held, want both until %d runs have begun since", len(w.held()), expireRuns)
+		}
+	}
 	w.wholeRun(spool.ReasonSchedule)
 	w.audit(nil)
 	dead := w.dead()
@@ -301,6 +307,32 @@ func TestHoldExpires(t *testing.T) {
 	if n := w.sum("expired_kept"); n != 1 {
 		t.Errorf("%d kept copies expired", n)
 	}
+}
+
+// TestHoldOutlivesAClockThatJumps: a clock that goes ahead by months and comes back takes
+// no held object away: what it waits for is still welcome.
+func TestHoldOutlivesAClockThatJumps(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	for range expireRuns {
+		w.wholeRun(spool.ReasonSchedule)
+	}
+	w.wholeRun(spool.ReasonSchedule, []string{
+		sobj(ident(1)), srel(1, ident(1), ident(9)), sobj(report(1), srefs("object_refs", ident(1), ident(9))),
+	})
+	w.clock = w.clock.Add(70 * 24 * time.Hour)
+	for range expireRuns {
+		w.wholeRun(spool.ReasonSchedule)
+	}
+	w.clock = w.clock.Add(-70 * 24 * time.Hour)
+	w.wholeRun(spool.ReasonSchedule)
+	if len(w.held()) != 2 || len(w.dead()) != 0 {
+		t.Fatalf("%d held, %d dead; want 2, 0", len(w.held()), len(w.dead()))
+	}
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(9))})
+	if got := w.last(report(1)).Strings("object_refs"); len(got) != 2 || w.last(rel(1)) == nil || len(w.held()) != 0 {
+		t.Errorf("the report went out last with %v, held are %v; want both whole", got, w.held())
+	}
+	w.audit(nil)
 }
 
 // TestRepullSendsEqualCopiesOnce: a repull sends again what earlier runs published,

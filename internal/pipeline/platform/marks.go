@@ -1,14 +1,17 @@
 package platform
 
 import (
+	"slices"
 	"time"
 
 	"threatmatch-connector/spool"
 )
 
-// currentState computes the state that the spool stands for, over the enabled
-// datasets that ThreatMatch offers: where everything was confirmed and no
-// parked item is older. There is none before the first run is confirmed.
+// currentState computes the state that the spool stands for: where everything was
+// confirmed and no parked item is older. There is none before the first run is
+// confirmed. Datasets that are switched off, or that ThreatMatch does not offer, do not
+// count for last_run, but the state says where they stand: on a new volume they go on
+// there, and not at a last_run that has passed them.
 func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	marks, err := s.Watermarks()
 	if err != nil {
@@ -20,14 +23,12 @@ func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	}
 	at := map[spool.Dataset]time.Time{}
 	confirmed := false
-	for _, d := range enabled {
-		if parts[d].skipped {
-			continue
-		}
+	counts := func(d spool.Dataset) bool { return slices.Contains(enabled, d) && !parts[d].skipped }
+	for _, d := range spool.Datasets() {
 		t := marks[d].Confirmed
 		if t.IsZero() {
 			t = parts[d].from // nothing older was ever asked for
-		} else {
+		} else if counts(d) {
 			confirmed = true
 		}
 		if held := marks[d].Held; !held.IsZero() && held.Before(t) {
@@ -40,7 +41,7 @@ func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	if !confirmed {
 		return connectorState{}, nil
 	}
-	return stateOf(at), nil
+	return stateOf(at, counts), nil
 }
 
 // datasetPart is what the runs tell of a dataset.

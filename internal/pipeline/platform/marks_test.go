@@ -60,12 +60,14 @@ func TestPlatformStateOfDatasets(t *testing.T) {
 		one, two := time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)
 		run(one, map[spool.Dataset]spool.DatasetStatus{spool.Profiles: spool.DatasetOK, spool.Alerts: spool.DatasetFailed, spool.IOCs: spool.DatasetSkipped})
 		f := func(t time.Time) string { return t.Format(platform.StateLayout) }
+		stand := `","datasets":{"alerts":"` + f(from) + `","iocs":"` + f(from) + `","profiles":"` + f(one) + `"}}`
 		// A dataset that never came through holds last_run at its window start.
-		if got, want := state(spool.Profiles, spool.Alerts), `{"last_run":"`+f(from)+`","datasets":{"alerts":"`+f(from)+`","profiles":"`+f(one)+`"}}`; got != want {
+		if got, want := state(spool.Profiles, spool.Alerts), `{"last_run":"`+f(from)+stand; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		// One that is not offered, or was never asked for, does not.
-		if got, want := state(spool.Profiles, spool.IOCs, spool.Reports), `{"last_run":"`+f(one)+`"}`; got != want {
+		// One that is not offered, is switched off, or was never asked for, does not; it
+		// goes on where it stands on a new volume.
+		if got, want := state(spool.Profiles, spool.IOCs, spool.Reports), `{"last_run":"`+f(one)+stand; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 		if got := state(spool.Alerts); got != "null" {
@@ -85,7 +87,7 @@ func TestPlatformStateOfDatasets(t *testing.T) {
 		w.Must(w.Spool.FinishFetch(w.Epoch(), r.ID, time.Now()))
 		w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
 		w.Must(w.Spool.FinishRun(w.Epoch(), r.ID, time.Now()))
-		if got, want := state(spool.Alerts), `{"last_run":"`+f(one)+`"}`; got != want {
+		if got, want := state(spool.Alerts), `{"last_run":"`+f(one)+`","datasets":{"alerts":"`+f(one)+`","iocs":"`+f(two)+`","profiles":"`+f(two)+`"}}`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})

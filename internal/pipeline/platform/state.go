@@ -31,20 +31,20 @@ func (s connectorState) at(d spool.Dataset) time.Time {
 	return s.LastRun
 }
 
-// stateOf makes the state of datasets that stand at marks: the earliest as
-// last_run, all of them while they differ.
-func stateOf(marks map[spool.Dataset]time.Time) connectorState {
+// stateOf makes the state of datasets that stand at marks: the earliest of those that
+// count as last_run, all of them while they differ.
+func stateOf(marks map[spool.Dataset]time.Time, counts func(spool.Dataset) bool) connectorState {
 	var s connectorState
-	differ := false
-	for _, t := range marks {
+	for d, t := range marks {
 		t = t.UTC().Truncate(time.Second)
-		differ = differ || !s.LastRun.IsZero() && !t.Equal(s.LastRun)
-		if s.LastRun.IsZero() || t.Before(s.LastRun) {
+		if counts(d) && (s.LastRun.IsZero() || t.Before(s.LastRun)) {
 			s.LastRun = t
 		}
 	}
-	if differ {
-		s.Datasets = marks
+	for _, t := range marks {
+		if !t.UTC().Truncate(time.Second).Equal(s.LastRun) {
+			s.Datasets = marks
+		}
 	}
 	return s
 }

@@ -64,12 +64,14 @@ func TestStateText(t *testing.T) {
 			`{"last_run":"2026-03-24T09:00:00+00:00","datasets":{"alerts":"2026-03-24T09:00:00+00:00","iocs":"2026-03-24T10:00:00+00:00"}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := stateOf(c.marks).text(); got != c.want {
+			if got := stateOf(c.marks, all).text(); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}
 }
+
+func all(spool.Dataset) bool { return true }
 
 // TestStateRoundTrip: what is sent reads back as what the spool stands for,
 // in whole seconds and never later.
@@ -81,7 +83,7 @@ func TestStateRoundTrip(t *testing.T) {
 				marks[d] = time.Unix(rapid.Int64Range(1, 1<<33).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()
 			}
 		}
-		got, _ := parseState(stateOf(marks).text())
+		got, _ := parseState(stateOf(marks, all).text())
 		for d, want := range marks {
 			if at := got.at(d); !at.Equal(want.Truncate(time.Second)) {
 				t.Fatalf("%s: %s became %s", d, want, at)
