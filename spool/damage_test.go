@@ -89,6 +89,7 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 // stop, the spool opens, every hand-over gets past it, nothing is an endless
 // error, and Verify has said what it found.
 func TestOneRuleForDamage(t *testing.T) {
+	file := oneRecordAside(t)
 	prepared := func() (Options, *Spool) {
 		o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, KeepRecords: time.Hour, Now: func() time.Time { return t0 }}
 		s := must(Open(t.Context(), o))(t)
@@ -98,10 +99,16 @@ func TestOneRuleForDamage(t *testing.T) {
 		ok(t, s.SaveCursor(1, run, 2, 1))
 		ok(t, s.ForgetRun(1, run-1))
 		ok(t, s.Enqueue(1, ReasonRepull, nil, []NewTask{{TaskKey: item(Profiles, 9)}}))
+		must(s.Salvage(t.Context(), file, t0, false))(t)
 		return o, s
 	}
 	o, s := prepared()
 	all := places(t, s)
+	for _, kind := range []string{"runs v", "runs s"} {
+		if !slices.ContainsFunc(all, func(p place) bool { return p.kind() == kind }) {
+			t.Fatalf("no row of kind %q", kind)
+		}
+	}
 	crash(t, s)
 	unclean := must(os.ReadFile(s.path))(t)
 	ok(t, must(Open(t.Context(), o))(t).Close())
@@ -134,7 +141,7 @@ func TestOneRuleForDamage(t *testing.T) {
 					var damaged bool
 					ok(t, db.View(func(tx *bolt.Tx) error { damaged = !bytes.Equal(p.in(tx).Get(p.key), before); return nil }))
 					ok(t, db.Close())
-					pastOneDamage(t, o, damaged && !mended)
+					pastOneDamage(t, o, file, damaged && !mended)
 				})
 			}
 		}
@@ -143,7 +150,7 @@ func TestOneRuleForDamage(t *testing.T) {
 }
 
 // pastOneDamage opens the spool and takes it to its end.
-func pastOneDamage(t *testing.T, o Options, wantTold bool) {
+func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	s := must(Open(t.Context(), o))(t)
 	defer func() { ok(t, s.Close()) }()
 	if m := must(s.Meta())(t); m.SetAside != "" || m.ConnectorID != "c" {
@@ -170,6 +177,15 @@ func pastOneDamage(t *testing.T, o Options, wantTold bool) {
 	}
 	epoch := must(s.Meta())(t).Epoch
 	ok(t, s.MarkResumed())
+	must(s.Salvage(t.Context(), aside, t0, true))(t)
+	due, _, _, err := s.WatchedWorks(t0.AddDate(1, 0, 0), 10)
+	ok(t, err)
+	for _, w := range due {
+		ok(t, s.SaveVerdict(t0, w, []DeadLetter{{Class: "rejected", STIX: stixOf(1), Payload: []byte(`{}`)}}, true))
+	}
+	if _, _, all, err := s.WatchedWorks(t0, 10); all > 0 {
+		t.Errorf("%d works are watched for ever: %v", all, err)
+	}
 	run, err := s.StartRun(epoch, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true})
 	ok(t, err)
 	for range 5 {

@@ -165,7 +165,7 @@ func (m *model) retryRun(now time.Time, dead []uint64, parked []TaskKey) *modelR
 		if d.Stage == StageFetch {
 			m.addTask(r, NewTask{TaskKey: TaskKey{d.Dataset, TaskItem, d.Source}, Since: now, Anew: true})
 		} else {
-			m.addRecord(r.ID, NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Body: []byte(fmt.Sprintf(`{"objects":[%s]}`, d.Payload))})
+			m.addRecord(r.ID, NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Mapped: d.STIX != "", Body: []byte(fmt.Sprintf(`{"objects":[%s]}`, d.Payload))})
 			d.Healed = cmp.Or(d.Healed, now)
 		}
 		m.dead[k] = d

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -10,7 +11,7 @@ import (
 // Stopped at any point of any writing method, the file is as it was before or
 // as it is after, entry for entry.
 func TestStopAtEveryPoint(t *testing.T) {
-	for _, op := range writingMethods() {
+	for _, op := range writingMethods(t) {
 		t.Run(op.name, func(t *testing.T) {
 			before, after, points := stopped(t, op, "")
 			if before == after {
@@ -87,6 +88,11 @@ func stopped(t *testing.T, op writingMethod, point string) (before, after conten
 // prepare puts something for every method into the spool.
 func prepare(t *testing.T, s *Spool) uint64 {
 	t.Helper()
+	watched := must(s.StartRun(1, t0, RunSpec{Reason: ReasonRetry}))(t)
+	ok(t, s.SaveWork(1, watched.ID, Work{ID: "w", Status: WorkProcessed}))
+	ok(t, s.FinishFetch(1, watched.ID, t0))
+	ok(t, s.FinishMap(1, watched.ID, t0))
+	ok(t, s.FinishRun(1, watched.ID, t0))
 	old := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Profiles: t0}}))(t)
 	ok(t, s.FinishFetch(1, old.ID, t0))
 	ok(t, s.FinishMap(1, old.ID, t0))
@@ -123,8 +129,9 @@ func prepare(t *testing.T, s *Spool) uint64 {
 	return run.ID
 }
 
-func writingMethods() []writingMethod {
+func writingMethods(t *testing.T) []writingMethod {
 	later := t0.Add(time.Minute)
+	file := oneRecordAside(t)
 	return []writingMethod{
 		{name: "SavePlatform", do: func(s *Spool, _ uint64) error { return s.SavePlatform(1, []byte("n")) }},
 		{name: "StartRun", do: func(s *Spool, _ uint64) error {
@@ -182,6 +189,30 @@ func writingMethods() []writingMethod {
 		}},
 		{name: "Prune", do: func(s *Spool, _ uint64) error {
 			_, err := s.Prune(t0.Add(2*time.Hour), t0)
+			return err
+		}},
+		{name: "Enqueue", do: func(s *Spool, _ uint64) error {
+			return s.Enqueue(1, ReasonRepull, []uint64{1}, []NewTask{{TaskKey: item(Alerts, 9)}})
+		}},
+		{name: "StartQueued", do: func(s *Spool, _ uint64) error {
+			if err := s.Enqueue(1, ReasonRepull, []uint64{1}, []NewTask{{TaskKey: item(Alerts, 9)}}); err != nil {
+				return err
+			}
+			_, _, err := s.StartQueued(1, later, false)
+			return err
+		}, steps: true},
+		{name: "SaveVerdict", do: func(s *Spool, _ uint64) error {
+			due, _, _, err := s.WatchedWorks(later, 1)
+			if err != nil || len(due) == 0 {
+				return fmt.Errorf("watched works %v: %w", due, err)
+			}
+			return s.SaveVerdict(later, due[0], []DeadLetter{{Class: "rejected", STIX: stixOf(40), Payload: []byte(`{}`)}}, true)
+		}},
+		{name: "Salvage", do: func(s *Spool, _ uint64) error {
+			got, err := s.Salvage(context.Background(), file, later, false)
+			if err == nil && got.Rows["records"] != 1 {
+				err = fmt.Errorf("brought %v", got.Rows)
+			}
 			return err
 		}},
 		{name: "Reset", do: func(s *Spool, _ uint64) error { _, _, err := s.Reset(later); return err }},

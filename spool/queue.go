@@ -36,6 +36,9 @@ func queuedLetter(first byte, key uint64) []byte {
 	return encoding.PutU64([]byte{pfxQueued, first}, key)
 }
 
+// isKept reports a key of the queue of a letter that brings its bytes.
+func isKept(k []byte) bool { return len(k) > 1 && k[1] == letterKept }
+
 func queuedTask(key TaskKey) []byte { return prefixed(pfxQueued, taskKey(key)) }
 
 // cutQueued reads a key of the queue: of a task, or else of a dead letter.
@@ -181,7 +184,7 @@ func (tb taskBucket) slice(kept bool) ([]sliceRow, error) {
 	var out []sliceRow
 	var bytes, pages int
 	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
-		if k[1] != letterKept && (kept || len(out) > 0 && out[0].key[1] == letterKept) {
+		if !isKept(k) && (kept || len(out) > 0 && isKept(out[0].key)) {
 			return false, nil
 		}
 		row := sliceRow{key: encoding.Clone(k)}
@@ -267,7 +270,7 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 		return tb.putHead(d)
 	}
 	r.touch(d.Dataset, now, now)
-	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last}
+	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Mapped: d.STIX != ""}
 	if err := tb.t.records().add(r, rec, encoding.Pack(recordBody(d))); err != nil {
 		return err
 	}

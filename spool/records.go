@@ -13,6 +13,7 @@ type recordHead struct {
 	Source  string    `json:"source"`
 	Fetched time.Time `json:"fetched"`
 	Anew    bool      `json:"anew,omitempty"`
+	Mapped  bool      `json:"mapped,omitempty"`
 }
 
 func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) error {
@@ -24,7 +25,7 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 		return err
 	}
 	key := encoding.Pair(r.ID, seq)
-	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC(), n.Anew}, body)
+	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC(), n.Anew, n.Mapped}, body)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (tb recordBucket) read(k, v []byte) Record {
 	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
 	var h recordHead
 	body, err := encoding.Open(k, tb.blob(k, v), &h)
-	r.Dataset, r.Source, r.Fetched, r.Anew, r.Body = h.Dataset, h.Source, h.Fetched, h.Anew, body
+	r.Dataset, r.Source, r.Fetched, r.Anew, r.Mapped, r.Body = h.Dataset, h.Source, h.Fetched, h.Anew, h.Mapped, body
 	if err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
 	}

@@ -24,6 +24,17 @@ func aside(t *testing.T, b []byte) string {
 	return path
 }
 
+// oneRecordAside makes a set-aside file with one record.
+func oneRecordAside(t *testing.T) string {
+	t.Helper()
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)
+	rec := &NewRecord{Dataset: Alerts, Source: "1", Fetched: t0, Body: bodyOf(1)}
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Record: rec}}))
+	crash(t, s)
+	return aside(t, must(os.ReadFile(s.path))(t))
+}
+
 func newSpool(t *testing.T) *Spool {
 	t.Helper()
 	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, Now: func() time.Time { return t0 }}))(t)

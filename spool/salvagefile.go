@@ -173,7 +173,7 @@ func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost
 func (f *asideFile) record(key, sealed []byte) (rescued, error) {
 	var h recordHead
 	body, err := encoding.Open(key, sealed, &h)
-	rec := NewRecord{Dataset: h.Dataset, Source: h.Source, Fetched: h.Fetched, Anew: h.Anew, Body: body}
+	rec := NewRecord{Dataset: h.Dataset, Source: h.Source, Fetched: h.Fetched, Anew: h.Anew, Mapped: h.Mapped, Body: body}
 	return rescued{kind: "records", n: 1, records: []NewRecord{rec}}, err
 }
 
@@ -184,7 +184,7 @@ func (f *asideFile) object(key, sealed []byte) (rescued, error) {
 	if key[0] == pfxHeld && len(key) == 9 {
 		kind = bktHeld
 	}
-	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: h.Dataset, Source: h.Source, Body: answer(body)}}}, err
+	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: h.Dataset, Source: h.Source, Body: answer(body), Mapped: true}}}, err
 }
 
 // block rescues the objects of a bundle's block that are neither confirmed nor
@@ -242,7 +242,7 @@ func together(objects []NewRecord) []NewRecord {
 			}
 			body = append(body, objects[n].Body...)
 		}
-		out = append(out, NewRecord{Dataset: objects[i].Dataset, Source: objects[i].Source, Body: answer(body)})
+		out = append(out, NewRecord{Dataset: objects[i].Dataset, Source: objects[i].Source, Body: answer(body), Mapped: true})
 		i = n
 	}
 	return out

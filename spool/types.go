@@ -209,6 +209,7 @@ type NewRecord struct {
 	Fetched time.Time
 	Body    []byte
 	Anew    bool // set for the record of a task that is Anew
+	Mapped  bool // its objects were mapped before: what map fills in counts as absent
 }
 
 // Outcome is the end of one try of a task. Its parts are committed together.
@@ -252,6 +253,7 @@ type Record struct {
 	Fetched time.Time
 	Body    []byte
 	Anew    bool  // an operator asked for it: map does not skip by hash what earlier runs published
+	Mapped  bool  // its objects were mapped before: what map fills in counts as absent
 	Err     error // ErrCorrupt when the payload fails its checksum; Body is then what is there
 }
 

@@ -3,6 +3,8 @@ package inspect
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -65,8 +67,8 @@ func (s Status) stageTroubles() []Trouble {
 			all, told[part] = append(all, Trouble{true, part, why, ""}), true
 		}
 	}
-	for part, why := range s.NotReady {
-		if !told[part] && why != "" {
+	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
+		if why := s.NotReady[part]; !told[part] && why != "" {
 			all = append(all, Trouble{true, part, why, ""})
 		}
 	}

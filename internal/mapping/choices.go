@@ -163,13 +163,35 @@ func defaultMarking(text string) *stix.Object {
 }
 
 // defaultLevel is the level of an object of the type without a marking.
-func (r *record) defaultLevel(typ string) stix.TLP {
-	for _, key := range [...]string{r.src.Dataset + ":" + typ, typ, r.src.Dataset} {
-		if t, ok := r.m.choices.levels[key]; ok {
+func (m *Mapper) defaultLevel(dataset, typ string) stix.TLP {
+	for _, key := range [...]string{dataset + ":" + typ, typ, dataset} {
+		if t, ok := m.choices.levels[key]; ok {
 			return t
 		}
 	}
-	return r.m.tlp
+	return m.tlp
+}
+
+// defaultMarkings are those of an object of the type without a marking.
+func (m *Mapper) defaultMarkings(dataset, typ string) []string {
+	list := []string{m.defaultLevel(dataset, typ).ID}
+	if m.choices.marking != nil {
+		list = append(list, m.choices.marking.ID())
+	}
+	return list
+}
+
+// Unfill takes the default author and the default markings out of an object that
+// was mapped before. Nothing else tells what was filled in from what the source said.
+func (m *Mapper) Unfill(dataset string, o *stix.Object) {
+	for _, key := range [...]string{"created_by_ref", "x_opencti_created_by_ref"} {
+		if o.String(key) == m.author.ID() {
+			o.Delete(key)
+		}
+	}
+	if slices.Equal(o.Strings("object_marking_refs"), m.defaultMarkings(dataset, o.Type())) {
+		o.Delete("object_marking_refs")
+	}
 }
 
 // complete gives o what every object of its type needs: author, markings,
@@ -177,12 +199,8 @@ func (r *record) defaultLevel(typ string) stix.TLP {
 func (r *record) complete(o *stix.Object) {
 	r.m.EnsureAuthor(o)
 	if !o.Has("object_marking_refs") && !plain(o.Type()) {
-		list := []string{r.defaultLevel(o.Type()).ID}
-		if m := r.m.choices.marking; m != nil {
-			list = append(list, m.ID())
-			r.usesMarking = true
-		}
-		o.Fill("object_marking_refs", list)
+		o.Fill("object_marking_refs", r.m.defaultMarkings(r.src.Dataset, o.Type()))
+		r.usesMarking = r.m.choices.marking != nil
 	}
 	if r.m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
 		o.Fill("confidence", r.m.confidence)

@@ -16,6 +16,9 @@ type Source struct {
 	// Fetched is when the body came, zero when that is not known. What claims to
 	// have been modified later counts as older: see stix.Object.Distrust.
 	Fetched time.Time
+	// Mapped: the body's objects went through Map before. Author and marking that
+	// are the defaults count as absent, so that they replace nothing in a merge.
+	Mapped bool
 }
 
 // Result is what one body holds.
@@ -78,6 +81,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	main := r.detailed(elements)
 	r.noteSets(elements)
 	for _, e := range elements {
+		if src.Mapped {
+			m.Unfill(src.Dataset, e.object)
+		}
 		if r.convert(e.object, e.raw) {
 			if !src.Fetched.IsZero() {
 				e.object.Distrust(src.Fetched)

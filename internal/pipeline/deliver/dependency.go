@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/opencti"
@@ -80,11 +81,11 @@ func (d *Stage) sent(e spool.ID, known bool) (bool, error) {
 	if !known || e.Run <= d.bundle.Run {
 		return known, nil
 	}
-	run, err := d.Spool.Run(e.Run)
+	open, err := d.Spool.OpenRuns()
 	if err != nil {
-		return false, fmt.Errorf("read the run of what was skipped: %w", err)
+		return false, fmt.Errorf("look whether what was skipped was sent since: %w", err)
 	}
-	return !run.DoneAt.IsZero(), nil
+	return !slices.ContainsFunc(open, func(r spool.Run) bool { return r.ID == e.Run }), nil
 }
 
 // deadRef returns the first reference of the object to one that is a dead letter

@@ -33,6 +33,9 @@ func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
 			continue
 		}
 		o.Distrust(src.Fetched)
+		if src.Mapped {
+			p.Unfill(src.Dataset, o)
+		}
 		p.EnsureAuthor(o)
 		if !o.Has("object_marking_refs") {
 			p.EnsureMarking(o)

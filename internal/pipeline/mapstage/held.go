@@ -1,9 +1,8 @@
 package mapstage
 
 import (
-	"time"
-
 	"context"
+	"time"
 
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"

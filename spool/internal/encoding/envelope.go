@@ -1,12 +1,10 @@
 package encoding
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"sync"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -47,23 +45,11 @@ func Pack(payload []byte) Packed {
 	if len(payload) < minCompress {
 		return p
 	}
-	buf := packing.Get().(*[]byte)
-	defer packing.Put(buf)
-	c := s2.EncodeBetter((*buf)[:cap(*buf)], payload)
-	if len(c) < len(payload)*9/10 {
-		p.Codec, p.Data = codecS2, bytes.Clone(c)
-	}
-	if cap(c) <= keepPacking {
-		*buf = c
+	if c := s2.EncodeBetter(nil, payload); len(c) < len(payload)*9/10 {
+		p.Codec, p.Data = codecS2, c
 	}
 	return p
 }
-
-// packing keeps buffers of Pack, which have room for more than what comes out.
-var packing = sync.Pool{New: func() any { return new([]byte) }}
-
-// keepPacking is the largest buffer that is kept.
-const keepPacking = 1 << 20
 
 // Seal builds the envelope of an entry.
 func Seal(ident []byte, head any, p Packed) ([]byte, error) {

@@ -1,0 +1,75 @@
+package mapstage
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/spool"
+)
+
+// mapped is what the mapper says of one record, or the panic it ended in.
+type mapped struct {
+	mapping.Result
+	panicked, frame string
+}
+
+// guard returns what runs the mapper, once whoever calls it, and turns a panic into
+// its text. Safe for concurrent use.
+func (m *Stage) guard(rec spool.Record) func() mapped {
+	return sync.OnceValue(func() (res mapped) {
+		start := m.now()
+		defer func() {
+			if r := recover(); r != nil {
+				res.frame = panicFrame(debug.Stack())
+				res.panicked = fmt.Sprintf("panic: %v at %s", r, res.frame)
+			}
+			m.met.mapped(m.now().Sub(start).Seconds())
+		}()
+		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped}, rec.Body)
+		return res
+	})
+}
+
+// mappers is how many processors map records ahead, at most.
+const mappers = 4
+
+// mapAhead returns what maps each of the records, and has it called ahead on every
+// processor until stop, which returns when they are through. Where a record is
+// suspect nothing is done ahead: it must be alone when the process dies.
+func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop func()) {
+	for _, rec := range recs {
+		results = append(results, m.guard(rec))
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	if !slices.ContainsFunc(recs, m.suspect) {
+		for range min(runtime.GOMAXPROCS(0), mappers, len(recs)-1) {
+			wg.Go(func() {
+				for i := next.Add(1); i < int64(len(recs)); i = next.Add(1) { // the first is the caller's
+					if recs[i].Err == nil {
+						results[i]()
+					}
+				}
+			})
+		}
+	}
+	return results, func() { next.Store(int64(len(recs))); wg.Wait() }
+}
+
+// panicFrame names the innermost function of ours in a stack trace.
+func panicFrame(stack []byte) string {
+	_, rest, _ := strings.Cut(string(stack), "panic(")
+	for line := range strings.Lines(rest) {
+		if strings.HasPrefix(line, "threatmatch-connector/") {
+			line = strings.TrimPrefix(line, "threatmatch-connector/")
+			return strings.TrimSpace(line[:max(strings.LastIndexByte(line, '('), 0)]) // without the arguments, which differ
+		}
+	}
+	return "an unknown place"
+}
