@@ -60,7 +60,10 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	if err != nil {
 		return fmt.Errorf("commit map: run %d: %w", c.Run, err)
 	}
-	u := use{share: moves, brings: p.size()}
+	u := use{share: releases, brings: p.size()}
+	if len(c.Wait)+len(c.Hold) > 0 {
+		u.share = moves
+	}
 	return s.changeRunIn("commit map", u, epoch, c.Run, func(t *txn, r *storedRun) error {
 		if !r.DoneAt.IsZero() {
 			return fmt.Errorf("%w: it is done", ErrInvalid)

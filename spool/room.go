@@ -68,8 +68,12 @@ func (r *room) live() int64 {
 func (r *room) admit(u use) error {
 	limit, leave := r.cap, int64(0)
 	switch u.share {
-	case moves:
+	case moves, releases:
 		limit, leave = max(limit, int64(r.db.MaxSize)), r.slack/16
+		if u.share == moves {
+			leave = r.slack / 8
+		}
+		leave += int64(r.db.AllocSize) // bbolt does not grow the file into its last step below the cap
 	case grows:
 		leave = r.slack
 	default:

@@ -40,9 +40,10 @@ type use struct {
 type share int
 
 const (
-	free  share = iota // frees room or is tiny: may use the last page
-	moves              // moves work on: leaves a sixteenth of the slack
-	grows              // brings work from outside: leaves the whole slack, and the reserve file too
+	free     share = iota // frees room or is tiny: may use the last page
+	releases              // hands over to deliver: leaves a sixteenth of the slack
+	moves                 // moves work on, and some of it stays: leaves an eighth
+	grows                 // brings work from outside: leaves the whole slack, and the reserve file too
 )
 
 // frees is what most transactions are.
