@@ -256,14 +256,23 @@ func newSpoolCompact(g *globals) *cobra.Command {
 	return c
 }
 
-func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
+// stopped is the place of the spool of a connector that does not run.
+func (g *globals) stopped(ctx context.Context) (place, error) {
 	p, err := g.place()
 	if err != nil {
-		return err
+		return p, err
 	}
 	if c, _ := p.dial(ctx); c != nil {
 		_ = c.Close()
-		return errors.New("the connector is running: stop it first")
+		return p, errors.New("the connector is running: stop it first")
+	}
+	return p, nil
+}
+
+func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
+	p, err := g.stopped(ctx)
+	if err != nil {
+		return err
 	}
 	var stats inspect.Stats
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {

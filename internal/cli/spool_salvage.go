@@ -35,13 +35,9 @@ func newSpoolSalvage(g *globals) *cobra.Command {
 }
 
 func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, beforeReset, yes bool) error {
-	p, err := g.place()
+	p, err := g.stopped(ctx)
 	if err != nil {
 		return err
-	}
-	if c, _ := p.dial(ctx); c != nil {
-		_ = c.Close()
-		return errors.New("the connector is running: stop it first")
 	}
 	var plan spool.Salvage
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {

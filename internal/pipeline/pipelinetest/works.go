@@ -1,0 +1,213 @@
+package pipelinetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/opencti"
+)
+
+func (f *OpenCTI) find(id string) *Work {
+	for _, w := range f.works {
+		if w.ID == id && !w.Deleted {
+			return w
+		}
+	}
+	return nil
+}
+
+func (f *OpenCTI) AddWork(ctx context.Context, name string, multipart *bool) (string, error) {
+	id := ""
+	err := f.call(ctx, "add", func() error {
+		if !f.known {
+			return opencti.ErrUnknownConnector
+		}
+		switch {
+		case !f.multipart && multipart != nil, f.multipart && (multipart == nil || *multipart == f.Affected):
+			f.wrong("work added with multipart %v on %s", multipart, f.Name)
+		}
+		for _, w := range f.works {
+			if !w.Deleted && !w.Closed && !w.Complete && w.Name != name && len(w.seen) > 0 && !w.left(f) {
+				f.wrong("work %q opened while %q is open", name, w.Name)
+			}
+		}
+		id = fmt.Sprintf("work_%d", len(f.works)+1)
+		f.works = append(f.works, &Work{
+			Work: opencti.Work{ID: id, Name: name, Opened: time.Now()}, Alive: true,
+			multipart: multipart != nil && *multipart, seen: map[string]int{},
+		})
+		return nil
+	})
+	return id, err
+}
+
+// left reports a work that is rightly not told processed: an affected platform
+// and a message that came twice.
+func (w *Work) left(f *OpenCTI) bool { return f.Affected }
+
+func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
+	var info opencti.Work
+	err := f.call(ctx, "work", func() error {
+		if f.NoModules {
+			info = opencti.Work{ID: id, Unread: true}
+			return nil
+		}
+		w := f.find(id)
+		if w == nil {
+			return opencti.ErrWorkGone
+		}
+		info = w.Work
+		return nil
+	})
+	return info, err
+}
+
+func (f *OpenCTI) WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error) {
+	var found []opencti.Work
+	err := f.call(ctx, "search", func() error {
+		if f.NoModules {
+			return nil
+		}
+		for _, w := range f.works {
+			if !w.Deleted && !w.Complete && strings.HasSuffix(w.Name, suffix) {
+				found = append(found, w.Work)
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (f *OpenCTI) WorkAlive(ctx context.Context, id string) (bool, error) {
+	alive := false
+	err := f.call(ctx, "alive", func() error {
+		w := f.find(id)
+		alive = f.NoModules || w != nil && w.Alive
+		return nil
+	})
+	return alive, err
+}
+
+func (f *OpenCTI) AddExpectations(ctx context.Context, id string, n int64) error {
+	return f.call(ctx, "expect", func() error {
+		if w := f.find(id); w != nil {
+			w.Expected += n
+		}
+		return nil
+	})
+}
+
+// report is what workers do for each message, and we for one that never comes.
+func (f *OpenCTI) report(w *Work) {
+	w.Processed++
+	done := w.Processed == w.Expected
+	if !f.exact {
+		done = w.Processed >= w.Expected && (!w.multipart || w.Closed)
+	}
+	w.Complete = w.Complete || done
+}
+
+func (f *OpenCTI) ReportExpectation(ctx context.Context, id, reason, source string) error {
+	return f.call(ctx, "report", func() error {
+		w := f.find(id)
+		if w == nil {
+			return opencti.ErrWorkGone
+		}
+		w.Reports = append(w.Reports, reason+": "+source)
+		f.report(w)
+		return nil
+	})
+}
+
+func (f *OpenCTI) Processed(ctx context.Context, id, message string, inError bool) error {
+	return f.call(ctx, "processed", func() error {
+		w := f.find(id)
+		if w == nil {
+			return opencti.ErrWorkGone
+		}
+		w.Closed, w.Message, w.InError = true, message, inError
+		switch {
+		case w.Expected == 0:
+			w.Complete = true
+		case f.exact && w.Processed == w.Expected, !f.exact && w.Processed >= w.Expected:
+			w.Complete = true
+			if f.Affected {
+				w.Alive = false // what is still queued will be dropped
+			}
+		}
+		return nil
+	})
+}
+
+func (f *OpenCTI) DeleteWork(ctx context.Context, id string) error {
+	return f.call(ctx, "delete", func() error {
+		w := f.find(id)
+		if w == nil {
+			return opencti.ErrWorkGone
+		}
+		w.Deleted, w.Alive = true, false
+		return nil
+	})
+}
+
+// DeleteWorks is what a user can do.
+func (f *OpenCTI) DeleteWorks() {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	for _, w := range f.works {
+		w.Deleted, w.Alive = true, false
+	}
+}
+
+// arrived checks and counts a message that reached the queue.
+func (f *OpenCTI) arrived(e delivery.Envelope) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	var w *Work
+	for _, x := range f.works {
+		if x.ID == e.WorkID {
+			w = x
+		}
+	}
+	if w == nil {
+		f.wrong("message under the unknown work %q", e.WorkID)
+		return
+	}
+	w.seen[fmt.Sprintf("%s/%d", e.BundleID, e.Sequence)]++
+	if w.Deleted {
+		return // Deleted by somebody a moment ago
+	}
+	if w.Closed {
+		f.wrong("message %d under the processed work %q", e.Sequence, w.Name)
+	}
+	if int64(len(w.seen)) > w.Expected-int64(len(w.Reports)) {
+		f.wrong("message %d of work %q before its expectation: %d expected", e.Sequence, w.Name, w.Expected)
+	}
+}
+
+// Consume processes a message as a worker would; it reports whether it was imported.
+func (f *OpenCTI) Consume(e delivery.Envelope) bool {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	w := f.find(e.WorkID)
+	if w == nil || !w.Alive {
+		return false
+	}
+	f.report(w)
+	return true
+}
+
+func (f *OpenCTI) Count(name string) int {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	n := 0
+	for _, c := range f.Calls {
+		if c == name {
+			n++
+		}
+	}
+	return n
+}
