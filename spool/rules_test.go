@@ -417,3 +417,35 @@ func TestListAndShow(t *testing.T) {
 		t.Errorf("a run that is not there: %v", err)
 	}
 }
+
+// What is asked for twice before it is fetched is asked of ThreatMatch once.
+func TestRetryAskedTwice(t *testing.T) {
+	s := newSpool(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Dead: &DeadLetter{Class: "refused", Dataset: Alerts, Source: "1"}}}))
+	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{{Class: "element", Dataset: Alerts, Source: "2", Payload: bodyOf(2)}}}))
+	var keys []uint64
+	for _, d := range must(s.DeadLetters(0, 10))(t) {
+		keys = append(keys, d.Key)
+	}
+	if len(keys) != 2 {
+		t.Fatalf("%d letters, want 2", len(keys))
+	}
+	must(s.Retry(1, t0, keys, nil))(t)
+	must(s.Retry(1, t0, keys, nil))(t)
+	for {
+		if _, found, err := s.StartQueued(1, t0, false); err != nil || !found {
+			ok(t, err)
+			break
+		}
+	}
+	asked := 0
+	for _, r := range must(s.OpenRuns())(t) {
+		due, _, err := s.ReadyTasks(r.ID, t0, 10, func(TaskKey) bool { return false })
+		ok(t, err)
+		asked += len(due)
+	}
+	if asked != 1 {
+		t.Errorf("the item is to be asked for %d times, want once", asked)
+	}
+}
