@@ -16,14 +16,14 @@ func waits(status map[string]pipeline.StageStatus) string {
 	var all []string
 	for _, s := range stages(status) {
 		switch s.State {
-		case "waiting", "paused", "starting":
+		case "waiting", "paused", "starting", "retrying":
 		default:
 			if s.NotReady == "" {
 				continue
 			}
 		}
 		text := cmp.Or(s.NotReady, s.Detail, s.State)
-		if s.LastError != "" && s.State == "waiting" && !strings.Contains(text, s.LastError) {
+		if s.LastError != "" && (s.State == "waiting" || s.State == "retrying") && !strings.Contains(text, s.LastError) {
 			text += ": " + s.LastError
 		}
 		all = append(all, s.Name+": "+text)

@@ -62,7 +62,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		{"token without rights", map[string]string{"OPENCTI_TOKEN": "weak-token"}, 0, 1, []string{
 			"✗ OpenCTI rights the user may not register connectors: CONNECTORAPI is missing", "→ give the user the role Connector"}},
 		{"broker not there", map[string]string{"MQ_HOST": "127.0.0.1", "MQ_PORT": closed[strings.Index(closed, ":")+1:]}, 0, 1, []string{
-			"✗ RabbitMQ connection " + closed + ",", "connection refused", "→ nothing listens there: check MQ_HOST and MQ_PORT, and whether the server runs"}},
+			"✗ RabbitMQ connection " + closed + ",", "RabbitMQ: nothing listens at " + closed, "→ check MQ_HOST and MQ_PORT, and whether the server runs"}},
 		{"broker refuses", map[string]string{"MQ_PASS": "wrong"}, 0, 1, []string{
 			"✗ RabbitMQ connection", "username or password not allowed", "→ check the broker's user"}},
 		{"unwritable spool", map[string]string{"SPOOL_DIR": filepath.Join(file, "spool")}, 0, 1, []string{

@@ -68,9 +68,9 @@ func (k *walk) outages(proxy *brokertest.Proxy, vhost *brokertest.VHost, broker 
 	return []outage{
 		{"ThreatMatch is down", "fetch", "ThreatMatch does not answer", k.api.Stop, func() { must(k.t, k.api.Start()) }},
 		{"wrong secret", "fetch", "check threatmatch.client_id and threatmatch.client_secret", token(401), k.api.Heal},
-		{"OpenCTI is down", "platform", "connection refused", k.platform.Stop, func() { must(k.t, k.platform.Start()) }},
+		{"OpenCTI is down", "platform", "OpenCTI: nothing listens at ", k.platform.Stop, func() { must(k.t, k.platform.Start()) }},
 		{"OpenCTI refuses the token", "platform", "opencti.token", func() { k.platform.SetFault(faults.Must("auth-required")) }, k.platform.Heal},
-		{"RabbitMQ is down", "deliver", "lost: connect to RabbitMQ", func() { proxy.Refuse(); proxy.Cut() }, proxy.Heal},
+		{"RabbitMQ is down", "deliver", "RabbitMQ: ", func() { proxy.Refuse(); proxy.Cut() }, proxy.Heal},
 		{
 			"RabbitMQ refuses the password", "deliver", "MQ_PASS",
 			func() { vhost.SetPassword("changed"); proxy.Cut() }, func() { vhost.SetPassword(password) },
