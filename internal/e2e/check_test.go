@@ -48,17 +48,17 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		want []string // a line each, with the hint behind it
 	}{
 		{"wrong secret", map[string]string{"THREATMATCH_CLIENT_SECRET": "wrong"}, 0, 1, []string{
-			"✗ ThreatMatch token token: answered 401 unauthorized", "→ check threatmatch.client_id and threatmatch.client_secret"}},
+			"✗ ThreatMatch token answered 401 unauthorized", "→ check threatmatch.client_id and threatmatch.client_secret"}},
 		{"wrong url", map[string]string{"THREATMATCH_URL": w.platform.URL()}, 0, 1, []string{
-			"✗ ThreatMatch token token: answered 404", "→ check threatmatch.url"}},
+			"✗ ThreatMatch token answered 404 not found", "→ check threatmatch.url"}},
 		{"nothing there", map[string]string{"THREATMATCH_URL": "http://" + closed}, 0, 1, []string{
 			"✗ ThreatMatch address nothing listens at " + closed, "→ check threatmatch.url, and whether the server runs"}},
 		{"no such host", map[string]string{"OPENCTI_URL": "http://opencti.invalid:8080"}, 0, 1, []string{
-			"✗ OpenCTI address look up opencti.invalid:", "→ its name is not known here: check opencti.url and this machine's DNS"}},
+			"✗ OpenCTI address the name opencti.invalid is not known here", "→ check opencti.url and this machine's DNS"}},
 		{"no TLS there", map[string]string{"OPENCTI_URL": strings.Replace(w.platform.URL(), "http:", "https:", 1)}, 0, 1, []string{
-			"✗ OpenCTI address TLS:", "→ no TLS is spoken there: check http:// or https://"}},
+			"✗ OpenCTI address no TLS is spoken there", "→ check http:// or https:// and the port in opencti.url"}},
 		{"wrong token", map[string]string{"OPENCTI_TOKEN": "wrong"}, 0, 1, []string{
-			"✗ OpenCTI token probe platform: AUTH_REQUIRED", "→ check opencti.token"}},
+			"✗ OpenCTI token OpenCTI: AUTH_REQUIRED", "→ check opencti.token"}},
 		{"token without rights", map[string]string{"OPENCTI_TOKEN": "weak-token"}, 0, 1, []string{
 			"✗ OpenCTI rights the user may not register connectors: CONNECTORAPI is missing", "→ give the user the role Connector"}},
 		{"broker not there", map[string]string{"MQ_HOST": "127.0.0.1", "MQ_PORT": closed[strings.Index(closed, ":")+1:]}, 0, 1, []string{
