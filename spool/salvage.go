@@ -201,6 +201,11 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 				return fmt.Errorf("%s %x: %w", row.at.Bucket, row.at.Key, err)
 			}
 		}
+		if done {
+			if err := t.runs().endSalvage(next.Run, now); err != nil {
+				return err
+			}
+		}
 		key := salvageKey(f.id)
 		v, err := encoding.Seal(key, next, encoding.Packed{})
 		if err != nil {
@@ -231,6 +236,19 @@ func (tb runBucket) salvageRun(m *salvaged, now time.Time, needed bool) (*stored
 		m.Run = r.ID
 	}
 	return r, err
+}
+
+// endSalvage notes that the run has no request to make, so that it waits for no answer
+// of ThreatMatch.
+func (tb runBucket) endSalvage(run uint64, now time.Time) error {
+	if run == 0 || tb.get(numKey(pfxOpen, run)) == nil {
+		return nil
+	}
+	r, err := tb.change(run)
+	if err == nil {
+		r.endFetch(now)
+	}
+	return err
 }
 
 // rescue puts what one row gave into the spool.

@@ -141,6 +141,9 @@ func TestSalvage(t *testing.T) {
 	if !maps.Equal(got.Rows, rows) || got.Run == 0 {
 		t.Errorf("it brought %+v, want %v", got, rows)
 	}
+	if must(s.Run(got.Run))(t).FetchedAt.IsZero() {
+		t.Error("its run is being fetched, and would wait for ThreatMatch")
+	}
 	compareBack(t, broughtBack(t, s), want)
 	classes := map[string]string{}
 	for _, d := range allDead(t, s) {
