@@ -148,7 +148,7 @@ func (s *soak) run(long time.Duration) {
 	}
 	clear(s.until)
 	s.heal()
-	s.w.Broker.Events = nil
+	s.w.Happens()
 	for range 90 { // all is well again, and some periods pass
 		s.w.Wait(time.Minute)
 		s.w.Broker.WorkOff(1 << 20)
