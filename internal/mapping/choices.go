@@ -3,7 +3,6 @@ package mapping
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -205,56 +204,6 @@ func (r *record) complete(o *stix.Object) {
 	if r.m.confidence > 0 && o.Type() == "relationship" && !o.Has("confidence") {
 		o.Fill("confidence", r.m.confidence)
 	}
-}
-
-// main returns the object that the item is about, nil in a page of IOCs.
-func (r *record) main() *stix.Object {
-	if r.src.Dataset == "iocs" {
-		return nil
-	}
-	for _, o := range r.objects {
-		if r.mainType(o.Type()) {
-			return o
-		}
-	}
-	return nil
-}
-
-// mainType tells the types of what an item of the dataset can be about.
-func (r *record) mainType(typ string) bool {
-	if r.src.Dataset == "profiles" {
-		return profileTypes[typ]
-	}
-	return typ == "report"
-}
-
-// profileTypes are those of the objects that a profile can be about.
-var profileTypes = nameSet("threat-actor intrusion-set malware tool campaign incident attack-pattern vulnerability infrastructure")
-
-// portal adds where the portal shows the item to the object that it is about.
-func (r *record) portal() {
-	o := r.main()
-	if o == nil || r.src.ID == "" {
-		return
-	}
-	template := map[string]string{"profiles": r.m.choices.ProfileLink, "alerts": r.m.choices.AlertLink}[r.src.Dataset]
-	if r.src.Dataset == "reports" && r.m.settings.URL != "" {
-		template = strings.TrimSuffix(r.m.settings.URL, "/") + "/app/reports/view/{id}"
-	}
-	if template == "" {
-		return
-	}
-	address := strings.ReplaceAll(template, "{id}", url.PathEscape(r.src.ID))
-	raw, _ := o.Get("external_references")
-	var list []any
-	for e := range stix.Elements(raw) {
-		if memberText(e, "url") == address {
-			return
-		}
-		list = append(list, e)
-	}
-	o.Set("external_references", append(list, map[string]string{"source_name": "ThreatMatch", "external_id": r.src.ID, "url": address}))
-	r.count("portal_links", 1)
 }
 
 // life gives an indicator its score and its end, by the source or by rule.

@@ -99,10 +99,10 @@ func missing(o *stix.Object) string {
 			return "no published date, and none to take for it"
 		}
 	case needed[typ] != "":
-		return lacking(o, needed[typ])
+		return absent(o, needed[typ])
 	case typ == "file":
 		if !o.Has("hashes") {
-			return lacking(o, "name")
+			return absent(o, "name")
 		}
 	case typ == "autonomous-system":
 		if !o.Has("number") {
@@ -112,21 +112,21 @@ func missing(o *stix.Object) string {
 		if err := checkPattern(o.String("pattern")); err != nil && o.String("pattern_type") == "stix" && o.Has("pattern") {
 			return "the pattern does not parse: " + err.Error()
 		}
-		return lacking(o, "pattern", "pattern_type")
+		return absent(o, "pattern", "pattern_type")
 	case typ == "relationship":
 		if o.Has("source_ref") && o.String("source_ref") == o.String("target_ref") {
 			return "both ends of the relationship are the same object"
 		}
-		return lacking(o, "relationship_type", "source_ref", "target_ref")
+		return absent(o, "relationship_type", "source_ref", "target_ref")
 	case typ == "sighting":
 		if len(o.Strings("where_sighted_refs")) == 0 {
 			return "no where_sighted_refs"
 		}
-		return lacking(o, "sighting_of_ref")
+		return absent(o, "sighting_of_ref")
 	case typ == "note":
-		return lacking(o, "content")
+		return absent(o, "content")
 	case typ == "opinion":
-		return lacking(o, "opinion")
+		return absent(o, "opinion")
 	case typ == "marking-definition":
 		return missingMarking(o)
 	}
@@ -151,7 +151,7 @@ func missingMarking(o *stix.Object) string {
 	return "neither definition nor name of the marking"
 }
 
-func lacking(o *stix.Object, keys ...string) string {
+func absent(o *stix.Object, keys ...string) string {
 	for _, key := range keys {
 		if strings.TrimSpace(o.String(key)) == "" {
 			return "no " + key

@@ -36,7 +36,7 @@ func always(typ string) bool {
 
 // itemFilter names the filter that the whole item does not pass, "" for none.
 func (r *record) itemFilter() string {
-	c, o := r.m.choices, r.main()
+	c, o := r.m.choices, r.mainObject()
 	if o == nil {
 		return ""
 	}

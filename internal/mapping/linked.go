@@ -111,7 +111,7 @@ func (r *record) linkedProfile(main *stix.Object, typ, title string) string {
 
 // include converts an object and adds it to those of the answer.
 func (r *record) include(o *stix.Object) string {
-	if !r.convert(o, nil) {
+	if lack, ok := r.convert(o); !ok || lack != "" {
 		return ""
 	}
 	r.make(o)

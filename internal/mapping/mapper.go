@@ -54,6 +54,7 @@ type record struct {
 	byID    map[string]int // places in objects
 	made    int            // objects from here on are made by us
 	dead    []Dead
+	lacking map[*stix.Object]lacking // until copies are merged
 	unread  []string
 	counts  Counts
 	sets    map[string]bool            // ids of the intrusion sets of the body
@@ -65,6 +66,7 @@ type record struct {
 
 	details     json.RawMessage       // what the portal says of the item; empty for nothing
 	contents    []string              // what the labels of the container at hand add to it
+	main        string                // id of the object that the item is about
 	usesMarking bool                  // the default marking beside the TLP
 	markings    map[string]definition // by the ids of the body's marking definitions, in lower case
 }
@@ -76,7 +78,8 @@ type record struct {
 func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
 	src.ID = id
-	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{}}
+	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{},
+		lacking: map[*stix.Object]lacking{}}
 	elements := r.decode(body, detailed)
 	main := r.detailed(elements)
 	r.noteSets(elements)
@@ -84,18 +87,24 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 		if src.Mapped {
 			m.Unfill(src.Dataset, e.object)
 		}
-		if r.convert(e.object, e.raw) {
-			if !src.Fetched.IsZero() {
-				e.object.Distrust(src.Fetched)
-			}
-			r.objects = append(r.objects, e.object)
+		lack, ok := r.convert(e.object)
+		if !ok {
+			continue
 		}
+		if lack != "" {
+			r.lacking[e.object] = lacking{e.raw, lack}
+		}
+		if !src.Fetched.IsZero() {
+			e.object.Distrust(src.Fetched)
+		}
+		r.objects = append(r.objects, e.object)
 	}
 	r.merge()
 	if main != nil {
 		r.linkPortal(main)
 	}
 	r.made = len(r.objects)
+	r.findMain()
 	r.filter()
 	r.portal()
 	r.indexLinks()
@@ -125,18 +134,18 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 }
 
 // convert brings one object into the form OpenCTI takes, alone. It reports
-// false when the object is not to be sent, and has then counted it or made it
-// dead with its raw text.
-func (r *record) convert(o *stix.Object, raw []byte) bool {
+// false when the object is not to be sent, and has then counted it; and what
+// the object lacks that OpenCTI cannot do without, which a copy may have.
+func (r *record) convert(o *stix.Object) (lack string, ok bool) {
 	if !stix.Supported(o.Type()) {
 		r.count("type_unknown", 1, o.Type())
-		return false
+		return "", false
 	}
 	if o.Type() == "marking-definition" {
 		o.Set("id", strings.ToLower(o.ID()))
 		if _, ok := stix.TLPByID(o.ID()); ok {
 			r.count("tlp_object_standard", 1)
-			return false
+			return "", false
 		}
 	}
 	r.count("nulls_removed", o.Clean())
@@ -147,7 +156,7 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	unread := r.repair(o)
 	r.actor(o)
 	if !r.references(o) {
-		return false
+		return "", false
 	}
 	r.relationship(o)
 	r.texts(o)
@@ -160,57 +169,12 @@ func (r *record) convert(o *stix.Object, raw []byte) bool {
 	r.definition(o)
 	r.defaults(o)
 	r.dropReversed(o)
-	if reason := missing(o); reason != "" {
-		if len(unread) > 0 {
-			reason += "; unreadable: " + strings.Join(unread, ", ")
-		}
-		r.bury(raw, o.ID(), DeadIncomplete, reason)
-		return false
-	}
 	r.complete(o)
-	return true
-}
-
-// merge keeps one object of each id, in the place of the first. Many copies are
-// merged in pairs, so that a list that grows is not sorted once for each.
-func (r *record) merge() {
-	r.byID = make(map[string]int, len(r.objects))
-	kept := r.objects[:0]
-	copies := map[int][]*stix.Object{}
-	for _, o := range r.objects {
-		if i, ok := r.byID[o.ID()]; ok {
-			copies[i] = append(copies[i], o)
-			continue
-		}
-		r.byID[o.ID()] = len(kept)
-		kept = append(kept, o)
+	lack = missing(o)
+	if lack != "" && len(unread) > 0 {
+		lack += "; unreadable: " + strings.Join(unread, ", ")
 	}
-	for i, list := range copies {
-		kept[i] = r.mergeAll(append([]*stix.Object{kept[i]}, list...))
-	}
-	r.objects = kept
-}
-
-// mergeAll merges copies of one object. One that would give it more properties
-// than an object may have is buried.
-func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
-	for len(copies) > 1 {
-		half := copies[:0]
-		for pair := range slices.Chunk(copies, 2) {
-			merged := pair[0]
-			if len(pair) == 2 {
-				if both := stix.Merge(pair[0], pair[1]); both.Len() <= stix.MaxProperties {
-					merged = both
-					r.count("duplicates_merged", 1)
-				} else {
-					r.bury(pair[1].AppendJSON(nil), pair[1].ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
-				}
-			}
-			half = append(half, merged)
-		}
-		copies = half
-	}
-	return copies[0]
+	return lack, true
 }
 
 // make adds an object of our own unless there is one with its id.

@@ -1,0 +1,117 @@
+package mapping
+
+import (
+	"slices"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// lacking is an object without something that OpenCTI cannot do without.
+type lacking struct {
+	raw    []byte
+	reason string
+}
+
+// merge keeps one object of each id, in the place of the first. What no copy
+// of an object has that OpenCTI needs makes all of them dead letters.
+func (r *record) merge() {
+	r.byID = make(map[string]int, len(r.objects))
+	kept := r.objects[:0]
+	copies := map[int][]*stix.Object{}
+	for _, o := range r.objects {
+		if i, ok := r.byID[o.ID()]; ok {
+			copies[i] = append(copies[i], o)
+			continue
+		}
+		r.byID[o.ID()] = len(kept)
+		kept = append(kept, o)
+	}
+	for i := range kept {
+		if list := copies[i]; list != nil {
+			kept[i] = r.mergeAll(append([]*stix.Object{kept[i]}, list...))
+		}
+	}
+	if r.objects = kept; len(r.lacking) > 0 {
+		r.objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.buryLacking(o) })
+		clear(r.byID)
+		for i, o := range r.objects {
+			r.byID[o.ID()] = i
+		}
+	}
+}
+
+// buryLacking buries an object that still lacks something.
+func (r *record) buryLacking(o *stix.Object) bool {
+	l, dead := r.lacking[o]
+	if dead {
+		r.bury(l.raw, o.ID(), DeadIncomplete, l.reason)
+	}
+	return dead
+}
+
+// mergeAll merges copies of one object. Those that lack something are merged
+// where that leaves nothing lacking; else they are buried, and what restricts
+// them restricts the others, too.
+func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
+	var whole, parts []*stix.Object
+	for _, o := range copies {
+		if r.lacking[o].reason == "" {
+			whole = append(whole, o)
+		} else {
+			parts = append(parts, o)
+		}
+	}
+	if len(parts) == 0 {
+		return mergePairs(whole, r.mergeTwo)
+	}
+	all := mergePairs(slices.Clone(parts), stix.Merge)
+	var merged *stix.Object
+	merges := len(parts) - 1
+	if len(whole) > 0 {
+		merges++
+		merged = mergePairs(whole, r.mergeTwo)
+		all = stix.Merge(merged, all)
+	}
+	if all.Len() <= stix.MaxProperties && missing(all) == "" {
+		r.count("duplicates_merged", merges)
+		return all
+	}
+	if merged == nil {
+		merged, parts = parts[0], parts[1:] // merge buries the first
+	}
+	for _, o := range parts {
+		if r.buryLacking(o); o.SourceRank() > merged.SourceRank() {
+			merged.Set("object_marking_refs", unite(merged.Strings("object_marking_refs"), o.Strings("object_marking_refs")))
+		}
+	}
+	return merged
+}
+
+// mergePairs merges in pairs, so that a list that grows is not sorted once for
+// each copy. It changes the list.
+func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Object) *stix.Object {
+	for len(copies) > 1 {
+		half := copies[:0]
+		for pair := range slices.Chunk(copies, 2) {
+			merged := pair[0]
+			if len(pair) == 2 {
+				merged = merge(pair[0], pair[1])
+			}
+			half = append(half, merged)
+		}
+		copies = half
+	}
+	return copies[0]
+}
+
+// mergeTwo merges whole copies. One that would give the object more properties
+// than it may have is buried.
+func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
+	both := stix.Merge(a, b)
+	if both.Len() > stix.MaxProperties {
+		r.bury(b.AppendJSON(nil), b.ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
+		return a
+	}
+	r.count("duplicates_merged", 1)
+	return both
+}
