@@ -7,35 +7,42 @@ import (
 	"text/tabwriter"
 )
 
-// shownSetting is one line of the effective settings.
-type shownSetting struct {
+// Shown is a setting as it is in force, for people.
+type Shown struct {
 	Key    string `json:"key"`
 	Env    string `json:"env"`
 	Value  string `json:"value"` // asterisks for a secret, "" when not set
 	Origin string `json:"origin,omitempty"`
 }
 
-// WriteEffective writes every setting's value as it is in force, secrets as
-// asterisks, as an aligned table or as JSON; with origin, also where each comes
-// from; with changed, only those that were given. Old settings are left out: they show in what took their place.
-func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin, changed bool) error {
-	var all []shownSetting
+// Effective returns every setting in force, secrets as asterisks; with changed,
+// only those that were given. Old settings show in what took their place.
+func Effective(cfg *Config, report Report, changed bool) []Shown {
+	var all []Shown
 	for _, s := range Settings() {
 		if s.replaced() || changed && (report.Origins[s.Key] == "" || report.Origins[s.Key] == originDefault) {
 			continue
 		}
-		line := shownSetting{Key: s.Key, Env: s.Env, Value: s.get(cfg)}
-		if origin {
-			line.Origin = report.Origins[s.Key]
+		all = append(all, Shown{Key: s.Key, Env: s.Env, Value: s.get(cfg), Origin: report.Origins[s.Key]})
+	}
+	return all
+}
+
+// WriteEffective writes them as an aligned table or as JSON; with origin, also
+// where each comes from.
+func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin, changed bool) error {
+	all := Effective(cfg, report, changed)
+	if !origin {
+		for i := range all {
+			all[i].Origin = ""
 		}
-		all = append(all, line)
 	}
 	if jsonOut {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(struct {
-			File     string         `json:"file,omitempty"`
-			Settings []shownSetting `json:"settings"`
+			File     string  `json:"file,omitempty"`
+			Settings []Shown `json:"settings"`
 		}{report.File, all})
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -302,3 +302,24 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 	})
 	return out, err
 }
+
+// OpenDeadLetters returns up to limit dead letters with Key > after that are not
+// healed, oldest first, without their payloads. Stats says how many there are.
+func (s *Spool) OpenDeadLetters(after uint64, limit int) ([]DeadLetter, error) {
+	var out []DeadLetter
+	err := s.view("read open dead letters", func(t *txn) error {
+		if after == ^uint64(0) {
+			return nil
+		}
+		return t.tab(bktDead).scan([]byte{pfxOpenDL}, numKey(pfxOpenDL, after+1), func(k, _ []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if d, ok := t.dead().head(encoding.U64(k, 1)); ok {
+				out = append(out, d)
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}

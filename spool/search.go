@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Query says what Search looks for: an object by its STIX id, or, where that is
-// empty, what came from a source id. An empty Dataset is any.
+// Query says what Search looks for: an object by its STIX id and what refers to
+// it, or, where that is empty, what came from a source id. An empty Dataset is any.
 type Query struct {
 	STIX    string
 	Dataset Dataset
@@ -19,7 +19,8 @@ type Query struct {
 // Hit is an entry that Search found.
 type Hit struct {
 	Entry
-	STIX string // the object's id; "" where the entry is no single object
+	STIX   string // the object's id; "" where the entry is no single object
+	Refers bool   // it is not the object of the query but names it
 	// Of bundles: the object's place, and whether its message is confirmed or
 	// became a dead letter instead.
 	Index     int
@@ -94,6 +95,8 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 	size = int64(len(payload))
 	switch {
 	case q.STIX != "" && (id == q.STIX || id == "" && hasID(payload, q.STIX)):
+	case q.STIX != "" && names(payload, q.STIX):
+		return []Hit{{Entry: e, STIX: id, Refers: true}}, size
 	case q.STIX == "" && field("source") == q.Source && (q.Dataset == "" || field("dataset") == string(q.Dataset)):
 	default:
 		return nil, size
@@ -113,7 +116,7 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 	for number, n := range h.Blocks {
 		objects, err := t.bundles().block(run, seq, h, number, first)
 		for i, o := range objects {
-			wanted := o.STIX == q.STIX
+			wanted := q.STIX != "" && (o.STIX == q.STIX || names(o.JSON, q.STIX))
 			if q.STIX == "" {
 				wanted = o.Source == q.Source && (q.Dataset == "" || o.Dataset == q.Dataset)
 			}
@@ -122,7 +125,7 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 			}
 			at := first + i
 			hits = append(hits, Hit{
-				Entry: e, STIX: o.STIX, Index: at,
+				Entry: e, STIX: o.STIX, Index: at, Refers: q.STIX != "" && o.STIX != q.STIX,
 				Confirmed: at < b.Confirmed && !slices.Contains(b.Skipped, at), Skipped: slices.Contains(b.Skipped, at),
 			})
 		}
@@ -130,6 +133,9 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 	}
 	return hits, b.Bytes
 }
+
+// names reports whether a JSON text has the id as a string.
+func names(payload []byte, id string) bool { return bytes.Contains(payload, []byte(`"`+id+`"`)) }
 
 // hasID reports whether a JSON text has an object of the id, as against one that only refers to it.
 func hasID(payload []byte, id string) bool {

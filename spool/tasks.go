@@ -93,6 +93,23 @@ func (s *Spool) FailingTasks(run uint64, limit int) ([]Task, error) {
 	return out, err
 }
 
+// ParkedTasks returns up to limit parked items, by dataset and in order of arrival.
+func (s *Spool) ParkedTasks(limit int) ([]Task, error) {
+	var out []Task
+	err := s.view("read parked items", func(t *txn) error {
+		return t.tab(bktTasks).scan([]byte{pfxParked}, nil, func(_, v []byte) (bool, error) {
+			if len(out) >= limit {
+				return false, nil
+			}
+			if st, err := t.tasks().byKey(v); err == nil { // Verify reports the others
+				out = append(out, st.task())
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
 // OpenTasks counts the run's tasks by dataset and kind that are neither done nor parked.
 func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 	var out map[Dataset]map[TaskKind]int

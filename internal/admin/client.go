@@ -106,6 +106,11 @@ func (c *Client) Dead(after uint64, limit int) ([]inspect.Dead, error) {
 	return get[[]inspect.Dead](c, "dead", url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}})
 }
 
+// Unsettled implements inspect.Inspector.
+func (c *Client) Unsettled() (inspect.Unsettled, error) {
+	return get[inspect.Unsettled](c, "unsettled", nil)
+}
+
 // Find implements inspect.Inspector.
 func (c *Client) Find(ctx context.Context, query string) (inspect.Found, error) {
 	return getWith[inspect.Found](ctx, c.slow, "find", url.Values{"q": {query}})
@@ -137,6 +142,14 @@ func (c *Client) Snapshot(w io.Writer) (int64, error) {
 
 // Status returns the daemon's description of itself.
 func (c *Client) Status() (inspect.Status, error) { return get[inspect.Status](c, "status", nil) }
+
+// History returns what the daemon remembers of the last hour and day.
+func (c *Client) History() (inspect.History, error) {
+	return get[inspect.History](c, "history", nil)
+}
+
+// Setup returns what the daemon was started with.
+func (c *Client) Setup() (inspect.Setup, error) { return get[inspect.Setup](c, "setup", nil) }
 
 // Health asks whether the daemon is alive and ready.
 func (c *Client) Health(ctx context.Context) (Report, error) {

@@ -16,6 +16,10 @@ type Control interface {
 	Health
 	// Status describes the daemon at this moment.
 	Status(ctx context.Context) (inspect.Status, error)
+	// History returns what it remembers of the last hour and day.
+	History() inspect.History
+	// Setup returns what it was started with.
+	Setup() inspect.Setup
 	// Trigger starts a run now, or says that one is being fetched.
 	Trigger(ctx context.Context) (Answer, error)
 	// Repull imports a past window again.

@@ -87,6 +87,8 @@ func routes(ins inspect.Inspector, ctl Control) http.Handler {
 	readRoutes(handle, ins)
 	mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, _ *http.Request) { snapshot(w, ins) })
 	handle("GET /v1/status", func(r *http.Request) (any, error) { return ctl.Status(r.Context()) })
+	handle("GET /v1/history", func(*http.Request) (any, error) { return ctl.History(), nil })
+	handle("GET /v1/setup", func(*http.Request) (any, error) { return ctl.Setup(), nil })
 	handle("GET /v1/health", func(*http.Request) (any, error) { return ReportOf(ctl), nil })
 	handle("GET /v1/message", func(r *http.Request) (any, error) {
 		return ctl.Message(r.Context(), number(r, "run"), number(r, "bundle"), int(number(r, "index")))
@@ -122,6 +124,7 @@ func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspe
 	handle("GET /v1/held", func(r *http.Request) (any, error) { return ins.Held(limit(r)) })
 	handle("GET /v1/held-object", func(r *http.Request) (any, error) { return ins.HeldObject(r.FormValue("id")) })
 	handle("GET /v1/dead", func(r *http.Request) (any, error) { return ins.Dead(number(r, "after"), limit(r)) })
+	handle("GET /v1/unsettled", func(*http.Request) (any, error) { return ins.Unsettled() })
 	handle("GET /v1/find", func(r *http.Request) (any, error) { return ins.Find(r.Context(), r.FormValue("q")) })
 	handle("GET /v1/export", func(r *http.Request) (any, error) {
 		items, next, err := ins.Export(r.FormValue("bucket"), r.FormValue("after"))

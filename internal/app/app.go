@@ -21,6 +21,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/metrics"
+	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/platform"
@@ -37,10 +38,11 @@ var (
 	ErrUndelivered = deliver.ErrUndelivered
 )
 
-// Options is what Run needs. All fields but Hurry and Trigger are required.
+// Options is what Run needs. All fields but Report, Hurry and Trigger are required.
 type Options struct {
 	Config  *config.Config
-	Once    bool // one run, whatever the settings say
+	Report  config.Report // where the settings come from
+	Once    bool          // one run, whatever the settings say
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
@@ -61,6 +63,7 @@ type app struct {
 	registry *prometheus.Registry
 	metrics  metrics.Set
 	began    time.Time
+	opencti  *opencti.Client // nil offline
 	platform *platform.Platform
 	schedule *schedule.Schedule
 	expire   func(time.Time) (int, error) // of the archive; nil without one

@@ -29,6 +29,7 @@ func (a *app) build() (pipeline.Parts, error) {
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
+	a.opencti = api
 	platform, err := a.platformLoop(api)
 	if err != nil {
 		return pipeline.Parts{}, err

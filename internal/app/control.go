@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/inspect"
@@ -43,6 +45,28 @@ func (c control) Status(context.Context) (inspect.Status, error) {
 		s.Queue = &inspect.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}
 	}
 	return s, s.Fill(inspect.FromSpool(a.spool))
+}
+
+// History implements admin.Control.
+func (c control) History() inspect.History { return c.a.rates.History() }
+
+// Setup implements admin.Control.
+func (c control) Setup() inspect.Setup {
+	a := c.a
+	s := inspect.Setup{Connector: a.Version, Go: runtime.Version(), File: a.Report.File, Settings: Settings(a.cfg, a.Report)}
+	if a.opencti != nil {
+		s.OpenCTI = a.opencti.PlatformVersion()
+	}
+	return s
+}
+
+// Settings are those in force, with their origin and without secrets.
+func Settings(c *config.Config, report config.Report) []inspect.Setting {
+	var all []inspect.Setting
+	for _, s := range config.Effective(c, report, false) {
+		all = append(all, inspect.Setting{Key: s.Key, Value: s.Value, Origin: s.Origin})
+	}
+	return all
 }
 
 // Trigger implements admin.Control.

@@ -56,7 +56,7 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	a.Log.Info("metrics and probes are served", "address", ln.Addr().String())
 	var page http.Handler
 	if a.cfg.Admin.Page {
-		page = web.Handler(func() (inspect.Status, error) { return control{a}.Status(ctx) })
+		page = web.Handler(shown{inspect.FromSpool(a.spool), control{a}}, a.Now)
 	}
 	wg.Go(func() {
 		if err := admin.ServeHTTP(ctx, ln, a.registry, health{a}, page); err != nil {
@@ -65,6 +65,18 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	})
 	return nil
 }
+
+// shown is what the page is made of.
+type shown struct {
+	inspect.Inspector
+	control control
+}
+
+func (s shown) Status() (inspect.Status, error) { return s.control.Status(context.Background()) }
+
+func (s shown) History() (inspect.History, error) { return s.control.History(), nil }
+
+func (s shown) Setup() (inspect.Setup, error) { return s.control.Setup(), nil }
 
 // maxSocketPath is what every system takes as the path of a socket.
 const maxSocketPath = 100

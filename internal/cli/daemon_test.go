@@ -84,6 +84,10 @@ func (d still) Status(context.Context) (inspect.Status, error) {
 	return s, s.Fill(inspect.FromSpool(d.s))
 }
 
+func (d still) History() inspect.History { return inspect.History{Began: fixtureTime} }
+
+func (d still) Setup() inspect.Setup { return inspect.Setup{Connector: "test"} }
+
 func (d still) Trigger(ctx context.Context) (admin.Answer, error) {
 	return admin.Answer{Run: 9, Message: "run 9 starts"}, nil
 }

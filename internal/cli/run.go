@@ -55,7 +55,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	ctx, hurry, trigger, stop := signals(ctx, log)
 	defer stop()
 	err = app.Run(ctx, app.Options{
-		Config: cfg, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version,
+		Config: cfg, Report: report, Once: once, Log: log, Now: g.env.Now, Version: version.Get().Version,
 		Hurry: hurry, Trigger: trigger, Watch: watch,
 	})
 	logging.Flush(log)

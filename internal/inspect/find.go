@@ -39,6 +39,11 @@ type FoundObject struct {
 	Held      *FoundWaiting  `json:"held,omitempty"`
 	Dead      []FoundDead    `json:"dead,omitempty"`
 	Records   []FoundRecord  `json:"records,omitempty"`
+
+	// What it refers to, and what refers to it, as far as the spool still has
+	// their contents: at most 100 of each.
+	RefersTo   []Reference `json:"refers_to,omitempty"`
+	ReferredBy []Reference `json:"referred_by,omitempty"`
 }
 
 // Publication is when an object was handed over to deliver, or known otherwise.
@@ -155,6 +160,7 @@ func (d direct) delivered(only spool.Dataset) ([]Delivered, error) {
 // search walks through all buckets, in many short views.
 func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) {
 	var all []spool.Hit
+	refer := 0
 	for _, bucket := range spool.Searchable() {
 		for after := ""; ; {
 			if ctx.Err() != nil {
@@ -164,7 +170,14 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, hits...)
+			for _, h := range hits {
+				if h.Refers {
+					if refer++; refer > mostReferences {
+						continue
+					}
+				}
+				all = append(all, h)
+			}
 			if next == "" {
 				break
 			}
@@ -184,7 +197,21 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 	if err != nil {
 		return o, err
 	}
+	var own json.RawMessage
 	for _, h := range hits {
+		if single := h.Bucket != "records" && h.Bucket != "kept"; !single || h.Refers || own == nil {
+			for _, x := range d.objectsOf(h) {
+				switch {
+				case idOf(x) != id:
+					o.ReferredBy = append(o.ReferredBy, referrals(x, id)...)
+				case own == nil:
+					own = x
+				}
+			}
+		}
+		if h.Refers {
+			continue
+		}
 		switch h.Bucket {
 		case "bundles":
 			o.Messages = append(o.Messages, FoundMessage{h.Key, h.Index, h.Confirmed, h.Skipped})
@@ -209,6 +236,7 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 			o.Published.Work = run.Work.ID
 		}
 	}
+	o.RefersTo, o.ReferredBy = refersTo(own), few(o.ReferredBy)
 	o.Verdict = o.verdict()
 	return o, nil
 }

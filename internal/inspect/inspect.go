@@ -33,6 +33,9 @@ type Inspector interface {
 	HeldObject(id string) (Held, error)
 	// Dead returns up to limit dead letters with a key above after, healed ones among them.
 	Dead(after uint64, limit int) ([]Dead, error)
+	// Unsettled groups what fails, is parked or is a dead letter. It looks at a
+	// bounded number of each.
+	Unsettled() (Unsettled, error)
 	// Find says what the spool knows of a STIX id or a source id.
 	Find(ctx context.Context, query string) (Found, error)
 	// Export returns what a bucket still holds, and where to go on, "" at the end.

@@ -6,6 +6,7 @@ package inspect
 
 import (
 	"cmp"
+	"strconv"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -210,4 +211,18 @@ func heldOf(o spool.Object) Held {
 		return Held{ID: o.STIX, Unreadable: o.Err.Error()}
 	}
 	return Held{ID: o.STIX, For: o.Watch}
+}
+
+// Name is the letter's key as commands take it.
+func (d Dead) Name() string { return strconv.FormatUint(d.Key, 10) }
+
+// Of names what the letter is of: an object, an item, or a dataset.
+func (d Dead) Of() string {
+	switch {
+	case d.STIX != "":
+		return d.STIX
+	case d.Source != "":
+		return d.Dataset + "/" + d.Source
+	}
+	return d.Dataset
 }

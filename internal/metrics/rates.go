@@ -9,100 +9,111 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
-// Rates measures how fast things go, from the counters that there are anyway.
+// Rates measures how fast things go, and remembers the last hour and day, from the
+// metrics that there are anyway.
 type Rates struct {
 	Gather prometheus.Gatherer
 	Clock  func() time.Time
 
-	mu      sync.Mutex
-	samples []sample // oldest first, over about a minute
+	mu       sync.Mutex
+	began    time.Time
+	readings []reading // oldest first, over about a minute
+	hour     ring
+	day      ring
 }
 
-type sample struct {
-	at time.Time
-	inspect.Rates
+// reading is the metrics at one moment. What Sample has per second are totals here.
+type reading struct {
+	inspect.Sample
+	total  inspect.Rates
+	resets float64
 }
 
 const (
-	sampleEvery = 5 * time.Second
-	sampleKeep  = 13 // a minute and both of its ends
+	readEvery = 5 * time.Second
+	readKeep  = 13 // a minute and both of its ends
 )
 
-// Run takes samples until ctx is done.
+// Run takes readings until ctx is done.
 func (r *Rates) Run(ctx context.Context) {
-	tick := time.NewTicker(sampleEvery)
+	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
-	r.sample()
+	r.read()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			r.sample()
+			r.read()
 		}
 	}
 }
 
-func (r *Rates) sample() {
+func (r *Rates) read() {
 	families, err := r.Gather.Gather()
 	if err != nil && len(families) == 0 {
 		return // the next one may be better
 	}
-	s := sample{at: r.Clock()}
+	now := reading{Sample: inspect.Sample{At: r.Clock(), Behind: make([]int64, len(spool.Datasets()))}}
+	for i := range now.Behind {
+		now.Behind[i] = -1
+	}
 	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
+		for _, s := range sources {
+			if !strings.HasSuffix(f.GetName(), s.name) {
+				continue
 			}
-			s.add(f.GetName(), labels, m.GetCounter().GetValue())
+			for _, m := range f.GetMetric() {
+				label := func(name string) string {
+					for _, l := range m.GetLabel() {
+						if l.GetName() == name {
+							return l.GetValue()
+						}
+					}
+					return ""
+				}
+				s.add(&now, label, m.GetCounter().GetValue()+m.GetGauge().GetValue())
+			}
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.samples = append(r.samples, s)
-	if n := len(r.samples) - sampleKeep; n > 0 {
-		r.samples = append(r.samples[:0], r.samples[n:]...)
+	if r.began.IsZero() {
+		r.began = now.At
+		r.hour, r.day = ring{every: 15 * time.Second, keep: 240}, ring{every: 5 * time.Minute, keep: 288}
+	}
+	r.hour.add(now)
+	r.day.add(now)
+	r.readings = append(r.readings, now)
+	if n := len(r.readings) - readKeep; n > 0 {
+		r.readings = append(r.readings[:0], r.readings[n:]...)
 	}
 }
 
-// The names that the rates are taken from, without what operators put before them.
-const (
-	metricRequests  = "threatmatch_fetch_tries_total"
-	metricMapEvents = "threatmatch_map_events_total"
-	metricMessages  = "bundles_sent_total"
-)
-
-// add counts the value of one metric where it is one of those.
-func (s *sample) add(name string, labels map[string]string, v float64) {
-	switch {
-	case strings.HasSuffix(name, metricRequests) && labels["outcome"] == "ok":
-		s.Requests += v
-	case strings.HasSuffix(name, metricMapEvents) && labels["kind"] == "records":
-		s.Records += v
-	case strings.HasSuffix(name, metricMapEvents) && labels["kind"] == "published":
-		s.Objects += v
-	case strings.HasSuffix(name, metricMessages):
-		s.Messages += v
-	}
-}
-
-// Now returns the rates over the last minute; nil before there are two samples.
+// Now returns the rates over the last minute; nil before there are two readings.
 func (r *Rates) Now() *inspect.Rates {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.samples) < 2 {
+	if len(r.readings) < 2 {
 		return nil
 	}
-	first, last := r.samples[0], r.samples[len(r.samples)-1]
-	seconds := last.at.Sub(first.at).Seconds()
+	first, last := r.readings[0], r.readings[len(r.readings)-1]
+	seconds := last.At.Sub(first.At).Seconds()
 	if seconds <= 0 {
 		return nil
 	}
 	return &inspect.Rates{
-		Requests: (last.Requests - first.Requests) / seconds, Records: (last.Records - first.Records) / seconds,
-		Objects: (last.Objects - first.Objects) / seconds, Messages: (last.Messages - first.Messages) / seconds,
+		Requests: (last.total.Requests - first.total.Requests) / seconds, Records: (last.total.Records - first.total.Records) / seconds,
+		Objects: (last.total.Objects - first.total.Objects) / seconds, Messages: (last.total.Messages - first.total.Messages) / seconds,
 	}
+}
+
+// History returns a copy of what is remembered.
+func (r *Rates) History() inspect.History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return inspect.History{Began: r.began, Hour: r.hour.copy(), Day: r.day.copy()}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -17,8 +18,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
-
-	"threatmatch-connector/internal/inspect"
 )
 
 // look is how a page is looked at.
@@ -67,29 +66,30 @@ func script(t *testing.T, what string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// site serves the page with a status that the test changes.
-type site struct {
-	url    string
-	mu     sync.Mutex
-	status inspect.Status
+// served serves the page of a connector that the test changes.
+type served struct {
+	url string
+	mu  sync.Mutex
+	now http.Handler
 }
 
-func serve(t *testing.T) *site {
-	s := &site{}
-	srv := httptest.NewServer(Handler(func() (inspect.Status, error) {
+func serve(t *testing.T) *served {
+	s := &served{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.status, nil
+		h := s.now
+		s.mu.Unlock()
+		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
 	s.url = srv.URL
 	return s
 }
 
-func (s *site) set(status inspect.Status) {
+func (s *served) set(c double) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status = status
+	s.now = Handler(c, now)
 }
 
 // show loads the page with a look.
@@ -145,7 +145,7 @@ const see = `(() => {
 	};
 })()`
 
-const runAxe = `axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html + " " + n.failureSummary).join("; ")))`
+const runAxe = `axe.run({ resultTypes: ["violations"] }).then((r) => r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html + " " + n.failureSummary).join("; ")))`
 
 // TestInBrowser looks at every state in a real browser: the right box is red,
 // the right sentence stands above, axe-core finds nothing, nothing is cut off,
@@ -176,7 +176,7 @@ func TestInBrowser(t *testing.T) {
 	for i, st := range states() {
 		l := looks()[i%len(looks())]
 		t.Run(st.name+" "+l.String(), func(t *testing.T) {
-			web.set(st.status)
+			web.set(connector(st.status))
 			if err := show(ctx, web.url+"/ui/", l); err != nil {
 				t.Fatal(err)
 			}
@@ -187,13 +187,10 @@ func TestInBrowser(t *testing.T) {
 				}
 				check(t, eval[seen](ctx, t, see), st)
 			}
-			eval[bool](ctx, t, `document.querySelector("details").open = true`)
-			eval[bool](ctx, t, string(axe)+"; true")
-			for _, v := range eval[[]string](ctx, t, runAxe) {
-				t.Errorf("axe-core finds %s", v)
-			}
+			audit(ctx, t, string(axe))
 		})
 	}
+	t.Run("views", func(t *testing.T) { testViews(ctx, t, web, string(axe)) })
 	mu.Lock()
 	defer mu.Unlock()
 	for _, url := range asked {
@@ -203,6 +200,51 @@ func TestInBrowser(t *testing.T) {
 	}
 	if len(asked) < 3*len(states()) {
 		t.Errorf("got %d requests, want the page, its style and its script for each of %d states", len(asked), len(states()))
+	}
+}
+
+// audit opens what can be opened, and lets axe-core look at all.
+func audit(ctx context.Context, t *testing.T, axe string) {
+	t.Helper()
+	eval[bool](ctx, t, `document.querySelectorAll("details").forEach((d) => { d.open = true }); true`)
+	eval[bool](ctx, t, axe+"; true")
+	for _, v := range eval[[]string](ctx, t, runAxe) {
+		t.Errorf("axe-core finds %s", v)
+	}
+}
+
+// testViews looks at each view in the states in which it differs, at each width.
+func testViews(ctx context.Context, t *testing.T, web *served, axe string) {
+	n := 0
+	for _, st := range viewStates() {
+		web.set(st.connector)
+		for _, v := range views() {
+			if st.say[v.path] == "" {
+				continue
+			}
+			l := looks()[n%len(looks())]
+			n++
+			t.Run(st.name+" "+v.path+" "+l.String(), func(t *testing.T) {
+				if err := show(ctx, web.url+"/ui/"+v.path, l); err != nil {
+					t.Fatal(err)
+				}
+				text := eval[string](ctx, t, "document.body.textContent")
+				if want := st.say[v.path]; !strings.Contains(text, want) {
+					t.Errorf("got %q, want %q in it", text, want)
+				}
+				if st.name == "running" || v.name == "unsettled" {
+					audit(ctx, t, axe)
+				}
+				for _, width := range []int64{360, 1280, 2000} {
+					if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900)); err != nil {
+						t.Fatal(err)
+					}
+					if wider := eval[float64](ctx, t, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wider > 0 {
+						t.Errorf("at %d pixels: the page is wider by %v", width, wider)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -230,11 +272,11 @@ func check(t *testing.T, got seen, st state) {
 }
 
 // testScript: without its script the page says the same; with it a change shows by itself.
-func testScript(ctx context.Context, t *testing.T, web *site) {
+func testScript(ctx context.Context, t *testing.T, web *served) {
 	all := states()
 	down := all[slices.IndexFunc(all, func(s state) bool { return s.name == "RabbitMQ down" })]
 	t.Run("without", func(t *testing.T) {
-		web.set(down.status)
+		web.set(connector(down.status))
 		if err := show(ctx, web.url+"/ui/", look{width: 1280, noScript: true}); err != nil {
 			t.Fatal(err)
 		}
@@ -247,22 +289,28 @@ func testScript(ctx context.Context, t *testing.T, web *site) {
 		}
 	})
 	t.Run("with", func(t *testing.T) {
-		web.set(healthy())
+		web.set(connector(healthy()))
 		err := show(ctx, web.url+"/ui/", look{width: 1280})
-		web.set(down.status)
-		// Where the clipboard is, the command has a button, and it is what the first tab reaches.
-		err = errors.Join(err, chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(".command button")), chromedp.KeyEvent("\t")))
+		web.set(connector(down.status))
+		// Where the clipboard is, the command has a button, and it is what tabs reach behind the views.
+		err = errors.Join(err, chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(".command button"))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		focused := eval[string](ctx, t, "document.activeElement.textContent")
-		if focused != "Copy" {
-			t.Errorf("got the focus on %q after one tab, want it on Copy", focused)
+		var focused []string
+		for range len(frame{}.Views()) + 1 {
+			if err := chromedp.Do(ctx, chromedp.KeyEvent("\t")); err != nil {
+				t.Fatal(err)
+			}
+			focused = append(focused, eval[string](ctx, t, "document.activeElement.textContent"))
+		}
+		if focused[0] != "Now" || focused[len(focused)-1] != "Copy" {
+			t.Errorf("got the focus on %q tab by tab, want first the views and then Copy", focused)
 		}
 	})
 }
 
-// TestPageShots writes what each state looks like into $PAGE_SHOTS.
+// TestPageShots writes what each state and view looks like into $PAGE_SHOTS.
 func TestPageShots(t *testing.T) {
 	dir := os.Getenv("PAGE_SHOTS")
 	if dir == "" {
@@ -270,18 +318,27 @@ func TestPageShots(t *testing.T) {
 		return
 	}
 	ctx, web := chromium(t), serve(t)
-	for _, st := range states() {
-		web.set(st.status)
+	shoot := func(name, path string) {
 		for _, l := range looks() {
-			err := show(ctx, web.url+"/ui/", l)
+			err := show(ctx, web.url+"/ui/"+path, l)
 			png, shot := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			if err := errors.Join(err, shot); err != nil {
 				t.Fatal(err)
 			}
-			name := filepath.Join(dir, strings.ReplaceAll(st.name, " ", "-")+"-"+l.String()+".png")
+			name := filepath.Join(dir, strings.NewReplacer(" ", "-", "/", "-", "?", "-", "=", "-").Replace(name)+"-"+l.String()+".png")
 			if err := os.WriteFile(name, png, 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	for _, st := range states() {
+		web.set(connector(st.status))
+		shoot(st.name, "")
+	}
+	for _, st := range viewStates() {
+		web.set(st.connector)
+		for _, v := range views() {
+			shoot("view "+v.name+" "+st.name, v.path)
 		}
 	}
 }

@@ -2,7 +2,6 @@
 // page says the same, as of when it was loaded.
 "use strict";
 (() => {
-  const every = 3000;
   const page = document.getElementById("page");
 
   const addButtons = () => {
@@ -40,5 +39,5 @@
   };
 
   addButtons();
-  setInterval(refresh, every);
+  if (page.dataset.every) setInterval(refresh, Number(page.dataset.every));
 })();

@@ -26,9 +26,9 @@ func healthy() inspect.Status {
 		Running: true, Alive: true, Ready: true, Now: now(), Process: inspect.Process{PID: 4711, Started: at(7200)}, Broker: "connected",
 		Stages: []inspect.Stage{
 			{Name: "schedule", State: "idle", Since: at(611)},
-			{Name: "fetch", State: "working", Since: at(97), Detail: "FEED TEXT", LastError: "FEED TEXT"},
-			{Name: "map", State: "working", Since: at(13), Detail: "FEED TEXT"},
-			{Name: "deliver", State: "working", Since: at(7), Detail: "FEED TEXT"},
+			{Name: "fetch", State: "working", Since: at(97), Detail: feed, LastError: feed},
+			{Name: "map", State: "working", Since: at(13), Detail: feed},
+			{Name: "deliver", State: "working", Since: at(7), Detail: feed},
 			{Name: "platform", State: "idle", Since: at(7199), Detail: "registered"},
 		},
 		Queue: &inspect.Queue{Bytes: 123_456_789, Threshold: 500_000_000},
@@ -66,7 +66,7 @@ func failing(dataset, class string, n int) []inspect.Failing {
 	for i := range n {
 		all = append(all, inspect.Failing{
 			Run: 31, Dataset: dataset, Request: fmt.Sprintf("%s/%d", dataset, i), Class: class, Tries: 9 - i,
-			Since: now().Add(-time.Minute), Next: now().Add(time.Duration(17+i) * time.Second), Error: "FEED TEXT",
+			Since: now().Add(-time.Minute), Next: now().Add(time.Duration(17+i) * time.Second), Error: feed,
 		})
 	}
 	return all
@@ -98,9 +98,9 @@ func states() []state {
 			paused(s)
 			s.Spool.LiveBytes, s.Spool.Waiting, s.Spool.Held, s.Spool.Bytes["held"] = 4<<30+1, 347_123, 991_234, 3<<30
 		}), "waiting and held", "the spool is full of held objects", connector + "spool stats"},
-		{"OpenCTI down", notReady("platform", "OpenCTI does not answer: connection refused", func(s *inspect.Status) { stageIs(s, "platform", "waiting", "FEED TEXT") }), "OpenCTI", "OpenCTI does not answer", connector + "check"},
+		{"OpenCTI down", notReady("platform", "OpenCTI does not answer: connection refused", func(s *inspect.Status) { stageIs(s, "platform", "waiting", feed) }), "OpenCTI", "OpenCTI does not answer", connector + "check"},
 		{"RabbitMQ down", notReady("deliver", "lost: connect to RabbitMQ at broker:5672", func(s *inspect.Status) {
-			stageIs(s, "deliver", "waiting", "FEED TEXT")
+			stageIs(s, "deliver", "waiting", feed)
 			s.Broker, s.Rates.Messages = "not connected (lost at 2026-03-07 04:13:41Z); connects with the next message", 0
 		}), "RabbitMQ", "lost: connect to RabbitMQ at broker:5672", connector + "check"},
 		{"RabbitMQ blocked", troubled(func(s *inspect.Status) {

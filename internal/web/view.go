@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +12,9 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// view is what the page shows of a status.
-type view struct {
+// overview is what the first page shows.
+type overview struct {
+	frame
 	inspect.Status
 	Problems []problem // the one that matters most first
 	Ways     []drawing
@@ -40,8 +42,18 @@ type store struct {
 	Count int64
 }
 
-func viewOf(s inspect.Status) view {
-	v := view{Status: s, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
+func (s *site) overview(*http.Request) (string, any, error) {
+	status, err := s.ask()
+	if err != nil {
+		return "", nil, err
+	}
+	v := overviewOf(status)
+	v.frame = s.frame("Now", "", 3*time.Second)
+	return "page.html", v, nil
+}
+
+func overviewOf(s inspect.Status) overview {
+	v := overview{Status: s, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
 	way := wayOf(s)
 	v.Boxes, v.Ways = way.Boxes, draw(way)
 	p := s.Spool

@@ -1,12 +1,15 @@
-// Package web is the page that shows a connector's status: read-only, made by
-// the server, with nothing from outside.
+// Package web is the page that shows a connector: made by the server, with
+// nothing from outside, and whole without its script.
 package web
 
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"html/template"
 	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"threatmatch-connector/internal/inspect"
@@ -15,37 +18,110 @@ import (
 //go:embed *.html page.css page.js
 var files embed.FS
 
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"utc":  utc,
-	"rfc":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"size": size,
-	"high": func(most int64) int64 { return most / 5 * 4 },
-	"add":  func(a, b int) int { return a + b },
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"utc":   utc,
+	"rfc":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"size":  size,
+	"high":  func(most int64) int64 { return most / 5 * 4 },
+	"add":   func(a, b int) int { return a + b },
+	"took":  took,
+	"table": func(label string, all []inspect.Setting) settingsTable { return settingsTable{label, all} },
+	"refs":  func(base string, all []inspect.Reference) refs { return refs{base, all} },
 }).ParseFS(files, "*.html"))
 
-// Handler answers what is below /ui/. status is asked once a page and may be
-// called at the same time by several requests. Texts of errors and details of
-// stages that work may quote a server's answer: none of them stands on the page,
-// only the reasons that /readyz gives and why a stage is paused.
-func Handler(status func() (inspect.Status, error)) http.Handler {
+// Source is what the page is made of. Several requests may ask at once.
+type Source interface {
+	inspect.Inspector
+	Status() (inspect.Status, error)
+	History() (inspect.History, error)
+	Setup() (inspect.Setup, error)
+}
+
+// frame is what all pages have.
+type frame struct {
+	Base  string // what their addresses begin with
+	Title string
+	Here  string // the page's own address behind Base
+	Every int    // ms after which the script asks again; 0: never
+}
+
+type view struct{ Name, Path string }
+
+// Views lists the pages, for the navigation.
+func (frame) Views() []view {
+	return []view{
+		{"Now", ""}, {"Hour and day", "history"}, {"Runs", "runs"}, {"Failing, parked, dead", "unsettled"}, {"Find", "find"}, {"Set-up", "setup"},
+	}
+}
+
+// site answers for one source.
+type site struct {
+	src  Source
+	now  func() time.Time
+	base string
+	// contents: whatever the spool holds may show. Else only numbers, ids, states
+	// and reasons in our own words: errors and details may quote an answer.
+	contents bool
+
+	status    kept[inspect.Status]
+	history   kept[inspect.History]
+	unsettled kept[inspect.Unsettled]
+	searching sync.Mutex
+}
+
+// Handler answers what is below /ui/, read-only and without contents of intelligence.
+func Handler(src Source, now func() time.Time) http.Handler {
+	s := &site{src: src, now: now, base: "/ui/"}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ui/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		s, err := status()
-		if err != nil {
-			http.Error(w, "the status cannot be read: see the log", http.StatusInternalServerError)
-			return
-		}
-		var out bytes.Buffer
-		if err := page.Execute(&out, viewOf(s)); err != nil {
-			http.Error(w, "the page cannot be made", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(out.Bytes()) // the client may be gone
-	})
-	mux.Handle("GET /ui/page.css", asset("page.css", "text/css; charset=utf-8"))
-	mux.Handle("GET /ui/page.js", asset("page.js", "text/javascript; charset=utf-8"))
+	s.route(mux)
 	return secure(mux)
+}
+
+func (s *site) route(mux *http.ServeMux) {
+	for path, view := range map[string]func(*http.Request) (string, any, error){
+		"{$}": s.overview, "history": s.curves, "runs": s.runs, "runs/{id}": s.run,
+		"unsettled": s.list, "find": s.find, "setup": s.setup,
+	} {
+		mux.HandleFunc("GET "+s.base+path, func(w http.ResponseWriter, r *http.Request) { s.show(w, r, view) })
+	}
+	mux.Handle("GET "+s.base+"page.css", asset("page.css", "text/css; charset=utf-8"))
+	mux.Handle("GET "+s.base+"page.js", asset("page.js", "text/javascript; charset=utf-8"))
+}
+
+// errAbsent: what an address names is not there.
+var errAbsent = errors.New("not found")
+
+func (s *site) show(w http.ResponseWriter, r *http.Request, view func(*http.Request) (string, any, error)) {
+	name, data, err := view(r)
+	switch {
+	case errors.Is(err, errAbsent):
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	case err != nil && s.contents:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	case err != nil:
+		http.Error(w, "the connector's state cannot be read: see its log", http.StatusInternalServerError)
+		return
+	}
+	var out bytes.Buffer
+	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
+		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(out.Bytes()) // the client may be gone
+}
+
+func (s *site) frame(title, here string, every time.Duration) frame {
+	return frame{Base: s.base, Title: title, Here: here, Every: int(every / time.Millisecond)}
+}
+
+func (s *site) ask() (inspect.Status, error) { return s.status.get(s.now(), time.Second, s.src.Status) }
+
+func number(r *http.Request, name string) uint64 {
+	n, _ := strconv.ParseUint(r.FormValue(name), 10, 64) // absent means from the newest
+	return n
 }
 
 func asset(name, kind string) http.Handler {
@@ -63,11 +139,39 @@ func asset(name, kind string) http.Handler {
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// kept is an answer that serves again for a moment, so that many who look cost
+// little more than one.
+type kept[T any] struct {
+	mu sync.Mutex
+	at time.Time
+	v  T
+}
+
+func (k *kept[T]) get(now time.Time, life time.Duration, ask func() (T, error)) (T, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if age := now.Sub(k.at); !k.at.IsZero() && age >= 0 && age < life {
+		return k.v, nil
+	}
+	v, err := ask()
+	if err == nil {
+		k.at, k.v = now, v
+	}
+	return v, err
+}
+
+// forget lets the next one ask anew.
+func (k *kept[T]) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.at = time.Time{}
 }

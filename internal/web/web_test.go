@@ -15,7 +15,9 @@ import (
 func get(t *testing.T, path string, s inspect.Status, err error) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(func() (inspect.Status, error) { return s, err }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	c := connector(s)
+	c.err = err
+	Handler(c, now).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") {
 		t.Errorf("GET %s: got the policy %q, want one that begins with default-src 'none'", path, csp)
 	}
@@ -53,7 +55,7 @@ func TestStates(t *testing.T) {
 			if said != tt.command {
 				t.Errorf("got the command %q, want %q", said, tt.command)
 			}
-			for _, lack := range []string{"FEED TEXT", "http://", "https://", "style=", "<no value>", "%!"} {
+			for _, lack := range []string{feed, "http://", "https://", "style=", "<no value>", "%!"} {
 				if strings.Contains(got, lack) {
 					t.Errorf("got a page with %q, want it nowhere:\n%s", lack, got)
 				}
@@ -66,7 +68,7 @@ func TestNumbersOnTheWay(t *testing.T) {
 	got := get(t, "/ui/", healthy(), nil).Body.String()
 	for _, want := range []string{
 		"3.3 answers/s", "418 objects/s", "1238 messages/s", ">412 waiting, 13 held<", ">8123 messages<", ">1 open work<",
-		"211.0 MiB of 4.0 GiB", "123 MB of 500 MB", "since 03-07 04:12:44", "<dt>requests to make</dt><dd>1234</dd>", "Run 31: fetching",
+		"211.0 MiB of 4.0 GiB", "123 MB of 500 MB", "since 03-07 04:12:44", "<dt>requests to make</dt><dd>1234</dd>", ">Run 31</a>: fetching",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got a page without %q, want it there:\n%s", want, got)

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/inspect"
+)
+
+// found is what the spool knows of an id.
+type found struct {
+	frame
+	inspect.Found
+	Asked    bool
+	Contents bool
+	Trouble  string // why nothing was looked up
+}
+
+// findTime bounds a search, which may go through the whole spool. One at a time
+// is all that the connector has to pay for.
+const findTime = 8 * time.Second
+
+func (s *site) find(r *http.Request) (string, any, error) {
+	v := found{frame: s.frame("Find", "find", 0), Contents: s.contents}
+	q := strings.TrimSpace(r.FormValue("q"))
+	v.Query, v.Asked = q, q != ""
+	switch {
+	case q == "":
+		return "find.html", v, nil
+	case len(q) > 256:
+		v.Trouble = "That is longer than any id."
+		return "find.html", v, nil
+	case !s.searching.TryLock():
+		v.Trouble = "Another search is under way. Try again in a moment."
+		return "find.html", v, nil
+	}
+	defer s.searching.Unlock()
+	ctx, cancel := context.WithTimeout(r.Context(), findTime)
+	defer cancel()
+	f, err := s.src.Find(ctx, q)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		v.Trouble = "The spool is too large to look through it here: threatmatch-connector spool find takes the time."
+		return "find.html", v, nil
+	case err != nil:
+		return "", nil, err
+	}
+	if v.Found = f; !s.contents {
+		v.Found = bare(f)
+	}
+	return "find.html", v, nil
+}
+
+// bare is what was found without a word of an answer.
+func bare(f inspect.Found) inspect.Found {
+	f.Objects = append([]inspect.FoundObject{}, f.Objects...)
+	for i := range f.Objects {
+		o := &f.Objects[i]
+		o.Dead, o.Verdict = bareDead(o.Dead, o.Verdict)
+		o.ID, o.Verdict = plainID(o.ID), plainWords(o.Verdict)
+		o.RefersTo, o.ReferredBy = bareRefs(o.RefersTo), bareRefs(o.ReferredBy)
+		o.Records = bareRecords(o.Records)
+	}
+	f.Sources = append([]inspect.FoundSource{}, f.Sources...)
+	for i := range f.Sources {
+		s := &f.Sources[i]
+		s.Dead, s.Verdict = bareDead(s.Dead, s.Verdict)
+		if t := s.Task; t != nil {
+			s.Verdict = without(s.Verdict, t.Error)
+		}
+		s.Source, s.Verdict = plainID(s.Source), plainWords(s.Verdict)
+		s.Objects = append([]string{}, s.Objects...)
+		for i := range s.Objects {
+			s.Objects[i] = plainID(s.Objects[i])
+		}
+		s.Records = bareRecords(s.Records)
+	}
+	return f
+}
+
+func bareDead(dead []inspect.FoundDead, verdict string) ([]inspect.FoundDead, string) {
+	dead = append([]inspect.FoundDead{}, dead...)
+	for i := range dead {
+		verdict = without(verdict, dead[i].Error)
+		dead[i].Error = ""
+	}
+	return dead, verdict
+}
+
+func bareRefs(refs []inspect.Reference) []inspect.Reference {
+	refs = append([]inspect.Reference{}, refs...)
+	for i := range refs {
+		refs[i] = inspect.Reference{By: plainID(refs[i].By), ID: plainID(refs[i].ID)}
+	}
+	return refs
+}
+
+func bareRecords(records []inspect.FoundRecord) []inspect.FoundRecord {
+	records = append([]inspect.FoundRecord{}, records...)
+	for i := range records {
+		records[i].Source = plainID(records[i].Source)
+	}
+	return records
+}
+
+// plainWords replaces each word that is no plain one, such as an unusual id.
+func plainWords(sentence string) string {
+	words := strings.Fields(sentence)
+	for i, w := range words {
+		if bare := strings.Trim(w, "(),;:"); bare != "" && plainID(bare) != bare {
+			words[i] = "…"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// refs is a list of references with what addresses begin with.
+type refs struct {
+	Base string
+	Refs []inspect.Reference
+}

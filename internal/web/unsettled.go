@@ -1,0 +1,95 @@
+package web
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"threatmatch-connector/internal/inspect"
+)
+
+// unsettled is what fails, is parked or is dead, by reason.
+type unsettled struct {
+	frame
+	inspect.Unsettled
+	Contents bool
+	Groups   []unsettledGroup
+	NextRun  time.Time
+}
+
+type unsettledGroup struct {
+	inspect.Group
+	Title  string
+	ToDo   string
+	More   int // that First does not name
+	Letter bool
+}
+
+// Cut reports whether there are more than the groups count.
+func (u unsettled) Cut() bool { return u.All > int64(u.Looked) }
+
+func (s *site) list(*http.Request) (string, any, error) {
+	u, err := s.unsettled.get(s.now(), 5*time.Second, s.src.Unsettled)
+	if err != nil {
+		return "", nil, err
+	}
+	status, err := s.ask()
+	if err != nil {
+		return "", nil, err
+	}
+	v := unsettled{frame: s.frame("Failing, parked, dead", "unsettled", 0), Unsettled: u, NextRun: status.Next, Contents: s.contents}
+	for _, g := range u.Groups {
+		v.Groups = append(v.Groups, s.group(g))
+	}
+	return "unsettled.html", v, nil
+}
+
+func (s *site) group(g inspect.Group) unsettledGroup {
+	v := unsettledGroup{Group: g, More: g.Count - len(g.First), Letter: g.Kind == inspect.KindDead}
+	v.First = append([]inspect.Case{}, g.First...)
+	if !s.contents {
+		for i := range v.First {
+			c := &v.First[i]
+			c.Key, c.Of, c.Error = plainID(c.Key), plainID(c.Of), ""
+		}
+	}
+	n := int64(g.Count)
+	switch g.Kind {
+	case inspect.KindFailing:
+		v.Title = plural(n, "request") + " of " + g.Dataset
+		v.ToDo = "nothing: each is tried again by itself; see what is wrong with: threatmatch-connector spool ls failing"
+	case inspect.KindParked:
+		v.Title = plural(n, "parked item") + " of " + g.Dataset
+		v.ToDo = "nothing: each run tries it again; retry tries it now, drop lets last_run pass it"
+	default:
+		v.Title = plural(n, "dead letter") + " of " + g.Stage
+		if g.Dataset != "" {
+			v.Title += ", " + g.Dataset
+		}
+		v.ToDo = "look at it with spool show dead KEY; retry after a change or an upgrade, else drop it"
+	}
+	return v
+}
+
+// plain is what an id, a request's title or a key looks like.
+var plain = regexp.MustCompile(`^[\p{L}\d][\p{L}\d_.:/-]{0,120}$|^(list|page) of [a-zA-Z]+( groups)?( [\w/-]{1,100})?$`)
+
+// plainID is the id, or a word in its place where the source wrote something else
+// there: no text of the feed stands on the page.
+func plainID(id string) string {
+	if id == "" || plain.MatchString(id) {
+		return id
+	}
+	return "(an unusual id)"
+}
+
+// without takes what an answer may have said out of a sentence of ours.
+func without(sentence string, quoted ...string) string {
+	for _, q := range quoted {
+		if q != "" {
+			sentence = strings.ReplaceAll(sentence, ": "+q, "")
+		}
+	}
+	return sentence
+}
