@@ -80,6 +80,7 @@ const (
 	keyPlatform   = "platform"
 	keyCrash      = "crash"
 	keyCounters   = "counters"
+	pfxSetID      = "set " // and the id of an intrusion set
 )
 
 // MaxID is the greatest length in bytes of an id, a source id and other strings

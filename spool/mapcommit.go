@@ -130,6 +130,9 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 	if err := t.items().put(c.Items); err != nil {
 		return err
 	}
+	if err := t.meta().putSetIDs(c.SetIDs); err != nil {
+		return err
+	}
 	for i, o := range c.Wait {
 		if err := t.waiting().wait(c.Run, o, c.wait[i]); err != nil {
 			return err

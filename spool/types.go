@@ -318,7 +318,8 @@ type MapCommit struct {
 	Hold    []Object // stored, replacing a held copy of the same id; Since of the older is kept
 	Unhold  []string // ids no longer held
 	Dead    []DeadLetter
-	Items   []Item // what became of the items of Records
+	SetIDs  map[string]string // by id of an intrusion set: the id of the source's object that has it
+	Items   []Item            // what became of the items of Records
 	Count   map[string]int64
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"threatmatch-connector/spool/internal/boltfile"
 	"threatmatch-connector/spool/internal/encoding"
@@ -146,7 +147,7 @@ func (v *verifier) meta() error {
 		keySchema: true, keyConnector: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
 	}
 	return v.t.tab(bktMeta).scan(nil, nil, func(k, val []byte) (bool, error) {
-		if !known[string(k)] {
+		if !known[string(k)] && !strings.HasPrefix(string(k), pfxSetID) {
 			v.broken("meta: unknown key %q", k)
 		} else if string(k) != keySchema {
 			if _, err := encoding.Open(k, val, nil); err != nil {

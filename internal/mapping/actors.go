@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -21,37 +22,54 @@ func (r *record) actor(o *stix.Object) {
 		o.Set("relationship_type", "originates-from")
 		r.count("actor_located_at", 1)
 	}
-	r.count("actor_ids_rewritten", o.ReplaceRefs(func(id string) string {
-		if strings.HasPrefix(id, actorPrefix) {
-			return r.setID(id)
+	sets := 0
+	changed := o.ReplaceRefs(func(id string) string {
+		own := r.sentID(id)
+		if own != id && strings.HasPrefix(id, setPrefix) {
+			sets++
 		}
-		return id
-	}))
+		return own
+	})
+	r.count("actor_ids_rewritten", changed-sets)
+	r.count("ids_rewritten", sets)
+	o.Set("id", r.sentID(o.ID()))
 	if o.Type() != "threat-actor" {
 		return
 	}
-	o.Set("id", r.setID(o.ID()))
 	o.Set("type", "intrusion-set")
 	r.count("actors_converted", 1)
 	r.actorFields(o)
 }
 
-// setID returns the id of the intrusion set that an actor becomes: its own UUID,
-// unless the answer has an intrusion set of that UUID, which is another object.
-func (r *record) setID(actor string) string {
-	id := setPrefix + strings.TrimPrefix(actor, actorPrefix)
-	if r.sets[id] {
-		return stix.DerivedID("intrusion-set", actor)
+// sentID returns the id under which an actor or an intrusion set goes out: with
+// its own UUID, unless an object of the other type has that, in this answer or in
+// an earlier one. Other ids stay.
+func (r *record) sentID(id string) string {
+	typ, uuid, _ := strings.Cut(id, "--")
+	if typ != "threat-actor" && (typ != "intrusion-set" || r.src.Mapped) {
+		return id
 	}
-	return id
+	sent := setPrefix + uuid
+	if r.setIDs[sent] == "" {
+		r.setIDs[sent] = cmp.Or(r.src.SetIDs[sent], id)
+	}
+	if r.setIDs[sent] != id {
+		return stix.DerivedID("intrusion-set", id)
+	}
+	return sent
 }
 
-// noteSets notes the intrusion sets of the answer.
+// noteSets lets the intrusion sets of the answer have their ids before its actors,
+// and both before what is only referred to.
 func (r *record) noteSets(elements []element) {
-	r.sets = map[string]bool{}
-	for _, e := range elements {
-		if e.object.Type() == "intrusion-set" {
-			r.sets[e.object.ID()] = true
+	if !r.m.settings.ThreatActorAsIntrusionSet {
+		return
+	}
+	for _, typ := range [...]string{"intrusion-set", "threat-actor"} {
+		for _, e := range elements {
+			if e.object.Type() == typ {
+				r.sentID(e.object.ID())
+			}
 		}
 	}
 }

@@ -19,6 +19,8 @@ type Source struct {
 	// Mapped: the body's objects went through Map before. Author and marking that
 	// are the defaults count as absent, so that they replace nothing in a merge.
 	Mapped bool
+	// SetIDs are what Result.SetIDs said of earlier answers.
+	SetIDs map[string]string
 }
 
 // Result is what one body holds.
@@ -35,6 +37,12 @@ type Result struct {
 	// Notices say what an operator should look at, beside the counts: some
 	// values of each name, not all.
 	Notices []Notice
+	// SetIDs tells of ids of intrusion sets which object of the source has them: an
+	// intrusion set, or an actor that becomes one. Where both have the same UUID, only
+	// one can; the other gets an id made of its own. For that to hold from answer to
+	// answer, whoever calls Map keeps it, and calls again where an earlier answer
+	// said otherwise.
+	SetIDs map[string]string
 	// Counts is never nil.
 	Counts Counts
 }
@@ -57,7 +65,7 @@ type record struct {
 	lacking map[*stix.Object]lacking // until copies are merged
 	unread  []string
 	counts  Counts
-	sets    map[string]bool            // ids of the intrusion sets of the body
+	setIDs  map[string]string          // see Result
 	links   map[stix.Link]bool         // relationships of the body, without times
 	members map[string]map[string]bool // of each container
 	origins map[string][]string        // places that relationships say an object is from
@@ -79,7 +87,7 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
 	src.ID = id
 	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{},
-		lacking: map[*stix.Object]lacking{}}
+		lacking: map[*stix.Object]lacking{}, setIDs: map[string]string{}}
 	elements := r.decode(body, detailed)
 	main := r.detailed(elements)
 	r.noteSets(elements)
@@ -130,7 +138,7 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	if detailed { // the item's own answer has buried the same elements
 		r.dead = slices.DeleteFunc(r.dead, func(d Dead) bool { return d.Class != DeadBody })
 	}
-	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, Counts: r.counts}
+	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, SetIDs: r.setIDs, Counts: r.counts}
 }
 
 // convert brings one object into the form OpenCTI takes, alone. It reports

@@ -20,8 +20,8 @@ type mapped struct {
 }
 
 // guard returns what runs the mapper, once whoever calls it, and turns a panic into
-// its text. Safe for concurrent use.
-func (m *Stage) guard(rec spool.Record) func() mapped {
+// its text. setIDs is mapping.Source's. Safe for concurrent use.
+func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped {
 	return sync.OnceValue(func() (res mapped) {
 		start := m.now()
 		defer func() {
@@ -31,7 +31,7 @@ func (m *Stage) guard(rec spool.Record) func() mapped {
 			}
 			m.met.mapped(m.now().Sub(start).Seconds())
 		}()
-		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped}, rec.Body)
+		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, rec.Body)
 		return res
 	})
 }
@@ -44,7 +44,7 @@ const mappers = 4
 // suspect nothing is done ahead: it must be alone when the process dies.
 func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop func()) {
 	for _, rec := range recs {
-		results = append(results, m.guard(rec))
+		results = append(results, m.guard(rec, nil))
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -40,6 +40,7 @@ type batch struct {
 	hasWaiting, hasHeld bool
 
 	records []uint64
+	setIDs  map[string]string
 	ids     []spool.IDPut
 	unhold  []string
 	dead    []spool.DeadLetter

@@ -99,7 +99,11 @@ func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) e
 	if err != nil {
 		return err
 	}
-	g.add(m.mapOne(rec, m.guard(rec)), m.now(), m.author)
+	r := m.mapOne(rec, m.guard(rec, nil))
+	if r.stop != nil {
+		return r.stop
+	}
+	g.add(r, m.now(), m.author)
 	m.gather, m.alone = g, true
 	defer func() { m.alone = false }()
 	return m.flush(ctx)

@@ -3,6 +3,7 @@ package mapstage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type gathering struct {
 	size   int
 	dead   []spool.DeadLetter
 	count  map[string]int64
+	setIDs map[string]string // new ones; see mapping.Result
 
 	maxObjects, maxBytes int
 }
@@ -36,7 +38,7 @@ type gathering struct {
 func (m *Stage) newGather(run spool.Run) (*gathering, error) {
 	limit, err := m.limit()
 	return &gathering{
-		run: run, epoch: m.epoch, items: map[string]*item{}, count: map[string]int64{},
+		run: run, epoch: m.epoch, items: map[string]*item{}, count: map[string]int64{}, setIDs: map[string]string{},
 		maxObjects: limit, maxBytes: m.opt.MaxBytes,
 	}, err
 }
@@ -49,7 +51,8 @@ type record struct {
 	size    int
 	dead    []spool.DeadLetter
 	count   map[string]int64
-	stop    error // too many in a row were like this one: it is not the record
+	setIDs  map[string]string // new ones; see mapping.Result
+	stop    error             // it is not the record: too many in a row were like this one, or the spool failed
 }
 
 // mapOne makes items of what mapped, which is called only for a record that is
@@ -68,7 +71,12 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 		out.dead = append(out.dead, whole)
 		return out
 	}
-	res := mapped()
+	res, err := m.withSetIDs(rec, mapped())
+	if err != nil {
+		out.stop = err
+		return out
+	}
+	out.setIDs = res.SetIDs
 	if res.panicked == "" {
 		m.blamed.mapper = streak{}
 	} else {
@@ -210,6 +218,7 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 	}
 	g.seqs, g.after = append(g.seqs, r.seq), r.seq
 	g.dead = append(g.dead, r.dead...)
+	maps.Copy(g.setIDs, r.setIDs)
 	for name, n := range r.count {
 		g.count[name] += n
 	}
@@ -309,7 +318,7 @@ func (m *Stage) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.records = g.seqs
+	b.records, b.setIDs = g.seqs, g.setIDs
 	for name, n := range g.count {
 		b.tally(name, n)
 	}

@@ -28,6 +28,7 @@ type Spool interface {
 	Runs(before uint64, limit int) ([]spool.Run, error)
 	Records(run, after uint64, maxCount int, maxBytes int64) ([]spool.Record, error)
 	LookupIDs(ids []string) (map[string]spool.ID, error)
+	SetIDs(ids []string) (map[string]string, error)
 	WaitingByID(run uint64, ids []string) (map[string]spool.Object, error)
 	Waiting(run, after uint64, limit int) ([]spool.Object, error)
 	Watchers(run uint64, id string, after uint64, limit int) ([]spool.Object, error)

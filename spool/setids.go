@@ -1,0 +1,36 @@
+package spool
+
+import "threatmatch-connector/spool/internal/encoding"
+
+// Which object of the source has the id of an intrusion set stands in meta, since
+// it outlives a reset: what went out under the id is still on the platform.
+
+// setIDRow names the object of the source that has an id of an intrusion set.
+type setIDRow struct {
+	Original string `json:"original"`
+}
+
+func (tb metaBucket) putSetIDs(list map[string]string) error {
+	for id, original := range list {
+		if err := tb.save(pfxSetID+id, setIDRow{original}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetIDs returns what CommitMap stored of ids of intrusion sets. One that cannot be
+// read counts as unknown; Verify reports it.
+func (s *Spool) SetIDs(ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	err := s.view("look up ids of intrusion sets", func(t *txn) error {
+		for _, id := range ids {
+			var row setIDRow
+			if _, err := encoding.Open([]byte(pfxSetID+id), t.meta().get([]byte(pfxSetID+id)), &row); err == nil && row.Original != "" {
+				found[id] = row.Original
+			}
+		}
+		return nil
+	})
+	return found, err
+}
