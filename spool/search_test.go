@@ -69,7 +69,7 @@ func TestSearchFindsByIDAndSource(t *testing.T) {
 		want   string // the keys
 	}{
 		{"records", Query{STIX: stixID("malware", 2)}, "1/2"},
-		{"records", Query{STIX: stixID("tool", 7)}, ""}, // only referred to
+		{"records", Query{STIX: stixID("tool", 7)}, "1/2 refers"},
 		{"records", Query{Source: "2"}, "1/2"},
 		{"records", Query{Source: "2", Dataset: Profiles}, ""},
 		{"kept", Query{STIX: stixID("malware", 1)}, "1767323045000/1/1"},
@@ -87,6 +87,9 @@ func TestSearchFindsByIDAndSource(t *testing.T) {
 		for _, h := range all(t, s, tt.bucket, tt.q) {
 			if tt.bucket == "bundles" {
 				h.Key += fmt.Sprintf("#%d", h.Index)
+			}
+			if h.Refers {
+				h.Key += " refers"
 			}
 			keys = append(keys, h.Key)
 		}
