@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
@@ -44,7 +45,8 @@ type Work struct {
 	InError   bool
 	Message   string
 	Reports   []string
-	seen      map[string]int // messages published under it, by bundle and number
+	seen      map[string]int // messages published under it, by bundle and number; pushed ones by object
+	alone     int64          // bundles of one object that were pushed under it
 }
 
 // OpenCTI is a scripted platform with the state machine of the real one.
@@ -72,6 +74,8 @@ type OpenCTI struct {
 	wrong     func(format string, args ...any)
 	user      string
 	onPurge   func()
+	onPush    func(e delivery.Envelope, ids []string)
+	API       API
 }
 
 func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
