@@ -109,7 +109,7 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 			return err
 		}
 		if d.opt.Way == ToAPI {
-			if err := d.pushChunk(ctx); err != nil {
+			if err := d.pushChunk(ctx, reg); err != nil {
 				return err
 			}
 			continue

@@ -31,7 +31,7 @@ type pushState struct {
 
 // pushChunk brings the next objects of the bundle to OpenCTI's API. Its answer
 // confirms them; a chunk of unknown fate goes out again as a whole.
-func (d *Stage) pushChunk(ctx context.Context) error {
+func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	if err := d.beginPush(); err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (d *Stage) pushChunk(ctx context.Context) error {
 	if n == 0 {
 		return nil // an obstacle stands at the cursor
 	}
-	if n == 1 {
+	if n == 1 && !reg.SplitsPushed {
 		if err := d.tellAlone(ctx); err != nil {
 			return err
 		}

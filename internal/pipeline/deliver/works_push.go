@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"threatmatch-connector/internal/opencti"
@@ -34,10 +35,24 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	switch {
 	case err != nil:
 		return false, err
+	case quiet && info.Processed < info.Expected && !reg.Affected:
+		return false, d.settleLost(ctx, run, info)
 	case quiet:
 		return whole, nil
 	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
 		return false, nil
 	}
 	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), gatePoll}
+}
+
+// settleLost settles what was announced and is not in the queue any more: of a
+// bundle that was announced and failed, or whose splitter died, and that came again.
+func (d *Stage) settleLost(ctx context.Context, run *spool.Run, info opencti.Work) error {
+	for range info.Expected - info.Processed {
+		err := d.Works.ReportExpectation(ctx, run.Work.ID, "", "")
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return fmt.Errorf("settle what the work %s expects in vain: %w", run.Work.ID, err)
+		}
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ type Profile struct {
 	Affected  bool // drops messages of dead works, ends works too early
 	multipart bool
 	exact     bool // completes at processed == expected, not beyond
+	splits    bool // splits pushed bundles itself, and announces what comes of them
 }
 
 // The generations that differ for us.
@@ -30,7 +31,7 @@ func Profiles() []Profile {
 		{Name: "6.7.5", Stamp: true, exact: true},
 		{Name: "6.8.10", Stamp: true, Affected: true, exact: true},
 		{Name: "7.260501", Stamp: true, Affected: true, multipart: true},
-		{Name: "newest", Stamp: true, multipart: true},
+		{Name: "newest", Stamp: true, multipart: true, splits: true},
 	}
 }
 
@@ -74,7 +75,7 @@ type OpenCTI struct {
 	wrong     func(format string, args ...any)
 	user      string
 	onPurge   func()
-	onPush    func(e delivery.Envelope, ids []string)
+	onPush    func(messages []delivery.Envelope, ids []string)
 	API       API
 }
 
@@ -163,7 +164,7 @@ func (f *OpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
 		f.updated = time.Now()
 		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
-			Version: f.Name, Affected: f.Affected, Multipart: f.multipart,
+			Version: f.Name, Affected: f.Affected, Multipart: f.multipart, SplitsPushed: f.splits,
 		}
 		return nil
 	})

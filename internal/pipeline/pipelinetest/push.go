@@ -18,6 +18,9 @@ type API struct {
 	Full   bool            // it queues nothing, since its broker takes nothing
 	Pushes [][]string      // the objects of each bundle that was queued
 	Untold bool            // a single object may come untold: an answer or a process was lost
+	// Part is how many messages of the next bundles a platform that splits queues
+	// before its broker fails, one entry for each bundle.
+	Part []int
 }
 
 var errNotTaken = fault.Mark(fault.Transient, fmt.Errorf("push: %w", opencti.ErrNotTaken))
@@ -44,8 +47,11 @@ func (f *OpenCTI) PushBundle(ctx context.Context, workID string, bundle []byte) 
 			ids = append(ids, o.id)
 		}
 		f.API.Pushes = append(f.API.Pushes, ids)
+		if f.splits {
+			return f.splitPushed(workID, b)
+		}
 		f.pushed(workID, b)
-		f.onPush(delivery.Envelope{WorkID: workID, BundleID: b.id, Object: bundle}, ids)
+		f.onPush([]delivery.Envelope{{WorkID: workID, BundleID: b.id, Object: bundle}}, ids)
 		return nil
 	})
 }
@@ -62,11 +68,38 @@ func (f *OpenCTI) pushed(workID string, b pushedBundle) {
 	for _, o := range b.objects {
 		w.seen[o.id]++
 	}
-	if len(b.objects) == 1 {
+	if len(b.objects) == 1 && !f.splits {
 		if w.alone++; w.alone > w.Expected && !f.API.Untold {
 			f.wrong("object %s alone under work %q before its expectation: %d expected", b.objects[0].id, w.Name, w.Expected)
 		}
 	}
+}
+
+// splitPushed announces the bundle's messages and queues each.
+func (f *OpenCTI) splitPushed(workID string, b pushedBundle) error {
+	if w := f.find(workID); w != nil {
+		w.Expected += int64(len(b.objects))
+	}
+	var err error
+	if len(f.API.Part) > 0 {
+		b.objects, f.API.Part, err = b.objects[:min(f.API.Part[0], len(b.objects))], f.API.Part[1:], errNotTaken
+	}
+	f.pushed(workID, b)
+	var ids []string
+	for _, o := range b.objects {
+		ids = append(ids, o.id)
+	}
+	f.onPush(b.messages(workID), ids)
+	return err
+}
+
+// messages are what a splitter makes of the bundle.
+func (b pushedBundle) messages(workID string) []delivery.Envelope {
+	var out []delivery.Envelope
+	for i, o := range b.objects {
+		out = append(out, delivery.Envelope{WorkID: workID, BundleID: b.id, Sequence: i + 1, Object: o.text})
+	}
+	return out
 }
 
 type pushedBundle struct {
@@ -105,11 +138,11 @@ func pushed(text []byte) (pushedBundle, error) {
 	return out, nil
 }
 
-// pushed queues a bundle that workers split.
-func (b *Broker) pushed(e delivery.Envelope, ids []string) {
+// pushed queues what OpenCTI made of a bundle.
+func (b *Broker) pushed(messages []delivery.Envelope, ids []string) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
-	b.Queue = append(b.Queue, e)
+	b.Queue = append(b.Queue, messages...)
 	for _, id := range ids {
 		if b.All[id]++; b.All[id] == 1 {
 			b.order = append(b.order, id)
@@ -140,9 +173,7 @@ func (b *Broker) split(e delivery.Envelope) bool {
 	}
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
-	for i, o := range in.objects {
-		b.Queue = append(b.Queue, delivery.Envelope{WorkID: e.WorkID, BundleID: in.id, Sequence: i + 1, Object: o.text})
-	}
+	b.Queue = append(b.Queue, in.messages(e.WorkID)...)
 	return true
 }
 
@@ -162,7 +193,7 @@ func (w *World) CheckPushed() {
 	w.OpenCTI.Mu.Lock()
 	defer w.OpenCTI.Mu.Unlock()
 	for _, k := range w.OpenCTI.works {
-		var copies int64
+		copies := int64(len(k.Reports))
 		for _, n := range k.seen {
 			copies += int64(n)
 		}
