@@ -210,9 +210,8 @@ func (w *world) eventually(what string, ok func() bool) {
 	}
 }
 
-// drained waits until the worker has taken everything that was published.
-// drained waits until workers are through. Some versions of the platform call a work
-// complete while messages of it are still in the queue.
+// drained waits until the worker has taken everything that was published: some versions
+// of the platform call a work complete while messages of it are still in the queue.
 func (w *world) drained() {
 	w.t.Helper()
 	w.eventually("the works complete", func() bool {
