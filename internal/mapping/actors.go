@@ -46,7 +46,7 @@ func (r *record) actor(o *stix.Object) {
 // an earlier one. Other ids stay.
 func (r *record) sentID(id string) string {
 	typ, uuid, _ := strings.Cut(id, "--")
-	if typ != "threat-actor" && (typ != "intrusion-set" || r.src.Mapped) {
+	if typ != "threat-actor" && (typ != "intrusion-set" || r.src.Mapped || r.including) {
 		return id
 	}
 	sent := setPrefix + uuid

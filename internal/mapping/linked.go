@@ -111,6 +111,8 @@ func (r *record) linkedProfile(main *stix.Object, typ, title string) string {
 
 // include converts an object and adds it to those of the answer.
 func (r *record) include(o *stix.Object) string {
+	r.including = true
+	defer func() { r.including = false }()
 	if lack, ok := r.convert(o); !ok || lack != "" {
 		return ""
 	}

@@ -56,21 +56,22 @@ type Notice struct {
 
 // record is the work on one body.
 type record struct {
-	m       *Mapper
-	src     Source
-	objects []*stix.Object
-	byID    map[string]int // places in objects
-	made    int            // objects from here on are made by us
-	dead    []Dead
-	lacking map[*stix.Object]lacking // until copies are merged
-	unread  []string
-	counts  Counts
-	setIDs  map[string]string          // see Result
-	links   map[stix.Link]bool         // relationships of the body, without times
-	members map[string]map[string]bool // of each container
-	origins map[string][]string        // places that relationships say an object is from
-	notices []Notice
-	told    map[string]int // notices of each name, also those not noted
+	m         *Mapper
+	src       Source
+	objects   []*stix.Object
+	byID      map[string]int // places in objects
+	made      int            // objects from here on are made by us
+	dead      []Dead
+	lacking   map[*stix.Object]lacking // until copies are merged
+	unread    []string
+	counts    Counts
+	setIDs    map[string]string          // see Result
+	including bool                       // what is converted is made by us, and refers to what was converted
+	links     map[stix.Link]bool         // relationships of the body, without times
+	members   map[string]map[string]bool // of each container
+	origins   map[string][]string        // places that relationships say an object is from
+	notices   []Notice
+	told      map[string]int // notices of each name, also those not noted
 
 	details     json.RawMessage       // what the portal says of the item; empty for nothing
 	contents    []string              // what the labels of the container at hand add to it
