@@ -49,7 +49,7 @@ func fillNew(t *txn, st *state) error {
 	if err := t.meta().save(keyConnector, connectorRow{st.ConnectorID}); err != nil {
 		return err
 	}
-	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64)}
+	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64), Rejected: new(int64)}
 	return t.flush()
 }
 

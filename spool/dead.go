@@ -75,7 +75,7 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) erro
 	if err := tb.put(same, encoding.Num(key)); err != nil {
 		return err
 	}
-	if err := tb.t.meta().count(func(c *counters) { c.Dead++ }); err != nil {
+	if err := tb.count(d, 1, 0); err != nil {
 		return err
 	}
 	return tb.putHead(d)
@@ -96,11 +96,36 @@ func (tb deadBucket) reopen(d DeadLetter) error {
 		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
 			return err
 		}
-		if err := tb.t.meta().count(func(c *counters) { c.Dead++; c.Healed-- }); err != nil {
+		if err := tb.count(d, 1, -1); err != nil {
 			return err
 		}
 	}
 	return tb.putHead(d)
+}
+
+// count moves the counters by so many letters like d.
+func (tb deadBucket) count(d DeadLetter, open, healed int64) error {
+	return tb.t.meta().count(func(c *counters) {
+		c.Dead, c.Healed = c.Dead+open, c.Healed+healed
+		switch {
+		case open != 0 && d.Err != nil:
+			c.Rejected = nil // what it was cannot be told
+		case d.Stage == StagePlatform && c.Rejected != nil:
+			*c.Rejected += open
+		}
+	})
+}
+
+// countRejected counts the open letters of the platform, in a file of a version
+// that did not, and after a damaged letter was removed.
+func (tb deadBucket) countRejected() (n int64, err error) {
+	err = tb.scan([]byte{pfxOpenDL}, nil, func(k, _ []byte) (bool, error) {
+		if d, ok := tb.head(encoding.U64(k, 1)); ok && d.Err == nil && d.Stage == StagePlatform {
+			n++
+		}
+		return true, nil
+	})
+	return n, err
 }
 
 // equalKey finds the letter that differs in no more than times, run and text, so
@@ -202,7 +227,7 @@ func (tb deadBucket) close(d DeadLetter, now time.Time) error {
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
 		return err
 	}
-	if err := tb.t.meta().count(func(c *counters) { c.Dead--; c.Healed++ }); err != nil {
+	if err := tb.count(d, -1, 1); err != nil {
 		return err
 	}
 	return tb.putHead(d)
@@ -294,6 +319,7 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 				return true, nil
 			}
 			if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
+				d.NoRetry = t.dead().noRetry(d)
 				out = append(out, d)
 				size += len(d.Payload)
 			}

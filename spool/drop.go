@@ -57,13 +57,10 @@ func (tb deadBucket) drop(key uint64) error {
 			return err
 		}
 	}
-	return tb.t.meta().count(func(c *counters) {
-		if healed {
-			c.Healed--
-		} else {
-			c.Dead--
-		}
-	})
+	if healed {
+		return tb.count(d, 0, -1)
+	}
+	return tb.count(d, -1, 0)
 }
 
 // unindex removes what finds a letter by its contents. Where those cannot be

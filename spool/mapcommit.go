@@ -75,6 +75,7 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 		if err := t.mapOutput(now, p); err != nil {
 			return err
 		}
+		r.noteLarge(c.Bundles)
 		r.count(c.Count)
 		return nil
 	})

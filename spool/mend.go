@@ -49,6 +49,13 @@ func (t *txn) recount() (*counters, error) {
 		}
 		v.n.HeldPublished = &n
 	}
+	if v.n.Rejected == nil {
+		n, err := fresh.dead().countRejected()
+		if err != nil {
+			return nil, err
+		}
+		v.n.Rejected = &n
+	}
 	v.n.Bytes = v.bytes
 	delete(v.n.Bytes, bktMeta)
 	return &v.n, nil

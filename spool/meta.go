@@ -55,6 +55,8 @@ type counters struct {
 	// Of Held: whole copies of objects that are published. Nil where they are
 	// still to be counted: see countPublished.
 	HeldPublished *int64 `json:"held_published,omitempty"`
+	// Of Dead: what OpenCTI refused. Nil as above: see countRejected.
+	Rejected *int64 `json:"rejected,omitempty"`
 }
 
 // Meta returns the spool's own state.
@@ -182,6 +184,13 @@ func (tb metaBucket) readCounters() (*counters, error) {
 			return nil, err
 		}
 		c.HeldPublished = &n
+	}
+	if c.Rejected == nil {
+		n, err := tb.t.dead().countRejected()
+		if err != nil {
+			return nil, err
+		}
+		c.Rejected = &n
 	}
 	return c, nil
 }

@@ -111,7 +111,8 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 // Retry takes dead letters (by key) and parked items (by task key) back into runs
 // of reason retry: fetch's become item tasks, map's and deliver's become records.
 // It enqueues all of them or none, starts the first slice and returns its run; what
-// brings its bytes comes first. StartQueued starts the others. What the platform refused is fetched anew. A
+// brings its bytes comes first. StartQueued starts the others. What the platform refused is fetched anew,
+// an IOC with the page of its time. A
 // dead letter stays where it is: one of map or
 // deliver is marked healed when it is taken, since its bytes are on their way
 // again, and opened again should they fail again; one of fetch is healed by the
@@ -229,17 +230,47 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow) error {
 // retryable refuses a letter that cannot be tried again.
 func (tb deadBucket) retryable(key uint64) error {
 	d, ok := tb.read(key)
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
-	case d.Err != nil:
-		return fmt.Errorf("dead letter %d: %w: %v", key, ErrInvalid, d.Err)
-	case d.Stage == StagePlatform && d.Source == "":
-		return fmt.Errorf("dead letter %d: %w: what brought it cannot be fetched alone: repull its dataset from before its last change", key, ErrInvalid)
-	case d.Stage == StageFetch && (d.Source == "" || d.Dataset == "" || d.Dataset == IOCs):
-		return fmt.Errorf("dead letter %d: %w: it names no item that could be fetched again", key, ErrInvalid)
+	}
+	if why := tb.noRetry(d); why != "" {
+		return fmt.Errorf("dead letter %d: %w: %s", key, ErrInvalid, why)
 	}
 	return nil
+}
+
+// noRetry says why a letter cannot be tried again, "" if it can.
+func (tb deadBucket) noRetry(d DeadLetter) string {
+	switch {
+	case d.Err != nil:
+		return d.Err.Error()
+	case d.Stage == StagePlatform && d.Source == "" && tb.modified(d).IsZero():
+		return "what brought it cannot be fetched alone: repull its dataset from before its last change"
+	case d.Stage == StageFetch && (d.Source == "" || d.Dataset == "" || d.Dataset == IOCs):
+		return "it names no item that could be fetched again"
+	}
+	return ""
+}
+
+// modified is when an IOC that the platform refused was modified: pages are asked
+// for by that time. Zero: the letter is about something else, or nobody knows.
+func (tb deadBucket) modified(d DeadLetter) time.Time {
+	if d.Dataset != IOCs {
+		return time.Time{}
+	}
+	e, _, err := tb.t.ids().get(d.STIX)
+	if err != nil {
+		return time.Time{} // damaged: as unknown
+	}
+	return e.Modified
+}
+
+// request is the task that fetches anew what the letter is about.
+func (tb deadBucket) request(d DeadLetter, r *storedRun) NewTask {
+	if at := tb.modified(d); d.Stage == StagePlatform && !at.IsZero() {
+		return NewTask{TaskKey: TaskKey{Dataset: IOCs, Kind: TaskList, Source: SpanOf(at)}, Since: at, Anew: true}
+	}
+	return NewTask{TaskKey: TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}, Since: r.Start, Anew: true}
 }
 
 // refetched reports that a retry asks ThreatMatch again for what the letter is about.
@@ -262,9 +293,9 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 		return err
 	}
 	if d.refetched() {
-		r.touch(d.Dataset, r.Start, r.Start)
-		item := TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}
-		if err := tb.t.tasks().addAll(r, []NewTask{{TaskKey: item, Since: r.Start, Anew: true}}); err != nil {
+		task := tb.request(d, r)
+		r.touch(d.Dataset, task.Since, r.Start)
+		if err := tb.t.tasks().addAll(r, []NewTask{task}); err != nil {
 			return err
 		}
 		return tb.putHead(d)

@@ -31,7 +31,7 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 		if err := t.moveAway(st.Epoch); err != nil {
 			return err
 		}
-		*c = counters{Runs: c.Runs, Dead: c.Dead, Healed: c.Healed, HeldPublished: new(int64), Bytes: map[string]int64{
+		*c = counters{Runs: c.Runs, Dead: c.Dead, Healed: c.Healed, HeldPublished: new(int64), Rejected: c.Rejected, Bytes: map[string]int64{
 			bktRuns: c.Bytes[bktRuns], bktDead: c.Bytes[bktDead],
 		}}
 		if cleared["runs"], open, err = t.runs().drop(now); err != nil {

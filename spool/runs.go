@@ -21,6 +21,8 @@ type storedRun struct {
 	Behind map[Dataset]time.Time `json:",omitempty"`
 	// Unread are the datasets of which a task could not be read: they end as failed.
 	Unread map[Dataset]bool `json:",omitempty"`
+	// Large are objects that it sent of which a refusal would not say the id, see mayBeUnnamed.
+	Large []string `json:",omitempty"`
 	// Lost: the run's row could not be read, so that it moves no watermark.
 	Lost bool `json:",omitempty"`
 }

@@ -194,7 +194,7 @@ func (tb taskBucket) fail(r *storedRun, d Dataset, kind TaskKind) error {
 		if err := tb.leave(r, st); err != nil {
 			return err
 		}
-		if kind == TaskList {
+		if kind == TaskList || IsSpan(st.key) {
 			err = tb.remove(st)
 		} else {
 			st.Run = 0
@@ -270,7 +270,7 @@ func (tb taskBucket) drop(r *storedRun, st *storedTask) error {
 	switch {
 	case st.Behind:
 		return tb.park(st, r.Created)
-	case st.key.Kind == TaskPage:
+	case st.key.Kind == TaskPage && !IsSpan(st.key):
 		st.Run = 0
 		return tb.save(st)
 	}

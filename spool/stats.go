@@ -21,6 +21,7 @@ type Stats struct {
 	Messages int64 // of the bundles, not yet confirmed
 	IDs      int64
 	Dead     int64 // not healed
+	Rejected int64 // of Dead: those of stage platform
 	Healed   int64
 	Kept     int64
 	Queued   int64 // tasks and dead letters that wait for a run of their own, see StartQueued
@@ -50,7 +51,7 @@ func (s *Spool) Stats() (Stats, error) {
 		out.Waiting, out.Held, out.Bundles, out.Messages = c.Waiting, c.Held, c.Bundles, c.Messages
 		out.IDs, out.Dead, out.Healed, out.Kept = c.IDs, c.Dead, c.Healed, c.Kept
 		out.Queued, out.Items = c.Queued, c.Items
-		out.HeldPublished = *c.HeldPublished
+		out.HeldPublished, out.Rejected = *c.HeldPublished, *c.Rejected
 		out.Bytes = maps.Clone(c.Bytes)
 		return t.oldest(out.Oldest)
 	})
@@ -66,10 +67,7 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, v := t.tab(bktRecords).b.Cursor().First(); k != nil {
-		var h recordHead
-		if encoding.OpenHead(v, &h) == nil {
-			note(bktRecords, h.Fetched)
-		}
+		note(bktRecords, t.records().read(encoding.Clone(k), v).Fetched)
 	}
 	if k, _ := t.tab(bktWaiting).b.Cursor().First(); k != nil {
 		if r, err := t.runs().byID(encoding.U64(k, 0)); err == nil {
@@ -85,7 +83,7 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, _ := t.tab(bktDead).b.Cursor().Seek([]byte{pfxOpenDL}); k != nil && k[0] == pfxOpenDL {
-		if d, ok := t.dead().head(encoding.U64(k, 1)); ok {
+		if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 			note(bktDead, d.First)
 		}
 	}

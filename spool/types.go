@@ -166,6 +166,17 @@ func CutDetails(source string) (id string, details bool) {
 	return strings.CutSuffix(source, detailsSuffix)
 }
 
+// spanPrefix begins the source id of a list task of IOCs that asks only for what
+// was modified at one time.
+const spanPrefix = "retry "
+
+// SpanOf returns the source id of the task that asks again for the IOCs that were
+// modified at the time; its Since is that time.
+func SpanOf(at time.Time) string { return spanPrefix + at.UTC().Format(time.RFC3339Nano) }
+
+// IsSpan reports whether a task is one of SpanOf, or a page of one.
+func IsSpan(k TaskKey) bool { return k.Dataset == IOCs && strings.HasPrefix(k.Source, spanPrefix) }
+
 // Task is one request to make.
 type Task struct {
 	TaskKey
@@ -363,4 +374,5 @@ type DeadLetter struct {
 	Retried  time.Time // zero, or when an operator last took it back into a run
 	RetryRun uint64    // that run
 	Err      error     // ErrCorrupt when it fails its checksum; Payload is then what is there. Ignored when stored
+	NoRetry  string    // why it cannot be tried again; "" if it can. Ignored when stored
 }

@@ -17,6 +17,48 @@ type WatchedWork struct {
 	Due   time.Time `json:"due"`   // not to be asked before
 	Tries int       `json:"tries"`
 	Seen  []uint64  `json:"seen,omitempty"` // hashes of the errors that were kept
+	// Large are ids of objects that were sent under it and of which a worker that
+	// refuses one does not say the id; at most mostLarge.
+	Large []string `json:"large,omitempty"`
+}
+
+// mostLarge bounds how many large objects of a run are remembered: the platform
+// keeps as many errors of a work.
+const mostLarge = 100
+
+// noteLarge remembers the large ones of the objects that go out.
+func (r *storedRun) noteLarge(bundles []NewBundle) {
+	for _, b := range bundles {
+		for _, o := range b.Objects {
+			if len(r.Large) < mostLarge && mayBeUnnamed(o.JSON) && !slices.Contains(r.Large, o.STIX) {
+				r.Large = append(r.Large, o.STIX)
+			}
+		}
+	}
+}
+
+// mayBeUnnamed reports whether a worker may leave the object out of what it says of a
+// refusal: from 50,000 characters on, as it writes them, in ASCII and with a space
+// after each comma and colon. A few more are taken than that is true of.
+func mayBeUnnamed(object []byte) bool {
+	const limit = 45_000
+	if len(object) >= limit || len(object)*6 < limit {
+		return len(object) >= limit
+	}
+	n := 0
+	for _, c := range string(object) {
+		switch {
+		case c == ',' || c == ':':
+			n += 2
+		case c < 0x80:
+			n++
+		case c < 0x10000:
+			n += 6
+		default:
+			n += 12
+		}
+	}
+	return n >= limit
 }
 
 // watch notes the work of a run that is done now.
@@ -24,7 +66,7 @@ func (tb runBucket) watch(r *storedRun, now time.Time) error {
 	if r.Work.ID == "" || r.Work.Status != WorkProcessed {
 		return nil
 	}
-	return tb.putWatched(WatchedWork{Run: r.ID, ID: r.Work.ID, Since: now.UTC()})
+	return tb.putWatched(WatchedWork{Run: r.ID, ID: r.Work.ID, Since: now.UTC(), Large: r.Large})
 }
 
 func (tb runBucket) putWatched(w WatchedWork) error {

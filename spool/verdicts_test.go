@@ -2,6 +2,9 @@ package spool
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -20,6 +23,17 @@ func deliveredRun(t *testing.T, s *Spool, at time.Time, stix string, anew bool) 
 	return r.ID
 }
 
+// deliveredObject is a done run that brought the object, with a work.
+func deliveredObject(t *testing.T, s *Spool, at time.Time, o BundleObject, modified time.Time) uint64 {
+	t.Helper()
+	r, err := s.StartRun(epochOf(t, s), at, RunSpec{Reason: ReasonRetry, Start: at})
+	ok(t, err)
+	ok(t, s.FinishFetch(r.Epoch, r.ID, at))
+	deliver(t, s, r.ID, at, MapCommit{Bundles: []NewBundle{{[]BundleObject{o}}},
+		IDs: []IDPut{{STIX: o.STIX, ID: ID{Hash: [16]byte{1}, Modified: modified, Run: r.ID, At: at}}}})
+	return r.ID
+}
+
 // mapRun fetches, maps and delivers the run's one item.
 func mapRun(t *testing.T, s *Spool, run uint64, at time.Time, stix string) {
 	t.Helper()
@@ -28,9 +42,17 @@ func mapRun(t *testing.T, s *Spool, run uint64, at time.Time, stix string) {
 	ok(t, s.FinishFetch(epoch, run, at))
 	records, err := s.Records(run, 0, 10, 1<<20)
 	ok(t, err)
-	ok(t, s.CommitMap(epoch, at, MapCommit{Run: run, Records: []uint64{records[0].Seq},
+	deliver(t, s, run, at, MapCommit{Records: []uint64{records[0].Seq},
 		Bundles: []NewBundle{{[]BundleObject{{STIX: stix, Dataset: Profiles, Source: "7", JSON: []byte("{}")}}}},
-		IDs:     []IDPut{{STIX: stix, ID: ID{Hash: [16]byte{1}, Run: run, At: at}}}}))
+		IDs:     []IDPut{{STIX: stix, ID: ID{Hash: [16]byte{1}, Run: run, At: at}}}})
+}
+
+// deliver ends a run of which all is mapped by the commit.
+func deliver(t *testing.T, s *Spool, run uint64, at time.Time, c MapCommit) {
+	t.Helper()
+	epoch := epochOf(t, s)
+	c.Run = run
+	ok(t, s.CommitMap(epoch, at, c))
 	ok(t, s.FinishMap(epoch, run, at))
 	b, err := s.NextBundle()
 	ok(t, err)
@@ -70,6 +92,10 @@ func TestVerdict(t *testing.T) {
 		t.Fatalf("got %+v, want an open letter of stage platform that names profiles/7", got)
 	}
 
+	if st, err := s.Stats(); err != nil || st.Dead != 1 || st.Rejected != 1 {
+		t.Errorf("stats: got %d dead letters, %d of them refused (%v), want 1 and 1", st.Dead, st.Rejected, err)
+	}
+
 	retried, err := s.Retry(epochOf(t, s), at, []uint64{got.Key}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +106,9 @@ func TestVerdict(t *testing.T) {
 	mapRun(t, s, retried.ID, at, id)
 	if oneLetter(t, s).Healed.IsZero() {
 		t.Error("it is open after its object went out again")
+	}
+	if st, err := s.Stats(); err != nil || st.Dead != 0 || st.Rejected != 0 {
+		t.Errorf("stats: got %d dead letters, %d of them refused (%v), want none", st.Dead, st.Rejected, err)
 	}
 	due, _, _, _ = s.WatchedWorks(at, 20)
 	if err := s.SaveVerdict(at, due[0], []DeadLetter{letter}, false); err != nil {
@@ -119,6 +148,79 @@ func TestVerdictAfterALaterCopy(t *testing.T) {
 	}
 	if oneLetter(t, s).Healed.IsZero() {
 		t.Error("it is open, though a later run sent the object again")
+	}
+}
+
+// TestRejectedIsCountedAnew: a file of a version that did not count what was refused.
+func TestRejectedIsCountedAnew(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
+	const id = "malware--6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+	run := deliveredRun(t, s, at, id, false)
+	ok(t, s.SaveVerdict(at, WatchedWork{Run: run}, []DeadLetter{{Class: "rejected", Error: "no", STIX: id}, {Class: "rejected", Error: "no"}}, true))
+	ok(t, s.update("forget the counter", frees(), func(t *txn) error {
+		return t.meta().count(func(c *counters) { c.Rejected = nil })
+	}))
+	_, err := s.Drop([]uint64{1}, nil, nil)
+	ok(t, err)
+	if st, err := s.Stats(); err != nil || st.Rejected != 1 {
+		t.Errorf("got %d refused (%v), want 1 of 2 after one was dropped", st.Rejected, err)
+	}
+}
+
+// TestRefusedIOC: the page of its time is asked for again, as a list of its own.
+func TestRefusedIOC(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
+	modified := at.Add(-31 * 24 * time.Hour)
+	const id, stranger = "indicator--6ba7b810-9dad-41d1-80b4-00c04fd430c8", "indicator--6ba7b810-9dad-41d1-80b4-00c04fd430c9"
+	run := deliveredObject(t, s, at, BundleObject{STIX: id, Dataset: IOCs, JSON: []byte("{}")}, modified)
+	ok(t, s.SaveVerdict(at, WatchedWork{Run: run}, []DeadLetter{{Class: "rejected", Error: "no", STIX: id}, {Class: "rejected", Error: "no", STIX: stranger}}, true))
+	letters, err := s.DeadLetters(0, 10)
+	ok(t, err)
+	if letters[0].NoRetry != "" || letters[1].NoRetry == "" {
+		t.Fatalf("got %q and %q, want that the first can be retried and a stranger cannot", letters[0].NoRetry, letters[1].NoRetry)
+	}
+	if _, err := s.Retry(epochOf(t, s), at, []uint64{letters[1].Key}, nil); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a retry of a stranger: got %v, want ErrInvalid", err)
+	}
+	retried, err := s.Retry(epochOf(t, s), at, []uint64{letters[0].Key}, nil)
+	ok(t, err)
+	task, err := s.Task(TaskKey{IOCs, TaskList, SpanOf(modified)})
+	if err != nil || task.Run != retried.ID || !task.Since.Equal(modified) || !task.Anew || !IsSpan(task.TaskKey) {
+		t.Errorf("got %+v (%v), want a list of run %d since %v", task, err, retried.ID, modified)
+	}
+	page := TaskKey{IOCs, TaskPage, SpanOf(modified) + "/g/indicator"}
+	ok(t, s.SettleTasks(epochOf(t, s), at, []Outcome{{Task: task.TaskKey, Run: retried.ID, Add: []NewTask{{TaskKey: page, Since: modified}}}}))
+	ok(t, s.FailDataset(epochOf(t, s), retried.ID, IOCs, DatasetFailed, "refused"))
+	if _, err := s.Task(page); !errors.Is(err, ErrNotFound) {
+		t.Errorf("its page stands there after the dataset failed: %v", err)
+	}
+	if problems, err := s.Verify(t.Context()); err != nil || len(problems) > 0 {
+		t.Errorf("verify: %v %v", problems, err)
+	}
+}
+
+// TestLargeObjectsAreRemembered: of those a worker's refusal has no id.
+func TestLargeObjectsAreRemembered(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
+	for i, c := range []struct {
+		text string
+		want bool
+	}{
+		{strings.Repeat("a", 44_000), false}, {strings.Repeat("a", 50_000), true},
+		{strings.Repeat("я", 7_000), false}, {strings.Repeat("я", 8_300), true},
+		{strings.Repeat("漢", 8_300), true}, {strings.Repeat("😀", 4_200), true}, {strings.Repeat(",", 25_000), true},
+	} {
+		id := fmt.Sprint("report--", i)
+		run := deliveredObject(t, s, at, BundleObject{STIX: id, Dataset: Alerts, Source: "7", JSON: []byte(`{"description":"` + c.text + `"}`)}, at)
+		all, _, _, err := s.WatchedWorks(at, 100)
+		ok(t, err)
+		last := all[len(all)-1]
+		if got := slices.Contains(last.Large, id); last.Run != run || got != c.want {
+			t.Errorf("%d bytes of %.4s: remembered %v, want %v", len(c.text), c.text, got, c.want)
+		}
 	}
 }
 

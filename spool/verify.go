@@ -66,7 +66,7 @@ func (v *verifier) all() error {
 
 // contents walks all rows.
 func (v *verifier) contents() error {
-	v.n.HeldPublished = new(int64)
+	v.n.HeldPublished, v.n.Rejected = new(int64), new(int64)
 	for _, check := range []func() error{
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
 		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idMarks, v.items, v.dead,
@@ -250,6 +250,9 @@ func (v *verifier) counters() error {
 	}
 	if got, want := c.HeldPublished, v.n.HeldPublished; want != nil && *got != *want {
 		v.broken("counter held_published is %d, there are %d", *got, *want)
+	}
+	if got, want := c.Rejected, v.n.Rejected; want != nil && *got != *want {
+		v.broken("counter rejected is %d, there are %d", *got, *want)
 	}
 	for _, name := range Buckets() {
 		if name != bktMeta && name != bktGone && c.Bytes[name] != v.bytes[name] {

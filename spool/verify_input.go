@@ -185,11 +185,15 @@ func (v *verifier) deadLetter(tb *table, key uint64) {
 	d, _ := v.t.dead().read(key)
 	if d.Err != nil {
 		v.broken("%v", d.Err)
+		v.n.Rejected = nil // what it is cannot be told
 		return
 	}
 	isOpen := tb.get(numKey(pfxOpenDL, key)) != nil
 	if isOpen != d.Healed.IsZero() {
 		v.broken("dead letter %d: healed %v, but open is %v", key, d.Healed.Format(time.RFC3339), isOpen)
+	}
+	if isOpen && d.Stage == StagePlatform && v.n.Rejected != nil {
+		*v.n.Rejected++
 	}
 	if tb.get(sourceKey(d)) == nil {
 		v.broken("dead letter %d: is not found by its source id", key)

@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	startTimeout = 5 * time.Minute
+	startTimeout = 2 * time.Minute
 	ctlTimeout   = time.Minute
 )
 

@@ -203,7 +203,7 @@ func (s *selection) retryable(i inspect.Inspector) (skipped int, err error) {
 		if len(page) == 0 || page[0].Key != key {
 			continue
 		}
-		if d := page[0]; d.Stage == string(spool.StagePlatform) && d.Source == "" || d.Stage == string(spool.StageFetch) && (d.Source == "" || d.Dataset == "" || d.Dataset == string(spool.IOCs)) {
+		if page[0].NoRetry != "" {
 			skipped++
 			continue
 		}

@@ -65,6 +65,9 @@ func printStats(w io.Writer, s inspect.Stats) error {
 		{"ids", n(s.IDs), "objects handed over, or on OpenCTI"},
 		{"dead letters", n(s.Dead), n(s.Healed) + " healed"},
 	}
+	if s.Rejected > 0 {
+		rows = append(rows, []string{"refused", n(s.Rejected), "of the dead letters: by OpenCTI's workers"})
+	}
 	if s.Kept > 0 {
 		rows = append(rows, []string{"kept records", n(s.Kept), ""})
 	}

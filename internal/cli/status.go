@@ -256,6 +256,9 @@ func printBacklog(w io.Writer, s inspect.Status) error {
 		{"messages to confirm", st.Messages, st.Oldest["bundles"], ""},
 		{"dead letters", st.Dead, st.Oldest["dead"], "see: spool dead"},
 	}
+	if st.Rejected > 0 {
+		rows = append(rows, stored{"of them refused", st.Rejected, time.Time{}, "by OpenCTI's workers"})
+	}
 	if copies == 0 { // the bucket has both
 		rows[4].since = st.Oldest["held"]
 	} else if held == 0 {

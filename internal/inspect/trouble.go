@@ -49,8 +49,11 @@ func (s Status) Troubles() []Trouble {
 		}
 		look("parked", "spool dead", "%s, tried again in the next run%s", Count(p.Parked, "item"), held)
 	}
-	if p.Dead > 0 {
-		look("dead", "spool dead", "%s, kept whole", Count(p.Dead, "dead letter"))
+	if n := p.Dead - p.Rejected; n > 0 {
+		look("dead", "spool dead", "%s, kept whole", Count(n, "dead letter"))
+	}
+	if p.Rejected > 0 {
+		look("rejected", "spool dead", "%s refused by OpenCTI's workers", Count(p.Rejected, "object"))
 	}
 	if p.SetAside != "" {
 		look("spool", "", "a damaged spool was set aside: %s", p.SetAside)

@@ -33,7 +33,8 @@ type Stats struct {
 	Bundles     int64                `json:"bundles"`
 	Messages    int64                `json:"messages"`
 	IDs         int64                `json:"ids"`
-	Dead        int64                `json:"dead"`
+	Dead        int64                `json:"dead"` // Rejected among them
+	Rejected    int64                `json:"rejected"`
 	Healed      int64                `json:"healed"`
 	Kept        int64                `json:"kept"`
 	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
@@ -140,6 +141,7 @@ type Dead struct {
 	Retried  time.Time `json:"retried,omitzero"`    // when an operator last took it back into a run
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run
 	Trying   bool      `json:"trying,omitempty"`    // healed for now: that run is not done
+	NoRetry  string    `json:"no_retry,omitempty"`  // why it cannot be tried again
 }
 
 func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
@@ -148,7 +150,7 @@ func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
 		Unclean: s.Meta.Unclean, SetAside: s.Meta.SetAside,
 		LiveBytes: s.Room.Live, FileBytes: s.Room.File, MaxBytes: s.Room.Max, CapBytes: s.Room.Cap,
 		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held, HeldPublished: s.HeldPublished,
-		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Healed: s.Healed, Kept: s.Kept,
+		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Rejected: s.Rejected, Healed: s.Healed, Kept: s.Kept,
 		Bytes: s.Bytes, Oldest: s.Oldest,
 	}
 	for _, d := range spool.Datasets() {
@@ -202,7 +204,7 @@ func deadOf(d spool.DeadLetter) Dead {
 	return Dead{
 		Key: d.Key, Stage: string(d.Stage), Class: d.Class, Error: d.Error, Attempts: d.Attempts,
 		First: d.First, Last: d.Last, Run: d.Run, Dataset: string(d.Dataset), Source: d.Source, STIX: d.STIX,
-		Bytes: len(d.Payload), Healed: d.Healed, Retried: d.Retried, RetryRun: d.RetryRun,
+		Bytes: len(d.Payload), Healed: d.Healed, Retried: d.Retried, RetryRun: d.RetryRun, NoRetry: d.NoRetry,
 	}
 }
 

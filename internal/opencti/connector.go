@@ -31,8 +31,6 @@ type Registration struct {
 	Affected bool
 	// Multipart: works can be announced as coming in several parts.
 	Multipart bool
-	// SplitsPushed: see SplitsPushed.
-	SplitsPushed bool
 }
 
 // Broker is the platform's own view of its RabbitMQ.
@@ -133,7 +131,6 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 	}
 	r := out.Node.registration()
 	r.Version, r.Affected, r.Multipart = caps.Version, caps.Affected(), caps.MultipartWork
-	r.SplitsPushed = SplitsPushed(caps.Version)
 	return r, nil
 }
 

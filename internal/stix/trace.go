@@ -234,7 +234,8 @@ func (o *Object) traceUnits() traceUnits {
 				done |= bit
 			}
 		default:
-			units = append(units, d.traceUnit(lead, buf[:0]))
+			u := d.unit(lead, buf[:0])
+			units = append(units, traceUnit{lead, u.stamp, u.mark})
 			done |= bit
 		}
 	}

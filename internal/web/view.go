@@ -59,7 +59,7 @@ func overviewOf(s inspect.Status) overview {
 	p := s.Spool
 	v.Stores = []store{
 		{"requests to make", p.Tasks}, {"parked items", p.Parked}, {"records", p.Records}, {"waiting objects", p.Waiting},
-		{"held objects", p.Held}, {"messages to confirm", p.Messages}, {"dead letters", p.Dead},
+		{"held objects", p.Held}, {"messages to confirm", p.Messages}, {"dead letters", p.Dead - p.Rejected}, {"refused by OpenCTI", p.Rejected},
 	}
 	return v
 }

@@ -72,7 +72,7 @@ func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
 // gone, or nothing was in the queue for a while.
 func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool.Run) (bool, error) {
 	info, err := d.Works.Work(ctx, run.Work.ID)
-	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete && d.split(info, run.Work) {
+	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
 		return true, nil
 	}
 	if err != nil {
@@ -84,11 +84,6 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 	if run.DoneAt.IsZero() {
 		return false, nil
 	}
-	return d.quietQueue(ctx, reg)
-}
-
-// quietQueue reports that nothing was in the queue for a while.
-func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool, error) {
 	left, err := d.queued(ctx, reg)
 	switch {
 	case err != nil:
@@ -106,9 +101,13 @@ func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool,
 // and as the platform does, which knows what a worker holds. A side that refuses
 // the question for good does not count.
 func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, error) {
-	ready, err := d.ready(ctx, reg)
-	if err != nil {
+	d.Publisher.SetBroker(reg.Broker)
+	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
+	if err != nil && !refused(err) {
 		return 0, err
+	}
+	if err != nil {
+		d.note("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
 	}
 	q, err := d.Platform.QueueSize(ctx)
 	if err != nil && !opencti.IsForbidden(err) {
@@ -117,24 +116,7 @@ func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, er
 	if err != nil {
 		d.note(noModules, err)
 	}
-	return ready + q.Messages, nil
-}
-
-// ready is how many messages of the queue no worker holds, as the broker sees it:
-// 0 where that is not asked.
-func (d *Stage) ready(ctx context.Context, reg opencti.Registration) (int64, error) {
-	if d.opt.Way != ToBroker {
-		return 0, nil
-	}
-	d.Publisher.SetBroker(reg.Broker)
-	n, err := d.Publisher.QueueDepth(ctx, reg.Queue)
-	if err != nil && !refused(err) {
-		return 0, err
-	}
-	if err != nil {
-		d.note("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
-	}
-	return int64(n), nil
+	return int64(ready) + q.Messages, nil
 }
 
 // refused reports an answer that waiting does not change.

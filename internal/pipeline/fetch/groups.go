@@ -44,7 +44,11 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 	if len(missing) > 0 {
 		f.Log.Warn("IOC groups not found", "stage", stageName, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
 	}
-	v.Add = f.pageTasks(groups, r.run.Datasets[spool.IOCs].From)
+	if spool.IsSpan(r.task.TaskKey) {
+		v.Add = f.spanTasks(groups, r.task)
+	} else {
+		v.Add = f.pageTasks(groups, r.run.Datasets[spool.IOCs].From)
+	}
 	f.run.list(spool.IOCs).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1}
@@ -65,6 +69,25 @@ func (f *Stage) pageTasks(groups []threatmatch.Group, from time.Time) []spool.Ne
 			tasks = append(tasks, spool.NewTask{
 				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
 				Since:   from, Cursor: cursor,
+			})
+		}
+	}
+	return tasks
+}
+
+// spanTasks are the pages that have what was modified at the time of the task,
+// under keys of their own: the cursor of an import stands under the usual ones.
+func (f *Stage) spanTasks(groups []threatmatch.Group, t spool.Task) []spool.NewTask {
+	var tasks []spool.NewTask
+	for _, g := range groups {
+		for _, stixType := range f.opt.Types {
+			cursor, err := json.Marshal(paging.NewSpan(g.ID, stixType, t.Since))
+			if err != nil {
+				continue // text and times always marshal
+			}
+			tasks = append(tasks, spool.NewTask{
+				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: t.Source + "/" + g.ID + "/" + stixType},
+				Since:   t.Since, Cursor: cursor, Anew: true,
 			})
 		}
 	}

@@ -170,13 +170,10 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(turn.Fresh.Count)}
 	if pieces := turn.Fresh.Pieces(r.page); pieces != nil {
 		f.bring(r, v, pieces)
+		v.record.Source = r.cursor.Group + "/" + r.cursor.Type
 	}
 	if n := turn.Unread.Count; n > 0 {
 		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread.First)
-	}
-	if turn.Many > 0 {
-		f.Log.Error("ThreatMatch has given very many pages, and says that there are more", "stage", stageName, "run", r.run.ID,
-			"item", r.task.Source, "pages", turn.Many, "at", r.cursor.Last)
 	}
 	if turn.OutOfOrder {
 		f.Log.Debug("page is out of order", "stage", stageName, "run", r.run.ID, "item", r.task.Source)

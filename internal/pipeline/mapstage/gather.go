@@ -154,7 +154,8 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	o.Arrive()
 	it := newItem(o, refs, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
-	it.size = o.Size()
+	m.scratch = o.AppendJSON(m.scratch[:0])
+	it.size = len(m.scratch)
 	out.size += it.size
 	out.items = append(out.items, it)
 }
@@ -232,7 +233,7 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 		g.count["merged"]++
 		g.size -= old.size
 		old.merge(it, author)
-		old.size = old.obj.Size()
+		old.size = len(old.obj.AppendJSON(nil))
 		g.size += old.size
 	}
 }
@@ -255,7 +256,6 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 		if ctx.Err() != nil {
 			return true, nil
 		}
-		recs[i].Body = nil // it may be large
 		if err := m.take(ctx, run, rec, results[i]); err != nil {
 			return true, err
 		}

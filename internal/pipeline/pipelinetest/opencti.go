@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
@@ -21,7 +20,6 @@ type Profile struct {
 	Affected  bool // drops messages of dead works, ends works too early
 	multipart bool
 	exact     bool // completes at processed == expected, not beyond
-	splits    bool // splits pushed bundles itself, and announces what comes of them
 }
 
 // The generations that differ for us.
@@ -31,7 +29,7 @@ func Profiles() []Profile {
 		{Name: "6.7.5", Stamp: true, exact: true},
 		{Name: "6.8.10", Stamp: true, Affected: true, exact: true},
 		{Name: "7.260501", Stamp: true, Affected: true, multipart: true},
-		{Name: "newest", Stamp: true, multipart: true, splits: true},
+		{Name: "newest", Stamp: true, multipart: true},
 	}
 }
 
@@ -46,8 +44,8 @@ type Work struct {
 	InError   bool
 	Message   string
 	Reports   []string
-	seen      map[string]int // messages published under it, by bundle and number; pushed ones by object
-	alone     int64          // bundles of one object that were pushed under it
+	errors    []opencti.WorkError // of what workers refused
+	seen      map[string]int      // messages published under it, by bundle and number
 }
 
 // OpenCTI is a scripted platform with the state machine of the real one.
@@ -59,7 +57,9 @@ type OpenCTI struct {
 	pending   bool // a reset waits for the next ping
 	resetAt   time.Time
 	updated   time.Time
-	echo      []string // answered instead of the state, once each
+	before    time.Time // of the change before
+	Lagging   int       // so many of the next looks at the entry show it as before its last change
+	echo      []string  // answered instead of the state, once each
 	info      opencti.ConnectorInfo
 	works     []*Work
 	Calls     []string
@@ -75,8 +75,6 @@ type OpenCTI struct {
 	wrong     func(format string, args ...any)
 	user      string
 	onPurge   func()
-	onPush    func(messages []delivery.Envelope, ids []string)
-	API       API
 }
 
 func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
@@ -164,7 +162,7 @@ func (f *OpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
 		f.updated = time.Now()
 		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
-			Version: f.Name, Affected: f.Affected, Multipart: f.multipart, SplitsPushed: f.splits,
+			Version: f.Name, Affected: f.Affected, Multipart: f.multipart,
 		}
 		return nil
 	})
@@ -181,7 +179,7 @@ func (f *OpenCTI) Ping(ctx context.Context, state string, info opencti.Connector
 		if f.pending {
 			f.pending = false
 		} else {
-			f.updated = time.Now()
+			f.before, f.updated = f.updated, time.Now()
 			f.State = state
 		}
 		e = f.answer()
@@ -206,6 +204,9 @@ func (f *OpenCTI) Queue(ctx context.Context) (opencti.QueueSize, error) {
 func (f *OpenCTI) PressReset() {
 	f.Mu.Lock()
 	f.State, f.pending, f.resetAt = "", true, time.Now()
+	if f.Stamp { // such platforms note it in the entry
+		f.updated = f.resetAt
+	}
 	f.Mu.Unlock()
 	f.onPurge()
 }
@@ -244,6 +245,10 @@ func (f *OpenCTI) Stored(ctx context.Context) (s opencti.Stored, err error) {
 		s = opencti.Stored{Echo: opencti.Echo{State: f.State}, Updated: f.updated}
 		if f.Stamp {
 			s.Reset = f.resetAt
+		}
+		if f.Lagging > 0 {
+			f.Lagging--
+			s.Updated = f.before
 		}
 		return nil
 	})

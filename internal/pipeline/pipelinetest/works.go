@@ -3,6 +3,7 @@ package pipelinetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,23 @@ func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
 		return nil
 	})
 	return info, err
+}
+
+// WorkErrors reads a work with what workers refused of it.
+func (f *OpenCTI) WorkErrors(ctx context.Context, id string) (info opencti.Work, refused []opencti.WorkError, err error) {
+	err = f.call(ctx, "errors", func() error {
+		if f.NoModules {
+			info = opencti.Work{ID: id, Unread: true}
+			return nil
+		}
+		w := f.find(id)
+		if w == nil {
+			return opencti.ErrWorkGone
+		}
+		info, refused = w.Work, slices.Clone(w.errors)
+		return nil
+	})
+	return info, refused, err
 }
 
 func (f *OpenCTI) WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error) {
@@ -188,13 +206,17 @@ func (f *OpenCTI) arrived(e delivery.Envelope) {
 	}
 }
 
-// Consume processes a message as a worker would; it reports whether it was imported.
-func (f *OpenCTI) Consume(e delivery.Envelope) bool {
+// Consume processes a message as a worker would, which refuses it for a reason; it
+// reports whether the work is there.
+func (f *OpenCTI) Consume(e delivery.Envelope, refusal string) bool {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	w := f.find(e.WorkID)
 	if w == nil || !w.Alive {
 		return false
+	}
+	if refusal != "" && len(w.errors) < opencti.MaxWorkErrors {
+		w.errors = append(w.errors, opencti.WorkError{At: time.Now(), Message: refusal, Source: string(e.Object)})
 	}
 	f.report(w)
 	return true

@@ -16,7 +16,6 @@ import (
 // register announces the connector and looks at the state in the answer, which
 // a registration does not change. The caller holds the token.
 func (p *Platform) register(ctx context.Context) error {
-	p.pinged, p.watch.base = false, time.Time{}
 	reg, err := p.Client.Register(ctx)
 	if err != nil {
 		return err

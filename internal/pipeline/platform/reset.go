@@ -83,7 +83,7 @@ func (p *Platform) reset(reason string, stamp time.Time) error {
 	for _, r := range runs {
 		p.discardWork(r.Work)
 	}
-	if err := p.discardSent(meta.Epoch); err != nil {
+	if err := p.discardSent(); err != nil {
 		return err
 	}
 	p.notes.Reset = &pendingReset{Epoch: meta.Epoch, Stamp: stamp, Reason: reason}
@@ -148,10 +148,10 @@ const lateWorks = 20
 
 // discardSent notes the works of the latest delivered runs: what the purge of
 // the queue took of them will never be processed. Complete ones are kept.
-func (p *Platform) discardSent(epoch uint64) error {
+func (p *Platform) discardSent() error {
 	runs, err := p.Spool.Runs(0, lateWorks)
 	for _, r := range runs {
-		if r.Epoch == epoch && r.Work.Status == spool.WorkProcessed {
+		if r.Work.Status == spool.WorkProcessed {
 			p.notes.discard(oldWork{Name: r.Work.Name, ID: r.Work.ID, Sent: true})
 		}
 	}

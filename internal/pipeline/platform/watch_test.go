@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,10 +23,15 @@ func TestSecondWriter(t *testing.T) {
 			blind   bool          // no MODULES
 			resets  bool
 			renewed bool
+			every   int // so often something happens to us
+			happens func(w *pipelinetest.World)
 			want    int
 		}{
 			{name: "alone"},
 			{name: "alone, with resets", resets: true},
+			{name: "alone, reset between look and ping, again and again", every: 3, happens: func(w *pipelinetest.World) { w.OpenCTI.PressReset() }},
+			{name: "alone, with a lagging index", every: 10, happens: func(w *pipelinetest.World) { w.OpenCTI.Mu.Lock(); w.OpenCTI.Lagging = 1; w.OpenCTI.Mu.Unlock() }},
+			{name: "alone, with lost answers", every: 5, happens: func(w *pipelinetest.World) { w.OpenCTI.Mu.Lock(); w.OpenCTI.Lost["ping"] = 3; w.OpenCTI.Mu.Unlock() }},
 			{name: "alone, registered again and again", renewed: true},
 			{name: "equal states", period: 40*time.Second + 871*time.Millisecond, want: 1},
 			{name: "other state", period: 40*time.Second + 871*time.Millisecond, state: `{"last_run":"2026-01-01T00:00:00+00:00"}`, want: 1},
@@ -49,6 +55,9 @@ func TestSecondWriter(t *testing.T) {
 						if c.resets && i%20 == 7 {
 							w.OpenCTI.PressReset()
 						}
+						if c.every > 0 && i%c.every == 2 {
+							c.happens(w)
+						}
 						if c.renewed && i%5 == 3 {
 							w.Must(w.Live.Platform.Renew(context.Background(), "test"))
 						}
@@ -68,4 +77,51 @@ func TestSecondWriter(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestStateOfSomebodyElse: an echo that is none of our states is told, once for as long
+// as it stays the same; an older one of ours is not.
+func TestStateOfSomebodyElse(t *testing.T) {
+	const line, theirs = "was written by somebody else", `{"last_run":"2025-01-01T07:11:13+00:00"}`
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Delivered()
+		ours := w.State()
+		w.Run(spool.ReasonSchedule, 1)
+		w.Live.Wakes.Deliver.Signal()
+		w.Settle()
+		for i, c := range []struct {
+			echo string
+			want int
+		}{{ours, 0}, {theirs, 1}, {theirs, 1}, {ours, 1}} {
+			w.Echo(c.echo)
+			w.Wait(41 * time.Second)
+			if got := w.Logs.Count(line); got != c.want || w.EchoesLeft() > 0 {
+				t.Errorf("after echo %d (%s): told %d times, want %d\n%s", i, c.echo, got, c.want, w.Logs.Tail(10))
+			}
+		}
+		if got := w.Live.Status.Snapshot()["platform"].LastError; !strings.Contains(got, theirs) {
+			t.Errorf("the status says %q, want the other's state in it", got)
+		}
+	})
+}
+
+// TestLastRunIsADeliveredOne: one that a reset dropped does not count.
+func TestLastRunIsADeliveredOne(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Delivered()
+		w.Wait(time.Minute)
+		done := w.Info().LastRun
+		w.OpenRun(spool.ReasonSchedule)
+		w.Wait(7 * time.Minute)
+		w.OpenCTI.PressReset()
+		w.Wait(2 * time.Minute)
+		runs, err := w.Spool.Runs(0, 1)
+		w.Must(err)
+		if !runs[0].Dropped || done.IsZero() {
+			t.Fatalf("got the run %+v and a last run at %v, want one dropped and one delivered", runs[0], done)
+		}
+		if got := w.Info().LastRun; !got.Equal(done) {
+			t.Errorf("the last run is told to be of %v, want %v", got, done)
+		}
+	})
 }

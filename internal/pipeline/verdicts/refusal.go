@@ -19,14 +19,15 @@ const class = "rejected"
 const mostWords = 2000
 
 // kinds of refusals, the first whose words stand in the text. A hint says what to
-// change on the platform, where trying again alone cannot help.
+// change before it is worth trying again.
 var kinds = []struct {
 	name, hint string
 	words      []string
 }{
-	{"marking", "allow the marking to a group of the connector's user on OpenCTI, or lower what the user sends (threatmatch.tlp_level)", []string{"marking"}},
-	{"right", "give the connector's user on OpenCTI a role that may create and update knowledge (role Connector)", []string{"forbidden", "not allowed to", "insufficient"}},
-	{"reference", "", []string{"missing_reference", "missing reference"}},
+	{"marking", "marking: allow the marking to a group of the connector's user on OpenCTI, or send less (threatmatch.tlp_max)", []string{"marking"}},
+	{"reference", "missing reference: what it refers to is not on OpenCTI; retry it when that is there, which may be refused itself", []string{"missing_reference", "missing reference"}},
+	{"too_large", "too large: raise what OpenCTI takes (app:max_payload_body_size, or WORKER_OBJECTS_MAX_REFS of its workers)", []string{"too large", "too_large", "entity too large"}},
+	{"right", "no right: give the connector's user on OpenCTI a role that may create and update knowledge (role Connector)", []string{"forbidden", "not allowed to", "insufficient"}},
 }
 
 func kindOf(message string) (kind, hint string) {
@@ -36,38 +37,55 @@ func kindOf(message string) (kind, hint string) {
 			return k.name, k.hint
 		}
 	}
-	return "other", ""
+	return "other", "other: see OpenCTI's words"
 }
 
-// letters makes dead letters of the errors that are new, and notes them in w.
+// letters makes dead letters of the errors that are new, and notes them in w. There
+// is a kind for each error.
 func (l *Reader) letters(now time.Time, w *spool.WatchedWork, list []opencti.WorkError) (all []spool.DeadLetter, kinds []string) {
 	for _, e := range list {
 		if e.Source == "" || e.Message == opencti.NotSent {
 			continue // said by the connector itself
 		}
-		h := hash(e)
-		if slices.Contains(w.Seen, h) {
+		if !see(w, e) {
 			continue
 		}
-		w.Seen = append(w.Seen, h)
 		kind, hint := kindOf(e.Message)
-		text := e.Message[:min(len(e.Message), mostWords)]
-		if hint != "" {
-			text = hint + ": " + text // first, since tables cut the end
-		}
-		id := objectID(e.Source)
-		if id == "" {
+		kinds = append(kinds, kind)
+		text := hint + ": " + e.Message[:min(len(e.Message), mostWords)] // the hint first, since tables cut the end
+		ids := []string{objectID(e.Source)}
+		switch {
+		case ids[0] != "":
+		case len(w.Large) == 0:
 			text += " (OpenCTI did not say of which object)"
+		case !see(w, opencti.WorkError{Message: e.Message}):
+			continue // its objects are told already
+		default:
+			ids = w.Large
+			if len(ids) > 1 {
+				text += fmt.Sprintf(" (of this or another of the %d large objects of the run: OpenCTI does not name those)", len(ids))
+			}
 		}
 		if len(list) >= opencti.MaxWorkErrors {
 			text += fmt.Sprintf(" (one of at least %d)", len(list))
 		}
-		all = append(all, spool.DeadLetter{
-			Class: class, Error: strings.ToValidUTF8(text, "?"), Attempts: 1, First: now, Last: now, STIX: id, Payload: []byte(e.Source),
-		})
-		kinds = append(kinds, kind)
+		for _, id := range ids {
+			all = append(all, spool.DeadLetter{
+				Class: class, Error: strings.ToValidUTF8(text, "?"), Attempts: 1, First: now, Last: now, STIX: id, Payload: []byte(e.Source),
+			})
+		}
 	}
 	return all, kinds
+}
+
+// see notes an error, and reports whether it is new.
+func see(w *spool.WatchedWork, e opencti.WorkError) bool {
+	h := hash(e)
+	if slices.Contains(w.Seen, h) {
+		return false
+	}
+	w.Seen = append(w.Seen, h)
+	return true
 }
 
 func hash(e opencti.WorkError) uint64 {

@@ -49,7 +49,7 @@ type Metrics struct{ rejected *prometheus.CounterVec }
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "threatmatch_platform_rejected_total",
-		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, other. At least so many: OpenCTI keeps 100 errors of a work.",
+		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, too_large, other. At least so many: OpenCTI keeps 100 errors of a work.",
 	}, []string{"kind"})}
 	reg.MustRegister(m.rejected)
 	return m
@@ -128,7 +128,7 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	work, list, err := l.Works.WorkErrors(ctx, w.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
-		l.Log.Info("the work was deleted on OpenCTI before its errors were read", "stage", stageName, "run", w.Run, "work", w.ID)
+		l.Log.Warn("the work was deleted on OpenCTI before its errors were read: what it refused is not known", "stage", stageName, "run", w.Run, "work", w.ID)
 		return l.save(w, nil, true)
 	case err != nil:
 		return errors.Join(err, l.save(w, nil, over))
@@ -143,10 +143,10 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	for _, k := range kinds {
 		l.Metrics.rejected.WithLabelValues(k).Inc()
 	}
-	l.rejected += len(letters)
+	l.rejected += len(kinds)
 	l.show(0)
 	first := letters[0]
-	l.Log.Warn("OpenCTI refused objects of a run", "stage", stageName, "run", w.Run, "work", w.ID, "count", len(letters),
+	l.Log.Warn("OpenCTI refused objects of a run", "stage", stageName, "run", w.Run, "work", w.ID, "count", len(kinds),
 		"at_least", len(list) >= opencti.MaxWorkErrors, "first", first.STIX, "reason", first.Error)
 	return nil
 }

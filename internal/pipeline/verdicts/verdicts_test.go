@@ -1,6 +1,7 @@
 package verdicts
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,8 +128,12 @@ func TestKeptOnceAcrossRestarts(t *testing.T) {
 
 func TestWaysToEnd(t *testing.T) {
 	for name, set := range map[string]func(*double){
-		"deleted":       func(d *double) { d.fail = opencti.ErrWorkGone },
-		"no right":      func(d *double) { d.unread = true },
+		"deleted":  func(d *double) { d.fail = opencti.ErrWorkGone },
+		"no right": func(d *double) { d.unread = true },
+		"no run": func(d *double) {
+			setAll(d, func(w *spool.WatchedWork) { w.ID = "" })
+			d.fail = errors.New("no such work")
+		},
 		"complete":      func(d *double) { d.complete = true },
 		"reset between": func(d *double) { d.onAsk = func() { clear(d.rows) }; d.errors = []opencti.WorkError{refusal(1, "no")} },
 	} {
@@ -140,6 +145,65 @@ func TestWaysToEnd(t *testing.T) {
 				t.Errorf("got %d works left, %d letters, %d questions; want 0, 0, one for each", len(d.rows), len(d.letters), len(d.asked))
 			}
 		})
+	}
+}
+
+func setAll(d *double, change func(*spool.WatchedWork)) {
+	for run, w := range d.rows {
+		change(&w)
+		d.rows[run] = w
+	}
+}
+
+// TestWhatIsTold: a user without MODULES is told once, and each deleted work.
+func TestWhatIsTold(t *testing.T) {
+	const without, deleted = "may not read works", "was deleted on OpenCTI before its errors were read"
+	for want, set := range map[string]func(*double){
+		without: func(d *double) { d.unread = true },
+		deleted: func(d *double) { d.fail = opencti.ErrWorkGone },
+	} {
+		d := newDouble(3)
+		set(d)
+		var logs bytes.Buffer
+		l := d.loop()
+		l.Log = slog.New(slog.NewTextHandler(&logs, nil))
+		d.pass(t, l, time.Minute)
+		d.rows = newDouble(2).rows // of later runs
+		d.pass(t, l, time.Minute)
+		times := map[string]int{without: 1, deleted: 5}[want]
+		if got := strings.Count(logs.String(), want); got != times || len(d.asked) != 5 {
+			t.Errorf("%q: told %d times with %d questions, want %d and 5:\n%s", want, got, len(d.asked), times, logs.String())
+		}
+	}
+}
+
+// TestUnnamedObjects: a worker says nothing of a large object but that it refused one.
+// Each of the run's large ones may be it, and is kept to be tried again, once.
+func TestUnnamedObjects(t *testing.T) {
+	d := newDouble(1)
+	setAll(d, func(w *spool.WatchedWork) { w.Large = []string{"report--1", "report--2", "report--3"} })
+	for i := range 2 {
+		e := refusal(i, "PayloadTooLargeError: request entity too large")
+		e.Source = "Bundle too large"
+		d.errors = append(d.errors, e)
+	}
+	l := d.loop()
+	d.pass(t, l, time.Minute)
+	if len(d.letters) != 3 || l.rejected != 2 {
+		t.Fatalf("got %d letters of %d refusals, want 3 of 2", len(d.letters), l.rejected)
+	}
+	for i, letter := range d.letters {
+		if letter.STIX != fmt.Sprint("report--", i+1) || !strings.Contains(letter.Error, "another of the 3 large objects") || string(letter.Payload) != "Bundle too large" {
+			t.Errorf("letter %d: got %+v, want report--%d and that it may be another", i, letter, i+1)
+		}
+	}
+	e := refusal(3, "FORBIDDEN_ACCESS")
+	e.Source, d.complete = "Bundle too large", true
+	d.errors = append(d.errors, e)
+	setAll(d, func(w *spool.WatchedWork) { w.Large = w.Large[:1] })
+	d.pass(t, l, time.Hour)
+	if n := len(d.letters); n != 4 || strings.Contains(d.letters[3].Error, "another") {
+		t.Errorf("got %d letters, the last %q; want a fourth one that is sure", n, d.letters[n-1].Error)
 	}
 }
 
@@ -175,11 +239,16 @@ func TestWords(t *testing.T) {
 	d.errors[0].Source = "Bundle too large"
 	d.errors[1].Message = "FUNCTIONAL_ERROR Marking definition not allowed for the user"
 	d.errors[2].Source = `{"type":"bundle","id":"bundle--1","objects":[{"id":"` + id + `"}]}`
+	d.errors[4].Message = "MISSING_REFERENCE_ERROR Element(s) not found"
+	d.errors[5].Message = "PayloadTooLargeError: request entity too large"
+	d.errors[6].Message = "element too large (ELEMENT_TOO_LARGE)"
+	d.errors[7].Message = "VALIDATION_ERROR name"
 	d.pass(t, d.loop(), time.Minute)
 	if len(d.letters) != opencti.MaxWorkErrors {
 		t.Fatalf("got %d letters, want %d", len(d.letters), opencti.MaxWorkErrors)
 	}
-	for i, want := range []string{"did not say of which object", "allow the marking", "may create and update knowledge", "at least 100"} {
+	for i, want := range []string{"did not say of which object", "allow the marking", "may create and update knowledge", "at least 100",
+		"retry it when that is there", "max_payload_body_size", "WORKER_OBJECTS_MAX_REFS", "other: see OpenCTI's words: VALIDATION_ERROR"} {
 		if got := d.letters[i].Error; !strings.Contains(got, want) {
 			t.Errorf("letter %d: got %q, want %q in it", i, got, want)
 		}

@@ -59,7 +59,9 @@ func (s *Server) mutations(user *User) object {
 			s.violation("destructive", "workDelete was called for all works of "+id)
 			return true, nil
 		}),
-		"stixBundlePush": fieldFunc(func(args map[string]any) (any, error) { return s.push(user, args) }),
+		"stixBundlePush": fieldFunc(func(map[string]any) (any, error) {
+			return nil, &failure{Code: "UNSUPPORTED_ERROR", Message: "stixBundlePush is not part of this stand-in"}
+		}),
 	}
 }
 

@@ -49,6 +49,9 @@ func (w *Worker) deny(o map[string]any) (reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t, _ := o["type"].(string)
+	if kind, ok := o["relationship_type"].(string); ok && w.behave.Refuse[t+" "+kind] != "" {
+		t += " " + kind
+	}
 	reason = w.behave.Refuse[t]
 	if most := w.behave.RefuseMost; reason == "" || most > 0 && w.denied[t] >= most {
 		return ""

@@ -89,8 +89,9 @@ type Behaviour struct {
 	Drop bool `json:"drop"`
 	// Delay is added to Options.Delay.
 	Delay time.Duration `json:"delay"`
-	// Refuse says by STIX type what the platform answers instead of importing an
-	// object, up to RefuseMost of a type; zero means all. These are no violations.
+	// Refuse says by STIX type, or by "relationship " and a type of those, what the
+	// platform answers instead of importing an object, up to RefuseMost of a type;
+	// zero means all. These are no violations.
 	Refuse     map[string]string `json:"refuse,omitempty"`
 	RefuseMost int               `json:"refuse_most,omitempty"`
 }

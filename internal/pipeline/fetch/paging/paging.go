@@ -41,10 +41,11 @@ type Cursor struct {
 	// Layout is that of the server's texts where they have no zone. All times
 	// are then by the clock of these texts, whatever it is.
 	Layout string       `json:"layout,omitempty"`
-	Last   time.Time    `json:"last"` // the greatest timestamp so far; at first the window's start
-	Unit   int64        `json:"unit"` // nanoseconds: the resolution that the server's timestamps show
-	Seen   []seenObject `json:"seen"` // objects taken whose timestamp is not before Back and After
-	Full   int          `json:"full"` // the most objects that a page had
+	Until  time.Time    `json:"until,omitzero"` // nothing later is wanted; zero: everything
+	Last   time.Time    `json:"last"`           // the greatest timestamp so far; at first the window's start
+	Unit   int64        `json:"unit"`           // nanoseconds: the resolution that the server's timestamps show
+	Seen   []seenObject `json:"seen"`           // objects taken whose timestamp is not before Back and After
+	Full   int          `json:"full"`           // the most objects that a page had
 	// Again: the next page must show something that was taken before.
 	Again bool `json:"again,omitempty"`
 	Rough bool `json:"rough,omitempty"` // the server compares by the second
@@ -59,7 +60,6 @@ type Cursor struct {
 	// Gap is where the question began to be moved on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
 	GapFull bool      `json:"gap_full,omitempty"` // one of them was full
-	Pages   int       `json:"pages,omitempty"`    // taken so far
 	// Form is cursorForm, or 0 of a cursor that an earlier version stored.
 	Form int `json:"form,omitempty"`
 }
@@ -94,17 +94,19 @@ type Step struct {
 	Failed string
 	// Unread are timestamps that cannot be read.
 	Unread Unread
-	// Many is how many pages were taken, at manyPages and each time that doubles; else 0.
-	Many int
 }
-
-// manyPages are more than most accounts have. A server may never come to an end,
-// however far its times rise, and only an operator can tell.
-const manyPages = 1 << 13
 
 func New(group, stixType string, from time.Time) Cursor {
 	from = from.UTC().Truncate(time.Millisecond)
 	return Cursor{Group: group, Type: stixType, From: from, After: from, Last: from, Unit: int64(time.Millisecond), Form: cursorForm}
+}
+
+// NewSpan is New for what was modified at one time only. What else is on its pages
+// comes, too.
+func NewSpan(group, stixType string, at time.Time) Cursor {
+	c := New(group, stixType, at.Add(-time.Millisecond))
+	c.Until = at.UTC()
+	return c
 }
 
 // Resume reads a stored cursor. One that cannot be read begins its window
@@ -155,9 +157,6 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	before, limit := *c, now.Add(24*time.Hour)
 	dates := readPage(page, limit)
 	t := Step{Unread: dates.unread, OutOfOrder: dates.back > 0}
-	if c.Pages++; c.Pages >= manyPages && c.Pages&(c.Pages-1) == 0 {
-		t.Many = c.Pages
-	}
 	seen := make(map[objectSum]struct{}, len(c.Seen))
 	for _, k := range c.Seen {
 		seen[k.sum()] = struct{}{}
@@ -275,6 +274,7 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 		c.GapFull = c.GapFull || dates.count > 0 && dates.count >= c.Full
 		t.Done = c.After.After(limit)
 	}
+	t.Done = t.Done || !c.Until.IsZero() && c.After.After(c.Until)
 	if !c.Gap.IsZero() && (progress || t.Done && c.GapFull) {
 		t.Gap = &Gap{From: c.Gap, To: asked.At}
 	}
