@@ -67,7 +67,10 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, v := t.tab(bktRecords).b.Cursor().First(); k != nil {
-		note(bktRecords, t.records().read(encoding.Clone(k), v).Fetched)
+		var h recordHead
+		if encoding.OpenHead(v, &h) == nil {
+			note(bktRecords, h.Fetched)
+		}
 	}
 	if k, _ := t.tab(bktWaiting).b.Cursor().First(); k != nil {
 		if r, err := t.runs().byID(encoding.U64(k, 0)); err == nil {
@@ -83,7 +86,7 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, _ := t.tab(bktDead).b.Cursor().Seek([]byte{pfxOpenDL}); k != nil && k[0] == pfxOpenDL {
-		if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
+		if d, ok := t.dead().head(encoding.U64(k, 1)); ok {
 			note(bktDead, d.First)
 		}
 	}

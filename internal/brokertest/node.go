@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	startTimeout = 2 * time.Minute
+	startTimeout = 5 * time.Minute
 	ctlTimeout   = time.Minute
 )
 

@@ -64,6 +64,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "dataset is skipped", "The account is not offered this dataset.", "Switch it off, or ask ThreatMatch for access."},
 		{"ERROR", "dataset failed for this run; the next one goes on from here", "Its list or page failed for half an hour, or was refused five times, or the configured group of IOCs, used before, was not offered.", "The error says why; the watermark stays."},
 		{"WARNING", "dataset is switched off: its open requests are dropped", "Settings changed while requests of it were open.", ""},
+		{"ERROR", "ThreatMatch has given very many pages, and says that there are more", "The first import of a large account has thousands; a server that goes on for ever does too. Said again each time the number doubles. New runs wait for this one.", "Compare `at` with the run's end: if it does not come nearer, ask ThreatMatch, or go past it by `skip --dataset iocs --to DATE`."},
 		{"WARNING", "list is not complete", "ThreatMatch's list had entries without an id, or skipped a span.", "The dead letter has what was there."},
 		{"WARNING", "server reads dates in another time zone; asking from further back", "The list echoed a later date than was asked for.", ""},
 		{"ERROR", "the clocks of this machine and of ThreatMatch are far apart: set the clock", "By ten minutes or more; runs end at the earlier one.", "Set the clock, best by NTP."},

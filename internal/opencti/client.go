@@ -3,8 +3,8 @@
 // the look-up of ids. It knows no retry and no policy: one call is one request,
 // and every error says by its class and sentinel what it means.
 //
-// The only mutations it can send are registerConnector, pingConnector, workAdd
-// and workEdit (with delete on a work given by id). It never deletes a
+// The only mutations it can send are registerConnector, pingConnector, workAdd,
+// workEdit (with delete on a work given by id) and stixBundlePush. It never deletes a
 // connector or its queues.
 package opencti
 
@@ -136,8 +136,23 @@ func (r request) operation() string {
 	return rest[:max(strings.IndexAny(rest, "({ "), 0)]
 }
 
+// body is the request as it is sent: as short as JSON allows, and no longer than
+// platforms take.
+func (r request) body() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxRequest {
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("not sent: the request has %d bytes", b.Len())}
+	}
+	return b.Bytes(), nil
+}
+
 func (c *Client) exchange(ctx context.Context, in request, out any) error {
-	body, err := json.Marshal(in)
+	body, err := in.body()
 	if err != nil {
 		return err
 	}

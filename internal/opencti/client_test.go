@@ -88,7 +88,7 @@ func TestDocuments(t *testing.T) {
 		t.Fatalf("only %d documents found", len(docs))
 	}
 	mutation := regexp.MustCompile(`^mutation \w+(?:\([^)]*\))? \{\s*(\w+)`)
-	allowed := map[string]bool{"registerConnector": true, "pingConnector": true, "workAdd": true, "workEdit": true}
+	allowed := map[string]bool{"registerConnector": true, "pingConnector": true, "workAdd": true, "workEdit": true, "stixBundlePush": true}
 	for _, d := range docs {
 		if strings.Contains(d, "__schema") || strings.Count(d, "__type(") > 2 {
 			t.Errorf("introspection is refused: %s", d)
@@ -175,7 +175,7 @@ func TestVariables(t *testing.T) {
 			Registration{
 				Echo:     Echo{Reset: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)},
 				Exchange: "amqp.worker.exchange", RoutingKey: "push_routing_c", Queue: "push_c", Applicant: "u",
-				Version: "7.260915.0", Multipart: true,
+				Version: "7.260915.0", Multipart: true, SplitsPushed: true,
 				Broker: Broker{Host: "mq", VHost: "/v", Port: 5671, UseTLS: true, User: "o", Password: "p"},
 			}},
 		{"ping without state", func() (any, error) { return c.Ping(ctx, "", ConnectorInfo{}) },
@@ -264,6 +264,14 @@ func TestReplacedPlatform(t *testing.T) {
 	}
 	if probes != 2 {
 		t.Errorf("%d probes", probes)
+	}
+}
+
+func TestSplitsPushed(t *testing.T) {
+	for version, want := range map[string]bool{"7.260722.0": true, "7.260915.0": true, "8.0.0": true, "7.260721.3": false, "6.9.17": false, "": false, "main": false} {
+		if got := SplitsPushed(version); got != want {
+			t.Errorf("%q: got %v, want %v", version, got, want)
+		}
 	}
 }
 

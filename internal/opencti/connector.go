@@ -31,6 +31,8 @@ type Registration struct {
 	Affected bool
 	// Multipart: works can be announced as coming in several parts.
 	Multipart bool
+	// SplitsPushed: see SplitsPushed.
+	SplitsPushed bool
 }
 
 // Broker is the platform's own view of its RabbitMQ.
@@ -131,6 +133,7 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 	}
 	r := out.Node.registration()
 	r.Version, r.Affected, r.Multipart = caps.Version, caps.Affected(), caps.MultipartWork
+	r.SplitsPushed = SplitsPushed(caps.Version)
 	return r, nil
 }
 

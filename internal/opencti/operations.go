@@ -37,6 +37,7 @@ func Operations() []Operation {
 		{"ReportExpectation", []string{reportQuery}, true, workSchema + ", reportExpectation: CONNECTORAPI", none},
 		{"WorkProcessed", []string{processedQuery}, true, workSchema + ", toProcessed: CONNECTORAPI", none},
 		{"WorkDelete", []string{deleteQuery}, true, workSchema + ", delete: CONNECTORAPI", none},
+		{"StixBundlePush", []string{pushQuery}, true, "opencti.graphql, stixBundlePush: CONNECTORAPI", "none: asked only under connector.queue_protocol api; amqp needs it not"},
 		{"Work", []string{workQuery}, true, workSchema + ", work: MODULES", "the work counts as alive; what is of unknown fate is not told again"},
 		{"WorkErrors", []string{errorsQuery}, true, workSchema + ", work and its errors: MODULES", "what the platform refuses is not read back, which is told once"},
 		{"WorkAlive", []string{aliveQuery}, true, workSchema + ", isWorkAlive, from 6.8.6 on: MODULES", "Work instead where it does not exist; else the work counts as alive"},

@@ -38,7 +38,7 @@ func TestVersions(t *testing.T) {
 				t.Errorf("capabilities %+v, affected %v, want %+v", caps, caps.Affected(), want)
 			}
 			live(t, p, c)
-			allowed := []string{"registerConnector", "pingConnector", "workAdd", "workEdit.addExpectations", "workEdit.reportExpectation", "workEdit.toProcessed", "workEdit.delete"}
+			allowed := []string{"registerConnector", "pingConnector", "workAdd", "workEdit.addExpectations", "workEdit.reportExpectation", "workEdit.toProcessed", "workEdit.delete", "stixBundlePush"}
 			for _, m := range slices.Sorted(maps.Keys(p.Stats().Mutations)) {
 				if !slices.Contains(allowed, m) {
 					t.Errorf("mutation %s was sent", m)
@@ -179,6 +179,45 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 		t.Errorf("known %v", known)
 	}
 	works(t, p, c)
+	push(t, p, c)
+}
+
+// push hands the platform bundles; where the platform splits them it announces
+// them, as the registration says.
+func push(t *testing.T, p *sim.Server, c *opencti.Client) {
+	t.Helper()
+	ctx := t.Context()
+	r, err := c.Register(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := c.AddWork(ctx, "ThreatMatch run 00000003", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := `{"type":"bundle","id":"bundle--1","spec_version":"2.1","objects":[{"type":"malware","id":"malware--1"}]}`
+	two := strings.Replace(one, "]}", `,{"type":"malware","id":"malware--2"}]}`, 1)
+	if err := errors.Join(c.PushBundle(ctx, work, []byte(one)), c.PushBundle(ctx, work, []byte(two))); err != nil {
+		t.Fatal(err)
+	}
+	want, queued := int64(0), 2 // until a worker splits
+	if p.Profile().SplitsPushed {
+		want, queued = 3, 3
+	}
+	if w, err := c.Work(ctx, work); err != nil || w.Expected != want || r.SplitsPushed != (want > 0) {
+		t.Errorf("work %+v (%v), want %d expected; the registration says that the platform splits: %v", w, err, want, r.SplitsPushed)
+	}
+	if n := p.QueuedMessages(); n != queued {
+		t.Errorf("%d messages queued, want %d", n, queued)
+	}
+	for _, bad := range []string{"{}", `{"type":"bundle","objects":[]}`, "no JSON"} {
+		if err := c.PushBundle(ctx, work, []byte(bad)); !errors.Is(err, opencti.ErrNotTaken) {
+			t.Errorf("push of %s: got %v, want it not taken", bad, err)
+		}
+	}
+	if err := c.DeleteWork(ctx, work); err != nil {
+		t.Error(err)
+	}
 }
 
 func works(t *testing.T, p *sim.Server, c *opencti.Client) {

@@ -122,6 +122,16 @@ func AffectedVersion(version string) bool {
 	return slices.Compare(v[:], []int{6, 8, 6}) >= 0 && slices.Compare(v[:], []int{7, 260601, 0}) < 0
 }
 
+// SplitsPushed reports whether the platform splits a pushed bundle itself and
+// announces every message of it, also a single one: from the summer of 2026 on.
+// Before, workers split, and nobody announces an object that comes alone. For the
+// weeks about which this may be wrong a message too many is processed, which those
+// platforms allow. A version that cannot be read counts as an older one.
+func SplitsPushed(version string) bool {
+	v, ok := parseVersion(version)
+	return ok && slices.Compare(v[:], []int{7, 260722, 0}) >= 0
+}
+
 func parseVersion(s string) (v [3]int, ok bool) {
 	s = strings.TrimPrefix(strings.TrimSpace(s), "v")
 	s, _, _ = strings.Cut(s, "-")

@@ -81,7 +81,11 @@ func (s *Sim) Verdict(datasets ...data.Dataset) Verdict {
 		if w.Status != "complete" {
 			v.OpenWorks = append(v.OpenWorks, w.ID)
 		}
-		if s.Worker != nil && w.Alive && w.Expected != stats.WorkCounts[w.ID].Distinct {
+		came := stats.WorkCounts[w.ID].Distinct
+		if w.Pushed {
+			came = stats.WorkCounts[w.ID].Received
+		}
+		if s.Worker != nil && w.Alive && w.Expected != came {
 			v.UnevenWorks = append(v.UnevenWorks, w.ID)
 		}
 	}

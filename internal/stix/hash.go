@@ -11,19 +11,42 @@ import (
 // only in the order of keys, at any level, and different otherwise. It is
 // stable across versions of this program, since the spool keeps it.
 func (o *Object) Hash() [16]byte {
-	sum := sha256.Sum256(appendCanonical(make([]byte, 0, o.size()), o.fields))
-	return [16]byte(sum[:16])
+	h := sha256.New()
+	var places [48]int
+	var few [512]byte
+	buf := append(few[:0], '{')
+	for n, i := range sorted(places[:0], o.fields) {
+		f := &o.fields[i]
+		if n > 0 {
+			buf = append(buf, ',')
+		}
+		buf = append(appendString(buf, f.key), ':')
+		if len(f.raw) > cap(few) && f.raw[0] == '"' { // without a copy
+			h.Write(buf)
+			h.Write(f.raw)
+			buf = buf[:0]
+			continue
+		}
+		buf = appendCanonicalValue(buf, f.raw)
+	}
+	h.Write(append(buf, '}'))
+	var sum [sha256.Size]byte
+	return [16]byte(h.Sum(sum[:0]))
+}
+
+// sorted appends the places of the fields in the order of their keys.
+func sorted(places []int, fields []field) []int {
+	for i := range fields {
+		places = append(places, i)
+	}
+	slices.SortStableFunc(places, func(a, b int) int { return strings.Compare(fields[a].key, fields[b].key) })
+	return places
 }
 
 func appendCanonical(dst []byte, fields []field) []byte {
-	var few [48]int
-	sorted := few[:0]
-	for i := range fields {
-		sorted = append(sorted, i)
-	}
-	slices.SortStableFunc(sorted, func(a, b int) int { return strings.Compare(fields[a].key, fields[b].key) })
+	var places [48]int
 	dst = append(dst, '{')
-	for n, i := range sorted {
+	for n, i := range sorted(places[:0], fields) {
 		f := &fields[i]
 		if n > 0 {
 			dst = append(dst, ',')
@@ -32,14 +55,6 @@ func appendCanonical(dst []byte, fields []field) []byte {
 		dst = appendCanonicalValue(dst, f.raw)
 	}
 	return append(dst, '}')
-}
-
-// canonicalValue is appendCanonicalValue without a copy of what is canonical as it stands.
-func canonicalValue(raw json.RawMessage) []byte {
-	if raw[0] == '{' || raw[0] == '[' {
-		return appendCanonicalValue(nil, raw)
-	}
-	return raw
 }
 
 func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {

@@ -3,8 +3,10 @@ package stix
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -154,38 +156,49 @@ func membersOf(lead string) []string {
 
 // unit is the value and the time of properties that are decided together.
 type unit struct {
-	stamp int64 // filledIn when absent
-	mark  uint64
+	stamp int64  // filledIn when absent
 	bytes []byte // canonical; nil when absent
 }
 
-// unit returns what is decided under lead, its bytes appended to buf, which is empty.
-func (o dated) unit(lead string, buf []byte) unit {
+// unit returns what is decided under lead.
+func (o dated) unit(lead string) unit {
 	u := unit{stamp: filledIn}
 	for _, key := range membersOf(lead) {
 		if i := o.index(key); i >= 0 {
-			buf = append(appendCanonicalValue(append(buf, key...), o.fields[i].raw), 0)
-			u.bytes = buf
+			u.bytes = append(appendCanonicalValue(append(u.bytes, key...), o.fields[i].raw), 0)
 			u.stamp = max(u.stamp, o.stampOf(i))
 		}
-	}
-	if i := o.index(lead); i >= 0 {
-		u.mark = markOf(canonicalValue(o.fields[i].raw), u.bytes)
-	} else if u.bytes != nil {
-		u.mark = markOf(nil, u.bytes)
 	}
 	return u
 }
 
-// markOf stands for a value where the value itself is not kept: the first
-// bytes of what leads it, then a hash of the whole. So most values compare as
+// traceUnit is what stands for a unit where its bytes are not kept. The mark is the
+// first bytes of what leads it, then a hash of the whole: so most values compare as
 // their bytes do.
-func markOf(lead, whole []byte) uint64 {
+func (o dated) traceUnit(lead string, buf []byte) traceUnit {
+	u := traceUnit{name: lead, stamp: filledIn}
 	var first [4]byte
-	copy(first[:], bytes.TrimPrefix(lead, []byte{'"'}))
 	h := fnv.New32a()
-	h.Write(whole)
-	return uint64(first[0])<<56 | uint64(first[1])<<48 | uint64(first[2])<<40 | uint64(first[3])<<32 | uint64(h.Sum32())
+	for _, key := range membersOf(lead) {
+		i := o.index(key)
+		if i < 0 {
+			continue
+		}
+		value := []byte(o.fields[i].raw)
+		if value[0] == '{' || value[0] == '[' {
+			buf = appendCanonicalValue(buf[:0], value)
+			value = buf
+		}
+		if key == lead {
+			copy(first[:], bytes.TrimPrefix(value, []byte{'"'}))
+		}
+		io.WriteString(h, key)
+		h.Write(value)
+		h.Write([]byte{0})
+		u.stamp = max(u.stamp, o.stampOf(i))
+	}
+	u.mark = uint64(binary.BigEndian.Uint32(first[:]))<<32 | uint64(h.Sum32())
+	return u
 }
 
 // compareUnits says which copy decides: the later one, then the greater value.
@@ -193,14 +206,15 @@ func compareUnits(a, b dated, lead string) int {
 	if sameUnit(a, b, lead) {
 		return 0
 	}
-	ua, ub := a.unit(lead, nil), b.unit(lead, nil)
+	ua, ub := a.unit(lead), b.unit(lead)
 	switch {
 	case ua.bytes == nil || ub.bytes == nil:
 		return cmp.Compare(len(ua.bytes), len(ub.bytes))
 	case ua.stamp != ub.stamp:
 		return cmp.Compare(ua.stamp, ub.stamp)
-	case ua.mark != ub.mark:
-		return cmp.Compare(ua.mark, ub.mark)
+	}
+	if c := cmp.Compare(a.traceUnit(lead, nil).mark, b.traceUnit(lead, nil).mark); c != 0 {
+		return c
 	}
 	if c := bytes.Compare(ua.bytes, ub.bytes); c != 0 {
 		return c

@@ -323,7 +323,7 @@ func (o *Object) Clone() *Object {
 // AppendJSON appends the object as compact UTF-8 JSON, properties in order.
 func (o *Object) AppendJSON(dst []byte) []byte {
 	if dst == nil {
-		dst = make([]byte, 0, o.size())
+		dst = make([]byte, 0, o.Size())
 	}
 	dst = append(dst, '{')
 	for i := range o.fields {
@@ -337,11 +337,12 @@ func (o *Object) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// size is how many bytes AppendJSON appends, more where keys need escapes.
-func (o *Object) size() int {
-	n := 2
+// Size is how many bytes AppendJSON appends.
+func (o *Object) Size() int {
+	var buf [64]byte
+	n := len("{}") + max(0, len(o.fields)-1)
 	for i := range o.fields {
-		n += len(o.fields[i].key) + len(o.fields[i].raw) + len(`"":,`)
+		n += len(appendString(buf[:0], o.fields[i].key)) + len(":") + len(o.fields[i].raw)
 	}
 	return n
 }

@@ -234,8 +234,7 @@ func (o *Object) traceUnits() traceUnits {
 				done |= bit
 			}
 		default:
-			u := d.unit(lead, buf[:0])
-			units = append(units, traceUnit{lead, u.stamp, u.mark})
+			units = append(units, d.traceUnit(lead, buf[:0]))
 			done |= bit
 		}
 	}

@@ -48,6 +48,11 @@ func (a aliveWorks) WorkAlive(ctx context.Context, id string) (bool, error) {
 	return a.WorkClient.WorkAlive(ctx, id)
 }
 
+func (a aliveWorks) PushBundle(ctx context.Context, workID string, bundle []byte) error {
+	defer a.status.Waiting(stageName)()
+	return a.WorkClient.PushBundle(ctx, workID, bundle)
+}
+
 func (a aliveWorks) AddExpectations(ctx context.Context, id string, n int64) error {
 	defer a.status.Waiting(stageName)()
 	return a.WorkClient.AddExpectations(ctx, id, n)

@@ -20,7 +20,7 @@ import (
 // what was done before, so that it can be cut anywhere and called again.
 func (d *Stage) deliver(ctx context.Context) error {
 	run, b := d.current, d.bundle
-	if d.Publisher == nil {
+	if d.opt.Way == ToArchive {
 		return d.archiveOnly(ctx)
 	}
 	if run.Work.SentBundle == b.Seq && b.Confirmed == b.Objects {
@@ -96,7 +96,7 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 		if d.Platform.Resets() != d.resets { // the bundle may be gone; no commit needs to say so
 			return spool.ErrEpoch
 		}
-		if d.stop.key == (bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}) {
+		if d.stop.key == d.cursor() {
 			if err := d.skip(); err != nil {
 				return err
 			}
@@ -107,6 +107,12 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 		}
 		if err := d.checkWork(ctx, d.current); err != nil {
 			return err
+		}
+		if d.opt.Way == ToAPI {
+			if err := d.pushChunk(ctx, reg); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats come up on the way
 			return err
@@ -185,11 +191,7 @@ const keepBody = 1 << 20
 // message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
 func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
-	o, err := in.next()
-	if errors.Is(err, spool.ErrCorrupt) {
-		d.stop = obstacle{key, "corrupt", err.Error()}
-		return delivery.Message{}, io.EOF
-	}
+	o, err := d.object(in)
 	if err != nil {
 		return delivery.Message{}, err
 	}
@@ -208,16 +210,36 @@ func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Regis
 		d.stop = obstacle{key, "too_large", tooLargeText(len(body), limit)}
 		return delivery.Message{}, io.EOF
 	}
+	if err := d.refersToSent(ctx, key, o); err != nil {
+		return delivery.Message{}, err
+	}
+	return delivery.Message{ID: o.STIX, Body: body}, nil
+}
+
+// object reads the next object; io.EOF also before one that cannot be read.
+func (d *Stage) object(in *bundleReader) (spool.BundleObject, error) {
+	key := bundleKey{in.run, in.seq, in.at}
+	o, err := in.next()
+	if errors.Is(err, spool.ErrCorrupt) {
+		d.stop = obstacle{key, "corrupt", err.Error()}
+		return o, io.EOF
+	}
+	return o, err
+}
+
+// refersToSent is io.EOF for an object that refers to a dead letter. One that does
+// not is about to be sent, and no dead letter itself any more.
+func (d *Stage) refersToSent(ctx context.Context, key bundleKey, o spool.BundleObject) error {
 	id, err := d.deadRef(ctx, o)
 	if err != nil {
-		return delivery.Message{}, err
+		return err
 	}
 	if id != "" {
 		d.stop = obstacle{key, "dependency", "refers to " + id + ", which is a dead letter: retry both"}
-		return delivery.Message{}, io.EOF
+		return io.EOF
 	}
 	delete(d.dead, o.STIX)
-	return delivery.Message{ID: o.STIX, Body: body}, nil
+	return nil
 }
 
 func (d *Stage) bundleID() string { return BundleID(d.opt.ConnectorID, *d.current, d.bundle.Seq) }

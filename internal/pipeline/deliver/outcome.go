@@ -55,7 +55,7 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 	case out.Index >= 0:
 		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + out.Index}, "too_large", text}
 	case d.careful: // it was alone
-		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}, "too_large", text}
+		d.stop = obstacle{d.cursor(), "too_large", text}
 	default:
 		d.careful = true
 		return out
@@ -122,7 +122,7 @@ func (d *Stage) skip() error {
 func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundle) error {
 	w := &run.Work
 	for _, i := range b.Skipped {
-		if i < w.ToldFrom || slices.Contains(w.Settled, i) {
+		if i < w.ToldFrom || slices.Contains(w.Settled, i) || d.opt.Way == ToAPI && !toldAlone(w, spool.Place{Bundle: b.Seq, Index: i}) {
 			continue
 		}
 		objects, err := d.Spool.BundleObjects(b.Run, b.Seq, i, 1)

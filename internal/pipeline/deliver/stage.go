@@ -20,8 +20,8 @@ const stageName = "deliver"
 type Deps struct {
 	Spool     Spool
 	Platform  Platform
-	Works     WorkClient // nil without a queue
-	Publisher Publisher  // nil: nothing is sent to a queue, and no work is opened
+	Works     WorkClient // nil with ToArchive
+	Publisher Publisher  // nil but with ToBroker
 	Archive   Archive    // nil: none
 	// OnMaxMessageSize is told the broker's limit once a message was over it, and
 	// 0 or the operator's own when it is not believed any more. May be nil.
@@ -34,12 +34,23 @@ type Deps struct {
 	Rand             func() float64 // in [0, 1), for jitter
 }
 
+// Way is how messages reach OpenCTI's workers.
+type Way uint8
+
+const (
+	ToBroker  Way = iota // published to OpenCTI's RabbitMQ
+	ToAPI                // pushed in chunks to OpenCTI's API, which queues them
+	ToArchive            // not at all: no work is opened
+)
+
 // Options are deliver's settings. Zero values mean the defaults in brackets.
 type Options struct {
+	Way            Way
 	ConnectorID    string
 	ConnectorName  string        // begins the name of a work
 	Update         bool          // the messages' update flag
-	Window         int           // messages in flight [512]
+	Window         int           // messages in flight, or in a chunk [512]
+	Drain          time.Duration // how long a push under way may go on after a stop
 	MaxMessageSize int64         // bytes of a body; 0: the broker decides
 	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
 	Once           bool          // a single run: waiting for the run before it has an end
@@ -86,6 +97,7 @@ type Stage struct {
 	limit     sizeLimit
 	toldLimit int64     // what OnMaxMessageSize was told last
 	careful   bool      // the next message goes out alone
+	push      pushState // how chunks go out
 	body      []byte    // of the message made last, to be written over
 	moved     bool      // something was confirmed since the last trouble
 	said      string    // the trouble that was logged last
@@ -109,6 +121,11 @@ type checkedWork struct {
 	at   time.Time
 }
 
+// cursor is the first message of the bundle that is not confirmed.
+func (d *Stage) cursor() bundleKey {
+	return bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}
+}
+
 // obstacle is a message that becomes a dead letter.
 type obstacle struct {
 	key        bundleKey // the zero key: none
@@ -120,9 +137,11 @@ func New(d Deps, o Options) (*Stage, error) {
 	switch {
 	case d.Spool == nil || d.Platform == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
-	case d.Publisher == nil && d.Archive == nil:
+	case o.Way == ToArchive && d.Archive == nil:
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
-	case d.Publisher != nil && (d.Works == nil || d.Platform.Offline()):
+	case o.Way == ToBroker && d.Publisher == nil:
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: no publisher to send with"))
+	case o.Way != ToArchive && (d.Works == nil || d.Platform.Offline()):
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
 	}
 	o.setDefaults()
@@ -242,7 +261,7 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
-	d.gate, d.careful = gateWatch{}, false
+	d.gate, d.careful, d.push = gateWatch{}, false, pushState{}
 	d.Platform.HoldQueue(false)
 	d.fine()
 }

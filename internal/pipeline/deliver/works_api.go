@@ -22,6 +22,8 @@ type WorkClient interface {
 	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
 	// WorkAlive reports whether workers still take messages of the work.
 	WorkAlive(ctx context.Context, id string) (bool, error)
+	// PushBundle has OpenCTI queue a bundle: see opencti.Client.
+	PushBundle(ctx context.Context, workID string, bundle []byte) error
 	AddExpectations(ctx context.Context, id string, n int64) error
 	// ReportExpectation settles one message that will not come, with the reason.
 	ReportExpectation(ctx context.Context, id, reason, source string) error

@@ -44,7 +44,7 @@ func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
 
 // closeWork tells OpenCTI that nothing more comes under the run's work.
 func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
-	if d.Publisher == nil {
+	if d.opt.Way == ToArchive {
 		return nil
 	}
 	switch run.Work.Status {
@@ -73,6 +73,17 @@ func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 	if err := d.settleSurplus(ctx, run); err != nil {
 		return err
 	}
+	if d.opt.Way == ToAPI && run.Work.Sent > 0 {
+		whole, err := d.workedOff(ctx, reg, run, info)
+		if err != nil {
+			return err
+		}
+		if !whole && reg.Affected {
+			// Told now, the work could end before all was split, and its rest be
+			// dropped. The last report completes it.
+			return d.closed(run, spool.WorkProcessed)
+		}
+	}
 	return d.tellProcessed(ctx, reg, run)
 }
 
@@ -95,7 +106,7 @@ func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, 
 // tellProcessed ends the work that is alive.
 func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	w := &run.Work
-	if w.Told == 0 {
+	if w.Told == 0 && w.Sent == 0 {
 		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return err
 		}

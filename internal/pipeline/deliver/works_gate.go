@@ -72,7 +72,7 @@ func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
 // gone, or nothing was in the queue for a while.
 func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool.Run) (bool, error) {
 	info, err := d.Works.Work(ctx, run.Work.ID)
-	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete {
+	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete && d.split(info, run.Work) {
 		return true, nil
 	}
 	if err != nil {
@@ -84,6 +84,11 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 	if run.DoneAt.IsZero() {
 		return false, nil
 	}
+	return d.quietQueue(ctx, reg)
+}
+
+// quietQueue reports that nothing was in the queue for a while.
+func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool, error) {
 	left, err := d.queued(ctx, reg)
 	switch {
 	case err != nil:
@@ -101,13 +106,9 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 // and as the platform does, which knows what a worker holds. A side that refuses
 // the question for good does not count.
 func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, error) {
-	d.Publisher.SetBroker(reg.Broker)
-	ready, err := d.Publisher.QueueDepth(ctx, reg.Queue)
-	if err != nil && !refused(err) {
-		return 0, err
-	}
+	ready, err := d.ready(ctx, reg)
 	if err != nil {
-		d.note("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
+		return 0, err
 	}
 	q, err := d.Platform.QueueSize(ctx)
 	if err != nil && !opencti.IsForbidden(err) {
@@ -116,7 +117,24 @@ func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, er
 	if err != nil {
 		d.note(noModules, err)
 	}
-	return int64(ready) + q.Messages, nil
+	return ready + q.Messages, nil
+}
+
+// ready is how many messages of the queue no worker holds, as the broker sees it:
+// 0 where that is not asked.
+func (d *Stage) ready(ctx context.Context, reg opencti.Registration) (int64, error) {
+	if d.opt.Way != ToBroker {
+		return 0, nil
+	}
+	d.Publisher.SetBroker(reg.Broker)
+	n, err := d.Publisher.QueueDepth(ctx, reg.Queue)
+	if err != nil && !refused(err) {
+		return 0, err
+	}
+	if err != nil {
+		d.note("the broker does not tell how many messages are queued; runs follow each other by OpenCTI's word, or after two minutes", err)
+	}
+	return int64(n), nil
 }
 
 // refused reports an answer that waiting does not change.

@@ -175,6 +175,10 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 	if n := turn.Unread.Count; n > 0 {
 		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread.First)
 	}
+	if turn.Many > 0 {
+		f.Log.Error("ThreatMatch has given very many pages, and says that there are more", "stage", stageName, "run", r.run.ID,
+			"item", r.task.Source, "pages", turn.Many, "at", r.cursor.Last)
+	}
 	if turn.OutOfOrder {
 		f.Log.Debug("page is out of order", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 	}

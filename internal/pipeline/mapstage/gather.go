@@ -154,8 +154,7 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	o.Arrive()
 	it := newItem(o, refs, m.author)
 	it.dataset, it.source = rec.Dataset, rec.Source
-	m.scratch = o.AppendJSON(m.scratch[:0])
-	it.size = len(m.scratch)
+	it.size = o.Size()
 	out.size += it.size
 	out.items = append(out.items, it)
 }
@@ -233,7 +232,7 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 		g.count["merged"]++
 		g.size -= old.size
 		old.merge(it, author)
-		old.size = len(old.obj.AppendJSON(nil))
+		old.size = old.obj.Size()
 		g.size += old.size
 	}
 }
@@ -256,6 +255,7 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 		if ctx.Err() != nil {
 			return true, nil
 		}
+		recs[i].Body = nil // it may be large
 		if err := m.take(ctx, run, rec, results[i]); err != nil {
 			return true, err
 		}

@@ -45,8 +45,7 @@ func (b *batch) release(it *item) error {
 		b.skip(it, why)
 		return nil
 	}
-	b.m.scratch = it.obj.AppendJSON(b.m.scratch[:0])
-	size := len(b.m.scratch)
+	size := it.obj.Size()
 	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
 		b.bury(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
 		return nil

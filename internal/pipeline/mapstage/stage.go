@@ -133,7 +133,6 @@ type Stage struct {
 	mark      *spool.CrashMark
 	alone     bool       // no other stage runs: nobody makes room
 	squeezed  bool       // fetch is paused for room
-	scratch   []byte     // for measuring objects
 	failed    int        // errors in a row
 	at        string     // id of the object under work; "": none
 	under     *gathering // what is being committed or mapped

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,11 +48,13 @@ type Broker struct {
 	Refuses func(object json.RawMessage) string
 	// Worked is told of each message that a worker took from the queue: imported, refused
 	// for a reason, or dropped with its work.
-	Worked func(object json.RawMessage, refusal string, dropped bool)
+	Worked  func(object json.RawMessage, refusal string, dropped bool)
+	Workers int // that take messages at once; 0: one
 }
 
 func newBroker(cti *OpenCTI, seed uint64) *Broker {
 	b := &Broker{cti: cti, All: map[string]int{}, Rand: rand.New(rand.NewPCG(seed, 1)), step: func() error { return nil }}
+	cti.onPush = b.pushed
 	cti.onPurge = func() {
 		b.Mu.Lock()
 		defer b.Mu.Unlock()
@@ -256,13 +259,15 @@ func (b *Broker) some(n int) int {
 // WorkOff lets workers process up to n messages; it returns how many of them
 // they dropped.
 func (b *Broker) WorkOff(n int) int {
-	b.Mu.Lock()
-	n = min(n, len(b.Queue))
-	queue := b.Queue[:n]
-	b.Queue = b.Queue[n:]
-	b.Mu.Unlock()
 	dropped := 0
-	for _, e := range queue {
+	for ; n > 0; n-- {
+		e, ok := b.next()
+		if !ok {
+			break
+		}
+		if b.split(e) {
+			continue
+		}
 		refusal := ""
 		if b.Refuses != nil {
 			refusal = b.Refuses(e.Object)
@@ -276,6 +281,23 @@ func (b *Broker) WorkOff(n int) int {
 		}
 	}
 	return dropped
+}
+
+// next takes a message from the queue: the first, or with several workers one of
+// those that they hold.
+func (b *Broker) next() (delivery.Envelope, bool) {
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	if len(b.Queue) == 0 {
+		return delivery.Envelope{}, false
+	}
+	at := 0
+	if held := min(b.Workers, len(b.Queue)); held > 1 {
+		at = b.Rand.IntN(held)
+	}
+	e := b.Queue[at]
+	b.Queue = slices.Delete(slices.Clone(b.Queue), at, at+1)
+	return e, true
 }
 
 // Nacks are n publishes that the broker refuses.

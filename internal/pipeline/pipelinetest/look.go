@@ -12,6 +12,12 @@ import (
 // letter, and every work that is left is complete once workers are done.
 func (w *World) CheckAll() {
 	w.t.Helper()
+	w.checkObjects()
+	w.CheckWorks()
+}
+
+func (w *World) checkObjects() {
+	w.t.Helper()
 	dead, err := w.Spool.DeadLetters(0, 1000)
 	w.Must(err)
 	lost := map[string]bool{}
@@ -29,7 +35,6 @@ func (w *World) CheckAll() {
 	if dropped := w.Broker.WorkOff(1 << 20); dropped > 0 {
 		w.Fail("workers dropped %d messages", dropped)
 	}
-	w.CheckWorks()
 }
 
 // CheckWorks: every work that exists is complete, told as many messages as it has.

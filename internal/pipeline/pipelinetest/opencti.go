@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 )
@@ -20,6 +21,7 @@ type Profile struct {
 	Affected  bool // drops messages of dead works, ends works too early
 	multipart bool
 	exact     bool // completes at processed == expected, not beyond
+	splits    bool // splits pushed bundles itself, and announces what comes of them
 }
 
 // The generations that differ for us.
@@ -29,7 +31,7 @@ func Profiles() []Profile {
 		{Name: "6.7.5", Stamp: true, exact: true},
 		{Name: "6.8.10", Stamp: true, Affected: true, exact: true},
 		{Name: "7.260501", Stamp: true, Affected: true, multipart: true},
-		{Name: "newest", Stamp: true, multipart: true},
+		{Name: "newest", Stamp: true, multipart: true, splits: true},
 	}
 }
 
@@ -44,8 +46,9 @@ type Work struct {
 	InError   bool
 	Message   string
 	Reports   []string
+	seen      map[string]int      // messages published under it, by bundle and number; pushed ones by object
+	alone     int64               // bundles of one object that were pushed under it
 	errors    []opencti.WorkError // of what workers refused
-	seen      map[string]int      // messages published under it, by bundle and number
 }
 
 // OpenCTI is a scripted platform with the state machine of the real one.
@@ -75,6 +78,8 @@ type OpenCTI struct {
 	wrong     func(format string, args ...any)
 	user      string
 	onPurge   func()
+	onPush    func(messages []delivery.Envelope, ids []string)
+	API       API
 }
 
 func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
@@ -162,7 +167,7 @@ func (f *OpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
 		f.updated = time.Now()
 		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
-			Version: f.Name, Affected: f.Affected, Multipart: f.multipart,
+			Version: f.Name, Affected: f.Affected, Multipart: f.multipart, SplitsPushed: f.splits,
 		}
 		return nil
 	})

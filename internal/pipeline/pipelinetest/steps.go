@@ -15,13 +15,21 @@ func (w *World) Drive() {
 	w.OpenCTI.do(func() {
 		w.OpenCTI.delay = func() { time.Sleep(time.Duration(w.Broker.some(200)) * time.Millisecond) }
 	})
-	stop := make(chan struct{})
-	done := make(chan struct{})
+	stop := w.WorkersRun()
+	w.Settle()
+	stop()
+	synctest.Wait()
+}
+
+// WorkersRun lets workers work off the queue now and then until the returned
+// function is called.
+func (w *World) WorkersRun() (stop func()) {
+	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
 			select {
-			case <-stop:
+			case <-end:
 				return
 			case <-time.After(200 * time.Millisecond):
 				if w.Broker.WorkOff(w.Broker.some(5)) > 0 {
@@ -30,10 +38,7 @@ func (w *World) Drive() {
 			}
 		}
 	}()
-	w.Settle()
-	close(stop)
-	<-done
-	synctest.Wait()
+	return func() { close(end); <-done }
 }
 
 // BundleOf adds a run with one bundle of the objects.

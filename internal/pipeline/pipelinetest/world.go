@@ -160,7 +160,10 @@ func (w *World) Start() {
 		deps.Archive = w.Archive
 	}
 	if w.Offline {
-		deps.Works, deps.Publisher = nil, nil
+		deps.Works, deps.Publisher, w.Deliver.Way = nil, nil, deliver.ToArchive
+	}
+	if w.Deliver.Way == deliver.ToAPI {
+		deps.Publisher = nil
 	}
 	l.Deliver, err = deliver.New(deps, w.Deliver)
 	w.Must(err)

@@ -160,6 +160,36 @@ func (b *broker) declare(id, name, kind string, scope []string) error {
 	})
 }
 
+// queue publishes messages for workers, persistent, and waits until the broker has them.
+func (b *broker) queue(id string, bodies [][]byte) error {
+	return b.with(func(ch *amqp.Channel) error {
+		if err := ch.Confirm(false); err != nil {
+			return err
+		}
+		var sent []*amqp.DeferredConfirmation
+		for _, body := range bodies {
+			c, err := ch.PublishWithDeferredConfirm(b.workerExchange(), b.names(id).pushRouting, false, false,
+				amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body})
+			if err != nil {
+				return err
+			}
+			sent = append(sent, c)
+		}
+		closed := ch.NotifyClose(make(chan *amqp.Error, 1))
+		for _, c := range sent {
+			select {
+			case <-c.Done():
+				if !c.Acked() {
+					return errors.New("the broker refuses a message: its queue is full")
+				}
+			case err := <-closed:
+				return fmt.Errorf("channel closed: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
 // depth is how many messages wait in a queue; 0 when it cannot be asked.
 func (b *broker) depth(queue string) int {
 	n := 0

@@ -23,12 +23,15 @@ type Work struct {
 	ToProcessed bool     `json:"to_processed"`
 	Messages    []string `json:"messages"`
 	Errors      []string `json:"errors"`
+	// Pushed: its messages came through the API, and whoever splits them announces
+	// each, also one that comes again.
+	Pushed bool `json:"pushed"`
 }
 
 func (w *work) view() Work {
 	out := Work{
 		ID: w.id, Connector: w.connector, Name: w.name, Status: w.status, Multipart: w.multipart, Timestamp: w.timestamp,
-		Expected: w.expected, Processed: w.completed, ToProcessed: !w.processedAt.IsZero(), Messages: []string{}, Errors: []string{},
+		Expected: w.expected, Processed: w.completed, ToProcessed: !w.processedAt.IsZero(), Messages: []string{}, Errors: []string{}, Pushed: w.pushed,
 	}
 	if w.key != nil {
 		out.Alive, out.Expected, out.Processed = true, w.key.expected, w.key.processed
@@ -203,6 +206,19 @@ func (s *Server) Expect(work string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expect(work, n)
+}
+
+// Push is stixBundlePush by the connector's user.
+func (s *Server) Push(connectorID, work string, bundle []byte) error {
+	_, err := s.push(&User{ID: DefaultUsers()[ConnectorToken].ID}, map[string]any{"connectorId": connectorID, "bundle": string(bundle), "work_id": work})
+	return err
+}
+
+// Finish is toProcessed.
+func (s *Server) Finish(work string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processed(work, "", false)
 }
 
 // QueuedMessages are those that wait in the connectors' queues or are held by workers.

@@ -21,6 +21,9 @@ type Profile struct {
 	// OldWorks: a work is complete when processed equals expected exactly, and
 	// the end of a work takes away the key that keeps it alive.
 	OldWorks bool
+	// SplitsPushed: what is pushed through the API is split by the platform, and
+	// announced; else by a worker, and one object alone is announced by nobody.
+	SplitsPushed bool
 	// HideStateTimestamp: the schema lacks connector_state_timestamp.
 	HideStateTimestamp bool
 	// DropDead: workers drop messages of works that are not alive.
@@ -30,7 +33,8 @@ type Profile struct {
 // Profiles worth testing against, by name. What changed when: OpenCTI platform
 // 6.8.6 (isWorkAlive), 6.8.9 (auto_update), 6.9 (S3), 7.260224 (hashed tokens,
 // jwks), April 2026 (isMultiPartWork), May 2026 (works are kept alive),
-// September 2026 (version and slug at register).
+// August 2026 (pushed bundles are split by the platform), September 2026 (version
+// and slug at register).
 var profiles = map[string]Profile{
 	"6.7.5":    {Version: "6.7.5", OldWorks: true},
 	"6.8.10":   {Version: "6.8.10", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, OldWorks: true, DropDead: true},
@@ -38,7 +42,7 @@ var profiles = map[string]Profile{
 	"7.260318": {Version: "7.260318.0", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, S3: true, JWKS: true, HashedTokens: true, OldWorks: true, DropDead: true},
 	"newest": {
 		Version: "7.260915.0", AutoUpdate: true, DeadLetterRouting: true, WorkAlive: true, S3: true, JWKS: true,
-		HashedTokens: true, Multipart: true, Newest: true, DropDead: true,
+		HashedTokens: true, Multipart: true, Newest: true, DropDead: true, SplitsPushed: true,
 	},
 }
 

@@ -59,9 +59,7 @@ func (s *Server) mutations(user *User) object {
 			s.violation("destructive", "workDelete was called for all works of "+id)
 			return true, nil
 		}),
-		"stixBundlePush": fieldFunc(func(map[string]any) (any, error) {
-			return nil, &failure{Code: "UNSUPPORTED_ERROR", Message: "stixBundlePush is not part of this stand-in"}
-		}),
+		"stixBundlePush": fieldFunc(func(args map[string]any) (any, error) { return s.push(user, args) }),
 	}
 }
 

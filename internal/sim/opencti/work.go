@@ -17,6 +17,7 @@ type work struct {
 	expected, completed                int // of the document
 	messages, errors                   notes
 	key                                *workKey
+	pushed                             bool // something came through the API
 }
 
 // workKey is the Redis hash of a work.

@@ -47,14 +47,14 @@ func (w *Worker) lane(ctx context.Context, conn *amqp.Connection, q opencti.Queu
 	defer reader.Wait()
 	for d := range held {
 		if ctx.Err() == nil { // else not acknowledged: it goes back
-			w.settle(ctx, q, d)
+			w.settle(ctx, ch, q, d)
 		}
 		w.hold(q.Name, -1)
 	}
 }
 
-func (w *Worker) settle(ctx context.Context, q opencti.Queue, d amqp.Delivery) {
-	ok := w.take(ctx, q, d)
+func (w *Worker) settle(ctx context.Context, ch *amqp.Channel, q opencti.Queue, d amqp.Delivery) {
+	ok := w.take(ctx, ch, q, d)
 	switch {
 	case ctx.Err() != nil:
 	case ok:
@@ -77,7 +77,7 @@ func (w *Worker) hold(queue string, n int) {
 }
 
 // take works on one message. False: it is to be nacked without requeue.
-func (w *Worker) take(ctx context.Context, q opencti.Queue, d amqp.Delivery) bool {
+func (w *Worker) take(ctx context.Context, ch *amqp.Channel, q opencti.Queue, d amqp.Delivery) bool {
 	b, _ := w.behaviour()
 	if wait := w.opt.Delay + b.Delay; wait > 0 && !sleep(ctx, wait) {
 		return true
@@ -95,7 +95,10 @@ func (w *Worker) take(ctx context.Context, q opencti.Queue, d amqp.Delivery) boo
 		w.mu.Unlock()
 		return true
 	}
-	return w.message(ctx, q, d)
+	return w.message(ctx, q, d, func(body []byte) error {
+		return ch.PublishWithContext(ctx, "", q.Name, false, false,
+			amqp.Publishing{DeliveryMode: amqp.Persistent, ContentEncoding: "utf-8", Body: body})
+	})
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

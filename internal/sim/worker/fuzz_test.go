@@ -34,7 +34,7 @@ func FuzzMessage(f *testing.F) {
 				strconv.Quote(base64.StdEncoding.EncodeToString(bundle)) + `}`)
 		}
 		before := w.Counts()
-		ok := w.message(t.Context(), opencti.Queue{Connector: "c", UserID: "u"}, amqp.Delivery{Body: body, DeliveryMode: amqp.Persistent, ContentEncoding: "utf-8"})
+		ok := w.message(t.Context(), opencti.Queue{Connector: "c", UserID: "u"}, amqp.Delivery{Body: body, DeliveryMode: amqp.Persistent, ContentEncoding: "utf-8"}, func([]byte) error { return nil })
 		after := w.Counts()
 		done := (after.Objects - before.Objects) + (after.Refused - before.Refused) + (after.Lost - before.Lost)
 		if done != 1 || ok != (after.Lost == before.Lost) {

@@ -25,6 +25,8 @@ type envelope struct {
 	DraftID       *string         `json:"draft_id"`
 	NoSplit       *bool           `json:"no_split"`
 	WorkID        *string         `json:"work_id"`
+	// Type is "bundle" where the platform or a worker made the message.
+	Type string `json:"type"`
 }
 
 type bundle struct {
@@ -35,14 +37,15 @@ type bundle struct {
 	Objects     []json.RawMessage `json:"objects"`
 }
 
-// message checks one message and imports what is in it. False: a real worker
-// would have lost it.
-func (w *Worker) message(ctx context.Context, q opencti.Queue, d amqp.Delivery) bool {
+// message checks one message and imports what is in it, or takes a bundle apart and
+// puts its parts into the queue. False: a real worker would have lost it.
+func (w *Worker) message(ctx context.Context, q opencti.Queue, d amqp.Delivery, requeue func(body []byte) error) bool {
 	m := &checked{w: w, queue: q, delivery: d}
 	if !m.decode() {
 		return false
 	}
-	if again := w.arrived(m); again {
+	unsplit := m.unsplit()
+	if again := !unsplit && w.arrived(m); again {
 		return true // the broker gave it twice: our acknowledgement was lost
 	}
 	if m.work != "" && w.opt.Platform.Profile().DropDead && !w.opt.Platform.WorkAlive(m.work) {
@@ -51,7 +54,13 @@ func (w *Worker) message(ctx context.Context, q opencti.Queue, d amqp.Delivery) 
 		w.mu.Unlock()
 		return true
 	}
-	m.envelopeRules()
+	if unsplit {
+		return w.split(m, requeue)
+	}
+	if !m.platforms() {
+		m.envelopeRules()
+	}
+	m.workRules()
 	failure := w.importObject(ctx, m)
 	if ctx.Err() != nil {
 		w.mu.Lock()
@@ -79,6 +88,7 @@ type checked struct {
 	delivery amqp.Delivery
 	env      envelope
 	bundle   bundle
+	content  []byte
 	object   []byte
 	work     string
 	hash     uint64
@@ -114,7 +124,7 @@ func (m *checked) decode() bool {
 	if len(m.bundle.Objects) == 0 {
 		return lost("bundle without objects")
 	}
-	m.object = m.bundle.Objects[0]
+	m.content, m.object = content, m.bundle.Objects[0]
 	if m.env.WorkID != nil {
 		m.work = *m.env.WorkID
 	}
@@ -133,6 +143,7 @@ func (m *checked) envelopeRules() {
 	bad(d.DeliveryMode != amqp.Persistent, "properties", "delivery mode %d", d.DeliveryMode)
 	bad(d.ContentEncoding != "utf-8", "properties", "content encoding %q", d.ContentEncoding)
 	bad(d.Priority != 0 || d.Expiration != "", "properties", "priority %d, expiration %q", d.Priority, d.Expiration)
+	bad(e.Type != "", "envelope", "type %q", e.Type)
 	bad(e.BundleType != "QUEUE_BUNDLE", "envelope", "bundle_type %q", e.BundleType)
 	bad(e.ApplicantID != m.queue.UserID, "envelope", "applicant_id %q, the connector's user is %q", e.ApplicantID, m.queue.UserID)
 	bad(e.Sequence == nil || *e.Sequence < 1, "envelope", "action_sequence is missing or below 1")
@@ -144,6 +155,15 @@ func (m *checked) envelopeRules() {
 	bad(b.Type != "bundle" || b.SpecVersion != "2.1", "bundle", "type %q, spec_version %q", b.Type, b.SpecVersion)
 	bad(!strings.HasPrefix(b.ID, "bundle--") || !isUUID(strings.TrimPrefix(b.ID, "bundle--")), "bundle", "id %q", b.ID)
 	bad(b.Seq == nil, "bundle", "x_opencti_seq is missing")
+}
+
+// workRules are what the message's work must be like.
+func (m *checked) workRules() {
+	bad := func(wrong bool, rule, format string, args ...any) {
+		if wrong {
+			m.w.violate(rule, "", fmt.Sprintf(format, args...))
+		}
+	}
 	bad(m.work == "" && !m.w.opt.NoWorks, "work", "no work_id")
 	if m.work == "" {
 		return

@@ -29,6 +29,8 @@ type Counts struct {
 	DroppedDead int `json:"dropped_dead"`
 	Dropped     int `json:"dropped"`
 	WorkGone    int `json:"work_gone"`
+	// Split: bundles of several objects that were taken apart and queued again.
+	Split int `json:"split"`
 	// Violations found, refusals among them, and by rule.
 	Violations int            `json:"violations"`
 	ByRule     map[string]int `json:"by_rule"`

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"threatmatch-connector/internal/sim/splitter"
 )
 
 // dateTime is what the platform's schema takes for a time: no hour of one
@@ -15,26 +17,6 @@ var dateTime = regexp.MustCompile(`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T
 type broken struct {
 	rule, detail string
 	refused      bool // by the platform, too
-}
-
-// supported are the prefixes of ids that OpenCTI imports (platform 7.26, pycti
-// utils/opencti_stix2_utils.py).
-var supported = setOf(`kill-chain-phase attack-pattern campaign case-incident x-opencti-case-incident case-rfi
-	x-opencti-case-rfi case-rft x-opencti-case-rft channel course-of-action data-component x-mitre-data-component data-source
-	x-mitre-data-source event external-reference feedback x-opencti-feedback grouping identity incident indicator infrastructure
-	intrusion-set language location malware malware-analysis marking-definition narrative note observed-data opinion report task
-	x-opencti-task threat-actor tool vulnerability security-coverage autonomous-system directory domain-name email-addr
-	email-message email-mime-part-type artifact file x509-certificate ipv4-addr ipv6-addr mac-addr mutex network-traffic process
-	software url user-account windows-registry-key windows-registry-value-type hostname cryptographic-key cryptocurrency-wallet
-	text user-agent bank-account phone-number credential tracking-number payment-card media-content simple-observable persona
-	ssh-key ai-prompt relationship sighting`)
-
-func setOf(words string) map[string]bool {
-	set := map[string]bool{}
-	for word := range strings.FieldsSeq(words) {
-		set[word] = true
-	}
-	return set
 }
 
 // unmarked are types that need neither author nor marking.
@@ -125,7 +107,7 @@ func (c *objectCheck) references() {
 		kept := []any{}
 		for _, ref := range refs {
 			prefix, _, found := strings.Cut(ref, "--")
-			gone := found && !supported[prefix] || ref == id
+			gone := found && !splitter.Supported(prefix) || ref == id
 			c.dislike(gone, "reference", "%s refers to %q", key, ref)
 			twice := slices.Contains(kept, any(ref))
 			c.dislike(twice, "reference", "%s holds %s twice", key, ref)

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"threatmatch-connector/internal/facts"
+	"threatmatch-connector/internal/sim/splitter"
 	"threatmatch-connector/internal/stix"
 )
 
@@ -177,7 +178,7 @@ func (c *objectCheck) scalar(kind string, value any) bool {
 		return ok
 	case "StixId", "StixRef":
 		prefix, uuid, found := strings.Cut(text, "--")
-		return found && supported[prefix] && uuidForm.MatchString(uuid) || kind == "StixRef" && uuidForm.MatchString(text)
+		return found && splitter.Supported(prefix) && uuidForm.MatchString(uuid) || kind == "StixRef" && uuidForm.MatchString(text)
 	}
 	if enum := c.facts.inputs.Enum(kind); enum != nil {
 		return slices.Contains(enum, text)

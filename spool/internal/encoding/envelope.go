@@ -106,6 +106,19 @@ func Open(ident, sealed []byte, head any) ([]byte, error) {
 	return payload, err
 }
 
+// OpenHead reads the head of an envelope, of which the first fragment will do. It
+// judges no checksum: for what is shown, and nothing that is decided.
+func OpenHead(sealed []byte, head any) error {
+	if len(sealed) < envelopeHeader {
+		return ErrCorrupt
+	}
+	_, h, err := split(sealed)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(h, head)
+}
+
 // split takes an envelope apart without judging its checksum.
 func split(sealed []byte) (Packed, []byte, error) {
 	if sealed[0] != envelopeVersion {

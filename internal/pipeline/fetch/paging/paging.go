@@ -60,6 +60,7 @@ type Cursor struct {
 	// Gap is where the question began to be moved on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
 	GapFull bool      `json:"gap_full,omitempty"` // one of them was full
+	Pages   int       `json:"pages,omitempty"`    // taken so far
 	// Form is cursorForm, or 0 of a cursor that an earlier version stored.
 	Form int `json:"form,omitempty"`
 }
@@ -94,7 +95,13 @@ type Step struct {
 	Failed string
 	// Unread are timestamps that cannot be read.
 	Unread Unread
+	// Many is how many pages were taken, at manyPages and each time that doubles; else 0.
+	Many int
 }
+
+// manyPages are more than most accounts have. A server may never come to an end,
+// however far its times rise, and only an operator can tell.
+const manyPages = 1 << 13
 
 func New(group, stixType string, from time.Time) Cursor {
 	from = from.UTC().Truncate(time.Millisecond)
@@ -157,6 +164,9 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	before, limit := *c, now.Add(24*time.Hour)
 	dates := readPage(page, limit)
 	t := Step{Unread: dates.unread, OutOfOrder: dates.back > 0}
+	if c.Pages++; c.Pages >= manyPages && c.Pages&(c.Pages-1) == 0 {
+		t.Many = c.Pages
+	}
 	seen := make(map[objectSum]struct{}, len(c.Seen))
 	for _, k := range c.Seen {
 		seen[k.sum()] = struct{}{}

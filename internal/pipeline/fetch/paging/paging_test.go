@@ -509,3 +509,38 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// TestManyPagesAreTold: a server that never comes to an end is told of, again at
+// each doubling, in a cursor that is stored between pages too.
+func TestManyPagesAreTold(t *testing.T) {
+	from := time.Date(2026, 3, 1, 4, 5, 6, 789e6, time.UTC)
+	c := New("1", "indicator", from)
+	var told []int
+	var last threatmatch.PageObject
+	for i := range 4*manyPages + 3 {
+		id := fmt.Sprintf("indicator--00000000-0000-4000-8000-%012d", i)
+		at := from.Add(time.Duration(i) * 7 * time.Millisecond).Format("2006-01-02T15:04:05.000Z")
+		objects := slices.Values([]threatmatch.PageObject{{ID: id, Modified: at}})
+		if len(c.Seen) > 0 { // an exclusive server would not show it
+			objects = slices.Values([]threatmatch.PageObject{last, {ID: id, Modified: at}})
+		}
+		last = threatmatch.PageObject{ID: id, Modified: at}
+		step := c.Take(threatmatch.Page{More: true, Objects: objects}, from.AddDate(1, 0, 0))
+		if step.Done || step.Failed != "" {
+			t.Fatalf("page %d ended the paging: %+v", i, step)
+		}
+		if step.Many > 0 {
+			told = append(told, step.Many)
+		}
+		if i%1000 == 0 {
+			stored, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c = Resume(stored, "1", "indicator", from)
+		}
+	}
+	if want := []int{manyPages, 2 * manyPages, 4 * manyPages}; !slices.Equal(told, want) {
+		t.Errorf("told at %v pages, want %v", told, want)
+	}
+}

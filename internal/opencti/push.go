@@ -1,0 +1,68 @@
+package opencti
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"threatmatch-connector/internal/fault"
+)
+
+// maxRequest is the largest request that a platform takes unless its operator
+// chose another limit (app:max_payload_body_size).
+const maxRequest = 50_000_000
+
+var (
+	// ErrTooLarge: the request is larger than the platform, or a gateway before it, takes.
+	ErrTooLarge = errors.New("larger than OpenCTI takes")
+	// ErrNotTaken: the platform did not queue a bundle and does not say why. It
+	// may have no such connector, its broker may be away, full or take no message
+	// of that size, or the bundle may be no good.
+	ErrNotTaken = errors.New("OpenCTI did not queue the bundle")
+)
+
+const pushQuery = `mutation StixBundlePush($connectorId: String!, $bundle: String!, $work_id: String) {
+ stixBundlePush(connectorId: $connectorId, bundle: $bundle, work_id: $work_id) }`
+
+// PushBundle has the platform queue a bundle for its workers under the work.
+// Workers split a bundle of several objects and announce its messages
+// themselves; one of a single object nobody announces. An error may hide that the
+// bundle was queued, except ErrTooLarge and a systemic one. Returns ErrTooLarge,
+// ErrNotTaken, ErrUnknownConnector and ErrWorkGone.
+func (c *Client) PushBundle(ctx context.Context, workID string, bundle []byte) error {
+	op := "push a bundle of work " + workID
+	var out struct {
+		Queued bool `json:"stixBundlePush"`
+	}
+	err := c.call(ctx, op, request{pushQuery, map[string]any{
+		"connectorId": c.opt.Connector.ID, "bundle": string(bundle), "work_id": workID,
+	}}, &out)
+	if err == nil && !out.Queued {
+		return incomplete(op)
+	}
+	return pushError(op, err)
+}
+
+// pushError says what a refused push means. The platform answers most of them with
+// one code and one message, whatever the cause.
+func pushError(op string, err error) error {
+	e, answered := errors.AsType[*Error](err)
+	switch {
+	case !answered:
+		return err
+	case e.Status == http.StatusRequestEntityTooLarge:
+		return fault.Mark(fault.Permanent, fmt.Errorf("%s: %w: %w", op, ErrTooLarge, e))
+	case isValidation(err):
+		return hinted(fault.Mark(fault.Systemic, fmt.Errorf("%s: this OpenCTI takes no bundles by its API: %w", op, e)),
+			"set connector.queue_protocol to amqp, or upgrade OpenCTI")
+	case isGone(err):
+		return workGone(op, err)
+	case isUnknownConnector(err):
+		return unknownConnector(op, err)
+	case fault.Is(err, fault.Permanent):
+		return hinted(fault.Mark(fault.Transient, fmt.Errorf("%s: %w: %w", op, ErrNotTaken, e)),
+			"look at the log of OpenCTI: the connector may be unknown there, or its RabbitMQ away, full or refusing messages of that size")
+	}
+	return err
+}

@@ -1,0 +1,224 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/spool"
+)
+
+// maxChunk bounds a bundle of several objects. Its message, a third longer, stays
+// below the 16 MiB that RabbitMQ takes unless told otherwise, and its request far
+// below the 50 MB of OpenCTI.
+const maxChunk = 8 << 20
+
+// aloneTries is how often an object is refused alone, with OpenCTI and its queue
+// in order, before it is to blame.
+const aloneTries = 3
+
+// pushState is how chunks go out; a restart begins anew.
+type pushState struct {
+	most  int       // objects of the next chunk, less after a refusal; 0: the window
+	size  sizeLimit // of a chunk of several objects, after one was too large
+	tries int       // how often the next object was refused alone
+}
+
+// pushChunk brings the next objects of the bundle to OpenCTI's API. Its answer
+// confirms them; a chunk of unknown fate goes out again as a whole.
+func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
+	if err := d.beginPush(); err != nil {
+		return err
+	}
+	chunk, err := d.chunk(ctx)
+	if err != nil {
+		return err
+	}
+	n := chunk.Objects()
+	if n == 0 {
+		return nil // an obstacle stands at the cursor
+	}
+	if n == 1 && !reg.SplitsPushed {
+		if err := d.tellAlone(ctx); err != nil {
+			return err
+		}
+	}
+	pushing, done := d.outlive(ctx)
+	text := chunk.Close()
+	err = d.Works.PushBundle(pushing, d.current.Work.ID, text)
+	done()
+	if err != nil {
+		return d.pushFailed(ctx, n, len(text), err)
+	}
+	d.push.tries = 0
+	if d.push.most *= 2; d.push.most >= d.opt.Window {
+		d.push.most = 0
+	}
+	if err := d.commit(ctx, d.bundle.Confirmed+n); err != nil {
+		d.begun = bundleKey{} // it is queued beyond the cursor
+		return err
+	}
+	return nil
+}
+
+// beginPush notes from where on the bundle's messages go under this work.
+func (d *Stage) beginPush() error {
+	w, b := &d.current.Work, d.bundle
+	if w.ToldBundle == b.Seq {
+		return nil
+	}
+	w.ToldBundle, w.ToldFrom, w.Settled, w.ToldIn = b.Seq, b.Confirmed, nil, nil
+	d.begun = bundleKey{run: b.Run, seq: b.Seq}
+	return d.saveWork(d.current)
+}
+
+// chunk gathers the objects from the cursor on that go out together.
+func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
+	b, limit := d.bundle, d.limit.bytes(d.Now())
+	largest := int64(maxChunk)
+	if limit > 0 {
+		largest = min(largest, delivery.MaxChunk(limit))
+	}
+	if told := d.push.size.bytes(d.Now()); told > 0 {
+		largest = min(largest, told)
+	}
+	most := d.opt.Window
+	if d.push.most > 0 {
+		most = min(most, d.push.most)
+	}
+	w, here := &d.current.Work, spool.Place{Bundle: b.Seq, Index: b.Confirmed}
+	if toldAlone(w, here) || w.Intent != nil {
+		most = 1 // it is expected already
+	}
+	chunk := delivery.NewChunk(d.bundleID())
+	in := &bundleReader{spool: d.Spool, run: b.Run, seq: b.Seq, at: b.Confirmed}
+	for chunk.Objects() < most && in.at < b.Objects {
+		key := bundleKey{in.run, in.seq, in.at}
+		if key == d.stop.key {
+			break
+		}
+		o, err := d.object(in)
+		switch size := int64(chunk.Len(len(o.JSON))); {
+		case err != nil:
+		case chunk.Objects() > 0 && size > largest:
+			err = io.EOF
+		case limit > 0 && size > delivery.MaxChunk(limit):
+			d.stop, err = obstacle{key, "too_large", tooLargeText(int(size)/3*4, limit)}, io.EOF
+		default:
+			err = d.refersToSent(ctx, key, o)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		chunk.Add(o.JSON)
+	}
+	return chunk, nil
+}
+
+// outlive lets a push that is under way when ctx ends come to its end, so that an
+// ordered stop repeats nothing.
+func (d *Stage) outlive(ctx context.Context) (context.Context, func()) {
+	pushing, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(d.opt.Drain, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(pushing, func() { timer.Stop() })
+	})
+	return pushing, func() { stop(); cancel(nil) }
+}
+
+// tellAlone tells OpenCTI of the message at the cursor, which goes out alone:
+// nobody splits it, and nobody else tells of it.
+func (d *Stage) tellAlone(ctx context.Context) error {
+	w, b := &d.current.Work, d.bundle
+	here := spool.Place{Bundle: b.Seq, Index: b.Confirmed}
+	if toldAlone(w, here) {
+		return nil
+	}
+	if w.Intent == nil {
+		w.Intent = &spool.Intent{N: 1, Bundle: b.Seq, From: b.Confirmed}
+		if err := d.saveWork(d.current); err != nil {
+			return err
+		}
+		if err := d.Works.AddExpectations(ctx, w.ID, 1); err != nil {
+			return fmt.Errorf("tell the work %s of a message: %w", w.ID, err)
+		}
+	} else {
+		// Of unknown fate, and the count does not tell: workers add to it. Rather
+		// told too little than twice.
+		w.Unsure = true
+	}
+	w.Told, w.Intent = w.Told+1, nil
+	w.ToldIn = append(w.ToldIn, spool.Range{From: here, Through: spool.Place{Bundle: here.Bundle, Index: here.Index + 1}})
+	return d.saveWork(d.current)
+}
+
+// toldAlone reports whether OpenCTI was told of that message.
+func toldAlone(w *spool.Work, p spool.Place) bool {
+	for _, r := range w.ToldIn {
+		if r.From == p {
+			return true
+		}
+	}
+	return false
+}
+
+// pushFailed accounts for a chunk of n objects and size bytes that was not taken, or is of
+// unknown fate, and says how the next one goes out.
+func (d *Stage) pushFailed(ctx context.Context, n, size int, err error) error {
+	if errors.Is(err, opencti.ErrTooLarge) {
+		if n > 1 {
+			d.push.size.learn(int64(size/2), d.Now())
+			return nil
+		}
+		d.stop = obstacle{d.cursor(), "too_large", err.Error()}
+		return nil
+	}
+	if !fault.Is(err, fault.Systemic) {
+		if e := d.unsure(d.current); e != nil {
+			d.begun = bundleKey{}
+			return errors.Join(e, err)
+		}
+	}
+	if errors.Is(err, opencti.ErrNotTaken) {
+		return d.notTaken(ctx, n, err)
+	}
+	return err
+}
+
+// notTaken finds out what a refusal without a reason is about. A ping shows that
+// OpenCTI knows the connector and reaches its broker; an empty queue is not full.
+// What is left is the chunk.
+func (d *Stage) notTaken(ctx context.Context, n int, err error) error {
+	if e := d.Platform.Renew(ctx, "bundle not taken"); e != nil {
+		return fmt.Errorf("%w; %w", e, err)
+	}
+	q, e := d.Platform.QueueSize(ctx)
+	if e != nil && !opencti.IsForbidden(e) {
+		return fmt.Errorf("%w; %w", e, err)
+	}
+	if e != nil {
+		d.note(noModules, e)
+	}
+	if q.Messages > 0 {
+		d.Platform.HoldNacked(true)
+		return err
+	}
+	if n > 1 {
+		d.push.most = n / 2
+		return err
+	}
+	if d.push.tries++; d.push.tries < aloneTries {
+		return err
+	}
+	d.push.tries = 0
+	d.stop = obstacle{d.cursor(), "refused", err.Error()}
+	return nil
+}

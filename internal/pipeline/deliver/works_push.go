@@ -1,0 +1,58 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/spool"
+)
+
+// split reports whether all that was pushed under the work is announced. Where
+// messages are published, that is so from the start.
+func (d *Stage) split(info opencti.Work, w spool.Work) bool {
+	return d.opt.Way != ToAPI || info.Expected >= w.Sent
+}
+
+// workedOff waits until workers have split and imported all that was pushed under
+// the run's work: until then it may look complete between two chunks, and what is
+// told so ends. It reports false when that cannot be known, or takes too long.
+func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *spool.Run, info opencti.Work) (bool, error) {
+	if info.Unread {
+		d.note(noModules, nil)
+		return false, nil
+	}
+	if d.gate.run != run.ID {
+		d.gate = gateWatch{run: run.ID, since: d.Now()}
+	}
+	w := &run.Work
+	whole := d.split(info, *w) && info.Processed >= info.Expected
+	if whole && !w.Unsure { // else a repeated chunk may count for one to come
+		return true, nil
+	}
+	quiet, err := d.quietQueue(ctx, reg)
+	switch {
+	case err != nil:
+		return false, err
+	case quiet && info.Processed < info.Expected && !reg.Affected:
+		return false, d.settleLost(ctx, run, info)
+	case quiet:
+		return whole, nil
+	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
+		return false, nil
+	}
+	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), gatePoll}
+}
+
+// settleLost settles what was announced and is not in the queue any more: of a
+// bundle that was announced and failed, or whose splitter died, and that came again.
+func (d *Stage) settleLost(ctx context.Context, run *spool.Run, info opencti.Work) error {
+	for range info.Expected - info.Processed {
+		err := d.Works.ReportExpectation(ctx, run.Work.ID, "", "")
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return fmt.Errorf("settle what the work %s expects in vain: %w", run.Work.ID, err)
+		}
+	}
+	return nil
+}
