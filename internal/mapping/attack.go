@@ -42,7 +42,7 @@ func newMitreID(pattern, folder string) mitreID {
 }
 
 var (
-	techniqueID  = newMitreID(`T[0-9]{4}(?:\.[0-9]{3})?`, "techniques")
+	techniqueID  = newMitreID(`T[0-9]{4}(?:[./][0-9]{3})?`, "techniques")
 	mitigationID = newMitreID(`M[0-9]{4}`, "mitigations")
 )
 
@@ -51,7 +51,7 @@ var (
 func (r *record) technique(o *stix.Object, form mitreID) {
 	given := o.String("x_mitre_id")
 	if m := form.whole.FindStringSubmatch(given); m != nil {
-		if id := strings.ToUpper(m[1]); id != given {
+		if id := mitreName(m[1]); id != given {
 			o.Set("x_mitre_id", id)
 			r.count("names_joined", 1, "x_mitre_id")
 		}
@@ -61,9 +61,9 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 	name := o.String("name")
 	places := form.named.FindAllStringSubmatchIndex(name, -1)
 	for _, at := range places {
-		named = appendOnce(named, strings.ToUpper(name[at[2]:at[3]]))
+		named = appendOnce(named, mitreName(name[at[2]:at[3]]))
 	}
-	id := strings.ToUpper(given)
+	id := mitreName(given)
 	switch {
 	case given != "":
 	case len(referenced) == 1:
@@ -78,11 +78,17 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 		r.count("names_joined", 1, "x_mitre_id")
 	}
 	if len(places) == 1 && named[0] == id {
-		if name := rest(name, places[0][2], places[0][3]); len([]rune(name)) > 1 {
+		if name := attackWord.ReplaceAllString(rest(name, places[0][2], places[0][3]), ""); len([]rune(name)) > 1 {
 			o.Set("name", name)
 		}
 	}
 }
+
+// mitreName writes an id as MITRE does.
+func mitreName(id string) string { return strings.ToUpper(strings.Replace(id, "/", ".", 1)) }
+
+// attackWord is what stands before an id in a name, and says nothing without it.
+var attackWord = regexp.MustCompile(`(?i)^(?:mitre\s+)?att&ck\b[\s:–—-]*`)
 
 // references returns the ids that references to ATT&CK name.
 func (form mitreID) references(o *stix.Object) []string {
@@ -92,12 +98,12 @@ func (form mitreID) references(o *stix.Object) []string {
 		if source := fold(memberText(e, "source_name")); strings.HasPrefix(source, "mitre") || strings.Contains(source, "att and ck") ||
 			source == "attack" {
 			if m := form.whole.FindStringSubmatch(memberText(e, "external_id")); m != nil {
-				ids = appendOnce(ids, strings.ToUpper(m[1]))
+				ids = appendOnce(ids, mitreName(m[1]))
 				continue
 			}
 		}
 		if m := form.url.FindStringSubmatch(strings.TrimSpace(memberText(e, "url"))); m != nil {
-			ids = appendOnce(ids, strings.ToUpper(strings.Replace(m[1], "/", ".", 1)))
+			ids = appendOnce(ids, mitreName(m[1]))
 		}
 	}
 	return ids
@@ -151,6 +157,14 @@ var chains = map[string]string{
 // tacticID is what stands before the name of a tactic: "TA0002 Execution".
 var tacticID = regexp.MustCompile(`(?i)^\s*(?:TA[0-9]{4}\b[\s:–—-]*)`)
 
+// tactics are those of ATT&CK for enterprises by their ids.
+var tactics = map[string]string{
+	"TA0043": "reconnaissance", "TA0042": "resource-development", "TA0001": "initial-access", "TA0002": "execution",
+	"TA0003": "persistence", "TA0004": "privilege-escalation", "TA0005": "defense-evasion", "TA0006": "credential-access",
+	"TA0007": "discovery", "TA0008": "lateral-movement", "TA0009": "collection", "TA0011": "command-and-control",
+	"TA0010": "exfiltration", "TA0040": "impact",
+}
+
 // killChains gives kill chains and their phases their standard names.
 func (r *record) killChains(o *stix.Object) {
 	raw, _ := o.Get("kill_chain_phases")
@@ -159,8 +173,11 @@ func (r *record) killChains(o *stix.Object) {
 	for e := range stix.Elements(raw) {
 		name, phase := memberText(e, "kill_chain_name"), memberText(e, "phase_name")
 		if chain := chains[fold(name)]; chain != "" {
+			if tactic := tactics[strings.ToUpper(strings.TrimSpace(phase))]; tactic != "" {
+				phase = tactic
+			}
 			to := strings.ReplaceAll(strings.Replace(fold(tacticID.ReplaceAllString(phase, "")), "defence", "defense", 1), " ", "-")
-			if chain != name || to != phase {
+			if chain != name || to != memberText(e, "phase_name") {
 				e = withMember(e, "kill_chain_name", chain)
 				if to != "" {
 					e = withMember(e, "phase_name", to)

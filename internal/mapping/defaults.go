@@ -29,6 +29,10 @@ func (r *record) defaults(o *stix.Object) {
 	case "sighting":
 		r.place(o)
 	case "note":
+		if abstract := o.String("abstract"); strings.TrimSpace(o.String("content")) == "" && strings.TrimSpace(abstract) != "" {
+			o.Fill("content", abstract)
+			r.count("defaults", 1, "content")
+		}
 		r.lengthen(o, "content", "abstract", "Note")
 	case "malware-analysis":
 		r.fill(o, "result_name", cmp.Or(o.String("result"), o.String("product")))

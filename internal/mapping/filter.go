@@ -135,7 +135,7 @@ func (r *record) overCeiling(o *stix.Object) bool {
 }
 
 func (r *record) ownMarking(id string) bool {
-	return r.m.choices.marking != nil && r.m.choices.marking.ID() == id
+	return r.paps[id] != nil || r.m.choices.marking != nil && r.m.choices.marking.ID() == id
 }
 
 // never tells the references that only_types lets nothing come for, whatever

@@ -69,12 +69,19 @@ func settled(m *Mapper, archive *txtar.Archive, r Result) Result {
 	return r
 }
 
-// sourceOf is where the input comes from; a file's comment asks for details.
+// sourceOf is where the input comes from; a file's comment asks for details, or for
+// another dataset.
 func sourceOf(archive *txtar.Archive) Source {
-	if bytes.Contains(archive.Comment, []byte("With details.")) {
-		return Source{Dataset: "profiles", ID: "1" + detailsSuffix}
+	src := Source{Dataset: "profiles", ID: "1"}
+	for _, d := range datasets {
+		if bytes.Contains(archive.Comment, []byte("Of "+d+".")) {
+			src.Dataset = d
+		}
 	}
-	return Source{Dataset: "profiles", ID: "1"}
+	if bytes.Contains(archive.Comment, []byte("With details.")) {
+		src.ID += detailsSuffix
+	}
+	return src
 }
 
 func goldenFiles(t testing.TB) []string {

@@ -51,6 +51,9 @@ var topics = map[string]topic{
 	"targeted location": victim, "targeted locations": victim, "victim country": victim, "victim countries": victim,
 	"target": victim, "targets": victim,
 	"origin": origin, "origins": origin, "country of origin": origin, "countries of origin": origin, "origin country": origin,
+	"attributed to": origin, "attribution": origin, "attributed country": origin, "nationality": origin, "nexus": origin,
+	"state sponsor": origin, "sponsor": origin, "sponsoring country": origin, "based in": origin, "home country": origin,
+	"operating from": origin, "actor origin": origin, "threat actor origin": origin, "origin countries": origin, "originates from": origin,
 	"suspected origin": origin, "region of origin": origin, "source country": origin, "suspected country of origin": origin,
 	"motivation": motivation, "motivations": motivation, "motive": motivation, "motives": motivation,
 	"primary motivation": motivation, "secondary motivation": motivation, "secondary motivations": motivation,
@@ -146,7 +149,7 @@ func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 // readLabel returns what a label says. What is left of a label that names its
 // topic is told.
 func (r *record) readLabel(o *stix.Object, label string) []finding {
-	if _, said := readTLP(label); said != silent {
+	if _, said := readMark(label); said != silent || papNamed(label) != nil {
 		return []finding{{about: tlpTopic}} // marked already
 	}
 	about, value := splitLabel(label)

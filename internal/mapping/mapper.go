@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -73,11 +74,12 @@ type record struct {
 	notices   []Notice
 	told      map[string]int // notices of each name, also those not noted
 
-	details     json.RawMessage       // what the portal says of the item; empty for nothing
-	contents    []string              // what the labels of the container at hand add to it
-	main        string                // id of the object that the item is about
-	usesMarking bool                  // the default marking beside the TLP
-	markings    map[string]definition // by the ids of the body's marking definitions, in lower case
+	details     json.RawMessage         // what the portal says of the item; empty for nothing
+	contents    []string                // what the labels of the container at hand add to it
+	main        string                  // id of the object that the item is about
+	paps        map[string]*stix.Object // PAP markings that labels name
+	usesMarking bool                    // the default marking beside the TLP
+	markings    map[string]definition   // by the ids of the body's marking definitions, in lower case
 }
 
 // Map maps the body of one answer: a STIX bundle, or a page of objects. Every
@@ -88,7 +90,7 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
 	src.ID = id
 	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{},
-		lacking: map[*stix.Object]lacking{}, setIDs: map[string]string{}}
+		lacking: map[*stix.Object]lacking{}, setIDs: map[string]string{}, paps: map[string]*stix.Object{}}
 	elements := r.decode(body, detailed)
 	main := r.detailed(elements)
 	r.noteSets(elements)
@@ -126,6 +128,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 		}
 	}
 	r.filterMade()
+	for _, id := range slices.Sorted(maps.Keys(r.paps)) {
+		r.make(r.paps[id])
+	}
 	if r.usesMarking {
 		r.make(m.choices.marking.Clone())
 	}

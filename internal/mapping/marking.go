@@ -72,6 +72,7 @@ type markings struct {
 	ids       []string // as the object lists them, then those lifted to the whole
 	rewritten bool     // a level stood under another id, or in another form
 	lifted    bool     // something stood only on a part, in a label or property
+	pap       bool     // a label named one
 	levels    int
 }
 
@@ -91,6 +92,9 @@ func (r *record) mark(o *stix.Object) {
 	m.labels(o)
 	for key, raw := range o.All() {
 		m.property(key, raw)
+	}
+	if m.pap && m.levels == 0 { // it says what may be done with the object, not who may see it
+		m.take(r.m.defaultLevel(r.src.Dataset, o.Type()))
 	}
 	m.lifted = m.lifted || len(m.ids) > listed
 	if m.lifted {
@@ -248,8 +252,13 @@ func (m *markings) labels(o *stix.Object) {
 // label reads one label or several, whatever they are wrapped in.
 func (m *markings) label(raw json.RawMessage) {
 	if s, ok := stix.Text(raw); ok {
-		t, said := readTLP(s)
+		t, said := readMark(s)
 		m.lift(t, said, s)
+		if pap := papNamed(s); pap != nil && len(m.ids) < markingsMax {
+			m.lifted, m.pap = true, true
+			m.ids = appendOnce(m.ids, pap.ID())
+			m.r.paps[pap.ID()] = pap
+		}
 	}
 	for e := range stix.Elements(raw) {
 		m.label(e)
@@ -267,7 +276,21 @@ func (m *markings) property(key string, raw json.RawMessage) {
 		m.lift(t, said, string(raw))
 		return
 	}
-	if s, ok := stix.Text(raw); ok && (classifies(key) || len(s) < 50 && onlyTLP.MatchString(tlpText(s))) {
+	switch key {
+	case "object_marking_refs", "granular_markings":
+		return
+	case "name", "description", "abstract", "content", "x_opencti_content":
+		if s, ok := stix.Text(raw); ok {
+			if t := readHead(s); t.Rank > 0 {
+				m.lift(t, readable, s)
+			}
+		}
+	}
+	if classifies(key) {
+		m.classified(raw)
+		return
+	}
+	if s, ok := stix.Text(raw); ok && len(s) < 50 && onlyTLP.MatchString(tlpText(s)) {
 		t, said := readTLP(s)
 		m.lift(t, said, s)
 		return
@@ -277,6 +300,25 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	}
 	for k, v := range stix.Members(raw) {
 		m.property(k, v)
+	}
+}
+
+// classified reads the level in a property that says who may see the object.
+func (m *markings) classified(raw json.RawMessage) {
+	if s, ok := stix.Text(raw); ok {
+		t, said := readTLP(s)
+		if said == silent {
+			if t = restricting(s); t.Rank > 0 {
+				said = readable
+			}
+		}
+		m.lift(t, said, s)
+	}
+	for e := range stix.Elements(raw) {
+		m.classified(e)
+	}
+	for _, v := range stix.Members(raw) {
+		m.classified(v)
 	}
 }
 

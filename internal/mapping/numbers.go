@@ -24,14 +24,31 @@ func number(raw json.RawMessage) (float64, bool) {
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
+var protocol = regexp.MustCompile(`(?i)^[0-9]+/(?:tcp|udp|sctp)$`)
+
+// hemisphere matches a latitude or longitude as people write it.
+var hemisphere = regexp.MustCompile(`(?i)^([0-9.,]+)\s*°?\s*([NSEW])$`)
+
+// share matches a part of a whole: 85/100, 4 out of 5.
+var share = regexp.MustCompile(`^([0-9.]+) ?(?:/|out of|of) ?(5|10|100)$`)
+
 var thousands = regexp.MustCompile(`^[0-9]{1,3}(?:,[0-9]{3})+$`)
 
 func readInteger(raw json.RawMessage) (any, bool) {
 	given := raw
 	if s, isText := stix.Text(raw); isText {
 		s = strings.TrimSpace(s)
-		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496
+		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496, AS1.10
 			raw = json.RawMessage(s[2:])
+			high, low, dotted := strings.Cut(strings.TrimSpace(s[2:]), ".")
+			h, err1 := strconv.ParseUint(high, 10, 16)
+			l, err2 := strconv.ParseUint(low, 10, 16)
+			if dotted && err1 == nil && err2 == nil {
+				raw = json.RawMessage(strconv.FormatUint(h<<16|l, 10))
+			}
+		}
+		if port, _, ok := strings.Cut(s, "/"); ok && protocol.MatchString(s) { // 443/tcp
+			raw = json.RawMessage(port)
 		}
 		if thousands.MatchString(s) {
 			raw = json.RawMessage(strings.ReplaceAll(s, ",", ""))
@@ -48,7 +65,13 @@ func readInteger(raw json.RawMessage) (any, bool) {
 func readDecimal(raw json.RawMessage) (any, bool) {
 	f, ok := number(raw)
 	if s, isText := stix.Text(raw); isText && !ok {
-		if s, ok = strings.CutSuffix(strings.TrimSpace(s), "%"); ok {
+		s = strings.TrimSpace(s)
+		if m := hemisphere.FindStringSubmatch(s); m != nil {
+			f, ok = number(json.RawMessage(m[1]))
+			if strings.ContainsAny(m[2], "SWsw") {
+				f = -f
+			}
+		} else if s, ok = strings.CutSuffix(s, "%"); ok {
 			f, ok = number(json.RawMessage(s))
 			f /= 100
 		}
@@ -70,6 +93,11 @@ func readPercent(raw json.RawMessage) (any, bool) {
 	if f2, isNumber := number(json.RawMessage(strings.TrimSpace(bare))); isNumber {
 		f, ok = f2, true
 	}
+	if m := share.FindStringSubmatch(s); m != nil {
+		part, _ := strconv.ParseFloat(m[1], 64)
+		whole, _ := strconv.ParseFloat(m[2], 64)
+		f, ok, percent = part*100/whole, true, true
+	}
 	if f > 0 && f < 1 && !percent { // a share
 		f *= 100
 	}
@@ -86,7 +114,7 @@ func readPercent(raw json.RawMessage) (any, bool) {
 
 // scales are those of STIX 2.1, appendix A, as they are written, and their values.
 var scales = map[string]int{
-	"none": 0, "low": 15, "med": 50, "medium": 50, "moderate": 50, "high": 85,
+	"none": 0, "very low": 5, "very high": 95, "low": 15, "med": 50, "medium": 50, "moderate": 50, "high": 85,
 
 	"confirmed by other sources": 90, "confirmed": 90, "probably true": 70, "possibly true": 50, "doubtful": 30,
 

@@ -55,7 +55,7 @@ func TestRefused(t *testing.T) {
 		{"autonomous-system", `"number":"AS64496","name":7`, `"number":64496,"name":"7"`},
 		{"file", `"name":"f","size":"4096","hashes":{"MD5":123,"SHA-1":"x"}`, `"size":4096,"hashes":{"SHA-1":"x"}`},
 		{"file", `"name":"f","size":5000000000`, `"size":null`},
-		{"network-traffic", `"protocols":"tcp","src_port":"443","dst_port":443.5,"is_active":"yes"`, `"protocols":["tcp"],"src_port":443,"dst_port":null,"is_active":null`},
+		{"network-traffic", `"protocols":"tcp","src_port":"443","dst_port":443.5,"is_active":"yes"`, `"protocols":["tcp"],"src_port":443,"dst_port":null,"is_active":true`},
 		{"vulnerability", `"name":"CVE-2024-1","x_opencti_cvss_base_score":"9,8","x_opencti_epss_score":"0.97","x_opencti_cisa_kev":1`,
 			`"x_opencti_cvss_base_score":9.8,"x_opencti_epss_score":0.97,"x_opencti_cisa_kev":true`},
 		{"location", `"name":"Here","latitude":"-48.85","longitude":2,"precision":"about"`, `"latitude":-48.85,"longitude":2,"precision":null`},

@@ -42,7 +42,7 @@ func Rules() []Rule {
 		{"label with a motivation, on an actor", "primary_motivation, secondary_motivations in STIX's words", "knowledge instead of labels"},
 		{"label with a type (ThreatMatch's or STIX's words)", "malware_types, tool_types, report_types, indicator_types, infrastructure_types, threat_actor_types", "knowledge instead of labels"},
 		{"label with an incident type, on an incident", "incident_type; a further one into the description", "OpenCTI knows one type of an incident"},
-		{"TLP level in a label, a property or an extension; marking of a part of the object", "object_marking_refs", "OpenCTI would show to everybody what they restrict"},
+		{"TLP level in a label, a property or an extension, at the head of a name or text; PAP level in a label; marking of a part of the object", "object_marking_refs", "OpenCTI would show to everybody what they restrict"},
 		{"marking that cannot be read or that nobody knows", "TLP:RED, told", "what it restricts is not known"},
 		{"PAP marking", "OpenCTI's own", "else OpenCTI has it twice"},
 		{"technique or mitigation with a MITRE id in name or references", "x_mitre_id, the name without it", "OpenCTI joins them with its own by it"},

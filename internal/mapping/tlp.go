@@ -122,7 +122,7 @@ func stricter(a, b stix.TLP) stix.TLP {
 // classifies tells properties that say who may see an object.
 func classifies(key string) bool {
 	key = strings.ToLower(key)
-	for _, word := range [...]string{"classification", "dissemination", "sensitivity", "handling", "sharing"} {
+	for _, word := range [...]string{"classification", "dissemination", "sensitivity", "handling", "sharing", "distribution", "marking", "confidential"} {
 		if strings.Contains(key, word) {
 			return true
 		}
@@ -134,5 +134,65 @@ func classifies(key string) bool {
 // x_threatmatch_tlp, …
 func tlpProperty(key string) bool {
 	key = strings.ToLower(key)
-	return strings.Contains(key, "tlp") && tlpWord.MatchString(key)
+	return (strings.Contains(key, "tlp") || strings.Contains(key, "light")) && tlpWord.MatchString(key)
+}
+
+// restricting reads a text that is nothing but a level, where the TLP is not
+// named: only what restricts more than most counts, since it may mean another scale.
+func restricting(s string) stix.TLP {
+	t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}"))
+	return atLeastAmber(t)
+}
+
+func atLeastAmber(t stix.TLP) stix.TLP {
+	if amber, _ := stix.FindTLP("amber"); t.Rank < amber.Rank {
+		return stix.TLP{}
+	}
+	return t
+}
+
+// readMark reads what a label says about the TLP: "TLP:RED", "Distribution: RED".
+func readMark(s string) (stix.TLP, reading) {
+	t, said := readTLP(s)
+	if said == silent {
+		before, value, ok := strings.Cut(s, ":")
+		if !ok {
+			before, value, ok = strings.Cut(s, "=")
+		}
+		if ok && classifies(before) {
+			if t = restricting(value); t.Rank > 0 {
+				said = readable
+			}
+		}
+	}
+	return t, said
+}
+
+// headed finds a level at the head of a title or text, or in brackets at its end.
+var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*tlpv?[^a-z]{1,5}` + levelWord + `(?:[^a-z]|$)|[\[({]tlpv?[^a-z]{1,5}` + levelWord + `[\])}][^a-z]*$`)
+
+// readHead reads the level that a title or text begins or ends with. It does not
+// make an object open to more people: prose may speak of another's marking.
+func readHead(s string) stix.TLP {
+	const most = 100
+	if len(s) > 2*most {
+		s = s[:most] + "…" + s[len(s)-most:]
+	}
+	s = tlpText(s)
+	if !strings.Contains(s, "tlp") {
+		return stix.TLP{}
+	}
+	t, _ := readTLP(headed.FindString(s))
+	return atLeastAmber(t)
+}
+
+var papLabel = regexp.MustCompile(`^[^a-z]*pap[^a-z]{1,3}(white|clear|green|amber|red)[^a-z]*$`)
+
+// papNamed returns the PAP marking that a label names, nil for none.
+func papNamed(label string) *stix.Object {
+	found := papLabel.FindStringSubmatch(tlpText(label))
+	if found == nil {
+		return nil
+	}
+	return defaultMarking("PAP:" + strings.Replace(found[1], "white", "clear", 1))
 }

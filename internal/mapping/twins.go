@@ -43,8 +43,9 @@ has-victim | targets
 used-in | < uses
 operates | owns uses
 develops | < authored-by
-member-of | part-of
-belongs-to | part-of
+member-of | part-of attributed-to
+belongs-to | part-of attributed-to
+part-of | attributed-to
 `)
 
 type twin struct {
@@ -83,6 +84,9 @@ func (m *Mapper) twin(e ends, relation string) (string, bool, bool) {
 		for _, r := range [...]string{strings.TrimSuffix(active, "d") + "s", strings.TrimSuffix(active, "ed") + "s"} {
 			if m.accepts(e.swapped(), r) {
 				return r, true, true
+			}
+			if t, swap, ok := m.twin(e.swapped(), r); ok {
+				return t, !swap, true
 			}
 		}
 	}

@@ -25,6 +25,10 @@ func (r *record) repair(o *stix.Object) (unread []string) {
 			if to, fine := s.read(raw); !fine {
 				changes = append(changes, change{key, to})
 			}
+			continue
+		}
+		if to := wrapped(key, raw); to != nil {
+			changes = append(changes, change{key, to})
 		}
 	}
 	for _, c := range changes {
@@ -47,6 +51,20 @@ func (r *record) repair(o *stix.Object) (unread []string) {
 	return unread
 }
 
+// wrapped returns a reference as its key has it, a text or a list of texts, where
+// the other stands; nil where nothing is to be done.
+func wrapped(key string, raw json.RawMessage) any {
+	switch {
+	case strings.HasSuffix(key, "_refs") && raw[0] == '"':
+		return []json.RawMessage{raw}
+	case strings.HasSuffix(key, "_ref") && raw[0] == '[':
+		for e := range stix.Elements(raw) {
+			return e
+		}
+	}
+	return nil
+}
+
 func isNumber(raw json.RawMessage) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
 
 func readText(raw json.RawMessage) (any, bool) {
@@ -61,9 +79,9 @@ func readText(raw json.RawMessage) (any, bool) {
 
 func readBool(raw json.RawMessage) (any, bool) {
 	switch strings.ToLower(strings.Trim(string(raw), `"`)) {
-	case "true", "1":
+	case "true", "1", "yes", "y", "on":
 		return true, string(raw) == "true"
-	case "false", "0":
+	case "false", "0", "no", "n", "off":
 		return false, string(raw) == "false"
 	}
 	return nil, false

@@ -116,7 +116,7 @@ func codeLike(s string) bool {
 			}
 		}
 	}
-	return strings.Contains(s, "[.]") || strings.Contains(s, "__")
+	return strings.Contains(s, "[.]") || strings.Contains(s, "__") || len(s) > 2 && s[0] == '*' && s[1] == '.'
 }
 
 // peel takes the marks of a sentence off a word.

@@ -32,9 +32,16 @@ func (w *writer) phraseTag(t token) {
 	case picture:
 		w.picture(t.attr)
 	case hidden, hiddenVoid, foreign:
-		if w.space == "" && w.breaks == 0 && len(w.out) > 0 && t.role != hiddenVoid {
-			w.space = " "
+		if t.role != hiddenVoid {
+			w.apart()
 		}
+	}
+}
+
+// apart keeps the words before from those behind.
+func (w *writer) apart() {
+	if w.space == "" && w.breaks == 0 && len(w.out) > 0 {
+		w.space = " "
 	}
 }
 
@@ -47,7 +54,7 @@ func step(starts bool) int {
 
 func (w *writer) lineBreak() {
 	switch {
-	case w.table != nil, w.headings > 0:
+	case w.table != nil, w.headings > 0, w.piped:
 		if w.space == "" {
 			w.space = " "
 		}
@@ -212,7 +219,9 @@ func (w *writer) picture(a attributes) {
 	src := address(w.base, a.src)
 	switch {
 	case w.plain || src == "" || !linkable(src) || w.link.open > 0:
+		w.apart()
 		w.words(name)
+		w.apart()
 	case sameHost(w.base, src):
 		w.begin()
 		w.out = append(w.out, "!["...)

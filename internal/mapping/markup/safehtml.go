@@ -168,7 +168,8 @@ func (w *safeWriter) picture(a attributes) {
 	src := address(w.base, a.src)
 	switch {
 	case foldPrefix(strings.TrimSpace(a.src), "data:image/"):
-		src = strings.TrimSpace(a.src)
+		kind, data, _ := strings.Cut(strings.TrimSpace(a.src), ",")
+		src = strings.ToLower(kind) + "," + data
 		fallthrough
 	case src != "" && sameHost(w.base, src):
 		w.out.WriteString("<img")

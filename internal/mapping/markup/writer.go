@@ -19,6 +19,7 @@ type writer struct {
 	marker string // "- " or "## " to write before the next word
 	fresh  bool   // at the start of a line
 	lineAt int    // where the text of the line begins
+	piped  bool   // the line is a row of a table in Markdown
 
 	blocks    int  // open blocks that need an end
 	paragraph bool // one is open
@@ -103,9 +104,13 @@ func (w *writer) raw(s string) {
 		return
 	}
 	kept := strings.TrimRight(body, blanks)
+	if line := strings.LastIndexByte(s[:len(s)-len(body)+len(kept)], '\n'); line >= 0 || len(w.out) == 0 || w.fresh {
+		w.piped = strings.HasPrefix(strings.TrimLeft(s[line+1:], " "), "|")
+	}
 	w.begin()
 	w.safe(kept)
 	w.space = body[len(kept):]
+	w.piped = w.piped && !strings.Contains(w.space, "\n")
 }
 
 const blanks = " \t\n\f\v"

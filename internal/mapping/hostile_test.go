@@ -1,0 +1,168 @@
+package mapping
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"threatmatch-connector/internal/stix"
+)
+
+// hostile are inputs that were written to break the rules, one object each, by what
+// they try. What must stand in the result follows >>, what must not !!; levels are
+// written TLP-red, and relationships as "source name, type, target name".
+const hostile = `
+markings
+malware "labels":["ＴＬＰ：ＲＥＤ"] >> TLP-red
+malware "labels":["tlp-2:red"] >> TLP-red
+malware "labels":["Classification / TLP.RED"] >> TLP-red
+malware "labels":["TLP RED - not for clients","TLP:GREEN"] >> TLP-red !! TLP-green
+malware "labels":["tlp:ex:chr"] >> TLP-red
+malware "labels":["Distribution: RED"] >> TLP-red
+malware "labels":["Handling=amber+strict"] >> TLP-amber+strict
+malware "labels":["Sharing: green","Data handling: red tape"] >> TLP-amber !! TLP-green !! TLP-red
+malware "labels":["PAP:RED"] >> TLP-amber >> "x_opencti_definition":"PAP:RED" >> marking-definition--4e4e3b84-de45-53df-9d9b-b21207699fd8
+malware "labels":["pap=white"] >> "x_opencti_definition":"PAP:CLEAR"
+malware "traffic_light_protocol":"red" >> TLP-red
+malware "tlp":["green","red"] >> TLP-red
+malware "x_threatmatch_tlp":{"colour":"red","caveat":"x"} >> TLP-red
+malware "x_opencti_marking_definitions":["TLP:RED"] >> TLP-red
+malware "x_markings":[{"definition":"TLP:RED"}] >> TLP-red
+malware "object_marking_refs":{"ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> TLP-red
+malware "granular_markings":{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> "object_marking_refs":["TLP-red"]
+malware "name":"[TLP:RED] Thing" >> TLP-red
+malware "name":"Thing (TLP:AMBER+STRICT)" >> TLP-amber+strict
+malware "description":"<p><b>TLP:RED</b>. For the recipients only.</p>" >> TLP-red
+malware "description":"TLP:CLEAR is used here" >> TLP-amber !! TLP-clear
+malware "description":"The actor leaked a TLP:RED report" >> TLP-amber !! TLP-red
+free text
+malware "labels":["TLP:RED","Targeted Sector: Bank of Foo, Legal; Our client Bar"] >> identity Our client Bar TLP-red >> identity Legal TLP-clear !! Bank of Foo
+malware "labels":["TLP:RED","Country: Republic of Contoso"] !! TLP-clear !! Contoso
+report "labels":["TLP:RED","Industry: The client's ATM fleet"] >> identity The client's ATM fleet TLP-red !! TLP-clear
+threat-actor "labels":["TLP:RED","Motivation: revenge on Contoso","Target: Contoso plc"] !! Contoso !! TLP-clear
+incident "labels":["TLP:RED","Incident type: breach of Contoso","Victim: Contoso","Customer - Contoso"] !! Contoso !! TLP-clear
+words of texts
+malware "description":"The loader drops <svg onload> handlers and <marquee> then calls home" >> handlers and &lt;marquee> then calls home
+malware "description":"Use <textarea> to inject <noscript>payload</noscript> and <template>x</template> words after" >> payload >> words after
+malware "description":"curl http://h/?a=<b>&c=<d> then reboot now" >> http://h/?a=&lt;b>&c=&lt;d> then reboot now
+malware "description":"<p>start</p><![CDATA[ some words ]]> tail <?php echo words ?> after" >> some words >> php echo words >> after
+malware "description":"<p>x</p><select><option>One<option>Two</select><object data=x>fallback words</object> end" >> One >> Two >> fallback words >> end
+malware "description":"<p>uses <scr<script>ipt>alert one</script> to bypass</p>" >> alert one >> to bypass
+malware "description":"<p><img src='data:image/png;base64,A' alt='in'><img src='data:image/png;base64,A' alt='svg'>w</p>" >> in svg w
+addresses in texts
+malware "description":"<p>http://h/a_b_c*d*e and hxxp[:]//x_y_z[.]com/a_b_c</p>" >> http://h/a_b_c*d*e >> hxxp[:]//x_y_z[.]com/a_b_c
+malware "description":"<p>C:\\Windows\\Temp\\a_b_c.exe and %APPDATA%\\__x__\\y.dll</p>" >> C:\\Windows\\Temp\\a_b_c.exe >> %APPDATA%\\__x__\\y.dll
+malware "description":"<p>HKLM\\Software\\a_b_c, \\\\server\\share_a_b, user_name_x@bad_host.example</p>" >> \\\\server\\share_a_b >> user_name_x@bad_host.example
+malware "description":"<p>*.docx and cmd.exe /c del *.* &amp; exit</p>" >> *.docx >> *.* >> & exit !! \\*
+malware "description":"<p>www.bad_site_x.example/a_b_c?x=1*2*3#_top_ (see ftp://u_x:p_y@h/_a_)</p>" >> www.bad_site_x.example/a_b_c?x=1*2*3#_top_ >> ftp://u_x:p_y@h/_a_
+malware "description":"<p>bc1q_x_y_z, foo_bar_baz(), T1566_001</p>" >> bc1q_x_y_z, foo_bar_baz(), T1566_001
+texts in Markdown
+malware "description":"# Title\n\n- a\n- b <br> c\n\n1. one\n\n[l](http://x.example/a_b) **b** <i>x</i> _it_" >> # Title\n\n- a\n- b >> 1. one\n\n[l](http://x.example/a_b) **b** *x* _it_
+malware "description":"| a | b |\n|---|---|\n| 1<br>2 | [x](http://y.example) |\n\nText<br>more" >> | 1 2 | [x](http://y.example) |\n\nText  \nmore
+malware "description":"Intro with <b>bold</b>.\n\n## Head\n\n* x\n  * y" >> Intro with **bold**.\n\n## Head\n\n* x\n  * y
+malware "description":"**Note:** see [ref][1] &amp; <i>more</i>\n\n[1]: http://z.example/a_b_c" >> **Note:** see [ref][1] & *more*\n\n[1]: http://z.example/a_b_c
+malware "description":"<u>x</u>\n\n~~~\n<p>code</p>\n~~~\n\n> quote" >> ~~~\n<p>code</p>\n~~~\n\n> quote
+lists in labels
+threat-actor "labels":["Targeted countries: Korea, Republic of; Korea, North; Iran, Islamic Republic of"] >> Thing targets South Korea >> Thing targets North Korea >> Thing targets Iran
+threat-actor "labels":["Country: Bosnia and Herzegovina and Serbia"] >> Thing targets Bosnia & Herzegovina >> Thing targets Serbia
+threat-actor "labels":["Country: Guinea, Guinea-Bissau and Equatorial Guinea"] >> targets Guinea >> targets Guinea-Bissau >> targets Equatorial Guinea
+threat-actor "labels":["Country: Tanzania, United Republic of + Moldova, Republic of"] >> targets Tanzania >> targets Moldova
+threat-actor "labels":["Country: Virgin Islands, U.S.; Virgin Islands, British"] >> targets U.S. Virgin Islands >> targets British Virgin Islands
+threat-actor "labels":["Sector: Energy, Utilities & Mining, Legal and Forest, Paper & Packaging"] >> targets Energy, Utilities & Mining >> targets Legal >> targets Forest, Paper & Packaging
+origins
+threat-actor "labels":["Attributed to: China","China"] >> Thing originates-from China !! targets
+threat-actor "labels":["Nationality: China","PRC","Taiwan"] >> Thing originates-from China >> Thing targets Taiwan !! targets China
+threat-actor "labels":["Origin country: Iran; Iraq","Iran","Iraq","Israel"] >> originates-from Iran >> originates-from Iraq >> targets Israel !! targets Ira
+threat-actor "labels":["State sponsor: Russia","Russian Federation"] >> originates-from Russia !! targets
+threat-actor "labels":["Based in - Belarus","Belarus"] >> originates-from Belarus !! targets
+values
+sighting "sighting_of_ref":"malware--00000000-0000-4000-8000-000000000002","count":"1e3","first_seen":"2024-05-01","last_seen":"2024-04-01T00:00:00Z" >> "count":1000 >> "where_sighted_refs":["identity !! last_seen
+report "object_refs":"malware--00000000-0000-4000-8000-000000000002","created_by_ref":["identity--00000000-0000-4000-8000-000000000005"] >> "object_refs":["malware--00000000-0000-4000-8000-000000000002"] >> "created_by_ref":"identity--00000000-0000-4000-8000-000000000005"
+vulnerability "name":"CVE-2024-1","x_opencti_cisa_kev":"yes","x_opencti_epss_score":"97%" >> "x_opencti_cisa_kev":true >> "x_opencti_epss_score":0.97
+malware "is_family":"Yes","confidence":"very high" >> "is_family":true >> "confidence":95
+malware "confidence":"85/100" >> "confidence":85
+malware "confidence":"4 out of 5" >> "confidence":80
+autonomous-system "number":"AS 1.10" >> "number":65546
+location "name":"London","latitude":"51.5N","longitude":"0.1 W" >> "latitude":51.5 >> "longitude":-0.1
+network-traffic "src_port":"443/tcp","protocols":"tcp" >> "src_port":443
+note "content":" ","abstract":"Abs","object_refs":["malware--00000000-0000-4000-8000-000000000002"] >> "content":"Abs"
+addresses of links
+report "content":"<p><img src=' DATA:IMAGE/JPEG;base64,/9j/AAAA ' alt='j'></p>" >> data:image/jpeg;base64,/9j/AAAA
+names that join
+attack-pattern "name":"T1566/001 Spearphishing" >> "name":"Spearphishing","x_mitre_id":"T1566.001"
+attack-pattern "name":"ATT&CK T1059.001: PowerShell" >> "name":"PowerShell","x_mitre_id":"T1059.001"
+attack-pattern "x_mitre_id":"t1566/001","kill_chain_phases":[{"kill_chain_name":"enterprise-attack","phase_name":"TA0001"}] >> "T1566.001" >> initial-access
+course-of-action "name":"User Training [M1017]" >> "name":"User Training","x_mitre_id":"M1017"
+vulnerability "name":"CVE–2021–44228" >> "name":"CVE-2021-44228"
+identity "identity_class":"organization","labels":["Sector: Legal","France"] >> Thing part-of Legal >> Thing located-at France
+`
+
+// TestHostileInputs maps each of them as a profile's only object.
+func TestHostileInputs(t *testing.T) {
+	m, err := New(Settings{ThreatActorAsIntrusionSet: true, URL: "https://tm.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range lines(hostile) {
+		given, rules, ok := strings.Cut(line, " >> ")
+		rules = " >> " + rules
+		if i := strings.Index(given, " !! "); i >= 0 || !ok {
+			if i < 0 {
+				continue // a heading
+			}
+			given, rules = line[:i], line[i:]
+		}
+		n++
+		typ, body, _ := strings.Cut(given, " ")
+		if !strings.Contains(body, `"name"`) && typ != "autonomous-system" {
+			body = `"name":"Thing",` + body
+		}
+		r := m.Map(Source{Dataset: "profiles", ID: "9"}, []byte(fmt.Sprintf(`{"objects":[{"type":%q,"id":"%s--00000000-0000-4000-8000-000000000001",
+			"created":"2024-01-02T03:04:05.000Z","modified":"2024-01-02T03:04:05.000Z",%s}]}`, typ, typ, body)))
+		got := legible(r)
+		for rules != "" {
+			not := strings.HasPrefix(rules, " !! ")
+			rule := rules[4:]
+			end := len(rule)
+			for _, mark := range [...]string{" >> ", " !! "} {
+				if i := strings.Index(rule, mark); i >= 0 && i < end {
+					end = i
+				}
+			}
+			rules, rule = rule[end:], rule[:end]
+			if strings.Contains(got, rule) == not {
+				t.Errorf("%s\ngot  %s\nwant %q there: %v", given, got, rule, !not)
+			}
+		}
+	}
+	if n < 70 {
+		t.Errorf("only %d inputs were read", n)
+	}
+}
+
+// legible writes a result for people: levels by name, entities that were made by
+// name, and relationships between names.
+func legible(r Result) string {
+	names := map[string]string{}
+	for _, o := range r.Objects {
+		names[o.ID()] = o.String("name")
+	}
+	var b strings.Builder
+	for _, o := range r.Objects {
+		switch {
+		case o.Type() == "relationship":
+			fmt.Fprintf(&b, "%s %s %s\n", names[o.String("source_ref")], o.String("relationship_type"), names[o.String("target_ref")])
+		case o.String("created") == epoch && o.Type() != "marking-definition":
+			fmt.Fprintf(&b, "%s %s %s\n", o.Type(), o.String("name"), strings.Join(o.Strings("object_marking_refs"), " "))
+		default:
+			b.Write(append(o.AppendJSON(nil), '\n'))
+		}
+	}
+	text := b.String()
+	for _, level := range []string{"clear", "green", "amber", "amber+strict", "red"} {
+		tlp, _ := stix.FindTLP(level)
+		text = strings.ReplaceAll(text, tlp.ID, "TLP-"+level)
+	}
+	return text
+}
