@@ -189,7 +189,7 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	run, err := s.StartRun(epoch, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true})
 	ok(t, err)
 	for range 5 {
-		if _, more, err := s.StartQueued(epoch, t0, false); err != nil || !more {
+		if _, more, err := s.StartQueued(epoch, t0, false, 0); err != nil || !more {
 			ok(t, err)
 			break
 		}

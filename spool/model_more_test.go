@@ -115,11 +115,11 @@ func (d *driver) retry() {
 	if r.ID != want[0].ID {
 		d.t.Fatalf("retry run %d, want %d", r.ID, want[0].ID)
 	}
-	_, more, err := d.s.StartQueued(d.m.epoch, d.now, true)
+	_, more, err := d.s.StartQueued(d.m.epoch, d.now, true, 0)
 	if d.check(err, nil); more {
 		d.t.Fatal("a second run of what is in the spool")
 	}
-	r, more, err = d.s.StartQueued(d.m.epoch, d.now, false)
+	r, more, err = d.s.StartQueued(d.m.epoch, d.now, false, 0)
 	if d.check(err, nil); more != (len(want) > 1) || more && r.ID != want[1].ID {
 		d.t.Fatalf("run %d of what must be fetched, %v; want %d runs", r.ID, more, len(want))
 	}

@@ -198,7 +198,7 @@ func writingMethods(t *testing.T) []writingMethod {
 			if err := s.Enqueue(1, ReasonRepull, []uint64{1}, []NewTask{{TaskKey: item(Alerts, 9)}}); err != nil {
 				return err
 			}
-			_, _, err := s.StartQueued(1, later, false)
+			_, _, err := s.StartQueued(1, later, false, 0)
 			return err
 		}, steps: true},
 		{name: "SaveVerdict", do: func(s *Spool, _ uint64) error {

@@ -135,14 +135,17 @@ func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskK
 	if err != nil {
 		return Run{}, err
 	}
-	run, _, err := s.StartQueued(epoch, now, false)
+	run, _, err := s.StartQueued(epoch, now, false, 0)
 	return run, err
 }
 
 // StartQueued starts a run of the next slice of the queue, and reports whether
 // there was one. With kept it takes only dead letters that bring their bytes: such
-// a run has no request to make.
-func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool) (Run, bool, error) {
+// a run has no request to make. most bounds the rows; 0 is the greatest slice.
+func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (Run, bool, error) {
+	if most <= 0 || most > sliceRows {
+		most = sliceRows
+	}
 	var run Run
 	var found bool
 	err := s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
@@ -150,7 +153,7 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool) (Run, bool, 
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		rows, err := t.tasks().slice(kept)
+		rows, err := t.tasks().slice(kept, most)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -181,7 +184,7 @@ type sliceRow struct {
 // slice returns the next rows of the queue that go together: letters that bring their
 // bytes, or, unless only kept ones are wanted, what is to be fetched. Rows that cannot be read come as
 // retries, since what they name can.
-func (tb taskBucket) slice(kept bool) ([]sliceRow, error) {
+func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 	var out []sliceRow
 	var bytes, pages int
 	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
@@ -204,7 +207,7 @@ func (tb taskBucket) slice(kept bool) ([]sliceRow, error) {
 			return false, nil
 		}
 		out = append(out, row)
-		return len(out) < sliceRows, nil
+		return len(out) < most, nil
 	})
 	return out, err
 }

@@ -163,10 +163,10 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	if kept.Reason != ReasonRetry || kept.Datasets[Alerts].Status != DatasetOK || !kept.FetchedAt.Equal(t0) {
 		t.Fatalf("%+v, want a run that has nothing to fetch", kept)
 	}
-	if _, more, err := s.StartQueued(1, t0, true); err != nil || more {
+	if _, more, err := s.StartQueued(1, t0, true, 0); err != nil || more {
 		t.Fatalf("another run of what is in the spool: %v, %v", more, err)
 	}
-	retry, _, err := s.StartQueued(1, t0, false)
+	retry, _, err := s.StartQueued(1, t0, false, 0)
 	if err != nil || retry.Reason != ReasonRetry || retry.Datasets[Alerts].Status != DatasetListed || !retry.FetchedAt.IsZero() {
 		t.Fatalf("%+v, %v; want a run that fetches", retry, err)
 	}
@@ -434,7 +434,7 @@ func TestRetryAskedTwice(t *testing.T) {
 	must(s.Retry(1, t0, keys, nil))(t)
 	must(s.Retry(1, t0, keys, nil))(t)
 	for {
-		if _, found, err := s.StartQueued(1, t0, false); err != nil || !found {
+		if _, found, err := s.StartQueued(1, t0, false, 0); err != nil || !found {
 			ok(t, err)
 			break
 		}

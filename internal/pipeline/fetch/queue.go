@@ -77,7 +77,8 @@ func (f *Stage) enqueue(v *verdict) error {
 	}
 	tasks := v.Add
 	if v.Keep != nil && v.end == nil && v.Task.Kind == spool.TaskPage && v.Count["fetch.pages"] > 0 {
-		if f.run.pages++; f.run.pages >= slicePages {
+		late := f.opt.MaxWait > 0 && f.Now().Sub(f.run.Created) > f.opt.MaxWait/4 // MaxWait is the period
+		if f.run.pages++; f.run.pages >= slicePages || late {
 			tasks = append(tasks, spool.NewTask{TaskKey: v.Task, Since: f.run.Datasets[v.Task.Dataset].From, Cursor: v.Keep.Cursor})
 		}
 	}

@@ -189,8 +189,8 @@ func (s *mortalSpool) StartRun(epoch uint64, now time.Time, spec spool.RunSpec) 
 	return run, err
 }
 
-func (s *mortalSpool) StartQueued(epoch uint64, now time.Time, kept bool) (run spool.Run, ok bool, err error) {
-	err = s.write("slice", func() error { run, ok, err = s.Spool.StartQueued(epoch, now, kept); return err })
+func (s *mortalSpool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (run spool.Run, ok bool, err error) {
+	err = s.write("slice", func() error { run, ok, err = s.Spool.StartQueued(epoch, now, kept, most); return err })
 	return run, ok, err
 }
 

@@ -26,6 +26,7 @@ type vendor struct {
 	fail   func(call string) error
 	served map[string]string // by STIX id: modified
 	calls  int
+	other  func(n int) int // of which malware an item speaks, too; nil: of one that may come later or never
 }
 
 func newVendor(r *rand.Rand) *vendor {
@@ -86,6 +87,9 @@ func (v *vendor) item(dataset, id string) ([]json.RawMessage, error) {
 	malware, other := stixID("malware", n), stixID("malware", (n*7+1)%(n+20))
 	if other == malware {
 		other = stixID("malware", n+1)
+	}
+	if v.other != nil {
+		other = stixID("malware", v.other(n))
 	}
 	organisation := stixID("identity", n%17)
 	return []json.RawMessage{

@@ -46,7 +46,7 @@ type Spool interface {
 	Watermarks() (map[spool.Dataset]spool.Watermark, error)
 	StartRun(epoch uint64, now time.Time, spec spool.RunSpec) (spool.Run, error)
 	Retry(epoch uint64, now time.Time, dead []uint64, parked []spool.TaskKey) (spool.Run, error)
-	StartQueued(epoch uint64, now time.Time, kept bool) (spool.Run, bool, error)
+	StartQueued(epoch uint64, now time.Time, kept bool, most int) (spool.Run, bool, error)
 	Stats() (spool.Stats, error)
 	MarkResumed() error
 }

@@ -1,6 +1,10 @@
 package schedule
 
-import "threatmatch-connector/spool"
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
 
 // openSlices is how many slices of the queue may be on their way to OpenCTI at
 // once: one is fetched while the one before is delivered. A run that falls due
@@ -27,7 +31,11 @@ func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error
 	if slices >= openSlices {
 		return true, nil
 	}
-	run, found, err := s.Spool.StartQueued(epoch, s.Now(), fetching)
+	most, err := s.sliceSize()
+	if err != nil {
+		return true, err
+	}
+	run, found, err := s.Spool.StartQueued(epoch, s.Now(), fetching, most)
 	if err != nil || !found {
 		return true, err
 	}
@@ -36,4 +44,30 @@ func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error
 	s.Wakes.Map.Signal()
 	s.Wakes.Platform.Signal()
 	return true, nil
+}
+
+// How many items a slice has: as many as are fetched in a quarter of the period, by the
+// last slice, but no more than longestSlice's. On platforms with a gate each slice pays
+// that, so a slice is not much shorter either.
+const (
+	firstSlice    = 100 // while nobody knows how long one takes
+	leastSlice    = 20
+	greatestSlice = 500
+	shortestSlice = time.Minute
+	longestSlice  = 15 * time.Minute
+)
+
+func (s *Schedule) sliceSize() (int, error) {
+	size := firstSlice
+	err := s.history(func(r spool.Run) bool {
+		n := r.Counters["fetch.items"] + r.Counters["fetch.parked"] + r.Counters["fetch.dead"]
+		took := r.FetchedAt.Sub(r.Created)
+		if r.Reason.MovesWatermarks() || n < leastSlice || took <= 0 {
+			return true
+		}
+		want := min(max(s.opt.Period/4, shortestSlice), longestSlice)
+		size = int(min(max(float64(n)*want.Seconds()/took.Seconds(), leastSlice), greatestSlice))
+		return false
+	})
+	return size, err
 }

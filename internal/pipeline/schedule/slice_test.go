@@ -105,3 +105,41 @@ func TestQueueGoesOnAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestSliceSize: a slice has what was fetched in a quarter of the period, by the one before.
+func TestSliceSize(t *testing.T) {
+	const period = 40 * time.Minute
+	for _, c := range []struct {
+		name   string
+		period time.Duration
+		reason spool.Reason
+		items  int64
+		took   time.Duration
+		want   int
+	}{
+		{"nothing is known", period, "", 0, 0, 100},
+		{"fast", period, spool.ReasonRepull, 100, 3 * time.Second, 500},
+		{"slow", period, spool.ReasonRetry, 100, 20 * time.Minute, 50},
+		{"slower", period, spool.ReasonRepull, 100, 5 * time.Hour, 20},
+		{"a long period", 24 * time.Hour, spool.ReasonRepull, 100, 15 * time.Minute, 100},
+		{"a short period", time.Minute, spool.ReasonRepull, 100, time.Minute, 100},
+		{"too few to tell", period, spool.ReasonRepull, 19, time.Hour, 100},
+		{"an import", period, spool.ReasonSchedule, 100, time.Hour, 100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, pipelinetest.NewSource(0), rigOptions{schedule: Options{Period: c.period}})
+			if c.reason != "" {
+				now := time.Now()
+				run, err := r.Spool.StartRun(1, now, spool.RunSpec{Reason: c.reason})
+				for _, err := range []error{err, r.Spool.Count(1, run.ID, map[string]int64{"fetch.items": c.items}), r.Spool.FinishFetch(1, run.ID, now.Add(c.took))} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if got, err := r.schedule.sliceSize(); err != nil || got != c.want {
+				t.Errorf("got %d (%v), want %d", got, err, c.want)
+			}
+		})
+	}
+}
