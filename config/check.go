@@ -134,6 +134,12 @@ func (l *loader) advise(opt Options) {
 	if len(cfg.ThreatMatch.Datasets()) == 0 {
 		l.problem(Problem{Key: "threatmatch.import_profiles", Message: "every dataset is switched off, so that nothing would be imported; switch one on"})
 	}
+	for _, s := range l.settings {
+		// The window and the size of messages bound what is pushed, too.
+		if cfg.Pushes() && sectionOf(s.Key) == "mq" && l.isGiven(s.Key) && s.Key != "mq.confirm_window" && s.Key != "mq.max_message_size" {
+			l.warn(s.Key, l.origins[s.Key], "does nothing with connector.queue_protocol api")
+		}
+	}
 	l.checkTypes()
 	l.checkBase()
 	l.checkStart(opt.Now)

@@ -50,8 +50,8 @@ type Connector struct {
 	RunTimeout      time.Duration // longest time of a run --once; zero means none
 	DrainTimeout    time.Duration // for outstanding confirms at a stop
 
-	QueueThresholdMB int // megabytes (10^6 bytes) in the platform's queue above which delivery pauses
-	QueueProtocol    string
+	QueueThresholdMB int    // megabytes (10^6 bytes) in the platform's queue above which delivery pauses
+	QueueProtocol    string // amqp or api, see Config.Pushes
 
 	SendToQueue                  bool
 	SendToDirectory              bool
@@ -176,6 +176,11 @@ func (c *Config) Once() bool {
 // Offline says whether there is no platform: bundles go to a directory only.
 func (c *Config) Offline() bool {
 	return !c.Connector.SendToQueue && c.OpenCTI.URL == "" && !c.OpenCTI.Token.IsSet()
+}
+
+// Pushes says whether bundles go to the platform through its API, not to RabbitMQ.
+func (c *Config) Pushes() bool {
+	return c.Connector.SendToQueue && c.Connector.QueueProtocol == protocolAPI
 }
 
 // VerifyOpenCTI says whether the platform's certificate is checked: pycti

@@ -99,19 +99,6 @@ func wordKind(words ...string) kind[string] {
 	}
 }
 
-// onlyWord takes the first of words; the others are known and refused for a reason.
-func onlyWord(word, refused, why string) kind[string] {
-	k := wordKind(word)
-	plain := k.parse
-	k.parse = func(text string) (string, error) {
-		if strings.EqualFold(text, refused) {
-			return "", &refusal{message: why}
-		}
-		return plain(text)
-	}
-	return k
-}
-
 // boolWord returns what a word for yes or no means: those of pycti, of pydantic
 // and of YAML, in any case.
 func boolWord(text string) (value, ok bool) {

@@ -118,9 +118,9 @@ func mistakes() []mistake {
 			messages: []string{
 				"environment THREATMATCH_CLIENT_SECRET_FILE: threatmatch.client_secret: names a file that cannot be read (no such file or directory); allowed: the path of a file that holds the value",
 			}},
-		{title: "The queue protocol api", env: env("CONNECTOR_QUEUE_PROTOCOL", "api"),
-			remedy:   "Take the line away: messages go to RabbitMQ.",
-			messages: []string{`environment CONNECTOR_QUEUE_PROTOCOL: connector.queue_protocol = "api": not supported yet; allowed: amqp`}},
+		{title: "A queue protocol that does not exist", env: env("CONNECTOR_QUEUE_PROTOCOL", "http"),
+			remedy:   "Write api, or take the line away: then messages go to RabbitMQ.",
+			messages: []string{`environment CONNECTOR_QUEUE_PROTOCOL: connector.queue_protocol = "http": not one of the words that are allowed; allowed: amqp, api`}},
 		{title: "Neither the queue nor a directory", env: env("CONNECTOR_SEND_TO_QUEUE", "false"),
 			remedy:   "Switch on send_to_directory and give it a path, or leave the queue on.",
 			messages: []string{`environment CONNECTOR_SEND_TO_QUEUE: connector.send_to_queue = "false": nothing would be sent anywhere: without the queue, connector.send_to_directory and connector.send_to_directory_path are needed`}},

@@ -11,6 +11,9 @@ const (
 // was set: the state of such an installation is found under it.
 const defaultID = "9850490a-4273-429b-95f8-47dacda88fbf"
 
+// The words of connector.queue_protocol.
+const protocolAMQP, protocolAPI = "amqp", "api"
+
 const notSupported = "not supported yet"
 
 func openctiSettings() []Setting {
@@ -55,8 +58,8 @@ func connectorSettings() []Setting {
 			"Longest wait at a stop for outstanding confirms and for the last state; keep it below the container's grace period."),
 		row("connector.queue_threshold", intKind(1, 1_000_000), func(c *C) *int { return &c.Connector.QueueThresholdMB }, "500",
 			"Megabytes in the platform's queue above which delivery pauses.", atTop("queue_threshold")),
-		row("connector.queue_protocol", onlyWord("amqp", "api", notSupported), func(c *C) *string { return &c.Connector.QueueProtocol }, "amqp",
-			"How messages reach the platform.", atTop("queue_protocol"), deprecatedName("QUEUE_PROTOCOL", nameRemoval)),
+		row("connector.queue_protocol", wordKind(protocolAMQP, protocolAPI), func(c *C) *string { return &c.Connector.QueueProtocol }, protocolAMQP,
+			"How messages reach the platform: amqp to its RabbitMQ, or api through opencti.url, where RabbitMQ cannot be reached.", atTop("queue_protocol"), deprecatedName("QUEUE_PROTOCOL", nameRemoval)),
 		row("connector.send_to_queue", boolKind(), func(c *C) *bool { return &c.Connector.SendToQueue }, "true",
 			"Publish to the platform's queue; without it and without opencti.url and opencti.token the connector runs offline.",
 			atTop("send_to_queue")),

@@ -152,11 +152,15 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *maps
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
 		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random,
 	}
-	if c.Connector.SendToQueue {
+	way := deliver.ToArchive
+	switch {
+	case c.Pushes():
+		way, deps.Works = deliver.ToAPI, api
+	case c.Connector.SendToQueue:
 		if a.publisher, err = a.newPublisher(); err != nil {
 			return nil, err
 		}
-		deps.Publisher, deps.Works = a.publisher, api
+		way, deps.Publisher, deps.Works = deliver.ToBroker, a.publisher, api
 	}
 	if c.Connector.SendToDirectory {
 		dir, err := delivery.NewDirectory(delivery.DirectoryOptions{
@@ -172,6 +176,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *maps
 		a.expire = dir.Expire
 	}
 	return deliver.New(deps, deliver.Options{
+		Way: way, Drain: c.Connector.DrainTimeout,
 		ConnectorID: c.Connector.ID, ConnectorName: c.Connector.Name, Update: c.Connector.UpdateExistingData,
 		Window: c.MQ.ConfirmWindow, MaxMessageSize: c.MQ.MaxMessageSize,
 		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.once,

@@ -97,6 +97,35 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 		})
 	}
 
+	// Pushing is tried only where it is asked for, and queues nothing.
+	env["CONNECTOR_QUEUE_PROTOCOL"] = "api"
+	pushed := faults.Rule{Route: "stixBundlePush", Kind: faults.Answer, ContentType: "application/json"}
+	for _, tt := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{0, "", "ok OpenCTI push: takes bundles by its API, of 8 MiB at least"},
+		{413, "too large", "note OpenCTI push: takes bundles by its API, but none of 8 MiB"},
+		{200, `{"errors":[{"message":"no","extensions":{"code":"FORBIDDEN_ACCESS"}}]}`, "failed OpenCTI push: OpenCTI: FORBIDDEN_ACCESS no (HTTP 200) → give the connector's user"},
+		{400, `{"errors":[{"message":"no","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`, "failed OpenCTI push"},
+		{502, "", "failed OpenCTI push: OpenCTI: "},
+	} {
+		if pushed.Status, pushed.Body = tt.status, tt.body; tt.status > 0 {
+			platform.SetFault(pushed)
+		}
+		out := found(t, env, patience)
+		wants(t, out, tt.want)
+		if strings.Contains(out, "RabbitMQ connection") || strings.Contains(out, opencti.ConnectorToken) {
+			t.Errorf("want neither the broker nor a secret in\n%s", out)
+		}
+		platform.Heal()
+	}
+	if n := platform.Stats().Mutations["stixBundlePush"]; n > 0 {
+		t.Errorf("%d bundles were queued, want none", n)
+	}
+	delete(env, "CONNECTOR_QUEUE_PROTOCOL")
+
 	// One that hangs leaves the other its time.
 	api.SetFault(faults.Rule{Kind: faults.Hang})
 	wants(t, found(t, env, 3*time.Second), "failed ThreatMatch token", "→ no answer in time", "ok OpenCTI token")

@@ -21,6 +21,9 @@ func (c *checker) openCTI(ctx context.Context) {
 		return
 	}
 	rest := []string{"OpenCTI token", "OpenCTI rights", "RabbitMQ connection", "RabbitMQ route"}
+	if cfg.Pushes() {
+		rest = append(rest[:2], "OpenCTI push")
+	}
 	skip := func(why string) {
 		for _, name := range rest {
 			c.unknown(name, why)
@@ -58,7 +61,25 @@ func (c *checker) openCTI(ctx context.Context) {
 	if err == nil {
 		c.rights(me)
 	}
+	if cfg.Pushes() {
+		c.push(ctx, client)
+		return
+	}
 	c.broker(ctx, client)
+}
+
+// push tries whether OpenCTI takes bundles by its API, and of the size that we send.
+func (c *checker) push(ctx context.Context, client *opencti.Client) {
+	const name = "OpenCTI push"
+	switch err := client.TryPush(ctx, opencti.MaxBundle); {
+	case err == nil:
+		c.ok(name, "takes bundles by its API, of 8 MiB at least; RabbitMQ is not used")
+	case errors.Is(err, opencti.ErrTooLarge):
+		c.remark(name, "takes bundles by its API, but none of 8 MiB: smaller ones are sent, and an object that is larger alone becomes a dead letter",
+			"let OpenCTI (app:max_payload_body_size), or the proxy before it, take requests of 20 MB")
+	default:
+		c.failed(name, err, openCTIHint(err))
+	}
 }
 
 // openCTIHint is what to do about an answer that carries no hint of its own.

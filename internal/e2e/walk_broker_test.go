@@ -33,7 +33,8 @@ func walkBrokerDown(k *walk) {
 	k.logs(p, "delivery is held up")
 	k.types(1, []string{"check"}, "RabbitMQ", "→")
 	k.say("Nothing needs to be done here: mend RabbitMQ, or the way to it (`MQ_HOST` and `MQ_PORT` where OpenCTI's own address\n" +
-		"of it does not hold for the connector). Sending goes on by itself within half a minute:")
+		"of it does not hold for the connector; where it can never be reached, as with a hosted OpenCTI,\n" +
+		"`CONNECTOR_QUEUE_PROTOCOL=api`). Sending goes on by itself within half a minute:")
 	k.forward(closed, u.Host)
 	k.until("the run is delivered", done)
 	k.types(0, []string{"status"}, "^ready", "^last run", "^RabbitMQ", "^waiting")

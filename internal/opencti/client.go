@@ -47,6 +47,8 @@ type Options struct {
 	// Proxy chooses the proxy of a request. Nil: HTTP_PROXY, HTTPS_PROXY and
 	// NO_PROXY of the environment.
 	Proxy func(*http.Request) (*url.URL, error)
+	// NoQueue: the platform's broker is not used, and registering does not ask for it.
+	NoQueue bool
 	// Timeout of one request, its answer included. Zero: 1m.
 	Timeout time.Duration
 	// MaxBody is the largest answer in bytes. Zero: 16 MiB.
@@ -110,6 +112,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type request struct {
 	Query     string         `json:"query"`
 	Variables map[string]any `json:"variables,omitempty"`
+
+	timeout time.Duration // zero: that of the client
 }
 
 // call sends one GraphQL document and decodes its data into out. op names what
@@ -156,7 +160,7 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(in.timeout, c.opt.Timeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
 	if err != nil {

@@ -23,6 +23,7 @@ type Registration struct {
 	// Applicant is the user that owns what is imported: the applicant_id of every message.
 	Applicant string
 	// Exchange and RoutingKey are where messages go, Queue is the queue behind them.
+	// They and Broker are empty with Options.NoQueue.
 	Exchange, RoutingKey, Queue string
 	Broker                      Broker
 	// Version of the platform, as it names it.
@@ -59,6 +60,11 @@ const (
 	registerQueryTimestamp = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
  id connector_state connector_state_timestamp connector_user_id
  config { connection { host vhost use_ssl port user pass } push push_routing push_exchange } } }`
+	// Without the broker's address, which a platform may keep to itself, and its password.
+	registerNoQueue = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
+ id connector_state connector_user_id } }`
+	registerNoQueueTimestamp = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
+ id connector_state connector_state_timestamp connector_user_id } }`
 	pingQuery = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
  pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state } }`
 	pingQueryTimestamp = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
@@ -114,21 +120,21 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 	if caps.RegisterVersion && semver.MatchString(version) && in.Slug != "" {
 		input["version"], input["slug"] = version, in.Slug
 	}
-	query := registerQuery
-	if caps.StateTimestamp {
-		query = registerQueryTimestamp
-	}
+	query := map[[2]bool]string{
+		{false, false}: registerQuery, {false, true}: registerQueryTimestamp,
+		{true, false}: registerNoQueue, {true, true}: registerNoQueueTimestamp,
+	}[[2]bool{c.opt.NoQueue, caps.StateTimestamp}]
 	var out struct {
 		Node *connectorNode `json:"registerConnector"`
 	}
-	err = c.call(ctx, op, request{query, map[string]any{"input": input}}, &out)
+	err = c.call(ctx, op, request{Query: query, Variables: map[string]any{"input": input}}, &out)
 	if err != nil {
 		if isValidation(err) {
 			c.forget()
 		}
 		return Registration{}, err
 	}
-	if out.Node == nil || out.Node.Config == nil {
+	if out.Node == nil || out.Node.Config == nil && !c.opt.NoQueue {
 		return Registration{}, incomplete(op)
 	}
 	r := out.Node.registration()
@@ -138,12 +144,14 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 }
 
 func (n *connectorNode) registration() Registration {
-	conn := n.Config.Connection
-	return Registration{
-		Echo:     Echo{State: n.State, Reset: n.Timestamp},
-		Exchange: n.Config.PushExchange, RoutingKey: n.Config.PushRouting, Queue: n.Config.Push, Applicant: n.UserID,
-		Broker: Broker{Host: conn.Host, VHost: conn.VHost, Port: conn.Port, UseTLS: conn.UseSSL, User: conn.User, Password: conn.Pass},
+	r := Registration{Echo: Echo{State: n.State, Reset: n.Timestamp}, Applicant: n.UserID}
+	if n.Config == nil {
+		return r
 	}
+	conn := n.Config.Connection
+	r.Exchange, r.RoutingKey, r.Queue = n.Config.PushExchange, n.Config.PushRouting, n.Config.Push
+	r.Broker = Broker{Host: conn.Host, VHost: conn.VHost, Port: conn.Port, UseTLS: conn.UseSSL, User: conn.User, Password: conn.Pass}
+	return r
 }
 
 // ConnectorInfo is what the platform shows about a connector.
@@ -203,7 +211,7 @@ func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Ec
 	var out struct {
 		Node *connectorNode `json:"pingConnector"`
 	}
-	err = c.call(ctx, op, request{query, map[string]any{"id": id, "state": state, "connectorInfo": info.variables()}}, &out)
+	err = c.call(ctx, op, request{Query: query, Variables: map[string]any{"id": id, "state": state, "connectorInfo": info.variables()}}, &out)
 	switch {
 	case err != nil && isUnknownConnector(err):
 		return Echo{}, unknownConnector(op, err)
@@ -240,7 +248,7 @@ func (c *Client) Stored(ctx context.Context) (Stored, error) {
 	var out struct {
 		Node *connectorNode `json:"connector"`
 	}
-	err = c.call(ctx, op, request{query, map[string]any{"id": id}}, &out)
+	err = c.call(ctx, op, request{Query: query, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case err != nil && isUnknownConnector(err):
 		return Stored{}, unknownConnector(op, err)
@@ -268,7 +276,7 @@ func (c *Client) Queue(ctx context.Context) (QueueSize, error) {
 	var out struct {
 		Node *connectorNode `json:"connector"`
 	}
-	err := c.call(ctx, op, request{queueQuery, map[string]any{"id": id}}, &out)
+	err := c.call(ctx, op, request{Query: queueQuery, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case err != nil && isUnknownConnector(err):
 		return QueueSize{}, unknownConnector(op, err)

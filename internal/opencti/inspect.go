@@ -54,7 +54,7 @@ func (c *Client) Lookup(ctx context.Context) (Registration, error) {
 	var out struct {
 		Node *connectorNode `json:"connector"`
 	}
-	err := c.call(ctx, op, request{connectorQuery, map[string]any{"id": id}}, &out)
+	err := c.call(ctx, op, request{Query: connectorQuery, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case err != nil && isUnknownConnector(err):
 		return Registration{}, unknownConnector(op, err)

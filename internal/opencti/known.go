@@ -28,7 +28,7 @@ type knownNode struct {
 func (c *Client) Known(ctx context.Context, ids []string) (map[string]string, error) {
 	known := make(map[string]string)
 	for pair := range slices.Chunk(ids, 2) {
-		req := request{knownOne, map[string]any{"a": pair[0]}}
+		req := request{Query: knownOne, Variables: map[string]any{"a": pair[0]}}
 		if len(pair) == 2 {
 			req.Query = knownTwo
 			req.Variables["b"] = pair[1]

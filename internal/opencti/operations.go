@@ -26,7 +26,7 @@ func Operations() []Operation {
 		{"ProbeMutations", []string{probeMutations}, false, "__type, which any user may read", none},
 		{"Me", []string{meQuery}, false, "opencti.graphql, me", "`check` alone asks, and says that it could not"},
 		{"ConnectorConfig", []string{connectorQuery}, false, connectorSchema + ", connector: MODULES", "`check` alone asks, and says that it could not"},
-		{"RegisterConnector", []string{registerQuery, registerQueryTimestamp}, true, connectorSchema + ", registerConnector: CONNECTORAPI", none},
+		{"RegisterConnector", []string{registerQuery, registerQueryTimestamp, registerNoQueue, registerNoQueueTimestamp}, true, connectorSchema + ", registerConnector: CONNECTORAPI", none},
 		{"PingConnector", []string{pingQuery, pingQueryTimestamp}, true, connectorSchema + ", pingConnector: CONNECTORAPI", none},
 		{"StoredState", []string{storedQuery, storedQueryTimestamp}, false, connectorSchema + ", connector: MODULES",
 			"a second connector under the id goes unnoticed, which is told once"},

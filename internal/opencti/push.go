@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"threatmatch-connector/internal/fault"
 )
@@ -12,6 +14,15 @@ import (
 // maxRequest is the largest request that a platform takes unless its operator
 // chose another limit (app:max_payload_body_size).
 const maxRequest = 50_000_000
+
+// MaxBundle bounds a bundle of several objects, in bytes. Its message, a third longer,
+// stays below the 16 MiB that RabbitMQ takes unless told otherwise, and its request far
+// below maxRequest.
+const MaxBundle = 8 << 20
+
+// pushTimeout is what OpenCTI's own client gives a request: the platform may have
+// hundreds of messages to queue.
+const pushTimeout = 5 * time.Minute
 
 var (
 	// ErrTooLarge: the request is larger than the platform, or a gateway before it, takes.
@@ -35,9 +46,8 @@ func (c *Client) PushBundle(ctx context.Context, workID string, bundle []byte) e
 	var out struct {
 		Queued bool `json:"stixBundlePush"`
 	}
-	err := c.call(ctx, op, request{pushQuery, map[string]any{
-		"connectorId": c.opt.Connector.ID, "bundle": string(bundle), "work_id": workID,
-	}}, &out)
+	vars := map[string]any{"connectorId": c.opt.Connector.ID, "bundle": string(bundle), "work_id": workID}
+	err := c.call(ctx, op, request{pushQuery, vars, pushTimeout}, &out)
 	if err == nil && !out.Queued {
 		return incomplete(op)
 	}
@@ -63,6 +73,19 @@ func pushError(op string, err error) error {
 	case fault.Is(err, fault.Permanent):
 		return hinted(fault.Mark(fault.Transient, fmt.Errorf("%s: %w: %w", op, ErrNotTaken, e)),
 			"look at the log of OpenCTI: the connector may be unknown there, or its RabbitMQ away, full or refusing messages of that size")
+	}
+	return err
+}
+
+// TryPush tries whether the platform, and what stands before it, takes a push of so
+// many bytes, without anything being queued: what it sends is no bundle. Nil is yes.
+func (c *Client) TryPush(ctx context.Context, size int) error {
+	const op = "try to push a bundle"
+	text := `{"type":"none","fill":"` + strings.Repeat("0", size) + `"}`
+	vars := map[string]any{"connectorId": c.opt.Connector.ID, "bundle": text, "work_id": "none"}
+	err := pushError(op, c.call(ctx, op, request{pushQuery, vars, pushTimeout}, &struct{}{}))
+	if errors.Is(err, ErrNotTaken) {
+		return nil // as it should be
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (str
 	if err != nil {
 		return "", err
 	}
-	req := request{addQuery, map[string]any{"connectorId": c.opt.Connector.ID, "name": name}}
+	req := request{Query: addQuery, Variables: map[string]any{"connectorId": c.opt.Connector.ID, "name": name}}
 	if caps.MultipartWork && multipart != nil {
 		req.Query = addMultiple
 		req.Variables["multipart"] = *multipart
@@ -104,7 +104,7 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	var out struct {
 		Work *workNode `json:"work"`
 	}
-	err := c.call(ctx, op, request{workQuery, map[string]any{"id": id}}, &out)
+	err := c.call(ctx, op, request{Query: workQuery, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case IsForbidden(err):
 		return Work{ID: id, Unread: true}, nil
@@ -147,7 +147,7 @@ func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, 
 			} `json:"errors"`
 		} `json:"work"`
 	}
-	err := c.call(ctx, op, request{errorsQuery, map[string]any{"id": id}}, &out)
+	err := c.call(ctx, op, request{Query: errorsQuery, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case IsForbidden(err):
 		return Work{ID: id, Unread: true}, nil, nil
@@ -176,7 +176,7 @@ func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
 		var out struct {
 			Alive bool `json:"isWorkAlive"`
 		}
-		err := c.call(ctx, "check work "+id, request{aliveQuery, map[string]any{"id": id}}, &out)
+		err := c.call(ctx, "check work "+id, request{Query: aliveQuery, Variables: map[string]any{"id": id}}, &out)
 		switch {
 		case err == nil:
 			return out.Alive, nil
@@ -231,7 +231,7 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 				} `json:"pageInfo"`
 			} `json:"works"`
 		}
-		err := c.call(ctx, op, request{worksQuery, vars}, &out)
+		err := c.call(ctx, op, request{Query: worksQuery, Variables: vars}, &out)
 		if IsForbidden(err) {
 			return nil, nil
 		}
@@ -294,7 +294,7 @@ func (c *Client) edit(ctx context.Context, op, query string, vars map[string]any
 	var out struct {
 		Work map[string]any `json:"workEdit"`
 	}
-	err := c.call(ctx, op, request{query, vars}, &out)
+	err := c.call(ctx, op, request{Query: query, Variables: vars}, &out)
 	switch {
 	case err != nil && isGone(err):
 		return workGone(op, err)

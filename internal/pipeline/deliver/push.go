@@ -13,11 +13,6 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// maxChunk bounds a bundle of several objects. Its message, a third longer, stays
-// below the 16 MiB that RabbitMQ takes unless told otherwise, and its request far
-// below the 50 MB of OpenCTI.
-const maxChunk = 8 << 20
-
 // aloneTries is how often an object is refused alone, with OpenCTI and its queue
 // in order, before it is to blame.
 const aloneTries = 3
@@ -80,7 +75,7 @@ func (d *Stage) beginPush() error {
 // chunk gathers the objects from the cursor on that go out together.
 func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
 	b, limit := d.bundle, d.limit.bytes(d.Now())
-	largest := int64(maxChunk)
+	largest := int64(opencti.MaxBundle)
 	if limit > 0 {
 		largest = min(largest, delivery.MaxChunk(limit))
 	}

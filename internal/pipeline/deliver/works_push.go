@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/spool"
 )
+
+// pushPoll is how long to wait before the work is looked at again.
+const pushPoll = 3 * time.Second
 
 // split reports whether all that was pushed under the work is announced. Where
 // messages are published, that is so from the start.
@@ -28,7 +32,9 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	}
 	w := &run.Work
 	whole := d.split(info, *w) && info.Processed >= info.Expected
-	if whole && !w.Unsure { // else a repeated chunk may count for one to come
+	// A repeated chunk may count for one to come, but where the platform announces
+	// each before it answers.
+	if whole && (!w.Unsure || reg.SplitsPushed) {
 		return true, nil
 	}
 	quiet, err := d.quietQueue(ctx, reg)
@@ -42,7 +48,7 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
 		return false, nil
 	}
-	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), gatePoll}
+	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), pushPoll}
 }
 
 // settleLost settles what was announced and is not in the queue any more: of a
