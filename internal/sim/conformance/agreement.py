@@ -18,13 +18,15 @@ def main(verdicts, files):
         refused = ours.get(result["version"])
         if refused is None:
             continue
-        theirs = {r["id"]: "; ".join(r["faults"]) for r in result["data"]["random"]["refused"]}
-        wrong = sorted(theirs.keys() ^ refused.keys())
-        differ += len(wrong)
-        print(f"{result['version']}: {result['data']['random']['objects']} random objects, {len(theirs)} refused, "
-              f"{len(wrong)} on which the stand-in differs")
-        for id in wrong[:20]:
-            print(f"  {id}: client: {theirs.get(id, 'accepted')}; stand-in: {refused.get(id, 'accepted')}")
+        for name, data in sorted(result["data"].items()):
+            theirs = {r["id"]: "; ".join(r["faults"]) for r in data["refused"]}
+            said = refused[name]
+            wrong = sorted(theirs.keys() ^ said.keys())
+            differ += len(wrong)
+            print(f"{result['version']}, {name}: {data['objects']} random objects, {len(theirs)} refused, "
+                  f"{len(wrong)} on which the stand-in differs")
+            for id in wrong[:20]:
+                print(f"  {id}: client: {theirs.get(id, 'accepted')}; stand-in: {said.get(id, 'accepted')}")
     sys.exit(1 if differ else 0)
 
 

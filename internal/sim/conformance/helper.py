@@ -1,5 +1,6 @@
 """A connector of a few lines on OpenCTI's own helper: it registers, pings, keeps
-a state, sends a bundle under a work through the broker and sees it complete.
+a state, sends a bundle under a work and sees it complete: through the broker or, with
+CONNECTOR_QUEUE_PROTOCOL=api, by the helper's own push.
 
 Settings come from the environment, as for any connector."""
 
@@ -19,13 +20,22 @@ malware = {"type": "malware", "spec_version": "2.1", "id": "malware--00000000-00
 helper = OpenCTIConnectorHelper({})
 work = helper.api.work.initiate_work(helper.connect_id, "helper")
 helper.send_stix2_bundle(helper.stix2_create_bundle([malware, author]), work_id=work)
-helper.api.work.to_processed(work, "sent")
 
-for _ in range(300):
-    seen = helper.api.work.get_work(work)
-    if seen["status"] == "complete":
-        break
-    time.sleep(0.1)
+def until(done):
+    for _ in range(300):
+        seen = helper.api.work.get_work(work)
+        if done(seen):
+            break
+        time.sleep(0.1)
+    return seen
+
+
+if helper.queue_protocol == "api":
+    # Whoever splits the bundle announces it. Told its end before that, the work would be
+    # complete with nothing expected, and its messages come too late.
+    until(lambda seen: seen["tracking"]["import_expected_number"] == seen["tracking"]["import_processed_number"] == 2)
+helper.api.work.to_processed(work, "sent")
+seen = until(lambda seen: seen["status"] == "complete")
 # Not at once: the helper's first ping, beside this, would send its state from before.
 helper.set_state(STATE)
 helper.force_ping()
@@ -39,7 +49,7 @@ if counts not in [(2, 2), (None, None)]:
     problems.append(f"the work counts {seen['tracking']}, want 2 expected and 2 processed")
 if again.get_state() != STATE:
     problems.append(f"the state is {again.get_state()}, want {STATE}")
-print(f"helper {importlib.metadata.version('pycti')}: registered, pinged, state kept, a bundle of 2 objects complete"
+print(f"helper {importlib.metadata.version('pycti')}, {helper.queue_protocol}: registered, pinged, state kept, a bundle of 2 objects complete"
       if not problems else "helper: " + "; ".join(problems), flush=True)
 sys.stdout.flush()
 # Without the helper's own end, which would delete the connector.

@@ -17,4 +17,13 @@ set -a
 . "$dir/env"
 set +a
 export CONNECTOR_TYPE=EXTERNAL_IMPORT CONNECTOR_LOG_LEVEL=error CONNECTOR_DURATION_PERIOD=PT1H OPENCTI_SSL_VERIFY=false
-timeout 90 "$python" "$(dirname "$0")/helper.py" 2>"$dir/errors" || { tail -20 "$dir/errors"; exit 1; }
+for protocol in amqp api; do
+	CONNECTOR_QUEUE_PROTOCOL=$protocol timeout 90 "$python" "$(dirname "$0")/helper.py" 2>"$dir/errors" || { tail -20 "$dir/errors"; exit 1; }
+done
+# What the stand-in found wrong with any of it, such as an end that was told too early.
+python3 - "$SIM_URL" <<-'END'
+	import json, sys, urllib.request
+	with urllib.request.urlopen(sys.argv[1] + "/stats") as answer:
+	    found = json.load(answer)["opencti"]["violations"]
+	sys.exit(f"the stand-in found {found}" if found else 0)
+END

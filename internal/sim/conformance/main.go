@@ -4,10 +4,10 @@
 //
 // Usage: conformance CONNECTOR OUT [FILE…]
 //
-//	conformance random OUT N SEED
+//	conformance random OUT N SEED…
 //
 // Each FILE is a STIX bundle, served as it is as the answer to one item. Without
-// a FILE generated data is imported. With random, N random objects are written,
+// a FILE generated data is imported. With random, N random objects a seed are written,
 // and what the worker's stand-in says of them.
 package main
 
@@ -43,15 +43,22 @@ func start(what, out string, rest []string) error {
 	if what != "random" {
 		return run(what, out, rest)
 	}
-	if len(rest) != 2 {
+	if len(rest) < 2 {
 		return errors.New("random needs the number of objects and a seed")
 	}
 	n, err := strconv.Atoi(rest[0])
-	seed, wrong := strconv.ParseUint(rest[1], 10, 64)
-	if err := errors.Join(err, wrong); err != nil {
+	if err != nil {
 		return err
 	}
-	return random(out, n, seed)
+	var seeds []uint64
+	for _, text := range rest[1:] {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		seeds = append(seeds, seed)
+	}
+	return random(out, n, seeds)
 }
 
 // set is one import.

@@ -21,32 +21,39 @@ type object = map[string]any
 // stand-in's name for them.
 var versions = map[string]string{"6.8.10": "6.8.10", "6.9.17": "6.9.17"}
 
-// random writes n random objects into out/random, after some that every kind of
-// reference can point to, and what the worker's stand-in refuses of them into
-// out/verdicts.json, by version.
-func random(out string, n int, seed uint64) error {
+// random writes n random objects for each seed into out/random/<seed>, after some that
+// every kind of reference can point to, and what the worker's stand-in refuses of them
+// into out/verdicts.json, by version and seed.
+func random(out string, n int, seeds []uint64) error {
 	client, err := facts.ReadClient(facts.V6_9)
 	if err != nil {
 		return err
 	}
-	g := &maker{Rand: rand.New(rand.NewPCG(seed, 0)), client: client}
-	objects := g.whole()
-	for range n {
-		objects = append(objects, g.object())
+	refused := map[string]map[string]map[string]string{}
+	for version := range versions {
+		refused[version] = map[string]map[string]string{}
 	}
-	refused := map[string]map[string]string{}
-	for version, name := range versions {
-		if refused[version], err = verdicts(name, objects); err != nil {
+	for _, seed := range seeds {
+		g := &maker{Rand: rand.New(rand.NewPCG(seed, 0)), client: client}
+		objects := g.whole()
+		for range n {
+			objects = append(objects, g.object())
+		}
+		name := fmt.Sprintf("seed %d", seed)
+		for version, of := range versions {
+			if refused[version][name], err = verdicts(of, objects); err != nil {
+				return err
+			}
+		}
+		dir := filepath.Join(out, "random", name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := write(filepath.Join(dir, "bundle.json"), object{"type": "bundle", "objects": objects}); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(out, "random"), 0o755); err != nil {
-		return err
-	}
-	if err := write(filepath.Join(out, "verdicts.json"), refused); err != nil {
-		return err
-	}
-	return write(filepath.Join(out, "random", "bundle.json"), object{"type": "bundle", "objects": objects})
+	return write(filepath.Join(out, "verdicts.json"), refused)
 }
 
 func write(file string, v any) error {
@@ -252,6 +259,10 @@ func (g *maker) change(kind string, o object) {
 		}
 		return
 	case 1:
+		if g.IntN(3) == 0 {
+			o["created_by_ref"], o["x_opencti_created_by_ref"] = g.reference(o), g.reference(o)
+			return
+		}
 		o[pick(g, "created_by_ref", "x_opencti_created_by_ref")] = g.reference(o)
 		return
 	case 2:

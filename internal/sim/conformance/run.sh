@@ -3,7 +3,7 @@
 # into an endpoint that judges what it sends. From PyPI, thrown away afterwards.
 #
 #   DATA=dir       judge what the connector makes of these STIX bundles
-#   RANDOM_OBJECTS=n   how many random objects the worker's stand-in is held to the client on (400), SEED=n
+#   RANDOM_OBJECTS=n   how many random objects the worker's stand-in is held to the client on, for each of SEEDS (400, "1 6 7")
 #   MESSAGES=dir   judge these messages: archives of connector.send_to_directory, or bundles
 #   CONFORMANCE_VENVS=dir   keep the clients there for the next time
 set -euo pipefail
@@ -53,10 +53,8 @@ done
 compare=()
 if [ -z "${DATA:-}${GIVEN:-}" ]; then
 	mkdir "$work/random"
-	"$work/conformance" random "$work/random" "${RANDOM_OBJECTS:-400}" "${SEED:-1}"
-	mkdir "$work/drawn"
-	mv "$work/random/random" "$work/drawn/"
-	compare=("$work/drawn")
+	"$work/conformance" random "$work/random" "${RANDOM_OBJECTS:-400}" ${SEEDS:-1 6 7}
+	compare=("$work/random/random")
 fi
 pids=()
 results=()

@@ -134,23 +134,29 @@ func (c *objectCheck) references() {
 func references(o map[string]any) map[string][]string {
 	out := map[string][]string{}
 	for key, value := range o {
-		switch {
-		case value == nil:
-		case strings.HasSuffix(key, "_refs"):
-			list, ok := value.([]any)
-			if !ok {
-				out[key] = []string{""}
-			}
-			for _, v := range list {
-				text, _ := v.(string)
-				out[key] = append(out[key], text)
-			}
-		case strings.HasSuffix(key, "_ref"):
-			text, _ := value.(string)
-			out[key] = []string{text}
+		if value != nil && isReference(key) {
+			out[key] = referred(value)
 		}
 	}
 	return out
+}
+
+func isReference(key string) bool {
+	return strings.HasSuffix(key, "_ref") || strings.HasSuffix(key, "_refs")
+}
+
+// referred are the ids in a value.
+func referred(value any) []string {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	var refs []string
+	for _, v := range list {
+		text, _ := v.(string)
+		refs = append(refs, text)
+	}
+	return refs
 }
 
 // unique finds entries of a list that are the same to the platform: by the

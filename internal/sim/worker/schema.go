@@ -258,19 +258,30 @@ func (c *objectCheck) hashes() {
 }
 
 // sentReferences are the references that the client hands over: those that the
-// kind has fields for, and all of an observable.
+// kind has fields for, and all of an observable. Of two properties for one field the
+// first counts that is there, even when the splitter emptied it.
 func (c *objectCheck) sentReferences() map[string][]string {
 	all, out := references(c.o), map[string][]string{}
-	if t := c.text("type"); stix.Observable(t) {
+	if stix.Observable(c.text("type")) {
+		if _, has := c.o["created_by_ref"]; has {
+			delete(all, "x_opencti_created_by_ref")
+		}
 		return all
 	}
 	for _, h := range c.handed() {
+		if !slices.ContainsFunc(h.Properties, isReference) {
+			continue
+		}
 		for _, key := range h.Properties {
-			if refs, has := all[key]; has {
-				out[key] = refs
-				if h.Name != "fromId" && h.Name != "toId" {
-					break
-				}
+			value, has := c.o[key]
+			if !has {
+				continue
+			}
+			if value != nil {
+				out[key] = referred(value)
+			}
+			if h.Name != "fromId" && h.Name != "toId" {
+				break
 			}
 		}
 	}
