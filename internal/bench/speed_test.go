@@ -48,6 +48,8 @@ func BenchmarkSpeed(b *testing.B) {
 		deliver(t, w)
 		compare()
 		w.close()
+		push(t, newWorld(b, node, content(scale)...))
+		compare()
 		w = newWorld(b, node, content(scale, "--dense")...)
 		fetchAndMap(t, w, rowDense)
 		compare()
@@ -102,6 +104,40 @@ func deliver(t *table, w *world) {
 	p.says("run delivered")
 	p.end(syscall.SIGTERM)
 	t.rate(rowDeliver, float64(n), took, m.with(p.cpu()))
+}
+
+// push is deliver through OpenCTI's API: until the platform has taken all and split
+// it into the messages that deliver publishes itself.
+func push(t *table, w *world) {
+	defer w.close()
+	w.noBroker(true)
+	p := w.start("run")
+	p.says("run mapped")
+	p.end(syscall.SIGTERM)
+	w.noBroker(false)
+	w.env["CONNECTOR_QUEUE_PROTOCOL"] = "api"
+	n := int(w.run().objects())
+	m := newMeter(w.vhost.Node.PID(), w.sim.Process.Pid)
+	p = w.start("run")
+	began := w.depth(1, 5*time.Millisecond)
+	took := w.depth(n, 20*time.Millisecond).Sub(began)
+	p.end(syscall.SIGTERM) // nobody imports, so that the run does not end
+	t.rate(rowPush, float64(n), took, m.with(p.cpu()))
+}
+
+// BenchmarkSpeedOfPushing prints the two ways to OpenCTI's queue beside each other.
+func BenchmarkSpeedOfPushing(b *testing.B) {
+	node := brokertest.Start(b)
+	t := newTable()
+	for range number(b, "ROUNDS", 3) {
+		scale := number(b, "SCALE", 1)
+		w := newWorld(b, node, content(scale)...)
+		fetchAndMap(t, w, rowFetchMap)
+		deliver(t, w)
+		w.close()
+		push(t, newWorld(b, node, content(scale)...))
+	}
+	fmt.Printf("\n%s\n", t)
 }
 
 const latency = 50 * time.Millisecond

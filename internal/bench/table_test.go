@@ -11,6 +11,7 @@ import (
 const (
 	rowBare      = "bare publisher"
 	rowDeliver   = "deliver alone"
+	rowPush      = "deliver alone, by the API"
 	rowWhole     = "whole pipeline"
 	rowFetchMap  = "fetch + map"
 	rowDense     = "fetch + map, no descriptions"
@@ -26,6 +27,7 @@ const (
 var rows = []struct{ name, aim string }{
 	{rowBare, ""},
 	{rowDeliver, "≥ 0.9"},
+	{rowPush, ""},
 	{rowWhole, "≥ 0.6"},
 	{rowFetchMap, "apart"},
 	{rowDense, "≥ 1.5"},
