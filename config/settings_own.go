@@ -52,7 +52,7 @@ func ownSettings() []Setting {
 		row("admin.socket", textKind(), func(c *C) *string { return &c.Admin.Socket }, "",
 			"Path of the socket that commands talk to; admin.sock in spool.dir when not set.", example("./threatmatch-spool/admin.sock")),
 		row("admin.page", boolKind(), func(c *C) *bool { return &c.Admin.Page }, "true",
-			"Serve a page at /ui/ that shows the status, read-only, beside the metrics (connector.expose_metrics)."),
+			"Serve a page at /ui/ beside the metrics (connector.expose_metrics): status, the last hour and day, runs, what fails, settings. It is read-only, without contents or secrets."),
 	}
 }
 

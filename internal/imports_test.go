@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"cmd/threatmatch-connector": {"internal/cli"},
 	"cmd/threatmatch-sim":       {"internal/sim/..."},
 
-	"internal/cli": {"internal/app", "internal/admin", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/terminal", "internal/fault", "internal/version", "config", "spool"},
+	"internal/cli": {"internal/app", "internal/admin", "internal/web", "internal/inspect", "internal/logging", "internal/metrics", "internal/check", "internal/terminal", "internal/fault", "internal/version", "config", "spool"},
 	"internal/app": {
 		"internal/pipeline/...",
 		"internal/admin", "internal/web", "internal/inspect", "internal/logging", "internal/metrics", "internal/clients", "internal/check", "internal/threatmatch", "internal/opencti", "internal/delivery",
@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/pipeline/mapstage":     {"internal/pipeline", "spool", "internal/mapping", "internal/stix", "internal/fault"},
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
-	"internal/web":     {"internal/inspect"},
+	"internal/web":     {"internal/inspect", "spool"},
 	"internal/inspect": {"spool"},
 	"internal/check": {
 		"internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/fault", "config", "spool",

@@ -80,6 +80,7 @@ const (
 	keyPlatform   = "platform"
 	keyCrash      = "crash"
 	keyCounters   = "counters"
+	keyPaused     = "paused"
 	pfxSetID      = "set " // and the id of an intrusion set
 )
 

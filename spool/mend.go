@@ -67,7 +67,7 @@ func (t *txn) mend() error {
 	if err := t.mendState(); err != nil {
 		return err
 	}
-	for _, key := range []string{keyPlatform, keyCrash} {
+	for _, key := range []string{keyPlatform, keyCrash, keyPaused} {
 		if v := t.meta().get([]byte(key)); v != nil {
 			if _, err := encoding.Open([]byte(key), v, nil); err != nil {
 				if err := t.meta().b.Delete([]byte(key)); err != nil {

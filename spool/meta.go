@@ -13,10 +13,11 @@ type Meta struct {
 	Schema      int
 	Epoch       uint64
 	Created     time.Time
-	Unclean     bool   // the last process did not close the spool
-	StateKnown  bool   // watermarks came from the platform or from runs of this spool
-	SetAside    string // path of a damaged predecessor that Open set aside; empty if none
-	Platform    []byte // the platform loop's own notes (JSON), see SavePlatform
+	Unclean     bool                // the last process did not close the spool
+	StateKnown  bool                // watermarks came from the platform or from runs of this spool
+	SetAside    string              // path of a damaged predecessor that Open set aside; empty if none
+	Paused      map[Stage]time.Time // stages that an operator paused, and since when; see Pause
+	Platform    []byte              // the platform loop's own notes (JSON), see SavePlatform
 }
 
 // connectorRow is the second copy of the connector id.
@@ -78,7 +79,7 @@ func (tb metaBucket) describe() (Meta, error) {
 	}
 	m := Meta{
 		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
-		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside,
+		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(),
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {

@@ -172,6 +172,12 @@ func (c *Client) Repull(q RepullRequest) (Answer, error) { return post[Answer](c
 // Skip moves a dataset past a place that ThreatMatch does not give.
 func (c *Client) Skip(q SkipRequest) (Answer, error) { return post[Answer](c, "skip", q) }
 
+// Pause keeps a stage from working.
+func (c *Client) Pause(q StageRequest) (Answer, error) { return post[Answer](c, "pause", q) }
+
+// Resume lets a paused stage go on.
+func (c *Client) Resume(q StageRequest) (Answer, error) { return post[Answer](c, "resume", q) }
+
 // Retry takes dead letters and parked items back to work.
 func (c *Client) Retry(n Names) (Answer, error) { return post[Answer](c, "retry", n) }
 

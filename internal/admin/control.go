@@ -26,6 +26,10 @@ type Control interface {
 	Repull(ctx context.Context, q RepullRequest) (Answer, error)
 	// Skip moves a dataset past a place that ThreatMatch does not give.
 	Skip(ctx context.Context, q SkipRequest) (Answer, error)
+	// Pause keeps a stage from working until Resume, over restarts too.
+	Pause(ctx context.Context, q StageRequest) (Answer, error)
+	// Resume lets a paused stage go on.
+	Resume(ctx context.Context, q StageRequest) (Answer, error)
 	// Retry takes dead letters and parked items back to work.
 	Retry(ctx context.Context, names Names) (Answer, error)
 	// Drop removes dead letters, parked and held objects for good.
@@ -54,6 +58,11 @@ type RepullRequest struct {
 type SkipRequest struct {
 	Dataset string    `json:"dataset"`
 	To      time.Time `json:"to"`
+}
+
+// StageRequest names a stage.
+type StageRequest struct {
+	Stage string `json:"stage"`
 }
 
 // Answer is what became of a wish.

@@ -96,6 +96,8 @@ func routes(ins inspect.Inspector, ctl Control) http.Handler {
 	handle("POST /v1/trigger", func(r *http.Request) (any, error) { return ctl.Trigger(r.Context()) })
 	handle("POST /v1/repull", withBody(ctl.Repull))
 	handle("POST /v1/skip", withBody(ctl.Skip))
+	handle("POST /v1/pause", withBody(ctl.Pause))
+	handle("POST /v1/resume", withBody(ctl.Resume))
 	handle("POST /v1/retry", withBody(ctl.Retry))
 	handle("POST /v1/drop", withBody(ctl.Drop))
 	return mux

@@ -185,6 +185,9 @@ func (a *app) before() ([]any, error) {
 	if meta.Unclean {
 		about = append(about, "stop_before", "not in order: killed, or the power failed")
 	}
+	for _, p := range inspect.PausedOf(meta) {
+		about = append(about, p.Stage, p.Why())
+	}
 	open, err := a.spool.OpenRuns()
 	if len(open) > 0 {
 		about = append(about, "goes_on_with_run", open[0].ID)

@@ -134,7 +134,7 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	}
 	deps := mapstage.Deps{
 		Spool: a.spool, Mapper: m, Wakes: a.wakes, Status: a.status, Log: a.Log,
-		Metrics: a.metrics.Map, Now: a.Now,
+		Metrics: a.metrics.Map, Now: a.Now, Paused: a.paused(spool.StageMap),
 	}
 	if api != nil {
 		deps.Resolver = api
@@ -150,7 +150,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *maps
 	c := a.cfg
 	deps := deliver.Deps{
 		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
-		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random,
+		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random, Paused: a.paused(spool.StageDeliver),
 	}
 	way := deliver.ToArchive
 	switch {
@@ -222,7 +222,7 @@ func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	}
 	fetch, err := fetch.New(fetch.Deps{
 		Spool: a.spool, Source: client, Wakes: a.wakes, Status: a.status,
-		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: random,
+		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: random, Paused: a.paused(spool.StageFetch),
 	}, opt)
 	if err != nil {
 		return nil, nil, err

@@ -33,13 +33,17 @@ func (h health) Alive() bool { return len(h.NotAlive()) == 0 }
 // NotReady implements admin.Health.
 func (h health) NotReady() map[string]string {
 	reasons := map[string]string{}
-	if _, err := h.a.spool.Meta(); err != nil {
+	meta, err := h.a.spool.Meta()
+	if err != nil {
 		reasons["spool"] = err.Error()
 	}
 	for name, s := range h.a.status.Snapshot() {
 		if s.NotReady != "" {
 			reasons[name] = s.NotReady
 		}
+	}
+	for _, p := range inspect.PausedOf(meta) {
+		reasons[p.Stage] = p.Why()
 	}
 	return reasons
 }

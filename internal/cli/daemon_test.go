@@ -101,6 +101,14 @@ func (d still) Skip(_ context.Context, q admin.SkipRequest) (admin.Answer, error
 	return answer, err
 }
 
+func (d still) Pause(_ context.Context, q admin.StageRequest) (admin.Answer, error) {
+	return app.Pause(d.s, fixtureTime, q)
+}
+
+func (d still) Resume(_ context.Context, q admin.StageRequest) (admin.Answer, error) {
+	return app.Resume(d.s, q)
+}
+
 func (d still) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {
 	run, err := d.s.Retry(1, fixtureTime, n.Dead, n.Parked)
 	return admin.Answer{Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again, for %s", run.ID, n.Len(), who(ctx))}, err

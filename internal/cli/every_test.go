@@ -254,6 +254,7 @@ func holdings(t *testing.T, dir string) string {
 		}
 		all.WriteString(s.out)
 	}
+	all.WriteString(call(t, dir, "spool show", "meta paused", "", "--json").out) // absent as a rule
 	return all.String()
 }
 

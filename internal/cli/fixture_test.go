@@ -36,7 +36,8 @@ func makeSpool(ctx context.Context, dir string) (err error) {
 	if _, err := s.AdoptState(1, map[spool.Dataset]time.Time{spool.Alerts: fixtureTime.Add(-48 * time.Hour)}); err != nil {
 		return err
 	}
-	return errors.Join(doneRun(s), deliveringRun(s), fetchingRun(s))
+	_, err = s.Pause(fixtureTime, spool.StageDeliver)
+	return errors.Join(err, doneRun(s), deliveringRun(s), fetchingRun(s))
 }
 
 func item(d spool.Dataset, id string) spool.TaskKey {

@@ -79,7 +79,7 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringVar(&g.dir, "spool-dir", "", "spool directory (default: the setting spool.dir)")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	root.AddCommand(
-		newRun(g), newCheck(g), newStatus(g), newTrigger(g), newRepull(g), newSkip(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g),
+		newRun(g), newCheck(g), newStatus(g), newTrigger(g), newRepull(g), newSkip(g), newPause(g), newResume(g), newUI(g), newHealth(g), newSpool(g), newConfig(g), newVersion(g),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

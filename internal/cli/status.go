@@ -107,6 +107,9 @@ func (g *globals) printStatus(w io.Writer, s inspect.Status, all bool) error {
 }
 
 func printHead(w io.Writer, s inspect.Status) {
+	for _, p := range s.Spool.Paused {
+		printLabelled(w, red, "PAUSED", fmt.Sprintf("%s, for %s → resume %s", p.Stage, span(s.Now.Sub(p.Since)), p.Stage))
+	}
 	p := s.Process
 	process := fmt.Sprintf("for %s, pid %d, version %s", span(s.Now.Sub(p.Started)), p.PID, dash(p.Version))
 	switch {

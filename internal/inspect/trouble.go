@@ -65,8 +65,11 @@ func (s Status) Troubles() []Trouble {
 func (s Status) stageTroubles() []Trouble {
 	var all []Trouble
 	told := map[string]bool{}
+	for _, p := range s.Spool.Paused { // the head of a status says that
+		told[p.Stage] = true
+	}
 	for _, part := range append([]string{"spool"}, names(s.Stages)...) {
-		if why := s.NotReady[part]; why != "" {
+		if why := s.NotReady[part]; why != "" && !told[part] {
 			all, told[part] = append(all, Trouble{true, part, why, ""}), true
 		}
 	}

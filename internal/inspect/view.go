@@ -6,6 +6,7 @@ package inspect
 
 import (
 	"cmp"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -40,9 +41,32 @@ type Stats struct {
 	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
 	Oldest      map[string]time.Time `json:"oldest,omitempty"`
 	Watermarks  []Watermark          `json:"watermarks"`
+	Paused      []Paused             `json:"paused,omitempty"` // in the way of the data
 
 	// Of Held: whole copies of objects that are published; nothing is missing.
 	HeldPublished int64 `json:"held_published"`
+}
+
+// Paused is a stage that an operator keeps from working.
+type Paused struct {
+	Stage string    `json:"stage"`
+	Since time.Time `json:"since"`
+}
+
+// Why says so, and how it goes on.
+func (p Paused) Why() string {
+	return fmt.Sprintf("paused by an operator since %s; go on with: threatmatch-connector resume %s", p.Since.UTC().Format(time.RFC3339), p.Stage)
+}
+
+// PausedOf lists what the spool says is paused.
+func PausedOf(m spool.Meta) []Paused {
+	var all []Paused
+	for _, st := range spool.Pausable() {
+		if since, ok := m.Paused[st]; ok {
+			all = append(all, Paused{string(st), since})
+		}
+	}
+	return all
 }
 
 // Watermark is where a dataset stands.
@@ -151,7 +175,7 @@ func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
 		LiveBytes: s.Room.Live, FileBytes: s.Room.File, MaxBytes: s.Room.Max, CapBytes: s.Room.Cap,
 		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held, HeldPublished: s.HeldPublished,
 		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Rejected: s.Rejected, Healed: s.Healed, Kept: s.Kept,
-		Bytes: s.Bytes, Oldest: s.Oldest,
+		Bytes: s.Bytes, Oldest: s.Oldest, Paused: PausedOf(s.Meta),
 	}
 	for _, d := range spool.Datasets() {
 		if m, ok := marks[d]; ok {

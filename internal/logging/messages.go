@@ -24,6 +24,8 @@ func Messages() []MessageInfo {
 		{"INFO", "run asked for by signal", "SIGUSR1 triggered a run.", ""},
 		{"NOTICE", "repull asked for", "Somebody asked to import a past window again.", ""},
 		{"NOTICE", "dataset skipped", "Somebody moved a dataset past a place that ThreatMatch does not give.", "The dead letter names the span; a `repull` from its start brings it when ThreatMatch gives it."},
+		{"NOTICE", "stage paused", "Somebody paused a stage; it does nothing until it is resumed.", "`resume` lets it go on."},
+		{"NOTICE", "stage resumed", "Somebody let a paused stage go on.", ""},
 		{"NOTICE", "retry asked for", "Somebody took dead letters or parked items back to work.", ""},
 		{"NOTICE", "entries dropped", "Somebody removed entries from the spool for good.", ""},
 		{"NOTICE", "spool compacted", "Somebody compacted the file of a stopped connector.", ""},

@@ -16,6 +16,9 @@ type Loop struct {
 	Stage  string
 	Status *Status
 	Wake   Wake // nil never wakes
+	// Hold, if any, says why the stage is kept from its steps, as an operator's
+	// pause does; "" goes on.
+	Hold func() string
 	// Step does what there is to do now and returns how long nothing else will
 	// be. Its error ends the loop; what a stop breaks off is none.
 	Step func(ctx context.Context) (time.Duration, error)
@@ -28,6 +31,11 @@ func (l Loop) Run(ctx context.Context) error {
 	defer l.Status.Set(l.Stage, "stopped", "", "")
 	for ctx.Err() == nil {
 		l.Status.Beat(l.Stage)
+		if why := l.hold(); why != "" {
+			l.Status.Set(l.Stage, "paused", why, "")
+			_ = l.Status.Sleep(ctx, l.Stage, holdPoll, l.Wake)
+			continue
+		}
 		wait, err := l.Step(ctx)
 		if errors.Is(err, ErrDone) {
 			break
@@ -43,4 +51,14 @@ func (l Loop) Run(ctx context.Context) error {
 		return l.End()
 	}
 	return nil
+}
+
+// holdPoll is how often a loop that is held looks whether it may go on.
+const holdPoll = time.Second
+
+func (l Loop) hold() string {
+	if l.Hold == nil {
+		return ""
+	}
+	return l.Hold()
 }

@@ -191,10 +191,12 @@ func TestInBrowser(t *testing.T) {
 		})
 	}
 	t.Run("views", func(t *testing.T) { testViews(ctx, t, web, string(axe)) })
+	desk := openedDesk(t)
+	t.Run("desk", func(t *testing.T) { testDesk(ctx, t, desk, string(axe)) })
 	mu.Lock()
 	defer mu.Unlock()
 	for _, url := range asked {
-		if !strings.HasPrefix(url, web.url+"/") {
+		if !strings.HasPrefix(url, web.url+"/") && !strings.HasPrefix(url, desk.url+"/") {
 			t.Errorf("got a request to %s, want none outside of %s", url, web.url)
 		}
 	}
@@ -245,6 +247,75 @@ func testViews(ctx context.Context, t *testing.T, web *served, axe string) {
 				}
 			})
 		}
+	}
+}
+
+// testDesk acts as an operator does, with the script and without it.
+func testDesk(ctx context.Context, t *testing.T, d *openDesk, axe string) {
+	if err := show(ctx, d.once, look{width: 1280}); err != nil {
+		t.Fatal(err)
+	}
+	base := eval[string](ctx, t, "location.href")
+	click := func(selector string) {
+		t.Helper()
+		if err := chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(want string) {
+		t.Helper()
+		var text string
+		var err error
+		for late := time.After(time.Minute); !strings.Contains(text, want); { // between two pages there may be none
+			text, err = chromedp.Run(ctx, chromedp.Text(chromedp.CSS("main")))
+			select {
+			case <-late:
+				t.Fatalf("got %q, %v, want %q in it", text, err, want)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	for i, l := range []look{{width: 1280}, {width: 360, dark: true, noScript: true}} {
+		if err := show(ctx, base, l); err != nil {
+			t.Fatal(err)
+		}
+		if !l.noScript {
+			audit(ctx, t, axe)
+		}
+		click(`button[value="pause"]`)
+		says("threatmatch-connector pause fetch")
+		if !l.noScript {
+			audit(ctx, t, axe)
+		}
+		click("button.yes")
+		says("run 32 tries 1 entry again")
+		if err := show(ctx, base+"unsettled", l); err != nil {
+			t.Fatal(err)
+		}
+		click(".group.dead summary")
+		click(`.group.dead input[value="3"]`)
+		click(`.group.dead button[value="retry"]`)
+		says("threatmatch-connector spool retry 3")
+		click("button.yes")
+		says("run 32 tries 1 entry again")
+		if err := chromedp.Do(ctx, chromedp.Navigate(base+"dead/3")); err != nil {
+			t.Fatal(err)
+		}
+		says(malware)
+		if !l.noScript {
+			audit(ctx, t, axe)
+		}
+		d.ran.mu.Lock()
+		if len(d.ran.done) != 2*(i+1) {
+			t.Errorf("got %q done, want 2 more", d.ran.done)
+		}
+		d.ran.mu.Unlock()
+	}
+	if err := show(ctx, d.once, look{width: 1280}); err != nil { // used
+		t.Fatal(err)
+	}
+	if text := eval[string](ctx, t, "document.body.textContent"); !strings.Contains(text, "each works once") {
+		t.Errorf("got %q for the used address, want it refused", text)
 	}
 }
 

@@ -16,6 +16,9 @@ const (
 	curveH = 100
 )
 
+// datasets in the order of Sample.Behind.
+var datasets = []string{"profiles", "alerts", "reports", "iocs"}
+
 // history is the last hour or day as curves.
 type history struct {
 	frame
@@ -135,7 +138,7 @@ func (p plot) curves() []curve {
 	bytes := func(v float64) string { return size(int64(v)) }
 	age := func(v float64) string { return took(time.Duration(v) * time.Second) }
 	var behind []series
-	for i, name := range []string{"profiles", "alerts", "reports", "iocs"} {
+	for i, name := range datasets {
 		behind = append(behind, series{name, func(s inspect.Sample) float64 {
 			if i >= len(s.Behind) {
 				return -1

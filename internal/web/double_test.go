@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 // feed is what ThreatMatch or an answer wrote; it must stand on no read-only page.
@@ -15,7 +16,6 @@ const feed = "FEED TEXT"
 
 // double is a connector that answers the page from what the test gives it.
 type double struct {
-	inspect.Inspector
 	status    inspect.Status
 	err       error // of Status
 	history   inspect.History
@@ -36,6 +36,13 @@ func (d double) Unsettled() (inspect.Unsettled, error) { return d.unsettled, nil
 func (d double) Runs(before uint64, limit int) ([]inspect.Run, error) {
 	all := slices.DeleteFunc(slices.Clone(d.all), func(r inspect.Run) bool { return before > 0 && r.ID >= before })
 	return all[:min(len(all), limit)], nil
+}
+
+func (d double) Show(_, key string) (spool.Entry, []byte, error) {
+	if key != "3" {
+		return spool.Entry{}, nil, spool.ErrNotFound
+	}
+	return spool.Entry{Bucket: "dead", Key: "3", Fields: map[string]any{"class": "invalid", "error": feed}}, []byte(`{"id":"` + malware + `"}`), nil
 }
 
 func (d double) Find(_ context.Context, q string) (inspect.Found, error) {

@@ -14,9 +14,8 @@ import (
 type found struct {
 	frame
 	inspect.Found
-	Asked    bool
-	Contents bool
-	Trouble  string // why nothing was looked up
+	Asked   bool
+	Trouble string // why nothing was looked up
 }
 
 // findTime bounds a search, which may go through the whole spool. One at a time
@@ -24,7 +23,7 @@ type found struct {
 const findTime = 8 * time.Second
 
 func (s *site) find(r *http.Request) (string, any, error) {
-	v := found{frame: s.frame("Find", "find", 0), Contents: s.contents}
+	v := found{frame: s.frame("Find", "find", 0)}
 	q := strings.TrimSpace(r.FormValue("q"))
 	v.Query, v.Asked = q, q != ""
 	switch {

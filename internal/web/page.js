@@ -19,7 +19,7 @@
   };
 
   // busy: what somebody reads or types must not be taken away.
-  const busy = () => document.hidden || page.contains(document.activeElement) || !getSelection().isCollapsed;
+  const busy = () => document.hidden || [...page.querySelectorAll("input")].some((i) => i.value !== i.defaultValue || i.checked !== i.defaultChecked) || page.contains(document.activeElement) || !getSelection().isCollapsed;
 
   const refresh = async () => {
     if (busy()) return;

@@ -104,8 +104,7 @@ func endOf(r inspect.Run, now time.Time) time.Time {
 type oneRun struct {
 	runRow
 	frame
-	Contents bool
-	Steps    []step
+	Steps []step
 }
 
 // step is how many there were of something, and what left behind it.
@@ -134,7 +133,7 @@ func (s *site) run(r *http.Request) (string, any, error) {
 	if len(all) == 0 || all[0].ID != id {
 		return "", nil, errAbsent
 	}
-	v := oneRun{frame: s.frame("Run "+strconv.FormatUint(id, 10), "runs/", 0), runRow: runsOf(all, s.now()).Rows[0], Contents: s.contents, Steps: funnel(all[0])}
+	v := oneRun{frame: s.frame("Run "+strconv.FormatUint(id, 10), "runs/", 0), runRow: runsOf(all, s.now()).Rows[0], Steps: funnel(all[0])}
 	if all[0].Phase != "done" && all[0].Phase != "dropped" {
 		v.Every = 5000
 	}

@@ -111,6 +111,11 @@ func states() []state {
 			stageIs(s, "deliver", "paused", "OpenCTI's queue holds 612 MB, the threshold is 500 MB")
 			s.Queue.Bytes = 612_345_678
 		}), "OpenCTI", "OpenCTI's queue holds 612 MB, the threshold is 500 MB", connector + "status"},
+		{"paused by an operator", notReady("deliver", "paused by an operator", func(s *inspect.Status) {
+			s.Spool.Paused = []inspect.Paused{{Stage: "deliver", Since: now().Add(-time.Minute)}}
+			stageIs(s, "deliver", "paused", "paused by an operator")
+			s.Broker = "not connected"
+		}), "deliver", "paused by an operator since 2026-03-07T04:12:57Z", connector + "resume deliver"},
 		{"stopped", stopped, "", "Not running. The last process, pid 4711, did not close the spool.", connector + "run"},
 		{"empty", inspect.Status{Running: true, Alive: true, Ready: true, Now: now()}, "", "Ready.", ""},
 		{"dead letters", troubled(func(s *inspect.Status) { s.Spool.Dead = 10_000 }), "", "Ready.", ""},

@@ -13,9 +13,8 @@ import (
 type unsettled struct {
 	frame
 	inspect.Unsettled
-	Contents bool
-	Groups   []unsettledGroup
-	NextRun  time.Time
+	Groups  []unsettledGroup
+	NextRun time.Time
 }
 
 type unsettledGroup struct {
@@ -38,7 +37,7 @@ func (s *site) list(*http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	v := unsettled{frame: s.frame("Failing, parked, dead", "unsettled", 0), Unsettled: u, NextRun: status.Next, Contents: s.contents}
+	v := unsettled{frame: s.frame("Failing, parked, dead", "unsettled", 0), Unsettled: u, NextRun: status.Next}
 	for _, g := range u.Groups {
 		v.Groups = append(v.Groups, s.group(g))
 	}

@@ -21,6 +21,25 @@ type overview struct {
 	Boxes    []box
 	Stores   []store
 	Groups   []group
+	Switches []stageSwitch
+	Datasets []string
+}
+
+// stageSwitch pauses a stage, or lets it go on.
+type stageSwitch struct{ Stage, Action, Text string }
+
+func switchesOf(s inspect.Status) []stageSwitch {
+	var all []stageSwitch
+	for _, st := range stages {
+		sw := stageSwitch{st, "pause", "Pause " + st}
+		for _, p := range s.Spool.Paused {
+			if p.Stage == st {
+				sw = stageSwitch{st, "resume", "Resume " + st}
+			}
+		}
+		all = append(all, sw)
+	}
+	return all
 }
 
 // problem is something that needs somebody, or that holds the data up, in the
@@ -53,7 +72,7 @@ func (s *site) overview(*http.Request) (string, any, error) {
 }
 
 func overviewOf(s inspect.Status) overview {
-	v := overview{Status: s, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
+	v := overview{Status: s, Switches: switchesOf(s), Datasets: datasets, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
 	way := wayOf(s)
 	v.Boxes, v.Ways = way.Boxes, draw(way)
 	p := s.Spool
@@ -71,8 +90,15 @@ var parts = []string{"spool", "schedule", "fetch", "map", "deliver", "platform",
 
 func problemsOf(s inspect.Status) []problem {
 	var all []problem
+	paused := map[string]bool{}
+	for _, p := range s.Spool.Paused { // of a stopped connector, too
+		all = append(all, problem{p.Stage, p.Why(), program + "resume " + p.Stage})
+		paused[p.Stage] = true
+	}
 	for _, part := range slices.SortedFunc(maps.Keys(s.NotReady), byWay) {
-		all = append(all, problem{part, s.NotReady[part], commandFor(s, part)})
+		if !paused[part] {
+			all = append(all, problem{part, s.NotReady[part], commandFor(s, part)})
+		}
 	}
 	if !s.Running {
 		return all

@@ -121,9 +121,14 @@ func idle(state string) bool {
 
 // stuckBoxes says at which stations the data are held up.
 func stuckBoxes(s inspect.Status) map[string]bool {
-	at := map[string]bool{}
+	at, paused := map[string]bool{}, map[string]bool{}
+	for _, p := range s.Spool.Paused {
+		paused[p.Stage] = true
+	}
 	for part := range s.NotReady {
 		switch {
+		case paused[part]:
+			at[part] = true
 		case part == "fetch" && sourceDown(s):
 			at[atSource] = true
 		case part == "fetch" && full(s):

@@ -4,6 +4,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"html/template"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 //go:embed *.html page.css page.js
@@ -31,10 +33,14 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 
 // Source is what the page is made of. Several requests may ask at once.
 type Source interface {
-	inspect.Inspector
 	Status() (inspect.Status, error)
 	History() (inspect.History, error)
 	Setup() (inspect.Setup, error)
+	// The others are as inspect.Inspector has them.
+	Runs(before uint64, limit int) ([]inspect.Run, error)
+	Unsettled() (inspect.Unsettled, error)
+	Find(ctx context.Context, query string) (inspect.Found, error)
+	Show(bucket, key string) (spool.Entry, []byte, error)
 }
 
 // frame is what all pages have.
@@ -43,6 +49,8 @@ type frame struct {
 	Title string
 	Here  string // the page's own address behind Base
 	Every int    // ms after which the script asks again; 0: never
+
+	Contents bool // contents show, and there are actions
 }
 
 type view struct{ Name, Path string }
@@ -114,7 +122,7 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, view func(*http.Requ
 }
 
 func (s *site) frame(title, here string, every time.Duration) frame {
-	return frame{Base: s.base, Title: title, Here: here, Every: int(every / time.Millisecond)}
+	return frame{Base: s.base, Title: title, Here: here, Every: int(every / time.Millisecond), Contents: s.contents}
 }
 
 func (s *site) ask() (inspect.Status, error) { return s.status.get(s.now(), time.Second, s.src.Status) }
@@ -138,14 +146,19 @@ func asset(name, kind string) http.Handler {
 
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
+		protect(w, "no-referrer")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// protect keeps browsers from doing with a page what we do not.
+func protect(w http.ResponseWriter, referrer string) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", referrer)
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
 }
 
 // kept is an answer that serves again for a moment, so that many who look cost

@@ -27,7 +27,7 @@ func get(t *testing.T, path string, s inspect.Status, err error) *httptest.Respo
 var (
 	redBox   = regexp.MustCompile(`<g class="box stuck"><rect[^>]*>\s*<text class="name"[^>]*>([^<]*)</text>\s*<text[^>]*>[^<]*</text>\s*<text class="since"[^>]*>stuck `)
 	sentence = regexp.MustCompile(`(?s)<p class="sentence[^"]*">(.*?)</p>`)
-	command  = regexp.MustCompile(`<p class="command"><code>([^<]*)</code>`)
+	typed    = regexp.MustCompile(`<p class="command"><code>([^<]*)</code>`)
 )
 
 func TestStates(t *testing.T) {
@@ -49,7 +49,7 @@ func TestStates(t *testing.T) {
 				t.Errorf("got the sentence %q, want %q in it", m, tt.sentence)
 			}
 			said := ""
-			if m := command.FindStringSubmatch(got); m != nil {
+			if m := typed.FindStringSubmatch(got); m != nil {
 				said = m[1]
 			}
 			if said != tt.command {

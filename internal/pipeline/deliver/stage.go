@@ -32,6 +32,7 @@ type Deps struct {
 	Metrics          *Metrics
 	Now              func() time.Time
 	Rand             func() float64 // in [0, 1), for jitter
+	Paused           func() string  // why an operator keeps it from sending; "" or nil: nobody does
 }
 
 // Way is how messages reach OpenCTI's workers.
@@ -155,7 +156,7 @@ func New(d Deps, o Options) (*Stage, error) {
 // Run delivers until ctx is done, which is no error: then the publisher waits
 // for outstanding confirms as long as it was told.
 func (d *Stage) Run(ctx context.Context) error {
-	return pipeline.Loop{Stage: stageName, Status: d.Status, Wake: d.Wakes.Deliver, End: d.quiet, Step: func(ctx context.Context) (time.Duration, error) {
+	return pipeline.Loop{Stage: stageName, Status: d.Status, Wake: d.Wakes.Deliver, Hold: d.Paused, End: d.quiet, Step: func(ctx context.Context) (time.Duration, error) {
 		worked, err := d.step(ctx)
 		switch {
 		case ctx.Err() != nil:

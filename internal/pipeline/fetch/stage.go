@@ -18,7 +18,7 @@ import (
 
 const stageName = "fetch"
 
-// Deps is what the fetch stage works with. All are required.
+// Deps is what the fetch stage works with. All but Paused are required.
 type Deps struct {
 	Spool   Spool
 	Source  Source
@@ -28,6 +28,7 @@ type Deps struct {
 	Metrics *Metrics
 	Now     func() time.Time
 	Rand    func() float64 // in [0, 1), for jitter
+	Paused  func() string  // why an operator keeps it from asking; "" or nil: nobody does
 }
 
 // Options are the fetch stage's settings. Zero values mean the defaults in brackets.
@@ -182,6 +183,12 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	if err := f.commit(); err != nil {
 		return 0, err
 	}
+	if f.Paused != nil {
+		if why := f.Paused(); why != "" { // what is under way may still come in
+			f.Status.Set(stageName, "paused", why, "")
+			return pausePoll, nil
+		}
+	}
 	if err := f.gaveUp(); err != nil {
 		return 0, err
 	}
@@ -202,6 +209,9 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	}
 	return wait, err
 }
+
+// pausePoll is how often a paused stage looks whether it may go on.
+const pausePoll = time.Second
 
 // sleep waits for something to do: an answer, a wake, the time of the next step.
 func (f *Stage) sleep(ctx context.Context, wait time.Duration) {

@@ -74,6 +74,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Now      func() time.Time
+	Paused   func() string // why an operator keeps it from mapping; "" or nil: nobody does
 }
 
 // Options are the settings of Map.
@@ -118,6 +119,7 @@ type Stage struct {
 	log      *slog.Logger
 	met      *Metrics
 	now      func() time.Time
+	paused   func() string
 	opt      Options
 	author   string // id of the default author
 
@@ -149,7 +151,7 @@ func New(d Deps, o Options) (*Stage, error) {
 	}
 	m := &Stage{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
-		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, opt: o.withDefaults(),
+		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, paused: d.Paused, opt: o.withDefaults(),
 		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{},
 		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
 	}
@@ -167,7 +169,7 @@ const idlePoll = 5 * time.Second
 // Run maps until ctx is done. It returns nil then, and an error only when the
 // process cannot go on.
 func (m *Stage) Run(ctx context.Context) error {
-	return pipeline.Loop{Stage: stageName, Status: m.status, Wake: m.wakes.Map, Step: func(ctx context.Context) (time.Duration, error) {
+	return pipeline.Loop{Stage: stageName, Status: m.status, Wake: m.wakes.Map, Hold: m.paused, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := m.turn(ctx)
 		if err != nil && ctx.Err() == nil {
 			return m.trouble(err)

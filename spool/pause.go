@@ -1,0 +1,55 @@
+package spool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Pausable returns the stages that can be paused, in the way of the data.
+func Pausable() []Stage { return []Stage{StageFetch, StageMap, StageDeliver} }
+
+// Pause notes that a stage is to do nothing until Resume, over restarts and resets
+// too. It returns since when: now, or an earlier time where it is paused already.
+// Meta has what is paused.
+func (s *Spool) Pause(now time.Time, st Stage) (since time.Time, err error) {
+	if !slices.Contains(Pausable(), st) {
+		return since, fmt.Errorf("pause %s: %w: only %v can be paused", st, ErrInvalid, Pausable())
+	}
+	err = s.changePaused("pause", func(all map[Stage]time.Time) {
+		if _, ok := all[st]; !ok {
+			all[st] = now.UTC()
+		}
+		since = all[st]
+	})
+	return since, err
+}
+
+// Resume lets a stage go on, and reports whether it was paused.
+func (s *Spool) Resume(st Stage) (was bool, err error) {
+	err = s.changePaused("resume", func(all map[Stage]time.Time) {
+		_, was = all[st]
+		delete(all, st)
+	})
+	return was, err
+}
+
+func (s *Spool) changePaused(op string, fn func(map[Stage]time.Time)) error {
+	return s.update(op, frees(), func(t *txn) error {
+		all := t.meta().paused()
+		fn(all)
+		if len(all) == 0 {
+			return t.tab(bktMeta).b.Delete([]byte(keyPaused))
+		}
+		return t.meta().save(keyPaused, all)
+	})
+}
+
+// paused returns since when stages are paused. What cannot be read pauses none.
+func (tb metaBucket) paused() map[Stage]time.Time {
+	all := map[Stage]time.Time{}
+	if tb.read(keyPaused, &all) != nil {
+		return map[Stage]time.Time{}
+	}
+	return all
+}
