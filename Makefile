@@ -45,8 +45,8 @@ kill: ## kill -9 the whole product KILLS times in one import (default 20), print
 crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
 	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool
 
-soak: ## all loops under a seeded mix of all faults, for SOAK of the test's clock (default 12h)
-	SOAK=$(or $(SOAK),12h) $(GO) test -count=1 -timeout 60m -run TestSoak -v ./internal/pipeline/pipelinetest
+soak: ## all loops under a seeded mix of all faults, and a repull of 20,000 items, for SOAK of the test's clock (default 12h)
+	SOAK=$(or $(SOAK),12h) $(GO) test -count=1 -timeout 60m -run 'TestSoak|TestRepullBesideWhatIsNew' -v ./internal/pipeline/pipelinetest
 
 fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
 	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)

@@ -260,3 +260,42 @@ func TestManyBreakAmongGoodOnes(t *testing.T) {
 		})
 	}
 }
+
+// hidden is a spool that does not say that something waits for one id.
+type hidden struct {
+	*spool.Spool
+	id string
+}
+
+func (h hidden) WatchedIDs(run uint64, after string, limit int) ([]string, error) {
+	ids, err := h.Spool.WatchedIDs(run, after, limit)
+	if len(ids) == 1 && ids[0] == h.id {
+		return nil, err
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return id == h.id }), err
+}
+
+// TestWhatNobodyCanReleaseBlocksNothing: an object that waits for one which nobody calls
+// missing is an error of our own. It is a dead letter, and the runs behind it go on.
+func TestWhatNobodyCanReleaseBlocksNothing(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	w.guarded = true
+	w.over = func(s *spool.Spool) Spool { return hidden{s, ident(50)} }
+	w.restart()
+	first := w.startRun(spool.ReasonSchedule)
+	w.record(first, sobj(note(1), srefs("object_refs", ident(50))), sobj(note(2), srefs("object_refs", note(3))), sobj(note(3), srefs("object_refs", note(2))))
+	w.endFetch(first)
+	second := w.wholeRun(spool.ReasonSchedule, []string{sobj(note(4))})
+	w.deliver(-1)
+	if dead := w.dead(); len(dead) != 1 || dead[0].STIX != note(1) || dead[0].Class != deadInternal || !strings.Contains(dead[0].Error, "not known to be missing") {
+		t.Errorf("got dead letters %+v, want %s of class %s", dead, note(1), deadInternal)
+	}
+	for _, id := range []string{note(2), note(3)} {
+		if !slices.Contains(w.ids(first), id) {
+			t.Errorf("%s did not arrive", id)
+		}
+	}
+	if !slices.Contains(w.ids(second), note(4)) || w.run(first).MappedAt.IsZero() {
+		t.Errorf("the first run is mapped at %v, the second brought %v; want both through", w.run(first).MappedAt, w.ids(second))
+	}
+}

@@ -113,6 +113,9 @@ func (p *Platform) Run(ctx context.Context) error {
 		} else {
 			back.Reset()
 			p.Status.Set(stageName, "idle", "registered", "")
+			if p.watch.told {
+				p.Status.Set(stageName, "waiting", errSecondWriter.Error(), "")
+			}
 		}
 		if wait == p.opt.Period {
 			wait = p.restAndLook(ctx)

@@ -70,6 +70,9 @@ func TestSecondWriter(t *testing.T) {
 					if got := w.Logs.Count(line); got != c.want {
 						t.Errorf("told %d times, want %d\n%s", got, c.want, w.Logs.Tail(20))
 					}
+					if s := w.Live.Status.Snapshot()["platform"]; (s.State == "waiting") != (c.want > 0) {
+						t.Errorf("the status says %q %q", s.State, s.Detail)
+					}
 					if c.blind && w.Logs.Count("would go unnoticed") != 1 {
 						t.Error("the missing right is not told once")
 					}
