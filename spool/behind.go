@@ -6,10 +6,11 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// mendParked writes the rows that hold last_run back anew for the parked items
-// that miss theirs: without them last_run would pass what has not arrived.
-func (tb taskBucket) mendParked() error {
+// parkedDamage looks for parked items without the row that holds last_run back: it
+// would pass what has not arrived.
+func (t *txn) parkedDamage() (func(*txn) error, error) {
 	var missing []*storedTask
+	tb := t.tasks()
 	err := tb.scan([]byte{pfxParked}, nil, func(_, v []byte) (bool, error) {
 		st, err := tb.byKey(v)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
@@ -20,28 +21,26 @@ func (tb taskBucket) mendParked() error {
 		}
 		return true, err
 	})
-	if err != nil {
-		return err
+	if err != nil || len(missing) == 0 {
+		return nil, err
 	}
-	return tb.holdAllBack(missing)
+	return func(t *txn) error { return t.tasks().holdAllBack(missing) }, nil
 }
 
-// dropDamagedBehind removes the rows that hold last_run back and cannot be read:
-// they stand for no item, and would hold it back for ever. The tasks have theirs by now.
-func (tb taskBucket) dropDamagedBehind() error {
+// behindDamage looks for rows that hold last_run back and cannot be read: they stand for
+// no item, and would hold it back for ever. The tasks have theirs by now.
+func (t *txn) behindDamage() (func(*txn) error, error) {
 	var wrong [][]byte
-	err := tb.scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {
+	err := t.tasks().scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {
 		if _, ok := cutBehind(k, v); !ok {
 			wrong = append(wrong, encoding.Clone(k))
 		}
 		return true, nil
 	})
-	for _, k := range wrong {
-		if _, err := tb.del(k); err != nil {
-			return err
-		}
+	if err != nil || len(wrong) == 0 {
+		return nil, err
 	}
-	return err
+	return func(t *txn) error { return t.tasks().delAll(wrong) }, nil
 }
 
 // holdsBack reports whether the task's row that holds last_run back is there and whole.

@@ -258,10 +258,8 @@ func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
 		if err != nil {
 			return err
 		}
-		for _, k := range append(keys, heads...) {
-			if _, err := tb.del(k); err != nil {
-				return err
-			}
+		if err := tb.delAll(append(keys, heads...)); err != nil {
+			return err
 		}
 		if _, err := t.tab(bktCursors).del(encoding.Pair(run, seq)); err != nil {
 			return err

@@ -254,12 +254,10 @@ func (tb deadBucket) reopenRetried(run uint64) error {
 // forgetRetried removes what finds the letters that the run took back.
 func (tb deadBucket) forgetRetried(run uint64) error {
 	keys, err := tb.keys(numKey(pfxRetried, run), 0)
-	for _, k := range keys {
-		if _, err := tb.del(k); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return tb.delAll(keys)
 }
 
 func (tb deadBucket) putHead(d DeadLetter) error {

@@ -1,72 +1,114 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
 
 // Drop removes dead letters, parked items and held objects, named by the
-// operator, and returns how many. All or nothing: one that is not there makes
-// it fail with ErrNotFound.
+// operator, and returns how many. One that is not there makes it fail with
+// ErrNotFound, and then nothing is dropped. It works in bounded steps: what a kill or an
+// error between two leaves is still there under its name.
 func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error) {
-	err := s.update("drop", frees(), func(t *txn) error {
+	if err := s.droppable(dead, parked, held); err != nil {
+		return 0, err
+	}
+	var drops []func(*txn) (int, error)
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(dead))) {
+		drops = append(drops, func(t *txn) (int, error) { return t.dead().drop(key) })
+	}
+	for _, key := range parked {
+		drops = append(drops, func(t *txn) (int, error) {
+			st, err := t.tasks().parked(key)
+			if err == nil {
+				err = t.tasks().remove(st)
+			}
+			return 0, err
+		})
+	}
+	for _, id := range held {
+		drops = append(drops, func(t *txn) (int, error) { return t.held().drop(id) })
+	}
+	n := 0
+	for n < len(drops) {
+		var done int
+		err := s.update("drop", frees(), func(t *txn) error {
+			done = 0
+			for size := 0; size < dropBytes && done < taskStep && n+done < len(drops); done++ {
+				looked, err := drops[n+done](t)
+				if err != nil && !errors.Is(err, ErrNotFound) { // what went meanwhile is gone as well
+					return err
+				}
+				size += looked
+			}
+			return nil
+		})
+		if err != nil {
+			return n, err
+		}
+		n += done
+	}
+	return n, nil
+}
+
+// dropBytes bounds what one step of a drop looks at.
+const dropBytes = 4 << 20
+
+// droppable refuses names of what is not there.
+func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error {
+	return s.view("drop", func(t *txn) error {
 		for _, key := range dead {
-			if err := t.dead().drop(key); err != nil {
-				return err
+			if t.dead().get(numKey(pfxDead, key)) == nil {
+				return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 			}
 		}
 		for _, key := range parked {
-			st, err := t.tasks().parked(key)
-			if err != nil {
-				return err
-			}
-			if err := t.tasks().remove(st); err != nil {
+			if _, err := t.tasks().parked(key); err != nil {
 				return err
 			}
 		}
 		for _, id := range held {
-			if err := t.held().drop(id); err != nil {
-				return err
+			if t.held().get(heldIDKey(id)) == nil {
+				return fmt.Errorf("held object %s: %w", id, ErrNotFound)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return len(dead) + len(parked) + len(held), nil
 }
 
-func (tb deadBucket) drop(key uint64) error {
-	d, ok := tb.head(key)
+// drop removes a letter, and returns how many bytes it looked at.
+func (tb deadBucket) drop(key uint64) (int, error) {
+	d, ok := tb.read(key)
 	if !ok {
-		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
+		return 0, fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 	}
 	healed := tb.get(numKey(pfxOpenDL, key)) == nil
-	if err := tb.unindex(key); err != nil {
-		return err
+	if err := tb.unindex(d); err != nil {
+		return 0, err
 	}
 	if d.RetryRun != 0 {
 		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for _, pfx := range []byte{pfxDead, pfxPayload, pfxOpenDL} {
 		if _, err := tb.delBlob(numKey(pfx, key)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if healed {
-		return tb.count(d, 0, -1)
+		return len(d.Payload), tb.count(d, 0, -1)
 	}
-	return tb.count(d, -1, 0)
+	return len(d.Payload), tb.count(d, -1, 0)
 }
 
 // unindex removes what finds a letter by its contents. Where those cannot be
 // read it walks the indices.
-func (tb deadBucket) unindex(key uint64) error {
-	d, _ := tb.read(key)
+func (tb deadBucket) unindex(d DeadLetter) error {
+	key := d.Key
 	if d.Err == nil {
 		if _, err := tb.del(sourceKey(d)); err != nil {
 			return err
@@ -86,28 +128,17 @@ func (tb deadBucket) unindex(key uint64) error {
 			return err
 		}
 	}
-	for _, k := range gone {
-		if _, err := tb.del(k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tb.delAll(gone)
 }
 
 // drop removes a held object. Unless it is the whole copy of one that is
 // published, its entry in ids goes too.
-func (tb heldBucket) drop(id string) error {
-	o, ok, err := tb.unhold(id)
-	if err != nil {
-		return err
+func (tb heldBucket) drop(id string) (int, error) {
+	o, _, err := tb.unhold(id)
+	if err != nil || o.Kept || o.Seq == 0 {
+		return len(o.JSON), err
 	}
-	if !ok {
-		return fmt.Errorf("held object %s: %w", id, ErrNotFound)
-	}
-	if o.Kept {
-		return nil
-	}
-	return tb.t.ids().remove(encoding.IDKey(id))
+	return len(o.JSON), tb.t.ids().remove(encoding.IDKey(id))
 }
 
 // parked returns a parked item, or ErrNotFound.

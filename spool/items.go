@@ -93,10 +93,8 @@ func (tb itemBucket) prune(after []byte, before time.Time) (n int, last []byte, 
 	if looked <= pruneStep {
 		last = nil
 	}
-	for _, k := range gone {
-		if err == nil {
-			_, err = tb.del(k)
-		}
+	if err == nil {
+		err = tb.delAll(gone)
 	}
 	if err != nil || len(gone) == 0 {
 		return 0, last, err

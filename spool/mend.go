@@ -61,9 +61,8 @@ func (t *txn) recount() (*counters, error) {
 	return &v.n, nil
 }
 
-// mend puts right, at open, the rows of meta and runs that everything else
-// needs, and those that hold last_run back.
-func (t *txn) mend() error {
+// mendMeta puts right, at open, the rows of meta and runs that everything else needs.
+func (t *txn) mendMeta() error {
 	if err := t.mendState(); err != nil {
 		return err
 	}
@@ -77,9 +76,6 @@ func (t *txn) mend() error {
 		}
 	}
 	if err := t.mendRuns(); err != nil {
-		return err
-	}
-	if err := t.tasks().mendParked(); err != nil {
 		return err
 	}
 	if err := t.meta().read(keyCounters, &counters{}); err == nil && t.meta().get([]byte(keyCounters)) != nil {
@@ -223,41 +219,74 @@ func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
 	return st
 }
 
-// mendLine makes the line of a run fit its count and its tasks again, where they
-// differ, and lets those of its items hold last_run back that were parked once.
-func (tb taskBucket) mendLine(r *storedRun) error {
-	want := 0
-	for _, kinds := range r.Open {
-		for _, n := range kinds {
-			want += n
-		}
-	}
-	var wrong [][]byte
-	var missing []*storedTask
-	good := 0
-	err := tb.scan(numKey(pfxDue, r.ID), nil, func(k, v []byte) (bool, error) {
-		if _, ok := cutTaskKey(v); !ok || len(k) != 25 {
-			wrong = append(wrong, encoding.Clone(k))
-		} else if st, err := tb.byKey(v); errors.Is(err, ErrNotFound) || err == nil && string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) {
-			good++
-			if err == nil && st.Behind && !tb.holdsBack(st) {
-				missing = append(missing, st)
-			}
-		} else {
-			wrong = append(wrong, encoding.Clone(k))
-		}
-		return true, nil
+// A mending looks for damage, and returns what puts it right, nil where there is none.
+type mending func(*txn) (mend func(*txn) error, err error)
+
+// mend looks in a view, which may be long, and writes only where something is wrong.
+// Nothing else is writing then.
+func (s *Spool) mend(look mending) error {
+	var mend func(*txn) error
+	err := s.view("look for damage", func(t *txn) (err error) {
+		mend, err = look(t)
+		return err
 	})
+	if err != nil || mend == nil {
+		return err
+	}
+	return s.update("mend", frees(), mend)
+}
+
+// lineDamage looks whether the line of a run fits its count and its tasks, and whether
+// those of its items hold last_run back that were parked once.
+func lineDamage(run uint64) mending {
+	return func(t *txn) (func(*txn) error, error) {
+		r, err := t.runs().byID(run)
+		if err != nil {
+			return nil, err
+		}
+		want, good := 0, 0
+		for _, kinds := range r.Open {
+			for _, n := range kinds {
+				want += n
+			}
+		}
+		var wrong [][]byte
+		var missing []*storedTask
+		tb := t.tasks()
+		err = tb.scan(numKey(pfxDue, run), nil, func(k, v []byte) (bool, error) {
+			if _, ok := cutTaskKey(v); !ok || len(k) != 25 {
+				wrong = append(wrong, encoding.Clone(k))
+			} else if st, err := tb.byKey(v); errors.Is(err, ErrNotFound) || err == nil && string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) {
+				good++
+				if err == nil && st.Behind && !tb.holdsBack(st) {
+					missing = append(missing, st)
+				}
+			} else {
+				wrong = append(wrong, encoding.Clone(k))
+			}
+			return true, nil
+		})
+		fits := len(wrong) == 0 && good == want
+		if err != nil || fits && len(missing) == 0 {
+			return nil, err
+		}
+		return func(t *txn) error {
+			if err := t.tasks().holdAllBack(missing); err != nil || fits {
+				return err
+			}
+			return t.tasks().mendLine(run, wrong)
+		}, nil
+	}
+}
+
+// mendLine makes the line of a run anew from its tasks, without the rows that are wrong.
+func (tb taskBucket) mendLine(run uint64, wrong [][]byte) error {
+	r, err := tb.t.runs().change(run)
 	if err != nil {
 		return err
 	}
-	if err := tb.holdAllBack(missing); err != nil || len(wrong) == 0 && good == want {
+	if err := tb.delAll(wrong); err != nil {
 		return err
-	}
-	for _, k := range wrong {
-		if _, err := tb.del(k); err != nil {
-			return err
-		}
 	}
 	for _, d := range Datasets() {
 		all, err := tb.of(d, "")
@@ -265,16 +294,16 @@ func (tb taskBucket) mendLine(r *storedRun) error {
 			return err
 		}
 		for _, st := range all {
-			if st.Run != r.ID {
+			if st.Run != run {
 				continue
 			}
-			if err := tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
+			if err := tb.put(dueKey(run, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
 				return err
 			}
 		}
 	}
 	r.Open = nil
-	return tb.scan(numKey(pfxDue, r.ID), nil, func(_, v []byte) (bool, error) {
+	return tb.scan(numKey(pfxDue, run), nil, func(_, v []byte) (bool, error) {
 		if key, ok := cutTaskKey(v); ok {
 			r.countOpen(key)
 		}

@@ -1,6 +1,10 @@
 package spool
 
-import "threatmatch-connector/spool/internal/encoding"
+import (
+	"slices"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // objectIndex is a bucket of objects with what finds them by their ids.
 type objectIndex struct {
@@ -38,39 +42,54 @@ func indexSeq(key, v []byte) (uint64, bool) {
 	return seq, err == nil
 }
 
-// mendObjects makes the index of objects fit them again, where it does not. An
-// object that cannot be read and that no index names becomes a dead letter.
-func (t *txn) mendObjects(x objectIndex) error {
-	named := map[uint64]bool{}
-	var wrong, lacking [][]byte
-	err := x.index.scan(x.id, nil, func(k, v []byte) (bool, error) {
-		if seq, ok := indexSeq(k, v); ok && x.rows.get(encoding.PutU64(encoding.Clone(x.row), seq)) != nil {
-			named[seq] = true
-		} else {
-			wrong = append(wrong, encoding.Clone(k))
+func waitingDamage(run uint64) mending {
+	return objectDamage(func(t *txn) objectIndex { return t.waitingIndex(run) })
+}
+
+func heldDamage(t *txn) (func(*txn) error, error) { return objectDamage((*txn).heldIndex)(t) }
+
+// objectDamage looks whether the index of objects fits them. An object that cannot be
+// read and that no index names becomes a dead letter.
+func objectDamage(index func(*txn) objectIndex) mending {
+	return func(t *txn) (func(*txn) error, error) {
+		x := index(t)
+		var named []uint64
+		var wrong, lacking [][]byte
+		err := x.index.scan(x.id, nil, func(k, v []byte) (bool, error) {
+			if seq, ok := indexSeq(k, v); ok && x.rows.get(encoding.PutU64(encoding.Clone(x.row), seq)) != nil {
+				named = append(named, seq)
+			} else {
+				wrong = append(wrong, encoding.Clone(k))
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return true, nil
-	})
-	if err != nil {
-		return err
+		slices.Sort(named)
+		err = x.rows.scan(x.row, nil, func(k, _ []byte) (bool, error) {
+			if len(k) != len(x.row)+8 {
+				return true, nil // a further fragment, or a row of the index
+			}
+			if _, found := slices.BinarySearch(named, encoding.U64(k, len(x.row))); !found {
+				lacking = append(lacking, encoding.Clone(k))
+			}
+			return true, nil
+		})
+		if err != nil || len(wrong)+len(lacking) == 0 {
+			return nil, err
+		}
+		return func(t *txn) error {
+			x := index(t)
+			err := x.index.delAll(wrong)
+			for _, k := range lacking {
+				if err == nil {
+					err = t.mendObject(x, k)
+				}
+			}
+			return err
+		}, nil
 	}
-	err = x.rows.scan(x.row, nil, func(k, _ []byte) (bool, error) {
-		if len(k) == len(x.row)+8 && !named[encoding.U64(k, len(x.row))] {
-			lacking = append(lacking, encoding.Clone(k))
-		}
-		return true, nil
-	})
-	for _, k := range wrong {
-		if err == nil {
-			_, err = x.index.del(k)
-		}
-	}
-	for _, k := range lacking {
-		if err == nil {
-			err = t.mendObject(x, k)
-		}
-	}
-	return err
 }
 
 func (t *txn) mendObject(x objectIndex, key []byte) error {

@@ -114,7 +114,7 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		return err
 	}
 	err := s.update("mark as open", frees(), func(t *txn) error {
-		if err := t.mend(); err != nil {
+		if err := t.mendMeta(); err != nil {
 			return err
 		}
 		st, err := t.meta().changeState()
@@ -130,6 +130,9 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		st.Open = true
 		return nil
 	})
+	if err == nil {
+		err = s.mend((*txn).parkedDamage)
+	}
 	if err != nil && !errors.Is(err, ErrFull) {
 		return err
 	}

@@ -96,10 +96,8 @@ func (s *Spool) pruneItems(before time.Time) error {
 	}
 	return s.update("prune items", frees(), func(t *txn) error {
 		marks, err := t.ids().endedMarks()
-		for _, k := range marks {
-			if _, err := t.ids().marks().del(k); err != nil {
-				return err
-			}
+		if err == nil {
+			err = t.ids().marks().delAll(marks)
 		}
 		if err == nil {
 			_, s.itemsAt, err = t.items().prune(s.itemsAt, before)

@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -15,7 +17,7 @@ import (
 const (
 	sliceRows  = 500
 	slicePages = 20
-	sliceBytes = 8 << 20 // of dead letters' payloads
+	sliceBytes = 8 << 20 // of dead letters' payloads, before compression
 )
 
 // queued is what a row of the queue says beside its key.
@@ -51,39 +53,81 @@ func cutQueued(k []byte) (task TaskKey, letter uint64, isTask bool) {
 }
 
 // Enqueue puts dead letters (by key) and tasks into the queue: items to fetch
-// anew, parked ones among them, and pages. All or nothing. What stands there
-// already stays once. Dead letters of fetch without a source id, and damaged
-// ones, are refused with ErrInvalid.
+// anew, parked ones among them, and pages. What stands there already stays once. Dead
+// letters of fetch without a source id, and damaged ones, are refused with ErrInvalid,
+// and then nothing is enqueued. It works in bounded steps: after a kill or an error
+// between two, repeating it puts in the rest.
 func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewTask) error {
-	return s.update("enqueue", use{share: moves}, func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
+	if len(dead)+len(tasks) == 0 {
+		return fmt.Errorf("enqueue: %w: nothing to enqueue", ErrInvalid)
+	}
+	rows, err := s.queueRows(epoch, dead, tasks)
+	if err != nil {
+		return err
+	}
+	for step := range slices.Chunk(rows, taskStep) {
+		err := s.update("enqueue", use{share: moves}, func(t *txn) error {
+			if err := t.meta().checkEpoch(epoch); err != nil {
+				return err
+			}
+			for _, row := range step {
+				q := queued{Reason: reason}
+				if row.task != nil {
+					q.Since, q.Cursor = row.task.Since.UTC(), row.task.Cursor
+				}
+				if err := t.tasks().enqueue(row.key, q); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		if len(dead)+len(tasks) == 0 {
-			return fmt.Errorf("%w: nothing to enqueue", ErrInvalid)
+	}
+	return nil
+}
+
+// queueRow is a row to put into the queue; of a dead letter it has no task.
+type queueRow struct {
+	key  []byte
+	task *NewTask
+}
+
+// queueRows returns the rows for letters and tasks in the order of their keys, or why one
+// of them is refused.
+func (s *Spool) queueRows(epoch uint64, dead []uint64, tasks []NewTask) ([]queueRow, error) {
+	rows := make([]queueRow, 0, len(dead)+len(tasks))
+	for step := range slices.Chunk(dead, taskStep) {
+		err := s.view("enqueue", func(t *txn) error {
+			if err := t.meta().checkEpoch(epoch); err != nil {
+				return err
+			}
+			for _, key := range step {
+				d, err := t.dead().retryable(key)
+				if err != nil {
+					return err
+				}
+				first := byte(letterKept)
+				if d.refetched() {
+					first = letterAsked
+				}
+				rows = append(rows, queueRow{key: queuedLetter(first, key)})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		for _, key := range dead {
-			if err := t.dead().retryable(key); err != nil {
-				return err
-			}
-			first := byte(letterKept)
-			if d, _ := t.dead().read(key); d.refetched() {
-				first = letterAsked
-			}
-			if err := t.tasks().enqueue(queuedLetter(first, key), queued{Reason: reason}); err != nil {
-				return err
-			}
+	}
+	for i := range tasks {
+		if err := checkTaskKey(tasks[i].TaskKey); err != nil {
+			return nil, fmt.Errorf("enqueue: %w", err)
 		}
-		for _, n := range tasks {
-			if err := checkTaskKey(n.TaskKey); err != nil {
-				return err
-			}
-			if err := t.tasks().enqueue(queuedTask(n.TaskKey), queued{reason, n.Since.UTC(), n.Cursor}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+		rows = append(rows, queueRow{queuedTask(tasks[i].TaskKey), &tasks[i]})
+	}
+	slices.SortStableFunc(rows, func(a, b queueRow) int { return bytes.Compare(a.key, b.key) })
+	return rows, nil
 }
 
 func (tb taskBucket) enqueue(key []byte, q queued) error {
@@ -110,7 +154,7 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 
 // Retry takes dead letters (by key) and parked items (by task key) back into runs
 // of reason retry: fetch's become item tasks, map's and deliver's become records.
-// It enqueues all of them or none, starts the first slice and returns its run; what
+// It enqueues them as Enqueue does, starts the first slice and returns its run; what
 // brings its bytes comes first. StartQueued starts the others. What the platform refused is fetched anew,
 // an IOC with the page of its time. A
 // dead letter stays where it is: one of map or
@@ -120,6 +164,9 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
 	tasks := make([]NewTask, len(parked))
 	err := s.view("retry", func(t *txn) error {
+		if err := t.meta().checkEpoch(epoch); err != nil {
+			return err
+		}
 		for i, key := range parked {
 			st, err := t.tasks().parked(key)
 			if err != nil {
@@ -186,7 +233,7 @@ type sliceRow struct {
 // retries, since what they name can.
 func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 	var out []sliceRow
-	var bytes, pages int
+	var size, pages int
 	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
 		if !isKept(k) && (kept || len(out) > 0 && isKept(out[0].key)) {
 			return false, nil
@@ -201,9 +248,9 @@ func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 		if key, letter, ok := cutQueued(k); ok && key.Kind == TaskPage {
 			pages++
 		} else if !ok {
-			bytes += len(tb.t.dead().blob(numKey(pfxPayload, letter), nil))
+			size += encoding.RawLen(tb.t.dead().get(numKey(pfxPayload, letter)))
 		}
-		if len(out) > 0 && (bytes > sliceBytes || pages > slicePages) {
+		if len(out) > 0 && (size > sliceBytes || pages > slicePages) {
 			return false, nil
 		}
 		out = append(out, row)
@@ -230,16 +277,16 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow) error {
 	return t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: row.Since, Cursor: row.Cursor, Anew: true}})
 }
 
-// retryable refuses a letter that cannot be tried again.
-func (tb deadBucket) retryable(key uint64) error {
+// retryable reads a letter, and refuses one that cannot be tried again.
+func (tb deadBucket) retryable(key uint64) (DeadLetter, error) {
 	d, ok := tb.read(key)
 	if !ok {
-		return fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
+		return d, fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
 	}
 	if why := tb.noRetry(d); why != "" {
-		return fmt.Errorf("dead letter %d: %w: %s", key, ErrInvalid, why)
+		return d, fmt.Errorf("dead letter %d: %w: %s", key, ErrInvalid, why)
 	}
-	return nil
+	return d, nil
 }
 
 // noRetry says why a letter cannot be tried again, "" if it can.
@@ -282,10 +329,10 @@ func (d DeadLetter) refetched() bool { return d.Stage == StageFetch || d.Stage =
 // retry takes a letter into the run. One that was dropped or damaged since it was
 // named is passed by.
 func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
-	if tb.retryable(key) != nil {
+	d, err := tb.retryable(key)
+	if err != nil {
 		return nil
 	}
-	d, _ := tb.read(key)
 	if d.RetryRun != 0 {
 		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
 			return err

@@ -160,17 +160,15 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 		if r.Work.Status != "" && r.Work.Status != WorkDeleted {
 			open = append(open, r.Work)
 		}
-		r.Dropped, r.DoneAt, r.Open, r.Behind = true, now.UTC(), nil, nil
+		r.Dropped, r.DoneAt, r.Open, r.Behind, r.TakeIn = true, now.UTC(), nil, nil, nil
 		if _, err := tb.del(numKey(pfxOpen, id)); err != nil {
 			return 0, nil, err
 		}
 	}
 	for _, pfx := range []byte{pfxWork, pfxSalvage} { // what a salvage brought goes, too, so it may bring it again
 		keys, err := tb.keys([]byte{pfx}, 0)
-		for _, k := range keys {
-			if err == nil {
-				_, err = tb.del(k)
-			}
+		if err == nil {
+			err = tb.delAll(keys)
 		}
 		if err != nil {
 			return 0, nil, err

@@ -25,24 +25,52 @@ type storedRun struct {
 	Large []string `json:",omitempty"`
 	// Lost: the run's row could not be read, so that it moves no watermark.
 	Lost bool `json:",omitempty"`
+	// TakeIn are the parked items that are still to be taken in, by dataset.
+	TakeIn map[Dataset]seqs `json:",omitempty"`
 }
 
+// seqs are the seqs above After, up to and with Through.
+type seqs struct{ After, Through uint64 }
+
 // StartRun adds a run with its tasks and returns it. Start defaults to now, a
-// task's Since to its dataset's window start, or else to Start.
+// task's Since to its dataset's window start, or else to Start. Parked items are
+// taken in by bounded steps; what an error or a kill leaves of them, FinishFetch
+// takes in.
 func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
 	var run Run
+	var more bool
 	err := s.update("start run", use{share: moves}, func(t *txn) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
 		r, err := t.runs().add(now, spec)
+		if err == nil {
+			more, err = t.tasks().takeParked(r)
+		}
 		if err != nil {
 			return err
 		}
 		run = r.copy()
 		return nil
 	})
+	if err == nil && more {
+		_ = s.takeParked(epoch, run.ID) // the run is there, whatever becomes of this
+	}
 	return run, err
+}
+
+// takeParked takes in what is left of the parked items that belong to a run.
+func (s *Spool) takeParked(epoch, run uint64) error {
+	for more := true; more; {
+		err := s.changeRunIn("take in parked items", use{share: moves}, epoch, run, func(t *txn, r *storedRun) (err error) {
+			more, err = t.tasks().takeParked(r)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
@@ -75,10 +103,9 @@ func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
 		return nil, err
 	}
 	if spec.Parked {
+		r.TakeIn = map[Dataset]seqs{}
 		for d := range spec.Datasets {
-			if err := tb.t.tasks().takeParked(r, d); err != nil {
-				return nil, err
-			}
+			r.TakeIn[d] = seqs{Through: tb.t.tab(bktTasks).b.Sequence()}
 		}
 	}
 	return r, nil
@@ -145,11 +172,12 @@ func (s *Spool) Run(id uint64) (Run, error) {
 }
 
 // MarkResumed flags the unfinished runs as resumed. It also makes what finds their
-// tasks and objects fit those again, where a row was damaged.
+// tasks and objects fit those again, where a row was damaged: it looks without keeping
+// others from writing, and writes where there is something to mend.
 func (s *Spool) MarkResumed() error {
-	return s.update("mark runs as resumed", frees(), func(t *txn) error {
-		ids, err := t.runs().open()
-		if err != nil {
+	var ids []uint64
+	err := s.update("mark runs as resumed", frees(), func(t *txn) (err error) {
+		if ids, err = t.runs().open(); err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -158,18 +186,19 @@ func (s *Spool) MarkResumed() error {
 				return err
 			}
 			r.Resumed = true
-			if err := t.tasks().mendLine(r); err != nil {
-				return err
-			}
-			if err := t.mendObjects(t.waitingIndex(id)); err != nil {
-				return err
-			}
 		}
-		if err := t.tasks().dropDamagedBehind(); err != nil {
-			return err
-		}
-		return t.mendObjects(t.heldIndex())
+		return nil
 	})
+	mends := []mending{(*txn).behindDamage, heldDamage}
+	for _, id := range ids {
+		mends = append([]mending{lineDamage(id), waitingDamage(id)}, mends...)
+	}
+	for _, look := range mends {
+		if err == nil {
+			err = s.mend(look)
+		}
+	}
+	return err
 }
 
 // SaveWork stores the run's work.

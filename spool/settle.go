@@ -230,34 +230,108 @@ func (tb taskBucket) of(d Dataset, kind TaskKind) ([]*storedTask, error) {
 
 // DropDataset removes the open tasks of a dataset that was switched off, from
 // every run, and counts them there as "fetch.dropped". Parked items and the
-// cursors of left-behind pages stay for the day it is switched on again.
-func (s *Spool) DropDataset(epoch uint64, d Dataset) (int, error) {
-	var n int
-	err := s.update("drop dataset", frees(), func(t *txn) error {
-		n = 0
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
+// cursors of left-behind pages stay for the day it is switched on again. The first
+// transaction ends the dataset in its runs, so that none of them moves its watermark,
+// and drops its lists and pages; the items follow in bounded steps. Repeated after an
+// error or a kill it goes on.
+func (s *Spool) DropDataset(epoch uint64, d Dataset) (n int, err error) {
+	step := func(drop func(t *txn, n *int) error) error {
+		var dropped int
+		err := s.update("drop dataset", frees(), func(t *txn) error {
+			dropped = 0
+			if err := t.meta().checkEpoch(epoch); err != nil {
+				return err
+			}
+			return drop(t, &dropped)
+		})
+		if err == nil {
+			n += dropped
 		}
-		all, err := t.tasks().of(d, "")
+		return err
+	}
+	err = step(func(t *txn, n *int) error { return t.endDataset(d, n) })
+	at := encoding.PutString(encoding.PutString([]byte{pfxTask}, string(d)), string(TaskItem))
+	for err == nil && at != nil {
+		var left bool
+		err = s.view("drop dataset", func(t *txn) error {
+			items, _, err := t.tasks().openItems(d, at)
+			left = len(items) > 0
+			return err
+		})
+		if err != nil || !left {
+			break
+		}
+		var last []byte
+		err = step(func(t *txn, n *int) error {
+			var items []*storedTask
+			var err error
+			if items, last, err = t.tasks().openItems(d, at); err != nil {
+				return err
+			}
+			return t.tasks().dropAll(items, n)
+		})
+		at = last
+	}
+	return n, err
+}
+
+// endDataset ends a dataset in its runs, and drops its lists and pages there.
+func (t *txn) endDataset(d Dataset, n *int) error {
+	if err := t.runs().switchOff(d); err != nil {
+		return err
+	}
+	for _, kind := range []TaskKind{TaskList, TaskPage} {
+		all, err := t.tasks().of(d, kind)
+		if err == nil {
+			err = t.tasks().dropAll(all, n)
+		}
 		if err != nil {
 			return err
 		}
-		for _, st := range all {
-			if st.Run == 0 {
-				continue
-			}
-			r, err := t.runs().change(st.Run)
-			if err != nil {
-				return err
-			}
-			if err := t.tasks().drop(r, st); err != nil {
-				return err
-			}
-			n++
+	}
+	return nil
+}
+
+// openItems returns a step of the items of a dataset that are in a run, behind a key of
+// their rows, and the last key that it looked at, nil at the end.
+func (tb taskBucket) openItems(d Dataset, after []byte) (items []*storedTask, last []byte, err error) {
+	prefix := encoding.PutString(encoding.PutString([]byte{pfxTask}, string(d)), string(TaskItem))
+	err = tb.scan(prefix, append(encoding.Clone(after), 0), func(k, _ []byte) (bool, error) {
+		if len(items) == taskStep {
+			return false, nil
 		}
-		return t.runs().switchOff(d)
+		last = append(last[:0], k...)
+		if _, ok := cutTaskKey(k[1:]); !ok {
+			return true, nil // a further fragment
+		}
+		st, err := tb.byKey(k[1:])
+		if err == nil && st.Run != 0 {
+			items = append(items, st)
+		}
+		return true, err
 	})
-	return n, err
+	if len(items) < taskStep {
+		last = nil
+	}
+	return items, last, err
+}
+
+// dropAll drops those of the tasks that are in a run, and counts them.
+func (tb taskBucket) dropAll(tasks []*storedTask, n *int) error {
+	for _, st := range tasks {
+		if st.Run == 0 {
+			continue
+		}
+		r, err := tb.t.runs().change(st.Run)
+		if err == nil {
+			err = tb.drop(r, st)
+		}
+		if err != nil {
+			return err
+		}
+		*n++
+	}
+	return nil
 }
 
 // drop takes an open task of a switched-off dataset out of its run. What
@@ -287,6 +361,10 @@ func (tb runBucket) switchOff(d Dataset) error {
 		r, err := tb.byID(id)
 		if err != nil {
 			return err
+		}
+		if _, ok := r.TakeIn[d]; ok {
+			delete(r.TakeIn, d)
+			tb.t.runDirty[id] = true
 		}
 		dr, ok := r.Datasets[d]
 		if !ok || !r.FetchedAt.IsZero() || dr.Status != DatasetOpen && dr.Status != DatasetListed && dr.Status != "" {

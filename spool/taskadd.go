@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,9 +18,8 @@ import (
 // since its cursor does not cover what lies before; so does one that a repull
 // asks for, which wants its whole window again.
 //
-// A list may bring a hundred thousand. Rows that go into one page of the
-// transaction out of order cost time in the square of their number, so they are
-// written in the order of their keys.
+// Rows that go into one page of a transaction out of order cost time in the square of
+// their number, so they are written in the order of their keys.
 func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 	var fresh []*storedTask
 	seen := make(map[TaskKey]bool, len(list))
@@ -123,32 +123,54 @@ func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 	return tb.save(st)
 }
 
-// takeParked takes the parked items of a dataset into the run.
-func (tb taskBucket) takeParked(r *storedRun, d Dataset) error {
-	keys, err := tb.parkedKeys(d)
-	if err != nil {
-		return err
-	}
-	for _, enc := range keys {
-		st, err := tb.byKey(enc)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) || err == nil && st.Parked.IsZero() {
-			continue // a damaged row of the index names nothing; Verify reports it
-		}
+// taskStep is how many tasks one step of a long operation works on.
+const taskStep = 1000
+
+// takeParked takes a step of the parked items that belong to the run into it, in order of
+// arrival, and reports whether there may be more.
+func (tb taskBucket) takeParked(r *storedRun) (more bool, err error) {
+	for _, d := range slices.Sorted(maps.Keys(r.TakeIn)) {
+		todo, last, err := tb.parkedIn(d, r.TakeIn[d])
 		if err != nil {
-			return err
+			return false, err
 		}
-		if err := tb.takeIn(r, st); err != nil {
-			return err
+		for _, st := range todo {
+			if err := tb.takeIn(r, st); err != nil {
+				return false, err
+			}
 		}
+		if tb.t.runDirty[r.ID] = true; last > 0 {
+			r.TakeIn[d] = seqs{last, r.TakeIn[d].Through}
+			return true, nil
+		}
+		delete(r.TakeIn, d)
 	}
-	return nil
+	return false, nil
 }
 
-func (tb taskBucket) parkedKeys(d Dataset) ([][]byte, error) {
-	var keys [][]byte
-	err := tb.scan(encoding.PutString([]byte{pfxParked}, string(d)), nil, func(_, v []byte) (bool, error) {
-		keys = append(keys, encoding.Clone(v))
+// parkedIn returns the next parked items of a dataset, and the last seq that it looked
+// at, 0 at the end.
+func (tb taskBucket) parkedIn(d Dataset, in seqs) (todo []*storedTask, last uint64, err error) {
+	prefix := encoding.PutString([]byte{pfxParked}, string(d))
+	looked := 0
+	err = tb.scan(prefix, encoding.PutU64(encoding.Clone(prefix), in.After+1), func(k, v []byte) (bool, error) {
+		seq := encoding.U64(k, len(prefix))
+		if seq > in.Through || looked == taskStep {
+			return false, nil
+		}
+		looked, last = looked+1, seq
+		st, err := tb.byKey(v)
+		switch {
+		case errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) || err == nil && st.Parked.IsZero():
+			return true, nil // a damaged row of the index names nothing; Verify reports it
+		case err != nil:
+			return false, err
+		}
+		todo = append(todo, st)
 		return true, nil
 	})
-	return keys, err
+	if looked < taskStep {
+		last = 0
+	}
+	return todo, last, err
 }

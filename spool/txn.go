@@ -253,6 +253,15 @@ func (tb *table) del(key []byte) (bool, error) {
 	return true, tb.t.meta().countBytes(tb.name, -size)
 }
 
+func (tb *table) delAll(keys [][]byte) error {
+	for _, k := range keys {
+		if _, err := tb.del(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // next returns the next number of the bucket's own sequence. Numbers are never
 // given twice, not even after a reset.
 func (tb *table) next() (uint64, error) { return tb.b.NextSequence() }

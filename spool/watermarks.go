@@ -138,8 +138,21 @@ func (tb metaBucket) marks() (marks, error) {
 // DatasetOK, and the watermarks of the DatasetOK ones move to the run's Start
 // (unless the run's reason moves none, or the window begins after the run did:
 // such a run saw nothing of what lies before). It refuses with ErrBusy while the run
-// has open tasks. Once ended it stays so.
+// has open tasks, which may be parked items that StartRun left and that it took in now.
+// Once ended it stays so.
 func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
+	var left bool
+	err := s.view("finish fetch", func(t *txn) error {
+		r, err := t.runs().byID(run)
+		left = err == nil && r.FetchedAt.IsZero() && len(r.TakeIn) > 0
+		return nil // what is wrong is said below
+	})
+	if err == nil && left {
+		err = s.takeParked(epoch, run)
+	}
+	if err != nil {
+		return err
+	}
 	return s.changeRun("finish fetch", epoch, run, func(t *txn, r *storedRun) error {
 		if !r.FetchedAt.IsZero() {
 			return nil
@@ -157,7 +170,7 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 
 // endFetch notes that none of the run's requests is left.
 func (r *storedRun) endFetch(now time.Time) {
-	r.FetchedAt = now.UTC()
+	r.FetchedAt, r.TakeIn = now.UTC(), nil
 	r.failUnread()
 	for d, dr := range r.Datasets {
 		if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {

@@ -243,6 +243,9 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 		if errors.Is(err, spool.ErrFull) {
 			return f.pause("no room in the spool to end the run's fetch"), nil
 		}
+		if errors.Is(err, spool.ErrBusy) {
+			return 0, nil // it took in parked items that the start of the run had left
+		}
 		return 0, err
 	}
 	run, err := f.Spool.Run(id)

@@ -119,6 +119,16 @@ func OpenHead(sealed []byte, head any) error {
 	return json.Unmarshal(h, head)
 }
 
+// RawLen returns how long the payload of an envelope was before compression, 0 where
+// that cannot be told.
+func RawLen(sealed []byte) int {
+	if len(sealed) < envelopeHeader {
+		return 0
+	}
+	p, _, _ := split(sealed)
+	return p.Raw
+}
+
 // split takes an envelope apart without judging its checksum.
 func split(sealed []byte) (Packed, []byte, error) {
 	if sealed[0] != envelopeVersion {
