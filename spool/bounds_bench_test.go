@@ -170,8 +170,8 @@ func (g *laden) tasks() []NewTask {
 // items makes many open items, in the steps that fetch takes.
 func (g *laden) items() error {
 	all := g.tasks()
-	for i := 0; i < many; i += 5000 {
-		if err := g.s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: g.run.ID, Add: all[i : i+5000], Keep: &TaskState{}}}); err != nil {
+	for i := 0; i < many; i += 1000 {
+		if err := g.s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: g.run.ID, Add: all[i : i+1000], Keep: &TaskState{}}}); err != nil {
 			return err
 		}
 	}

@@ -209,7 +209,7 @@ func (s *Spool) checkReadable(o Options) error {
 }
 
 // Close marks a clean stop and closes the file. Safe to call twice. It waits
-// for running transactions.
+// for running transactions, but ends snapshots.
 func (s *Spool) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
@@ -217,6 +217,7 @@ func (s *Spool) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.copies.end(ErrClosed)
 	if s.readOnly {
 		return s.closeFile()
 	}

@@ -133,6 +133,7 @@ type Spool struct {
 	writing  sync.Mutex  // held by the one writing transaction
 	broken   atomic.Bool // only reading until the file is opened again
 	damaged  atomic.Bool // its pages do not hold together
+	copies   copies
 	pruning  sync.Mutex
 	itemsAt  []byte // where pruning of items goes on
 	closing  sync.Mutex

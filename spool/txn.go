@@ -51,7 +51,7 @@ func frees() use { return use{} }
 
 // update runs fn in one read-write transaction and returns after the commit is
 // on disk. fn must not block, log, read the clock or keep slices it was given;
-// it runs a second time when the reserve file had to be given up for it.
+// it runs again when snapshots had to be ended, or the reserve file be given up, for it.
 func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 	if s.readOnly {
 		return fmt.Errorf("%s: %w", op, ErrReadOnly)
@@ -60,6 +60,9 @@ func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	err := s.commit(op, fn)
+	if errors.Is(err, ErrFull) && s.copies.end(fmt.Errorf("%w: the stages need the pages that the copy keeps", ErrFull)) {
+		err = s.commit(op, fn)
+	}
 	if u.share != grows && diskFull(err) && s.room.giveUpReserve() {
 		err = s.commit(op, fn)
 	}

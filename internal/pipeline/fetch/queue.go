@@ -7,7 +7,7 @@ import (
 )
 
 // tasksStep bounds a transaction, whatever a list names.
-const tasksStep = 5000
+const tasksStep = 1000
 
 // slicePages is how many pages a slice of a repull asks for before the rest of
 // its group and type goes back into the queue.
