@@ -124,7 +124,7 @@ func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 }
 
 // taskStep is how many tasks one step of a long operation works on.
-const taskStep = 1000
+const taskStep = 500
 
 // takeParked takes a step of the parked items that belong to the run into it, in order of
 // arrival, and reports whether there may be more.
