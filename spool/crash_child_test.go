@@ -22,7 +22,8 @@ const (
 	pointEnv     = "SPOOL_TEST_POINT"
 	countEnv     = "SPOOL_TEST_COUNT"
 	finishEnv    = "SPOOL_TEST_FINISH"
-	runsEnv      = "SPOOL_TEST_RUNS" // end after so many runs
+	runsEnv      = "SPOOL_TEST_RUNS"  // end after so many runs
+	itemsEnv     = "SPOOL_TEST_ITEMS" // what a run's list names, in place of itemsPerRun
 	crashWorkers = 3
 )
 
@@ -67,6 +68,7 @@ type worker struct {
 	out   sync.Mutex
 	last  bool   // no new runs; end when all are done
 	runs  uint64 // so many runs, then last
+	items int    // of each run
 }
 
 func (w *worker) say(format string, args ...any) {
@@ -78,6 +80,9 @@ func (w *worker) say(format string, args ...any) {
 func crashChild() int {
 	dir := os.Args[1]
 	w := &worker{last: os.Getenv(finishEnv) != ""}
+	if w.items, _ = strconv.Atoi(os.Getenv(itemsEnv)); w.items == 0 {
+		w.items = itemsPerRun
+	}
 	w.runs, _ = strconv.ParseUint(os.Getenv(runsEnv), 10, 64)
 	point := os.Getenv(pointEnv)
 	left, _ := strconv.Atoi(os.Getenv(countEnv))
@@ -200,7 +205,7 @@ func (w *worker) fetch() (bool, error) {
 func (w *worker) try(run uint64, t Task) Outcome {
 	o := Outcome{Task: t.TaskKey, Run: run}
 	if t.Kind == TaskList {
-		for k := range itemsPerRun {
+		for k := range w.items {
 			o.Add = append(o.Add, NewTask{TaskKey: item(Alerts, itemNumber(run, k))})
 		}
 		return o

@@ -42,7 +42,7 @@ func TestCrash(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 3))
-	l := &ledger{t: t, dir: t.TempDir(), will: map[int]int{}, did: map[int]int{}, pubs: map[int]int{}}
+	l := &ledger{t: t, dir: t.TempDir(), items: itemsPerRun, will: map[int]int{}, did: map[int]int{}, pubs: map[int]int{}}
 	points := crashPoints()
 	r.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
 	var table strings.Builder
@@ -87,6 +87,7 @@ const (
 type ledger struct {
 	t       *testing.T
 	dir     string
+	items   int         // of each run
 	will    map[int]int // how far an item may have come
 	did     map[int]int // how far it must have come
 	pubs    map[int]int // how often it was published
@@ -179,7 +180,7 @@ func (l *ledger) note(far map[int]int, step string) {
 			id := must(strconv.ParseUint(run, 10, 64))(l.t)
 			switch {
 			case kind == string(TaskList):
-				for k := range itemsPerRun {
+				for k := range l.items {
 					far[itemNumber(id, k)] = max(far[itemNumber(id, k)], atTask)
 				}
 			case isParked(n) && n/1000 == int(id):

@@ -3,3 +3,7 @@
 package spool
 
 func fullChild() int { return 2 }
+
+func faultChild() int { return 2 }
+
+func housekeepingChild(bool) int { return 2 }

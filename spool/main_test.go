@@ -12,6 +12,11 @@ const (
 	childEnv  = "SPOOL_TEST_CHILD"
 	childWork = "work" // the workload of the crash harness, in the directory of the first argument
 	childFull = "full" // the full disk, see full_linux_test.go
+
+	// Of other tests on Linux.
+	childFault   = "fault"
+	childCompact = "compact"
+	childSalvage = "salvage"
 )
 
 func TestMain(m *testing.M) {
@@ -20,6 +25,10 @@ func TestMain(m *testing.M) {
 		os.Exit(crashChild())
 	case childFull:
 		os.Exit(fullChild())
+	case childFault:
+		os.Exit(faultChild())
+	case childCompact, childSalvage:
+		os.Exit(housekeepingChild(os.Getenv(childEnv) == childCompact))
 	}
 	goleak.VerifyTestMain(m)
 }

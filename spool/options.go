@@ -48,6 +48,8 @@ type Options struct {
 	slack      int64              // tests: what the cap leaves to map and deliver; 0 means 256 MiB
 	compactMin int64              // tests: free bytes above which compaction is worth it; 0 means 256 MiB
 	hook       func(point string) // tests: called at named points; nil otherwise
+
+	openFile func(string, int, os.FileMode) (*os.File, error) // tests: what bbolt opens its file with
 }
 
 func (o Options) withDefaults() Options {
@@ -102,7 +104,7 @@ func (o Options) bolt() *bolt.Options {
 func (o Options) openBolt(path string) (*bolt.DB, error) {
 	bo := o.bolt()
 	bo.MaxSize = int(min(o.capFor(path), maxMap))
-	bo.InitialMmapSize = bo.MaxSize
+	bo.InitialMmapSize, bo.OpenFile = bo.MaxSize, o.openFile
 	db, err := bolt.Open(path, 0o600, bo)
 	if err != nil {
 		return nil, err

@@ -2,8 +2,12 @@ package spool
 
 import (
 	"bufio"
+	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,56 +16,116 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // Power may go at any moment: whatever subset of the writes that were not
 // synced yet reaches the disk, sector by sector, the file opens, nothing is
 // broken, and every step that was reported done is there.
 //
-// The child of the crash harness works under strace. Its writes, truncates,
-// renames and syncs are played back, and at each sync that has begun and not
-// ended the directory is rebuilt with random subsets of what is not synced.
-// SPOOL_POWER_LOSS sets how many syncs are tried ("all" for every one).
+// A child works under strace. Its writes, truncates, renames and syncs are played back,
+// and at every sync that has begun and not ended the directory is rebuilt with random
+// subsets of what is not synced. The work: a spool from its birth through two runs; a
+// compaction; a damaged file that is set aside, with the birth of the next and a salvage.
 func TestPowerLoss(t *testing.T) {
-	want := os.Getenv("SPOOL_POWER_LOSS")
-	strace, err := exec.LookPath("strace")
-	if err != nil && want != "" {
-		t.Fatal("this test needs strace; on Debian: apt-get install strace")
-	} else if err != nil {
-		t.Log("strace is not installed, so power loss is not shown here")
+	p := newPlayback(t)
+	if p == nil {
 		return
 	}
-	work := t.TempDir()
-	trace := record(t, strace, work)
-	p := &playback{t: t, dir: work, rest: fastDir(t), fds: map[int]*vfile{}, dirs: map[int]bool{}, names: map[string]*vfile{}}
-	p.r = rand.New(rand.NewPCG(7, 7))
-	p.l = &ledger{t: t, dir: p.rest, will: map[int]int{}, did: map[int]int{}, pubs: map[int]int{}}
-	syncs := p.play(trace, nil)
-	every := 1
-	if want != "all" {
-		n := 12
-		if want != "" {
-			n = must(strconv.Atoi(want))(t)
-		}
-		every = max(syncs/n, 1)
+	p.l = &ledger{t: t, dir: p.rest, items: 18, will: map[int]int{}, did: map[int]int{}, pubs: map[int]int{}}
+	p.check = func() {
+		p.l.check()
+		p.reopen("crash", func(*Spool) {})
 	}
-	again := &playback{t: t, dir: work, rest: p.rest, fds: map[int]*vfile{}, dirs: map[int]bool{}, names: map[string]*vfile{}, r: p.r, l: p.l}
-	again.play(trace, func(n int) {
-		if n%every == 0 {
-			again.crash(n)
-		}
-	})
-	t.Logf("%d syncs, %d images, %d items", syncs, again.images, len(p.l.did))
+	p.play(childEnv+"="+childWork, runsEnv+"=2", itemsEnv+"=18")
+	t.Logf("%d syncs, %d images, %d items", p.syncs, len(p.seen), len(p.l.did))
+	if len(p.l.did) == 0 {
+		t.Error("nothing was done")
+	}
 }
 
-// record runs the workload under strace and returns the lines of the trace.
-func record(t *testing.T, strace, dir string) []string {
+func TestPowerLossWhileCompacting(t *testing.T) {
+	p := newPlayback(t)
+	if p == nil {
+		return
+	}
+	grown(t, p.dir)
+	p.check = func() {
+		p.reopen("c", func(s *Spool) {
+			recs := must(s.Records(1, 0, 10, 1<<40))(t)
+			if len(recs) != 2 || string(recs[0].Body) != string(bodyOf(29*38)) || string(recs[1].Body) != string(bodyOf(29*39)) || len(allDead(t, s)) != 1 {
+				t.Errorf("%d records are left, want two with their bytes, and a dead letter", len(recs))
+			}
+		})
+	}
+	p.play(childEnv + "=" + childCompact)
+	t.Logf("%d syncs, %d images", p.syncs, len(p.seen))
+}
+
+func TestPowerLossWhileSettingAside(t *testing.T) {
+	file, want := undelivered(t, 3)
+	p := newPlayback(t)
+	if p == nil {
+		return
+	}
+	path := filepath.Join(p.dir, fileName)
+	ok(t, os.WriteFile(path, file, 0o600))
+	db := must(bolt.Open(path, 0o600, nil))(t) // without a bucket it is set aside, and costs no row
+	ok(t, db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bktGone)) }))
+	ok(t, db.Close())
+	p.check = func() {
+		p.reopen("c", func(s *Spool) {
+			aside := must(s.Meta())(t).SetAside
+			if aside == "" {
+				t.Error("no file was set aside")
+				return
+			}
+			got := must(s.Salvage(t.Context(), aside, t0, false))(t)
+			if got.Unread > 0 {
+				t.Errorf("it could not read %v", got.Names)
+			}
+			compareBack(t, broughtBack(t, s), want)
+		})
+	}
+	p.play(childEnv + "=" + childSalvage)
+	t.Logf("%d syncs, %d images", p.syncs, len(p.seen))
+}
+
+// housekeepingChild compacts the spool in the directory, or opens it, which sets its file
+// aside, and brings back what was in that.
+func housekeepingChild(compact bool) int {
+	ctx, dir := context.Background(), os.Args[1]
+	err := func() error {
+		if compact {
+			_, _, err := Compact(ctx, dir)
+			return err
+		}
+		s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 64 << 20, noReserve: true, NoCompact: true})
+		if err != nil {
+			return err
+		}
+		m, err := s.Meta()
+		if err == nil {
+			_, err = s.Salvage(ctx, m.SetAside, t0, false)
+		}
+		return errors.Join(err, s.Close())
+	}()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// record runs a child under strace and returns the lines of the trace.
+func record(t *testing.T, dir string, env []string) []string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "trace")
-	cmd := exec.CommandContext(t.Context(), strace, "-f", "-xx", "-s", "4000000", "-o", out,
+	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-xx", "-s", "4000000", "-o", out,
 		"-e", "trace=openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,rename,renameat2,unlinkat",
 		must(os.Executable())(t), dir)
-	cmd.Env = append(os.Environ(), childEnv+"="+childWork, runsEnv+"=2")
+	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, b)
 	}
@@ -113,25 +177,44 @@ type dirOp struct {
 type playback struct {
 	t      *testing.T
 	r      *rand.Rand
-	l      *ledger
-	dir    string // as the trace names it
-	rest   string // where images are rebuilt
+	l      *ledger // of what the child said; may be nil
+	check  func()  // looks at an image
+	dir    string  // as the trace names it
+	rest   string  // where images are rebuilt
 	fds    map[int]*vfile
 	dirs   map[int]bool
 	names  map[string]*vfile
 	durNow map[string]*vfile // names that are durable
 	queue  []dirOp           // and changes that are not
 	offset map[int]int64
-	images int
-	silent bool
+	syncs  int
+	seen   map[[32]byte]bool // images
 }
 
-// play goes through the trace and calls at before each sync ends.
-func (p *playback) play(lines []string, at func(n int)) (syncs int) {
-	p.durNow, p.offset = map[string]*vfile{}, map[int]int64{}
-	p.silent = at == nil
+// newPlayback makes a directory to work in. Without strace it returns nil.
+func newPlayback(t *testing.T) *playback {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		if os.Getenv("SPOOL_POWER_LOSS") != "" {
+			t.Fatal("this test needs strace; on Debian: apt-get install strace")
+		}
+		t.Log("strace is not installed, so power loss is not shown here")
+		return nil
+	}
+	return &playback{
+		t: t, r: rand.New(rand.NewPCG(7, 7)), dir: t.TempDir(), rest: fastDir(t), fds: map[int]*vfile{}, dirs: map[int]bool{},
+		names: map[string]*vfile{}, durNow: map[string]*vfile{}, offset: map[int]int64{}, seen: map[[32]byte]bool{},
+	}
+}
+
+// play lets a child work, and looks at what each sync could find on the disk.
+func (p *playback) play(env ...string) {
+	for _, e := range must(os.ReadDir(p.dir))(p.t) {
+		f := &vfile{durable: must(os.ReadFile(filepath.Join(p.dir, e.Name())))(p.t)}
+		p.names[e.Name()], p.durNow[e.Name()] = f, f
+	}
 	open := map[string]string{} // what a thread has begun
-	for _, line := range lines {
+	for _, line := range record(p.t, p.dir, env) {
 		pid, rest, _ := strings.Cut(line, " ")
 		rest = strings.TrimSpace(rest)
 		if cut, begun := strings.CutSuffix(rest, " <unfinished ...>"); begun {
@@ -146,14 +229,12 @@ func (p *playback) play(lines []string, at func(n int)) (syncs int) {
 			continue
 		}
 		if c.name == "fsync" || c.name == "fdatasync" {
-			if at != nil {
-				at(syncs)
-			}
-			syncs++
+			p.crash()
+			p.syncs++
 		}
 		p.do(c)
 	}
-	return syncs
+	p.crash() // at the end
 }
 
 // call is one successful system call.
@@ -203,7 +284,7 @@ func (p *playback) do(c call) {
 		delete(p.fds, c.num(0))
 		delete(p.dirs, c.num(0))
 	case "write":
-		if c.num(0) == 1 && !p.silent {
+		if c.num(0) == 1 && p.l != nil {
 			p.l.read(strings.NewReader(c.text(1)), func(string) {})
 		} else if f := p.fds[c.num(0)]; f != nil {
 			f.pending = append(f.pending, vop{off: p.offset[c.num(0)], data: []byte(c.text(1))})
@@ -299,16 +380,19 @@ func sectors(o vop) []vop {
 }
 
 // crash rebuilds the directory in a few ways in which it may be found, and checks each.
-func (p *playback) crash(n int) {
+func (p *playback) crash() {
 	for _, keep := range []float64{0, 0.5, 0.9, 1} {
-		for _, name := range []string{fileName, newName, lockName, compactName} {
-			_ = os.Remove(filepath.Join(p.rest, name))
+		for _, e := range must(os.ReadDir(p.rest))(p.t) {
+			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
 		}
 		dirOps := len(p.queue)
 		if keep < 1 && dirOps > 0 {
 			dirOps = p.r.IntN(dirOps + 1)
 		}
-		for name, f := range p.named(dirOps) {
+		image := sha256.New()
+		names := p.named(dirOps)
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			f := names[name]
 			b := slices.Clone(f.durable)
 			for _, o := range f.pending {
 				for _, part := range sectors(o) {
@@ -317,23 +401,28 @@ func (p *playback) crash(n int) {
 					}
 				}
 			}
+			_, _ = fmt.Fprintln(image, name, len(b))
+			_, _ = image.Write(b)
 			ok(p.t, os.WriteFile(filepath.Join(p.rest, name), b, 0o600))
 		}
-		p.images++
-		p.l.check()
-		p.reopen()
-		if p.t.Failed() {
-			p.t.Fatalf("at sync %d with %.0f %% of what was not synced", n, keep*100)
+		if p.l != nil {
+			_, _ = fmt.Fprintln(image, p.l.will, p.l.did, p.l.pubs)
+		}
+		if sum := [32]byte(image.Sum(nil)); p.seen[sum] {
+			continue
+		} else {
+			p.seen[sum] = true
+		}
+		if p.check(); p.t.Failed() {
+			p.t.Fatalf("at sync %d with %.0f %% of what was not synced", p.syncs, keep*100)
 		}
 	}
 }
 
 // reopen starts on the image as a daemon would.
-func (p *playback) reopen() {
+func (p *playback) reopen(connector string, look func(*Spool)) {
 	p.t.Helper()
-	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: "crash", MaxSize: 64 << 20, noReserve: true, NoCompact: true}))(p.t)
-	if m := must(s.Meta())(p.t); m.SetAside != "" {
-		p.t.Error(fmt.Sprint("set aside: ", m.SetAside))
-	}
+	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: connector, MaxSize: 64 << 20, noReserve: true, NoCompact: true}))(p.t)
+	look(s)
 	closeVerified(p.t, s)
 }
