@@ -250,7 +250,7 @@ func (g *laden) retry() error {
 		_, err = g.s.Retry(1, t0, keys, nil)
 	}
 	for found := err == nil; found && err == nil; {
-		_, found, err = g.s.StartQueued(1, t0, false)
+		_, found, err = g.s.StartQueued(1, t0, false, 500)
 	}
 	return err
 }
