@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: soak help build test check conformance beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln gosec clean
+.PHONY: soak help build test check conformance rule-counts beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln gosec clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: ## formatting, vet, staticcheck, import arrows, generated files, licences
 
 conformance: ## hold an import's messages to OpenCTI's own client and schema, from PyPI (DATA=bundles, MESSAGES=dir)
 	internal/sim/conformance/run.sh
+
+rule-counts: ## what every rule of the mapping does to 2,000 generated items, and to the bundles in DATA
+	RULE_COUNTS=$(abspath $(or $(DATA),../shared/data/stix)) $(GO) test -count=1 -run TestRuleCounts -v ./internal/mapping
 
 beside: ## import the same data with the Python connector and with ours, and compare (CONNECTORS=checkout)
 	internal/sim/conformance/beside.sh
