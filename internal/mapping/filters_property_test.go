@@ -81,7 +81,7 @@ func drawMain(t *rapid.T, dataset string) (*filtered, itemWords) {
 			w.kinds = append(w.kinds, "Data Leakage")
 		}
 	}
-	for _, tag := range [...]string{"mine", "Yours", "a long tag"} {
+	for _, tag := range [...]string{"mine", "Yours", "case: 7"} {
 		if rapid.Bool().Draw(t, tag) {
 			labels, w.tags = append(labels, tag), append(w.tags, tag)
 		}
@@ -150,7 +150,7 @@ func drawEntries(t *rapid.T, name string, values ...string) []string {
 func passes(entries []string, dataset string, values ...string) bool {
 	var own, others []string
 	for _, e := range entries {
-		if d, v, ok := strings.Cut(e, ":"); !ok {
+		if d, v, ok := strings.Cut(e, ":"); !ok || !slices.Contains(datasets, d) {
 			others = append(others, e)
 		} else if d == dataset {
 			own = append(own, v)
@@ -174,7 +174,7 @@ func TestPropertyFilters(t *testing.T) {
 		c := Choices{
 			Types:           drawEntries(t, "types", append(entityTypes, "report")...),
 			Kinds:           drawEntries(t, "kinds", "malware", "report", "phishing attempts", "DDoS", "Data Leakage"),
-			Tags:            drawEntries(t, "tags", "MINE", "yours", "a long tag"),
+			Tags:            drawEntries(t, "tags", "MINE", "yours", "Case: 7"),
 			Ratings:         drawEntries(t, "ratings", "high", "LOW", "medium"),
 			PatternTypes:    drawEntries(t, "patterns", "stix", "yara"),
 			ObservableTypes: drawEntries(t, "observables", "url", "IPv4-Addr"),
