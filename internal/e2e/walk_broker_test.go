@@ -12,6 +12,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/worker"
 )
 
 func walkBrokerDown(k *walk) {
@@ -112,4 +113,34 @@ func (k *walk) forward(from, to string) {
 			}
 		}
 	}()
+}
+
+func walkRejected(k *walk) {
+	k.begin(options{api: few()})
+	k.worker.Behave(worker.Behaviour{Refuse: map[string]string{"report": "FUNCTIONAL_ERROR Marking definition not allowed for the user"}})
+	p := k.start("run")
+	k.until("the refusals are read back", func(s inspect.Status) bool { return done(s) && s.Spool.Rejected > 0 })
+	k.say("RabbitMQ has confirmed everything, and OpenCTI's workers could not import some of it. Once a run is delivered the\n" +
+		"connector reads back what its work says of that, for as long as OpenCTI works on it and for a week at most. Each\n" +
+		"object is kept as a dead letter of class `rejected`, stage `platform`:")
+	k.logs(p, "OpenCTI refused objects of a run")
+	k.types(0, []string{"status"}, "^ready", "^! rejected", "^last run")
+	k.types(0, []string{"spool", "dead", "--limit", "2"})
+	k.say("The text begins with what is wrong and what to change, and ends with OpenCTI's own words:\n\n" +
+		"| it begins with | what it means | what to do |\n" +
+		"|---|---|---|\n" +
+		"| marking | the connector's user may not use the object's marking | allow it to a group of that user, or send less with `threatmatch.tlp_max` |\n" +
+		"| no right | its role may not create or change knowledge | give it the role Connector |\n" +
+		"| missing reference | what the object refers to is not on OpenCTI, often since that was refused itself | mend that one first, then retry both |\n" +
+		"| too large | the object is larger than OpenCTI or its workers take | raise what the text names. OpenCTI does not name large objects: each large one of the run that may be meant is listed |\n" +
+		"| other | anything else, such as a value that OpenCTI does not accept | read OpenCTI's words; what cannot be mended stays until `spool drop` |\n\n" +
+		"OpenCTI keeps 100 errors of a work: there may be more than are listed. A user without the capability MODULES cannot\n" +
+		"read them at all, which the log says once. Then, with OpenCTI's side mended:")
+	k.worker.Behave(worker.Behaviour{})
+	k.types(0, []string{"spool", "retry", "--all", "--class", "rejected", "--yes"})
+	k.until("they are healed", func(s inspect.Status) bool { return done(s) && s.Spool.Rejected == 0 })
+	k.say("A retry fetches the items anew, and of IOCs the page that has them. The letters are healed when their objects go out\n" +
+		"again, and opened again should OpenCTI refuse those, too.")
+	k.types(0, []string{"status"}, "^ready", "^last run")
+	p.stop()
 }

@@ -52,6 +52,7 @@ func walks() []struct {
 		{"RabbitMQ is down", walkBrokerDown},
 		{"OpenCTI's queue is over the threshold", walkQueueFull},
 		{"RabbitMQ refuses a message as too large (406)", walkTooLarge},
+		{"OpenCTI refuses objects", walkRejected},
 		{"The spool is full", walkSpoolFull},
 		{"The state was reset on OpenCTI", walkReset},
 	}

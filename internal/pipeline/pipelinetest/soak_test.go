@@ -159,6 +159,7 @@ func (s *soak) run(long time.Duration) {
 		if !s.steady && time.Since(s.began) > long*2/3 {
 			s.steady = true
 			s.w.Must(s.w.Halt())
+			s.w.Broker.WorkOff(1 << 20) // what is queued is the test's, too, and comes and goes
 			own = s.sample()
 			s.w.Start()
 		}
@@ -183,6 +184,7 @@ func (s *soak) run(long time.Duration) {
 		}
 	}
 	s.w.Must(s.w.Halt())
+	s.w.Broker.WorkOff(1 << 20)
 	s.flat(own, s.sample())
 	s.w.Start()
 	clear(s.until)
@@ -219,10 +221,11 @@ func (s *soak) flat(before, after sample) {
 		s.t.Fatalf("got %d samples of the memory, want some", len(used))
 	}
 	half := len(used) / 2
-	early, late := slices.Max(used[:half]), slices.Max(used[half:])
+	// Its peaks are those of the load. What it keeps for good raises the floor.
+	early, late := slices.Min(used[:half]), slices.Min(used[half:])
 	s.t.Logf("memory of the process, in KiB, over %d objects: %v", after.served-before.served, used)
-	if late > early+early/2+1024 {
-		s.t.Errorf("the process uses %d KiB at most in the first half of its life, and %d in the second", early, late)
+	if late > early+2048 {
+		s.t.Errorf("the process uses %d KiB at least in the first half of its life, and %d in the second", early, late)
 	}
 }
 
