@@ -25,7 +25,7 @@ func TestPageActs(t *testing.T) {
 	ui := k.open()
 
 	ui.shows("unsettled", "1 parked item of alerts", "alerts/3")
-	ui.shows("runs/1", "12 items and pages of IOCs fetched", "1 parked: tried again in a later run")
+	ui.shows("runs/1", "<b>12</b> items and pages of IOCs fetched", "1 parked: tried again in a later run")
 	ui.shows("find?q=profiles/1", "profiles/1")
 	ui.shows("setup", "threatmatch.client_secret", "**")
 	ui.acts(url.Values{"action": {"pause"}, "stage": {"fetch"}}, "threatmatch-connector pause fetch", "ask ThreatMatch for nothing until it is resumed?", "fetch is paused by an operator")

@@ -116,6 +116,8 @@ func states() []state {
 			stageIs(s, "deliver", "paused", "paused by an operator")
 			s.Broker = "not connected"
 		}), "deliver", "paused by an operator since 2026-03-07T04:12:57Z", connector + "resume deliver"},
+		{"stopped and paused", inspect.Status{Now: now(), Spool: inspect.Stats{Paused: []inspect.Paused{{Stage: "map", Since: now().Add(-time.Minute)}}}},
+			"", "paused by an operator since 2026-03-07T04:12:57Z", connector + "resume map"},
 		{"stopped", stopped, "", "Not running. The last process, pid 4711, did not close the spool.", connector + "run"},
 		{"empty", inspect.Status{Running: true, Alive: true, Ready: true, Now: now()}, "", "Ready.", ""},
 		{"dead letters", troubled(func(s *inspect.Status) { s.Spool.Dead = 10_000 }), "", "Ready.", ""},
