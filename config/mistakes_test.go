@@ -40,7 +40,7 @@ func mistakes() []mistake {
 			messages: []string{"environment OPENCTI_TOKEN: opencti.token: still the sample's ChangeMe"}},
 		{title: "A variable's name is cut short", env: env("THREATMATCH_TLP", "red"),
 			remedy:   "Give the whole name.",
-			messages: []string{"environment THREATMATCH_TLP: THREATMATCH_TLP: is not a known setting; it is ignored; did you mean THREATMATCH_TLP_LEVEL?"}},
+			messages: []string{"environment THREATMATCH_TLP: is not a known setting; it is ignored; did you mean THREATMATCH_TLP_LEVEL?"}},
 		{title: "A variable is left in a value", env: env("THREATMATCH_CLIENT_ID", "${TM_ID}", "OPENCTI_TOKEN", "${OPENCTI_TOKEN:-x}"),
 			remedy: "Docker Compose replaces `${NAME}` in a compose file, and nothing does it in config.yml or in a file of variables.",
 			messages: []string{
@@ -72,7 +72,7 @@ func mistakes() []mistake {
 			remedy: "Correct the name. Unknown variables are only a warning: other programs' variables may begin alike.",
 			messages: []string{
 				"threatmatch.client_id: is not set; give THREATMATCH_CLIENT_ID in the environment or threatmatch.client_id in config.yml",
-				"environment THREATMATCH_CLIENTID: THREATMATCH_CLIENTID: is not a known setting; it is ignored; did you mean THREATMATCH_CLIENT_ID?",
+				"environment THREATMATCH_CLIENTID: is not a known setting; it is ignored; did you mean THREATMATCH_CLIENT_ID?",
 			}},
 		{title: "A setting stands in the wrong section", file: "threatmatch:\n  log_level: info\n",
 			remedy:   "Move it below the section that is named.",

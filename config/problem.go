@@ -23,7 +23,7 @@ func (p Problem) Error() string {
 	if p.Source != "" {
 		b.WriteString(p.Source + ": ")
 	}
-	if p.Key != "" {
+	if p.Key != "" && !strings.HasSuffix(p.Source, " "+p.Key) { // the name of an unknown variable is its source
 		b.WriteString(p.Key)
 		if p.Value != "" {
 			fmt.Fprintf(&b, " = %q", p.Value)

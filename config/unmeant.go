@@ -7,7 +7,10 @@ import (
 )
 
 // left is a variable's name that nothing has put a value for.
-var left = regexp.MustCompile(`^\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-?+][^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))$`)
+var left = regexp.MustCompile(`^\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-?+][^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))$|^\{\{[^{}]*\}\}$`)
+
+// maybeLeft is what a value hardly is, but may be.
+var maybeLeft = regexp.MustCompile(`^(?:\$[A-Z_][A-Z0-9_]*|<[A-Za-z][^<>]*>)$`)
 
 // dropSamples leaves out a ChangeMe that stands beside a real value: a sample that
 // was not filled in, since the value comes from elsewhere.
@@ -23,10 +26,13 @@ func (l *loader) dropSamples() {
 // unexpanded refuses a value that is a reference to a variable.
 func (l *loader) unexpanded(g given) bool {
 	text, ok := g.raw.(string)
+	s := l.settings[g.index]
+	if ok && maybeLeft.MatchString(trim(text)) {
+		l.warn(s.Key, g.source, "looks like a place for a value that was not filled in; it is taken as it is")
+	}
 	if !ok || !left.MatchString(trim(text)) {
 		return false
 	}
-	s := l.settings[g.index]
 	l.bad[s.Key], l.origins[s.Key] = true, g.source
 	p := Problem{Key: s.Key, Source: g.source,
 		Message: "is a variable that was not replaced by its value; variables are not expanded here: give the value itself, or set " + s.Env}
@@ -58,12 +64,17 @@ func (l *loader) checkTypes() {
 	}
 }
 
-// checkBase warns of an address that has more than the base in it.
+// checkBase warns of addresses that have more than the base in them.
 func (l *loader) checkBase() {
 	const key = "threatmatch.url"
 	base, _, found := strings.Cut(l.cfg.ThreatMatch.URL+"/", "/api/")
 	if found && !l.bad[key] {
 		l.warn(key, l.origins[key], "has /api in it, which the connector adds itself; give the base address, "+base)
+	}
+	const platform = "opencti.url"
+	base, _, found = strings.Cut(l.cfg.OpenCTI.URL+"/", "/dashboard/")
+	if found && !l.bad[platform] {
+		l.warn(platform, l.origins[platform], "has /dashboard in it, which is a page for people; give the base address, "+base)
 	}
 }
 

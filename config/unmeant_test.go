@@ -42,3 +42,54 @@ func TestSampleBesideARealValue(t *testing.T) {
 		})
 	}
 }
+
+// TestLeftUnfilled: a reference that nothing replaced is refused, what only looks like
+// one is told and taken, and a plain value says nothing.
+func TestLeftUnfilled(t *testing.T) {
+	for value, want := range map[string]struct{ problem, warning string }{
+		"${TM_SECRET}": {"is a variable that was not replaced", ""}, "$(TM_SECRET)": {"is a variable that was not replaced", ""},
+		"{{ tm_secret }}": {"is a variable that was not replaced", ""},
+		"$TM_SECRET":      {"", "a value that was not filled in"}, "<your secret>": {"", "a value that was not filled in"},
+		"$ecret": {}, "a<b>c": {}, "pa${ss}": {}, "s3cret{{": {},
+	} {
+		_, report, err := Load(Options{Dir: t.TempDir(), Environ: []string{"CONNECTOR_ID=11111111-2222-4333-8444-555555555555", "THREATMATCH_CLIENT_SECRET=" + value}})
+		var problems, warnings []string
+		for _, p := range ProblemsOf(err) {
+			if p.Key == "threatmatch.client_secret" {
+				problems = append(problems, p.Error())
+			}
+		}
+		for _, w := range report.Warnings {
+			warnings = append(warnings, w.String())
+		}
+		for what, c := range map[string]struct {
+			got  []string
+			want string
+		}{"problem": {problems, want.problem}, "warning": {warnings, want.warning}} {
+			text := strings.Join(c.got, "\n")
+			if c.want == "" && text != "" || !strings.Contains(text, c.want) || strings.Contains(text, value) {
+				t.Errorf("%s: %s: got %q, want %q, without the value", value, what, text, c.want)
+			}
+		}
+	}
+}
+
+// TestAddressOfAPage: addresses that were copied from a browser or a manual are told.
+func TestAddressOfAPage(t *testing.T) {
+	for value, want := range map[string]string{
+		"OPENCTI_URL=https://cti.example.com/dashboard/analyses": "opencti.url: has /dashboard in it, which is a page for people; give the base address, https://cti.example.com",
+		"OPENCTI_URL=https://cti.example.com/cti/dashboard":      "give the base address, https://cti.example.com/cti",
+		"THREATMATCH_URL=https://eu.threatmatch.com/api/reports": "give the base address, https://eu.threatmatch.com",
+		"OPENCTI_URL=https://dashboard.example.com/":             "",
+		"THREATMATCH_TLP=red":                                    "environment THREATMATCH_TLP: is not a known setting; it is ignored; did you mean THREATMATCH_TLP_LEVEL?",
+	} {
+		_, report, _ := Load(Options{Dir: t.TempDir(), Environ: []string{"CONNECTOR_ID=11111111-2222-4333-8444-555555555555", value}})
+		var got []string
+		for _, w := range report.Warnings {
+			got = append(got, w.String())
+		}
+		if text := strings.Join(got, "\n"); want == "" && text != "" || !strings.Contains(text, want) {
+			t.Errorf("%s: got %q, want %q", value, text, want)
+		}
+	}
+}

@@ -21,9 +21,14 @@ stop() {
 	[ -z "$run_pid" ] || kill -9 "$run_pid" 2>/dev/null || true
 	if [ "${KEEP:-}" = 1 ] && [ -n "$sim_pid" ] && kill -0 "$sim_pid" 2>/dev/null; then
 		say "left running (KEEP=1)"
-		echo "environment for the connector:  set -a; . $work/sim.env; set +a; export SPOOL_DIR=$SPOOL_DIR"
-		echo "watch and disturb:              bin/threatmatch-sim get $SIM_URL/"
-		echo "stop it all:                    kill $sim_pid; env -u AMQP_URL RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
+		echo "1. the environment, in each terminal:"
+		echo "     set -a; . $work/sim.env; set +a; export SPOOL_DIR=$SPOOL_DIR"
+		echo "2. a daemon that imports every minute (Ctrl-C ends it):"
+		echo "     CONNECTOR_DURATION_PERIOD=PT1M bin/threatmatch-connector run"
+		echo "3. look, in another terminal:  bin/threatmatch-connector status --watch"
+		echo "4. disturb:                    bin/threatmatch-sim get $SIM_URL/"
+		echo "5. stop it all:"
+		echo "     kill $sim_pid; env -u AMQP_URL RABBITMQ_DIR=$RABBITMQ_DIR deploy/rabbitmq.sh clean; rm -rf $work"
 		return
 	fi
 	[ -z "$sim_pid" ] || { kill "$sim_pid" 2>/dev/null && wait "$sim_pid" 2>/dev/null; } || true

@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 
 	"internal/admin":   {"internal/inspect", "spool", "internal/fault"},
 	"internal/web":     {"internal/inspect", "spool"},
-	"internal/inspect": {"spool"},
+	"internal/inspect": {"spool", "internal/stix"},
 	"internal/check": {
 		"internal/clients", "internal/threatmatch", "internal/opencti", "internal/delivery", "internal/fault", "config", "spool",
 	},

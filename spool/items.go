@@ -21,14 +21,19 @@ func itemKey(d Dataset, source string) []byte {
 func (tb itemBucket) put(list []Item) error {
 	for _, it := range list {
 		key := itemKey(it.Dataset, it.Source)
-		b := binary.AppendUvarint(nil, it.Run)
-		b = binary.AppendUvarint(b, uint64(max(it.Objects, 0)))
-		b = binary.AppendVarint(b, it.At.Unix())
-		if tb.get(key) == nil {
+		if old := tb.get(key); old != nil {
+			// A large item comes as several records.
+			if had, err := decodeItem(key, old); err == nil && had.Run == it.Run {
+				it.Objects += had.Objects
+			}
+		} else {
 			if err := tb.t.meta().count(func(c *counters) { c.Items++ }); err != nil {
 				return err
 			}
 		}
+		b := binary.AppendUvarint(nil, it.Run)
+		b = binary.AppendUvarint(b, uint64(max(it.Objects, 0)))
+		b = binary.AppendVarint(b, it.At.Unix())
 		if err := tb.table.put(key, encoding.Sum(key, b)); err != nil {
 			return err
 		}

@@ -137,7 +137,8 @@ type Spool struct {
 	damaged  atomic.Bool // its pages do not hold together
 	copies   copies
 	pruning  sync.Mutex
-	itemsAt  []byte // where pruning of items goes on
+	itemsAt  []byte    // where pruning of items goes on
+	evicted  time.Time // up to then ids had to make room
 	closing  sync.Mutex
 	closed   bool
 	hook     func(point string)

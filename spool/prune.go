@@ -30,7 +30,7 @@ const (
 func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	s.room.isShort()
-	if err := s.pruneItems(forgetBefore); err != nil {
+	if err := s.pruneItems(laterOf(forgetBefore, s.evictedUpTo())); err != nil {
 		return out, err
 	}
 	for done := 0; done < pruneLimit; {
@@ -54,6 +54,7 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 	if err != nil || !todo {
 		return 0, "", err
 	}
+	var evicted time.Time
 	err = s.update("prune", frees(), func(t *txn) error {
 		var err error
 		if n, err = t.removeGone(); err != nil || n > 0 {
@@ -69,10 +70,30 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 			return err
 		}
 		kind = PrunedEvicted
-		n, err = t.ids().evict(s.room.max / 4)
+		n, evicted, err = t.ids().evict(s.room.max / 4)
 		return err
 	})
+	if err == nil && n > 0 && kind == PrunedEvicted {
+		s.pruning.Lock()
+		s.evicted = laterOf(s.evicted, evicted)
+		s.pruning.Unlock()
+	}
 	return n, kind, err
+}
+
+// evictedUpTo is when the newest id was written that had to make room in this
+// process; items go with the ids of their time.
+func (s *Spool) evictedUpTo() time.Time {
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
+	return s.evicted
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // pruneItems removes what is remembered of old items, a step a call, and the marks
@@ -213,17 +234,25 @@ func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
 	return len(keys), nil
 }
 
-// evict removes the oldest entries while ids take more than limit bytes.
-func (tb idBucket) evict(limit int64) (int, error) {
+// evict removes the oldest entries while ids take more than limit bytes; last is
+// when the newest of them was written.
+func (tb idBucket) evict(limit int64) (n int, last time.Time, err error) {
 	c, err := tb.t.meta().counters()
 	if err != nil {
-		return 0, err
+		return 0, last, err
 	}
 	excess := idSpace(c) - limit
 	if excess <= 0 || c.IDs == 0 {
-		return 0, nil
+		return 0, last, nil
 	}
 	each := max(idSpace(c)/c.IDs, 1)
 	left := excess/each + 1
-	return tb.prune(func(storedID) bool { left--; return left >= 0 })
+	n, err = tb.prune(func(e storedID) bool {
+		if left--; left < 0 {
+			return false
+		}
+		last = laterOf(last, e.At)
+		return true
+	})
+	return n, last, err
 }

@@ -2,16 +2,20 @@ package spool
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Query says what Search looks for: an object by its STIX id and what refers to
-// it, or, where that is empty, what came from a source id. An empty Dataset is any.
+// Query says what Search looks for: an object by its STIX id and what refers to it,
+// else by its name, an alias or a value, in any case of letters, else what came from a
+// source id. An empty Dataset is any.
 type Query struct {
 	STIX    string
+	Name    string
 	Dataset Dataset
 	Source  string
 }
@@ -97,7 +101,12 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 	case q.STIX != "" && (id == q.STIX || id == "" && hasID(payload, q.STIX)):
 	case q.STIX != "" && names(payload, q.STIX):
 		return []Hit{{Entry: e, STIX: id, Refers: true}}, size
-	case q.STIX == "" && field("source") == q.Source && (q.Dataset == "" || field("dataset") == string(q.Dataset)):
+	case q.STIX == "" && q.Name != "":
+		for _, id := range named(payload, q.Name) {
+			hits = append(hits, Hit{Entry: e, STIX: id})
+		}
+		return hits, size
+	case q.STIX == "" && q.isOf(Dataset(field("dataset")), field("source")):
 	default:
 		return nil, size
 	}
@@ -116,9 +125,13 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 	for number, n := range h.Blocks {
 		objects, err := t.bundles().block(run, seq, h, number, first)
 		for i, o := range objects {
-			wanted := q.STIX != "" && (o.STIX == q.STIX || names(o.JSON, q.STIX))
-			if q.STIX == "" {
-				wanted = o.Source == q.Source && (q.Dataset == "" || o.Dataset == q.Dataset)
+			wanted := o.STIX == q.STIX || q.STIX != "" && names(o.JSON, q.STIX)
+			switch {
+			case q.STIX != "":
+			case q.Name != "":
+				wanted = len(named(o.JSON, q.Name)) > 0
+			default:
+				wanted = q.isOf(o.Dataset, o.Source)
 			}
 			if err != nil || !wanted {
 				continue
@@ -136,6 +149,35 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 
 // names reports whether a JSON text has the id as a string.
 func names(payload []byte, id string) bool { return bytes.Contains(payload, []byte(`"`+id+`"`)) }
+
+// isOf reports whether what came from the source, or its details, is looked for.
+func (q Query) isOf(d Dataset, source string) bool {
+	id, _ := CutDetails(source)
+	return id == q.Source && (q.Dataset == "" || d == q.Dataset)
+}
+
+// named returns the ids of the objects of the name in a JSON text, which is one
+// object or an answer with several.
+func named(payload []byte, name string) []string {
+	type object struct {
+		ID      string   `json:"id"`
+		Name    string   `json:"name"`
+		Value   string   `json:"value"`
+		Aliases []string `json:"aliases"`
+	}
+	var text struct {
+		object
+		Objects []object `json:"objects"`
+	}
+	_ = json.Unmarshal(payload, &text) // what has other types than these stays empty
+	var ids []string
+	for _, o := range append(text.Objects, text.object) {
+		if o.ID != "" && slices.ContainsFunc(append(o.Aliases, o.Name, o.Value), func(s string) bool { return strings.EqualFold(s, name) }) {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids
+}
 
 // hasID reports whether a JSON text has an object of the id, as against one that only refers to it.
 func hasID(payload []byte, id string) bool {

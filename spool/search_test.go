@@ -21,7 +21,7 @@ func searched(t *testing.T) *Spool {
 		{TaskKey: item(Alerts, 1)}, {TaskKey: item(Alerts, 2)},
 	}}))(t)
 	for n := 1; n <= 2; n++ {
-		body := fmt.Sprintf(`{"objects":[{"type":"malware","id": %q,"ref":%q}]}`, stixID("malware", n), stixID("tool", 7))
+		body := fmt.Sprintf(`{"objects":[{"type":"malware","id": %q,"ref":%q,"name":"Agent %d","aliases":["Alias %d"]},{"name":7}]}`, stixID("malware", n), stixID("tool", 7), n, n)
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Record: &NewRecord{
 			Dataset: Alerts, Source: fmt.Sprint(n), Fetched: t0, Body: []byte(body),
 		}}}))
@@ -29,7 +29,7 @@ func searched(t *testing.T) *Spool {
 	var b NewBundle
 	for n := 1; n <= 4; n++ {
 		id := stixID("malware", n)
-		b.Objects = append(b.Objects, BundleObject{STIX: id, Dataset: Alerts, Source: "1", JSON: []byte(`{"id":"` + id + `"}`)})
+		b.Objects = append(b.Objects, BundleObject{STIX: id, Dataset: Alerts, Source: "1", JSON: []byte(`{"id":"` + id + `","name":"Agent ` + fmt.Sprint(n) + `"}`)})
 	}
 	object := func(kind string) Object {
 		id := stixID(kind, 1)
@@ -81,6 +81,10 @@ func TestSearchFindsByIDAndSource(t *testing.T) {
 		{"dead", Query{STIX: stixID("malware", 3)}, "2"},
 		{"dead", Query{Source: "1"}, "1 2"},
 		{"dead", Query{Source: "nosuch"}, ""},
+		{"records", Query{Name: "agent 2"}, "1/2"},
+		{"records", Query{Name: "ALIAS 2"}, "1/2"},
+		{"records", Query{Name: "Agent"}, ""},
+		{"bundles", Query{Name: "Agent 3"}, "1/1#2"},
 	}
 	for _, tt := range tests {
 		var keys []string

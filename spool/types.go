@@ -340,7 +340,7 @@ type Item struct {
 	Dataset Dataset
 	Source  string
 	Run     uint64    // its work says whether it arrived
-	Objects int       // how many objects it brought to deliver
+	Objects int       // how many objects came of it; of rows of one run the sum
 	At      time.Time // when it was mapped, seconds resolution
 }
 

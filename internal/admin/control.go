@@ -4,6 +4,8 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"threatmatch-connector/internal/inspect"
@@ -71,4 +73,32 @@ type Answer struct {
 	Run     uint64 `json:"run,omitempty"`    // the run that it began or joined
 	Merged  bool   `json:"merged,omitempty"` // that run was being fetched already
 	Count   int    `json:"count,omitempty"`  // entries that it touched
+}
+
+// Keys are the names in the form in which all commands and lists have them: the number of
+// a dead letter, dataset/id, or a STIX id.
+func (n Names) Keys() []string {
+	var all []string
+	for _, key := range n.Dead {
+		all = append(all, strconv.FormatUint(key, 10))
+	}
+	for _, key := range n.Parked {
+		all = append(all, key.Title())
+	}
+	return append(all, n.Held...)
+}
+
+// Retried says that a run tries so many entries again.
+func Retried(run uint64, n int) string {
+	return fmt.Sprintf("run %d tries %s again", run, entries(n))
+}
+
+// Dropped says that so many entries are gone.
+func Dropped(n int) string { return entries(n) + " dropped" }
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }

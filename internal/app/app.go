@@ -170,7 +170,7 @@ func (a *app) run(ctx context.Context) error {
 	defer a.reportStalls(ctx)()
 	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
-	a.Log.Log(ctx, logging.LevelNotice, "connector stops", "ran_for", a.Now().Sub(a.began).Round(time.Second))
+	a.Log.Log(ctx, logging.LevelNotice, "connector stops", append([]any{"ran_for", a.Now().Sub(a.began).Round(time.Second)}, a.left()...)...)
 	return err
 }
 
@@ -193,6 +193,19 @@ func (a *app) before() ([]any, error) {
 		about = append(about, "goes_on_with_run", open[0].ID)
 	}
 	return about, err
+}
+
+// left says what goes on at the next start; nothing where every run is delivered.
+func (a *app) left() []any {
+	open, err := a.spool.OpenRuns()
+	if err != nil || len(open) == 0 {
+		return nil // an error of the spool is told where it stops something
+	}
+	text := fmt.Sprintf("goes on with run %d", open[0].ID)
+	if stats, err := inspect.FromSpool(a.spool).Stats(); err == nil && stats.Backlog() != "" {
+		text += ": " + stats.Backlog()
+	}
+	return []any{"next_start", text}
 }
 
 // reportStalls logs what holds stages up until the returned function is called.

@@ -141,9 +141,9 @@ func (c control) Retry(ctx context.Context, n admin.Names) (admin.Answer, error)
 	if err != nil {
 		return admin.Answer{}, err
 	}
-	c.note(ctx, "retry asked for", "run", run.ID, "dead", n.Dead, "parked", n.Parked)
+	c.note(ctx, "retry asked for", "run", run.ID, "keys", n.Keys())
 	return admin.Answer{
-		Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again", run.ID, n.Len()),
+		Run: run.ID, Count: n.Len(), Message: admin.Retried(run.ID, n.Len()),
 	}, nil
 }
 
@@ -153,9 +153,9 @@ func (c control) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) 
 	if err != nil {
 		return admin.Answer{}, err
 	}
-	c.note(ctx, "entries dropped", "dead", n.Dead, "parked", n.Parked, "held", n.Held)
+	c.note(ctx, "entries dropped", "keys", n.Keys())
 	c.a.wakes.Platform.Signal() // a parked item may have held last_run back
-	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped", count)}, nil
+	return admin.Answer{Count: count, Message: admin.Dropped(count)}, nil
 }
 
 // note logs, at every level, what was asked and by whom.

@@ -225,6 +225,9 @@ func TestLargerThanDisk(t *testing.T) {
 	if !LargerThanDisk(dir, 2*free) || LargerThanDisk(dir, free/2) {
 		t.Errorf("of %d free bytes, twice as many fit, or half do not", free)
 	}
+	if !LargerThanDisk(filepath.Join(dir, "to", "be", "made"), 2*free) {
+		t.Error("of a directory that is not made yet nothing is told")
+	}
 	if err := os.Truncate(touch(t, filepath.Join(dir, "spool.db")), 2*free); err != nil {
 		t.Fatal(err)
 	}

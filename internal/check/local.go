@@ -33,11 +33,7 @@ func (c *checker) spool() {
 		c.failed(name, fmt.Errorf("%s is not a directory", dir), "name a directory in spool.dir, or move that file away")
 		return
 	}
-	at := dir
-	for errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
-		at = filepath.Dir(at)
-		_, err = os.Stat(at)
-	}
+	at, err := existing(dir)
 	if err == nil {
 		if err = writable(at); err != nil {
 			err = &os.PathError{Op: "write to", Path: at, Err: err}
@@ -100,10 +96,20 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 	c.ok(name, "%s, of this connector%s", dir, room)
 }
 
+// existing is the directory, or the nearest one above it that there is.
+func existing(dir string) (at string, err error) {
+	at = dir
+	for _, err = os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
+		at = filepath.Dir(at)
+	}
+	return at, err
+}
+
 // LargerThanDisk reports whether the disk has less room than a spool of so many
 // bytes may take, its file's own size counted in.
 func LargerThanDisk(dir string, size int64) bool {
-	free, ok := diskFree(dir)
+	at, _ := existing(dir)
+	free, ok := diskFree(at)
 	if file, err := os.Stat(filepath.Join(dir, "spool.db")); err == nil {
 		size -= file.Size()
 	}

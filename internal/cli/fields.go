@@ -48,7 +48,7 @@ func appendFields(all []pair, name string, v any, nested bool) []pair {
 		return all
 	case string:
 		if v != "0001-01-01T00:00:00Z" {
-			text = v
+			text = second(v)
 		}
 	case json.Number:
 		n, err := v.Int64()

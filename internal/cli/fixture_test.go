@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
@@ -87,7 +88,11 @@ func doneRun(s *spool.Spool) error {
 	}
 	id := object("malware", 1)
 	err = s.CommitMap(1, fixtureTime, spool.MapCommit{
-		Run: run.ID, Records: seqs, IDs: []spool.IDPut{entry(run.ID, id)},
+		Run: run.ID, Records: seqs, IDs: []spool.IDPut{entry(run.ID, id), entry(run.ID, stix.NamedID("intrusion-set", "The named one"))},
+		Items: []spool.Item{
+			{Dataset: spool.Alerts, Source: "11", Run: run.ID, Objects: 1, At: fixtureTime},
+			{Dataset: spool.Alerts, Source: "12", Run: run.ID, Objects: 1, At: fixtureTime},
+		},
 		Bundles: []spool.NewBundle{{Objects: []spool.BundleObject{{STIX: id, Dataset: spool.Alerts, Source: "11", JSON: body(id)}}}},
 		Count:   map[string]int64{"map.records": 2, "map.published": 1},
 	})

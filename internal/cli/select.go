@@ -20,6 +20,17 @@ type selection struct {
 	admin.Names
 	lines []string       // one for each entry, for people
 	kinds map[string]int // how many of each kind
+	taken map[any]bool   // by key: an entry may be named by its number and by its item
+}
+
+// take reports whether the key is new to the selection.
+func (s *selection) take(key any) bool {
+	if s.taken == nil {
+		s.taken = map[any]bool{}
+	}
+	known := s.taken[key]
+	s.taken[key] = true
+	return !known
 }
 
 func (s *selection) add(kind, line string) {
@@ -31,14 +42,20 @@ func (s *selection) add(kind, line string) {
 }
 
 func (s *selection) addDead(d inspect.Dead) {
+	if !s.take(d.Key) {
+		return
+	}
 	s.Dead = append(s.Dead, d.Key)
 	s.add(fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
 		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, whatDead(d), clip(d.Error, 80)))
 }
 
 func (s *selection) addParked(t inspect.Task) {
+	if !s.take(t.Key()) {
+		return
+	}
 	s.Parked = append(s.Parked, t.Key())
-	s.add("parked items of "+t.Dataset, fmt.Sprintf("parked item %s/%s  %s", t.Dataset, t.Source, clip(t.Error, 80)))
+	s.add("parked items of "+t.Dataset, fmt.Sprintf("parked item %s  %s", t.Name(), clip(t.Error, 80)))
 }
 
 // print says what is selected: all of it when it is little, else how many of what.
@@ -74,8 +91,8 @@ func (s *selection) batches() []admin.Names {
 	return all
 }
 
-// pick looks the named entries up. A key is the number of a dead letter,
-// dataset/id of a parked item, or the STIX id of a held object.
+// pick looks the named entries up. A key is the number of a dead letter, dataset/id
+// of an item that is parked or has dead letters, or the STIX id of a held object.
 func pick(i inspect.Inspector, keys []string) (selection, error) {
 	var s selection
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
@@ -89,7 +106,7 @@ func pick(i inspect.Inspector, keys []string) (selection, error) {
 		case strings.Contains(key, "/"):
 			err = s.pickParked(i, key)
 		default:
-			err = errUsage{fmt.Errorf("key %q is neither the number of a dead letter, nor dataset/id of a parked item, nor the STIX id of a held object", key)}
+			err = errUsage{fmt.Errorf("key %q is neither the number of a dead letter, nor dataset/id of an item, nor the STIX id of a held object", key)}
 		}
 		if err != nil {
 			return s, err
@@ -130,8 +147,13 @@ func (s *selection) pickParked(i inspect.Inspector, key string) error {
 	dataset, id, _ := strings.Cut(key, "/")
 	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
 	t, err := i.Task(spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id})
+	if errors.Is(err, spool.ErrNotFound) || err == nil && !t.IsParked() && t.Unreadable == "" {
+		if found, derr := s.pickDeadOf(i, dataset, id); found || derr != nil {
+			return derr
+		}
+	}
 	if errors.Is(err, spool.ErrNotFound) {
-		return fmt.Errorf("no such parked item: %s", key)
+		return fmt.Errorf("neither a parked item nor a dead letter: %s", key)
 	}
 	if err != nil {
 		return err
@@ -146,14 +168,26 @@ func (s *selection) pickParked(i inspect.Inspector, key string) error {
 	return nil
 }
 
+// pickDeadOf selects the dead letters of an item.
+func (s *selection) pickDeadOf(i inspect.Inspector, dataset, id string) (found bool, err error) {
+	all, err := pickAll(i, filter{item: dataset + "/" + id})
+	for _, d := range all.Dead {
+		if err == nil {
+			found, err = true, s.pickDead(i, d)
+		}
+	}
+	return found, err
+}
+
 // filter narrows a selection of everything.
 type filter struct {
 	stage, class string
+	item         string // dataset/id
 	healed       bool
 }
 
 func (f filter) takes(d inspect.Dead) bool {
-	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && d.Healed.IsZero() != f.healed
+	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && (f.item == "" || f.item == d.Item()) && d.Healed.IsZero() != f.healed
 }
 
 // pickAll selects all dead letters that the filter takes and, where it names

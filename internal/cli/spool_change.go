@@ -22,7 +22,8 @@ func newSpoolRetry(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "retry KEY… | --all",
 		Short: "Take dead letters and parked items back to work, in a run of their own",
-		Long: "Take dead letters (by number) and parked items (by dataset/id) back to work, in a run of their own.\n" +
+		Long: "Take dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id) back to work,\n" +
+			"in a run of their own. " +
 			"A running connector begins at once, a stopped one when it is started. --all takes all dead letters that\n" +
 			"are not healed and all parked items; with --stage or --class only those dead letters.",
 		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
@@ -63,7 +64,8 @@ func newSpoolDrop(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drop KEY… | --healed",
 		Short: "Remove dead letters, parked items and held objects for good",
-		Long: "Remove dead letters (by number), parked items (by dataset/id) and held objects (by STIX id) for good.\n" +
+		Long: "Remove dead letters (by number, or all of an item by dataset/id), parked items (by dataset/id) and held objects\n" +
+			"(by STIX id) for good. " +
 			"Nothing else in this program loses what ThreatMatch has answered; export it first if in doubt.\n" +
 			"--healed removes all dead letters that were retried with success.",
 		Example:           "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
@@ -151,7 +153,11 @@ func (g *globals) choose(cmd *cobra.Command, i inspect.Inspector, ch change) (se
 		return s, nil
 	}
 	s.print(cmd.ErrOrStderr())
-	return s, g.agreed(cmd, fmt.Sprintf("%s these %d?", ch.verb, s.Len()))
+	these := "this one"
+	if n := s.Len(); n > 1 {
+		these = fmt.Sprintf("these %d", n)
+	}
+	return s, g.agreed(cmd, ch.verb+" "+these+"?")
 }
 
 // apply does it in pieces.
@@ -226,9 +232,9 @@ func (g *globals) retryStopped(s *spool.Spool, n admin.Names) (admin.Answer, err
 	if err != nil {
 		return admin.Answer{}, err
 	}
-	g.note("retry asked for", "run", run.ID, "dead", n.Dead, "parked", n.Parked)
+	g.note("retry asked for", "run", run.ID, "keys", n.Keys())
 	return admin.Answer{
-		Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %d entries again when the connector is started", run.ID, n.Len()),
+		Run: run.ID, Count: n.Len(), Message: admin.Retried(run.ID, n.Len()) + " when the connector is started",
 	}, nil
 }
 
@@ -237,8 +243,8 @@ func (g *globals) dropStopped(s *spool.Spool, n admin.Names) (admin.Answer, erro
 	if err != nil {
 		return admin.Answer{}, err
 	}
-	g.note("entries dropped", "dead", n.Dead, "parked", n.Parked, "held", n.Held)
-	return admin.Answer{Count: count, Message: fmt.Sprintf("%d entries dropped", count)}, nil
+	g.note("entries dropped", "keys", n.Keys())
+	return admin.Answer{Count: count, Message: admin.Dropped(count)}, nil
 }
 
 func newSpoolCompact(g *globals) *cobra.Command {

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,20 +15,23 @@ import (
 
 func newSpoolFind(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "find STIX-ID | [DATASET/]SOURCE-ID ...",
+		Use:   "find STIX-ID | [DATASET/]SOURCE-ID | NAME ...",
 		Short: "Where is this object or item: fetched, mapped, published when, in which work, or why not",
 		Long: "Say where an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset before\n" +
 			"it where the number alone is not clear) is: fetched when, in which record, mapped to what, published\n" +
-			"when, in which run and work, or why not. Objects are found by their STIX id for as long as\n" +
-			"spool.forget_after says, delivered or not. An item's number is found while something of it is in the spool;\n" +
-			"after its delivery only where spool.keep_records keeps the answers. Otherwise find says until when all of its\n" +
-			"dataset is delivered (exit code 1, as for everything that is not found).",
+			"when, in which run and work, or why not. Both are found for as long as spool.forget_after says, delivered or\n" +
+			"not. Of an object that did not come it says what needs it. A name is looked up in what the spool holds the\n" +
+			"bytes of, and where the id follows from it; the names of what is delivered are not kept. The exit code is 1\n" +
+			"for what is not found.",
 		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
 				var missing error
 				for _, id := range args {
+					if strings.TrimSpace(id) == "" {
+						return errUsage{errors.New("an id or a name is empty")}
+					}
 					f, err := i.Find(cmd.Context(), strings.TrimSpace(id))
 					if err != nil {
 						return err
@@ -63,7 +68,7 @@ func printFound(w io.Writer, f inspect.Found) {
 			say(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), dash(p.Work), stamp(p.Modified), dash(p.Hash))
 		}
 		for _, m := range o.Messages {
-			say(w, "  message      %d of bundle %s, %s\n", m.Index, m.Bundle, messageState(m))
+			say(w, "  message      %d of bundle %s, %s\n", m.Index+1, m.Bundle, messageState(m))
 		}
 		for _, x := range o.Waiting {
 			say(w, "  waiting      in run %d for %s\n", x.Run, x.For)
@@ -71,12 +76,20 @@ func printFound(w io.Writer, f inspect.Found) {
 		if h := o.Held; h != nil {
 			say(w, "  held         since %s, by run %d, for %s\n", stamp(h.Since), h.Run, h.For)
 		}
+		for _, id := range o.NeededBy {
+			say(w, "  needed by    %s\n", id)
+		}
 		printTraces(w, o.Records, o.Dead)
 	}
 	for _, s := range f.Sources {
 		say(w, "%s/%s: %s\n", s.Dataset, s.Source, s.Verdict)
 		if t := s.Task; t != nil {
-			say(w, "  request      run %d, %d tries, parked in %d runs, next %s\n", t.Run, t.Tries, t.Runs, stamp(t.Due))
+			if text := requestState(*t); text != "" {
+				say(w, "  request      %s\n", text)
+			}
+		}
+		if m := s.Mapped; m != nil && m.Work != "" {
+			say(w, "  work         %s, of run %d\n", m.Work, m.Run)
 		}
 		printTraces(w, s.Records, s.Dead)
 		for _, id := range s.Objects {
@@ -90,28 +103,43 @@ func printFound(w io.Writer, f inspect.Found) {
 
 // printNoTrace says what can be told of an item that is not in the spool.
 func printNoTrace(w io.Writer, f inspect.Found) {
-	say(w, "%s: no trace: nothing of it is to be fetched, parked, undelivered or a dead letter\n", f.Query)
-	for _, d := range f.Delivered {
-		say(w, "  %-11s  complete until %s; whether this was among what ThreatMatch listed by then is not kept\n", d.Dataset, stamp(d.Until))
+	if f.ByName {
+		say(w, "%s: neither an item nor the name of an object in the spool\n", f.Query)
+		sayLine(w, "  The names of what is delivered are not kept: look for the STIX id that OpenCTI shows for it.")
+		return
 	}
-	if len(f.Delivered) == 0 {
-		sayLine(w, "  nothing of its dataset is delivered in full yet")
-	}
-	sayLine(w, "  To be sure, look for the STIX id of its object (spool find TYPE--UUID, or on OpenCTI). With spool.keep_records")
-	sayLine(w, "  the spool keeps what ThreatMatch answered for that long, and then finds delivered items by number, too.")
+	say(w, "%s: no trace: it is not to be fetched, not parked and no dead letter; it was not mapped here, or before\n", f.Query)
+	sayLine(w, "  spool.forget_after, or by a version that did not note it. Look for the STIX id of its object, too.")
 }
 
 func printTraces(w io.Writer, records []inspect.FoundRecord, dead []inspect.FoundDead) {
 	for _, r := range records {
-		say(w, "  fetched      %s, as %s %s; see: spool show %s %s\n", r.Fetched, r.Dataset, r.Source, r.Bucket, r.Key)
+		say(w, "  fetched      %s, as %s/%s; see: spool show %s %s\n", second(r.Fetched), r.Dataset, r.Source, r.Bucket, r.Key)
 	}
 	for _, d := range dead {
 		healed := ""
 		if d.Healed != "" {
-			healed = ", healed " + d.Healed
+			healed = ", healed " + second(d.Healed)
 		}
-		say(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, clip(d.Error, 120))
+		say(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, d.Error)
 	}
+}
+
+func requestState(t inspect.FoundTask) string {
+	var parts []string
+	if t.Run > 0 {
+		parts = append(parts, fmt.Sprintf("run %d", t.Run))
+	}
+	if t.Tries > 0 {
+		parts = append(parts, inspect.Tries(t.Tries))
+	}
+	if t.Runs > 0 {
+		parts = append(parts, "failed in "+inspect.Count(int64(t.Runs), "run"))
+	}
+	if !t.Due.IsZero() {
+		parts = append(parts, "next "+stamp(t.Due))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func messageState(m inspect.FoundMessage) string {
@@ -122,6 +150,14 @@ func messageState(m inspect.FoundMessage) string {
 		return "confirmed by the broker"
 	}
 	return "not confirmed yet"
+}
+
+// second is a time of the spool, printed as all others are.
+func second(text string) string {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return stamp(t)
+	}
+	return text
 }
 
 func dash(s string) string {

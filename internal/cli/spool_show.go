@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +35,11 @@ func newSpoolShow(g *globals) *cobra.Command {
 				return g.showMessage(cmd, args, message)
 			}
 			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				e, payload, err := i.Show(args[0], args[1])
+				key, err := keyOf(i, args[0], args[1])
+				if err != nil {
+					return err
+				}
+				e, payload, err := i.Show(args[0], key)
 				if err != nil {
 					return err
 				}
@@ -45,6 +52,26 @@ func newSpoolShow(g *globals) *cobra.Command {
 	}
 	c.Flags().IntVar(&message, "message", -1, "of a bundle: the message at this place, counted from 0")
 	return c
+}
+
+// keyOf is the bucket's own form of a key that names an item as dataset/id.
+func keyOf(i inspect.Inspector, bucket, key string) (string, error) {
+	set, id, ok := strings.Cut(key, "/")
+	if !ok || strings.Contains(id, "/") || !slices.Contains(spool.Datasets(), spool.Dataset(set)) {
+		return key, nil
+	}
+	switch bucket {
+	case "tasks":
+		return spool.TaskKey{Dataset: spool.Dataset(set), Kind: spool.TaskItem, Source: id}.String(), nil
+	case "dead":
+		var s selection
+		found, err := s.pickDeadOf(i, set, id)
+		if !found || err != nil {
+			return key, cmp.Or(err, fmt.Errorf("no dead letter of %s: %w", key, spool.ErrNotFound))
+		}
+		return strconv.FormatUint(s.Dead[len(s.Dead)-1], 10), nil // the latest
+	}
+	return key, nil
 }
 
 func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {

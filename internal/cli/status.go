@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,11 @@ func (g *globals) printStatus(w io.Writer, s inspect.Status, all bool) error {
 	if !all {
 		return nil
 	}
-	for _, table := range []func(io.Writer, inspect.Status) error{printStages, printShownRuns, printBacklog, printWatermarks} {
+	tables := []func(io.Writer, inspect.Status) error{printShownRuns, printBacklog, printWatermarks}
+	if s.Running {
+		tables = append([]func(io.Writer, inspect.Status) error{printStages}, tables...)
+	}
+	for _, table := range tables {
 		sayLine(w)
 		if err := table(w, s); err != nil {
 			return err
@@ -159,22 +164,7 @@ func printFacts(w io.Writer, s inspect.Status) {
 		}
 		fact("RabbitMQ", "%s%s", s.Broker, queue)
 	}
-	var waits []string
-	for _, w := range []struct {
-		n    int64
-		what string
-	}{
-		{s.Spool.Tasks, "request"}, {s.Spool.Records, "record"}, {s.Spool.Waiting, "waiting object"},
-		{s.Spool.Held - s.Spool.HeldPublished, "held object"}, {s.Spool.Messages, "message"},
-	} {
-		if w.n > 0 {
-			waits = append(waits, inspect.Count(w.n, w.what))
-		}
-	}
-	if len(waits) == 0 {
-		waits = []string{"nothing"}
-	}
-	fact("waiting", "%s", strings.Join(waits, ", "))
+	fact("waiting", "%s", cmp.Or(s.Spool.Backlog(), "nothing"))
 	confirmed := ""
 	if marks := s.Spool.Watermarks; len(marks) > 0 {
 		first := slices.MinFunc(marks, func(a, b inspect.Watermark) int { return a.Confirmed.Compare(b.Confirmed) })
@@ -289,6 +279,9 @@ func printWatermarks(w io.Writer, s inspect.Status) error {
 			held = "held by a parked item"
 		}
 		rows = append(rows, []string{m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), held})
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	return printTable(w, []string{"DATASET", "FETCHED UP TO", "CONFIRMED UP TO", ""}, rows)
 }

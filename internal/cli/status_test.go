@@ -166,6 +166,19 @@ func TestStoppedStatus(t *testing.T) {
 	}
 }
 
+// TestStoppedStatusForetellsNothing: what failed before a stop is tried again at the next
+// start, whatever its task says.
+func TestStoppedStatusForetellsNothing(t *testing.T) {
+	s := importingStatus()
+	troubled(&s)
+	s.Running, s.Next, s.Rates, s.Stages, s.NotReady = false, time.Time{}, nil, nil, nil
+	got := statusText(t, s, 300, true)
+	const want = "! profiles  profiles/7: answered 500 internal server error, 9 tries, tried again at the next start; 1 more"
+	if !strings.Contains(got, want) || strings.Contains(got, "next in") || strings.Contains(got, "\nnothing") {
+		t.Errorf("got\n%s\nwant it with %q, no prediction and no empty table", got, want)
+	}
+}
+
 // TestStatusColours: what is wrong is red or yellow, what is well green, on a terminal only.
 func TestStatusColours(t *testing.T) {
 	for name, colour := range map[string]bool{"terminal": true, "file": false} {

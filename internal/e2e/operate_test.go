@@ -199,7 +199,7 @@ func TestWhyItEnds(t *testing.T) {
 	k.begin(options{api: few()})
 	k.env["CONNECTOR_LOG_LEVEL"] = "error"
 	k.api.SetFault(faults.Rule{Route: "item", ID: "alerts/3", Kind: faults.Answer, Status: 404, ContentType: "application/json", Body: "{}"})
-	if out := k.run(3, "run", "--once"); !strings.Contains(out, `INF ends with something missing reason="the run is delivered, but not all of it could be fetched or mapped: run 1: 1 items parked" exit_code=3`) {
+	if out := k.run(3, "run", "--once"); !strings.Contains(out, `INF ends with something missing reason="the run is delivered, but not all of it could be fetched or mapped: run 1: 1 item parked" exit_code=3`) {
 		t.Errorf("exit code 3:\n%s", out)
 	}
 	k.env["CONNECTOR_RUN_AND_TERMINATE"] = "true" // a container must not look like a failure

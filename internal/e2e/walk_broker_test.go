@@ -81,7 +81,7 @@ func walkTooLarge(k *walk) {
 	}
 	k.say("Raise `max_message_size` on RabbitMQ (OpenCTI's own compose file has 512 MiB), then retry the dead letter:")
 	node.Ctl(k.t, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
-	k.types(0, []string{"spool", "retry", "--all", "--class", "too_large", "--yes"}, "tries 1 entries again")
+	k.types(0, []string{"spool", "retry", "--all", "--class", "too_large", "--yes"}, "tries 1 entry again")
 	k.run(0, "run", "--once")
 	k.print("threatmatch-connector run --once", "…\n")
 	k.types(0, []string{"spool", "dead"}, "healed")

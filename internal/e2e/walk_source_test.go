@@ -66,7 +66,7 @@ func walkOneItemRefused(k *walk) {
 	k.text.WriteString("(exit code 3)\n")
 	k.types(0, []string{"spool", "find", "alerts/" + id})
 	k.say("It is tried again in the next run by itself. To try it now, or, if it is gone for good, to let `last_run` pass it:")
-	k.types(0, []string{"spool", "retry", "alerts/" + id, "--yes"}, "tries 1 entries again")
+	k.types(0, []string{"spool", "retry", "alerts/" + id, "--yes"}, "tries 1 entry again")
 	k.api.Faults.Remove("one")
 	k.run(0, "run", "--once")
 	k.print("threatmatch-connector run --once", "…\n")

@@ -23,8 +23,11 @@ func TestVerdictOfAnItem(t *testing.T) {
 		{"on its way", FoundSource{Objects: objects, Dead: healed}, 1, "1 of its objects are not delivered yet"},
 		{"dead", FoundSource{Objects: objects, Dead: []FoundDead{{Key: "5"}}}, 0, "dead letter 5"},
 		{"kept", FoundSource{Records: []FoundRecord{{Bucket: "kept"}}, Objects: objects}, 0, "its answer is kept"},
-		{"only objects", FoundSource{Objects: objects}, 0, "fetched, mapped and delivered"},
-		{"objects and a healed letter", FoundSource{Objects: objects, Dead: healed}, 0, "fetched, mapped and delivered"},
+		{"only objects", FoundSource{Objects: objects}, 0, "fetched and mapped"},
+		{"objects and a healed letter", FoundSource{Objects: objects, Dead: healed}, 0, "fetched and mapped"},
+		{"noted, its run is delivered", FoundSource{Mapped: &FoundMapped{Run: 4, Objects: 1, Sent: true}, Dead: healed}, 0, "mapped to 1 object at 0001-01-01T00:00:00Z in run 4, which is delivered"},
+		{"noted, its run is not delivered", FoundSource{Mapped: &FoundMapped{Run: 4, Objects: 2}}, 0, "mapped to 2 objects at 0001-01-01T00:00:00Z in run 4, which is not delivered yet"},
+		{"noted, and parked since", FoundSource{Task: &FoundTask{Parked: time.Unix(1788316205, 0)}, Mapped: &FoundMapped{Run: 4, Sent: true}}, 0, "parked since"},
 		{"only a healed letter", FoundSource{Dead: healed}, 0, "an old dead letter that is healed"},
 	} {
 		if got := tt.item.verdict(tt.pending); !strings.Contains(got, tt.want) {

@@ -121,14 +121,19 @@ func (s Status) why(r Run, d DatasetRun) (text string, retried bool) {
 		}
 		return fmt.Sprintf("%s in run %d: %s", d.Status, r.ID, d.Detail), false
 	}
-	text = fmt.Sprintf("%s: %s, %s, next %s", oldest.Request, cmp.Or(oldest.Error, oldest.Class), tries(oldest.Tries), oldest.NextIn(s.Now))
+	next := "next " + oldest.NextIn(s.Now)
+	if !s.Running {
+		next = "tried again at the next start"
+	}
+	text = fmt.Sprintf("%s: %s, %s, %s", oldest.Request, cmp.Or(oldest.Error, oldest.Class), Tries(oldest.Tries), next)
 	if n > 1 {
 		text += fmt.Sprintf("; %d more", n-1)
 	}
 	return text, true
 }
 
-func tries(n int) string {
+// Tries is a number of tries.
+func Tries(n int) string {
 	if n == 1 {
 		return "1 try"
 	}

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -67,6 +68,22 @@ func PausedOf(m spool.Meta) []Paused {
 		}
 	}
 	return all
+}
+
+// Backlog says what is to be done yet, "" for nothing.
+func (s Stats) Backlog() string {
+	var all []string
+	for _, w := range []struct {
+		n    int64
+		what string
+	}{
+		{s.Tasks, "request"}, {s.Records, "record"}, {s.Waiting, "waiting object"}, {s.Held - s.HeldPublished, "held object"}, {s.Messages, "message"},
+	} {
+		if w.n > 0 {
+			all = append(all, Count(w.n, w.what))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // Watermark is where a dataset stands.
@@ -133,6 +150,9 @@ func (t Task) Key() spool.TaskKey {
 	return spool.TaskKey{Dataset: spool.Dataset(t.Dataset), Kind: spool.TaskKind(t.Kind), Source: t.Source}
 }
 
+// Name is how an item is named: dataset/id.
+func (t Task) Name() string { return t.Dataset + "/" + t.Source }
+
 // IsParked reports whether it is an item that waits for a later run. A task
 // that cannot be read does not count as one.
 func (t Task) IsParked() bool {
@@ -166,6 +186,12 @@ type Dead struct {
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run
 	Trying   bool      `json:"trying,omitempty"`    // healed for now: that run is not done
 	NoRetry  string    `json:"no_retry,omitempty"`  // why it cannot be tried again
+}
+
+// Item is the item that it is of, as dataset/id.
+func (d Dead) Item() string {
+	id, _ := spool.CutDetails(d.Source)
+	return d.Dataset + "/" + id
 }
 
 func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {

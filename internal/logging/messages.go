@@ -56,7 +56,7 @@ func Messages() []MessageInfo {
 
 		{"INFO", "fetch begins", "Fetch takes up a run.", ""},
 		{"INFO", "fetch ended", "Everything of the run is fetched or parked.", ""},
-		{"ERROR", "items could not be fetched", "How many items of the run were parked or became dead letters.", "`spool ls tasks`, `spool dead`; parked ones are tried again in later runs."},
+		{"ERROR", "items could not be fetched", "How many items of the run were parked or became dead letters; `items` names the first of them.", "`spool dead` lists them with what to do; `spool retry` takes the names. Parked ones are tried again in later runs."},
 		{"WARNING", "details of an item could not be fetched; the item is imported without them", "ThreatMatch refused what the portal shows of it, or did not answer.", "Set threatmatch.details to false where the account may not read them; `repull` asks for them again."},
 		{"ERROR", "a request fails, trying again", "A request of the dataset fails for longer than a hiccup; the line shows the oldest.", "`status`, `spool ls failing`; follow the reason."},
 		{"NOTICE", "no request of the dataset fails any more", "What failed arrived, was parked, or ended its dataset for the run.", ""},

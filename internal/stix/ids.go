@@ -36,6 +36,25 @@ func folded(name string) part { return part{"name", strip(lower(name))} }
 // channel, narrative, event.
 func NamedID(typ, name string) string { return makeID(typ, folded(name)) }
 
+// IDsOfName returns the ids that an object of that name has, of each type whose id
+// follows from the name.
+func IDsOfName(name string) []string {
+	var all []string
+	for _, typ := range []string{
+		"intrusion-set", "malware", "tool", "campaign", "vulnerability", "infrastructure", "channel", "narrative", "event",
+		"attack-pattern", "course-of-action",
+	} {
+		all = append(all, NamedID(typ, name))
+	}
+	for _, class := range []string{"organization", "class", "individual", "system"} {
+		all = append(all, IdentityID(name, class))
+	}
+	for _, kind := range []string{"Country", "Region", "City", "Administrative-Area"} {
+		all = append(all, LocationID(name, kind))
+	}
+	return append(all, ThreatActorID(name, "Threat-Actor-Group"), ThreatActorID(name, "Threat-Actor-Individual"))
+}
+
 // IdentityID returns the id of an identity of that class ("organization",
 // "class" for sectors, …).
 func IdentityID(name, class string) string {

@@ -19,6 +19,7 @@ const (
 	// run after so many and so long: the run must end. It is not blamed for it.
 	itemWaived   = 60
 	itemPatience = 30 * time.Minute
+	itemsTold    = 5 // names of lost items in a line of the log
 )
 
 // fail judges a failed try that counts.
@@ -72,6 +73,9 @@ func (f *Stage) failItem(r result, st spool.TaskState) verdict {
 		st.Runs++
 	}
 	st.Due = time.Time{}
+	if len(r.run.missed) < itemsTold {
+		r.run.missed = append(r.run.missed, r.task.Title())
+	}
 	if st.Runs < f.opt.MaxAttempts {
 		v.Keep, v.Park = &st, true
 		v.Count = map[string]int64{"fetch.parked": 1}

@@ -52,6 +52,9 @@ func TestItemsThatAlwaysFail(t *testing.T) {
 				if len(parked) != 2 || r.Stats().Parked != 2 || first.Counters["fetch.parked"] != 2 {
 					t.Errorf("parked: %v, %+v", parked, first.Counters)
 				}
+				if line := r.Logs.String(); !strings.Contains(line, "alerts/7") || !strings.Contains(line, "items could not be fetched") {
+					t.Errorf("the log does not name what could not be fetched:\n%s", line)
+				}
 				if p := parked["alerts/7"]; p.Runs != 1 || string(p.LastAnswer) != "the last answer" || p.LastClass != fmt.Sprint(tt.status) {
 					t.Errorf("parked as %+v", p)
 				}

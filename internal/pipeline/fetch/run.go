@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -12,6 +13,7 @@ import (
 // openRun is the run being fetched.
 type openRun struct {
 	spool.Run
+	missed []string // items that were parked or given up in this process, the first few
 	// front are the list and page tasks with their due times. They take turns
 	// with items, of which there may be very many.
 	front map[spool.TaskKey]time.Time
@@ -252,9 +254,10 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	missed := f.run.missed
 	f.run = nil
 	f.squeezed = false
-	f.summary(run)
+	f.summary(run, missed)
 	if err := f.lookForStuck(); err != nil {
 		return 0, err
 	}
@@ -266,15 +269,15 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 }
 
 // summary tells how the run's fetch went. What was parked or given up is an
-// error, folded into one line.
-func (f *Stage) summary(run spool.Run) {
+// error, folded into one line that names the first of it.
+func (f *Stage) summary(run spool.Run, missed []string) {
 	count := func(kind string) int64 { return run.Counters["fetch."+kind] }
 	f.Log.Info("fetch ended", "stage", stageName, "run", run.ID,
 		"lists", count("lists"), "listed", count("listed"), "items", count("items"),
 		"pages", count("pages"), "objects", count("objects"), "retries", count("retries"))
 	if parked, dead := count("parked"), count("dead"); parked+dead > 0 {
 		f.Log.Error("items could not be fetched", "stage", stageName, "run", run.ID,
-			"parked", parked, "dead", dead, "hint", "parked ones are tried again in later runs; see spool dead")
+			"parked", parked, "dead", dead, "items", strings.Join(missed, ", "), "hint", "parked ones are tried again in later runs; see spool dead")
 	}
 }
 

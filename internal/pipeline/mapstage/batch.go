@@ -41,6 +41,7 @@ type batch struct {
 
 	records []uint64
 	setIDs  map[string]string
+	from    []spool.Item // what the records are of
 	ids     []spool.IDPut
 	unhold  []string
 	dead    []spool.DeadLetter

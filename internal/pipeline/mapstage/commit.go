@@ -76,6 +76,10 @@ func (b *batch) build() (spool.MapCommit, error) {
 		b.m.at = it.id
 		b.place(it, &c)
 	}
+	for _, from := range b.from {
+		from.Run, from.At = b.run.ID, b.now
+		c.Items = append(c.Items, from)
+	}
 	b.m.at = ""
 	if err := b.keepEntries(&c); err != nil {
 		return c, err

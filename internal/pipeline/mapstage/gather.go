@@ -25,6 +25,7 @@ type gathering struct {
 	after  uint64 // seq of the last record in it
 	oldest time.Time
 	seqs   []uint64
+	from   []spool.Item // what the records are of
 	items  map[string]*item
 	order  []*item
 	size   int
@@ -46,6 +47,7 @@ func (m *Stage) newGather(run spool.Run) (*gathering, error) {
 // record is what came of one record.
 type record struct {
 	seq     uint64
+	from    spool.Item
 	fetched time.Time
 	items   []*item
 	size    int
@@ -60,6 +62,8 @@ type record struct {
 // record when the mapper panics or the spool cannot read it.
 func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	out := &record{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
+	out.from.Dataset = rec.Dataset
+	out.from.Source, _ = spool.CutDetails(rec.Source)
 	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
 	if rec.Err != nil {
 		whole.Class, whole.Error = deadCorrupt, rec.Err.Error()
@@ -104,6 +108,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 			"dataset", rec.Dataset, "source", rec.Source)
 	}
 	out.count["objects"] = int64(len(res.Objects))
+	out.from.Objects = len(res.Objects)
 	if len(res.Objects)+len(res.Dead) == 0 {
 		out.count["records_empty"] = 1
 	}
@@ -216,6 +221,9 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 		g.oldest = at
 	}
 	g.seqs, g.after = append(g.seqs, r.seq), r.seq
+	if r.from.Dataset != spool.IOCs { // its pages are no items
+		g.from = append(g.from, r.from)
+	}
 	g.dead = append(g.dead, r.dead...)
 	maps.Copy(g.setIDs, r.setIDs)
 	for name, n := range r.count {
@@ -318,7 +326,7 @@ func (m *Stage) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.records, b.setIDs = g.seqs, g.setIDs
+	b.records, b.from, b.setIDs = g.seqs, g.from, g.setIDs
 	for name, n := range g.count {
 		b.tally(name, n)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,7 +188,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 	case class == fault.Systemic:
 		notReady = fault.Sentence(err)
 	case p.registration() == nil:
-		notReady = "not registered with OpenCTI: " + fault.Sentence(err)
+		notReady = "not registered with OpenCTI: " + strings.TrimPrefix(fault.Sentence(err), "OpenCTI: ")
 	case back.Tries > 0: // a single hiccup is no trouble
 		notReady = fault.Sentence(err)
 	}

@@ -101,14 +101,14 @@ func (l *Reader) step(ctx context.Context) (time.Duration, error) {
 }
 
 func (l *Reader) show(works int) {
-	state, detail := "idle", ""
+	detail := "" // looking is all it does: it holds nothing up
 	if works > 0 {
-		state, detail = "waiting", fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
+		detail = fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
 	}
 	if l.rejected > 0 {
 		detail = fmt.Sprintf("OpenCTI refused at least %d objects since the start: see `spool dead`", l.rejected)
 	}
-	l.Status.Set(stageName, state, detail, "")
+	l.Status.Set(stageName, "idle", detail, "")
 }
 
 // read asks for one work and stores what is new.

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolDead(g *globals) *cobra.Command {
+	var limit *int
+	var after uint64
+	c := &cobra.Command{
+		Use:   "dead",
+		Short: "List what a stage gave up on, kept whole, and the parked items, with what to do of each class",
+		Long: "List the dead letters, what a stage gave up on and keeps whole, then the parked items, which later runs try\n" +
+			"again, and say of each class what to do. retry and drop take the KEY: the number of a dead letter, or an item\n" +
+			"as dataset/id, parked or dead.",
+		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+				rows, err := failures(i, after, *limit)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printJSON(cmd.OutOrStdout(), rows)
+				}
+				return printFailures(cmd.OutOrStdout(), rows)
+			})
+		},
+	}
+	limit = limitFlag(c, 100)
+	c.Flags().Uint64Var(&after, "after", 0, "go on after this key")
+	return c
+}
+
+// failure is a dead letter or, without a key, a parked item.
+type failure struct {
+	inspect.Dead
+	Item string `json:"item,omitempty"` // dataset/id of what it is of
+}
+
+// key is what retry and drop take.
+func (f failure) key() string {
+	if f.Key == 0 {
+		return f.Item
+	}
+	return strconv.FormatUint(f.Key, 10)
+}
+
+// failures reads up to most of them, the letters behind the key first.
+func failures(i inspect.Inspector, after uint64, most int) ([]failure, error) {
+	letters, err := collect(after, most, i.Dead, func(d inspect.Dead) uint64 { return d.Key })
+	if err != nil {
+		return nil, err
+	}
+	all := []failure{}
+	for _, d := range letters {
+		f := failure{Dead: d}
+		if d.Source != "" {
+			f.Item = d.Item()
+		}
+		all = append(all, f)
+	}
+	stats, err := i.Stats()
+	if err != nil {
+		return nil, err
+	}
+	most = min(most, len(all)+int(stats.Parked))
+	for last := ""; len(all) < most; {
+		page, err := i.Tasks(last, pageSize)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		for _, t := range page {
+			if last = t.Key().String(); t.IsParked() && len(all) < most {
+				all = append(all, failure{Item: t.Name(), Dead: inspect.Dead{
+					Stage: string(spool.StageFetch), Class: inspect.ClassParked, Error: t.Error, Last: t.Parked, Dataset: t.Dataset, Source: t.Source,
+				}})
+			}
+		}
+	}
+	return all, nil
+}
+
+// printFailures prints a table of them, and one of their classes with what to do.
+func printFailures(w io.Writer, all []failure) error {
+	var rows, classes [][]string
+	for _, f := range all {
+		last := stamp(f.Last)
+		switch {
+		case f.Healed.IsZero():
+			if c := []string{f.Class, inspect.WhatToDo(f.Stage, f.Class)}; !slices.ContainsFunc(classes, func(d []string) bool { return slices.Equal(c, d) }) {
+				classes = append(classes, c)
+			}
+		case f.Trying:
+			last = fmt.Sprintf("tried again in run %d", f.RetryRun)
+		default:
+			last = "healed " + stamp(f.Healed)
+		}
+		what := whatDead(f.Dead) + ": " + f.Error
+		if f.Key == 0 {
+			what = f.Error
+		}
+		rows = append(rows, []string{f.key(), f.Stage, f.Class, last, what})
+	}
+	out := screenOf(w)
+	if !out.terminal {
+		out.width = 0 // whole rows, for other programs
+	}
+	if err := printTable(out, []string{"KEY", "STAGE", "CLASS", "LAST", "WHAT"}, rows); err != nil || len(classes) == 0 {
+		return err
+	}
+	slices.SortFunc(classes, slices.Compare[[]string])
+	sayLine(w)
+	return printTable(out, []string{"CLASS", "WHAT TO DO"}, classes)
+}
+
+// whatDead names what a dead letter is of.
+func whatDead(d inspect.Dead) string {
+	switch {
+	case d.STIX != "":
+		return d.STIX
+	case d.Source != "":
+		return d.Item()
+	}
+	return d.Dataset
+}

@@ -1,0 +1,44 @@
+package inspect
+
+import "threatmatch-connector/spool"
+
+// ClassParked stands for items that a later run tries again, among the classes of dead letters.
+const ClassParked = "parked"
+
+// WhatToDo says in a sentence what an operator can do about dead letters of the
+// class from the stage.
+func WhatToDo(stage, class string) string {
+	if what := remedies[class]; what != "" {
+		return what
+	}
+	if stage == string(spool.StageFetch) {
+		return "ThreatMatch did not give it in any run: tell them; retry once it is mended, drop it if it is gone for good"
+	}
+	return "look at it with spool show dead KEY; retry after a change or an upgrade, else drop it"
+}
+
+const (
+	reportIt = "a fault of the connector: report it with what spool show dead KEY prints; retry after an upgrade"
+	tellThem = "ThreatMatch has to mend it: show them spool show dead KEY; retry then, or drop it"
+)
+
+// remedies has what to do about each class, whatever its stage; those of fetch are
+// kinds of answers, which have one remedy.
+var remedies = map[string]string{
+	ClassParked:     "nothing: each run tries it again; retry tries it now, drop lets last_run pass it",
+	"body":          tellThem,
+	"error_element": tellThem,
+	"element":       tellThem,
+	"incomplete":    tellThem,
+	"invalid":       tellThem,
+	"cycle":         tellThem,
+	"panic":         reportIt,
+	"internal":      reportIt,
+	"crash":         "mapping it ended the process three times, mostly for memory: give it more, then retry; else report it",
+	"corrupt":       "the disk gave back something else: look at its health and at spool verify; retry fetches it again, IOCs need a repull",
+	"unresolved":    "what it needs never came: retry it once OpenCTI has that, or drop it",
+	"too_large":     "raise max_message_size on RabbitMQ, then: spool retry --all --class too_large",
+	"dependency":    "it refers to another dead letter: retry both",
+	"gap":           "ThreatMatch did not give this span: once it does, run the repull that the letter names, then drop it",
+	"rejected":      "follow OpenCTI's words; retry fetches the item again, IOCs need a repull",
+}

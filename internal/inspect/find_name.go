@@ -1,0 +1,38 @@
+package inspect
+
+import (
+	"context"
+	"slices"
+
+	"threatmatch-connector/internal/stix"
+	"threatmatch-connector/spool"
+)
+
+// mostNamed is how many objects of one name are told.
+const mostNamed = 20
+
+// named returns the ids of objects of the name: those whose bytes are in the spool,
+// and those known whose id follows from type and name. The names of what is
+// delivered are not kept.
+func (d direct) named(ctx context.Context, name string) ([]string, error) {
+	hits, err := d.search(ctx, spool.Query{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, h := range hits {
+		ids = append(ids, h.STIX)
+	}
+	for _, id := range stix.IDsOfName(name) {
+		tr, err := d.s.Trace(id)
+		if err != nil {
+			return nil, err
+		}
+		if tr.Known != nil && !tr.Forgotten {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return ids[:min(len(ids), mostNamed)], nil
+}

@@ -1,0 +1,78 @@
+package spool
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// The rows of one item in one run are one row, in which the objects add up; a later
+// run's takes its place, and a damaged one does not count.
+func TestItemRow(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c"})
+	run, next := begin(t, s, RunSpec{}, t0, Alerts), begin(t, s, RunSpec{}, t0, Alerts)
+	put := func(r Run, source string, objects int, at time.Time) {
+		t.Helper()
+		ok(t, s.CommitMap(1, t0, MapCommit{Run: r.ID, Items: []Item{{Dataset: Alerts, Source: source, Run: r.ID, Objects: objects, At: at}}}))
+	}
+	put(run, "7", 3, t0)
+	put(run, "7", 4, t0.Add(time.Second))
+	put(run, "8", 5, t0)
+	put(next, "8", 1, t0.Add(time.Hour))
+	ok(t, s.update("damage", frees(), func(t *txn) error {
+		if err := t.meta().count(func(c *counters) { c.Items++ }); err != nil {
+			return err
+		}
+		return t.items().table.put(itemKey(Alerts, "9"), []byte("not a row"))
+	}))
+	put(run, "9", 2, t0)
+	for _, want := range []Item{
+		{Alerts, "7", run.ID, 7, t0.Add(time.Second)}, {Alerts, "8", next.ID, 1, t0.Add(time.Hour)}, {Alerts, "9", run.ID, 2, t0},
+	} {
+		got := must(s.Items("", want.Source))(t)
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("item %s: got %+v, want %+v", want.Source, got, want)
+		}
+		if got := must(s.Items(Profiles, want.Source))(t); len(got) != 0 {
+			t.Errorf("item %s of another dataset: got %+v, want none", want.Source, got)
+		}
+	}
+}
+
+// Items are let go by age, and with the ids of their time where those make room.
+func TestItemsGoWithIDs(t *testing.T) {
+	b := newBoundedAt(t, 4<<20, 0)
+	const each = 4000
+	for hour := range 3 {
+		at := t0.Add(time.Duration(hour) * time.Hour)
+		c := MapCommit{Run: b.run.ID, Items: []Item{{Dataset: Alerts, Source: fmt.Sprint(hour), Run: b.run.ID, Objects: each, At: at}}}
+		for n := range each {
+			c.IDs = append(c.IDs, IDPut{STIX: stixOf(hour*each + n), ID: ID{Kind: "indicator", Run: b.run.ID, At: at, Hash: [16]byte{1}}})
+		}
+		ok(t, b.s.CommitMap(1, at, c))
+	}
+	got := must(b.s.Prune(t0, time.Time{}))(t)
+	if n := got[PrunedEvicted]; n <= each || n > 2*each {
+		t.Fatalf("%d ids had to make room, want those of the first hour and some of the second", n)
+	}
+	must(b.s.Prune(t0, time.Time{}))(t)
+	left := func() (all []string) {
+		for hour := range 3 {
+			for _, it := range must(b.s.Items(Alerts, fmt.Sprint(hour)))(t) {
+				all = append(all, it.Source)
+			}
+		}
+		return all
+	}
+	if got, want := fmt.Sprint(left()), "[1 2]"; got != want {
+		t.Errorf("items left: got %s, want %s", got, want)
+	}
+	must(b.s.Prune(t0, t0.Add(3*time.Hour)))(t)
+	must(b.s.Prune(t0, t0.Add(3*time.Hour)))(t)
+	if got := left(); len(got) > 0 {
+		t.Errorf("items older than spool.forget_after: got %v, want none", got)
+	}
+	if st := must(b.s.Stats())(t); st.Items != 0 {
+		t.Errorf("counted items: got %d, want 0", st.Items)
+	}
+}
