@@ -2,6 +2,7 @@ package mapstage
 
 import (
 	"testing"
+	"time"
 
 	"threatmatch-connector/spool"
 )
@@ -39,5 +40,21 @@ func TestItemsAreNoted(t *testing.T) {
 	}
 	if got, err := w.sp.Items(spool.Profiles, "10"); err != nil || len(got) > 0 {
 		t.Errorf("an item that never came: got %+v, %v, want none", got, err)
+	}
+}
+
+// Gathering records of a run that is still fetched holds nothing up, and is not shown as if it did.
+func TestGatheringIsNoTrouble(t *testing.T) {
+	w := newTestWorld(t, Options{MaxWait: time.Minute})
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(ident(1)))
+	if _, err := w.m.runOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.m.runOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.m.status.Snapshot()[stageName]; s.State != "idle" || s.Detail != "for more records of run 1" {
+		t.Errorf("got %q, %q, want idle, for more records of run 1", s.State, s.Detail)
 	}
 }

@@ -303,7 +303,7 @@ func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool,
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.status.Set(stageName, "waiting", "for more records of "+m.describe(run), "")
+		m.status.Set(stageName, "idle", "for more records of "+m.describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !mayEnd {
