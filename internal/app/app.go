@@ -118,7 +118,7 @@ func (a *app) openSpool(ctx context.Context) error {
 		a.Log.Warn("other users can write in the spool's directory", "dir", c.Spool.Dir, "hint", "chmod 700 "+c.Spool.Dir)
 	}
 	if check.LargerThanDisk(c.Spool.Dir, c.Spool.MaxSize) {
-		a.Log.Warn("the disk has less room than the spool may take", "dir", c.Spool.Dir, "max_size", c.Spool.MaxSize, "hint", "lower spool.max_size, or give the spool a larger volume")
+		a.Log.Log(ctx, logging.LevelNotice, "the disk has less room than the spool may take", "dir", c.Spool.Dir, "max_size", c.Spool.MaxSize, "hint", "lower spool.max_size, or give the spool a larger volume")
 	}
 	meta, err := s.Meta()
 	if err != nil {

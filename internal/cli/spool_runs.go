@@ -35,10 +35,10 @@ func newSpoolRuns(g *globals) *cobra.Command {
 				for _, r := range runs {
 					rows = append(rows, []string{
 						strconv.FormatUint(r.ID, 10), reasonOf(r), r.Phase, stamp(r.Start), stamp(r.Done),
-						datasets(r), strconv.FormatInt(r.Work.Sent, 10),
+						strconv.FormatInt(r.Work.Sent, 10), datasets(r),
 					})
 				}
-				return printTable(cmd.OutOrStdout(), []string{"RUN", "REASON", "PHASE", "START", "DONE", "DATASETS", "SENT"}, rows)
+				return printTable(cmd.OutOrStdout(), []string{"RUN", "REASON", "PHASE", "START", "DONE", "SENT", "DATASETS"}, rows)
 			})
 		},
 	}
@@ -94,7 +94,11 @@ func printRun(w io.Writer, r inspect.Run) error {
 		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
-		rows = append(rows, []string{k, strconv.FormatInt(r.Counters[k], 10), metrics.CounterText(k)})
+		name, text := k, metrics.CounterText(k)
+		if kind, of, ok := strings.Cut(k, ":"); ok { // an id or a type, which may be long
+			name, text = kind, strings.TrimSpace(of+"  "+text)
+		}
+		rows = append(rows, []string{name, strconv.FormatInt(r.Counters[k], 10), text})
 	}
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
 }

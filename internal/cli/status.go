@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"threatmatch-connector/config"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
@@ -76,6 +77,11 @@ func (g *globals) status(ctx context.Context) (s inspect.Status, err error) {
 		s, err = inspect.Stopped(inspect.FromSpool(sp), p.info, g.env.Now())
 		return err
 	})
+	if err == nil && g.dir == "" { // who names a directory only looks
+		if cfg, _, cerr := config.Load(g.configOptions()); cerr == nil && cfg.Connector.ID != s.Spool.ConnectorID {
+			s.Settings = cfg.Connector.ID
+		}
+	}
 	return s, err
 }
 

@@ -179,6 +179,17 @@ func TestStoppedStatusForetellsNothing(t *testing.T) {
 	}
 }
 
+// TestForeignSpoolInStatus: that the settings name another connector than the spool
+// is what an operator sees first, and both ids.
+func TestForeignSpoolInStatus(t *testing.T) {
+	s := inspect.Status{Now: statusNow, Settings: "22222222-2222-4333-8444-555555555555"}
+	s.Spool.ConnectorID = "11111111-2222-4333-8444-555555555555"
+	const want = "not running\n✗ settings  connector.id is 22222222-2222-4333-8444-555555555555, and the spool belongs to 11111111-2222-4333-8444-555555555555: a start ends with 78; "
+	if got := statusText(t, s, 300, false); !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want it to begin with %q", got, want)
+	}
+}
+
 // TestStatusColours: what is wrong is red or yellow, what is well green, on a terminal only.
 func TestStatusColours(t *testing.T) {
 	for name, colour := range map[string]bool{"terminal": true, "file": false} {

@@ -25,6 +25,10 @@ type Status struct {
 	Last     *Run              `json:"last_run,omitempty"`
 	Spool    Stats             `json:"spool"`
 
+	// Settings is the connector's id that the settings name, where the spool belongs to
+	// another one: such a connector does not start.
+	Settings string `json:"settings_connector_id,omitempty"`
+
 	ClockAhead int64 `json:"clock_ahead_seconds,omitempty"` // of ThreatMatch's
 }
 

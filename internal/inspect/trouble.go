@@ -20,6 +20,10 @@ type Trouble struct {
 // nothing needs a look.
 func (s Status) Troubles() []Trouble {
 	all := s.stageTroubles()
+	if s.Settings != "" {
+		all = append(all, Trouble{true, "settings", fmt.Sprintf("connector.id is %s, and the spool belongs to %s: a start ends with 78; use the id that the spool was made for, or another spool.dir",
+			s.Settings, s.Spool.ConnectorID), ""})
+	}
 	look := func(about, command, format string, args ...any) {
 		all = append(all, Trouble{About: about, Text: fmt.Sprintf(format, args...), Command: command})
 	}

@@ -39,7 +39,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "no watchdog", "The service manager's watchdog settings cannot be read.", "Look at WatchdogSec in the unit."},
 		{"WARNING", "the service manager does not hear", "systemd's socket does not take messages.", ""},
 		{"WARNING", "other users can write in the spool's directory", "They could put other files in the place of the spool's.", "`chmod 700` it, as the hint says."},
-		{"WARNING", "the disk has less room than the spool may take", "The disk would be full before `spool.max_size` is reached: fetch pauses then, and says so.", "Lower `spool.max_size`, or give the spool a larger volume."},
+		{"NOTICE", "the disk has less room than the spool may take", "The disk would be full before `spool.max_size` is reached: fetch pauses then, and says so.", "Lower `spool.max_size`, or give the spool a larger volume."},
 		{"WARNING", "left over files of large answers cannot be removed", "A process before left them in the spool's directory.", "Remove them by hand, or look at the directory's rights."},
 		{"WARNING", "no file for a large answer, which is kept in memory", "An answer of more than 4 MiB is kept in a file beside the spool, and none could be made.", "Look at the disk and the rights of `spool.dir`."},
 		{"WARNING", "no room on disk for a large answer, which is kept in memory", "The disk is full, or nearly.", "Free disk space."},

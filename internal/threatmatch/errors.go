@@ -140,6 +140,12 @@ func (e *Error) marked() error {
 	return fault.Say(err, e.Reason())
 }
 
+// ByProxy reports whether a proxy refused the request, and not ThreatMatch.
+func ByProxy(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.byProxy()
+}
+
 // byProxy reports whether a proxy refused the request: neither account nor item is to blame.
 func (e *Error) byProxy() bool {
 	return e.Status == http.StatusProxyAuthRequired ||

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/threatmatch"
 )
 
 // health is what the stage knows of the server as a whole. While the
@@ -113,7 +114,7 @@ func (f *Stage) trouble(state serverState, err error) {
 	if h.state != state {
 		h.state, h.since = state, f.Now()
 		f.Status.Set(stageName, "paused", f.detail(), h.notReady())
-		about := []any{"stage", stageName, "reason", state.String(), "error", err, "hint", fault.HintOf(err)}
+		about := []any{"stage", stageName, "reason", h.reason(), "error", err, "hint", fault.HintOf(err)}
 		if state == serverRefused {
 			f.Log.Error("fetch is paused", about...)
 			f.Status.Told(stageName)
@@ -168,7 +169,15 @@ func (h *health) notReady() string {
 	if h.state == serverUp {
 		return ""
 	}
-	return h.state.String() + ": " + fault.Sentence(h.cause)
+	return h.reason() + ": " + fault.Sentence(h.cause)
+}
+
+// reason is the state in words that blame who refuses.
+func (h *health) reason() string {
+	if h.state == serverRefused && threatmatch.ByProxy(h.cause) {
+		return "the proxy refuses the way to ThreatMatch"
+	}
+	return h.state.String()
 }
 
 func (s serverState) String() string {
