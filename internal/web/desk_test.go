@@ -106,6 +106,22 @@ func (d *openDesk) send(method, address, origin string, form url.Values, change 
 	return resp.StatusCode, string(body)
 }
 
+// cookies are those that the browser has, as a header.
+func (d *openDesk) cookies() string {
+	if d.http.Jar == nil {
+		return ""
+	}
+	u, err := url.Parse(d.base)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var all []string
+	for _, c := range d.http.Jar.Cookies(u) {
+		all = append(all, c.String())
+	}
+	return strings.Join(all, "; ")
+}
+
 var ticketIn = regexp.MustCompile(`name="ticket" value="([^"]+)"`)
 
 // TestAction: a form asks first, with the command and its question, and its
@@ -225,7 +241,15 @@ func TestNobodyElseActs(t *testing.T) {
 			if tt.without {
 				d.http = &http.Client{}
 			}
-			code, body := d.send(tt.method, d.base+tt.path, origin, retry, tt.change)
+			cookies := d.cookies()
+			code, body := d.send(tt.method, d.base+tt.path, origin, retry, func(r *http.Request) {
+				if tt.change != nil {
+					tt.change(r)
+				}
+				if host := r.Host; !tt.without && host != r.URL.Host { // our client, as no browser, sends cookies by the name in Host
+					r.Header.Set("Cookie", cookies)
+				}
+			})
 			if code != tt.want {
 				t.Errorf("got %d %s, want %d", code, body, tt.want)
 			}
