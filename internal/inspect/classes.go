@@ -40,5 +40,5 @@ var remedies = map[string]string{
 	"too_large":     "raise max_message_size on RabbitMQ, then: spool retry --all --class too_large",
 	"dependency":    "it refers to another dead letter: retry both",
 	"gap":           "ThreatMatch did not give this span: once it does, run the repull that the letter names, then drop it",
-	"rejected":      "follow OpenCTI's words; retry fetches the item again, IOCs need a repull",
+	"rejected":      "follow OpenCTI's words; retry fetches the item again, of an IOC its page",
 }
