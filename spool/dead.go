@@ -9,38 +9,6 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// deadHead is what stands beside a dead letter's payload.
-type deadHead struct {
-	Stage    Stage     `json:"stage"`
-	Class    string    `json:"class"`
-	Error    string    `json:"error"`
-	Attempts int       `json:"attempts"`
-	First    time.Time `json:"first"`
-	Last     time.Time `json:"last"`
-	Run      uint64    `json:"run"`
-	Dataset  Dataset   `json:"dataset"`
-	Source   string    `json:"source"`
-	STIX     string    `json:"stix,omitempty"`
-	Healed   time.Time `json:"healed,omitzero"`
-	Retried  time.Time `json:"retried,omitzero"`
-	RetryRun uint64    `json:"retry_run,omitempty"`
-}
-
-func (d DeadLetter) head() deadHead {
-	return deadHead{
-		d.Stage, d.Class, d.Error, d.Attempts, d.First.UTC(), d.Last.UTC(), d.Run,
-		d.Dataset, d.Source, d.STIX, d.Healed, d.Retried, d.RetryRun,
-	}
-}
-
-func (h deadHead) letter(key uint64) DeadLetter {
-	return DeadLetter{
-		Key: key, Stage: h.Stage, Class: h.Class, Error: h.Error, Attempts: h.Attempts,
-		First: h.First, Last: h.Last, Run: h.Run, Dataset: h.Dataset, Source: h.Source,
-		STIX: h.STIX, Healed: h.Healed, Retried: h.Retried, RetryRun: h.RetryRun,
-	}
-}
-
 // A letter has a row for its head and one for its payload, so that healing it or
 // counting it again does not write the payload once more.
 
@@ -262,7 +230,8 @@ func (tb deadBucket) forgetRetried(run uint64) error {
 
 func (tb deadBucket) putHead(d DeadLetter) error {
 	key := numKey(pfxDead, d.Key)
-	v, err := encoding.Seal(key, d.head(), encoding.Packed{})
+	d.First, d.Last = d.First.UTC(), d.Last.UTC()
+	v, err := encoding.Seal(key, d, encoding.Packed{})
 	if err != nil {
 		return err
 	}
@@ -276,10 +245,9 @@ func (tb deadBucket) head(key uint64) (DeadLetter, bool) {
 	if v == nil {
 		return DeadLetter{}, false
 	}
-	var h deadHead
-	_, err := encoding.Open(k, v, &h)
-	d := h.letter(key)
-	if err != nil {
+	var d DeadLetter
+	_, err := encoding.Open(k, v, &d)
+	if d.Key = key; err != nil {
 		d.Err = fmt.Errorf("dead letter %d: %w", key, err)
 	}
 	return d, true

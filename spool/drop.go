@@ -71,7 +71,7 @@ func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error 
 			}
 		}
 		for _, id := range held {
-			if t.held().get(heldIDKey(id)) == nil {
+			if heldOf(t).seq(id) == 0 {
 				return fmt.Errorf("held object %s: %w", id, ErrNotFound)
 			}
 		}
@@ -134,7 +134,7 @@ func (tb deadBucket) unindex(d DeadLetter) error {
 // drop removes a held object. Unless it is the whole copy of one that is
 // published, its entry in ids goes too.
 func (tb heldBucket) drop(id string) (int, error) {
-	o, _, err := tb.unhold(id)
+	o, err := tb.unhold(id)
 	if err != nil || o.Kept || o.Seq == 0 {
 		return len(o.JSON), err
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -28,6 +29,51 @@ func TestPageHealsNoDeadLetter(t *testing.T) {
 	settle()
 	if d := must(s.DeadLetters(0, 10))(t); len(d) != 1 || !d[0].Healed.IsZero() {
 		t.Errorf("dead letters %+v: the next page healed it", d)
+	}
+}
+
+// However many objects of one item fail alike, and however often, each is one letter.
+func TestManyEqualDeadLetters(t *testing.T) {
+	s := newSpool(t)
+	const objects, runs = 40, 4
+	for range runs {
+		run := begin(t, s, RunSpec{}, t0, Alerts)
+		c := MapCommit{Run: run.ID}
+		for n := range objects {
+			c.Dead = append(c.Dead, DeadLetter{Class: "invalid", Attempts: 1, Dataset: Alerts, Source: "7", STIX: stixOf(n), Payload: bodyOf(n)})
+		}
+		ok(t, s.CommitMap(1, t0, c))
+		finish(t, s, run)
+	}
+	all := allDead(t, s)
+	if len(all) != objects {
+		t.Errorf("%d letters, want %d", len(all), objects)
+	}
+	for _, d := range all {
+		if d.Attempts != runs {
+			t.Errorf("letter %d counts %d attempts, want %d", d.Key, d.Attempts, runs)
+		}
+	}
+}
+
+// A run that is done takes nothing more in.
+func TestNothingIntoADoneRun(t *testing.T) {
+	s := newSpool(t)
+	run := begin(t, s, RunSpec{}, t0, Alerts)
+	finish(t, s, run)
+	before := must(digest(t.Context(), s.db))(t)
+	for name, c := range map[string]MapCommit{
+		"a bundle":           {Bundles: []NewBundle{{Objects: []BundleObject{{STIX: stixOf(1), JSON: bodyOf(1)}}}}},
+		"an object to wait":  {Wait: []Object{{STIX: stixOf(1), Watch: stixOf(2), JSON: bodyOf(1)}}},
+		"a count of nothing": {Count: map[string]int64{"a": 1}},
+	} {
+		c.Run = run.ID
+		if err := s.CommitMap(1, t0, c); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+	if after := must(digest(t.Context(), s.db))(t); after != before {
+		t.Error("something was changed")
 	}
 }
 

@@ -70,8 +70,8 @@ func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 			return err
 		}
 		if bucket == bktHeld {
-			if v := tb.get(heldIDKey(key)); v != nil {
-				key = strconv.FormatUint(encoding.U64(v, 0), 10)
+			if seq := heldOf(t).seq(key); seq != 0 {
+				key = strconv.FormatUint(seq, 10)
 			} else if strings.Contains(key, "--") {
 				return ErrNotFound
 			}
@@ -247,7 +247,7 @@ func byIDOfName(name string) ([]byte, error) {
 	if err != nil || !ok {
 		return nil, fmt.Errorf("key %q: %w: want run/id", name, ErrInvalid)
 	}
-	return waitingIDKey(n, id), nil
+	return encoding.AppendID(numKey(pfxByID, n), id), nil
 }
 
 func itemName(k []byte) (string, bool) {

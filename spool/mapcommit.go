@@ -89,12 +89,12 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 		}
 	}
 	for _, id := range c.Unwait {
-		if _, err := t.waiting().unwait(c.Run, id); err != nil {
+		if _, err := waitingOf(c.Run)(t).take(id); err != nil {
 			return err
 		}
 	}
 	for _, id := range c.Unhold {
-		if _, _, err := t.held().unhold(id); err != nil {
+		if _, err := t.held().unhold(id); err != nil {
 			return err
 		}
 	}

@@ -148,8 +148,8 @@ func (tb deadBucket) migrate() (bool, error) {
 
 func (tb deadBucket) migrateOne(key uint64) error {
 	k := numKey(pfxDead, key)
-	var h deadHead
-	body, err := encoding.Open(k, tb.blob(k, nil), &h)
+	var d DeadLetter
+	body, err := encoding.Open(k, tb.blob(k, nil), &d)
 	p := numKey(pfxPayload, key)
 	v, serr := encoding.Seal(p, nil, encoding.Pack(body))
 	if serr != nil {
@@ -158,7 +158,7 @@ func (tb deadBucket) migrateOne(key uint64) error {
 	if perr := tb.putBlob(p, v); perr != nil || err != nil {
 		return perr // a damaged one stays as it is, beside its bytes
 	}
-	d := h.letter(key)
+	d.Key = key
 	old := encoding.PutString(encoding.PutString([]byte{pfxSource}, string(d.Dataset)), d.Source[:min(len(d.Source), MaxID)])
 	if _, err := tb.del(encoding.PutU64(old, key)); err != nil {
 		return err

@@ -193,7 +193,7 @@ func (m *model) addRecord(run uint64, n NewRecord) {
 		m.records[run] = map[uint64]Record{}
 	}
 	seq := m.next("records")
-	m.records[run][seq] = Record{Run: run, Seq: seq, Dataset: n.Dataset, Source: n.Source, Fetched: n.Fetched, Anew: n.Anew, Mapped: n.Mapped, Body: n.Body}
+	m.records[run][seq] = Record{Run: run, Seq: seq, NewRecord: n}
 }
 
 func (m *model) addDead(now time.Time, d DeadLetter) {

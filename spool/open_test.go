@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -182,37 +184,41 @@ func TestNothingToRead(t *testing.T) {
 	}
 }
 
+// After Close every method says so; none panics.
 func TestClosed(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
+	file := oneRecordAside(t)
 	ok(t, s.Close())
 	ok(t, s.Close())
-	if _, err := s.OpenRuns(); !errors.Is(err, ErrClosed) {
-		t.Errorf("reading: %v", err)
-	}
-	if err := s.MarkResumed(); !errors.Is(err, ErrClosed) {
-		t.Errorf("writing: %v", err)
-	}
 	_ = s.Room()
-	for name, do := range map[string]func() error{
-		"Stats":    func() error { _, err := s.Stats(); return err },
-		"Prune":    func() error { _, err := s.Prune(t0, t0); return err },
-		"Snapshot": func() error { _, err := s.Snapshot(&bytes.Buffer{}); return err },
-		"Verify":   func() error { _, err := s.Verify(t.Context()); return err },
-		"Reset":    func() error { _, _, err := s.Reset(t0); return err },
-		"StartRun": func() error { _, err := s.StartRun(1, t0, RunSpec{}); return err },
-		"Retry":    func() error { _, err := s.Retry(1, t0, []uint64{1}, nil); return err },
-		"Settle": func() error {
-			return s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: 1, Add: []NewTask{{TaskKey: item(Alerts, 2)}}}})
-		},
-		"Map":  func() error { return s.CommitMap(1, t0, MapCommit{Run: 1}) },
-		"Drop": func() error { _, err := s.Drop([]uint64{1}, nil, nil); return err },
-	} {
-		if err := do(); !errors.Is(err, ErrClosed) {
+	typed := map[string][]any{ // where zero values are refused before
+		"Enqueue": {uint64(1), ReasonRepull, []uint64(nil), []NewTask{{TaskKey: item(Alerts, 1)}}},
+		"Export":  {bktDead, "", int64(1)},
+		"Search":  {bktDead, Query{}, "", int64(1)},
+		"Retry":   {uint64(1), t0, []uint64{1}, []TaskKey(nil)},
+		"Drop":    {[]uint64{1}, []TaskKey(nil), []string(nil)},
+		"Salvage": {t.Context(), file, t0, false}, "LookSalvage": {t.Context(), file, false},
+		"Snapshot": {io.Writer(io.Discard)}, "Verify": {t.Context()},
+	}
+	v := reflect.ValueOf(s)
+	for i := range v.NumMethod() {
+		name := v.Type().Method(i).Name
+		if name == "Close" || name == "Room" {
+			continue
+		}
+		m := v.Method(i)
+		var args []reflect.Value
+		for n := range m.Type().NumIn() {
+			if given := typed[name]; given != nil {
+				args = append(args, reflect.ValueOf(given[n]))
+			} else {
+				args = append(args, reflect.Zero(m.Type().In(n)))
+			}
+		}
+		out := m.Call(args)
+		if err, _ := out[len(out)-1].Interface().(error); !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: %v, want ErrClosed", name, err)
 		}
-	}
-	if err := s.NoteSocket("x"); !errors.Is(err, ErrClosed) {
-		t.Errorf("socket: %v", err)
 	}
 }
 

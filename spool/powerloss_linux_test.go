@@ -168,10 +168,10 @@ func (o vop) apply(b []byte) []byte {
 	return b
 }
 
-// dirOp gives a name to a file, or takes it away.
+// dirOp gives a name to a file, takes one away, or both.
 type dirOp struct {
-	name string
-	file *vfile
+	to, from string
+	file     *vfile
 }
 
 type playback struct {
@@ -306,7 +306,7 @@ func (p *playback) do(c call) {
 			f.pending = nil
 		}
 		if p.dirs[c.num(0)] {
-			p.durNow, p.queue = p.named(len(p.queue)), nil
+			p.durNow, p.queue = p.named(1), nil
 		}
 	case "renameat", "renameat2":
 		p.rename(c.text(1), c.text(3))
@@ -315,7 +315,7 @@ func (p *playback) do(c call) {
 	case "unlinkat":
 		if name, ok := p.name(c.text(1)); ok {
 			delete(p.names, name)
-			p.queue = append(p.queue, dirOp{name, nil})
+			p.queue = append(p.queue, dirOp{from: name})
 		}
 	}
 }
@@ -333,7 +333,7 @@ func (p *playback) open(c call) {
 	if f == nil {
 		f = &vfile{}
 		p.names[name] = f
-		p.queue = append(p.queue, dirOp{name, f})
+		p.queue = append(p.queue, dirOp{to: name, file: f})
 	}
 	p.fds[c.ret], p.offset[c.ret] = f, 0
 }
@@ -346,20 +346,19 @@ func (p *playback) rename(from, to string) {
 	}
 	p.names[b] = p.names[a]
 	delete(p.names, a)
-	p.queue = append(p.queue, dirOp{b, p.names[b]}, dirOp{a, nil})
+	p.queue = append(p.queue, dirOp{b, a, p.names[b]})
 }
 
-// named returns the directory after the first n changes that are not durable.
-func (p *playback) named(n int) map[string]*vfile {
-	out := map[string]*vfile{}
-	for name, f := range p.durNow {
-		out[name] = f
-	}
-	for _, op := range p.queue[:n] {
-		if op.file == nil {
-			delete(out, op.name)
-		} else {
-			out[op.name] = op.file
+// named returns the directory after some of the changes that are not durable: each is
+// there with the probability, whatever their order.
+func (p *playback) named(keep float64) map[string]*vfile {
+	out := maps.Clone(p.durNow)
+	for _, op := range p.queue {
+		if p.r.Float64() >= keep {
+			continue
+		}
+		if delete(out, op.from); op.to != "" {
+			out[op.to] = op.file
 		}
 	}
 	return out
@@ -385,12 +384,8 @@ func (p *playback) crash() {
 		for _, e := range must(os.ReadDir(p.rest))(p.t) {
 			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
 		}
-		dirOps := len(p.queue)
-		if keep < 1 && dirOps > 0 {
-			dirOps = p.r.IntN(dirOps + 1)
-		}
 		image := sha256.New()
-		names := p.named(dirOps)
+		names := p.named(keep)
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			f := names[name]
 			b := slices.Clone(f.durable)

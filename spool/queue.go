@@ -195,7 +195,11 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 	}
 	var run Run
 	var found bool
-	err := s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
+	packed, err := s.packQueued(kept, most)
+	if err != nil {
+		return run, false, err
+	}
+	err = s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
 		run, found = Run{}, false
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
@@ -209,7 +213,7 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 			return err
 		}
 		for _, row := range rows {
-			if err := t.takeQueued(now, r, row); err != nil {
+			if err := t.takeQueued(now, r, row, packed); err != nil {
 				return err
 			}
 		}
@@ -220,6 +224,26 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 		return nil
 	})
 	return run, found, err
+}
+
+// packQueued makes what the letters of the next slice bring ready to be stored, before the
+// transaction that takes them: packing is the slow part.
+func (s *Spool) packQueued(kept bool, most int) (map[uint64]encoding.Packed, error) {
+	packed := map[uint64]encoding.Packed{}
+	err := s.view("start queued", func(t *txn) error {
+		rows, err := t.tasks().slice(kept, most)
+		for _, row := range rows {
+			_, key, isTask := cutQueued(row.key)
+			if isTask {
+				continue
+			}
+			if d, err := t.dead().retryable(key); err == nil && !d.refetched() {
+				packed[key] = encoding.Pack(recordBody(d))
+			}
+		}
+		return err
+	})
+	return packed, err
 }
 
 // sliceRow is a row of the queue that is being taken.
@@ -260,13 +284,13 @@ func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 }
 
 // takeQueued takes a row of the queue into the run.
-func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow) error {
+func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[uint64]encoding.Packed) error {
 	if _, err := t.tasks().dequeue(row.key); err != nil {
 		return err
 	}
 	key, letter, ok := cutQueued(row.key)
 	if !ok {
-		return t.dead().retry(now, r, letter)
+		return t.dead().retry(now, r, letter, packed)
 	}
 	if st, err := t.tasks().byKey(taskKey(key)); err == nil && !st.Since.IsZero() {
 		row.Since = st.Since // of an item that is parked
@@ -328,9 +352,14 @@ func (d DeadLetter) refetched() bool { return d.Stage == StageFetch || d.Stage =
 
 // retry takes a letter into the run. One that was dropped or damaged since it was
 // named is passed by.
-func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
-	d, err := tb.retryable(key)
-	if err != nil {
+func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[uint64]encoding.Packed) error {
+	d, ok := tb.head(key)
+	body, ready := packed[key]
+	if !ready { // it is fetched anew, or was queued a moment ago
+		d, ok = tb.read(key)
+		body = encoding.Pack(recordBody(d))
+	}
+	if !ok || tb.noRetry(d) != "" {
 		return nil
 	}
 	if d.RetryRun != 0 {
@@ -352,7 +381,7 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64) error {
 	}
 	r.touch(d.Dataset, now, now)
 	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Mapped: d.STIX != ""}
-	if err := tb.t.records().add(r, rec, encoding.Pack(recordBody(d))); err != nil {
+	if err := tb.t.records().add(r, rec, body); err != nil {
 		return err
 	}
 	if !d.Healed.IsZero() {

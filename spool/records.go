@@ -7,15 +7,6 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// recordHead is what stands beside a record's body.
-type recordHead struct {
-	Dataset Dataset   `json:"dataset"`
-	Source  string    `json:"source"`
-	Fetched time.Time `json:"fetched"`
-	Anew    bool      `json:"anew,omitempty"`
-	Mapped  bool      `json:"mapped,omitempty"`
-}
-
 func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) error {
 	if err := checkLen("source id", string(n.Dataset), n.Source); err != nil {
 		return err
@@ -25,7 +16,8 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 		return err
 	}
 	key := encoding.Pair(r.ID, seq)
-	v, err := encoding.Seal(key, recordHead{n.Dataset, n.Source, n.Fetched.UTC(), n.Anew, n.Mapped}, body)
+	n.Fetched = n.Fetched.UTC()
+	v, err := encoding.Seal(key, n, body)
 	if err != nil {
 		return err
 	}
@@ -66,10 +58,8 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 
 func (tb recordBucket) read(k, v []byte) Record {
 	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
-	var h recordHead
-	body, err := encoding.Open(k, tb.blob(k, v), &h)
-	r.Dataset, r.Source, r.Fetched, r.Anew, r.Mapped, r.Body = h.Dataset, h.Source, h.Fetched, h.Anew, h.Mapped, body
-	if err != nil {
+	var err error
+	if r.Body, err = encoding.Open(k, tb.blob(k, v), &r.NewRecord); err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
 	}
 	return r

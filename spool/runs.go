@@ -189,9 +189,9 @@ func (s *Spool) MarkResumed() error {
 		}
 		return nil
 	})
-	mends := []mending{(*txn).behindDamage, heldDamage}
+	mends := []mending{(*txn).behindDamage, objectDamage(heldOf)}
 	for _, id := range ids {
-		mends = append([]mending{lineDamage(id), waitingDamage(id)}, mends...)
+		mends = append([]mending{lineDamage(id), objectDamage(waitingOf(id))}, mends...)
 	}
 	for _, look := range mends {
 		if err == nil {

@@ -171,20 +171,20 @@ func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost
 }
 
 func (f *asideFile) record(key, sealed []byte) (rescued, error) {
-	var h recordHead
-	body, err := encoding.Open(key, sealed, &h)
-	rec := NewRecord{Dataset: h.Dataset, Source: h.Source, Fetched: h.Fetched, Anew: h.Anew, Mapped: h.Mapped, Body: body}
+	var rec NewRecord
+	var err error
+	rec.Body, err = encoding.Open(key, sealed, &rec)
 	return rescued{kind: "records", n: 1, records: []NewRecord{rec}}, err
 }
 
 func (f *asideFile) object(key, sealed []byte) (rescued, error) {
-	var h objectHead
-	body, err := encoding.Open(key, sealed, &h)
+	var o Object
+	body, err := encoding.Open(key, sealed, &o)
 	kind := bktWaiting
 	if key[0] == pfxHeld && len(key) == 9 {
 		kind = bktHeld
 	}
-	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: h.Dataset, Source: h.Source, Body: answer(body), Mapped: true}}}, err
+	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: o.Dataset, Source: o.Source, Body: answer(body), Mapped: true}}}, err
 }
 
 // block rescues the objects of a bundle's block that are neither confirmed nor
@@ -256,9 +256,9 @@ func answer(objects []byte) []byte {
 // letter rescues a dead letter that is not healed. Schema 1 had the payload in
 // the same row.
 func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
-	var h deadHead
-	body, err := encoding.Open(key, sealed, &h)
-	if err != nil || !h.Healed.IsZero() {
+	var d DeadLetter
+	body, err := encoding.Open(key, sealed, &d)
+	if err != nil || !d.Healed.IsZero() {
 		return rescued{}, err
 	}
 	payload := numKey(pfxPayload, encoding.U64(key, 1))
@@ -267,7 +267,6 @@ func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
 			return rescued{}, fmt.Errorf("payload: %w", err)
 		}
 	}
-	d := h.letter(0)
 	d.Payload = body
 	return rescued{kind: "dead_letters", n: 1, letter: &d}, nil
 }

@@ -67,7 +67,7 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, v := t.tab(bktRecords).b.Cursor().First(); k != nil {
-		var h recordHead
+		var h NewRecord
 		if encoding.OpenHead(v, &h) == nil {
 			note(bktRecords, h.Fetched)
 		}
@@ -78,7 +78,7 @@ func (t *txn) oldest(out map[string]time.Time) error {
 		}
 	}
 	if k, _ := t.tab(bktHeld).b.Cursor().Seek([]byte{pfxHeld}); k != nil && k[0] == pfxHeld {
-		note(bktHeld, t.held().at(encoding.U64(k, 1)).Since)
+		note(bktHeld, heldOf(t).at(encoding.U64(k, 1)).Since)
 	}
 	if k, _ := t.tab(bktBundles).b.Cursor().Seek([]byte{pfxHead}); k != nil && k[0] == pfxHead {
 		if b, _, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9)); err == nil {

@@ -18,8 +18,8 @@ func (s *Spool) Trace(id string) (Trace, error) {
 		if err := t.ids().trace(id, &out); err != nil {
 			return err
 		}
-		if v := t.tab(bktHeld).get(heldIDKey(id)); v != nil {
-			o := t.held().at(encoding.U64(v, 0))
+		if seq := heldOf(t).seq(id); seq != 0 {
+			o := heldOf(t).at(seq)
 			out.Held = &o
 		}
 		runs, err := t.runs().open()
@@ -27,8 +27,8 @@ func (s *Spool) Trace(id string) (Trace, error) {
 			return err
 		}
 		for _, run := range runs {
-			if v := t.tab(bktWaitingByID).get(waitingIDKey(run, id)); v != nil {
-				out.Waiting = append(out.Waiting, t.waiting().at(run, encoding.U64(v, 0)))
+			if x := waitingOf(run)(t); x.seq(id) != 0 {
+				out.Waiting = append(out.Waiting, x.at(x.seq(id)))
 			}
 		}
 		return nil

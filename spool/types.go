@@ -215,12 +215,12 @@ type NewTask struct {
 
 // NewRecord is what a task brought.
 type NewRecord struct {
-	Dataset Dataset
-	Source  string
-	Fetched time.Time
-	Body    []byte
-	Anew    bool // set for the record of a task that is Anew
-	Mapped  bool // its objects were mapped before: what map fills in counts as absent
+	Dataset Dataset   `json:"dataset"`
+	Source  string    `json:"source"`
+	Fetched time.Time `json:"fetched"`
+	Body    []byte    `json:"-"`
+	Anew    bool      `json:"anew,omitempty"`   // set for the record of a task that is Anew
+	Mapped  bool      `json:"mapped,omitempty"` // its objects were mapped before: what map fills in counts as absent
 }
 
 // Outcome is the end of one try of a task. Its parts are committed together.
@@ -257,15 +257,10 @@ type Watermark struct {
 
 // Record is a spooled answer.
 type Record struct {
-	Run     uint64
-	Seq     uint64
-	Dataset Dataset
-	Source  string
-	Fetched time.Time
-	Body    []byte
-	Anew    bool  // an operator asked for it: map does not skip by hash what earlier runs published
-	Mapped  bool  // its objects were mapped before: what map fills in counts as absent
-	Err     error // ErrCorrupt when the payload fails its checksum; Body is then what is there
+	Run uint64
+	Seq uint64
+	NewRecord
+	Err error // ErrCorrupt when the payload fails its checksum; Body is then what is there
 }
 
 // ID is what the spool knows of an object that was handed to deliver, or found
@@ -280,17 +275,17 @@ type IDPut struct {
 
 // Object is a mapped object that waits or is held.
 type Object struct {
-	STIX    string               // its id
-	Run     uint64               // the run it waits in; of a held object, the run that held it
-	Seq     uint64               // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
-	Watch   string               // the id it waits for; it is looked up by this one id
-	Since   time.Time            // of held objects: when it was first held
-	Stamps  map[string]time.Time // by name of property, where its modified is not the object's
-	Kept    bool                 // of held objects: a whole copy of an object that was published without some entries
-	Dataset Dataset
-	Source  string
-	JSON    []byte
-	Err     error // ErrCorrupt when it fails its checksum; JSON is then what is there. Ignored when stored
+	STIX    string               `json:"id"`
+	Run     uint64               `json:"run,omitempty"`    // the run it waits in; of a held object, the run that held it
+	Seq     uint64               `json:"-"`                // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
+	Watch   string               `json:"watch"`            // the id it waits for; it is looked up by this one id
+	Since   time.Time            `json:"since,omitzero"`   // of held objects: when it was first held
+	Stamps  map[string]time.Time `json:"stamps,omitempty"` // by name of property, where its modified is not the object's
+	Kept    bool                 `json:"kept,omitempty"`   // of held objects: a whole copy of an object that was published without some entries
+	Dataset Dataset              `json:"dataset,omitempty"`
+	Source  string               `json:"source,omitempty"`
+	JSON    []byte               `json:"-"`
+	Err     error                `json:"-"` // ErrCorrupt when it fails its checksum; JSON is then what is there. Ignored when stored
 }
 
 // NewBundle is an ordered batch of objects of one run.
@@ -358,21 +353,21 @@ const (
 
 // DeadLetter is what a stage gave up on, kept whole until an operator drops it by name.
 type DeadLetter struct {
-	Key      uint64 // given by the spool
-	Stage    Stage
-	Class    string // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", "rejected", …
-	Error    string
-	Attempts int
-	First    time.Time
-	Last     time.Time
-	Run      uint64
-	Dataset  Dataset
-	Source   string    // source id
-	STIX     string    // id of the object, if it is one
-	Payload  []byte    // the bytes: last answer, record, or object
-	Healed   time.Time // zero, or when its source id later succeeded
-	Retried  time.Time // zero, or when an operator last took it back into a run
-	RetryRun uint64    // that run
-	Err      error     // ErrCorrupt when it fails its checksum; Payload is then what is there. Ignored when stored
-	NoRetry  string    // why it cannot be tried again; "" if it can. Ignored when stored
+	Key      uint64    `json:"-"` // given by the spool
+	Stage    Stage     `json:"stage"`
+	Class    string    `json:"class"` // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", "rejected", …
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Run      uint64    `json:"run"`
+	Dataset  Dataset   `json:"dataset"`
+	Source   string    `json:"source"`              // source id
+	STIX     string    `json:"stix,omitempty"`      // id of the object, if it is one
+	Payload  []byte    `json:"-"`                   // the bytes: last answer, record, or object
+	Healed   time.Time `json:"healed,omitzero"`     // zero, or when its source id later succeeded
+	Retried  time.Time `json:"retried,omitzero"`    // zero, or when an operator last took it back into a run
+	RetryRun uint64    `json:"retry_run,omitempty"` // that run
+	Err      error     `json:"-"`                   // ErrCorrupt when it fails its checksum; Payload is then what is there. Ignored when stored
+	NoRetry  string    `json:"-"`                   // why it cannot be tried again; "" if it can. Ignored when stored
 }

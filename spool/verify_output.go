@@ -5,7 +5,7 @@ import "threatmatch-connector/spool/internal/encoding"
 // The checks of what map writes: waiting and held objects, bundles, cursors, ids.
 
 func (v *verifier) waiting() error {
-	tb, ix := v.t.tab(bktWaiting), v.t.tab(bktWaitingByID)
+	tb := v.t.tab(bktWaiting)
 	return v.walk(tb, func(k, val []byte) error {
 		if v.fragment(tb, k, 16) {
 			return nil
@@ -16,15 +16,15 @@ func (v *verifier) waiting() error {
 		if r := v.run("waiting objects", run); r != nil && !r.MappedAt.IsZero() {
 			v.broken("waiting object %d/%d: its run is mapped", run, seq)
 		}
-		o := tb.object(k, val)
+		o, x := tb.object(k, val), waitingOf(run)(v.t)
 		if o.Err != nil {
 			v.broken("%v", o.Err)
 			return nil
 		}
-		if encoding.U64(ix.get(waitingIDKey(run, o.STIX)), 0) != seq {
+		if x.seq(o.STIX) != seq {
 			v.broken("waiting object %d/%d: is not found by its id %s", run, seq, o.STIX)
 		}
-		if ix.get(encoding.PutU64(waitingWatchPrefix(run, o.Watch), seq)) == nil {
+		if x.index.get(encoding.PutU64(x.watchKey(o.Watch), seq)) == nil {
 			v.broken("waiting object %d/%d: is not found by %s, which it waits for", run, seq, o.Watch)
 		}
 		return nil
@@ -104,10 +104,10 @@ func (v *verifier) heldObject(tb *table, k, val []byte) {
 		return
 	}
 	v.n.addPublished(o.Kept, 1)
-	if encoding.U64(tb.get(heldIDKey(o.STIX)), 0) != seq {
+	if heldOf(v.t).seq(o.STIX) != seq {
 		v.broken("held object %d: is not found by its id %s", seq, o.STIX)
 	}
-	if tb.get(encoding.PutU64(heldWatchPrefix(o.Watch), seq)) == nil {
+	if tb.get(encoding.PutU64(heldOf(v.t).watchKey(o.Watch), seq)) == nil {
 		v.broken("held object %d: is not found by %s, which it needs", seq, o.Watch)
 	}
 }

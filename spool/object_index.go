@@ -1,0 +1,201 @@
+package spool
+
+import "threatmatch-connector/spool/internal/encoding"
+
+// objectIndex is where objects stand that wait, of one run, or are held: by order of
+// arrival, and found by their own id and by the one that they wait for.
+type objectIndex struct {
+	rows, index    *table
+	row, id, watch []byte // prefixes
+	run            uint64 // of objects that wait
+	count          func(c *counters) *int64
+}
+
+type indexOf func(*txn) objectIndex
+
+func waitingOf(run uint64) indexOf {
+	return func(t *txn) objectIndex {
+		return objectIndex{
+			rows: t.tab(bktWaiting), index: t.tab(bktWaitingByID), row: encoding.Num(run), id: numKey(pfxByID, run), watch: numKey(pfxWatch, run),
+			run: run, count: func(c *counters) *int64 { return &c.Waiting },
+		}
+	}
+}
+
+func heldOf(t *txn) objectIndex {
+	return objectIndex{
+		rows: t.tab(bktHeld), index: t.tab(bktHeld), row: []byte{pfxHeld}, id: []byte{pfxByID}, watch: []byte{pfxWatch},
+		count: func(c *counters) *int64 { return &c.Held },
+	}
+}
+
+func (x objectIndex) key(seq uint64) []byte  { return encoding.PutU64(encoding.Clone(x.row), seq) }
+func (x objectIndex) idKey(id string) []byte { return encoding.AppendID(encoding.Clone(x.id), id) }
+func (x objectIndex) watchKey(id string) []byte {
+	return encoding.AppendID(encoding.Clone(x.watch), id)
+}
+
+// seq returns the number of the object of this id, 0 if there is none.
+func (x objectIndex) seq(id string) uint64 { return encoding.U64(x.index.get(x.idKey(id)), 0) }
+
+// putRows stores what finds an object.
+func (x objectIndex) putRows(o Object) error {
+	key := x.idKey(o.STIX)
+	if err := x.index.put(key, encoding.EncodeMark(key, o.Seq)); err != nil {
+		return err
+	}
+	return x.index.put(encoding.PutU64(x.watchKey(o.Watch), o.Seq), []byte{})
+}
+
+// indexSeq reads what putRows wrote; schema 1 wrote no checksum.
+func indexSeq(key, v []byte) (uint64, bool) {
+	if len(v) == 8 {
+		return encoding.U64(v, 0), true
+	}
+	seq, err := encoding.DecodeMark(key, v)
+	return seq, err == nil
+}
+
+// add stores an object under its seq.
+func (x objectIndex) add(o Object, body encoding.Packed) error {
+	if err := x.rows.putObject(x.key(o.Seq), o, body); err != nil {
+		return err
+	}
+	if err := x.putRows(o); err != nil {
+		return err
+	}
+	return x.rows.t.meta().count(func(c *counters) { *x.count(c)++ })
+}
+
+// take removes the object of this id and returns it; its Seq is 0 if there was none.
+func (x objectIndex) take(id string) (Object, error) {
+	seq := x.seq(id)
+	if seq == 0 {
+		return Object{}, nil
+	}
+	o := x.rows.object(x.key(seq), nil)
+	o.Seq = seq
+	if o.Err != nil {
+		if err := x.dropWatch(seq); err != nil {
+			return o, err
+		}
+	} else if _, err := x.index.del(encoding.PutU64(x.watchKey(o.Watch), seq)); err != nil {
+		return o, err
+	}
+	if _, err := x.index.del(x.idKey(id)); err != nil {
+		return o, err
+	}
+	if _, err := x.rows.delBlob(x.key(seq)); err != nil {
+		return o, err
+	}
+	return o, x.rows.t.meta().count(func(c *counters) { *x.count(c)-- })
+}
+
+// dropWatch removes the watch rows of an object that cannot be read. It walks
+// the index, which only a damaged object is worth.
+func (x objectIndex) dropWatch(seq uint64) error {
+	var gone [][]byte
+	err := x.index.scan(x.watch, nil, func(k, _ []byte) (bool, error) {
+		if encoding.U64(k, len(k)-8) == seq {
+			gone = append(gone, encoding.Clone(k))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.index.delAll(gone)
+}
+
+// at reads one object. Where it is damaged its id comes from the index.
+func (x objectIndex) at(seq uint64) Object {
+	o := x.rows.object(x.key(seq), nil)
+	if o.Err == nil {
+		return o
+	}
+	if o.STIX = ""; x.run != 0 {
+		o.Run = x.run
+	}
+	_ = x.index.scan(x.id, nil, func(k, v []byte) (bool, error) {
+		if encoding.U64(v, 0) == seq {
+			o.STIX, _, _ = encoding.CutID(k[len(x.id):])
+		}
+		return o.STIX == "", nil
+	})
+	return o
+}
+
+// objects reads objects by their ids.
+func (s *Spool) objects(op string, of indexOf, ids []string) (map[string]Object, error) {
+	out := map[string]Object{}
+	err := s.view(op, func(t *txn) error {
+		for _, id := range ids {
+			if seq := of(t).seq(id); seq != 0 {
+				out[id] = of(t).at(seq)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// objectsAfter returns up to limit objects with Seq > after, oldest first; fewer where
+// they are large, but one while there are any. With a watched id it returns those only
+// that wait for it.
+func (s *Spool) objectsAfter(op string, of indexOf, watched *string, after uint64, limit int) ([]Object, error) {
+	var out []Object
+	if after == ^uint64(0) {
+		return nil, nil
+	}
+	err := s.view(op, func(t *txn) error {
+		x := of(t)
+		rows, prefix := x.rows, x.row
+		if watched != nil {
+			rows, prefix = x.index, x.watchKey(*watched)
+		}
+		size := 0
+		return rows.scan(prefix, encoding.PutU64(encoding.Clone(prefix), after+1), func(k, _ []byte) (bool, error) {
+			if len(out) >= limit || size >= readBytes {
+				return false, nil
+			}
+			if len(k) == len(prefix)+8 { // else a further fragment
+				out = append(out, x.at(encoding.U64(k, len(prefix))))
+				size += len(out[len(out)-1].JSON)
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// watchedIDs returns up to limit distinct ids after the given one that objects wait for.
+func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) ([]string, error) {
+	var out []string
+	err := s.view(op, func(t *txn) error {
+		x := of(t)
+		from := x.watch
+		if after != "" {
+			from = x.pastID(after)
+		}
+		for len(out) < limit {
+			var id string
+			var found bool
+			err := x.index.scan(x.watch, from, func(k, _ []byte) (bool, error) {
+				id, _, found = encoding.CutID(k[len(x.watch):])
+				return false, nil
+			})
+			if err != nil || !found {
+				return err
+			}
+			out = append(out, id)
+			from = x.pastID(id)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// pastID is a key behind all rows of the watched id.
+func (x objectIndex) pastID(id string) []byte {
+	return append(x.watchKey(id), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+}
