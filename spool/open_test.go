@@ -198,7 +198,7 @@ func TestClosed(t *testing.T) {
 		"Retry":   {uint64(1), t0, []uint64{1}, []TaskKey(nil)},
 		"Drop":    {[]uint64{1}, []TaskKey(nil), []string(nil)},
 		"Salvage": {t.Context(), file, t0, false}, "LookSalvage": {t.Context(), file, false},
-		"Snapshot": {io.Writer(io.Discard)}, "Verify": {t.Context()}, "Pause": {StageFetch, true},
+		"Snapshot": {io.Writer(io.Discard)}, "Verify": {t.Context()}, "Pause": {t0, StageFetch},
 	}
 	v := reflect.ValueOf(s)
 	for i := range v.NumMethod() {
