@@ -201,6 +201,36 @@ func TestOneWrongNameOfMany(t *testing.T) {
 	}
 }
 
+// What a kill left of the parked items is taken in later, but not what was parked since the
+// run began.
+func TestTakesInNothingParkedSince(t *testing.T) {
+	s := newSpool(t)
+	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: list(Alerts)}}}, t0, Alerts)
+	addItems(t, s, first, true)
+	s.hook = func(p string) {
+		if p == "take in parked items:before" {
+			panic(errStopped)
+		}
+	}
+	second := RunSpec{Reason: ReasonSchedule, Parked: true, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}}}
+	if !diesOfPanic(t, func() error { _, err := s.StartRun(1, t0, second); return err }) {
+		t.Fatal("it took one step, so this shows nothing")
+	}
+	s.hook = nil
+	run := must(s.OpenRuns())(t)[0]
+	fresh := item(Alerts, stepItems)
+	ok(t, s.SettleTasks(1, t0, []Outcome{
+		{Task: list(Alerts), Run: run.ID, Add: []NewTask{{TaskKey: fresh}}},
+		{Task: fresh, Run: run.ID, Keep: &TaskState{Runs: 1}, Park: true},
+	}))
+	if err := s.FinishFetch(1, run.ID, t0); !errors.Is(err, ErrBusy) {
+		t.Errorf("with items taken in now: %v, want ErrBusy", err)
+	}
+	if st := must(s.Stats())(t); st.Parked != 1 || st.Tasks != stepItems || must(s.Task(fresh))(t).Parked.IsZero() {
+		t.Errorf("%d parked and %d open, want what was parked since, and %d", st.Parked, st.Tasks, stepItems)
+	}
+}
+
 // A run takes in what was parked when it started, not what it parks itself, and each once.
 func TestTakesInWhatWasParked(t *testing.T) {
 	s := newSpool(t)
