@@ -109,6 +109,22 @@ func newestMeta(b []byte, size int) boltMeta {
 	}
 }
 
+// Without a note of a clean stop every page is checked, also one that opening does not read.
+func TestMissingNoteChecksEveryPage(t *testing.T) {
+	dir := t.TempDir()
+	grown(t, dir)
+	path := filepath.Join(dir, fileName)
+	file := must(os.ReadFile(path))(t)
+	pages := pagesOf(t, file, leafPage)
+	file[pages[len(pages)-1]] ^= 0xff
+	ok(t, os.WriteFile(path, file, 0o600))
+	ok(t, os.Remove(filepath.Join(dir, lockName)))
+	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c", NoCompact: true})
+	if m := must(s.Meta())(t); m.SetAside == "" {
+		t.Error("the damaged page was not found")
+	}
+}
+
 // Each kind of damage has its documented end: the file is set aside under a
 // dated name with all its bytes and a new one takes its place, or it is used
 // and the damage is told where it is read.

@@ -54,6 +54,9 @@ func TestPowerLossWhileCompacting(t *testing.T) {
 	p.check = func() {
 		p.reopen("c", func(s *Spool) {
 			recs := must(s.Records(1, 0, 10, 1<<40))(t)
+			if got := must(s.Meta())(t).Platform; p.said && string(got) != "after" {
+				t.Errorf("what was committed after the compaction is gone: %q", got)
+			}
 			if len(recs) != 2 || string(recs[0].Body) != string(bodyOf(29*38)) || string(recs[1].Body) != string(bodyOf(29*39)) || len(allDead(t, s)) != 1 {
 				t.Errorf("%d records are left, want two with their bytes, and a dead letter", len(recs))
 			}
@@ -81,6 +84,7 @@ func TestPowerLossWhileSettingAside(t *testing.T) {
 				t.Error("no file was set aside")
 				return
 			}
+			aside = filepath.Join(p.rest, filepath.Base(aside)) // it was another directory when it was noted
 			got := must(s.Salvage(t.Context(), aside, t0, false))(t)
 			if got.Unread > 0 {
 				t.Errorf("it could not read %v", got.Names)
@@ -98,8 +102,13 @@ func housekeepingChild(compact bool) int {
 	ctx, dir := context.Background(), os.Args[1]
 	err := func() error {
 		if compact {
-			_, _, err := Compact(ctx, dir)
-			return err
+			s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 64 << 20, noReserve: true, compactMin: 64 << 10})
+			if err != nil {
+				return err
+			}
+			err = s.SavePlatform(1, []byte("after"))
+			_, _ = os.Stdout.WriteString("did\n")
+			return errors.Join(err, s.Close())
 		}
 		s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 64 << 20, noReserve: true, NoCompact: true})
 		if err != nil {
@@ -188,6 +197,7 @@ type playback struct {
 	queue  []dirOp           // and changes that are not
 	offset map[int]int64
 	syncs  int
+	said   bool              // the child has said something
 	seen   map[[32]byte]bool // images
 }
 
@@ -284,7 +294,7 @@ func (p *playback) do(c call) {
 		delete(p.fds, c.num(0))
 		delete(p.dirs, c.num(0))
 	case "write":
-		if c.num(0) == 1 && p.l != nil {
+		if p.said = p.said || c.num(0) == 1; c.num(0) == 1 && p.l != nil {
 			p.l.read(strings.NewReader(c.text(1)), func(string) {})
 		} else if f := p.fds[c.num(0)]; f != nil {
 			f.pending = append(f.pending, vop{off: p.offset[c.num(0)], data: []byte(c.text(1))})
@@ -380,7 +390,11 @@ func sectors(o vop) []vop {
 
 // crash rebuilds the directory in a few ways in which it may be found, and checks each.
 func (p *playback) crash() {
-	for _, keep := range []float64{0, 0.5, 0.9, 1} {
+	ways := []float64{0, 0.5, 0.9, 1}
+	if len(p.queue) > 0 { // in which names are there matters most
+		ways = append(ways, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+	}
+	for _, keep := range ways {
 		for _, e := range must(os.ReadDir(p.rest))(p.t) {
 			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
 		}
