@@ -252,7 +252,7 @@ var walkMasks = []struct{ pattern, with string }{
 	{`, \d+ (try|tries), next (in \S+|now)`, ", 3 tries, next in 5s"},
 	{`message=\d+`, "message=42"},
 	{`messages=\d+`, "messages=92"},
-	{`(?m) ok  \d+$`, " ok  92"},
+	{`Z  \d+  ((profiles|alerts|reports|iocs) \w+)`, "Z  92  $1"},
 	{`\d+ of \d+ messages confirmed`, "0 of 92 messages confirmed"},
 	{`[1-9]\d* messages`, "92 messages"},
 	{`queue \d\.\d MB`, "queue 0.0 MB"},
