@@ -102,7 +102,7 @@ func TestRepullBesideWhatIsNew(t *testing.T) {
 				if cut > 0 {
 					t.Errorf("%d of %d reports lack a reference", cut, items)
 				}
-				t.Log(fmt.Sprintf("%d items in %v, %d periods, %v", items, time.Since(began), periods, slicesOf(w)))
+				t.Logf("%d items in %v, %d periods, %v", items, time.Since(began), periods, slicesOf(w))
 			})
 		})
 	}
