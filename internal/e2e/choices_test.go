@@ -103,7 +103,7 @@ func TestFiltersReachTheQueue(t *testing.T) {
 	if counts["intrusion-set"] == 0 || counts["report"] == 0 || counts["indicator"] == 0 {
 		t.Errorf("sent %v, want some of each type that is wanted", counts)
 	}
-	if out := w.run(0, "spool", "run", "1"); !strings.Contains(out, "filtered:types") || !strings.Contains(out, "references_filtered") {
+	if out := w.run(0, "spool", "run", "1", "--json"); !strings.Contains(out, "filtered:types") || !strings.Contains(out, "references_filtered") {
 		t.Errorf("the run does not say what was filtered:\n%s", out)
 	}
 }

@@ -151,7 +151,7 @@ func (k *walk) keptAnswer() {
 	k.t.Helper()
 	out := k.run(0, "spool", "find", "profiles/1")
 	key := regexp.MustCompile(`see: spool show kept (\S+)`).FindStringSubmatch(out)
-	if key == nil || !strings.Contains(out, "profiles/1: fetched, mapped and delivered; its answer is kept") {
+	if key == nil || !strings.Contains(out, "profiles/1: mapped to ") {
 		k.t.Fatalf("find: %s", out)
 	}
 	object := regexp.MustCompile(`  object +(\S+)`).FindStringSubmatch(out)[1]
@@ -159,7 +159,7 @@ func (k *walk) keptAnswer() {
 		k.t.Errorf("the answer does not have %s: %s", object, out)
 	}
 	out = k.run(0, "spool", "find", object)
-	for _, want := range []string{"published in run 1 at", "work work_", "as profiles 1; see: spool show kept " + key[1]} {
+	for _, want := range []string{"published in run 1 at", "work work_", "as profiles/1; see: spool show kept " + key[1]} {
 		if !strings.Contains(out, want) {
 			k.t.Errorf("find %s does not say %q: %s", object, want, out)
 		}

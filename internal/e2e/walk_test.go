@@ -253,7 +253,7 @@ var walkMasks = []struct{ pattern, with string }{
 	{`message=\d+`, "message=42"},
 	{`messages=\d+`, "messages=92"},
 	{`Z  \d+  ((profiles|alerts|reports|iocs) \w+)`, "Z  92  $1"},
-	{`\d+ of \d+ messages confirmed`, "0 of 92 messages confirmed"},
+	{`(?m)^(run \d+  .*, )(\d+ of )?\d+ messages confirmed`, "${1}0 of 92 messages confirmed"},
 	{`[1-9]\d* messages`, "92 messages"},
 	{`queue \d\.\d MB`, "queue 0.0 MB"},
 	{`(?m)^(profiles/\S+)  .*  (in \S+|now)  `, "$1  3  5s  in 5s  "},
