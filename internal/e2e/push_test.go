@@ -14,21 +14,16 @@ import (
 )
 
 // pushWorld has a broker that the connector cannot reach, and two workers that
-// hold one message each, as real ones do, and split what was pushed. Where workers
-// split, there is one: what two split side by side comes out of order.
+// hold one message each, as real ones do, and split what was pushed.
 func pushWorld(t *testing.T, version string, o data.Options) *world {
 	t.Helper()
 	port := closedPort(t)
-	parallel := 2
-	if version == "6.7.5" || version == "6.9.17" {
-		parallel = 1
-	}
 	w := newWorld(t, options{
 		api: threatmatch.Options{Generate: o},
 		platform: opencti.Options{Version: version, Connection: func(c *opencti.Connection) {
 			_, _ = fmt.Sscanf(port, "127.0.0.1:%d", &c.Port)
 		}},
-		worker: worker.Options{Parallel: parallel, Prefetch: 1},
+		worker: worker.Options{Parallel: 2, Prefetch: 1},
 	})
 	w.env["CONNECTOR_QUEUE_PROTOCOL"] = "api"
 	return w

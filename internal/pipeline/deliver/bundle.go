@@ -59,12 +59,7 @@ func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) 
 // finishBundle counts the bundle's messages and removes it.
 func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
 	w := &run.Work
-	sent := int64(b.Objects - w.ToldFrom)
-	for _, i := range b.Skipped {
-		if i >= w.ToldFrom {
-			sent--
-		}
-	}
+	sent := sentOf(*w, b)
 	w.Sent += sent
 	w.SentBundle = b.Seq
 	if err := d.saveWork(run); err != nil {
@@ -79,6 +74,17 @@ func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
 	d.Log.Debug("bundle delivered", "stage", stageName, "run", b.Run, "bundle", b.Seq,
 		"messages", b.Objects-len(b.Skipped), "dead_letters", len(b.Skipped), "bytes", b.Bytes)
 	return nil
+}
+
+// sentOf is how many messages of the bundle went out under the work.
+func sentOf(w spool.Work, b spool.Bundle) int64 {
+	sent := int64(b.Confirmed - w.ToldFrom)
+	for _, i := range b.Skipped {
+		if i >= w.ToldFrom {
+			sent--
+		}
+	}
+	return sent
 }
 
 // publish sends what the cursor does not cover yet.

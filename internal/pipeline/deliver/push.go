@@ -30,6 +30,9 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	if err := d.beginPush(); err != nil {
 		return err
 	}
+	if err := d.inOrder(ctx, reg); err != nil {
+		return err
+	}
 	chunk, err := d.chunk(ctx)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	if err != nil {
 		return d.pushFailed(ctx, n, len(text), err)
 	}
-	d.push.tries = 0
+	d.push.tries, d.gate.empty = 0, time.Time{}
 	if d.push.most *= 2; d.push.most >= d.opt.Window {
 		d.push.most = 0
 	}

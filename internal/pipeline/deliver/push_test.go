@@ -62,6 +62,62 @@ func TestPushRun(t *testing.T) {
 	}
 }
 
+// TestPushInOrder: where workers split, the next chunk is pushed when the one before is
+// imported, so that two workers bring nothing before what it names.
+func TestPushInOrder(t *testing.T) {
+	for _, p := range pipelinetest.Profiles() {
+		t.Run(p.Name, func(t *testing.T) {
+			inPushWorld(t, p, func(w *pipelinetest.World) {
+				w.Broker.Workers = 1
+				w.Run(spool.ReasonSchedule, 10)
+				w.Start()
+				want := []int{1, 1, 1, 2, 2, 3} // after nothing, the split, 3 of 4 messages, the last; the second chunk whole
+				if p.Name == "newest" {
+					want = []int{3, 3, 3, 3, 3, 3}
+				}
+				for i, work := range []int{0, 1, 3, 1, 4, 1} {
+					w.Broker.WorkOff(work)
+					w.Wait(3 * time.Minute)
+					if got := len(w.OpenCTI.API.Pushes); got != want[i] {
+						t.Errorf("%d chunks were pushed after %d messages more were worked off, want %d", got, work, want[i])
+					}
+				}
+				for range 30 {
+					w.Wait(time.Minute)
+					w.Broker.WorkOff(1 << 20)
+				}
+				w.CheckAll()
+			})
+		})
+	}
+}
+
+// TestPushAfterAPurge: what never comes of one chunk holds the next one back for a
+// while, and none behind that.
+func TestPushAfterAPurge(t *testing.T) {
+	for _, split := range []int{0, 1} { // the purge takes the chunk, or its messages
+		t.Run(fmt.Sprint(split), func(t *testing.T) {
+			inPushWorld(t, pipelinetest.Profiles()[2], func(w *pipelinetest.World) {
+				w.Broker.Workers = 1
+				w.Run(spool.ReasonSchedule, 12)
+				w.Start()
+				w.Wait(time.Minute)
+				w.Broker.WorkOff(split)
+				w.Broker.Purge()
+				w.Wait(5 * time.Minute)
+				if got := len(w.OpenCTI.API.Pushes); got != 2 {
+					t.Errorf("%d chunks were pushed some time after the purge, want 2", got)
+				}
+				w.Broker.WorkOff(5)
+				w.Wait(20 * time.Second)
+				if got := len(w.OpenCTI.API.Pushes); got != 3 {
+					t.Errorf("%d chunks were pushed when the second was imported, want 3", got)
+				}
+			})
+		})
+	}
+}
+
 // TestPushedWorkIsHeldOpen: as long as chunks wait to be split a work is not told
 // its end, although all that OpenCTI expects is processed.
 func TestPushedWorkIsHeldOpen(t *testing.T) {

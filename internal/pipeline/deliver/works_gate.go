@@ -18,6 +18,9 @@ type gateWatch struct {
 	run   uint64    // that waits
 	since time.Time // when it began to wait
 	empty time.Time // since when both queues were seen empty; zero: not
+	// Of what was pushed under the run's work, as many were not announced, or not
+	// processed, and never will be.
+	unannounced, unprocessed int64
 }
 
 const gatePoll = 10 * time.Second

@@ -19,6 +19,43 @@ func (d *Stage) split(info opencti.Work, w spool.Work) bool {
 	return d.opt.Way != ToAPI || info.Expected >= w.Sent
 }
 
+// inOrder waits, where workers split, until they have imported what was pushed before.
+// Two workers that split side by side would bring the chunks in one another, and refuse
+// what names an object that is still behind it. Where the work cannot be read, nobody knows.
+func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
+	run, b := d.current, *d.bundle
+	pushed := run.Work.Sent + sentOf(run.Work, b)
+	if reg.SplitsPushed || pushed == 0 {
+		return nil
+	}
+	if d.gate.run != run.ID {
+		d.gate = gateWatch{run: run.ID, since: d.Now()}
+	}
+	info, err := d.Works.Work(ctx, run.Work.ID)
+	switch {
+	case errors.Is(err, opencti.ErrWorkGone):
+		return nil // which the next look at it finds out
+	case err != nil:
+		return err
+	case info.Unread:
+		d.note(noModules, nil)
+		return nil
+	case info.Expected+d.gate.unannounced >= pushed && info.Processed+d.gate.unprocessed >= info.Expected:
+		return nil
+	}
+	quiet, err := d.quietQueue(ctx, reg)
+	switch {
+	case err != nil:
+		return err
+	case quiet:
+		d.gate.unannounced, d.gate.unprocessed = max(0, pushed-info.Expected), info.Expected-info.Processed
+		return nil
+	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
+		return nil
+	}
+	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), pushPoll}
+}
+
 // workedOff waits until workers have split and imported all that was pushed under
 // the run's work: until then it may look complete between two chunks, and what is
 // told so ends. It reports false when that cannot be known, or takes too long.
