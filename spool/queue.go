@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -152,40 +151,6 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 	return true, tb.t.meta().count(func(c *counters) { c.Queued-- })
 }
 
-// Retry takes dead letters (by key) and parked items (by task key) back into runs
-// of reason retry: fetch's become item tasks, map's and deliver's become records.
-// It enqueues them as Enqueue does, starts the first slice and returns its run; what
-// brings its bytes comes first. StartQueued starts the others. What the platform refused is fetched anew,
-// an IOC with the page of its time. A
-// dead letter stays where it is: one of map or
-// deliver is marked healed when it is taken, since its bytes are on their way
-// again, and opened again should they fail again; one of fetch is healed by the
-// record that its task brings.
-func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
-	tasks := make([]NewTask, len(parked))
-	err := s.view("retry", func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
-		for i, key := range parked {
-			st, err := t.tasks().parked(key)
-			if err != nil {
-				return err
-			}
-			tasks[i] = NewTask{TaskKey: key, Since: st.Since}
-		}
-		return nil
-	})
-	if err == nil {
-		err = s.Enqueue(epoch, ReasonRetry, dead, tasks)
-	}
-	if err != nil {
-		return Run{}, err
-	}
-	run, _, err := s.StartQueued(epoch, now, false, 0)
-	return run, err
-}
-
 // StartQueued starts a run of the next slice of the queue, and reports whether
 // there was one. With kept it takes only dead letters that bring their bytes: such
 // a run has no request to make. most bounds the rows; 0 is the greatest slice.
@@ -253,8 +218,8 @@ type sliceRow struct {
 }
 
 // slice returns the next rows of the queue that go together: letters that bring their
-// bytes, or, unless only kept ones are wanted, what is to be fetched. Rows that cannot be read come as
-// retries, since what they name can.
+// bytes, or, unless only kept ones are wanted, what is to be fetched. Rows that cannot be
+// read come as retries, since what they name can.
 func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 	var out []sliceRow
 	var size, pages int
@@ -301,95 +266,6 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[u
 	return t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: row.Since, Cursor: row.Cursor, Anew: true}})
 }
 
-// retryable reads a letter, and refuses one that cannot be tried again.
-func (tb deadBucket) retryable(key uint64) (DeadLetter, error) {
-	d, ok := tb.read(key)
-	if !ok {
-		return d, fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
-	}
-	if why := tb.noRetry(d); why != "" {
-		return d, fmt.Errorf("dead letter %d: %w: %s", key, ErrInvalid, why)
-	}
-	return d, nil
-}
-
-// noRetry says why a letter cannot be tried again, "" if it can.
-func (tb deadBucket) noRetry(d DeadLetter) string {
-	switch {
-	case d.Err != nil:
-		return d.Err.Error()
-	case d.Stage == StagePlatform && d.Source == "" && tb.modified(d).IsZero():
-		return "what brought it cannot be fetched alone: repull its dataset from before its last change"
-	case d.Stage == StageFetch && (d.Source == "" || d.Dataset == "" || d.Dataset == IOCs):
-		return "it names no item that could be fetched again"
-	}
-	return ""
-}
-
-// modified is when an IOC that the platform refused was modified: pages are asked
-// for by that time. Zero: the letter is about something else, or nobody knows.
-func (tb deadBucket) modified(d DeadLetter) time.Time {
-	if d.Dataset != IOCs {
-		return time.Time{}
-	}
-	e, _, err := tb.t.ids().get(d.STIX)
-	if err != nil {
-		return time.Time{} // damaged: as unknown
-	}
-	return e.Modified
-}
-
-// request is the task that fetches anew what the letter is about.
-func (tb deadBucket) request(d DeadLetter, r *storedRun) NewTask {
-	if at := tb.modified(d); d.Stage == StagePlatform && !at.IsZero() {
-		return NewTask{TaskKey: TaskKey{Dataset: IOCs, Kind: TaskList, Source: SpanOf(at)}, Since: at, Anew: true}
-	}
-	return NewTask{TaskKey: TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}, Since: r.Start, Anew: true}
-}
-
-// refetched reports that a retry asks ThreatMatch again for what the letter is about.
-func (d DeadLetter) refetched() bool { return d.Stage == StageFetch || d.Stage == StagePlatform }
-
-// retry takes a letter into the run. One that was dropped or damaged since it was
-// named is passed by.
-func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[uint64]encoding.Packed) error {
-	d, ok := tb.head(key)
-	body, ready := packed[key]
-	if !ready { // it is fetched anew, or was queued a moment ago
-		d, ok = tb.read(key)
-		body = encoding.Pack(recordBody(d))
-	}
-	if !ok || tb.noRetry(d) != "" {
-		return nil
-	}
-	if d.RetryRun != 0 {
-		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
-			return err
-		}
-	}
-	d.Retried, d.RetryRun = now.UTC(), r.ID
-	if err := tb.put(retriedKey(r.ID, key), []byte{}); err != nil {
-		return err
-	}
-	if d.refetched() {
-		task := tb.request(d, r)
-		r.touch(d.Dataset, task.Since, r.Start)
-		if err := tb.t.tasks().addAll(r, []NewTask{task}); err != nil {
-			return err
-		}
-		return tb.putHead(d)
-	}
-	r.touch(d.Dataset, now, now)
-	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Mapped: d.STIX != ""}
-	if err := tb.t.records().add(r, rec, body); err != nil {
-		return err
-	}
-	if !d.Healed.IsZero() {
-		return tb.putHead(d)
-	}
-	return tb.close(d, now)
-}
-
 // touch makes the dataset part of a run that was made piece by piece.
 func (r *storedRun) touch(d Dataset, from, otherwise time.Time) {
 	if from.IsZero() {
@@ -399,20 +275,4 @@ func (r *storedRun) touch(d Dataset, from, otherwise time.Time) {
 	if !ok || from.Before(old.From) {
 		r.Datasets[d] = DatasetRun{From: from.UTC(), Status: DatasetListed}
 	}
-}
-
-// recordBody makes a dead letter's payload a record again. What is a whole
-// answer already, and what is no JSON, is handed over as it is.
-func recordBody(d DeadLetter) []byte {
-	if !json.Valid(d.Payload) {
-		return d.Payload
-	}
-	var answer struct {
-		Objects []json.RawMessage `json:"objects"`
-	}
-	if json.Unmarshal(d.Payload, &answer) == nil && answer.Objects != nil && d.STIX == "" {
-		return d.Payload
-	}
-	body := append([]byte(`{"objects":[`), d.Payload...)
-	return append(body, "]}"...)
 }

@@ -29,21 +29,16 @@ func TestImportWithThePageOpen(t *testing.T) {
 		return
 	}
 	var slower, busier []float64
-	for round := range rounds {
-		var with, without imported
-		for half := range 2 {
-			every := time.Duration((round+half)%2) * 3 * time.Second
-			w, got := importShown(t, objects, every, worker.Options{CountOnly: true})
-			if every > 0 {
-				with = got
-			} else {
-				without = got
-			}
-			w.close()
+	for without, with := range inPairs(rounds, func(open bool) (*world, imported) {
+		every := time.Duration(0)
+		if open {
+			every = 3 * time.Second
 		}
+		return importShown(t, objects, every, worker.Options{CountOnly: true})
+	}) {
 		slower = append(slower, with.took.Seconds()/without.took.Seconds())
 		busier = append(busier, with.cpu.Seconds()/without.cpu.Seconds())
-		fmt.Printf("round %d  without %.2fs (cpu %.2fs)  with %.2fs (cpu %.2fs, %d pages)\n", round+1,
+		fmt.Printf("without %.2fs (cpu %.2fs)  with %.2fs (cpu %.2fs, %d pages)\n",
 			without.took.Seconds(), without.cpu.Seconds(), with.took.Seconds(), with.cpu.Seconds(), with.exports)
 	}
 	fmt.Printf("%d objects, median of %d pairs: %+.1f %% time, %+.1f %% cpu of the connector\n", objects, rounds, 100*(median(slower)-1), 100*(median(busier)-1))
