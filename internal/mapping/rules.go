@@ -61,7 +61,7 @@ func Rules() []Rule {
 		{"linked_profiles of the details", "associated_content with the object of that type and name, which is made where the answer has none; object_refs of a report", "the portal gives no STIX id; OpenCTI finds the entity by its name"},
 		{"related of the details of a report", "external references to the reports in the portal", "it gives nothing but their numbers"},
 		{"tlp of the details", "the marking, where the STIX has none", "the source's own level goes before a default; an item goes out by its STIX alone, though, before its details come: default level and tlp_max judge that"},
-		{"lists of types and sectors of the portal (refine-sidebar-options)", "not fetched", "details name types and tags themselves; the numbers of types are few and known"},
+		{"types, sectors and connector groups of the portal (refine-sidebar-options of profiles and reports)", "not fetched", "they are the choices of the portal's search: details name the type of a linked profile (typeSlug, typeName) and each tag (tagsFull) themselves, and hold no number of a sector or group; of the five known types the number is enough, and a further one is counted (details_unread:linked_profiles)"},
 		{"PDF files of the portal", "not fetched", "they are encrypted, and nothing in them is for the graph"},
 		{"what a filter (only_…, modified_since) or tlp_max takes out", "left out and counted, references to it removed", "the operator chose so"},
 		{"no author", "organisation \"Security Alliance\"", "users filter by author"},
