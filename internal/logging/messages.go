@@ -107,7 +107,7 @@ func Messages() []MessageInfo {
 		{"INFO", "the spool was reset, delivery starts over", "The state was reset on OpenCTI.", ""},
 
 		{"WARNING", "OpenCTI refused objects of a run", "Its workers could not import them; each is a dead letter of class `rejected`. `at_least` is set where OpenCTI keeps no more errors of a work; `first` names one.", "`spool dead`; change on OpenCTI what the line says, then `spool retry KEY`."},
-		{"NOTICE", "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "Told once a start.", "Give the user the role Connector."},
+		{"NOTICE", "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "Told once a start; asked again after a day, and for what was delivered in the week before.", "Give the user the role Connector."},
 		{"WARNING", "the work was deleted on OpenCTI before its errors were read: what it refused is not known", "What its workers refused until then stays unknown.", "`repull` from the run's start, if works are not deleted on purpose."},
 		{"INFO", "the errors of a work could not be read", "OpenCTI or the spool did not answer; it is tried again by itself.", ""},
 

@@ -25,6 +25,7 @@ const (
 	lastTry  = time.Hour
 	lookMost = 10 * time.Second // between two looks for new works
 	keptFor  = 7 * 24 * time.Hour
+	offFor   = 24 * time.Hour // without the right to read works
 )
 
 // Deps is what the loop works with.
@@ -58,8 +59,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // Reader reads the errors of works. Run it once at a time.
 type Reader struct {
 	Deps
-	told     bool // that the user may not read works
-	rejected int  // since the start
+	off      time.Time // the user may not read works: none is asked for before
+	told     bool      // that it is so
+	rejected int       // since the start
 }
 
 // New returns the reader. All of Deps is required.
@@ -105,6 +107,9 @@ func (l *Reader) show(works int) {
 	if works > 0 {
 		detail = fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
 	}
+	if l.Now().Before(l.off) {
+		detail = "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not known"
+	}
 	if l.rejected > 0 {
 		detail = fmt.Sprintf("OpenCTI refused at least %d objects since the start: see `spool dead`", l.rejected)
 	}
@@ -118,13 +123,17 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 		w.Due = w.Since.Add(firstTry) // its workers have only begun
 		return l.save(w, nil, false)
 	}
+	over := now.Sub(w.Since) >= keptFor || w.ID == ""
+	if now.Before(l.off) {
+		w.Due = l.off
+		return l.save(w, nil, over)
+	}
 	wait := lastTry
 	if w.Tries < 10 {
 		wait = min(firstTry<<w.Tries, lastTry)
 	}
 	w.Tries++
 	w.Due = now.Add(wait)
-	over := now.Sub(w.Since) >= keptFor || w.ID == ""
 	work, list, err := l.Works.WorkErrors(ctx, w.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
@@ -133,8 +142,10 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	case err != nil:
 		return errors.Join(err, l.save(w, nil, over))
 	case work.Unread:
+		l.off = now.Add(offFor)
 		l.unread(ctx)
-		return l.save(w, nil, true)
+		w.Due = l.off
+		return l.save(w, nil, over)
 	}
 	letters, kinds := l.letters(now, &w, list)
 	if err := l.save(w, letters, work.Complete || over); err != nil || len(letters) == 0 {

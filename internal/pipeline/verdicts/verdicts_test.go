@@ -128,8 +128,7 @@ func TestKeptOnceAcrossRestarts(t *testing.T) {
 
 func TestWaysToEnd(t *testing.T) {
 	for name, set := range map[string]func(*double){
-		"deleted":  func(d *double) { d.fail = opencti.ErrWorkGone },
-		"no right": func(d *double) { d.unread = true },
+		"deleted": func(d *double) { d.fail = opencti.ErrWorkGone },
 		"no run": func(d *double) {
 			setAll(d, func(w *spool.WatchedWork) { w.ID = "" })
 			d.fail = errors.New("no such work")
@@ -155,25 +154,44 @@ func setAll(d *double, change func(*spool.WatchedWork)) {
 	}
 }
 
-// TestWhatIsTold: a user without MODULES is told once, and each deleted work.
-func TestWhatIsTold(t *testing.T) {
-	const without, deleted = "may not read works", "was deleted on OpenCTI before its errors were read"
-	for want, set := range map[string]func(*double){
-		without: func(d *double) { d.unread = true },
-		deleted: func(d *double) { d.fail = opencti.ErrWorkGone },
-	} {
-		d := newDouble(3)
-		set(d)
-		var logs bytes.Buffer
-		l := d.loop()
-		l.Log = slog.New(slog.NewTextHandler(&logs, nil))
-		d.pass(t, l, time.Minute)
-		d.rows = newDouble(2).rows // of later runs
-		d.pass(t, l, time.Minute)
-		times := map[string]int{without: 1, deleted: 5}[want]
-		if got := strings.Count(logs.String(), want); got != times || len(d.asked) != 5 {
-			t.Errorf("%q: told %d times with %d questions, want %d and 5:\n%s", want, got, len(d.asked), times, logs.String())
-		}
+// TestDeletedWorks: each is told.
+func TestDeletedWorks(t *testing.T) {
+	d := newDouble(3)
+	d.fail = opencti.ErrWorkGone
+	var logs bytes.Buffer
+	l := d.loop()
+	l.Log = slog.New(slog.NewTextHandler(&logs, nil))
+	d.pass(t, l, time.Minute)
+	if got := strings.Count(logs.String(), "was deleted on OpenCTI before its errors were read"); got != 3 || len(d.asked) != 3 {
+		t.Errorf("told %d times with %d questions, want 3 and 3:\n%s", got, len(d.asked), logs.String())
+	}
+}
+
+// TestWithoutTheRight: a user without MODULES is told once, and asked about one
+// work a day, however many there are. What was delivered in the week before it
+// gets the right is read.
+func TestWithoutTheRight(t *testing.T) {
+	d := newDouble(30)
+	d.unread = true
+	var logs bytes.Buffer
+	l := d.loop()
+	l.Log = slog.New(slog.NewTextHandler(&logs, nil))
+	d.pass(t, l, time.Hour)
+	for run := uint64(31); run <= 33; run++ { // of later runs
+		d.rows[run] = spool.WatchedWork{Run: run, ID: "work", Since: d.now}
+	}
+	d.pass(t, l, 22*time.Hour)
+	if len(d.asked) != 1 || len(d.rows) != 33 {
+		t.Fatalf("%d questions in a day, %d works left; want 1 and 33", len(d.asked), len(d.rows))
+	}
+	d.pass(t, l, 6*24*time.Hour+5*time.Hour)
+	if told := strings.Count(logs.String(), "may not read works"); told != 1 || len(d.asked) > 8 || len(d.rows) != 3 {
+		t.Fatalf("told %d times, %d questions in a week, %d works left; want 1, one a day, and the 3 of the last week:\n%s", told, len(d.asked), len(d.rows), logs.String())
+	}
+	d.unread, d.complete, d.errors = false, true, []opencti.WorkError{refusal(1, "no")}
+	d.pass(t, l, 24*time.Hour)
+	if len(d.rows) != 0 || len(d.letters) != 3 {
+		t.Errorf("with the right: %d works left, %d letters; want 0 and 3", len(d.rows), len(d.letters))
 	}
 }
 
