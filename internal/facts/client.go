@@ -12,29 +12,27 @@ import (
 //go:embed client.csv
 var clientCSV string
 
-// Handed is one field of an input as OpenCTI's client fills it from an object.
+// Handed is one field of a GraphQL input, as OpenCTI's client fills it from an object.
 type Handed struct {
-	// Input and Name are the field: IndicatorAddInput, valid_from. Input is ""
-	// for what an observable's mutation takes beside the observable's own input.
+	// Input and Name identify the field: IndicatorAddInput, valid_from. Input is "" for an argument that an
+	// observable's mutation takes beside the observable's own input.
 	Input, Name string
-	// Properties it is read from: the first that the object has.
+	// Properties lists the object's properties that it is read from; the first one present wins.
 	Properties []string
-	// Needed: the client fails on an object that has none of them.
+	// Needed means that the client fails on an object that has none of Properties.
 	Needed bool
-	// Default is what is sent when the object has none of them; nil is nothing.
+	// Default is sent if the object has none of Properties; nil sends nothing.
 	Default any
 }
 
-// ReadClient says what OpenCTI's client of a version makes of an object of each
-// kind, by the kind's name in the table of relationships. 7.26 counts as 6.9.17,
-// and a version that is not known as 6.8.10. Where a property goes
-// by way of something else (labels, references to the web, phases of kill
-// chains, hashes) is not in it. An error means that the file in the source tree
-// is damaged.
+// ReadClient returns the fields that OpenCTI's client of version v sends, by kind of object as the table of
+// relationships names it. 7.26 counts as 6.9.17, an unknown version as 6.8.10. Properties that the client handles in
+// another way (labels, external references, kill chain phases, hashes) are not listed. An error means that the
+// embedded file is damaged.
 func ReadClient(v Version) (map[string][]Handed, error) {
 	rows, err := csv.NewReader(strings.NewReader(clientCSV)).ReadAll()
 	if err != nil {
-		return nil, fmt.Errorf("read what the client hands over: %w", err)
+		return nil, fmt.Errorf("read client.csv: %w", err)
 	}
 	read := V6_9
 	if v == V6_8 || v == Unknown {
@@ -61,7 +59,7 @@ func ReadClient(v Version) (map[string][]Handed, error) {
 		}
 		if row[5] != "" {
 			if err := json.Unmarshal([]byte(row[5]), &h.Default); err != nil {
-				return nil, fmt.Errorf("read what the client hands over for %s: %s: %w", kind, name, err)
+				return nil, fmt.Errorf("read client.csv: %s: %s: %w", kind, name, err)
 			}
 		}
 		kinds[kind] = append(kinds[kind], h)
@@ -72,12 +70,12 @@ func ReadClient(v Version) (map[string][]Handed, error) {
 //go:embed vocabularies.csv
 var vocabulariesCSV string
 
-// VocabularyFields lists the properties whose values are words of a vocabulary.
-// An error means that the file in the source tree is damaged.
+// VocabularyFields lists the properties whose values come from a vocabulary. An error means that the embedded file is
+// damaged.
 func VocabularyFields() ([]string, error) {
 	rows, err := csv.NewReader(strings.NewReader(vocabulariesCSV)).ReadAll()
 	if err != nil {
-		return nil, fmt.Errorf("read vocabularies: %w", err)
+		return nil, fmt.Errorf("read vocabularies.csv: %w", err)
 	}
 	var fields []string
 	for _, row := range rows[1:] {

@@ -11,7 +11,7 @@ import (
 //go:embed inputs.json
 var inputsJSON []byte
 
-// Inputs says what the platform's GraphQL takes.
+// Inputs describes the inputs that the platform's GraphQL API takes.
 type Inputs struct {
 	fields  map[string]map[string]Field
 	missing map[string][]string // fields of 6.9.17 that 6.8.10 lacks, by input
@@ -32,8 +32,7 @@ type Field struct {
 	Min, Max  *int // nil = no limit
 }
 
-// ReadInputs reads the inputs that are part of the program. An error means
-// that the file in the source tree is damaged.
+// ReadInputs reads the embedded inputs. An error means that the embedded file is damaged.
 func ReadInputs() (*Inputs, error) {
 	var file struct {
 		Inputs      map[string]json.RawMessage `json:"inputs"`
@@ -44,7 +43,7 @@ func ReadInputs() (*Inputs, error) {
 		} `json:"differences_of_6.8.10"`
 	}
 	if err := json.Unmarshal(inputsJSON, &file); err != nil {
-		return nil, fmt.Errorf("read inputs: %w", err)
+		return nil, fmt.Errorf("read inputs.json: %w", err)
 	}
 	in := &Inputs{fields: map[string]map[string]Field{}, missing: map[string][]string{}, added: file.New,
 		enums: map[string][]string{}, scalars: file.Scalars}
@@ -61,7 +60,7 @@ func ReadInputs() (*Inputs, error) {
 			in.fields[name], err = readFields(raw)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read input %s: %w", name, err)
+			return nil, fmt.Errorf("read inputs.json: %s: %w", name, err)
 		}
 	}
 	return in, nil
@@ -99,9 +98,8 @@ func parseType(s string) Field {
 	return f
 }
 
-// Fields returns the fields of an input (IndicatorAddInput, …) in a version,
-// by name; nil when the version has no such input. 7.26 was not read: it
-// counts as 6.9.17, and a version that is not known as 6.8.10, whose fields
+// Fields returns the fields of an input (IndicatorAddInput, …) in version v, by name; nil if that version has no such
+// input. The source of 7.26 was not read: it counts as 6.9.17, and an unknown version counts as 6.8.10, whose fields
 // both have. The caller owns the map.
 func (in *Inputs) Fields(v Version, input string) map[string]Field {
 	all, ok := in.fields[input]
@@ -118,10 +116,10 @@ func (in *Inputs) Fields(v Version, input string) map[string]Field {
 	return fields
 }
 
-// Enum returns the values of an enumeration, nil when there is none of the name.
+// Enum returns the values of an enumeration; nil if there is none of that name.
 func (in *Inputs) Enum(name string) []string { return slices.Clone(in.enums[name]) }
 
-// Scalar says in words what a scalar type takes, "" when there is none of the name.
+// Scalar describes in words what a scalar type accepts; "" if there is none of that name.
 func (in *Inputs) Scalar(name string) string { return in.scalars[name] }
 
 // Names lists all inputs, sorted.

@@ -20,23 +20,22 @@ type Relationships struct {
 	accepted map[triple][]Version
 }
 
-// ReadRelationships reads the table that is part of the program. An error
-// means that the file in the source tree is damaged.
+// ReadRelationships reads the embedded table. An error means that the embedded file is damaged.
 func ReadRelationships() (*Relationships, error) {
 	rows, err := csv.NewReader(strings.NewReader(relationshipsCSV)).ReadAll()
 	if err != nil {
-		return nil, fmt.Errorf("read table of relationships: %w", err)
+		return nil, fmt.Errorf("read relationships.csv: %w", err)
 	}
 	versions := []Version{V6_8, V6_9, V7}
 	if want := []string{"source", "relationship_type", "target", string(V6_8), string(V6_9), string(V7)}; len(rows) == 0 ||
 		!slices.Equal(rows[0], want) {
-		return nil, fmt.Errorf("read table of relationships: its first row is not %q", want)
+		return nil, fmt.Errorf("read relationships.csv: its first row is not %q", want)
 	}
 	table := make(map[triple][]Version, len(rows))
 	for _, row := range rows[1:] {
 		key := triple{relationshipKind(row[0]), row[1], relationshipKind(row[2])}
 		for i, v := range versions {
-			// The modules of 7.26 were not read: what 6.9.17 accepts stays accepted.
+			// The modules of 7.26 were not read: what 6.9.17 accepts counts as accepted.
 			if row[3+i] == "yes" || v == V7 && row[4] == "yes" {
 				table[key] = append(table[key], v)
 			}
@@ -45,8 +44,8 @@ func ReadRelationships() (*Relationships, error) {
 	return &Relationships{table}, nil
 }
 
-// relationshipKind gives a relationship as an end the name that 7.26 writes:
-// 6.x has uses and targets where 7.26 has relationship-uses and so on.
+// relationshipKind returns the name in 7.26 of a relationship that is an end of another: what 6.x calls uses and
+// targets is relationship-uses and relationship-targets there.
 func relationshipKind(kind string) string {
 	if kind == "uses" || kind == "targets" {
 		return "relationship-" + kind
@@ -54,11 +53,10 @@ func relationshipKind(kind string) string {
 	return kind
 }
 
-// Accepts reports whether the platform takes a relationship of this type from
-// one kind to another. Kinds are the names of the table: a STIX type, and
-// identity-individual, -organization, -sector, -system, -security-platform,
-// location-city, -country, …, threat-actor-group, -individual, stix-file, and
-// relationship-uses for a relationship as an end.
+// Accepts reports whether the platform accepts a relationship of this type from one kind to another. Kinds are the
+// names of the table: a STIX type, and identity-individual, -organization, -sector, -system, -security-platform,
+// location-city, -country, …, threat-actor-group, -individual, stix-file, and relationship-uses for a relationship as
+// an end.
 func (r *Relationships) Accepts(v Version, source, relation, target string) bool {
 	if relation == "related-to" || relation == "revoked-by" {
 		return true
@@ -81,8 +79,8 @@ func (r *Relationships) accepts(v Version, t triple) bool {
 	return slices.Contains(versions, v)
 }
 
-// groups lists what a kind counts as in the table: itself, and the group it
-// belongs to. The table says threat-actor where both kinds may stand.
+// groups lists what a kind matches in the table: itself, and the group it belongs to. The table says threat-actor
+// where both kinds of actors are allowed.
 func groups(kind string) []string {
 	switch {
 	case kind == "threat-actor-group" || kind == "threat-actor-individual":

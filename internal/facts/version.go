@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// Version names the release of OpenCTI whose facts are asked for. The zero
-// value stands for a version that is not known: only what 6.8.10 and 6.9.17
-// both accept is accepted.
+// Version names a release of OpenCTI. The zero value stands for an unknown version: only what both 6.8.10 and 6.9.17
+// accept is accepted.
 type Version string
 
-// The releases that were read.
+// The releases whose source was read.
 const (
 	Unknown Version = ""
 	V6_8    Version = "6.8.10"
@@ -18,9 +17,9 @@ const (
 	V7      Version = "7.26"
 )
 
-// VersionOf returns the release whose facts hold for what a platform says of
-// itself ("6.9.12", "7.260309.0"): the newest one that is not newer. It
-// returns Unknown for older platforms and for text that is no version.
+// VersionOf returns the release whose facts apply to a platform that reports about as its version ("6.9.12",
+// "7.260309.0"): the newest one that is not newer. It returns Unknown for older platforms and for text that is not a
+// version.
 func VersionOf(about string) Version {
 	majorText, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(about), "v"), ".")
 	minorText, _, _ := strings.Cut(rest, ".")
