@@ -1,8 +1,8 @@
-// Package fault says what an error means for the work at hand. Adapters mark
-// their errors at the edge, from one table each; stages only ask Of and act.
+// Package fault says what an error means for the work at hand. Adapters mark their errors where these arise, from one
+// table each; stages only ask Of and act.
 //
-// An unmarked error is Transient: it is retried, under the stage's own cap on
-// attempts. Nothing in this package decides to drop anything.
+// An unmarked error is Transient: it is retried, within the stage's own limit of attempts. Nothing in this package
+// decides to drop anything.
 package fault
 
 import (
@@ -11,32 +11,31 @@ import (
 	"time"
 )
 
-// Class is what an error means for the item it happened to.
+// Class is what an error means for the item being worked on.
 type Class uint8
 
 const (
 	// Transient: the same request may succeed later. The zero value.
 	Transient Class = iota
-	// Permanent: the same input fails again; the item is parked or becomes a dead letter.
+	// Permanent: the same input would fail again; the item is parked or becomes a dead letter.
 	Permanent
-	// Systemic: account, address or set-up is refused. No item is to blame:
-	// the stage pauses, reports not ready and tries again.
+	// Systemic: the account, the address or the set-up is refused. No item is to blame: the stage pauses, reports not
+	// ready and tries again.
 	Systemic
 	// Fatal: the process cannot go on.
 	Fatal
-	// Shutdown: we were asked to stop. The item stays as it was.
+	// Shutdown: we were asked to stop. The item stays as it is.
 	Shutdown
 )
 
-// ErrShutdown is the cancellation cause of an ordered stop.
+// ErrShutdown is the cancellation cause of an orderly stop.
 var ErrShutdown = errors.New("shutting down")
 
-// ShutdownBy is ErrShutdown that also says until when the stop may take. Of and
-// errors.Is take it for ErrShutdown.
+// ShutdownBy returns an ErrShutdown with a deadline for the stop. Of and errors.Is treat it as ErrShutdown.
 func ShutdownBy(t time.Time) error { return shutdownBy(t) }
 
-// StopBy returns when whoever works under the cancelled ctx has to be done,
-// false where ctx was not cancelled by ShutdownBy.
+// StopBy returns the time by which work under the cancelled ctx has to end; false if ctx was not cancelled by
+// ShutdownBy.
 func StopBy(ctx context.Context) (time.Time, bool) {
 	by, ok := errors.AsType[shutdownBy](context.Cause(ctx))
 	return time.Time(by), ok
@@ -83,8 +82,7 @@ func Mark(c Class, err error) error {
 	return &marked{err: err, class: c, hint: HintOf(err), words: wordsOf(err)}
 }
 
-// After marks err as Transient, not to be tried again before d has passed.
-// A nil err stays nil.
+// After marks err as Transient and not to be retried before d has passed. A nil err stays nil.
 func After(d time.Duration, err error) error {
 	if err == nil {
 		return nil
@@ -92,7 +90,7 @@ func After(d time.Duration, err error) error {
 	return &marked{err: err, class: Transient, after: d, hint: HintOf(err), words: wordsOf(err)}
 }
 
-// Hint adds what the operator can do, keeping the class. A nil err stays nil.
+// Hint adds what the operator can do, and keeps the class. A nil err stays nil.
 func Hint(err error, hint string) error {
 	if err == nil {
 		return nil
@@ -101,8 +99,8 @@ func Hint(err error, hint string) error {
 	return &marked{err: err, class: c, after: after, hint: hint, words: wordsOf(err)}
 }
 
-// Say gives err the words that people are told instead of its own text and of
-// whatever is put around it, keeping class and hint. A nil err stays nil.
+// Say gives err words to show people instead of its own text and of anything wrapped around it. It keeps class and
+// hint. A nil err stays nil.
 func Say(err error, words string) error {
 	if err == nil {
 		return nil
@@ -111,7 +109,7 @@ func Say(err error, words string) error {
 	return &marked{err: err, class: c, after: after, hint: HintOf(err), words: words}
 }
 
-// Words says what is wrong: in the words that err was given, else by its text.
+// Words says what is wrong: in the words that Say gave err, else by its text. err must not be nil.
 func Words(err error) string {
 	if words := wordsOf(err); words != "" {
 		return words
@@ -119,8 +117,8 @@ func Words(err error) string {
 	return err.Error()
 }
 
-// Sentence says what is wrong, and what the operator can do about it: the same in
-// status, health, log and check.
+// Sentence says what is wrong and what the operator can do about it, in the same words for status, health, log and
+// check. err must not be nil.
 func Sentence(err error) string {
 	if hint := HintOf(err); hint != "" {
 		return Words(err) + ": " + hint
@@ -143,9 +141,8 @@ func HintOf(err error) string {
 	return ""
 }
 
-// Of returns the class of err and the least delay before the next try.
-// A cancelled context whose cause the caller passes on as ErrShutdown, and a
-// plain context.Canceled, are Shutdown; a nil err is Transient with no delay.
+// Of returns the class of err and the least delay before the next try. ErrShutdown, however it is marked, and an
+// unmarked context.Canceled are Shutdown; a nil err is Transient with no delay.
 func Of(err error) (Class, time.Duration) {
 	if err == nil {
 		return Transient, 0

@@ -10,10 +10,9 @@ import (
 	"syscall"
 )
 
-// Network says what keeps a server, whose address stands in the named setting, from
-// being reached, and what the operator can do about it: the same words for a check
-// and for a stage. Both are "" for what is no error of a connection, of its name or
-// of its certificate.
+// Network says why a server, whose address is in the named setting, cannot be reached, and what the operator can do
+// about it, in the same words for check and for stages. Both are "" if err is not about a connection, its name or its
+// certificate.
 func Network(err error, setting string) (words, hint string) {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
@@ -37,7 +36,7 @@ func Network(err error, setting string) (words, hint string) {
 	return "", ""
 }
 
-// at is where the connection should have led.
+// at names the address of the connection.
 func at(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Addr != nil {
 		return "at " + op.Addr.String()
