@@ -10,7 +10,7 @@ import (
 var iso = regexp.MustCompile(`^(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:([Tt]| +)(\d\d?):(\d\d)(?::(\d\d)(?:([.,])(\d+))?)?` +
 	`(?: *([Zz]|[Uu][Tt][Cc]|[Gg][Mm][Tt]|[+-]\d\d(?::?\d\d)?))?)?)?)?$`)
 
-// parseISO reads ISO 8601's extended form and what is like it.
+// parseISO reads the extended form of ISO 8601 and variants of it.
 func parseISO(text string) (Reading, bool) {
 	m := iso.FindStringSubmatch(text)
 	if m == nil {
@@ -40,7 +40,7 @@ func number(digits string, otherwise int) int {
 	if digits == "" {
 		return otherwise
 	}
-	n, _ := strconv.Atoi(digits) // digits only, few
+	n, _ := strconv.Atoi(digits) // a few digits
 	return n
 }
 
@@ -60,7 +60,7 @@ func isoUnit(m []string) time.Duration {
 	return unit(len(m[9]))
 }
 
-// unit is the resolution of so many digits of a second.
+// unit is the resolution of a fraction of a second with that many digits.
 func unit(digits int) time.Duration {
 	switch {
 	case digits == 0:
@@ -93,7 +93,7 @@ func isoLayout(m []string) string {
 	return layout
 }
 
-// zone reads Z, UTC, GMT, +02, +0200 and +02:00. None is UTC.
+// zone reads Z, UTC, GMT, +02, +0200 and +02:00. No zone means UTC.
 func zone(text string) (time.Duration, bool) {
 	if text == "" || text[0] != '+' && text[0] != '-' {
 		return 0, true

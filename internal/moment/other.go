@@ -7,14 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // Carbon names zones, and an image may lack them
+	_ "time/tzdata" // Carbon names zones, and an image may lack the database of zones
 )
 
 var epoch = regexp.MustCompile(`^(\d{9,19})(?:\.(\d+))?$`)
 
-// parseEpoch reads seconds since 1970, or milliseconds, microseconds or
-// nanoseconds, whichever its size makes plain: from 1973 to 5138 they cannot be
-// mistaken for each other.
+// parseEpoch reads seconds, milliseconds, microseconds or nanoseconds since 1970. The size of the number tells which:
+// from 1973 to 5138 they cannot be mistaken for each other.
 func parseEpoch(text string) (Reading, bool) {
 	if f, err := strconv.ParseFloat(text, 64); err == nil && strings.ContainsAny(text, "eE") {
 		text = strconv.FormatFloat(f, 'f', -1, 64)
@@ -42,7 +41,7 @@ func parseEpoch(text string) (Reading, bool) {
 	return Reading{Time: time.Unix(n/perSecond, n%perSecond*(1e9/perSecond)).UTC(), Unit: unit(digits)}, true
 }
 
-// mailZones are the zones by name of RFC 2822. Package time knows no offset of them.
+// mailZones are the named zones of RFC 2822, whose offsets package time does not know.
 var mailZones = map[string]string{
 	"UT": "+0000", "UTC": "+0000", "GMT": "+0000", "Z": "+0000", "EST": "-0500", "EDT": "-0400", "CST": "-0600",
 	"CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
@@ -91,7 +90,7 @@ func parseCarbon(text string) (Reading, bool) {
 	return Reading{Time: t.UTC(), Unit: r.Unit}, true
 }
 
-// ParseJSON reads a JSON value: a text, a number, or a Carbon object.
+// ParseJSON reads a JSON value: a string, a number or a Carbon object.
 func ParseJSON(raw []byte) (Reading, bool) {
 	if len(raw) > 0 && raw[0] == '"' {
 		if r, ok := parseStrict(string(raw[1:max(1, len(raw)-1)])); ok && raw[len(raw)-1] == '"' {
