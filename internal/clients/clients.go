@@ -1,6 +1,5 @@
-// Package clients turns settings into the three clients: of ThreatMatch, of
-// OpenCTI's API and of its broker, for the running connector and for the check
-// of the set-up alike.
+// Package clients builds the three clients from the settings: of ThreatMatch, of OpenCTI's API and of its broker. The
+// running connector and the command check share it.
 package clients
 
 import (
@@ -17,7 +16,7 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// OpenCTIOptions is what the settings say about OpenCTI.
+// OpenCTIOptions returns the options of the client of OpenCTI's API.
 func OpenCTIOptions(c *config.Config, version string) opencti.Options {
 	headers := make(map[string]string, len(c.OpenCTI.CustomHeaders))
 	for _, h := range c.OpenCTI.CustomHeaders {
@@ -36,7 +35,7 @@ func OpenCTIOptions(c *config.Config, version string) opencti.Options {
 	}
 }
 
-// ThreatMatchOptions is what the settings say about ThreatMatch. It lacks the clock and randomness.
+// ThreatMatchOptions returns the options of the ThreatMatch client. The caller adds the clock and the randomness.
 func ThreatMatchOptions(c *config.Config, version string) threatmatch.Options {
 	t := c.ThreatMatch
 	return threatmatch.Options{
@@ -46,7 +45,7 @@ func ThreatMatchOptions(c *config.Config, version string) threatmatch.Options {
 	}
 }
 
-// Roots are the system's authorities and more; nil means the system's alone.
+// Roots returns the system's authorities and those in pem; nil, which means the system's alone, if pem is empty.
 func Roots(pem []byte) *x509.CertPool {
 	if len(pem) == 0 {
 		return nil
@@ -59,7 +58,7 @@ func Roots(pem []byte) *x509.CertPool {
 	return pool
 }
 
-// Proxy chooses the proxy of a request.
+// Proxy returns a function for http.Transport.Proxy that chooses the proxy of a request.
 func Proxy(n config.Network) func(*http.Request) (*url.URL, error) {
 	f := (&httpproxy.Config{
 		HTTPProxy: n.HTTPProxy.Reveal(), HTTPSProxy: n.HTTPSProxy.Reveal(), NoProxy: n.NoProxy,
@@ -67,7 +66,7 @@ func Proxy(n config.Network) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) { return f(r.URL) }
 }
 
-// BrokerTLS is what the settings say about TLS to the broker.
+// BrokerTLS returns the options for TLS to the broker.
 func BrokerTLS(mq config.MQ) delivery.TLS {
 	return delivery.TLS{
 		CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
@@ -76,18 +75,18 @@ func BrokerTLS(mq config.MQ) delivery.TLS {
 	}
 }
 
-// asksForTLS reports whether any setting only makes sense with TLS.
+// asksForTLS reports whether a setting is set that only makes sense with TLS.
 func asksForTLS(mq config.MQ) bool {
 	return mq.UseSSL != nil && *mq.UseSSL || len(mq.SSLCA.Bytes())+len(mq.SSLCert.Bytes())+len(mq.SSLKey.Bytes()) > 0 || mq.SSLPassphrase.IsSet()
 }
 
-// InClear reports whether the broker gets its password in clear although OpenCTI
-// itself is reached by https.
+// InClear reports whether the broker's password goes over the network unencrypted although OpenCTI itself is reached
+// by https.
 func InClear(c *config.Config, b delivery.Broker) bool {
 	return !b.UseTLS && strings.HasPrefix(strings.ToLower(c.OpenCTI.URL), "https://")
 }
 
-// Broker lays our MQ_* settings over what the platform says about its broker.
+// Broker returns b with our MQ_* settings laid over what the platform says.
 func Broker(mq config.MQ, b opencti.Broker) delivery.Broker {
 	out := delivery.Broker(b)
 	if mq.Host != "" {

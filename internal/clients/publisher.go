@@ -11,29 +11,29 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// Watcher is told how publishing goes, for metrics. It must not block.
+// Watcher observes publishing, for metrics. Its methods must not block.
 type Watcher interface {
-	// Changed is told each new state of the connection.
+	// Changed is called with each new state of the connection.
 	Changed(delivery.State)
-	// Sent is told the end of each batch and how long it took.
+	// Sent is called at the end of each batch with the time that it took.
 	Sent(took time.Duration, err error)
 }
 
-// Publisher is the RabbitMQ publisher under our settings, watched.
+// Publisher is the RabbitMQ publisher that the settings describe, observed by a Watcher.
 type Publisher struct {
 	*delivery.Publisher
 	cfg     *config.Config
 	log     *slog.Logger
 	watcher Watcher
 	clock   func() time.Time
-	sending atomic.Bool               // a batch is under way
+	sending atomic.Bool               // a batch is being sent
 	now     atomic.Uint32             // the latest delivery.State
-	lost    atomic.Pointer[time.Time] // when the connection was lost; nil while there is one, and before the first
-	tried   atomic.Bool               // something was to be sent
-	warned  atomic.Bool               // of a password in clear
+	lost    atomic.Pointer[time.Time] // when the connection was lost; nil while connected, and before the first connection
+	tried   atomic.Bool               // Send was called
+	warned  atomic.Bool               // the warning about a password in clear was logged
 }
 
-// NewPublisher returns the publisher that the settings ask for. It does not connect. Close it.
+// NewPublisher returns the publisher that the settings describe. It does not connect yet. The caller closes it.
 func NewPublisher(c *config.Config, log *slog.Logger, clock func() time.Time, w Watcher) (*Publisher, error) {
 	p := &Publisher{cfg: c, log: log, watcher: w, clock: clock}
 	pub, err := delivery.New(delivery.Options{
@@ -44,7 +44,7 @@ func NewPublisher(c *config.Config, log *slog.Logger, clock func() time.Time, w 
 	return p, err
 }
 
-// State says how publishing stands, for people.
+// State describes the connection for people.
 func (p *Publisher) State() string {
 	if !p.tried.Load() {
 		return "not connected, as nothing was to be sent yet"
@@ -60,7 +60,7 @@ func (p *Publisher) State() string {
 	return "not connected" + lost + "; connects with the next message"
 }
 
-// onState notes how publishing stands.
+// onState records the state of the connection, and when it was lost.
 func (p *Publisher) onState(s delivery.State) {
 	was := delivery.State(p.now.Swap(uint32(s)))
 	switch at := p.clock(); {
@@ -72,8 +72,8 @@ func (p *Publisher) onState(s delivery.State) {
 	p.watcher.Changed(s)
 }
 
-// SetBroker says where OpenCTI has its broker. Our own settings go before what
-// OpenCTI says about its broker.
+// SetBroker sets the broker that OpenCTI names. Our own MQ_* settings win. It warns once if the password would go
+// over the network unencrypted.
 func (p *Publisher) SetBroker(b opencti.Broker) {
 	to := Broker(p.cfg.MQ, b)
 	if InClear(p.cfg, to) && !p.warned.Swap(true) {
@@ -83,7 +83,7 @@ func (p *Publisher) SetBroker(b opencti.Broker) {
 	p.Publisher.SetBroker(to)
 }
 
-// Send publishes a batch: see delivery.Publisher.
+// Send publishes a batch; see delivery.Publisher.Send.
 func (p *Publisher) Send(ctx context.Context, b delivery.Batch) error {
 	p.sending.Store(true)
 	p.tried.Store(true)
