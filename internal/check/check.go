@@ -1,5 +1,5 @@
-// Package check tries the set-up of a connector without changing anything: what
-// the command of that name prints.
+// Package check tests the set-up of a connector without changing anything. Its findings are what the command check
+// prints.
 package check
 
 import (
@@ -20,8 +20,8 @@ type Verdict string
 const (
 	OK      Verdict = "ok"
 	Note    Verdict = "note"    // it works, but somebody should look
-	Failed  Verdict = "failed"  // it must be mended
-	Unknown Verdict = "unknown" // it cannot be told yet
+	Failed  Verdict = "failed"  // it must be fixed
+	Unknown Verdict = "unknown" // it cannot be known yet
 )
 
 // Finding is the outcome of one check.
@@ -32,17 +32,17 @@ type Finding struct {
 	Hint    string  `json:"hint,omitempty"` // what to do
 }
 
-// Options is what Run needs. All fields are required but Running.
+// Options is what Run needs. Running and Timeout are optional.
 type Options struct {
 	Config  *config.Config
 	Now     func() time.Time
 	Version string
 	Running int           // pid of a connector that runs on the spool; 0 if none
-	Timeout time.Duration // of the whole; zero means 20 s
+	Timeout time.Duration // for all checks together; zero means 20 s
 }
 
-// Run tries the set-up and tells each finding as soon as it is there. It
-// changes nothing anywhere: no file, no registration, no ping.
+// Run tests the set-up and calls tell with each finding, always from the calling goroutine. It changes nothing
+// anywhere: no file, no registration, no ping.
 func Run(ctx context.Context, o Options, tell func(Finding)) {
 	if o.Timeout <= 0 {
 		o.Timeout = 20 * time.Second
@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options, tell func(Finding)) {
 	if filters := o.Config.Filters(); len(filters) > 0 {
 		c.remark("filters", strings.Join(filters, "; "), "each run counts what they take out; after widening one, `repull` brings what it kept back")
 	}
-	// Beside one another, so that one that hangs does not use up the other's time.
+	// Both at once, so that a server that hangs does not use up the other's time.
 	var later []Finding
 	var wg sync.WaitGroup
 	beside := &checker{Options: o, tell: func(f Finding) { later = append(later, f) }}
@@ -84,7 +84,7 @@ func (c *checker) unknown(name, why string) {
 	c.tell(Finding{name, Unknown, why, ""})
 }
 
-// failed tells an error with its own hint, or the one given.
+// failed reports err with its own hint, or else the one given.
 func (c *checker) failed(name string, err error, hint string) {
 	if h := fault.HintOf(err); h != "" {
 		hint = h

@@ -2,7 +2,7 @@ package check
 
 import "golang.org/x/sys/unix"
 
-// remoteFS names the file system of a directory if it is one over the network.
+// remoteFS returns the name of a directory's file system if that is a network file system.
 func remoteFS(dir string) (string, bool) {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
@@ -16,7 +16,7 @@ func remoteFS(dir string) (string, bool) {
 	return name, ok
 }
 
-// diskFree returns the bytes that the directory's file system has left for us.
+// diskFree returns the bytes of the directory's file system that are available to us.
 func diskFree(dir string) (int64, bool) {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {

@@ -17,10 +17,10 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// leastFree is the room on the disk below which nothing good can be expected.
+// leastFree is the free disk space, in bytes, below which the check fails.
 const leastFree = 1 << 30
 
-// spool looks at the spool's directory without making it.
+// spool checks the spool's directory without creating it.
 func (c *checker) spool() {
 	const name = "spool"
 	dir := c.Config.Spool.Dir
@@ -71,7 +71,7 @@ func (c *checker) spool() {
 	c.spoolFile(name, dir, room, made)
 }
 
-// spoolFile looks at the file of a stopped connector.
+// spoolFile checks the spool's file, unless a running connector has it open.
 func (c *checker) spoolFile(name, dir, room string, made bool) {
 	_, err := os.Stat(filepath.Join(dir, "spool.db"))
 	switch {
@@ -96,7 +96,7 @@ func (c *checker) spoolFile(name, dir, room string, made bool) {
 	c.ok(name, "%s, of this connector%s", dir, room)
 }
 
-// existing is the directory, or the nearest one above it that there is.
+// existing returns dir, or its nearest parent that exists.
 func existing(dir string) (at string, err error) {
 	at = dir
 	for _, err = os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
@@ -105,8 +105,8 @@ func existing(dir string) (at string, err error) {
 	return at, err
 }
 
-// LargerThanDisk reports whether the disk has less room than a spool of so many
-// bytes may take, its file's own size counted in.
+// LargerThanDisk reports whether the disk of dir lacks room for a spool of size bytes, of which its file may already
+// have some.
 func LargerThanDisk(dir string, size int64) bool {
 	at, _ := existing(dir)
 	free, ok := diskFree(at)
@@ -116,21 +116,19 @@ func LargerThanDisk(dir string, size int64) bool {
 	return ok && size > free
 }
 
-// WritableByOthers reports whether users beside the owner may make and remove
-// files in a directory.
+// WritableByOthers reports whether users other than the owner may create and remove files in a directory.
 func WritableByOthers(dir string) bool {
 	info, err := os.Stat(dir)
 	return err == nil && info.Mode().Perm()&0o022 != 0
 }
 
-// gib prints a size for people.
 func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
 func writable(dir string) error {
 	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
 }
 
-// outputs looks at what else the connector opens.
+// outputs checks the archive directory and the metrics port.
 func (c *checker) outputs() {
 	con := c.Config.Connector
 	if con.SendToDirectory && con.SendToDirectoryPath != "" {

@@ -17,8 +17,8 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// reach looks whether a server can be reached: its name, its port, its
-// certificate. It reports whether going on makes sense.
+// reach checks that a server can be reached: its name, its port, its certificate. It reports whether more checks of
+// that server make sense.
 func (c *checker) reach(ctx context.Context, name, setting, address string, roots *x509.CertPool, insecure bool) bool {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -62,7 +62,7 @@ func inClear(scheme string) string {
 	return ""
 }
 
-// handshake looks at the server's certificate.
+// handshake checks the server's certificate.
 func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls.Conn, insecure bool) bool {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		c.unreached(name, err, setting)

@@ -13,7 +13,7 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// openCTI looks at address, token, version and rights, and then at the broker.
+// openCTI checks address, token, version and rights, and then the broker, or pushing where RabbitMQ is not used.
 func (c *checker) openCTI(ctx context.Context) {
 	cfg := c.Config
 	if cfg.Offline() {
@@ -68,7 +68,7 @@ func (c *checker) openCTI(ctx context.Context) {
 	c.broker(ctx, client)
 }
 
-// push tries whether OpenCTI takes bundles by its API, and of the size that we send.
+// push checks that OpenCTI takes bundles by its API, and of the size that we send.
 func (c *checker) push(ctx context.Context, client *opencti.Client) {
 	const name = "OpenCTI push"
 	switch err := client.TryPush(ctx, opencti.MaxBundle); {
@@ -82,7 +82,7 @@ func (c *checker) push(ctx context.Context, client *opencti.Client) {
 	}
 }
 
-// openCTIHint is what to do about an answer that carries no hint of its own.
+// openCTIHint says what to do about an answer that has no hint of its own.
 func openCTIHint(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -101,7 +101,7 @@ func (c *checker) version(caps opencti.Capabilities) {
 	c.ok("OpenCTI version", "%s", caps.Version)
 }
 
-// rights looks at the capabilities of the token's user.
+// rights checks the capabilities of the token's user.
 func (c *checker) rights(me opencti.User) {
 	const name, hint = "OpenCTI rights", "give the user the role Connector, or one with these capabilities"
 	switch {
@@ -114,8 +114,8 @@ func (c *checker) rights(me opencti.User) {
 	}
 }
 
-// broker looks for the broker where the platform says it is, or our own
-// settings. A platform tells that to connectors that it knows.
+// broker checks the broker at the address that the platform or our own settings name. A platform names it only to
+// connectors that it knows.
 func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	const name, route = "RabbitMQ connection", "RabbitMQ route"
 	if !c.Config.Connector.SendToQueue {
@@ -182,7 +182,7 @@ func (c *checker) connects(ctx context.Context, pub *delivery.Publisher, exchang
 	return pub.Check(ctx, exchange, queue)
 }
 
-// route looks whether exchange and queue are there.
+// route checks that the exchange and the queue exist.
 func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg opencti.Registration, known bool) {
 	const name = "RabbitMQ route"
 	if !known {

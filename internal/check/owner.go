@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// SpoolHint says what to do about a spool that does not open.
+// SpoolHint adds to err what to do about a spool that does not open.
 func SpoolHint(err error, dir string) error {
 	switch {
 	case errors.Is(err, spool.ErrLocked):
@@ -32,8 +32,7 @@ func SpoolHint(err error, dir string) error {
 	return fault.Hint(err, "the spool directory must exist or be creatable, and be writable for the user that runs the connector")
 }
 
-// permissionHint says, of a file that may not be used, whose it is and what to
-// type; "" for another error.
+// permissionHint says who owns a file that we may not use, and which command to run; "" for any other error.
 func permissionHint(err error, dir string) string {
 	p, ok := errors.AsType[*fs.PathError](err)
 	if !ok || !errors.Is(err, fs.ErrPermission) {
@@ -58,8 +57,7 @@ func permissionHint(err error, dir string) string {
 		owner, os.Geteuid(), os.Geteuid(), os.Getegid(), dir)
 }
 
-// usable opens the spool's files as the connector does, if they exist, and
-// neither locks nor changes them.
+// usable opens the spool's files as the connector does, if they exist. It neither locks nor changes them.
 func usable(dir string) error {
 	for _, name := range []string{"spool.lock", "spool.db"} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)

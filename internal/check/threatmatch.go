@@ -16,11 +16,10 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// clockTolerance is how far the clocks may be apart.
+// clockTolerance is the largest difference between the clocks that passes.
 const clockTolerance = time.Minute
 
-// threatMatch looks at address, account and what the account is offered, and
-// compares the clocks.
+// threatMatch checks address, account and what the account is offered, and compares the clocks.
 func (c *checker) threatMatch(ctx context.Context) {
 	cfg := c.Config
 	rest := []string{"ThreatMatch token", "ThreatMatch lists", "clock"}
@@ -63,7 +62,7 @@ func (c *checker) threatMatch(ctx context.Context) {
 	c.lists(ctx, client, c.iocs(ctx, client, groups))
 }
 
-// taxii says whether the group of IOCs that is wanted is offered.
+// taxii checks that the configured groups of IOCs are offered.
 func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	const name = "ThreatMatch groups"
 	wanted := wantedGroups(c.Config)
@@ -95,7 +94,7 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 	}
 }
 
-// wantedGroups are the groups that IOCs are to be read from.
+// wantedGroups returns the groups of IOCs that the settings name.
 func wantedGroups(c *config.Config) []string {
 	if groups := c.Choices.TAXIIGroups; len(groups) > 0 {
 		return groups
@@ -103,8 +102,7 @@ func wantedGroups(c *config.Config) []string {
 	return []string{c.ThreatMatch.TAXIIGroup}
 }
 
-// iocs asks for what changed just now in a group that would be used; it reports
-// whether IOCs are offered.
+// iocs asks a group that would be used for what changed just now. It reports whether IOCs are offered.
 func (c *checker) iocs(ctx context.Context, client *threatmatch.Client, groups []threatmatch.Group) bool {
 	set := c.Config.ThreatMatch
 	if !set.ImportIOCs || len(groups) == 0 || len(set.TAXIITypes) == 0 {
@@ -124,7 +122,7 @@ func (c *checker) iocs(ctx context.Context, client *threatmatch.Client, groups [
 	return err == nil
 }
 
-// threatMatchHint is what to do about an answer that carries no hint of its own.
+// threatMatchHint says what to do about an answer that has no hint of its own.
 func threatMatchHint(err error) string {
 	e, ok := errors.AsType[*threatmatch.Error](err)
 	switch {
@@ -142,13 +140,13 @@ func threatMatchHint(err error) string {
 	return ""
 }
 
-// lists asks each dataset for what changed just now, and compares the clocks.
-// iocs says whether those are offered beside them.
+// lists asks each dataset for what changed just now, and compares the clocks. iocs says whether IOCs are offered,
+// too.
 func (c *checker) lists(ctx context.Context, client *threatmatch.Client, iocs bool) {
 	const name = "ThreatMatch lists"
 	var offered, missing []string
 	var skew time.Duration
-	told := false
+	known := false
 	for _, d := range c.Config.ThreatMatch.Datasets() {
 		if d == "iocs" {
 			continue
@@ -159,11 +157,11 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client, iocs bo
 			missing = append(missing, d)
 		case err != nil:
 			c.failed(name, fault.Say(err, d+": "+fault.Words(err)), threatMatchHint(err))
-			offered = append(offered, "") // said already
+			offered = append(offered, "") // reported already
 		default:
 			offered = append(offered, d)
 			if !list.Date.IsZero() {
-				skew, told = c.Now().Sub(list.Date), true
+				skew, known = c.Now().Sub(list.Date), true
 			}
 		}
 	}
@@ -179,13 +177,13 @@ func (c *checker) lists(ctx context.Context, client *threatmatch.Client, iocs bo
 	case len(offered) > 0:
 		c.ok(name, "offered: %s", strings.Join(offered, ", "))
 	}
-	c.clock(skew, told)
+	c.clock(skew, known)
 }
 
-func (c *checker) clock(skew time.Duration, told bool) {
+func (c *checker) clock(skew time.Duration, known bool) {
 	const name = "clock"
 	switch {
-	case !told:
+	case !known:
 		c.unknown(name, "ThreatMatch does not tell its time")
 	case skew.Abs() > clockTolerance:
 		way := "ahead of"
@@ -198,7 +196,7 @@ func (c *checker) clock(skew time.Duration, told bool) {
 	}
 }
 
-// refusedFor reports whether the answer was this status.
+// refusedFor reports whether the answer had this status.
 func refusedFor(err error, status int) bool {
 	e, ok := errors.AsType[*threatmatch.Error](err)
 	return ok && e.Status == status
