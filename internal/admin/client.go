@@ -18,16 +18,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Client talks to a running daemon over its socket. It is an inspect.Inspector.
+// Client talks to a running daemon over its socket. It is an inspect.Inspector, and safe for concurrent use.
 type Client struct {
 	http *http.Client
-	slow *http.Client // for what may take as long as it takes
+	slow *http.Client // without a timeout
 }
 
-// answerTimeout bounds all questions but those that go through the whole spool.
+// answerTimeout bounds all requests but those that read the whole spool.
 const answerTimeout = time.Minute
 
-// Dial returns a client if a daemon answers on the socket at path.
+// Dial returns a client of the daemon that listens on the socket at path, or an error if none does.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
 	probe, err := dialer.DialContext(ctx, "unix", path)
@@ -46,7 +46,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	}, nil
 }
 
-// Close drops idle connections.
+// Close closes idle connections.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()
 	return nil
@@ -143,7 +143,7 @@ func (c *Client) Snapshot(w io.Writer) (int64, error) {
 // Status returns the daemon's description of itself.
 func (c *Client) Status() (inspect.Status, error) { return get[inspect.Status](c, "status", nil) }
 
-// History returns what the daemon remembers of the last hour and day.
+// History returns the daemon's samples of the last hour and day.
 func (c *Client) History() (inspect.History, error) {
 	return get[inspect.History](c, "history", nil)
 }
@@ -169,16 +169,16 @@ func (c *Client) Trigger() (Answer, error) { return post[Answer](c, "trigger", n
 // Repull imports a past window again.
 func (c *Client) Repull(q RepullRequest) (Answer, error) { return post[Answer](c, "repull", q) }
 
-// Skip moves a dataset past a place that ThreatMatch does not give.
+// Skip moves a dataset past a span that ThreatMatch does not deliver.
 func (c *Client) Skip(q SkipRequest) (Answer, error) { return post[Answer](c, "skip", q) }
 
-// Pause keeps a stage from working.
+// Pause stops a stage until Resume.
 func (c *Client) Pause(q StageRequest) (Answer, error) { return post[Answer](c, "pause", q) }
 
-// Resume lets a paused stage go on.
+// Resume lets a paused stage continue.
 func (c *Client) Resume(q StageRequest) (Answer, error) { return post[Answer](c, "resume", q) }
 
-// Retry takes dead letters and parked items back to work.
+// Retry tries dead letters and parked items again.
 func (c *Client) Retry(n Names) (Answer, error) { return post[Answer](c, "retry", n) }
 
 // Drop removes named entries for good.
@@ -226,18 +226,18 @@ func decode[T any](name string) func(*http.Response, error) (T, error) {
 	}
 }
 
-// failed turns the answer to what went wrong back into an error.
+// failed turns the daemon's answer to a failed request back into an error.
 func failed(status string, raw []byte) error {
 	var f failure
 	if json.Unmarshal(raw, &f) != nil || f.Error == "" {
-		return fmt.Errorf("the daemon answers %s: it may be of another version", status)
+		return fmt.Errorf("the daemon answered %s: it may be another version", status)
 	}
 	err := errors.New(f.Error)
 	switch {
 	case f.NotFound:
-		err = told{f.Error, spool.ErrNotFound}
+		err = remoteError{f.Error, spool.ErrNotFound}
 	case f.Corrupt:
-		err = told{f.Error, spool.ErrCorrupt}
+		err = remoteError{f.Error, spool.ErrCorrupt}
 	}
 	if f.Hint != "" {
 		return fault.Hint(err, f.Hint)
@@ -245,11 +245,11 @@ func failed(status string, raw []byte) error {
 	return err
 }
 
-// told is an error that the daemon told, with what it stands for here.
-type told struct {
+// remoteError is an error that the daemon reported, with the error of the spool that it stands for.
+type remoteError struct {
 	text string
 	is   error
 }
 
-func (t told) Error() string { return t.text }
-func (t told) Unwrap() error { return t.is }
+func (e remoteError) Error() string { return e.text }
+func (e remoteError) Unwrap() error { return e.is }

@@ -12,27 +12,27 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Control is what a running daemon offers beyond reading. PeerOf its context
-// says who asks.
+// Control is what a running daemon offers beyond reading its spool. PeerOf says who asks. Methods are called
+// concurrently.
 type Control interface {
 	Health
 	// Status describes the daemon at this moment.
 	Status(ctx context.Context) (inspect.Status, error)
-	// History returns what it remembers of the last hour and day.
+	// History returns its samples of the last hour and day.
 	History() inspect.History
 	// Setup returns what it was started with.
 	Setup() inspect.Setup
-	// Trigger starts a run now, or says that one is being fetched.
+	// Trigger starts a run now, or joins one that is being fetched.
 	Trigger(ctx context.Context) (Answer, error)
 	// Repull imports a past window again.
 	Repull(ctx context.Context, q RepullRequest) (Answer, error)
-	// Skip moves a dataset past a place that ThreatMatch does not give.
+	// Skip moves a dataset past a span that ThreatMatch does not deliver.
 	Skip(ctx context.Context, q SkipRequest) (Answer, error)
-	// Pause keeps a stage from working until Resume, over restarts too.
+	// Pause stops a stage until Resume, also over restarts.
 	Pause(ctx context.Context, q StageRequest) (Answer, error)
-	// Resume lets a paused stage go on.
+	// Resume lets a paused stage continue.
 	Resume(ctx context.Context, q StageRequest) (Answer, error)
-	// Retry takes dead letters and parked items back to work.
+	// Retry tries dead letters and parked items again.
 	Retry(ctx context.Context, names Names) (Answer, error)
 	// Drop removes dead letters, parked and held objects for good.
 	Drop(ctx context.Context, names Names) (Answer, error)
@@ -40,23 +40,23 @@ type Control interface {
 	Message(ctx context.Context, run, bundle uint64, index int) ([]byte, error)
 }
 
-// Names are entries that an operator named.
+// Names are the entries that an operator named.
 type Names struct {
 	Dead   []uint64        `json:"dead,omitempty"`
 	Parked []spool.TaskKey `json:"parked,omitempty"`
 	Held   []string        `json:"held,omitempty"`
 }
 
-// Len returns how many there are.
+// Len returns their number.
 func (n Names) Len() int { return len(n.Dead) + len(n.Parked) + len(n.Held) }
 
-// RepullRequest says what to import again. No dataset means all enabled ones.
+// RepullRequest says what to import again. No dataset means all that are enabled.
 type RepullRequest struct {
 	From     time.Time `json:"from"`
 	Datasets []string  `json:"datasets,omitempty"`
 }
 
-// SkipRequest says where a dataset goes on, and what lies before is given up.
+// SkipRequest says from where a dataset continues. What lies before is given up.
 type SkipRequest struct {
 	Dataset string    `json:"dataset"`
 	To      time.Time `json:"to"`
@@ -67,16 +67,16 @@ type StageRequest struct {
 	Stage string `json:"stage"`
 }
 
-// Answer is what became of a wish.
+// Answer is the result of a request.
 type Answer struct {
 	Message string `json:"message"`
-	Run     uint64 `json:"run,omitempty"`    // the run that it began or joined
-	Merged  bool   `json:"merged,omitempty"` // that run was being fetched already
-	Count   int    `json:"count,omitempty"`  // entries that it touched
+	Run     uint64 `json:"run,omitempty"`    // the run that was started or joined
+	Merged  bool   `json:"merged,omitempty"` // the run was being fetched already
+	Count   int    `json:"count,omitempty"`  // number of entries affected
 }
 
-// Keys are the names in the form in which all commands and lists have them: the number of
-// a dead letter, dataset/id, or a STIX id.
+// Keys returns the names in the form that all commands and lists use: the number of a dead letter, dataset/id, or a
+// STIX id.
 func (n Names) Keys() []string {
 	var all []string
 	for _, key := range n.Dead {
@@ -88,12 +88,12 @@ func (n Names) Keys() []string {
 	return append(all, n.Held...)
 }
 
-// Retried says that a run tries so many entries again.
+// Retried is the message that a run tries n entries again.
 func Retried(run uint64, n int) string {
 	return fmt.Sprintf("run %d tries %s again", run, entries(n))
 }
 
-// Dropped says that so many entries are gone.
+// Dropped is the message that n entries were removed.
 func Dropped(n int) string { return entries(n) + " dropped" }
 
 func entries(n int) string {

@@ -2,10 +2,10 @@ package admin
 
 // Health answers the probes.
 type Health interface {
-	// NotAlive returns the parts that do not tick any more, with why; empty while
-	// all do. A part that waits is alive.
+	// NotAlive returns the parts that have stopped ticking, with the reason; empty if all tick. A part that waits
+	// still ticks.
 	NotAlive() map[string]string
-	// NotReady returns the reasons for not being ready, by part; empty when ready.
+	// NotReady returns the reasons for not being ready, by part; empty if ready.
 	NotReady() map[string]string
 }
 
@@ -17,7 +17,7 @@ type Report struct {
 	NotReady map[string]string `json:"not_ready,omitempty"`
 }
 
-// ReportOf asks both.
+// ReportOf asks h for both.
 func ReportOf(h Health) Report {
 	r := Report{NotAlive: h.NotAlive(), NotReady: h.NotReady()}
 	r.Alive, r.Ready = len(r.NotAlive) == 0, len(r.NotReady) == 0

@@ -13,13 +13,12 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// maxConnections bounds the memory that callers can take. Prometheus, a
-// supervisor and an operator need a handful; who comes later waits.
+// maxConnections bounds the memory that callers can take. Prometheus, a supervisor and an operator need a handful;
+// more callers wait.
 const maxConnections = 32
 
-// ServeHTTP answers /metrics (also /), /healthz, /readyz and, by page unless it
-// is nil, what is below /ui/, on ln until ctx is done. Nothing there changes
-// state and nothing is secret.
+// ServeHTTP serves /metrics (also at /), /healthz, /readyz and, unless page is nil, /ui/ on ln until ctx is done.
+// Nothing there changes state and nothing is secret. It returns nil once ctx is done.
 func ServeHTTP(ctx context.Context, ln net.Listener, reg prometheus.Gatherer, h Health, page http.Handler) error {
 	srv := &http.Server{
 		Handler: probes(reg, h, page), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,

@@ -7,11 +7,11 @@ import (
 	"os"
 )
 
-// Peer is who asks over the socket.
+// Peer is the process at the other end of the socket.
 type Peer struct {
-	Known bool // false where the system does not tell
+	Known bool // false if the system does not say
 	UID   int
-	PID   int // 0 where the system does not tell
+	PID   int // 0 if the system does not say
 }
 
 // String names the peer for logs.
@@ -22,22 +22,22 @@ func (p Peer) String() string {
 	return fmt.Sprintf("uid %d, pid %d", p.UID, p.PID)
 }
 
-// allowed reports whether the peer may ask: the user that the daemon runs as,
-// and root. Where the system does not tell, the socket's mode has to do.
+// allowed reports whether the peer may ask: only root and the user that the daemon runs as. Where the system does not
+// say who asks, the mode of the socket has to protect it.
 func (p Peer) allowed() bool { return !p.Known || p.UID == 0 || p.UID == os.Geteuid() }
 
-// Self is the peer that this process is to others.
+// Self returns this process as a peer.
 func Self() Peer { return Peer{Known: true, UID: os.Geteuid(), PID: os.Getpid()} }
 
 type peerKey struct{}
 
-// PeerOf returns who asked for what ctx belongs to.
+// PeerOf returns the peer whose request ctx belongs to; the zero Peer if it belongs to none.
 func PeerOf(ctx context.Context) Peer {
 	p, _ := ctx.Value(peerKey{}).(Peer)
 	return p
 }
 
-// withPeer notes the other end of a connection in its context.
+// withPeer stores the other end of a connection in its context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
@@ -45,7 +45,7 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	}
 	p, err := peerOf(u)
 	if err != nil {
-		return context.WithValue(ctx, peerKey{}, Peer{Known: true, UID: -1}) // refused
+		return context.WithValue(ctx, peerKey{}, Peer{Known: true, UID: -1}) // matches no user, so it is refused
 	}
 	return context.WithValue(ctx, peerKey{}, p)
 }

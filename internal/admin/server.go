@@ -22,11 +22,11 @@ type Server struct {
 	ln   net.Listener
 }
 
-// maxRequest is the largest body of a request: a thousand names of objects.
+// maxRequest is the largest body of a request in bytes: room for the names of a thousand objects.
 const maxRequest = 4 << 20
 
-// Listen opens the unix socket at path with mode 0600, replacing a stale one.
-// Only the user that runs the daemon, and root, are answered.
+// Listen opens the unix socket at path with mode 0600, replacing a stale one. Only root and the user that runs the
+// daemon are answered.
 func Listen(path string, ins inspect.Inspector, ctl Control) (*Server, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func Listen(path string, ins inspect.Inspector, ctl Control) (*Server, error) {
 	}}, nil
 }
 
-// removeStale removes a socket that a process left behind, and nothing else.
+// removeStale removes a socket that an earlier process left behind, and nothing else.
 func removeStale(path string) error {
 	fi, err := os.Lstat(path)
 	switch {
@@ -53,12 +53,12 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case fi.Mode()&os.ModeSocket == 0:
-		return fmt.Errorf("%s is in the way: it is no socket", path)
+		return fmt.Errorf("%s is in the way: it is not a socket", path)
 	}
 	return os.Remove(path)
 }
 
-// Serve answers until ctx is done.
+// Serve answers until ctx is done, and then returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()
@@ -68,7 +68,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// guard refuses whoever is neither root nor the daemon's own user.
+// guard refuses everybody but root and the daemon's own user.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := PeerOf(r.Context()); !p.allowed() {
@@ -134,7 +134,7 @@ func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspe
 	})
 }
 
-// withBody reads the request's JSON for f.
+// withBody decodes the request's JSON for f.
 func withBody[T any](f func(context.Context, T) (Answer, error)) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
 		var q T
@@ -155,7 +155,7 @@ type exported struct {
 	Next  string             `json:"next,omitempty"`
 }
 
-// failure is the answer to what went wrong.
+// failure is the answer to a request that failed.
 type failure struct {
 	Error    string `json:"error"`
 	Hint     string `json:"hint,omitempty"`
@@ -185,15 +185,14 @@ func fail(w http.ResponseWriter, status int, err error) {
 	})
 }
 
-// The name under which a snapshot's length comes behind it: one that was cut
-// off has none.
+// lengthTrailer is the trailer with the length of a snapshot. A snapshot that was cut off has none.
 const lengthTrailer = "Snapshot-Length"
 
-// snapshot streams a copy of the file. A client that does not read is cut off,
-// since the copy keeps old pages from being used again.
+// snapshot streams a copy of the spool's file. A client that stops reading is cut off, since the copy keeps old pages
+// from being reused.
 func snapshot(w http.ResponseWriter, ins inspect.Inspector) {
 	w.Header().Set("Trailer", lengthTrailer)
-	out := &impatient{w: w, rc: http.NewResponseController(w)}
+	out := &deadlineWriter{w: w, rc: http.NewResponseController(w)}
 	n, err := ins.Snapshot(out)
 	if err != nil && !out.began {
 		w.Header().Del("Trailer")
@@ -205,8 +204,8 @@ func snapshot(w http.ResponseWriter, ins inspect.Inspector) {
 	}
 }
 
-// impatient gives the reader a while for each piece.
-type impatient struct {
+// deadlineWriter gives the client snapshotPatience for each write.
+type deadlineWriter struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	began bool
@@ -214,20 +213,20 @@ type impatient struct {
 
 const snapshotPatience = 30 * time.Second
 
-func (i *impatient) Write(b []byte) (int, error) {
-	i.began = true
-	if err := i.rc.SetWriteDeadline(time.Now().Add(snapshotPatience)); err != nil {
+func (d *deadlineWriter) Write(b []byte) (int, error) {
+	d.began = true
+	if err := d.rc.SetWriteDeadline(time.Now().Add(snapshotPatience)); err != nil {
 		return 0, err
 	}
-	return i.w.Write(b)
+	return d.w.Write(b)
 }
 
 func number(r *http.Request, key string) uint64 {
-	n, _ := strconv.ParseUint(r.FormValue(key), 10, 64) // absent means from the start
+	n, _ := strconv.ParseUint(r.FormValue(key), 10, 64) // 0 if absent: from the start
 	return n
 }
 
-// pageLimit bounds one answer, so that no read transaction is long.
+// pageLimit bounds one answer, so that no read transaction takes long.
 const pageLimit = 1000
 
 func limit(r *http.Request) int {

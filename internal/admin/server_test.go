@@ -186,7 +186,7 @@ func TestOnlyStaleSocketsAreReplaced(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file, &double{}, &double{}); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := Listen(file, &double{}, &double{}); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a file in the way: %v", err)
 	}
 	if raw, _ := os.ReadFile(file); string(raw) != "precious" {
