@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// SourceMetrics watch the requests to ThreatMatch.
+// SourceMetrics measure the requests to ThreatMatch.
 type SourceMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -50,7 +50,7 @@ func (m *SourceMetrics) Paused(d time.Duration) { m.paused.Add(d.Seconds()) }
 
 var _ threatmatch.Observer = (*SourceMetrics)(nil)
 
-// OpenCTIMetrics watch the calls of OpenCTI's API.
+// OpenCTIMetrics measure the calls of OpenCTI's API.
 type OpenCTIMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -69,7 +69,7 @@ func newOpenCTIMetrics(reg prometheus.Registerer) *OpenCTIMetrics {
 	return m
 }
 
-// Observe notes a call and how it ended.
+// Observe records a call and how it ended.
 func (m *OpenCTIMetrics) Observe(operation string, err error, took time.Duration) {
 	outcome := "ok"
 	if err != nil {
@@ -80,7 +80,7 @@ func (m *OpenCTIMetrics) Observe(operation string, err error, took time.Duration
 	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-// BrokerMetrics watch the connection to RabbitMQ.
+// BrokerMetrics measure the connection to RabbitMQ.
 type BrokerMetrics struct {
 	state       *prometheus.GaugeVec
 	connections prometheus.Counter
@@ -114,7 +114,7 @@ func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *Broker
 	return m
 }
 
-// Changed notes a new state.
+// Changed records a new state.
 func (m *BrokerMetrics) Changed(now delivery.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,7 +137,7 @@ func (m *BrokerMetrics) Changed(now delivery.State) {
 	}
 }
 
-// Sent notes the end of a batch.
+// Sent records the end of a batch.
 func (m *BrokerMetrics) Sent(took time.Duration, err error) {
 	outcome := "confirmed"
 	if err != nil {

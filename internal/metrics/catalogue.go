@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Info describes one metric, without what operators put before its name.
+// Info describes one metric. Name lacks the operator's prefix.
 type Info struct {
 	Name   string
 	Type   string // counter, gauge, histogram
@@ -20,8 +20,8 @@ type Info struct {
 	Labels []string
 }
 
-// All returns all metrics of the connector by name, as they are registered.
-// Beside them there are those of the Go runtime and of the process (go_*, process_*).
+// All returns all metrics of the connector, sorted by name. The registry also has those of the Go runtime and of the
+// process (go_*, process_*).
 func All() []Info {
 	r := &recorder{}
 	New(r, time.Now)
@@ -30,7 +30,7 @@ func All() []Info {
 	return r.all
 }
 
-// recorder is a registerer that only notes what is registered.
+// recorder is a registerer that only records what is registered.
 type recorder struct{ all []Info }
 
 // Register implements prometheus.Registerer.
@@ -68,7 +68,7 @@ func kindOfMetric(c prometheus.Collector) string {
 	return "gauge"
 }
 
-// infoOf reads a description, which only tells by its text.
+// infoOf parses a description, which exposes its parts only as text.
 func infoOf(d *prometheus.Desc, kind string) Info {
 	m := regexp.MustCompile(`fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*").*variableLabels: \{([^}]*)\}`).FindStringSubmatch(d.String())
 	if m == nil {

@@ -11,9 +11,8 @@ import (
 // counterName explains one counter of a run.
 type counterName struct{ Name, Text string }
 
-// runCounters lists every counter that a run has, with the stage before its
-// name. A detail may follow: _<dataset> where the text says so, _<class> of dead
-// letters, and what the mapper found behind a colon.
+// runCounters lists every counter of a run, with the stage before its name. A detail may follow: _<dataset> where the
+// text says so, _<class> for dead letters, and after a colon what the mapper found.
 func runCounters() []counterName {
 	all := []counterName{
 		{"fetch.lists", "answers with a list"},
@@ -44,8 +43,7 @@ func runCounters() []counterName {
 	)
 }
 
-// CounterText says what a counter of a run counts, whatever detail its name
-// carries; "" of one that is not known.
+// CounterText explains a counter of a run, whatever detail its name carries; "" if the counter is not known.
 func CounterText(name string) string {
 	name, _, _ = strings.Cut(name, ":")
 	for _, d := range spool.Datasets() {

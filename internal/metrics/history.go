@@ -9,18 +9,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// ring keeps the last so many samples, of some 300 bytes each.
+// ring keeps the last keep samples, of some 300 bytes each.
 type ring struct {
 	every   time.Duration
 	keep    int
 	samples []inspect.Sample
-	from    reading  // where the span under way began
+	from    reading  // where the current span began
 	down    []string // parts that were not ready in it
 }
 
-// add notes a reading, which ends the span under way when that is long enough.
-// Where the clock jumped, or the process stood still, a new span begins and the
-// curve has a gap; of a clock that was set back, what is later than now goes.
+// add takes in a reading, which ends the current span if that is long enough. If the clock jumped, or the process
+// stood still, a new span begins and the curve has a gap; samples later than now are dropped then.
 func (r *ring) add(now reading) {
 	gone := now.At.Sub(r.from.At)
 	if r.from.At.IsZero() || gone < 0 || gone > 4*r.every {
@@ -52,11 +51,10 @@ func (r *ring) copy() []inspect.Sample { return append([]inspect.Sample{}, r.sam
 
 // source is a metric that readings are taken from.
 type source struct {
-	name string // without what operators put before it
+	name string // without the operator's prefix
 	add  func(r *reading, label func(name string) string, v float64)
 }
 
-// sources are all of them.
 var sources = []source{
 	{"threatmatch_fetch_tries_total", func(r *reading, label func(string) string, v float64) {
 		if label("outcome") == "ok" {
@@ -102,7 +100,7 @@ func gauge(of func(*reading) *int64) func(*reading, func(string) string, float64
 	return func(r *reading, _ func(string) string, v float64) { *of(r) += int64(v) }
 }
 
-// answered is where requests of a status and a kind of failure are counted.
+// answered returns the counter for requests with this status and kind of failure.
 func (r *reading) answered(status, failure string) *float64 {
 	switch {
 	case failure == "" && strings.HasPrefix(status, "2"):

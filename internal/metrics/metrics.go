@@ -1,5 +1,5 @@
-// Package metrics has every metric of the connector, the rates that are told
-// from them, and the catalogues of metrics and of a run's counters.
+// Package metrics has every metric of the connector, the rates derived from them, and the catalogues of metrics and
+// of a run's counters.
 package metrics
 
 import (
@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/internal/pipeline/verdicts"
 )
 
-// Set is every metric of the connector but those that read the spool.
+// Set is every metric of the connector except those that read the spool.
 type Set struct {
 	Fetch    *fetch.Metrics
 	Map      *mapstage.Metrics
@@ -26,7 +26,7 @@ type Set struct {
 	Broker   *BrokerMetrics
 }
 
-// New registers the metrics.
+// New registers the metrics. It panics if reg has them already.
 func New(reg prometheus.Registerer, now func() time.Time) Set {
 	return Set{
 		Fetch: fetch.NewMetrics(reg), Map: mapstage.NewMetrics(reg), Deliver: deliver.NewMetrics(reg),

@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Rates measures how fast things go, and remembers the last hour and day, from the
-// metrics that there are anyway.
+// Rates derives rates, and the history of the last hour and day, from the other metrics. Gather and Clock are
+// required. Its methods are safe for concurrent use.
 type Rates struct {
 	Gather prometheus.Gatherer
 	Clock  func() time.Time
@@ -25,7 +25,7 @@ type Rates struct {
 	day      ring
 }
 
-// reading is the metrics at one moment. What Sample has per second are totals here.
+// reading holds the metrics at one moment. What Sample has per second is a total here.
 type reading struct {
 	inspect.Sample
 	total  inspect.Rates
@@ -34,7 +34,7 @@ type reading struct {
 
 const (
 	readEvery = 5 * time.Second
-	readKeep  = 13 // a minute and both of its ends
+	readKeep  = 13 // a minute with both of its ends
 )
 
 // Run takes readings until ctx is done.
@@ -55,7 +55,7 @@ func (r *Rates) Run(ctx context.Context) {
 func (r *Rates) read() {
 	families, err := r.Gather.Gather()
 	if err != nil && len(families) == 0 {
-		return // the next one may be better
+		return // the next one may succeed
 	}
 	now := reading{Sample: inspect.Sample{At: r.Clock(), Behind: make([]int64, len(spool.Datasets()))}}
 	for i := range now.Behind {
@@ -93,7 +93,7 @@ func (r *Rates) read() {
 	}
 }
 
-// Now returns the rates over the last minute; nil before there are two readings.
+// Now returns the rates per second over the last minute; nil before there are two readings.
 func (r *Rates) Now() *inspect.Rates {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +111,7 @@ func (r *Rates) Now() *inspect.Rates {
 	}
 }
 
-// History returns a copy of what is remembered.
+// History returns a copy of the samples.
 func (r *Rates) History() inspect.History {
 	r.mu.Lock()
 	defer r.mu.Unlock()

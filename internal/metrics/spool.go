@@ -10,17 +10,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Readiness tells what is not ready, by part.
+// Readiness says which parts are not ready, and why.
 type Readiness interface{ NotReady() map[string]string }
 
-// SpoolCollector reads the spool's own counters when somebody asks.
+// SpoolCollector reads the spool's own counters when it is scraped.
 type SpoolCollector struct {
 	spool  *spool.Spool
 	health Readiness
 	now    func() time.Time
 	log    *slog.Logger
 	period time.Duration
-	build  string // of the program
+	build  string // version of the program
 
 	gauges   []spoolGauge
 	oldest   *prometheus.Desc
@@ -40,8 +40,8 @@ type spoolGauge struct {
 	value func(spool.Stats) int64
 }
 
-// NewSpoolCollector returns a collector that is not registered yet. period is the
-// time between two runs, zero for a single one; version is the program's.
+// NewSpoolCollector returns a collector that is not registered yet. period is the time between two runs, zero for a
+// single run; version is the program's.
 func NewSpoolCollector(s *spool.Spool, h Readiness, now func() time.Time, log *slog.Logger, period time.Duration, version string) *SpoolCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("threatmatch_"+name, help, labels, nil)
@@ -50,7 +50,7 @@ func NewSpoolCollector(s *spool.Spool, h Readiness, now func() time.Time, log *s
 		spool: s, health: h, now: now, log: log, period: period, build: version,
 		oldest:   desc("spool_oldest_age_seconds", "Age of the oldest entry of a kind: records, waiting, held, bundles, dead, parked. Absent while there is none.", "kind"),
 		payload:  desc("spool_bucket_bytes", "Bytes of keys and values as stored, by bucket.", "bucket"),
-		marks:    desc("watermark_age_seconds", "How far the last run that is fully confirmed lies back, by dataset.", "dataset"),
+		marks:    desc("watermark_age_seconds", "Age of the last run that is fully confirmed, by dataset.", "dataset"),
 		held:     desc("watermark_held_back", "1 while a parked item holds the dataset's last_run back.", "dataset"),
 		failed:   desc("dataset_failed", "1 if the dataset failed in the latest run that is fetched, else 0.", "dataset"),
 		ready:    desc("ready", "1 while /readyz answers yes."),
@@ -145,7 +145,7 @@ func (c *SpoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...str
 	return c.collectFailed(put)
 }
 
-// collectFailed looks at the latest run that is fetched.
+// collectFailed reports which datasets failed in the latest run whose fetch has ended.
 func (c *SpoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...string)) error {
 	const recent = 20
 	runs, err := c.spool.Runs(0, recent)
