@@ -7,11 +7,9 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notify tells the service manager (systemd: Type=notify, WatchdogSec) that the
-// stages have begun, that they still tick, and that the stop has begun. It says
-// nothing of ThreatMatch, the platform or the broker: their outages are no
-// reason to be restarted. The returned function ends it. Without a service
-// manager it does nothing.
+// notify tells the service manager (systemd: Type=notify, WatchdogSec) that the stages have begun, that they still
+// tick, and that the stop has begun. It reports nothing about ThreatMatch, the platform or the broker: an outage
+// there is no reason for a restart. The returned function ends it. Without a service manager it does nothing.
 func (a *app) notify(ctx context.Context) func() {
 	a.tell(daemon.SdNotifyReady)
 	every, err := daemon.SdWatchdogEnabled(false)
@@ -48,6 +46,6 @@ func (a *app) notify(ctx context.Context) func() {
 
 func (a *app) tell(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		a.Log.Warn("the service manager does not hear", "state", state, "error", err)
+		a.Log.Warn("the service manager cannot be notified", "state", state, "error", err)
 	}
 }

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// foldFor is how long a warning or an error that comes again is only counted.
+// foldFor is how long repeats of a warning or an error are only counted.
 const foldFor = 10 * time.Minute
 
-// folding is a handler that lets a warning or an error pass, and then folds its
-// repeats into one line with a count: when it comes again after a while, or at
-// Flush. Repeats are lines of one message about the same thing whose error reads
-// the same, numbers aside. Notices always pass.
+// folding is a handler that passes a warning or an error once and then folds its repeats into one line with a count:
+// when it comes again after foldFor, or at Flush. Two lines are repeats if they have the same message, subject and
+// error, apart from numbers. Notices always pass.
 type folding struct {
 	slog.Handler
-	attrs []slog.Attr // that With added, for the key
+	attrs []slog.Attr // added by WithAttrs, for the key
 	lines *foldedLines
 }
 
@@ -26,15 +25,15 @@ type foldedLines struct {
 	seen map[string]*foldedLine
 }
 
-// foldedLine is a message that was let through.
+// foldedLine is a line that was passed.
 type foldedLine struct {
 	passed   time.Time
 	repeated int
-	last     slog.Record // the latest that was only counted
+	last     slog.Record // the latest repeat
 	handler  slog.Handler
 }
 
-// maxFolded bounds the messages that are remembered.
+// maxFolded bounds the number of lines that are remembered.
 const maxFolded = 500
 
 func newFolding(h slog.Handler) *folding {
@@ -67,7 +66,7 @@ func (f *folding) Handle(ctx context.Context, r slog.Record) error {
 	return f.Handler.Handle(ctx, counted(r, repeated))
 }
 
-// counted adds how often the line came since it was last printed.
+// counted adds the number of repeats since the line was last printed.
 func counted(r slog.Record, repeated int) slog.Record {
 	if repeated > 0 {
 		r = r.Clone()
@@ -76,19 +75,19 @@ func counted(r slog.Record, repeated int) slog.Record {
 	return r
 }
 
-// Flush prints what was only counted so far.
+// Flush prints the repeats that were only counted so far.
 func (f *folding) Flush() {
 	f.lines.mu.Lock()
 	defer f.lines.mu.Unlock()
 	for key, line := range f.lines.seen {
 		if line.repeated > 0 {
-			_ = line.handler.Handle(context.Background(), counted(line.last, line.repeated)) // there is nobody left to tell
+			_ = line.handler.Handle(context.Background(), counted(line.last, line.repeated)) // nobody is left to tell
 		}
 		delete(f.lines.seen, key)
 	}
 }
 
-// key says what a line is about.
+// key is the same for lines that are repeats of each other.
 func (f *folding) key(r slog.Record) string {
 	var b strings.Builder
 	b.WriteString(r.Message)
@@ -108,7 +107,7 @@ func (f *folding) key(r slog.Record) string {
 	return b.String()
 }
 
-// maskNumbers makes sizes, ports, ids and times alike.
+// maskNumbers makes texts equal that differ only in sizes, ports, ids or times.
 func maskNumbers(s string) string {
 	var b strings.Builder
 	in := false

@@ -1,5 +1,5 @@
-// Package logging has the logger: its line shape, its levels, the folding of
-// repeats, and the catalogue of messages.
+// Package logging has the logger: the format of its lines, its levels, the folding of repeats, and the catalogue of
+// messages.
 package logging
 
 import (
@@ -19,14 +19,13 @@ import (
 	"threatmatch-connector/internal/terminal"
 )
 
-// LevelNotice is above every level that an operator can choose: start, summary of
-// a run and stop are printed even at log level error.
+// LevelNotice is above every level that an operator can choose: the start, the summary of a run and the stop are
+// printed even at log level error.
 const LevelNotice = slog.Level(12)
 
-// New returns a logger in the line shape of other OpenCTI connectors
-// (one JSON object a line: timestamp, level, name, message, attributes), or
-// readable text when text is set. Notices pass every level. Repeated warnings
-// and errors are folded; Flush prints what is still counted.
+// New returns a logger that writes lines as other OpenCTI connectors do (one JSON object a line: timestamp, level,
+// name, message, attributes), or readable text if text is set. Notices pass every level. Repeated warnings and errors
+// are folded; Flush prints those that were only counted.
 func New(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	if text {
 		return slog.New(newFolding(tint.NewTextHandler(w, &tint.Options{
@@ -51,14 +50,14 @@ func New(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 	return slog.New(newFolding(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name}))
 }
 
-// Flush prints the repeated lines of a logger of New that were only counted so far.
+// Flush prints the repeats that a logger of New has only counted so far.
 func Flush(log *slog.Logger) {
 	if f, ok := log.Handler().(interface{ Flush() }); ok {
 		f.Flush()
 	}
 }
 
-// jsonHandler writes OpenCTI's log line. Groups are flattened with dots.
+// jsonHandler writes lines in OpenCTI's format. Groups are flattened with dots.
 type jsonHandler struct {
 	w      *lockedWriter
 	level  slog.Level
@@ -111,7 +110,7 @@ func (h *jsonHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// addAttr flattens groups and prints errors, durations and times as text.
+// addAttr flattens groups and formats errors, durations and times as text.
 func addAttr(m map[string]any, a slog.Attr) {
 	v := a.Value.Resolve()
 	if empty(v) {
@@ -132,7 +131,7 @@ func addAttr(m map[string]any, a slog.Attr) {
 	}
 }
 
-// empty reports a value that says nothing: such attributes are left out.
+// empty reports whether v says nothing. Such attributes are left out.
 func empty(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindString:
