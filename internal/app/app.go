@@ -1,5 +1,5 @@
-// Package app wires the connector: it turns settings into the options of each
-// package, puts adapters behind the pipeline's interfaces, and runs it all.
+// Package app wires the connector: it turns settings into the options of each package, puts adapters behind the
+// pipeline's interfaces, and runs it all.
 package app
 
 import (
@@ -29,16 +29,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// How a run can end besides well and fatally.
+// How a run can end other than well or fatally.
 var (
-	// ErrIncomplete: a single run is delivered, but something of it was parked
-	// or became a dead letter, or a dataset failed.
+	// ErrIncomplete: a single run is delivered, but something of it was parked or became a dead letter, or a dataset
+	// failed.
 	ErrIncomplete = errors.New("the run is delivered, but not all of it could be fetched or mapped")
-	// ErrUndelivered: stopped before the run was delivered; the spool holds the rest.
+	// ErrUndelivered: the process was stopped before the run was delivered; the spool holds the rest.
 	ErrUndelivered = deliver.ErrUndelivered
 )
 
-// Options is what Run needs. All fields but Report, Hurry and Trigger are required.
+// Options is what Run needs. Report, Once, Hurry, Trigger and Watch are optional.
 type Options struct {
 	Config  *config.Config
 	Report  config.Report // where the settings come from
@@ -46,9 +46,9 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
-	Hurry   <-chan struct{} // closed: do not wait for the drain
+	Hurry   <-chan struct{} // closed: stop without waiting for the drain
 	Trigger <-chan struct{} // each value: start a run now
-	// Watch, if not nil, runs beside the stages until ctx is done, for showing progress.
+	// Watch, if not nil, runs beside the stages until ctx is done, to show progress.
 	Watch func(ctx context.Context, status func() (inspect.Status, error))
 }
 
@@ -66,16 +66,16 @@ type app struct {
 	opencti  *opencti.Client // nil offline
 	platform *platform.Platform
 	schedule *schedule.Schedule
-	expire   func(time.Time) (int, error) // of the archive; nil without one
-	// publisher is nil when nothing is sent to a queue.
+	expire   func(time.Time) (int, error) // removes old files of the archive; nil without one
+	// publisher is nil if nothing is sent to a queue.
 	publisher *clients.Publisher
 	rates     *metrics.Rates
 	waited    string // what the stages waited for when the stop began
 	closers   []func()
 }
 
-// Run runs the connector until ctx is done or, in once mode, until its run is
-// delivered. It returns nil after an ordered stop of the daemon.
+// Run runs the connector until ctx is done or, for a single run, until that is delivered. It returns nil after an
+// orderly stop of the daemon; for a single run it may return ErrIncomplete or ErrUndelivered.
 func Run(ctx context.Context, o Options) error {
 	a := &app{
 		Options: o, cfg: o.Config, once: o.Once || o.Config.Once(),
@@ -130,8 +130,8 @@ func (a *app) openSpool(ctx context.Context) error {
 	return nil
 }
 
-// whileOpening is the error of a spool that did not open, unless we were asked
-// to stop while a large file was being checked or compacted.
+// whileOpening returns err, unless we were asked to stop while a large file was being checked or compacted: then nil
+// for a daemon, and ErrUndelivered for a single run.
 func (a *app) whileOpening(ctx context.Context, err error) error {
 	switch stopped := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))); {
 	case !stopped:
@@ -164,7 +164,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer stopAdmin()
-	defer a.heedTriggers()()
+	defer a.handleTriggers()()
 	defer a.notify(ctx)()
 	defer a.watch(ctx)()
 	defer a.reportStalls(ctx)()
@@ -174,8 +174,7 @@ func (a *app) run(ctx context.Context) error {
 	return err
 }
 
-// before says what the process before left behind: whether it did not stop in
-// order, and the run that goes on.
+// before describes what the previous process left behind: an unclean stop, paused stages, and the run that continues.
 func (a *app) before() ([]any, error) {
 	var about []any
 	meta, err := a.spool.Meta()
@@ -195,11 +194,11 @@ func (a *app) before() ([]any, error) {
 	return about, err
 }
 
-// left says what goes on at the next start; nothing where every run is delivered.
+// left says what continues at the next start; nothing if every run is delivered.
 func (a *app) left() []any {
 	open, err := a.spool.OpenRuns()
 	if err != nil || len(open) == 0 {
-		return nil // an error of the spool is told where it stops something
+		return nil // errors of the spool are reported where they stop something
 	}
 	text := fmt.Sprintf("goes on with run %d", open[0].ID)
 	if stats, err := inspect.FromSpool(a.spool).Stats(); err == nil && stats.Backlog() != "" {
@@ -208,7 +207,7 @@ func (a *app) left() []any {
 	return []any{"next_start", text}
 }
 
-// reportStalls logs what holds stages up until the returned function is called.
+// reportStalls logs what holds stages up, until the returned function is called.
 func (a *app) reportStalls(ctx context.Context) func() {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -219,7 +218,7 @@ func (a *app) reportStalls(ctx context.Context) func() {
 	}
 }
 
-// watch lets somebody watch until the returned function is called.
+// watch runs Watch until the returned function is called.
 func (a *app) watch(ctx context.Context) func() {
 	if a.Watch == nil {
 		return func() {}
@@ -233,7 +232,7 @@ func (a *app) watch(ctx context.Context) func() {
 	}
 }
 
-// outcome says how a single run ended. A daemon that was asked to stop ended well.
+// outcome returns how a single run ended. A daemon that was asked to stop ended well.
 func (a *app) outcome(ctx context.Context, err error) error {
 	if err != nil || !a.once {
 		return err
@@ -244,7 +243,7 @@ func (a *app) outcome(ctx context.Context, err error) error {
 	return a.incomplete()
 }
 
-// incomplete looks at the runs that this process finished.
+// incomplete returns an error if a run that this process finished lacks something.
 func (a *app) incomplete() error {
 	runs, err := a.spool.Runs(0, 100)
 	if err != nil {
@@ -261,8 +260,8 @@ func (a *app) incomplete() error {
 	return nil
 }
 
-// heedTriggers starts a run for each trigger until the returned function is called.
-func (a *app) heedTriggers() func() {
+// handleTriggers starts a run for each trigger, until the returned function is called.
+func (a *app) handleTriggers() func() {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -282,12 +281,12 @@ func (a *app) heedTriggers() func() {
 	}
 }
 
-// registerer puts the operator's prefix before every name.
+// registerer puts the operator's prefix before the name of every metric.
 func (a *app) registerer() prometheus.Registerer {
 	return metrics.Prefixed(a.registry, a.cfg.Connector.MetricsNamespace, a.cfg.Connector.MetricsSubsystem)
 }
 
-// period is the time between two runs, zero for a single one.
+// period returns the time between two runs, zero for a single one.
 func (a *app) period() time.Duration {
 	if a.once {
 		return 0

@@ -23,7 +23,7 @@ import (
 
 const day = 24 * time.Hour
 
-// build makes the parts of the pipeline from the settings.
+// build makes the stages and loops from the settings.
 func (a *app) build() (pipeline.Parts, error) {
 	api, err := a.platformClient()
 	if err != nil {
@@ -65,7 +65,7 @@ func (a *app) build() (pipeline.Parts, error) {
 	return parts, nil
 }
 
-// platformClient returns nil when there is no platform.
+// platformClient returns nil if the connector works offline.
 func (a *app) platformClient() (*opencti.Client, error) {
 	c := a.cfg
 	if c.Offline() {
@@ -183,9 +183,9 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *maps
 	})
 }
 
-// goodbye is how long the broker may take to close a connection on which nothing
-// is under way any more. It comes on top of the drain timeout.
-const goodbye = 500 * time.Millisecond
+// brokerCloseTimeout is how long the broker may take to close an idle connection. It comes on top of the drain
+// timeout.
+const brokerCloseTimeout = 500 * time.Millisecond
 
 func (a *app) newPublisher() (*clients.Publisher, error) {
 	p, err := clients.NewPublisher(a.cfg, a.Log, a.Now, a.metrics.Broker)
@@ -193,7 +193,7 @@ func (a *app) newPublisher() (*clients.Publisher, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+		ctx, cancel := context.WithTimeout(context.Background(), brokerCloseTimeout)
 		defer cancel()
 		if err := p.Close(ctx); err != nil {
 			a.Log.Debug("close the broker connection", "error", err)

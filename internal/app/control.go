@@ -18,8 +18,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// control is what the admin socket can do to the running connector. Everything
-// that changes something is logged with who asked.
+// control implements what the admin socket offers. Every change is logged with who asked for it.
 type control struct{ a *app }
 
 // NotAlive implements admin.Health.
@@ -60,7 +59,7 @@ func (c control) Setup() inspect.Setup {
 	return s
 }
 
-// Settings are those in force, with their origin and without secrets.
+// Settings returns the settings in force with their origin, without secrets.
 func Settings(c *config.Config, report config.Report) []inspect.Setting {
 	var all []inspect.Setting
 	for _, s := range config.Effective(c, report, false) {
@@ -78,7 +77,7 @@ func (c control) Trigger(ctx context.Context) (admin.Answer, error) {
 	c.note(ctx, "run asked for", "run", run.ID, "merged", merged)
 	answer := admin.Answer{Run: run.ID, Merged: merged, Message: fmt.Sprintf("run %d starts", run.ID)}
 	if merged {
-		answer.Message = fmt.Sprintf("run %d is being fetched already; the wish is merged with it", run.ID)
+		answer.Message = fmt.Sprintf("run %d is being fetched already; no other run starts", run.ID)
 	}
 	return answer, nil
 }
@@ -113,12 +112,12 @@ func (c control) Skip(ctx context.Context, q admin.SkipRequest) (admin.Answer, e
 		return answer, err
 	}
 	c.note(ctx, "dataset skipped", "dataset", q.Dataset, "from", skipped.From, "to", skipped.To, "dead_letter", skipped.Dead)
-	c.a.wakes.Fetch.Signal() // the run may have nothing left to ask for
+	c.a.wakes.Fetch.Signal() // the run may have nothing left to fetch
 	c.a.wakes.Platform.Signal()
 	return answer, nil
 }
 
-// Skip moves a dataset of a spool, running or not, and says what that means.
+// Skip moves a dataset past a span, whether the connector runs or not, and returns what to tell the operator.
 func Skip(s *spool.Spool, now time.Time, q admin.SkipRequest) (spool.Skipped, admin.Answer, error) {
 	meta, err := s.Meta()
 	if err != nil {
@@ -158,7 +157,7 @@ func (c control) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) 
 	return admin.Answer{Count: count, Message: admin.Dropped(count)}, nil
 }
 
-// note logs, at every level, what was asked and by whom.
+// note logs, at every log level, what was asked for and by whom.
 func (c control) note(ctx context.Context, what string, args ...any) {
 	c.a.Log.Log(ctx, logging.LevelNotice, what, append([]any{"asked_by", admin.PeerOf(ctx).String()}, args...)...)
 }

@@ -8,26 +8,26 @@ import (
 	"threatmatch-connector/internal/pipeline"
 )
 
-// health answers the probes from the stages' own words.
+// health answers the probes from the status of the stages.
 type health struct{ a *app }
 
-// stillAfter is how long a stage may be silent. Every wait beats, however long it
-// takes, so that only work of our own can be silent.
-const stillAfter = 10 * time.Minute
+// silentAfter is how long a stage may be silent. Every wait beats, however long it takes, so that only work of our
+// own can be silent.
+const silentAfter = 10 * time.Minute
 
 // NotAlive implements admin.Health.
 func (h health) NotAlive() map[string]string {
 	now := h.a.Now()
 	reasons := map[string]string{}
 	for name, s := range h.a.status.Snapshot() {
-		if silent := now.Sub(s.Beat); s.State != "stopped" && silent > stillAfter {
+		if silent := now.Sub(s.Beat); s.State != "stopped" && silent > silentAfter {
 			reasons[name] = fmt.Sprintf("no sign of life for %v; %s %s", silent.Round(time.Second), s.State, s.Detail)
 		}
 	}
 	return reasons
 }
 
-// Alive reports whether every part ticks.
+// Alive reports whether every part still ticks.
 func (h health) Alive() bool { return len(h.NotAlive()) == 0 }
 
 // NotReady implements admin.Health.
@@ -48,7 +48,7 @@ func (h health) NotReady() map[string]string {
 	return reasons
 }
 
-// stages lists what the stages say of themselves, in the way of the data.
+// stages lists the status of the stages in the order of the data flow.
 func stages(status map[string]pipeline.StageStatus) []inspect.Stage {
 	var all []inspect.Stage
 	for _, name := range []string{"schedule", "fetch", "map", "deliver", "verdicts", "platform", "housekeep"} {

@@ -8,18 +8,16 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// How the garbage collector spends memory for time. Below enoughMemory it may
-// let garbage reach twice what is in use, which halves its work; above, it
-// works as hard as it must, up to half of the processors' time. What an import
-// needs, a record of tens of megabytes aside, fits below, however long it is.
+// How the garbage collector trades memory for time. Below enoughMemory garbage may grow to twice what is in use,
+// which halves the collector's work. Above it, the collector works as hard as it must, up to half of the processors'
+// time. However long an import is, it stays below, unless a record has tens of megabytes.
 const (
 	enoughMemory   = 88 << 20
 	garbagePercent = 200
 )
 
-// limitMemory sets up the garbage collector: for a small footprint, and for a
-// container's memory limit, so that it works harder before the kernel ends the
-// process. GOGC and GOMEMLIMIT in the environment win.
+// limitMemory sets up the garbage collector for a small footprint and for a container's memory limit: it works harder
+// before the kernel kills the process. GOGC and GOMEMLIMIT in the environment win.
 func limitMemory(log *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
@@ -33,7 +31,7 @@ func limitMemory(log *slog.Logger) {
 	}
 }
 
-// atMost lowers the limit that a provider knows, if it knows one at all.
+// atMost lowers the limit of a provider to most; without a limit it is most.
 func atMost(most uint64, p memlimit.Provider) memlimit.Provider {
 	return func() (uint64, error) {
 		if limit, err := p(); err == nil {

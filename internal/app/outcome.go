@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// shortcoming says what a delivered run lacks; "" when it lacks nothing.
-// Objects whose target never came are not the run's fault.
+// shortcoming says what a delivered run lacks; "" if nothing. Objects whose target never came do not count: the run
+// is not to blame for them.
 func shortcoming(r spool.Run) string {
 	var parts []string
 	for _, d := range spool.Datasets() {

@@ -36,7 +36,7 @@ func (a *app) wakeStages() {
 	a.wakes.Deliver.Signal()
 }
 
-// Pause pauses a stage of a connector, running or not, and says what that means.
+// Pause pauses a stage, whether the connector runs or not, and returns what to tell the operator.
 func Pause(s *spool.Spool, now time.Time, q admin.StageRequest) (admin.Answer, error) {
 	since, err := s.Pause(now, spool.Stage(q.Stage))
 	if err != nil {
@@ -45,7 +45,7 @@ func Pause(s *spool.Spool, now time.Time, q admin.StageRequest) (admin.Answer, e
 	return admin.Answer{Count: 1, Message: q.Stage + " is " + inspect.Paused{Stage: q.Stage, Since: since}.Why()}, nil
 }
 
-// Resume lets a stage of a connector, running or not, go on.
+// Resume lets a paused stage continue, whether the connector runs or not, and returns what to tell the operator.
 func Resume(s *spool.Spool, q admin.StageRequest) (admin.Answer, error) {
 	was, err := s.Resume(spool.Stage(q.Stage))
 	switch {
@@ -57,8 +57,8 @@ func Resume(s *spool.Spool, q admin.StageRequest) (admin.Answer, error) {
 	return admin.Answer{Count: 1, Message: fmt.Sprintf("%s goes on", q.Stage)}, nil
 }
 
-// paused is why an operator keeps the stage from working, "" if none does. A spool
-// that cannot be read keeps nobody: the stage says what is wrong with it.
+// paused returns a function that says that and since when an operator has paused the stage; "" if it is not paused. A
+// spool that cannot be read pauses nothing: the stage itself reports what is wrong.
 func (a *app) paused(st spool.Stage) func() string {
 	return func() string {
 		meta, err := a.spool.Meta()

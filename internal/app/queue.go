@@ -11,8 +11,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// QueueRepull leaves a run of reason repull in the spool of a stopped
-// connector, to be worked on when it is started.
+// QueueRepull adds a run of reason repull to the spool of a stopped connector, which works on it once it is started.
 func QueueRepull(c *config.Config, s *spool.Spool, now func() time.Time, q admin.RepullRequest) (admin.Answer, error) {
 	schedule, err := schedule.New(schedule.Deps{
 		Spool: s, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(now), Log: slog.New(slog.DiscardHandler), Now: now,

@@ -16,8 +16,7 @@ import (
 	"threatmatch-connector/internal/web"
 )
 
-// serve opens the admin socket and, when asked to, the HTTP port. The returned
-// function ends both.
+// serve opens the admin socket and, if the settings ask for it, the HTTP port. The returned function closes both.
 func (a *app) serve(ctx context.Context) (func(), error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
@@ -66,7 +65,7 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	return nil
 }
 
-// shown is what the page is made of.
+// shown is what the page is made from.
 type shown struct {
 	inspect.Inspector
 	control control
@@ -78,12 +77,11 @@ func (s shown) History() (inspect.History, error) { return s.control.History(), 
 
 func (s shown) Setup() (inspect.Setup, error) { return s.control.Setup(), nil }
 
-// maxSocketPath is what every system takes as the path of a socket.
+// maxSocketPath is a length, in bytes, that every system accepts for the path of a socket.
 const maxSocketPath = 100
 
-// listen opens the socket where the settings say, or, where that cannot be, in
-// a directory of its own among the temporary ones; commands learn of it from
-// the spool's lock file. remove cleans up behind it.
+// listen opens the socket at the path that the settings name or, if that fails, in a temporary directory of its own;
+// commands learn the path from the spool's lock file. remove removes that directory.
 func (a *app) listen() (srv *admin.Server, remove func(), err error) {
 	path := a.cfg.Admin.Socket
 	remove = func() {}

@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// waits says what each stage waits for, in the way of the data; "" if none does.
+// waits says what each stage waits for, in the order of the data flow; "" if none waits.
 func waits(status map[string]pipeline.StageStatus) string {
 	var all []string
 	for _, s := range stages(status) {
@@ -31,8 +31,8 @@ func waits(status map[string]pipeline.StageStatus) string {
 	return strings.Join(all, "; ")
 }
 
-// undelivered says how far the run of a single import came, why it was stopped
-// and what was waited for then; nil when it was delivered.
+// undelivered says how far the run of a single import got, why it was stopped and what it waited for then; nil if it
+// was delivered.
 func (a *app) undelivered(ctx context.Context) error {
 	open, err := a.spool.OpenRuns()
 	if err != nil {
@@ -58,7 +58,7 @@ func (a *app) undelivered(ctx context.Context) error {
 	return fmt.Errorf("%w: %s; the spool holds the rest", ErrUndelivered, strings.Join(text, "; "))
 }
 
-// lacking is the step that the run has not ended.
+// lacking returns the step that the run has not finished.
 func lacking(r spool.Run) string {
 	switch {
 	case r.FetchedAt.IsZero():
