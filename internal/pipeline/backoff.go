@@ -6,16 +6,16 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// Backoff gives growing, jittered waits without an end: waiting costs nothing
-// with a spool.
+// Backoff returns growing, jittered waits. It never gives up: with a spool, waiting
+// costs nothing.
 type Backoff struct {
 	Min, Max time.Duration
 	Rand     func() float64 // in [0, 1)
 	Tries    int
-	Last     fault.Class // of the latest trouble, for who keeps it
+	Last     fault.Class // of the latest failure; set by the caller
 }
 
-// Next returns how long to wait before the next try: at least min, at most max.
+// Next returns how long to wait before the next try, between Min and Max.
 func (b *Backoff) Next() time.Duration {
 	ceiling := b.Max
 	if b.Tries < 30 && b.Min<<b.Tries < b.Max {

@@ -4,8 +4,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// RunHistory calls yield with the runs of an epoch, newest first, until it returns
-// false. It begins before the run with the id before; 0 means at the newest.
+// RunHistory calls yield with the runs of an epoch, newest first, until yield
+// returns false. It starts with the run before the id before; 0 means the newest
+// run.
 func RunHistory(sp interface {
 	Runs(before uint64, limit int) ([]spool.Run, error)
 }, epoch, before uint64, yield func(spool.Run) bool) error {
@@ -27,6 +28,6 @@ func RunHistory(sp interface {
 	}
 }
 
-// PagesOfType begins the counter of a run's pages of one STIX type. Fetch counts
-// under it, and the schedule learns from it which types a run asked for.
+// PagesOfType is the prefix of the counters for pages of one STIX type. Fetch
+// counts under it; the schedule learns from it which types a run requested.
 const PagesOfType = "fetch.pages_of:"

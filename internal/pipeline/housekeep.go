@@ -11,32 +11,32 @@ import (
 
 const stageHousekeep = "housekeep"
 
-// tidyPeriod is how often the spool is tidied up. Looking is cheap, and fetch
-// may be paused until there is room.
+// tidyPeriod is short because looking is cheap, and fetch may be paused until there
+// is room.
 const tidyPeriod = 10 * time.Second
 
-// HousekeepDeps is what housekeeping works with.
+// HousekeepDeps are the dependencies of Housekeep.
 type HousekeepDeps struct {
 	Spool interface {
 		Prune(now, forgetBefore time.Time) (map[string]int64, error)
 	}
-	// Expire removes old files of the archive; nil without one.
+	// Expire removes old files from the archive. It is nil without an archive.
 	Expire func(now time.Time) (int, error)
 	Status *Status
 	Log    *slog.Logger
 	Now    func() time.Time
 }
 
-// Housekeep lets go of what may go: kept records past their time, ids that were
-// not seen for long, the oldest ids when they take too much room, archived
-// bundles past their retention.
+// Housekeep removes what has expired: kept records past their time, ids not seen
+// for long, the oldest ids when they take too much room, and archived bundles past
+// their retention.
 type Housekeep struct {
 	HousekeepDeps
 	forgetAfter time.Duration
 }
 
-// NewHousekeep returns the loop. Ids that were not seen for forgetAfter are
-// forgotten; zero keeps them.
+// NewHousekeep returns the loop. It forgets ids that were not seen for forgetAfter;
+// zero keeps them.
 func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error) {
 	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("housekeeping: something it needs is missing"))
@@ -44,7 +44,7 @@ func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error
 	return &Housekeep{d, forgetAfter}, nil
 }
 
-// Run tidies up until ctx is done, which is no error.
+// Run cleans up until ctx is done, which is not an error.
 func (h *Housekeep) Run(ctx context.Context) error {
 	return Loop{Stage: stageHousekeep, Status: h.Status, Step: func(context.Context) (time.Duration, error) {
 		defer h.Status.Set(stageHousekeep, "idle", "", "")
@@ -55,7 +55,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 	}}.Run(ctx)
 }
 
-// step does one bounded step and reports whether there is more to do.
+// step does one bounded piece of work and reports whether there is more to do.
 func (h *Housekeep) step() bool {
 	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()

@@ -6,27 +6,28 @@ import (
 	"time"
 )
 
-// ErrDone, returned by a step, ends its loop in good order.
+// ErrDone ends a loop without an error when its step returns it.
 var ErrDone = errors.New("nothing is left to do")
 
-// Loop is the life of a stage: step after step until it is told to stop. It
-// beats before each step, sleeps as long as the step says or until a wake, and
-// says "stopped" at the end.
+// Loop runs a stage: one step after another until ctx is done. It beats before each
+// step, then sleeps as long as the step says or until a wake, and sets the state
+// "stopped" at the end.
 type Loop struct {
 	Stage  string
 	Status *Status
-	Wake   Wake // nil never wakes
-	// Hold, if any, says why the stage is kept from its steps, as an operator's
-	// pause does; "" goes on.
+	Wake   Wake // nil: never woken
+	// Hold, if set, says why the stage must not run its steps, for example because
+	// an operator paused it; "" lets it run.
 	Hold func() string
-	// Step does what there is to do now and returns how long nothing else will
-	// be. Its error ends the loop; what a stop breaks off is none.
+	// Step does the work there is now and returns how long to wait before the next
+	// step. An error ends the loop, unless ctx is already done.
 	Step func(ctx context.Context) (time.Duration, error)
-	// End, if any, is called after the last step of an ordered stop.
+	// End, if set, is called after the last step when the loop stops without an
+	// error.
 	End func() error
 }
 
-// Run steps until ctx is done, which is no error, or a step fails.
+// Run steps until ctx is done, which is not an error, or until a step fails.
 func (l Loop) Run(ctx context.Context) error {
 	defer l.Status.Set(l.Stage, "stopped", "", "")
 	for ctx.Err() == nil {
@@ -53,7 +54,7 @@ func (l Loop) Run(ctx context.Context) error {
 	return nil
 }
 
-// holdPoll is how often a loop that is held looks whether it may go on.
+// holdPoll is how often a held loop checks whether it may continue.
 const holdPoll = time.Second
 
 func (l Loop) hold() string {

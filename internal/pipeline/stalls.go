@@ -10,9 +10,9 @@ import (
 	"threatmatch-connector/internal/logging"
 )
 
-// StallReporter logs, at every log level, stages that cannot work: an error once
-// a stall has lasted for stallPatience, unless the stage has logged it itself, and
-// a notice when it is over.
+// StallReporter logs stages that cannot work, at every log level: an error once a
+// stall has lasted for stallPatience, unless the stage logged it itself, and a
+// notice when it is over.
 type StallReporter struct {
 	Status *Status
 	Log    *slog.Logger
@@ -20,7 +20,7 @@ type StallReporter struct {
 }
 
 const (
-	// stallPatience is how long a stall lasts before it is more than a hiccup.
+	// stallPatience is how long a stall lasts before it is logged.
 	stallPatience = time.Minute
 	stallPeriod   = 5 * time.Second
 )

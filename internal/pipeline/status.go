@@ -9,27 +9,28 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// StageStatus is what one loop says about itself, for status, readiness and logs.
+// StageStatus is what one loop reports about itself, for status, readiness and
+// logs.
 type StageStatus struct {
 	State     string    `json:"state"`               // "starting", "idle", "working", "retrying", "waiting", "paused", "stopped"
-	Detail    string    `json:"detail,omitempty"`    // what it works on or waits for
-	NotReady  string    `json:"not_ready,omitempty"` // a systemic trouble; empty when ready
+	Detail    string    `json:"detail,omitempty"`    // what it is working on or waiting for
+	NotReady  string    `json:"not_ready,omitempty"` // why it is not ready; empty when ready
 	Since     time.Time `json:"since"`               // when State last changed
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"error_at,omitzero"`
 	Beat      time.Time `json:"beat"` // the latest sign of life
 
-	HeldSince time.Time `json:"-"` // when NotReady was last empty no more; it outlives it
-	Told      bool      `json:"-"` // that hold-up was logged as an error, its end was not yet
+	HeldSince time.Time `json:"-"` // when NotReady was last set; kept after it is cleared
+	Told      bool      `json:"-"` // the stall was logged as an error, but not yet its end
 }
 
-// Status is what all loops say about themselves. Safe for concurrent use.
+// Status holds the status of all loops. It is safe for concurrent use.
 type Status struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	stages map[string]StageStatus
-	waits  map[string]int // of each stage, that are under way
-	ahead  time.Duration  // of our clock
+	waits  map[string]int // waits under way, by stage
+	ahead  time.Duration  // how far our clock is ahead of ThreatMatch's
 }
 
 // NewStatus returns an empty status.
@@ -37,7 +38,7 @@ func NewStatus(now func() time.Time) *Status {
 	return &Status{now: now, stages: map[string]StageStatus{}, waits: map[string]int{}}
 }
 
-// Set replaces a stage's state, detail and readiness; a last error stays.
+// Set replaces a stage's state, detail and readiness. The last error stays.
 func (b *Status) Set(stage, state, detail, notReady string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,14 +46,14 @@ func (b *Status) Set(stage, state, detail, notReady string) {
 	if s.State != state || s.Since.IsZero() {
 		s.Since = b.now()
 	}
-	if s.NotReady == "" && notReady != "" && !s.Told { // one that comes again before its end was told is the same
+	if s.NotReady == "" && notReady != "" && !s.Told { // a stall that returns before its end was logged is still the same one
 		s.HeldSince = b.now()
 	}
 	s.State, s.Detail, s.NotReady, s.Beat = state, detail, notReady, b.now()
 	b.stages[stage] = s
 }
 
-// Beat notes that the stage still turns, whether it finds work or not.
+// Beat records that the stage is alive, whether or not it finds work.
 func (b *Status) Beat(stage string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,8 +62,8 @@ func (b *Status) Beat(stage string) {
 	b.stages[stage] = s
 }
 
-// Waiting notes that the stage waits for something outside the process until the
-// returned function is called: however long that takes, the stage is alive.
+// Waiting records that the stage waits for something outside the process. It counts
+// as alive until the returned function is called, however long that takes.
 func (b *Status) Waiting(stage string) (done func()) {
 	b.wait(stage, 1)
 	return func() { b.wait(stage, -1) }
@@ -77,8 +78,8 @@ func (b *Status) wait(stage string, n int) {
 	b.stages[stage] = s
 }
 
-// Sleep waits for d or a wake, and beats meanwhile. When ctx ends before, it
-// returns the cause. A nil wake never comes.
+// Sleep waits for d or a wake, and beats meanwhile. If ctx ends first, it returns
+// the cause. A nil wake never fires.
 func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake Wake) error {
 	defer b.Waiting(stage)()
 	timer := time.NewTimer(d)
@@ -92,7 +93,7 @@ func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake 
 	return nil
 }
 
-// Error notes a stage's latest error, in the words that people are told.
+// Error records a stage's latest error, as text for operators.
 func (b *Status) Error(stage string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,21 +102,21 @@ func (b *Status) Error(stage string, err error) {
 	b.stages[stage] = s
 }
 
-// ClockIs notes how far this machine's clock is ahead of ThreatMatch's.
+// ClockIs records how far this machine's clock is ahead of ThreatMatch's.
 func (b *Status) ClockIs(ahead time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ahead = ahead
 }
 
-// Clock returns what was last noted; 0 before.
+// Clock returns the offset last recorded; 0 before that.
 func (b *Status) Clock() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ahead
 }
 
-// Told notes that the stage's hold-up was logged as an error.
+// Told records that the stage's stall was logged as an error.
 func (b *Status) Told(stage string) { b.setTold(stage, true) }
 
 func (b *Status) forgetTold(stage string) { b.setTold(stage, false) }
@@ -128,7 +129,8 @@ func (b *Status) setTold(stage string, told bool) {
 	b.stages[stage] = s
 }
 
-// Snapshot returns a copy of all statuses. A stage that waits beats all the time.
+// Snapshot returns a copy of all statuses. A stage that is waiting counts as
+// beating now.
 func (b *Status) Snapshot() map[string]StageStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()

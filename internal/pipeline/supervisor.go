@@ -18,33 +18,32 @@ type Part interface {
 	Run(ctx context.Context) error
 }
 
-// Parts are the loops in the way of the data. Any may be nil.
+// Parts are the loops, in the order of the data flow. Any may be nil.
 type Parts struct {
 	Platform Part // registration, ping, state
-	Schedule Part // starts runs; returns nil in once mode when its run is done
+	Schedule Part // starts runs; in once mode it returns nil when its run is done
 	Fetch    Part
 	Map      Part
 	Deliver  Part
 	Verdicts Part                        // reads back what OpenCTI refused
 	Keep     Part                        // housekeeping
-	Recover  func(context.Context) error // run before fetch and deliver start
-	Flush    func(context.Context) error // pushes the state before the end
-	Stopping func()                      // called when a stop begins, before any part is told
+	Recover  func(context.Context) error // runs before fetch and deliver start
+	Flush    func(context.Context) error // pushes the state before exit
+	Stopping func()                      // called when a stop begins, before any part is stopped
 }
 
-// Supervisor runs the parts and stops them in the way of the data.
+// Supervisor runs the parts and stops them in the order of the data flow.
 type Supervisor struct {
 	parts Parts
 	drain time.Duration
 	log   *slog.Logger
 }
 
-// ErrUndrained: parts had not ended when the time for stopping was over. They
-// were told to, and may still use the spool.
+// ErrUndrained means that the time to stop ran out before all parts ended. They
+// were told to stop, and may still be using the spool.
 var ErrUndrained = errors.New("stopped without draining")
 
-// NewSupervisor returns a supervisor. drain bounds the whole of an ordered
-// stop; zero means 8 s.
+// NewSupervisor returns a supervisor. drain bounds the whole stop; zero means 8 s.
 func NewSupervisor(p Parts, drain time.Duration, log *slog.Logger) *Supervisor {
 	if drain <= 0 {
 		drain = 8 * time.Second
@@ -60,10 +59,10 @@ type part struct {
 	err  error // valid once done is closed
 }
 
-// Run starts the parts and blocks until ctx is done, a part fails, or the
-// schedule has nothing more to do; then it stops them in order, within the drain
-// timeout. A closed hurry ends that at once. The error is the first failure, with
-// ErrUndrained where parts may still run; nil after an ordered stop.
+// Run starts the parts and blocks until ctx is done, a part fails, or the schedule
+// has nothing more to do. Then it stops them in order, within the drain timeout;
+// closing hurry ends the stop at once. It returns the first failure, joined with
+// ErrUndrained if parts may still be running, or nil after a clean stop.
 func (s *Supervisor) Run(ctx context.Context, hurry <-chan struct{}) error {
 	root, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(fault.ErrShutdown)
@@ -112,7 +111,8 @@ func (s *Supervisor) recover(ctx context.Context) error {
 	return nil
 }
 
-// wait returns when it is time to stop, with the error of the part that failed.
+// wait blocks until it is time to stop and returns the error of the part that
+// failed, if any.
 func (s *Supervisor) wait(ctx context.Context, ended <-chan *part) error {
 	select {
 	case <-ctx.Done():
@@ -128,11 +128,11 @@ func (s *Supervisor) wait(ctx context.Context, ended <-chan *part) error {
 	}
 }
 
-// stopAll stops the parts one after the other, the platform loop last, after
-// the state was pushed. All of that has the drain timeout: the parts are told to
-// be done after five eighths, none waits for another after six, the state has
-// until seven, and then only ends are awaited. Trouble while stopping is only
-// worth a line: the spool holds the rest.
+// stopAll stops the parts one after the other and the platform loop last, after the
+// state was pushed. All of that shares the drain timeout: parts should end by 5/8
+// of it; after 6/8 none waits for another; the state must be pushed by 7/8; the
+// last eighth only waits for the ends. Errors while stopping are only logged: the
+// spool holds the rest.
 func (s *Supervisor) stopAll(hurry <-chan struct{}, parts ...*part) error {
 	eighth, now := s.drain/8, time.Now()
 	over, giveUp := context.WithDeadline(context.Background(), now.Add(8*eighth))
@@ -171,8 +171,8 @@ func (s *Supervisor) stopAll(hurry <-chan struct{}, parts ...*part) error {
 	return nil
 }
 
-// stopWork stops each part once those before it have ended, telling it by when
-// it should, and at the last moment whatever is left of them.
+// stopWork stops each part once those before it have ended, and tells it when it
+// should be done. After last it stops all remaining parts at once.
 func (s *Supervisor) stopWork(over context.Context, by, last time.Time, parts []*part) {
 	cut := time.NewTimer(time.Until(last))
 	defer cut.Stop()
@@ -192,7 +192,8 @@ func (s *Supervisor) stopWork(over context.Context, by, last time.Time, parts []
 	}
 }
 
-// flush pushes the state while the platform loop is still there; if it fails, the next start does it.
+// flush pushes the state while the platform loop still runs. If it fails, the next
+// start pushes it.
 func (s *Supervisor) flush(over context.Context, by time.Time, platform *part) {
 	if s.parts.Flush == nil || over.Err() != nil {
 		return

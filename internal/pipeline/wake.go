@@ -1,17 +1,17 @@
-// Package pipeline moves ThreatMatch data through the spool: fetch, map and
-// deliver, the platform loop beside them, the schedule that starts runs, and
-// the supervisor that runs them all. The stages never call each other: they
-// meet in the spool, and a Wake tells the next one to look.
+// Package pipeline moves ThreatMatch data through the spool. It has what the stages
+// (fetch, map, deliver) and the other loops share, and the supervisor that runs
+// them. The stages never call each other: they communicate through the spool, and a
+// Wake tells the next one to look.
 package pipeline
 
-// Wake wakes a sleeping loop. Signalling never blocks, and signals that were
-// not received yet fold into one.
+// Wake wakes a sleeping loop. Signalling never blocks; signals not yet received are
+// merged into one.
 type Wake chan struct{}
 
-// NewWake returns a wake without a signal.
+// NewWake returns a wake without a pending signal.
 func NewWake() Wake { return make(Wake, 1) }
 
-// Signal wakes whoever waits. A nil Wake does nothing.
+// Signal wakes the waiting loop. On a nil Wake it does nothing.
 func (w Wake) Signal() {
 	select {
 	case w <- struct{}{}:
@@ -19,12 +19,12 @@ func (w Wake) Signal() {
 	}
 }
 
-// Wakes has one Wake for each loop.
+// Wakes has one Wake per loop.
 type Wakes struct {
 	Schedule, Fetch, Map, Deliver, Platform Wake
 }
 
-// NewWakes returns a set without signals.
+// NewWakes returns a set without pending signals.
 func NewWakes() Wakes {
 	return Wakes{NewWake(), NewWake(), NewWake(), NewWake(), NewWake()}
 }

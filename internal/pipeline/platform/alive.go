@@ -7,7 +7,8 @@ import (
 	"threatmatch-connector/internal/pipeline"
 )
 
-// aliveClient keeps the loop alive for the probe while OpenCTI is asked.
+// aliveClient keeps the loop alive for the probe while a call to OpenCTI is under
+// way.
 type aliveClient struct {
 	Client
 	status *pipeline.Status
@@ -33,7 +34,7 @@ func (a aliveClient) Queue(ctx context.Context) (opencti.QueueSize, error) {
 	return a.Client.Queue(ctx)
 }
 
-// aliveWorks is the same for works.
+// aliveWorks does the same for works.
 type aliveWorks struct {
 	Works
 	status *pipeline.Status

@@ -8,32 +8,32 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Client is what the platform loop needs of OpenCTI's API. Errors are
-// marked with fault classes, and wrap opencti.ErrUnknownConnector when OpenCTI
-// does not know the connector (any more). The loop calls it from one goroutine at a time.
+// Client is the part of OpenCTI's API that the platform loop uses. Errors carry
+// fault classes, and wrap opencti.ErrUnknownConnector when OpenCTI does not know
+// the connector (any more). The loop calls it from one goroutine at a time.
 type Client interface {
-	// Register announces the connector. OpenCTI (re)declares exchange and queue
-	// and answers with the stored state, which it does not change.
+	// Register announces the connector. OpenCTI declares exchange and queue (again)
+	// and returns the stored state without changing it.
 	Register(ctx context.Context) (opencti.Registration, error)
-	// Ping stores state and info, and answers what the platform holds then.
+	// Ping stores state and info, and returns what the platform then holds.
 	Ping(ctx context.Context, state string, info opencti.ConnectorInfo) (opencti.Echo, error)
 	// Stored reads the connector's entry. It needs the capability MODULES.
 	Stored(ctx context.Context) (opencti.Stored, error)
 	// Queue returns the size of the connector's queue as the platform sees it,
-	// which may lag some seconds.
+	// which may lag by some seconds.
 	Queue(ctx context.Context) (opencti.QueueSize, error)
 }
 
-// Works is what the platform loop needs to delete works of before a reset.
+// Works is what the platform loop needs to delete works from before a reset.
 type Works interface {
-	// Work reads a work; opencti.ErrWorkGone when there is none.
+	// Work reads a work. It returns opencti.ErrWorkGone if there is none.
 	Work(ctx context.Context, id string) (opencti.Work, error)
-	// WorksByName returns the works in progress whose name ends in suffix.
+	// WorksByName returns the works in progress whose name ends with suffix.
 	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
 	DeleteWork(ctx context.Context, id string) error
 }
 
-// Spool is what the platform loop needs of the spool.
+// Spool is the part of the spool that the platform loop uses.
 type Spool interface {
 	Meta() (spool.Meta, error)
 	SavePlatform(epoch uint64, notes []byte) error

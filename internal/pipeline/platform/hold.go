@@ -1,26 +1,25 @@
 package platform
 
-// holding is what keeps messages back though nothing is wrong.
+// holding is a set of reasons to keep messages back although nothing is wrong.
 type holding uint8
 
 const (
 	holdQueue   holding = 1 << iota // OpenCTI's queue is over the threshold
 	holdNacked                      // the broker refuses messages
-	holdBlocked                     // the broker reads nothing
+	holdBlocked                     // the broker has stopped reading
 )
 
-// HoldQueue notes that messages are kept back since OpenCTI's queue is over the
-// threshold, or no longer.
+// HoldQueue records whether messages are kept back because OpenCTI's queue is over
+// the threshold.
 func (p *Platform) HoldQueue(on bool) { p.hold(holdQueue, on) }
 
-// HoldNacked notes that the broker refuses messages, or no longer.
+// HoldNacked records whether the broker refuses messages.
 func (p *Platform) HoldNacked(on bool) { p.hold(holdNacked, on) }
 
-// HoldBlocked notes that the broker reads nothing, or no longer.
+// HoldBlocked records whether the broker has stopped reading.
 func (p *Platform) HoldBlocked(on bool) { p.hold(holdBlocked, on) }
 
-// hold notes that messages are kept back, or no longer, for OpenCTI's view of
-// the connector.
+// hold records a reason to keep messages back, for OpenCTI's view of the connector.
 func (p *Platform) hold(why holding, on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

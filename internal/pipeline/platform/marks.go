@@ -7,11 +7,11 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// currentState computes the state that the spool stands for: where everything was
-// confirmed and no parked item is older. There is none before the first run is
-// confirmed. Datasets that are switched off, or that ThreatMatch does not offer, do not
-// count for last_run, but the state says where they stand: on a new volume they go on
-// there, and not at a last_run that has passed them.
+// currentState computes the state to store on OpenCTI: the time up to which
+// everything is confirmed, with no older parked item. It is empty before the first
+// run is confirmed. Datasets that are disabled, or that ThreatMatch does not offer,
+// do not count for last_run. The state still records their position: on a new
+// volume they continue there, and not at a last_run that is already past them.
 func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	marks, err := s.Watermarks()
 	if err != nil {
@@ -27,7 +27,7 @@ func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	for _, d := range spool.Datasets() {
 		t := marks[d].Confirmed
 		if t.IsZero() {
-			t = parts[d].from // nothing older was ever asked for
+			t = parts[d].from // nothing older was ever requested
 		} else if counts(d) {
 			confirmed = true
 		}
@@ -44,14 +44,14 @@ func currentState(s Spool, enabled []spool.Dataset) (connectorState, error) {
 	return stateOf(at, counts), nil
 }
 
-// datasetPart is what the runs tell of a dataset.
+// datasetPart is what the runs say about a dataset.
 type datasetPart struct {
-	decided bool      // a run came to an end with it
+	decided bool      // a run has finished with it
 	skipped bool      // the last such run found that it is not offered
-	from    time.Time // the earliest window start; only of datasets never confirmed
+	from    time.Time // the earliest window start; only for datasets never confirmed
 }
 
-// datasetParts reads the runs from the newest back, no further than needed.
+// datasetParts reads the runs, newest first, no further back than needed.
 func datasetParts(s Spool, enabled []spool.Dataset, marks map[spool.Dataset]spool.Watermark) (map[spool.Dataset]datasetPart, error) {
 	const page = 20
 	meta, err := s.Meta()

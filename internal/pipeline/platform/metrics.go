@@ -2,8 +2,8 @@ package platform
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts what the platform loop does. The first four carry the
-// names that every OpenCTI connector exposes.
+// Metrics counts what the platform loop does. The first four have the names that
+// every OpenCTI connector exposes.
 type Metrics struct {
 	pings, pingErrors, clientErrors prometheus.Counter
 	state                           *prometheus.GaugeVec
@@ -27,7 +27,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// setState puts 1 on the named state and 0 on the others.
+// setState sets the named state to 1 and the others to 0.
 func (m *Metrics) setState(state string) {
 	for _, s := range []string{"idle", "running", "stopped"} {
 		v := 0.0

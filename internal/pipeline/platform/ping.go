@@ -13,8 +13,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// register announces the connector and looks at the state in the answer, which
-// a registration does not change. The caller holds the token.
+// register announces the connector and looks at the state in the response, which a
+// registration does not change. The caller holds the lock.
 func (p *Platform) register(ctx context.Context) error {
 	reg, err := p.Client.Register(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func (p *Platform) register(ctx context.Context) error {
 	return nil
 }
 
-// unregister makes the next turn register again.
+// unregister makes the next step register again.
 func (p *Platform) unregister() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,8 +47,8 @@ func (p *Platform) unregister() {
 	}
 }
 
-// ping sends the state and looks at the echo; a connector that is not known is
-// registered and pings again, once. The caller holds the token.
+// ping sends the state and looks at the echo. If OpenCTI does not know the
+// connector, it registers and pings again, once. The caller holds the lock.
 func (p *Platform) ping(ctx context.Context) error {
 	err := p.pingOnce(ctx)
 	if !errors.Is(err, opencti.ErrUnknownConnector) {
@@ -66,7 +66,7 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 		return err
 	}
 	text := state.text()
-	if p.notes.remember(canonicalState(text)) { // else a crash would make it look like somebody else's
+	if p.notes.remember(canonicalState(text)) { // otherwise, after a crash, it would look like a second writer's
 		if err := p.saveNotes(); err != nil && !errors.Is(err, spool.ErrFull) {
 			return err
 		}
@@ -76,7 +76,7 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 		return err
 	}
 	p.Metrics.pings.Inc()
-	p.pinged, p.watch.base = false, time.Time{} // of unknown fate until it is answered
+	p.pinged, p.watch.base = false, time.Time{} // unknown until the ping is answered
 	echo, err := p.Client.Ping(ctx, text, info)
 	if err != nil {
 		p.Metrics.pingErrors.Inc()
@@ -86,8 +86,8 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 	return p.heard(ctx, text, echo)
 }
 
-// unknown registers again after OpenCTI did not know the connector. What it
-// answers then tells whether the connector was deleted.
+// unknown registers again after OpenCTI did not know the connector. The response
+// then shows whether the connector was deleted.
 func (p *Platform) unknown(ctx context.Context, cause error) error {
 	p.Log.Warn("OpenCTI does not know the connector, registering again", "stage", stageName, "error", cause)
 	p.notes.Unknown = true
@@ -98,7 +98,7 @@ func (p *Platform) unknown(ctx context.Context, cause error) error {
 	return p.register(ctx)
 }
 
-// heard looks at the echo of a ping.
+// heard handles the echo of a ping.
 func (p *Platform) heard(ctx context.Context, sent string, echo opencti.Echo) error {
 	was, got := canonicalState(sent), canonicalState(echo.State)
 	reset, err := p.resetBy(ctx, echo, was != "")
@@ -115,7 +115,7 @@ func (p *Platform) heard(ctx context.Context, sent string, echo opencti.Echo) er
 	return nil
 }
 
-// look handles the state in the answer of a registration.
+// look handles the state in the response to a registration.
 func (p *Platform) look(ctx context.Context, echo opencti.Echo) error {
 	meta, err := p.Spool.Meta()
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *Platform) look(ctx context.Context, echo opencti.Echo) error {
 	return nil
 }
 
-// adopt takes the platform's state into a spool that has none.
+// adopt takes over the platform's state into a spool that has none.
 func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 	state, _ := parseState(echo.State)
 	at := map[spool.Dataset]time.Time{}
@@ -167,7 +167,7 @@ func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 	return nil
 }
 
-// rolledBack warns when the platform holds less than it once confirmed.
+// rolledBack warns if the platform holds an older state than it once confirmed.
 func (p *Platform) rolledBack(got string) bool {
 	if p.notes.Echoed == "" {
 		return false
@@ -188,8 +188,8 @@ func (p *Platform) rolledBack(got string) bool {
 	return true
 }
 
-// strange handles a state other than the one just sent: an older one of ours
-// is a stale echo, any other one was written by somebody else.
+// strange handles a state other than the one just sent. An older one of ours is a
+// stale echo; any other was written by someone else.
 func (p *Platform) strange(got string) {
 	for _, ours := range p.notes.Sent {
 		if ours == got {
@@ -208,7 +208,7 @@ func (p *Platform) strange(got string) {
 	p.Status.Error(stageName, fmt.Errorf("a second writer of this connector's state: %s", got))
 }
 
-// info collects what OpenCTI shows of the connector.
+// info collects what OpenCTI shows about the connector.
 func (p *Platform) info(ctx context.Context) (opencti.ConnectorInfo, error) {
 	p.freshQueue(ctx)
 	runs, err := p.Spool.OpenRuns()
@@ -232,9 +232,9 @@ func (p *Platform) info(ctx context.Context) (opencti.ConnectorInfo, error) {
 	return info, err
 }
 
-// lastRun is when the latest run was delivered.
+// lastRun returns when the latest run was delivered.
 func (p *Platform) lastRun() (time.Time, error) {
-	const few = 5 // an older one cannot have ended later by much
+	const few = 5 // an older run cannot have ended much later
 	runs, err := p.Spool.Runs(0, few)
 	var last time.Time
 	for _, r := range runs {
@@ -245,8 +245,8 @@ func (p *Platform) lastRun() (time.Time, error) {
 	return last, err
 }
 
-// freshQueue asks for the queue's size unless deliver just did. Platforms that
-// refuse the question are not asked again before the next registration.
+// freshQueue asks for the queue's size unless deliver just did. If the platform
+// refuses to tell, it is not asked again until the next registration.
 func (p *Platform) freshQueue(ctx context.Context) {
 	p.mu.Lock()
 	fresh := !p.queueAt.IsZero() && p.Now().Sub(p.queueAt) < p.opt.Period/2
@@ -261,7 +261,7 @@ func (p *Platform) freshQueue(ctx context.Context) {
 	}
 }
 
-// saveNotes stores the notes. The caller holds the token.
+// saveNotes stores the notes. The caller holds the lock.
 func (p *Platform) saveNotes() error {
 	meta, err := p.Spool.Meta()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package platform is the loop that registers the connector with OpenCTI, pings it, and
-// carries out resets of its state.
+// Package platform runs the loop that registers the connector with OpenCTI, pings
+// it, and carries out resets of its state.
 package platform
 
 import (
@@ -19,10 +19,10 @@ import (
 
 const stageName = "platform"
 
-// Deps is what the platform loop works with.
+// Deps are the dependencies of Platform.
 type Deps struct {
 	Client  Client // nil: offline, no platform at all
-	Works   Works  // to delete works of before a reset; nil only when offline
+	Works   Works  // deletes works from before a reset; nil only when offline
 	Spool   Spool
 	Wakes   pipeline.Wakes
 	Status  *pipeline.Status
@@ -30,12 +30,13 @@ type Deps struct {
 	Metrics *Metrics
 	Now     func() time.Time
 	Rand    func() float64 // in [0, 1), for jitter
-	// NextRun says when the next run is due, zero when nothing is planned. May be nil.
+	// NextRun returns when the next run is due, zero when none is planned. May be
+	// nil.
 	NextRun func() time.Time
 }
 
-// Options are the platform loop's settings. Zero values mean the
-// defaults in brackets.
+// Options are the platform loop's settings. Zero values mean the defaults in
+// brackets.
 type Options struct {
 	Datasets        []spool.Dataset // the enabled ones; they make up the state
 	RunAndTerminate bool
@@ -45,22 +46,22 @@ type Options struct {
 }
 
 // Platform keeps the connector registered with OpenCTI, pings it, and keeps
-// state and spool in step. Run is the loop; the other methods may be called
-// from any goroutine.
+// OpenCTI's state in step with the spool. Run is the loop; the other methods may be
+// called from any goroutine.
 type Platform struct {
 	Deps
 	opt Options
 
-	call    chan struct{} // the token of who may register or ping: one at a time
+	call    chan struct{} // the lock for registering and pinging, held by one goroutine at a time
 	notes   notes         // guarded by call
-	seen    bool          // the platform's state was looked at once in this process; guarded by call
-	mute    bool          // the platform refuses to tell the queue's size; guarded by call
+	seen    bool          // this process has looked at the platform's state once; guarded by call
+	mute    bool          // the platform refuses to report the queue's size; guarded by call
 	watch   watch         // guarded by call
-	pinged  bool          // the last call that writes the entry was a ping that was answered; guarded by call
-	foreign string        // the latest state that we never sent; guarded by call
+	pinged  bool          // the last call that writes the entry was an answered ping; guarded by call
+	foreign string        // the latest state that we did not send; guarded by call
 
-	opening sync.Mutex   // held while a work is being intended, and over a reset
-	resets  atomic.Int64 // begun so far: deliver need not wait for a refused commit
+	opening sync.Mutex   // held while the intention to create a work is stored, and during a reset
+	resets  atomic.Int64 // resets begun so far: deliver need not wait for a refused commit
 
 	mu         sync.Mutex
 	reg        *opencti.Registration
@@ -70,7 +71,7 @@ type Platform struct {
 	queueAt    time.Time
 }
 
-// New returns the loop; it sends nothing yet.
+// New returns the loop. It sends nothing yet.
 func New(d Deps, o Options) (*Platform, error) {
 	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: something it needs is missing"))
@@ -98,7 +99,7 @@ func New(d Deps, o Options) (*Platform, error) {
 	return p, nil
 }
 
-// Run registers and pings until ctx is done, which is no error.
+// Run registers and pings until ctx is done, which is not an error.
 func (p *Platform) Run(ctx context.Context) error {
 	if p.Client == nil {
 		return p.runOffline(ctx)
@@ -125,8 +126,8 @@ func (p *Platform) Run(ctx context.Context) error {
 	}}.Run(ctx)
 }
 
-// restAndLook waits until the index has our ping, reads the entry, and returns
-// how long is left until the next ping: nothing after a wake.
+// restAndLook waits until OpenCTI's index has our ping, reads the entry, and
+// returns how long is left until the next ping: 0 after a wake.
 func (p *Platform) restAndLook(ctx context.Context) time.Duration {
 	start := p.Now()
 	if p.Status.Sleep(ctx, stageName, p.opt.SecondLook, p.Wakes.Platform) != nil || p.Now().Sub(start) < p.opt.SecondLook {
@@ -136,7 +137,7 @@ func (p *Platform) restAndLook(ctx context.Context) time.Duration {
 	return p.opt.Period - p.opt.SecondLook
 }
 
-// runOffline lets a spool without a platform start at the configured date.
+// runOffline starts a spool without a platform at the configured date.
 func (p *Platform) runOffline(ctx context.Context) error {
 	meta, err := p.Spool.Meta()
 	if err != nil {
@@ -156,8 +157,7 @@ func (p *Platform) runOffline(ctx context.Context) error {
 	return nil
 }
 
-// step is one turn: whatever stands open from before, a registration if there
-// is none, and a ping.
+// step finishes a pending reset, registers if needed, and pings.
 func (p *Platform) step(ctx context.Context) error {
 	if err := p.lock(ctx); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (p *Platform) step(ctx context.Context) error {
 	return p.deleteOld(ctx)
 }
 
-// trouble notes an error and returns how long to wait.
+// trouble reports an error and returns how long to wait.
 func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 	class, after := fault.Of(err)
 	p.Metrics.clientErrors.Inc()
@@ -189,7 +189,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 		notReady = fault.Sentence(err)
 	case p.registration() == nil:
 		notReady = "not registered with OpenCTI: " + strings.TrimPrefix(fault.Sentence(err), "OpenCTI: ")
-	case back.Tries > 0: // a single hiccup is no trouble
+	case back.Tries > 0: // a single failure does not count
 		notReady = fault.Sentence(err)
 	}
 	p.Status.Set(stageName, "retrying", fault.Words(err), notReady)
@@ -205,7 +205,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 	return max(back.Next(), min(after, p.opt.Period))
 }
 
-// lock takes the token; give gives it back.
+// lock acquires the right to register or ping; unlock releases it.
 func (p *Platform) lock(ctx context.Context) error {
 	defer p.Status.Waiting(stageName)()
 	select {
@@ -218,7 +218,7 @@ func (p *Platform) lock(ctx context.Context) error {
 
 func (p *Platform) unlock() { <-p.call }
 
-// Registered returns the current registration, false while there is none.
+// Registered returns the current registration, or false if there is none.
 func (p *Platform) Registered() (opencti.Registration, bool) {
 	if reg := p.registration(); reg != nil {
 		return *reg, true
@@ -226,15 +226,15 @@ func (p *Platform) Registered() (opencti.Registration, bool) {
 	return opencti.Registration{}, false
 }
 
-// WhileNoReset calls f while no reset begins: what f notes in the spool, the next
-// reset finds there.
+// WhileNoReset calls f while no reset can begin. The next reset finds in the spool
+// whatever f stored there.
 func (p *Platform) WhileNoReset(f func() error) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	return f()
 }
 
-// Resets is how many resets were begun so far.
+// Resets returns how many resets were begun so far.
 func (p *Platform) Resets() int64 { return p.resets.Load() }
 
 func (p *Platform) registration() *opencti.Registration {
@@ -243,7 +243,8 @@ func (p *Platform) registration() *opencti.Registration {
 	return p.reg
 }
 
-// Registration returns the current registration, waiting for one.
+// Registration returns the current registration, and waits for one if there is
+// none.
 func (p *Platform) Registration(ctx context.Context) (opencti.Registration, error) {
 	for {
 		p.mu.Lock()
@@ -260,9 +261,9 @@ func (p *Platform) Registration(ctx context.Context) (opencti.Registration, erro
 	}
 }
 
-// Renew pings and registers again at once, since credentials or topology seem
-// to have changed; OpenCTI declares its topology anew with both. The ping goes
-// first: it tells a connector that was deleted, a registration would not.
+// Renew pings and registers again at once, because credentials or topology seem to
+// have changed; OpenCTI declares its topology anew with both. The ping goes first:
+// it reveals that the connector was deleted, which a registration would not.
 func (p *Platform) Renew(ctx context.Context, reason string) error {
 	if p.Client == nil {
 		return nil
@@ -283,8 +284,8 @@ func (p *Platform) Renew(ctx context.Context, reason string) error {
 	return p.register(ctx)
 }
 
-// Flush pushes the state before an exit, within the time that ctx gives.
-// Without a registration there is nothing to push to: the next start does it.
+// Flush pushes the state before exit, while ctx allows. Without a registration it
+// does nothing: the next start pushes the state.
 func (p *Platform) Flush(ctx context.Context) error {
 	defer p.Metrics.setState("stopped")
 	if p.Client == nil || p.registration() == nil {
@@ -300,11 +301,11 @@ func (p *Platform) Flush(ctx context.Context) error {
 	return p.ping(ctx)
 }
 
-// Offline reports whether there is no platform at all.
+// Offline reports whether there is no platform.
 func (p *Platform) Offline() bool { return p.Client == nil }
 
-// LastQueue returns the size of the connector's queue as OpenCTI told it last,
-// false before it told any.
+// LastQueue returns the connector's queue size as OpenCTI last reported it, and
+// false if it never did.
 func (p *Platform) LastQueue() (opencti.QueueSize, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// resetBy decides whether the answer shows that the state was reset on the
-// platform, and if so resets the spool. expected says that the answer to a
-// platform in order would not be empty. The caller holds the token.
+// resetBy decides whether the response shows that the state was reset on the
+// platform, and if so resets the spool. expected means that a healthy platform
+// would not return an empty state. The caller holds the lock.
 func (p *Platform) resetBy(ctx context.Context, echo opencti.Echo, expected bool) (bool, error) {
 	empty := canonicalState(echo.State) == ""
 	switch {
@@ -35,7 +35,7 @@ func (p *Platform) resetBy(ctx context.Context, echo opencti.Echo, expected bool
 	return p.secondLook(ctx)
 }
 
-// known drops the doubts of a first look.
+// known clears the doubts of a first look.
 func (p *Platform) known() error {
 	if !p.notes.Unknown && p.notes.Empty.IsZero() {
 		return nil
@@ -44,9 +44,9 @@ func (p *Platform) known() error {
 	return p.saveNotes()
 }
 
-// secondLook reads an unexpectedly empty state again a little later, for a
-// platform that tells no time of its resets. It reads by registering, since a
-// ping would write our state over the reset.
+// secondLook reads an unexpectedly empty state again a little later, for platforms
+// that do not report the time of a reset. It reads by registering, because a ping
+// would write our state over the reset.
 func (p *Platform) secondLook(ctx context.Context) (bool, error) {
 	if p.notes.Empty.IsZero() {
 		p.notes.Empty = p.Now()
@@ -67,8 +67,8 @@ func (p *Platform) secondLook(ctx context.Context) (bool, error) {
 	return true, p.reset("the state was reset on OpenCTI", reg.Reset)
 }
 
-// reset notes what it is about to do, and does it. Works of the old epoch are
-// noted first, so that no crash leaves one in progress.
+// reset stores what it is about to do, then does it. It stores the works of the old
+// epoch first, so that no crash leaves one in progress.
 func (p *Platform) reset(reason string, stamp time.Time) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
@@ -103,7 +103,7 @@ func (p *Platform) finishReset() error {
 	return p.resetSpool()
 }
 
-// resetSpool empties the spool unless that was done, and starts over.
+// resetSpool empties the spool unless that is done already, and starts over.
 func (p *Platform) resetSpool() error {
 	pending := *p.notes.Reset
 	meta, err := p.Spool.Meta()
@@ -135,7 +135,7 @@ func (p *Platform) resetSpool() error {
 	return nil
 }
 
-// discardWork notes a work of the old epoch for deletion.
+// discardWork marks a work of the old epoch for deletion.
 func (p *Platform) discardWork(w spool.Work) {
 	if w.Name == "" || w.Status == spool.WorkProcessed || w.Status == spool.WorkDeleted {
 		return
@@ -146,8 +146,9 @@ func (p *Platform) discardWork(w spool.Work) {
 // lateWorks is how many delivered runs may still have messages in OpenCTI's queue.
 const lateWorks = 20
 
-// discardSent notes the works of the latest delivered runs: what the purge of
-// the queue took of them will never be processed. Complete ones are kept.
+// discardSent marks the works of the latest delivered runs for deletion: messages
+// that the purge removed from the queue will never be processed. Complete works are
+// kept.
 func (p *Platform) discardSent() error {
 	runs, err := p.Spool.Runs(0, lateWorks)
 	for _, r := range runs {
@@ -158,12 +159,12 @@ func (p *Platform) discardSent() error {
 	return err
 }
 
-// lateWork is how long a request to open a work may still take effect after
-// its answer was given up.
+// lateWork is how long a request to create a work may still take effect after we
+// gave up waiting for the response.
 const lateWork = 5 * time.Minute
 
-// Discard has a work deleted that belongs to no run any more. Without an id it
-// is searched for by its name.
+// Discard has a work deleted that no longer belongs to a run. Without an id it is
+// searched for by name.
 func (p *Platform) Discard(ctx context.Context, name, id string) error {
 	if err := p.lock(ctx); err != nil {
 		return err
@@ -174,8 +175,8 @@ func (p *Platform) Discard(ctx context.Context, name, id string) error {
 	return p.saveNotes()
 }
 
-// DeleteOld deletes what is left of before a reset, so that no new work is
-// opened beside it.
+// DeleteOld deletes what is left from before a reset, so that no new work is
+// created next to it.
 func (p *Platform) DeleteOld(ctx context.Context) error {
 	if err := p.lock(ctx); err != nil {
 		return err
@@ -184,7 +185,7 @@ func (p *Platform) DeleteOld(ctx context.Context) error {
 	return p.deleteOld(ctx)
 }
 
-// deleteOld deletes the works of before a reset, as far as they can be found.
+// deleteOld deletes the works from before a reset, as far as they can be found.
 func (p *Platform) deleteOld(ctx context.Context) error {
 	if len(p.notes.Old) == 0 {
 		return nil
@@ -209,7 +210,7 @@ func (p *Platform) deleteOld(ctx context.Context) error {
 	return failed
 }
 
-// deleteOne deletes one work; it reports true when nothing is left to look for.
+// deleteOne deletes one work. It returns true when nothing is left to look for.
 func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 	if w.Sent {
 		info, err := p.Works.Work(ctx, w.ID)

@@ -10,20 +10,20 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// stateTime is how the Python connector writes times: UTC, whole seconds, an
-// explicit offset.
+// stateTime is how the Python connector writes times: UTC, whole seconds, explicit
+// offset.
 const stateTime = "2006-01-02T15:04:05+00:00"
 
 // noState is what a connector without a state sends.
 const noState = "null"
 
-// connectorState is the state that OpenCTI keeps for us.
+// connectorState is the state that OpenCTI stores for us.
 type connectorState struct {
 	LastRun  time.Time
-	Datasets map[spool.Dataset]time.Time // only those that differ from LastRun need to be here
+	Datasets map[spool.Dataset]time.Time // only those that differ from LastRun are required
 }
 
-// at returns where the dataset stands, zero if the state does not say.
+// at returns the dataset's position, zero if the state does not say.
 func (s connectorState) at(d spool.Dataset) time.Time {
 	if t, ok := s.Datasets[d]; ok {
 		return t
@@ -31,8 +31,8 @@ func (s connectorState) at(d spool.Dataset) time.Time {
 	return s.LastRun
 }
 
-// stateOf makes the state of datasets that stand at marks: the earliest of those that
-// count as last_run, all of them while they differ.
+// stateOf makes the state from the datasets' positions: last_run is the earliest of
+// those that count; the positions are added when they differ.
 func stateOf(marks map[spool.Dataset]time.Time, counts func(spool.Dataset) bool) connectorState {
 	var s connectorState
 	for d, t := range marks {
@@ -49,7 +49,7 @@ func stateOf(marks map[spool.Dataset]time.Time, counts func(spool.Dataset) bool)
 	return s
 }
 
-// text returns the JSON text that is sent, "null" for the zero state.
+// text returns the JSON text to send, "null" for the zero state.
 func (s connectorState) text() string {
 	if s.LastRun.IsZero() {
 		return noState
@@ -66,14 +66,14 @@ func (s connectorState) text() string {
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
-		return noState // strings always marshal
+		return noState // cannot happen: strings always marshal
 	}
 	return string(text)
 }
 
-// parseState reads both forms that the Python connector wrote (ISO-8601 text
-// and epoch seconds), and our own. Anything but a JSON object is no state;
-// members that cannot be read are ignored.
+// parseState reads both forms that the Python connector wrote (ISO 8601 text and
+// epoch seconds), and ours. Anything but a JSON object is no state; unreadable
+// members are ignored.
 func parseState(text string) (connectorState, bool) {
 	raw := stateObject(text)
 	if raw == nil {
@@ -94,7 +94,7 @@ func parseState(text string) (connectorState, bool) {
 	return s, true
 }
 
-// stateObject decodes a JSON object; nil if the text is none.
+// stateObject decodes a JSON object. It returns nil for anything else.
 func stateObject(text string) map[string]any {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
@@ -105,12 +105,12 @@ func stateObject(text string) map[string]any {
 	return object
 }
 
-// stateMoment reads one time of a state; zero if it is none.
+// stateMoment reads one time of a state, zero if it is not a time.
 func stateMoment(v any) time.Time {
 	switch v := v.(type) {
 	case json.Number:
 		r, _ := moment.Parse(v.String())
-		return r.Time.Truncate(time.Second) // as Python reads it
+		return r.Time.Truncate(time.Second) // as the Python connector reads it
 	case string:
 		r, _ := moment.Parse(v)
 		return r.Time
@@ -118,8 +118,8 @@ func stateMoment(v any) time.Time {
 	return time.Time{}
 }
 
-// canonicalState returns the state with its keys in order and no spaces, so
-// that states can be compared as text; "" for anything but a JSON object.
+// canonicalState returns the state with sorted keys and no spaces, so that states
+// can be compared as text. It returns "" for anything but a JSON object.
 func canonicalState(text string) string {
 	object := stateObject(text)
 	if object == nil {

@@ -10,27 +10,27 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// watch looks for a second writer of the connector's entry on OpenCTI. The echo
-// of a ping is always one's own, so the entry is read between two pings: a
-// little after one, when the index has it, and right before the next. If it
-// changed in between, twice in a row, somebody else writes it.
+// watch looks for a second writer of the connector's entry on OpenCTI. The echo of
+// a ping is always our own, so the entry is read between two pings: shortly after
+// one, when the index has it, and right before the next. If it changed in between,
+// twice in a row, someone else writes it.
 type watch struct {
-	base    time.Time // the entry's time of change after our last ping; zero: not read
-	changes int       // how often in a row it was another one before the next ping
-	same    int       // how often in a row it was not
-	told    bool      // until the other writer was silent for a while
+	base    time.Time // when the entry last changed, read after our last ping; zero: not read
+	changes int       // how often in a row it had changed before the next ping
+	same    int       // how often in a row it had not
+	told    bool      // reported, until the other writer has been silent for a while
 	mute    bool      // the user may not read the entry
 }
 
 const (
-	enough = 2  // changes in a row are no coincidence, such as a late index
-	silent = 30 // looks without a change mean that the other writer is gone
+	enough = 2  // this many changes in a row are no coincidence, such as a late index
+	silent = 30 // this many looks without a change mean that the other writer is gone
 )
 
 var errSecondWriter = errors.New("a second connector runs under this id, or OpenCTI was restored from a backup: " +
 	"stop the other one, or give it a connector.id of its own")
 
-// readBase reads the entry after a ping of ours.
+// readBase reads the entry after one of our pings.
 func (p *Platform) readBase(ctx context.Context) {
 	if p.lock(ctx) != nil {
 		return
@@ -41,7 +41,7 @@ func (p *Platform) readBase(ctx context.Context) {
 	}
 }
 
-// findWriter reads the entry before a ping. The caller holds the token.
+// findWriter reads the entry before a ping. The caller holds the lock.
 func (p *Platform) findWriter(ctx context.Context) {
 	base := p.watch.base
 	if base.IsZero() {
@@ -49,7 +49,7 @@ func (p *Platform) findWriter(ctx context.Context) {
 	}
 	now := p.stored(ctx)
 	switch {
-	case now.Updated.IsZero(), now.Reset.After(p.notes.Stamp): // unknown; the ping handles the reset
+	case now.Updated.IsZero(), now.Reset.After(p.notes.Stamp): // unknown, or the ping will handle the reset
 		return
 	case now.Updated.Equal(base):
 		p.watch.changes = 0
@@ -66,8 +66,8 @@ func (p *Platform) findWriter(ctx context.Context) {
 	p.Status.Error(stageName, errSecondWriter)
 }
 
-// stored reads the entry; the zero value where that fails or is refused, which
-// must not delay a ping.
+// stored reads the entry. It returns the zero value if that fails or is refused,
+// because reading must not delay a ping.
 func (p *Platform) stored(ctx context.Context) opencti.Stored {
 	if p.watch.mute {
 		return opencti.Stored{}

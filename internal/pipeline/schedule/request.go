@@ -10,15 +10,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Next returns when the next run starts; zero while one is being fetched or none is planned.
+// Next returns when the next run starts. It is zero while a run is being fetched or
+// none is planned.
 func (s *Schedule) Next() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.next
 }
 
-// Delivered reports whether the one run of Once was begun and is done, and its
-// number once it was begun.
+// Delivered returns the number of the run of Once, 0 if it has not begun, and
+// whether it is done.
 func (s *Schedule) Delivered() (run uint64, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,8 +31,8 @@ func (s *Schedule) Delivered() (run uint64, done bool, err error) {
 	return s.once, err == nil && !r.DoneAt.IsZero(), err
 }
 
-// Trigger starts a run now. While one is being fetched it returns that one and
-// true: the wish is merged with it.
+// Trigger starts a run now. If one is being fetched already, it returns that run
+// and merged is true.
 func (s *Schedule) Trigger() (run spool.Run, merged bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,8 +55,8 @@ func (s *Schedule) Trigger() (run spool.Run, merged bool, err error) {
 	return run, false, err
 }
 
-// Repull imports a past window again, behind whatever is being fetched, without
-// touching the watermarks. No dataset means all enabled ones.
+// Repull imports a past window again, after whatever is being fetched now, without
+// moving the watermarks. Without datasets it takes all enabled ones.
 func (s *Schedule) Repull(from time.Time, datasets ...spool.Dataset) (spool.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +78,7 @@ func (s *Schedule) Repull(from time.Time, datasets ...spool.Dataset) (spool.Run,
 	if err != nil {
 		return spool.Run{}, err
 	}
-	// A name of its own keeps its lists apart from those of a run that is open.
+	// A unique source keeps its list tasks apart from those of an open run.
 	s.repull = max(now.UnixMilli(), s.repull+1)
 	source := fmt.Sprintf("repull %d", s.repull)
 	return s.begin(meta.Epoch, now, spool.RunSpec{
@@ -85,8 +86,8 @@ func (s *Schedule) Repull(from time.Time, datasets ...spool.Dataset) (spool.Run,
 	})
 }
 
-// Retry takes dead letters and parked items into a run of their own, behind
-// whatever is being fetched.
+// Retry takes dead letters and parked items into their own run, after whatever is
+// being fetched now.
 func (s *Schedule) Retry(dead []uint64, parked []spool.TaskKey) (spool.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

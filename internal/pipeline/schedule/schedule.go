@@ -1,4 +1,4 @@
-// Package schedule says when a run begins, and from where.
+// Package schedule decides when a run begins, and where its windows start.
 package schedule
 
 import (
@@ -17,7 +17,7 @@ import (
 
 const stageName = "schedule"
 
-// Deps is what the schedule works with. All are required.
+// Deps are the dependencies of Schedule. All are required.
 type Deps struct {
 	Spool  Spool
 	Wakes  pipeline.Wakes
@@ -26,18 +26,18 @@ type Deps struct {
 	Now    func() time.Time
 }
 
-// Options say when runs start and what they ask for.
+// Options say when runs start and what they request.
 type Options struct {
 	Datasets []spool.Dataset // the enabled ones
 	Period   time.Duration   // from the end of a run's fetch to the next run
 	Overlap  time.Duration   // how far a window begins before its watermark
 	Types    []string        // the STIX types of IOCs
-	Once     bool            // one run after what the spool holds, then the end
+	Once     bool            // do one run after what the spool holds, then end
 	// ImportFrom returns the configured start of a first import.
 	ImportFrom func(now time.Time) time.Time
 }
 
-// Spool is what the schedule needs of the spool.
+// Spool is the part of the spool that the schedule uses.
 type Spool interface {
 	Meta() (spool.Meta, error)
 	OpenRuns() ([]spool.Run, error)
@@ -53,22 +53,22 @@ type Spool interface {
 
 var _ Spool = (*spool.Spool)(nil)
 
-// Schedule starts runs. Run is the loop; the other methods may be called from
-// any goroutine. The next run's time follows from what the spool remembers, so
-// that a restart neither loses nor hastens it.
+// Schedule starts runs. Run is the loop; the other methods may be called from any
+// goroutine. The time of the next run follows from what the spool holds, so a
+// restart neither loses nor hastens it.
 type Schedule struct {
 	Deps
 	opt Options
 
-	mu     sync.Mutex // held over the look at the spool and the start of a run
+	mu     sync.Mutex // held from reading the spool until the run is started
 	once   uint64     // the run of Once
-	epoch  uint64     // in which it was started
+	epoch  uint64     // epoch in which it was started
 	next   time.Time
 	back   setBack
-	repull int64 // the number of the latest repull's lists
+	repull int64 // the number of the latest repull
 }
 
-// New returns the schedule; it starts nothing yet.
+// New returns the schedule. It starts nothing yet.
 func New(d Deps, o Options) (*Schedule, error) {
 	switch {
 	case d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
@@ -81,8 +81,8 @@ func New(d Deps, o Options) (*Schedule, error) {
 	return &Schedule{Deps: d, opt: o}, nil
 }
 
-// Run starts runs until ctx is done, or until the one run of Once is done.
-// Neither is an error.
+// Run starts runs until ctx is done, or until the run of Once is done. Neither is
+// an error.
 func (s *Schedule) Run(ctx context.Context) error {
 	if err := s.Spool.MarkResumed(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 		wait, done, err := s.step()
 		switch {
 		case errors.Is(err, spool.ErrEpoch):
-			return 0, nil // a reset came between
+			return 0, nil // a reset happened in between
 		case errors.Is(err, spool.ErrFull):
 			s.Status.Error(stageName, err)
 			return time.Minute, nil
@@ -108,7 +108,8 @@ const firstEpoch = 1
 // slowLook is how often the schedule looks without a wake.
 const slowLook = 5 * time.Second
 
-// step starts the next run if it is due, and returns when to look again.
+// step starts the next run if it is due, and returns how long to wait before the
+// next look.
 func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,9 +152,9 @@ func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 	return 0, false, err
 }
 
-// remaining is the rest of the period since the end of the last import's
-// fetch. A clock that was set back behind it makes that a whole period from
-// when this was first seen, not from when the clock is there again.
+// remaining returns what is left of the period since the last import's fetch ended.
+// If the clock was set back to before that end, it returns a whole period from when
+// that was first seen, instead of waiting until the clock has caught up.
 func (s *Schedule) remaining(last spool.Run, now time.Time) time.Duration {
 	ended := last.FetchedAt
 	if ended.IsZero() {
@@ -168,13 +169,14 @@ func (s *Schedule) remaining(last spool.Run, now time.Time) time.Duration {
 	return s.opt.Period - now.Sub(ended)
 }
 
-// setBack is when the clock was first seen before the end of a run's fetch.
+// setBack records when the clock was first seen to be before the end of a run's
+// fetch.
 type setBack struct {
 	run  uint64
 	seen time.Time
 }
 
-// stepOnce sees to one run: what the spool holds goes first.
+// stepOnce starts the single run of Once, after whatever the spool still holds.
 func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, bool, error) {
 	const look = time.Second
 	if s.once != 0 && s.epoch == meta.Epoch {
@@ -186,11 +188,11 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 		return look, !run.DoneAt.IsZero(), nil
 	}
 	if queued, err := s.slice(meta.Epoch, open); queued || err != nil {
-		s.Status.Set(stageName, "working", "a repull or a retry of before goes first", "")
+		s.Status.Set(stageName, "working", "an earlier repull or retry goes first", "")
 		return look, false, err
 	}
 	if len(open) > 0 {
-		s.Status.Set(stageName, "working", fmt.Sprintf("run %d of before goes first", open[0].ID), "")
+		s.Status.Set(stageName, "working", fmt.Sprintf("earlier run %d goes first", open[0].ID), "")
 		return look, false, nil
 	}
 	run, err := s.start(meta.Epoch, spool.ReasonOnce, s.Now())
@@ -201,7 +203,7 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 	return look, false, nil
 }
 
-// importing returns the run that moves watermarks and is still being fetched.
+// importing returns the open run that moves watermarks and is still being fetched.
 func importing(open []spool.Run) (spool.Run, bool) {
 	i := slices.IndexFunc(open, func(r spool.Run) bool { return r.Reason.MovesWatermarks() && r.FetchedAt.IsZero() })
 	if i < 0 {
@@ -210,7 +212,7 @@ func importing(open []spool.Run) (spool.Run, bool) {
 	return open[i], true
 }
 
-// lastImport returns the newest run that moved watermarks and was fetched, the zero run if none.
+// lastImport returns the newest fetched run that moves watermarks, or the zero run.
 func (s *Schedule) lastImport() (spool.Run, error) {
 	var last spool.Run
 	err := s.history(func(r spool.Run) bool {
@@ -223,7 +225,8 @@ func (s *Schedule) lastImport() (spool.Run, error) {
 	return last, err
 }
 
-// history calls yield with the runs since the last reset, newest first, until it returns false.
+// history calls yield with the runs since the last reset, newest first, until it
+// returns false.
 func (s *Schedule) history(yield func(spool.Run) bool) error {
 	meta, err := s.Spool.Meta()
 	if err != nil {
@@ -259,7 +262,8 @@ func (s *Schedule) begin(epoch uint64, now time.Time, spec spool.RunSpec) (spool
 	return run, nil
 }
 
-// listTasks are the first requests of a run: a list for each dataset, the groups for IOCs.
+// listTasks returns the first requests of a run: a list for each dataset; for IOCs,
+// the list of groups.
 func listTasks(windows map[spool.Dataset]time.Time, source string) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, d := range spool.Datasets() {

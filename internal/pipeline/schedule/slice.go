@@ -7,13 +7,13 @@ import (
 )
 
 // openSlices is how many slices of the queue may be on their way to OpenCTI at
-// once: one is fetched while the one before is delivered. A run that falls due
-// has no more than these before it.
+// once: one is fetched while the previous one is delivered. A run that falls due
+// waits for no more than these.
 const openSlices = 2
 
-// slice starts the next slice of what a repull or a retry left in the queue; while
-// something is being fetched, only one that has no request to make. It reports whether
-// the queue holds, or held, anything.
+// slice starts the next slice of what a repull or a retry left in the queue. While
+// something is being fetched, it starts only a slice that needs no requests. It
+// reports whether the queue held anything.
 func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error) {
 	stats, err := s.Spool.Stats()
 	if err != nil || stats.Queued == 0 {
@@ -46,11 +46,11 @@ func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error
 	return true, nil
 }
 
-// How many items a slice has: as many as are fetched in a quarter of the period, by the
-// last slice, but no more than longestSlice's. On platforms with a gate each slice pays
-// that, so a slice is not much shorter either.
+// The size of a slice: as many items as can be fetched in a quarter of the period,
+// at the speed of the last slice, and at most in longestSlice. On platforms with a
+// gate every slice pays for it, so slices are not much shorter either.
 const (
-	firstSlice    = 100 // while nobody knows how long one takes
+	firstSlice    = 100 // before the speed is known
 	leastSlice    = 20
 	greatestSlice = 500
 	shortestSlice = time.Minute

@@ -10,8 +10,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// windows returns where each enabled dataset's window begins, and whether this
-// is the first run since the spool was made or reset.
+// windows returns where each enabled dataset's window begins, and whether this is
+// the first run since the spool was created or reset.
 func (s *Schedule) windows(now time.Time) (map[spool.Dataset]time.Time, bool, error) {
 	marks, err := s.Spool.Watermarks()
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Schedule) windows(now time.Time) (map[spool.Dataset]time.Time, bool, er
 		}
 		first = false
 		for d, dr := range r.Datasets {
-			if _, ok := open[d]; !ok && !dr.From.After(r.Created) { // a start in the future asked for nothing
+			if _, ok := open[d]; !ok && !dr.From.After(r.Created) { // a start in the future requested nothing
 				open[d] = dr.From
 			}
 		}
@@ -41,21 +41,20 @@ func (s *Schedule) windows(now time.Time) (map[spool.Dataset]time.Time, bool, er
 	return out, first, nil
 }
 
-// windowStart is where the dataset's window begins.
 func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Watermark, open map[spool.Dataset]time.Time, now time.Time) time.Time {
 	w := marks[d]
 	if !w.Fetched.IsZero() {
 		mark := w.Fetched
-		if mark.After(now) { // a clock was wrong, then or now
+		if mark.After(now) { // the clock was wrong then, or is now
 			if mark = w.Previous; mark.IsZero() || mark.After(now) {
-				mark = s.opt.ImportFrom(now) // nobody knows what was fetched: better again than not
+				mark = s.opt.ImportFrom(now) // it is unknown what was fetched: rather fetch it again than miss it
 			}
 			s.Log.Warn("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark)
 		}
 		return earlier(mark, now).Add(-s.opt.Overlap).UTC()
 	}
 	if from, ok := open[d]; ok {
-		return from // it took part before and never came through: the same window
+		return from // it took part in a run but never completed: keep the same window
 	}
 	if last := lastRun(marks); !last.IsZero() {
 		s.Log.Warn("dataset is new: it starts where the others stand", "stage", stageName, "dataset", d,
@@ -65,8 +64,8 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 	return s.opt.ImportFrom(now).UTC()
 }
 
-// newTypes warns of types that no page was asked of in the latest run of IOCs
-// that got any: they have no watermark of their own.
+// newTypes warns about types for which the latest run that fetched IOC pages
+// requested no page: they have no watermark of their own.
 func (s *Schedule) newTypes(windows map[spool.Dataset]time.Time) error {
 	from, ok := windows[spool.IOCs]
 	if !ok {
@@ -92,7 +91,7 @@ func (s *Schedule) newTypes(windows map[spool.Dataset]time.Time) error {
 	})
 }
 
-// lastRun is the earliest of the datasets' confirmed watermarks.
+// lastRun returns the earliest of the datasets' confirmed watermarks.
 func lastRun(marks map[spool.Dataset]spool.Watermark) time.Time {
 	var last time.Time
 	for _, w := range marks {

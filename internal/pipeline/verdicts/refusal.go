@@ -12,14 +12,13 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// class of the dead letters.
 const class = "rejected"
 
-// mostWords bounds what is kept of one error's text.
+// mostWords limits how much of one error's text is kept.
 const mostWords = 2000
 
-// kinds of refusals, the first whose words stand in the text. A hint says what to
-// change before it is worth trying again.
+// kinds of refusals; the first kind with a word found in the error text applies.
+// The hint says what to change before a retry makes sense.
 var kinds = []struct {
 	name, hint string
 	words      []string
@@ -40,26 +39,26 @@ func kindOf(message string) (kind, hint string) {
 	return "other", "other: see OpenCTI's words"
 }
 
-// letters makes dead letters of the errors that are new, and notes them in w. There
-// is a kind for each error.
+// letters makes dead letters from the new errors and records those in w. It returns
+// one kind per error.
 func (l *Reader) letters(now time.Time, w *spool.WatchedWork, list []opencti.WorkError) (all []spool.DeadLetter, kinds []string) {
 	for _, e := range list {
 		if e.Source == "" || e.Message == opencti.NotSent {
-			continue // said by the connector itself
+			continue // reported by the connector itself
 		}
 		if !see(w, e) {
 			continue
 		}
 		kind, hint := kindOf(e.Message)
 		kinds = append(kinds, kind)
-		text := hint + ": " + e.Message[:min(len(e.Message), mostWords)] // the hint first, since tables cut the end
+		text := hint + ": " + e.Message[:min(len(e.Message), mostWords)] // hint first: tables cut off the end
 		ids := []string{objectID(e.Source)}
 		switch {
 		case ids[0] != "":
 		case len(w.Large) == 0:
 			text += " (OpenCTI did not say of which object)"
 		case !see(w, opencti.WorkError{Message: e.Message}):
-			continue // its objects are told already
+			continue // its objects already have dead letters
 		default:
 			ids = w.Large
 			if len(ids) > 1 {
@@ -78,7 +77,7 @@ func (l *Reader) letters(now time.Time, w *spool.WatchedWork, list []opencti.Wor
 	return all, kinds
 }
 
-// see notes an error, and reports whether it is new.
+// see records an error and reports whether it is new.
 func see(w *spool.WatchedWork, e opencti.WorkError) bool {
 	h := hash(e)
 	if slices.Contains(w.Seen, h) {
@@ -94,8 +93,8 @@ func hash(e opencti.WorkError) uint64 {
 	return h.Sum64()
 }
 
-// objectID reads the id of the object in an error's source: a bundle of one
-// object, or the object itself. "" where the platform kept neither.
+// objectID reads the object's id from an error's source, which is a bundle of one
+// object or the object itself. It returns "" if the platform kept neither.
 func objectID(source string) string {
 	var o struct {
 		ID      string `json:"id"`

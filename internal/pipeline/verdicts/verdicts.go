@@ -1,5 +1,5 @@
-// Package verdicts reads back what OpenCTI's workers refused of a run that was
-// delivered, and keeps it as dead letters of class "rejected".
+// Package verdicts reads back what OpenCTI's workers refused of a delivered run,
+// and keeps it as dead letters of class "rejected".
 package verdicts
 
 import (
@@ -20,15 +20,15 @@ import (
 const stageName = "verdicts"
 
 const (
-	atOnce   = 20 // works in one pass
+	atOnce   = 20 // works per step
 	firstTry = 5 * time.Second
 	lastTry  = time.Hour
 	lookMost = 10 * time.Second // between two looks for new works
 	keptFor  = 7 * 24 * time.Hour
-	offFor   = 24 * time.Hour // without the right to read works
+	offFor   = 24 * time.Hour // while the user may not read works
 )
 
-// Deps is what the loop works with.
+// Deps are the dependencies of Reader.
 type Deps struct {
 	Spool interface {
 		WatchedWorks(now time.Time, limit int) (due []spool.WatchedWork, next time.Time, all int, err error)
@@ -56,18 +56,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Reader reads the errors of works. Run it once at a time.
+// Reader reads the errors of works.
 type Reader struct {
 	Deps
-	off      time.Time // the user may not read works: none is asked for before
-	told     bool      // that it is so
-	rejected int       // since the start
+	off      time.Time // until then no works are read: the user may not read them
+	told     bool      // the missing right was logged
+	rejected int       // since start
 }
 
 // New returns the reader. All of Deps is required.
 func New(d Deps) *Reader { return &Reader{Deps: d} }
 
-// Run reads until ctx is done, which is no error.
+// Run reads until ctx is done, which is not an error.
 func (l *Reader) Run(ctx context.Context) error {
 	return pipeline.Loop{Stage: stageName, Status: l.Status, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := l.step(ctx)
@@ -79,7 +79,7 @@ func (l *Reader) Run(ctx context.Context) error {
 	}}.Run(ctx)
 }
 
-// step asks for the works that are due and returns how long to wait.
+// step reads the works that are due and returns how long to wait.
 func (l *Reader) step(ctx context.Context) (time.Duration, error) {
 	now := l.Now()
 	due, next, all, err := l.Spool.WatchedWorks(now, atOnce)
@@ -103,9 +103,9 @@ func (l *Reader) step(ctx context.Context) (time.Duration, error) {
 }
 
 func (l *Reader) show(works int) {
-	detail := "" // looking is all it does: it holds nothing up
+	detail := "" // reading works holds nothing up
 	if works > 0 {
-		detail = fmt.Sprintf("OpenCTI works on what was delivered; works to look at: %d", works)
+		detail = fmt.Sprintf("OpenCTI is importing what was delivered; works to check: %d", works)
 	}
 	if l.Now().Before(l.off) {
 		detail = "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not known"
@@ -116,11 +116,11 @@ func (l *Reader) show(works int) {
 	l.Status.Set(stageName, "idle", detail, "")
 }
 
-// read asks for one work and stores what is new.
+// read reads one work and stores what is new.
 func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	now := l.Now()
 	if w.Tries == 0 && w.Due.IsZero() && now.Sub(w.Since) < firstTry && !now.Before(w.Since) {
-		w.Due = w.Since.Add(firstTry) // its workers have only begun
+		w.Due = w.Since.Add(firstTry) // its workers have only just begun
 		return l.save(w, nil, false)
 	}
 	over := now.Sub(w.Since) >= keptFor || w.ID == ""
@@ -162,7 +162,7 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	return nil
 }
 
-// save stores a verdict. A work that a reset took away needs none.
+// save stores a verdict. If a reset removed the work, there is nothing to store.
 func (l *Reader) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool) error {
 	err := l.Spool.SaveVerdict(l.Now(), w, letters, done)
 	if errors.Is(err, spool.ErrNotFound) {
