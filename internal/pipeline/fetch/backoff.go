@@ -2,21 +2,22 @@ package fetch
 
 import "time"
 
-// Waits of the fetch stage. All are jittered in full: connectors behind one
-// address must not march in step.
+// Waits of the fetch stage. All are fully jittered, so that connectors behind one
+// address do not retry in step.
 const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 30 * time.Second
-	// controlEvery is the least distance between two control requests.
+	// controlEvery is the minimum time between two control requests.
 	controlEvery = 5 * time.Second
 	downMost     = 5 * time.Minute
-	// While account or address are refused there are so many tries in a window.
+	// While the account or address is refused, at most refusedTries are made per
+	// refusedWindow.
 	refusedTries  = 3
 	refusedWindow = time.Minute
 )
 
-// jitter returns a random wait from first up to a ceiling that doubles with
-// each try (counted from 1) until most.
+// jitter returns a random wait between first and a ceiling that doubles with each
+// try (counted from 1), up to most.
 func jitter(tries int, first, most time.Duration, random float64) time.Duration {
 	ceiling := most
 	if tries < 30 && first<<max(tries, 0) < most {

@@ -8,26 +8,26 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// verdict is what becomes of a task.
+// verdict is what to do with a task.
 type verdict struct {
 	spool.Outcome
-	// end ends the task's dataset in the run, after the outcome where that keeps
-	// the task; else only task and run of the outcome count.
+	// end ends the task's dataset in the run, after the outcome is committed if the
+	// outcome keeps the task; otherwise only its task and run are used.
 	end *spool.DatasetRun
-	// items are what a list names and has no task yet, step what the next step is
-	// made of, open how the list's own task stays meanwhile.
+	// items are the entries of a list that have no task yet, step the entries of
+	// the next step, and open the state of the list's own task until then.
 	items *threatmatch.Names
 	step  []string
 	open  spool.TaskState
-	// pieces are what the answer still brings, each to become a record. The task
-	// stays open until the last.
+	// pieces are the parts of the response that are still to become records. The
+	// task stays open until the last one.
 	pieces *threatmatch.Pieces
 	record spool.NewRecord
-	// release gives the answer back once nothing is read from it any more.
+	// release frees the response once nothing reads from it any more.
 	release func()
 }
 
-// drop gives up what was judged and is not committed.
+// drop releases verdicts that will not be committed.
 func drop(all []verdict) {
 	for _, v := range all {
 		v.done()
@@ -40,8 +40,8 @@ func (v *verdict) done() {
 	}
 }
 
-// commit makes durable what was judged, in one transaction, and gives the
-// places of those requests free. Without room it leaves everything as it is.
+// commit stores all verdicts in one transaction and frees the slots of their
+// requests. If there is no room, it leaves everything as it is.
 func (f *Stage) commit() error {
 	if len(f.ready) == 0 {
 		return nil
@@ -72,7 +72,7 @@ func (f *Stage) commit() error {
 	drop(f.ready)
 	var ends []verdict
 	for _, v := range f.ready {
-		if v.end != nil { // what it keeps is committed
+		if v.end != nil { // its outcome is committed
 			ends = append(ends, verdict{Outcome: spool.Outcome{Task: v.Task, Run: v.Run}, end: v.end})
 		}
 	}
@@ -85,7 +85,7 @@ func (f *Stage) commit() error {
 	return nil
 }
 
-// byDataset counts what progress is shown by under its dataset's name too.
+// byDataset also counts the progress counters under the dataset's name.
 func byDataset(o spool.Outcome) spool.Outcome {
 	o.Count = maps.Clone(o.Count)
 	for _, name := range []string{"fetch.listed", "fetch.items", "fetch.objects", "fetch.parked", "fetch.dead"} {
@@ -96,14 +96,14 @@ func byDataset(o spool.Outcome) spool.Outcome {
 	return o
 }
 
-// uncommitted sorts out what a failed commit means.
+// uncommitted handles the error of a failed commit.
 func (f *Stage) uncommitted(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, spool.ErrFull):
 		f.Status.Error(stageName, err)
-		return nil // the answers stay, and are committed when there is room
+		return nil // the responses stay, and are committed when there is room
 	case errors.Is(err, spool.ErrEpoch):
 		return nil // follow drops them
 	}
@@ -131,7 +131,7 @@ func (f *Stage) committed(outcomes []spool.Outcome) {
 	}
 }
 
-// recorded tells that a record was spooled.
+// recorded counts a spooled record and wakes map.
 func (f *Stage) recorded(r *spool.NewRecord) {
 	f.Metrics.bytes.Add(float64(len(r.Body)))
 	f.Wakes.Map.Signal()

@@ -5,14 +5,14 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// isDetails tells the task that asks for what the portal shows of an item.
+// isDetails reports whether a task requests what the portal shows of an item.
 func isDetails(k spool.TaskKey) bool {
 	_, details := spool.CutDetails(k.Source)
 	return details && k.Kind == spool.TaskItem
 }
 
-// detailsTask asks for the details of an item that has come. It is a task of
-// its own: whatever becomes of it, the item is spooled.
+// detailsTask returns the task for the details of an item that has arrived. It is a
+// separate task: whatever happens to it, the item is spooled.
 func (f *Stage) detailsTask(t spool.Task) []spool.NewTask {
 	if !f.opt.Details || !threatmatch.HasDetails(string(t.Dataset)) {
 		return nil
@@ -23,9 +23,10 @@ func (f *Stage) detailsTask(t spool.Task) []spool.NewTask {
 	}}
 }
 
-// dropDetails gives details up for this run. They are never parked and never a
-// dead letter: last_run would wait for them, and an account that may not read
-// the portal would fill the dead letters. The item's next change asks again.
+// dropDetails gives up on the details in this run. They are never parked and never
+// become a dead letter: last_run would wait for them, and an account that may not
+// read the portal would fill the dead letters. They are requested again when the
+// item changes.
 func (f *Stage) dropDetails(r result, st spool.TaskState) verdict {
 	f.Log.Warn("details of an item could not be fetched; the item is imported without them", "stage", stageName, "run", r.run.ID,
 		"dataset", r.task.Dataset, "item", r.task.Source, "error", st.LastError)

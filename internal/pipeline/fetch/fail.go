@@ -9,20 +9,20 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// What a task may cost before the stage stops trying in this run.
+// Limits after which the stage stops trying a task in this run.
 const (
-	itemTries    = 10               // counted tries of an item
+	itemTries    = 10               // tries of an item that count
 	itemRefused  = 2                // refusals of an item in a row
 	listRefused  = 5                // refusals of a list or page in a row
-	listPatience = 30 * time.Minute // without success of a list or page
-	// An item of which nothing comes but failures that are not its own leaves the
-	// run after so many and so long: the run must end. It is not blamed for it.
+	listPatience = 30 * time.Minute // without a success of a list or page
+	// An item that only meets failures it did not cause leaves the run after this
+	// many tries and this much time, because the run must end. It is not blamed.
 	itemWaived   = 60
 	itemPatience = 30 * time.Minute
-	itemsTold    = 5 // names of lost items in a line of the log
+	itemsTold    = 5 // lost items named in one log line
 )
 
-// fail judges a failed try that counts.
+// fail handles a failed try that counts.
 func (f *Stage) fail(r result) {
 	st := f.triedState(r)
 	if r.task.Kind == spool.TaskItem {
@@ -32,7 +32,7 @@ func (f *Stage) fail(r result) {
 	f.failFront(r, st)
 }
 
-// triedState is the task's state after a counted failure.
+// triedState returns the task's state after a failure that counts.
 func (f *Stage) triedState(r result) spool.TaskState {
 	class, after := fault.Of(r.err)
 	_, kind, snippet := answerOf(r.err)
@@ -92,8 +92,8 @@ func (f *Stage) failItem(r result, st spool.TaskState) verdict {
 	return v
 }
 
-// failFront keeps a list or page for another try, ends its dataset for this
-// run, or finds that the server refuses everything.
+// failFront keeps a list or page for another try, ends its dataset for this run, or
+// concludes that the server refuses everything.
 func (f *Stage) failFront(r result, st spool.TaskState) {
 	d := r.task.Dataset
 	status, _, _ := answerOf(r.err)
@@ -126,8 +126,8 @@ func (f *Stage) endDataset(r result, status spool.DatasetStatus, detail string) 
 	}
 }
 
-// everyListRefused reports whether this run asks all datasets and each of
-// their lists was refused the last time: then it is not the lists.
+// everyListRefused reports whether this run covers all datasets and each of their
+// lists was refused last time: then the lists are not at fault.
 func (f *Stage) everyListRefused() bool {
 	if len(f.run.lists) < len(f.opt.Datasets) {
 		return false

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// failPatience is how long a request fails before it is more than a hiccup.
+	// failPatience is how long a request must fail before it is reported.
 	failPatience = 20 * time.Second
-	// failEvery is how often the spool is asked for what fails.
+	// failEvery is how often the spool is asked for failing requests.
 	failEvery = 5 * time.Second
-	failLimit = 100 // requests that are looked at
+	failLimit = 100 // at most this many requests are read
 )
 
-// failing is what the stage knows of requests that it tries again.
+// failing is what the stage knows about requests that it retries.
 type failing struct {
 	looked time.Time
-	any    bool                        // some wait for their next try
-	told   map[spool.Dataset]time.Time // since when those fail that were told of
+	any    bool                        // some are waiting for their next try
+	told   map[spool.Dataset]time.Time // datasets whose failures were reported, and since when they fail
 }
 
-// working is the state of a stage that is not kept from working.
+// working returns the state of a stage that is not paused.
 func (f *failing) working() string {
 	if f.any {
 		return "retrying"
@@ -32,9 +32,8 @@ func (f *failing) working() string {
 	return "working"
 }
 
-// lookAtFailing tells of datasets whose requests begin to fail for longer than a
-// hiccup, and of those where none does any more. What the spool holds is the
-// truth, so a restart changes nothing.
+// lookAtFailing reports datasets whose requests have failed for failPatience, and
+// those that no longer fail. It goes by the spool, so a restart changes nothing.
 func (f *Stage) lookAtFailing(ctx context.Context) error {
 	now, s := f.Now(), &f.failing
 	if f.run != nil && now.Sub(s.looked).Abs() < failEvery {
@@ -45,7 +44,7 @@ func (f *Stage) lookAtFailing(ctx context.Context) error {
 		var err error
 		if tasks, err = f.Spool.FailingTasks(f.run.ID, failLimit); err != nil {
 			if errors.Is(err, spool.ErrCorrupt) {
-				return nil // whoever is to work on it says so
+				return nil // the code that works on the task will report it
 			}
 			return err
 		}

@@ -13,10 +13,12 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// groupOf begins the counter of a group that a run asks for; its id, a slash and its name follow.
+// groupOf is the prefix of the counter for a group that a run requests. The group's
+// id, a slash and its name follow.
 const groupOf = "fetch.groups:"
 
-// succeedGroups turns the groups to page, by name or id, into page tasks.
+// succeedGroups turns the groups to read, named in the settings by name or id, into
+// page tasks.
 func (f *Stage) succeedGroups(r result, v *verdict) {
 	groups, missing := pickGroups(r.groups, f.opt.Groups)
 	if f.opt.OnlyGroups && len(missing) == len(f.opt.Groups) {
@@ -36,7 +38,8 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 		return
 	}
 	if gone != "" {
-		// All groups share a watermark. It must not move past what only this one has.
+		// All groups share a watermark, which must not move past objects that only
+		// this group has.
 		*v = f.endDataset(r, spool.DatasetFailed, fmt.Sprintf("group %q, which an earlier run used, is not offered now; "+
 			"take it out of the settings if it is gone for good", gone))
 		return
@@ -57,14 +60,14 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 	}
 }
 
-// pageTasks are the first pages of each group and type.
+// pageTasks returns a first page task for each group and type.
 func (f *Stage) pageTasks(groups []threatmatch.Group, from time.Time) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, g := range groups {
 		for _, stixType := range f.opt.Types {
 			cursor, err := json.Marshal(paging.New(g.ID, stixType, from))
 			if err != nil {
-				continue // text and times always marshal
+				continue // cannot happen: text and times always marshal
 			}
 			tasks = append(tasks, spool.NewTask{
 				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
@@ -75,15 +78,15 @@ func (f *Stage) pageTasks(groups []threatmatch.Group, from time.Time) []spool.Ne
 	return tasks
 }
 
-// spanTasks are the pages that have what was modified at the time of the task,
-// under keys of their own: the cursor of an import stands under the usual ones.
+// spanTasks returns the page tasks for what was modified at the task's time. Their
+// keys differ from the usual ones, which hold an import's cursors.
 func (f *Stage) spanTasks(groups []threatmatch.Group, t spool.Task) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, g := range groups {
 		for _, stixType := range f.opt.Types {
 			cursor, err := json.Marshal(paging.NewSpan(g.ID, stixType, t.Since))
 			if err != nil {
-				continue // text and times always marshal
+				continue // cannot happen: text and times always marshal
 			}
 			tasks = append(tasks, spool.NewTask{
 				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: t.Source + "/" + g.ID + "/" + stixType},
@@ -94,8 +97,8 @@ func (f *Stage) spanTasks(groups []threatmatch.Group, t spool.Task) []spool.NewT
 	return tasks
 }
 
-// pickGroups returns the wanted groups and the wishes that none answers to.
-// Where none is found at all, every group there is will do.
+// pickGroups returns the wanted groups, and the wanted names that match no group.
+// If none matches, it picks all groups.
 func pickGroups(all []threatmatch.Group, wanted []string) (picked []threatmatch.Group, missing []string) {
 	for _, w := range wanted {
 		i := slices.IndexFunc(all, func(g threatmatch.Group) bool { return g.Is(w) })
@@ -119,7 +122,8 @@ func groupNames(groups []threatmatch.Group) []string {
 	return names
 }
 
-// goneGroup returns the first of the missing groups that an earlier run used, "" if none.
+// goneGroup returns the first of the missing groups that an earlier run used, "" if
+// there is none.
 func (f *Stage) goneGroup(missing []string) (string, error) {
 	if len(missing) == 0 {
 		return "", nil
@@ -137,8 +141,8 @@ func (f *Stage) goneGroup(missing []string) (string, error) {
 	return gone, err
 }
 
-// newGroups warns of groups that the latest run of IOCs did not ask for: they
-// have no watermark of their own. A repull says itself where it starts.
+// newGroups warns about groups that the latest run of IOCs did not request: they
+// have no watermark of their own. It skips repulls, which state their own start.
 func (f *Stage) newGroups(run *openRun, groups []threatmatch.Group) error {
 	if !run.Reason.MovesWatermarks() {
 		return nil
@@ -158,7 +162,7 @@ func (f *Stage) newGroups(run *openRun, groups []threatmatch.Group) error {
 	})
 }
 
-// groupsOf returns the groups that a run asked for.
+// groupsOf returns the groups that a run requested.
 func groupsOf(r spool.Run) []threatmatch.Group {
 	var groups []threatmatch.Group
 	for name := range r.Counters {

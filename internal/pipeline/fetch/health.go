@@ -8,20 +8,20 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// health is what the stage knows of the server as a whole. While the
-// server is down or refuses us, no task is worked on and no try counts: the
-// control request is the one probe.
+// health is what the stage knows about the server as a whole. While the server is
+// down or refuses us, no task is worked on and no try counts; the control request
+// is the only probe.
 type health struct {
 	state   serverState
-	since   time.Time // of a state other than up
+	since   time.Time // since when the state is not up
 	cause   error
-	probeAt time.Time   // no control request before
+	probeAt time.Time   // no control request before this time
 	fails   int         // control requests that failed in a row
-	asking  bool        // one is under way
+	asking  bool        // a control request is under way
 	asked   time.Time   // when it began
-	doubted time.Time   // when the oldest doubtful failure came
-	byLists bool        // refused: by every list; a list is the probe then
-	refused []time.Time // when the latest tries were refused, since the last success
+	doubted time.Time   // when the oldest doubtful failure happened
+	byLists bool        // refused by every list; a list is then the probe
+	refused []time.Time // times of the latest refusals since the last success
 	success time.Time   // when a request last succeeded
 }
 
@@ -30,11 +30,11 @@ type serverState uint8
 const (
 	serverUp      serverState = iota
 	serverDown                // nothing is answered
-	serverRefused             // account or address are refused
+	serverRefused             // the account or address is refused
 )
 
-// probe makes the control request when one is needed and due. It returns the
-// time until the next one.
+// probe makes the control request if one is needed and due. It returns the time
+// until the next one.
 func (f *Stage) probe() time.Duration {
 	h := &f.health
 	needed := len(f.doubtful) > 0 || h.state == serverDown || h.state == serverRefused && !h.byLists
@@ -44,7 +44,7 @@ func (f *Stage) probe() time.Duration {
 	now := f.Now()
 	due := h.probeAt
 	if h.state == serverUp && len(f.flying) > len(f.doubtful) {
-		// Others are under way: one that succeeds settles it too.
+		// Other requests are under way; if one succeeds, that settles it too.
 		due = later(due, h.doubted.Add(f.bounded(controlEvery)))
 	}
 	if wait := due.Sub(now); wait > 0 && wait <= longestWait {
@@ -56,7 +56,7 @@ func (f *Stage) probe() time.Duration {
 	return time.Minute
 }
 
-// takeControl takes the answer of the control request.
+// takeControl handles the result of the control request.
 func (f *Stage) takeControl(err error) {
 	h, now := &f.health, f.Now()
 	h.asking = false
@@ -69,7 +69,7 @@ func (f *Stage) takeControl(err error) {
 	case fault.Shutdown:
 		return
 	case fault.Transient, fault.Permanent:
-		if h.success.After(h.asked) { // it had bad luck: others were answered meanwhile
+		if h.success.After(h.asked) { // only bad luck: other requests were answered meanwhile
 			h.probeAt = now.Add(f.bounded(controlEvery))
 			return
 		}
@@ -87,18 +87,18 @@ func (f *Stage) takeControl(err error) {
 	f.doubtful = nil
 }
 
-// refused pauses the stage because account or address are refused.
+// refused pauses the stage because the account or address is refused.
 func (f *Stage) refused(err error, byLists bool) {
 	f.health.byLists = byLists
-	// Several requests that were under way are refused by one and the same cause.
+	// Several requests under way are refused for one and the same cause.
 	if now := f.Now(); f.health.state != serverRefused || !now.Before(f.health.probeAt) {
 		f.health.hold(now, f.bounded)
 	}
 	f.trouble(serverRefused, err)
 }
 
-// hold puts the next try off: a few seconds at first, so that a refusal by
-// mistake costs little, but no more than three tries a minute.
+// hold delays the next try: by a few seconds at first, so that a mistaken refusal
+// costs little, but with no more than three tries a minute.
 func (h *health) hold(now time.Time, bounded func(time.Duration) time.Duration) {
 	h.refused = append(h.refused[max(len(h.refused)-refusedTries+1, 0):], now)
 	wait := controlEvery
@@ -126,7 +126,7 @@ func (f *Stage) trouble(state serverState, err error) {
 	f.Metrics.up.Set(0)
 }
 
-// succeeded notes that the server answers: failures that were in doubt count.
+// succeeded records that the server answers. Doubtful failures now count.
 func (f *Stage) succeeded() {
 	h := &f.health
 	h.success = f.Now()
@@ -144,8 +144,8 @@ func (f *Stage) succeeded() {
 }
 
 // counts reports whether a failed try says something about its task: whether
-// another request succeeded since the task's previous try in this run, or since
-// this one began if it is the first.
+// another request has succeeded since the task's previous try in this run, or, for
+// a first try, since that try began.
 func (f *Stage) counts(r result) bool {
 	since := r.task.LastTry
 	if since.Before(r.run.Created) {
@@ -154,7 +154,7 @@ func (f *Stage) counts(r result) bool {
 	return f.health.success.After(since)
 }
 
-// gaveUp returns an error when account or address were refused for too long.
+// gaveUp returns an error if the account or address has been refused for too long.
 func (f *Stage) gaveUp() error {
 	h := &f.health
 	if f.opt.GiveUp <= 0 || h.state != serverRefused || f.Now().Sub(h.since) < f.opt.GiveUp {
@@ -164,7 +164,7 @@ func (f *Stage) gaveUp() error {
 	return fault.Hint(fault.Mark(fault.Systemic, err), fault.HintOf(h.cause))
 }
 
-// notReady says why the stage cannot work; empty when it can.
+// notReady returns why the stage cannot work, empty if it can.
 func (h *health) notReady() string {
 	if h.state == serverUp {
 		return ""
@@ -172,7 +172,7 @@ func (h *health) notReady() string {
 	return h.reason() + ": " + fault.Sentence(h.cause)
 }
 
-// reason is the state in words that blame who refuses.
+// reason describes the state and names who refuses.
 func (h *health) reason() string {
 	if h.state == serverRefused && threatmatch.ByProxy(h.cause) {
 		return "the proxy refuses the way to ThreatMatch"
@@ -190,7 +190,7 @@ func (s serverState) String() string {
 	return "up"
 }
 
-// bounded keeps a wait within one period.
+// bounded limits a wait to one period.
 func (f *Stage) bounded(d time.Duration) time.Duration {
 	if f.opt.MaxWait > 0 {
 		return min(d, f.opt.MaxWait)

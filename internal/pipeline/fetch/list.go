@@ -12,16 +12,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// listCursor is kept in a list task that has to ask from further back.
+// listCursor is stored in a list task that has to request from an earlier time.
 type listCursor struct {
 	Since   time.Time `json:"since"`
-	Applied time.Time `json:"applied"` // what the server made of the last question
+	Applied time.Time `json:"applied"` // the date by which the server says it filtered last time
 }
 
-// farthest is how far a server's time zone can be from ours, both ways, and a little.
+// farthest is how far a server's time zone can be from ours in either direction,
+// with some margin.
 const farthest = 27 * time.Hour
 
-// listSince is the time that a list task asks for.
+// listSince returns the time from which a list task requests changes.
 func (f *Stage) listSince(t spool.Task, run *openRun) time.Time {
 	var c listCursor
 	if len(t.Cursor) > 0 && json.Unmarshal(t.Cursor, &c) == nil && !c.Since.IsZero() {
@@ -30,7 +31,7 @@ func (f *Stage) listSince(t spool.Task, run *openRun) time.Time {
 	return run.Datasets[t.Dataset].From
 }
 
-// succeed judges an answer.
+// succeed turns a response into a verdict.
 func (f *Stage) succeed(r *result) verdict {
 	v := verdict{Outcome: spool.Outcome{Task: r.task.TaskKey, Run: r.run.ID}, open: r.task.TaskState, release: r.release}
 	switch {
@@ -51,7 +52,7 @@ func (f *Stage) succeed(r *result) verdict {
 	return v
 }
 
-// bring spools an answer, in records of a bounded size: see addPieces.
+// bring spools a response in records of bounded size; see addPieces.
 func (f *Stage) bring(r result, v *verdict, pieces *threatmatch.Pieces) {
 	v.pieces = pieces
 	v.record = spool.NewRecord{Dataset: r.task.Dataset, Source: r.task.Source, Fetched: r.ended}
@@ -92,10 +93,10 @@ func (f *Stage) succeedList(r result, v *verdict) {
 	}
 }
 
-// askFurtherBack looks at the date that the server says it filtered by. Is it
-// later than the window's start, the server reads our date in another time
-// zone, and the list is asked again from as much earlier. It gives up when
-// that does not help: a server may be limited in how far it looks back.
+// askFurtherBack looks at the date by which the server says it filtered. If that
+// date is later than the window start, the server reads our date in another time
+// zone: request the list again from that much earlier. It gives up if that does not
+// help, because a server may limit how far it looks back.
 func (f *Stage) askFurtherBack(r result, from time.Time) (*spool.TaskState, bool) {
 	applied := r.list.Applied
 	if !applied.After(from) {
@@ -113,14 +114,14 @@ func (f *Stage) askFurtherBack(r result, from time.Time) (*spool.TaskState, bool
 		"dataset", r.task.Dataset, "asked", r.since, "applied", applied, "now_asking", since)
 	cursor, err := json.Marshal(listCursor{Since: since, Applied: applied})
 	if err != nil {
-		return nil, false // times always marshal
+		return nil, false // cannot happen: times always marshal
 	}
 	st := r.task.TaskState
 	st.Cursor, st.Due, st.FirstTry, st.Refused, st.Waived = cursor, time.Time{}, time.Time{}, 0, 0
 	return &st, true
 }
 
-// note is a dead letter beside an answer.
+// note is a dead letter to be stored along with a response.
 func (f *Stage) note(r result, class, text string) *spool.DeadLetter {
 	return &spool.DeadLetter{
 		Stage: spool.StageFetch, Class: class, Error: text, Attempts: 1,
@@ -128,15 +129,15 @@ func (f *Stage) note(r result, class, text string) *spool.DeadLetter {
 	}
 }
 
-// How far apart the clocks may be: clockFar is more than the windows of two runs
-// overlap by default, clockLost is what no clock is off by that tells anything.
+// How far apart the clocks may be. clockFar is the default overlap of two runs'
+// windows; beyond clockLost a clock is useless.
 const (
 	clockFar  = 10 * time.Minute
 	clockLost = 24 * time.Hour
 )
 
-// serverTime compares the clocks once and returns the server's, for the run's
-// start; zero where it is not to be used.
+// serverTime compares the clocks, warns once, and returns the server's time for the
+// run's start, or zero if it must not be used.
 func (f *Stage) serverTime(r result, date time.Time) time.Time {
 	if date.IsZero() {
 		return date
@@ -204,12 +205,13 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 	}
 }
 
-// gap says that the API may hold more than it gave.
+// gap records that the API may hold more than it returned.
 func (f *Stage) gap(r result, v *verdict, g paging.Gap) {
 	text := fmt.Sprintf("group/type %s: objects modified from %s to %s may be missing: more share a timestamp than a page holds",
 		r.task.Source, g.From.Format(time.RFC3339Nano), g.To.Format(time.RFC3339Nano))
 	v.Note = f.note(r, "gap", text)
-	// A source id of its own: the next page must not count as the one that was missing.
+	// A separate source id: otherwise the next page would count as the missing one
+	// and heal this letter.
 	v.Note.Source = fmt.Sprintf("%s from %s", r.task.Source, g.From.Format(time.RFC3339Nano))
 	v.Count["fetch.gaps"] = 1
 	f.Metrics.gaps.Inc()

@@ -33,7 +33,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.tries, m.objects, m.bytes, m.parked, m.gaps, m.commits, m.up)
 	m.up.Set(1)
-	for _, d := range spool.Datasets() { // a counter that is not there yet cannot be seen to grow
+	for _, d := range spool.Datasets() { // a counter that does not exist yet cannot be seen to grow
 		m.parked.WithLabelValues(string(d), "parked")
 		m.parked.WithLabelValues(string(d), "dead")
 	}

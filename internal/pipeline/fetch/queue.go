@@ -6,16 +6,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// tasksStep bounds a transaction, whatever a list names.
+// tasksStep bounds the tasks in one transaction, however long a list is.
 const tasksStep = 1000
 
-// slicePages is how many pages a slice of a repull asks for before the rest of
-// its group and type goes back into the queue.
+// slicePages is how many pages a slice of a repull requests before the rest of its
+// group and type goes back into the queue.
 const slicePages = 20
 
-// addItems makes tasks of what a list named, step by step while the list's own
-// task stays open; the last step goes with it. A crash between, and the list is
-// asked again, before any of its items: what has a task joins it.
+// addItems makes tasks of a list's entries, step by step, while the list's own task
+// stays open; the last step removes it. After a crash in between, the list is
+// requested again before any of its items; entries that have a task already are
+// merged with it.
 func (f *Stage) addItems(v *verdict) error {
 	for v.items != nil {
 		if v.step == nil {
@@ -44,9 +45,9 @@ func (f *Stage) addItems(v *verdict) error {
 	return nil
 }
 
-// addPieces makes records of an answer, one a commit, while its task stays open;
-// the last goes with it. A crash between, and the answer is asked for again: what
-// comes twice is merged.
+// addPieces makes records of a response, one per commit, while its task stays open;
+// the last one removes it. After a crash in between, the response is requested
+// again; what arrives twice is merged.
 func (f *Stage) addPieces(v *verdict) error {
 	for v.pieces != nil {
 		if v.Record == nil {
@@ -68,9 +69,9 @@ func (f *Stage) addPieces(v *verdict) error {
 	return nil
 }
 
-// enqueue puts what the lists of a repull name into the queue, which comes in
-// slices, each a run of its own: so what is new never waits for all of it. A
-// crash before the list's own task goes only names the same once more.
+// enqueue puts what the lists of a repull name into the queue. The queue is worked
+// off in slices, each its own run, so that new data never waits for all of it. A
+// crash before the list's own task is removed only queues the same entries again.
 func (f *Stage) enqueue(v *verdict) error {
 	if f.run == nil || f.run.Reason != spool.ReasonRepull {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// result is the end of one request.
+// result is the result of one request.
 type result struct {
 	task  spool.Task
 	run   *openRun
@@ -20,21 +20,21 @@ type result struct {
 	err   error
 
 	list   threatmatch.List
-	since  time.Time // what the list was asked for
+	since  time.Time // the time from which the list was requested
 	item   threatmatch.Body
 	groups []threatmatch.Group
 	page   threatmatch.Page
 	cursor paging.Cursor
 }
 
-// release gives back what the answer takes.
+// release frees the resources of the response.
 func (r *result) release() {
 	r.list.Release()
 	r.item.Release()
 	r.page.Release()
 }
 
-// start makes the task's request in a goroutine of its own.
+// start makes the task's request in its own goroutine.
 func (f *Stage) start(run *openRun, task spool.Task) {
 	f.flying[task.TaskKey] = true
 	ctx := f.jobCtx
@@ -42,11 +42,11 @@ func (f *Stage) start(run *openRun, task spool.Task) {
 		r := result{task: task, run: run, began: f.Now()}
 		r.err = f.ask(ctx, &r)
 		r.ended = f.Now()
-		f.results <- r // has room for all requests under way
+		f.results <- r // never blocks: it has room for all requests under way
 	})
 }
 
-// ask makes the request that the task stands for.
+// ask makes the task's request.
 func (f *Stage) ask(ctx context.Context, r *result) (err error) {
 	t := r.task
 	switch {
@@ -67,17 +67,17 @@ func (f *Stage) ask(ctx context.Context, r *result) (err error) {
 	return err
 }
 
-// cursorOf returns where a page task stands.
+// cursorOf returns the position of a page task.
 func cursorOf(t spool.Task, run *openRun) paging.Cursor {
 	i := max(strings.LastIndexByte(t.Source, '/'), 0)
 	return paging.Resume(t.Cursor, t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), run.Datasets[t.Dataset].From)
 }
 
-// take takes the end of a request.
+// take handles the result of a request.
 func (f *Stage) take(r result) {
 	if r.run != f.run || !f.flying[r.task.TaskKey] {
 		r.release()
-		return // of before a reset
+		return // from before a reset
 	}
 	class, _ := fault.Of(r.err)
 	f.Metrics.tried(r, class)
@@ -101,7 +101,7 @@ func (f *Stage) take(r result) {
 	}
 }
 
-// takeFailure decides whether a failure counts, or asks for the control request.
+// takeFailure decides whether a failure counts, or first needs the control request.
 func (f *Stage) takeFailure(r result, class fault.Class) {
 	h := &f.health
 	switch {
@@ -122,5 +122,5 @@ func (f *Stage) takeFailure(r result, class fault.Class) {
 	}
 }
 
-// release lets go of a task as if it had not been tried.
+// release forgets a request as if it had not been made.
 func (f *Stage) release(r result) { delete(f.flying, r.task.TaskKey) }

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// roomPoll is how often a stage that is paused for room looks again.
+	// roomPoll is how often a stage that is paused for lack of room looks again.
 	roomPoll = time.Second
 	// roomLeft is kept free below the file's cap for map and deliver.
 	roomLeft = 256 << 20
 )
 
-// withinRoom cuts the tasks to what the spool has room for. Above the mark
-// there is room for none, until less than four fifths are in use; when nobody
-// makes room that way, for one at a time, down to what the others need.
+// withinRoom limits the tasks to what the spool has room for. Above the limit that
+// is none, until less than four fifths are in use. If nothing else can make room,
+// it is one task at a time, down to what the other stages need.
 func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, error) {
 	room := f.Spool.Room()
 	switch {
@@ -31,14 +31,15 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		f.Status.Set(stageName, f.failing.working(), f.detail(), f.notReady())
 		return tasks, time.Minute, nil
 	}
-	f.Wakes.Map.Signal() // it may release what waits
+	f.Wakes.Map.Signal() // map may release what waits
 	stats, err := f.Spool.Stats()
 	if err != nil {
 		return nil, 0, err
 	}
 	f.Status.Set(stageName, "paused", f.detail()+", waits for room in the spool", cmp.Or(diskShort(room), onlyHeld(stats), f.notReady()))
 	if room.Short {
-		// Every commit looks whether the disk has room again, and there may be no other.
+		// Every commit checks whether the disk has room again, and there may be no
+		// other commit.
 		return nil, roomPoll, f.uncommitted(f.Spool.SettleTasks(f.epoch, f.Now(), nil))
 	}
 	still, err := f.nobodyMoves(stats)
@@ -51,9 +52,9 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	return nil, roomPoll, nil
 }
 
-// nobodyMoves reports whether the spool holds nothing that map and deliver can
-// work on: what fills it waits for objects that were not fetched yet, or is
-// held, or goes out behind this run.
+// nobodyMoves reports whether map and deliver have nothing to work on: whatever
+// fills the spool waits for objects not fetched yet, is held, or is sent after this
+// run.
 func (f *Stage) nobodyMoves(s spool.Stats) (bool, error) {
 	if s.Records > 0 {
 		return false, nil
@@ -63,12 +64,12 @@ func (f *Stage) nobodyMoves(s spool.Stats) (bool, error) {
 	}
 	b, err := f.Spool.NextBundle()
 	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
-		return false, nil // it went meanwhile, or deliver says what is wrong with it
+		return false, nil // it went meanwhile, or deliver will report what is wrong with it
 	}
 	return err == nil && b.Run > f.run.ID, err
 }
 
-// diskShort names the trouble when the disk has no room for the spool.
+// diskShort describes the problem if the disk has no room for the spool.
 func diskShort(r spool.Room) string {
 	if !r.Short {
 		return ""
@@ -77,7 +78,8 @@ func diskShort(r spool.Room) string {
 		"free disk space, give it a larger volume, or run spool compact on the stopped connector", r.Left>>20, r.Want>>20)
 }
 
-// onlyHeld names the trouble when nothing that is left in the spool moves by itself.
+// onlyHeld describes the problem if nothing that is left in the spool can move by
+// itself.
 func onlyHeld(s spool.Stats) string {
 	if s.Records+s.Waiting+s.Bundles > 0 || s.Held+s.Dead+s.Healed == 0 {
 		return ""
@@ -85,7 +87,7 @@ func onlyHeld(s spool.Stats) string {
 	return "the spool is full of held objects and dead letters: use spool export and spool drop, or raise spool.max_size"
 }
 
-// pause says that the stage has answers but no room for them.
+// pause reports that the stage has responses but no room for them.
 func (f *Stage) pause(why string) time.Duration {
 	f.squeezed = true
 	f.Status.Set(stageName, "paused", f.detail()+", "+why, why)

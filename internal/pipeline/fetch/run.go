@@ -13,26 +13,26 @@ import (
 // openRun is the run being fetched.
 type openRun struct {
 	spool.Run
-	missed []string // items that were parked or given up in this process, the first few
-	// front are the list and page tasks with their due times. They take turns
-	// with items, of which there may be very many.
+	missed []string // the first few items that were parked or given up in this process
+	// front are the list and page tasks with their due times. They alternate with
+	// items, of which there may be very many.
 	front map[spool.TaskKey]time.Time
 	lists map[spool.Dataset]*listFate
-	pages int // answered in a slice of a repull
+	pages int // pages answered, in a slice of a repull
 }
 
-// listFate is how a dataset's list fared in this run.
+// listFate is the fate of a dataset's list in this run.
 type listFate struct {
 	ok, refused, failed bool
-	partly              bool // a crash came between two steps that made tasks of it
+	partly              bool // a crash interrupted the creation of its tasks
 }
 
-// items reports whether the dataset's items can be asked for. While the list is
-// asked again after such a crash they wait: what arrived before it does would get
-// a second task.
+// items reports whether the dataset's items can be requested. After such a crash
+// they wait until the list is requested again: an item that arrived before would
+// get a second task.
 func (l *listFate) items() bool { return l == nil || !l.partly || l.ok || l.failed }
 
-// list returns how the dataset's list fared.
+// list returns the fate of the dataset's list.
 func (r *openRun) list(d spool.Dataset) *listFate {
 	if r.lists[d] == nil {
 		r.lists[d] = &listFate{}
@@ -40,7 +40,7 @@ func (r *openRun) list(d spool.Dataset) *listFate {
 	return r.lists[d]
 }
 
-// nextRun takes up the oldest run that is not fetched yet, if there is one.
+// nextRun picks up the oldest run that is not fetched yet, if there is one.
 func (f *Stage) nextRun(now time.Time) error {
 	runs, err := f.Spool.OpenRuns()
 	if err != nil {
@@ -84,8 +84,8 @@ func (f *Stage) loadFront(run *openRun, now time.Time) error {
 	return nil
 }
 
-// dispatch starts as many requests as there is room for, and ends the run's
-// fetch when nothing is left. It returns when to look again.
+// dispatch starts as many requests as there is room for, and ends the run's fetch
+// when nothing is left. It returns how long to wait before the next look.
 func (f *Stage) dispatch() (time.Duration, error) {
 	now := f.Now()
 	if f.run == nil {
@@ -106,7 +106,7 @@ func (f *Stage) dispatch() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(tasks)+len(f.flying) == 0 && next.IsZero() { // it may never have had a request to make
+	if len(tasks)+len(f.flying) == 0 && next.IsZero() { // the run may have had no request to make
 		return f.endRun(now)
 	}
 	if f.health.state != serverUp {
@@ -126,7 +126,7 @@ func (f *Stage) dispatch() (time.Duration, error) {
 	return wait, nil
 }
 
-// untilNext is the wait until the next task falls due; answers end it earlier.
+// untilNext returns the wait until the next task is due. A response ends it early.
 func untilNext(now, next time.Time) time.Duration {
 	if next.IsZero() {
 		return time.Minute
@@ -134,12 +134,12 @@ func untilNext(now, next time.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// longestWait is more than any task is ever told to wait. One that seems to
-// wait for longer is due: the clock was set back.
+// longestWait is longer than any task ever has to wait. A task that seems to wait
+// longer is due: the clock was set back.
 const longestWait = 20 * time.Minute
 
-// due returns up to limit tasks that can be asked now, and when the next other
-// one can. Lists and pages take turns with items.
+// due returns up to limit tasks that can be requested now, and when the next other
+// one is due. Lists and pages alternate with items.
 func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 	front, next, err := f.dueFront(now, limit, nil)
 	if err != nil {
@@ -157,7 +157,7 @@ func (f *Stage) due(now time.Time, limit int) ([]spool.Task, time.Time, error) {
 	return f.inTurn(front, items, limit), next, err
 }
 
-// inTurn takes from both in turn, beginning where the last round stopped.
+// inTurn takes from both lists alternately, starting where the last round stopped.
 func (f *Stage) inTurn(front, items []spool.Task, limit int) []spool.Task {
 	var tasks []spool.Task
 	for len(tasks) < limit && len(front)+len(items) > 0 {
@@ -171,7 +171,7 @@ func (f *Stage) inTurn(front, items []spool.Task, limit int) []spool.Task {
 	return tasks
 }
 
-// dueFront is due for lists and pages; kinds narrows it.
+// dueFront is due for lists and pages; only narrows it.
 func (f *Stage) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool) ([]spool.Task, time.Time, error) {
 	var keys []spool.TaskKey
 	var next time.Time
@@ -213,8 +213,8 @@ func compareKeys(a, b spool.TaskKey) int {
 		[]string{string(b.Kind), string(b.Dataset), b.Source})
 }
 
-// waitForServer keeps still while the server is down or refuses us. Only when
-// every list was refused, a list is what is tried again.
+// waitForServer makes no requests while the server is down or refuses us, except
+// for a list if every list was refused.
 func (f *Stage) waitForServer(now time.Time) (time.Duration, error) {
 	h := &f.health
 	f.Status.Set(stageName, "paused", f.detail(), h.notReady())
@@ -234,7 +234,7 @@ func (f *Stage) waitForServer(now time.Time) (time.Duration, error) {
 		return 0, nil
 	}
 	f.start(f.run, tasks[0])
-	f.run.front[tasks[0].TaskKey] = now // the next time it is another one's turn
+	f.run.front[tasks[0].TaskKey] = now // so that another list is next
 	return time.Minute, nil
 }
 
@@ -265,11 +265,11 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 	f.Wakes.Map.Signal()
 	f.Wakes.Deliver.Signal()
 	f.Wakes.Platform.Signal()
-	return 0, nil // there may be a run behind it
+	return 0, nil // another run may be waiting
 }
 
-// summary tells how the run's fetch went. What was parked or given up is an
-// error, folded into one line that names the first of it.
+// summary logs how the run's fetch went. What was parked or given up is an error,
+// in one line that names the first few.
 func (f *Stage) summary(run spool.Run, missed []string) {
 	count := func(kind string) int64 { return run.Counters["fetch."+kind] }
 	f.Log.Info("fetch ended", "stage", stageName, "run", run.ID,

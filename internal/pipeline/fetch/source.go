@@ -8,36 +8,39 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// Source is what fetch needs of the ThreatMatch API. A call makes one attempt
-// and marks its error with a fault class: Transient (with the least wait, if
-// the server named one), Permanent for a refusal of this one request, Systemic
-// for a refusal of the account or the address. It keeps the request rate by
-// itself and is called from many goroutines.
+// Source is the part of the ThreatMatch API that fetch uses. A call makes one
+// attempt and marks its error with a fault class: Transient (with the minimum wait,
+// if the server named one), Permanent if this one request was refused, Systemic if
+// the account or the address was refused. It limits the request rate itself and is
+// called from many goroutines.
 type Source interface {
-	// List names what changed in the dataset since a time, which it may cut down to the minute.
+	// List names what changed in the dataset since a time, which it may truncate to
+	// the minute.
 	List(ctx context.Context, dataset string, since time.Time) (threatmatch.List, error)
-	// Item gets one item: a JSON object with an array "objects".
+	// Item returns one item: a JSON object with an array "objects".
 	Item(ctx context.Context, dataset, id string) (threatmatch.Body, error)
-	// Details gets an item again, with what the portal shows of it as a member "details".
+	// Details returns an item again, with what the portal shows of it in the member
+	// "details".
 	Details(ctx context.Context, dataset, id string) (threatmatch.Body, error)
 	// Groups lists the collections of IOCs.
 	Groups(ctx context.Context) ([]threatmatch.Group, error)
-	// Page gets objects of a group and type modified after a time, which is sent as it is.
+	// Page returns objects of a group and type modified after a time, which is sent
+	// as it is.
 	Page(ctx context.Context, group, stixType, after string) (threatmatch.Page, error)
-	// Control tells whether the server answers this account at all. Its error
-	// is Systemic when account or address are refused.
+	// Control reports whether the server answers this account at all. Its error is
+	// Systemic if the account or address is refused.
 	Control(ctx context.Context) error
 }
 
-// answered is an error that comes from an answer of the server.
+// answered is an error made from a response of the server.
 type answered interface {
 	error
-	// Answer returns the status (0 without an answer), the kind of the failure
-	// in one word, and the begin of the answer without secrets.
+	// Answer returns the status (0 without a response), the kind of failure in one
+	// word, and the start of the response without secrets.
 	Answer() (status int, kind, snippet string)
 }
 
-// answerOf returns what err tells of the server's answer.
+// answerOf returns what err says about the server's response.
 func answerOf(err error) (status int, kind, snippet string) {
 	if a, ok := errors.AsType[answered](err); ok {
 		return a.Answer()

@@ -1,4 +1,5 @@
-// Package fetch is the stage that asks ThreatMatch for what the spool's tasks stand for.
+// Package fetch is the stage that makes the requests of the spool's tasks to
+// ThreatMatch.
 package fetch
 
 import (
@@ -18,7 +19,7 @@ import (
 
 const stageName = "fetch"
 
-// Deps is what the fetch stage works with. All but Paused are required.
+// Deps are the dependencies of Stage. All but Paused are required.
 type Deps struct {
 	Spool   Spool
 	Source  Source
@@ -28,26 +29,26 @@ type Deps struct {
 	Metrics *Metrics
 	Now     func() time.Time
 	Rand    func() float64 // in [0, 1), for jitter
-	Paused  func() string  // why an operator keeps it from asking; "" or nil: nobody does
+	Paused  func() string  // why an operator has paused fetching; "" or nil: not paused
 }
 
 // Options are the fetch stage's settings. Zero values mean the defaults in brackets.
 type Options struct {
 	Datasets       []spool.Dataset // the enabled ones
 	MaxConcurrency int             // requests at a time [4]
-	MaxAttempts    int             // runs that may park an item before it is a dead letter [5]
+	MaxAttempts    int             // runs that may park an item before it becomes a dead letter [5]
 	Groups         []string        // names or ids of IOC groups ["All content"]
-	OnlyGroups     bool            // where none of Groups is offered, no other is read in their place
+	OnlyGroups     bool            // if none of Groups is offered, do not read the others instead
 	Types          []string        // STIX types to page ["indicator"]
-	Details        bool            // fetch the portal's details of profiles and reports, too
-	// MaxWait bounds every wait: the connector's period. [none]
+	Details        bool            // also fetch the portal's details of profiles and reports
+	// MaxWait limits every wait: the connector's period. [none]
 	MaxWait time.Duration
-	// GiveUp ends the stage with an error once account or address were refused
-	// for so long. [never]
+	// GiveUp ends the stage with an error once the account or address has been
+	// refused for this long. [never]
 	GiveUp time.Duration
 }
 
-// fetchSpool is what the fetch stage needs of the spool.
+// Spool is the part of the spool that the fetch stage uses.
 type Spool interface {
 	Meta() (spool.Meta, error)
 	Room() spool.Room
@@ -68,11 +69,10 @@ type Spool interface {
 
 var _ Spool = (*spool.Spool)(nil)
 
-// Stage asks ThreatMatch for what the spool's tasks stand for and commits what
-// comes. One goroutine owns all its state: it starts requests, which report
-// back to it, judges the answers and commits those that are ready together. A
-// request's place is free again when its answer is committed, not before.
-// Run it once.
+// Stage makes the requests of the spool's tasks and commits the responses. One
+// goroutine owns all its state: it starts requests, which report back to it, judges
+// the responses, and commits together those that are ready. A request's slot is
+// free again when its response is committed, not before. Run it once.
 type Stage struct {
 	Deps
 	opt Options
@@ -82,25 +82,25 @@ type Stage struct {
 	results chan result
 	control chan error
 
-	// What follows belongs to Run's goroutine.
+	// The fields below belong to Run's goroutine.
 	epoch    uint64
 	run      *openRun               // the run being fetched; nil when there is none
-	flying   map[spool.TaskKey]bool // asked, or answered and not committed
+	flying   map[spool.TaskKey]bool // requested, or answered and not committed
 	ready    []verdict              // judged, not committed
-	doubtful []result               // failed; the control request says whether that counts
+	doubtful []result               // failed; the control request decides whether that counts
 	health   health
-	itemsDue bool // the next place is an item's
+	itemsDue bool // the next slot goes to an item
 	failing  failing
-	stuck    string // the datasets that fail in run after run, and why
-	squeezed bool   // paused for room
+	stuck    string // the datasets that fail run after run, and why
+	squeezed bool   // paused for lack of room
 	fatal    error
-	skewed   bool // a clock that is off was warned of
+	skewed   bool // a warning about a wrong clock was logged
 	jobs     sync.WaitGroup
-	jobCtx   context.Context // of the epoch's requests
+	jobCtx   context.Context // context of the current epoch's requests
 	stopJobs context.CancelCauseFunc
 }
 
-// New returns the stage; it does nothing yet.
+// New returns the stage. It does nothing yet.
 func New(d Deps, o Options) (*Stage, error) {
 	if d.Spool == nil || d.Source == nil || d.Status == nil || d.Log == nil ||
 		d.Metrics == nil || d.Now == nil || d.Rand == nil {
@@ -122,9 +122,9 @@ func New(d Deps, o Options) (*Stage, error) {
 	}, nil
 }
 
-// Run fetches until ctx is done, which is no error. Requests under way are then
-// cancelled and count as not made; answers that are in are committed. An error
-// means that the spool cannot be used, or that GiveUp has passed.
+// Run fetches until ctx is done, which is not an error. Requests under way are then
+// cancelled and count as not made; responses already received are committed. An
+// error means that the spool cannot be used, or that GiveUp has passed.
 func (f *Stage) Run(ctx context.Context) error {
 	f.Status.Set(stageName, "starting", "", "")
 	f.jobCtx, f.stopJobs = context.WithCancelCause(ctx)
@@ -141,13 +141,13 @@ func (f *Stage) Run(ctx context.Context) error {
 	return pipeline.Loop{Stage: stageName, Status: f.Status, End: f.finish, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := f.step(ctx)
 		if err == nil {
-			f.sleep(ctx, wait) // an answer cuts it short, too
+			f.sleep(ctx, wait) // a response ends it early
 		}
 		return 0, err
 	}}.Run(ctx)
 }
 
-// dropSwitchedOff forgets the open tasks of datasets that are not enabled any more.
+// dropSwitchedOff drops the open tasks of datasets that are no longer enabled.
 func (f *Stage) dropSwitchedOff() error {
 	meta, err := f.Spool.Meta()
 	if err != nil {
@@ -160,7 +160,7 @@ func (f *Stage) dropSwitchedOff() error {
 		}
 		n, err := f.Spool.DropDataset(f.epoch, d)
 		if errors.Is(err, spool.ErrEpoch) {
-			continue // whatever it had is gone
+			continue // a reset removed them already
 		}
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func (f *Stage) dropSwitchedOff() error {
 	return nil
 }
 
-// step does what can be done now and returns how long nothing else will be.
+// step runs one pass and returns how long to wait.
 func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	if f.fatal != nil {
 		return 0, f.fatal
@@ -184,7 +184,7 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if f.Paused != nil {
-		if why := f.Paused(); why != "" { // what is under way may still come in
+		if why := f.Paused(); why != "" { // requests under way may still come in
 			f.Status.Set(stageName, "paused", why, "")
 			return pausePoll, nil
 		}
@@ -197,7 +197,7 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	}
 	wait, err := f.dispatch()
 	if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) {
-		f.run = nil // a reset came between; the next turn sees it
+		f.run = nil // a reset happened in between; the next step sees it
 		return controlEvery, nil
 	}
 	wait = min(wait, f.probe(), time.Minute)
@@ -210,10 +210,10 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 	return wait, err
 }
 
-// pausePoll is how often a paused stage looks whether it may go on.
+// pausePoll is how often a paused stage checks whether it may continue.
 const pausePoll = time.Second
 
-// sleep waits for something to do: an answer, a wake, the time of the next step.
+// sleep waits for a response, a wake, or the time of the next step.
 func (f *Stage) sleep(ctx context.Context, wait time.Duration) {
 	defer f.Status.Waiting(stageName)()
 	timer := time.NewTimer(wait)
@@ -228,12 +228,13 @@ func (f *Stage) sleep(ctx context.Context, wait time.Duration) {
 	case err := <-f.control:
 		f.takeControl(err)
 	}
-	for len(f.results) > 0 { // whatever else is in joins the same commit
+	for len(f.results) > 0 { // whatever else has arrived joins the same commit
 		f.take(<-f.results)
 	}
 }
 
-// finish ends an ordered stop: what was answered is kept, what was not is as if never asked.
+// finish ends a clean stop: responses are kept, requests without one count as never
+// made.
 func (f *Stage) finish() error {
 	f.stopJobs(fault.ErrShutdown)
 	f.jobs.Wait()
@@ -248,10 +249,10 @@ func (f *Stage) finish() error {
 	return nil
 }
 
-// errReset is the cause by which requests of an older epoch end.
+// errReset is the cause with which requests of an older epoch are cancelled.
 var errReset = errors.New("spool was reset")
 
-// follow keeps up with resets: whatever belongs to an older epoch is given up.
+// follow detects resets and drops whatever belongs to an older epoch.
 func (f *Stage) follow(ctx context.Context) error {
 	meta, err := f.Spool.Meta()
 	if err != nil || meta.Epoch == f.epoch {

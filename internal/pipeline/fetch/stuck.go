@@ -8,12 +8,13 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// stuckRuns is how many runs in a row may fail a dataset before the stage is not ready.
+// stuckRuns is how many runs in a row may fail a dataset before the stage is not
+// ready.
 const stuckRuns = 3
 
 // lookForStuck finds the datasets that failed in each of the latest runs: every
-// later run fails at the same place, so nothing new of them comes. The history
-// in the spool is the truth, so a restart changes nothing.
+// later run fails at the same place, so nothing new of them is imported. It goes by
+// the history in the spool, so a restart changes nothing.
 func (f *Stage) lookForStuck() error {
 	var stuck []string
 	for _, d := range f.opt.Datasets {
@@ -43,7 +44,7 @@ func (f *Stage) lookForStuck() error {
 	return nil
 }
 
-// notReady says why the stage cannot do all of its work; empty when it can.
+// notReady returns why the stage cannot do all of its work, empty if it can.
 func (f *Stage) notReady() string {
 	if why := f.health.notReady(); why != "" {
 		return why

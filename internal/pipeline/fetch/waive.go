@@ -9,9 +9,9 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// notItsOwn reports whether a failure speaks for the account, the network or
-// the server, and not for what was asked: the server put the request off unread,
-// or it never came there.
+// notItsOwn reports whether a failure is due to the account, the network or the
+// server rather than to what was requested: the server put the request off unread,
+// or the request never reached it.
 func notItsOwn(err error) bool {
 	switch status, _, _ := answerOf(err); status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusRequestTimeout, http.StatusTooEarly:

@@ -9,27 +9,27 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// timestamps is what the timestamps of a page say.
+// timestamps summarises the timestamps of a page.
 type timestamps struct {
 	count    int  // of objects
-	readable bool // one of them can be read
+	readable bool // at least one of them can be read
 	limit    time.Time
-	first    time.Time // the least
+	first    time.Time // the earliest
 	top      question
-	earlier  question      // the greatest before top, out of order as much earlier; zero: none
-	back     time.Duration // how far the page falls back behind its greatest so far
-	unit     int64         // nanoseconds: the resolution that the digits show, no coarser than a millisecond
-	layout   string        // of a text without zone; "" if each has one
+	earlier  question      // the latest before top, earlier still by as much as the page is out of order; zero: none
+	back     time.Duration // how far the page falls back behind its latest so far
+	unit     int64         // nanoseconds: the resolution shown by the digits, no coarser than a millisecond
+	layout   string        // of a text without a zone; "" if every text has one
 	unread   Unread
 }
 
-// Unread are timestamps that cannot be read.
+// Unread describes timestamps that cannot be read.
 type Unread struct {
 	Count int
-	First string // one of them with its object's id, cut
+	First string // one of them with its object's id, truncated
 }
 
-// readPage reads the timestamps of a page. Those after limit are nonsense.
+// readPage reads the timestamps of a page. Those after limit are ignored.
 func readPage(page threatmatch.Page, limit time.Time) timestamps {
 	d := timestamps{limit: limit, unit: int64(time.Millisecond)}
 	for o := range objects(page) {
@@ -65,7 +65,7 @@ func readPage(page threatmatch.Page, limit time.Time) timestamps {
 	return d
 }
 
-// at is an object's time, zero where it has none that can be used.
+// at returns an object's time, zero if it has no usable one.
 func (d *timestamps) at(o threatmatch.PageObject) time.Time {
 	if r, ok := modifiedAt(o.Modified); ok && !r.Time.After(d.limit) {
 		return r.Time
@@ -73,7 +73,6 @@ func (d *timestamps) at(o threatmatch.PageObject) time.Time {
 	return time.Time{}
 }
 
-// objects yields the page's objects.
 func objects(page threatmatch.Page) iter.Seq[threatmatch.PageObject] {
 	if page.Objects == nil {
 		return func(func(threatmatch.PageObject) bool) {}
@@ -81,7 +80,8 @@ func objects(page threatmatch.Page) iter.Seq[threatmatch.PageObject] {
 	return page.Objects
 }
 
-// modifiedAt reads an object's timestamp. False: none that is usable.
+// modifiedAt reads an object's timestamp. It returns false if the timestamp is not
+// usable.
 func modifiedAt(text string) (moment.Reading, bool) {
 	r, ok := moment.Parse(text)
 	return r, ok && r.Time.Year() >= 1970 && r.Time.Year() <= 2200

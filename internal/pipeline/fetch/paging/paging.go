@@ -1,4 +1,4 @@
-// Package paging says what to ask next when IOCs are paged by date.
+// Package paging decides what to request next when IOCs are paged by date.
 package paging
 
 import (
@@ -9,98 +9,99 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// IOCs are paged by date: one asks for what was modified after a time, and the
-// time of the last object on the page is where to go on. Timestamps that are
-// equal, and a comparison of which nobody knows whether it includes its bound,
-// make that loop lose objects or turn in circles. So:
+// IOCs are paged by date: a request asks for what was modified after a time, and
+// the time of the last object on the page is where to continue. Equal timestamps,
+// and not knowing whether the comparison includes its bound, make a naive loop lose
+// objects or run in circles. So:
 //
-//   - the next page is asked for from a millisecond before the last timestamp
-//     (earlier still when the page was out of order), and what was already
-//     taken is dropped by id and timestamp;
-//   - where the server writes times without a zone, or has more objects in a
-//     millisecond than a page holds, the questions are texts of its own: the
-//     last timestamp on the page but one;
-//   - that page must show again what was taken before; if it does not, the
-//     question steps back, and if that does not help, the dataset fails;
-//   - the same question is repeated as long as it brings something new;
-//   - when it does not, although the server says that there is more, the
-//     question moves on in growing steps, and what may lie between is told as
-//     a gap.
+//   - The next page is requested from a millisecond before the last timestamp
+//     (earlier still if the page was out of order), and what was already taken
+//     is dropped by id and timestamp.
+//   - Where the server writes times without a zone, or has more objects in one
+//     millisecond than fit on a page, we send back the server's own text: the
+//     last timestamp on the page but one.
+//   - That page must show again something that was taken before. If it does not,
+//     the question steps back; if that does not help, the dataset fails.
+//   - The same question is repeated as long as it returns something new.
+//   - When it does not, although the server says that there is more, the question
+//     moves on in growing steps, and what may lie in between is reported as a gap.
 //
-// But for the steps back the question never moves back, and at one question
-// the set of objects taken only grows: paging ends on every server that is finite.
+// Apart from the steps back, the question never moves back, and for one question
+// the set of objects taken only grows: paging ends on every finite server.
 
-// Cursor is where the paging of one group and type stands. It is stored as JSON in the task.
+// Cursor is the paging position of one group and type. It is stored as JSON in the
+// task.
 type Cursor struct {
 	Group string    `json:"group"`
 	Type  string    `json:"type"`
-	From  time.Time `json:"from"`  // the window's start
-	After time.Time `json:"after"` // what is asked next
-	// Text is what is asked next where it is not After in the usual form.
+	From  time.Time `json:"from"`  // the start of the window
+	After time.Time `json:"after"` // the next question
+	// Text is the next question where it is not After in the usual form.
 	Text string `json:"text,omitempty"`
-	// Layout is that of the server's texts where they have no zone. All times
-	// are then by the clock of these texts, whatever it is.
+	// Layout is the layout of the server's texts if they have no zone. All times
+	// are then by the clock of those texts, whatever it is.
 	Layout string       `json:"layout,omitempty"`
-	Until  time.Time    `json:"until,omitzero"` // nothing later is wanted; zero: everything
-	Last   time.Time    `json:"last"`           // the greatest timestamp so far; at first the window's start
+	Until  time.Time    `json:"until,omitzero"` // nothing later is wanted; zero: no limit
+	Last   time.Time    `json:"last"`           // the latest timestamp so far; initially the start of the window
 	Unit   int64        `json:"unit"`           // nanoseconds: the resolution that the server's timestamps show
-	Seen   []seenObject `json:"seen"`           // objects taken whose timestamp is not before Back and After
-	Full   int          `json:"full"`           // the most objects that a page had
-	// Again: the next page must show something that was taken before.
+	Seen   []seenObject `json:"seen"`           // objects taken with a timestamp not before both Back and After
+	Full   int          `json:"full"`           // the largest number of objects on a page so far
+	// Again means that the next page must show something that was taken before.
 	Again bool `json:"again,omitempty"`
 	Rough bool `json:"rough,omitempty"` // the server compares by the second
-	// Back is the question before this one, which stepping back asks again; nil: none.
+	// Back is the previous question, which a step back repeats; nil: none.
 	Back *question `json:"back,omitempty"`
-	// Stepped back so often since something new came.
+	// Stepped is how often the question stepped back since something new arrived.
 	Stepped int `json:"stepped,omitempty"`
-	// Doubt: the question was moved on past a page without anything new, and it is
-	// a gap if the next page shows nothing that was taken before, even asked from
-	// a second earlier.
+	// Doubt means that the question moved on past a page without anything new. It
+	// is a gap if the next page shows nothing that was taken before, even when
+	// requested from a second earlier.
 	Doubt bool `json:"doubt,omitempty"`
-	// Gap is where the question began to be moved on past full or empty pages.
+	// Gap is where the question began to move on past full or empty pages.
 	Gap     time.Time `json:"gap,omitzero"`
-	GapFull bool      `json:"gap_full,omitempty"` // one of them was full
-	Pages   int       `json:"pages,omitempty"`    // taken so far
-	// Form is cursorForm, or 0 of a cursor that an earlier version stored.
+	GapFull bool      `json:"gap_full,omitempty"` // one of those pages was full
+	Pages   int       `json:"pages,omitempty"`    // pages taken so far
+	// Form is cursorForm, or 0 for a cursor stored by an earlier version.
 	Form int `json:"form,omitempty"`
 }
 
-// cursorForm is the form of cursors that know of texts without zone. An earlier
-// one has read them as UTC, and asked for that.
+// cursorForm is the form of cursors that know about texts without a zone. Earlier
+// ones read such texts as UTC and requested that.
 const cursorForm = 2
 
-// question is one value of modifiedAfter.
+// question is one value of the parameter modifiedAfter.
 type question struct {
 	At   time.Time `json:"at"`
 	Text string    `json:"text,omitempty"` // "": At in the usual form
 }
 
-// seenObject stands for one object taken.
+// seenObject identifies one object taken.
 type seenObject struct {
 	Key string `json:"k"` // see objectSum
 	At  int64  `json:"t"` // Unix nanoseconds
 }
 
-// Gap is a span of which the server may hold more than it gave.
+// Gap is a span in which the server may hold more than it returned.
 type Gap struct{ From, To time.Time }
 
-// Step is what one page brought.
+// Step is the result of one page.
 type Step struct {
 	Fresh      Fresh
 	Gap        *Gap
 	Done       bool
 	OutOfOrder bool
-	Stalled    bool // the server says that there is more, but gave nothing new
-	// Failed says why the dataset cannot go on in this run; "": it can.
+	Stalled    bool // the server says that there is more, but returned nothing new
+	// Failed says why the dataset cannot continue in this run; "" if it can.
 	Failed string
-	// Unread are timestamps that cannot be read.
+	// Unread describes timestamps that cannot be read.
 	Unread Unread
-	// Many is how many pages were taken, at manyPages and each time that doubles; else 0.
+	// Many is the number of pages taken, set at manyPages and each time that
+	// doubles; else 0.
 	Many int
 }
 
-// manyPages are more than most accounts have. A server may never come to an end,
-// however far its times rise, and only an operator can tell.
+// manyPages is more than most accounts have. A server may never come to an end
+// although its times keep rising, and only an operator can tell.
 const manyPages = 1 << 13
 
 func New(group, stixType string, from time.Time) Cursor {
@@ -108,28 +109,28 @@ func New(group, stixType string, from time.Time) Cursor {
 	return Cursor{Group: group, Type: stixType, From: from, After: from, Last: from, Unit: int64(time.Millisecond), Form: cursorForm}
 }
 
-// NewSpan is New for what was modified at one time only. What else is on its pages
-// comes, too.
+// NewSpan returns a cursor for what was modified at one time. Other objects on its
+// pages are taken too.
 func NewSpan(group, stixType string, at time.Time) Cursor {
 	c := New(group, stixType, at.Add(-time.Millisecond))
 	c.Until = at.UTC()
 	return c
 }
 
-// Resume reads a stored cursor. One that cannot be read begins its window
-// anew: what comes twice is known by its id.
+// Resume reads a stored cursor. If it cannot be read, the window starts again: what
+// arrives twice is recognised by its id.
 func Resume(stored []byte, group, stixType string, from time.Time) Cursor {
 	var c Cursor
 	if json.Unmarshal(stored, &c) != nil || c.Type == "" || c.After.IsZero() || c.Form != cursorForm && !c.Again {
 		return New(group, stixType, from)
 	}
 	if c.Form != cursorForm {
-		c.From = from // it is used if the first page does not show what was taken before
+		c.From = from // used if the first page does not show what was taken before
 	}
 	return c
 }
 
-// asked returns the question as it goes on the wire.
+// Query returns the question as it is sent.
 func (c *Cursor) Query() string { return c.question().text() }
 
 func (c *Cursor) question() question { return question{At: c.After, Text: c.Text} }
@@ -143,7 +144,8 @@ func (q question) text() string {
 
 func (c *Cursor) ask(q question) { c.After, c.Text = q.At, q.Text }
 
-// at is the question at a time, without zone where the server's texts have none.
+// at returns the question for a time, without a zone if the server's texts have
+// none.
 func (c *Cursor) at(t time.Time) question {
 	if c.Layout != "" {
 		return question{At: t, Text: t.Format(c.Layout)}
@@ -151,15 +153,15 @@ func (c *Cursor) at(t time.Time) question {
 	return question{At: t.Truncate(time.Millisecond)}
 }
 
-// How many objects are told apart: of a page that more follow after, with those
-// that were taken before and can come again, and of a last one.
+// How many different objects are remembered: for pages that others follow,
+// including those taken before that can come again; and for a last page.
 const (
 	mostSeen = 100_000
 	mostLast = 1 << 20
 )
 
-// Take takes a page in and moves the cursor. Timestamps later than a day from
-// now are taken for nonsense: they do not move it.
+// Take processes a page and moves the cursor. Timestamps more than a day after now
+// are ignored: they do not move it.
 func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	before, limit := *c, now.Add(24*time.Hour)
 	dates := readPage(page, limit)
@@ -202,7 +204,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 		}
 		progress = progress || o.ID != ""
 		if !page.More {
-			continue // nothing is asked after it
+			continue // nothing is requested after it
 		}
 		at := dates.at(o)
 		if at.IsZero() {
@@ -219,7 +221,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	return t
 }
 
-// shows reports whether the page has something that was taken before.
+// shows reports whether the page contains something that was taken before.
 func shows(page threatmatch.Page, seen map[objectSum]struct{}) bool {
 	for o := range objects(page) {
 		if _, again := seen[sumOf(o)]; again {
@@ -229,9 +231,9 @@ func shows(page threatmatch.Page, seen map[objectSum]struct{}) bool {
 	return false
 }
 
-// stepBack asks from further back: a second, for a server that compares more
-// roughly, then what was asked before. It reports false when neither helped. A
-// cursor of an earlier form begins its window anew.
+// stepBack moves the question back: by a second, for servers that compare more
+// coarsely, then to the previous question. It returns false if neither helped. A
+// cursor of an earlier form starts its window again.
 func (c *Cursor) stepBack() bool {
 	c.Stepped++
 	switch {
@@ -249,7 +251,7 @@ func (c *Cursor) stepBack() bool {
 	return true
 }
 
-// follow takes in what the page's timestamps say.
+// follow updates the cursor from the page's timestamps.
 func (c *Cursor) follow(dates timestamps) {
 	c.Unit = min(c.Unit, dates.unit)
 	switch {
@@ -258,13 +260,13 @@ func (c *Cursor) follow(dates timestamps) {
 		c.ask(question{At: dates.first.Add(-time.Nanosecond), Text: c.Query()})
 		c.Layout, c.Last, c.Rough, c.Back = dates.layout, dates.top.At, false, nil
 	case c.Stepped == 2:
-		c.Last, c.Rough = dates.top.At, false // what stood at Last has gone
+		c.Last, c.Rough = dates.top.At, false // the objects at Last have gone
 	default:
 		c.Last = later(c.Last, dates.top.At)
 	}
 }
 
-// move decides what is asked next.
+// move decides on the next question.
 func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates timestamps, limit time.Time) {
 	asked := c.question()
 	next, further := c.next(dates)
@@ -302,8 +304,8 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 	}
 }
 
-// next is the question after a page that brought something new. False: there is
-// none further on.
+// next returns the question after a page with something new, and false if it would
+// not move forward.
 func (c *Cursor) next(dates timestamps) (question, bool) {
 	q := question{At: c.before(dates.back)}
 	if c.Layout != "" || c.fine() && !q.At.After(c.After) {
@@ -312,11 +314,11 @@ func (c *Cursor) next(dates timestamps) (question, bool) {
 	return q, q.At.After(c.After)
 }
 
-// fine reports whether the server tells times within a millisecond apart.
+// fine reports whether the server's timestamps are finer than a millisecond.
 func (c *Cursor) fine() bool { return c.Unit < int64(time.Millisecond) && !c.Rough }
 
-// before returns from where to ask so that neither an inclusive nor an
-// exclusive server leaves out objects of the last timestamp.
+// before returns the time to ask from, so that the page includes the objects of the
+// last timestamp, whether or not the server's comparison includes its bound.
 func (c *Cursor) before(back time.Duration) time.Time {
 	if c.Rough {
 		return c.Last.Truncate(time.Second).Add(-time.Second - back)
@@ -324,7 +326,7 @@ func (c *Cursor) before(back time.Duration) time.Time {
 	return c.Last.Truncate(time.Millisecond).Add(-time.Millisecond - back)
 }
 
-// stepPast returns the next question after one that brought nothing new.
+// stepPast returns the next question after one that returned nothing new.
 func (c *Cursor) stepPast(asked question, dates timestamps) question {
 	var steps []question
 	if c.Layout == "" {
@@ -344,7 +346,8 @@ func (c *Cursor) stepPast(asked question, dates timestamps) question {
 	return c.at(asked.At.Add(24 * time.Hour))
 }
 
-// forget drops what neither the next question nor a step back can bring again.
+// forget drops objects that neither the next question nor a step back can return
+// again.
 func (c *Cursor) forget() {
 	from := c.After
 	if c.Back != nil && c.Back.At.Before(from) {

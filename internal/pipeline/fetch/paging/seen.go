@@ -7,7 +7,8 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// objectSum tells objects and their versions apart; an element without an id by its bytes.
+// objectSum identifies a version of an object; an element without an id is
+// identified by its bytes.
 type objectSum [12]byte
 
 func sumOf(o threatmatch.PageObject) objectSum {
@@ -21,7 +22,7 @@ func sumOf(o threatmatch.PageObject) objectSum {
 
 func (s objectSum) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
-// sum reads a stored key; what is none stands for no object.
+// sum reads a stored key. An invalid key matches no object.
 func (o seenObject) sum() objectSum {
 	var s objectSum
 	if text, err := base64.RawURLEncoding.DecodeString(o.Key); err == nil {
@@ -30,7 +31,7 @@ func (o seenObject) sum() objectSum {
 	return s
 }
 
-// Fresh tells which objects of a page are new, by their place on it.
+// Fresh records which objects of a page are new, by position.
 type Fresh struct {
 	Count int
 	all   int
@@ -49,10 +50,10 @@ func (f *Fresh) note(fresh bool) {
 	f.all++
 }
 
-// Has reports whether the object at place i, from 0, is new.
+// Has reports whether the object at position i (from 0) is new.
 func (f *Fresh) Has(i int) bool { return i < f.all && f.bits[i/64]&(1<<(i%64)) != 0 }
 
-// Pieces cuts what is new on the page into bodies; nil if nothing is.
+// Pieces cuts what is new on the page into bodies, nil if nothing is.
 func (f *Fresh) Pieces(page threatmatch.Page) *threatmatch.Pieces {
 	switch f.Count {
 	case 0:
