@@ -107,7 +107,7 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 	}{
 		{0, "", "ok OpenCTI push: takes bundles by its API, of 8 MiB at least"},
 		{413, "too large", "note OpenCTI push: takes bundles by its API, but none of 8 MiB"},
-		{200, `{"errors":[{"message":"no","extensions":{"code":"FORBIDDEN_ACCESS"}}]}`, "failed OpenCTI push: OpenCTI: FORBIDDEN_ACCESS no (HTTP 200) → give the connector's user"},
+		{200, `{"errors":[{"message":"no","extensions":{"code":"FORBIDDEN_ACCESS"}}]}`, "failed OpenCTI push: OpenCTI: FORBIDDEN_ACCESS no → give the connector's user"},
 		{400, `{"errors":[{"message":"no","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`, "failed OpenCTI push"},
 		{502, "", "failed OpenCTI push: OpenCTI: "},
 	} {

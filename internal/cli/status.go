@@ -175,6 +175,9 @@ func printFacts(w io.Writer, s inspect.Status) {
 	if marks := s.Spool.Watermarks; len(marks) > 0 {
 		first := slices.MinFunc(marks, func(a, b inspect.Watermark) int { return a.Confirmed.Compare(b.Confirmed) })
 		confirmed = ", confirmed up to " + stamp(first.Confirmed)
+		if first.Confirmed.IsZero() {
+			confirmed = ", nothing of " + first.Dataset + " confirmed yet"
+		}
 	}
 	fact("spool", "%s of %s (%d%%)%s", size(s.Spool.LiveBytes), size(s.Spool.MaxBytes), percent(s.Spool.LiveBytes, s.Spool.MaxBytes), confirmed)
 }

@@ -93,6 +93,15 @@ spool       1.0 MiB of 4.0 GiB (0%), confirmed up to 2026-03-06T22:14:27Z
 	}
 }
 
+// TestNothingConfirmedYet: of a dataset of which nothing was delivered there is no time to name.
+func TestNothingConfirmedYet(t *testing.T) {
+	s := importingStatus()
+	s.Spool.Watermarks = []inspect.Watermark{{Dataset: "profiles", Confirmed: s.Now}, {Dataset: "iocs"}}
+	if got := statusText(t, s, defaultWidth, false); !strings.Contains(got, "spool       1.0 GiB of 4.0 GiB (25%), nothing of iocs confirmed yet\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // TestStatusFits: whatever is wrong, no line is wider than the screen, and nothing is cut.
 func TestStatusFits(t *testing.T) {
 	s := importingStatus()

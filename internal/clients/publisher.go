@@ -30,6 +30,7 @@ type Publisher struct {
 	now     atomic.Uint32             // the latest delivery.State
 	lost    atomic.Pointer[time.Time] // when the connection was lost; nil while connected, and before the first connection
 	tried   atomic.Bool               // Send was called
+	failed  atomic.Bool               // the last batch was not sent as a whole
 	warned  atomic.Bool               // the warning about a password in clear was logged
 }
 
@@ -56,6 +57,9 @@ func (p *Publisher) State() string {
 	lost := ""
 	if at := p.lost.Load(); at != nil {
 		lost = " (lost at " + at.UTC().Format("2006-01-02 15:04:05Z") + ")"
+	}
+	if p.failed.Load() {
+		return "not connected" + lost + "; trying again"
 	}
 	return "not connected" + lost + "; connects with the next message"
 }
@@ -90,6 +94,7 @@ func (p *Publisher) Send(ctx context.Context, b delivery.Batch) error {
 	defer p.sending.Store(false)
 	began := p.clock()
 	err := p.Publisher.Send(ctx, b)
+	p.failed.Store(err != nil)
 	p.watcher.Sent(p.clock().Sub(began), err)
 	return err
 }

@@ -32,6 +32,8 @@ func TestBrokerStateForPeople(t *testing.T) {
 		time.Sleep(time.Hour)
 		p.onState(delivery.StateReconnecting)
 		says("not connected (lost at 2000-01-01 00:00:00Z); connects with the next message")
+		p.failed.Store(true)
+		says("not connected (lost at 2000-01-01 00:00:00Z); trying again")
 		p.sending.Store(true)
 		says("reconnecting")
 		p.onState(delivery.StateConnected)

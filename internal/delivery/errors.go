@@ -58,6 +58,7 @@ var byReply = map[int]verdict{
 	amqp.NotAllowed:         {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
 	amqp.NotFound:           {kind: NoExchange, class: fault.Systemic, hint: hintTopology},
 	amqp.ContentTooLarge:    {kind: TooLarge, class: fault.Permanent, hint: hintSize},
+	amqp.ConnectionForced:   {kind: ConnectionLost, class: fault.Transient, words: "it closed the connection, as it stops or somebody closed it there"},
 	amqp.PreconditionFailed: {kind: ConnectionLost, class: fault.Systemic}, // for its size: see closedBy
 }
 
@@ -73,7 +74,7 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 		if link == nil && e != nil {
 			err = e
 		}
-		return verdict{kind: ConnectionLost, class: fault.Transient}, 0, err
+		return lostLink(err), 0, err
 	}
 	if m := tooLarge.FindStringSubmatch(e.Reason); m != nil {
 		limit, _ = strconv.ParseInt(m[1], 10, 64)
@@ -84,6 +85,21 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 		v = verdict{kind: ConnectionLost, class: fault.Transient}
 	}
 	return v, 0, e
+}
+
+// lostLink says how a connection ended without a word of the broker.
+func lostLink(err error) verdict {
+	v := verdict{kind: ConnectionLost, class: fault.Transient}
+	const look = "look whether the server was restarted, or a firewall ends connections"
+	switch {
+	case errors.Is(err, errSilent):
+		v.words, v.hint = "no sign of life from the server, the connection was given up", look
+	case errors.Is(err, io.EOF):
+		v.words, v.hint = "the server ended the connection", look
+	default:
+		v.words, v.hint = fault.Network(err, "MQ_HOST and MQ_PORT")
+	}
+	return v
 }
 
 // dialVerdict classifies an error of connecting. link is what the transport

@@ -6,9 +6,21 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 )
+
+// The words for a proxy that answers 407, for one between us and any server.
+const (
+	ProxyWords = "the proxy refuses the request (407)"
+	ProxyHint  = "it asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
+)
+
+// ByProxy reports that a proxy refused to open the way to a server with TLS.
+func ByProxy(err error) bool {
+	return err != nil && strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired))
+}
 
 // Network says why a server, whose address is in the named setting, cannot be reached, and what the operator can do
 // about it, in the same words for check and for stages. Both are "" if err is not about a connection, its name or its
@@ -22,6 +34,9 @@ func Network(err error, setting string) (words, hint string) {
 	}
 	if words, hint := certificate(err, setting); words != "" {
 		return words, hint
+	}
+	if ByProxy(err) {
+		return ProxyWords, ProxyHint
 	}
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := strings.TrimSpace(e.Code + " " + e.Message)
-	return fmt.Sprintf("%s (HTTP %d)", cmp.Or(text, "no answer"), e.Status)
+	text := cmp.Or(strings.TrimSpace(e.Code+" "+e.Message), "no answer")
+	if e.Status == http.StatusOK && e.Code != "" { // the platform answers so to most errors
+		return text
+	}
+	return fmt.Sprintf("%s (HTTP %d)", text, e.Status)
 }
 
 const (
@@ -48,6 +52,7 @@ const (
 	hintRights = "give the connector's user a role with the capability \"Connect and register connectors\" (CONNECTORAPI) and read access to connectors (MODULES)"
 	hintURL    = "check opencti.url: it must be the platform's address, with its base path"
 	hintGate   = "something between connector and platform refuses the request: check proxies and opencti.custom_headers"
+	hintOwn    = "see whether OpenCTI's RabbitMQ, Redis, storage and database run, and its log"
 	hintCA     = "check the certificate of opencti.url, or name its authority (https_ca_certificates)"
 )
 
@@ -90,13 +95,19 @@ func byStatus(e *Error) verdict {
 		return verdict{fault.Systemic, hintURL + "; the answer points to " + e.location}
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, e.html:
 		return verdict{fault.Systemic, hintURL}
-	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusProxyAuthRequired:
+	case s == http.StatusProxyAuthRequired:
+		return verdict{fault.Systemic, fault.ProxyHint}
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return verdict{fault.Systemic, hintGate}
 	case s >= 400:
 		return verdict{fault.Permanent, ""}
 	}
 	return verdict{fault.Transient, ""} // a success that is not an answer: cut short or empty
 }
+
+// ownServer finds how Node.js, in which the platform is written, words that it does
+// not reach a server, and which.
+var ownServer = regexp.MustCompile(`\b(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE)\b(?: ([\w.:\[\]-]+))?`)
 
 // classify marks the error of one exchange.
 func classify(err error) error {
@@ -109,10 +120,16 @@ func classify(err error) error {
 		if v.class == fault.Transient && e.retryAfter > 0 {
 			err = fault.After(e.retryAfter, err)
 		}
-		if v.class != fault.Permanent { // of those the operation matters
-			err = fault.Say(err, "OpenCTI: "+e.Error())
+		words := e.Error()
+		switch away := ownServer.FindStringSubmatch(e.Message); {
+		case v.class == fault.Permanent: // of those the operation matters
+			return hinted(err, v.hint)
+		case e.Status == http.StatusProxyAuthRequired:
+			words = fault.ProxyWords
+		case v.class == fault.Transient && away != nil:
+			words, v.hint = "it cannot reach a server that it needs"+strings.TrimSuffix(" at "+strings.TrimRight(away[2], ".:"), " at ")+" ("+away[1]+")", hintOwn
 		}
-		return hinted(err, v.hint)
+		return hinted(fault.Say(err, "OpenCTI: "+words), v.hint)
 	}
 	if isCertificate(err) {
 		return hinted(fault.Mark(fault.Systemic, err), hintCA)
@@ -120,7 +137,11 @@ func classify(err error) error {
 	if class, _ := fault.Of(err); class == fault.Permanent {
 		return err
 	}
-	err = fault.Mark(fault.Transient, err)
+	class := fault.Transient
+	if fault.ByProxy(err) {
+		class = fault.Systemic
+	}
+	err = fault.Mark(class, err)
 	words, hint := fault.Network(err, "opencti.url")
 	if e, ok := errors.AsType[*url.Error](err); ok && words == "" {
 		words = e.Err.Error()

@@ -3,10 +3,12 @@ package opencti
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +98,44 @@ func TestClasses(t *testing.T) {
 				t.Errorf("error %q", err)
 			}
 		})
+	}
+}
+
+// TestWords: what people are told of an error, and of the platform's own servers
+// that it cannot reach in one sentence, however Node.js words it.
+func TestWords(t *testing.T) {
+	const own = ": see whether OpenCTI's RabbitMQ, Redis, storage and database run, and its log"
+	for message, want := range map[string]string{
+		"connect ECONNREFUSED 172.18.0.3:5672":             "OpenCTI: it cannot reach a server that it needs at 172.18.0.3:5672 (ECONNREFUSED)" + own,
+		"getaddrinfo ENOTFOUND rabbitmq":                   "OpenCTI: it cannot reach a server that it needs at rabbitmq (ENOTFOUND)" + own,
+		"ConnectionError: connect ETIMEDOUT [::1]:9200.":   "OpenCTI: it cannot reach a server that it needs at [::1]:9200 (ETIMEDOUT)" + own,
+		"read ECONNRESET":                                  "OpenCTI: it cannot reach a server that it needs (ECONNRESET)" + own,
+		"Find direct ids fail, PRECONNREFUSED is no error": "OpenCTI: DATABASE_ERROR Find direct ids fail, PRECONNREFUSED is no error",
+	} {
+		f := newFake(t, [2]string{"query Probe {", fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":"DATABASE_ERROR"}}]}`, message)})
+		_, err := newClient(t, f.URL).Probe(t.Context())
+		if got := fault.Sentence(err); got != want || !fault.Is(err, fault.Transient) {
+			t.Errorf("%s: got %q, want %q, transient", message, got, want)
+		}
+	}
+}
+
+// TestProxyThatRefuses: a 407 blames the proxy, and not the token.
+func TestProxyThatRefuses(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer proxy.Close()
+	through, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"http://opencti.invalid", "https://opencti.invalid"} {
+		_, err := newClient(t, address, func(o *Options) { o.Proxy = http.ProxyURL(through) }).Probe(t.Context())
+		const want = "OpenCTI: the proxy refuses the request (407): it asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
+		if got := fault.Sentence(err); got != want || !fault.Is(err, fault.Systemic) {
+			t.Errorf("%s: got %q, want %q, systemic", address, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -272,17 +273,25 @@ func TestShutdownIsNoFault(t *testing.T) {
 	}
 }
 
-// TestProxyThatRefuses: a 407 blames the proxy, and neither the account nor an item.
+// TestProxyThatRefuses: a 407 blames the proxy, and neither the account nor an item,
+// be it of the token, of an item, or of the tunnel to a server with TLS.
 func TestProxyThatRefuses(t *testing.T) {
-	for name, e := range map[string]*Error{
-		"of the token":  {Op: "token", Status: 407, Kind: KindCredentials},
-		"of an item":    {Op: "item", Object: "alerts/7", Status: 407, Kind: KindRefused},
-		"of the tunnel": {Op: "list", Object: "alerts", Kind: KindNetwork, cause: errors.New("Proxy Authentication Required")},
-	} {
-		err := e.marked()
-		if !fault.Is(err, fault.Systemic) || !strings.Contains(fault.HintOf(err), "proxy") || strings.Contains(fault.HintOf(err), "client_secret") {
-			class, _ := fault.Of(err)
-			t.Errorf("%s: got %v, hint %q; want systemic, and a hint at the proxy", name, class, fault.HintOf(err))
+	for _, tt := range []struct {
+		address string
+		token   bool // the proxy lets the token request through
+	}{{"http://threatmatch.invalid", false}, {"http://threatmatch.invalid", true}, {"https://threatmatch.invalid", false}} {
+		refuse := func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }
+		proxy := httptest.NewServer(http.HandlerFunc(refuse))
+		if tt.token {
+			proxy.Config.Handler = withToken(refuse)
+		}
+		opt := testOptions(tt.address)
+		opt.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+		_, err := newClient(t, opt).Item(t.Context(), Alerts, "7")
+		proxy.Close()
+		const want = "the proxy refuses the request (407): it asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
+		if got := fault.Sentence(err); got != want || !fault.Is(err, fault.Systemic) || !ByProxy(err) {
+			t.Errorf("%s, token %v: got %q, want %q, systemic, by the proxy", tt.address, tt.token, got, want)
 		}
 	}
 }

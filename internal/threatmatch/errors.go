@@ -102,6 +102,8 @@ func (e *Error) Error() string {
 // answer is not in it: Answer has that.
 func (e *Error) Reason() string {
 	switch {
+	case e.byProxy():
+		return fault.ProxyWords
 	case e.cause != nil:
 		if words, _ := fault.Network(e.cause, ""); words != "" {
 			return words
@@ -148,14 +150,13 @@ func ByProxy(err error) bool {
 
 // byProxy reports whether a proxy refused the request: neither account nor item is to blame.
 func (e *Error) byProxy() bool {
-	return e.Status == http.StatusProxyAuthRequired ||
-		e.cause != nil && strings.Contains(e.cause.Error(), http.StatusText(http.StatusProxyAuthRequired))
+	return e.Status == http.StatusProxyAuthRequired || fault.ByProxy(e.cause)
 }
 
 func (e *Error) hint() string {
 	switch {
 	case e.byProxy():
-		return "the proxy asks for a user and a password, or refuses those it got: put them into HTTPS_PROXY or HTTP_PROXY"
+		return fault.ProxyHint
 	case e.Kind == KindCredentials && e.Status == http.StatusNotFound, e.Status/100 == 3,
 		e.Kind == KindMalformed && errors.Is(e.cause, errLarger): // of the token endpoint
 		return "check threatmatch.url"

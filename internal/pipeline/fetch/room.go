@@ -23,9 +23,9 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 	room := f.Spool.Room()
 	switch {
 	case room.Live > room.Max || room.Short:
-		f.squeezed = true
+		f.squeeze(true)
 	case room.Live < room.Max/5*4:
-		f.squeezed = false
+		f.squeeze(false)
 	}
 	if !f.squeezed {
 		f.Status.Set(stageName, f.failing.working(), f.detail(), f.notReady())
@@ -50,6 +50,20 @@ func (f *Stage) withinRoom(tasks []spool.Task) ([]spool.Task, time.Duration, err
 		return tasks[:1], roomPoll, nil
 	}
 	return nil, roomPoll, nil
+}
+
+// squeeze notes whether fetch waits for room, and logs a change.
+func (f *Stage) squeeze(on bool) {
+	if on == f.squeezed {
+		return
+	}
+	f.squeezed = on
+	if on {
+		room := f.Spool.Room()
+		f.Log.Info("fetch waits for room in the spool", "stage", stageName, "used", room.Live, "max", room.Max)
+	} else {
+		f.Log.Info("fetch goes on, the spool has room", "stage", stageName)
+	}
 }
 
 // nobodyMoves reports whether map and deliver have nothing to work on: whatever
@@ -89,7 +103,7 @@ func onlyHeld(s spool.Stats) string {
 
 // pause reports that the stage has responses but no room for them.
 func (f *Stage) pause(why string) time.Duration {
-	f.squeezed = true
+	f.squeeze(true)
 	f.Status.Set(stageName, "paused", f.detail()+", "+why, why)
 	return roomPoll
 }

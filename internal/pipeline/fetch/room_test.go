@@ -50,6 +50,11 @@ func TestRoomOfTheDisk(t *testing.T) {
 		if s := r.Status.Snapshot()[stageName]; s.NotReady != "" || src.Total() == 0 {
 			t.Errorf("%q, %d requests", s.NotReady, src.Total())
 		}
+		for _, line := range []string{"fetch waits for room in the spool", "fetch goes on, the spool has room"} {
+			if n := strings.Count(r.Logs.String(), line); n != 1 {
+				t.Errorf("%q is told %d times, want once", line, n)
+			}
+		}
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

@@ -113,6 +113,9 @@ func (p *Platform) Run(ctx context.Context) error {
 		} else if err != nil {
 			wait = p.trouble(err, &back)
 		} else {
+			if back.Tries > 0 && back.Last != fault.Systemic { // the end of that is told at every level
+				p.Log.Info("OpenCTI answers again", "stage", stageName)
+			}
 			back.Reset()
 			p.Status.Set(stageName, "idle", "registered", "")
 			if p.watch.told {

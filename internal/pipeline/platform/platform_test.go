@@ -65,6 +65,11 @@ func TestPlatformAdoptsState(t *testing.T) {
 				if w.NotReady("platform") != "" {
 					t.Errorf("not ready: %s", w.NotReady("platform"))
 				}
+				for _, line := range []string{"trouble with OpenCTI", "OpenCTI answers again"} {
+					if n := w.Logs.Count(line); n != 1 {
+						t.Errorf("%q is told %d times, want once", line, n)
+					}
+				}
 			})
 		})
 	}

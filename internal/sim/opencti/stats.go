@@ -1,9 +1,12 @@
 package opencti
 
 import (
+	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -102,6 +105,9 @@ func (s *Server) addViolation(rule, detail string) {
 
 func (s *Server) brokerError(err error) error {
 	s.opt.Log.Warn("the broker refused", "error", err)
+	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.ECONNREFUSED) { // as Node.js says it
+		return &failure{Code: "INTERNAL_SERVER_ERROR", Message: "connect ECONNREFUSED " + op.Addr.String()}
+	}
 	return &failure{Code: "DATABASE_ERROR", Message: "RabbitMQ: " + err.Error()}
 }
 
