@@ -9,7 +9,8 @@ import (
 	"threatmatch-connector/internal/pipeline"
 )
 
-// keepAlive makes every call that leaves the stage beat, however long it takes.
+// keepAlive makes the stage beat during every call to the outside, however long it
+// takes.
 func (d *Deps) keepAlive() {
 	d.Platform = alivePlatform{d.Platform, d.Status}
 	if d.Works != nil {

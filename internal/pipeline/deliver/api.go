@@ -10,58 +10,59 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Publisher is what deliver needs of the message broker. It connects by itself
-// and keeps the connection between calls.
+// Publisher is the part of the message broker that deliver uses. It connects by
+// itself and keeps the connection between calls.
 type Publisher interface {
-	// SetBroker says where OpenCTI has its broker; the next call connects anew
-	// if that is somewhere else.
+	// SetBroker sets where OpenCTI has its broker. If that has changed, the next
+	// call connects anew.
 	SetBroker(b opencti.Broker)
 	// Send publishes the batch in order and returns when the fate of everything
-	// published is known or cannot be known any more. Nil means that all of it
-	// is confirmed and committed; a *delivery.Outcome says what happened
-	// otherwise. When ctx ends it publishes nothing more and waits for answers
-	// for a limited time.
+	// published is known, or can no longer be known. Nil means that all of it is
+	// confirmed and committed; otherwise a *delivery.Outcome says what happened.
+	// When ctx ends it publishes nothing more and waits a limited time for
+	// confirms.
 	Send(ctx context.Context, b delivery.Batch) error
-	// QueueDepth returns how many messages are ready in a queue, asked of the
-	// broker itself.
+	// QueueDepth asks the broker how many messages are ready in a queue.
 	QueueDepth(ctx context.Context, queue string) (int, error)
 }
 
 // Archive keeps copies of bundles, e.g. in a directory.
 type Archive interface {
-	// Write stores the bundle; the same CommittedAt overwrites. objects yields
-	// the JSON of each and ends after the first error.
+	// Write stores the bundle; the same CommittedAt overwrites it. objects yields
+	// the JSON of each object and ends after the first error.
 	Write(ctx context.Context, b delivery.DirectoryBundle, objects iter.Seq2[[]byte, error]) error
 }
 
-// Platform is what deliver needs of the platform loop. Its methods may be called
-// from any goroutine.
+// Platform is the part of the platform loop that deliver uses. Its methods may be
+// called from any goroutine.
 type Platform interface {
-	// Offline reports whether there is no platform at all.
+	// Offline reports whether there is no platform.
 	Offline() bool
-	// Registration returns the current registration, waiting for one.
+	// Registration returns the current registration, and waits for one if there is
+	// none.
 	Registration(ctx context.Context) (opencti.Registration, error)
-	// Registered returns the current registration, false while there is none.
+	// Registered returns the current registration, or false if there is none.
 	Registered() (opencti.Registration, bool)
 	// Renew pings and registers again at once.
 	Renew(ctx context.Context, reason string) error
 	// QueueSize asks OpenCTI for the size of the connector's queue.
 	QueueSize(ctx context.Context) (opencti.QueueSize, error)
-	// HoldQueue, HoldNacked and HoldBlocked note why messages are kept back, or no longer.
+	// HoldQueue, HoldNacked and HoldBlocked record whether messages are kept back
+	// for that reason.
 	HoldQueue(on bool)
 	HoldNacked(on bool)
 	HoldBlocked(on bool)
-	// WhileNoReset calls f while no reset begins.
+	// WhileNoReset calls f while no reset can begin.
 	WhileNoReset(f func() error) error
-	// Resets is how many resets were begun so far.
+	// Resets returns how many resets were begun so far.
 	Resets() int64
-	// Discard has a work deleted that belongs to no run any more.
+	// Discard has a work deleted that no longer belongs to a run.
 	Discard(ctx context.Context, name, id string) error
-	// DeleteOld deletes what is left of before a reset.
+	// DeleteOld deletes what is left from before a reset.
 	DeleteOld(ctx context.Context) error
 }
 
-// Spool is what deliver needs of the spool.
+// Spool is the part of the spool that deliver uses.
 type Spool interface {
 	Meta() (spool.Meta, error)
 	OpenRuns() ([]spool.Run, error)

@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/internal/delivery"
 )
 
-// archiveOnly ends a bundle that goes to the archive alone.
+// archiveOnly finishes a bundle that only goes to the archive.
 func (d *Stage) archiveOnly(ctx context.Context) error {
 	b := d.bundle
 	applicant := ""
@@ -30,13 +30,13 @@ func (d *Stage) archiveOnly(ctx context.Context) error {
 	return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
 }
 
-// archiveCopy stores the bundle beside the queue. A failing archive is worth
-// a line; the queue has the messages.
+// archiveCopy also stores the bundle in the archive. A failure is only logged,
+// because the queue has the messages.
 func (d *Stage) archiveCopy(ctx context.Context, applicant string) error {
 	if d.Archive == nil {
 		return nil
 	}
-	if ctx.Err() != nil { // not cut short, but done by the next start
+	if ctx.Err() != nil { // do not start a write that would be cut short; the next start does it
 		return context.Cause(ctx)
 	}
 	if err := d.archive(ctx, applicant); err != nil {
@@ -61,12 +61,11 @@ func (d *Stage) archive(ctx context.Context, applicant string) error {
 	return nil
 }
 
-// archiveTime tells apart bundles of one commit, by microseconds.
+// archiveTime tells bundles of one commit apart by their microseconds.
 func archiveTime(created time.Time, seq uint64) time.Time {
 	return created.Truncate(time.Millisecond).Add(time.Duration(seq%1000) * time.Microsecond)
 }
 
-// objects iterates over the bundle's objects.
 func (d *Stage) objects() iter.Seq2[[]byte, error] {
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq}
 	return func(yield func([]byte, error) bool) {

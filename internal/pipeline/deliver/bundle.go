@@ -16,8 +16,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// deliver brings the current bundle to its end. Each step finds in the spool
-// what was done before, so that it can be cut anywhere and called again.
+// deliver finishes the current bundle. Each step finds in the spool what was done
+// before, so deliver can be interrupted anywhere and called again.
 func (d *Stage) deliver(ctx context.Context) error {
 	run, b := d.current, d.bundle
 	if d.opt.Way == ToArchive {
@@ -48,7 +48,7 @@ func (d *Stage) deliver(ctx context.Context) error {
 	return d.finishBundle(run, *b)
 }
 
-// registration waits for one.
+// registration waits for a registration.
 func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) {
 	if _, ok := d.Platform.Registered(); !ok {
 		d.Status.Set(stageName, "waiting", "the connector is not registered with OpenCTI", "")
@@ -76,7 +76,7 @@ func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
 	return nil
 }
 
-// sentOf is how many messages of the bundle went out under the work.
+// sentOf returns how many messages of the bundle were sent under the work.
 func sentOf(w spool.Work, b spool.Bundle) int64 {
 	sent := int64(b.Confirmed - w.ToldFrom)
 	for _, i := range b.Skipped {
@@ -99,7 +99,7 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if d.Platform.Resets() != d.resets { // the bundle may be gone; no commit needs to say so
+		if d.Platform.Resets() != d.resets { // the bundle may be gone, and no commit would report it
 			return spool.ErrEpoch
 		}
 		if d.stop.key == d.cursor() {
@@ -120,7 +120,7 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 			}
 			continue
 		}
-		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats come up on the way
+		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats are discovered on the way
 			return err
 		}
 		if err := d.send(ctx, reg); err != nil {
@@ -130,8 +130,8 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 	return nil
 }
 
-// begin notes whether messages of this bundle may be in the queue that the
-// cursor does not show: those of a process that had no ordered stop.
+// begin records whether the queue may hold messages of this bundle beyond the
+// cursor: those of a process that did not stop cleanly.
 func (d *Stage) begin() error {
 	w := &d.current.Work
 	key := bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}
@@ -143,14 +143,14 @@ func (d *Stage) begin() error {
 		}
 	}
 	if d.begun.run != key.run && d.current.Reason == spool.ReasonRetry {
-		d.limit.forget() // what was too large is retried since the limit was raised
+		d.limit.forget() // the limit may have been raised since
 	}
 	d.tellLimit()
 	d.begun = key
 	return nil
 }
 
-// send publishes one batch: all that is left, or less while something is wrong.
+// send publishes one batch: everything left, or less while something is wrong.
 func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 	base := d.bundle.Confirmed
 	end := d.bundle.Objects
@@ -194,7 +194,8 @@ func (d *Stage) blocked(on bool) {
 // keepBody is the largest buffer that is kept for the next message.
 const keepBody = 1 << 20
 
-// message makes the next message, whose body is good until the one after it. One that cannot be sent ends the batch.
+// message builds the next message. Its body is valid until the next call. A message
+// that cannot be sent ends the batch.
 func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := d.object(in)
@@ -222,7 +223,8 @@ func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Regis
 	return delivery.Message{ID: o.STIX, Body: body}, nil
 }
 
-// object reads the next object; io.EOF also before one that cannot be read.
+// object reads the next object. It returns io.EOF at the end, and at an object that
+// cannot be read.
 func (d *Stage) object(in *bundleReader) (spool.BundleObject, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := in.next()
@@ -233,8 +235,8 @@ func (d *Stage) object(in *bundleReader) (spool.BundleObject, error) {
 	return o, err
 }
 
-// refersToSent is io.EOF for an object that refers to a dead letter. One that does
-// not is about to be sent, and no dead letter itself any more.
+// refersToSent returns io.EOF for an object that refers to a dead letter. Otherwise
+// the object is about to be sent and is removed from the dead ones.
 func (d *Stage) refersToSent(ctx context.Context, key bundleKey, o spool.BundleObject) error {
 	id, err := d.deadRef(ctx, o)
 	if err != nil {
@@ -250,14 +252,15 @@ func (d *Stage) refersToSent(ctx context.Context, key bundleKey, o spool.BundleO
 
 func (d *Stage) bundleID() string { return BundleID(d.opt.ConnectorID, *d.current, d.bundle.Seq) }
 
-// BundleID is the id that a bundle of the run has on the wire, the same whenever it is sent.
+// BundleID returns the bundle's id on the wire, which is the same whenever it is
+// sent.
 func BundleID(connectorID string, run spool.Run, seq uint64) string {
 	name := fmt.Sprintf("%s/%d/%d/%d", connectorID, run.Created.UnixNano(), run.ID, seq)
 	return "bundle--" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String()
 }
 
-// commit stores the cursor. Nothing more is published before that worked, so
-// it is tried until it does.
+// commit stores the cursor. It retries until that works, because nothing more may
+// be published before.
 func (d *Stage) commit(ctx context.Context, n int) error {
 	back := pipeline.Backoff{Min: 200 * time.Millisecond, Max: 10 * time.Second, Rand: d.Rand}
 	for {
@@ -284,7 +287,7 @@ func (d *Stage) commit(ctx context.Context, n int) error {
 	}
 }
 
-// bundleReader reads a bundle's objects in pieces.
+// bundleReader reads a bundle's objects in blocks.
 type bundleReader struct {
 	spool    Spool
 	run, seq uint64

@@ -15,15 +15,15 @@ import (
 const deadPage = 50
 
 // deadIDs holds objects that became dead letters, each with the time when the
-// platform was last found not to have it in another version.
+// platform was last found not to have another version of it.
 type deadIDs map[string]time.Time
 
-// deadAgain is how long such a verdict holds.
+// deadAgain is how long that finding is valid.
 const deadAgain = 10 * time.Minute
 
-// loadDead finds, once per process and epoch, the objects that became dead
-// letters and were not sent since. What refers to them is behind them in the
-// spool, and OpenCTI would refuse it.
+// loadDead finds, once per process and epoch, the objects that became dead letters
+// and have not been sent since. Objects that refer to them come later in the spool,
+// and OpenCTI would refuse those.
 func (d *Stage) loadDead() error {
 	if d.dead != nil {
 		return nil
@@ -46,8 +46,9 @@ func (d *Stage) loadDead() error {
 	return nil
 }
 
-// addUnsent adds the objects of deliver's letters that were not sent since: a retried
-// one, say, whose letter is healed while what refers to it still waits in front of it.
+// addUnsent adds the objects of deliver's dead letters that have not been sent
+// since. That includes a retried one whose letter is healed while objects that
+// refer to it are still queued in front of it.
 func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 	var ids []string
 	for _, l := range letters {
@@ -75,8 +76,8 @@ func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 	return nil
 }
 
-// sent reports that what ids knows of an object, if anything, is not still to come: it
-// is of this run, of an older one, or of a later one that went first.
+// sent reports whether an object is known in ids and not still to come: it belongs
+// to this run, to an older one, or to a later one that went first.
 func (d *Stage) sent(e spool.ID, known bool) (bool, error) {
 	if !known || e.Run <= d.bundle.Run {
 		return known, nil
@@ -88,15 +89,15 @@ func (d *Stage) sent(e spool.ID, known bool) (bool, error) {
 	return !slices.ContainsFunc(open, func(r spool.Run) bool { return r.ID == e.Run }), nil
 }
 
-// deadRef returns the first reference of the object to one that is a dead letter
-// and that OpenCTI does not have from elsewhere, or "".
+// deadRef returns the object's first reference to a dead letter that OpenCTI does
+// not have from elsewhere, or "".
 func (d *Stage) deadRef(ctx context.Context, o spool.BundleObject) (string, error) {
 	if len(d.dead) == 0 {
 		return "", nil
 	}
 	obj, err := stix.Decode(o.JSON)
 	if err != nil {
-		return "", nil // for OpenCTI to judge
+		return "", nil // OpenCTI will judge it
 	}
 	for _, r := range obj.Refs() {
 		if _, dead := d.dead[r.ID]; !dead || r.ID == o.STIX {
@@ -112,8 +113,8 @@ func (d *Stage) deadRef(ctx context.Context, o spool.BundleObject) (string, erro
 	return "", nil
 }
 
-// askDead looks whether the object came to OpenCTI in another version, by a run
-// of ours or by somebody else.
+// askDead checks whether another version of the object reached OpenCTI, through a
+// run of ours or someone else.
 func (d *Stage) askDead(ctx context.Context, id string) error {
 	if d.Now().Sub(d.dead[id]) < deadAgain {
 		return nil
@@ -143,13 +144,13 @@ func (d *Stage) askDead(ctx context.Context, id string) error {
 	return nil
 }
 
-// noteDead remembers the message at the cursor, which is about to be skipped,
-// unless an earlier version of the object was delivered.
+// noteDead records the message at the cursor, which is about to be skipped, unless
+// an earlier version of the object was delivered.
 func (d *Stage) noteDead() error {
 	b := d.bundle
 	objects, err := d.Spool.BundleObjects(b.Run, b.Seq, b.Confirmed, 1)
 	if err != nil || len(objects) == 0 {
-		return nil // an unreadable one has no name
+		return nil // an unreadable object has no id
 	}
 	id := objects[0].STIX
 	known, err := d.Spool.LookupIDs([]string{id})

@@ -2,8 +2,8 @@ package deliver
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts what deliver does. The first four carry the names that
-// every OpenCTI connector exposes.
+// Metrics counts what deliver does. The first four have the names that every
+// OpenCTI connector exposes.
 type Metrics struct {
 	messages, records, runs, errors prometheus.Counter
 	ends                            *prometheus.CounterVec

@@ -11,8 +11,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// sendFailed accounts for a batch that was not confirmed as a whole and says
-// how the next one goes out. base is where the batch began.
+// sendFailed handles a batch that was not confirmed as a whole and decides how the
+// next one is sent. base is the index of the batch's first message.
 func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 	out, ok := errors.AsType[*delivery.Outcome](err)
 	if !ok {
@@ -45,7 +45,7 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 	return out
 }
 
-// tooLarge notes which message the broker does not take. It is skipped once
+// tooLarge records which message the broker does not accept. It is skipped once
 // everything before it is confirmed.
 func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 	d.limit.learn(out.Limit, d.Now())
@@ -54,7 +54,7 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 	switch {
 	case out.Index >= 0:
 		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + out.Index}, "too_large", text}
-	case d.careful: // it was alone
+	case d.careful: // it was sent alone
 		d.stop = obstacle{d.cursor(), "too_large", text}
 	default:
 		d.careful = true
@@ -63,7 +63,7 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 	return nil
 }
 
-// tellLimit passes the limit on as it is now.
+// tellLimit passes the current limit on if it changed.
 func (d *Stage) tellLimit() {
 	now := d.limit.bytes(d.Now())
 	if d.OnMaxMessageSize != nil && now != d.toldLimit {
@@ -85,7 +85,7 @@ func tooLargeText(size int, limit int64) string {
 // skip makes a dead letter of the message at the cursor, which cannot be sent.
 func (d *Stage) skip() error {
 	b, stop, now := d.bundle, d.stop, d.Now()
-	if stop.class == "corrupt" { // nobody knows which objects it held
+	if stop.class == "corrupt" { // it is unknown which objects it held
 		if err := d.Spool.ForgetRun(d.epoch, b.Run); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (d *Stage) skip() error {
 	if err := d.noteDead(); err != nil {
 		return err
 	}
-	// Counted first: one too many is better than a run that looks whole.
+	// Count first: one too many is better than a run that looks complete.
 	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.dead": 1}); err != nil {
 		return err
 	}
@@ -118,7 +118,8 @@ func (d *Stage) skip() error {
 	return nil
 }
 
-// settleSkipped tells OpenCTI of messages that it expects and that will not come.
+// settleSkipped tells OpenCTI about messages that it expects but that will not
+// come.
 func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundle) error {
 	w := &run.Work
 	for _, i := range b.Skipped {
@@ -145,7 +146,7 @@ func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundl
 	return nil
 }
 
-// unsure notes that more may be processed than is expected.
+// unsure records that more may be processed than is expected.
 func (d *Stage) unsure(run *spool.Run) error {
 	if run.Work.Unsure {
 		return nil

@@ -13,19 +13,19 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// aloneTries is how often an object is refused alone, with OpenCTI and its queue
-// in order, before it is to blame.
+// aloneTries is how often an object must be refused alone, with OpenCTI and its
+// queue in order, before the object is blamed.
 const aloneTries = 3
 
-// pushState is how chunks go out; a restart begins anew.
+// pushState decides how chunks are sent; it is lost in a restart.
 type pushState struct {
-	most  int       // objects of the next chunk, less after a refusal; 0: the window
-	size  sizeLimit // of a chunk of several objects, after one was too large
+	most  int       // objects in the next chunk, fewer after a refusal; 0: the window
+	size  sizeLimit // limit for a chunk of several objects, after one was too large
 	tries int       // how often the next object was refused alone
 }
 
-// pushChunk brings the next objects of the bundle to OpenCTI's API. Its answer
-// confirms them; a chunk of unknown fate goes out again as a whole.
+// pushChunk sends the next objects of the bundle to OpenCTI's API, whose response
+// confirms them. A chunk with unknown outcome is sent again as a whole.
 func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	if err := d.beginPush(); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	}
 	n := chunk.Objects()
 	if n == 0 {
-		return nil // an obstacle stands at the cursor
+		return nil // an obstacle is at the cursor
 	}
 	if n == 1 && !reg.SplitsPushed {
 		if err := d.tellAlone(ctx); err != nil {
@@ -64,7 +64,7 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 	return nil
 }
 
-// beginPush notes from where on the bundle's messages go under this work.
+// beginPush records from where on the bundle's messages are sent under this work.
 func (d *Stage) beginPush() error {
 	w, b := &d.current.Work, d.bundle
 	if w.ToldBundle == b.Seq {
@@ -75,7 +75,7 @@ func (d *Stage) beginPush() error {
 	return d.saveWork(d.current)
 }
 
-// chunk gathers the objects from the cursor on that go out together.
+// chunk collects the objects from the cursor on that are sent together.
 func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
 	b, limit := d.bundle, d.limit.bytes(d.Now())
 	largest := int64(opencti.MaxBundle)
@@ -91,7 +91,7 @@ func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
 	}
 	w, here := &d.current.Work, spool.Place{Bundle: b.Seq, Index: b.Confirmed}
 	if toldAlone(w, here) || w.Intent != nil {
-		most = 1 // it is expected already
+		most = 1 // it is announced already
 	}
 	chunk := delivery.NewChunk(d.bundleID())
 	in := &bundleReader{spool: d.Spool, run: b.Run, seq: b.Seq, at: b.Confirmed}
@@ -121,8 +121,8 @@ func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
 	return chunk, nil
 }
 
-// outlive lets a push that is under way when ctx ends come to its end, so that an
-// ordered stop repeats nothing.
+// outlive lets a push that is under way when ctx ends finish, so that a clean stop
+// repeats nothing.
 func (d *Stage) outlive(ctx context.Context) (context.Context, func()) {
 	pushing, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -132,8 +132,8 @@ func (d *Stage) outlive(ctx context.Context) (context.Context, func()) {
 	return pushing, func() { stop(); cancel(nil) }
 }
 
-// tellAlone tells OpenCTI of the message at the cursor, which goes out alone:
-// nobody splits it, and nobody else tells of it.
+// tellAlone announces the message at the cursor, which is sent alone: nobody splits
+// it, and nobody else announces it.
 func (d *Stage) tellAlone(ctx context.Context) error {
 	w, b := &d.current.Work, d.bundle
 	here := spool.Place{Bundle: b.Seq, Index: b.Confirmed}
@@ -149,8 +149,9 @@ func (d *Stage) tellAlone(ctx context.Context) error {
 			return fmt.Errorf("tell the work %s of a message: %w", w.ID, err)
 		}
 	} else {
-		// Of unknown fate, and the count does not tell: workers add to it. Rather
-		// told too little than twice.
+		// The outcome of an earlier try is unknown, and the count does not show it,
+		// because workers add to it. Announcing too little is better than
+		// announcing twice.
 		w.Unsure = true
 	}
 	w.Told, w.Intent = w.Told+1, nil
@@ -158,7 +159,7 @@ func (d *Stage) tellAlone(ctx context.Context) error {
 	return d.saveWork(d.current)
 }
 
-// toldAlone reports whether OpenCTI was told of that message.
+// toldAlone reports whether that message was announced to OpenCTI.
 func toldAlone(w *spool.Work, p spool.Place) bool {
 	for _, r := range w.ToldIn {
 		if r.From == p {
@@ -168,8 +169,8 @@ func toldAlone(w *spool.Work, p spool.Place) bool {
 	return false
 }
 
-// pushFailed accounts for a chunk of n objects and size bytes that was not taken, or is of
-// unknown fate, and says how the next one goes out.
+// pushFailed handles a chunk of n objects and size bytes that was refused or whose
+// outcome is unknown, and decides how the next one is sent.
 func (d *Stage) pushFailed(ctx context.Context, n, size int, err error) error {
 	if errors.Is(err, opencti.ErrTooLarge) {
 		if n > 1 {

@@ -1,5 +1,5 @@
-// Package deliver is the stage that takes bundles to OpenCTI's queue and reports each
-// run as a work.
+// Package deliver is the stage that sends bundles to OpenCTI's queue and reports
+// each run as a work.
 package deliver
 
 import (
@@ -16,15 +16,16 @@ import (
 
 const stageName = "deliver"
 
-// Deps is what deliver works with.
+// Deps are the dependencies of Stage.
 type Deps struct {
 	Spool     Spool
 	Platform  Platform
 	Works     WorkClient // nil with ToArchive
-	Publisher Publisher  // nil but with ToBroker
+	Publisher Publisher  // only with ToBroker
 	Archive   Archive    // nil: none
-	// OnMaxMessageSize is told the broker's limit once a message was over it, and
-	// 0 or the operator's own when it is not believed any more. May be nil.
+	// OnMaxMessageSize is called with the broker's limit once a message was over
+	// it, and with 0 or the operator's own limit when the broker's is no longer
+	// trusted. May be nil.
 	OnMaxMessageSize func(bytes int64)
 	Wakes            pipeline.Wakes
 	Status           *pipeline.Status
@@ -32,7 +33,7 @@ type Deps struct {
 	Metrics          *Metrics
 	Now              func() time.Time
 	Rand             func() float64 // in [0, 1), for jitter
-	Paused           func() string  // why an operator keeps it from sending; "" or nil: nobody does
+	Paused           func() string  // why an operator has paused sending; "" or nil: not paused
 }
 
 // Way is how messages reach OpenCTI's workers.
@@ -41,23 +42,23 @@ type Way uint8
 const (
 	ToBroker  Way = iota // published to OpenCTI's RabbitMQ
 	ToAPI                // pushed in chunks to OpenCTI's API, which queues them
-	ToArchive            // not at all: no work is opened
+	ToArchive            // not sent to OpenCTI: no work is created
 )
 
 // Options are deliver's settings. Zero values mean the defaults in brackets.
 type Options struct {
 	Way            Way
 	ConnectorID    string
-	ConnectorName  string        // begins the name of a work
+	ConnectorName  string        // the prefix of a work's name
 	Update         bool          // the messages' update flag
 	Window         int           // messages in flight, or in a chunk [512]
-	Drain          time.Duration // how long a push under way may go on after a stop
+	Drain          time.Duration // how long a push under way may continue after a stop
 	MaxMessageSize int64         // bytes of a body; 0: the broker decides
 	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
-	Once           bool          // a single run: waiting for the run before it has an end
+	Once           bool          // a single run: do not wait forever for the run before it
 	QueuePoll      time.Duration // between two looks at the queue's size [10 s]
-	Settle         time.Duration // before a call of unknown fate is looked up [5 s]
-	GateQuiet      time.Duration // how long a queue must be empty to count as drained [2 min]
+	Settle         time.Duration // wait before a call with unknown outcome is looked up [5 s]
+	GateQuiet      time.Duration // how long the queue must be empty to count as drained [2 min]
 	GateLimit      time.Duration // how long a single run waits for that [10 min]
 }
 
@@ -79,50 +80,50 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Stage takes bundles from the spool to OpenCTI's queue, oldest first, and
-// reports each run as a work. Everything it must remember is in the spool:
-// after a crash at any instant a new Deliver goes on.
+// Stage sends bundles from the spool to OpenCTI's queue, oldest first, and reports
+// each run as a work. Everything it must remember is in the spool: after a crash at
+// any moment a new Stage continues.
 type Stage struct {
 	Deps
 	opt Options
 
 	back   pipeline.Backoff
 	epoch  uint64
-	resets int64 // of the platform loop when the turn began
+	resets int64 // the platform loop's count of resets when the step began
 
-	current   *spool.Run // the run whose bundle is under way
+	current   *spool.Run // the run whose bundle is being sent
 	bundle    *spool.Bundle
-	begun     bundleKey // the bundle that this process publishes from
-	stop      obstacle  // a message that cannot be sent, to be skipped when the cursor is there
+	begun     bundleKey // the bundle that this process is publishing
+	stop      obstacle  // a message that cannot be sent, to be skipped when the cursor reaches it
 	dead      deadIDs   // STIX ids skipped and not sent since; nil: not loaded
 	limit     sizeLimit
-	toldLimit int64     // what OnMaxMessageSize was told last
-	careful   bool      // the next message goes out alone
-	push      pushState // how chunks go out
-	body      []byte    // of the message made last, to be written over
+	toldLimit int64     // the last value passed to OnMaxMessageSize
+	careful   bool      // the next message is sent alone
+	push      pushState // how chunks are sent
+	body      []byte    // buffer of the last message, reused for the next
 	moved     bool      // something was confirmed since the last trouble
-	said      string    // the trouble that was logged last
+	said      string    // the last trouble that was logged
 	unready   string    // why nothing can be sent, until something is
-	nextLook  time.Time // when the queue's size is due
+	nextLook  time.Time // when to ask for the queue's size
 	checked   checkedWork
 
 	gate   gateWatch
-	warned map[string]bool // of rights that are missing
+	warned map[string]bool // missing rights that were logged
 }
 
-// bundleKey names a bundle, or with an index one of its messages.
+// bundleKey identifies a bundle or, with an index, one of its messages.
 type bundleKey struct {
 	run, seq uint64
 	index    int
 }
 
-// checkedWork is the work that was seen alive last, and when.
+// checkedWork is the work last seen alive, and when.
 type checkedWork struct {
 	work string
 	at   time.Time
 }
 
-// cursor is the first message of the bundle that is not confirmed.
+// cursor returns the first message of the bundle that is not confirmed.
 func (d *Stage) cursor() bundleKey {
 	return bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}
 }
@@ -133,7 +134,7 @@ type obstacle struct {
 	class, why string
 }
 
-// New returns the stage; it sends nothing yet.
+// New returns the stage. It sends nothing yet.
 func New(d Deps, o Options) (*Stage, error) {
 	switch {
 	case d.Spool == nil || d.Platform == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
@@ -153,8 +154,8 @@ func New(d Deps, o Options) (*Stage, error) {
 	}, nil
 }
 
-// Run delivers until ctx is done, which is no error: then the publisher waits
-// for outstanding confirms as long as it was told.
+// Run delivers until ctx is done, which is not an error; the publisher then waits
+// for outstanding confirms as long as it is allowed to.
 func (d *Stage) Run(ctx context.Context) error {
 	return pipeline.Loop{Stage: stageName, Status: d.Status, Wake: d.Wakes.Deliver, Hold: d.Paused, End: d.quiet, Step: func(ctx context.Context) (time.Duration, error) {
 		worked, err := d.step(ctx)
@@ -172,13 +173,13 @@ func (d *Stage) Run(ctx context.Context) error {
 		case errors.Is(err, ErrUndelivered), fault.Is(err, fault.Fatal):
 			return 0, err
 		default:
-			_ = d.Status.Sleep(ctx, stageName, d.trouble(err), nil) // not cut short by a wake: map may signal all the time
+			_ = d.Status.Sleep(ctx, stageName, d.trouble(err), nil) // not ended by a wake, because map may signal all the time
 		}
 		return 0, nil
 	}}.Run(ctx)
 }
 
-// step does the next piece of work; it reports false when there is none.
+// step does the next piece of work. It returns false if there is none.
 func (d *Stage) step(ctx context.Context) (bool, error) {
 	d.resets = d.Platform.Resets()
 	meta, err := d.Spool.Meta()
@@ -186,7 +187,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.epoch = meta.Epoch
-	runs, err := d.Spool.OpenRuns() // before the bundles: what is mapped by now has all of its own
+	runs, err := d.Spool.OpenRuns() // read before the bundles: a run that is mapped now has all of its bundles
 	if err != nil {
 		return false, err
 	}
@@ -208,7 +209,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 	}
 	d.current, d.bundle = &run, &b
 	d.showProgress()
-	if err := d.deliver(ctx); err != nil && !errors.Is(err, errWorkLost) { // the next step opens a new one
+	if err := d.deliver(ctx); err != nil && !errors.Is(err, errWorkLost) { // the next step creates a new one
 		return false, err
 	}
 	d.current, d.bundle = nil, nil
@@ -218,13 +219,13 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 func (d *Stage) showProgress() {
 	b := d.bundle
 	if d.back.Tries > 0 && !d.moved {
-		return // a try is no end of the trouble
+		return // a retry does not end the trouble
 	}
 	d.Status.Set(stageName, "working", fmt.Sprintf("run %d, bundle %d: %d of %d messages confirmed", b.Run, b.Seq, b.Confirmed, b.Objects), d.unready)
 }
 
-// nextBundle returns the next bundle of the run whose work is under way, else of the
-// oldest run that has one.
+// nextBundle returns the next bundle of the run whose work is in progress, or else
+// of the oldest run that has one.
 func (d *Stage) nextBundle(runs []spool.Run) (spool.Bundle, error) {
 	for _, r := range runs {
 		if !workUnderWay(&r) {
@@ -237,8 +238,8 @@ func (d *Stage) nextBundle(runs []spool.Run) (spool.Bundle, error) {
 	return d.Spool.NextBundle()
 }
 
-// finishRuns ends the runs that have nothing left: those before the bundle's, and
-// behind it retries, which may go before an older run.
+// finishRuns ends the runs that have nothing left: those before the bundle's run,
+// and later retries, which may go before an older run.
 func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
 	finished := false
 	for _, r := range runs {
@@ -258,7 +259,7 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 	return finished, nil
 }
 
-// forget drops everything of an epoch that a reset ended.
+// forget drops everything that belongs to an epoch that a reset ended.
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
@@ -267,7 +268,7 @@ func (d *Stage) forget() {
 	d.fine()
 }
 
-// quiet notes at an ordered stop that nothing is in flight.
+// quiet records at a clean stop that nothing is in flight.
 func (d *Stage) quiet() error {
 	if d.current == nil || d.begun != (bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}) || d.current.Work.Quiet {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// pauseError says that nothing is wrong, but that it is not the time yet.
+// pauseError means that nothing is wrong, but sending must wait.
 type pauseError struct {
 	why   string
 	after time.Duration
@@ -17,7 +17,7 @@ type pauseError struct {
 
 func (e *pauseError) Error() string { return e.why }
 
-// trouble notes what kept a turn from succeeding and returns how long to wait.
+// trouble reports what made a step fail and returns how long to wait.
 func (d *Stage) trouble(err error) time.Duration {
 	if d.moved {
 		d.back.Reset()
@@ -41,7 +41,7 @@ func (d *Stage) trouble(err error) time.Duration {
 		})
 		return d.back.Next()
 	}
-	if class == fault.Systemic || d.back.Tries > 0 { // a single hiccup is no trouble
+	if class == fault.Systemic || d.back.Tries > 0 { // a single failure does not count
 		d.unready = fault.Sentence(err)
 	}
 	d.Status.Error(stageName, err)
@@ -59,7 +59,7 @@ func (d *Stage) trouble(err error) time.Duration {
 	return max(d.back.Next(), min(after, 15*time.Minute))
 }
 
-// say logs a trouble once until another one or a success comes.
+// say logs a trouble once, until there is another one or a success.
 func (d *Stage) say(what string, log func()) {
 	if d.said != what {
 		d.said = what
@@ -67,7 +67,7 @@ func (d *Stage) say(what string, log func()) {
 	}
 }
 
-// fine notes a success.
+// fine records a success.
 func (d *Stage) fine() {
 	if d.said != "" {
 		d.Log.Info("delivery goes on", "stage", stageName)

@@ -13,8 +13,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// openWork makes sure that the run has a work that lives: it opens one, adopts
-// one of unknown fate, or replaces one that was deleted on OpenCTI.
+// openWork makes sure that the run has a live work: it creates one, adopts one
+// whose creation had an unknown outcome, or replaces one that was deleted on
+// OpenCTI.
 func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	switch run.Work.Status {
 	case spool.WorkIntended:
@@ -43,20 +44,22 @@ func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spo
 	return d.addWork(ctx, reg, run)
 }
 
-// checkEvery is how often OpenCTI is asked whether a work still lives while messages go
-// out under it. What is sent to a deleted work meanwhile is lost until a repull.
+// checkEvery is how often OpenCTI is asked whether a work is still alive while
+// messages are sent under it. Messages sent to a deleted work until then are lost
+// until a repull.
 const checkEvery = 15 * time.Second
 
-// errWorkLost says that the run's work was deleted on OpenCTI: the rest needs a new one.
+// errWorkLost means that the run's work was deleted on OpenCTI; the rest needs a
+// new one.
 var errWorkLost = errors.New("the run's work was deleted on OpenCTI")
 
-// checkDue reports that it is time to ask for the run's work.
+// checkDue reports whether it is time to check the run's work.
 func (d *Stage) checkDue(run *spool.Run) bool {
 	return d.checked.work != run.Work.ID || d.Now().Sub(d.checked.at).Abs() >= checkEvery
 }
 
-// checkWork asks, when it is due, whether the run's work lives, and returns errWorkLost
-// when it was lost.
+// checkWork checks, when due, whether the run's work is alive, and returns
+// errWorkLost if it is not.
 func (d *Stage) checkWork(ctx context.Context, run *spool.Run) error {
 	if !d.checkDue(run) {
 		return nil
@@ -72,7 +75,7 @@ func (d *Stage) checkWork(ctx context.Context, run *spool.Run) error {
 	return nil
 }
 
-// readWork reads the run's work, and returns errWorkLost when it was lost.
+// readWork reads the run's work. It returns errWorkLost if the work was deleted.
 func (d *Stage) readWork(ctx context.Context, run *spool.Run) (opencti.Work, error) {
 	info, err := d.Works.Work(ctx, run.Work.ID)
 	if errors.Is(err, opencti.ErrWorkGone) {
@@ -84,13 +87,13 @@ func (d *Stage) readWork(ctx context.Context, run *spool.Run) (opencti.Work, err
 	return info, nil
 }
 
-// intend spools the intention to open a work. A reset of the spool waits for
-// it, or refuses it: no work is opened that nobody knows of.
+// intend stores the intention to create a work. A reset of the spool waits for it,
+// or refuses it, so no work is created that nobody knows about.
 func (d *Stage) intend(run *spool.Run) error {
 	return d.Platform.WhileNoReset(func() error { return d.saveWork(run) })
 }
 
-// workName ends in the run's id and is not used again.
+// workName returns a name that ends with the run's id and is never reused.
 func (d *Stage) workName(run *spool.Run, replaced int) string {
 	at := run.Created.UTC().Format("2006-01-02T15:04:05Z")
 	if replaced > 0 {
@@ -99,7 +102,7 @@ func (d *Stage) workName(run *spool.Run, replaced int) string {
 	return fmt.Sprintf("%s run @ %s, run %d", d.opt.ConnectorName, at, run.ID)
 }
 
-// addWork opens the intended work.
+// addWork creates the intended work.
 func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	var multipart *bool
 	if reg.Multipart {
@@ -114,7 +117,8 @@ func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spoo
 	return d.workOpened(ctx, run, id)
 }
 
-// workOpened stores the id. After a reset nobody needs the work: it is deleted.
+// workOpened stores the work's id. If a reset happened in between, the work is
+// deleted.
 func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error {
 	run.Work.ID, run.Work.Status = id, spool.WorkOpen
 	err := d.saveWork(run)
@@ -130,8 +134,8 @@ func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error
 	return nil
 }
 
-// adoptWork looks for a work whose opening is of unknown fate, and opens it
-// when there is none.
+// adoptWork looks for a work whose creation had an unknown outcome, and creates it
+// if there is none.
 func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
 		return err
@@ -154,7 +158,7 @@ func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *sp
 	return d.workOpened(ctx, run, found[0].ID)
 }
 
-// worksNamed returns the works in progress of that name, the oldest first.
+// worksNamed returns the works in progress of that name, oldest first.
 func (d *Stage) worksNamed(ctx context.Context, name string) ([]opencti.Work, error) {
 	found, err := d.Works.WorksByName(ctx, name)
 	if err != nil {
@@ -165,8 +169,8 @@ func (d *Stage) worksNamed(ctx context.Context, name string) ([]opencti.Work, er
 	return found, nil
 }
 
-// loseWork handles a work that was deleted on OpenCTI: what its workers had
-// not imported yet is gone there, so nothing of the run counts as known.
+// loseWork handles a work that was deleted on OpenCTI: whatever its workers had not
+// imported is gone, so nothing of the run counts as known.
 func (d *Stage) loseWork(run *spool.Run) error {
 	if err := d.Spool.ForgetRun(d.epoch, run.ID); err != nil {
 		return err
@@ -179,7 +183,7 @@ func (d *Stage) loseWork(run *spool.Run) error {
 	return d.saveWork(run)
 }
 
-// lostHint is the command that brings a run's objects once more.
+// lostHint returns the command that sends a run's objects again.
 func lostHint(run *spool.Run) string {
 	if run.Reason == spool.ReasonRetry {
 		return "threatmatch-connector spool retry --all"
@@ -187,7 +191,7 @@ func lostHint(run *spool.Run) string {
 	return "threatmatch-connector repull --from " + runFrom(run)
 }
 
-// runFrom is the earliest window start of the run, for a repull.
+// runFrom returns the earliest window start of the run, for a repull.
 func runFrom(run *spool.Run) string {
 	var from time.Time
 	for _, dr := range run.Datasets {
@@ -201,7 +205,8 @@ func runFrom(run *spool.Run) string {
 	return from.UTC().Format(time.RFC3339)
 }
 
-// workUnderWay reports that messages go out under the run's work, or are about to.
+// workUnderWay reports whether messages are being sent under the run's work, or are
+// about to be.
 func workUnderWay(run *spool.Run) bool {
 	switch run.Work.Status {
 	case spool.WorkIntended, spool.WorkOpen, spool.WorkClosing:
@@ -210,9 +215,10 @@ func workUnderWay(run *spool.Run) bool {
 	return false
 }
 
-// otherWork holds a run back while another one's work is under way: one at a time. It
-// waits for older runs, too. But a retry goes before one that has nothing to deliver
-// yet: all it needs is in the spool, and the older one may wait for ThreatMatch.
+// otherWork makes a run wait while another run's work is in progress: one at a
+// time. It also waits for older runs. But a retry goes before an older run that has
+// nothing to deliver yet: all it needs is in the spool, and the older run may wait
+// for ThreatMatch.
 func (d *Stage) otherWork(run *spool.Run) error {
 	runs, err := d.Spool.OpenRuns()
 	if err != nil {
@@ -246,13 +252,13 @@ func (d *Stage) bundlesLeft(run uint64) (bool, error) {
 
 func waitForRun(run, other *spool.Run) error {
 	wait := 5 * time.Second
-	if !other.MappedAt.IsZero() { // just now: the next step takes its bundles, or ends it
+	if !other.MappedAt.IsZero() { // any moment now: the next step takes its bundles, or ends it
 		wait = 10 * time.Millisecond
 	}
 	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, other.ID), wait}
 }
 
-// roomInQueue holds delivery back while OpenCTI's queue is over the threshold.
+// roomInQueue pauses delivery while OpenCTI's queue is over the threshold.
 func (d *Stage) roomInQueue(ctx context.Context) error {
 	if d.opt.QueueThreshold <= 0 || d.Now().Before(d.nextLook) {
 		return nil
@@ -262,7 +268,7 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 	if err != nil {
 		class, _ := fault.Of(err)
 		d.Log.Debug("no queue size", "stage", stageName, "class", class.String(), "error", err)
-		return ctx.Err() // as if it were empty: other troubles show elsewhere
+		return ctx.Err() // treat it as empty: other troubles show elsewhere
 	}
 	if q.MB() < d.opt.QueueThreshold {
 		d.Platform.HoldQueue(false)
@@ -275,7 +281,7 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 	}
 }
 
-// lookDue reports that the queue's size is to be looked at.
+// lookDue reports whether it is time to check the queue's size.
 func (d *Stage) lookDue() bool {
 	return d.opt.QueueThreshold > 0 && !d.Now().Before(d.nextLook)
 }

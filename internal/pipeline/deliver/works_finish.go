@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// finishRun ends a run of which nothing is left: its work is told so, and the
-// watermarks move.
+// finishRun ends a run that has nothing left: it closes the work and moves the
+// watermarks.
 func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
 	d.Status.Set(stageName, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
 	if err := d.closeWork(ctx, run); err != nil {
@@ -42,7 +42,7 @@ func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
 	return nil
 }
 
-// closeWork tells OpenCTI that nothing more comes under the run's work.
+// closeWork tells OpenCTI that nothing more will come under the run's work.
 func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 	if d.opt.Way == ToArchive {
 		return nil
@@ -62,7 +62,7 @@ func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 	switch {
 	case err != nil:
 		return err
-	case run.Work.Status == spool.WorkClosing && info.Closed: // told by a process that died then
+	case run.Work.Status == spool.WorkClosing && info.Closed: // done by a process that died afterwards
 		return d.closed(run, spool.WorkProcessed)
 	case !alive:
 		return d.loseWork(run)
@@ -79,15 +79,15 @@ func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 			return err
 		}
 		if !whole && reg.Affected {
-			// Told now, the work could end before all was split, and its rest be
-			// dropped. The last report completes it.
+			// If we closed it now, the work could end before everything is split,
+			// and the rest be dropped. The last report completes it.
 			return d.closed(run, spool.WorkProcessed)
 		}
 	}
 	return d.tellProcessed(ctx, reg, run)
 }
 
-// lookAtWork reads the work and whether workers still take its messages.
+// lookAtWork reads the work, and whether workers still accept its messages.
 func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, error) {
 	info, err := d.Works.Work(ctx, id)
 	if errors.Is(err, opencti.ErrWorkGone) {
@@ -103,7 +103,7 @@ func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, 
 	return info, alive, nil
 }
 
-// tellProcessed ends the work that is alive.
+// tellProcessed ends a work that is alive.
 func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	w := &run.Work
 	if w.Told == 0 && w.Sent == 0 {
@@ -113,8 +113,9 @@ func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run
 		return d.closed(run, spool.WorkDeleted)
 	}
 	if reg.Affected && (w.Repeats > 0 || w.Unsure) {
-		// Told now, the platform could take the work for complete while messages
-		// of it are queued, and drop those. The last report completes it.
+		// If we closed it now, the platform could consider the work complete while
+		// messages of it are still queued, and drop those. The last report
+		// completes it.
 		return d.closed(run, spool.WorkProcessed)
 	}
 	if w.Status != spool.WorkClosing {
@@ -139,8 +140,8 @@ func (d *Stage) closed(run *spool.Run, status spool.WorkStatus) error {
 	return d.saveWork(run)
 }
 
-// deleteIntended handles a work under which nothing is left to send and of
-// which only the intention is known.
+// deleteIntended handles a work with nothing left to send, of which only the
+// intention is known.
 func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
 	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil {
 		return err
@@ -151,7 +152,7 @@ func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
 	return d.closed(run, spool.WorkDeleted)
 }
 
-// dropDoubles deletes works that a repeated opening left behind.
+// dropDoubles deletes works that a repeated creation left behind.
 func (d *Stage) dropDoubles(ctx context.Context, run *spool.Run) error {
 	if !run.Work.Doubt {
 		return nil
@@ -175,8 +176,8 @@ func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
 	return nil
 }
 
-// settleSurplus settles what OpenCTI expects beyond what it was told, when a
-// repeated tell took effect twice: else the work would never complete.
+// settleSurplus settles what OpenCTI expects beyond what it was told, if a repeated
+// announcement took effect twice: otherwise the work would never complete.
 func (d *Stage) settleSurplus(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
 	if !w.Retold {
@@ -199,7 +200,7 @@ func (d *Stage) settleSurplus(ctx context.Context, run *spool.Run) error {
 	return nil
 }
 
-// runTrouble sums up what of the run did not go well; empty if all did.
+// runTrouble sums up what went wrong in the run; empty if nothing did.
 func runTrouble(run *spool.Run) string {
 	var parts []string
 	for _, ds := range spool.Datasets() {

@@ -13,21 +13,21 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// gateWatch is what the gate has seen so far. A restart looks anew.
+// gateWatch is what the gate has seen so far. A restart starts over.
 type gateWatch struct {
-	run   uint64    // that waits
+	run   uint64    // the run that waits
 	since time.Time // when it began to wait
-	empty time.Time // since when both queues were seen empty; zero: not
-	// Of what was pushed under the run's work, as many were not announced, or not
+	empty time.Time // since when both queues have been seen empty; zero: they were not
+	// How much of what was pushed under the run's work was not announced, or not
 	// processed, and never will be.
 	unannounced, unprocessed int64
 }
 
 const gatePoll = 10 * time.Second
 
-// passGate holds a run's work back until the one before it is done with.
-// OpenCTI platform 6.8.6 up to 7.260601: once a newer work reports, workers
-// drop what is left of an older one.
+// passGate holds a run's work back until the previous one is finished. On OpenCTI
+// 6.8.6 to 7.260601, once a newer work reports, workers drop what is left of an
+// older one.
 func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	if d.gate.run != run.ID {
 		d.gate = gateWatch{run: run.ID, since: d.Now()}
@@ -52,9 +52,9 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
 }
 
-// workBefore returns the run of this epoch whose work was opened last before the run's,
-// the zero run if none: the one that is not done, or was done last. Works follow one
-// another, but not always in the order of runs.
+// workBefore returns the run of this epoch whose work was created last before this
+// run's, or the zero run: the one that is not done, or was done last. Works follow
+// one another, but not always in the order of runs.
 func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
 	var last spool.Run
 	err := pipeline.RunHistory(d.Spool, run.Epoch, 0, func(r spool.Run) bool {
@@ -71,8 +71,8 @@ func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
 	return last, err
 }
 
-// drained reports that OpenCTI is done with the run: its work is complete or
-// gone, or nothing was in the queue for a while.
+// drained reports whether OpenCTI has finished the run: its work is complete or
+// gone, or the queue was empty for a while.
 func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool.Run) (bool, error) {
 	info, err := d.Works.Work(ctx, run.Work.ID)
 	if errors.Is(err, opencti.ErrWorkGone) || err == nil && info.Complete && d.split(info, run.Work) {
@@ -90,7 +90,7 @@ func (d *Stage) drained(ctx context.Context, reg opencti.Registration, run spool
 	return d.quietQueue(ctx, reg)
 }
 
-// quietQueue reports that nothing was in the queue for a while.
+// quietQueue reports whether the queue was empty for a while.
 func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool, error) {
 	left, err := d.queued(ctx, reg)
 	switch {
@@ -105,9 +105,9 @@ func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool,
 	return !d.gate.empty.IsZero() && d.Now().Sub(d.gate.empty) >= d.opt.GateQuiet, nil
 }
 
-// queued counts what is left in the connector's queue: as the broker sees it,
-// and as the platform does, which knows what a worker holds. A side that refuses
-// the question for good does not count.
+// queued counts what is left in the connector's queue, as seen by the broker and by
+// the platform, which knows what a worker holds. A side that permanently refuses to
+// answer does not count.
 func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, error) {
 	ready, err := d.ready(ctx, reg)
 	if err != nil {
@@ -123,8 +123,8 @@ func (d *Stage) queued(ctx context.Context, reg opencti.Registration) (int64, er
 	return ready + q.Messages, nil
 }
 
-// ready is how many messages of the queue no worker holds, as the broker sees it:
-// 0 where that is not asked.
+// ready returns how many messages of the queue are not held by a worker, as seen by
+// the broker; 0 if the broker is not used.
 func (d *Stage) ready(ctx context.Context, reg opencti.Registration) (int64, error) {
 	if d.opt.Way != ToBroker {
 		return 0, nil
@@ -140,7 +140,7 @@ func (d *Stage) ready(ctx context.Context, reg opencti.Registration) (int64, err
 	return int64(n), nil
 }
 
-// refused reports an answer that waiting does not change.
+// refused reports an error that waiting does not change.
 func refused(err error) bool {
 	class, _ := fault.Of(err)
 	return class == fault.Systemic || class == fault.Permanent
@@ -148,7 +148,7 @@ func refused(err error) bool {
 
 const noModules = "the connector's user may not read works and queues (capability MODULES): deleted works go unnoticed, and the queue is watched at the broker alone"
 
-// note tells of a right that is missing, once a process.
+// note logs a missing right, once per process.
 func (d *Stage) note(what string, err error) {
 	if d.warned[what] {
 		return

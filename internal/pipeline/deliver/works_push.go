@@ -10,18 +10,19 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// pushPoll is how long to wait before the work is looked at again.
+// pushPoll is how long to wait before looking at the work again.
 const pushPoll = 3 * time.Second
 
-// split reports whether all that was pushed under the work is announced. Where
-// messages are published, that is so from the start.
+// split reports whether everything pushed under the work is announced. Published
+// messages are announced from the start.
 func (d *Stage) split(info opencti.Work, w spool.Work) bool {
 	return d.opt.Way != ToAPI || info.Expected >= w.Sent
 }
 
-// inOrder waits, where workers split, until they have imported what was pushed before.
-// Two workers that split side by side would bring the chunks in one another, and refuse
-// what names an object that is still behind it. Where the work cannot be read, nobody knows.
+// inOrder waits, where workers split, until they have imported what was pushed
+// before. Two workers that split in parallel would interleave their chunks, and
+// refuse an object that refers to a later one. If the work cannot be read, the
+// order is unknown.
 func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	run, b := d.current, *d.bundle
 	pushed := run.Work.Sent + sentOf(run.Work, b)
@@ -34,7 +35,7 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	info, err := d.Works.Work(ctx, run.Work.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
-		return nil // which the next look at it finds out
+		return nil // the next check of the work finds out
 	case err != nil:
 		return err
 	case info.Unread:
@@ -56,9 +57,9 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), pushPoll}
 }
 
-// workedOff waits until workers have split and imported all that was pushed under
-// the run's work: until then it may look complete between two chunks, and what is
-// told so ends. It reports false when that cannot be known, or takes too long.
+// workedOff waits until workers have split and imported everything pushed under the
+// run's work: until then the work may look complete between two chunks, and closing
+// it would end it. It returns false if that cannot be known, or takes too long.
 func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *spool.Run, info opencti.Work) (bool, error) {
 	if info.Unread {
 		d.note(noModules, nil)
@@ -69,8 +70,8 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	}
 	w := &run.Work
 	whole := d.split(info, *w) && info.Processed >= info.Expected
-	// A repeated chunk may count for one to come, but where the platform announces
-	// each before it answers.
+	// A repeated chunk may be counted for one still to come, except where the
+	// platform announces each chunk before it answers.
 	if whole && (!w.Unsure || reg.SplitsPushed) {
 		return true, nil
 	}
@@ -88,8 +89,9 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), pushPoll}
 }
 
-// settleLost settles what was announced and is not in the queue any more: of a
-// bundle that was announced and failed, or whose splitter died, and that came again.
+// settleLost settles what was announced but is no longer in the queue: from a
+// bundle that was announced and failed, or whose splitter died, and that came
+// again.
 func (d *Stage) settleLost(ctx context.Context, run *spool.Run, info opencti.Work) error {
 	for range info.Expected - info.Processed {
 		err := d.Works.ReportExpectation(ctx, run.Work.ID, "", "")

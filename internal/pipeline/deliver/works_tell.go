@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// tellBundle tells OpenCTI how many messages of the bundle come under the
-// run's work, before the first of them, and how many go out once more.
+// tellBundle announces to OpenCTI how many messages of the bundle will come under
+// the run's work, before the first of them, and how many are sent again.
 func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) error {
 	w := &run.Work
 	if w.Intent != nil {
@@ -37,7 +37,7 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 	return d.tellIntent(ctx, run)
 }
 
-// tellIntent carries out the spooled intention.
+// tellIntent carries out the stored intention.
 func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
 	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
@@ -46,7 +46,7 @@ func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
 	return d.noteTold(run)
 }
 
-// noteTold notes that the intention was carried out.
+// noteTold records that the intention was carried out.
 func (d *Stage) noteTold(run *spool.Run) error {
 	w := &run.Work
 	in := *w.Intent
@@ -62,8 +62,8 @@ func (d *Stage) noteTold(run *spool.Run) error {
 	return d.saveWork(run)
 }
 
-// resolveTell finds out whether an intention of unknown fate was carried out,
-// and carries it out if it was not.
+// resolveTell finds out whether an intention with unknown outcome was carried out,
+// and carries it out if not.
 func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
 	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
@@ -73,14 +73,14 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	if err != nil {
 		return err
 	}
-	if info.Unread { // rather told too little than twice: what is expected and never comes keeps a work open
+	if info.Unread { // too little is better than twice: an expected message that never comes keeps the work open
 		return errors.Join(d.unsure(run), d.noteTold(run))
 	}
 	missing := w.Intent.Before + w.Intent.N - info.Expected
 	if missing <= 0 {
 		return d.noteTold(run)
 	}
-	if missing < w.Intent.N { // told in part by nobody we know: keep the sum right
+	if missing < w.Intent.N { // announced in part by someone unknown: keep the sum right
 		d.Log.Warn("OpenCTI expects another number of messages than it was told", "stage", stageName, "work", w.ID,
 			"expected", info.Expected, "told", w.Told)
 	}
