@@ -13,14 +13,14 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapped is what the mapper says of one record, or the panic it ended in.
+// mapped is the mapper's result for one record, or the panic that it ended in.
 type mapped struct {
 	mapping.Result
 	panicked, frame string
 }
 
-// guard returns what runs the mapper, once whoever calls it, and turns a panic into
-// its text. setIDs is mapping.Source's. Safe for concurrent use.
+// guard returns a function that maps the record once, whoever calls it first, and
+// turns a panic into text. setIDs is mapping.Source's. Safe for concurrent use.
 func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped {
 	return sync.OnceValue(func() (res mapped) {
 		start := m.now()
@@ -36,12 +36,12 @@ func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped 
 	})
 }
 
-// mappers is how many processors map records ahead, at most.
+// mappers is the maximum number of goroutines that map records ahead.
 const mappers = 4
 
-// mapAhead returns what maps each of the records, and has it called ahead on every
-// processor until stop, which returns when they are through. Where a record is
-// suspect nothing is done ahead: it must be alone when the process dies.
+// mapAhead returns a function per record that maps it, and has them called ahead of
+// time on all processors. stop ends that and waits for it. A suspect record must
+// not be mapped ahead: it must be alone when the process dies.
 func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop func()) {
 	for _, rec := range recs {
 		results = append(results, m.guard(rec, nil))
@@ -51,7 +51,7 @@ func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop fun
 	if !slices.ContainsFunc(recs, m.suspect) {
 		for range min(runtime.GOMAXPROCS(0), mappers, len(recs)-1) {
 			wg.Go(func() {
-				for i := next.Add(1); i < int64(len(recs)); i = next.Add(1) { // the first is the caller's
+				for i := next.Add(1); i < int64(len(recs)); i = next.Add(1) { // the caller maps the first
 					if recs[i].Err == nil {
 						results[i]()
 					}
@@ -62,7 +62,7 @@ func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop fun
 	return results, func() { next.Store(int64(len(recs))); wg.Wait() }
 }
 
-// panicFrame names the innermost function of ours in a stack trace.
+// panicFrame returns our innermost function in a stack trace.
 func panicFrame(stack []byte) string {
 	_, rest, _ := strings.Cut(string(stack), "panic(")
 	for line := range strings.Lines(rest) {

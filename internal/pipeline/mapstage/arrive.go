@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// arrive takes in the objects of records: each meets what ids says of its id,
-// and is merged with the copies that wait or are held.
+// arrive adds the objects of records: each is compared with what ids knows about
+// it, and merged with the copies that wait or are held.
 func (b *batch) arrive(items []*item) error {
 	ids := make([]string, len(items))
 	for i, it := range items {
@@ -28,7 +28,7 @@ func (b *batch) arrive(items []*item) error {
 	return b.settle(taken...)
 }
 
-// meet merges a page of new objects with the spool's copies and returns those
+// meet merges a page of new objects with the spool's copies and returns the objects
 // that go on.
 func (b *batch) meet(items []*item) (stays []*item, err error) {
 	fresh := make([]*item, 0, len(items))
@@ -62,8 +62,8 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 	return stays, nil
 }
 
-// staleOnArrival says why the object need not go on, or "". What will be made of
-// a relationship is only known when it is released.
+// staleOnArrival says why the object is not needed, or "". What a relationship will
+// become is known only when it is released.
 func (b *batch) staleOnArrival(it *item) string {
 	e := b.known[it.id]
 	if !e.found || e.Run == 0 {
@@ -93,8 +93,8 @@ func (b *batch) staleOnArrival(it *item) string {
 	return ""
 }
 
-// meetCopies merges the item with the copies that wait or are held, in whose
-// place it goes on.
+// meetCopies merges the item with the copies that wait or are held, and replaces
+// them.
 func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
 	h, isHeld := held[it.id]
 	w, waits := waiting[it.id]
@@ -115,7 +115,7 @@ func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
 	}
 }
 
-// supersede lets the item take the place of a held copy.
+// supersede makes the item replace a held copy.
 func (b *batch) supersede(it *item, o spool.Object) {
 	it.held = &o
 	if it.since.IsZero() || o.Since.Before(it.since) {

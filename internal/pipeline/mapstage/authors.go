@@ -6,12 +6,12 @@ import (
 )
 
 // authorsMax bounds the waiting objects that one commit reads to find cycles of
-// authors and markings. The drain finds what this leaves.
+// authors and markings. The drain finds the rest.
 const authorsMax = 1000
 
-// cutAuthors cuts the cycles of identities and markings alone that this batch
-// closed: nearly everything waits for those, and nothing that is still to come
-// would release them.
+// cutAuthors cuts the cycles that this batch closed and that consist only of
+// identities and markings: nearly everything waits for those, and nothing still to
+// come would release them.
 func (b *batch) cutAuthors() error {
 	for left := authorsMax; ; {
 		g, err := b.authorGraph(&left)
@@ -34,14 +34,14 @@ func (b *batch) cutAuthors() error {
 
 // authorGraph is how identities and markings wait for each other.
 type authorGraph struct {
-	ids   []string // those that wait, as they were found
+	ids   []string // those that wait, in the order they were found
 	watch map[string]string
 	users map[string][]string // by id: which of ids have an open reference to it
-	open  []string            // ids that do not wait, or are something else: they may still come
+	open  []string            // ids that do not wait, or are something else: they may still arrive
 }
 
-// authorGraph follows the open references of the identities and markings whose
-// wait this batch changed. left is how many more objects may be read.
+// authorGraph follows the open references of the identities and markings whose wait
+// this batch changed. left is how many more objects may be read.
 func (b *batch) authorGraph(left *int) (*authorGraph, error) {
 	g := &authorGraph{watch: map[string]string{}, users: map[string][]string{}}
 	var next []string
@@ -98,12 +98,12 @@ func (b *batch) waitingAuthor(id string, left *int) (*item, error) {
 	return b.peek(id)
 }
 
-// turnOutward returns those of the graph that wait for each other alone. The
-// others wait for something that may still come; where one of them watches
-// another in a circle, it is made to watch the way out, so that it is looked at
-// again when that comes.
+// turnOutward returns those of the graph that wait only for each other. The others
+// wait for something that may still arrive. If one of them watches another in a
+// cycle, it is made to watch the way out of the cycle, so that it is checked again
+// when that arrives.
 func (b *batch) turnOutward(g *authorGraph) (stuck []string, err error) {
-	ways := slices.Clone(g.open) // each behind one that it waits for
+	ways := slices.Clone(g.open) // each comes after one that it waits for
 	rank := map[string]int{}
 	for i, id := range ways {
 		rank[id] = i
@@ -130,7 +130,7 @@ func (b *batch) turnOutward(g *authorGraph) (stuck []string, err error) {
 	return slices.DeleteFunc(slices.Clone(g.ids), func(id string) bool { _, out := rank[id]; return out }), nil
 }
 
-// cutStuck cuts the cycles among objects that wait for each other alone.
+// cutStuck cuts the cycles among objects that wait only for each other.
 func (b *batch) cutStuck(stuck []string) (cut bool, err error) {
 	items := make([]*item, 0, len(stuck))
 	for _, id := range stuck {
@@ -168,10 +168,10 @@ func (b *batch) cutStuck(stuck []string) (cut bool, err error) {
 	return cut, nil
 }
 
-// authorVictim chooses from a cycle of the batch's items a marking that one of
-// them needs: markings do without an author and are not marked themselves,
-// while an author without its marking would count as TLP:RED. Where
-// only authors need each other, it chooses as the drain does.
+// authorVictim picks, from a cycle of the batch's items, a marking that one of them
+// needs: a marking can do without an author and is not marked itself, while an
+// author without its marking would count as TLP:RED. If only authors need each
+// other, it picks as the drain does.
 func (b *batch) authorVictim(on string, length int) (*item, error) {
 	id := on
 	for range length {

@@ -9,31 +9,31 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mapPage is how many objects or ids are read from the spool at a time.
+// How many objects or ids are read from the spool at a time.
 const (
 	objectPage = 100
 	idPage     = 1000
 )
 
-// knownMax bounds what a batch remembers of ids.
+// knownMax limits how many entries of ids a batch remembers.
 const knownMax = 50_000
 
-// batch is one commit in the making. It sees the spool as it will be after
-// that commit: what it released counts as known, what it took in no longer
-// waits or is held.
+// batch is one commit in the making. It sees the spool as it will be after that
+// commit: what it released counts as known, and what it loaded no longer waits or
+// is held.
 type batch struct {
 	m     *Stage
 	run   spool.Run
 	epoch uint64
 	now   time.Time
-	limit int // objects that it should have at most
+	limit int // maximum number of objects
 
 	items  map[string]*item // by id
-	order  []*item          // as they came
+	order  []*item          // in the order of arrival
 	by     map[string][]*item
 	known  map[string]knownID // what ids says, as far as it was asked
-	out    []*item            // as they were released: dependencies first
-	freed  []freedID          // released, their watchers in the spool not looked at yet
+	out    []*item            // in the order of release: dependencies first
+	freed  []freedID          // released; their watchers in the spool are not checked yet
 	size   int                // JSON bytes of out
 	loaded int                // JSON bytes of all items
 
@@ -41,24 +41,24 @@ type batch struct {
 
 	records []uint64
 	setIDs  map[string]string
-	from    []spool.Item // what the records are of
+	from    []spool.Item // the items that the records belong to
 	ids     []spool.IDPut
 	unhold  []string
 	dead    []spool.DeadLetter
 	count   map[string]int64
 }
 
-// knownID is what ids says of an id.
+// knownID is what ids knows about an id.
 type knownID struct {
 	spool.ID
 	found bool
 }
 
-// freedID is an id that counts as known now, and how far its watchers were read.
+// freedID is an id that is known now, and how far its watchers were read.
 type freedID struct {
 	id    string
 	after uint64
-	held  bool // its watchers among the waiting are done
+	held  bool // its watchers among the waiting objects are done
 }
 
 func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
@@ -82,13 +82,13 @@ func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 	return b, nil
 }
 
-// full reports whether the batch should be committed before more is taken in.
+// full reports whether the batch should be committed before more is added.
 func (b *batch) full() bool {
 	return len(b.out) >= b.limit || b.size >= b.m.opt.MaxBytes ||
 		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= knownMax
 }
 
-// moved reports whether the batch brought any object on.
+// moved reports whether the batch made progress with any object.
 func (b *batch) moved() bool {
 	if len(b.out)+len(b.dead)+len(b.unhold)+len(b.ids) > 0 {
 		return true
@@ -105,14 +105,14 @@ func (b *batch) add(it *item) {
 	b.loaded += it.size
 }
 
-// putBack lets go of the item that was added last, unchanged.
+// putBack removes the item that was added last, unchanged.
 func (b *batch) putBack(it *item) {
 	delete(b.items, it.id)
 	b.order = b.order[:len(b.order)-1]
 	b.loaded -= it.size
 }
 
-// learn asks ids about those that the batch does not know about yet.
+// learn looks up the ids that the batch does not know about yet.
 func (b *batch) learn(ids []string) error {
 	ask := ids[:0:0]
 	for _, id := range ids {
@@ -133,10 +133,10 @@ func (b *batch) learn(ids []string) error {
 	return nil
 }
 
-// isSettled reports whether a reference to id may go out now: the object it
-// names is on its way, before or in this batch. An id that learn did not ask
-// for counts as unknown; so does what a later run handed over while this one
-// waited, since its bundles go out after this one's.
+// isSettled reports whether a reference to id may be sent now: the object it names
+// is sent before this batch or in it. An id that learn did not look up counts as
+// unknown. So does an object that a later run handed over while this run waited,
+// because that run's bundles are sent after this one's.
 func (b *batch) isSettled(id string) bool {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return true
@@ -145,7 +145,7 @@ func (b *batch) isSettled(id string) bool {
 	return k.found && k.Run <= b.run.ID
 }
 
-// learnRefs asks ids about everything that the item refers to, and about itself.
+// learnRefs looks up everything that the items refer to, and the items themselves.
 func (b *batch) learnRefs(items ...*item) error {
 	var ids []string
 	for _, it := range items {
@@ -154,13 +154,14 @@ func (b *batch) learnRefs(items ...*item) error {
 	return b.learn(ids)
 }
 
-// open returns the references of an item that are not settled. learnRefs comes first.
+// open returns the references of an item that are not settled. Call learnRefs
+// first.
 func (b *batch) open(it *item) []reference {
 	return slices.DeleteFunc(slices.Clone(it.refs), func(r reference) bool { return b.isSettled(r.ID) })
 }
 
-// settle releases the items whose references are all settled, and whatever in
-// the batch waits for those; the others watch the first id that is missing.
+// settle releases the items whose references are all settled, and whatever in the
+// batch waits for those. The others watch their first missing id.
 func (b *batch) settle(items ...*item) error {
 	if err := b.learnRefs(items...); err != nil {
 		return err
@@ -183,10 +184,10 @@ func (b *batch) settle(items ...*item) error {
 	return nil
 }
 
-// clear looks for a reference of the item that is not settled. Without one it
-// reports true; else the item watches it. It goes on where it stopped before
-// and looks at every reference once more before it is satisfied, so that long
-// lists are not read from the start again and again.
+// clear looks for a reference of the item that is not settled. If there is none it
+// returns true; otherwise the item watches that reference. It continues where it
+// stopped before and checks every reference once more before it returns true, so
+// that long lists are not read from the start again and again.
 func (b *batch) clear(it *item) bool {
 	if it.state == itemOut || it.state == itemGone {
 		return false
@@ -213,22 +214,22 @@ func (b *batch) watch(it *item, id string) {
 	b.by[id] = append(b.by[id], it)
 }
 
-// free notes that the id is known now, so that what waits for it is looked at.
+// free records that the id is known now, so that whatever waits for it is checked.
 func (b *batch) free(id string) {
 	if b.hasWaiting || b.hasHeld {
 		b.freed = append(b.freed, freedID{id: id})
 	}
 }
 
-// spread releases what waits or is held in the spool for the ids that were
-// freed, as far as the batch takes it.
+// spread releases what waits or is held in the spool for the freed ids, until the
+// batch is full.
 func (b *batch) spread() error {
 	for len(b.freed) > 0 && !b.full() {
 		f := &b.freed[0]
 		if err := b.learn([]string{f.id}); err != nil {
 			return err
 		}
-		if !b.isSettled(f.id) { // its entry went away meanwhile
+		if !b.isSettled(f.id) { // its entry was removed meanwhile
 			b.freed = b.freed[1:]
 			continue
 		}
@@ -262,7 +263,7 @@ func (b *batch) page(f *freedID) ([]spool.Object, error) {
 	return nil, nil
 }
 
-// takeIn brings objects of the spool into the batch and settles them.
+// takeIn loads objects of the spool into the batch and settles them.
 func (b *batch) takeIn(objs []spool.Object, held bool) error {
 	items := make([]*item, 0, len(objs))
 	for _, o := range objs {
@@ -277,7 +278,7 @@ func (b *batch) takeIn(objs []spool.Object, held bool) error {
 	return b.settle(items...)
 }
 
-// load makes an item of a waiting or held object. It returns nil for one that
+// load makes an item of a waiting or held object. It returns nil for an object that
 // the batch has already, and for one that cannot be read, which becomes a dead
 // letter.
 func (b *batch) load(o spool.Object, held bool) (*item, error) {
@@ -289,7 +290,7 @@ func (b *batch) load(o spool.Object, held bool) (*item, error) {
 		return nil, nil
 	}
 	if held {
-		// A copy that waits in this run came later; it goes the usual way.
+		// A copy that waits in this run is newer and goes the usual way.
 		waiting, err := b.m.spool.WaitingByID(b.run.ID, []string{o.STIX})
 		if err != nil || len(waiting) > 0 {
 			return nil, err
@@ -310,8 +311,8 @@ func (b *batch) load(o spool.Object, held bool) (*item, error) {
 	return it, nil
 }
 
-// reload makes an item of an object as the spool keeps it, nil when it is no
-// STIX object of that id, or fails whatever is done with it.
+// reload makes an item of an object in the spool. It returns nil if that is not a
+// STIX object of that id, or is known to fail.
 func (m *Stage) reload(o spool.Object) *item {
 	if _, bad := m.blamed.objects[o.STIX]; bad || o.Err != nil {
 		return nil

@@ -11,29 +11,29 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// deadInternal is the class of what this program cannot map, whatever the reason.
+// deadInternal is the class of what this program cannot map, for whatever reason.
 const deadInternal = "internal"
 
-// sameErrors is how many records in a row may fail with one and the same
-// internal error. Then it is not the records, and the stage stops instead of
-// burying the feed.
+// sameErrors is how many records in a row may fail with the same internal error.
+// After that the records are not at fault, and the stage stops instead of
+// dead-lettering the whole feed.
 const sameErrors = 10
 
-// verdict says why an object or a record is to be a dead letter.
+// verdict says why an object or a record becomes a dead letter.
 type verdict struct{ class, reason string }
 
-// blamed is what is known to fail again and again, until its dead letter is
-// committed.
+// blamed is what is known to fail every time, until its dead letter is committed.
 type blamed struct {
 	objects map[string]verdict // by id
 	run     uint64
-	apart   uint64             // records of the run up to this one are mapped one a commit
+	apart   uint64             // records of the run up to this one are mapped one per commit
 	records map[uint64]verdict // by seq
 	same    streak
-	mapper  streak // of records that the mapper panics at
+	mapper  streak // of records at which the mapper panics
 }
 
-// streak counts different records that fail in one way, nothing mapped between.
+// streak counts different records that fail in the same way, without a success in
+// between.
 type streak struct {
 	sign string
 	key  string // the latest
@@ -52,25 +52,25 @@ func (s *streak) again(sign, key string) bool {
 	if s.n < sameErrors {
 		return false
 	}
-	s.n, s.key = sameErrors-1, "" // the next that fails like this stops it at once
+	s.n, s.key = sameErrors-1, "" // the next one that fails like this stops the stage at once
 	return true
 }
 
-// brokenError is an error, or a panic, that waiting does not change.
+// brokenError is an error or a panic that does not go away by waiting.
 type brokenError struct {
 	verdict
-	sign string // what is the same when another record fails so
-	id   string // of the object; "": not known
+	sign string // identifies the error when another record fails in the same way
+	id   string // of the object; "": unknown
 }
 
 func (e *brokenError) Error() string { return e.reason }
 
-// unmappable is an error of this program's own for one object.
+// unmappable is an internal error about one object.
 func unmappable(id, format string, args ...any) error {
 	return &brokenError{verdict: verdict{deadInternal, id + ": " + fmt.Sprintf(format, args...)}, sign: format, id: id}
 }
 
-// stoppedError ends the mapping until the program is another one.
+// stoppedError stops the mapping until the program is updated.
 type stoppedError struct{ cause *brokenError }
 
 func (e *stoppedError) Error() string {
@@ -78,9 +78,9 @@ func (e *stoppedError) Error() string {
 		"(the records stay in the spool; update the connector and report the error)", sameErrors, e.cause)
 }
 
-// turn is runOnce that puts down what fails by itself: one object or record
+// guardedStep runs runOnce and isolates whatever fails by itself: that object or record
 // becomes a dead letter, and the others go on.
-func (m *Stage) turn(ctx context.Context) (wait time.Duration, err error) {
+func (m *Stage) guardedStep(ctx context.Context) (wait time.Duration, err error) {
 	m.at, m.under = "", nil
 	defer func() {
 		if r := recover(); r != nil {
@@ -100,7 +100,8 @@ func (m *Stage) turn(ctx context.Context) (wait time.Duration, err error) {
 	return wait, err
 }
 
-// innermost is what an error says without the names of what it happened to.
+// innermost returns the text of the innermost error, without the names of what it
+// happened to.
 func innermost(err error) string {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
@@ -108,9 +109,9 @@ func innermost(err error) string {
 	return err.Error()
 }
 
-// blame finds out who is to blame: the object under work, else the record. Of
-// several records each is tried alone first. What cannot be laid to anyone
-// comes back.
+// blame finds what is at fault: the object being worked on, else the record. Of
+// several records, each is first tried alone. It returns an error that cannot be
+// attributed.
 func (m *Stage) blame(e *brokenError) error {
 	g := m.under
 	m.forget()
@@ -141,10 +142,10 @@ func (m *Stage) blame(e *brokenError) error {
 	return nil
 }
 
-// isApart reports whether the record is mapped in a commit of its own.
+// isApart reports whether the record is mapped in its own commit.
 func (m *Stage) isApart(run, seq uint64) bool { return m.blamed.run == run && seq <= m.blamed.apart }
 
-// acquit forgets the verdicts that a commit carried out: another copy may be well.
+// acquit forgets the verdicts that a commit carried out: another copy may be fine.
 func (m *Stage) acquit(c spool.MapCommit, good bool) {
 	for _, d := range c.Dead {
 		delete(m.blamed.objects, d.STIX)

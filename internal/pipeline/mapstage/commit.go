@@ -14,9 +14,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// commit hands the batch over, in one transaction. ErrFull is waited out:
-// deliver and the spool's own pruning make room. What is left in freed is kept
-// for the next batch.
+// commit hands the batch over in one transaction. It waits while the spool is full:
+// deliver and pruning make room. What is left in freed is kept for the next batch.
 func (b *batch) commit(ctx context.Context) error {
 	c, err := b.build()
 	if err != nil {
@@ -44,7 +43,7 @@ func (b *batch) commit(ctx context.Context) error {
 	return nil
 }
 
-// report logs what an operator should look at, once a commit.
+// report logs, once per commit, what an operator should look at.
 func (b *batch) report(c spool.MapCommit) {
 	log := b.m.log.With("run", b.run.ID)
 	if n := len(c.Dead); n > 0 {
@@ -91,7 +90,7 @@ func (b *batch) build() (spool.MapCommit, error) {
 	return c, nil
 }
 
-// place says where an item's copies are after the commit.
+// place records where an item's copies are after the commit.
 func (b *batch) place(it *item, c *spool.MapCommit) {
 	switch {
 	case it.state == itemPending && it.changed:
@@ -126,9 +125,9 @@ func (b *batch) place(it *item, c *spool.MapCommit) {
 	}
 }
 
-// keepEntries keeps what ids knows of dead objects. The spool lets go of the
-// entry of an object that becomes a dead letter; but another copy of it is on
-// its way, or the object would not be known.
+// keepEntries keeps what ids knows about dead objects. The spool removes the entry
+// of an object that becomes a dead letter; but another copy of the object is being
+// sent, otherwise it would not be known.
 func (b *batch) keepEntries(c *spool.MapCommit) error {
 	var ids []string
 	for _, d := range c.Dead {
@@ -146,8 +145,8 @@ func (b *batch) keepEntries(c *spool.MapCommit) error {
 	return err
 }
 
-// pack puts what goes out into bundles, in order: the author and the markings
-// in use first, where the run did not send them yet.
+// pack puts the released objects into bundles, in order. The author and the
+// markings in use come first, unless the run has sent them already.
 func (b *batch) pack(c *spool.MapCommit) error {
 	if len(b.out) == 0 {
 		return nil
@@ -169,21 +168,21 @@ func (b *batch) pack(c *spool.MapCommit) error {
 	return b.bundle(objs, c)
 }
 
-// bundle orders the objects, which come in the order of their release, and
-// appends them as one bundle.
+// bundle orders the objects, which come in the order of their release, and appends
+// them as one bundle.
 func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 	whole := map[*stix.Object]*stix.Object{}
 	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
 	for _, o := range stix.Order(onlyBackward(objs, whole)) {
 		if o.Cyclic || len(o.Cut) > 0 {
-			return unmappable(o.Object.ID(), "part of a cycle in a bundle that is in order") // never: they are in order already
+			return unmappable(o.Object.ID(), "part of a cycle in a bundle that is in order") // cannot happen: they are in order already
 		}
 		obj := o.Object
 		if w := whole[obj]; w != nil {
 			obj = w
 		}
 		bo := spool.BundleObject{STIX: obj.ID(), Deps: o.Deps, JSON: obj.AppendJSON(nil)}
-		if it := b.items[bo.STIX]; it != nil { // companions come from nowhere
+		if it := b.items[bo.STIX]; it != nil { // companions have no item
 			bo.Dataset, bo.Source = it.dataset, it.source
 		}
 		nb.Objects = append(nb.Objects, bo)
@@ -192,10 +191,10 @@ func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 	return nil
 }
 
-// onlyBackward returns the objects without references to those behind them.
-// Such a reference was settled without the other, which went out before and
-// goes out again now; it may close a cycle, and has no say in the order. In
-// whole are the objects in whose place others stand.
+// onlyBackward returns the objects without references to later ones. Such a
+// reference was settled because the later object was sent before and is sent again
+// now. It may close a cycle and does not matter for the order. whole maps the
+// changed copies to the originals.
 func onlyBackward(objs []*stix.Object, whole map[*stix.Object]*stix.Object) []*stix.Object {
 	at := make(map[string]int, len(objs))
 	for i, o := range objs {
@@ -215,8 +214,8 @@ func onlyBackward(objs []*stix.Object, whole map[*stix.Object]*stix.Object) []*s
 	return out
 }
 
-// companions returns the default author and the standard markings that the
-// batch uses and the run did not send yet, and enters them into ids.
+// companions returns the default author and the standard markings that the batch
+// uses and the run has not sent yet, and adds them to ids.
 func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 	var objs []*stix.Object
 	var ids []string
@@ -241,7 +240,7 @@ func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		e, ok := known[o.ID()]
 		modified := o.Modified().Truncate(time.Millisecond)
 		name := "companions:" + o.ID()
-		// A copy of the source that is newer than ours stays as it is.
+		// Leave a copy of the source that is newer than ours as it is.
 		if ok && (e.Run == b.run.ID || b.run.Counters[counterPrefix+name] > 0 || e.Run != 0 && e.Modified.After(modified)) {
 			continue
 		}
@@ -254,12 +253,12 @@ func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		entry.Kind = mapping.Kind(o)
 		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: entry})
 	}
-	c.IDs = append(puts, c.IDs...) // a copy that the source has itself counts
+	c.IDs = append(puts, c.IDs...) // a copy from the source itself takes precedence
 	return send, nil
 }
 
-// markingsInUse returns the ids of the standard markings of what goes out, in
-// a fixed order.
+// markingsInUse returns the ids of the standard markings of the released objects,
+// in a fixed order.
 func (b *batch) markingsInUse() []string {
 	used := map[string]bool{}
 	for _, it := range b.out {
@@ -272,7 +271,7 @@ func (b *batch) markingsInUse() []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
-// usesAuthor reports whether anything that goes out has the default author.
+// usesAuthor reports whether any released object has the default author.
 func (b *batch) usesAuthor() bool {
 	return slices.ContainsFunc(b.out, func(it *item) bool {
 		return it.obj.String("created_by_ref") == b.m.author || it.obj.String("x_opencti_created_by_ref") == b.m.author

@@ -1,7 +1,7 @@
 package mapstage
 
-// counterPrefix stands before the map stage's counters of a run. What the
-// mapper counts (see mapping.CountTable) stands there too, under its own names.
+// counterPrefix is the prefix of the map stage's counters of a run. What the mapper
+// counts (see mapping.CountTable) has the same prefix and its own names.
 const counterPrefix = "map."
 
 // CounterName explains one counter of a run.

@@ -9,16 +9,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// buryStarts is how many starts in a row must find the same record before it
-// counts as what kills the process. From the second on it is tried alone; three
-// times, since kills from outside that happen to come then are no fault of its own.
-const buryStarts = 5
+// crashStarts is how many starts in a row must find the same record marked before it
+// counts as what kills the process. From the second start on the record is tried
+// alone. It gets three such tries, because a kill from outside may come just then.
+const crashStarts = 5
 
-// Recover prepares the stage after an unclean stop; the supervisor calls it
-// before fetch and deliver start. From then on, what stood in the spool is
-// mapped one record a commit, each marked before. A record that two starts in a
-// row found marked is tried here, alone; if that kills the process again and
-// again, it becomes a dead letter.
+// Recover prepares the stage after an unclean stop. The supervisor calls it before
+// fetch and deliver start. From then on, records that were in the spool are mapped
+// one per commit, and each is marked first. A record that two starts in a row found
+// marked is tried here, alone; if it keeps killing the process, it becomes a dead
+// letter.
 func (m *Stage) Recover(ctx context.Context) error {
 	meta, err := m.spool.Meta()
 	if err != nil {
@@ -43,7 +43,7 @@ func (m *Stage) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if rec == nil { // it was mapped
+	if rec == nil { // it was mapped meanwhile
 		return m.spool.MarkCrash(nil)
 	}
 	mark.Starts++
@@ -54,13 +54,13 @@ func (m *Stage) Recover(ctx context.Context) error {
 	switch {
 	case mark.Starts < 2:
 		return nil
-	case mark.Starts >= buryStarts: // it becomes a dead letter when it is its turn
-		m.blamed.records[rec.Seq] = verdict{deadCrash, fmt.Sprintf("the process died %d times while it mapped this record", buryStarts)}
+	case mark.Starts >= crashStarts: // it becomes a dead letter when its turn comes
+		m.blamed.records[rec.Seq] = verdict{deadCrash, fmt.Sprintf("the process died %d times while it mapped this record", crashStarts)}
 		return nil
 	}
 	m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
 	err = m.mapAlone(ctx, run, *rec)
-	if errors.Is(err, spool.ErrFull) { // deliver makes room, and it has not started yet
+	if errors.Is(err, spool.ErrFull) { // deliver makes room, and has not started yet
 		m.forget()
 		mark.Starts--
 		return m.spool.MarkCrash(&mark)
@@ -72,7 +72,7 @@ func (m *Stage) Recover(ctx context.Context) error {
 	return m.spool.MarkCrash(nil)
 }
 
-// markedRecord finds the record of a mark; nil when it is gone.
+// markedRecord finds the record of a mark, nil if it is gone.
 func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, error) {
 	runs, err := m.spool.OpenRuns()
 	if err != nil {
@@ -93,7 +93,7 @@ func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, er
 	return spool.Run{}, nil, nil
 }
 
-// mapAlone maps one record in a commit of its own, and does not wait for room.
+// mapAlone maps one record in its own commit, and does not wait for room.
 func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) error {
 	g, err := m.newGather(run)
 	if err != nil {
@@ -109,13 +109,13 @@ func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) e
 	return m.flush(ctx)
 }
 
-// suspect reports whether the record stood in the spool when the process died.
-// So did one of a time to come: the clock was set back since.
+// suspect reports whether the record was in the spool when the process died. A
+// record from the future counts too: the clock was set back since.
 func (m *Stage) suspect(rec spool.Record) bool {
 	return !m.careful.IsZero() && (!rec.Fetched.After(m.careful) || rec.Fetched.After(m.now()))
 }
 
-// markRecord notes the record before it is mapped.
+// markRecord marks the record before it is mapped.
 func (m *Stage) markRecord(run uint64, seq uint64) error {
 	if m.mark == nil || m.mark.Run != run || m.mark.Seq != seq {
 		m.mark = &spool.CrashMark{Run: run, Seq: seq}
@@ -123,7 +123,7 @@ func (m *Stage) markRecord(run uint64, seq uint64) error {
 	return m.spool.MarkCrash(m.mark)
 }
 
-// relax ends the careful time: no record is left that stood in the spool.
+// relax ends the careful mode: no record is left from before the crash.
 func (m *Stage) relax() error {
 	if m.careful.IsZero() {
 		return nil

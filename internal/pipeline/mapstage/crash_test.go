@@ -74,7 +74,7 @@ func TestCrashMarks(t *testing.T) {
 			t.Fatalf("start %d: %d records mapped, want the two before the bad one", try, n)
 		}
 	}
-	for try := 4; try <= buryStarts+1; try++ {
+	for try := 4; try <= crashStarts+1; try++ {
 		w.die() // the mark stood there at two starts: the next tries are made alone
 		if !w.start() || deadly.tries != try {
 			t.Fatalf("%d tries, want %d", deadly.tries, try)
@@ -145,7 +145,7 @@ func TestCrashMarksWithTheClockSetBack(t *testing.T) {
 	deadly.seq = recs[1].Seq
 	w.clock = w.clock.Add(-time.Hour)
 	for starts := 0; w.start(); starts++ {
-		if w.die(); starts > buryStarts+1 {
+		if w.die(); starts > crashStarts+1 {
 			t.Fatal("it dies at the same record for good")
 		}
 	}
@@ -222,7 +222,7 @@ func (s *fullSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) er
 // TestRecoverWaitsForNoRoom: what was marked at two starts is tried before deliver starts,
 // and only deliver makes room: it is left to its turn then. It is not blamed for that.
 func TestRecoverWaitsForNoRoom(t *testing.T) {
-	for starts := range buryStarts + 1 {
+	for starts := range crashStarts + 1 {
 		w := newTestWorld(t, Options{})
 		run := w.startRun(spool.ReasonSchedule)
 		w.record(run, sobj(ident(1)))
@@ -239,13 +239,13 @@ func TestRecoverWaitsForNoRoom(t *testing.T) {
 		}
 		stop()
 		mark, marked, err := w.sp.Crash()
-		if w.check(err); !marked || mark.Starts > starts+1 || mark.Starts >= buryStarts && starts < buryStarts-1 {
+		if w.check(err); !marked || mark.Starts > starts+1 || mark.Starts >= crashStarts && starts < crashStarts-1 {
 			t.Errorf("after %d starts: marked %v with %d", starts, marked, mark.Starts)
 		}
 		full.full = false
 		w.work()
 		w.deliver(-1)
-		if dead := w.dead(); len(dead) > 0 != (starts >= buryStarts-1) || len(dead) == 0 && w.last(ident(1)) == nil {
+		if dead := w.dead(); len(dead) > 0 != (starts >= crashStarts-1) || len(dead) == 0 && w.last(ident(1)) == nil {
 			t.Errorf("after %d starts: dead letters %+v, ids %v", starts, dead, w.ids(run))
 		}
 		w.audit(nil)

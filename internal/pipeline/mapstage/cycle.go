@@ -2,9 +2,9 @@ package mapstage
 
 import "fmt"
 
-// breakCycles goes through the objects that still wait, oldest first. Each
-// waits for another that waits, so that following the watched ids leads into a
-// cycle; there one object goes out without what it lacks.
+// breakCycles goes through the objects that still wait, oldest first. Each waits
+// for another waiting object, so following the watched ids leads into a cycle; one
+// object of it is sent without what it lacks.
 func (b *batch) breakCycles(d *drainPass) error {
 	objs, err := b.m.spool.Waiting(b.run.ID, d.seq, objectPage)
 	if err != nil {
@@ -35,12 +35,12 @@ func (b *batch) breakCycles(d *drainPass) error {
 		}
 	}
 	if d.steps > 100_000+4*d.seen {
-		return b.afterCycles(d) // many lead to what was just given up: that first
+		return b.afterCycles(d) // many lead to what was just given up: handle that first
 	}
 	return nil
 }
 
-// afterCycles says where to go on after a pass.
+// afterCycles decides how to continue after a pass.
 func (b *batch) afterCycles(d *drainPass) error {
 	switch {
 	case d.changed || b.moved():
@@ -61,7 +61,7 @@ func (b *batch) afterCycles(d *drainPass) error {
 	return nil
 }
 
-// breakCycle cuts the cycle that the object hangs on, if it hangs on one.
+// breakCycle cuts the cycle that the object leads to, if any.
 func (b *batch) breakCycle(id string, d *drainPass) error {
 	on, length, err := b.findCycle(id, d)
 	if err != nil || length == 0 {
@@ -73,7 +73,7 @@ func (b *batch) breakCycle(id string, d *drainPass) error {
 	}
 	if victim == nil {
 		if !d.room {
-			d.enter(phaseDoom)
+			d.enter(phaseFailCycle)
 			d.id = on
 		}
 		return nil
@@ -81,10 +81,10 @@ func (b *batch) breakCycle(id string, d *drainPass) error {
 	return b.sacrifice(victim, d)
 }
 
-// findCycle follows the watched ids from one object on and returns one that
-// lies on the cycle they lead into, with the cycle's length; 0 when they lead
-// to an object that does not wait. It needs no memory for the way (R. P. Brent,
-// 1980).
+// findCycle follows the watched ids from one object and returns an object on the
+// cycle they lead to, with the cycle's length. The length is 0 if they lead to an
+// object that does not wait. It uses Brent's algorithm (1980), which needs no
+// memory for the path.
 func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
 	slow, power, length := id, 1, 1
 	fast, ok, err := b.watchOf(id)
@@ -102,7 +102,7 @@ func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
 	return fast, length, nil
 }
 
-// watchOf returns what a waiting object watches; false when it does not wait.
+// watchOf returns what a waiting object watches, and false if it does not wait.
 func (b *batch) watchOf(id string) (string, bool, error) {
 	b.m.at = id
 	if it := b.items[id]; it != nil {
@@ -113,7 +113,8 @@ func (b *batch) watchOf(id string) (string, bool, error) {
 	return o.Watch, ok && o.Err == nil, err
 }
 
-// pendingItem returns a waiting object, taken into the batch; nil when it does not wait.
+// pendingItem loads a waiting object into the batch. It returns nil if the object
+// does not wait.
 func (b *batch) pendingItem(id string) (*item, error) {
 	b.m.at = id
 	if it := b.items[id]; it != nil {
@@ -132,9 +133,9 @@ func (b *batch) pendingItem(id string) (*item, error) {
 	return nil, nil
 }
 
-// victim chooses the object of a cycle that can best do without what it
-// watches: one that watches an entry of a list or a lesser reference, else one
-// that watches its author. nil when all need what they watch.
+// victim picks the object of a cycle that can best do without what it watches: one
+// that watches an entry of a list or a minor reference, else one that watches its
+// author. It returns nil if all need what they watch.
 func (b *batch) victim(id string, length int) (*item, error) {
 	second := ""
 	for range length {
@@ -156,7 +157,7 @@ func (b *batch) victim(id string, length int) (*item, error) {
 	return b.pendingItem(second)
 }
 
-// peek returns a waiting object without taking it into the batch.
+// peek returns a waiting object without loading it into the batch.
 func (b *batch) peek(id string) (*item, error) {
 	b.m.at = id
 	if it := b.items[id]; it != nil {
@@ -182,9 +183,9 @@ func (b *batch) witnessed(it *item) bool {
 	return false
 }
 
-// sacrifice lets an object of a cycle go out without everything that it still
-// waits for. The whole is kept and follows when the rest is out. What the
-// platform can be asked for is asked first.
+// sacrifice sends an object of a cycle without everything that it still waits for.
+// The whole object is kept and follows when the rest is sent. Ids that the platform
+// may know are looked up first.
 func (b *batch) sacrifice(it *item, d *drainPass) error {
 	b.m.at = it.id
 	if err := b.learnRefs(it); err != nil {
@@ -195,7 +196,7 @@ func (b *batch) sacrifice(it *item, d *drainPass) error {
 		return b.settle(it)
 	}
 	if open[0].need == needEssential {
-		b.watch(it, open[0].ID) // an entry of ids went away meanwhile
+		b.watch(it, open[0].ID) // an entry of ids was removed meanwhile
 		return nil
 	}
 	waits, err := b.waiting(refIDs(open))
@@ -212,8 +213,9 @@ func (b *batch) sacrifice(it *item, d *drainPass) error {
 	return b.goWithout(it, open)
 }
 
-// doom buries the objects of a cycle that cannot be cut, beginning at d.id.
-func (b *batch) doom(d *drainPass) error {
+// failCycle makes dead letters of the objects of a cycle that cannot be cut, starting at
+// d.id.
+func (b *batch) failCycle(d *drainPass) error {
 	for !b.full() {
 		it, err := b.pendingItem(d.id)
 		if err != nil {
@@ -224,7 +226,7 @@ func (b *batch) doom(d *drainPass) error {
 			d.enter(phaseSettled)
 			return nil
 		}
-		b.bury(it, deadCycle, fmt.Sprintf("it needs %s, which needs it in turn", it.watch))
+		b.deadLetter(it, deadCycle, fmt.Sprintf("it needs %s, which needs it in turn", it.watch))
 		d.id = it.watch
 	}
 	return nil

@@ -8,41 +8,41 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// phase is a step of ending a run. Each pass over the waiting objects is
-// made of small commits; where one changes something, the passes start again.
+// phase is a step of ending a run. Each pass over the waiting objects is made of
+// small commits; if one changes something, the passes start again.
 type phase uint8
 
 const (
-	phaseSettled phase = iota // release what waits for ids that are known by now
-	phaseAskOne               // ask the platform for single references
-	phaseAskList              // ask it for entries of lists
-	phaseJudge                // cut or hold what nobody knows
-	phaseCycles               // cut cycles
-	phaseDoom                 // bury a cycle that cannot be cut
-	phaseHeld                 // take up held objects whose target came
-	phaseKept                 // publish kept copies again that have more to say by now
-	phaseExpire               // give up held objects that waited too long
+	phaseSettled   phase = iota // release what waits for ids that are known by now
+	phaseAskOne                 // ask the platform for single references
+	phaseAskList                // ask it for entries of lists
+	phaseJudge                  // cut or hold what nobody knows
+	phaseCycles                 // cut cycles
+	phaseFailCycle              // dead-letter a cycle that cannot be cut
+	phaseHeld                   // take up held objects whose target has arrived
+	phaseKept                   // publish kept copies again that are more complete by now
+	phaseExpire                 // give up held objects that waited too long
 	phaseDone
 )
 
-// drainPass is how far the end of a run has come. It can be lost at any time.
+// drainPass is how far the end of a run has come. Losing it costs only time.
 type drainPass struct {
-	room      bool // the run goes on: only room is needed, relationships are not given up
+	room      bool // the run continues: it only needs room, so relationships are not given up
 	phase     phase
 	id        string          // how far a pass over ids has come
 	seq       uint64          // how far a pass over objects has come
-	queue     []string        // in phaseJudge: ids to judge next, seq says how far the first is
+	queue     []string        // in phaseJudge: ids to judge next; seq says how far the first one is
 	changed   bool            // a pass since the first phase changed something
-	fresh     bool            // what the batch moved was the first phase's doing
+	fresh     bool            // what the batch moved was done by the first phase
 	kept      bool            // the passes over kept copies are done
-	took      bool            // this one took something up
-	passes    int             // so many were made
+	took      bool            // this pass took something up
+	passes    int             // passes over kept copies so far
 	steps     int             // steps made to find cycles in this pass
 	seen      int             // objects looked at in this pass
 	absent    map[string]bool // asked of the platform, which does not have them
-	asked     int             // ids asked in this run
+	asked     int             // ids looked up in this run
 	askedHeld int             // of these, for held objects
-	until     time.Time       // the platform did not answer: not before
+	until     time.Time       // the platform did not answer: wait until then
 	tries     int
 }
 
@@ -66,7 +66,7 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 	return d
 }
 
-// drainRun makes one commit of ending a run: see phase. It reports whether
+// drainRun makes one commit towards ending a run; see phase. It reports whether
 // there was something to do.
 func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
 	d := m.drainOf(run, room)
@@ -112,7 +112,7 @@ func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did boo
 	return true, 0, nil
 }
 
-// step goes on with the phase. blocked is why the platform was of no help.
+// step runs the current phase. blocked is why the platform could not help.
 func (m *Stage) step(ctx context.Context, b *batch, d *drainPass) (blocked, err error) {
 	switch d.phase {
 	case phaseSettled:
@@ -123,8 +123,8 @@ func (m *Stage) step(ctx context.Context, b *batch, d *drainPass) (blocked, err 
 		return nil, b.judgeUnknown(d)
 	case phaseCycles:
 		return nil, b.breakCycles(d)
-	case phaseDoom:
-		return nil, b.doom(d)
+	case phaseFailCycle:
+		return nil, b.failCycle(d)
 	case phaseHeld:
 		return nil, b.takeUpHeld(ctx, d)
 	case phaseKept:
@@ -135,8 +135,8 @@ func (m *Stage) step(ctx context.Context, b *batch, d *drainPass) (blocked, err 
 	return nil, fmt.Errorf("drain: unknown phase %d", d.phase)
 }
 
-// waitForPlatform puts the end of the run off. Its waiting objects stay on
-// disk, and map goes on with later runs.
+// waitForPlatform postpones the end of the run. Its waiting objects stay on disk,
+// and map continues with later runs.
 func (m *Stage) waitForPlatform(run spool.Run, d *drainPass, cause error) (bool, time.Duration, error) {
 	d.tries++
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
@@ -196,12 +196,12 @@ func (b *batch) releaseSettled(d *drainPass) error {
 // freedMax bounds the queue of freed ids in memory.
 const freedMax = 1 << 16
 
-// freedQueue holds ids of one run that are known now and whose watchers no
-// commit looked at yet.
+// freedQueue holds ids of one run that are known now and whose watchers no commit
+// has checked yet.
 type freedQueue struct {
 	run  uint64
 	ids  []freedID
-	lost bool // some were dropped for want of room: a pass over all watched ids finds them
+	lost bool // some were dropped for lack of room: a pass over all watched ids finds them
 }
 
 // takeFreed hands the queue over to a batch.
@@ -209,7 +209,7 @@ func (m *Stage) takeFreed(run uint64) []freedID {
 	ids := m.freed.ids
 	if m.freed.run != run {
 		if d := m.drains[m.freed.run]; d != nil && len(ids) > 0 {
-			d.changed = true // another pass finds what is given up here
+			d.changed = true // another pass finds what is dropped here
 		}
 		ids = nil
 	}
@@ -218,11 +218,11 @@ func (m *Stage) takeFreed(run uint64) []freedID {
 }
 
 // keepFreed keeps what a batch left over, and the ids whose held objects it
-// made itself.
+// created.
 func (m *Stage) keepFreed(b *batch) {
 	left := b.freed
 	for i := range left {
-		left[i].after = 0 // what the commit moved is not found again
+		left[i].after = 0 // objects that the commit moved are not found again
 	}
 	for _, it := range b.order {
 		if it.whole != nil && b.isSettled(it.whole.Watch) {

@@ -11,21 +11,21 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// How much is read from the spool at a time. One record may be larger.
+// How much is read from the spool at a time. A single record may be larger.
 const (
 	readRecords = 64
 	readBytes   = 4 << 20
 )
 
-// gathering is the open bundle: the objects of records that are still in the
-// spool. Losing it costs nothing but the time to map them again.
+// gathering is the open bundle: the objects of records that are still in the spool.
+// Losing it only costs the time to map them again.
 type gathering struct {
 	run    spool.Run
 	epoch  uint64
 	after  uint64 // seq of the last record in it
 	oldest time.Time
 	seqs   []uint64
-	from   []spool.Item // what the records are of
+	from   []spool.Item // the items that the records belong to
 	items  map[string]*item
 	order  []*item
 	size   int
@@ -44,7 +44,7 @@ func (m *Stage) newGather(run spool.Run) (*gathering, error) {
 	}, err
 }
 
-// record is what came of one record.
+// record is the result of mapping one record.
 type record struct {
 	seq     uint64
 	from    spool.Item
@@ -54,12 +54,12 @@ type record struct {
 	dead    []spool.DeadLetter
 	count   map[string]int64
 	setIDs  map[string]string // new ones; see mapping.Result
-	stop    error             // it is not the record: too many in a row were like this one, or the spool failed
+	stop    error             // the record is not at fault: too many in a row failed like this, or the spool failed
 }
 
-// mapOne makes items of what mapped, which is called only for a record that is
-// whole, says of one. Whatever cannot be mapped is a dead letter; so is the whole
-// record when the mapper panics or the spool cannot read it.
+// mapOne makes items of one record. mapped is called only if the record is whole.
+// Whatever cannot be mapped becomes a dead letter; so does the whole record if the
+// mapper panics or the spool cannot read it.
 func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	out := &record{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
 	out.from.Dataset = rec.Dataset
@@ -121,7 +121,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 }
 
 // take makes an item of a mapped object. References of an object to itself are
-// removed; where it is nothing without, it is a dead letter.
+// removed; if the object is nothing without them, it becomes a dead letter.
 func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	if v, bad := m.blamed.objects[o.ID()]; bad {
 		out.count["buried"]++
@@ -164,8 +164,8 @@ func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
 	out.items = append(out.items, it)
 }
 
-// dedupeRefs removes repeated entries from lists of references, which the order
-// of a bundle would take out, after the content was compared. It reports whether
+// dedupeRefs removes repeated entries from lists of references. Otherwise ordering
+// the bundle would remove them after the content was compared. It reports whether
 // there were any.
 func dedupeRefs(o *stix.Object, refs []stix.Ref) (changed bool) {
 	if len(refs) < 2 || len(refs) < 8 && !repeated(refs) {
@@ -191,7 +191,7 @@ func dedupeRefs(o *stix.Object, refs []stix.Ref) (changed bool) {
 	return changed
 }
 
-// repeated is quick for the few references that most objects have.
+// repeated is fast for the few references that most objects have.
 func repeated(refs []stix.Ref) bool {
 	for i, r := range refs {
 		if slices.Contains(refs[:i], r) {
@@ -206,7 +206,7 @@ func (g *gathering) room(r *record) bool {
 	return len(g.seqs) == 0 || len(g.order)+len(r.items) <= g.maxObjects && g.size+r.size <= g.maxBytes
 }
 
-// full reports whether the bundle is to be closed at once.
+// full reports whether the bundle must be closed now.
 func (g *gathering) full() bool {
 	return len(g.order)+len(g.dead) >= g.maxObjects || g.size >= g.maxBytes
 }
@@ -221,7 +221,7 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 		g.oldest = at
 	}
 	g.seqs, g.after = append(g.seqs, r.seq), r.seq
-	if r.from.Dataset != spool.IOCs { // its pages are no items
+	if r.from.Dataset != spool.IOCs { // pages of IOCs are no items
 		g.from = append(g.from, r.from)
 	}
 	g.dead = append(g.dead, r.dead...)
@@ -245,8 +245,8 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 	}
 }
 
-// read takes the next records of the run into the open bundle. It reports
-// whether there were any.
+// read adds the next records of the run to the open bundle. It reports whether
+// there were any.
 func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 	after := uint64(0)
 	if m.gather != nil {
@@ -263,7 +263,7 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 		if ctx.Err() != nil {
 			return true, nil
 		}
-		recs[i].Body = nil // it may be large
+		recs[i].Body = nil // frees the body, which may be large
 		if err := m.take(ctx, run, rec, results[i]); err != nil {
 			return true, err
 		}
@@ -271,8 +271,8 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 	return true, nil
 }
 
-// take maps one record and puts it into the open bundle, which is closed when
-// it is full. A suspect has a bundle of its own.
+// take maps one record and adds it to the open bundle, which is closed when full. A
+// suspect record gets its own bundle.
 func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record, mapped func() mapped) error {
 	suspect := m.suspect(rec)
 	apart := suspect || m.isApart(run.ID, rec.Seq)
@@ -314,7 +314,7 @@ func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record, mappe
 	return nil
 }
 
-// flush closes the open bundle: one commit. Whatever goes wrong, the records
+// flush closes the open bundle with one commit. If anything goes wrong, the records
 // are still in the spool and are mapped again.
 func (m *Stage) flush(ctx context.Context) error {
 	g := m.gather
@@ -331,7 +331,7 @@ func (m *Stage) flush(ctx context.Context) error {
 		b.tally(name, n)
 	}
 	for _, d := range g.dead {
-		b.letter(d)
+		b.addDeadLetter(d)
 	}
 	b.freed = m.takeFreed(g.run.ID)
 	if err := b.arrive(g.order); err != nil {

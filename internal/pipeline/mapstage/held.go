@@ -8,9 +8,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// takeUpHeld takes up held objects whose target is known by now: so that
-// nothing is missed that a crash made this stage forget, and because OpenCTI may
-// have got it since, from us, with the entry in ids pruned, or from somebody else.
+// takeUpHeld takes up held objects whose target is known by now. This finds what
+// the stage forgot in a crash, and targets that OpenCTI received in the meantime:
+// from us, with the entry in ids pruned, or from someone else.
 func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 	ids, err := b.m.spool.HeldIDs(d.id, idPage)
 	if err != nil {
@@ -18,7 +18,7 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 	}
 	if len(ids) == 0 {
 		if d.askedHeld < heldAskMax {
-			b.m.askedHeld = "" // all were asked: from the start next time
+			b.m.askedHeld = "" // all were asked for: start over next time
 		}
 		switch {
 		case d.changed || b.moved():
@@ -46,12 +46,12 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 	return b.spread()
 }
 
-// heldAskMax bounds the ids that the platform is asked for in one run on behalf
-// of held objects; the next run goes on behind them.
+// heldAskMax limits how many ids the platform is asked for in one run on behalf of
+// held objects; the next run continues after them.
 const heldAskMax = 500
 
-// askForHeld asks the platform for what held objects need that were never
-// published. A platform that does not answer is asked in the next run.
+// askForHeld asks the platform for targets of held objects that were never
+// published. If it does not answer, the next run asks again.
 func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) error {
 	var ask []string
 	before := b.m.askedHeld
@@ -88,16 +88,16 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 	return nil
 }
 
-// keptPass bounds how many held objects are looked at in one run for kept
-// copies that have more to say; the next run goes on behind them.
+// keptPass limits how many held objects are checked in one run for kept copies that
+// are more complete by now; the next run continues after them.
 const keptPass = 20_000
 
-// keptPasses bounds how often they are looked at again in one run, since
-// what was taken up in one pass may be what others lack.
+// keptPasses limits how often they are checked again in one run, because what one
+// pass took up may be what others lack.
 const keptPasses = 10
 
-// refreshKept looks for held objects that could go out, or go out with more in
-// them, although what they are held for did not come, and takes them up.
+// refreshKept takes up held objects that could be sent now, or sent more
+// completely, although what they are held for did not arrive.
 func (b *batch) refreshKept(d *drainPass) error {
 	objs, err := b.m.spool.Held(d.seq, objectPage)
 	if err != nil {
@@ -135,9 +135,9 @@ func (b *batch) refreshKept(d *drainPass) error {
 	return nil
 }
 
-// saysMore reports whether a kept copy could go out with more references than
-// the copy that went out before. A sighting that is held for one witness may go
-// out when another one came.
+// saysMore reports whether a kept copy could be sent with more references than the
+// copy sent before. A sighting held for one witness may be sent when another one
+// arrived.
 func (b *batch) saysMore(o spool.Object) (bool, error) {
 	it := b.m.reload(o)
 	if it == nil {
@@ -170,11 +170,12 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 	return verdict == stix.Send, nil
 }
 
-// expireRuns is how many runs must have begun since a held object became too old, so
-// that a clock that jumped ahead and comes back takes nothing away.
+// expireRuns is how many runs must have begun since a held object expired, so that
+// a clock that jumped ahead and back removes nothing.
 const expireRuns = 3
 
-// expired returns since when at least an object must be held to be given up; zero: none is.
+// expired returns the time before which an object must have been held to be given
+// up; zero: none is.
 func (b *batch) expired() (time.Time, error) {
 	runs, err := b.m.spool.Runs(b.run.ID, expireRuns)
 	if err != nil || len(runs) < expireRuns {
@@ -189,8 +190,9 @@ func (b *batch) expired() (time.Time, error) {
 	return at.Add(-b.m.opt.HoldUnresolved), nil
 }
 
-// expireHeld gives up what was held for too long, oldest first: an object that
-// never went out is a dead letter; of one that did, only the whole copy is let go.
+// expireHeld gives up what was held for too long, oldest first. An object that was
+// never sent becomes a dead letter; of one that was, only the whole copy is
+// dropped.
 func (b *batch) expireHeld(d *drainPass) error {
 	since, err := b.expired()
 	if err != nil {
@@ -213,7 +215,7 @@ func (b *batch) expireHeld(d *drainPass) error {
 			continue
 		}
 		b.tally("expired_held", 1)
-		b.letter(spool.DeadLetter{
+		b.addDeadLetter(spool.DeadLetter{
 			Class: deadUnresolved, Error: "nothing brought " + o.Watch, Dataset: o.Dataset, Source: o.Source,
 			STIX: o.STIX, First: o.Since, Payload: o.JSON,
 		})

@@ -9,26 +9,26 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// need says what an object is without one of its references. The order is
-// that in which references are watched: whoever watches an entry of a list has
-// everything else that it needs.
+// need says what an object becomes without one of its references. References are
+// watched in this order: an object that watches an entry of a list has everything
+// else that it needs.
 type need uint8
 
 const (
 	needEssential need = iota // nothing: an end of a relationship, what a sighting is about
 	needWitness               // who saw it: a list of which one entry must stay
-	needSingle                // a property the poorer
+	needSingle                // it lacks one property
 	needAuthor                // anonymous: it gets the default author
-	needEntry                 // an entry of a list the poorer
+	needEntry                 // it lacks one entry of a list
 )
 
-// reference is a reference that must be settled before its object goes out.
+// reference is a reference that must be settled before its object is sent.
 type reference struct {
 	stix.Ref
 	need need
 }
 
-// origin says where the copy in hand came from.
+// origin says where the copy at hand came from.
 type origin uint8
 
 const (
@@ -37,13 +37,13 @@ const (
 	fromHeld
 )
 
-// itemState is what became of an item in a batch.
+// itemState is the state of an item in a batch.
 type itemState uint8
 
 const (
-	itemFresh   itemState = iota // not looked at yet
+	itemFresh   itemState = iota // not checked yet
 	itemPending                  // watches an id
-	itemOut                      // goes out with this batch
+	itemOut                      // is sent with this batch
 	itemGone                     // skipped, held or dead
 )
 
@@ -52,12 +52,12 @@ type item struct {
 	obj    *stix.Object
 	id     string
 	refs   []reference // without standard markings and the default author
-	next   int         // the references before it were settled when last looked at
-	looked int         // references in a row, up to next, that were found settled
+	next   int         // the references before it were settled when last checked
+	looked int         // references in a row, up to next, found settled
 	watch  string      // of a pending item: the id it waits for
-	kind   string      // of an item that is out: as OpenCTI's relationship table names it
-	entry  *spool.ID   // what ids is to say of it
-	size   int         // bytes of JSON when it came in
+	kind   string      // of an item that is sent: its kind in OpenCTI's relationship table
+	entry  *spool.ID   // the new entry for ids
+	size   int         // bytes of JSON on arrival
 
 	origin  origin
 	dataset spool.Dataset
@@ -67,22 +67,22 @@ type item struct {
 	again   bool      // a whole copy of an object that was published without some references
 	resend  bool      // it was sent before, but too long ago
 	state   itemState
-	changed bool // what waits on disk differs from this
+	changed bool // the copy that waits on disk differs from this
 
 	waits bool          // a copy of this id waits on disk in this run
-	held  *spool.Object // the held copy of this id on disk, if it is known
-	whole *spool.Object // to be held: the object, or a copy that goes out again when what it lacks comes
-	isCut bool          // with whole: obj goes out without some references
+	held  *spool.Object // the held copy of this id on disk, if known
+	whole *spool.Object // to be held: the object, or a copy to be sent again when what it lacks arrives
+	isCut bool          // with whole: obj is sent without some references
 }
 
-// newItem takes an object as it came out of the mapper, with its references.
+// newItem makes an item of an object from the mapper, with its references.
 func newItem(o *stix.Object, refs []stix.Ref, author string) *item {
 	return &item{obj: o, id: o.ID(), refs: referencesOf(o.Type(), refs, author)}
 }
 
-// referencesOf lists those of an object's references that must be settled before it
-// goes out, in order of need. The default author and the standard markings are sent
-// with whatever uses them.
+// referencesOf returns the references of an object that must be settled before it
+// is sent, in order of need. The default author and the standard markings are sent
+// along with whatever uses them.
 func referencesOf(typ string, all []stix.Ref, author string) []reference {
 	refs := make([]reference, 0, len(all))
 	for _, r := range all {
@@ -117,7 +117,7 @@ func needOf(typ string, r stix.Ref) need {
 	return needSingle
 }
 
-// watched returns the reference by which the item watches, and whether there is one.
+// watched returns the reference that the item watches, if any.
 func (it *item) watched() (reference, bool) {
 	for _, r := range it.refs {
 		if r.ID == it.watch {
@@ -127,7 +127,7 @@ func (it *item) watched() (reference, bool) {
 	return reference{}, false
 }
 
-// merge adds what another copy of the object says: see [stix.Merge].
+// merge adds the content of another copy of the object; see [stix.Merge].
 func (it *item) merge(other *item, author string) {
 	it.obj = stix.Merge(it.obj, other.obj)
 	it.refs, it.next = referencesOf(it.obj.Type(), it.obj.Refs(), author), 0

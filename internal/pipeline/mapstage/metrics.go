@@ -31,7 +31,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	reg.MustRegister(m.events, m.commits, m.seconds)
-	for _, name := range Counters() { // a counter that is not there yet cannot be seen to grow
+	for _, name := range Counters() { // a counter that does not exist yet cannot be seen to grow
 		m.events.WithLabelValues(name.Name)
 	}
 	return m

@@ -10,30 +10,30 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Classes of the map stage's dead letters beside those of the mapper.
+// Classes of the map stage's dead letters, in addition to the mapper's.
 const (
-	deadPanic      = "panic"      // mapping it made the mapper panic
-	deadCrash      = "crash"      // mapping it killed the process three times
-	deadCorrupt    = "corrupt"    // the spool cannot read it any more
+	deadPanic      = "panic"      // the mapper panicked on it
+	deadCrash      = "crash"      // mapping it killed the process again and again
+	deadCorrupt    = "corrupt"    // the spool can no longer read it
 	deadCycle      = "cycle"      // relationships that need each other
-	deadTooLarge   = "too_large"  // larger than the broker takes
-	deadUnresolved = "unresolved" // what it needs never came
+	deadTooLarge   = "too_large"  // larger than the broker accepts
+	deadUnresolved = "unresolved" // what it needs never arrived
 )
 
-// envelopeBytes is what the message around an object adds to it at least, beside
-// base64's third.
+// envelopeBytes is the least that the message adds to an object, besides base64's
+// third.
 const envelopeBytes = 512
 
-// wireSize is how many bytes a message of an object of n bytes has.
+// wireSize returns the size in bytes of the message for an object of n bytes.
 func wireSize(n int) int64 { return (int64(n)+2)/3*4 + envelopeBytes }
 
-// release lets an item go whose references are all settled: out with this
-// batch, unless ids has the same or better, or it cannot be sent at all.
+// release sends an item whose references are all settled with this batch, unless
+// ids has the same or better, or it cannot be sent at all.
 func (b *batch) release(it *item) error {
 	if it.obj.Type() == "relationship" {
 		counts, err := b.legal(it)
 		if err != nil {
-			b.bury(it, deadPanic, err.Error())
+			b.deadLetter(it, deadPanic, err.Error())
 			return nil
 		}
 		b.tallyAll(counts)
@@ -47,7 +47,7 @@ func (b *batch) release(it *item) error {
 	}
 	size := it.obj.Size()
 	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
-		b.bury(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
+		b.deadLetter(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
 		return nil
 	}
 	it.state, it.size, it.kind = itemOut, size, mapping.Kind(it.obj)
@@ -62,7 +62,7 @@ func (b *batch) release(it *item) error {
 }
 
 // handOn leaves an object to the later run that handed over an older copy of it
-// while this one waited: that run's bundles go out after this one's.
+// while this run waited: that run's bundles are sent after this one's.
 func (b *batch) handOn(it *item) error {
 	if it.isCut {
 		it.whole.Watch, it.whole.Kept, it.isCut = it.id, it.again, false
@@ -72,7 +72,7 @@ func (b *batch) handOn(it *item) error {
 	return b.hold(it, it.id)
 }
 
-// legal makes a relationship one that OpenCTI takes between its two ends.
+// legal turns a relationship into one that OpenCTI accepts between its two ends.
 func (b *batch) legal(it *item) (counts mapping.Counts, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -82,7 +82,7 @@ func (b *batch) legal(it *item) (counts mapping.Counts, err error) {
 	return b.m.mapper.Settle(it.obj, b.kindOf), nil
 }
 
-// kindOf names the kind of an object as far as it is known.
+// kindOf returns the kind of an object, as far as it is known.
 func (b *batch) kindOf(id string) string {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return it.kind
@@ -90,7 +90,8 @@ func (b *batch) kindOf(id string) string {
 	return b.known[id].Kind
 }
 
-// recent reports whether an equal copy that was sent then need not be sent again.
+// recent reports whether an equal copy was sent recently enough not to be sent
+// again.
 func (b *batch) recent(e spool.ID) bool {
 	switch {
 	case e.Run >= b.run.ID:
@@ -107,22 +108,22 @@ func (b *batch) skip(it *item, why string) {
 	b.tally(why, 1)
 }
 
-// bury ends an item as a dead letter.
-func (b *batch) bury(it *item, class, reason string) {
+// deadLetter makes a dead letter of an item.
+func (b *batch) deadLetter(it *item, class, reason string) {
 	it.state = itemGone
 	b.tally("buried", 1)
 	payload := it.obj.AppendJSON(nil)
 	if it.whole != nil {
 		payload, it.whole = it.whole.JSON, nil
 	}
-	b.letter(spool.DeadLetter{
+	b.addDeadLetter(spool.DeadLetter{
 		Class: class, Error: reason, Dataset: it.dataset, Source: it.source,
 		STIX: it.id, First: it.since, Payload: payload,
 	})
 }
 
-// letter adds a dead letter; First is now unless it is set.
-func (b *batch) letter(d spool.DeadLetter) {
+// addDeadLetter adds a dead letter; First is now unless it is set.
+func (b *batch) addDeadLetter(d spool.DeadLetter) {
 	d.Stage, d.Run, d.Last = spool.StageMap, b.run.ID, b.now
 	d.Attempts = max(d.Attempts, 1)
 	if d.First.IsZero() {
@@ -133,12 +134,13 @@ func (b *batch) letter(d spool.DeadLetter) {
 	b.tally("dead_"+d.Class, 1)
 }
 
-// unreadable takes an object out of the spool that is none, with its bytes.
+// unreadable makes a dead letter, with its bytes, of a spool entry that is not an
+// object.
 func (b *batch) unreadable(o spool.Object, held bool) {
 	b.takeOut(o, held, verdict{deadCorrupt, "the spool holds no readable object under this id"})
 }
 
-// takeOut makes a waiting or held object a dead letter, with its bytes.
+// takeOut makes a dead letter of a waiting or held object, with its bytes.
 func (b *batch) takeOut(o spool.Object, held bool, v verdict) {
 	if o.STIX == "" || b.items[o.STIX] != nil {
 		return
@@ -150,14 +152,14 @@ func (b *batch) takeOut(o spool.Object, held bool, v verdict) {
 	}
 	b.add(it)
 	b.tally("buried", 1)
-	b.letter(spool.DeadLetter{
+	b.addDeadLetter(spool.DeadLetter{
 		Class: v.class, Error: v.reason, Dataset: o.Dataset,
 		Source: o.Source, STIX: o.STIX, First: o.Since, Payload: o.JSON,
 	})
 }
 
-// goWithout lets an item go out without some references, and keeps the whole
-// object to go out again when the first of them comes.
+// goWithout sends an item without some references, and keeps the whole object to be
+// sent again when the first of them arrives.
 func (b *batch) goWithout(it *item, drop []reference) error {
 	whole, err := b.withHeld(it)
 	if err != nil {
@@ -181,9 +183,9 @@ func (b *batch) goWithout(it *item, drop []reference) error {
 	return b.settle(it)
 }
 
-// strip removes references from an item. An author gives way to the default
-// author. What an unknown marking restricts is not known: the object counts as
-// TLP:RED.
+// strip removes references from an item. An author is replaced by the default
+// author. If a marking is unknown, it is unknown what it restricts: the object
+// counts as TLP:RED.
 func (b *batch) strip(it *item, drop []reference) {
 	gone := make(map[stix.Ref]bool, len(drop))
 	unmarked := false

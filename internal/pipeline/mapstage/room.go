@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// tight reports whether fetch is paused for room, judging as fetch does: above
-// the mark, until less than four fifths are in use.
+// tight reports whether fetch is paused for room, by fetch's own rule: above the
+// limit, until less than four fifths are in use.
 func (m *Stage) tight() bool {
 	switch r := m.spool.Room(); {
 	case r.Live > r.Max || r.Short:
@@ -20,10 +20,10 @@ func (m *Stage) tight() bool {
 	return m.squeezed
 }
 
-// makeRoom releases waiting objects of a run that is still fetched, when fetch
-// is paused and nothing else can make room. Relationships are not given up:
-// what they need may still come. While the stage shows itself idle, it has
-// released all that it may, and fetch goes on into the gap.
+// makeRoom releases waiting objects of a run that is still being fetched, if fetch
+// is paused and nothing else can make room. Relationships are not given up: what
+// they need may still arrive. When the stage is idle it has released everything it
+// may, and fetch continues.
 func (m *Stage) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
 	if !m.tight() {
 		return false, nil
@@ -32,12 +32,12 @@ func (m *Stage) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
 	if i < 0 {
 		return false, nil
 	}
-	run := runs[i] // a later one has nothing before this one is fetched
+	run := runs[i] // a later run has nothing before this one is fetched
 	b, err := m.spool.NextBundle()
 	if err != nil && !errors.Is(err, spool.ErrNotFound) {
 		return false, err
 	}
-	if err == nil && b.Run <= run.ID { // those of later runs wait for this one
+	if err == nil && b.Run <= run.ID { // bundles of later runs wait for this run
 		return false, nil
 	}
 	did, _, err := m.drainRun(ctx, run, true)

@@ -7,9 +7,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// withSetIDs holds a record to what earlier ones said of ids of intrusion sets:
-// where an actor and an intrusion set have the same UUID, whichever came first keeps
-// the id, and the record is mapped once more with that. What is left in SetIDs is new.
+// withSetIDs applies what earlier records said about ids of intrusion sets. If an
+// actor and an intrusion set have the same UUID, the first one keeps the id, and
+// the record is mapped again with that. What is left in SetIDs is new.
 func (m *Stage) withSetIDs(rec spool.Record, res mapped) (mapped, error) {
 	if len(res.SetIDs) == 0 {
 		return res, nil

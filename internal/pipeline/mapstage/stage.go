@@ -17,10 +17,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// stageName is the stage's name in the status.
 const stageName = "map"
 
-// Spool is what Map needs of the spool.
+// Spool is the part of the spool that the map stage uses.
 type Spool interface {
 	Meta() (spool.Meta, error)
 	Room() spool.Room
@@ -55,16 +54,14 @@ type Mapper interface {
 	MarkUnread(o *stix.Object) bool
 }
 
-// Resolver asks the platform which ids it has. It returns the kinds of those
-// that it knows, as mapping.Kind names them; with an error, of those that it
-// was told until then. Any error but a Permanent one means that the platform
-// does not answer now.
+// Resolver asks the platform which ids it has. It returns the kinds of those it
+// knows, as mapping.Kind names them; with an error, those it learned until then.
+// Any error but a Permanent one means that the platform does not answer now.
 type Resolver interface {
 	Known(ctx context.Context, ids []string) (map[string]string, error)
 }
 
-// Deps are the parts that Map works with. Resolver is nil offline; Metrics
-// may be nil.
+// Deps are the dependencies of Stage. Resolver is nil offline; Metrics may be nil.
 type Deps struct {
 	Spool    Spool
 	Mapper   Mapper
@@ -74,18 +71,18 @@ type Deps struct {
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Now      func() time.Time
-	Paused   func() string // why an operator keeps it from mapping; "" or nil: nobody does
+	Paused   func() string // why an operator has paused mapping; "" or nil: not paused
 }
 
-// Options are the settings of Map.
+// Options are the settings of Stage.
 type Options struct {
 	MaxObjects     int           // objects in a bundle; 0 means 5,000
 	MaxBytes       int           // bytes of JSON in a bundle; 0 means 16 MiB
 	MaxWait        time.Duration // age of the oldest record at which a bundle is closed; 0 means 30 s
-	ResendAfter    time.Duration // equal copies are sent again when the last is this old; 0 means always
+	ResendAfter    time.Duration // send an equal copy again if the last one is this old; 0 means always
 	HoldUnresolved time.Duration // how long held objects are kept; 0 means 30 days
 	MaxLookups     int           // ids asked of the platform in one run; 0 means 5,000
-	MaxMessageSize int64         // largest message that the broker takes; 0 means unknown
+	MaxMessageSize int64         // largest message that the broker accepts; 0 means unknown
 }
 
 func (o Options) withDefaults() Options {
@@ -129,14 +126,14 @@ type Stage struct {
 	gather    *gathering
 	drains    map[uint64]*drainPass // by run
 	freed     freedQueue
-	kept      uint64    // how far the last pass over kept copies came
-	askedHeld string    // the last id that the platform was asked for on behalf of held objects; "": begin with the first
-	careful   time.Time // records older than this are mapped one a commit; zero: none
+	kept      uint64    // how far the last pass over kept copies got
+	askedHeld string    // the last id asked of the platform on behalf of held objects; "": start with the first
+	careful   time.Time // records older than this are mapped one per commit; zero: none
 	mark      *spool.CrashMark
-	alone     bool       // no other stage runs: nobody makes room
+	alone     bool       // no other stage runs: nothing makes room
 	squeezed  bool       // fetch is paused for room
 	failed    int        // errors in a row
-	at        string     // id of the object under work; "": none
+	at        string     // id of the object being worked on; "": none
 	under     *gathering // what is being committed or mapped
 	blamed    blamed
 }
@@ -159,18 +156,18 @@ func New(d Deps, o Options) (*Stage, error) {
 	return m, nil
 }
 
-// SetMaxMessageSize notes the largest message that the broker takes, so that
-// larger objects become dead letters here. Safe for concurrent use.
+// SetMaxMessageSize sets the largest message that the broker accepts; larger
+// objects become dead letters here. Safe for concurrent use.
 func (m *Stage) SetMaxMessageSize(n int64) { m.maxMessage.Store(n) }
 
 // idlePoll is the longest sleep between two looks at the spool.
 const idlePoll = 5 * time.Second
 
-// Run maps until ctx is done. It returns nil then, and an error only when the
+// Run maps until ctx is done, and then returns nil. It returns an error only if the
 // process cannot go on.
 func (m *Stage) Run(ctx context.Context) error {
 	return pipeline.Loop{Stage: stageName, Status: m.status, Wake: m.wakes.Map, Hold: m.paused, Step: func(ctx context.Context) (time.Duration, error) {
-		wait, err := m.turn(ctx)
+		wait, err := m.guardedStep(ctx)
 		if err != nil && ctx.Err() == nil {
 			return m.trouble(err)
 		}
@@ -179,7 +176,7 @@ func (m *Stage) Run(ctx context.Context) error {
 	}}.Run(ctx)
 }
 
-// trouble says how long to wait after an error; only a fatal one comes back.
+// trouble returns how long to wait after an error, or the error if it is fatal.
 func (m *Stage) trouble(err error) (time.Duration, error) {
 	m.forget()
 	if errors.Is(err, spool.ErrEpoch) {
@@ -207,9 +204,9 @@ func (m *Stage) trouble(err error) (time.Duration, error) {
 	return retryWait(m.failed), nil
 }
 
-// manyWaiting and manyIDs are how many waiting objects and how many
-// entries of ids make commits smaller, and the others how small. Every row of a
-// large index lies on a page of its own, which a commit holds in memory.
+// Above manyWaiting waiting objects or manyIDs entries of ids, commits are limited
+// to smallCommit or idsCommit objects: every row of a large index is on its own
+// page, which a commit holds in memory.
 const (
 	manyWaiting = 50_000
 	smallCommit = 1500
@@ -217,7 +214,7 @@ const (
 	idsCommit   = 2500
 )
 
-// limit is how many objects a commit should have.
+// limit returns how many objects a commit should have at most.
 func (m *Stage) limit() (int, error) {
 	st, err := m.spool.Stats()
 	switch {
@@ -229,13 +226,13 @@ func (m *Stage) limit() (int, error) {
 	return m.opt.MaxObjects, err
 }
 
-// forget drops everything in memory; the spool has it all.
+// forget drops everything in memory; it is all in the spool.
 func (m *Stage) forget() {
 	m.gather, m.drains, m.freed = nil, map[uint64]*drainPass{}, freedQueue{}
 }
 
-// runOnce does one piece of work. It returns how long there will be nothing
-// more to do; zero means go on at once.
+// runOnce does one piece of work and returns how long to wait; zero means go on at
+// once.
 func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 	m.status.Beat(stageName)
 	meta, err := m.spool.Meta()
@@ -276,13 +273,13 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 	return max(wait, time.Millisecond), nil
 }
 
-// work does the next piece of work of a run and reports whether there was one;
-// if not, it says when to look again. Only the oldest run may come to its end, and one
-// of retries: it brings what it brings, whatever an older run still waits for.
+// work does the next piece of work of a run and reports whether there was one; if
+// not, it says when to look again. Only the oldest run may end, and retries: they
+// do not depend on what an older run still waits for.
 func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool, wait time.Duration, err error) {
 	if m.gather != nil && m.gather.run.ID > run.ID {
-		// What this run brought meanwhile goes first. The later run's open bundle
-		// is given up for it: its records are still in the spool.
+		// New records of this run go first. The later run's open bundle is dropped:
+		// its records are still in the spool.
 		recs, err := m.spool.Records(run.ID, 0, 1, 1)
 		if err != nil {
 			return false, 0, err
@@ -315,10 +312,10 @@ func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool,
 	return m.drainRun(ctx, run, false)
 }
 
-// describe names a run for people.
+// describe names a run in status texts.
 func (m *Stage) describe(run spool.Run) string { return fmt.Sprintf("run %d", run.ID) }
 
-// retryWait is the wait before try n+1: from 100 ms doubling to 30 s.
+// retryWait is the wait before try n+1: from 100 ms, doubling, to 30 s.
 func retryWait(n int) time.Duration {
 	return min(100*time.Millisecond<<min(n, 10), 30*time.Second)
 }

@@ -12,12 +12,12 @@ import (
 // askMax is how many ids the platform is asked for between two commits.
 const askMax = 50
 
-// mayAsk reports whether the platform can still be asked for the id in this run.
+// mayAsk reports whether the platform may still be asked for the id in this run.
 func (m *Stage) mayAsk(d *drainPass, id string) bool {
 	return m.resolver != nil && d.asked < m.opt.MaxLookups && !d.absent[id]
 }
 
-// askPlatform asks for ids that nobody knows here. blocked is why it did not answer.
+// askPlatform asks for ids that are unknown here. blocked is why it did not answer.
 func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err error) {
 	next := phaseJudge
 	if d.phase == phaseAskOne {
@@ -52,9 +52,9 @@ func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err err
 	return nil, b.spread()
 }
 
-// collect returns what is unknown of the watched ids and of the other
-// references of the objects that watch them: in the first pass single
-// references, in the second entries of lists too.
+// collect returns the unknown ids among the watched ids and the other references of
+// the objects that watch them: single references in the first pass, entries of
+// lists too in the second.
 func (b *batch) collect(watched []string, d *drainPass) ([]string, error) {
 	unknown, err := b.unknown(watched)
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 	return waits, nil
 }
 
-// ask asks the platform for some ids and enters those that it has into ids.
+// ask asks the platform for some ids and adds those that it has to ids.
 func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, err error) {
 	done := b.m.status.Waiting(stageName)
 	found, err := b.m.resolver.Known(ctx, ids)
@@ -203,8 +203,8 @@ func (b *batch) notComing(ids []string) ([]string, error) {
 	return slices.DeleteFunc(ids, func(id string) bool { return waits[id] }), nil
 }
 
-// judgeWatchers judges a page of the objects that watch the id and reports
-// whether it was the last.
+// judgeWatchers judges a page of the objects that watch the id and reports whether
+// it was the last.
 func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
 	objs, err := b.m.spool.Watchers(b.run.ID, id, d.seq, objectPage)
 	if err != nil || len(objs) == 0 {
@@ -229,9 +229,9 @@ func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
 	return false, nil
 }
 
-// judge decides about an object with a reference that does not come: it is
-// held where it cannot do without, it waits on for what may still come, and
-// else it goes out without.
+// judge decides about an object with a reference that will not arrive: it is held
+// if it cannot do without, it keeps waiting for what may still arrive, and
+// otherwise it is sent without.
 func (b *batch) judge(it *item, d *drainPass) error {
 	b.m.at = it.id
 	if err := b.learnRefs(it); err != nil {
@@ -275,7 +275,8 @@ func (b *batch) judge(it *item, d *drainPass) error {
 	return nil
 }
 
-// vital returns an id among the lost ones without which the object is nothing, or "".
+// vital returns an id among the lost ones without which the object is nothing, or
+// "".
 func (it *item) vital(lost []reference) string {
 	witnesses, gone, id := 0, 0, ""
 	for _, r := range it.refs {
@@ -298,7 +299,7 @@ func (it *item) vital(lost []reference) string {
 	return id
 }
 
-// hold keeps an object until the id comes, in whatever run.
+// hold keeps an object until the id arrives, in whatever run.
 func (b *batch) hold(it *item, id string) error {
 	whole, err := b.withHeld(it)
 	if err != nil {
@@ -309,8 +310,8 @@ func (b *batch) hold(it *item, id string) error {
 	return nil
 }
 
-// withHeld returns the item's object, merged with the copy that is held, which
-// it will replace.
+// withHeld returns the item's object, merged with the held copy that it will
+// replace.
 func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	if it.held != nil || !b.hasHeld {
 		return it.obj, nil

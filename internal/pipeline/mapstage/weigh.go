@@ -9,9 +9,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// traceOf reads what an entry of ids remembers of the copies that went out. Its
-// Lists hold a mark for every property, and the times of those that are older
-// than the entry: see stix.Trace.
+// traceOf reads what an entry of ids remembers of the copies that were sent. Its
+// Lists hold a mark for every property, and the times of those that are older than
+// the entry; see stix.Trace.
 func traceOf(e spool.ID) stix.Trace {
 	contents := make([]stix.Content, 0, 1+len(e.Earlier))
 	for _, h := range append([][16]byte{e.Hash}, e.Earlier...) {
@@ -20,7 +20,7 @@ func traceOf(e spool.ID) stix.Trace {
 	return stix.TraceOf(e.Modified, contents, e.Marking, e.Lists)
 }
 
-// entryOf makes the entry of an object that goes out. Its kind is left open.
+// entryOf makes the entry of an object that is sent. Its kind is left open.
 func (b *batch) entryOf(o *stix.Object, t stix.Trace) spool.ID {
 	e := spool.ID{
 		Modified: t.Changed(), Properties: o.Len(), Names: o.Keys(), Lists: t.Marks(), Marking: t.Rank(),
@@ -42,8 +42,8 @@ func keepContents(e *spool.ID, contents []stix.Content) {
 	}
 }
 
-// weigh holds the item against what ids says of its id. It returns why nothing
-// of it goes out, or "" with what should go out in the item.
+// weigh compares the item with what ids knows of it. It returns why nothing of it
+// is sent, or "" with what to send in the item.
 func (b *batch) weigh(it *item) string {
 	e := b.known[it.id]
 	known := e.found && e.Run != 0
@@ -81,8 +81,8 @@ func (b *batch) weigh(it *item) string {
 	return ""
 }
 
-// conflict notes an older copy that is at odds with what went out, so that it
-// is told of once.
+// conflict records an older copy that contradicts what was sent, so that it is
+// reported once.
 func (b *batch) conflict(it *item, trace stix.Trace, e spool.ID) string {
 	trace.Note(it.obj)
 	keepContents(&e, trace.Contents())
@@ -90,7 +90,7 @@ func (b *batch) conflict(it *item, trace stix.Trace, e spool.ID) string {
 	return "older_conflict"
 }
 
-// note keeps that the item says again what went out, where that makes it newer.
+// note records that the item repeats what was sent, if that makes it newer.
 func (b *batch) note(it *item, trace stix.Trace, e spool.ID) {
 	if !trace.Note(it.obj) {
 		return
@@ -100,7 +100,7 @@ func (b *batch) note(it *item, trace stix.Trace, e spool.ID) {
 	b.putEntry(it.id, e)
 }
 
-// putEntry changes an entry of ids of which nothing goes out in this batch.
+// putEntry changes an entry of ids without sending anything of it in this batch.
 func (b *batch) putEntry(id string, e spool.ID) {
 	b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
 	b.known[id] = knownID{ID: e, found: true}
@@ -116,8 +116,8 @@ func staleWord(it *item, trace stix.Trace) string {
 	return "skipped_poorer"
 }
 
-// staleByCount compares with an entry that says no more than how many
-// properties the object had: see FORMAT.md.
+// staleByCount compares with an entry that only says how many properties the object
+// had; see FORMAT.md.
 func (b *batch) staleByCount(it *item, e spool.ID) string {
 	hash := it.obj.Hash()
 	newer := it.obj.Changed().Compare(e.Modified.Truncate(time.Millisecond))

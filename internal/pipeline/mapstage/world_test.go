@@ -206,11 +206,11 @@ func (w *world) endFetch(run uint64) {
 // once is one step of the stage; it reports whether there was work.
 func (w *world) once() bool {
 	w.t.Helper()
-	turn := w.m.runOnce
+	step := w.m.runOnce
 	if w.guarded {
-		turn = w.m.turn
+		step = w.m.guardedStep
 	}
-	wait, err := turn(context.Background())
+	wait, err := step(context.Background())
 	if err != nil {
 		if _, err = w.m.trouble(err); err != nil {
 			w.t.Fatal(err)
