@@ -10,8 +10,8 @@ import (
 
 const actorPrefix, setPrefix = "threat-actor--", "intrusion-set--"
 
-// actor makes an intrusion set of a threat actor, and of every reference to
-// one, in whatever property it stands.
+// actor turns a threat actor into an intrusion set, and likewise every reference to
+// one, in whatever property it is.
 func (r *record) actor(o *stix.Object) {
 	if !r.m.settings.ThreatActorAsIntrusionSet {
 		return
@@ -41,9 +41,9 @@ func (r *record) actor(o *stix.Object) {
 	r.actorFields(o)
 }
 
-// sentID returns the id under which an actor or an intrusion set goes out: with
-// its own UUID, unless an object of the other type has that, in this answer or in
-// an earlier one. Other ids stay.
+// sentID returns the id under which an actor or an intrusion set is sent: with its
+// own UUID, unless an object of the other type has that UUID, in this response or
+// an earlier one. Other ids are unchanged.
 func (r *record) sentID(id string) string {
 	typ, uuid, _ := strings.Cut(id, "--")
 	if typ != "threat-actor" && (typ != "intrusion-set" || r.src.Mapped || r.including) {
@@ -59,8 +59,8 @@ func (r *record) sentID(id string) string {
 	return sent
 }
 
-// noteSets lets the intrusion sets of the answer have their ids before its actors,
-// and both before what is only referred to.
+// noteSets assigns ids first to the intrusion sets of the response, then to its
+// actors, then to objects that are only referred to.
 func (r *record) noteSets(elements []element) {
 	if !r.m.settings.ThreatActorAsIntrusionSet {
 		return
@@ -74,9 +74,9 @@ func (r *record) noteSets(elements []element) {
 	}
 }
 
-// actorFields translates the properties that intrusion sets lack (STIX 2.1,
-// 4.6 and 4.17): motivations of the person count among the motivations; types,
-// roles and sophistication have no counterpart.
+// actorFields translates the properties that intrusion sets lack (STIX 2.1, 4.6 and
+// 4.17): personal motivations are added to the motivations; types, roles and
+// sophistication have no counterpart.
 func (r *record) actorFields(o *stix.Object) {
 	for _, motive := range o.Strings("personal_motivations") {
 		addMotivation(o, motive)
@@ -89,7 +89,7 @@ func (r *record) actorFields(o *stix.Object) {
 	}
 }
 
-// addMotivation notes a motivation as the first or as a further one.
+// addMotivation adds a motivation as the primary or as a secondary one.
 func addMotivation(o *stix.Object, motive string) {
 	switch first := o.String("primary_motivation"); first {
 	case motive:

@@ -9,7 +9,7 @@ import (
 )
 
 // addresses converts the texts of external references and removes addresses that
-// would run something in a browser or read a file there.
+// would run something in a browser or read a local file.
 func (r *record) addresses(o *stix.Object) {
 	raw, ok := o.Get("external_references")
 	if !ok || raw[0] != '[' {
@@ -30,7 +30,8 @@ func (r *record) addresses(o *stix.Object) {
 	}
 }
 
-// dubious is the fast path: most references are a web address and plain names.
+// dubious is the fast path: most references consist of a web address and plain
+// names.
 func dubious(raw json.RawMessage) bool {
 	return marked(raw) || !bytes.Contains(raw, []byte(`"url":"http`)) && bytes.Contains(raw, []byte(`"url":`)) ||
 		bytes.Contains(raw, []byte("x_opencti_files")) || bytes.Contains(raw, []byte(`\`))
@@ -55,14 +56,14 @@ func (r *record) reference(raw json.RawMessage) json.RawMessage {
 		}
 		return v
 	})
-	if fixed := fixReference(to); fixed != nil { // its address went
+	if fixed := fixReference(to); fixed != nil { // its address was removed
 		return fixed
 	}
 	return to
 }
 
-// editMembers puts what edit returns in the place of each member's value; nil
-// removes the member.
+// editMembers replaces each member's value with what edit returns; nil removes the
+// member.
 func editMembers(raw json.RawMessage, edit func(string, json.RawMessage) any) json.RawMessage {
 	out := append(make([]byte, 0, len(raw)), '{')
 	for key, v := range stix.Members(raw) {

@@ -8,9 +8,9 @@ import (
 
 const associatedContent = "associated_content"
 
-// associated is ThreatMatch's own reading of its associated_content, which is
-// no STIX relationship type: by source and target, with "actor" for threat
-// actors and intrusion sets alike. Every other pair gets its natural type.
+// associated is ThreatMatch's own definition of associated_content, which is not a
+// STIX relationship type: by source and target, with "actor" for both threat actors
+// and intrusion sets. Any other pair gets its natural type.
 var associated = map[[2]string]struct {
 	relation string
 	swap     bool
@@ -21,7 +21,7 @@ var associated = map[[2]string]struct {
 	{"campaign", "actor"}:   {"attributed-to", false},
 }
 
-// relationship gives a relationship a type that STIX has.
+// relationship gives a relationship a type that exists in STIX.
 func (r *record) relationship(o *stix.Object) {
 	if o.Type() != "relationship" {
 		return
@@ -37,8 +37,8 @@ func (r *record) relationship(o *stix.Object) {
 	}
 }
 
-// relationSpelling is lower case with hyphens, as OpenCTI compares types, but
-// for the one name that is kept apart.
+// relationSpelling is lower case with hyphens, as OpenCTI compares types, except
+// for the one name that must stay as it is.
 func relationSpelling(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if hyphens := strings.NewReplacer("_", "-", " ", "-").Replace(s); hyphens != "associated-content" {

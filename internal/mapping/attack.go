@@ -9,11 +9,12 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// OpenCTI joins techniques by x_mitre_id, kill chain phases by their names and
-// vulnerabilities by name. Where a source writes these in another way, OpenCTI
-// would have each of them twice.
+// OpenCTI merges techniques by x_mitre_id, kill chain phases by their names and
+// vulnerabilities by name. If a source writes these differently, OpenCTI would have
+// each of them twice.
 
-// join brings the names by which OpenCTI knows an object into their standard form.
+// join brings the names by which OpenCTI identifies an object into their standard
+// form.
 func (r *record) join(o *stix.Object) {
 	r.killChains(o)
 	switch o.Type() {
@@ -26,10 +27,10 @@ func (r *record) join(o *stix.Object) {
 	}
 }
 
-// mitreID is how the ids of one kind of MITRE object are found.
+// mitreID says how to find the ids of one kind of MITRE object.
 type mitreID struct {
 	whole *regexp.Regexp // in a reference
-	named *regexp.Regexp // in a name: before, behind, or alone
+	named *regexp.Regexp // in a name: at the start, at the end, or alone
 	url   *regexp.Regexp // in an address of MITRE's site
 }
 
@@ -46,8 +47,8 @@ var (
 	mitigationID = newMitreID(`M[0-9]{4}`, "mitigations")
 )
 
-// technique gives an object its x_mitre_id when all that names one agrees: the
-// references to ATT&CK, else the name, which is then freed of it.
+// technique sets an object's x_mitre_id if everything that names one agrees: the
+// references to ATT&CK, else the name, from which the id is then removed.
 func (r *record) technique(o *stix.Object, form mitreID) {
 	given := o.String("x_mitre_id")
 	if m := form.whole.FindStringSubmatch(given); m != nil {
@@ -87,7 +88,7 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 // mitreName writes an id as MITRE does.
 func mitreName(id string) string { return strings.ToUpper(strings.Replace(id, "/", ".", 1)) }
 
-// attackWord is what stands before an id in a name, and says nothing without it.
+// attackWord is the prefix of an id in a name that means nothing without the id.
 var attackWord = regexp.MustCompile(`(?i)^(?:mitre\s+)?att&ck\b[\s:–—-]*`)
 
 // references returns the ids that references to ATT&CK name.
@@ -122,8 +123,8 @@ func appendOnce(list []string, s string) []string {
 	return append(list, s)
 }
 
-// rest returns a name without what stands from start to end in it, and without
-// the marks that set that apart.
+// rest returns a name without the part from start to end and without the
+// punctuation that separates it.
 func rest(name string, start, end int) string {
 	const marks = " \t:;,-–—|/"
 	before, after := strings.TrimRight(name[:start], marks), strings.TrimLeft(name[end:], marks)
@@ -140,8 +141,8 @@ func rest(name string, start, end int) string {
 	return strings.TrimSpace(before + " " + after)
 }
 
-// chains lists how sources write the names of the kill chains that OpenCTI
-// knows under others, folded.
+// chains maps other spellings (folded) to the names by which OpenCTI knows the kill
+// chains.
 var chains = map[string]string{
 	"mitre attack": "mitre-attack", "mitre att and ck": "mitre-attack", "att and ck": "mitre-attack", "attack": "mitre-attack",
 	"mitre": "mitre-attack", "mitre attack enterprise": "mitre-attack", "mitre att and ck enterprise": "mitre-attack",
@@ -154,10 +155,10 @@ var chains = map[string]string{
 	"lockheed martin kill chain": "lockheed-martin-cyber-kill-chain", "lockheed martin": "lockheed-martin-cyber-kill-chain",
 }
 
-// tacticID is what stands before the name of a tactic: "TA0002 Execution".
+// tacticID is the id in front of a tactic's name: "TA0002 Execution".
 var tacticID = regexp.MustCompile(`(?i)^\s*(?:TA[0-9]{4}\b[\s:–—-]*)`)
 
-// tactics are those of ATT&CK for enterprises by their ids.
+// tactics are those of Enterprise ATT&CK, by id.
 var tactics = map[string]string{
 	"TA0043": "reconnaissance", "TA0042": "resource-development", "TA0001": "initial-access", "TA0002": "execution",
 	"TA0003": "persistence", "TA0004": "privilege-escalation", "TA0005": "defense-evasion", "TA0006": "credential-access",
@@ -195,8 +196,8 @@ func (r *record) killChains(o *stix.Object) {
 
 var cve = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])CVE[\s_‐‑–—-]?([0-9]{4})[\s_‐‑–—-]([0-9]{4,})(?:[^0-9]|$)`)
 
-// vulnerability names a vulnerability by its CVE alone, as OpenCTI does; what
-// the name says besides becomes an alias.
+// vulnerability names a vulnerability by its CVE alone, as OpenCTI does; the rest
+// of the name becomes an alias.
 func (r *record) vulnerability(o *stix.Object) {
 	name := o.String("name")
 	ids, at := cvesIn(name)
@@ -221,8 +222,8 @@ func (r *record) vulnerability(o *stix.Object) {
 	}
 }
 
-// cvesIn returns the CVE names in a text, in standard form, and where the first
-// of them stands.
+// cvesIn returns the CVE ids in a text, in standard form, and the position of the
+// first.
 func cvesIn(text string) (ids []string, at [2]int) {
 	for _, m := range cve.FindAllStringSubmatchIndex(text, -1) {
 		if ids == nil {
@@ -236,7 +237,7 @@ func cvesIn(text string) (ids []string, at [2]int) {
 	return ids, at
 }
 
-// cveReferences returns the CVE names that the references of an object give.
+// cveReferences returns the CVE ids in the references of an object.
 func cveReferences(o *stix.Object) []string {
 	var ids []string
 	raw, _ := o.Get("external_references")

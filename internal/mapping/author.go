@@ -12,8 +12,8 @@ const (
 	authorDescription = "Security Alliance is a cyber threat intelligence product and services company, formed in 2007."
 )
 
-// epoch dates what we make ourselves and always alike. It is older than any
-// source object, so that a source's own copy of the same id wins a merge.
+// epoch is the date of the objects that we make and that never change. It is older
+// than any source object, so that a source's own copy of the same id wins a merge.
 const epoch = "2020-01-01T00:00:00.000Z"
 
 func newAuthor() *stix.Object {
@@ -26,13 +26,12 @@ func newAuthor() *stix.Object {
 	return o
 }
 
-// Author returns the organisation that objects without created_by_ref get.
-// The copy is the caller's own.
+// Author returns the organisation for objects without created_by_ref. The caller
+// owns the copy.
 func (m *Mapper) Author() *stix.Object { return m.author.Clone() }
 
-// EnsureAuthor gives o the default author when it has none and can have one,
-// and reports whether it did. It is for objects whose author turned out not to
-// exist.
+// EnsureAuthor gives o the default author if it has none and can have one, and
+// reports whether it did. It is for objects whose author turned out not to exist.
 func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
 	if plain(o.Type()) || m.isAuthor(o) {
 		return false
@@ -41,21 +40,21 @@ func (m *Mapper) EnsureAuthor(o *stix.Object) bool {
 		return false
 	}
 	key := "created_by_ref"
-	if stix.Observable(o.Type()) { // STIX knows no author of observables
+	if stix.Observable(o.Type()) { // STIX observables have no author
 		key = "x_opencti_created_by_ref"
 	}
 	o.Fill(key, m.author.ID())
 	return true
 }
 
-// isAuthor recognises the author under whatever id or name the source gives it:
-// for OpenCTI they are one, and nobody can be the author of oneself.
+// isAuthor recognises the author under any id or name that the source uses: OpenCTI
+// treats them as one, and nothing can be its own author.
 func (m *Mapper) isAuthor(o *stix.Object) bool {
 	return strings.EqualFold(o.ID(), m.author.ID()) || o.Type() == "identity" && identityKind(o.String("identity_class")) == "identity-organization" &&
 		stix.IdentityID(o.String("name"), "organization") == m.author.ID()
 }
 
-// plain tells the types that carry neither author nor marking in OpenCTI.
+// plain reports types that have neither author nor marking in OpenCTI.
 func plain(typ string) bool {
 	switch typ {
 	case "marking-definition", "label", "external-reference", "kill-chain-phase", "vocabulary":

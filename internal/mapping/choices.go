@@ -13,34 +13,34 @@ import (
 
 // Choices are settings that are off by default: the zero value changes nothing.
 type Choices struct {
-	// ProfileLink and AlertLink are where the portal shows an item, with {id} for
-	// its id. Reports need none: see Settings.URL.
+	// ProfileLink and AlertLink are the addresses at which the portal shows an
+	// item, with {id} for its id. Reports need none; see Settings.URL.
 	ProfileLink, AlertLink string
 
-	// Score is the x_opencti_score of indicators that neither have one nor a
-	// confidence, nor a rule in ScoreByType; nil sets none.
+	// Score is the x_opencti_score of indicators that have neither a score nor a
+	// confidence nor a rule in ScoreByType; nil sets none.
 	Score *int
-	// ScoreByType and DaysByType are rules by main observable type ("IPv4-Addr"):
-	// the score, and the days from valid_from to valid_until, of indicators that
-	// have none.
+	// ScoreByType and DaysByType are rules by main observable type ("IPv4-Addr")
+	// for indicators without a score or an end: the score, and the days from
+	// valid_from to valid_until.
 	ScoreByType, DaysByType map[string]int
-	// Detection marks indicators for detection that do not say whether they are.
+	// Detection marks indicators for detection if they do not say whether they are.
 	Detection bool
 
-	// DefaultMarking is a marking beside the TLP of objects without any: "PAP:…",
+	// DefaultMarking is a marking besides the TLP for objects without any: "PAP:…",
 	// else the text of a statement.
 	DefaultMarking string
-	// TLPLevels are default levels in place of Settings.TLP, by "dataset",
-	// "type" or "dataset:type"; the narrowest decides.
+	// TLPLevels are default levels instead of Settings.TLP, by "dataset", "type" or
+	// "dataset:type"; the most specific one applies.
 	TLPLevels map[string]string
-	// TLPMax leaves out what is marked with a stricter level, or with a marking
-	// that the answer does not define.
+	// TLPMax leaves out objects marked with a stricter level, or with a marking
+	// that the response does not define.
 	TLPMax string
 
 	// Filters. Each entry is a value for all datasets, or "dataset:value"; a
-	// dataset with entries of its own has no others. An empty list filters nothing.
+	// dataset with its own entries uses only those. An empty list filters nothing.
 	Types           []string // STIX types of entities
-	Kinds           []string // of the item's main object: its type, or a type such as its report_types
+	Kinds           []string // of the item's main object: its STIX type, or a type such as its report_types
 	Tags            []string // labels of the item's main object
 	Ratings         []string // severity, relevance or priority of the main object, where it has one
 	PatternTypes    []string // of indicators
@@ -50,7 +50,8 @@ type Choices struct {
 
 var datasets = []string{"profiles", "alerts", "reports", "iocs"}
 
-// choice is one filter: the values that pass, by dataset; "" for the others.
+// choice is one filter: the allowed values by dataset; "" for datasets without
+// their own.
 type choice map[string][]string
 
 func newChoice(entries []string) choice {
@@ -65,7 +66,7 @@ func newChoice(entries []string) choice {
 	return c
 }
 
-// of returns the values for a dataset, nil when it is not filtered.
+// of returns the allowed values for a dataset, nil if it is not filtered.
 func (c choice) of(dataset string) []string {
 	if own, ok := c[dataset]; ok {
 		return own
@@ -73,18 +74,18 @@ func (c choice) of(dataset string) []string {
 	return c[""]
 }
 
-// pass reports whether one of the values passes.
+// pass reports whether one of the values is allowed.
 func (c choice) pass(dataset string, values ...string) bool {
 	allowed := c.of(dataset)
 	return allowed == nil || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(allowed, fold(v)) })
 }
 
-// never reports whether a value passes for no dataset.
+// never reports whether a value is allowed in no dataset.
 func (c choice) never(value string) bool {
 	return len(c) > 0 && !slices.ContainsFunc(datasets, func(d string) bool { return c.pass(d, value) })
 }
 
-// choices are Choices in the form in which they are used.
+// choices are Choices, parsed.
 type choices struct {
 	Choices
 	types, kinds, tags, ratings, patterns, observables choice
@@ -94,7 +95,7 @@ type choices struct {
 	marking                                            *stix.Object
 }
 
-// filters reports whether any filter or the ceiling is on.
+// filters reports whether any filter or the TLP limit is set.
 func (c *choices) filters() bool {
 	return len(c.types)+len(c.kinds)+len(c.tags)+len(c.ratings)+len(c.patterns)+len(c.observables)+len(c.since) > 0 ||
 		c.max.Rank > 0
@@ -161,7 +162,7 @@ func defaultMarking(text string) *stix.Object {
 	return o
 }
 
-// defaultLevel is the level of an object of the type without a marking.
+// defaultLevel returns the level for an object of the type without a marking.
 func (m *Mapper) defaultLevel(dataset, typ string) stix.TLP {
 	for _, key := range [...]string{dataset + ":" + typ, typ, dataset} {
 		if t, ok := m.choices.levels[key]; ok {
@@ -171,7 +172,7 @@ func (m *Mapper) defaultLevel(dataset, typ string) stix.TLP {
 	return m.tlp
 }
 
-// defaultMarkings are those of an object of the type without a marking.
+// defaultMarkings returns the markings for an object of the type without a marking.
 func (m *Mapper) defaultMarkings(dataset, typ string) []string {
 	list := []string{m.defaultLevel(dataset, typ).ID}
 	if m.choices.marking != nil {
@@ -180,8 +181,9 @@ func (m *Mapper) defaultMarkings(dataset, typ string) []string {
 	return list
 }
 
-// Unfill takes the default author and the default markings out of an object that
-// was mapped before. Nothing else tells what was filled in from what the source said.
+// Unfill removes the default author and the default markings from an object that
+// was mapped before. Nothing else shows what was filled in and what the source
+// said.
 func (m *Mapper) Unfill(dataset string, o *stix.Object) {
 	for _, key := range [...]string{"created_by_ref", "x_opencti_created_by_ref"} {
 		if o.String(key) == m.author.ID() {
@@ -193,8 +195,8 @@ func (m *Mapper) Unfill(dataset string, o *stix.Object) {
 	}
 }
 
-// complete gives o what every object of its type needs: author, markings,
-// confidence of relationships.
+// complete adds what every object of its type needs: author, markings, and
+// confidence for relationships.
 func (r *record) complete(o *stix.Object) {
 	r.m.EnsureAuthor(o)
 	if !o.Has("object_marking_refs") && !plain(o.Type()) {
@@ -206,7 +208,7 @@ func (r *record) complete(o *stix.Object) {
 	}
 }
 
-// life gives an indicator its score and its end, by the source or by rule.
+// life sets an indicator's score and end, from the source or by rule.
 func (r *record) life(o *stix.Object) {
 	c, kind := r.m.choices, o.String("x_opencti_main_observable_type")
 	if !o.Has("x_opencti_score") && !scoreInExtension(o) {

@@ -6,14 +6,14 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// lacking is an object without something that OpenCTI cannot do without.
+// lacking is an object that lacks something OpenCTI requires.
 type lacking struct {
 	raw    []byte
 	reason string
 }
 
-// merge keeps one object of each id, in the place of the first. What no copy
-// of an object has that OpenCTI needs makes all of them dead letters.
+// merge keeps one object per id, at the position of the first copy. If no copy of
+// an object has what OpenCTI requires, all of them become dead letters.
 func (r *record) merge() {
 	r.byID = make(map[string]int, len(r.objects))
 	kept := r.objects[:0]
@@ -32,7 +32,7 @@ func (r *record) merge() {
 		}
 	}
 	if r.objects = kept; len(r.lacking) > 0 {
-		r.objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.buryLacking(o) })
+		r.objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.addDeadIfLacking(o) })
 		clear(r.byID)
 		for i, o := range r.objects {
 			r.byID[o.ID()] = i
@@ -40,18 +40,18 @@ func (r *record) merge() {
 	}
 }
 
-// buryLacking buries an object that still lacks something.
-func (r *record) buryLacking(o *stix.Object) bool {
+// addDeadIfLacking makes a dead letter of an object that still lacks something.
+func (r *record) addDeadIfLacking(o *stix.Object) bool {
 	l, dead := r.lacking[o]
 	if dead {
-		r.bury(l.raw, o.ID(), DeadIncomplete, l.reason)
+		r.addDead(l.raw, o.ID(), DeadIncomplete, l.reason)
 	}
 	return dead
 }
 
-// mergeAll merges copies of one object. Those that lack something are merged
-// where that leaves nothing lacking; else they are buried, and what restricts
-// them restricts the others, too.
+// mergeAll merges copies of one object. Incomplete copies are merged if the result
+// is complete; otherwise they become dead letters, and what restricts them
+// restricts the others too.
 func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
 	var whole, parts []*stix.Object
 	for _, o := range copies {
@@ -77,18 +77,18 @@ func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
 		return all
 	}
 	if merged == nil {
-		merged, parts = parts[0], parts[1:] // merge buries the first
+		merged, parts = parts[0], parts[1:] // merge makes a dead letter of the first
 	}
 	for _, o := range parts {
-		if r.buryLacking(o); o.SourceRank() > merged.SourceRank() {
+		if r.addDeadIfLacking(o); o.SourceRank() > merged.SourceRank() {
 			merged.Set("object_marking_refs", unite(merged.Strings("object_marking_refs"), o.Strings("object_marking_refs")))
 		}
 	}
 	return merged
 }
 
-// mergePairs merges in pairs, so that a list that grows is not sorted once for
-// each copy. It changes the list.
+// mergePairs merges in pairs, so that a growing list is not sorted once per copy.
+// It changes the list.
 func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Object) *stix.Object {
 	for len(copies) > 1 {
 		half := copies[:0]
@@ -104,12 +104,12 @@ func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Objec
 	return copies[0]
 }
 
-// mergeTwo merges whole copies. One that would give the object more properties
-// than it may have is buried.
+// mergeTwo merges complete copies. A copy that would give the object too many
+// properties becomes a dead letter.
 func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
 	both := stix.Merge(a, b)
 	if both.Len() > stix.MaxProperties {
-		r.bury(b.AppendJSON(nil), b.ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
+		r.addDead(b.AppendJSON(nil), b.ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
 		return a
 	}
 	r.count("duplicates_merged", 1)

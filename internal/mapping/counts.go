@@ -2,15 +2,15 @@ package mapping
 
 import "strings"
 
-// Counts says how often something was done, by name. Names with a colon carry
-// a detail behind it ("type_unknown:x-foo").
+// Counts says how often something was done, by name. A name may have a detail after
+// a colon ("type_unknown:x-foo").
 type Counts map[string]int64
 
-// Effect is what a count says about data.
+// Effect is what a count means for the data.
 type Effect string
 
-// A count of objects that are not sent; of properties, list entries or
-// references taken out of one that is; of what was changed; of what was added.
+// A count of objects that are not sent; of properties, list entries or references
+// removed from an object that is; of changes; of additions.
 const (
 	Left    Effect = "left out"
 	Removed Effect = "removed"
@@ -20,7 +20,7 @@ const (
 
 // CountName explains one name of Counts.
 type CountName struct {
-	Name   string // without the detail behind a colon
+	Name   string // without the detail after a colon
 	Effect Effect
 	Text   string
 }
@@ -90,8 +90,7 @@ func (c Counts) add(name string, n int64, detail ...string) {
 	c[name] += n
 }
 
-// shortName keeps what the source may have written freely from becoming the
-// name of a count.
+// shortName keeps free text of the source from becoming the name of a count.
 func shortName(s string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 	if len(s) > 64 || strings.Trim(s, letters) != "" {
@@ -103,11 +102,11 @@ func shortName(s string) string {
 func (r *record) count(name string, n int, detail ...string) { r.counts.add(name, int64(n), detail...) }
 
 const (
-	maxNotices = 20  // of a name in a body; the count has them all
+	maxNotices = 20  // per name and body; the count includes the others
 	maxNotice  = 200 // bytes of a value
 )
 
-// tell notes a value that an operator should see.
+// tell adds a notice about a value that an operator should see.
 func (r *record) tell(object, name, value string) {
 	if r.told[name]++; r.told[name] > maxNotices {
 		return

@@ -7,7 +7,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// Dead is something that cannot be mapped, whole, for an operator to look at.
+// Dead is something that cannot be mapped, kept whole for an operator to look at.
 type Dead struct {
 	Raw    []byte // the element, or the whole body
 	ID     string // the STIX id where there is one
@@ -18,12 +18,12 @@ type Dead struct {
 // Classes of Dead.
 const (
 	DeadBody       = "body"          // the body is not JSON, or holds no list of objects
-	DeadError      = "error_element" // the source says error instead of giving the object
-	DeadElement    = "element"       // no object, or no usable type or id
-	DeadIncomplete = "incomplete"    // lacks what OpenCTI cannot do without
+	DeadError      = "error_element" // the source returned an error instead of the object
+	DeadElement    = "element"       // not an object, or without a usable type or id
+	DeadIncomplete = "incomplete"    // lacks something OpenCTI requires
 )
 
-func (r *record) bury(raw []byte, id, class, reason string) {
+func (r *record) addDead(raw []byte, id, class, reason string) {
 	r.dead = append(r.dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
 }
 
@@ -32,11 +32,12 @@ type element struct {
 	raw    json.RawMessage
 }
 
-// decode takes the objects out of the body. What is no object is buried.
+// decode extracts the objects from the body. Anything that is not an object becomes
+// a dead letter.
 func (r *record) decode(body []byte, detailed bool) []element {
 	normal, err := stix.Normalize(make([]byte, 0, len(body)), body)
 	if err != nil {
-		r.bury(body, "", DeadBody, err.Error())
+		r.addDead(body, "", DeadBody, err.Error())
 		return nil
 	}
 	if detailed {
@@ -44,13 +45,13 @@ func (r *record) decode(body []byte, detailed bool) []element {
 	}
 	list, reason := objectList(normal)
 	if reason != "" {
-		r.bury(body, "", DeadBody, reason)
+		r.addDead(body, "", DeadBody, reason)
 		return nil
 	}
 	return r.decodeList(nil, list, 0)
 }
 
-// maxBundles is how deep bundles may lie in each other.
+// maxBundles is how deep bundles may be nested.
 const maxBundles = 10
 
 func (r *record) decodeList(elements []element, list json.RawMessage, depth int) []element {
@@ -97,15 +98,16 @@ func objectList(body json.RawMessage) (json.RawMessage, string) {
 	return nil, "the objects of the answer are no list"
 }
 
-// decodeElement makes an object of one element, or buries it and returns nil.
+// decodeElement makes an object of one element, or makes a dead letter of it and
+// returns nil.
 func (r *record) decodeElement(raw json.RawMessage) *stix.Object {
 	if e, ok := stix.Member(raw, "error"); ok && !blank(e) {
-		r.bury(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
+		r.addDead(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
 		return nil
 	}
 	o, err := stix.DecodeSource(raw)
 	if err != nil {
-		r.bury(raw, idOf(raw), DeadElement, err.Error())
+		r.addDead(raw, idOf(raw), DeadElement, err.Error())
 		return nil
 	}
 	o.Delete("error")
@@ -118,7 +120,7 @@ func idOf(raw json.RawMessage) string {
 	return text
 }
 
-// blank tells the ways in which a source says that there is no error.
+// blank recognises the ways in which a source says that there is no error.
 func blank(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "null", "false", `""`, "[]", "{}", "0":

@@ -8,7 +8,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// defaults adds what STIX or OpenCTI require and the source can do without.
+// defaults adds what STIX or OpenCTI require and the source may omit.
 func (r *record) defaults(o *stix.Object) {
 	r.fill(o, "spec_version", "2.1")
 	if stix.Observable(o.Type()) {
@@ -47,8 +47,8 @@ func (r *record) defaults(o *stix.Object) {
 	}
 }
 
-// place gives a sighting without a place the one who tells of it, since OpenCTI
-// makes one sighting for each place, and none without.
+// place makes the author of a sighting its place if it has none, because OpenCTI
+// makes one sighting per place, and none without a place.
 func (r *record) place(o *stix.Object) {
 	if o.Has("where_sighted_refs") || !o.Has("sighting_of_ref") {
 		return
@@ -57,8 +57,8 @@ func (r *record) place(o *stix.Object) {
 	r.count("defaults", 1, "where_sighted_refs")
 }
 
-// lengthen puts another text before one of a single character, which OpenCTI
-// refuses.
+// lengthen prepends another text to one of a single character, which OpenCTI would
+// refuse.
 func (r *record) lengthen(o *stix.Object, key, with, otherwise string) {
 	s := strings.TrimSpace(o.String(key))
 	if utf8.RuneCountInString(s) != 1 {
@@ -68,7 +68,7 @@ func (r *record) lengthen(o *stix.Object, key, with, otherwise string) {
 	r.count("values_repaired", 1, key)
 }
 
-// fill sets a property that is absent, unless there is nothing to set.
+// fill sets a property that is absent, unless value is empty.
 func (r *record) fill(o *stix.Object, key string, value any) {
 	if o.Has(key) || value == "" {
 		return
@@ -77,7 +77,8 @@ func (r *record) fill(o *stix.Object, key string, value any) {
 	r.count("defaults", 1, key)
 }
 
-// named lists the types that OpenCTI knows by a name of two characters at least.
+// named lists the types that OpenCTI requires a name of at least two characters
+// for.
 var named = map[string]bool{"attack-pattern": true, "campaign": true, "channel": true, "course-of-action": true,
 	"data-component": true, "x-mitre-data-component": true, "data-source": true, "x-mitre-data-source": true,
 	"event": true, "grouping": true, "identity": true, "incident": true, "infrastructure": true, "intrusion-set": true,
@@ -85,14 +86,13 @@ var named = map[string]bool{"attack-pattern": true, "campaign": true, "channel":
 	"vulnerability": true, "case-incident": true, "x-opencti-case-incident": true, "case-rfi": true,
 	"x-opencti-case-rfi": true, "case-rft": true, "x-opencti-case-rft": true}
 
-// needed lists what an observable or analysis is nothing without.
+// needed lists the property that an observable or analysis must have.
 var needed = map[string]string{"ipv4-addr": "value", "ipv6-addr": "value", "domain-name": "value", "url": "value",
 	"email-addr": "value", "mac-addr": "value", "hostname": "value", "text": "value", "user-agent": "value",
 	"phone-number": "value", "cryptocurrency-wallet": "value", "cryptographic-key": "value", "mutex": "name",
 	"software": "name", "directory": "path", "windows-registry-key": "key", "malware-analysis": "product"}
 
-// missing says what an object lacks that OpenCTI cannot do without; "" when
-// it is whole.
+// missing returns what OpenCTI requires and the object lacks; "" if it is complete.
 func missing(o *stix.Object) string {
 	switch typ := o.Type(); {
 	case named[typ]:
@@ -137,7 +137,7 @@ func missing(o *stix.Object) string {
 	return ""
 }
 
-// missingMarking holds a marking to one of the forms that OpenCTI reads.
+// missingMarking checks that a marking has one of the forms that OpenCTI reads.
 func missingMarking(o *stix.Object) string {
 	if o.String("x_opencti_definition_type") != "" && o.String("x_opencti_definition") != "" {
 		return ""

@@ -7,15 +7,15 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// definition is what the answer says of a marking that has an id of its own.
+// definition is what the response says about a marking with its own id.
 type definition struct {
 	level  stix.TLP // rank 0: none
 	says   bool     // it says more than the level
-	unread bool     // nobody can say what it restricts
+	unread bool     // it is unknown what it restricts
 }
 
-// define notes the marking definitions of the answer before its objects are
-// marked by them. o is nil when the element is no usable object.
+// define reads the marking definitions of the response before its objects are
+// marked with them. o is nil if the element is not a usable object.
 func (r *record) define(raw json.RawMessage, o *stix.Object) {
 	id := strings.ToLower(strings.TrimSpace(idOf(raw)))
 	if !strings.HasPrefix(id, markingPrefix) {
@@ -26,7 +26,7 @@ func (r *record) define(raw json.RawMessage, o *stix.Object) {
 		d = readDefinition(o)
 	}
 	r.defined(id, d)
-	if o != nil && o.ID() != id { // the id under which it goes out
+	if o != nil && o.ID() != id { // the id under which it is sent
 		r.defined(o.ID(), d)
 	}
 }
@@ -38,11 +38,11 @@ func (r *record) defined(id string, d definition) {
 	r.markings[id] = d
 }
 
-// readDefinition reads a marking: a level in OpenCTI's properties, in STIX's,
-// in the TLP 2.0 extension or in the name; of several the strictest.
+// readDefinition reads a marking: a level in OpenCTI's properties, in STIX's, in
+// the TLP 2.0 extension or in the name; the strictest if there are several.
 func readDefinition(o *stix.Object) definition {
 	var d definition
-	spoken := false // the TLP is spoken of, readable or not
+	spoken := false // the TLP is mentioned, readable or not
 	note := func(t stix.TLP, r reading) {
 		d.level = stricter(d.level, t)
 		spoken = spoken || r != silent
@@ -85,7 +85,7 @@ func tlpMember(raw json.RawMessage) bool {
 	return ok
 }
 
-// definitionText is the text of a statement or of a marking of another kind.
+// definitionText returns the text of a statement or of another kind of marking.
 func definitionText(raw json.RawMessage, kind string) string {
 	if s, ok := stix.Text(raw); ok {
 		return s
@@ -95,7 +95,7 @@ func definitionText(raw json.RawMessage, kind string) string {
 	return s
 }
 
-// extensionLevel reads the level that an extension holds, such as tlp_2_0.
+// extensionLevel reads the level in an extension such as tlp_2_0.
 func extensionLevel(raw json.RawMessage) (level stix.TLP, found reading) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return level, silent
@@ -114,8 +114,8 @@ func extensionLevel(raw json.RawMessage) (level stix.TLP, found reading) {
 	return level, found
 }
 
-// definition brings a marking definition into the form that OpenCTI joins with
-// its own: levels and PAP by its names, whatever form the source has.
+// definition brings a marking definition into the form that OpenCTI merges with its
+// own: levels and PAP get OpenCTI's names, whatever form the source uses.
 func (r *record) definition(o *stix.Object) {
 	if o.Type() != "marking-definition" {
 		return

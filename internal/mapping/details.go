@@ -9,12 +9,12 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// detailsSuffix ends the id of a source whose body has a member "details" beside
-// its objects: what the portal says of the item.
+// detailsSuffix ends the id of a source whose body has a member "details" next to
+// its objects: what the portal says about the item.
 const detailsSuffix = "/edit"
 
-// detailed adds to the item's main object what the portal says of it, and
-// returns it; nil where there are no details, or nothing that they are about.
+// detailed adds what the portal says to the item's main object and returns that
+// object; nil if there are no details, or no object that they are about.
 func (r *record) detailed(elements []element) *stix.Object {
 	d := r.details
 	if len(d) == 0 || d[0] != '{' {
@@ -37,8 +37,8 @@ func (r *record) detailed(elements []element) *stix.Object {
 	return o
 }
 
-// described finds the object that the details are about: the one of their
-// title, or the only one that it can be.
+// described finds the object that the details are about: the one with their title,
+// or the only one possible.
 func (r *record) described(elements []element) *stix.Object {
 	title := fold(r.m.markup.Line(memberText(r.details, "title")))
 	var candidates []*stix.Object
@@ -57,7 +57,7 @@ func (r *record) described(elements []element) *stix.Object {
 	return nil
 }
 
-// portalAliases reads known_as, a text with commas or a list.
+// portalAliases reads known_as, a comma-separated text or a list.
 func (r *record) portalAliases(o *stix.Object) {
 	raw, _ := stix.Member(r.details, "known_as")
 	var names []string
@@ -69,7 +69,7 @@ func (r *record) portalAliases(o *stix.Object) {
 		names = strings.FieldsFunc(r.m.markup.Line(loose(raw)), func(c rune) bool { return strings.ContainsRune(",;|\n", c) })
 	}
 	if len(names) > 0 && stix.Container(o.Type()) {
-		r.count("details_unread", 1, "known_as") // OpenCTI has no aliases of a report
+		r.count("details_unread", 1, "known_as") // reports have no aliases in OpenCTI
 		return
 	}
 	key := "aliases"
@@ -100,11 +100,11 @@ func (r *record) portalAliases(o *stix.Object) {
 	}
 }
 
-// noAlias are the ways to say that there is none, as fold writes them.
+// noAlias are the ways to say that there is none, folded.
 var noAlias = []string{fold("n/a"), fold("none"), fold("unknown"), fold("null"), fold("not known"), fold("tbc")}
 
-// portalDates reads additional_dates: the first and the last time that an
-// object was seen, by the words that their names begin or end with.
+// portalDates reads additional_dates: the first and last time an object was seen,
+// recognised by the words at the start or end of their names.
 func (r *record) portalDates(o *stix.Object) {
 	raw, _ := stix.Member(r.details, "additional_dates")
 	if len(raw) == 0 || raw[0] != '{' {
@@ -131,10 +131,10 @@ func (r *record) portalDates(o *stix.Object) {
 	}
 }
 
-// seenTypes have first_seen and last_seen.
+// seenTypes are the types with first_seen and last_seen.
 var seenTypes = nameSet("threat-actor intrusion-set malware campaign incident infrastructure")
 
-// portalText reads content, where the STIX has none.
+// portalText reads content, if the STIX has none.
 func (r *record) portalText(o *stix.Object) {
 	if text := memberText(r.details, "content"); strings.TrimSpace(text) != "" && o.String("content") == "" && o.String("x_opencti_content") == "" {
 		o.Set("content", text)
@@ -142,7 +142,7 @@ func (r *record) portalText(o *stix.Object) {
 	}
 }
 
-// portalTags reads tagsFull as labels, which become knowledge as others do.
+// portalTags reads tagsFull as labels, which become knowledge like others.
 func (r *record) portalTags(o *stix.Object) {
 	raw, _ := stix.Member(r.details, "tagsFull")
 	labels := o.Strings("labels")
@@ -164,8 +164,8 @@ func (r *record) portalTags(o *stix.Object) {
 	}
 }
 
-// portalLevel reads tlp, where the STIX has no marking. One that cannot be read
-// counts as TLP:RED, as that of any source does.
+// portalLevel reads tlp, if the STIX has no marking. A level that cannot be read
+// counts as TLP:RED, as everywhere.
 func (r *record) portalLevel(o *stix.Object) {
 	if list, ok := o.Get("object_marking_refs"); ok && !blank(list) {
 		return
@@ -175,7 +175,7 @@ func (r *record) portalLevel(o *stix.Object) {
 		return
 	}
 	level, said := readLevels(raw)
-	if raw[0] == '{' { // its other texts explain the level, and may name others
+	if raw[0] == '{' { // its other texts explain the level, and may name other levels
 		level, said = stix.TLP{}, silent
 		for _, key := range [...]string{"shortcode", "label", "colour"} {
 			value, _ := stix.Member(raw, key)
@@ -197,7 +197,7 @@ func (r *record) portalLevel(o *stix.Object) {
 	r.count("details_read", 1, "tlp")
 }
 
-// listed yields the objects of a list; of a value of another kind nothing.
+// listed yields the objects of a list, and nothing for any other value.
 func listed(raw json.RawMessage) func(func(json.RawMessage) bool) {
 	return func(yield func(json.RawMessage) bool) {
 		if len(raw) == 0 || raw[0] != '[' {
@@ -211,7 +211,7 @@ func listed(raw json.RawMessage) func(func(json.RawMessage) bool) {
 	}
 }
 
-// loose reads a text or a number as text: the portal writes ids either way.
+// loose reads a text or a number as text: the portal writes ids both ways.
 func loose(raw json.RawMessage) string {
 	if s, ok := stix.Text(raw); ok {
 		return s

@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// fileTypes lists the files that may be attached to an object, by the ends of
-// their names: what analysts read and no browser runs.
+// fileTypes lists, by extension, the files that may be attached to an object: what
+// analysts read and no browser runs.
 var fileTypes = map[string]string{
 	".pdf": "application/pdf", ".txt": "text/plain", ".csv": "text/csv", ".md": "text/markdown", ".json": "application/json",
 	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
@@ -19,8 +19,8 @@ var fileTypes = map[string]string{
 	".zip":  "application/zip",
 }
 
-// files keeps the attached files that may be, and keeps OpenCTI from importing
-// them by itself: their content would come in past this mapping.
+// files keeps the attached files that are allowed, and keeps OpenCTI from importing
+// them itself: their content would bypass this mapping.
 func (r *record) files(o *stix.Object) {
 	if raw, ok := o.Get("x_opencti_files"); ok {
 		if list := r.fileList(raw); list == nil {
@@ -31,7 +31,7 @@ func (r *record) files(o *stix.Object) {
 	}
 }
 
-// fileList returns nil when no file may stay.
+// fileList returns nil if no file may stay.
 func (r *record) fileList(raw json.RawMessage) any {
 	out := []byte{'['}
 	for e := range stix.Elements(raw) {
@@ -51,8 +51,8 @@ func (r *record) fileList(raw json.RawMessage) any {
 	return json.RawMessage(append(out, ']'))
 }
 
-// cleanFile gives a file the media type of its name, which is what a browser
-// goes by.
+// cleanFile sets the media type that matches the file's name, because browsers go
+// by it.
 func cleanFile(raw json.RawMessage) (json.RawMessage, bool) {
 	var name string
 	hasData := false

@@ -6,8 +6,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// filter leaves out what the operator does not want, and what then refers to
-// nothing.
+// filter leaves out what the operator does not want, and whatever is nothing
+// without it.
 func (r *record) filter() {
 	c := r.m.choices
 	if !c.filters() {
@@ -28,13 +28,14 @@ func (r *record) filter() {
 	r.leaveOut(gone)
 }
 
-// always tells the types that no filter takes out for themselves: what links
-// or marks goes with what it links.
+// always reports types that no filter removes by itself: relationships and markings
+// go with what they link or mark.
 func always(typ string) bool {
 	return plain(typ) || typ == "relationship" || typ == "sighting"
 }
 
-// itemFilter names the filter that the whole item does not pass, "" for none.
+// itemFilter returns the name of the filter that rejects the whole item, "" if none
+// does.
 func (r *record) itemFilter() string {
 	c, o := r.m.choices, r.mainObject()
 	if o == nil {
@@ -84,7 +85,8 @@ func (r *record) itemFilter() string {
 	return ""
 }
 
-// objectFilter names the filter that an object does not pass, "" for none.
+// objectFilter returns the name of the filter that rejects an object, "" if none
+// does.
 func (r *record) objectFilter(o *stix.Object) string {
 	c := r.m.choices
 	if plain(o.Type()) {
@@ -117,8 +119,8 @@ func (r *record) objectFilter(o *stix.Object) string {
 	return ""
 }
 
-// overCeiling reports whether an object is marked with more than tlp_max, or
-// with a marking that the answer does not define: that may restrict anything.
+// overCeiling reports whether an object is marked with more than tlp_max, or with a
+// marking that the response does not define, which may restrict anything.
 func (r *record) overCeiling(o *stix.Object) bool {
 	limit := r.m.choices.max.Rank
 	if limit == 0 {
@@ -138,15 +140,15 @@ func (r *record) ownMarking(id string) bool {
 	return r.paps[id] != nil || r.m.choices.marking != nil && r.m.choices.marking.ID() == id
 }
 
-// never tells the references that only_types lets nothing come for, whatever
-// answer it stands in: what waits for one would wait in vain.
+// never reports whether only_types excludes what a reference names in any response:
+// an object that waits for it would wait in vain.
 func (r *record) never(id string) bool {
 	typ, ok := stix.SplitID(id)
 	return ok && !always(typ) && id != r.m.author.ID() && r.m.choices.types.never(typ)
 }
 
-// leaveOut removes objects and all references to them; what is nothing without
-// such a reference goes as well, counted where the source has it.
+// leaveOut removes objects and all references to them. Whatever is nothing without
+// such a reference is removed too, and counted if it is the source's.
 func (r *record) leaveOut(gone map[string]bool) {
 	for again := len(gone) > 0 || len(r.m.choices.types) > 0; again; {
 		again = false
@@ -185,8 +187,7 @@ func (r *record) leaveOut(gone map[string]bool) {
 	}
 }
 
-// filterMade leaves out entities that were made of labels and that the filter
-// of types takes out.
+// filterMade leaves out entities made of labels that the type filter excludes.
 func (r *record) filterMade() {
 	gone := map[string]bool{}
 	for _, o := range r.objects[r.made:] {

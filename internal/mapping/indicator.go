@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// indicator adds what OpenCTI needs to show an indicator: the main observable
-// type where the pattern speaks of one kind, and where the pattern is from.
+// indicator adds what OpenCTI needs to show an indicator: the main observable type,
+// if the pattern is about one kind, and the origin of the pattern.
 func (r *record) indicator(o *stix.Object) {
 	if o.Type() != "indicator" {
 		return
@@ -48,7 +48,7 @@ func (r *record) indicator(o *stix.Object) {
 	}
 }
 
-// mainTypes gives OpenCTI's name of an observable type.
+// mainTypes maps observable types to OpenCTI's names.
 var mainTypes = map[string]string{"autonomous-system": "Autonomous-System", "directory": "Directory",
 	"domain-name": "Domain-Name", "email-addr": "Email-Addr", "email-message": "Email-Message",
 	"email-mime-part-type": "Email-Mime-Part-Type", "artifact": "Artifact", "file": "StixFile",

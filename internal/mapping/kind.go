@@ -30,7 +30,7 @@ func Kind(o *stix.Object) string {
 	return o.Type()
 }
 
-// identityKind follows OpenCTI, for which every other class is an organisation.
+// identityKind follows OpenCTI, which treats every other class as an organisation.
 func identityKind(class string) string {
 	switch class = strings.ToLower(class); class {
 	case "individual", "system":
@@ -50,7 +50,7 @@ func locationKind(o *stix.Object) string {
 	return "location-" + strings.ToLower(locationType(o))
 }
 
-// locationType derives OpenCTI's kind from STIX's properties, the narrowest first.
+// locationType derives OpenCTI's kind from STIX's properties, most specific first.
 func locationType(o *stix.Object) string {
 	for _, p := range [...]struct{ key, kind string }{
 		{"city", "City"}, {"administrative_area", "Administrative-Area"}, {"country", "Country"},
@@ -62,8 +62,8 @@ func locationType(o *stix.Object) string {
 	return "Position"
 }
 
-// possibleKinds lists what an object can be of which only the id is known.
-// ThreatMatch has no security platforms.
+// possibleKinds returns what an object can be if only its id is known. ThreatMatch
+// has no security platforms.
 func possibleKinds(id string) []string {
 	typ, _ := stix.SplitID(id)
 	switch typ {

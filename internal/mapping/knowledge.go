@@ -2,15 +2,15 @@ package mapping
 
 import "threatmatch-connector/internal/stix"
 
-// learnSector relates o with a sector of the vocabulary.
+// learnSector relates o to a sector of the vocabulary.
 func (r *record) learnSector(o *stix.Object, name string) bool {
 	s := sectorObject(name)
 	s.Set("object_marking_refs", []string{tlpClear.ID})
 	return r.attach(o, s, sector)
 }
 
-// learnFreeSector relates o with a sector that is named by o's own text. Who
-// may not see o may not see that name either.
+// learnFreeSector relates o to a sector named by o's own text. Whoever may not see
+// o may not see that name either.
 func (r *record) learnFreeSector(o *stix.Object, name string) bool {
 	s := sectorObject(name)
 	s.Copy(o, "object_marking_refs")
@@ -28,19 +28,19 @@ func sectorObject(name string) *stix.Object {
 	return s
 }
 
-// learnPlace relates o with a place that it targets or comes from.
+// learnPlace relates o to a place that it targets or comes from.
 func (r *record) learnPlace(o *stix.Object, p *place, about topic) bool {
 	l := p.object()
 	l.Set("object_marking_refs", []string{tlpClear.ID})
 	return r.attach(o, l, about)
 }
 
-// attach relates o with a sector or place: containers list it, others get a
-// relationship. It reports false when o is nothing that can be related.
+// attach relates o to a sector or place: containers list it, others get a
+// relationship. It returns false if o cannot be related.
 //
 // Sectors and places of the vocabularies are common knowledge that all sources
 // share. They are TLP:CLEAR: a stricter marking of ours would hide them from
-// everybody else. What links o to them carries o's own markings.
+// everyone else. The link between o and them has o's own markings.
 func (r *record) attach(o, entity *stix.Object, about topic) bool {
 	if !relatable(o.Type()) || o.ID() == entity.ID() {
 		return false
@@ -63,7 +63,7 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 }
 
 // restrict adds the markings of an entity that we made to the copy that we made
-// before. A copy that the source has itself stays as it is.
+// before. A copy from the source itself is unchanged.
 func (r *record) restrict(entity *stix.Object) {
 	i := r.byID[entity.ID()]
 	if before := r.objects[i]; i >= r.made {
@@ -71,8 +71,8 @@ func (r *record) restrict(entity *stix.Object) {
 	}
 }
 
-// placeRelation is how OpenCTI says that an object has to do with a sector or a
-// place: organisations belong to it, others target it.
+// placeRelation is how OpenCTI relates an object to a sector or a place:
+// organisations belong to it, others target it.
 func placeRelation(o, entity *stix.Object, about topic) string {
 	kind := Kind(o)
 	switch {

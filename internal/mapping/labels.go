@@ -30,16 +30,16 @@ type topic string
 const (
 	anyTopic   topic = ""
 	sector     topic = "sector"
-	somewhere  topic = "place"  // a place, in whatever role
-	victim     topic = "target" // a place that is surely a target
+	somewhere  topic = "place"  // a place, in any role
+	victim     topic = "target" // a place that is certainly a target
 	origin     topic = "origin"
 	motivation topic = "motivation"
 	kindOf     topic = "type" // malware type, alert type, incident type
 	tlpTopic   topic = "tlp"
 )
 
-// topics gives the topic of what stands before the value in labels such as
-// "Sector: Technology" or threatmatch:sector="Technology".
+// topics maps the prefix of labels such as "Sector: Technology" or
+// threatmatch:sector="Technology" to their topic.
 var topics = map[string]topic{
 	"sector": sector, "sectors": sector, "industry": sector, "industries": sector, "targeted sector": sector,
 	"targeted sectors": sector, "target sector": sector, "target sectors": sector, "targeted industry": sector,
@@ -68,12 +68,12 @@ var topics = map[string]topic{
 // finding is one thing that a label says.
 type finding struct {
 	about topic
-	name  string // of the vocabulary; of a sector also free text
+	name  string // of the vocabulary; for a sector also free text
 	free  bool
 	place *place
 }
 
-// learn turns the labels of an object into knowledge, by the setting.
+// learn turns the labels of an object into knowledge, depending on the setting.
 func (r *record) learn(o *stix.Object) {
 	var labels []string
 	for _, key := range labelKeys {
@@ -104,7 +104,7 @@ func (r *record) learn(o *stix.Object) {
 		about := anyTopic
 		for _, f := range findings[i] {
 			known := f.about == somewhere && related[f.place]
-			if known || f.about == somewhere && origins[f.place] { // no target: it was said what the place is
+			if known || f.about == somewhere && origins[f.place] { // not a target: the place's role is known already
 				f.about = origin
 			}
 			if f.free {
@@ -126,8 +126,8 @@ func (r *record) learn(o *stix.Object) {
 	}
 }
 
-// relatedOrigins returns the places that the relationships of the answer say
-// the object comes from.
+// relatedOrigins returns the places that the object comes from according to the
+// response's relationships.
 func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 	places := map[*place]bool{}
 	for _, id := range r.origins[o.ID()] {
@@ -146,11 +146,11 @@ func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 	return places
 }
 
-// readLabel returns what a label says. What is left of a label that names its
-// topic is told.
+// readLabel returns what a label says. If it names its topic, unknown parts of it
+// are reported.
 func (r *record) readLabel(o *stix.Object, label string) []finding {
 	if _, said := readMark(label); said != silent || papNamed(label) != nil {
-		return []finding{{about: tlpTopic}} // marked already
+		return []finding{{about: tlpTopic}} // used as a marking already
 	}
 	about, value := splitLabel(label)
 	if len(label) > labelMax {
@@ -177,9 +177,9 @@ func (r *record) readLabel(o *stix.Object, label string) []finding {
 	return all
 }
 
-// guessList returns what a list without a topic says. It must be known to the
-// last word, or be a list beyond doubt: its entries stand between commas or bars,
-// and at least half of them are known. What is left of that is told.
+// guessList returns what a list without a topic says. Every word of it must be
+// known, or it must certainly be a list: entries separated by commas or bars, at
+// least half of them known. Its unknown parts are then reported.
 func (r *record) guessList(o *stix.Object, label, part string) []finding {
 	found, left := segment(part, r.guess(o), r.m.places.bound)
 	if len(left) == 0 {
@@ -195,15 +195,15 @@ func (r *record) guessList(o *stix.Object, label, part string) []finding {
 	return found
 }
 
-// inSentence matches what no list between commas or bars has.
+// inSentence matches what no list with commas or bars contains.
 var inSentence = regexp.MustCompile(`(?i)[/&+.]|\b(?:and|or|not|no|is|are|was|in|of|by|for|from|with|which|who|the|an?)\b`)
 
-// labelMax is how long a label may be to be read as a list of names. All the
-// countries there are take half of it.
+// labelMax is how long a label may be to be read as a list of names. All countries
+// together take half of it.
 const labelMax = 4096
 
-// freeMost is how many sectors of an object's own text become entities. Each is an
-// object of hundreds of bytes, made of a few.
+// freeMost is how many sectors of free text become entities per object. Each takes
+// hundreds of bytes, made from a few.
 const freeMost = 500
 
 func (r *record) bound(about topic) func(name, piece string) binding {
@@ -213,12 +213,12 @@ func (r *record) bound(about topic) func(name, piece string) binding {
 	return never
 }
 
-// lookup returns how a name is found whose topic the label says.
+// lookup returns a function that finds names when the label states the topic.
 func (r *record) lookup(o *stix.Object, about topic) func(string) (finding, bool) {
 	return func(name string) (finding, bool) { return r.find(o, about, name, true) }
 }
 
-// guess returns how a name is found whose topic nobody says.
+// guess returns a function that finds names when the topic is unknown.
 func (r *record) guess(o *stix.Object) func(string) (finding, bool) {
 	return func(name string) (finding, bool) {
 		for _, about := range [...]topic{sector, kindOf, motivation, somewhere} {
@@ -249,8 +249,8 @@ func (r *record) find(o *stix.Object, about topic, name string, explicit bool) (
 	return f, ok
 }
 
-// apply notes what a label says where OpenCTI has a place for it, and reports
-// whether there is one.
+// apply records what a label says if OpenCTI has a place for it, and reports
+// whether it has.
 func (r *record) apply(o *stix.Object, f finding) bool {
 	switch f.about {
 	case tlpTopic:
@@ -272,8 +272,8 @@ func (r *record) apply(o *stix.Object, f finding) bool {
 	return false
 }
 
-// addType notes a type in the property that objects of its kind have for it.
-// OpenCTI knows one type of an incident; further ones go into the text.
+// addType adds a type to the property that objects of its kind have for it. OpenCTI
+// knows one type per incident; further ones go into the text.
 func addType(o *stix.Object, name string) {
 	key := typesOf[o.Type()].property
 	if key != "incident_type" {
@@ -292,8 +292,8 @@ func addType(o *stix.Object, name string) {
 	}
 }
 
-// splitLabel takes the topic off a label. Labels without one, or with one that
-// is not known, are returned whole.
+// splitLabel splits the topic off a label. A label without a topic, or with an
+// unknown one, is returned whole.
 func splitLabel(label string) (topic, string) {
 	label = strings.TrimSpace(html.UnescapeString(label))
 	if rest, ok := cutFold(label, "threatmatch:"); ok {

@@ -5,13 +5,13 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// ends are the kinds that the two ends of a relationship can be.
+// ends are the possible kinds of the two ends of a relationship.
 type ends struct{ source, target []string }
 
 func (e ends) swapped() ends { return ends{e.target, e.source} }
 
-// accepts reports whether the platform takes the relationship for every kind
-// that either end can be.
+// accepts reports whether the platform accepts the relationship for every kind that
+// either end can be.
 func (m *Mapper) accepts(e ends, relation string) bool {
 	version := facts.Unknown
 	if m.settings.PlatformVersion != nil {
@@ -27,14 +27,14 @@ func (m *Mapper) accepts(e ends, relation string) bool {
 	return true
 }
 
-// Settle makes a relationship legal before it is released: what the platform
-// refuses between its ends gets the type that says the same and is accepted,
-// with the ends swapped where that is how it is said; where there is none it
-// becomes related-to, the original type kept in the description. kind returns
-// the [Kind] of an id; "" means that only its type is known, and then a type
-// must be accepted for every kind that such an object can be (an identity of
-// unknown class may be an individual, organisation, sector or system). Other
-// objects are left alone. The counts are nil when nothing changed.
+// Settle makes a relationship legal before it is released. If the platform refuses
+// it between its ends, it gets the accepted type that says the same, with the ends
+// swapped if needed. If there is none, it becomes related-to, with the original
+// type in the description. kind returns the [Kind] of an id; "" means that only its
+// type is known, and then a type must be accepted for every kind that such an
+// object can be (an identity of unknown class may be an individual, organisation,
+// sector or system). Other objects are unchanged. The counts are nil if nothing
+// changed.
 func (m *Mapper) Settle(rel *stix.Object, kind func(id string) string) Counts {
 	if rel.Type() != "relationship" {
 		return nil

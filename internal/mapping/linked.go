@@ -7,7 +7,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// profileTypeIDs are the portal's numbers of what a profile can be about.
+// profileTypeIDs are the portal's numbers for what a profile can be about.
 var profileTypeIDs = map[string]string{"1": "threat-actor", "2": "location", "3": "incident", "4": "campaign", "5": "malware"}
 
 // profileWords name the same in typeSlug and typeName.
@@ -16,7 +16,7 @@ var profileWords = []struct{ word, typ string }{
 	{"campaign", "campaign"}, {"malware", "malware"}, {"tool", "tool"},
 }
 
-// profileType returns the STIX type of a linked profile, "" where it is not said.
+// profileType returns the STIX type of a linked profile, "" if it is unknown.
 func profileType(raw []byte) string {
 	for _, key := range [...]string{"typeSlug", "typeName"} {
 		said := strings.ToLower(memberText(raw, key))
@@ -30,10 +30,10 @@ func profileType(raw []byte) string {
 	return profileTypeIDs[loose(id)]
 }
 
-// linkPortal relates the item's main object with the profiles that the portal
-// links, as associated_content of the answer would, and with related reports.
-// It comes after the markings are read: who may not see the object may not see
-// what it is linked with either.
+// linkPortal relates the item's main object to the profiles that the portal links,
+// as associated_content of the response would, and adds related reports. It runs
+// after the markings are read: whoever may not see the object may not see what it
+// is linked to.
 func (r *record) linkPortal(given *stix.Object) {
 	i, ok := r.byID[given.ID()]
 	if !ok {
@@ -80,7 +80,7 @@ func (r *record) linkPortal(given *stix.Object) {
 	r.relatedReports(main)
 }
 
-// roleOf is the type under which OpenCTI may have the same thing.
+// roleOf returns the type under which OpenCTI may have the same thing.
 func roleOf(typ string) string {
 	switch typ {
 	case "threat-actor":
@@ -91,8 +91,8 @@ func roleOf(typ string) string {
 	return typ
 }
 
-// linkedProfile makes the object of a profile that the answer does not have,
-// by name, as OpenCTI finds it; it returns its id, "" where there is none.
+// linkedProfile makes the object of a profile that the response lacks, by name, as
+// OpenCTI finds it. It returns the object's id, "" if there is none.
 func (r *record) linkedProfile(main *stix.Object, typ, title string) string {
 	if typ == "location" {
 		p := r.m.places.find(title, true)
@@ -109,7 +109,7 @@ func (r *record) linkedProfile(main *stix.Object, typ, title string) string {
 	return r.include(o)
 }
 
-// include converts an object and adds it to those of the answer.
+// include converts an object and adds it to those of the response.
 func (r *record) include(o *stix.Object) string {
 	r.including = true
 	defer func() { r.including = false }()
@@ -129,8 +129,8 @@ func (r *record) associateProfile(main *stix.Object, id string) bool {
 	return r.include(o) != ""
 }
 
-// relatedReports adds where the portal shows the reports that it says are
-// related: it gives their numbers alone, by which no object can be named.
+// relatedReports adds the portal's addresses of the reports that it says are
+// related. It only gives their numbers, from which no STIX id can be derived.
 func (r *record) relatedReports(main *stix.Object) {
 	raw, _ := stix.Member(r.details, "related")
 	if len(raw) == 0 || raw[0] != '[' || r.src.Dataset != "reports" || r.m.settings.URL == "" {

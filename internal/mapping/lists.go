@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// sureBreak divides the entries of a list without doubt; listBreak may also
-// stand inside of a name, as in "Korea, Republic of" or "Bosnia & Herzegovina".
+// sureBreak certainly separates entries of a list; listBreak may also be part of a
+// name, as in "Korea, Republic of" or "Bosnia & Herzegovina".
 var (
 	sureBreak = regexp.MustCompile(`[;；\n\r]+`)
 	listBreak = regexp.MustCompile(`(?i)\s*(?:[,，、/|&+]|\band\b|\bor\b)\s*`)
 )
 
-// maxName is how many pieces between breaks the longest name has.
+// maxName is the number of pieces between breaks in the longest name.
 const maxName = 6
 
-// parts yields the entries of a list that are surely apart.
+// parts yields the entries of a list that are certainly separate.
 func parts(list string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, part := range sureBreak.Split(list, -1) {
@@ -27,12 +27,13 @@ func parts(list string) iter.Seq[string] {
 	}
 }
 
-// segment cuts a list into the names that lookup knows, the longest first. What
-// is left over between them is returned as it stands. bound says that a piece
-// belongs to the name before it, which then is not that name alone.
+// segment splits a list into names that lookup knows, longest first. The unknown
+// text between them is returned unchanged. bound says whether a piece belongs to
+// the name before it, which is then not that name alone.
 func segment[T any](list string, lookup func(name string) (T, bool), bound func(name, piece string) binding) (found []T, left []string) {
 	starts, ends := pieces(list)
-	// longest returns the longest name that begins with piece i, and where the next begins.
+	// longest returns the longest name that starts with piece i, and the index of
+	// the piece after it.
 	longest := func(i int) (v T, next int, ok bool) {
 		for next = min(len(starts), i+maxName); next > i; next-- {
 			if v, ok = lookup(list[starts[i]:ends[next-1]]); ok {
@@ -71,13 +72,13 @@ type binding uint8
 
 const (
 	apart   binding = iota // it does not
-	repeats                // it says more of the same: "Iran, Islamic Rep. of"
-	changes                // it makes another of it: "Korea, Dem. Rep."
+	repeats                // it repeats it: "Iran, Islamic Rep. of"
+	changes                // it makes it a different name: "Korea, Dem. Rep."
 )
 
 func never(string, string) binding { return apart }
 
-// pieces returns where the pieces between breaks begin and end.
+// pieces returns where the pieces between breaks start and end.
 func pieces(list string) (starts, ends []int) {
 	start := 0
 	add := func(end int) {

@@ -13,79 +13,79 @@ import (
 // Source names the record that a body belongs to.
 type Source struct {
 	Dataset string // profiles, alerts, reports, iocs
-	ID      string // ThreatMatch's id of the item, or the page's; with "/edit" behind it, the body has what the portal says of the item, too
-	// Fetched is when the body came, zero when that is not known. What claims to
-	// have been modified later counts as older: see stix.Object.Distrust.
+	ID      string // ThreatMatch's id of the item or the page; with "/edit" appended, the body also has the portal's details
+	// Fetched is when the body was received, zero if unknown. Objects that claim a
+	// later modification count as older; see stix.Object.Distrust.
 	Fetched time.Time
-	// Mapped: the body's objects went through Map before. Author and marking that
-	// are the defaults count as absent, so that they replace nothing in a merge.
+	// Mapped means that the body's objects went through Map before. Author and
+	// markings equal to the defaults count as absent, so that they replace nothing
+	// in a merge.
 	Mapped bool
-	// SetIDs are what Result.SetIDs said of earlier answers.
+	// SetIDs is what Result.SetIDs said for earlier responses.
 	SetIDs map[string]string
 }
 
-// Result is what one body holds.
+// Result is the content of one body.
 type Result struct {
-	// Objects are ready to be sent but for what Settle, EnsureMarking and
-	// EnsureAuthor decide: in source order, each id once, what was made of
-	// labels and associations at the end. The author and the standard markings
-	// that they refer to are not among them: see Author and Marking.
+	// Objects are ready to be sent, apart from what Settle, EnsureMarking and
+	// EnsureAuthor decide. They are in source order, each id once, followed by what
+	// was made of labels and associations. The author and the standard markings
+	// that they refer to are not included; see Author and Marking.
 	Objects []*stix.Object
 	Dead    []Dead
-	// Unread are times that cannot be read and were taken out: the object's id, the
-	// property and the value, cut to 200 bytes.
+	// Unread are times that could not be read and were removed: the object's id,
+	// the property and the value, truncated to 200 bytes.
 	Unread []string
-	// Notices say what an operator should look at, beside the counts: some
-	// values of each name, not all.
+	// Notices are what an operator should look at, besides the counts: some values
+	// of each name, not all.
 	Notices []Notice
-	// SetIDs tells of ids of intrusion sets which object of the source has them: an
-	// intrusion set, or an actor that becomes one. Where both have the same UUID, only
-	// one can; the other gets an id made of its own. For that to hold from answer to
-	// answer, whoever calls Map keeps it, and calls again where an earlier answer
-	// said otherwise.
+	// SetIDs maps ids of intrusion sets to the source object that uses them: an
+	// intrusion set, or an actor that becomes one. If both have the same UUID, only
+	// one can use the id; the other gets a derived one. To keep this stable from
+	// response to response, the caller stores SetIDs, and calls Map again if an
+	// earlier response said otherwise.
 	SetIDs map[string]string
-	// Counts is never nil.
 	Counts Counts
 }
 
-// Notice is a value of the source that could not be read as it was meant.
+// Notice is a value of the source that could not be read as intended.
 type Notice struct {
 	Name   string // of CountTable
 	Object string // the STIX id of the object that has it
 	Value  string // at most 200 bytes of it
 }
 
-// record is the work on one body.
+// record is the state of mapping one body.
 type record struct {
 	m         *Mapper
 	src       Source
 	objects   []*stix.Object
-	byID      map[string]int // places in objects
-	made      int            // objects from here on are made by us
+	byID      map[string]int // positions in objects
+	made      int            // objects from this position on are made by us
 	dead      []Dead
 	lacking   map[*stix.Object]lacking // until copies are merged
 	unread    []string
 	counts    Counts
 	setIDs    map[string]string          // see Result
-	including bool                       // what is converted is made by us, and refers to what was converted
+	including bool                       // the object being converted is made by us, from converted ones
 	links     map[stix.Link]bool         // relationships of the body, without times
 	members   map[string]map[string]bool // of each container
 	origins   map[string][]string        // places that relationships say an object is from
 	notices   []Notice
-	told      map[string]int // notices of each name, also those not noted
+	told      map[string]int // notices by name, including those not kept
 
-	details     json.RawMessage         // what the portal says of the item; empty for nothing
-	contents    []string                // what the labels of the container at hand add to it
+	details     json.RawMessage         // what the portal says about the item; empty for nothing
+	contents    []string                // what the labels of the current container add to it
 	main        string                  // id of the object that the item is about
 	paps        map[string]*stix.Object // PAP markings that labels name
 	usesMarking bool                    // the default marking beside the TLP
 	markings    map[string]definition   // by the ids of the body's marking definitions, in lower case
 }
 
-// Map maps the body of one answer: a STIX bundle, or a page of objects. Every
-// element of its objects is in the result, among the dead, or counted under a
-// name of effect Left. body is not kept, but Dead.Raw may share memory with it.
-// The same source and body give the same result.
+// Map maps the body of one response: a STIX bundle, or a page of objects. Every
+// element of its objects is in the result, among the dead, or counted under a name
+// of effect Left. body is not kept, but Dead.Raw may share memory with it. The same
+// source and body give the same result.
 func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
 	src.ID = id
@@ -141,15 +141,15 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	for _, o := range r.objects[r.made:] {
 		r.count("generated", 1, o.Type())
 	}
-	if detailed { // the item's own answer has buried the same elements
+	if detailed { // the item's own response has dead-lettered the same elements
 		r.dead = slices.DeleteFunc(r.dead, func(d Dead) bool { return d.Class != DeadBody })
 	}
 	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, SetIDs: r.setIDs, Counts: r.counts}
 }
 
-// convert brings one object into the form OpenCTI takes, alone. It reports
-// false when the object is not to be sent, and has then counted it; and what
-// the object lacks that OpenCTI cannot do without, which a copy may have.
+// convert brings one object into the form OpenCTI accepts, independently of others.
+// It returns false if the object is not sent, which it has then counted, and what
+// the object lacks that OpenCTI requires, which another copy may have.
 func (r *record) convert(o *stix.Object) (lack string, ok bool) {
 	if !stix.Supported(o.Type()) {
 		r.count("type_unknown", 1, o.Type())
@@ -191,7 +191,7 @@ func (r *record) convert(o *stix.Object) (lack string, ok bool) {
 	return lack, true
 }
 
-// make adds an object of our own unless there is one with its id.
+// make adds an object of our own, unless there is one with its id.
 func (r *record) make(o *stix.Object) bool {
 	if _, ok := r.byID[o.ID()]; ok {
 		return false
@@ -201,7 +201,8 @@ func (r *record) make(o *stix.Object) bool {
 	return true
 }
 
-// indexLinks notes what the answer says itself, so that it is not said twice.
+// indexLinks records the relationships in the response, so that none is added
+// twice.
 func (r *record) indexLinks() {
 	r.links = map[stix.Link]bool{}
 	r.members = map[string]map[string]bool{}
@@ -225,8 +226,8 @@ func (r *record) indexLinks() {
 	}
 }
 
-// link adds a relationship that owner implies, unless the answer has it. It
-// reports whether it was new.
+// link adds a relationship that owner implies, unless the response has it. It
+// reports whether it was added.
 func (r *record) link(owner *stix.Object, relation, source, target string) bool {
 	l := stix.Link{Type: relation, Source: source, Target: target}
 	if r.links[l] {

@@ -19,8 +19,8 @@ func (m *Mapper) Marking(id string) *stix.Object {
 	return nil
 }
 
-// EnsureMarking adds the default TLP to an object that has no standard TLP and
-// can be marked, and reports whether it did.
+// EnsureMarking adds the default TLP to an object that has no standard TLP and can
+// be marked, and reports whether it did.
 func (m *Mapper) EnsureMarking(o *stix.Object) bool {
 	if plain(o.Type()) {
 		return false
@@ -33,9 +33,9 @@ func (m *Mapper) EnsureMarking(o *stix.Object) bool {
 	return true
 }
 
-// MarkUnread makes an object TLP:RED, in place of any other level, and reports
-// whether it changed anything. It is for objects of which a marking was removed
-// that nobody knows: what it restricts is not known either.
+// MarkUnread makes an object TLP:RED, instead of any other level, and reports
+// whether it changed anything. It is for objects from which an unknown marking was
+// removed: it is unknown what that marking restricts.
 func (m *Mapper) MarkUnread(o *stix.Object) bool {
 	if plain(o.Type()) {
 		return false
@@ -46,8 +46,8 @@ func (m *Mapper) MarkUnread(o *stix.Object) bool {
 	return !slices.Equal(before, list)
 }
 
-// unite joins two lists of markings: the strictest of the standard levels
-// first, then the others.
+// unite merges two lists of markings: the strictest standard level first, then the
+// others.
 func unite(a, b []string) []string {
 	var strictest stix.TLP
 	var list []string
@@ -64,22 +64,22 @@ func unite(a, b []string) []string {
 	return list
 }
 
-// markings is what marks one object, as it is gathered from all the places
-// that can say so.
+// markings collects the markings of one object from all the places that can contain
+// one.
 type markings struct {
 	r         *record
 	owner     string
-	ids       []string // as the object lists them, then those lifted to the whole
-	rewritten bool     // a level stood under another id, or in another form
-	lifted    bool     // something stood only on a part, in a label or property
+	ids       []string // as the object lists them, then those raised from parts
+	rewritten bool     // a level was under another id, or in another form
+	lifted    bool     // something was only on a part, in a label or in a property
 	pap       bool     // a label named one
 	levels    int
 }
 
-// mark settles the markings of a source object: whatever names a TLP level, in
-// whatever form, counts, and of several levels the strictest. What marks only a
-// part is lifted to the whole, since OpenCTI would show the part to everybody.
-// What marks and cannot be read counts as TLP:RED.
+// mark settles the markings of a source object. Whatever names a TLP level, in
+// whatever form, counts; the strictest level wins. A marking of a part is raised to
+// the whole object, because OpenCTI would show the part to everyone. A marking that
+// cannot be read counts as TLP:RED.
 func (r *record) mark(o *stix.Object) {
 	if plain(o.Type()) {
 		return
@@ -93,7 +93,7 @@ func (r *record) mark(o *stix.Object) {
 	for key, raw := range o.All() {
 		m.property(key, raw)
 	}
-	if m.pap && m.levels == 0 { // it says what may be done with the object, not who may see it
+	if m.pap && m.levels == 0 { // PAP says what may be done with the object, not who may see it
 		m.take(r.m.defaultLevel(r.src.Dataset, o.Type()))
 	}
 	m.lifted = m.lifted || len(m.ids) > listed
@@ -112,7 +112,7 @@ func (r *record) mark(o *stix.Object) {
 	}
 }
 
-// list reads object_marking_refs, which may be a text where it should be a list.
+// list reads object_marking_refs, which may be a text instead of a list.
 func (m *markings) list(o *stix.Object) {
 	raw, ok := o.Get("object_marking_refs")
 	switch {
@@ -130,8 +130,8 @@ var markingID = regexp.MustCompile(markingPrefix + `[0-9a-f]{8}(?:-[0-9a-f]{4}){
 
 const markingPrefix = "marking-definition--"
 
-// entry reads one entry of a list of markings: an id, the name of a level, or
-// the marking itself.
+// entry reads one entry of a list of markings: an id, the name of a level, or the
+// marking itself.
 func (m *markings) entry(raw json.RawMessage) {
 	if blank(raw) {
 		return
@@ -161,7 +161,7 @@ func (m *markings) entry(raw json.RawMessage) {
 	}
 }
 
-// named reads an entry that holds no id.
+// named reads an entry that is not an id.
 func (m *markings) named(text string) {
 	switch t, r := readLevel(text); r {
 	case readable:
@@ -172,7 +172,7 @@ func (m *markings) named(text string) {
 	}
 }
 
-// id notes a marking by its id, and what is known of it.
+// id adds a marking by its id, and what is known about it.
 func (m *markings) id(id string) {
 	known := m.r.markings[id]
 	if known.unread {
@@ -197,11 +197,11 @@ func (m *markings) id(id string) {
 	}
 }
 
-// markingsMax is how many markings an object may have: everything that is made
-// of its labels and associations carries them, too.
+// markingsMax is how many markings an object may have: everything made of its
+// labels and associations has them too.
 const markingsMax = 100
 
-// take notes a level.
+// take adds a level.
 func (m *markings) take(t stix.TLP) {
 	m.levels++
 	if !slices.Contains(m.ids, t.ID) {
@@ -209,7 +209,7 @@ func (m *markings) take(t stix.TLP) {
 	}
 }
 
-// unread notes that something marks the object, and that nobody can say how.
+// unread records that something marks the object but cannot be read.
 func (m *markings) unread(value string) {
 	m.r.count("markings_unreadable", 1)
 	m.r.tell(m.owner, "markings_unreadable", value)
@@ -217,7 +217,7 @@ func (m *markings) unread(value string) {
 	m.take(red)
 }
 
-// parts lifts what marks only a part of the object.
+// parts raises the markings of parts to the whole object.
 func (m *markings) parts(o *stix.Object) {
 	raw, ok := o.Get("granular_markings")
 	switch {
@@ -241,7 +241,7 @@ func (m *markings) part(raw json.RawMessage) {
 	}
 }
 
-// labels reads the levels that labels name.
+// labels reads the levels named by labels.
 func (m *markings) labels(o *stix.Object) {
 	for _, key := range labelKeys {
 		raw, _ := o.Get(key)
@@ -249,7 +249,7 @@ func (m *markings) labels(o *stix.Object) {
 	}
 }
 
-// label reads one label or several, whatever they are wrapped in.
+// label reads one or several labels, however they are wrapped.
 func (m *markings) label(raw json.RawMessage) {
 	if s, ok := stix.Text(raw); ok {
 		t, said := readMark(s)
@@ -268,8 +268,8 @@ func (m *markings) label(raw json.RawMessage) {
 	}
 }
 
-// property reads the level that a property holds which is named for it, or
-// which says nothing else, in the object or in one of its extensions.
+// property reads the level in a property that is named for it or contains nothing
+// else, in the object or in one of its extensions.
 func (m *markings) property(key string, raw json.RawMessage) {
 	if tlpProperty(key) {
 		t, said := readLevels(raw)
@@ -322,8 +322,8 @@ func (m *markings) classified(raw json.RawMessage) {
 	}
 }
 
-// lift notes what text, which is not in the object's list of markings, says of
-// the TLP.
+// lift records what a text outside the object's list of markings says about the
+// TLP.
 func (m *markings) lift(t stix.TLP, said reading, text string) {
 	switch said {
 	case readable:

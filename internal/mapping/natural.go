@@ -2,8 +2,8 @@ package mapping
 
 import "strings"
 
-// naturalTypes lists, by source, the relationship type that goes without
-// saying between two types: sources, type, targets.
+// naturalTypes lists the obvious relationship type between two types: sources,
+// type, targets.
 const naturalTypes = `
 threat-actor,intrusion-set | uses | malware,tool,attack-pattern,infrastructure,channel,narrative,file
 threat-actor,intrusion-set | targets | vulnerability,identity,location,event
@@ -50,8 +50,8 @@ func naturalTable() map[[2]string]string {
 	return table
 }
 
-// natural returns the relationship type for two types, related-to when none
-// goes without saying, and whether it runs from the second to the first.
+// natural returns the obvious relationship type for two types, related-to if there
+// is none, and whether it points from the second to the first.
 func natural(from, to string) (relation string, swap bool) {
 	if relation, ok := naturals[[2]string{from, to}]; ok {
 		return relation, false

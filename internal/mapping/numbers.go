@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// number reads a JSON number, or a text that is one.
+// number reads a JSON number, or a text that contains one.
 func number(raw json.RawMessage) (float64, bool) {
 	s, isText := stix.Text(raw)
 	if !isText {
@@ -29,7 +29,7 @@ var protocol = regexp.MustCompile(`(?i)^[0-9]+/(?:tcp|udp|sctp)$`)
 // hemisphere matches a latitude or longitude as people write it.
 var hemisphere = regexp.MustCompile(`(?i)^([0-9.,]+)\s*°?\s*([NSEW])$`)
 
-// share matches a part of a whole: 85/100, 4 out of 5.
+// share matches a fraction: 85/100, 4 out of 5.
 var share = regexp.MustCompile(`^([0-9.]+) ?(?:/|out of|of) ?(5|10|100)$`)
 
 var thousands = regexp.MustCompile(`^[0-9]{1,3}(?:,[0-9]{3})+$`)
@@ -61,7 +61,7 @@ func readInteger(raw json.RawMessage) (any, bool) {
 	return int(f), strconv.Itoa(int(f)) == string(given)
 }
 
-// readDecimal reads a number, or a percentage as the share that it is.
+// readDecimal reads a number, or a percentage as a fraction.
 func readDecimal(raw json.RawMessage) (any, bool) {
 	f, ok := number(raw)
 	if s, isText := stix.Text(raw); isText && !ok {
@@ -82,8 +82,7 @@ func readDecimal(raw json.RawMessage) (any, bool) {
 	return json.Number(strconv.FormatFloat(f, 'f', -1, 64)), isNumber(raw)
 }
 
-// readPercent reads a number from 0 to 100, or a word of STIX's scales of
-// confidence.
+// readPercent reads a number from 0 to 100, or a word of STIX's confidence scales.
 func readPercent(raw json.RawMessage) (any, bool) {
 	s, _ := stix.Text(raw)
 	s = strings.ToLower(strings.Join(strings.Fields(s), " "))
@@ -98,7 +97,7 @@ func readPercent(raw json.RawMessage) (any, bool) {
 		whole, _ := strconv.ParseFloat(m[2], 64)
 		f, ok, percent = part*100/whole, true, true
 	}
-	if f > 0 && f < 1 && !percent { // a share
+	if f > 0 && f < 1 && !percent { // a fraction
 		f *= 100
 	}
 	if !ok {
@@ -112,7 +111,7 @@ func readPercent(raw json.RawMessage) (any, bool) {
 	return n, strconv.Itoa(n) == string(raw)
 }
 
-// scales are those of STIX 2.1, appendix A, as they are written, and their values.
+// scales are the words of the scales in STIX 2.1, appendix A, with their values.
 var scales = map[string]int{
 	"none": 0, "very low": 5, "very high": 95, "low": 15, "med": 50, "medium": 50, "moderate": 50, "high": 85,
 
@@ -126,12 +125,12 @@ var scales = map[string]int{
 	"almost certainly": 95, "nearly certain": 95,
 }
 
-// credibility is the second half of an admiralty code such as B2. Of a 6 it
+// credibility is the second half of an admiralty code such as B2. A 6 means that it
 // cannot be judged.
 var credibility = map[byte]int{'1': 90, '2': 70, '3': 50, '4': 30, '5': 10}
 
-// confidenceOf reads a word of a scale, in lower case: "high", "high/likely",
-// "2 - probably true", "b2".
+// confidenceOf reads a word of a scale, in lower case: "high", "high/likely", "2 -
+// probably true", "b2".
 func confidenceOf(s string) (int, bool) {
 	if len(s) == 2 && s[0] >= 'a' && s[0] <= 'f' {
 		n, ok := credibility[s[1]]

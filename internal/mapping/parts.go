@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// pruneSelectors removes the selectors of properties that the object no longer
-// has from the markings of its parts, and those that are left without any.
+// pruneSelectors removes selectors of properties that the object no longer has from
+// its granular markings, and markings left without selectors.
 func (r *record) pruneSelectors(o *stix.Object) {
 	raw, ok := o.Get("granular_markings")
 	if !ok {
@@ -42,7 +42,7 @@ func (r *record) pruneSelectors(o *stix.Object) {
 	}
 }
 
-// withMember returns the object raw with another value of one member.
+// withMember returns the object raw with one member's value replaced.
 func withMember(raw json.RawMessage, key string, value any) json.RawMessage {
 	members := map[string]any{}
 	for k, v := range stix.Members(raw) {

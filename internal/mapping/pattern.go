@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// A STIX pattern is read as OASIS's validator does, by which the platform
-// refuses what does not parse.
+// STIX patterns are parsed like OASIS's validator does, with which the platform
+// refuses invalid ones.
 
-// patternToken matches the next word of a pattern.
+// patternToken matches the next token of a pattern.
 var patternToken = regexp.MustCompile(`^(?:` +
 	`(?:[tT]|[hHbB])?'(?:[^'\\]|\\'|\\\\)*'` + // text, instant, hex, base64
 	`|[-+]?\d*\.?\d+` +
@@ -22,7 +22,7 @@ var patternInstant = regexp.MustCompile(`^t'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\
 // patternBytes matches hex and base64.
 var patternBytes = regexp.MustCompile(`^(?:[hH]'(?:[0-9a-fA-F]{2})*'|[bB]'(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?')$`)
 
-// hyphenStep matches a step of a path that should stand in quotes.
+// hyphenStep matches a path step that must be quoted.
 var hyphenStep = regexp.MustCompile(`\.([A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)+)`)
 
 func patternTokens(pattern string) ([]string, error) {
@@ -37,7 +37,7 @@ func patternTokens(pattern string) ([]string, error) {
 	return tokens, nil
 }
 
-// checkPattern says what is wrong with a STIX pattern.
+// checkPattern returns what is wrong with a STIX pattern.
 func checkPattern(pattern string) error {
 	tokens, err := patternTokens(pattern)
 	if err != nil {
@@ -55,7 +55,7 @@ type patternParser struct {
 	err    error
 }
 
-// maxPatternDepth bounds the nesting of parentheses.
+// maxPatternDepth limits the nesting of parentheses.
 const maxPatternDepth = 50
 
 func (p *patternParser) fail() {
@@ -73,7 +73,7 @@ func (p *patternParser) peek() string {
 	return p.tokens[0]
 }
 
-// accept takes the next word if it is one of these, keywords in capitals.
+// accept takes the next token if it is one of these; keywords in capitals.
 func (p *patternParser) accept(words ...string) bool {
 	for _, w := range words {
 		if next := p.peek(); next == w {
@@ -90,7 +90,7 @@ func (p *patternParser) expect(words ...string) {
 	}
 }
 
-// expectKind takes the next word if it begins as asked.
+// expectKind takes the next token if is accepts it.
 func (p *patternParser) expectKind(is func(word string) bool) {
 	if next := p.peek(); next == "" || !is(next) {
 		p.fail()
@@ -214,10 +214,10 @@ func isLiteral(w string) bool {
 	return isTextWord(w) || isInstantWord(w) || patternBytes.MatchString(w) || isNumberWord(w) || w == "true" || w == "false"
 }
 
-// repairPattern mends what is plainly meant: quotes that are doubled instead of
-// escaped, lone backslashes, double quotes, keywords in small letters, a comparison without its brackets,
-// hashes.SHA-256 without quotes, a qualifier inside of the brackets. It returns the
-// pattern as it is when that does not help.
+// repairPattern fixes obvious mistakes: quotes that are doubled instead of escaped,
+// lone backslashes, double quotes, lower-case keywords, a comparison without
+// brackets, hashes.SHA-256 without quotes, a qualifier inside the brackets. If that
+// does not help, it returns the pattern unchanged.
 func repairPattern(pattern string) string {
 	fixed := strings.TrimSpace(pattern)
 	if checkPattern(fixed) == nil {
@@ -232,12 +232,12 @@ func repairPattern(pattern string) string {
 	return pattern
 }
 
-// innerQualifier matches a qualifier that stands inside of its observation.
+// innerQualifier matches a qualifier inside its observation.
 var innerQualifier = regexp.MustCompile(`\s+((?:START\s+t'[^']*'\s+STOP\s+t'[^']*'|WITHIN\s+\d+\s+SECONDS|REPEATS\s+\d+\s+TIMES))\s*\]`)
 
 func qualifierOut(s string) string { return innerQualifier.ReplaceAllString(s, "] $1") }
 
-// singleQuotes puts texts in the quotes that patterns have, where none has them.
+// singleQuotes puts texts into single quotes, if the pattern has none.
 func singleQuotes(s string) string {
 	if strings.ContainsAny(s, `'\\`) {
 		return s
@@ -245,7 +245,7 @@ func singleQuotes(s string) string {
 	return strings.ReplaceAll(s, `"`, "'")
 }
 
-// smallWord matches a text, which stays, or a keyword in small letters.
+// smallWord matches a text, which is kept, or a lower-case keyword.
 var smallWord = regexp.MustCompile(`'(?:[^'\\]|\\.)*'|(?i)[\s\[\]()](?:and|or|not|like|matches|in|followedby|exists|issubset|issuperset)\b`)
 
 func keywords(s string) string {
@@ -266,7 +266,7 @@ func bracketed(s string) string {
 	return "[" + s + "]"
 }
 
-// mendStrings escapes what should be escaped inside of quotes.
+// mendStrings escapes what must be escaped inside quotes.
 func mendStrings(s string) string {
 	var out strings.Builder
 	inside := false
@@ -294,8 +294,8 @@ func mendStrings(s string) string {
 	return out.String()
 }
 
-// patternSubject returns the one object type that all comparisons of a STIX
-// pattern are about, "" when there are several or none.
+// patternSubject returns the object type that all comparisons of a STIX pattern are
+// about, "" if there are several or none.
 func patternSubject(pattern string) string {
 	tokens, _ := patternTokens(pattern)
 	subject := ""

@@ -8,15 +8,16 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// periods lists the properties that begin and end one, in any type of object.
+// periods lists the properties with the start and end of a period, in any type of
+// object.
 var periods = [...][2]string{
 	{"start_time", "stop_time"}, {"first_seen", "last_seen"}, {"first_observed", "last_observed"},
 	{"valid_from", "valid_until"}, {"analysis_started", "analysis_ended"}, {"validity_not_before", "validity_not_after"},
 	{"start", "end"},
 }
 
-// dropReversed removes the end of a period that lies before its start, which
-// OpenCTI answers with an error; an indicator must be valid for a while, too.
+// dropReversed removes the end of a period that is before its start, because
+// OpenCTI refuses it; an indicator's end must be after its start.
 func (r *record) dropReversed(o *stix.Object) {
 	for _, p := range periods {
 		start, hasStart := moment.Parse(o.String(p[0]))
@@ -34,15 +35,15 @@ func (r *record) dropReversed(o *stix.Object) {
 	}
 }
 
-// dateWords are what OpenCTI's worker takes for a date, or part of one.
+// dateWords matches what OpenCTI's worker takes for a date, or part of one.
 var dateWords = regexp.MustCompile(`(?i)[0-9]|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mon|tue|tues|wed|` +
 	`thu|thur|thurs|fri|sat|sun|january|february|march|april|june|july|august|september|october|november|december|` +
 	`monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|now|am|pm)\b`)
 
-// referenceDates keeps the worker from inventing the time of a relationship: to
-// one without start or stop it gives the date that it finds in the description
-// of a reference, or in its source's name. Such a description moves into that
-// of the relationship.
+// referenceDates keeps the worker from inventing the time of a relationship: it
+// gives a relationship without start or stop the date that it finds in the
+// description of a reference or in its source_name. Such a description is moved
+// into the relationship's own.
 func (r *record) referenceDates(o *stix.Object) {
 	raw, ok := o.Get("external_references")
 	if o.Type() != "relationship" || !ok || o.Has("start_time") && o.Has("stop_time") {
@@ -86,5 +87,5 @@ func (r *record) referenceDates(o *stix.Object) {
 	r.count("reference_dates_moved", len(moved))
 }
 
-// undated describes a reference whose source's name reads like a date.
+// undated is the description of a reference whose source_name reads like a date.
 const undated = "Reference"

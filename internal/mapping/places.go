@@ -19,15 +19,15 @@ type place struct {
 	alts []string // further names under which OpenCTI may know it
 }
 
-// gazetteer finds places by folded name. Codes are kept apart: "IT" and "IN"
-// are words too, and count only where a label says that it is a place.
+// gazetteer finds places by folded name. Codes are separate: "IT" and "IN" are also
+// words, and count only if a label says that it is a place.
 type gazetteer struct {
 	names, codes map[string]*place
 	words        map[string][]string // names by each of their words
 }
 
-// spellings are names that the Unicode tables write in another way, or whose
-// writing there is dated.
+// spellings are names that the Unicode tables spell differently or in an outdated
+// way.
 const spellings = `
 CD Democratic Republic of the Congo; Congo, Democratic Republic of the; DR Congo; DRC; Congo (DRC); Congo (Kinshasa)
 CG Republic of the Congo; Congo; Congo (Brazzaville)
@@ -65,8 +65,8 @@ FM Micronesia; Federated States of Micronesia
 NL Netherlands; Holland
 `
 
-// regions are the United Nations' (M49), by the values of STIX's region-ov,
-// and the few that reports speak of besides.
+// regions are the United Nations' (M49), by the values of STIX's region-ov, plus
+// the few others that reports mention.
 const regions = `
 africa Africa
 eastern-africa Eastern Africa; East Africa
@@ -130,12 +130,12 @@ func newGazetteer() *gazetteer {
 	return g
 }
 
-// current leaves out codes that ISO 3166 has withdrawn or never gave.
+// current excludes codes that ISO 3166 has withdrawn or never assigned.
 func current(r language.Region) bool {
 	return r.IsCountry() && r.Canonicalize() == r && r.ISO3() != "ZZZ" && display.English.Regions().Name(r) != ""
 }
 
-// add enters a place under its names; the first is the one it is shown by.
+// add adds a place under its names; the first is the one it is shown by.
 func (g *gazetteer) add(p *place, names []string) {
 	p.name = names[0]
 	for _, n := range names {
@@ -153,7 +153,7 @@ func (g *gazetteer) add(p *place, names []string) {
 	}
 }
 
-// find looks a name up. explicit says that the text is meant as a place.
+// find looks a name up. explicit means that the text is meant as a place.
 func (g *gazetteer) find(name string, explicit bool) *place {
 	key := fold(name)
 	if p := g.names[key]; p != nil {
@@ -171,8 +171,8 @@ func (g *gazetteer) find(name string, explicit bool) *place {
 	return nil
 }
 
-// inverted puts what stands behind a comma or in brackets before the rest:
-// "Korea, Republic of" is the Republic of Korea. It returns "" for other names.
+// inverted moves what is after a comma or in brackets to the front: "Korea,
+// Republic of" becomes "Republic of Korea". It returns "" for other names.
 func inverted(name string) string {
 	base, rest, ok := strings.Cut(name, ",")
 	if !ok {
@@ -186,12 +186,13 @@ func inverted(name string) string {
 	return rest + " " + base
 }
 
-// qualifiers are words that name no place, but one of several of a name.
+// qualifiers are words that do not name a place but tell places of the same name
+// apart.
 var qualifiers = nameSet(`republic rep democratic dem dpr people peoples north south east west central northern southern
 	eastern western islamic islands island province state states kingdom federated federation federal plurinational
 	bolivarian socialist arab sar special administrative region territory occupied former mainland of`)
 
-// bound tells whether a piece behind a comma belongs to the place before it.
+// bound says whether a piece after a comma belongs to the place before it.
 func (g *gazetteer) bound(name, piece string) binding {
 	qualifies := false
 	for word := range strings.FieldsSeq(fold(piece)) {
@@ -211,8 +212,8 @@ func (g *gazetteer) bound(name, piece string) binding {
 	return repeats
 }
 
-// object makes the location. Countries carry their codes as aliases, by which
-// OpenCTI finds the entity that it may have under an official name.
+// object makes the location. Countries have their codes as aliases, by which
+// OpenCTI finds an entity that it may have under an official name.
 func (p *place) object() *stix.Object {
 	o := stix.New("location", stix.LocationID(p.name, p.kind))
 	o.Set("created", epoch)
@@ -230,8 +231,8 @@ func (p *place) object() *stix.Object {
 
 var locationTypes = []string{"Administrative-Area", "City", "Country", "Position", "Region"}
 
-// location names OpenCTI's kind of a source's location, so that relationships
-// with it can be judged, and a name where there is none.
+// location sets OpenCTI's kind of a source's location, so that its relationships
+// can be judged, and a name if there is none.
 func (r *record) location(o *stix.Object) {
 	if o.Type() != "location" {
 		return

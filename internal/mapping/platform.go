@@ -16,9 +16,9 @@ const (
 	extensionMITRE      = "extension-definition--322b8f77-262a-4cb8-a915-1e441e00329b"
 )
 
-// own lists which of OpenCTI's own properties a source may set: knowledge about
-// the object. All others command the platform (delete, merge, share, assign,
-// replace) or are facts of one platform only (ids, orders, workflows).
+// own lists which of OpenCTI's own properties a source may set: knowledge about the
+// object. All others give orders to the platform (delete, merge, share, assign,
+// replace) or only make sense on one platform (ids, orders, workflows).
 var own = nameSet(`additional_names aliases cisa_kev content create_indicator create_observables created_by_ref cwe
 	definition definition_type description detection epss_percentile epss_score external_references files
 	first_seen_active firstname kill_chain_phases labels lastname location_type main_observable_type negative
@@ -26,17 +26,16 @@ var own = nameSet(`additional_names aliases cisa_kev content create_indicator cr
 	ssvc_exploitation ssvc_technical_impact tags type where_sighted_refs
 	attack_vector availability_impact base_score base_severity confidentiality_impact integrity_impact`)
 
-// ownMITRE lists the members of MITRE's extension that a source may set.
 var ownMITRE = nameSet("id detection permissions_required platforms version")
 
-// commands are the bare names that OpenCTI's client acts on, but for those
-// that STIX uses for something else.
+// commands are the bare names that OpenCTI's client acts on, except those that STIX
+// uses for something else.
 var commands = nameSet(`assignee_ids auto_enrichment_disable connector_ids granted_refs group_ids is_inferred
 	max_distinct_count merge_source_ids merge_target_id modified_at nb_deps no_trigger_import order organization_ids
 	participant_ids playbook_id relationships_config security_coverage_result_id sharing_direct_container
 	sharing_organization_ids stix_ids template_id tenant_id tenant_name workflow_id`)
 
-// fileMembers lists what a source may say of a file that it attaches. A uri
+// fileMembers lists what a source may say about a file that it attaches. A uri
 // would be read with the platform's own rights.
 var fileMembers = nameSet("name data mime_type version description object_marking_refs")
 
@@ -50,8 +49,7 @@ func nameSet(names string) map[string]bool {
 
 func ownProperty(name string) bool { return own[name] || strings.HasPrefix(name, "cvss_") }
 
-// forbidden tells names that only the platform may set, at whatever level they
-// stand.
+// forbidden reports names that only the platform may set, at any level.
 func forbidden(name string) bool {
 	if rest, ok := strings.CutPrefix(name, "x_opencti_"); ok {
 		return !ownProperty(rest)
@@ -59,16 +57,15 @@ func forbidden(name string) bool {
 	return strings.HasPrefix(name, "opencti_") || commands[name]
 }
 
-// hoisted lists the members of OpenCTI's extensions that are moved to the
-// property that OpenCTI reads first, so that they are judged there.
+// hoisted lists the members of OpenCTI's extensions that are moved to the property
+// that OpenCTI reads first, so that they are checked there.
 var hoisted = map[string]string{"labels": "labels", "external_references": "external_references",
 	"kill_chain_phases": "kill_chain_phases", "content": "x_opencti_content", "description": "x_opencti_description",
 	"created_by_ref": "x_opencti_created_by_ref", "files": "x_opencti_files"}
 
-// hoist moves what stands in OpenCTI's extensions and must be judged like the
-// object's own properties; what the object has itself comes first, as for
-// OpenCTI. The values of x_opencti_tags become labels, which OpenCTI makes of
-// them.
+// hoist moves members of OpenCTI's extensions that must be checked like the
+// object's own properties. The object's own values take precedence, as in OpenCTI.
+// The values of x_opencti_tags become labels, as in OpenCTI.
 func (r *record) hoist(o *stix.Object) {
 	var labels []string
 	add := func(raw json.RawMessage) {
@@ -102,8 +99,8 @@ func (r *record) hoist(o *stix.Object) {
 	}
 }
 
-// dropPlatformFields removes what only the platform may set, wherever its
-// client reads it.
+// dropPlatformFields removes what only the platform may set, wherever its client
+// reads it.
 func (r *record) dropPlatformFields(o *stix.Object) {
 	type change struct {
 		key string
@@ -130,8 +127,8 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 	}
 }
 
-// withoutCommands returns the value of a property without the members that only
-// the platform may set, at every level, and how many those were.
+// withoutCommands returns a property's value without the members that only the
+// platform may set, at every level, and how many were removed.
 func (r *record) withoutCommands(key string, raw json.RawMessage) (json.RawMessage, int) {
 	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
 	if raw[0] != '{' && raw[0] != '[' || !judged && !suspicious(raw) {
@@ -171,8 +168,8 @@ func ours(extension string) bool {
 	return extension == extensionOpenCTI || extension == extensionObservable
 }
 
-// mayStand reports whether a source may set the member of an object that
-// stands under the given key.
+// mayStand reports whether a source may set this member of an object under the
+// given key.
 func mayStand(key, member string) bool {
 	switch {
 	case ours(key):
@@ -186,7 +183,7 @@ func mayStand(key, member string) bool {
 }
 
 // suspicious is the fast path: text without these names has nothing to remove.
-// Names with escapes in them count as suspicious.
+// Names that contain escapes count as suspicious.
 func suspicious(raw []byte) bool {
 	if !bytes.Contains(raw, []byte{'{'}) {
 		return false

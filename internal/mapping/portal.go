@@ -8,10 +8,11 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// findMain finds the object that the item is about; main is "" in a page of
-// IOCs, and where objects come back that were mapped before, each for itself. The answer has its objects in any order, linked items among them: so it
-// is the one that ThreatMatch gave the item's id, else the one with the most
-// associations, of equal ones the first.
+// findMain finds the object that the item is about. main is "" for a page of IOCs,
+// and for objects that were mapped before and come back one by one. The response
+// has its objects in any order, linked items among them: so it is the one with
+// ThreatMatch's id of the item, else the one with the most associations, the first
+// if several are equal.
 func (r *record) findMain() {
 	if r.src.Dataset == "iocs" || r.src.Mapped {
 		return
@@ -20,7 +21,7 @@ func (r *record) findMain() {
 	for _, o := range r.objects {
 		switch refs := o.Strings("object_refs"); {
 		case o.Type() == "relationship":
-			weight[o.String("source_ref")] += 2 // rather the source: an actor uses a tool
+			weight[o.String("source_ref")] += 2 // prefer the source: an actor uses a tool
 			weight[o.String("target_ref")]++
 		case r.mainType(o.Type()):
 			weight[o.ID()] += 2 * len(refs)
@@ -41,8 +42,8 @@ func (r *record) findMain() {
 	}
 }
 
-// mainObject returns what findMain found, nil where there is none or a filter
-// took it out.
+// mainObject returns what findMain found, nil if there is none or a filter removed
+// it.
 func (r *record) mainObject() *stix.Object {
 	i, ok := r.byID[r.main]
 	if !ok {
@@ -51,7 +52,8 @@ func (r *record) mainObject() *stix.Object {
 	return r.objects[i]
 }
 
-// mainType tells the types of what an item of the dataset can be about.
+// mainType reports whether an item of the dataset can be about an object of this
+// type.
 func (r *record) mainType(typ string) bool {
 	if r.src.Dataset == "profiles" {
 		return profileTypes[typ]
@@ -59,11 +61,11 @@ func (r *record) mainType(typ string) bool {
 	return typ == "report"
 }
 
-// profileTypes are those of the objects that a profile can be about.
+// profileTypes are the types that a profile can be about.
 var profileTypes = nameSet("threat-actor intrusion-set malware tool campaign incident attack-pattern vulnerability infrastructure")
 
-// ownReference returns the place of the reference that gives an object the id
-// of the item, -1 for none, and all references.
+// ownReference returns the position of the reference with the item's id, -1 if
+// there is none, and all references.
 func (r *record) ownReference(o *stix.Object) (place int, list []json.RawMessage) {
 	place = -1
 	raw, _ := o.Get("external_references")
@@ -76,7 +78,7 @@ func (r *record) ownReference(o *stix.Object) (place int, list []json.RawMessage
 	return place, list
 }
 
-// portal adds where the portal shows the item to the object that it is about.
+// portal adds the item's address in the portal to the object that it is about.
 func (r *record) portal() {
 	o := r.mainObject()
 	if o == nil || r.src.ID == "" {

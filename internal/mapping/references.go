@@ -6,10 +6,10 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// references removes references that cannot be resolved by anybody: what is no
-// STIX id, the object itself, and types that OpenCTI does not know. It reports
-// false, having counted the object, when a relationship or sighting has lost
-// an end to such a type.
+// references removes references that can never be resolved: to something that is
+// not a STIX id, to the object itself, and to types that OpenCTI does not know. It
+// returns false, having counted the object, if a relationship or sighting has lost
+// an end that way.
 func (r *record) references(o *stix.Object) bool {
 	if !r.suspect(o) {
 		return true
@@ -39,8 +39,8 @@ func (r *record) references(o *stix.Object) bool {
 	return true
 }
 
-// canonicalRefs gives references the ids under which OpenCTI takes what they
-// name, as decode does with the objects themselves.
+// canonicalRefs gives references the ids under which OpenCTI accepts the objects
+// they name, as decode does with the objects themselves.
 func (r *record) canonicalRefs(o *stix.Object) {
 	r.count("ids_rewritten", o.ReplaceRefs(func(id string) string {
 		if strings.HasPrefix(id, markingPrefix) {
@@ -55,8 +55,8 @@ func (r *record) canonicalRefs(o *stix.Object) {
 	}))
 }
 
-// misplaced tells what STIX and OpenCTI refuse as the one who saw or wrote
-// something.
+// misplaced reports types that STIX and OpenCTI refuse as the place of a sighting
+// or as an author.
 func misplaced(key, typ string) bool {
 	switch key {
 	case "where_sighted_refs":
@@ -78,9 +78,9 @@ func (r *record) suspect(o *stix.Object) bool {
 	return bad
 }
 
-// relateContents turns object_refs of an object that is no container, which
-// OpenCTI would drop, into relationships: of the natural type for the pair,
-// else related-to.
+// relateContents turns object_refs of an object that is not a container, which
+// OpenCTI would drop, into relationships: of the natural type for the pair, else
+// related-to.
 func (r *record) relateContents(o *stix.Object) {
 	if stix.Container(o.Type()) || !o.Has("object_refs") {
 		return
@@ -114,7 +114,7 @@ func (r *record) relateContent(o *stix.Object, id string) {
 	}
 }
 
-// relatable reports whether OpenCTI takes relationships from and to the type.
+// relatable reports whether OpenCTI accepts relationships from and to the type.
 func relatable(typ string) bool {
 	return !plain(typ) && typ != "relationship" && typ != "sighting"
 }

@@ -22,8 +22,8 @@ func swapEnds(rel *stix.Object) {
 	rel.Set("target_ref", source)
 }
 
-// newLink makes a relationship that a source object implies: its author,
-// markings and dates are the owner's, its id is OpenCTI's deterministic one.
+// newLink makes a relationship that a source object implies. It has the owner's
+// author, markings and dates, and OpenCTI's deterministic id.
 func (r *record) newLink(owner *stix.Object, relation, source, target string) *stix.Object {
 	o := stix.New("relationship", stix.Link{Type: relation, Source: source, Target: target}.ID())
 	o.Copy(owner, "created_by_ref", "created", "modified", "object_marking_refs")

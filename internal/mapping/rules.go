@@ -85,9 +85,9 @@ type Import struct {
 	Relationships []string
 }
 
-// Imports lists what comes from each dataset. ThreatMatch may send any STIX
-// type in any of them; these are the ones that are known to come, and what the
-// connector makes of labels and associations.
+// Imports lists what comes from each dataset. ThreatMatch may send any STIX type in
+// any of them; these are the known ones, plus what the connector makes of labels
+// and associations.
 func Imports() []Import {
 	knowledge := []string{"attributed-to", "uses", "targets", "originates-from", "exploits", "indicates", "mitigates", "related-to"}
 	entities := []string{"Intrusion set (or Threat actor)", "Malware", "Tool", "Campaign", "Incident", "Attack pattern",

@@ -11,9 +11,9 @@ import (
 
 // Values of Settings.Labels.
 const (
-	LabelsKnowledge = "knowledge" // labels become entities, relationships and typed properties; none stays
-	LabelsAll       = "all"       // as knowledge, and every label stays
-	LabelsNone      = "none"      // every label goes, nothing is made of it
+	LabelsKnowledge = "knowledge" // labels become entities, relationships and typed properties; no label is kept
+	LabelsAll       = "all"       // as knowledge, and every label is kept
+	LabelsNone      = "none"      // all labels are removed and nothing is made of them
 )
 
 // Values of Settings.Description.
@@ -22,29 +22,29 @@ const (
 	DescriptionText     = "text"
 )
 
-// Settings are what users can choose. Empty strings stand for the defaults
-// amber, knowledge and markdown.
+// Settings are the user's choices. Empty strings mean the defaults amber, knowledge
+// and markdown.
 type Settings struct {
-	// TLP is the level of objects without marking: clear, white, green, amber,
+	// TLP is the level for objects without a marking: clear, white, green, amber,
 	// amber+strict, red.
 	TLP string
-	// ThreatActorAsIntrusionSet makes intrusion sets of threat actors.
+	// ThreatActorAsIntrusionSet turns threat actors into intrusion sets.
 	ThreatActorAsIntrusionSet bool
 	// Labels is one of the Labels… constants.
 	Labels string
 	// Description is one of the Description… constants.
 	Description string
-	// URL is the address of ThreatMatch, which relative addresses in texts begin
-	// with and whose pictures are shown. Without it they are not.
+	// URL is the address of ThreatMatch. Relative addresses in texts are resolved
+	// against it, and pictures from it are shown. Without it neither happens.
 	URL string
-	// CreateObservables asks OpenCTI to make observables of indicators.
+	// CreateObservables asks OpenCTI to create observables from indicators.
 	CreateObservables bool
-	// Confidence is the legacy confidence_level of relationships that have
-	// none: 1 to 4 stand for 15, 50, 75, 85; 5 to 100 count as given; 0 = off.
+	// Confidence is the legacy confidence_level for relationships without a
+	// confidence: 1 to 4 mean 15, 50, 75, 85; 5 to 100 are taken as they are; 0 =
+	// off.
 	Confidence int
-	// PlatformVersion returns the version that the platform says it has, "" as
-	// long as that is not known; nil stands for never. It must be safe for
-	// concurrent use.
+	// PlatformVersion returns the version that the platform reports, "" while it is
+	// unknown; nil means never known. It must be safe for concurrent use.
 	PlatformVersion func() string
 	Choices
 }

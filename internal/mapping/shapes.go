@@ -7,14 +7,14 @@ import (
 	"threatmatch-connector/internal/facts"
 )
 
-// shape is what kind of value OpenCTI reads from a property.
+// shape is the kind of value that OpenCTI reads from a property.
 type shape uint8
 
 const (
 	anything shape = iota
 	text
 	boolean
-	integer // of 32 bits, as GraphQL has them
+	integer // 32 bits, as in GraphQL
 	decimal
 	percent // whole number from 0 to 100
 	instant
@@ -24,8 +24,8 @@ const (
 	hashTable
 )
 
-// ownShapes lists the properties whose STIX name the platform's inputs do not
-// have, or for which they do not say enough.
+// ownShapes lists the properties whose STIX name the platform's inputs lack, or for
+// which the inputs do not say enough.
 var ownShapes = map[shape]string{
 	text: `abstract country region city administrative_area spec_version x_opencti_content x_opencti_location_type
 		identity_class`,
@@ -39,15 +39,15 @@ var ownShapes = map[shape]string{
 	hashTable:     "hashes",
 }
 
-// inputShapes says which kind of value the types of the platform's inputs are.
+// inputShapes maps the types of the platform's inputs to kinds of values.
 var inputShapes = map[string]shape{"String": text, "Boolean": boolean, "Int": integer, "Float": decimal, "DateTime": instant}
 
-// notShaped are names that are another thing in STIX than in an input.
+// notShaped are names that mean something else in STIX than in an input.
 const notShaped = " type id key definition value objects samples modules languages tasks file files "
 
-// readShapes returns the shape of each property that workers fail on when its
-// value is of another kind. Others pass as they are: OpenCTI ignores what it
-// does not know.
+// readShapes returns the shape of each property that makes workers fail if its
+// value is of another kind. Others pass unchanged: OpenCTI ignores what it does not
+// know.
 func readShapes() (map[string]shape, error) {
 	inputs, err := facts.ReadInputs()
 	if err != nil {
@@ -78,8 +78,8 @@ func readShapes() (map[string]shape, error) {
 	return table, nil
 }
 
-// addAliases gives the shape of a numeric or boolean input to each property
-// that the client puts into it, whatever its name.
+// addAliases gives the shape of a numeric or boolean input to each property that
+// the client puts into it, whatever its name.
 func addAliases(table map[string]shape) error {
 	client, err := facts.ReadClient(facts.V6_9)
 	if err != nil {
@@ -100,8 +100,8 @@ func addAliases(table map[string]shape) error {
 	return nil
 }
 
-// read reports whether raw is fine as it is, and else what to put in its
-// place; nil when there is nothing.
+// read reports whether raw can stay as it is, and otherwise returns the value to
+// replace it with, nil if there is none.
 func (s shape) read(raw json.RawMessage) (any, bool) {
 	switch s {
 	case text:

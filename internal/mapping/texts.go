@@ -14,8 +14,8 @@ var longTexts = [...]string{"description", "x_opencti_description", "abstract", 
 // shortTexts are shown as they are.
 var shortTexts = [...]string{"name", "objective", "aliases", "x_opencti_aliases", "goals", "roles"}
 
-// texts converts what is HTML in the texts of an object, and puts its full text
-// where OpenCTI shows it.
+// texts converts HTML in the texts of an object, and puts its full text where
+// OpenCTI shows it.
 func (r *record) texts(o *stix.Object) {
 	for _, key := range longTexts {
 		r.longText(o, key)
@@ -33,7 +33,7 @@ func (r *record) texts(o *stix.Object) {
 	}
 }
 
-// marked reports whether JSON text can hold a tag or an entity.
+// marked reports whether JSON text may contain a tag or an entity.
 func marked(raw json.RawMessage) bool {
 	return bytes.IndexByte(raw, '<') >= 0 || bytes.IndexByte(raw, '&') >= 0
 }
@@ -61,7 +61,7 @@ func (r *record) setText(o *stix.Object, key, s string) {
 	o.Set(key, s)
 }
 
-// contentType tells the types whose full text OpenCTI shows in a tab of its own.
+// contentType reports types whose full text OpenCTI shows in its own tab.
 func contentType(typ string) bool {
 	switch typ {
 	case "report", "grouping", "case-incident", "case-rfi", "case-rft":
@@ -70,9 +70,9 @@ func contentType(typ string) bool {
 	return false
 }
 
-// content moves the full text of a report to x_opencti_content, which OpenCTI
-// shows as HTML; a plain content would be overwritten. Where there are both, one
-// follows the other.
+// content moves the full text of a report to x_opencti_content, which OpenCTI shows
+// as HTML; a plain content would be overwritten. If there are both, one is appended
+// to the other.
 func (r *record) content(o *stix.Object) {
 	const to = "x_opencti_content"
 	full, plain := o.String(to), o.String("content")
@@ -91,8 +91,8 @@ func (r *record) content(o *stix.Object) {
 	r.setText(o, to, html)
 }
 
-// describe moves the full text of an object that has no place for one to the
-// end of its description.
+// describe appends the full text of an object that has no place for one to its
+// description.
 func (r *record) describe(o *stix.Object) {
 	raw, ok := o.Get("content")
 	if !ok || plain(o.Type()) {
@@ -117,8 +117,8 @@ func (r *record) describe(o *stix.Object) {
 	}
 }
 
-// shortText converts a name, or a list of names. One that is nothing but tags
-// stays, and so does what the object's pattern or value is called after.
+// shortText converts a name, or a list of names. A name that consists only of tags
+// is kept, as is one that the object's pattern or value is called by.
 func (r *record) shortText(o *stix.Object, key string) {
 	raw, ok := o.Get(key)
 	if !ok || !marked(raw) || stix.Observable(o.Type()) {

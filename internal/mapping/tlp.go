@@ -17,29 +17,29 @@ type reading uint8
 const (
 	silent   reading = iota // it says nothing about the TLP
 	readable                // it names a level
-	garbled                 // it speaks of the TLP but names no level that is known
+	garbled                 // it mentions the TLP but names no known level
 )
 
 const levelWord = `(?:white|clear|green|amber[^a-z]*strict|amber|red)`
 
 var (
-	// tlpWord finds the TLP as a word of its own, whatever stands around it:
+	// tlpWord finds TLP as a separate word, whatever is around it:
 	// threatmatch:tlp="…", [TLP:…], tlp_2_0, "Traffic Light Protocol …".
 	tlpWord = regexp.MustCompile(`(?:^|[^a-z])(?:tlp|traffic[^a-z]*light(?:[^a-z]*protocol)?)(?:v?[^a-z]|` + levelWord + `|$)`)
 	// tlpLevels finds the levels that follow it.
 	tlpLevels = regexp.MustCompile(`(?:^|[^a-z])(?:tlp|traffic[^a-z]*light(?:[^a-z]*protocol)?)v?[^a-z]*(` +
 		levelWord + `(?:[^a-z]+` + levelWord + `)*)(?:[^a-z]|$)`)
 	oneLevel = regexp.MustCompile(levelWord)
-	// onlyTLP is a text that names one level and says nothing else.
+	// onlyTLP matches a text that names one level and says nothing else.
 	onlyTLP = regexp.MustCompile(`^[^a-z]*tlpv?[^a-z]*` + levelWord + `[^a-z]*$`)
 )
 
-// tlpText brings a text into the form that the patterns above are written for.
+// tlpText brings a text into the form that the patterns above expect.
 func tlpText(s string) string {
 	return strings.ToLower(norm.NFKC.String(html.UnescapeString(s)))
 }
 
-// readTLP reads what a text says about the TLP; of several levels the strictest.
+// readTLP reads what a text says about the TLP; the strictest of several levels.
 func readTLP(s string) (stix.TLP, reading) {
 	s = tlpText(s)
 	if !strings.Contains(s, "tlp") && !strings.Contains(s, "light") || !tlpWord.MatchString(s) {
@@ -57,7 +57,7 @@ func readTLP(s string) (stix.TLP, reading) {
 	return strictest, readable
 }
 
-// readLevel reads a text that stands where a level must: it need not say TLP.
+// readLevel reads a text in a place that must hold a level: it need not say TLP.
 func readLevel(s string) (stix.TLP, reading) {
 	if t, r := readTLP(s); r == readable {
 		return t, r
@@ -71,8 +71,8 @@ func readLevel(s string) (stix.TLP, reading) {
 	return stix.TLP{}, garbled
 }
 
-// readLevels reads a value of any kind in which a level must stand; of several
-// the strictest. Texts beside a level, such as a caveat, are of no account.
+// readLevels reads a value of any kind that must contain a level; the strictest of
+// several. Other texts, such as a caveat, are ignored.
 func readLevels(raw json.RawMessage) (stix.TLP, reading) {
 	var strictest stix.TLP
 	result := silent
@@ -103,7 +103,7 @@ func readLevels(raw json.RawMessage) (stix.TLP, reading) {
 	return strictest, result
 }
 
-// levelNamed returns the level with that name, the zero value for any other.
+// levelNamed returns the level with that name, the zero value if there is none.
 func levelNamed(word string) stix.TLP {
 	if strings.HasPrefix(word, "amber") && strings.HasSuffix(word, "strict") {
 		word = "amber+strict"
@@ -119,7 +119,7 @@ func stricter(a, b stix.TLP) stix.TLP {
 	return a
 }
 
-// classifies tells properties that say who may see an object.
+// classifies reports properties that say who may see an object.
 func classifies(key string) bool {
 	key = strings.ToLower(key)
 	for _, word := range [...]string{"classification", "dissemination", "sensitivity", "handling", "sharing", "distribution", "marking", "confidential"} {
@@ -130,15 +130,16 @@ func classifies(key string) bool {
 	return false
 }
 
-// tlpProperty tells properties that hold a level by their name: tlp, tlp_2_0,
-// x_threatmatch_tlp, …
+// tlpProperty reports properties whose name says that they hold a level: tlp,
+// tlp_2_0, x_threatmatch_tlp, …
 func tlpProperty(key string) bool {
 	key = strings.ToLower(key)
 	return (strings.Contains(key, "tlp") || strings.Contains(key, "light")) && tlpWord.MatchString(key)
 }
 
-// restricting reads a text that is nothing but a level, where the TLP is not
-// named: only what restricts more than most counts, since it may mean another scale.
+// restricting reads a text that is nothing but a level and does not name the TLP:
+// only a level that restricts more than most counts, because it may belong to
+// another scale.
 func restricting(s string) stix.TLP {
 	t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}"))
 	return atLeastAmber(t)
@@ -168,11 +169,11 @@ func readMark(s string) (stix.TLP, reading) {
 	return t, said
 }
 
-// headed finds a level at the head of a title or text, or in brackets at its end.
+// headed finds a level at the start of a title or text, or in brackets at its end.
 var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*tlpv?[^a-z]{1,5}` + levelWord + `(?:[^a-z]|$)|[\[({]tlpv?[^a-z]{1,5}` + levelWord + `[\])}][^a-z]*$`)
 
-// readHead reads the level that a title or text begins or ends with. It does not
-// make an object open to more people: prose may speak of another's marking.
+// readHead reads the level that a title or text starts or ends with. It never makes
+// an object visible to more people: prose may mention another object's marking.
 func readHead(s string) stix.TLP {
 	const most = 100
 	if len(s) > 2*most {
@@ -188,7 +189,7 @@ func readHead(s string) stix.TLP {
 
 var papLabel = regexp.MustCompile(`^[^a-z]*pap[^a-z]{1,3}(white|clear|green|amber|red)[^a-z]*$`)
 
-// papNamed returns the PAP marking that a label names, nil for none.
+// papNamed returns the PAP marking that a label names, nil if it names none.
 func papNamed(label string) *stix.Object {
 	found := papLabel.FindStringSubmatch(tlpText(label))
 	if found == nil {

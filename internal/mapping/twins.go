@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// twins lists, by relationship type, other types that say the same of some
-// pairs, the closest first. Those behind < say it from the other end.
+// twins lists, by relationship type, other types that mean the same for some pairs,
+// closest first. Types after < express it from the other end.
 var twins = twinTable(`
 exploits | targets
 uses | exploits targets
@@ -72,13 +72,13 @@ func twinTable(text string) map[string][]twin {
 	return table
 }
 
-// reversible lists the types whose direction is clear from the pair: where the
-// platform takes one from the other end only, the source has mixed up the ends.
+// reversible lists the types whose direction is clear from the pair: if the
+// platform accepts one only from the other end, the source has mixed up the ends.
 var reversible = []string{"uses", "targets", "attributed-to", "exploits", "indicates", "mitigates", "originates-from",
 	"located-at", "authored-by", "based-on", "characterizes", "analysis-of"}
 
-// twin returns the accepted type that says the same of the pair, and whether
-// it runs the other way.
+// twin returns the accepted type that means the same for the pair, and whether it
+// points the other way.
 func (m *Mapper) twin(e ends, relation string) (string, bool, bool) {
 	if active, passive := strings.CutSuffix(relation, "-by"); passive && relation != "authored-by" {
 		for _, r := range [...]string{strings.TrimSuffix(active, "d") + "s", strings.TrimSuffix(active, "ed") + "s"} {

@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// repair brings values into the kind that OpenCTI reads, where that is plain,
-// and removes them where it is not. It returns the times that it had to remove.
+// repair converts values to the kind that OpenCTI reads if that is unambiguous, and
+// otherwise removes them. It returns the times that it had to remove.
 func (r *record) repair(o *stix.Object) (unread []string) {
 	type change struct {
 		key string
@@ -51,8 +51,8 @@ func (r *record) repair(o *stix.Object) (unread []string) {
 	return unread
 }
 
-// wrapped returns a reference as its key has it, a text or a list of texts, where
-// the other stands; nil where nothing is to be done.
+// wrapped returns a reference in the form its key requires, a text or a list of
+// texts, if it has the other form; nil if nothing needs to be done.
 func wrapped(key string, raw json.RawMessage) any {
 	switch {
 	case strings.HasSuffix(key, "_refs") && raw[0] == '"':
@@ -87,8 +87,8 @@ func readBool(raw json.RawMessage) (any, bool) {
 	return nil, false
 }
 
-// readInstant accepts STIX timestamps as they are. Others are written anew: the
-// platform takes nothing else.
+// readInstant accepts STIX timestamps unchanged. Others are rewritten, because the
+// platform accepts nothing else.
 func readInstant(raw json.RawMessage) (any, bool) {
 	if s, isText := stix.Text(raw); isText && moment.Strict(s) {
 		return nil, true
@@ -148,9 +148,9 @@ func readObjects(raw json.RawMessage) (any, bool) {
 	return list, false
 }
 
-// readReferences reads external references: url, source_name and external_id
-// are texts, and a source_name there must be. What is a text is an address, or
-// what the reference says.
+// readReferences reads external references: url, source_name and external_id are
+// texts, and source_name is required. A plain text is an address, or the
+// description.
 func readReferences(raw json.RawMessage) (any, bool) {
 	fine := raw[0] == '['
 	if !fine {
@@ -174,7 +174,7 @@ func readReferences(raw json.RawMessage) (any, bool) {
 	return list, fine
 }
 
-// textReference makes a reference of a text that stands in the place of one.
+// textReference makes a reference of a text in its place.
 func textReference(raw json.RawMessage) json.RawMessage {
 	to, fine := readText(raw)
 	s, _ := to.(string)
@@ -193,7 +193,7 @@ func textReference(raw json.RawMessage) json.RawMessage {
 
 var webAddress = regexp.MustCompile(`(?i)^(?:https?|ftp)://\S+$`)
 
-// fixReference returns nil when the reference needs no fixing.
+// fixReference returns nil if the reference needs no fixing.
 func fixReference(raw json.RawMessage) json.RawMessage {
 	if raw[0] != '{' {
 		if raw = textReference(raw); raw == nil {
@@ -240,9 +240,9 @@ func fixReference(raw json.RawMessage) json.RawMessage {
 	return out
 }
 
-// nameReference gives a reference what OpenCTI knows it by: a source, and
-// where it has neither address nor id, what it says of itself for an id. Where it
-// says nothing under a name that OpenCTI reads, its other texts are what it says.
+// nameReference gives a reference what OpenCTI identifies it by: a source and, if
+// it has neither address nor id, its description as id. If no property that OpenCTI
+// reads has a text, its other texts are used.
 func nameReference(fixed map[string]any) {
 	if fixed["source_name"] == nil && fixed["url"] == nil && fixed["external_id"] == nil && fixed["description"] == nil {
 		var said []string

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The vocabularies are those that the maker of ThreatMatch publishes as the
-// MISP taxonomy "threatmatch" (version 3), one value a line; behind "=" stands
-// the value of the STIX 2.1 vocabulary that means the same.
+// The vocabularies are those that the vendor of ThreatMatch publishes as the MISP
+// taxonomy "threatmatch" (version 3), one value per line; after "=" is the
+// equivalent value of the STIX 2.1 vocabulary.
 
 const sectorNames = `
 Banking & Capital Markets
@@ -109,7 +109,7 @@ Infostealer
 Information Stealer = infostealer
 `
 
-// What STIX 2.1 lists for the types of each kind of object.
+// The types that STIX 2.1 lists for each kind of object.
 const (
 	stixMalware = `adware backdoor bot bootkit ddos downloader dropper exploit-kit keylogger ransomware
 		remote-access-trojan resource-exploitation rogue-security-software rootkit screen-capture spyware trojan unknown
@@ -125,8 +125,8 @@ const (
 		hosting-malware hosting-target-lists phishing reconnaissance routers-switches staging workstation undefined unknown`
 )
 
-// typesOf gives the property that an object of a type has for its kind, and the
-// values that a label may have for it.
+// typesOf gives, by object type, the property for its kind and the values that a
+// label may have for it.
 var typesOf = map[string]struct {
 	property string
 	terms    terms
@@ -140,8 +140,8 @@ var typesOf = map[string]struct {
 	"incident":       {"incident_type", incidentTerms},
 }
 
-// wordTerms reads words of STIX's vocabularies, which stand for themselves, and
-// adds other terms where they say nothing else.
+// wordTerms reads words of STIX's vocabularies, which map to themselves, and adds
+// other terms unless they are defined already.
 func wordTerms(words string, others ...terms) terms {
 	t := terms{}
 	for word := range strings.FieldsSeq(words) {
@@ -198,8 +198,8 @@ Website Attack (Other)
 Unknown
 `
 
-// motivationNames has STIX's own values (attack-motivation-ov) and the words
-// that threat reports use for them.
+// motivationNames has STIX's own values (attack-motivation-ov) and the words that
+// threat reports use for them.
 const motivationNames = `
 Accidental = accidental
 Coercion = coercion
@@ -241,11 +241,11 @@ Retaliation = revenge
 Unpredictable = unpredictable
 `
 
-// terms maps a folded name to what it stands for.
+// terms maps a folded name to its meaning.
 type terms map[string]string
 
-// readTerms reads one of the lists above. A name without "=" stands for what
-// otherwise makes of it.
+// readTerms reads one of the lists above. A name without "=" maps to what otherwise
+// returns for it.
 func readTerms(list string, otherwise func(string) string) terms {
 	t := terms{}
 	for line := range strings.Lines(list) {
@@ -261,7 +261,7 @@ func readTerms(list string, otherwise func(string) string) terms {
 	return t
 }
 
-// find looks a label up: by its words, or as the value itself.
+// find looks a label up, by its words or as the value itself.
 func (t terms) find(label string) (string, bool) {
 	v, ok := t[fold(label)]
 	return v, ok
@@ -275,14 +275,14 @@ var (
 	motivationTerms = readTerms(motivationNames, slug)
 )
 
-// slug writes a name the way values of STIX vocabularies are written.
+// slug writes a name like a value of a STIX vocabulary.
 func slug(name string) string {
 	name, _, _ = strings.Cut(name, " (")
 	return strings.ReplaceAll(fold(name), " ", "-")
 }
 
-// fold makes names comparable: lower case, no accents, no punctuation but what
-// divides words, "and" for &.
+// fold makes names comparable: lower case, no accents, no punctuation except
+// between words, "and" for &.
 func fold(s string) string {
 	ascii := true
 	for i := range len(s) {

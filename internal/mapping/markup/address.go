@@ -6,8 +6,8 @@ import (
 )
 
 // address returns where a link or picture leads: http, https, ftp and mailto
-// addresses, relative ones resolved against base, and defanged ones as they
-// are. Everything else is "": it runs, reads files, or leads nowhere.
+// addresses, relative ones resolved against base, and defanged ones unchanged.
+// Anything else becomes "": it would run code, read files, or lead nowhere.
 func address(base *url.URL, ref string) string {
 	ref = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {
@@ -36,7 +36,7 @@ func address(base *url.URL, ref string) string {
 	return ""
 }
 
-// linkable reports whether a browser may be led there: not what is defanged.
+// linkable reports whether a browser may be sent there: not to a defanged address.
 func linkable(href string) bool {
 	scheme, _, _ := strings.Cut(href, ":")
 	switch strings.ToLower(scheme) {
@@ -51,7 +51,7 @@ func sameHost(base *url.URL, href string) bool {
 	return err == nil && base != nil && base.Host != "" && strings.EqualFold(u.Host, base.Host)
 }
 
-// appendTarget appends the address of a link as Markdown can hold it.
+// appendTarget appends the address of a link in a form that Markdown can hold.
 func appendTarget(dst []byte, href string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(href) {
@@ -65,9 +65,9 @@ func appendTarget(dst []byte, href string) []byte {
 	return dst
 }
 
-// Allowed reports whether an address may stand in a reference. What runs in a
-// browser or reads a file of the analyst's may not; an address without scheme,
-// or one that is defanged, leads nowhere by itself and may.
+// Allowed reports whether an address may appear in a reference. An address that
+// runs in a browser or reads a file of the analyst's may not; one without a scheme,
+// or a defanged one, leads nowhere by itself and may.
 func Allowed(ref string) bool {
 	ref = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {

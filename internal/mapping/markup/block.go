@@ -15,8 +15,8 @@ type nest struct {
 	number int    // of the next item
 }
 
-// nestMax is how many lists and quotes in one another are shown as such. What
-// is deeper goes out in the last of them, so that prefixes stay short.
+// nestMax is how many nested lists and quotes are shown as such. Anything deeper is
+// written in the last of them, so that prefixes stay short.
 const nestMax = 8
 
 func (w *writer) blockTag(t token) {
@@ -69,7 +69,7 @@ func (w *writer) inList() bool {
 	return len(w.nesting) > 0 && w.nesting[len(w.nesting)-1].role != quote
 }
 
-// number reads the number of a list's item.
+// number reads the number of a list item.
 func number(s string, otherwise int) int {
 	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n < 1e9 {
 		return n
@@ -106,7 +106,7 @@ func (w *writer) nest(n nest, starts bool) {
 	}
 }
 
-// prefix begins a line in lists and quotes.
+// prefix starts a line in lists and quotes.
 func (w *writer) prefix() {
 	for _, n := range w.nesting {
 		w.out = append(w.out, n.indent...)
@@ -137,8 +137,8 @@ func (w *writer) item(t token, starts bool) {
 	w.itemLine(t, list)
 }
 
-// itemLine writes the line end now, since the item's own indent begins with the
-// line after it.
+// itemLine writes the line end now, because the item's own indent starts with the
+// next line.
 func (w *writer) itemLine(t token, list *nest) {
 	marker := "- "
 	if list.role == numberedList {
@@ -164,8 +164,8 @@ func (w *writer) preText(s string) {
 	w.out = append(w.out, s...)
 }
 
-// endPre puts preformatted text into a fence. What a browser could read as a
-// tag cannot stand there, since no escape works in it: it goes out line by line.
+// endPre writes preformatted text as a fenced block. If it contains what a browser
+// could read as a tag, which cannot be escaped there, it is written line by line.
 func (w *writer) endPre() {
 	if w.pre--; w.pre > 0 {
 		return

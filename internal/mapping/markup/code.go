@@ -2,21 +2,21 @@ package markup
 
 import "strings"
 
-// longestTicks is the longest run of backticks or tildes that is taken for the
-// start of code, so that a text of many odd runs costs no more than its length.
+// longestTicks is the longest run of backticks or tildes that counts as the start
+// of code, so that a text with many odd runs takes linear time.
 const longestTicks = 20
 
-// finder finds Markdown's code in a text, from its start to its end.
+// finder finds Markdown code in a text, from start to end.
 type finder struct {
 	s         string
-	paragraph int                   // where that of the last span ends
-	noSpan    [longestTicks + 1]int // up to where no run of that length comes
-	noFence   map[byte]int          // no fence of so many or more comes any more
+	paragraph int                   // end of the last span's paragraph
+	noSpan    [longestTicks + 1]int // up to here there is no run of that length
+	noFence   map[byte]int          // no fence of this length or more follows
 }
 
-// next returns where the first code that begins in s[from:to] begins and ends:
-// a fence with its lines, or a span with its backticks. It returns -1 where
-// there is none.
+// next returns where the first code that starts in s[from:to] starts and ends: a
+// fence with its lines, or a span with its backticks. It returns -1 if there is
+// none.
 func (f *finder) next(from, to int) (start, end int) {
 	for i := from; i < to; {
 		n := strings.IndexAny(f.s[i:to], "`~")
@@ -41,7 +41,7 @@ func (f *finder) next(from, to int) (start, end int) {
 	return -1, -1
 }
 
-// runLength is how often the first byte of s is repeated.
+// runLength returns how often the first byte of s is repeated.
 func runLength(s string) int { return len(s) - len(strings.TrimLeft(s, s[:1])) }
 
 func startOfLine(s string, i int) bool {
@@ -49,8 +49,7 @@ func startOfLine(s string, i int) bool {
 	return len(before) <= 3 && strings.Trim(before, " ") == ""
 }
 
-// fence returns where the fenced code that begins at s[i] ends, 0 where it
-// does not.
+// fence returns the end of the fenced code that starts at s[i], 0 if there is none.
 func (f *finder) fence(i, run int) int {
 	c := f.s[i]
 	line := strings.IndexByte(f.s[i:], '\n')
@@ -75,8 +74,8 @@ func (f *finder) fence(i, run int) int {
 	return 0
 }
 
-// span returns where the code span that begins at s[i] ends, in its paragraph;
-// 0 where it does not.
+// span returns the end of the code span that starts at s[i], within its paragraph;
+// 0 if there is none.
 func (f *finder) span(i, run int) int {
 	if i >= f.paragraph {
 		f.paragraph = endOfParagraph(f.s, i)
@@ -99,7 +98,7 @@ func (f *finder) span(i, run int) int {
 	return 0
 }
 
-// endOfParagraph returns where the next blank line begins.
+// endOfParagraph returns the start of the next blank line.
 func endOfParagraph(s string, i int) int {
 	for {
 		n := strings.IndexByte(s[i:], '\n')

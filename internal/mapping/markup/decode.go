@@ -8,7 +8,7 @@ import (
 // entityMax is the length of the longest entity, "&CounterClockwiseContourIntegral;".
 const entityMax = 33
 
-// Decode replaces the entities of s. One without semicolon stays, since
+// Decode replaces the entities of s. An entity without a semicolon is kept, because
 // "?a=1&copy=2" is part of an address.
 func Decode(s string) string {
 	amp := strings.IndexByte(s, '&')
@@ -36,8 +36,8 @@ func Decode(s string) string {
 	return b.String()
 }
 
-// entityLength is the length of what has the form of an entity at the start of
-// s; 0 when there is none.
+// entityLength returns the length of what looks like an entity at the start of s; 0
+// if nothing does.
 func entityLength(s string) int {
 	for i := 1; i < min(len(s), entityMax); i++ {
 		c := s[i]

@@ -2,7 +2,7 @@ package markup
 
 import "golang.org/x/net/html/atom"
 
-// role is what an element of HTML is to us.
+// role is how we treat an HTML element.
 type role uint8
 
 const (
@@ -15,7 +15,7 @@ const (
 	link
 	quotation
 	superscript
-	phrase // no more than its text
+	phrase // only its text counts
 
 	lineBreak
 	picture
@@ -37,13 +37,13 @@ const (
 	tablePart // thead, tbody, tfoot
 	caption
 
-	hidden     // shows nothing of its own; the text in it counts
-	hiddenVoid // the same, and has no end
-	foreign    // svg and math: their elements are not HTML's
-	script     // script and style: what they hold is no text
+	hidden     // shows nothing itself; the text in it counts
+	hiddenVoid // the same, without an end tag
+	foreign    // svg and math: their elements are not HTML
+	script     // script and style: their content is not text
 )
 
-// roleOf returns what HTML calls an element of that name.
+// roleOf returns the role of an HTML element.
 func roleOf(a atom.Atom) role {
 	switch a {
 	case atom.B, atom.Strong:
@@ -128,5 +128,5 @@ func hiddenRole(a atom.Atom) role {
 	return unknown
 }
 
-// block reports whether an element of the role stands on lines of its own.
+// block reports whether an element of this role is on its own lines.
 func (r role) block() bool { return r >= heading && r <= caption }

@@ -2,9 +2,9 @@ package markup
 
 import "strings"
 
-// word writes a word of HTML's text. Addresses, paths, hashes and code stay as
-// they are, in a code span where Markdown would change them; elsewhere what
-// Markdown would take for a mark is escaped.
+// word writes a word of HTML text. Addresses, paths, hashes and code are unchanged,
+// in a code span if Markdown would change them; elsewhere whatever Markdown would
+// read as a mark is escaped.
 func (w *writer) word(s string) {
 	switch {
 	case w.bare, w.span.begun:
@@ -27,7 +27,7 @@ func (w *writer) word(s string) {
 	}
 }
 
-// safe writes text in which nothing can be read as a tag, and changes no more.
+// safe writes text so that nothing can be read as a tag, and changes nothing else.
 func (w *writer) safe(s string) {
 	if w.bare {
 		w.out = append(w.out, s...)
@@ -49,8 +49,8 @@ func (w *writer) safe(s string) {
 	}
 }
 
-// tagAt reports whether the "<" at s[i] can begin a tag, with what may come
-// after s.
+// tagAt reports whether the "<" at s[i] can start a tag, together with what may
+// follow s.
 func tagAt(s string, i int) bool {
 	return i+1 == len(s) || letter(s[i+1]) || strings.IndexByte("/!?", s[i+1]) >= 0
 }
@@ -84,8 +84,8 @@ func (w *writer) escape(s string) {
 	}
 }
 
-// inside reports whether s[i] stands between letters or digits, where "_" is
-// no mark.
+// inside reports whether s[i] is between letters or digits, where "_" is not a
+// mark.
 func inside(s string, i int) bool {
 	return i > 0 && i+1 < len(s) && !punctuation(s[i-1]) && !punctuation(s[i+1])
 }
@@ -98,9 +98,9 @@ func punctuation(c byte) bool {
 	return c > ' ' && c < 0x7f && !letter(c) && (c < '0' || c > '9')
 }
 
-// codeLike reports whether a word is an address, path, hash or code, defanged
-// or not: it has a character that words of a sentence do not have, or a mark
-// between two letters.
+// codeLike reports whether a word is an address, path, hash or code, defanged or
+// not: it has a character that words in a sentence do not have, or a mark between
+// two letters.
 func codeLike(s string) bool {
 	_, s, _ = peel(s)
 	if strings.Contains(s, "](") {
@@ -119,7 +119,7 @@ func codeLike(s string) bool {
 	return strings.Contains(s, "[.]") || strings.Contains(s, "__") || len(s) > 2 && s[0] == '*' && s[1] == '.'
 }
 
-// peel takes the marks of a sentence off a word.
+// peel splits the punctuation of a sentence off a word.
 func peel(s string) (before, word, after string) {
 	word = strings.TrimLeft(s, "(\"'“‘")
 	before = s[:len(s)-len(word)]
@@ -130,7 +130,7 @@ func peel(s string) (before, word, after string) {
 	return before, trimmed, word[len(trimmed):]
 }
 
-// active reports whether Markdown would show s as something else.
+// active reports whether Markdown would show s differently.
 func active(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; c {

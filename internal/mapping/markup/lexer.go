@@ -16,8 +16,7 @@ const (
 	endToken
 )
 
-// token is a piece of a text: words with their entities decoded, or a tag that
-// is meant as one.
+// token is a piece of a text: words with decoded entities, or a real tag.
 type token struct {
 	kind kind
 	role role
@@ -25,35 +24,35 @@ type token struct {
 	text string
 	attr attributes
 
-	verbatim bool // code of Markdown's, which stays as it is
-	ended    bool // an end tag of the name comes later
+	verbatim bool // Markdown code, which is kept as it is
+	ended    bool // a matching end tag follows later
 }
 
-// attributes are those that are used; entities are decoded.
+// attributes are the attributes that are used, with decoded entities.
 type attributes struct {
 	href, src, alt, title, start, value, colspan, rowspan string
 }
 
-// lexer reads a text in one pass. What a browser would take for a tag, and
-// what is none to a reader (<id>, <it@bank.example>, "injects <script> tags"),
-// comes as text, so that no word is lost. Only what a script or style element
-// holds is left out.
+// lexer reads a text in one pass. What a browser would take for a tag but a reader
+// would not (<id>, <it@bank.example>, "injects <script> tags") is returned as text,
+// so that no word is lost. Only the content of a script or style element is left
+// out.
 type lexer struct {
 	z        *html.Tokenizer
 	s        string
-	pos      int   // behind the current token
-	tags     int   // how many tags were meant
-	ends     tally // where the last end tag of each name is
-	opens    tally // how many of each name are open
+	pos      int   // after the current token
+	tags     int   // number of real tags
+	ends     tally // position of the last end tag of each name
+	opens    tally // number of open elements of each name
 	lists    int
 	tables   int
 	foreign  int
-	ticks    int // before the current token
-	lastTick int // where the last one is
+	ticks    int // backticks before the current token
+	lastTick int // position of the last backtick
 	buffer   [2][12]count
 
 	code    finder
-	codeEnd int    // of Markdown's code at hand
+	codeEnd int    // end of the current Markdown code
 	held    string // text up to pos that was not returned yet
 }
 
@@ -90,7 +89,7 @@ func newLexer(s string) *lexer {
 	}
 }
 
-// nameAt returns the name that s begins with.
+// nameAt returns the name at the start of s.
 func nameAt(s string) atom.Atom {
 	var name [12]byte // the longest is "figcaption"
 	for i := range len(s) {
@@ -110,7 +109,7 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 func blankByte(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
 
-// next returns the next token; false at the end. markdown says that text is
+// next returns the next token; false at the end. markdown means that text is
 // Markdown here, in whose code nothing is a tag.
 func (l *lexer) next(markdown bool) (token, bool) {
 	if l.held != "" {
@@ -129,7 +128,7 @@ func (l *lexer) next(markdown bool) (token, bool) {
 			tt = html.TextToken
 		}
 		switch tt {
-		case html.ErrorToken: // the text may end inside of a tag
+		case html.ErrorToken: // the text may end inside a tag
 			return token{text: raw}, raw != ""
 		case html.TextToken:
 			l.held = raw
@@ -150,7 +149,7 @@ func (l *lexer) next(markdown bool) (token, bool) {
 	}
 }
 
-// text returns what is held up to the next code of Markdown's, or that code.
+// text returns the held text up to the next Markdown code, or that code.
 func (l *lexer) text(markdown bool) token {
 	at := l.pos - len(l.held)
 	cut := func(to int) string {
@@ -171,8 +170,8 @@ func (l *lexer) text(markdown bool) token {
 	return token{text: Decode(cut(l.pos))}
 }
 
-// comment returns the text of what begins with "<!" or "<?": all of it, but
-// for what word processors and editors leave behind.
+// comment returns the text of a construct that starts with "<!" or "<?": all of it,
+// except for what word processors and editors leave behind.
 func comment(raw string) string {
 	body := strings.TrimSpace(strings.TrimPrefix(raw, "<!--"))
 	switch {
@@ -191,7 +190,7 @@ func foldPrefix(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// start reads a start tag. It reports false when there is nothing to tell.
+// start reads a start tag. It returns false if there is nothing to return.
 func (l *lexer) start(raw string) (token, bool) {
 	name, more := l.z.TagName()
 	t := token{kind: startToken, atom: atom.Lookup(name)}
@@ -228,8 +227,8 @@ func (l *lexer) nest(r role, by int) {
 	}
 }
 
-// skip leaves out what a script holds, up to its end tag. A script without end
-// is text.
+// skip skips the content of a script, up to its end tag. A script without an end
+// tag is text.
 func (l *lexer) skip() (token, bool) {
 	if l.z.Next() == html.TextToken {
 		start := l.pos
@@ -261,9 +260,9 @@ func (l *lexer) end(raw string, at int) (token, bool) {
 	return t, false
 }
 
-// noTag returns as text what HTML has no name for, but for the names of word
-// processors and of pictures' parts. The brackets of an address in <…> go:
-// readers of Markdown would take the last for a part of it.
+// noTag returns as text what is not an HTML tag, except for the names used by word
+// processors and parts of pictures. The brackets of an address in <…> are removed:
+// Markdown readers would take the closing one for part of it.
 func (l *lexer) noTag(raw string, name []byte) (token, bool) {
 	if l.foreign > 0 || len(name) > 2 && name[1] == ':' && bytes.IndexByte([]byte("owvmx"), name[0]) >= 0 && !bytes.Contains(name, []byte("/")) {
 		return token{}, false
@@ -274,8 +273,8 @@ func (l *lexer) noTag(raw string, name []byte) (token, bool) {
 	return token{text: raw}, true
 }
 
-// attributes reads the attributes of a tag. It reports false where they are
-// words of a sentence: "if a <b and c> d".
+// attributes reads the attributes of a tag. It returns false if they are words of a
+// sentence: "if a <b and c> d".
 func (l *lexer) attributes(more bool) (attributes, bool) {
 	var a attributes
 	ok := true
@@ -312,7 +311,8 @@ func (a *attributes) field(key []byte) *string {
 	return nil
 }
 
-// attributeName reports whether an attribute without value has such a name.
+// attributeName reports whether this is a valid name of an attribute without a
+// value.
 func attributeName(key []byte) bool {
 	return atom.Lookup(key) != 0 || bytes.IndexByte(key, '-') > 0 || bytes.HasPrefix(key, []byte("on")) ||
 		len(bytes.Trim(key, `"'/`)) == 0

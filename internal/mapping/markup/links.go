@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// ourPage matches an address that leads to ThreatMatch's own pages from them:
-// "/app/x", "app/x", "../x", "?id=1". "//host/x" is another host's, and a first part
-// with a dot or colon is a host or scheme.
+// ourPage matches an address that leads from ThreatMatch's own pages to others of
+// them: "/app/x", "app/x", "../x", "?id=1". "//host/x" is another host, and a first
+// part with a dot or colon is a host or scheme.
 var ourPage = regexp.MustCompile(`^(?:/[^/]|\.{1,2}/|\?|[\w-]+/)`)
 
-// target matches the address of a link or picture of Markdown's, or of a
-// definition of one.
+// target matches the address of a Markdown link or picture, or of a definition of
+// one.
 var target = regexp.MustCompile(`(\]\(<?|(?:^|\n) {0,3}\[[^\]\n]+\]:[ \t]*<?)([^\s()<>]+)(>?\)|>?[ \t]+["']|>?[ \t]*(?:\n|$))`)
 
-// Address resolves an address that leads to ThreatMatch's own pages. Others stay
-// as they are.
+// Address resolves an address that leads to ThreatMatch's own pages. Others are
+// returned unchanged.
 func (c *Converter) Address(ref string) string {
 	if ourPage.MatchString(ref) {
 		if to := address(c.base, ref); to != "" {
@@ -25,8 +25,8 @@ func (c *Converter) Address(ref string) string {
 	return ref
 }
 
-// Resolve resolves the addresses of Markdown's links and pictures that lead to
-// ThreatMatch's own pages, but for those in code.
+// Resolve resolves the addresses of Markdown links and pictures that lead to
+// ThreatMatch's own pages, except in code.
 func (c *Converter) Resolve(s string) string {
 	if !strings.Contains(s, "](") && !strings.Contains(s, "]:") {
 		return s

@@ -1,10 +1,11 @@
-// Package markup turns the texts of a source into what OpenCTI shows: Markdown,
-// plain text, or safe HTML. A text may be HTML, Markdown with a few tags, or
-// prose that speaks of tags; a tokenizer decides, tag by tag.
+// Package markup converts the texts of a source into what OpenCTI shows: Markdown,
+// plain text, or safe HTML. A text may be HTML, Markdown with a few tags, or prose
+// that mentions tags; a tokenizer decides tag by tag.
 //
-// No word is lost but what a real script or style element holds. No result but
-// HTML, and no Markdown outside of code, holds anything that a browser could read
-// as a tag. The cost is linear in the length of the text, whatever is in it.
+// No word is lost except the content of real script and style elements. Apart from
+// HTML results and Markdown code, no result contains anything that a browser could
+// read as a tag. The cost is linear in the length of the text, whatever it
+// contains.
 package markup
 
 import (
@@ -20,8 +21,8 @@ type Converter struct {
 	policy *bluemonday.Policy
 }
 
-// New returns a converter that resolves relative addresses against base and
-// shows pictures of that host alone. An empty base resolves nothing.
+// New returns a converter that resolves relative addresses against base and shows
+// pictures of that host only. With an empty base it resolves nothing.
 func New(base string) (*Converter, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -30,17 +31,16 @@ func New(base string) (*Converter, error) {
 	return &Converter{base: u, policy: newPolicy()}, nil
 }
 
-// Markdown converts what is HTML in s. What stands outside of HTML's blocks is
-// taken for Markdown or plain text and stays as it is, line breaks and code
-// included.
+// Markdown converts the HTML in s. Text outside HTML blocks is taken for Markdown
+// or plain text and is kept unchanged, including line breaks and code.
 func (c *Converter) Markdown(s string) string { return c.write(s, &writer{base: c.base}) }
 
-// Text is Markdown without marks: paragraphs, lists and tables are lines,
-// addresses of links stand in brackets.
+// Text is Markdown without marks: paragraphs, lists and tables become lines, and
+// link addresses are in brackets.
 func (c *Converter) Text(s string) string { return c.write(s, &writer{base: c.base, plain: true}) }
 
-// Line converts a name or other short text, which no reader takes for Markdown
-// or HTML: no marks, no escapes, one line.
+// Line converts a name or another short text that is never displayed as Markdown or
+// HTML: no marks, no escapes, one line.
 func (c *Converter) Line(s string) string {
 	if !strings.ContainsAny(s, "<&") {
 		return s
@@ -72,7 +72,8 @@ func (c *Converter) write(s string, w *writer) string {
 	return string(w.finish())
 }
 
-// clean removes what no text has: NUL, and carriage returns before line feeds.
+// clean removes what does not belong in text: NUL, and carriage returns before line
+// feeds.
 func clean(s string) string {
 	if strings.IndexByte(s, 0) >= 0 {
 		s = strings.ReplaceAll(s, "\x00", "")

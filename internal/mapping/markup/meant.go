@@ -2,9 +2,9 @@ package markup
 
 import "strings"
 
-// meant tells a tag that is one from a tag that a text speaks of. An element
-// that needs an end and has none is spoken of, and so are cells outside of
-// tables and "<p> tags".
+// meant tells a real tag from one that the text talks about. An element that needs
+// an end tag and has none is only talked about, and so are cells outside tables and
+// "<p> tags".
 func (l *lexer) meant(t token, raw string, attributed bool) bool {
 	after := l.s[l.pos:]
 	if !attributed && spokenOf(after) {
@@ -32,7 +32,7 @@ func (l *lexer) meant(t token, raw string, attributed bool) bool {
 	return ended
 }
 
-// inCode reports whether the current token stands between backticks.
+// inCode reports whether the current token is between backticks.
 func (l *lexer) inCode() bool { return l.ticks%2 == 1 && l.lastTick >= l.pos }
 
 // spokenOf reports whether a tag before s is the subject of a sentence.
@@ -40,20 +40,20 @@ func spokenOf(s string) bool {
 	return strings.HasPrefix(s, " tag") || strings.HasPrefix(s, " element") || strings.HasPrefix(s, " attribute")
 }
 
-// inSentence reports whether the tag stands between blanks, and a word in small
-// letters comes after it.
+// inSentence reports whether the tag is between blanks and is followed by a
+// lower-case word.
 func (l *lexer) inSentence(raw string) bool {
 	start := l.pos - len(raw)
 	return start > 0 && l.s[start-1] == ' ' && l.pos+1 < len(l.s) && l.s[l.pos] == ' ' &&
 		l.s[l.pos+1] >= 'a' && l.s[l.pos+1] <= 'z'
 }
 
-// proseMax bounds how far prose looks for code, so that a text of many tags
-// costs no more than its length.
+// proseMax limits how far prose looks for code, so that a text with many tags takes
+// linear time.
 const proseMax = 200
 
-// prose reports whether what comes between <script> and </script> are words of
-// a sentence: "between <script> and </script> tags".
+// prose reports whether the text between <script> and </script> is part of a
+// sentence: "between <script> and </script> tags".
 func prose(s string) bool {
 	if s == "" || s[0] != ' ' {
 		return false

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// mark is a kind of emphasis, an index of writer.want.
+// mark is a kind of emphasis and an index of writer.want.
 type mark uint8
 
 var markText = [...]string{"**", "*", "~~"}
@@ -38,7 +38,7 @@ func (w *writer) phraseTag(t token) {
 	}
 }
 
-// apart keeps the words before from those behind.
+// apart separates the words before from those after.
 func (w *writer) apart() {
 	if w.space == "" && w.breaks == 0 && len(w.out) > 0 {
 		w.space = " "
@@ -72,15 +72,15 @@ func (w *writer) lineBreak() {
 	}
 }
 
-// trimLine removes the blanks at the end of the line, not the line ends.
+// trimLine removes the blanks at the end of the line, but not the line ends.
 func (w *writer) trimLine() {
 	for n := len(w.out); n > 0 && (w.out[n-1] == ' ' || w.out[n-1] == '\t'); n-- {
 		w.out = w.out[:n-1]
 	}
 }
 
-// closeMarks closes the marks that are not wanted any more, and those inside of
-// them, which are opened again before the next word.
+// closeMarks closes the marks that are no longer wanted, and those inside them,
+// which are opened again before the next word.
 func (w *writer) closeMarks() {
 	if w.span.begun {
 		return
@@ -131,8 +131,8 @@ func (w *writer) openSpans() {
 	}
 }
 
-// endSpans ends code and link where they stand. They begin again with the next
-// word, unless their end tag comes before.
+// endSpans ends the open code and link. They start again with the next word, unless
+// their end tag comes first.
 func (w *writer) endSpans() {
 	w.endCode()
 	w.endLink()
@@ -161,8 +161,8 @@ func (w *writer) endCode() {
 	w.code(text)
 }
 
-// code writes a code span, or escaped text where the code holds what a browser
-// could read as a tag, since no escape works in a code span.
+// code writes a code span, or escaped text if the code contains what a browser
+// could read as a tag, because escapes do not work in a code span.
 func (w *writer) code(s string) {
 	if tagLike(s) {
 		w.escape(s)
@@ -209,8 +209,8 @@ func (w *writer) endLink() {
 	}
 }
 
-// picture shows a picture of ThreatMatch's. One of another host is a link,
-// since looking at it would tell that host who reads what.
+// picture shows a picture of ThreatMatch. A picture of another host becomes a link,
+// because loading it would tell that host who reads what.
 func (w *writer) picture(a attributes) {
 	name := a.alt
 	if name == "" {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// newPolicy allows structure, links to where a browser may be led, and
-// pictures. Nothing in it runs, and nothing is loaded from a host but
-// ThreatMatch's (see tag).
+// newPolicy allows structure, links that a browser may follow, and pictures.
+// Nothing in it runs, and nothing is loaded from a host other than ThreatMatch (see
+// tag).
 func newPolicy() *bluemonday.Policy {
 	p := bluemonday.NewPolicy()
 	p.AllowElements("b", "blockquote", "br", "caption", "code", "dd", "del", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4",
@@ -32,12 +32,12 @@ func newPolicy() *bluemonday.Policy {
 	return p
 }
 
-// depthMax is how deep elements of safe HTML may be nested; those that are
-// deeper give way to their text.
+// depthMax limits the nesting of elements in safe HTML; deeper elements are
+// replaced by their text.
 const depthMax = 100
 
-// HTML returns s as HTML that can be shown: its structure, links, pictures of
-// ThreatMatch's and those that it holds itself. Plain text becomes HTML, too.
+// HTML returns s as HTML that is safe to show: its structure, links, pictures of
+// ThreatMatch and embedded ones. Plain text becomes HTML too.
 func (c *Converter) HTML(s string) string {
 	s = clean(s)
 	l := newLexer(s)
@@ -64,10 +64,10 @@ type safeWriter struct {
 	out   strings.Builder
 	base  *url.URL
 	depth int
-	link  bool // one is open
+	link  bool // a link is open
 }
 
-// elementOf names the element that stands for one of the role; "" for none.
+// elementOf returns the element for a role; "" for none.
 func elementOf(t token) string {
 	switch t.role {
 	case phrase, code:
@@ -144,7 +144,7 @@ func (w *safeWriter) open(name string, t token) {
 	w.out.WriteByte('>')
 }
 
-// linkTag writes links to where a browser may be led.
+// linkTag writes links that a browser may follow.
 func (w *safeWriter) linkTag(t token) {
 	if w.link {
 		w.out.WriteString("</a>")
@@ -161,8 +161,8 @@ func (w *safeWriter) attribute(key, value string) {
 	w.out.WriteString(" " + key + `="` + html.EscapeString(value) + `"`)
 }
 
-// picture keeps pictures that are in the text itself, and those of ThreatMatch.
-// One of another host becomes a link: showing it would tell that host who reads.
+// picture keeps embedded pictures, and those of ThreatMatch. A picture of another
+// host becomes a link: showing it would tell that host who reads.
 func (w *safeWriter) picture(a attributes) {
 	name := cmp.Or(a.alt, a.title)
 	src := address(w.base, a.src)

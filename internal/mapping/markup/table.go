@@ -2,25 +2,25 @@ package markup
 
 import "strings"
 
-// table gathers the cells of a table: Markdown needs to know how many columns
-// the widest row has.
+// table collects the cells of a table, because Markdown needs the number of columns
+// of the widest row.
 type table struct {
 	rows    [][]string
 	row     []string
 	caption string
-	inner   int // open tables in cells, whose cells are text of theirs
+	inner   int // open tables inside cells; their cells become text of those cells
 
 	inCell, inCaption bool
-	at                int // where the text of the cell begins
-	breaks            int // what the text outside waits for
+	at                int // start of the cell's text
+	breaks            int // line ends pending in the text outside
 	marker            string
-	span              int   // columns of the cell
-	down              int   // rows of the cell
-	below             []int // of each column, how many more rows it is taken in
+	span              int   // columns that the cell spans
+	down              int   // rows that the cell spans
+	below             []int // by column: how many more rows are taken
 }
 
-// spanMax bounds how many rows and columns a cell takes: a number of a few
-// bytes must not make a table of millions of cells.
+// spanMax limits the rows and columns of a cell: a number of a few bytes must not
+// create a table of millions of cells.
 const spanMax = 16
 
 func (w *writer) tableTag(t token) {
@@ -88,7 +88,7 @@ func (w *writer) endCell() {
 	b.add(text)
 }
 
-// add adds a cell to the row, behind those that reach down from rows above.
+// add adds a cell to the row, after those that reach down from rows above.
 func (b *table) add(text string) {
 	for b.taken() {
 		b.row = append(b.row, "")
@@ -106,8 +106,8 @@ func (b *table) add(text string) {
 	}
 }
 
-// taken reports whether the next column is taken by a cell from above, and
-// counts it.
+// taken reports whether the next column is taken by a cell from above, and counts
+// it.
 func (b *table) taken() bool {
 	if len(b.row) >= len(b.below) || b.below[len(b.row)] <= 0 {
 		return false
@@ -152,7 +152,7 @@ func (w *writer) endTable() {
 	w.line(2)
 }
 
-// put writes text that is finished.
+// put writes finished text.
 func (w *writer) put(s string) {
 	if s != "" {
 		w.begin()

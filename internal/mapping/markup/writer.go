@@ -5,33 +5,33 @@ import (
 	"strings"
 )
 
-// writer writes Markdown, token by token. Marks are opened when the first word
-// comes after them and closed after the last, so that they stand beside words,
+// writer writes Markdown, token by token. A mark is opened when the first word
+// after it is written, and closed after the last, so that marks touch words and are
 // properly nested.
 type writer struct {
 	out   []byte
 	base  *url.URL
-	plain bool // no marks and escapes
-	bare  bool // nor is anything kept from being a tag
+	plain bool // no marks, no escapes
+	bare  bool // also nothing is kept from looking like a tag
 
 	breaks int    // line ends to write before the next word
 	space  string // blanks to write before the next word
 	marker string // "- " or "## " to write before the next word
 	fresh  bool   // at the start of a line
-	lineAt int    // where the text of the line begins
-	piped  bool   // the line is a row of a table in Markdown
+	lineAt int    // where the text of the line starts
+	piped  bool   // the line is a row of a Markdown table
 
-	blocks    int  // open blocks that need an end
-	paragraph bool // one is open
+	blocks    int  // open blocks that need an end tag
+	paragraph bool // a paragraph is open
 	headings  int
 
 	want  [3]int // how many of bold, italic, strike are open
-	marks []mark // those that are written
-	span  span   // code or link that is open
+	marks []mark // the marks that are written
+	span  span   // the open code or link
 	link  span
 
 	nesting []nest
-	deeper  int // lists and quotes below the last that is shown
+	deeper  int // lists and quotes nested deeper than the last one shown
 	pre     int // depth of preformatted text
 	preAt   int
 	table   *table
@@ -40,10 +40,10 @@ type writer struct {
 // span is text that is rewritten when it ends.
 type span struct {
 	open  int // depth; 0 = none
-	at    int // where its text begins, once it has any
+	at    int // start of its text, if it has any
 	begun bool
 	href  string
-	marks int // those that were open before
+	marks int // marks that were open before it
 }
 
 func (w *writer) token(t token) {
@@ -66,13 +66,13 @@ func (w *writer) token(t token) {
 	}
 }
 
-// markdown reports whether text that comes now stays as it is.
+// markdown reports whether text is currently kept unchanged.
 func (w *writer) markdown() bool {
 	return !w.bare && w.pre == 0 && w.span.open == 0 && w.blocks == 0 && !w.paragraph && w.table == nil
 }
 
-// text writes words. Those in blocks are HTML, where line ends mean nothing;
-// others are Markdown or plain text already.
+// text writes words. Words in blocks are HTML, where line ends mean nothing; others
+// are already Markdown or plain text.
 func (w *writer) text(s string) {
 	switch {
 	case w.pre > 0:
@@ -92,12 +92,12 @@ func (w *writer) text(s string) {
 func (w *writer) raw(s string) {
 	body := strings.TrimLeft(s, blanks)
 	lead := s[:len(s)-len(body)]
-	if w.breaks > 0 { // an empty line comes anyway
+	if w.breaks > 0 { // an empty line follows anyway
 		lead = lead[strings.LastIndexByte(lead, '\n')+1:]
-	} else if w.fresh { // behind <br>
+	} else if w.fresh { // after <br>
 		lead = strings.TrimPrefix(lead, "\n")
 	}
-	if len(w.space) < 100 { // blanks between tags that show nothing must not pile up
+	if len(w.space) < 100 { // blanks between invisible tags must not pile up
 		w.space += lead
 	}
 	if body == "" {
@@ -136,7 +136,7 @@ func (w *writer) words(s string) {
 	}
 }
 
-// begin writes what was put off until a word comes.
+// begin writes what was postponed until the next word.
 func (w *writer) begin() {
 	if w.breaks > 0 {
 		w.newLine()
@@ -154,7 +154,7 @@ func (w *writer) begin() {
 	w.openSpans()
 }
 
-// line asks for n line ends before the next word, and for none before the first.
+// line requests n line ends before the next word, unless it is the first.
 func (w *writer) line(n int) {
 	if w.table != nil && w.table.inCell { // a cell has one line
 		if w.space == "" {
