@@ -2,10 +2,11 @@ package inspect
 
 import "threatmatch-connector/spool"
 
-// ClassParked stands for items that a later run tries again, among the classes of dead letters.
+// ClassParked is used among the classes of dead letters for items that a later run
+// tries again.
 const ClassParked = "parked"
 
-// WhatToDo says in a sentence what an operator can do about dead letters of the
+// WhatToDo says in one sentence what an operator can do about dead letters of the
 // class from the stage.
 func WhatToDo(stage, class string) string {
 	if what := remedies[class]; what != "" {
@@ -22,8 +23,8 @@ const (
 	tellThem = "ThreatMatch has to mend it: show them spool show dead KEY; retry then, or drop it"
 )
 
-// remedies has what to do about each class, whatever its stage; those of fetch are
-// kinds of answers, which have one remedy.
+// remedies says what to do about each class, whatever the stage. Those of fetch are
+// kinds of responses, which share one remedy.
 var remedies = map[string]string{
 	ClassParked:     "nothing: each run tries it again; retry tries it now, drop lets last_run pass it",
 	"body":          tellThem,

@@ -6,16 +6,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Failing is a request whose last try failed and that is tried again in its run.
+// Failing is a request whose last try failed and that is retried in its run.
 type Failing struct {
 	Run     uint64    `json:"run"`
 	Dataset string    `json:"dataset"`
 	Request string    `json:"request"` // "profiles/7", "list of profiles"
 	Tries   int       `json:"tries"`
 	Since   time.Time `json:"since"` // its first failure in the run
-	Next    time.Time `json:"next"`  // not tried before
+	Next    time.Time `json:"next"`  // not retried before
 	Class   string    `json:"class"` // of the last failure
-	Error   string    `json:"error"` // of the last try, with what can be done
+	Error   string    `json:"error"` // of the last try, with what can be done about it
 }
 
 func (d direct) Failing(limit int) ([]Failing, error) {

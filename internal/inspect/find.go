@@ -8,18 +8,18 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Found is what the spool knows of one id.
+// Found is what the spool knows about one id.
 type Found struct {
 	Query   string        `json:"query"`
 	Objects []FoundObject `json:"objects"`
 	Sources []FoundSource `json:"sources"`
-	ByName  bool          `json:"by_name,omitempty"` // Objects are those of this name whose id or bytes the spool still has
+	ByName  bool          `json:"by_name,omitempty"` // Objects are those with this name whose id or bytes are still in the spool
 }
 
-// FoundObject is the trace of one STIX object.
+// FoundObject is everything known about one STIX object.
 type FoundObject struct {
 	ID        string         `json:"id"`
-	Verdict   string         `json:"verdict"` // one sentence: where it is, or why not
+	Verdict   string         `json:"verdict"` // one sentence: where it is, or why it is nowhere
 	Published *Publication   `json:"published,omitempty"`
 	Messages  []FoundMessage `json:"messages,omitempty"`
 	Waiting   []FoundWaiting `json:"waiting,omitempty"`
@@ -28,13 +28,14 @@ type FoundObject struct {
 	Records   []FoundRecord  `json:"records,omitempty"`
 	NeededBy  []string       `json:"needed_by,omitempty"` // objects that wait or are held for it, at most 20
 
-	// What it refers to, and what refers to it, as far as the spool still has
-	// their contents: at most 100 of each.
+	// What it refers to and what refers to it, as far as the contents are still in
+	// the spool: at most 100 of each.
 	RefersTo   []Reference `json:"refers_to,omitempty"`
 	ReferredBy []Reference `json:"referred_by,omitempty"`
 }
 
-// Publication is when an object was handed over to deliver, or known otherwise.
+// Publication is when an object was handed over to deliver, or became known
+// otherwise.
 type Publication struct {
 	Run      uint64    `json:"run"` // 0: found on the platform
 	Work     string    `json:"work,omitempty"`
@@ -44,7 +45,7 @@ type Publication struct {
 	Kind     string    `json:"kind,omitempty"`
 }
 
-// FoundMessage is an object's message in a bundle that is still there.
+// FoundMessage is an object's message in a bundle that still exists.
 type FoundMessage struct {
 	Bundle    string `json:"bundle"` // run/number
 	Index     int    `json:"index"`
@@ -69,7 +70,7 @@ type FoundDead struct {
 	Healed string `json:"healed,omitempty"`
 }
 
-// FoundRecord is an answer of ThreatMatch.
+// FoundRecord is a response of ThreatMatch.
 type FoundRecord struct {
 	Bucket  string `json:"bucket"` // records: not mapped yet; kept: mapped
 	Key     string `json:"key"`
@@ -78,15 +79,15 @@ type FoundRecord struct {
 	Fetched string `json:"fetched"`
 }
 
-// FoundSource is the trace of one item of ThreatMatch.
+// FoundSource is everything known about one item of ThreatMatch.
 type FoundSource struct {
 	Dataset string        `json:"dataset"`
 	Source  string        `json:"source_id"`
 	Verdict string        `json:"verdict"`
-	Mapped  *FoundMapped  `json:"mapped,omitempty"` // the last time
+	Mapped  *FoundMapped  `json:"mapped,omitempty"` // the last time it was mapped
 	Task    *FoundTask    `json:"task,omitempty"`
 	Records []FoundRecord `json:"records,omitempty"`
-	Objects []string      `json:"objects,omitempty"` // that came of it and can still be told
+	Objects []string      `json:"objects,omitempty"` // objects that came of it, as far as known
 	Dead    []FoundDead   `json:"dead,omitempty"`
 }
 
@@ -95,12 +96,12 @@ type FoundMapped struct {
 	Run     uint64    `json:"run"`
 	Work    string    `json:"work,omitempty"`
 	At      time.Time `json:"at"`
-	Objects int       `json:"objects"` // that came of it
+	Objects int       `json:"objects"` // objects that came of it
 	Sent    bool      `json:"sent"`    // its run is delivered
 	Done    time.Time `json:"delivered,omitzero"`
 }
 
-// FoundTask is the request for an item that is still to be made.
+// FoundTask is the pending request for an item.
 type FoundTask struct {
 	Run    uint64    `json:"run,omitempty"`
 	Parked time.Time `json:"parked,omitzero"`
@@ -110,11 +111,11 @@ type FoundTask struct {
 	Error  string    `json:"error,omitempty"`
 }
 
-// findBudget is about how many bytes one view of a search looks at.
+// findBudget is roughly how many bytes one view of a search reads.
 const findBudget = 8 << 20
 
-// Find implements Inspector. A query with "--" is a STIX id, any other one a
-// source id, with or without its dataset and a slash before it, or else a name.
+// Find implements Inspector. A query with "--" is a STIX id; any other is a source
+// id, optionally with its dataset and a slash in front, or a name.
 func (d direct) Find(ctx context.Context, query string) (Found, error) {
 	f := Found{Query: query, Objects: []FoundObject{}, Sources: []FoundSource{}}
 	if strings.Contains(query, "--") {
@@ -138,14 +139,14 @@ func (d direct) Find(ctx context.Context, query string) (Found, error) {
 	return f, err
 }
 
-// IsName reports whether the query can be the name of an object: it is no number,
-// and no dataset stands before it.
+// IsName reports whether the query can be the name of an object: it is not a number
+// and has no dataset in front.
 func (f Found) IsName() bool {
 	_, _, ok := itemOf(f.Query)
 	return !ok && strings.Trim(f.Query, "0123456789") != "" && !strings.Contains(f.Query, "--")
 }
 
-// search walks through all buckets, in many short views.
+// search goes through all buckets, in many short views.
 func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) {
 	var all []spool.Hit
 	refer := 0

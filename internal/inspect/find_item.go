@@ -12,14 +12,15 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// itemOf takes dataset/id apart.
+// itemOf splits dataset/id.
 func itemOf(text string) (set spool.Dataset, id string, ok bool) {
 	before, id, ok := strings.Cut(text, "/")
 	set = spool.Dataset(before)
 	return set, id, ok && slices.Contains(spool.Datasets(), set)
 }
 
-// findItems gathers what is known of the query as an item of each dataset it may mean.
+// findItems collects what is known about the query as an item of each dataset that
+// it may belong to.
 func (d direct) findItems(ctx context.Context, f *Found) error {
 	q := spool.Query{Source: f.Query}
 	if set, id, ok := itemOf(f.Query); ok {
@@ -40,7 +41,7 @@ func (d direct) findItems(ctx context.Context, f *Found) error {
 	return nil
 }
 
-// sourceOf gathers what concerns one dataset's item.
+// sourceOf collects what is known about one dataset's item.
 func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (FoundSource, bool) {
 	s := FoundSource{Dataset: string(set), Source: source}
 	if t, err := d.s.Task(spool.TaskKey{Dataset: set, Kind: spool.TaskItem, Source: source}); err == nil {
@@ -61,7 +62,7 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 			s.Dead = append(s.Dead, deadHit(h))
 		case h.Bucket == "waiting" || h.Bucket == "held":
 			s.Objects = append(s.Objects, h.STIX)
-			if again, _ := h.Fields["kept"].(bool); !again { // a whole copy of a published object is no backlog
+			if again, _ := h.Fields["kept"].(bool); !again { // a whole copy of a published object is not pending
 				pending++
 			}
 		default:
@@ -76,7 +77,7 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 	return s, s.Task != nil || s.Mapped != nil || len(s.Records)+len(s.Objects)+len(s.Dead) > 0
 }
 
-// mapped says what is kept of an item after it was mapped; nil for nothing.
+// mapped returns what is kept about an item after it was mapped; nil for nothing.
 func (d direct) mapped(set spool.Dataset, source string) *FoundMapped {
 	items, err := d.s.Items(set, source)
 	if err != nil || len(items) == 0 {
@@ -88,7 +89,7 @@ func (d direct) mapped(set spool.Dataset, source string) *FoundMapped {
 		m.Work, m.Done = run.Work.ID, run.DoneAt
 		m.Sent = !run.DoneAt.IsZero() && !run.Dropped
 	case errors.Is(err, spool.ErrNotFound):
-		m.Sent = true // only runs that are done leave the list
+		m.Sent = true // only finished runs leave the list
 	}
 	return m
 }

@@ -8,12 +8,12 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// mostNamed is how many objects of one name are told.
+// mostNamed limits the objects reported for one name.
 const mostNamed = 20
 
-// named returns the ids of objects of the name: those whose bytes are in the spool,
-// and those known whose id follows from type and name. The names of what is
-// delivered are not kept.
+// named returns the ids of objects with the name: those whose bytes are in the
+// spool, and known ones whose id follows from type and name. The names of delivered
+// objects are not kept.
 func (d direct) named(ctx context.Context, name string) ([]string, error) {
 	hits, err := d.search(ctx, spool.Query{Name: name})
 	if err != nil {

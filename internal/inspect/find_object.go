@@ -69,7 +69,7 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 	return o, nil
 }
 
-// neededBy names the first objects that wait, or are held, for the id.
+// neededBy returns the first objects that wait, or are held, for the id.
 func (d direct) neededBy(id string) ([]string, error) {
 	const most = 20
 	var all []string

@@ -9,36 +9,41 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Inspector answers what the reading commands ask, from a running daemon over
-// its socket or from the file of a stopped one. No answer keeps a view of the
-// spool open for long, but for Snapshot.
+// Inspector answers the reading commands, from a running daemon over its socket or
+// from the file of a stopped one. No call keeps a view of the spool open for long,
+// except Snapshot.
 type Inspector interface {
 	Stats() (Stats, error)
-	// Runs returns up to limit runs older than before (0: from the newest), newest first.
+	// Runs returns up to limit runs older than before (0: start with the newest),
+	// newest first.
 	Runs(before uint64, limit int) ([]Run, error)
 	Run(id uint64) (Run, error)
-	// List returns up to limit entries of a bucket behind the named one; where
-	// entries are large there may be fewer, but at least one while there are any.
+	// List returns up to limit entries of a bucket after the named one. If entries
+	// are large there may be fewer, but at least one while there are any.
 	List(bucket, after string, limit int) ([]spool.Entry, error)
 	Show(bucket, key string) (spool.Entry, []byte, error)
-	// Tasks returns up to limit tasks behind the named one, which is written as List has it.
+	// Tasks returns up to limit tasks after the named one, which is written as in
+	// List.
 	Tasks(after string, limit int) ([]Task, error)
 	// Task returns one task, or spool.ErrNotFound.
 	Task(key spool.TaskKey) (Task, error)
-	// Failing returns up to limit requests whose last try failed and that are tried again, by run and next try.
+	// Failing returns up to limit requests whose last try failed and that are
+	// retried, by run and next try.
 	Failing(limit int) ([]Failing, error)
-	// Held returns the first held objects, up to limit.
+	// Held returns up to limit held objects.
 	Held(limit int) ([]Held, error)
-	// HeldObject returns one of them, or spool.ErrNotFound.
+	// HeldObject returns one held object, or spool.ErrNotFound.
 	HeldObject(id string) (Held, error)
-	// Dead returns up to limit dead letters with a key above after, healed ones among them.
+	// Dead returns up to limit dead letters with a key above after, including
+	// healed ones.
 	Dead(after uint64, limit int) ([]Dead, error)
-	// Unsettled groups what fails, is parked or is a dead letter. It looks at a
+	// Unsettled groups what fails, is parked or is a dead letter. It reads a
 	// bounded number of each.
 	Unsettled() (Unsettled, error)
-	// Find says what the spool knows of a STIX id or a source id.
+	// Find returns what the spool knows about a STIX id or a source id.
 	Find(ctx context.Context, query string) (Found, error)
-	// Export returns what a bucket still holds, and where to go on, "" at the end.
+	// Export returns what a bucket still holds, and where to continue, "" at the
+	// end.
 	Export(bucket, after string) ([]Exported, string, error)
 	// Snapshot writes a consistent copy of the file.
 	Snapshot(w io.Writer) (int64, error)
@@ -83,7 +88,7 @@ func (d direct) Run(id uint64) (Run, error) {
 	return d.view(r)
 }
 
-// view is the view of a run with the requests that it has still to make.
+// view returns the view of a run with its pending requests.
 func (d direct) view(r spool.Run) (Run, error) {
 	v := RunOf(r)
 	if !r.FetchedAt.IsZero() {
@@ -122,7 +127,7 @@ func (d direct) Tasks(after string, limit int) ([]Task, error) {
 		}
 		v, err := d.Task(key)
 		switch {
-		case errors.Is(err, spool.ErrNotFound): // done in between
+		case errors.Is(err, spool.ErrNotFound): // it finished in between
 			continue
 		case err != nil:
 			return nil, err
@@ -171,7 +176,7 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 		return nil, err
 	}
 	views := make([]Dead, len(letters))
-	open := map[uint64]bool{} // runs of retries that are not done
+	open := map[uint64]bool{} // runs of retries that are not finished
 	for i, l := range letters {
 		views[i] = deadOf(l)
 		if l.Healed.IsZero() || !l.Healed.Equal(l.Retried) {
@@ -186,7 +191,7 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 	return views, nil
 }
 
-// exportBudget is about how many bytes one page of an export holds.
+// exportBudget is roughly how many bytes one page of an export holds.
 const exportBudget = 4 << 20
 
 // Exported is something that the spool still holds.
@@ -196,7 +201,7 @@ type Exported struct {
 	Run     uint64 `json:"run,omitempty"`
 	Dataset string `json:"dataset,omitempty"`
 	Source  string `json:"source_id,omitempty"`
-	Error   string `json:"error,omitempty"` // it is damaged; the body is what is there
+	Error   string `json:"error,omitempty"` // it is damaged; the body is what is left
 	Body    []byte `json:"body"`
 }
 

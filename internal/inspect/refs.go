@@ -9,16 +9,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Reference is one object's naming of another.
+// Reference is a reference from one object to another.
 type Reference struct {
 	By string `json:"by"` // property: created_by_ref, object_refs, …
 	ID string `json:"id"` // the other object
 }
 
-// mostReferences bounds what is told of each direction.
+// mostReferences limits the references reported in each direction.
 const mostReferences = 100
 
-// refersTo lists what the object in a JSON text refers to.
+// refersTo returns what the object in a JSON text refers to.
 func refersTo(body []byte) []Reference {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
@@ -30,7 +30,7 @@ func refersTo(body []byte) []Reference {
 		switch {
 		case strings.HasSuffix(name, "_ref"):
 			ids = make([]string, 1)
-			_ = json.Unmarshal(raw, &ids[0]) // what is no text is no reference
+			_ = json.Unmarshal(raw, &ids[0]) // what is not a text is not a reference
 		case strings.HasSuffix(name, "_refs"):
 			_ = json.Unmarshal(raw, &ids)
 		}
@@ -43,14 +43,14 @@ func refersTo(body []byte) []Reference {
 	return few(all)
 }
 
-// few puts references in order, each once, and keeps the first of very many.
+// few sorts and deduplicates references and limits their number.
 func few(all []Reference) []Reference {
 	slices.SortFunc(all, func(a, b Reference) int { return cmp.Or(strings.Compare(a.By, b.By), strings.Compare(a.ID, b.ID)) })
 	all = slices.Compact(all)
 	return all[:min(len(all), mostReferences)]
 }
 
-// referrals lists by what the object in a JSON text refers to the id.
+// referrals returns the references from the object in a JSON text to the id.
 func referrals(object []byte, id string) []Reference {
 	var all []Reference
 	for _, r := range refersTo(object) {
@@ -61,7 +61,7 @@ func referrals(object []byte, id string) []Reference {
 	return all
 }
 
-// objectsOf reads the objects of a hit: one, or those of an answer.
+// objectsOf reads the objects of a hit: one, or those of a response.
 func (d direct) objectsOf(h spool.Hit) []json.RawMessage {
 	if h.Bucket == "bundles" {
 		o, err := d.objectAt(h)
@@ -91,6 +91,6 @@ func idOf(object []byte) string {
 	var o struct {
 		ID string `json:"id"`
 	}
-	_ = json.Unmarshal(object, &o) // "" then
+	_ = json.Unmarshal(object, &o) // "" on error
 	return o.ID
 }

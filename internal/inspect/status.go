@@ -6,30 +6,30 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// Status describes a connector at one moment. Of a stopped one only Last, Runs,
-// Spool and Process are filled in.
+// Status describes a connector at one moment. For a stopped one only Last, Runs,
+// Spool and Process are set.
 type Status struct {
 	Running  bool              `json:"running"`
-	Process  Process           `json:"process"` // the one that runs, or the one that ran last
+	Process  Process           `json:"process"` // the running process, or the last one
 	Now      time.Time         `json:"now"`
 	Alive    bool              `json:"alive"`
 	Ready    bool              `json:"ready"`
 	NotReady map[string]string `json:"not_ready,omitempty"` // by stage, with what can be done
-	Stages   []Stage           `json:"stages,omitempty"`    // in the way of the data
+	Stages   []Stage           `json:"stages,omitempty"`    // in the order of the data flow
 	Broker   string            `json:"broker,omitempty"`    // connected, reconnecting, blocked, nacked, or why there is no connection yet
 	Queue    *Queue            `json:"platform_queue,omitempty"`
 	Rates    *Rates            `json:"rates,omitempty"`
 	Next     time.Time         `json:"next_run,omitzero"`
 	Runs     []Run             `json:"open_runs"`         // oldest first
-	Failing  []Failing         `json:"failing,omitempty"` // requests that are tried again, at most 100
+	Failing  []Failing         `json:"failing,omitempty"` // requests that are retried, at most 100
 	Last     *Run              `json:"last_run,omitempty"`
 	Spool    Stats             `json:"spool"`
 
-	// Settings is the connector's id that the settings name, where the spool belongs to
-	// another one: such a connector does not start.
+	// Settings is the connector id in the settings, if the spool belongs to another
+	// one: such a connector does not start.
 	Settings string `json:"settings_connector_id,omitempty"`
 
-	ClockAhead int64 `json:"clock_ahead_seconds,omitempty"` // of ThreatMatch's
+	ClockAhead int64 `json:"clock_ahead_seconds,omitempty"` // ahead of ThreatMatch's
 }
 
 // Process is a process of the connector.
@@ -37,10 +37,10 @@ type Process struct {
 	PID     int       `json:"pid,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Version string    `json:"version,omitempty"`
-	Clean   bool      `json:"clean_stop"` // of one that is gone: it closed the spool
+	Clean   bool      `json:"clean_stop"` // of a process that has ended: it closed the spool
 }
 
-// Stage is what one loop says of itself.
+// Stage is what one loop says about itself.
 type Stage struct {
 	Name      string    `json:"name"`
 	State     string    `json:"state"` // starting, idle, working, retrying, waiting, paused, stopped
@@ -65,17 +65,17 @@ type Rates struct {
 	Messages float64 `json:"messages"` // confirmed by the broker
 }
 
-// Stopped describes the connector that is not running from its spool. info is
-// what the lock file says.
+// Stopped describes, from its spool, a connector that is not running. info is the
+// content of the lock file.
 func Stopped(ins Inspector, info spool.LockInfo, now time.Time) (Status, error) {
 	s := Status{Now: now, Process: Process{PID: info.PID, Started: info.Started, Version: info.Version, Clean: info.Clean}}
 	return s, s.Fill(ins)
 }
 
-// mostFailing bounds what a status tells of failing requests.
+// mostFailing limits the failing requests in a status.
 const mostFailing = 100
 
-// Fill adds what the spool says.
+// Fill adds what the spool knows.
 func (s *Status) Fill(ins Inspector) (err error) {
 	if s.Spool, err = ins.Stats(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Status) Fill(ins Inspector) (err error) {
 			}
 		}
 		if open == 0 && s.Last != nil {
-			break // open runs stand together at the new end
+			break // open runs are together at the new end
 		}
 		runs, err = ins.Runs(runs[len(runs)-1].ID, page)
 	}

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Trouble is something that holds the data up, or that somebody should look at.
+// Trouble is something that holds data up, or that someone should look at.
 type Trouble struct {
-	Bad     bool   // nothing gets through there
+	Bad     bool   // nothing gets through
 	About   string // a stage, a dataset, "dead letters", …
 	Text    string // what is wrong, in a sentence
-	Command string // what to type next, without the program's name; "" if Text says it all
+	Command string // the command to run next, without the program's name; "" if Text says it all
 }
 
-// Troubles are the exceptions of a status, in the way of the data: empty when
-// nothing needs a look.
+// Troubles returns the exceptions of a status, in the order of the data flow; empty
+// if nothing needs attention.
 func (s Status) Troubles() []Trouble {
 	all := s.stageTroubles()
 	if s.Settings != "" {
@@ -65,11 +65,11 @@ func (s Status) Troubles() []Trouble {
 	return all
 }
 
-// stageTroubles are those of parts that are not ready, and of ready ones that are kept from working.
+// stageTroubles covers stages that are not ready, and ready ones that cannot work.
 func (s Status) stageTroubles() []Trouble {
 	var all []Trouble
 	told := map[string]bool{}
-	for _, p := range s.Spool.Paused { // the head of a status says that
+	for _, p := range s.Spool.Paused { // shown at the top of a status
 		told[p.Stage] = true
 	}
 	for _, part := range append([]string{"spool"}, names(s.Stages)...) {
@@ -98,7 +98,7 @@ func names(stages []Stage) []string {
 	return all
 }
 
-// Shown are the open runs or, without one, the latest.
+// Shown returns the open runs or, if there are none, the latest run.
 func (s Status) Shown() []Run {
 	if len(s.Runs) == 0 && s.Last != nil {
 		return []Run{*s.Last}
@@ -106,8 +106,8 @@ func (s Status) Shown() []Run {
 	return s.Runs
 }
 
-// why says what keeps a dataset of a run: the request that fails for the longest
-// time, which is tried again, or how the dataset ended otherwise than well.
+// why says what keeps a dataset of a run: the request that has been failing longest
+// and is retried, or how the dataset ended if it did not end well.
 func (s Status) why(r Run, d DatasetRun) (text string, retried bool) {
 	var oldest *Failing
 	n := int64(0)
@@ -136,7 +136,7 @@ func (s Status) why(r Run, d DatasetRun) (text string, retried bool) {
 	return text, true
 }
 
-// Tries is a number of tries.
+// Tries formats a number of tries.
 func Tries(n int) string {
 	if n == 1 {
 		return "1 try"
@@ -144,7 +144,7 @@ func Tries(n int) string {
 	return fmt.Sprintf("%d tries", n)
 }
 
-// NextIn says when the next try is.
+// NextIn says when the next try is due.
 func (f Failing) NextIn(now time.Time) string {
 	if !f.Next.After(now) {
 		return "now"
@@ -152,7 +152,7 @@ func (f Failing) NextIn(now time.Time) string {
 	return "in " + f.Next.Sub(now).Round(time.Second).String()
 }
 
-// Count is a number with its noun.
+// Count formats a number with its noun.
 func Count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -11,42 +11,42 @@ import (
 // Unsettled is what fails, is parked or is a dead letter, grouped by reason.
 type Unsettled struct {
 	Groups []Group `json:"groups"`
-	Looked int     `json:"looked"` // entries that the groups count
-	All    int64   `json:"all"`    // entries that there are; more than Looked in a very large spool
+	Looked int     `json:"looked"` // entries counted in the groups
+	All    int64   `json:"all"`    // all entries; more than Looked in a very large spool
 }
 
-// Group is the entries of one kind that have one reason.
+// Group is the entries of one kind with the same reason.
 type Group struct {
 	Kind    string    `json:"kind"` // KindFailing, KindParked or KindDead
 	Stage   string    `json:"stage"`
 	Class   string    `json:"class"`
 	Dataset string    `json:"dataset,omitempty"`
 	Count   int       `json:"count"`
-	Tries   int       `json:"tries"`         // most of one entry
+	Tries   int       `json:"tries"`         // highest number of a single entry
 	Since   time.Time `json:"since"`         // of the oldest
-	Next    time.Time `json:"next,omitzero"` // the soonest next try; zero: in the next run, or none
+	Next    time.Time `json:"next,omitzero"` // the earliest next try; zero: in the next run, or none
 	First   []Case    `json:"first"`         // at most 20
 }
 
-// Case is one of them.
+// Case is one entry of a group.
 type Case struct {
-	Key   string    `json:"key"`          // as retry and drop take it; of a failing request its title
-	Of    string    `json:"of,omitempty"` // what a dead letter is of: a STIX id, or dataset/id
+	Key   string    `json:"key"`          // as retry and drop take it; for a failing request its title
+	Of    string    `json:"of,omitempty"` // what a dead letter is about: a STIX id, or dataset/id
 	Tries int       `json:"tries"`
 	Since time.Time `json:"since"`
 	Next  time.Time `json:"next,omitzero"`
-	Error string    `json:"error,omitempty"` // may quote an answer
+	Error string    `json:"error,omitempty"` // may quote a response
 }
 
 // The kinds of groups, in the order in which they are listed.
 const (
-	KindFailing = "failing" // tried again in its run
-	KindParked  = "parked"  // tried again in the next run
-	KindDead    = "dead"    // given up, until somebody does something
+	KindFailing = "failing" // retried in its run
+	KindParked  = "parked"  // retried in the next run
+	KindDead    = "dead"    // given up until an operator acts
 )
 
 const (
-	mostUnsettled = 10_000 // of each kind
+	mostUnsettled = 10_000 // per kind
 	mostFirst     = 20
 )
 
@@ -99,7 +99,7 @@ func (d direct) addDead(u *Unsettled) error {
 	return nil
 }
 
-// add counts an entry in its group, which g names.
+// add counts an entry in its group, which g identifies.
 func (u *Unsettled) add(g Group, e Case) {
 	u.Looked++
 	i := slices.IndexFunc(u.Groups, func(o Group) bool {

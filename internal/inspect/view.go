@@ -1,7 +1,6 @@
-// Package inspect answers what can be asked of a spool, of a running connector
-// or a stopped one: its numbers, runs, entries, and where an object is. The
-// views have JSON tags; their field names are stable. Reading never changes the
-// spool.
+// Package inspect is the read access to a spool, of a running connector or a
+// stopped one: its numbers, runs, entries, and where an object is. The views have
+// JSON tags; their field names are stable. Reading never changes the spool.
 package inspect
 
 import (
@@ -35,31 +34,32 @@ type Stats struct {
 	Bundles     int64                `json:"bundles"`
 	Messages    int64                `json:"messages"`
 	IDs         int64                `json:"ids"`
-	Dead        int64                `json:"dead"` // Rejected among them
+	Dead        int64                `json:"dead"` // includes Rejected
 	Rejected    int64                `json:"rejected"`
 	Healed      int64                `json:"healed"`
 	Kept        int64                `json:"kept"`
 	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
 	Oldest      map[string]time.Time `json:"oldest,omitempty"`
 	Watermarks  []Watermark          `json:"watermarks"`
-	Paused      []Paused             `json:"paused,omitempty"` // in the way of the data
+	Paused      []Paused             `json:"paused,omitempty"` // in the order of the data flow
 
-	// Of Held: whole copies of objects that are published; nothing is missing.
+	// Of Held: whole copies of published objects; nothing of them is missing in
+	// OpenCTI.
 	HeldPublished int64 `json:"held_published"`
 }
 
-// Paused is a stage that an operator keeps from working.
+// Paused is a stage that an operator has paused.
 type Paused struct {
 	Stage string    `json:"stage"`
 	Since time.Time `json:"since"`
 }
 
-// Why says so, and how it goes on.
+// Why says that the stage is paused and how to resume it.
 func (p Paused) Why() string {
 	return fmt.Sprintf("paused by an operator since %s; go on with: threatmatch-connector resume %s", p.Since.UTC().Format(time.RFC3339), p.Stage)
 }
 
-// PausedOf lists what the spool says is paused.
+// PausedOf lists the stages that are paused according to the spool.
 func PausedOf(m spool.Meta) []Paused {
 	var all []Paused
 	for _, st := range spool.Pausable() {
@@ -70,7 +70,7 @@ func PausedOf(m spool.Meta) []Paused {
 	return all
 }
 
-// Backlog says what is to be done yet, "" for nothing.
+// Backlog says what is still to be done, "" if nothing is.
 func (s Stats) Backlog() string {
 	var all []string
 	for _, w := range []struct {
@@ -86,7 +86,7 @@ func (s Stats) Backlog() string {
 	return strings.Join(all, ", ")
 }
 
-// Watermark is where a dataset stands.
+// Watermark is the position of a dataset.
 type Watermark struct {
 	Dataset   string    `json:"dataset"`
 	Fetched   time.Time `json:"fetched,omitzero"`
@@ -116,8 +116,8 @@ type DatasetRun struct {
 	From    time.Time `json:"from,omitzero"`
 	Status  string    `json:"status"`
 	Detail  string    `json:"detail,omitempty"`
-	Listed  int64     `json:"listed"`  // items that its list named
-	Open    int       `json:"open"`    // requests that are still to be made
+	Listed  int64     `json:"listed"`  // items named by its list
+	Open    int       `json:"open"`    // pending requests
 	Fetched int64     `json:"fetched"` // items, or IOC objects
 	Mapped  int64     `json:"mapped"`  // records
 	Parked  int64     `json:"parked"`
@@ -133,7 +133,7 @@ type Work struct {
 	Sent   int64  `json:"sent,omitempty"`
 }
 
-// Task is one request that is still to be made, or was parked.
+// Task is one request that is pending or parked.
 type Task struct {
 	Dataset string    `json:"dataset"`
 	Kind    string    `json:"kind"`
@@ -141,7 +141,7 @@ type Task struct {
 	Run     uint64    `json:"run,omitempty"`   // the run that works on it; 0 while parked
 	Parked  time.Time `json:"parked,omitzero"` // zero unless parked
 	Error   string    `json:"error,omitempty"` // of the last try
-	// Unreadable says why nothing but the key is known; "" as a rule.
+	// Unreadable says why only the key is known; normally "".
 	Unreadable string `json:"unreadable,omitempty"`
 }
 
@@ -150,20 +150,20 @@ func (t Task) Key() spool.TaskKey {
 	return spool.TaskKey{Dataset: spool.Dataset(t.Dataset), Kind: spool.TaskKind(t.Kind), Source: t.Source}
 }
 
-// Name is how an item is named: dataset/id.
+// Name returns the item as dataset/id.
 func (t Task) Name() string { return t.Dataset + "/" + t.Source }
 
-// IsParked reports whether it is an item that waits for a later run. A task
-// that cannot be read does not count as one.
+// IsParked reports whether the task is an item that waits for a later run. A task
+// that cannot be read does not count.
 func (t Task) IsParked() bool {
 	return t.Kind == string(spool.TaskItem) && t.Unreadable == "" && !t.Parked.IsZero()
 }
 
-// Held is an object that goes out when the one it needs comes.
+// Held is an object that is sent when the object it needs arrives.
 type Held struct {
 	ID  string `json:"id"`
 	For string `json:"for"` // the object that it needs
-	// Unreadable says why its reference is not known; "" as a rule.
+	// Unreadable says why its reference is unknown; normally "".
 	Unreadable string `json:"unreadable,omitempty"`
 }
 
@@ -184,11 +184,11 @@ type Dead struct {
 	Healed   time.Time `json:"healed,omitzero"`
 	Retried  time.Time `json:"retried,omitzero"`    // when an operator last took it back into a run
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run
-	Trying   bool      `json:"trying,omitempty"`    // healed for now: that run is not done
+	Trying   bool      `json:"trying,omitempty"`    // healed for now: that run has not finished
 	NoRetry  string    `json:"no_retry,omitempty"`  // why it cannot be tried again
 }
 
-// Item is the item that it is of, as dataset/id.
+// Item returns the item that the letter is about, as dataset/id.
 func (d Dead) Item() string {
 	id, _ := spool.CutDetails(d.Source)
 	return d.Dataset + "/" + id
@@ -211,7 +211,7 @@ func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
 	return v
 }
 
-// RunOf is the view of a run.
+// RunOf returns the view of a run.
 func RunOf(r spool.Run) Run {
 	v := Run{
 		ID: r.ID, Reason: string(r.Reason), Resumed: r.Resumed, Phase: phaseOf(r), Created: r.Created, Start: r.Start,
@@ -226,7 +226,7 @@ func RunOf(r spool.Run) Run {
 	return v
 }
 
-// datasetRun is a dataset's part, with the counters that carry its name.
+// datasetRun returns a dataset's part, with the counters that carry its name.
 func datasetRun(d spool.Dataset, dr spool.DatasetRun, counters map[string]int64) DatasetRun {
 	of := func(name string) int64 { return counters[name+"_"+string(d)] }
 	return DatasetRun{
@@ -265,10 +265,10 @@ func heldOf(o spool.Object) Held {
 	return Held{ID: o.STIX, For: o.Watch}
 }
 
-// Name is the letter's key as commands take it.
+// Name returns the letter's key as commands take it.
 func (d Dead) Name() string { return strconv.FormatUint(d.Key, 10) }
 
-// Of names what the letter is of: an object, an item, or a dataset.
+// Of returns what the letter is about: an object, an item, or a dataset.
 func (d Dead) Of() string {
 	switch {
 	case d.STIX != "":

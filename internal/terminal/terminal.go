@@ -1,5 +1,5 @@
-// Package terminal keeps what others wrote from acting on a screen: escape
-// sequences, characters that turn the direction of writing, forged lines.
+// Package terminal keeps text from outside from acting on a terminal: escape
+// sequences, characters that change the writing direction, forged lines.
 package terminal
 
 import (
@@ -10,16 +10,16 @@ import (
 )
 
 // Quote returns s with every control and format character, line separator and
-// broken byte written out as JSON does it: ESC becomes \u001b. What is left is
-// one line of what can be seen.
+// invalid byte escaped as in JSON: ESC becomes \u001b. The result is one line of
+// visible text.
 func Quote(s string) string { return quote(s, "") }
 
-// Text is Quote, but line feeds and tabs stay. A JSON text stays the same JSON
-// text, since such characters stand only inside of its strings.
+// Text is Quote, but keeps line feeds and tabs. A JSON text stays the same JSON
+// text, because such characters only occur inside its strings.
 func Text(s string) string { return quote(s, "\n\t") }
 
-// Lines is Quote for each line of a text. All lines but the first are indented,
-// so that none can be taken for a line of its own.
+// Lines is Quote for each line of a text. All lines but the first are indented, so
+// that none can be mistaken for a separate line of output.
 func Lines(s string) string {
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	for i, line := range lines {
@@ -55,7 +55,7 @@ func isHarmless(s, keep string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return acts(r) && !strings.ContainsRune(keep, r) }) < 0
 }
 
-// acts reports whether a terminal may do something else for r than show it.
+// acts reports whether a terminal may do anything with r other than show it.
 func acts(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
 }
