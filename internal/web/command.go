@@ -17,17 +17,17 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// command is a command line that a form stands for.
+// command is the command line that a form stands for.
 type command struct {
 	args []string
-	asks bool // it asks a question unless --yes
+	asks bool // it asks before it changes something, unless --yes
 }
 
-// key is what retry and drop take: the number of a dead letter, dataset/id of an
-// item, or a STIX id. None begins as a flag does.
+// key matches what retry and drop take: the number of a dead letter, dataset/id of
+// an item, or a STIX id. None starts like a flag.
 var key = regexp.MustCompile(`^[\pL\pN]\S*$`)
 
-// commandOf reads a form. Whatever is no action of the page is refused.
+// commandOf reads a form. It refuses anything that is not an action of the page.
 func commandOf(r *http.Request) (command, error) {
 	if err := r.ParseForm(); err != nil {
 		return command{}, errors.New("the form cannot be read")
@@ -67,13 +67,13 @@ func commandOf(r *http.Request) (command, error) {
 	return command{}, errors.New("there is no such action")
 }
 
-// stages are those that can be paused.
+// stages are the stages that can be paused.
 var stages = []string{"fetch", "map", "deliver"}
 
-// unquoted is what a shell takes as it is.
+// unquoted matches what needs no quotes in a shell.
 var unquoted = regexp.MustCompile(`^[a-zA-Z0-9+,./:=@_-]+$`)
 
-// commandLine is the command as it is typed.
+// commandLine returns the command as it would be typed.
 func commandLine(args []string) string {
 	words := []string{strings.TrimSpace(program)}
 	for _, a := range args {
@@ -106,7 +106,7 @@ func (s *site) letter(r *http.Request) (string, any, error) {
 	return "letter.html", v, nil
 }
 
-// shownBody is a payload for people, as far as a page should be long.
+// shownBody prepares a payload for display and limits its length.
 func shownBody(body []byte) string {
 	const most = 256 << 10
 	var pretty bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// The space in which curves are drawn; the browser stretches it.
+// The coordinate space of the curves; the browser stretches it.
 const (
 	curveW = 1000
 	curveH = 100
@@ -29,10 +29,10 @@ type history struct {
 	Empty            bool
 }
 
-// curve is one small drawing.
+// curve is one small chart.
 type curve struct {
 	Title string
-	Top   string // what its upper edge stands for
+	Top   string // the value at its upper edge
 	Lines []line
 	Bands []band
 	Marks []band
@@ -40,17 +40,18 @@ type curve struct {
 
 type line struct {
 	Name, Now string
-	Number    int // which of the curve's lines, for its look
+	Number    int // which line of the curve, for its style
 	Path      string
 }
 
-// band is a piece of the time.
+// band is a section of the time axis.
 type band struct {
 	X, W float64
 	What string
 }
 
-// event is something to know of the time that is drawn; of an outage From is its begin.
+// event is something that happened in the time shown; From is the start of an
+// outage.
 type event struct {
 	From, To time.Time
 	What     string
@@ -89,7 +90,7 @@ func historyOf(h inspect.History, now time.Time, day bool) history {
 	return v
 }
 
-// eventsOf lists starts, resets and outages, oldest first.
+// eventsOf returns starts, resets and outages, oldest first.
 func eventsOf(h inspect.History, samples []inspect.Sample, from time.Time, every time.Duration) []event {
 	var all []event
 	if h.Began.After(from) {
@@ -129,7 +130,7 @@ func (p plot) x(t time.Time) float64 {
 // series is a line before it is drawn.
 type series struct {
 	name string
-	of   func(inspect.Sample) float64 // negative: not known
+	of   func(inspect.Sample) float64 // negative: unknown
 }
 
 func (p plot) curves() []curve {
@@ -183,7 +184,7 @@ func (p plot) draw(title string, text func(float64) string, all ...series) curve
 			}
 			command := "L"
 			if before.IsZero() || at.At.Sub(before) > 2*p.every {
-				command = "M" // nothing is known of what lies between
+				command = "M" // there is no data in between
 			}
 			y := curveH - 2.0
 			if top > 0 {
@@ -191,7 +192,7 @@ func (p plot) draw(title string, text func(float64) string, all ...series) curve
 			}
 			_, _ = fmt.Fprintf(&path, "%s%.1f %.1f", command, p.x(at.At), y)
 			if command == "M" {
-				path.WriteString("h0.5") // one sample alone is a dot
+				path.WriteString("h0.5") // a single sample is drawn as a dot
 			}
 			before, l.Now = at.At, text(v)
 		}
@@ -201,7 +202,7 @@ func (p plot) draw(title string, text func(float64) string, all ...series) curve
 	return c
 }
 
-// took is a length of time for people, in its two largest units.
+// took formats a duration in its two largest units.
 func took(d time.Duration) string {
 	d = max(d, 0).Round(time.Second)
 	switch days := d / (24 * time.Hour); {

@@ -13,17 +13,16 @@ import (
 )
 
 // Do runs a command line of the program, without its name, and returns what it
-// prints. Where the command asks a question before it changes something, asked
-// makes it stop there, with nothing changed; else the question counts as answered
-// with yes.
+// prints. With asked, a command that asks before it changes something stops there,
+// with nothing changed; otherwise the question counts as answered with yes.
 type Do func(ctx context.Context, args []string, asked bool) (said string, err error)
 
 // Desk is the page with contents and actions, for one operator on this machine.
 //
-// Whoever has the address with the token gets in, once: the token is exchanged
-// for a cookie, which the browser sends back below one path that nobody can guess
-// (cookies know no ports, so that servers on other ports of this machine would
-// get it else). Requests must name our host, and what acts must come from our own
+// Whoever has the address with the token gets in, once: the token is exchanged for
+// a cookie, which the browser sends only below a path that nobody can guess
+// (cookies ignore ports, so servers on other ports of this machine would receive it
+// otherwise). Requests must name our host, and actions must come from our own
 // pages. GET changes nothing.
 type Desk struct {
 	site *site
@@ -33,7 +32,7 @@ type Desk struct {
 	rand func() string
 
 	mu      sync.Mutex
-	token   string // "" once it was used
+	token   string // "" once it has been used
 	session string
 	tickets []ticket // oldest first
 }
@@ -63,7 +62,7 @@ func NewDesk(src Source, now func() time.Time, host string, rand func() string, 
 
 // ServeHTTP implements http.Handler.
 func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	protect(w, "same-origin") // without a referrer a form of ours would have no origin
+	protect(w, "same-origin") // without a referrer our own forms would have no origin
 	if why := d.foreign(r); why != "" {
 		http.Error(w, why, http.StatusForbidden)
 		return
@@ -80,8 +79,8 @@ func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mux.ServeHTTP(w, r)
 }
 
-// foreign says why a request does not come from this page, or from somebody who
-// opens it; "" when it may.
+// foreign says why a request is neither from this page nor from someone opening it;
+// "" if it is allowed.
 func (d *Desk) foreign(r *http.Request) string {
 	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
 	acts := r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -116,7 +115,7 @@ func (d *Desk) inSession(value string) bool {
 	return d.session != "" && equal(value, d.session)
 }
 
-// equal takes as long whatever differs.
+// equal compares in constant time.
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // asking is a command before or after it was run.
@@ -124,13 +123,13 @@ type asking struct {
 	frame
 	Command  string
 	Said     string // what it printed
-	Question string // "" when nothing is to be asked
+	Question string // "" if there is nothing to ask
 	Ticket   string
 	Trouble  string
 	Done     bool
 }
 
-// ask says what a command would do, and gives a ticket for it.
+// ask says what a command would do, and issues a ticket for it.
 func (d *Desk) ask(r *http.Request) (string, any, error) {
 	v := asking{frame: d.site.frame("Run a command?", "ask", 0)}
 	c, err := commandOf(r)
@@ -197,7 +196,7 @@ func (d *Desk) redeem(id string) ([]string, bool) {
 	return nil, false
 }
 
-// letter is a dead letter with what it holds.
+// letter is a dead letter with its content.
 type letter struct {
 	frame
 	Key    string

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// drawing is the way of the data laid out for one width of screen. The style
-// sheet shows the one that fits. All lengths are in pixels.
+// drawing is the data flow laid out for one screen width. The style sheet shows the
+// one that fits. All lengths are in pixels.
 type drawing struct {
 	Class         string
 	Width, Height int
@@ -26,10 +26,10 @@ func (b drawnBox) BarW() int { return int(b.Bar.Share()*float64(b.W-2*pad) + 0.5
 // FullW is the width of the whole bar.
 func (b drawnBox) FullW() int { return b.W - 2*pad }
 
-// TextX is where its lines begin; lines are at TextY of 0, 1, …
+// TextX is where its lines start; line n is at TextY(n).
 func (b drawnBox) TextX() int { return b.X + pad }
 
-// TextY is the base of a line.
+// TextY is the baseline of a line.
 func (b drawnBox) TextY(line int) int { return b.Y + 24 + 20*line }
 
 // BarY is the top of the bar.
@@ -38,14 +38,14 @@ func (b drawnBox) BarY() int { return b.Y + b.H - 15 }
 type drawnArrow struct {
 	arrow
 	Path           string
-	Head           string // points of its head
+	Head           string // points of its arrowhead
 	LabelX, LabelY int
-	Beside         bool // one line beside the arrow instead of one above and one below
+	Beside         bool // one line next to the arrow instead of one above and one below
 }
 
 const pad = 12
 
-// layout is how the boxes stand: in rows, from left to right.
+// layout arranges the boxes in rows, from left to right.
 type layout struct {
 	class                     string
 	columns, w, h, gapX, gapY int
@@ -84,8 +84,8 @@ func (l layout) draw(w way) drawing {
 	return d
 }
 
-// between draws an arrow: straight to the right, straight down, or from the end
-// of a row to the beginning of the next.
+// between draws an arrow: straight to the right, straight down, or from the end of
+// a row to the start of the next.
 func between(from, to drawnBox, a arrow) drawnArrow {
 	const head = 8
 	if from.Y == to.Y {
@@ -103,7 +103,7 @@ func between(from, to drawnBox, a arrow) drawnArrow {
 	}
 }
 
-// clock is a time as a box shows it.
+// clock formats a time for a box.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return ""

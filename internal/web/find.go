@@ -10,16 +10,16 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// found is what the spool knows of an id.
+// found is what the spool knows about an id.
 type found struct {
 	frame
 	inspect.Found
 	Asked   bool
-	Trouble string // why nothing was looked up
+	Trouble string // why the search was not made
 }
 
-// findTime bounds a search, which may go through the whole spool. One at a time
-// is all that the connector has to pay for.
+// findTime limits a search, which may read the whole spool. Only one runs at a
+// time, to limit the cost for the connector.
 const findTime = 8 * time.Second
 
 func (s *site) find(r *http.Request) (string, any, error) {
@@ -53,7 +53,7 @@ func (s *site) find(r *http.Request) (string, any, error) {
 	return "find.html", v, nil
 }
 
-// bare is what was found without a word of an answer.
+// bare returns what was found without any text from a response.
 func bare(f inspect.Found) inspect.Found {
 	f.Objects = append([]inspect.FoundObject{}, f.Objects...)
 	for i := range f.Objects {
@@ -105,7 +105,7 @@ func bareRecords(records []inspect.FoundRecord) []inspect.FoundRecord {
 	return records
 }
 
-// plainWords replaces each word that is no plain one, such as an unusual id.
+// plainWords replaces each word that is not plain, such as an unusual id.
 func plainWords(sentence string) string {
 	words := strings.Fields(sentence)
 	for i, w := range words {
@@ -116,7 +116,7 @@ func plainWords(sentence string) string {
 	return strings.Join(words, " ")
 }
 
-// refs is a list of references with what addresses begin with.
+// refs is a list of references and the prefix of their addresses.
 type refs struct {
 	Base string
 	Refs []inspect.Reference

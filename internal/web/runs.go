@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// runs is the latest imports over one axis of time.
+// runs shows the latest imports on a common time axis.
 type runs struct {
 	frame
 	Rows     []runRow
@@ -25,7 +25,7 @@ type runRow struct {
 	Took string
 }
 
-// phase is a bar of a run: until everything was fetched, mapped, delivered.
+// phase is one bar of a run: until everything was fetched, mapped or delivered.
 type phase struct {
 	Class string
 	X, W  float64
@@ -84,7 +84,8 @@ func runsOf(all []inspect.Run, now time.Time) runs {
 
 func share(d, of time.Duration) float64 { return float64(d) / float64(of) * curveW }
 
-// endOf is when a run ended, now while it goes on. One that a reset dropped may have no end of its own.
+// endOf returns when a run ended, or now if it has not. A run that a reset dropped
+// may have no end.
 func endOf(r inspect.Run, now time.Time) time.Time {
 	if r.Done.IsZero() && r.Phase == "dropped" {
 		for _, t := range []time.Time{r.Mapped, r.Fetched} {
@@ -100,18 +101,18 @@ func endOf(r inspect.Run, now time.Time) time.Time {
 	return r.Done
 }
 
-// oneRun is a run as a funnel.
+// oneRun shows a run as a funnel.
 type oneRun struct {
 	runRow
 	frame
 	Steps []step
 }
 
-// step is how many there were of something, and what left behind it.
+// step is how many there were of something, and what was left out after it.
 type step struct {
 	Name string
 	N    int64
-	W    float64 // of its bar
+	W    float64 // width of its bar
 	Left []left
 }
 
@@ -125,7 +126,7 @@ func (s *site) run(r *http.Request) (string, any, error) {
 	if err != nil {
 		return "", nil, errAbsent
 	}
-	// Runs, not Run: what is absent is no error there.
+	// Runs, not Run: there a missing run is not an error.
 	all, err := s.src.Runs(id+1, 1)
 	if err != nil {
 		return "", nil, err
@@ -141,17 +142,17 @@ func (s *site) run(r *http.Request) (string, any, error) {
 }
 
 // funnelStep says which counters of a run a step shows. Counters with a detail
-// behind a colon are summed up.
+// after a colon are summed.
 type funnelStep struct {
 	name string
-	of   []string // added up
-	less []string // taken off
+	of   []string // added
+	less []string // subtracted
 	left []funnelLeft
 }
 
 type funnelLeft struct{ counter, what string }
 
-// way of a run's items, then of its objects.
+// The steps of a run's items, then of its objects.
 var funnelSteps = []funnelStep{
 	{"listed by ThreatMatch", []string{"fetch.listed"}, nil, []funnelLeft{
 		{"fetch.parked", "parked: tried again in a later run"}, {"fetch.dead", "dead letters of fetch"},
@@ -173,7 +174,7 @@ var funnelSteps = []funnelStep{
 	{"messages confirmed by RabbitMQ", []string{"deliver.messages"}, nil, nil},
 }
 
-// itemSteps is how many of the first steps count items; they have a scale of their own.
+// itemSteps is how many of the first steps count items; they have their own scale.
 const itemSteps = 2
 
 func funnel(r inspect.Run) []step {

@@ -8,18 +8,18 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// setup is what the connector was started with, and what it finds.
+// setup is what the connector was started with, and the state of its parts.
 type setup struct {
 	frame
 	inspect.Setup
 	Status   inspect.Status
-	Given    []inspect.Setting // set by somebody
+	Given    []inspect.Setting // set by the user
 	Defaults []inspect.Setting
 	Parts    []checked
 	Clock    string
 }
 
-// settingsTable is settings with the name of their table.
+// settingsTable is a list of settings with the name of their table.
 type settingsTable struct {
 	Label    string
 	Settings []inspect.Setting

@@ -21,7 +21,7 @@ type unsettledGroup struct {
 	inspect.Group
 	Title  string
 	ToDo   string
-	More   int // that First does not name
+	More   int // how many are not in First
 	Letter bool
 }
 
@@ -71,11 +71,11 @@ func (s *site) group(g inspect.Group) unsettledGroup {
 	return v
 }
 
-// plain is what an id, a request's title or a key looks like.
+// plain matches ids, titles of requests, and keys.
 var plain = regexp.MustCompile(`^[\p{L}\d][\p{L}\d_.:/-]{0,120}$|^(list|page) of [a-zA-Z]+( groups)?( [\w/-]{1,100})?$`)
 
-// plainID is the id, or a word in its place where the source wrote something else
-// there: no text of the feed stands on the page.
+// plainID returns the id, or a placeholder if the source put something else there:
+// no text of the feed appears on the page.
 func plainID(id string) string {
 	if id == "" || plain.MatchString(id) {
 		return id
@@ -83,7 +83,7 @@ func plainID(id string) string {
 	return "(an unusual id)"
 }
 
-// without takes what an answer may have said out of a sentence of ours.
+// without removes text that may come from a response from one of our sentences.
 func without(sentence string, quoted ...string) string {
 	for _, q := range quoted {
 		if q != "" {

@@ -16,7 +16,7 @@ import (
 type overview struct {
 	frame
 	inspect.Status
-	Problems []problem // the one that matters most first
+	Problems []problem // the most important first
 	Ways     []drawing
 	Boxes    []box
 	Stores   []store
@@ -25,7 +25,7 @@ type overview struct {
 	Datasets []string
 }
 
-// stageSwitch pauses a stage, or lets it go on.
+// stageSwitch pauses or resumes a stage.
 type stageSwitch struct{ Stage, Action, Text string }
 
 func switchesOf(s inspect.Status) []stageSwitch {
@@ -42,18 +42,18 @@ func switchesOf(s inspect.Status) []stageSwitch {
 	return all
 }
 
-// problem is something that needs somebody, or that holds the data up, in the
-// words of status and health.
+// problem is something that needs attention or holds data up, in the words of
+// status and health.
 type problem struct {
 	Part, Reason string
-	Command      string // what to type next
+	Command      string // the command to run next
 }
 
 // group is the requests of a dataset that fail for the same reason.
 type group struct {
 	Dataset, Class string
-	Count, Tries   int       // requests; most tries of one
-	Next           time.Time // the soonest next try
+	Count, Tries   int       // requests; most tries of a single one
+	Next           time.Time // the earliest next try
 }
 
 type store struct {
@@ -85,13 +85,13 @@ func overviewOf(s inspect.Status) overview {
 
 const program = "threatmatch-connector "
 
-// parts are the parts that can be in trouble, in the way of the data.
+// parts are the parts that can have problems, in the order of the data flow.
 var parts = []string{"spool", "schedule", "fetch", "map", "deliver", "platform", "verdicts", "housekeep"}
 
 func problemsOf(s inspect.Status) []problem {
 	var all []problem
 	paused := map[string]bool{}
-	for _, p := range s.Spool.Paused { // of a stopped connector, too
+	for _, p := range s.Spool.Paused { // also of a stopped connector
 		all = append(all, problem{p.Stage, p.Why(), program + "resume " + p.Stage})
 		paused[p.Stage] = true
 	}
@@ -104,8 +104,8 @@ func problemsOf(s inspect.Status) []problem {
 		return all
 	}
 	for _, st := range s.Stages {
-		// What a paused stage says of itself is in our own words. Other details may
-		// quote an answer.
+		// A paused stage describes itself in our own words. Other details may quote
+		// a response.
 		if st.State == "paused" && s.NotReady[st.Name] == "" && st.Detail != "" {
 			all = append(all, problem{st.Name, "paused: " + st.Detail, program + "status"})
 		}
@@ -142,7 +142,7 @@ func commandFor(s inspect.Status, part string) string {
 	return program + "status"
 }
 
-// String says what fails, without a word of the answer.
+// String says what fails, without any text from a response.
 func (g group) String() string {
 	what := "1 request of " + g.Dataset + " fails"
 	if g.Count > 1 {

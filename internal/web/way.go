@@ -9,31 +9,30 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// way is the way of the data: boxes, and an arrow behind each but the last.
+// way is the data flow: boxes, and an arrow after each but the last.
 type way struct {
 	Boxes  []box
 	Arrows []arrow
 }
 
-// box is one station of it.
+// box is one station of the data flow.
 type box struct {
 	Name  string
-	Look  string // stuck, grey (waits on what is stuck), or "" when neither
+	Look  string // stuck, grey (waits for what is stuck), or ""
 	State string
-	Since time.Time // of State; zero where nobody keeps it
-	Bar   *bar      // nil: it stores nothing, or its limit is not known
+	Since time.Time // when State began; zero if unknown
+	Bar   *bar      // nil: it stores nothing, or its limit is unknown
 }
 
-// bar is how full something is.
+// bar shows how full something is.
 type bar struct {
 	Used, Limit int64 // bytes
-	Decimal     bool  // told in MB, as OpenCTI's threshold is
+	Decimal     bool  // shown in MB, like OpenCTI's threshold
 }
 
 // Share is between 0 and 1.
 func (b bar) Share() float64 { return min(1, float64(max(b.Used, 0))/float64(b.Limit)) }
 
-// String is for people.
 func (b bar) String() string {
 	if b.Decimal {
 		return fmt.Sprintf("%.0f MB of %.0f MB", float64(b.Used)/1e6, float64(b.Limit)/1e6)
@@ -41,13 +40,13 @@ func (b bar) String() string {
 	return size(b.Used) + " of " + size(b.Limit)
 }
 
-// arrow is what flows between two boxes; Unit is "" where that is not measured.
+// arrow is the flow between two boxes; Unit is "" if it is not measured.
 type arrow struct {
-	Rate float64 // each second, over the last minute
+	Rate float64 // per second, over the last minute
 	Unit string
 }
 
-// Text is the rate with one digit behind the point while that says something.
+// Text formats the rate, with one decimal if it is small.
 func (a arrow) Text() string {
 	if a.Rate < 10 && a.Rate != 0 {
 		return strconv.FormatFloat(a.Rate, 'f', 1, 64)
@@ -55,7 +54,7 @@ func (a arrow) Text() string {
 	return strconv.FormatFloat(a.Rate, 'f', 0, 64)
 }
 
-// The stations that are not stages of ours, as the page calls them.
+// The stations that are not stages of ours, by their names on the page.
 const (
 	atSource  = "ThreatMatch"
 	atRecords = "records"
@@ -119,7 +118,7 @@ func idle(state string) bool {
 	return false
 }
 
-// stuckBoxes says at which stations the data are held up.
+// stuckBoxes returns the stations at which data is held up.
 func stuckBoxes(s inspect.Status) map[string]bool {
 	at, paused := map[string]bool{}, map[string]bool{}
 	for _, p := range s.Spool.Paused {
@@ -150,8 +149,8 @@ func stuckBoxes(s inspect.Status) map[string]bool {
 	return at
 }
 
-// sourceDown reports whether fetch is not ready since ThreatMatch is down or
-// refuses it: fetch's words for both begin with its name.
+// sourceDown reports whether fetch is not ready because ThreatMatch is down or
+// refuses it: fetch's reasons for both start with its name.
 func sourceDown(s inspect.Status) bool { return strings.HasPrefix(s.NotReady["fetch"], atSource+" ") }
 
 // full reports whether fetch waits for room in the spool.
@@ -181,7 +180,7 @@ func source(s inspect.Status) box {
 
 func broker(s inspect.Status) box {
 	state := s.Broker
-	if i := strings.IndexAny(state, ";,("); i >= 0 { // how it came to that is too long for the box
+	if i := strings.IndexAny(state, ";,("); i >= 0 { // the reason is too long for the box
 		state = strings.TrimSpace(state[:i])
 	}
 	if state == "" {
@@ -193,7 +192,7 @@ func broker(s inspect.Status) box {
 	return box{Name: atBroker, State: state}
 }
 
-// openCTI tells of the queue and of the works that are open.
+// openCTI describes the queue and the open works.
 func openCTI(s inspect.Status) box {
 	b := box{Name: atOpenCTI, State: "no open work"}
 	works := int64(0)
@@ -233,7 +232,7 @@ func plural(n int64, what string) string {
 	return short(n) + " " + what + "s"
 }
 
-// short is a count that fits into a box.
+// short formats a count so that it fits into a box.
 func short(n int64) string {
 	switch {
 	case n < 100_000:

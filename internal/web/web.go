@@ -1,5 +1,5 @@
-// Package web is the page that shows a connector: made by the server, with
-// nothing from outside, and whole without its script.
+// Package web is the page that shows a connector. It is rendered by the server,
+// loads nothing from elsewhere, and works without its script.
 package web
 
 import (
@@ -31,12 +31,12 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"refs":  func(base string, all []inspect.Reference) refs { return refs{base, all} },
 }).ParseFS(files, "*.html"))
 
-// Source is what the page is made of. Several requests may ask at once.
+// Source provides the data of the page. Several requests may use it at once.
 type Source interface {
 	Status() (inspect.Status, error)
 	History() (inspect.History, error)
 	Setup() (inspect.Setup, error)
-	// The others are as inspect.Inspector has them.
+	// The other methods are those of inspect.Inspector.
 	Runs(before uint64, limit int) ([]inspect.Run, error)
 	Unsettled() (inspect.Unsettled, error)
 	Find(ctx context.Context, query string) (inspect.Found, error)
@@ -45,12 +45,12 @@ type Source interface {
 
 // frame is what all pages have.
 type frame struct {
-	Base  string // what their addresses begin with
+	Base  string // the prefix of their addresses
 	Title string
-	Here  string // the page's own address behind Base
-	Every int    // ms after which the script asks again; 0: never
+	Here  string // the page's own address after Base
+	Every int    // ms until the script asks again; 0: never
 
-	Contents bool // contents show, and there are actions
+	Contents bool // contents are shown and actions are offered
 }
 
 type view struct{ Name, Path string }
@@ -62,13 +62,14 @@ func (frame) Views() []view {
 	}
 }
 
-// site answers for one source.
+// site serves the pages of one source.
 type site struct {
 	src  Source
 	now  func() time.Time
 	base string
-	// contents: whatever the spool holds may show. Else only numbers, ids, states
-	// and reasons in our own words: errors and details may quote an answer.
+	// contents means that everything in the spool may be shown. Otherwise only
+	// numbers, ids, states and reasons in our own words: errors and details may
+	// quote a response.
 	contents bool
 
 	status    kept[inspect.Status]
@@ -77,7 +78,8 @@ type site struct {
 	searching sync.Mutex
 }
 
-// Handler answers what is below /ui/, read-only and without contents of intelligence.
+// Handler serves everything below /ui/, read-only and without intelligence
+// contents.
 func Handler(src Source, now func() time.Time) http.Handler {
 	s := &site{src: src, now: now, base: "/ui/"}
 	mux := http.NewServeMux()
@@ -96,7 +98,7 @@ func (s *site) route(mux *http.ServeMux) {
 	mux.Handle("GET "+s.base+"page.js", asset("page.js", "text/javascript; charset=utf-8"))
 }
 
-// errAbsent: what an address names is not there.
+// errAbsent means that an address names something that does not exist.
 var errAbsent = errors.New("not found")
 
 func (s *site) show(w http.ResponseWriter, r *http.Request, view func(*http.Request) (string, any, error)) {
@@ -128,7 +130,7 @@ func (s *site) frame(title, here string, every time.Duration) frame {
 func (s *site) ask() (inspect.Status, error) { return s.status.get(s.now(), time.Second, s.src.Status) }
 
 func number(r *http.Request, name string) uint64 {
-	n, _ := strconv.ParseUint(r.FormValue(name), 10, 64) // absent means from the newest
+	n, _ := strconv.ParseUint(r.FormValue(name), 10, 64) // absent means start with the newest
 	return n
 }
 
@@ -151,7 +153,7 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-// protect keeps browsers from doing with a page what we do not.
+// protect keeps browsers from doing with a page what we do not intend.
 func protect(w http.ResponseWriter, referrer string) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
@@ -161,8 +163,8 @@ func protect(w http.ResponseWriter, referrer string) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// kept is an answer that serves again for a moment, so that many who look cost
-// little more than one.
+// kept caches a result for a moment, so that many viewers cost little more than
+// one.
 type kept[T any] struct {
 	mu sync.Mutex
 	at time.Time
@@ -182,7 +184,7 @@ func (k *kept[T]) get(now time.Time, life time.Duration, ask func() (T, error)) 
 	return v, err
 }
 
-// forget lets the next one ask anew.
+// forget makes the next call fetch anew.
 func (k *kept[T]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
