@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stepAside gives this process the lowest priority: who looks through much must
-// not slow down the import beside it. Linux has a priority for each thread; new
-// ones take over that of the thread that makes them.
+// stepAside gives this process the lowest priority: a command that reads a lot must
+// not slow down the import next to it. Linux has a priority per thread, and new
+// threads inherit it.
 func stepAside() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return // it is only slower for the connector
+		return // the connector is only slowed down a little
 	}
 	for _, t := range threads {
 		if id, err := strconv.Atoi(t.Name()); err == nil {

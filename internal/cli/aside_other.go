@@ -2,5 +2,5 @@
 
 package cli
 
-// stepAside does nothing here.
+// stepAside does nothing on this system.
 func stepAside() {}

@@ -76,7 +76,8 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 	return nil
 }
 
-// checkSettings tells of each problem and warning; it returns nil when there are problems.
+// checkSettings reports each problem and warning. It returns nil if there are
+// problems.
 func (g *globals) checkSettings(tell func(check.Finding)) *config.Config {
 	const name = "settings"
 	cfg, report, err := config.Load(g.configOptions())
@@ -93,7 +94,7 @@ func (g *globals) checkSettings(tell func(check.Finding)) *config.Config {
 	return cfg
 }
 
-// settingsFrom names what the settings were read from.
+// settingsFrom says where the settings were read from.
 func settingsFrom(report config.Report) string {
 	var from []string
 	if report.File != "" {
@@ -110,7 +111,7 @@ func settingsFrom(report config.Report) string {
 	return cmp.Or(strings.Join(from, " and "), "the defaults")
 }
 
-// verdict sums the findings up for people.
+// verdict sums up the findings.
 func verdict(findings []check.Finding) string {
 	n := map[check.Verdict]int{}
 	for _, f := range findings {
@@ -127,7 +128,8 @@ func verdict(findings []check.Finding) string {
 	return "Everything works."
 }
 
-// runningPID is the process of the connector that runs on the spool, 0 if there is none.
+// runningPID returns the process id of the connector that runs on the spool, 0 if
+// there is none.
 func (g *globals) runningPID(ctx context.Context) int {
 	p, err := g.place()
 	if err != nil {
@@ -137,13 +139,13 @@ func (g *globals) runningPID(ctx context.Context) int {
 	if err == nil && c != nil {
 		_ = c.Close()
 	}
-	if c != nil || err != nil && alive(p.info.PID) { // a socket may be left of a process that was killed
+	if c != nil || err != nil && alive(p.info.PID) { // the socket may be left over from a killed process
 		return max(p.info.PID, 1)
 	}
 	return 0
 }
 
-// alive reports whether there may be a process of that number, 0 being unknown.
+// alive reports whether a process with this id may exist; 0 means unknown.
 func alive(pid int) bool {
 	return pid <= 0 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }

@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// completeFrom completes arguments with what the spool holds now. The shell
-// waits for it, so that trouble means no proposals.
+// completeFrom completes arguments from the current content of the spool. The shell
+// waits for it, so on errors it proposes nothing.
 func (g *globals) completeFrom(most int, propose func(inspect.Inspector) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
@@ -34,7 +34,7 @@ func (g *globals) completeFrom(most int, propose func(inspect.Inspector) []strin
 	}
 }
 
-// proposals is how many entries of each kind are proposed.
+// proposals is how many entries of each kind are proposed at most.
 const proposals = 100
 
 func proposeRuns(i inspect.Inspector) []string {
@@ -70,7 +70,7 @@ func proposeDroppable(i inspect.Inspector) []string {
 	return words
 }
 
-// proposeKeys completes the second argument of show by the first.
+// proposeKeys completes the second argument of show, depending on the first.
 func (g *globals) proposeKeys(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
@@ -88,7 +88,7 @@ func (g *globals) proposeKeys(cmd *cobra.Command, args []string, toComplete stri
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// oneOf completes a flag with words that do not change.
+// oneOf completes a flag from fixed words.
 func oneOf(c *cobra.Command, flag string, words ...string) {
-	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // cannot fail: the flag exists
 }

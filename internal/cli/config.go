@@ -9,7 +9,7 @@ import (
 	"threatmatch-connector/config"
 )
 
-// load reads the settings; problems are a usage error.
+// load reads the settings. Problems with them are usage errors.
 func (g *globals) load() (*config.Config, config.Report, error) {
 	cfg, report, err := config.Load(g.configOptions())
 	if err != nil {
@@ -105,7 +105,7 @@ func printWarnings(w io.Writer, report config.Report) {
 	}
 }
 
-// writer is a command that prints a text that does not depend on the settings.
+// writer is a command that prints text that does not depend on the settings.
 func writer(use, short, file string, write func(io.Writer) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs, Example: "  " + name + " config " + use + " > " + file,

@@ -7,11 +7,11 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// The exit codes are an interface; the README lists them.
+// The exit codes are an interface: README.md documents them.
 const (
 	exitOK          = 0
 	exitFatal       = 1
-	exitUsage       = 78 // EX_CONFIG of sysexits.h; a Go program that crashes exits with 2, and must be started again
+	exitUsage       = 78 // EX_CONFIG of sysexits.h; 2 is what a Go program that crashes exits with, and that must be restarted
 	exitIncomplete  = 3  // run --once: something was parked, dead-lettered, or a dataset failed
 	exitUndelivered = 4  // stopped before the run was delivered; the spool holds the rest
 )
@@ -22,14 +22,14 @@ type errUsage struct{ err error }
 func (e errUsage) Error() string { return e.err.Error() }
 func (e errUsage) Unwrap() error { return e.err }
 
-// codeError ends a command with an exit code of its own, after it has printed
-// its outcome.
+// codeError ends a command with a specific exit code after it has printed its
+// result.
 type codeError int
 
 func (codeError) Error() string        { return errQuiet.Error() }
 func (codeError) Is(target error) bool { return target == errQuiet }
 
-// exitCode is the one place that turns an error into an exit code.
+// exitCode turns an error into an exit code. It is the only place that does.
 func exitCode(err error) int {
 	var usage errUsage
 	var code codeError

@@ -10,7 +10,8 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// failingList is what `spool ls` takes for the requests that fail, which have no bucket of their own.
+// failingList is the name under which `spool ls` lists failing requests, which have
+// no bucket.
 const failingList = "failing"
 
 func (g *globals) listFailing(cmd *cobra.Command, limit int) error {

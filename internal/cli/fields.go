@@ -13,19 +13,19 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// pair is one named value of an entry, for people.
+// pair is one named value of an entry.
 type pair struct{ name, value string }
 
-// fieldsOf lists what is known of an entry, the same whether it comes from the
-// file or over the socket. What is not set is left out, inside of nested values
-// zeroes too: those have many.
+// fieldsOf returns what is known about an entry, identical from the file or over
+// the socket. Unset values are left out, and inside nested values zeroes too,
+// because those have many.
 func fieldsOf(e spool.Entry) []pair {
 	raw, err := json.Marshal(e.Fields)
 	if err != nil {
 		return []pair{{"fields", fmt.Sprint(e.Fields)}}
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber() // 2015264, not 2.015264e+06
+	dec.UseNumber() // prints 2015264, not 2.015264e+06
 	var m map[string]any
 	if err := dec.Decode(&m); err != nil {
 		return []pair{{"fields", string(raw)}}
@@ -74,7 +74,7 @@ func appendFields(all []pair, name string, v any, nested bool) []pair {
 	return append(all, pair{name, text})
 }
 
-// describe puts the fields of an entry on one line.
+// describe formats the fields of an entry on one line.
 func describe(e spool.Entry) string {
 	var parts []string
 	for _, f := range fieldsOf(e) {

@@ -61,7 +61,7 @@ func (g *globals) printHealth(cmd *cobra.Command, r admin.Report, ready bool) er
 	return nil
 }
 
-// health asks over the socket, else over HTTP.
+// health asks over the socket, or else over HTTP.
 func (g *globals) health(ctx context.Context) (admin.Report, error) {
 	p, err := g.place()
 	if err != nil {
@@ -86,7 +86,7 @@ func (g *globals) health(ctx context.Context) (admin.Report, error) {
 	return healthOver(ctx, "http://"+net.JoinHostPort(host, strconv.Itoa(cfg.Connector.MetricsPort)))
 }
 
-// healthOver asks both probes.
+// healthOver asks both probes over HTTP.
 func healthOver(ctx context.Context, base string) (r admin.Report, err error) {
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()

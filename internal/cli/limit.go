@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// pageSize is how many entries one question asks for, so that no view of the
-// spool is long.
+// pageSize is how many entries one query reads, so that views of the spool stay
+// short.
 const pageSize = 1000
 
 // limitFlag adds --limit, which must be 1 or more.
@@ -33,7 +33,8 @@ func (l *limit) Set(text string) error {
 	return nil
 }
 
-// collect reads as many pages as it takes for most entries; each begins behind last.
+// collect reads as many pages as are needed for up to most entries; each page
+// starts after last.
 func collect[K, T any](last K, most int, page func(last K, n int) ([]T, error), key func(T) K) ([]T, error) {
 	all := []T{}
 	for len(all) < most {

@@ -96,8 +96,8 @@ func datasetNames() []string {
 	return names
 }
 
-// repull says what will be imported again and what that costs, asks, and does
-// it, in the running daemon or for a stopped one.
+// repull says what will be imported again and what that costs, asks, and starts it,
+// in the running daemon or for a stopped one.
 func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest, yes bool) error {
 	p, err := g.place()
 	if err != nil {
@@ -111,7 +111,7 @@ func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest, yes bool) er
 	if c != nil {
 		defer func() { _ = c.Close() }()
 	} else {
-		// Which datasets are enabled stands in the settings, so they must be whole.
+		// The settings say which datasets are enabled, so they must be valid.
 		cfg, _, err := g.load()
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ func (g *globals) sayRepull(w io.Writer, q admin.RepullRequest) {
 	sayLine(w, "          also where nothing changed; nothing is doubled there, but its workers have to work through it")
 }
 
-// repullStopped leaves the run in the spool of a stopped connector.
+// repullStopped stores the run in the spool of a stopped connector.
 func (g *globals) repullStopped(ctx context.Context, p place, cfg *config.Config, q admin.RepullRequest) (a admin.Answer, err error) {
 	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
 		a, err = app.QueueRepull(cfg, s, g.env.Now, q)

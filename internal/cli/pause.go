@@ -44,7 +44,7 @@ func newResume(g *globals) *cobra.Command {
 		stageChange{logged: "stage resumed", live: (*admin.Client).Resume, stopped: app.Resume})
 }
 
-// stageChange is a wish about a stage.
+// stageChange is a requested change to a stage.
 type stageChange struct {
 	question map[string]string // by stage; nil: "let it go on?"
 	logged   string
@@ -83,7 +83,8 @@ func (g *globals) newStageCommand(verb, short, long string, ch stageChange) *cob
 	return c
 }
 
-// changeStage does it in the running daemon, or under the lock of a stopped one.
+// changeStage makes the change in the running daemon, or under the lock of a
+// stopped one.
 func (g *globals) changeStage(cmd *cobra.Command, ch stageChange, q admin.StageRequest) (a admin.Answer, err error) {
 	p, err := g.place()
 	if err != nil {

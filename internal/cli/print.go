@@ -19,17 +19,17 @@ import (
 	"threatmatch-connector/internal/terminal"
 )
 
-// say is fmt.Fprintf for people: what the arguments bring cannot act on the
-// screen. Everything that a command prints goes through it, printTable,
-// printText or printJSON.
+// say is fmt.Fprintf for terminals: its arguments cannot act on the terminal.
+// Everything that a command prints goes through say, printTable, printText or
+// printJSON.
 func say(w io.Writer, format string, args ...any) (int, error) {
 	return fmt.Fprintf(w, format, quoted(args)...)
 }
 
-// sayLine is fmt.Fprintln for people, as say is.
+// sayLine is fmt.Fprintln for terminals; see say.
 func sayLine(w io.Writer, args ...any) (int, error) { return fmt.Fprintln(w, quoted(args)...) }
 
-// quoted makes texts of all arguments that may hold one.
+// quoted quotes all arguments that may contain text.
 func quoted(args []any) []any {
 	out := make([]any, len(args))
 	for i, a := range args {
@@ -45,8 +45,8 @@ func quoted(args []any) []any {
 	return out
 }
 
-// printText prints a payload and ends the line. JSON stays the same JSON; of
-// anything else no line begins where a line of ours does.
+// printText prints a payload and ends the line. JSON stays the same JSON; any other
+// payload is indented, so that no line of it looks like one of ours.
 func printText[T string | []byte](w io.Writer, payload T) error {
 	text := terminal.Lines(string(payload))
 	if json.Valid([]byte(payload)) {
@@ -68,8 +68,8 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// printTable prints rows under a head, without borders. It fits the screen: what
-// the last column has no room for goes on below it.
+// printTable prints rows under a header, without borders. It fits the terminal:
+// whatever the last column has no room for continues below.
 func printTable(w io.Writer, head []string, rows [][]string) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "nothing")
@@ -100,7 +100,7 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 	if err := t.Render(); err != nil {
 		return err
 	}
-	n := -1 // the head
+	n := -1 // the header
 	for line := range strings.Lines(page.String()) {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
@@ -117,8 +117,8 @@ func printTable(w io.Writer, head []string, rows [][]string) error {
 	return nil
 }
 
-// fitRows breaks the last column so that a row has no more than width letters.
-// Where little room is left beside the others, it stands below them.
+// fitRows wraps the last column so that no row has more than width letters. If the
+// other columns leave little room, the last one is placed below them.
 func fitRows(head []string, rows [][]string, width int) (fitting [][]string, below [][]string) {
 	const least = 24
 	last := len(head) - 1
@@ -159,8 +159,8 @@ func fitRows(head []string, rows [][]string, width int) (fitting [][]string, bel
 	return fitting, nil
 }
 
-// printLabelled prints text behind a label, and what is more than the screen's width
-// below it. Label and first line have the colour.
+// printLabelled prints text after a label, and continues below it if the terminal
+// is too narrow. Label and first line are coloured.
 func printLabelled(w io.Writer, colour, label, text string) {
 	const indent = 11
 	s := screenOf(w)
@@ -177,8 +177,8 @@ func printLabelled(w io.Writer, colour, label, text string) {
 	}
 }
 
-// printError prints an error and what to do. Problems of the settings, and errors
-// that were joined, have a line each.
+// printError prints an error and what to do. Problems with the settings, and joined
+// errors, get a line each.
 func printError(w io.Writer, err error) {
 	if problems := config.ProblemsOf(err); len(problems) > 0 {
 		sayLine(w, "error: settings:")
@@ -195,7 +195,7 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// joined takes apart what errors.Join put together.
+// joined splits what errors.Join joined.
 func joined(err error) []error {
 	several, ok := err.(interface{ Unwrap() []error })
 	if ok && errors.Join(several.Unwrap()...).Error() == err.Error() {
@@ -204,7 +204,7 @@ func joined(err error) []error {
 	return []error{err}
 }
 
-// stamp prints a time for people; the zero time is a dash.
+// stamp formats a time; the zero time is a dash.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -212,7 +212,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// size prints bytes for people.
+// size formats a number of bytes.
 func size(n int64) string {
 	const unit = 1024
 	if n < unit {
@@ -228,7 +228,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, suffix)
 }
 
-// clip shortens text for a table cell and keeps it on one line.
+// clip shortens text for a table cell and puts it on one line.
 func clip(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > n {
@@ -237,7 +237,7 @@ func clip(s string, n int) string {
 	return s
 }
 
-// span prints a time that has passed, or is still to pass, for people.
+// span formats a duration.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:

@@ -15,29 +15,29 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// liveView keeps a few lines at the bottom of a terminal: what is listed,
-// fetched, mapped and delivered, how fast, and how long it may take. The log is
-// written through it and scrolls above.
+// liveView keeps a few lines at the bottom of a terminal: what is listed, fetched,
+// mapped and delivered, how fast, and how long it may take. The log is written
+// through it and scrolls above.
 type liveView struct {
 	out   io.Writer
 	width func() int
 	now   func() time.Time
 
 	mu    sync.Mutex
-	shown int    // lines that stand on the terminal
-	block string // what they are
-	run   uint64 // the latest that was shown
-	total int64  // of its messages, as far as known
-	done  bool   // it is delivered
+	shown int    // number of lines on the terminal
+	block string // those lines
+	run   uint64 // the latest run shown
+	total int64  // its messages, as far as known
+	done  bool   // the run is delivered
 	pace  pace
 }
 
-// newLiveView returns an empty view; width is the terminal's in columns.
+// newLiveView returns an empty view. width returns the terminal's width in columns.
 func newLiveView(out io.Writer, width func() int, now func() time.Time) *liveView {
 	return &liveView{out: out, width: width, now: now}
 }
 
-// terminalWidth asks the terminal, in doubt 80.
+// terminalWidth asks the terminal for its width, and falls back to 80.
 func terminalWidth(fd uintptr) func() int {
 	return func() int {
 		if w, _, err := term.GetSize(int(fd)); err == nil && w > 20 {
@@ -47,7 +47,7 @@ func terminalWidth(fd uintptr) func() int {
 	}
 }
 
-// Write puts log lines above the block.
+// Write prints log lines above the block.
 func (p *liveView) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +61,7 @@ func (p *liveView) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// watch redraws the block until ctx is done, then takes it away.
+// watch redraws the block until ctx is done, then removes it.
 func (p *liveView) watch(ctx context.Context, status func() (inspect.Status, error)) {
 	const every = 500 * time.Millisecond
 	tick := time.NewTicker(every)
@@ -82,7 +82,7 @@ func (p *liveView) watch(ctx context.Context, status func() (inspect.Status, err
 	}
 }
 
-// show draws a status in place of the one before.
+// show replaces the block with a new status.
 func (p *liveView) show(s inspect.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,10 +90,10 @@ func (p *liveView) show(s inspect.Status) {
 	var page bytes.Buffer
 	p.erase(&page)
 	p.draw(&page)
-	_, _ = p.out.Write(page.Bytes()) // a terminal that is gone needs no progress
+	_, _ = p.out.Write(page.Bytes()) // if the terminal is gone, nobody needs the progress
 }
 
-// end takes the block away, or leaves it as the last word when the run is delivered.
+// end removes the block, or leaves it in place if the run is delivered.
 func (p *liveView) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *liveView) end() {
 	_, _ = p.out.Write(page.Bytes()) // as above
 }
 
-// erase goes back to where the block begins and clears from there.
+// erase moves to the start of the block and clears from there.
 func (p *liveView) erase(w *bytes.Buffer) {
 	if p.shown > 0 {
 		say(w, "\x1b[%dA\r\x1b[J", p.shown)
@@ -126,7 +126,7 @@ func (p *liveView) draw(w *bytes.Buffer) {
 	}
 }
 
-// render describes the open run, or the one that was shown and is delivered.
+// render describes the open run, or the one that was shown and is now delivered.
 func (p *liveView) render(s inspect.Status) string {
 	var b strings.Builder
 	if len(s.Runs) == 0 {
@@ -159,7 +159,7 @@ func (p *liveView) render(s inspect.Status) string {
 
 func (p *liveView) dataset(d inspect.DatasetRun) string {
 	text := fmt.Sprintf("%d listed, ", d.Listed)
-	if d.Dataset == "iocs" { // pages, whose number nobody tells
+	if d.Dataset == "iocs" { // the number of pages is unknown
 		text = ""
 	}
 	text += fmt.Sprintf("%d fetched, %d records mapped", d.Fetched, d.Mapped)
@@ -172,7 +172,8 @@ func (p *liveView) dataset(d inspect.DatasetRun) string {
 	return text
 }
 
-// barOf is the bar: of requests while there are any to make, then of messages.
+// barOf returns the progress bar: of requests while any are pending, then of
+// messages.
 func (p *liveView) barOf(r inspect.Run, pending int64) string {
 	p.total = max(p.total, r.Counters["deliver.messages"]+pending)
 	done, total, phase, unit := p.total-pending, p.total, "delivered", "messages"
@@ -194,7 +195,7 @@ func (p *liveView) barOf(r inspect.Run, pending int64) string {
 	return p.line(phase, done, total, text)
 }
 
-// line is a bar as wide as the terminal leaves it beside the text.
+// line renders a bar as wide as the text leaves room for.
 func (p *liveView) line(phase string, done, total int64, text string) string {
 	const widest, least = 30, 10
 	percent := 100
@@ -208,7 +209,7 @@ func (p *liveView) line(phase string, done, total int64, text string) string {
 	}
 	bar := progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(room),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetTheme(progressbar.ThemeASCII))
-	_ = bar.Set64(min(max(done, 0), max(total, 1))) // the writer takes everything
+	_ = bar.Set64(min(max(done, 0), max(total, 1))) // writing to the buffer cannot fail
 	drawn := bar.String()
 	if i := strings.IndexByte(drawn, '['); i >= 0 {
 		drawn = strings.TrimRight(drawn[i:], " \r")
@@ -216,7 +217,7 @@ func (p *liveView) line(phase string, done, total int64, text string) string {
 	return head + " " + drawn + " " + text
 }
 
-// pace measures how fast a phase goes on since it was first seen.
+// pace measures the speed of a phase since it was first seen.
 type pace struct {
 	phase       string
 	first, last int64
@@ -230,7 +231,7 @@ func (p *pace) saw(phase string, done int64, now time.Time) {
 	p.last, p.at = done, now
 }
 
-// rate is what was done in a second; false before that can be told.
+// rate returns the speed per second, and false while it is still unknown.
 func (p *pace) rate() (float64, bool) {
 	const settle = 2 * time.Second
 	took := p.at.Sub(p.since)
@@ -240,7 +241,7 @@ func (p *pace) rate() (float64, bool) {
 	return float64(p.last-p.first) / took.Seconds(), true
 }
 
-// short prints a rate with as many digits as matter.
+// short formats a rate with the digits that matter.
 func short(rate float64) string {
 	if rate < 10 {
 		return fmt.Sprintf("%.1f", rate)
@@ -248,5 +249,5 @@ func short(rate float64) string {
 	return fmt.Sprintf("%.0f", rate)
 }
 
-// clock prints a time that passes by the second.
+// clock formats a duration in whole seconds.
 func clock(d time.Duration) string { return max(d, 0).Round(time.Second).String() }

@@ -1,5 +1,5 @@
-// Package cli is the command line: it loads settings, calls the rest, prints
-// tables for people and JSON for scripts, and turns errors into exit codes.
+// Package cli is the command line: it loads settings, calls the other packages,
+// prints tables for people and JSON for scripts, and turns errors into exit codes.
 package cli
 
 import (
@@ -16,18 +16,19 @@ import (
 	"threatmatch-connector/internal/version"
 )
 
-// Env is the world around a command; tests replace it.
+// Env is a command's environment; tests replace it.
 type Env struct {
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Environ []string
 	Now     func() time.Time
-	// StepAside gives this process the lowest priority; nil: it is not alone in it.
+	// StepAside gives this process the lowest priority; nil: do not, other things
+	// run in this process.
 	StepAside func()
 }
 
-// System returns the real world.
+// System returns the real environment.
 func System() Env {
 	return Env{os.Stdin, os.Stdout, os.Stderr, os.Environ(), time.Now, stepAside}
 }
@@ -38,7 +39,7 @@ func Main(args []string, env Env) int {
 	root := newRoot(g)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(context.Background())
-	if err != nil && !g.entered { // it never came to the command itself
+	if err != nil && !g.entered { // the command itself was never reached
 		err = misused(cmd, err)
 	}
 	if err != nil && !errors.Is(err, errQuiet) {
@@ -47,7 +48,7 @@ func Main(args []string, env Env) int {
 	return exitCode(err)
 }
 
-// errQuiet ends a command that has already printed its outcome.
+// errQuiet ends a command that has already printed its result.
 var errQuiet = errors.New("already reported")
 
 // globals are the flags that every command has.
@@ -57,7 +58,7 @@ type globals struct {
 	dir    string
 	json   bool
 
-	entered bool // the command line was fine, and the command has begun
+	entered bool // the command line was valid and the command has begun
 }
 
 func newRoot(g *globals) *cobra.Command {
@@ -72,7 +73,7 @@ func newRoot(g *globals) *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.SetIn(g.env.Stdin)
-	root.SetOut(g.newScreen(g.env.Stdout)) // before the completion commands, which remember it
+	root.SetOut(g.newScreen(g.env.Stdout)) // must come before the completion commands, which store it
 	root.SetErr(g.env.Stderr)
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "settings file (default ./config.yml when it exists)")
@@ -87,12 +88,11 @@ func newRoot(g *globals) *cobra.Command {
 	return root
 }
 
-// name is what the program is called in help and hints.
+// name is the program's name in help and hints.
 const name = "threatmatch-connector"
 
-// enter notes, for c and its children, that a command has begun: whatever goes
-// wrong before is the fault of the command line. A command that only has
-// children prints its help.
+// enter records, for c and its children, that a command has begun: any error before
+// that is a usage error. A command that only has children prints its help.
 func (g *globals) enter(c *cobra.Command) {
 	if c.HasSubCommands() && !c.Runnable() {
 		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -111,7 +111,7 @@ func (g *globals) enter(c *cobra.Command) {
 	}
 }
 
-// stepAside is for commands that go through the whole spool.
+// stepAside is for commands that read the whole spool.
 func (g *globals) stepAside() {
 	if g.env.StepAside != nil {
 		g.env.StepAside()

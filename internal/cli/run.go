@@ -39,7 +39,7 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	if err != nil {
 		return err
 	}
-	if g.dir != "" { // as for the commands that look into it
+	if g.dir != "" { // like the commands that read the spool
 		cfg.Spool.Dir, cfg.Admin.Socket = g.dir, filepath.Join(g.dir, "admin.sock")
 	}
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
@@ -62,9 +62,9 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	return quiet(g.ended(err, cfg.Once() && !once, log))
 }
 
-// ended tells at every log level why the connector ends otherwise than well.
-// terminate says that the settings asked for a single run: a container must not
-// look like a failure because one item was parked.
+// ended logs, at every log level, why the connector ended other than well.
+// terminate means that the settings asked for a single run: a container must not
+// look failed because one item was parked.
 func (g *globals) ended(err error, terminate bool, log *slog.Logger) error {
 	switch {
 	case err == nil:
@@ -88,7 +88,7 @@ const (
 	endFatal       = "the connector cannot go on"
 )
 
-// quietError has been logged already; only its exit code is left to tell.
+// quietError has been logged already; only its exit code is still used.
 type quietError struct{ err error }
 
 func quiet(err error) error {
@@ -102,8 +102,8 @@ func (q quietError) Error() string        { return q.err.Error() }
 func (q quietError) Unwrap() error        { return q.err }
 func (q quietError) Is(target error) bool { return target == errQuiet }
 
-// signals turns the first SIGTERM or SIGINT into a cancelled context, the
-// second into a closed hurry, and SIGUSR1 into a wish for a run now.
+// signals turns the first SIGTERM or SIGINT into a cancelled context, the second
+// into a closed hurry, and SIGUSR1 into a request for a run now.
 func signals(parent context.Context, log *slog.Logger) (context.Context, <-chan struct{}, <-chan struct{}, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	hurry, trigger, done := make(chan struct{}), make(chan struct{}, 1), make(chan struct{})

@@ -34,7 +34,8 @@ func (g *globals) newScreen(w io.Writer) screen {
 	return s
 }
 
-// screenOf is the screen behind w; of any other writer one that knows nothing.
+// screenOf returns the screen behind w, or one without known properties for any
+// other writer.
 func screenOf(w io.Writer) screen {
 	if s, ok := w.(screen); ok {
 		return s
@@ -42,7 +43,7 @@ func screenOf(w io.Writer) screen {
 	return screen{Writer: w, width: defaultWidth}
 }
 
-// size asks the terminal how large it is now.
+// size asks the terminal for its current size.
 func (s screen) size() (width, height int) {
 	if f, ok := s.Writer.(*os.File); ok {
 		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 1 {
@@ -52,13 +53,13 @@ func (s screen) size() (width, height int) {
 	return s.width, 24
 }
 
-// on is the same screen with another writer behind it.
+// on returns the same screen with another writer behind it.
 func (s screen) on(w io.Writer) screen {
 	s.Writer = w
 	return s
 }
 
-// colours of a terminal.
+// Colours of a terminal.
 const (
 	plain  = ""
 	red    = "\x1b[31m"
@@ -67,7 +68,7 @@ const (
 )
 
 // wrap breaks text into lines of at most width letters, between words where
-// there are any.
+// possible.
 func wrap(text string, width int) []string {
 	width = max(width, 1)
 	var lines []string
@@ -89,8 +90,8 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// window is what of a page a terminal shows: as many lines as it has, from the
-// offset on, and what there is beside them.
+// window returns the part of a page that a terminal shows: as many lines as it has,
+// from the offset on, and a note on what else there is.
 func window(page string, offset, height int) []string {
 	lines := strings.Split(strings.TrimRight(page, "\n"), "\n")
 	if len(lines) > height {

@@ -15,12 +15,12 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// selection is what a changing command is about to touch.
+// selection is what a command is about to change.
 type selection struct {
 	admin.Names
-	lines []string       // one for each entry, for people
-	kinds map[string]int // how many of each kind
-	taken map[any]bool   // by key: an entry may be named by its number and by its item
+	lines []string       // one per entry, for display
+	kinds map[string]int // number of each kind
+	taken map[any]bool   // by key: an entry may be named both by its number and by its item
 }
 
 // take reports whether the key is new to the selection.
@@ -58,7 +58,8 @@ func (s *selection) addParked(t inspect.Task) {
 	s.add("parked items of "+t.Dataset, fmt.Sprintf("parked item %s  %s", t.Name(), clip(t.Error, 80)))
 }
 
-// print says what is selected: all of it when it is little, else how many of what.
+// print shows the selection: every entry if there are few, otherwise the number of
+// each kind.
 func (s *selection) print(w io.Writer) {
 	const few = 20
 	for _, line := range s.lines[:min(len(s.lines), few)] {
@@ -72,7 +73,7 @@ func (s *selection) print(w io.Writer) {
 	}
 }
 
-// batches cuts the names into pieces of a size that one transaction likes.
+// batches splits the names into pieces that suit one transaction.
 func (s *selection) batches() []admin.Names {
 	const piece = 1000
 	var all []admin.Names
@@ -91,7 +92,7 @@ func (s *selection) batches() []admin.Names {
 	return all
 }
 
-// pick looks the named entries up. A key is the number of a dead letter, dataset/id
+// pick looks up the named entries. A key is the number of a dead letter, dataset/id
 // of an item that is parked or has dead letters, or the STIX id of a held object.
 func pick(i inspect.Inspector, keys []string) (selection, error) {
 	var s selection
@@ -145,7 +146,7 @@ func (s *selection) pickHeld(i inspect.Inspector, id string) error {
 
 func (s *selection) pickParked(i inspect.Inspector, key string) error {
 	dataset, id, _ := strings.Cut(key, "/")
-	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // as spool ls tasks has it
+	id = strings.TrimPrefix(id, string(spool.TaskItem)+"/") // spool ls tasks prints it with this prefix
 	t, err := i.Task(spool.TaskKey{Dataset: spool.Dataset(dataset), Kind: spool.TaskItem, Source: id})
 	if errors.Is(err, spool.ErrNotFound) || err == nil && !t.IsParked() && t.Unreadable == "" {
 		if found, derr := s.pickDeadOf(i, dataset, id); found || derr != nil {
@@ -179,7 +180,7 @@ func (s *selection) pickDeadOf(i inspect.Inspector, dataset, id string) (found b
 	return found, err
 }
 
-// filter narrows a selection of everything.
+// filter narrows down a selection of everything.
 type filter struct {
 	stage, class string
 	item         string // dataset/id
@@ -190,8 +191,8 @@ func (f filter) takes(d inspect.Dead) bool {
 	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && (f.item == "" || f.item == d.Item()) && d.Healed.IsZero() != f.healed
 }
 
-// pickAll selects all dead letters that the filter takes and, where it names
-// neither stage nor class nor healed ones, all parked items.
+// pickAll selects all dead letters that match the filter and, unless it names a
+// stage, a class or healed letters, all parked items.
 func pickAll(i inspect.Inspector, f filter) (selection, error) {
 	var s selection
 	for after := uint64(0); ; {
@@ -226,7 +227,7 @@ func pickAll(i inspect.Inspector, f filter) (selection, error) {
 	}
 }
 
-// retryable leaves out dead letters that name nothing that could be fetched again.
+// retryable removes dead letters that name nothing that could be fetched again.
 func (s *selection) retryable(i inspect.Inspector) (skipped int, err error) {
 	var out selection
 	for _, key := range s.Dead {

@@ -18,21 +18,21 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// place is where a connector's spool and its socket are.
+// place is where a connector's spool and socket are.
 type place struct {
 	dir     string
-	sockets []string // where a daemon may answer, the likeliest first
+	sockets []string // where a daemon may answer, most likely first
 	info    spool.LockInfo
-	known   bool // there is a lock file, which info is read from
+	known   bool // there is a lock file; info is its content
 	max     int64
 	keep    time.Duration
 }
 
-// place finds them by flag, by settings, and by what the lock file says.
+// place finds spool and socket from flags, settings and the lock file.
 func (g *globals) place() (place, error) {
 	settings, adm, err := config.LoadSpool(g.configOptions())
 	if g.dir != "" {
-		// Settings that have nothing to do with it may well be missing.
+		// Settings unrelated to the spool may well be missing.
 		settings.Dir, adm.Socket = g.dir, filepath.Join(g.dir, "admin.sock")
 	} else if err != nil {
 		return place{}, errUsage{fmt.Errorf("settings:\n%w", err)}
@@ -47,8 +47,8 @@ func (g *globals) place() (place, error) {
 	return p, nil
 }
 
-// dial returns a client if a daemon answers. Behind a socket that refuses us
-// there may be one, or a killed one left it.
+// dial returns a client if a daemon answers. A socket that refuses us may belong to
+// a daemon, or be left over from a killed one.
 func (p place) dial(ctx context.Context) (*admin.Client, error) {
 	var refused error
 	for _, path := range p.sockets {
@@ -67,7 +67,7 @@ func notAllowed(dir string, err error) error {
 	return fault.Hint(fmt.Errorf("whether a connector runs on %s cannot be told: %w", dir, err), "only the user that owns the spool, and root, may look")
 }
 
-// errNotRunning: what was asked for needs a daemon.
+// errNotRunning means that the request needs a daemon.
 var errNotRunning = errors.New("no connector is running on this spool")
 
 func (p place) notRunning() error {
@@ -91,8 +91,8 @@ func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error
 	return f(c)
 }
 
-// inspect opens the way to look: over the socket while the daemon runs,
-// read-only on the file when it does not.
+// inspect calls f with a way to read: over the socket while the daemon runs,
+// otherwise on the file, read-only.
 func (g *globals) inspect(ctx context.Context, f func(inspect.Inspector) error) error {
 	p, err := g.place()
 	if err != nil {
@@ -109,7 +109,7 @@ func (g *globals) inspect(ctx context.Context, f func(inspect.Inspector) error) 
 	return g.read(ctx, p, func(s *spool.Spool) error { return f(inspect.FromSpool(s)) })
 }
 
-// read opens the file of a stopped daemon; not a byte of it changes.
+// read opens the file of a stopped daemon without changing a byte of it.
 func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error) error {
 	s, err := spool.Open(ctx, spool.Options{Dir: p.dir, MaxSize: p.max, ReadOnly: true, LockTimeout: time.Second, Now: g.env.Now})
 	if errors.Is(err, spool.ErrLocked) {

@@ -84,7 +84,7 @@ func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest, yes bool) error 
 		}
 		return g.printAnswers(cmd, []admin.Answer{a})
 	}
-	err = g.read(cmd.Context(), p, func(s *spool.Spool) error { // a wish that comes to nothing leaves the file as it is
+	err = g.read(cmd.Context(), p, func(s *spool.Spool) error { // a request that changes nothing must leave the file untouched
 		if _, err := s.SkipFrom(spool.Dataset(q.Dataset), q.To); err != nil {
 			return err
 		}

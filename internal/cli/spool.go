@@ -118,7 +118,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 				}
 				out := screenOf(cmd.OutOrStdout())
 				if !out.terminal {
-					out.width = 0 // whole rows, for other programs
+					out.width = 0 // whole rows for other programs
 				}
 				return printTable(out, []string{"KEY", "SIZE", "WHAT"}, rows)
 			})

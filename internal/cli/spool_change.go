@@ -48,7 +48,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 
 var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver), string(spool.StagePlatform)}
 
-// checkFilter takes no empty name for every one.
+// checkFilter rejects empty names, so that they do not mean "all".
 func checkFilter(cmd *cobra.Command, f filter) error {
 	if cmd.Flags().Changed("stage") && !slices.Contains(stageNames, f.stage) {
 		return errUsage{fmt.Errorf("--stage %q is none of %s", f.stage, strings.Join(stageNames, ", "))}
@@ -82,11 +82,11 @@ func newSpoolDrop(g *globals) *cobra.Command {
 	return c
 }
 
-// change is a wish to change named entries.
+// change is a request to change named entries.
 type change struct {
 	verb    string
 	keys    []string
-	every   bool // all that the filter takes, in place of keys
+	every   bool // all that match the filter, instead of keys
 	filter  filter
 	yes     bool
 	retry   bool
@@ -94,8 +94,8 @@ type change struct {
 	stopped func(*spool.Spool, admin.Names) (admin.Answer, error)
 }
 
-// touch selects, says what, asks, and does it, in the running daemon or under
-// the lock of a stopped one.
+// touch selects entries, shows them, asks, and makes the change, in the running
+// daemon or under the lock of a stopped one.
 func (g *globals) touch(cmd *cobra.Command, ch change) error {
 	if ch.every == (len(ch.keys) > 0) {
 		return errUsage{fmt.Errorf("name either keys or --%s", map[bool]string{true: "all", false: "healed"}[ch.retry])}
@@ -119,7 +119,7 @@ func (g *globals) touch(cmd *cobra.Command, ch change) error {
 		}
 		return g.apply(cmd, ch, chosen, func(n admin.Names) (admin.Answer, error) { return ch.live(c, n) })
 	}
-	err = g.read(cmd.Context(), p, func(s *spool.Spool) (err error) { // a wish that comes to nothing leaves the file as it is
+	err = g.read(cmd.Context(), p, func(s *spool.Spool) (err error) { // a request that changes nothing must leave the file untouched
 		chosen, err = g.choose(cmd, inspect.FromSpool(s), ch)
 		return err
 	})
@@ -134,7 +134,7 @@ func (g *globals) touch(cmd *cobra.Command, ch change) error {
 	})
 }
 
-// choose selects what the wish names, says it and asks.
+// choose selects what the request names, shows it and asks.
 func (g *globals) choose(cmd *cobra.Command, i inspect.Inspector, ch change) (selection, error) {
 	s, err := choose(i, ch)
 	if err != nil {
@@ -160,7 +160,7 @@ func (g *globals) choose(cmd *cobra.Command, i inspect.Inspector, ch change) (se
 	return s, g.agreed(cmd, ch.verb+" "+these+"?")
 }
 
-// apply does it in pieces.
+// apply makes the change in pieces.
 func (g *globals) apply(cmd *cobra.Command, ch change, s selection, do func(admin.Names) (admin.Answer, error)) error {
 	if s.Len() == 0 {
 		nothing := "there is nothing to " + ch.verb
@@ -191,8 +191,8 @@ func choose(i inspect.Inspector, ch change) (selection, error) {
 	return s, err
 }
 
-// agreed asks on the terminal, and says that nothing is done where the answer
-// is not yes. No answer is a no.
+// agreed asks on the terminal, and says that nothing is done unless the answer is
+// yes. No answer means no.
 func (g *globals) agreed(cmd *cobra.Command, question string) error {
 	say(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -262,7 +262,7 @@ func newSpoolCompact(g *globals) *cobra.Command {
 	return c
 }
 
-// stopped is the place of the spool of a connector that does not run.
+// stopped returns the place of a stopped connector's spool.
 func (g *globals) stopped(ctx context.Context) (place, error) {
 	p, err := g.place()
 	if err != nil {

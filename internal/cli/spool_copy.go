@@ -41,7 +41,7 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 	}
 }
 
-// writeNew makes a file that must not be there yet; what cannot be finished is removed.
+// writeNew writes a file that must not exist yet, and removes it if that fails.
 func writeNew(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return 0, err
@@ -113,7 +113,7 @@ func (g *globals) verify(ctx context.Context, temp string) (broken []string, err
 		}
 		p.dir = dir
 	}
-	g.stepAside() // not before: the copy holds the connector's old pages
+	g.stepAside() // not earlier: the copy keeps the connector from reusing pages
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
 		broken, err = s.Verify(ctx)
 		return err

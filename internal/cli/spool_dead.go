@@ -44,10 +44,10 @@ func newSpoolDead(g *globals) *cobra.Command {
 // failure is a dead letter or, without a key, a parked item.
 type failure struct {
 	inspect.Dead
-	Item string `json:"item,omitempty"` // dataset/id of what it is of
+	Item string `json:"item,omitempty"` // dataset/id that it is about
 }
 
-// key is what retry and drop take.
+// key returns the key that retry and drop take.
 func (f failure) key() string {
 	if f.Key == 0 {
 		return f.Item
@@ -55,7 +55,7 @@ func (f failure) key() string {
 	return strconv.FormatUint(f.Key, 10)
 }
 
-// failures reads up to most of them, the letters behind the key first.
+// failures reads up to most failures: first the dead letters after the given key.
 func failures(i inspect.Inspector, after uint64, most int) ([]failure, error) {
 	letters, err := collect(after, most, i.Dead, func(d inspect.Dead) uint64 { return d.Key })
 	if err != nil {
@@ -90,7 +90,8 @@ func failures(i inspect.Inspector, after uint64, most int) ([]failure, error) {
 	return all, nil
 }
 
-// printFailures prints a table of them, and one of their classes with what to do.
+// printFailures prints a table of failures, and one of their classes with what to
+// do.
 func printFailures(w io.Writer, all []failure) error {
 	var rows, classes [][]string
 	for _, f := range all {
@@ -113,7 +114,7 @@ func printFailures(w io.Writer, all []failure) error {
 	}
 	out := screenOf(w)
 	if !out.terminal {
-		out.width = 0 // whole rows, for other programs
+		out.width = 0 // whole rows for other programs
 	}
 	if err := printTable(out, []string{"KEY", "STAGE", "CLASS", "LAST", "WHAT"}, rows); err != nil || len(classes) == 0 {
 		return err
@@ -123,7 +124,7 @@ func printFailures(w io.Writer, all []failure) error {
 	return printTable(out, []string{"CLASS", "WHAT TO DO"}, classes)
 }
 
-// whatDead names what a dead letter is of.
+// whatDead returns what a dead letter is about.
 func whatDead(d inspect.Dead) string {
 	switch {
 	case d.STIX != "":

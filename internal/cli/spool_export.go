@@ -54,7 +54,7 @@ func newSpoolExport(g *globals) *cobra.Command {
 	return c
 }
 
-// exportFile is one file; the lines of index.jsonl have its entries too.
+// exportFile is one file; its line in index.jsonl also has the entries.
 type exportFile struct {
 	File    string          `json:"file"`
 	Bucket  string          `json:"bucket"`
@@ -72,18 +72,19 @@ type exportedEntry struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// exporter writes bundles of a bounded size, so that memory does not grow with the spool.
+// exporter writes bundles of bounded size, so that memory does not grow with the
+// spool.
 type exporter struct {
 	dir   string
 	index *os.File
 	files []exportFile // without their entries
 
-	file    exportFile // being gathered
+	file    exportFile // the file being filled
 	objects bytes.Buffer
-	bundles int // of the bucket so far
+	bundles int // number of files of the bucket so far
 }
 
-// The most that one file holds.
+// Limits of one file.
 const (
 	exportObjects = 1000
 	exportBytes   = 16 << 20
@@ -158,31 +159,31 @@ func (x *exporter) add(bucket string, e inspect.Exported) error {
 	return nil
 }
 
-// answers is the bucket of what is not mapped yet. There may be thousands: they
-// share files, since a file of its own for each would hold up the disk.
+// answers is the bucket of unmapped responses. There may be thousands: they share
+// files, because a file for each would be slow.
 const answers = "records"
 
-// exportedAnswer is a line of a file of answers.
+// exportedAnswer is one line of a file of responses.
 type exportedAnswer struct {
 	exportedEntry
 	Answer json.RawMessage `json:"answer"`
 }
 
-// isObject reports whether a body is a STIX object, as against an answer that
+// isObject reports whether a body is a STIX object, as opposed to a response that
 // was refused or cannot be read.
 func isObject(body []byte) bool {
 	var o struct{ Type, ID string }
 	return json.Unmarshal(body, &o) == nil && o.Type != "" && o.ID != ""
 }
 
-// raw writes a body that is no object as it is.
+// raw writes a body that is not an object, unchanged.
 func (x *exporter) raw(bucket string, e inspect.Exported, entry exportedEntry) error {
 	file := fmt.Sprintf("%s-%s.raw", bucket, strings.ReplaceAll(e.Key, "/", "-"))
 	err := os.WriteFile(filepath.Join(x.dir, file), e.Body, 0o600)
 	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []exportedEntry{entry}}))
 }
 
-// flush writes the objects gathered so far as one bundle.
+// flush writes the objects collected so far as one bundle.
 func (x *exporter) flush() error {
 	if len(x.file.Entries) == 0 {
 		return nil

@@ -51,7 +51,7 @@ func newSpoolFind(g *globals) *cobra.Command {
 	}
 }
 
-// traced reports whether anything is known of the id.
+// traced reports whether anything is known about the id.
 func traced(f inspect.Found) bool {
 	for _, o := range f.Objects {
 		if o.Published != nil || o.Held != nil || len(o.Messages)+len(o.Waiting)+len(o.Dead)+len(o.Records) > 0 {
@@ -101,7 +101,7 @@ func printFound(w io.Writer, f inspect.Found) {
 	}
 }
 
-// printNoTrace says what can be told of an item that is not in the spool.
+// printNoTrace says what is known about an item that is not in the spool.
 func printNoTrace(w io.Writer, f inspect.Found) {
 	if f.ByName {
 		say(w, "%s: neither an item nor the name of an object in the spool\n", f.Query)
@@ -152,7 +152,7 @@ func messageState(m inspect.FoundMessage) string {
 	return "not confirmed yet"
 }
 
-// second is a time of the spool, printed as all others are.
+// second formats a time from the spool like all others.
 func second(text string) string {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return stamp(t)

@@ -103,8 +103,7 @@ func printRun(w io.Writer, r inspect.Run) error {
 	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
 }
 
-// reasonOf says why the run began, and whether a process went on with it that
-// had not begun it.
+// reasonOf says why the run began, and whether another process resumed it.
 func reasonOf(r inspect.Run) string {
 	if r.Resumed {
 		return r.Reason + " (resumed)"

@@ -70,7 +70,7 @@ func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, 
 	return g.printSalvage(cmd, done, fmt.Sprintf("%d came back; run %d brings them when the connector is started", total(done.Rows), done.Run))
 }
 
-// salvageHint says what to do about a refusal.
+// salvageHint adds what to do about a refusal.
 func salvageHint(err error) error {
 	switch {
 	case errors.Is(err, spool.ErrFull):
@@ -81,7 +81,7 @@ func salvageHint(err error) error {
 	return err
 }
 
-// total is how many rows there are of all kinds.
+// total returns the number of rows of all kinds.
 func total(rows map[string]int64) (n int64) {
 	for _, one := range rows {
 		n += one

@@ -54,7 +54,7 @@ func newSpoolShow(g *globals) *cobra.Command {
 	return c
 }
 
-// keyOf is the bucket's own form of a key that names an item as dataset/id.
+// keyOf turns a key that names an item as dataset/id into the bucket's own form.
 func keyOf(i inspect.Inspector, bucket, key string) (string, error) {
 	set, id, ok := strings.Cut(key, "/")
 	if !ok || strings.Contains(id, "/") || !slices.Contains(spool.Datasets(), spool.Dataset(set)) {
@@ -80,17 +80,17 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 	}
 	printFields(w, e)
 	if e.Bucket == "runs" {
-		return nil // the fields are all of it
+		return nil // the fields are everything
 	}
 	return printText(w, payload)
 }
 
-// showBundle prints the objects that are not confirmed yet, one a line.
+// showBundle prints the objects that are not confirmed yet, one per line.
 func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) error {
 	var objects []string
 	err := pages(i, "bundles", "", func(x inspect.Exported) (bool, error) {
 		if !strings.HasPrefix(x.Key, e.Key+"/") {
-			return len(objects) == 0, nil // the bundles come in order
+			return len(objects) == 0, nil // bundles are in order
 		}
 		objects = append(objects, string(x.Body))
 		return true, nil
@@ -111,7 +111,7 @@ func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) er
 	return nil
 }
 
-// pages calls f for everything that a bucket still holds, until it returns false.
+// pages calls f for everything that a bucket still holds, until f returns false.
 func pages(i inspect.Inspector, bucket, after string, f func(inspect.Exported) (bool, error)) error {
 	for {
 		page, next, err := i.Export(bucket, after)

@@ -77,7 +77,7 @@ func (g *globals) status(ctx context.Context) (s inspect.Status, err error) {
 		s, err = inspect.Stopped(inspect.FromSpool(sp), p.info, g.env.Now())
 		return err
 	})
-	if err == nil && g.dir == "" { // who names a directory only looks
+	if err == nil && g.dir == "" { // with an explicit directory the settings do not matter
 		if cfg, _, cerr := config.Load(g.configOptions()); cerr == nil && cfg.Connector.ID != s.Spool.ConnectorID {
 			s.Settings = cfg.Connector.ID
 		}
@@ -140,7 +140,7 @@ func printHead(w io.Writer, s inspect.Status) {
 	}
 }
 
-// printFacts says what is going on, a line each.
+// printFacts says what is going on, one line per topic.
 func printFacts(w io.Writer, s inspect.Status) {
 	fact := func(label, format string, args ...any) { printLabelled(w, plain, label, fmt.Sprintf(format, args...)) }
 	const most = 2
@@ -204,8 +204,8 @@ func progressOf(r inspect.Run) string {
 	return text + ", " + inspect.Count(sent, "message") + " confirmed"
 }
 
-// handedOver counts the objects that went to delivery, the default author and the
-// markings in use among them, as their messages are counted too.
+// handedOver counts the objects handed to delivery, including the default author
+// and the markings in use, because their messages are counted too.
 func handedOver(r inspect.Run) int64 {
 	n := r.Counters["map.published"]
 	for name, count := range r.Counters {
@@ -243,7 +243,7 @@ func printBacklog(w io.Writer, s inspect.Status) error {
 	type stored struct {
 		what  string
 		n     int64
-		since time.Time // of the oldest; zero where that is not known
+		since time.Time // of the oldest; zero if unknown
 		note  string
 	}
 	st := s.Spool

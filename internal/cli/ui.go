@@ -69,7 +69,7 @@ func (g *globals) ui(ctx context.Context, cmd *cobra.Command, port int) error {
 	return nil
 }
 
-// do runs a command of ours for the page. Without an answer a question is a no.
+// do runs one of our commands for the page. A question without an answer means no.
 func (g *globals) do(_ context.Context, args []string, asked bool) (string, error) {
 	if !asked && asks(args) {
 		args = append(args[:len(args):len(args)], "--yes")
@@ -91,8 +91,8 @@ func (g *globals) do(_ context.Context, args []string, asked bool) (string, erro
 // asks reports whether a command of the page asks before it changes something.
 func asks(args []string) bool { return args[0] != "trigger" && args[0] != "check" }
 
-// source reads what the page shows, each time anew: from the running connector or
-// the file of a stopped one, whichever there is then.
+// source reads what the page shows, each time from scratch: from the running
+// connector, or from the file of a stopped one.
 type source struct {
 	g   *globals
 	ctx context.Context
@@ -128,7 +128,7 @@ func (s source) Show(bucket, key string) (e spool.Entry, body []byte, err error)
 	return e, body, err
 }
 
-// History is of a running connector alone.
+// History is only available from a running connector.
 func (s source) History() (h inspect.History, err error) {
 	err = s.g.daemon(s.ctx, func(c *admin.Client) (err error) {
 		h, err = c.History()
@@ -140,7 +140,7 @@ func (s source) History() (h inspect.History, err error) {
 	return h, err
 }
 
-// Setup is the running connector's, else what this command would start one with.
+// Setup is the running connector's, or what this command would start one with.
 func (s source) Setup() (v inspect.Setup, err error) {
 	err = s.g.daemon(s.ctx, func(c *admin.Client) (err error) {
 		v, err = c.Setup()

@@ -9,7 +9,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// misused marks a wrong command line, and says how it may have been meant.
+// misused marks a wrong command line and suggests what may have been meant.
 func misused(c *cobra.Command, err error) error {
 	words := c.Flags().Args()
 	switch {
@@ -25,7 +25,7 @@ func misused(c *cobra.Command, err error) error {
 	return errUsage{err}
 }
 
-// similar returns the commands whose name is like word, wherever they stand.
+// similar returns the commands with a name like word, at any level.
 func similar(c *cobra.Command, word string) []string {
 	c.SuggestionsMinimumDistance = 2
 	var all []string

@@ -17,8 +17,8 @@ type watchOptions struct {
 	times int           // looks; 0: no end
 }
 
-// watch shows the page again and again; on a terminal over the last one, where
-// arrows scroll and q ends it. A daemon that is away for a moment does not end it.
+// watch shows the page repeatedly. On a terminal it overwrites the last one; arrows
+// scroll and q quits. A daemon that is briefly unreachable does not end it.
 func (g *globals) watch(ctx context.Context, w screen, o watchOptions, show func(context.Context, io.Writer) error) error {
 	over := w.terminal && !g.json
 	var keys <-chan byte
@@ -73,13 +73,13 @@ func (g *globals) watch(ctx context.Context, w screen, o watchOptions, show func
 	}
 }
 
-// move is how far a key scrolls, and whether it ends the view.
+// move returns how far a key scrolls, and whether it ends the view.
 func move(key byte) (lines int, end bool) {
 	const page = 10
 	switch key {
-	case 'q', 'Q', 3, 4: // also Ctrl-C and Ctrl-D
+	case 'q', 'Q', 3, 4: // 3 and 4 are Ctrl-C and Ctrl-D
 		return 0, true
-	case 'j', 'B': // the end of an arrow's sequence
+	case 'j', 'B': // the last byte of an arrow key's sequence
 		return 1, false
 	case 'k', 'A':
 		return -1, false
@@ -91,8 +91,8 @@ func move(key byte) (lines int, end bool) {
 	return 0, false
 }
 
-// keys reads what is typed, without waiting for the end of a line, until done is
-// called. Nothing comes where the input is no terminal.
+// keys returns key presses without waiting for the end of a line, until done is
+// called. It returns none if the input is not a terminal.
 func (g *globals) keys(ctx context.Context) (keys <-chan byte, done func()) {
 	in, ok := g.env.Stdin.(*os.File)
 	if !ok || !isTerminal(in) {
@@ -107,7 +107,7 @@ func (g *globals) keys(ctx context.Context) (keys <-chan byte, done func()) {
 	typed := make(chan byte)
 	var reader sync.WaitGroup
 	reader.Go(func() {
-		const look = 100 // milliseconds, until it sees that it is to end
+		const look = 100 // milliseconds between checks for the end
 		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		for ctx.Err() == nil {
 			if n, err := unix.Poll(ready, look); err != nil && err != unix.EINTR || n <= 0 {
@@ -129,17 +129,18 @@ func (g *globals) keys(ctx context.Context) (keys <-chan byte, done func()) {
 	return typed, func() {
 		cancel()
 		reader.Wait()
-		_ = term.Restore(fd, old) // the process ends
+		_ = term.Restore(fd, old) // the process is ending
 	}
 }
 
-// overwrite lets the page overwrite what stands on the terminal: to the corner,
-// each line cleared to its end, and what is below. The offset is kept in bounds.
+// overwrite overwrites the terminal with the page: it moves to the corner, clears
+// each line to its end, and clears what is below. It keeps the offset within
+// bounds.
 func (s screen) overwrite(page string, offset *int) error {
 	_, height := s.size()
 	lines := bytes.Count([]byte(page), []byte("\n"))
 	*offset = min(max(*offset, 0), max(lines-height+1, 0))
-	text := "\x1b[?7l\x1b[H" // no line runs on into the next
+	text := "\x1b[?7l\x1b[H" // lines must not wrap
 	for i, line := range window(page, *offset, height) {
 		if i > 0 {
 			text += "\r\n"
