@@ -1,7 +1,6 @@
-// Package boltfile says whether a bbolt file is safe for bbolt to open. bbolt
-// maps the file and trusts its pages, so that a damaged page can end the process
-// beyond recover. The checks here use plain reads with bounds on everything:
-// they cannot die of what they find.
+// Package boltfile says whether a bbolt file is safe to open. bbolt maps the file and trusts its pages, so a damaged
+// page can crash the process beyond recovery. The checks here use plain reads with bounds on everything: nothing they
+// find can crash them.
 package boltfile
 
 import (
@@ -11,12 +10,12 @@ import (
 	"os"
 )
 
-// ErrDamaged means that the pages of a file do not hold together.
+// ErrDamaged means that the pages of a file are inconsistent.
 var ErrDamaged = errors.New("damaged")
 
-// Check checks the length of the file and every page that its newest meta
-// reaches. It returns an error that wraps ErrDamaged for a damaged file, and the
-// system's error where the file cannot be read. Nobody may write to it meanwhile.
+// Check checks the length of the file and every page that its newest meta reaches. It returns an error that wraps
+// ErrDamaged for a damaged file, and the system's error if the file cannot be read. Nobody may write to the file
+// meanwhile.
 func Check(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -33,8 +32,8 @@ func Check(ctx context.Context, path string) error {
 	return walkPages(ctx, f, fi.Size())
 }
 
-// CheckLength compares the file's length with what its metas say is used; it
-// reads a few pages only. A file that lost its end kills the process that maps it.
+// CheckLength compares the file's length with what its metas say is used; it reads only a few pages. A truncated file
+// kills the process that maps it.
 func CheckLength(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -48,7 +47,7 @@ func CheckLength(path string) error {
 	return checkLength(f, fi.Size())
 }
 
-// Newest returns the newest valid meta of the file.
+// Newest returns the newest valid meta of the file, or ErrDamaged if there is none.
 func Newest(path string) (Meta, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	metaChecksum  = 56
 )
 
-// Meta is what a meta page says.
+// Meta is the content of a meta page.
 type Meta struct {
 	PageSize  uint64 // in bytes
 	Root      uint64 // page of the root bucket
@@ -49,8 +49,8 @@ func parseMeta(b []byte) (Meta, bool) {
 	}, true
 }
 
-// readMetas returns the valid metas of a file. The second one stands at the page
-// size, which is looked for in the usual places when the first is damaged.
+// readMetas returns the valid metas of a file. The second one is one page behind the first; since the page size may
+// be unknown, all usual sizes are tried.
 func readMetas(f io.ReaderAt) ([]Meta, error) {
 	buf := make([]byte, 64<<10+metaOffset+metaSize)
 	n, err := f.ReadAt(buf, 0)

@@ -8,10 +8,9 @@ import (
 	"io"
 )
 
-// bbolt trusts its pages: a damaged one can send it to memory that is not
-// there, which ends the process beyond recover. So a file in doubt is walked
-// here first, with plain reads and bounds on everything. What this walk accepts,
-// bbolt can open and read without dying.
+// bbolt trusts its pages: a damaged one can make it touch memory that is not there, which crashes the process beyond
+// recovery. So a file in doubt is walked here first, with plain reads and bounds on everything. What this walk
+// accepts, bbolt can open and read without crashing.
 //
 // The layout of a page: id (8 bytes), flags (2), count (2), overflow pages (4),
 // then the elements, 16 bytes each, in the machine's byte order. An element of a
@@ -41,7 +40,7 @@ type walker struct {
 	n    int
 }
 
-// walkPages checks the page structure below the newest meta of the file.
+// walkPages checks the pages below the newest meta of the file.
 func walkPages(ctx context.Context, f io.ReaderAt, length int64) error {
 	metas, err := readMetas(f)
 	if err != nil {
@@ -68,7 +67,7 @@ func (w *walker) bad(id uint64, format string, args ...any) error {
 	return fmt.Errorf("%w: page %d: %s", ErrDamaged, id, fmt.Sprintf(format, args...))
 }
 
-// claim marks the page as reached; false if something else reached it before.
+// claim marks the page as reached; false if it was reached before.
 func (w *walker) claim(id uint64) bool {
 	bit := uint64(1) << (id % 64)
 	if w.seen[id/64]&bit != 0 {
@@ -78,10 +77,10 @@ func (w *walker) claim(id uint64) bool {
 	return true
 }
 
-// header reads a page's header and first bytes.
+// header reads a page's header and its first PageSize bytes, and claims its pages.
 func (w *walker) header(id uint64) (buf []byte, flags, count uint16, size uint64, err error) {
 	if id < 2 || id >= w.m.HighWater {
-		return nil, 0, 0, 0, w.bad(id, "there are %d", w.m.HighWater)
+		return nil, 0, 0, 0, w.bad(id, "the file has %d pages", w.m.HighWater)
 	}
 	if w.n++; w.n%1024 == 1 && w.ctx.Err() != nil {
 		return nil, 0, 0, 0, context.Cause(w.ctx)
@@ -103,16 +102,15 @@ func (w *walker) header(id uint64) (buf []byte, flags, count uint16, size uint64
 	return buf, ne.Uint16(buf[8:]), ne.Uint16(buf[10:]), (overflow + 1) * w.m.PageSize, nil
 }
 
-// span is where the keys of a page must lie: from min on, before max; nil means
-// that there is no bound.
+// span bounds the keys of a page: from min on, before max; nil is no bound.
 type span struct{ min, max []byte }
 
-// pageView is a page in the file or inside a bucket's value.
+// pageView is a page, either in the file or inside a bucket's value.
 type pageView struct {
 	id    uint64
 	depth int
 	keys  span
-	buf   []byte // its beginning, at least header and elements
+	buf   []byte // its beginning: at least the header and the elements
 	count uint64
 	size  uint64
 	read  func(off, n uint64) ([]byte, error)
@@ -150,7 +148,7 @@ func (w *walker) page(id uint64, depth int, keys span) error {
 	return w.leaf(p)
 }
 
-// key returns a key of the page, if it is inside and in order.
+// key returns a key of the page after checking that it lies inside and is in order.
 func (w *walker) key(p pageView, off, size uint64, last []byte) ([]byte, error) {
 	if off+size > p.size {
 		return nil, w.bad(p.id, "a key ends at %d of %d", off+size, p.size)
@@ -227,7 +225,7 @@ func (w *walker) leaf(p pageView) error {
 	return nil
 }
 
-// bucket checks the bucket that a value is.
+// bucket checks a bucket that is stored as a value.
 func (w *walker) bucket(p pageView, v []byte) error {
 	ne := binary.NativeEndian
 	if root := ne.Uint64(v); root != 0 {
@@ -235,18 +233,17 @@ func (w *walker) bucket(p pageView, v []byte) error {
 	}
 	inner := v[16:]
 	if len(inner) < pageHeader || p.depth > maxDepth {
-		return w.bad(p.id, "a bucket inside of %d bytes", len(v))
+		return w.bad(p.id, "an inline bucket of %d bytes", len(v))
 	}
 	count := uint64(ne.Uint16(inner[10:]))
 	if pageHeader+count*elementSize > uint64(len(inner)) || ne.Uint16(inner[8:]) != leafPage {
-		return w.bad(p.id, "a bucket inside with %d elements in %d bytes", count, len(inner))
+		return w.bad(p.id, "an inline bucket with %d elements in %d bytes", count, len(inner))
 	}
 	read := func(off, n uint64) ([]byte, error) { return inner[off : off+n], nil }
 	return w.leaf(pageView{p.id, p.depth + 1, span{}, inner, count, uint64(len(inner)), read})
 }
 
-// freelist checks the free list where the file has one: every page in it is
-// there, and nothing reaches it.
+// freelist checks the free list, if the file has one: every page in it exists and is not in use.
 func (w *walker) freelist() error {
 	id := w.m.Freelist
 	if id == NoFreelist {
@@ -274,7 +271,7 @@ func (w *walker) freelist() error {
 	for i := range n {
 		free := ne.Uint64(list[i*8:])
 		if free < 2 || free >= w.m.HighWater || !w.claim(free) {
-			return w.bad(free, "is free and not")
+			return w.bad(free, "is in the free list, but in use or not in the file")
 		}
 	}
 	return nil

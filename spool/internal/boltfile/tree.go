@@ -11,21 +11,20 @@ import (
 	"slices"
 )
 
-// maxRun bounds the bytes of one page with what belongs to it; the spool's values
-// are cut far below that, so a longer one is damage.
+// maxRun bounds the bytes of a page with its overflow pages. The spool's values are cut far below that, so a longer
+// page is damaged.
 const maxRun = 16 << 20
 
-// Tree reads what can be read of a file whose pages do not hold together. It uses
-// plain reads with bounds on everything, as the check does. Where a page is
-// damaged it looks into the tree of the transaction before, which shares most
-// pages. Not safe for concurrent use.
+// Tree reads what can be read of a file whose pages are inconsistent. Like Check it uses plain reads with bounds on
+// everything. If a page is damaged it looks into the tree of the previous transaction, which shares most pages. Not
+// safe for concurrent use.
 type Tree struct {
 	f     *os.File
 	metas []Meta // the newest first
 }
 
-// OpenTree opens a file to read what is left of it; ErrDamaged where neither
-// meta page is valid, so that nothing says where to begin.
+// OpenTree opens a file to read what is left of it. It returns ErrDamaged if neither meta page is valid: then nothing
+// says where to begin.
 func OpenTree(path string) (*Tree, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -47,9 +46,9 @@ func OpenTree(path string) (*Tree, error) {
 // Close closes the file.
 func (t *Tree) Close() error { return t.f.Close() }
 
-// Rows calls fn for the rows of a top-level bucket with keys not less than from,
-// in order but for damaged keys, until it returns false. Key and value stay the caller's. lost is told
-// what could not be read. An error is fn's, or the context's.
+// Rows calls fn for the rows of a top-level bucket with keys not less than from until it returns false, in order
+// except for damaged keys. fn may keep key and value. Rows calls lost with what cannot be read. It returns fn's
+// error, or that of ctx.
 func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, fn func(k, v []byte) (bool, error), lost func(error)) error {
 	for i, m := range t.metas {
 		v := t.header(ctx, m, bucket)
@@ -57,7 +56,7 @@ func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, fn func(k, 
 			continue
 		}
 		if i > 0 {
-			lost(fmt.Errorf("%s: %w: what stands here is as of the transaction before", bucket, ErrDamaged))
+			lost(fmt.Errorf("%s: %w: it is read as of the previous transaction", bucket, ErrDamaged))
 		}
 		r := &rows{ctx: ctx, t: t, bucket: bucket, from: from, fn: fn, lost: lost, seen: map[uint64]bool{}}
 		if i+1 < len(t.metas) {
@@ -70,9 +69,9 @@ func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, fn func(k, 
 	return context.Cause(ctx)
 }
 
-// Get returns the row under a key, nil where there is none that can be read.
+// Get returns the value under a key; nil if there is none that can be read.
 func (t *Tree) Get(ctx context.Context, bucket string, key []byte) (value []byte) {
-	left := 3 // a damaged key may stand in front
+	left := 3 // a damaged key may come first
 	_ = t.Rows(ctx, bucket, key, func(k, v []byte) (bool, error) {
 		left--
 		if bytes.Equal(k, key) {
@@ -83,8 +82,7 @@ func (t *Tree) Get(ctx context.Context, bucket string, key []byte) (value []byte
 	return value
 }
 
-// header returns what a meta's tree says of a bucket: root page and, where that
-// is 0, its rows.
+// header returns the header of a bucket in a meta's tree: its root page and, if that is 0, its rows.
 func (t *Tree) header(ctx context.Context, m Meta, bucket string) (header []byte) {
 	r := &rows{ctx: ctx, t: t, from: []byte(bucket), buckets: true, seen: map[uint64]bool{}, lost: func(error) {}}
 	r.fn = func(k, v []byte) (bool, error) {
@@ -103,15 +101,15 @@ type rows struct {
 	t       *Tree
 	bucket  string
 	from    []byte
-	buckets bool // of the root: what is looked for is buckets, not rows
+	buckets bool // of the root: look for buckets, not for rows
 	fn      func(k, v []byte) (bool, error)
 	lost    func(error)
-	before  []byte          // header of the bucket in the transaction before
+	before  []byte          // header of the bucket in the previous transaction
 	seen    map[uint64]bool // branch pages that were reached
-	strict  bool            // of the transaction before: no row beside the span
+	strict  bool            // in the previous transaction: only rows inside the span
 }
 
-// root walks the bucket that a header names, as far as the span.
+// root walks the bucket with this header, as far as the span.
 func (r *rows) root(header []byte, in span) (more bool, err error) {
 	if id := binary.NativeEndian.Uint64(header); id != 0 {
 		return r.page(id, 0, in)
@@ -119,25 +117,25 @@ func (r *rows) root(header []byte, in span) (more bool, err error) {
 	return r.leaf(0, header[16:], in)
 }
 
-// lose tells what could not be read, and looks for it in the transaction before.
+// lose reports what cannot be read, and looks for it in the previous transaction.
 func (r *rows) lose(in span, err error) (bool, error) {
 	r.lost(err)
 	if r.before == nil {
 		return true, nil
 	}
-	old := *r // its tree is whole there, or shares the damage
+	old := *r // the tree is whole there, or shares the damage
 	old.before, old.strict, old.seen, old.lost = nil, true, map[uint64]bool{}, func(error) {}
 	return old.root(r.before, in)
 }
 
-// read returns a page with what belongs to it, as far as the file goes.
+// read returns a page with its overflow pages, as far as the file goes.
 func (r *rows) read(id uint64) ([]byte, error) {
 	m := r.t.metas[0]
 	bad := func(format string, args ...any) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: page %d: %s", r.bucket, ErrDamaged, id, fmt.Sprintf(format, args...))
 	}
 	if id < 2 || id >= m.HighWater || m.PageSize < 512 || m.PageSize > 64<<10 {
-		return bad("there are %d of %d bytes", m.HighWater, m.PageSize)
+		return bad("the file has %d pages of %d bytes", m.HighWater, m.PageSize)
 	}
 	head := make([]byte, pageHeader)
 	if _, err := r.t.f.ReadAt(head, int64(id*m.PageSize)); err != nil {
@@ -174,7 +172,7 @@ func (r *rows) page(id uint64, depth int, in span) (more bool, err error) {
 	return r.branch(id, buf, depth, in)
 }
 
-// cut returns n bytes of a page; false where they are not all there.
+// cut returns n bytes of a page; false if they are not all there.
 func cut(buf []byte, off, n uint64) ([]byte, bool) {
 	if off > uint64(len(buf)) || n > uint64(len(buf))-off {
 		return nil, false
@@ -186,8 +184,7 @@ func (in span) has(key []byte) bool {
 	return (in.min == nil || bytes.Compare(key, in.min) >= 0) && (in.max == nil || bytes.Compare(key, in.max) < 0)
 }
 
-// branch walks what is below a branch page. A key that is out of order bounds
-// nothing, but its child is read.
+// branch walks what is below a branch page. A key that is out of order bounds nothing, but its child is still read.
 func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
 	ne := binary.NativeEndian
 	n := uint64(ne.Uint16(buf[10:]))
@@ -223,7 +220,7 @@ func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
 	return true, nil
 }
 
-// dropOutliers takes out the keys that do not fit between their neighbours.
+// dropOutliers clears the keys that do not fit between their neighbours.
 func dropOutliers(keys [][]byte, in span) {
 	last := -1
 	for i, k := range keys {
@@ -245,14 +242,14 @@ func dropOutliers(keys [][]byte, in span) {
 // row is one element of a leaf.
 type row struct{ key, value []byte }
 
-// leaf hands out the rows of a leaf page, unless all of them belong elsewhere.
+// leaf passes the rows of a leaf page to fn, unless all of them belong elsewhere.
 func (r *rows) leaf(id uint64, buf []byte, in span) (bool, error) {
 	found, bad := r.elements(buf)
 	if len(buf) < pageHeader || len(found) > 0 && !slices.ContainsFunc(found, func(e row) bool { return in.has(e.key) }) {
 		return r.lose(in, fmt.Errorf("%s: %w: page %d: it does not belong here", r.bucket, ErrDamaged, id))
 	}
 	if bad > 0 {
-		r.lost(fmt.Errorf("%s: %w: page %d: %d of its rows cannot be found", r.bucket, ErrDamaged, id, bad))
+		r.lost(fmt.Errorf("%s: %w: page %d: %d of its rows cannot be read", r.bucket, ErrDamaged, id, bad))
 	}
 	for _, e := range found {
 		if bytes.Compare(e.key, r.from) < 0 || r.strict && !in.has(e.key) {
@@ -265,7 +262,7 @@ func (r *rows) leaf(id uint64, buf []byte, in span) (bool, error) {
 	return true, nil
 }
 
-// elements returns the rows of a leaf, and how many cannot be found.
+// elements returns the rows of a leaf, and how many cannot be read.
 func (r *rows) elements(buf []byte) (found []row, bad int) {
 	if len(buf) < pageHeader {
 		return nil, 0

@@ -31,8 +31,7 @@ func AppendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// CutBlock takes a block of so many objects apart; want < 0 takes any number. The
-// objects share memory with it.
+// CutBlock parses a block of want objects; want < 0 accepts any number. The objects share memory with b.
 func CutBlock(b []byte, want int) ([]Object, error) {
 	var out []Object
 	r := Reader{B: b}

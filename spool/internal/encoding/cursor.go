@@ -8,7 +8,7 @@ import (
 
 const cursorVersion = 1
 
-// Cursor is how far a bundle is confirmed, and which messages were given up.
+// Cursor is how far a bundle is confirmed, and which messages became dead letters.
 type Cursor struct {
 	Confirmed int
 	Skipped   []int // ascending
@@ -37,7 +37,7 @@ func cursorChecksum(key, b []byte) uint32 {
 	return crc32.Update(c, castagnoli(), b[5:])
 }
 
-// DecodeCursor reads what EncodeCursor wrote.
+// DecodeCursor parses a value of EncodeCursor.
 func DecodeCursor(key, b []byte) (Cursor, error) {
 	var c Cursor
 	if len(b) < 5 || b[0] != cursorVersion || cursorChecksum(key, b) != binary.BigEndian.Uint32(b[1:]) {

@@ -1,5 +1,4 @@
-// Package encoding builds and takes apart the keys and values of a spool file.
-// FORMAT.md describes them.
+// Package encoding builds and parses the keys and values of a spool file. FORMAT.md describes them.
 package encoding
 
 import "errors"

@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// ID is what the spool knows of an object that was handed to deliver, or found
-// on the platform.
+// ID is what the spool knows of an object that was handed to deliver, or found on the platform.
 type ID struct {
-	Hash       [16]byte          // of the content taken in last; zero where it is only known to be on the platform
-	Earlier    [][16]byte        // of the contents taken in before it, newest first; MaxEarlier are kept
-	Modified   time.Time         // ms resolution
-	Properties int               // how many it has
-	Names      []string          // their names, sorted; nil where they are not known (entries of schema 1)
-	Lists      map[string]uint64 // by name of property, a mark of what went out of it (map owns its meaning)
+	Hash       [16]byte          // of the content taken in last; zero if the object is only known to be on the platform
+	Earlier    [][16]byte        // of the contents before it, newest first; at most MaxEarlier
+	Modified   time.Time         // in milliseconds
+	Properties int               // their number
+	Names      []string          // their names, sorted; nil if unknown (entries of schema 1)
+	Lists      map[string]uint64 // by name of property, a mark of what was sent of it; map defines its meaning
 	Marking    int               // rank of the strictest source marking that was sent; 0: none
 	Required   uint64            // hash of the values that the platform requires; 0: not known
 	Kind       string            // kind as OpenCTI's relationship table names it
 	Run        uint64            // 0: known from the platform
-	At         time.Time         // seconds resolution
+	At         time.Time         // in seconds
 }
 
 // MaxEarlier is how many earlier contents an entry remembers.
@@ -74,8 +73,8 @@ var nameCodes = []string{
 	"implementation_languages", "operating_system_refs", "sample_refs", "definition", "definition_type",
 }
 
-// EncodeID builds the value of the entry under the key. seq is its log row;
-// origin says what brought the object, "" where that is not known.
+// EncodeID builds the value of the entry under the key. seq is its log row; origin says what brought the object, ""
+// if unknown.
 func EncodeID(key []byte, e ID, seq uint64, origin string) []byte {
 	b := make([]byte, 6, 96)
 	b[0] = idVersion
@@ -126,7 +125,7 @@ func EncodeID(key []byte, e ID, seq uint64, origin string) []byte {
 	return b
 }
 
-// DecodeID reads what EncodeID wrote, now or in schema 1.
+// DecodeID parses a value of EncodeID, also one of schema 1.
 func DecodeID(key, b []byte) (e ID, seq uint64, origin string, err error) {
 	if len(b) < 6 || b[0] < 1 || b[0] > idVersion {
 		return e, 0, "", fmt.Errorf("id entry: %w", ErrCorrupt)
@@ -164,7 +163,7 @@ func DecodeID(key, b []byte) (e ID, seq uint64, origin string, err error) {
 	return e, seq, origin, nil
 }
 
-// contents reads what version 2 added.
+// contents reads the fields that version 2 added.
 func (r *Reader) contents(e *ID, flags byte) {
 	for n := r.count(16); n > 0; n-- {
 		e.Earlier = append(e.Earlier, [16]byte(r.Bytes(16)))
@@ -185,7 +184,7 @@ func (r *Reader) contents(e *ID, flags byte) {
 	}
 }
 
-// count reads how many things of at least so many bytes follow.
+// count reads the number of items of at least size bytes that follow.
 func (r *Reader) count(size uint64) uint64 {
 	n := r.Uvarint()
 	if n > uint64(len(r.B))/size {

@@ -13,9 +13,8 @@ import (
 //
 //	version (1) | codec (1) | CRC-32C (4, big-endian) | head length (uvarint) | head | raw length (uvarint) | payload
 //
-// The head is JSON; the payload is bytes, compressed when that helps. The
-// checksum covers everything but itself, and the identity of the entry (its key),
-// so that a value that stands under the wrong key is noticed too.
+// The head is JSON; the payload is bytes, compressed if that helps. The checksum covers everything but itself, and
+// the identity of the entry (its key), so that a value under the wrong key is noticed, too.
 const (
 	envelopeVersion = 1
 	envelopeHeader  = 6
@@ -31,15 +30,15 @@ const (
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// Packed is a payload ready to be stored. Packing is the slow part of writing,
-// so it is done before a transaction begins.
+// Packed is a payload ready to be stored. Packing is the slow part of writing, so it is done before a transaction
+// begins.
 type Packed struct {
 	Codec byte
 	Raw   int
 	Data  []byte
 }
 
-// Pack compresses the payload where that makes it smaller.
+// Pack compresses the payload if that saves a tenth.
 func Pack(payload []byte) Packed {
 	p := Packed{Codec: CodecRaw, Raw: len(payload), Data: payload}
 	if len(payload) < minCompress {
@@ -77,8 +76,8 @@ func checksum(ident, sealed []byte) uint32 {
 	return crc32.Update(c, t, sealed[envelopeHeader:])
 }
 
-// Open checks an envelope and returns its parts. The payload is freshly
-// allocated. On ErrCorrupt, head and payload are what could still be read.
+// Open checks an envelope and returns its payload, freshly allocated; head receives its head. With ErrCorrupt, head
+// and payload are what could still be read.
 func Open(ident, sealed []byte, head any) ([]byte, error) {
 	if len(sealed) < envelopeHeader {
 		return append([]byte(nil), sealed...), fmt.Errorf("%w: envelope of %d bytes", ErrCorrupt, len(sealed))
@@ -106,8 +105,8 @@ func Open(ident, sealed []byte, head any) ([]byte, error) {
 	return payload, err
 }
 
-// OpenHead reads the head of an envelope, of which the first fragment will do. It
-// judges no checksum: for what is shown, and nothing that is decided.
+// OpenHead reads the head of an envelope; the first fragment is enough. It does not check the checksum, so the head
+// is good for showing, not for decisions.
 func OpenHead(sealed []byte, head any) error {
 	if len(sealed) < envelopeHeader {
 		return ErrCorrupt
@@ -119,8 +118,7 @@ func OpenHead(sealed []byte, head any) error {
 	return json.Unmarshal(h, head)
 }
 
-// RawLen returns how long the payload of an envelope was before compression, 0 where
-// that cannot be told.
+// RawLen returns the length of an envelope's payload before compression; 0 if it cannot be read.
 func RawLen(sealed []byte) int {
 	if len(sealed) < envelopeHeader {
 		return 0
@@ -129,7 +127,7 @@ func RawLen(sealed []byte) int {
 	return p.Raw
 }
 
-// split takes an envelope apart without judging its checksum.
+// split takes an envelope apart without checking its checksum.
 func split(sealed []byte) (Packed, []byte, error) {
 	if sealed[0] != envelopeVersion {
 		return Packed{}, nil, fmt.Errorf("%w: envelope version %d", ErrCorrupt, sealed[0])
@@ -148,7 +146,7 @@ func split(sealed []byte) (Packed, []byte, error) {
 	return Packed{Codec: sealed[1], Raw: int(raw), Data: rest[w:]}, head, nil
 }
 
-// Unpack returns the payload as it was before pack, freshly allocated.
+// Unpack returns the payload that was given to Pack, freshly allocated.
 func Unpack(p Packed) ([]byte, error) {
 	switch p.Codec {
 	case CodecRaw:

@@ -5,13 +5,12 @@ import (
 	"strings"
 )
 
-// IDKey is the compact key of a STIX id: it ends itself, is lossless, and keeps
-// a total order, though not that of the text. "type--uuid" in its usual form
-// takes the type and 16 bytes; anything else is stored as it is.
+// IDKey returns the compact key of a STIX id: it is self-delimiting, lossless, and keeps a total order, though not
+// that of the text. "type--uuid" in its usual form takes the type and 16 bytes; anything else is stored as it is.
 //
 //	1 type-code uuid          a type of the table below
 //	2 type 0 uuid             another type
-//	3 string                  everything else, see putString
+//	3 string                  everything else, see PutString
 func IDKey(id string) []byte { return AppendID(nil, id) }
 
 const (
@@ -31,6 +30,7 @@ var typeCodes = []string{
 	"software", "user-account", "hostname", "mac-addr", "x509-certificate",
 }
 
+// AppendID appends the IDKey of id.
 func AppendID(b []byte, id string) []byte {
 	typ, uuid, ok := splitID(id)
 	if !ok {
@@ -45,7 +45,7 @@ func AppendID(b []byte, id string) []byte {
 	return append(append(b, 0), uuid[:]...)
 }
 
-// CutID reads what appendID wrote at the start of b and returns the rest.
+// CutID parses a key of AppendID at the start of b and returns the rest.
 func CutID(b []byte) (id string, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return "", nil, false
@@ -69,7 +69,7 @@ func CutID(b []byte) (id string, rest []byte, ok bool) {
 	return "", nil, false
 }
 
-// splitID takes apart an id whose uuid is written in the canonical lower-case form.
+// splitID takes apart an id whose uuid is in the canonical lower-case form.
 func splitID(id string) (typ string, uuid [16]byte, ok bool) {
 	i := strings.LastIndex(id, "--")
 	if i < 1 || len(id)-i-2 != 36 || strings.IndexByte(id[:i], 0) >= 0 {

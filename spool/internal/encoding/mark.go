@@ -6,11 +6,10 @@ import (
 	"hash/crc32"
 )
 
-// EncodeMark builds a small value under the key, a number with its checksum:
-// number (8) | CRC-32C over the key and it (4).
+// EncodeMark builds a small value under the key: a number (8 bytes), and the CRC-32C over key and number (4).
 func EncodeMark(key []byte, n uint64) []byte { return Sum(key, Num(n)) }
 
-// DecodeMark reads what EncodeMark wrote.
+// DecodeMark parses a value of EncodeMark.
 func DecodeMark(key, b []byte) (uint64, error) {
 	if len(b) != 12 || !bytes.Equal(Sum(key, b[:8:8]), b) {
 		return 0, ErrCorrupt

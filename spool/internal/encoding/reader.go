@@ -2,13 +2,13 @@ package encoding
 
 import "encoding/binary"
 
-// Reader takes binary values apart. After the first thing that does not fit it
-// is bad and returns zeros.
+// Reader parses binary values. After the first one that does not fit, Bad is set and everything reads as zero.
 type Reader struct {
 	B   []byte
 	Bad bool
 }
 
+// Byte returns the next byte.
 func (r *Reader) Byte() byte {
 	b := r.Bytes(1)
 	if len(b) == 0 {
@@ -17,7 +17,7 @@ func (r *Reader) Byte() byte {
 	return b[0]
 }
 
-// bytes returns the next n bytes, which share memory with the input.
+// Bytes returns the next n bytes, which share memory with the input.
 func (r *Reader) Bytes(n uint64) []byte {
 	if r.Bad || n > uint64(len(r.B)) {
 		r.Bad = true
@@ -28,6 +28,7 @@ func (r *Reader) Bytes(n uint64) []byte {
 	return out
 }
 
+// Uvarint returns the next unsigned varint.
 func (r *Reader) Uvarint() uint64 {
 	v, n := binary.Uvarint(r.B)
 	if r.Bad || n <= 0 {
@@ -38,6 +39,7 @@ func (r *Reader) Uvarint() uint64 {
 	return v
 }
 
+// Varint returns the next signed varint.
 func (r *Reader) Varint() int64 {
 	v, n := binary.Varint(r.B)
 	if r.Bad || n <= 0 {
