@@ -6,15 +6,15 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// parkedDamage looks for parked items without the row that holds last_run back: it
-// would pass what has not arrived.
+// parkedDamage finds parked items without the row that holds last_run back: last_run would pass items that have not
+// arrived.
 func (t *txn) parkedDamage() (func(*txn) error, error) {
 	var missing []*storedTask
 	tb := t.tasks()
 	err := tb.scan([]byte{pfxParked}, nil, func(_, v []byte) (bool, error) {
 		st, err := tb.byKey(v)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
-			return true, nil // a row of nothing; Verify reports it
+			return true, nil // the row names nothing; Verify reports it
 		}
 		if err == nil && !st.Parked.IsZero() && !tb.holdsBack(st) {
 			missing = append(missing, st)
@@ -27,8 +27,8 @@ func (t *txn) parkedDamage() (func(*txn) error, error) {
 	return func(t *txn) error { return t.tasks().holdAllBack(missing) }, nil
 }
 
-// behindDamage looks for rows that hold last_run back and cannot be read: they stand for
-// no item, and would hold it back for ever. The tasks have theirs by now.
+// behindDamage finds rows that hold last_run back and cannot be read: they belong to no item, and would hold it back
+// for ever. Every task has its row by now.
 func (t *txn) behindDamage() (func(*txn) error, error) {
 	var wrong [][]byte
 	err := t.tasks().scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {
@@ -43,7 +43,7 @@ func (t *txn) behindDamage() (func(*txn) error, error) {
 	return func(t *txn) error { return t.tasks().delAll(wrong) }, nil
 }
 
-// holdsBack reports whether the task's row that holds last_run back is there and whole.
+// holdsBack reports whether the row with which the task holds last_run back exists and is intact.
 func (tb taskBucket) holdsBack(st *storedTask) bool {
 	k := behindKey(st.key.Dataset, st.Since, st.Seq)
 	_, ok := cutBehind(k, tb.get(k))

@@ -6,9 +6,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// An envelope larger than a fragment is spread over several keys: the first
-// fragment stands under the entry's key, the others under that key followed by
-// their number in two bytes. So no value needs many neighbouring free pages, and
+// An envelope larger than a fragment is spread over several keys: the first fragment is stored under the entry's key,
+// the others under that key followed by their number in two bytes. So no value needs many contiguous free pages, and
 // a drained file can be filled again whatever the sizes were before.
 const (
 	fragmentSize = 256 << 10
@@ -19,7 +18,7 @@ func fragmentKey(key []byte, n int) []byte {
 	return binary.BigEndian.AppendUint16(encoding.Clone(key), uint16(n))
 }
 
-// putBlob stores an envelope under the key, in place of what stood there.
+// putBlob stores an envelope under the key, replacing what was there.
 func (tb *table) putBlob(key, sealed []byte) error {
 	if len(sealed) > fragmentSize*maxFragments {
 		return ErrInvalid
@@ -41,8 +40,8 @@ func (tb *table) putBlob(key, sealed []byte) error {
 	return nil
 }
 
-// blob returns the envelope under the key, valid only inside the transaction,
-// or nil if there is none. first is the value under the key if the caller has it.
+// blob returns the envelope under the key, valid only inside the transaction; nil if there is none. first is the
+// value under the key, or nil if the caller does not have it.
 func (tb *table) blob(key, first []byte) []byte {
 	if first == nil {
 		first = tb.get(key)
@@ -61,7 +60,7 @@ func (tb *table) blob(key, first []byte) []byte {
 	return out
 }
 
-// delBlob removes the envelope under the key and reports whether it was there.
+// delBlob removes the envelope under the key and reports whether there was one.
 func (tb *table) delBlob(key []byte) (bool, error) {
 	first := tb.get(key)
 	if first == nil {

@@ -6,12 +6,11 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// A bundle's objects are stored in blocks: runs of whole objects of up to
-// blockSize bytes before compression, so that any object is found by reading one
-// block. An object larger than that has a block of its own.
+// A bundle's objects are stored in blocks: runs of whole objects of up to blockSize bytes before compression, so that
+// any object is found by reading one block. A larger object has a block of its own.
 const blockSize = 256 << 10
 
-// block is a encoding.Packed run of objects.
+// block is a packed run of objects.
 type block struct {
 	objects int
 	body    encoding.Packed
@@ -28,7 +27,7 @@ func packBlocks(objects []BundleObject) []block {
 		}
 		p := encoding.Pack(buf)
 		if p.Codec == encoding.CodecRaw {
-			p.Data = encoding.Clone(buf) // it shares the buffer
+			p.Data = encoding.Clone(buf) // buf is used again
 		}
 		out = append(out, block{n, p})
 		buf, n = buf[:0], 0
@@ -43,8 +42,8 @@ func packBlocks(objects []BundleObject) []block {
 	return out
 }
 
-// BlockError is an ErrCorrupt of one block of a bundle: its objects with index
-// From up to, not including, To cannot be read. SkipMessage gets past them.
+// BlockError is an ErrCorrupt of one block of a bundle: its objects from index From up to, not including, To cannot
+// be read. SkipMessage gets past them.
 type BlockError struct {
 	Run, Seq uint64
 	From, To int

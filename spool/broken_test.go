@@ -40,7 +40,7 @@ func TestFailedCommits(t *testing.T) {
 			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))(t)
 			defer func() { _ = s.Close() }()
 			txid := int(must(boltfile.Newest(s.path))(t).Txid) + tt.ahead
-			if err := s.judge(tt.err, txid); !errors.Is(err, tt.want) || !errors.Is(err, tt.err) {
+			if err := s.commitError(tt.err, txid); !errors.Is(err, tt.want) || !errors.Is(err, tt.err) {
 				t.Errorf("judged %v, want %v", err, tt.want)
 			}
 			var after error

@@ -1,6 +1,6 @@
 package spool
 
-// One type for each bucket: what may be done to its rows in a transaction.
+// One type for each bucket, with what can be done to its rows in a transaction.
 type (
 	metaBucket    struct{ *table }
 	runBucket     struct{ *table }

@@ -14,7 +14,7 @@ type bundleHead struct {
 	Created time.Time `json:"created"`
 	Objects int       `json:"objects"`
 	Bytes   int64     `json:"bytes"`
-	Blocks  []int     `json:"blocks"` // how many objects each block has
+	Blocks  []int     `json:"blocks"` // number of objects in each block
 }
 
 // add appends a bundle to the run.
@@ -99,9 +99,8 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	return b, h, nil
 }
 
-// BundleObjects returns objects of the bundle from index from on, as long as
-// their JSON stays under maxBytes (at least one; none past the end). Where the
-// object at from cannot be read the error is a *BlockError.
+// BundleObjects returns objects of the bundle from index from on, until their JSON exceeds maxBytes; at least one,
+// and none past the end. If the object at from cannot be read, the error is a *BlockError.
 func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]BundleObject, error) {
 	var out []BundleObject
 	err := s.view("read bundle", func(t *txn) error {
@@ -114,7 +113,7 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]Bund
 			objects, err := t.bundles().block(run, seq, h, number, first)
 			if err != nil {
 				if len(out) > 0 {
-					return nil // the readable ones first
+					return nil // return the readable ones first
 				}
 				return err
 			}
@@ -135,7 +134,7 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]Bund
 	return out, err
 }
 
-// SaveCursor commits that the bundle's first n messages are confirmed. n never goes back.
+// SaveCursor stores that the bundle's first n messages are confirmed. The cursor never moves back.
 func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 	return s.update("save cursor", frees(), func(t *txn) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {
@@ -155,7 +154,7 @@ func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 	})
 }
 
-// moveCursor stores the cursor at n, or further where what follows was skipped.
+// moveCursor stores the cursor at n, or past the skipped messages that follow.
 func (tb bundleBucket) moveCursor(b Bundle, n int) error {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
@@ -166,12 +165,10 @@ func (tb bundleBucket) moveCursor(b Bundle, n int) error {
 	return tb.t.meta().count(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
 }
 
-// SkipMessage turns the bundle's message at index into a dead letter, in the same
-// transaction removes its entry from ids, and counts it as passed by the cursor
-// when the cursor comes to it. Repeats change nothing. Where the block of the
-// message cannot be read, the dead letter holds the block's bytes as they are,
-// once for the block; the entries in ids of its objects cannot be named then, so
-// follow with ForgetRun.
+// SkipMessage turns the bundle's message at index into a dead letter and removes its entry from ids, in one
+// transaction. The cursor passes the message when it gets there. Repeating it changes nothing. If the block of the
+// message cannot be read, the dead letter holds the block's bytes as they are, once for the block; then nothing says
+// which entries in ids belong to it, so call ForgetRun, too.
 func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
 	now := s.now()
 	return s.update("skip message", frees(), func(t *txn) error {
@@ -236,7 +233,7 @@ func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) 
 	return d, nil
 }
 
-// FinishBundle removes a bundle whose cursor stands at its end, else it refuses with ErrBusy.
+// FinishBundle removes a bundle whose cursor is at its end; otherwise it returns ErrBusy.
 func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
 	return s.update("finish bundle", frees(), func(t *txn) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {

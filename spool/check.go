@@ -12,19 +12,17 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
-// errUnusable means that the file itself is damaged, as against a row in it: only
-// that sets it aside.
+// errUnusable means that the file itself is damaged, not only a row in it. Only such a file is set aside.
 var errUnusable = fmt.Errorf("%w file", ErrCorrupt)
 
-// checkPages checks the file before bbolt opens it: its length always, and every
-// page where the process before did not close it. It wraps errUnusable for a file
-// whose pages do not hold together.
+// checkPages checks the file before bbolt opens it: always its length, and every page unless the last stop was clean.
+// It wraps errUnusable for a file whose pages are inconsistent.
 func checkPages(ctx context.Context, path string, clean bool) error {
 	m, err := boltfile.Newest(path)
 	if err == nil && clean && m.Freelist != boltfile.NoFreelist {
 		err = boltfile.CheckLength(path)
 	} else if err == nil {
-		// Without a written free list bbolt walks the pages itself, and would die of a damaged one.
+		// Without a written free list bbolt walks the pages itself, and would crash on a damaged one.
 		err = boltfile.Check(ctx, path)
 	}
 	if errors.Is(err, boltfile.ErrDamaged) {
@@ -33,12 +31,11 @@ func checkPages(ctx context.Context, path string, clean bool) error {
 	return err
 }
 
-// asideMark stands between the name of the file and the time at which it was set aside.
+// asideMark separates the name of the file from the time at which it was set aside.
 const asideMark = ".damaged-"
 
-// setAside moves a damaged file out of the way under a dated name, with a note
-// beside it. The spool that is made in its place finds it by that name, so that
-// nothing is lost by a kill in between.
+// setAside renames a damaged file to a dated name and puts a note beside it. The new spool finds it by that name, so
+// that a kill in between loses nothing.
 func setAside(path string, now time.Time, damage error) error {
 	base := path + asideMark + now.UTC().Format("20060102T150405Z")
 	to := base
@@ -66,7 +63,7 @@ func lastAside(dir string) (string, error) {
 	last := ""
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), fileName+asideMark) && filepath.Ext(e.Name()) != ".txt" {
-			last = filepath.Join(dir, e.Name()) // they come in order
+			last = filepath.Join(dir, e.Name()) // ReadDir returns them in order
 		}
 	}
 	return last, err

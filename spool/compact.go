@@ -15,12 +15,11 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// compactStep is how many bytes one transaction of a copy writes.
+// compactStep is about how many bytes one transaction of a copy writes.
 const compactStep = 16 << 20
 
-// Compact rewrites the spool of a stopped daemon without its free pages and
-// returns the file's size before and after. A crash leaves the old file or the
-// new one, each whole. ErrLocked if the daemon runs.
+// Compact rewrites the spool of a stopped daemon without its free pages and returns the size of the file in bytes
+// before and after. A crash leaves the old file or the new one, each whole. It returns ErrLocked if the daemon runs.
 func Compact(ctx context.Context, dir string) (before, after int64, err error) {
 	s, err := Open(ctx, Options{Dir: dir, NoCompact: true})
 	if err != nil {
@@ -33,13 +32,13 @@ func Compact(ctx context.Context, dir string) (before, after int64, err error) {
 	return before, after, errors.Join(err, s.Close())
 }
 
-// compactMargin is what must be left on the disk beside a copy.
+// compactMargin is the room, in bytes, that the disk must have beside that for a copy.
 const compactMargin = 1 << 20
 
-// compactAtOpen compacts the file if most of it is free, that is worth it, and
-// the disk has room for the copy.
+// compactAtOpen compacts the file if more than half of it is free, that is worth it, and the disk has room for the
+// copy.
 func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
-	r := s.room.sizes(s.path) // the reserve file is made afterwards
+	r := s.room.sizes(s.path) // the reserve file is made later
 	free := r.File - r.Live
 	if o.NoCompact || free <= r.File/2 || free <= o.compactMin {
 		return nil
@@ -54,8 +53,8 @@ func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
 	return err
 }
 
-// compact copies the file, compares the copy, and puts it in the file's place.
-// The spool must not be in use. Afterwards it is open on the new file.
+// compact copies the file, compares the copy, and replaces the file with it. The spool must not be in use. Afterwards
+// it is open on the new file.
 func (s *Spool) compact(ctx context.Context, o Options) error {
 	tmp := filepath.Join(s.dir, compactName)
 	if err := copyTo(ctx, s.db, tmp); err != nil {
@@ -81,8 +80,7 @@ func (s *Spool) compact(ctx context.Context, o Options) error {
 	return err
 }
 
-// copyTo makes a copy of the file under another name and returns once it is on
-// disk and equal, entry for entry.
+// copyTo copies the file to path and returns once the copy is on disk and equal, entry for entry.
 func copyTo(ctx context.Context, src *bolt.DB, path string) (err error) {
 	if err := removeIfThere(path); err != nil {
 		return err
@@ -114,7 +112,7 @@ func copyTo(ctx context.Context, src *bolt.DB, path string) (err error) {
 	return boltfile.Check(ctx, path)
 }
 
-// contents sums up everything in a file.
+// contents sums up everything in a file, to compare it with another.
 type contents struct {
 	entries, buckets int64
 	sum              uint64

@@ -8,9 +8,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// create makes a new spool that is whole from its first moment: under another
-// name, with all its buckets, synced, and only then renamed. A half-made file
-// could not be told from a damaged one.
+// create makes a new spool that is whole from its first moment: under another name, with all its buckets, synced, and
+// only then renamed. A half-made file could not be told from a damaged one.
 func create(o Options) error {
 	tmp := filepath.Join(o.Dir, newName)
 	if err := removeIfThere(tmp); err != nil {
@@ -53,7 +52,7 @@ func fillNew(t *txn, st *state) error {
 	return t.flush()
 }
 
-// removeLeftovers removes what a crash during creation or compaction left.
+// removeLeftovers removes what a crash during creation or compaction left behind.
 func removeLeftovers(dir string) error {
 	for _, name := range []string{newName, compactName} {
 		if err := removeIfThere(filepath.Join(dir, name)); err != nil {

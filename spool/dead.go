@@ -9,8 +9,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// A letter has a row for its head and one for its payload, so that healing it or
-// counting it again does not write the payload once more.
+// A dead letter has one row for its head and one for its payload, so that healing it or counting it again does not
+// write the payload again.
 
 func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) error {
 	if d.Last.IsZero() {
@@ -49,15 +49,14 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) erro
 	return tb.putHead(d)
 }
 
-// failedAgain counts a dead letter in the one that it equals, which is open
-// again if it was healed.
+// failedAgain counts d in the dead letter old that equals it. old is open again if it was healed.
 func (tb deadBucket) failedAgain(old, d DeadLetter) error {
 	old.Attempts += max(1, d.Attempts)
 	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
 	return tb.reopen(old)
 }
 
-// reopen stores a letter's head, as open.
+// reopen stores a dead letter's head as open.
 func (tb deadBucket) reopen(d DeadLetter) error {
 	if !d.Healed.IsZero() {
 		d.Healed = time.Time{}
@@ -71,21 +70,21 @@ func (tb deadBucket) reopen(d DeadLetter) error {
 	return tb.putHead(d)
 }
 
-// count moves the counters by so many letters like d.
+// count adds to the counters of open and healed dead letters; d says of which stage they are.
 func (tb deadBucket) count(d DeadLetter, open, healed int64) error {
 	return tb.t.meta().count(func(c *counters) {
 		c.Dead, c.Healed = c.Dead+open, c.Healed+healed
 		switch {
 		case open != 0 && d.Err != nil:
-			c.Rejected = nil // what it was cannot be told
+			c.Rejected = nil // its stage is unknown, so they are counted anew
 		case d.Stage == StagePlatform && c.Rejected != nil:
 			*c.Rejected += open
 		}
 	})
 }
 
-// countRejected counts the open letters of the platform, in a file of a version
-// that did not, and after a damaged letter was removed.
+// countRejected counts the open dead letters of stage platform, in a file of a version that did not count them, and
+// after a damaged one was removed.
 func (tb deadBucket) countRejected() (n int64, err error) {
 	err = tb.scan([]byte{pfxOpenDL}, nil, func(k, _ []byte) (bool, error) {
 		if d, ok := tb.head(encoding.U64(k, 1)); ok && d.Err == nil && d.Stage == StagePlatform {
@@ -96,8 +95,8 @@ func (tb deadBucket) countRejected() (n int64, err error) {
 	return n, err
 }
 
-// equalKey finds the letter that differs in no more than times, run and text, so
-// that what fails alike in every run, or when it is tried again, is one letter.
+// equalKey is the key of the dead letter that differs from d only in times, run and text. So what fails in the same
+// way in every run, or when it is retried, is one dead letter.
 func equalKey(d DeadLetter) []byte { return equalKeyOf(d, d.Payload) }
 
 func equalKeyOf(d DeadLetter, payload []byte) []byte {
@@ -111,9 +110,9 @@ func equalKeyOf(d DeadLetter, payload []byte) []byte {
 	return prefixed(pfxEqual, h.Sum(nil)[:16])
 }
 
-// sourceKey finds a dead letter by where it came from and its object. What is too
-// long for a key is cut; what is found is compared whole. What the platform
-// refused is found by its object alone: a copy from any item heals it.
+// sourceKey is the key that finds a dead letter by its item and its object. What is too long for a key is cut, so
+// callers compare the whole values. What the platform refused is found by its object alone: a copy from any item
+// heals it.
 func sourceKey(d DeadLetter) []byte {
 	if d.Stage == StagePlatform {
 		return encoding.PutU64(sourcePrefix("", "", d.STIX), d.Key)
@@ -123,14 +122,14 @@ func sourceKey(d DeadLetter) []byte {
 
 func retriedKey(run, key uint64) []byte { return pairKey(pfxRetried, run, key) }
 
-// readBytes bounds what a reader of large rows returns at once.
+// readBytes bounds the bytes that a reader of large rows returns at once.
 const readBytes = 8 << 20
 
-// healMost bounds how many letters of one source and object are looked at.
+// healMost bounds how many dead letters of one source and object are looked at.
 const healMost = 1000
 
-// heal marks the open dead letters of a source and object, "" for those of no
-// single object, that now succeeded.
+// heal marks the open dead letters of a source and object as healed, since these succeeded; stix is "" for those
+// about no single object.
 func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
 	if source == "" {
 		return nil
@@ -140,8 +139,8 @@ func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
 	})
 }
 
-// healRejected marks the open dead letters of an object that the platform
-// refused. Should it refuse the new copy, too, they are opened again.
+// healRejected marks the open dead letters of an object that the platform refused as healed. If it refuses the new
+// copy, too, they are opened again.
 func (tb deadBucket) healRejected(now time.Time, stix string) error {
 	return tb.healAll(now, sourcePrefix("", "", stix), func(l DeadLetter) bool {
 		return l.Stage == StagePlatform && l.STIX == stix
@@ -168,8 +167,8 @@ func (tb deadBucket) healAll(now time.Time, prefix []byte, of func(DeadLetter) b
 	return nil
 }
 
-// healPublished marks the dead letters of map and deliver whose objects, from
-// the same source, are handed over now.
+// healPublished marks dead letters as healed whose objects are handed over now: those of map and deliver if the
+// object comes from the same source, and those of the platform.
 func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 	c, err := tb.t.meta().counters()
 	if err != nil || c.Dead == 0 {
@@ -188,8 +187,7 @@ func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
 	return nil
 }
 
-// close stores a letter's head, as healed now. It can still be found, should it
-// fail again.
+// close stores a dead letter's head as healed now. It can still be found if it fails again.
 func (tb deadBucket) close(d DeadLetter, now time.Time) error {
 	d.Healed = now.UTC()
 	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
@@ -201,9 +199,8 @@ func (tb deadBucket) close(d DeadLetter, now time.Time) error {
 	return tb.putHead(d)
 }
 
-// reopenRetried opens the dead letters again that the run took back, which ends
-// before it is known whether that helped. A run of retries is a slice, so there
-// are few.
+// reopenRetried opens the dead letters again that the run retries, since it ends before it is known whether that
+// helped. A run of retries is one slice, so there are few.
 func (tb deadBucket) reopenRetried(run uint64) error {
 	keys, err := tb.keys(numKey(pfxRetried, run), 0)
 	if err != nil {
@@ -219,7 +216,7 @@ func (tb deadBucket) reopenRetried(run uint64) error {
 	return tb.forgetRetried(run)
 }
 
-// forgetRetried removes what finds the letters that the run took back.
+// forgetRetried removes the rows that find the dead letters which the run retries.
 func (tb deadBucket) forgetRetried(run uint64) error {
 	keys, err := tb.keys(numKey(pfxRetried, run), 0)
 	if err != nil {
@@ -238,7 +235,7 @@ func (tb deadBucket) putHead(d DeadLetter) error {
 	return tb.putBlob(key, v)
 }
 
-// head reads a letter without its payload. One that fails its checksum comes with Err set.
+// head reads a dead letter without its payload. If its checksum fails, Err is set.
 func (tb deadBucket) head(key uint64) (DeadLetter, bool) {
 	k := numKey(pfxDead, key)
 	v := tb.blob(k, nil)
@@ -253,7 +250,7 @@ func (tb deadBucket) head(key uint64) (DeadLetter, bool) {
 	return d, true
 }
 
-// read reads a letter whole. Where its payload is damaged it comes with Err set and what is there.
+// read reads a whole dead letter. If it is damaged, Err is set and Payload is what can be read.
 func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 	d, ok := tb.head(key)
 	if !ok {
@@ -267,9 +264,8 @@ func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 	return d, true
 }
 
-// DeadLetters returns up to limit dead letters with Key > after, oldest first,
-// healed ones among them. It stops early where they are large, but returns at
-// least one while there are any.
+// DeadLetters returns up to limit dead letters with Key > after, oldest first, healed ones included. It returns fewer
+// if they are large, but at least one while there are any.
 func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 	var out []DeadLetter
 	var size int
@@ -295,8 +291,8 @@ func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 	return out, err
 }
 
-// OpenDeadLetters returns up to limit dead letters with Key > after that are not
-// healed, oldest first, without their payloads. Stats says how many there are.
+// OpenDeadLetters returns up to limit dead letters with Key > after that are not healed, oldest first, without their
+// payloads. Stats has their number.
 func (s *Spool) OpenDeadLetters(after uint64, limit int) ([]DeadLetter, error) {
 	var out []DeadLetter
 	err := s.view("read open dead letters", func(t *txn) error {

@@ -8,10 +8,9 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Drop removes dead letters, parked items and held objects, named by the
-// operator, and returns how many. One that is not there makes it fail with
-// ErrNotFound, and then nothing is dropped. It works in bounded steps: what a kill or an
-// error between two leaves is still there under its name.
+// Drop removes the dead letters, parked items and held objects that the operator named, and returns how many. If one
+// does not exist it fails with ErrNotFound and drops nothing. It works in bounded steps: what a kill or an error
+// between two of them leaves is still there under its name.
 func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error) {
 	if err := s.droppable(dead, parked, held); err != nil {
 		return 0, err
@@ -39,7 +38,7 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 			done = 0
 			for size := 0; size < dropBytes && done < taskStep && n+done < len(drops); done++ {
 				looked, err := drops[n+done](t)
-				if err != nil && !errors.Is(err, ErrNotFound) { // what went meanwhile is gone as well
+				if err != nil && !errors.Is(err, ErrNotFound) { // it was removed meanwhile
 					return err
 				}
 				size += looked
@@ -54,10 +53,10 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 	return n, nil
 }
 
-// dropBytes bounds what one step of a drop looks at.
+// dropBytes bounds the bytes that one step of a drop reads.
 const dropBytes = 4 << 20
 
-// droppable refuses names of what is not there.
+// droppable refuses names of entries that do not exist.
 func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error {
 	return s.view("drop", func(t *txn) error {
 		for _, key := range dead {
@@ -79,7 +78,7 @@ func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error 
 	})
 }
 
-// drop removes a letter, and returns how many bytes it looked at.
+// drop removes a dead letter and returns how many bytes it read.
 func (tb deadBucket) drop(key uint64) (int, error) {
 	d, ok := tb.read(key)
 	if !ok {
@@ -105,8 +104,7 @@ func (tb deadBucket) drop(key uint64) (int, error) {
 	return len(d.Payload), tb.count(d, -1, 0)
 }
 
-// unindex removes what finds a letter by its contents. Where those cannot be
-// read it walks the indices.
+// unindex removes the rows that find a dead letter by its contents. If those cannot be read it walks the indices.
 func (tb deadBucket) unindex(d DeadLetter) error {
 	key := d.Key
 	if d.Err == nil {
@@ -131,8 +129,8 @@ func (tb deadBucket) unindex(d DeadLetter) error {
 	return tb.delAll(gone)
 }
 
-// drop removes a held object. Unless it is the whole copy of one that is
-// published, its entry in ids goes too.
+// drop removes a held object. Its entry in ids goes, too, unless the object is the whole copy of one that is
+// published.
 func (tb heldBucket) drop(id string) (int, error) {
 	o, err := tb.unhold(id)
 	if err != nil || o.Kept || o.Seq == 0 {

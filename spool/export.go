@@ -7,25 +7,23 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Exported is something that the spool still has and
-// that is neither confirmed by the broker nor dropped.
+// Exported is an entry that the spool still has and that is neither confirmed by the broker nor dropped.
 type Exported struct {
-	Key     string // as Show takes it; of bundles with "/" and the object's place behind it
+	Key     string // as Show takes it; of bundles followed by "/" and the object's index
 	STIX    string // of objects
 	Run     uint64
 	Dataset Dataset
 	Source  string
 	Body    []byte // an object's JSON, or a record's answer as it came
-	Err     error  // ErrCorrupt: Body is what is there
+	Err     error  // ErrCorrupt: Body is what can be read
 }
 
-// Exportable returns the buckets that Export takes, in the way of the data.
+// Exportable returns the buckets that Export takes, in the order of the data flow.
 func Exportable() []string { return []string{bktRecords, bktWaiting, bktHeld, bktBundles, bktDead} }
 
-// Export returns what a bucket holds behind the entry named after ("" starts at
-// the beginning), as long as the bodies stay under maxBytes (at least one), and
-// the key to go on behind, "" at the end. Of bundles it returns the objects whose
-// messages are not confirmed. Each call is one view of its own.
+// Export returns what a bucket holds after the entry named after ("" starts at the beginning), until the bodies
+// exceed maxBytes (at least one entry), and the key to continue after, "" at the end. Of bundles it returns the
+// objects whose messages are not confirmed. Each call is one read transaction.
 func (s *Spool) Export(bucket, after string, maxBytes int64) (out []Exported, next string, err error) {
 	if !slices.Contains(Exportable(), bucket) {
 		return nil, "", fmt.Errorf("export %s: %w: not one of %v", bucket, ErrInvalid, Exportable())
@@ -63,7 +61,7 @@ func (t *txn) exported(tb *table, bucket string, k, v []byte) Exported {
 	return Exported{STIX: o.STIX, Run: o.Run, Dataset: o.Dataset, Source: o.Source, Body: o.JSON, Err: o.Err}
 }
 
-// exportBundles returns objects of the bundles from the named object on.
+// exportBundles returns objects of the bundles after the named object.
 func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next string, err error) {
 	var run, seq, from uint64
 	if after != "" {
@@ -96,8 +94,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 	return out, next, err
 }
 
-// exportBundle returns the bundle's objects from the place on that are not
-// skipped, until their bytes use up what is left.
+// exportBundle returns the bundle's objects from index from on that are not skipped, until their bytes use up left.
 func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exported, error) {
 	var out []Exported
 	for number, first := h.locate(from); number < len(h.Blocks); number++ {

@@ -7,9 +7,9 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// What listings say of a row. Names are stable; times are RFC 3339 in UTC.
+// What listings show of a row. Names are stable; times are RFC 3339 in UTC.
 
-// headFields opens an envelope whose head is described by its own JSON names.
+// headFields opens an envelope and returns the fields of its head, and its payload.
 func headFields(key, v []byte) (map[string]any, []byte) {
 	f := map[string]any{}
 	payload, err := encoding.Open(key, v, &f)
@@ -23,8 +23,8 @@ func headFields(key, v []byte) (map[string]any, []byte) {
 	return renamed, payload
 }
 
-// snake gives JSON values that were made from Go's structs the names that
-// listings have: lower case, with underscores.
+// snake renames the fields of JSON that was made from Go structs to the names of listings: lower case, with
+// underscores.
 func snake(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -6,8 +6,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// hold stores an object that is held, in place of an older copy of its id. The
-// Since and the place in line of the older one are kept.
+// hold stores a held object, replacing an older copy of its id, whose Since and Seq it keeps.
 func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Packed) error {
 	if err := checkObject(o); err != nil {
 		return err
@@ -34,8 +33,8 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Pac
 	return tb.t.meta().count(func(c *counters) { c.addPublished(o.Kept, 1) })
 }
 
-// countPublished counts what is held of published objects, in a file of a
-// version that did not, and after a damaged object was removed.
+// countPublished counts the held copies of published objects, in a file of a version that did not count them, and
+// after a damaged object was removed.
 func (tb heldBucket) countPublished() (n int64, err error) {
 	err = tb.scan([]byte{pfxHeld}, nil, func(k, v []byte) (bool, error) {
 		if len(k) == 9 && tb.object(k, v).Kept {
@@ -54,31 +53,31 @@ func (c *counters) addPublished(kept bool, n int64) {
 
 // unhold removes the held object of this id and returns it; its Seq is 0 if there was none.
 func (tb heldBucket) unhold(id string) (Object, error) {
-	o, err := heldOf(tb.t).take(id)
+	o, err := heldOf(tb.t).remove(id)
 	if err != nil || o.Seq == 0 {
 		return o, err
 	}
 	return o, tb.t.meta().count(func(c *counters) {
 		c.addPublished(o.Kept, -1)
 		if o.Err != nil {
-			c.HeldPublished = nil // what it was cannot be told
+			c.HeldPublished = nil // it may have been such a copy, so they are counted anew
 		}
 	})
 }
 
-// HeldByID returns those of ids that are held.
+// HeldByID returns those of ids that are held, by id.
 func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
 	return s.objects("read held objects", heldOf, ids)
 }
 
-// Held returns up to limit held objects with Seq > after, oldest first; fewer where
-// they are large, but one while there are any.
+// Held returns up to limit held objects with Seq > after, oldest first; fewer if they are large, but at least one
+// while there are any.
 func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 	return s.objectsAfter("read held objects", heldOf, nil, after, limit)
 }
 
-// HeldFor returns up to limit held objects with Seq > after that are held for the
-// id; fewer where they are large, but one while there are any.
+// HeldFor returns up to limit held objects with Seq > after that wait for the id; fewer if they are large, but at
+// least one while there are any.
 func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {
 	return s.objectsAfter("read held objects", heldOf, &id, after, limit)
 }

@@ -10,20 +10,19 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// The bucket ids has three parts, so that an entry costs one random write only:
-// "entries" by id, "log" in order of writing (one row for each entry, which
-// pruning follows), and "forgotten": by run, the log row up to which its entries
-// count as unknown.
+// The bucket ids has three parts, so that an entry costs only one random write: "entries" by id; "log" in order of
+// writing, with one row for each entry, which pruning follows; and "forgotten", by run the log row up to which its
+// entries count as unknown.
 
 // storedID is an entry with the seq of its log row.
 type storedID struct {
 	ID
 	Seq    uint64
-	Origin string // of origin
+	Origin string // see origins
 }
 
-// LookupIDs returns the entries of those ids that are known. An entry that fails
-// its checksum counts as unknown; Verify reports it.
+// LookupIDs returns the entries of those ids that are known, by id. An entry that fails its checksum counts as
+// unknown; Verify reports it.
 func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 	out := make(map[string]ID, len(ids))
 	err := s.view("look up ids", func(t *txn) error {
@@ -55,8 +54,8 @@ func (tb idBucket) get(id string) (storedID, bool, error) {
 	return e, !tb.forgets(e), nil
 }
 
-// forgets reports whether the entry was forgotten with its run. Where the mark of
-// the run cannot be read, all of the run's entries were: sending again is safe.
+// forgets reports whether the entry was forgotten with its run. If the mark of the run cannot be read, all of its
+// entries count as forgotten: sending again is safe.
 func (tb idBucket) forgets(e storedID) bool {
 	mark, known := tb.t.forgotten[e.Run]
 	if !known {
@@ -72,8 +71,8 @@ func (tb idBucket) forgets(e storedID) bool {
 	return e.Seq <= mark
 }
 
-// ForgetRun lets the run's entries in ids count as unknown, after its work was
-// deleted on the platform. Prune removes them in their time.
+// ForgetRun makes the run's entries in ids count as unknown, after its work was deleted on the platform. Prune
+// removes them later.
 func (s *Spool) ForgetRun(epoch uint64, run uint64) error {
 	return s.update("forget run", frees(), func(t *txn) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {
@@ -93,17 +92,16 @@ func decodeEntry(key, v []byte) (storedID, error) {
 	return storedID{e, seq, from}, err
 }
 
-// keyedPut is an entry to store with its key.
+// keyedPut is an entry to store, with its key.
 type keyedPut struct {
 	key []byte
 	IDPut
 	origin string
 }
 
-// putAll stores or replaces entries; of two for one id the later one counts.
-// They are written in the order of their keys, so that each page of the bucket
-// is worked on once.
-// origins says what brought the objects among them that go out now.
+// putAll stores or replaces entries; of two for one id the later one counts. They are written in the order of their
+// keys, so that each page of the bucket is changed once. origins says what brought those of the objects that are sent
+// now.
 func (tb idBucket) putAll(list []IDPut, origins map[string]string) error {
 	puts := make([]keyedPut, len(list))
 	for i, p := range list {
@@ -143,7 +141,7 @@ func (tb idBucket) putOne(p keyedPut) error {
 	return tb.t.meta().count(func(c *counters) { c.IDs++ })
 }
 
-// remove removes an entry with its log row, if it is there.
+// remove removes an entry and its log row, if there is one.
 func (tb idBucket) remove(key []byte) error {
 	v := tb.entries().get(key)
 	if v == nil {
@@ -165,8 +163,8 @@ func (tb idBucket) remove(key []byte) error {
 	return err
 }
 
-// findLogRow finds the log row of an entry that cannot be read. It walks the
-// whole log, which only a damaged entry is worth. A seq of 0 means that there is none.
+// findLogRow finds the log row of an entry that cannot be read. It walks the whole log, which only a damaged entry is
+// worth. Seq is 0 if there is none.
 func (tb idBucket) findLogRow(key []byte) (storedID, error) {
 	var e storedID
 	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
@@ -180,7 +178,7 @@ func (tb idBucket) findLogRow(key []byte) (storedID, error) {
 	return e, err
 }
 
-// cutLogRow takes a log row apart into run and id key.
+// cutLogRow splits a log row into run and id key.
 func cutLogRow(v []byte) (run uint64, key []byte, ok bool) {
 	run, n := binary.Uvarint(v)
 	if n <= 0 {
@@ -189,8 +187,8 @@ func cutLogRow(v []byte) (run uint64, key []byte, ok bool) {
 	return run, v[n:], true
 }
 
-// removeOf removes the entry of an object that the run did not deliver after
-// all. What other runs delivered, or the platform holds, stays known.
+// removeOf removes the entry of an object that the run did not deliver after all. What other runs delivered, or the
+// platform has, stays known.
 func (tb idBucket) removeOf(run uint64, id string) error {
 	if id == "" {
 		return nil

@@ -18,15 +18,14 @@ type Entry struct {
 
 // listing says how the rows of one bucket are found, named and described.
 type listing struct {
-	prefix []byte                                               // of the rows, as against indices
+	prefix []byte                                               // of the rows, as opposed to indices
 	name   func(key []byte) (string, bool)                      // false: not a row (a further fragment)
-	key    func(name string) ([]byte, error)                    // the other way round, with prefix
+	key    func(name string) ([]byte, error)                    // the reverse of name, with prefix
 	fields func(t *txn, key, v []byte) (map[string]any, []byte) // description and payload
 }
 
-// List returns up to limit entries of a bucket after the key, in key order;
-// after "" starts at the beginning. Of large entries there may be fewer, but at
-// least one while there are any. Keys are written as Show takes them:
+// List returns up to limit entries of a bucket after the given key, in key order; after "" starts at the beginning.
+// It returns fewer if they are large, but at least one while there are any. Keys are written as Show takes them:
 //
 //	runs, dead, held         number
 //	records, waiting,        run/number
@@ -55,12 +54,12 @@ func (s *Spool) List(bucket, after string, limit int) ([]Entry, error) {
 	return out, err
 }
 
-// listBudget bounds the bytes that one listing reads: large entries are
-// decompressed to be described, and no view should be long.
+// listBudget bounds the bytes that one listing reads: large entries are decompressed to be described, and no read
+// transaction should be long.
 const listBudget = 16 << 20
 
-// Show returns one entry with its payload, decompressed. Held objects are found
-// by STIX id too. A damaged payload comes as it is, with ErrCorrupt.
+// Show returns one entry with its payload, decompressed. Held objects are found by STIX id, too. With ErrCorrupt the
+// payload is what can be read.
 func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 	var e Entry
 	var payload []byte
@@ -103,7 +102,7 @@ func (t *txn) entry(tb *table, l listing, bucket, name string, k, v []byte) (Ent
 	return Entry{Bucket: bucket, Key: name, Fields: fields, Bytes: size}, payload
 }
 
-// listing returns how a bucket is listed.
+// listing returns the table of a bucket, and how it is listed.
 func (t *txn) listing(bucket string) (*table, listing, error) {
 	if bucket == bktIDs {
 		return t.sub(subEntries), listing{name: idName, key: idOfName, fields: idFields}, nil
@@ -144,7 +143,7 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 
 type fieldsOf = func(t *txn, key, v []byte) (map[string]any, []byte)
 
-// numbered is a bucket whose rows have a prefix and a number.
+// numbered lists a bucket whose rows have a prefix and a number.
 func numbered(pfx byte, fields fieldsOf) listing {
 	return listing{
 		prefix: []byte{pfx},
@@ -162,7 +161,7 @@ func numbered(pfx byte, fields fieldsOf) listing {
 	}
 }
 
-// paired is a bucket whose rows are named by run and number.
+// paired lists a bucket whose rows are named run/number.
 func paired(prefix []byte, fields fieldsOf) listing {
 	return listing{
 		prefix: prefix,
@@ -181,7 +180,7 @@ func paired(prefix []byte, fields fieldsOf) listing {
 	}
 }
 
-// numbers reads n numbers between slashes.
+// numbers parses n numbers separated by slashes.
 func numbers(name string, n int) ([]uint64, error) {
 	parts := strings.Split(name, "/")
 	out := make([]uint64, len(parts))

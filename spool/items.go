@@ -10,19 +10,18 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// The bucket items finds what became of an item after its record is gone; a row
-// takes some 40 bytes.
+// The bucket items knows what became of an item after its record is gone. A row takes some 40 bytes.
 
 func itemKey(d Dataset, source string) []byte {
 	return encoding.PutString(encoding.PutString(nil, string(d)), source[:min(len(source), MaxID)])
 }
 
-// put stores what became of items. The value: run, objects, at in s (varints), checksum.
+// put stores what became of items. A value is run, objects and time in s (varints), and a checksum.
 func (tb itemBucket) put(list []Item) error {
 	for _, it := range list {
 		key := itemKey(it.Dataset, it.Source)
 		if old := tb.get(key); old != nil {
-			// A large item comes as several records.
+			// A large item is several records.
 			if had, err := decodeItem(key, old); err == nil && had.Run == it.Run {
 				it.Objects += had.Objects
 			}
@@ -55,7 +54,7 @@ func decodeItem(key, v []byte) (Item, error) {
 	return it, nil
 }
 
-// Items returns what is remembered of a source id, of any dataset where that is empty.
+// Items returns what is remembered of a source id in dataset d, or in every dataset if d is "".
 func (s *Spool) Items(d Dataset, source string) ([]Item, error) {
 	datasets := Datasets()
 	if d != "" {
@@ -80,8 +79,8 @@ func (s *Spool) Items(d Dataset, source string) ([]Item, error) {
 	return out, err
 }
 
-// prune looks at the next rows behind the key and removes those mapped before
-// then; it returns the last key that it looked at, nil at the end.
+// prune looks at the next rows after the key and removes those mapped before the given time. last is the last key
+// that it looked at, nil at the end.
 func (tb itemBucket) prune(after []byte, before time.Time) (n int, last []byte, err error) {
 	var gone [][]byte
 	looked := 0

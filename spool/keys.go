@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// All keys of the file are built and taken apart here. Numbers are fixed-width
-// big-endian, so that the order of bytes is the order of work.
+// All keys of the file are built and parsed here. Numbers have a fixed width and are big-endian, so that the order of
+// bytes is the order of work.
 
 // The top-level buckets. FORMAT.md describes each.
 const (
@@ -84,27 +84,27 @@ const (
 	pfxSetID      = "set " // and the id of an intrusion set
 )
 
-// MaxID is the greatest length in bytes of an id, a source id and other strings
-// that become part of a key. Longer ones are refused with ErrInvalid.
+// MaxID is the greatest length in bytes of an id, a source id and other strings that become part of a key. Longer
+// ones are refused with ErrInvalid.
 const MaxID = 4096
 
-// numKey is a prefix and one number.
+// numKey returns a prefix followed by one number.
 func numKey(pfx byte, v uint64) []byte { return encoding.PutU64([]byte{pfx}, v) }
 
-// pairKey is a prefix and two numbers.
+// pairKey returns a prefix followed by two numbers.
 func pairKey(pfx byte, run, seq uint64) []byte { return encoding.PutU64(numKey(pfx, run), seq) }
 
-// blockKey is the key of a bundle's block.
+// blockKey returns the key of a bundle's block.
 func blockKey(run, seq uint64, block uint32) []byte {
 	return encoding.PutU32(pairKey(pfxBlock, run, seq), block)
 }
 
-// taskKey is the key of a task inside its bucket, without prefix.
+// taskKey returns the key of a task inside its bucket, without prefix.
 func taskKey(k TaskKey) []byte {
 	return encoding.PutString(encoding.PutString(encoding.PutString(nil, string(k.Dataset)), string(k.Kind)), k.Source)
 }
 
-// cutTaskKey reads what taskKey wrote.
+// cutTaskKey parses a key of taskKey.
 func cutTaskKey(b []byte) (TaskKey, bool) {
 	dataset, b, ok1 := encoding.CutString(b)
 	kind, b, ok2 := encoding.CutString(b)
@@ -127,13 +127,13 @@ func parkedKey(d Dataset, seq uint64) []byte {
 
 func behindPrefix(d Dataset) []byte { return encoding.PutString([]byte{pfxBehind}, string(d)) }
 
-// holdBack writes the row that holds a dataset's last run back, with its checksum as value.
+// holdBack writes the row with which a task holds its dataset's last_run back. Its value is a checksum.
 func (tb taskBucket) holdBack(st *storedTask) error {
 	k := behindKey(st.key.Dataset, st.Since, st.Seq)
 	return tb.put(k, encoding.Sum(k, nil))
 }
 
-// cutBehind reads a row that holds a dataset's last run back; false if it is damaged.
+// cutBehind parses a row of holdBack; false if it is damaged.
 func cutBehind(k, v []byte) (since time.Time, ok bool) {
 	_, rest, ok := encoding.CutString(k[1:])
 	return encoding.TimeAt(rest, 0), ok && len(rest) == 16 && string(v) == string(encoding.Sum(k, nil))

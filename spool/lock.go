@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// LockInfo is what the lock file beside the spool says of the process that
-// holds it or held it last.
+// LockInfo is what the lock file beside the spool says about the process that holds the spool, or held it last.
 type LockInfo struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
@@ -21,7 +20,7 @@ type LockInfo struct {
 	Clean   bool      `json:"clean"`            // the process closed the spool
 }
 
-// err says who holds the spool and what to do instead.
+// err says who holds the spool and what to do.
 func (i LockInfo) err() error {
 	if i.PID == 0 {
 		return fmt.Errorf("%w by another process", ErrLocked)
@@ -30,8 +29,8 @@ func (i LockInfo) err() error {
 		ErrLocked, i.PID, i.Started.Format(time.RFC3339))
 }
 
-// ReadLock returns what the lock file in the directory says. It says nothing on
-// whether that process still lives. A missing file is os.ErrNotExist.
+// ReadLock returns what the lock file in the directory says. That process may have died since. Without a lock file
+// the error is os.ErrNotExist.
 func ReadLock(dir string) (LockInfo, error) {
 	var i LockInfo
 	b, err := os.ReadFile(filepath.Join(dir, lockName))
@@ -44,17 +43,16 @@ func ReadLock(dir string) (LockInfo, error) {
 	return i, nil
 }
 
-// lock is the held lock file. The operating system frees it when the process
-// dies, whatever the file says.
+// lock is the held lock file. The operating system releases it when the process dies, whatever the file says.
 type lock struct {
 	f      *os.File
 	info   LockInfo // of this process
-	before LockInfo // of the process before
-	visit  bool     // the note of the process before is put back
+	before LockInfo // of the previous process
+	visit  bool     // release restores the note of the previous process
 }
 
-// takeLock takes the lock beside the spool, or says who has it.
-func takeLock(o Options) (*lock, error) {
+// acquireLock locks the spool, or returns an ErrLocked that says who holds it.
+func acquireLock(o Options) (*lock, error) {
 	f, err := os.OpenFile(filepath.Join(o.Dir, lockName), os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return nil, err
@@ -72,7 +70,7 @@ func takeLock(o Options) (*lock, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	if i, err := ReadLock(o.Dir); err == nil {
-		l.before = i // what the one before wrote while we waited
+		l.before = i // the previous process may have written it while we waited
 	}
 	l.info = LockInfo{PID: os.Getpid(), Started: o.Now().UTC(), Version: o.Version, Socket: o.Socket}
 	if err := l.write(l.before.Clean); err != nil {
@@ -81,11 +79,11 @@ func takeLock(o Options) (*lock, error) {
 	return l, nil
 }
 
-// noteSize is the fixed length of a note, so that writing one over another
-// needs no new room: a full disk must not keep the spool from opening.
+// noteSize is the fixed length of a note, so that overwriting one needs no new room: a full disk must not keep the
+// spool from opening.
 const noteSize = 2048
 
-// write stores the note durably. On a disk that is full already it does without.
+// write stores the note durably. It is no error if the disk is full.
 func (l *lock) write(clean bool) error {
 	l.info.Clean = clean
 	b, err := json.Marshal(l.info)
@@ -105,8 +103,7 @@ func (l *lock) write(clean bool) error {
 	return err
 }
 
-// release gives the lock up. A note that cannot be written counts as unclean at
-// the next start, which costs a check.
+// release releases the lock. A note that cannot be written counts as unclean at the next start, which costs a check.
 func (l *lock) release(clean bool) {
 	if l.visit && clean && l.before.PID != 0 {
 		l.info, clean = l.before, l.before.Clean

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// noFollow is not known here.
+// noFollow does not exist here.
 const noFollow = 0
 
 // waitFlock leaves locking to bbolt, which locks the spool file itself.
 func waitFlock(*os.File, bool, time.Duration) error { return nil }
 
-// diskFree is not known here.
+// diskFree cannot tell here.
 func diskFree(string) (int64, bool) { return 0, false }

@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// noFollow refuses a link in place of a file of ours, which would have us write
-// wherever it points.
+// noFollow refuses a symbolic link in place of one of our files: we would write wherever it points.
 const noFollow = syscall.O_NOFOLLOW
 
-// waitFlock takes a lock on the file, exclusive or shared with other readers,
-// or returns ErrLocked after the timeout. Closing the file gives it up.
+// waitFlock locks the file, exclusively or shared with other readers, or returns ErrLocked after the timeout. Closing
+// the file releases the lock.
 func waitFlock(f *os.File, exclusive bool, timeout time.Duration) error {
 	how := syscall.LOCK_SH
 	if exclusive {
@@ -42,7 +41,7 @@ func waitFlock(f *os.File, exclusive bool, timeout time.Duration) error {
 	}
 }
 
-// diskFree returns the bytes that the file system of the directory has left for us.
+// diskFree returns the bytes of the directory's file system that are available to us.
 func diskFree(dir string) (int64, bool) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {

@@ -7,7 +7,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// packedMap is a MapCommit with its payloads ready to be stored.
+// packedMap is a MapCommit with packed payloads.
 type packedMap struct {
 	MapCommit
 	blocks     [][]block
@@ -35,7 +35,7 @@ func packMap(c MapCommit) (packedMap, error) {
 	return p, nil
 }
 
-// size is how many bytes the payloads take.
+// size returns the number of bytes of the payloads.
 func (p packedMap) size() int64 {
 	var n int64
 	for _, blocks := range p.blocks {
@@ -51,10 +51,9 @@ func (p packedMap) size() int64 {
 	return n
 }
 
-// CommitMap is the hand-over from map to deliver. Removals come before what is
-// added, so an id may stand in Unwait and Wait, Unhold and Hold, or Dead and IDs.
-// A record that is not there any more makes it fail with ErrNotFound; ids in
-// Unwait and Unhold that are not there are no error.
+// CommitMap is the hand-over from map to deliver. Removals come before additions, so an id may be in Unwait and Wait,
+// in Unhold and Hold, or in Dead and IDs. A record that does not exist any more makes it fail with ErrNotFound; ids
+// in Unwait and Unhold that do not exist are no error.
 func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	p, err := packMap(c)
 	if err != nil {
@@ -81,7 +80,7 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	})
 }
 
-// mapInput takes out what was consumed.
+// mapInput removes what was consumed.
 func (t *txn) mapInput(now time.Time, c packedMap) error {
 	for _, seq := range c.Records {
 		if err := t.records().consume(now, c.Run, seq); err != nil {
@@ -89,7 +88,7 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 		}
 	}
 	for _, id := range c.Unwait {
-		if _, err := waitingOf(c.Run)(t).take(id); err != nil {
+		if _, err := waitingOf(c.Run)(t).remove(id); err != nil {
 			return err
 		}
 	}
@@ -118,7 +117,7 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 	return nil
 }
 
-// mapOutput puts in what came of it.
+// mapOutput adds what came of it.
 func (t *txn) mapOutput(now time.Time, c packedMap) error {
 	for i, b := range c.Bundles {
 		if err := t.bundles().add(now, c.Run, b, c.blocks[i]); err != nil {
@@ -151,7 +150,7 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 type CrashMark struct {
 	Run    uint64
 	Seq    uint64
-	Starts int // starts in a row at which it stood there, nothing mapped between
+	Starts int // starts in a row that found this mark, with nothing mapped in between
 }
 
 // Crash returns the mark left by the last process, if any.

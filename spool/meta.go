@@ -35,7 +35,7 @@ type state struct {
 	Open        bool      `json:"open"` // a process has it open, or died with it
 }
 
-// counters are kept in the transactions that change what they count.
+// counters are changed in the transactions that change what they count.
 type counters struct {
 	Runs     int64            `json:"runs"`
 	Tasks    int64            `json:"tasks"`
@@ -53,10 +53,9 @@ type counters struct {
 	Items    int64            `json:"items"`
 	Bytes    map[string]int64 `json:"bytes"`
 
-	// Of Held: whole copies of objects that are published. Nil where they are
-	// still to be counted: see countPublished.
+	// Of Held: whole copies of published objects. Nil if they have to be counted first: see countPublished.
 	HeldPublished *int64 `json:"held_published,omitempty"`
-	// Of Dead: what OpenCTI refused. Nil as above: see countRejected.
+	// Of Dead: what OpenCTI refused. Nil if it has to be counted first: see countRejected.
 	Rejected *int64 `json:"rejected,omitempty"`
 }
 
@@ -83,7 +82,7 @@ func (tb metaBucket) describe() (Meta, error) {
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {
-			m.Platform = nil // as of a platform that was never seen; Verify reports it
+			m.Platform = nil // as if the platform had never been seen; Verify reports it
 		}
 	}
 	return m, nil
@@ -104,14 +103,14 @@ func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 	})
 }
 
-// stamp writes the schema number, with its checksum.
+// stamp writes the schema number with its checksum.
 func (tb metaBucket) stamp(n int) error {
 	key := []byte(keySchema)
 	return tb.b.Put(key, encoding.Sum(key, encoding.PutU32(nil, uint32(n))))
 }
 
-// schema returns the file's schema number. Schema 1 had no checksum. Where the
-// number cannot be read, the buckets say which of those that this version knows it is.
+// schema returns the file's schema number. Schema 1 had no checksum. If the number cannot be read, the buckets tell
+// which of the known schemas it is.
 func (tb metaBucket) schema() int {
 	key := []byte(keySchema)
 	v := tb.get(key)
@@ -196,7 +195,7 @@ func (tb metaBucket) readCounters() (*counters, error) {
 	return c, nil
 }
 
-// count changes the counters.
+// count changes the counters by fn.
 func (tb metaBucket) count(fn func(c *counters)) error {
 	c, err := tb.counters()
 	if err == nil {

@@ -9,9 +9,9 @@ import (
 // schema is the number of the file format that this version writes.
 const schema = 2
 
-// A migration makes a file of one schema one of the next. It is called, each time
-// in a transaction of its own, until it says that it is done; what it did so far
-// must show in the file, so that it can go on after a crash.
+// A migration turns a file of one schema into one of the next. It is called again and again, each time in a
+// transaction of its own, until it is done. The file must show what it did so far, so that it can continue after a
+// crash.
 type migration func(*txn) (done bool, err error)
 
 // migrations holds, by schema number, every migration to the next one.
@@ -24,8 +24,8 @@ func schemaError(n int) error {
 	return fmt.Errorf("the file has the older schema %d, this version reads %d: start the connector once, which migrates it", n, schema)
 }
 
-// migrate brings the file to the schema, one transaction a step; each stamps
-// its number together with its changes.
+// migrate brings the file to schema to, one transaction a step. The last step of a migration writes the new number
+// together with its changes.
 func (s *Spool) migrate(to int, steps map[int]migration) error {
 	for {
 		var at int
@@ -59,16 +59,15 @@ func (s *Spool) migrate(to int, steps map[int]migration) error {
 	}
 }
 
-// What one transaction of a migration rewrites at most.
+// The most that one transaction of a migration rewrites.
 const (
 	migrateRows  = 2000
 	migrateBytes = 4 << 20
 )
 
-// migrateTo2 adds the buckets of schema 2 and the second copy of the connector id,
-// turns what ids knew of forgotten runs into marks, gives the rows that hold
-// last_run back their checksum, and the dead letters their payload in a row of
-// its own and the rows that find them. A letter whose payload has its row is done.
+// migrateTo2 adds the buckets of schema 2 and the second copy of the connector id, turns what ids knew of forgotten
+// runs into marks, gives the rows that hold last_run back a checksum, and gives dead letters a row for the payload
+// and the rows that find them. A dead letter with a payload row is done.
 func migrateTo2(t *txn) (bool, error) {
 	if t.tx.Bucket([]byte(bktItems)) == nil {
 		return false, startMigrationTo2(t)
@@ -80,7 +79,7 @@ func migrateTo2(t *txn) (bool, error) {
 	if done, err = t.tasks().migrate(); err != nil || !done {
 		return false, err
 	}
-	return true, makeBucket(t.tx, bktGone, nil) // last, since it stands for the schema
+	return true, makeBucket(t.tx, bktGone, nil) // last, since it shows the schema
 }
 
 func startMigrationTo2(t *txn) error {
@@ -120,7 +119,7 @@ func startMigrationTo2(t *txn) error {
 	return makeBucket(t.tx, bktItems, nil)
 }
 
-// migrate rewrites letters of schema 1, the newest first.
+// migrate rewrites a step of the dead letters of schema 1 and reports whether none is left.
 func (tb deadBucket) migrate() (bool, error) {
 	var todo []uint64
 	size := 0
@@ -176,7 +175,7 @@ func (tb deadBucket) migrateOne(key uint64) error {
 	return tb.putHead(d)
 }
 
-// migrate gives rows that hold last_run back their checksum.
+// migrate gives a step of the rows that hold last_run back a checksum, and reports whether none is left.
 func (tb taskBucket) migrate() (bool, error) {
 	var todo [][]byte
 	err := tb.scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {

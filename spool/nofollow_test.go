@@ -24,7 +24,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		}
 		var err error
 		if name == lockName {
-			_, err = takeLock(Options{Dir: dir, Now: time.Now})
+			_, err = acquireLock(Options{Dir: dir, Now: time.Now})
 		} else {
 			err = writeZeros(path, 10)
 		}

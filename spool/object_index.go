@@ -2,8 +2,8 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// objectIndex is where objects stand that wait, of one run, or are held: by order of
-// arrival, and found by their own id and by the one that they wait for.
+// objectIndex stores the waiting objects of one run, or the held ones: in order of arrival, found by their own id and
+// by the id that they wait for.
 type objectIndex struct {
 	rows, index    *table
 	row, id, watch []byte // prefixes
@@ -38,7 +38,7 @@ func (x objectIndex) watchKey(id string) []byte {
 // seq returns the number of the object of this id, 0 if there is none.
 func (x objectIndex) seq(id string) uint64 { return encoding.U64(x.index.get(x.idKey(id)), 0) }
 
-// putRows stores what finds an object.
+// putRows stores the rows that find an object.
 func (x objectIndex) putRows(o Object) error {
 	key := x.idKey(o.STIX)
 	if err := x.index.put(key, encoding.EncodeMark(key, o.Seq)); err != nil {
@@ -47,7 +47,7 @@ func (x objectIndex) putRows(o Object) error {
 	return x.index.put(encoding.PutU64(x.watchKey(o.Watch), o.Seq), []byte{})
 }
 
-// indexSeq reads what putRows wrote; schema 1 wrote no checksum.
+// indexSeq parses a row of putRows; schema 1 wrote no checksum.
 func indexSeq(key, v []byte) (uint64, bool) {
 	if len(v) == 8 {
 		return encoding.U64(v, 0), true
@@ -67,8 +67,8 @@ func (x objectIndex) add(o Object, body encoding.Packed) error {
 	return x.rows.t.meta().count(func(c *counters) { *x.count(c)++ })
 }
 
-// take removes the object of this id and returns it; its Seq is 0 if there was none.
-func (x objectIndex) take(id string) (Object, error) {
+// remove removes the object of this id and returns it; its Seq is 0 if there was none.
+func (x objectIndex) remove(id string) (Object, error) {
 	seq := x.seq(id)
 	if seq == 0 {
 		return Object{}, nil
@@ -91,8 +91,8 @@ func (x objectIndex) take(id string) (Object, error) {
 	return o, x.rows.t.meta().count(func(c *counters) { *x.count(c)-- })
 }
 
-// dropWatch removes the watch rows of an object that cannot be read. It walks
-// the index, which only a damaged object is worth.
+// dropWatch removes the watch rows of an object that cannot be read. It walks the index, which only a damaged object
+// is worth.
 func (x objectIndex) dropWatch(seq uint64) error {
 	var gone [][]byte
 	err := x.index.scan(x.watch, nil, func(k, _ []byte) (bool, error) {
@@ -107,7 +107,7 @@ func (x objectIndex) dropWatch(seq uint64) error {
 	return x.index.delAll(gone)
 }
 
-// at reads one object. Where it is damaged its id comes from the index.
+// at reads one object. If it is damaged its id comes from the index.
 func (x objectIndex) at(seq uint64) Object {
 	o := x.rows.object(x.key(seq), nil)
 	if o.Err == nil {
@@ -139,9 +139,8 @@ func (s *Spool) objects(op string, of indexOf, ids []string) (map[string]Object,
 	return out, err
 }
 
-// objectsAfter returns up to limit objects with Seq > after, oldest first; fewer where
-// they are large, but one while there are any. With a watched id it returns those only
-// that wait for it.
+// objectsAfter returns up to limit objects with Seq > after, oldest first; fewer if they are large, but at least one
+// while there are any. With a watched id it returns only those that wait for it.
 func (s *Spool) objectsAfter(op string, of indexOf, watched *string, after uint64, limit int) ([]Object, error) {
 	var out []Object
 	if after == ^uint64(0) {
@@ -195,7 +194,7 @@ func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) ([]st
 	return out, err
 }
 
-// pastID is a key behind all rows of the watched id.
+// pastID returns a key after all rows of the watched id.
 func (x objectIndex) pastID(id string) []byte {
 	return append(x.watchKey(id), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 }

@@ -15,7 +15,7 @@ func (tb *table) putObject(key []byte, o Object, body encoding.Packed) error {
 	return tb.putBlob(key, v)
 }
 
-// object reads what putObject stored. One that fails its checksum comes with Err set.
+// object reads an object of putObject. If its checksum fails, Err is set.
 func (tb *table) object(key, v []byte) Object {
 	var o Object
 	var err error

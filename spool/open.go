@@ -11,10 +11,9 @@ import (
 	bolterr "go.etcd.io/bbolt/errors"
 )
 
-// Open opens or creates the spool. Before the stages may use it, Open removes
-// what crashes left behind, checks the file (its length always, all of it after
-// an unclean stop), sets a damaged one aside and makes a new one, migrates old
-// schemas, and compacts a file that is mostly free.
+// Open opens or creates the spool. First it removes what crashes left behind, checks the file (always its length, all
+// of it after an unclean stop), sets a damaged one aside and makes a new one, migrates old schemas, and compacts a
+// file that is mostly free.
 //
 // It returns ErrLocked if another process holds the file, ErrConnector if the
 // spool belongs to another connector, ErrSchema if a newer version wrote it.
@@ -26,23 +25,22 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	l, err := takeLock(o)
+	l, err := acquireLock(o)
 	if err != nil {
 		return nil, fmt.Errorf("open spool %q: %w", o.Dir, err)
 	}
 	s, err := openLocked(ctx, o, l)
 	if err != nil {
 		refused := errors.Is(err, ErrConnector) || errors.Is(err, ErrSchema)
-		l.visit = l.visit || refused // the note of its own process stands
+		l.visit = l.visit || refused // keep the note of the spool's own process
 		l.release(l.info.Clean || l.visit && l.before.PID != 0)
 		return nil, fmt.Errorf("open spool %q: %w", o.Dir, err)
 	}
 	return s, nil
 }
 
-// openLocked opens the file while the lock beside it is held. A file whose pages
-// do not hold together is set aside, whatever the last stop, and a new one takes
-// its place.
+// openLocked opens the file while it holds the lock beside it. A file whose pages are inconsistent is set aside,
+// however the last process stopped, and a new one takes its place.
 func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	path := filepath.Join(o.Dir, fileName)
 	if err := removeLeftovers(o.Dir); err != nil {
@@ -72,8 +70,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	return openFile(ctx, o, l)
 }
 
-// openFile opens a file that was checked. Damage that only using it shows wraps
-// errUnusable.
+// openFile opens a file that was checked. Damage that shows only in use is an errUnusable.
 func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := l.write(false); err != nil {
 		return nil, err
@@ -81,11 +78,11 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	s := &Spool{path: filepath.Join(o.Dir, fileName), dir: o.Dir, keep: o.KeepRecords, now: o.Now, lock: l, hook: o.hook}
 	err := s.guard(func() (err error) { s.db, err = o.openBolt(s.path); return err })
 	if errors.Is(err, bolterr.ErrTimeout) {
-		return nil, fmt.Errorf("%w: somebody is reading the file %s; try again", ErrLocked, s.path)
+		return nil, fmt.Errorf("%w: another process is reading the file %s; try again", ErrLocked, s.path)
 	}
 	if err == nil {
 		s.room = newRoom(o, s.db)
-		err = s.settleIn(ctx, o)
+		err = s.prepare(ctx, o)
 	}
 	if s.damaged.Load() {
 		return nil, fmt.Errorf("%w: %w", errUnusable, err)
@@ -97,16 +94,15 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 }
 
 func (s *Spool) closeFile() error {
-	if s.db == nil || s.damaged.Load() { // a writer that met the damage keeps the file
+	if s.db == nil || s.damaged.Load() { // a transaction that met the damage stays open, and Close would wait for it
 		return nil
 	}
 	return s.db.Close()
 }
 
-// settleIn migrates the file, binds it to its connector, marks it as open, and
-// compacts it. A full disk may keep the mark from being set, but not the spool
-// from opening: what it holds must be able to drain.
-func (s *Spool) settleIn(ctx context.Context, o Options) error {
+// prepare migrates the file, binds it to its connector, marks it as open, and compacts it. A full disk may keep the
+// mark from being set, but not the spool from opening: what it holds must be able to drain.
+func (s *Spool) prepare(ctx context.Context, o Options) error {
 	if err := s.migrate(schema, migrations); err != nil {
 		return err
 	}
@@ -114,7 +110,7 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		return err
 	}
 	err := s.update("mark as open", frees(), func(t *txn) error {
-		if err := t.mendMeta(); err != nil {
+		if err := t.repairMeta(); err != nil {
 			return err
 		}
 		st, err := t.meta().changeState()
@@ -131,7 +127,7 @@ func (s *Spool) settleIn(ctx context.Context, o Options) error {
 		return nil
 	})
 	if err == nil {
-		err = s.mend((*txn).parkedDamage)
+		err = s.repair((*txn).parkedDamage)
 	}
 	if err != nil && !errors.Is(err, ErrFull) {
 		return err
@@ -176,7 +172,7 @@ func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 	return s, nil
 }
 
-// checkReadable refuses what another schema or connector wrote.
+// checkReadable refuses a file of another schema or of another connector.
 func (s *Spool) checkReadable(o Options) error {
 	return s.view("read state", func(t *txn) error {
 		if t.tx.Bucket([]byte(bktMeta)) == nil {
@@ -208,8 +204,8 @@ func (s *Spool) checkReadable(o Options) error {
 	})
 }
 
-// Close marks a clean stop and closes the file. Safe to call twice. It waits
-// for running transactions, but ends snapshots.
+// Close marks a clean stop and closes the file. It may be called twice. It waits for running transactions, but ends
+// snapshots.
 func (s *Spool) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
@@ -222,8 +218,8 @@ func (s *Spool) Close() error {
 		return s.closeFile()
 	}
 	err := s.update("mark as closed", frees(), func(t *txn) error {
-		// The last commit writes the free list out, so that the next opening need
-		// not look for the free pages. Nothing else is writing now.
+		// The last commit writes the free list, so that the next opening need not search for free pages. Nothing else
+		// writes now.
 		s.db.NoFreelistSync = false
 		st, err := t.meta().changeState()
 		if err == nil {

@@ -14,7 +14,7 @@ import (
 // Names of the files in the spool's directory.
 const (
 	fileName    = "spool.db"
-	newName     = "spool.db.new"     // being born
+	newName     = "spool.db.new"     // being made
 	compactName = "spool.db.compact" // being compacted
 	lockName    = "spool.lock"
 	reserveName = "spool.reserve"
@@ -30,7 +30,7 @@ const (
 // Options configures Open.
 type Options struct {
 	Dir         string           // directory of the spool; created 0700
-	ConnectorID string           // bound at creation; another id refuses to open. Empty: not checked (inspection)
+	ConnectorID string           // bound at creation; another one is refused. Empty: not checked (inspection)
 	MaxSize     int64            // bytes of live data above which fetch pauses; 0 means 4 GiB
 	LockTimeout time.Duration    // 0 means 1 s
 	ReadOnly    bool             // for inspection of a stopped daemon; the file is not changed by a byte
@@ -38,14 +38,14 @@ type Options struct {
 	Now         func() time.Time // nil means time.Now
 	Version     string           // of the program, written into the lock file
 	Socket      string           // of the daemon, written into the lock file; see NoteSocket
-	Visit       bool             // no daemon: what the spool says of the last one's end stays as it is
+	Visit       bool             // this is not the daemon: what the spool says about how the daemon stopped is kept
 
 	// NoCompact leaves the file as it is at open, however much of it is free.
 	NoCompact bool
 
 	noReserve  bool               // tests: no reserve file
 	reserve    int64              // tests: its size; 0 means 64 MiB
-	slack      int64              // tests: what the cap leaves to map and deliver; 0 means 256 MiB
+	slack      int64              // tests: room that the cap leaves for map and deliver; 0 means 256 MiB
 	compactMin int64              // tests: free bytes above which compaction is worth it; 0 means 256 MiB
 	hook       func(point string) // tests: called at named points; nil otherwise
 
@@ -67,29 +67,27 @@ func (o Options) withDefaults() Options {
 // maxMap bounds what is mapped where addresses are short.
 const maxMap = math.MaxInt / 4
 
-// limit is the cap of the file, by the settings.
+// limit returns the cap of the file by the settings.
 func (o Options) limit() int64 { return o.MaxSize/4*5 + o.slack }
 
-// allocSize is bbolt's step of growth. bbolt counts its next step against the
-// cap, so the step must be small beside it.
+// allocSize returns the step by which bbolt grows the file. bbolt counts the next step against the cap, so it must be
+// small in comparison.
 func (o Options) allocSize() int64 { return min(max(o.limit()/64, 1<<20), 16<<20) }
 
-// capFor is bbolt's own cap of the file at the path: the limit, or, where the
-// settings were lowered below the size of the file, that and some room for
-// hand-overs, so that what is there can drain.
+// capFor returns bbolt's cap of the file at path: the limit or, if the settings were lowered below the size of the
+// file, that size and some room for hand-overs, so that what is there can drain.
 func (o Options) capFor(path string) int64 {
 	fi, err := os.Stat(path)
 	if err != nil {
-		return o.limit() // bbolt says what is wrong with it
+		return o.limit() // bbolt reports what is wrong with it
 	}
 	return max(o.limit(), fi.Size()+o.slack/4+2*o.allocSize())
 }
 
-// bolt returns the options of every opening for writing: always with syncing,
-// always with a lock timeout. The free list is not written out: with much free
-// space that would be megabytes in every commit; reading it back at open costs
-// less (see FORMAT.md for the figures). The whole address space is mapped at
-// once, so that a long reader never holds up a commit that grows the file.
+// bolt returns the options of every opening for writing: always synced, always with a lock timeout. The free list is
+// not written: with much free space that would be megabytes in every commit, and finding the free pages at open costs
+// less (see FORMAT.md for the figures). The whole address space is mapped at once, so that a long reader never delays
+// a commit that grows the file.
 func (o Options) bolt() *bolt.Options {
 	return &bolt.Options{
 		Timeout:         o.LockTimeout,
@@ -129,22 +127,22 @@ type Spool struct {
 	keep     time.Duration
 	now      func() time.Time
 	readOnly bool
-	unclean  bool // the process before did not close it
+	unclean  bool // the previous process did not close it
 	lock     *lock
 	room     *room
 	writing  sync.Mutex  // held by the one writing transaction
-	broken   atomic.Bool // only reading until the file is opened again
-	damaged  atomic.Bool // its pages do not hold together
+	broken   atomic.Bool // only reading is allowed until the file is opened again
+	damaged  atomic.Bool // its pages are inconsistent
 	copies   copies
 	pruning  sync.Mutex
-	itemsAt  []byte    // where pruning of items goes on
-	evicted  time.Time // up to then ids had to make room
+	itemsAt  []byte    // where pruning of items continues
+	evicted  time.Time // ids from up to then had to make room
 	closing  sync.Mutex
 	closed   bool
 	hook     func(point string)
 }
 
-// point tells the tests where a transaction stands.
+// point tells tests how far a transaction has got.
 func (s *Spool) point(name string) {
 	if s.hook != nil {
 		s.hook(name)

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// Pausable returns the stages that can be paused, in the way of the data.
+// Pausable returns the stages that can be paused, in the order of the data flow.
 func Pausable() []Stage { return []Stage{StageFetch, StageMap, StageDeliver} }
 
-// Pause notes that a stage is to do nothing until Resume, over restarts and resets
-// too. It returns since when: now, or an earlier time where it is paused already.
-// Meta has what is paused.
+// Pause stops a stage until Resume, also over restarts and resets. It returns since when: now, or an earlier time if
+// it is paused already. Meta lists the paused stages.
 func (s *Spool) Pause(now time.Time, st Stage) (since time.Time, err error) {
 	if !slices.Contains(Pausable(), st) {
 		return since, fmt.Errorf("pause %s: %w: only %v can be paused", st, ErrInvalid, Pausable())
@@ -25,7 +24,7 @@ func (s *Spool) Pause(now time.Time, st Stage) (since time.Time, err error) {
 	return since, err
 }
 
-// Resume lets a stage go on, and reports whether it was paused.
+// Resume lets a stage continue and reports whether it was paused.
 func (s *Spool) Resume(st Stage) (was bool, err error) {
 	err = s.changePaused("resume", func(all map[Stage]time.Time) {
 		_, was = all[st]
@@ -45,7 +44,7 @@ func (s *Spool) changePaused(op string, fn func(map[Stage]time.Time)) error {
 	})
 }
 
-// paused returns since when stages are paused. What cannot be read pauses none.
+// paused returns since when stages are paused. A row that cannot be read pauses none.
 func (tb metaBucket) paused() map[Stage]time.Time {
 	all := map[Stage]time.Time{}
 	if tb.read(keyPaused, &all) != nil {

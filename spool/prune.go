@@ -6,27 +6,25 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// What one call of Prune removes at most, and what one of its transactions does.
+// The most that one call of Prune removes, and one of its transactions.
 const (
 	pruneLimit = 50_000
 	pruneStep  = 2_000
 )
 
-// Kinds in Prune's answer.
+// Kinds in Prune's result.
 const (
 	PrunedReset     = "reset"         // KiB of rows that a reset moved away
-	PrunedKept      = "kept"          // kept records past their time, or in the way of the rest
+	PrunedKept      = "kept"          // kept records past their time, or removed to make room
 	PrunedForgotten = "ids_forgotten" // ids not seen since the given time
 	PrunedEvicted   = "ids_evicted"   // the oldest ids above a quarter of MaxSize
 )
 
-// Prune lets go of what may go first when room is short or time is up: kept
-// records past their time (all of them, oldest first, while the spool is over
-// its mark), ids not seen since forgetBefore, oldest ids above a quarter of
-// MaxSize. It returns counts by kind and is bounded in one call; call it about
-// once a minute and when room is short. It works in transactions of bounded
-// size, each of which is complete in itself. It also makes the reserve file
-// again once the disk has room.
+// Prune removes what may go first when room is short or time is up: kept records past their time (and more of them,
+// oldest first, while the spool exceeds MaxSize), ids not seen since forgetBefore, and the oldest ids above a quarter
+// of MaxSize. It returns counts by kind. One call is bounded; call it about once a minute and when room is short. It
+// works in transactions of bounded size, each complete in itself. It also makes the reserve file again once the disk
+// has room.
 func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	s.room.isShort()
@@ -48,7 +46,7 @@ func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	return out, nil
 }
 
-// pruneOnce is one transaction of Prune: it removes things of one kind.
+// pruneOnce is one transaction of Prune: it removes entries of one kind.
 func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind string, err error) {
 	todo, err := s.anythingToPrune(now, forgetBefore, over)
 	if err != nil || !todo {
@@ -81,8 +79,8 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 	return n, kind, err
 }
 
-// evictedUpTo is when the newest id was written that had to make room in this
-// process; items go with the ids of their time.
+// evictedUpTo returns when the newest id was written that had to make room in this process. Items of that time go
+// with it.
 func (s *Spool) evictedUpTo() time.Time {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
@@ -96,8 +94,7 @@ func laterOf(a, b time.Time) time.Time {
 	return a
 }
 
-// pruneItems removes what is remembered of old items, a step a call, and the marks
-// of forgotten runs that no entry is left of.
+// pruneItems removes a step of the old items, and the marks of forgotten runs that have no entry left.
 func (s *Spool) pruneItems(before time.Time) error {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
@@ -162,14 +159,13 @@ func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, 
 	return todo, err
 }
 
-// idSpace estimates the pages that ids take from the bytes in it: rows have a
-// 16-byte element each, and pages are two thirds full where keys come at random.
+// idSpace estimates the bytes of the pages of ids: each row has an element of 16 bytes, and pages are two thirds full
+// if keys come at random.
 func idSpace(c *counters) int64 {
 	return (c.Bytes[bktIDs] + c.IDs*2*16) * 3 / 2
 }
 
-// prune removes kept records from before the time, and beyond those the
-// oldest ones until they make up for the bytes over the mark.
+// prune removes kept records from before the given time, and then the oldest ones until they make up for over bytes.
 func (tb keptBucket) prune(before time.Time, over int64) (int, error) {
 	var gone [][]byte
 	err := tb.scan(nil, nil, func(k, v []byte) (bool, error) {
@@ -208,7 +204,7 @@ func (tb idBucket) logEntry(row []byte) (storedID, bool) {
 	return e, err == nil
 }
 
-// prune removes the oldest entries as long as gone says so.
+// prune removes the oldest entries for as long as gone reports true.
 func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
 	var rows, keys [][]byte
 	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
@@ -234,8 +230,7 @@ func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
 	return len(keys), nil
 }
 
-// evict removes the oldest entries while ids take more than limit bytes; last is
-// when the newest of them was written.
+// evict removes the oldest entries while ids take more than limit bytes. last is when the newest of them was written.
 func (tb idBucket) evict(limit int64) (n int, last time.Time, err error) {
 	c, err := tb.t.meta().counters()
 	if err != nil {

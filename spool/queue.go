@@ -10,24 +10,23 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// What a repull or a retry names stands in a queue, in no run, and is taken in
-// slices, each a run of its own, so that what is new never waits for all of it.
-// The bounds of a slice:
+// What a repull or a retry names waits in a queue, in no run, and is taken in slices, each a run of its own, so that
+// new data never waits for all of it. The bounds of a slice:
 const (
 	sliceRows  = 500
 	slicePages = 20
 	sliceBytes = 8 << 20 // of dead letters' payloads, before compression
 )
 
-// queued is what a row of the queue says beside its key.
+// queued is the value of a row of the queue.
 type queued struct {
 	Reason Reason    `json:"reason"`
 	Since  time.Time `json:"since,omitzero"`   // of tasks
 	Cursor []byte    `json:"cursor,omitempty"` // of pages
 }
 
-// The first byte of a dead letter's key in the queue. Those of map and deliver come
-// before all tasks: they bring their bytes, and wait for no answer of ThreatMatch.
+// The first byte of a dead letter's key in the queue. Those of map and deliver come before all tasks: they bring
+// their bytes and need no answer of ThreatMatch.
 const (
 	letterKept  = 0x00
 	letterAsked = 0xff
@@ -37,12 +36,12 @@ func queuedLetter(first byte, key uint64) []byte {
 	return encoding.PutU64([]byte{pfxQueued, first}, key)
 }
 
-// isKept reports a key of the queue of a letter that brings its bytes.
+// isKept reports whether k is the key of a dead letter that brings its bytes.
 func isKept(k []byte) bool { return len(k) > 1 && k[1] == letterKept }
 
 func queuedTask(key TaskKey) []byte { return prefixed(pfxQueued, taskKey(key)) }
 
-// cutQueued reads a key of the queue: of a task, or else of a dead letter.
+// cutQueued parses a key of the queue: of a task, or else of a dead letter.
 func cutQueued(k []byte) (task TaskKey, letter uint64, isTask bool) {
 	if len(k) == 10 && (k[1] == letterKept || k[1] == letterAsked) {
 		return task, encoding.U64(k, 2), false
@@ -51,11 +50,10 @@ func cutQueued(k []byte) (task TaskKey, letter uint64, isTask bool) {
 	return task, 0, isTask
 }
 
-// Enqueue puts dead letters (by key) and tasks into the queue: items to fetch
-// anew, parked ones among them, and pages. What stands there already stays once. Dead
-// letters of fetch without a source id, and damaged ones, are refused with ErrInvalid,
-// and then nothing is enqueued. It works in bounded steps: after a kill or an error
-// between two, repeating it puts in the rest.
+// Enqueue adds dead letters (by key) and tasks to the queue: items to fetch again, parked ones included, and pages.
+// What is queued already stays there once. Dead letters of fetch without a source id, and damaged ones, are refused
+// with ErrInvalid, and then nothing is enqueued. It works in bounded steps: after a kill or an error between two,
+// repeating it adds the rest.
 func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewTask) error {
 	if len(dead)+len(tasks) == 0 {
 		return fmt.Errorf("enqueue: %w: nothing to enqueue", ErrInvalid)
@@ -87,14 +85,13 @@ func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewT
 	return nil
 }
 
-// queueRow is a row to put into the queue; of a dead letter it has no task.
+// queueRow is a row to add to the queue; task is nil for a dead letter.
 type queueRow struct {
 	key  []byte
 	task *NewTask
 }
 
-// queueRows returns the rows for letters and tasks in the order of their keys, or why one
-// of them is refused.
+// queueRows returns the rows for dead letters and tasks in the order of their keys, or why one of them is refused.
 func (s *Spool) queueRows(epoch uint64, dead []uint64, tasks []NewTask) ([]queueRow, error) {
 	rows := make([]queueRow, 0, len(dead)+len(tasks))
 	for step := range slices.Chunk(dead, taskStep) {
@@ -142,7 +139,7 @@ func (tb taskBucket) enqueue(key []byte, q queued) error {
 	return tb.put(key, v)
 }
 
-// dequeue removes a row of the queue and reports whether it was there.
+// dequeue removes a row of the queue and reports whether there was one.
 func (tb taskBucket) dequeue(key []byte) (bool, error) {
 	there, err := tb.del(key)
 	if err != nil || !there {
@@ -151,9 +148,9 @@ func (tb taskBucket) dequeue(key []byte) (bool, error) {
 	return true, tb.t.meta().count(func(c *counters) { c.Queued-- })
 }
 
-// StartQueued starts a run of the next slice of the queue, and reports whether
-// there was one. With kept it takes only dead letters that bring their bytes: such
-// a run has no request to make. most bounds the rows; 0 is the greatest slice.
+// StartQueued starts a run of the next slice of the queue and reports whether there was one. With kept it takes only
+// dead letters that bring their bytes: such a run has no request to make. most bounds the rows; 0 means the largest
+// slice.
 func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (Run, bool, error) {
 	if most <= 0 || most > sliceRows {
 		most = sliceRows
@@ -182,7 +179,7 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 				return err
 			}
 		}
-		if len(r.Open) == 0 { // it has no request to make, and waits for no other run's
+		if len(r.Open) == 0 { // it has no request to make, and need not wait for those of other runs
 			r.endFetch(now)
 		}
 		run, found = r.copy(), true
@@ -191,8 +188,8 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 	return run, found, err
 }
 
-// packQueued makes what the letters of the next slice bring ready to be stored, before the
-// transaction that takes them: packing is the slow part.
+// packQueued packs what the dead letters of the next slice bring before the transaction that takes them: packing is
+// the slow part.
 func (s *Spool) packQueued(kept bool, most int) (map[uint64]encoding.Packed, error) {
 	packed := map[uint64]encoding.Packed{}
 	err := s.view("start queued", func(t *txn) error {
@@ -217,9 +214,8 @@ type sliceRow struct {
 	queued
 }
 
-// slice returns the next rows of the queue that go together: letters that bring their
-// bytes, or, unless only kept ones are wanted, what is to be fetched. Rows that cannot be
-// read come as retries, since what they name can.
+// slice returns the next rows of the queue that go together: dead letters that bring their bytes or, unless kept,
+// what is to be fetched. A row that cannot be read counts as a retry, since its key can be.
 func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 	var out []sliceRow
 	var size, pages int
@@ -248,7 +244,7 @@ func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 	return out, err
 }
 
-// takeQueued takes a row of the queue into the run.
+// takeQueued moves a row of the queue into the run.
 func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[uint64]encoding.Packed) error {
 	if _, err := t.tasks().dequeue(row.key); err != nil {
 		return err
@@ -258,7 +254,7 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[u
 		return t.dead().retry(now, r, letter, packed)
 	}
 	if st, err := t.tasks().byKey(taskKey(key)); err == nil && !st.Since.IsZero() {
-		row.Since = st.Since // of an item that is parked
+		row.Since = st.Since // of a parked item
 	} else if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -266,7 +262,7 @@ func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[u
 	return t.tasks().addAll(r, []NewTask{{TaskKey: key, Since: row.Since, Cursor: row.Cursor, Anew: true}})
 }
 
-// touch makes the dataset part of a run that was made piece by piece.
+// touch makes the dataset part of a run that is put together piece by piece.
 func (r *storedRun) touch(d Dataset, from, otherwise time.Time) {
 	if from.IsZero() {
 		from = otherwise

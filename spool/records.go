@@ -27,9 +27,8 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 	return tb.t.meta().count(func(c *counters) { c.Records++ })
 }
 
-// Records returns up to maxCount records of the run with seq > after, as long
-// as their bodies stay under maxBytes (at least one). A record whose payload
-// fails its checksum comes with Err set.
+// Records returns up to maxCount records of the run with Seq > after, until their bodies exceed maxBytes (at least
+// one). If the checksum of one fails, its Err is set.
 func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Record, error) {
 	var out []Record
 	var size int64
@@ -65,7 +64,7 @@ func (tb recordBucket) read(k, v []byte) Record {
 	return r
 }
 
-// consume takes a record out after it was mapped, and keeps it aside if that is wanted.
+// consume removes a record after it was mapped, and keeps a copy if that is wanted.
 func (tb recordBucket) consume(now time.Time, run, seq uint64) error {
 	tb, key := tb, encoding.Pair(run, seq)
 	sealed := tb.blob(key, nil)

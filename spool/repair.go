@@ -8,16 +8,15 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// A damaged row stops nothing: what can be counted anew or rebuilt is, always in
-// the direction of doing work again. FORMAT.md has the rule, row by row.
+// A damaged row stops nothing: what can be counted again or rebuilt is, always in the direction of doing work again.
+// FORMAT.md has the rule for each row.
 
-// rebuiltState is the state where its row cannot be read: the connector id from
-// its second copy, an epoch above any that a run names. Without the copy the
-// spool might be another connector's, and is refused.
+// rebuiltState replaces a state that cannot be read: the connector id comes from its second copy, and the epoch is
+// above that of every run. Without the copy the spool might be another connector's, and is refused.
 func (tb metaBucket) rebuiltState() (state, error) {
 	var id connectorRow
 	if err := tb.read(keyConnector, &id); err != nil || tb.get([]byte(keyConnector)) == nil {
-		return state{}, fmt.Errorf("whose spool it is: %w: neither copy of the connector id can be read", ErrCorrupt)
+		return state{}, fmt.Errorf("owner of the spool: %w: neither copy of the connector id can be read", ErrCorrupt)
 	}
 	st := state{ConnectorID: id.ID, Epoch: 1, Open: true}
 	err := tb.t.tab(bktRuns).scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {
@@ -35,7 +34,7 @@ func (tb metaBucket) rebuiltState() (state, error) {
 	return st, err
 }
 
-// recount counts what the counters' row should say, by walking all rows.
+// recount counts all rows, to replace the row of counters.
 func (t *txn) recount() (*counters, error) {
 	fresh := newTxn(t.tx, t.keep)
 	v := &verifier{ctx: context.Background(), t: fresh, bytes: map[string]int64{}}
@@ -61,9 +60,9 @@ func (t *txn) recount() (*counters, error) {
 	return &v.n, nil
 }
 
-// mendMeta puts right, at open, the rows of meta and runs that everything else needs.
-func (t *txn) mendMeta() error {
-	if err := t.mendState(); err != nil {
+// repairMeta repairs, at open, the rows of meta and runs that everything else needs.
+func (t *txn) repairMeta() error {
+	if err := t.repairState(); err != nil {
 		return err
 	}
 	for _, key := range []string{keyPlatform, keyCrash, keyPaused} {
@@ -75,7 +74,7 @@ func (t *txn) mendMeta() error {
 			}
 		}
 	}
-	if err := t.mendRuns(); err != nil {
+	if err := t.repairRuns(); err != nil {
 		return err
 	}
 	if err := t.meta().read(keyCounters, &counters{}); err == nil && t.meta().get([]byte(keyCounters)) != nil {
@@ -85,7 +84,7 @@ func (t *txn) mendMeta() error {
 	return err
 }
 
-func (t *txn) mendState() error {
+func (t *txn) repairState() error {
 	var kept state
 	lost := t.meta().read(keyState, &kept) != nil || kept.Epoch == 0
 	st, err := t.meta().changeState()
@@ -93,7 +92,7 @@ func (t *txn) mendState() error {
 		return err
 	}
 	if m := (marks{}); t.meta().read(keyWatermarks, &m) != nil {
-		st.StateKnown = false // the platform's is taken
+		st.StateKnown = false // the platform's state is adopted
 		if err := t.meta().b.Delete([]byte(keyWatermarks)); err != nil {
 			return err
 		}
@@ -112,9 +111,8 @@ func (t *txn) mendState() error {
 	return err
 }
 
-// mendRuns rewrites runs whose rows cannot be read, and lets those count as open
-// that are not done.
-func (t *txn) mendRuns() error {
+// repairRuns rewrites runs whose rows cannot be read, and marks runs as open that are not done.
+func (t *txn) repairRuns() error {
 	tb := t.runs()
 	ids, err := tb.open()
 	if err != nil {
@@ -145,8 +143,8 @@ func (t *txn) mendRuns() error {
 	return nil
 }
 
-// rebuilt is a run whose row cannot be read: its datasets have failed, so that
-// it moves no watermark; what it brought so far is delivered.
+// rebuilt replaces a run whose row cannot be read. Its datasets count as failed, so that it moves no watermark; what
+// it has brought is delivered.
 func (tb runBucket) rebuilt(id uint64) *storedRun {
 	r := &storedRun{Lost: true, Run: Run{
 		ID: id, Reason: ReasonSchedule, Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
@@ -189,7 +187,7 @@ func (r *storedRun) unread(d Dataset) {
 	r.Unread[d] = true
 }
 
-// failUnread ends the datasets as failed of which something could not be read.
+// failUnread marks the datasets as failed of which something could not be read.
 func (r *storedRun) failUnread() {
 	for d, dr := range r.Datasets {
 		if r.Unread[d] || r.Lost {
@@ -199,46 +197,46 @@ func (r *storedRun) failUnread() {
 	}
 }
 
-// fromLine is a task of which only its row in the line of its run is left.
-func (tb taskBucket) fromLine(k []byte, key TaskKey) *storedTask {
-	st := &storedTask{key: key, revived: true, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}
+// fromDueRow returns a task of which only the row in its run's due index is left.
+func (tb taskBucket) fromDueRow(k []byte, key TaskKey) *storedTask {
+	st := &storedTask{key: key, rebuilt: true, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}
 	st.State.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
 	return st
 }
 
-// lost finds a task in the line of the run whose own row is gone; nil if it is not there.
+// lost finds a task whose own row is gone in the run's due index; nil if it is not there.
 func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
 	var st *storedTask
 	enc := string(taskKey(key))
 	_ = tb.scan(numKey(pfxDue, run), nil, func(k, v []byte) (bool, error) {
 		if string(v) == enc {
-			st = tb.fromLine(k, key)
+			st = tb.fromDueRow(k, key)
 		}
 		return st == nil, nil
 	})
 	return st
 }
 
-// A mending looks for damage, and returns what puts it right, nil where there is none.
-type mending func(*txn) (mend func(*txn) error, err error)
+// A damageCheck looks for damage and returns what repairs it, nil if there is none.
+type damageCheck func(*txn) (fix func(*txn) error, err error)
 
-// mend looks in a view, which may be long, and writes only where something is wrong.
-// Nothing else is writing then.
-func (s *Spool) mend(look mending) error {
-	var mend func(*txn) error
+// repair runs the check in a read transaction, which may be long, and writes only if something is wrong. Nothing else
+// writes meanwhile.
+func (s *Spool) repair(check damageCheck) error {
+	var fix func(*txn) error
 	err := s.view("look for damage", func(t *txn) (err error) {
-		mend, err = look(t)
+		fix, err = check(t)
 		return err
 	})
-	if err != nil || mend == nil {
+	if err != nil || fix == nil {
 		return err
 	}
-	return s.update("mend", frees(), mend)
+	return s.update("repair", frees(), fix)
 }
 
-// lineDamage looks whether the line of a run fits its count and its tasks, and whether
-// those of its items hold last_run back that were parked once.
-func lineDamage(run uint64) mending {
+// dueDamage checks that the due index of a run agrees with its count and its tasks, and that those of its items hold
+// last_run back that were parked once.
+func dueDamage(run uint64) damageCheck {
 	return func(t *txn) (func(*txn) error, error) {
 		r, err := t.runs().byID(run)
 		if err != nil {
@@ -274,13 +272,13 @@ func lineDamage(run uint64) mending {
 			if err := t.tasks().holdAllBack(missing); err != nil || fits {
 				return err
 			}
-			return t.tasks().mendLine(run, wrong)
+			return t.tasks().repairDue(run, wrong)
 		}, nil
 	}
 }
 
-// mendLine makes the line of a run anew from its tasks, without the rows that are wrong.
-func (tb taskBucket) mendLine(run uint64, wrong [][]byte) error {
+// repairDue rebuilds the due index of a run from its tasks, without the rows that are wrong.
+func (tb taskBucket) repairDue(run uint64, wrong [][]byte) error {
 	r, err := tb.t.runs().change(run)
 	if err != nil {
 		return err

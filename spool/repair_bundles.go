@@ -2,7 +2,7 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// oldest returns the oldest bundle of the oldest run, by its header or its blocks.
+// oldest returns the oldest bundle of the oldest run that has one, found by its header or its blocks.
 func (tb bundleBucket) oldest() (run, seq uint64, found bool) { return tb.oldestUnder(nil) }
 
 // oldestOf returns the oldest bundle of a run.
@@ -16,7 +16,7 @@ func (tb bundleBucket) oldestUnder(key []byte) (run, seq uint64, found bool) {
 		_ = tb.scan(prefixed(pfx, key), nil, func(k, _ []byte) (bool, error) {
 			r, q := encoding.U64(k, 1), encoding.U64(k, 9)
 			if _, _, err := tb.head(r, q); err != nil {
-				return true, nil // a row of nothing; Verify reports it
+				return true, nil // the row belongs to nothing; Verify reports it
 			}
 			if !found || r < run || r == run && q < seq {
 				run, seq, found = r, q, true
@@ -27,7 +27,7 @@ func (tb bundleBucket) oldestUnder(key []byte) (run, seq uint64, found bool) {
 	return run, seq, found
 }
 
-// left reports whether the run has bundles, and removes rows of it that belong to none.
+// left reports whether the run has bundles, and removes rows of the run that belong to none.
 func (tb bundleBucket) left(run uint64) (bool, error) {
 	for _, pfx := range []byte{pfxHead, pfxBlock} {
 		keys, err := tb.keys(numKey(pfx, run), 2)
@@ -46,8 +46,8 @@ func (tb bundleBucket) left(run uint64) (bool, error) {
 	return false, nil
 }
 
-// rebuiltHead is the header of a bundle whose own cannot be read. A block that
-// cannot be read, either, counts as one object, which becomes a dead letter.
+// rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, counts as one
+// object, which becomes a dead letter.
 func (tb bundleBucket) rebuiltHead(run, seq uint64) bundleHead {
 	var h bundleHead
 	if r, err := tb.t.runs().byID(run); err == nil {

@@ -6,9 +6,9 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// objectDamage looks whether the index of objects fits them. An object that cannot be
-// read and that no index names becomes a dead letter.
-func objectDamage(of indexOf) mending {
+// objectDamage checks that the index of objects agrees with them. An object that cannot be read and that no index
+// names becomes a dead letter.
+func objectDamage(of indexOf) damageCheck {
 	return func(t *txn) (func(*txn) error, error) {
 		x := of(t)
 		var named []uint64
@@ -42,7 +42,7 @@ func objectDamage(of indexOf) mending {
 			err := x.index.delAll(wrong)
 			for _, k := range lacking {
 				if err == nil {
-					err = t.mendObject(x, k)
+					err = t.repairObject(x, k)
 				}
 			}
 			return err
@@ -50,7 +50,7 @@ func objectDamage(of indexOf) mending {
 	}
 }
 
-func (t *txn) mendObject(x objectIndex, key []byte) error {
+func (t *txn) repairObject(x objectIndex, key []byte) error {
 	o := x.rows.object(key, nil)
 	if o.Err == nil {
 		return x.putRows(o)

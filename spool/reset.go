@@ -8,12 +8,10 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Reset empties tasks, records, waiting, held, bundles, cursors, ids, items, kept
-// records and watermarks, ends the open runs (they stay in the list of runs,
-// marked as dropped), keeps the dead letters, raises the epoch and marks the
-// state as known, in one transaction. That moves the old buckets out of the way
-// whole; Prune removes their rows in steps. It returns what it cleared, by kind,
-// and the works that were open.
+// Reset starts over in one transaction: it empties tasks, records, waiting, held, bundles, cursors, ids, items, kept
+// records and watermarks, ends the open runs (they stay in the list of runs, marked as dropped), keeps the dead
+// letters, raises the epoch and marks the state as known. It moves the old buckets away as they are; Prune removes
+// their rows in steps. It returns what it cleared, by kind, and the works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
 	err = s.update("reset", frees(), func(t *txn) error {
 		c, err := t.meta().counters()
@@ -45,15 +43,15 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 	return cleared, open, nil
 }
 
-// cleared are the buckets that a reset empties.
+// clearedBuckets are the buckets that a reset empties.
 func clearedBuckets() []string {
 	return []string{
 		bktTasks, bktRecords, bktWaiting, bktWaitingByID, bktHeld, bktBundles, bktCursors, bktIDs, bktItems, bktKept,
 	}
 }
 
-// moveAway puts the buckets that a reset empties below "gone", and empty ones in
-// their place. Sequences go on, so that no key is given twice.
+// moveAway moves the buckets that a reset empties below "gone", and puts empty ones in their place. Sequences
+// continue, so that no key is given twice.
 func (t *txn) moveAway(epoch uint64) error {
 	to, err := t.tx.Bucket([]byte(bktGone)).CreateBucketIfNotExists(encoding.Num(epoch))
 	if err != nil {
@@ -76,7 +74,7 @@ func (t *txn) moveAway(epoch uint64) error {
 	return nil
 }
 
-// makeBucket makes a top-level bucket with what is inside.
+// makeBucket makes a top-level bucket and its sub-buckets with the given sequences.
 func makeBucket(tx *bolt.Tx, name string, seqs map[string]uint64) error {
 	b, err := tx.CreateBucket([]byte(name))
 	if err != nil {
@@ -107,14 +105,14 @@ func subBuckets(name string) []string {
 // goneStep bounds the bytes that one transaction removes of what a reset moved away.
 const goneStep = 4 << 20
 
-// removeGone removes a step of what resets moved away, and reports whether there was any.
+// removeGone removes a step of what resets moved away and returns about how many bytes it was.
 func (t *txn) removeGone() (int, error) {
 	left := goneStep
 	_, err := removeSome(t.tx.Bucket([]byte(bktGone)), &left)
 	return goneStep - left, err
 }
 
-// removeSome removes rows of a bucket while bytes are left, and reports whether it is empty then.
+// removeSome removes rows of a bucket until left is used up, and reports whether the bucket is empty then.
 func removeSome(b *bolt.Bucket, left *int) (bool, error) {
 	var keys [][]byte
 	c := b.Cursor()
@@ -131,7 +129,7 @@ func removeSome(b *bolt.Bucket, left *int) (bool, error) {
 			return false, err
 		}
 		*left--
-		return false, b.DeleteBucket(encoding.Clone(k)) // the cursor does not bear it
+		return false, b.DeleteBucket(encoding.Clone(k)) // the cursor does not survive it
 	}
 	for _, k := range keys {
 		if err := b.Delete(k); err != nil {
@@ -165,7 +163,7 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 			return 0, nil, err
 		}
 	}
-	for _, pfx := range []byte{pfxWork, pfxSalvage} { // what a salvage brought goes, too, so it may bring it again
+	for _, pfx := range []byte{pfxWork, pfxSalvage} { // what a salvage brought goes, too, so it may be brought again
 		keys, err := tb.keys([]byte{pfx}, 0)
 		if err == nil {
 			err = tb.delAll(keys)
@@ -177,7 +175,7 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 	return int64(len(ids)), open, tb.prune()
 }
 
-// reset clears watermarks and notes of the old epoch and begins a new one.
+// reset removes the watermarks and the crash mark of the old epoch and begins a new one.
 func (tb metaBucket) reset() error {
 	for _, key := range []string{keyWatermarks, keyCrash} {
 		if err := tb.b.Delete([]byte(key)); err != nil {

@@ -8,14 +8,12 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Retry takes dead letters (by key) and parked items (by task key) back into runs
-// of reason retry: fetch's become item tasks, map's and deliver's become records.
-// It enqueues them as Enqueue does, starts the first slice and returns its run; what
-// brings its bytes comes first. StartQueued starts the others. What the platform refused
-// is fetched anew, an IOC with the page of its time. A dead letter stays where it is: one
-// of map or deliver is marked healed when it is taken, since its bytes are on their way
-// again, and opened again should they fail again; one of fetch is healed by the record
-// that its task brings.
+// Retry tries dead letters (by key) and parked items (by task key) again, in runs of reason retry: those of fetch
+// become item tasks, those of map and deliver become records. What the platform refused is fetched again, an IOC with
+// the page of its time. Retry enqueues them as Enqueue does, starts the first slice and returns its run; what brings
+// its bytes comes first. StartQueued starts the others. A dead letter stays where it is: one of map or deliver is
+// marked healed when it is taken, since its bytes are on their way again, and opened again if they fail again; one of
+// fetch is healed by the record that its task brings.
 func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskKey) (Run, error) {
 	tasks := make([]NewTask, len(parked))
 	err := s.view("retry", func(t *txn) error {
@@ -41,7 +39,7 @@ func (s *Spool) Retry(epoch uint64, now time.Time, dead []uint64, parked []TaskK
 	return run, err
 }
 
-// retryable reads a letter, and refuses one that cannot be tried again.
+// retryable reads a dead letter, and refuses one that cannot be retried.
 func (tb deadBucket) retryable(key uint64) (DeadLetter, error) {
 	d, ok := tb.read(key)
 	if !ok {
@@ -53,7 +51,7 @@ func (tb deadBucket) retryable(key uint64) (DeadLetter, error) {
 	return d, nil
 }
 
-// noRetry says why a letter cannot be tried again, "" if it can.
+// noRetry says why a dead letter cannot be retried, "" if it can.
 func (tb deadBucket) noRetry(d DeadLetter) string {
 	switch {
 	case d.Err != nil:
@@ -66,20 +64,20 @@ func (tb deadBucket) noRetry(d DeadLetter) string {
 	return ""
 }
 
-// modified is when an IOC that the platform refused was modified: pages are asked
-// for by that time. Zero: the letter is about something else, or nobody knows.
+// modified returns when an IOC that the platform refused was modified: pages are requested by that time. It is zero
+// if the dead letter is about something else, or the time is unknown.
 func (tb deadBucket) modified(d DeadLetter) time.Time {
 	if d.Dataset != IOCs {
 		return time.Time{}
 	}
 	e, _, err := tb.t.ids().get(d.STIX)
 	if err != nil {
-		return time.Time{} // damaged: as unknown
+		return time.Time{} // damaged counts as unknown
 	}
 	return e.Modified
 }
 
-// request is the task that fetches anew what the letter is about.
+// request returns the task that fetches again what the dead letter is about.
 func (tb deadBucket) request(d DeadLetter, r *storedRun) NewTask {
 	if at := tb.modified(d); d.Stage == StagePlatform && !at.IsZero() {
 		return NewTask{TaskKey: TaskKey{Dataset: IOCs, Kind: TaskList, Source: SpanOf(at)}, Since: at, Anew: true}
@@ -87,15 +85,14 @@ func (tb deadBucket) request(d DeadLetter, r *storedRun) NewTask {
 	return NewTask{TaskKey: TaskKey{Dataset: d.Dataset, Kind: TaskItem, Source: d.Source}, Since: r.Start, Anew: true}
 }
 
-// refetched reports that a retry asks ThreatMatch again for what the letter is about.
+// refetched reports whether a retry asks ThreatMatch again for what the dead letter is about.
 func (d DeadLetter) refetched() bool { return d.Stage == StageFetch || d.Stage == StagePlatform }
 
-// retry takes a letter into the run. One that was dropped or damaged since it was
-// named is passed by.
+// retry takes a dead letter into the run. It ignores one that was dropped or damaged since it was named.
 func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[uint64]encoding.Packed) error {
 	d, ok := tb.head(key)
 	body, ready := packed[key]
-	if !ready { // it is fetched anew, or was queued a moment ago
+	if !ready { // it is fetched again, or was queued a moment ago
 		d, ok = tb.read(key)
 		body = encoding.Pack(recordBody(d))
 	}
@@ -130,8 +127,8 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[u
 	return tb.close(d, now)
 }
 
-// recordBody makes a dead letter's payload a record again. What is a whole
-// answer already, and what is no JSON, is handed over as it is.
+// recordBody turns a dead letter's payload back into a record. What is a whole answer already, or is not JSON, stays
+// as it is.
 func recordBody(d DeadLetter) []byte {
 	if !json.Valid(d.Payload) {
 		return d.Payload

@@ -14,18 +14,18 @@ import (
 	bolterr "go.etcd.io/bbolt/errors"
 )
 
-// Room is the space the spool uses. Live = File − free pages.
+// Room is the space that the spool uses, in bytes. Live is File without its free pages.
 type Room struct {
 	Live  int64
 	File  int64
-	Max   int64 // fetch pauses above, resumes below 80 %
+	Max   int64 // fetch pauses above, and resumes below 80 % of it
 	Cap   int64 // bbolt's own limit of the file
-	Short bool  // the disk itself is full, or was and has not had room enough since: fetch pauses
-	Left  int64 // only when Short: bytes free on the disk and in the file
-	Want  int64 // only when Short: what Left must come to
+	Short bool  // the disk itself is full, or was and has not had enough room since: fetch pauses
+	Left  int64 // only if Short: bytes free on the disk and in the file
+	Want  int64 // only if Short: what Left must reach
 }
 
-// Room returns the space in use; cheap.
+// Room returns the space in use. It is cheap.
 func (s *Spool) Room() Room { return s.room.measure(s.path) }
 
 // room watches the space of the file and of the disk under it.
@@ -50,7 +50,7 @@ func newRoom(o Options, db *bolt.DB) *room {
 	return r
 }
 
-// noteCommit notes how far the file is used.
+// noteCommit stores how much of the file is used.
 func (r *room) noteCommit() {
 	_ = r.db.View(func(tx *bolt.Tx) error {
 		r.used.Store(tx.Size())
@@ -58,13 +58,13 @@ func (r *room) noteCommit() {
 	})
 }
 
-// live is what is used of the file.
+// live returns the bytes of the file that are in use.
 func (r *room) live() int64 {
 	st := r.db.Stats()
 	return max(r.used.Load()-int64(st.FreePageN+st.PendingPageN)*r.page, 0) // a closed file has no Info
 }
 
-// admit refuses a transaction that would take room which belongs to others.
+// admit refuses a transaction that would take room which is kept for others.
 func (r *room) admit(u use) error {
 	limit, leave := r.cap, int64(0)
 	switch u.share {
@@ -94,7 +94,7 @@ func (r *room) measure(path string) Room {
 	return out
 }
 
-// sizes is the part of Room that does not look at the disk.
+// sizes returns the part of Room that does not look at the disk.
 func (r *room) sizes(path string) Room {
 	out := Room{Live: r.live(), Max: r.max, Cap: r.cap}
 	if fi, err := os.Stat(path); err == nil {
@@ -110,18 +110,17 @@ func (r *room) hasReserve() bool {
 	return err == nil && fi.Size() == r.reserve
 }
 
-// hasOrNeedsNone reports whether what is to be kept for a full disk is kept.
+// hasOrNeedsNone reports whether the reserve file is there, or none is wanted.
 func (r *room) hasOrNeedsNone() bool { return r.reserve == 0 || r.hasReserve() }
 
-// left is what the spool can still fill, of the disk and of its own file.
+// left returns the bytes that the spool can still fill, on the disk and in its own file.
 func (r *room) left() (bytes int64, known bool) {
 	free, known := diskFree(r.dir)
 	return free + max(r.used.Load()-r.live(), 0), known
 }
 
-// want is what must be left for fetch to go on. Without the reserve file as
-// much must stay free for map and deliver, and where the disk was full there
-// must be that and as much beside it.
+// want returns how many bytes must be left for fetch to continue. Without the reserve file as much must stay free for
+// map and deliver, and twice that if the disk was full.
 func (r *room) want() int64 {
 	switch {
 	case r.hasOrNeedsNone():
@@ -133,8 +132,7 @@ func (r *room) want() int64 {
 	}
 }
 
-// isShort reports whether the disk is full. Where it was, or nothing is kept
-// for that case, it looks again.
+// isShort reports whether the disk is full. If it was, or the reserve file is missing, it looks again.
 func (r *room) isShort() bool {
 	if !r.short.Load() && r.hasOrNeedsNone() {
 		return false
@@ -155,9 +153,8 @@ func (r *room) start() {
 	r.isShort()
 }
 
-// makeReserve makes the reserve file, or makes it again, when the disk has room
-// for it and as much beside it. The spool works without it too: then free pages
-// of the file do its service.
+// makeReserve makes the reserve file if it is missing and the disk has room for two of them. The spool works without
+// it, too: then free pages of the file take its place.
 func (r *room) makeReserve() error {
 	if !r.making.TryLock() {
 		return nil
@@ -173,13 +170,13 @@ func (r *room) makeReserve() error {
 	return err
 }
 
-// giveUpReserve frees the room that was kept for a full disk and reports whether there was any.
+// giveUpReserve removes the reserve file and reports whether there was one.
 func (r *room) giveUpReserve() bool {
 	r.short.Store(true)
 	return os.Remove(r.reservePath()) == nil
 }
 
-// noteFull notes that a commit found the disk full.
+// noteFull remembers that a commit found the disk full.
 func (r *room) noteFull(err error) {
 	if diskFull(err) {
 		r.short.Store(true)
@@ -206,8 +203,7 @@ func noRoom(err error) bool {
 	return errors.Is(err, bolterr.ErrMaxSizeReached) || diskFull(err)
 }
 
-// diskFull reports whether an error means that the disk is full. bbolt passes
-// some on as text only.
+// diskFull reports whether an error means that the disk is full. bbolt passes some on as text only.
 func diskFull(err error) bool {
 	if err == nil {
 		return false

@@ -8,7 +8,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// maxRuns is how many runs the spool remembers.
+// maxRuns is how many runs the spool remembers; open ones are never forgotten.
 const maxRuns = 1000
 
 // storedRun is a run with what only the spool needs of it.
@@ -16,26 +16,25 @@ type storedRun struct {
 	Run
 	// Open counts the run's tasks by dataset and kind.
 	Open map[Dataset]map[TaskKind]int `json:",omitempty"`
-	// Behind is the oldest window start of items that were parked once and
-	// arrived in this run: they hold last_run back until the run is done.
+	// Behind is, by dataset, the oldest window start of items that were parked once and arrived in this run: they
+	// hold last_run back until the run is done.
 	Behind map[Dataset]time.Time `json:",omitempty"`
-	// Unread are the datasets of which a task could not be read: they end as failed.
+	// Unread are the datasets with a task that could not be read: they end as failed.
 	Unread map[Dataset]bool `json:",omitempty"`
-	// Large are objects that it sent of which a refusal would not say the id, see mayBeUnnamed.
+	// Large are objects that it sent and whose ids a refusal might not name, see mayBeUnnamed.
 	Large []string `json:",omitempty"`
 	// Lost: the run's row could not be read, so that it moves no watermark.
 	Lost bool `json:",omitempty"`
-	// TakeIn are the parked items that are still to be taken in, by dataset.
+	// TakeIn are the parked items that still have to be taken in, by dataset.
 	TakeIn map[Dataset]seqs `json:",omitempty"`
 }
 
-// seqs are the seqs above After, up to and with Through.
+// seqs are the seqs above After, up to and including Through.
 type seqs struct{ After, Through uint64 }
 
-// StartRun adds a run with its tasks and returns it. Start defaults to now, a
-// task's Since to its dataset's window start, or else to Start. Parked items are
-// taken in by bounded steps; what an error or a kill leaves of them, FinishFetch
-// takes in.
+// StartRun adds a run with its tasks and returns it. Start defaults to now, a task's Since to its dataset's window
+// start, or else to Start. Parked items are taken in by bounded steps; FinishFetch takes in what an error or a kill
+// leaves of them.
 func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
 	var run Run
 	var more bool
@@ -54,12 +53,12 @@ func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error)
 		return nil
 	})
 	if err == nil && more {
-		_ = s.takeParked(epoch, run.ID) // the run is there, whatever becomes of this
+		_ = s.takeParked(epoch, run.ID) // the run exists even if this fails
 	}
 	return run, err
 }
 
-// takeParked takes in what is left of the parked items that belong to a run.
+// takeParked takes in the rest of the parked items that belong to a run.
 func (s *Spool) takeParked(epoch, run uint64) error {
 	for more := true; more; {
 		err := s.changeRunIn("take in parked items", use{share: moves}, epoch, run, func(t *txn, r *storedRun) (err error) {
@@ -171,9 +170,8 @@ func (s *Spool) Run(id uint64) (Run, error) {
 	return out, err
 }
 
-// MarkResumed flags the unfinished runs as resumed. It also makes what finds their
-// tasks and objects fit those again, where a row was damaged: it looks without keeping
-// others from writing, and writes where there is something to mend.
+// MarkResumed flags the unfinished runs as resumed. It also repairs the indices of their tasks and objects if rows
+// were damaged: it looks without blocking writers, and writes only if there is something to repair.
 func (s *Spool) MarkResumed() error {
 	var ids []uint64
 	err := s.update("mark runs as resumed", frees(), func(t *txn) (err error) {
@@ -189,13 +187,13 @@ func (s *Spool) MarkResumed() error {
 		}
 		return nil
 	})
-	mends := []mending{(*txn).behindDamage, objectDamage(heldOf)}
+	checks := []damageCheck{(*txn).behindDamage, objectDamage(heldOf)}
 	for _, id := range ids {
-		mends = append([]mending{lineDamage(id), objectDamage(waitingOf(id))}, mends...)
+		checks = append([]damageCheck{dueDamage(id), objectDamage(waitingOf(id))}, checks...)
 	}
-	for _, look := range mends {
+	for _, check := range checks {
 		if err == nil {
-			err = s.mend(look)
+			err = s.repair(check)
 		}
 	}
 	return err
@@ -217,8 +215,8 @@ func (s *Spool) Count(epoch uint64, run uint64, count map[string]int64) error {
 	})
 }
 
-// FinishMap marks the run as mapped. It refuses with ErrBusy while the run has
-// records or waiting objects, or its fetch goes on. Once mapped it stays so.
+// FinishMap marks the run as mapped. It returns ErrBusy while the run has records or waiting objects, or is being
+// fetched. Repeating it changes nothing.
 func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 	return s.changeRun("finish map", epoch, run, func(t *txn, r *storedRun) error {
 		switch {
@@ -359,8 +357,8 @@ func (r *storedRun) copy() Run {
 	return out
 }
 
-// earliest is the oldest window start of the dataset that a run remembers, else
-// the creation of the spool: where a task began whose own cannot be read.
+// earliest returns the oldest window start of the dataset in all runs that are remembered, else the creation of the
+// spool: it stands in for the Since of a task that cannot be read.
 func (tb runBucket) earliest(d Dataset) time.Time {
 	var from time.Time
 	_ = tb.scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {

@@ -11,20 +11,20 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Salvage is what a set-aside file has to give back, or gave back.
+// Salvage is what can be, or was, brought back from a set-aside file.
 type Salvage struct {
 	File     string           `json:"file"`
-	Created  time.Time        `json:"created,omitzero"` // of the spool that it was
+	Created  time.Time        `json:"created,omitzero"` // of the old spool
 	Rows     map[string]int64 `json:"rows"`             // by kind: records, objects (of bundles), waiting, held, dead_letters
-	Before   map[string]int64 `json:"before,omitempty"` // of an earlier salvage of the same file
-	Parked   int64            `json:"parked"`           // items that the lists name again
+	Before   map[string]int64 `json:"before,omitempty"` // what earlier salvages of the same file brought back
+	Parked   int64            `json:"parked"`           // parked items, which are not brought back: the lists name them again
 	Unread   int64            `json:"unread"`           // rows and pages that cannot be read
 	Names    []string         `json:"unread_names,omitempty"`
-	Run      uint64           `json:"run,omitempty"` // that has the records; 0: none was needed
+	Run      uint64           `json:"run,omitempty"` // the run that has the records; 0: none was needed
 	Finished bool             `json:"finished"`      // all that can be read came back before
 }
 
-// maxUnread is how many things that cannot be read are named; all are counted.
+// maxUnread is how many unreadable rows and pages are named; all are counted.
 const maxUnread = 200
 
 func (r *Salvage) lost(err error) {
@@ -33,7 +33,7 @@ func (r *Salvage) lost(err error) {
 	}
 }
 
-// salvaged is what the spool remembers of a file that it took back, or takes back.
+// salvaged is what the spool remembers of a file that it salvages, or did.
 type salvaged struct {
 	File string           `json:"file"`
 	Run  uint64           `json:"run,omitempty"`
@@ -42,27 +42,25 @@ type salvaged struct {
 	Rows map[string]int64 `json:"rows"`
 }
 
-// What one transaction of a salvage brings.
+// The most that one transaction of a salvage brings back.
 const (
 	salvageRows  = 500
 	salvageBytes = 4 << 20
 )
 
-// LookSalvage says what Salvage would bring back of a set-aside file.
+// LookSalvage returns what Salvage would bring back from a set-aside file.
 func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) (Salvage, error) {
 	return s.salvage(ctx, path, beforeReset, func(*asideFile, *salvaged, []rescued, bool) error { return nil })
 }
 
-// Salvage brings back what can be read of a set-aside file and was not delivered:
-// records, the objects of bundles, waiting and held objects, as records of one
-// run of reason retry, so that map holds them against what was delivered since;
-// and dead letters that are not healed. It takes no watermark, ids or tasks. Each
-// row comes back once: the place in the file is committed with the rows, so an
-// interrupted salvage goes on there when it is repeated.
+// Salvage brings back what can be read of a set-aside file and was not delivered: records, the objects of bundles,
+// waiting and held objects, all as records of one run of reason retry, so that map compares them with what was
+// delivered since; and dead letters that are not healed. It takes no watermarks, ids or tasks. Each row comes back
+// once: the place in the file is committed with the rows, so an interrupted salvage continues there when it is
+// repeated.
 //
-// It returns ErrConnector for another connector's file, ErrInvalid for the
-// spool's own and, unless beforeReset, for one from before a reset; ErrFull where
-// the spool has to drain first.
+// It returns ErrConnector for another connector's file; ErrInvalid for the spool's own and, unless beforeReset, for
+// one that may be from before a reset; ErrFull if the spool has to drain first.
 func (s *Spool) Salvage(ctx context.Context, path string, now time.Time, beforeReset bool) (Salvage, error) {
 	return s.salvage(ctx, path, beforeReset, func(f *asideFile, m *salvaged, rows []rescued, done bool) error {
 		return s.bringBack(f, m, now, rows, done)
@@ -141,8 +139,7 @@ func (r rescued) size() (n int) {
 
 func salvageKey(id []byte) []byte { return append([]byte{pfxSalvage}, id...) }
 
-// salvageable refuses a file that must not come back, and returns how far an
-// earlier salvage came.
+// salvageable refuses a file that must not be brought back, and returns how far an earlier salvage got.
 func (s *Spool) salvageable(f *asideFile, beforeReset bool) (m salvaged, err error) {
 	err = s.view("read state", func(t *txn) error {
 		st, err := t.meta().state()
@@ -160,8 +157,8 @@ func (s *Spool) salvageable(f *asideFile, beforeReset bool) (m salvaged, err err
 	return m, err
 }
 
-// salvaged returns what is remembered of a file; a damaged row counts as none,
-// so that the file comes back once more.
+// salvaged returns what is remembered of a file. A damaged row counts as nothing, so that the file is brought back
+// once more.
 func (tb runBucket) salvaged(id []byte) salvaged {
 	var m salvaged
 	key := salvageKey(id)
@@ -219,8 +216,8 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 	return err
 }
 
-// salvageRun returns the run that what comes back goes into. Where the one of an
-// interrupted salvage was worked on meanwhile, it is another.
+// salvageRun returns the run that receives what comes back. If that of an interrupted salvage has been fetched
+// meanwhile, it starts another.
 func (tb runBucket) salvageRun(m *salvaged, now time.Time, needed bool) (*storedRun, error) {
 	if !needed {
 		return nil, nil
@@ -238,8 +235,7 @@ func (tb runBucket) salvageRun(m *salvaged, now time.Time, needed bool) (*stored
 	return r, err
 }
 
-// endSalvage notes that the run has no request to make, so that it waits for no answer
-// of ThreatMatch.
+// endSalvage ends the fetch of the run: it has no request to make, and waits for no answer of ThreatMatch.
 func (tb runBucket) endSalvage(run uint64, now time.Time) error {
 	if run == 0 || tb.get(numKey(pfxOpen, run)) == nil {
 		return nil
@@ -251,7 +247,7 @@ func (tb runBucket) endSalvage(run uint64, now time.Time) error {
 	return err
 }
 
-// rescue puts what one row gave into the spool.
+// rescue adds to the spool what one row gave.
 func (t *txn) rescue(now time.Time, r *storedRun, row rescued, packed []encoding.Packed) error {
 	for i, rec := range row.records {
 		if rec.Fetched.IsZero() {

@@ -13,15 +13,15 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// asideFile is a set-aside file that is read row by row, as far as its pages go.
+// asideFile is a set-aside file that is read row by row, as far as its pages can be read.
 type asideFile struct {
 	*boltfile.Tree
 	ctx   context.Context
-	id    []byte // of its contents
+	id    []byte // hash of its contents
 	state state
 }
 
-// openAside opens a set-aside file. It must say whose spool it was.
+// openAside opens a set-aside file. It must say which connector it belonged to.
 func openAside(ctx context.Context, path string) (*asideFile, error) {
 	id, err := fileID(ctx, path)
 	if err != nil {
@@ -38,7 +38,7 @@ func openAside(ctx context.Context, path string) (*asideFile, error) {
 	return f, nil
 }
 
-// identify reads whose spool it was, and in which format.
+// identify reads which connector the file belonged to, and its format.
 func (f *asideFile) identify() error {
 	row := f.Get(f.ctx, bktMeta, []byte(keySchema))
 	if n := encoding.U32(row, 0); len(row) == 8 && string(encoding.Sum([]byte(keySchema), row[:4:4])) == string(row) && n > schema {
@@ -51,7 +51,7 @@ func (f *asideFile) identify() error {
 	_, err := encoding.Open([]byte(keyConnector), f.Get(f.ctx, bktMeta, []byte(keyConnector)), &copied)
 	f.state = state{ConnectorID: copied.ID}
 	if err != nil {
-		return fmt.Errorf("whose spool it was: %w: neither copy of the connector id can be read", ErrCorrupt)
+		return fmt.Errorf("owner of the file: %w: neither copy of the connector id can be read", ErrCorrupt)
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func fileID(ctx context.Context, path string) ([]byte, error) {
 
 // rescued is what one row of a set-aside file gives.
 type rescued struct {
-	at      rowPlace // where to go on behind
+	at      rowPlace // where to continue after
 	kind    string
 	n       int64 // objects of a bundle's block, else 1
 	records []NewRecord
@@ -112,8 +112,7 @@ func rescuers() []rescuer {
 	}
 }
 
-// each calls fn for what can be rescued behind the place, in order, and lost for
-// what cannot be read.
+// each calls fn for what can be rescued after the place, in order, and lost for what cannot be read.
 func (f *asideFile) each(from rowPlace, fn func(rescued) error, lost func(error)) error {
 	all := rescuers()
 	if i := slices.IndexFunc(all, func(r rescuer) bool { return r.bucket == from.Bucket }); i >= 0 {
@@ -131,7 +130,7 @@ func (f *asideFile) each(from rowPlace, fn func(rescued) error, lost func(error)
 	return nil
 }
 
-// bucket puts the fragments of each row together and rescues it.
+// bucket joins the fragments of each row and rescues it.
 func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost func(error)) error {
 	var key, sealed []byte
 	flush := func() error {
@@ -146,7 +145,7 @@ func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost
 			return nil
 		}
 		if got.at = at; got.n == 0 {
-			return nil // nothing of it is left to bring back
+			return nil // nothing of it has to be brought back
 		}
 		return fn(got)
 	}
@@ -187,9 +186,8 @@ func (f *asideFile) object(key, sealed []byte) (rescued, error) {
 	return rescued{kind: kind, n: 1, records: []NewRecord{{Dataset: o.Dataset, Source: o.Source, Body: answer(body), Mapped: true}}}, err
 }
 
-// block rescues the objects of a bundle's block that are neither confirmed nor
-// dead letters. Without the header the places are counted from the blocks before;
-// where those cannot be read, more objects come again than need to.
+// block rescues the objects of a bundle's block that are neither confirmed nor dead letters. Without the header their
+// indices are counted from the blocks before; if those cannot be read, more objects than necessary come again.
 func (f *asideFile) block(key, sealed []byte) (rescued, error) {
 	run, seq, number := encoding.U64(key, 1), encoding.U64(key, 9), int(encoding.U32(key, 17))
 	raw, err := encoding.Open(key, sealed, nil)
@@ -230,7 +228,7 @@ func (f *asideFile) block(key, sealed []byte) (rescued, error) {
 	return out, nil
 }
 
-// together makes one record of the objects in a row that one item brought.
+// together joins consecutive objects that one item brought into one record.
 func together(objects []NewRecord) []NewRecord {
 	var out []NewRecord
 	for i := 0; i < len(objects); {
@@ -248,13 +246,12 @@ func together(objects []NewRecord) []NewRecord {
 	return out
 }
 
-// answer makes objects what ThreatMatch answers with.
+// answer wraps objects in the form of ThreatMatch's answers.
 func answer(objects []byte) []byte {
 	return append(append([]byte(`{"objects":[`), objects...), "]}"...)
 }
 
-// letter rescues a dead letter that is not healed. Schema 1 had the payload in
-// the same row.
+// letter rescues a dead letter that is not healed. Schema 1 had the payload in the same row.
 func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
 	var d DeadLetter
 	body, err := encoding.Open(key, sealed, &d)
@@ -271,7 +268,7 @@ func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
 	return rescued{kind: "dead_letters", n: 1, letter: &d}, nil
 }
 
-// blob returns the envelope under a key with its fragments, nil where there is none.
+// blob returns the envelope under a key with its fragments; nil if there is none.
 func (f *asideFile) blob(bucket string, key []byte) []byte {
 	var out []byte
 	_ = f.Rows(f.ctx, bucket, key, func(k, v []byte) (bool, error) {
@@ -284,8 +281,8 @@ func (f *asideFile) blob(bucket string, key []byte) []byte {
 	return out
 }
 
-// parked counts the items that were parked. They are not brought back: they held
-// last_run back, so that the lists name them again.
+// parked counts the items that were parked. They are not brought back: they held last_run back, so the lists name
+// them again.
 func (f *asideFile) parked(lost func(error)) (n int64, err error) {
 	err = f.Rows(f.ctx, bktTasks, []byte{pfxParked}, func(k, v []byte) (bool, error) {
 		if k[0] != pfxParked {

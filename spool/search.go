@@ -10,9 +10,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Query says what Search looks for: an object by its STIX id and what refers to it,
-// else by its name, an alias or a value, in any case of letters, else what came from a
-// source id. An empty Dataset is any.
+// Query says what Search looks for: with STIX, an object by its id and what refers to it; else with Name, objects by
+// name, alias or value, in any case of letters; else what came from Source. An empty Dataset is any.
 type Query struct {
 	STIX    string
 	Name    string
@@ -23,24 +22,22 @@ type Query struct {
 // Hit is an entry that Search found.
 type Hit struct {
 	Entry
-	STIX   string // the object's id; "" where the entry is no single object
-	Refers bool   // it is not the object of the query but names it
-	// Of bundles: the object's place, and whether its message is confirmed or
-	// became a dead letter instead.
+	STIX   string // the object's id; "" if the entry is not a single object
+	Refers bool   // it only refers to the object of the query
+	// Of bundles: the object's index, and whether its message is confirmed or became a dead letter instead.
 	Index     int
 	Confirmed bool
 	Skipped   bool
 }
 
-// Searchable returns the buckets that Search walks through.
+// Searchable returns the buckets that Search takes.
 func Searchable() []string {
 	return []string{bktRecords, bktWaiting, bktHeld, bktBundles, bktDead, bktKept}
 }
 
-// Search walks through a bucket behind the entry named after ("" starts at the
-// beginning) until it has looked at about budget bytes. It returns what it found
-// and where to go on, "" at the end. Each call is one view of its own, so that a
-// long search keeps no old pages in the file.
+// Search walks through a bucket after the entry named after ("" starts at the beginning) until it has read about
+// budget bytes. It returns what it found and where to continue, "" at the end. Each call is one read transaction, so
+// that a long search keeps no old pages in the file.
 func (s *Spool) Search(bucket string, q Query, after string, budget int64) (hits []Hit, next string, err error) {
 	if !slices.Contains(Searchable(), bucket) {
 		return nil, "", fmt.Errorf("search %s: %w: not one of %v", bucket, ErrInvalid, Searchable())
@@ -55,8 +52,8 @@ func (s *Spool) Search(bucket string, q Query, after string, budget int64) (hits
 	return hits, next, err
 }
 
-// walkRows calls visit for the rows of a bucket behind the named one until what
-// it returns adds up to the budget; next then names the last row that was visited.
+// walkRows calls visit for the rows of a bucket after the named one until its results add up to budget; next then
+// names the last row that was visited.
 func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit func(tb *table, l listing, e Entry, k, v []byte) int64) error {
 	tb, l, err := t.listing(bucket)
 	if err != nil {
@@ -86,7 +83,7 @@ func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit f
 	})
 }
 
-// match looks at one row; size is how much of it there was to look at.
+// match compares one row with q; size is how many bytes that took.
 func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
 	if e.Bucket == bktBundles {
 		return t.matchBundle(l, e, k, v, q)
@@ -113,7 +110,7 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 	return []Hit{{Entry: e, STIX: id}}, size
 }
 
-// matchBundle looks at a bundle's objects. Blocks that cannot be read are left to Verify.
+// matchBundle compares a bundle's objects with q. Blocks that cannot be read are left to Verify.
 func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
 	run, seq := encoding.U64(k, 1), encoding.U64(k, 9)
 	b, h, err := t.bundles().head(run, seq)
@@ -147,17 +144,16 @@ func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit,
 	return hits, b.Bytes
 }
 
-// names reports whether a JSON text has the id as a string.
+// names reports whether a JSON text contains the id as a string.
 func names(payload []byte, id string) bool { return bytes.Contains(payload, []byte(`"`+id+`"`)) }
 
-// isOf reports whether what came from the source, or its details, is looked for.
+// isOf reports whether q looks for what came from the source, or from its details.
 func (q Query) isOf(d Dataset, source string) bool {
 	id, _ := CutDetails(source)
 	return id == q.Source && (q.Dataset == "" || d == q.Dataset)
 }
 
-// named returns the ids of the objects of the name in a JSON text, which is one
-// object or an answer with several.
+// named returns the ids of the objects with this name in a JSON text, which is one object or an answer with several.
 func named(payload []byte, name string) []string {
 	type object struct {
 		ID      string   `json:"id"`
@@ -169,7 +165,7 @@ func named(payload []byte, name string) []string {
 		object
 		Objects []object `json:"objects"`
 	}
-	_ = json.Unmarshal(payload, &text) // what has other types than these stays empty
+	_ = json.Unmarshal(payload, &text) // fields of other types stay empty
 	var ids []string
 	for _, o := range append(text.Objects, text.object) {
 		if o.ID != "" && slices.ContainsFunc(append(o.Aliases, o.Name, o.Value), func(s string) bool { return strings.EqualFold(s, name) }) {
@@ -179,7 +175,7 @@ func named(payload []byte, name string) []string {
 	return ids
 }
 
-// hasID reports whether a JSON text has an object of the id, as against one that only refers to it.
+// hasID reports whether a JSON text has an object with this id, not only one that refers to it.
 func hasID(payload []byte, id string) bool {
 	quoted := []byte(`"` + id + `"`)
 	for rest := payload; ; {

@@ -2,10 +2,10 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// Which object of the source has the id of an intrusion set stands in meta, since
-// it outlives a reset: what went out under the id is still on the platform.
+// Which object of the source has the id of an intrusion set is stored in meta, since it outlives a reset: what was
+// sent under the id is still on the platform.
 
-// setIDRow names the object of the source that has an id of an intrusion set.
+// setIDRow names the object of the source that has the id of an intrusion set.
 type setIDRow struct {
 	Original string `json:"original"`
 }
@@ -19,8 +19,8 @@ func (tb metaBucket) putSetIDs(list map[string]string) error {
 	return nil
 }
 
-// SetIDs returns what CommitMap stored of ids of intrusion sets. One that cannot be
-// read counts as unknown; Verify reports it.
+// SetIDs returns, by id of an intrusion set, the object of the source that CommitMap stored for it. One that cannot
+// be read counts as unknown; Verify reports it.
 func (s *Spool) SetIDs(ids []string) (map[string]string, error) {
 	found := map[string]string{}
 	err := s.view("look up ids of intrusion sets", func(t *txn) error {

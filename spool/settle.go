@@ -9,10 +9,9 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// SettleTasks commits the outcomes of tries together: tasks removed, kept, parked
-// or given up, records and tasks added, counters moved, dead letters of source
-// ids that now succeeded marked healed. An outcome whose task is gone or belongs
-// to another run is ignored.
+// SettleTasks commits the outcomes of several tries together: tasks are removed, kept, parked or given up, records
+// and tasks are added, counters change, and dead letters of source ids that now succeeded are marked healed. An
+// outcome whose task is gone or belongs to another run is ignored.
 func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) error {
 	payloads := make([]packedOutcome, len(outcomes))
 	u := use{share: moves}
@@ -36,7 +35,7 @@ func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) err
 	})
 }
 
-// packedOutcome has the payloads of an outcome ready to be stored.
+// packedOutcome has the packed payloads of an outcome.
 type packedOutcome struct {
 	record  encoding.Packed
 	letters [2]encoding.Packed // Dead, Note
@@ -86,7 +85,7 @@ func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 		if err := tb.t.records().add(r, rec, p.record); err != nil {
 			return err
 		}
-		// Pages of one group share a source id, and bring other objects each.
+		// Pages of one group share a source id, but each brings other objects.
 		if o.Task.Kind == TaskItem && o.Keep == nil {
 			if err := tb.t.dead().heal(now, rec.Dataset, rec.Source, ""); err != nil {
 				return err
@@ -108,12 +107,12 @@ func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 	return nil
 }
 
-// endTry takes the task out of the run, or stores what the try changed.
+// endTry removes the task from the run, or stores what the try changed.
 func (tb taskBucket) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) error {
 	if err := tb.leave(r, st); err != nil {
 		return err
 	}
-	if st.revived {
+	if st.rebuilt {
 		r.unread(st.key.Dataset)
 	}
 	switch {
@@ -131,7 +130,7 @@ func (tb taskBucket) endTry(now time.Time, r *storedRun, st *storedTask, o Outco
 	}
 }
 
-// letter fills in what the dead letter does not say itself.
+// letter fills in what the dead letter leaves empty.
 func (o Outcome) letter(d DeadLetter) DeadLetter {
 	d.Stage = cmp.Or(d.Stage, StageFetch)
 	d.Run = cmp.Or(d.Run, o.Run)
@@ -140,7 +139,7 @@ func (o Outcome) letter(d DeadLetter) DeadLetter {
 	return d
 }
 
-// apply moves the run's own numbers by what an outcome says.
+// apply changes the run as the outcome says.
 func (r *storedRun) apply(o Outcome) {
 	if o.Status != nil {
 		d := r.Datasets[o.Task.Dataset]
@@ -153,7 +152,7 @@ func (r *storedRun) apply(o Outcome) {
 	r.count(o.Count)
 }
 
-// holdBack notes that an item which was parked since then arrived in this run.
+// holdBack records that an item arrived in this run that was parked once and whose window began at since.
 func (r *storedRun) holdBack(d Dataset, since time.Time) {
 	if since.IsZero() {
 		return
@@ -166,8 +165,8 @@ func (r *storedRun) holdBack(d Dataset, since time.Time) {
 	}
 }
 
-// FailDataset ends a dataset in a run: its list and page tasks leave the run
-// (pages keep their cursor for the next run), its item tasks stay.
+// FailDataset ends a dataset in a run: its list and page tasks leave the run (pages keep their cursor for the next
+// run), its item tasks stay.
 func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetStatus, detail string) error {
 	return s.changeRun("fail dataset", epoch, run, func(t *txn, r *storedRun) error {
 		for _, kind := range []TaskKind{TaskList, TaskPage} {
@@ -228,12 +227,10 @@ func (tb taskBucket) of(d Dataset, kind TaskKind) ([]*storedTask, error) {
 	return out, err
 }
 
-// DropDataset removes the open tasks of a dataset that was switched off, from
-// every run, and counts them there as "fetch.dropped". Parked items and the
-// cursors of left-behind pages stay for the day it is switched on again. The first
-// transaction ends the dataset in its runs, so that none of them moves its watermark,
-// and drops its lists and pages; the items follow in bounded steps. Repeated after an
-// error or a kill it goes on.
+// DropDataset removes the open tasks of a dataset that was switched off from every run, and counts them there as
+// "fetch.dropped". Parked items and the cursors of left-behind pages stay for the day it is switched on again. The
+// first transaction ends the dataset in its runs, so that none of them moves its watermark, and drops its lists and
+// pages; the items follow in bounded steps. After an error or a kill, repeating it drops the rest.
 func (s *Spool) DropDataset(epoch uint64, d Dataset) (n int, err error) {
 	step := func(drop func(t *txn, n *int) error) error {
 		var dropped int
@@ -292,8 +289,8 @@ func (t *txn) endDataset(d Dataset, n *int) error {
 	return nil
 }
 
-// openItems returns a step of the items of a dataset that are in a run, behind a key of
-// their rows, and the last key that it looked at, nil at the end.
+// openItems returns a step of the dataset's items that are in a run, after the given key, and the last key that it
+// looked at, nil at the end.
 func (tb taskBucket) openItems(d Dataset, after []byte) (items []*storedTask, last []byte, err error) {
 	prefix := encoding.PutString(encoding.PutString([]byte{pfxTask}, string(d)), string(TaskItem))
 	err = tb.scan(prefix, append(encoding.Clone(after), 0), func(k, _ []byte) (bool, error) {
@@ -316,7 +313,7 @@ func (tb taskBucket) openItems(d Dataset, after []byte) (items []*storedTask, la
 	return items, last, err
 }
 
-// dropAll drops those of the tasks that are in a run, and counts them.
+// dropAll drops those of the tasks that are in a run, and adds their number to n.
 func (tb taskBucket) dropAll(tasks []*storedTask, n *int) error {
 	for _, st := range tasks {
 		if st.Run == 0 {
@@ -334,8 +331,8 @@ func (tb taskBucket) dropAll(tasks []*storedTask, n *int) error {
 	return nil
 }
 
-// drop takes an open task of a switched-off dataset out of its run. What
-// was parked before is parked again, a page keeps its cursor.
+// drop removes an open task of a switched-off dataset from its run. What was parked before is parked again; a page
+// keeps its cursor.
 func (tb taskBucket) drop(r *storedRun, st *storedTask) error {
 	if err := tb.leave(r, st); err != nil {
 		return err

@@ -8,20 +8,19 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Skipped is a span that an operator gave up on, so that its dataset can go on behind it.
+// Skipped is a span that an operator gave up, so that its dataset can continue after it.
 type Skipped struct {
 	From, To time.Time
 	Tasks    int    // lists and pages that were dropped
 	Dead     uint64 // the dead letter, of class gap, that names the span
 }
 
-// Skip moves a dataset's watermarks to a time behind a place that ThreatMatch does
-// not give. Its lists and pages are dropped, so that the next run begins there; a run
-// that had them ends with the dataset failed. Items that are known already stay, and
-// the confirmed watermark waits for what older runs still deliver. The span is kept as
-// a dead letter of class gap, whose payload is JSON with dataset, from and to. A time
-// that is not behind the watermark, or later than the start of the newest run of the
-// dataset, is refused with ErrInvalid: nobody knows that what lies there cannot be had.
+// Skip moves a dataset's watermarks past a span that ThreatMatch does not deliver. Its lists and pages are dropped,
+// so that the next run begins at to; a run that had them ends with the dataset failed. Items that are known already
+// stay, and the confirmed watermark waits for what older runs still deliver. The span is kept as a dead letter of
+// class gap, whose payload is JSON with dataset, from and to. Skip returns ErrInvalid if to is not after the
+// watermark, or is later than the start of the newest run of the dataset: nobody knows that what lies there cannot be
+// had.
 func (s *Spool) Skip(epoch uint64, now time.Time, d Dataset, to time.Time) (Skipped, error) {
 	var out Skipped
 	to = to.UTC()
@@ -45,8 +44,7 @@ func (s *Spool) Skip(epoch uint64, now time.Time, d Dataset, to time.Time) (Skip
 	return out, err
 }
 
-// SkipFrom returns where a skip of the dataset to a time would begin, or why Skip would
-// refuse it.
+// SkipFrom returns where a skip of the dataset to a time would begin, or why Skip would refuse it.
 func (s *Spool) SkipFrom(d Dataset, to time.Time) (time.Time, error) {
 	var from time.Time
 	err := s.view("skip", func(t *txn) (err error) {
@@ -56,7 +54,7 @@ func (s *Spool) SkipFrom(d Dataset, to time.Time) (time.Time, error) {
 	return from, err
 }
 
-// skippable returns where the dataset stands, or why it cannot be moved to a time.
+// skippable returns how far the dataset has got, or why it cannot be moved to a time.
 func (tb runBucket) skippable(d Dataset, to time.Time) (time.Time, error) {
 	newest, err := tb.newest(d)
 	if err != nil {
@@ -71,7 +69,7 @@ func (tb runBucket) skippable(d Dataset, to time.Time) (time.Time, error) {
 		from = w.Fetched
 	}
 	if from.IsZero() && newest != nil {
-		from = newest.Datasets[d].From // it never came through: each run has asked for the same
+		from = newest.Datasets[d].From // it never got through: each run has asked for the same
 	}
 	switch {
 	case newest == nil:
@@ -85,7 +83,7 @@ func (tb runBucket) skippable(d Dataset, to time.Time) (time.Time, error) {
 	return from.UTC(), nil
 }
 
-// newest returns the newest run since the last reset that moves the dataset's watermark, nil if none.
+// newest returns the newest run since the last reset that moves the dataset's watermark; nil if there is none.
 func (tb runBucket) newest(d Dataset) (*storedRun, error) {
 	st, err := tb.t.meta().state()
 	if err != nil {
@@ -110,8 +108,8 @@ func (tb runBucket) newest(d Dataset) (*storedRun, error) {
 	return nil, nil
 }
 
-// dropRequests drops the dataset's lists and pages but those of repulls and retries,
-// and fails it in the runs that had them.
+// dropRequests drops the dataset's lists and pages except those of repulls and retries, and fails the dataset in the
+// runs that had them.
 func (tb taskBucket) dropRequests(out *Skipped, d Dataset) error {
 	for _, kind := range []TaskKind{TaskList, TaskPage} {
 		all, err := tb.of(d, kind)

@@ -10,11 +10,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Snapshot writes a consistent copy of the file, while the stages go on. Pages
-// that are freed meanwhile cannot be used again until it ends, so it is refused
-// with ErrFull when the growth room left is below 20 % of the cap, and ended with it
-// when a commit finds no room: a reader that stalls keeps nobody from writing. Close
-// does not wait for it, but ends it with ErrClosed.
+// Snapshot writes a consistent copy of the file while the stages continue, and returns its length. Pages that are
+// freed meanwhile cannot be reused until it ends, so it fails with ErrFull if less than 20 % of the cap is left, and
+// when a commit finds no room: a reader that stalls blocks nobody's writing. Close does not wait for it, but ends it
+// with ErrClosed.
 func (s *Spool) Snapshot(w io.Writer) (n int64, err error) {
 	fail := func(err error) (int64, error) { return n, fmt.Errorf("snapshot: %w", err) }
 	if r := s.Room(); !s.readOnly && r.Cap-r.Live < r.Cap/5 {
@@ -44,7 +43,7 @@ func (s *Spool) Snapshot(w io.Writer) (n int64, err error) {
 
 const copyChunk = 256 << 10
 
-// copies are the snapshots under way.
+// copies are the snapshots in progress.
 type copies struct {
 	sync.Mutex
 	all    map[*fileCopy]bool
@@ -85,7 +84,7 @@ func (cs *copies) done(c *fileCopy) {
 	_ = c.f.Close()
 }
 
-// end ends all copies, and reports whether there were any.
+// end ends all copies with the error why, and reports whether there were any.
 func (cs *copies) end(why error) bool {
 	cs.Lock()
 	defer cs.Unlock()
@@ -97,18 +96,18 @@ func (cs *copies) end(why error) bool {
 	return ended
 }
 
-// fileCopy reads the file as it was at one moment. It has no hold on the file between two
-// reads, so that it can be ended while its reader is stuck.
+// fileCopy reads the file as it was at one moment. It has no lock between two reads, so that it can be ended while
+// its reader is stuck.
 type fileCopy struct {
 	f     *os.File
 	size  int64
 	metas []byte // the first two pages, made for the copy
 	sync.Mutex
-	tx  *bolt.Tx // keeps the pages from being used again; nil once it was ended
+	tx  *bolt.Tx // keeps the pages from being reused; nil once it was ended
 	why error
 }
 
-// read returns what follows behind the first n bytes, nothing at the end.
+// read returns what follows the first n bytes; nothing at the end.
 func (c *fileCopy) read(buf []byte, n int64) ([]byte, error) {
 	c.Lock()
 	defer c.Unlock()
@@ -136,7 +135,7 @@ func (c *fileCopy) end(why error) bool {
 
 var errMetas = errors.New("the meta pages are there")
 
-// metaWriter takes the meta pages that bbolt makes for a copy, and no more.
+// metaWriter receives the meta pages that bbolt makes for a copy, and nothing else.
 type metaWriter struct {
 	c    *fileCopy
 	want int

@@ -1,6 +1,6 @@
-// Package spool is the durable heart of the connector: one bbolt file in which
-// the stages fetch, map and deliver meet. Each exported method is exactly one
-// transaction; when a writing method returns nil, its effect is on disk.
+// Package spool is the durable heart of the connector: one bbolt file in which the stages fetch, map and deliver
+// meet. An exported method is one transaction, unless it says that it works in steps; when a writing method returns
+// nil, its effect is on disk.
 //
 // See FORMAT.md for buckets, keys and encodings.
 package spool
@@ -11,29 +11,29 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Sentinel errors. Methods wrap them with operation and object.
+// Sentinel errors. Methods wrap them with the operation and the object.
 var (
 	// ErrLocked: another process holds the file.
 	ErrLocked = errors.New("spool is locked")
-	// ErrEpoch: a reset happened since the caller read its input; drop it and read again.
+	// ErrEpoch: a reset happened since the caller read its input; discard it and read again.
 	ErrEpoch = errors.New("spool was reset meanwhile")
 	// ErrCorrupt: a payload fails its checksum or cannot be decoded.
 	ErrCorrupt = encoding.ErrCorrupt
 	// ErrFull: the disk or bbolt's own cap leaves no room for this commit. Nothing was changed.
 	ErrFull = errors.New("no room in the spool")
-	// ErrSchema: the file was written by a newer version.
+	// ErrSchema: a newer version wrote the file.
 	ErrSchema = errors.New("newer spool schema")
 	// ErrConnector: the spool belongs to another connector id.
 	ErrConnector = errors.New("spool belongs to another connector")
 	// ErrNotFound: no such run, object, entry or dead letter.
 	ErrNotFound = errors.New("not found")
-	// ErrInvalid: the caller handed over something that the spool cannot hold, such
-	// as an id longer than MaxID or an empty bundle. Nothing was changed.
+	// ErrInvalid: the caller passed something that the spool cannot hold, such as an id longer than MaxID or an empty
+	// bundle. Nothing was changed.
 	ErrInvalid = errors.New("invalid")
 	// ErrBusy: the state of the run does not allow this step yet.
 	ErrBusy = errors.New("not finished yet")
-	// ErrBroken: a write failed half way, so that only opening the file again can
-	// tell what is on disk. Everything but reading is refused until then.
+	// ErrBroken: a write failed half way, so that only opening the file again can tell what is on disk. Until then
+	// everything but reading is refused.
 	ErrBroken = errors.New("spool must be opened again")
 	// ErrClosed: the spool was closed.
 	ErrClosed = errors.New("spool is closed")

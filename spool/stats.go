@@ -35,8 +35,8 @@ type Stats struct {
 	Oldest map[string]time.Time // by bucket: records, waiting, held, bundles, dead (not healed), and parked
 }
 
-// Stats returns counters; cheap. They are kept in the transactions that change
-// what they count, and Verify compares them with the contents.
+// Stats returns counters. It is cheap: they are kept in the transactions that change what they count, and Verify
+// compares them with the contents.
 func (s *Spool) Stats() (Stats, error) {
 	out := Stats{Room: s.Room(), Oldest: map[string]time.Time{}}
 	err := s.view("read counters", func(t *txn) error {
@@ -59,7 +59,7 @@ func (s *Spool) Stats() (Stats, error) {
 	return out, err
 }
 
-// oldest finds since when the first entry of each bucket is there.
+// oldest finds out how long the oldest entry of each bucket has been there.
 func (t *txn) oldest(out map[string]time.Time) error {
 	note := func(name string, at time.Time) {
 		if !at.IsZero() {

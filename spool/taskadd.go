@@ -11,15 +11,13 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// addAll adds tasks to the run, or lets them join those of their keys. A
-// parked or left-behind one is taken in; one that another run works on stays
-// there, and holds the dataset back, since this run ends without it.
-// A left-behind page whose window began later than the new one's starts over,
-// since its cursor does not cover what lies before; so does one that a repull
-// asks for, which wants its whole window again.
+// addAll adds tasks to the run, or joins them to the tasks of their keys. A parked or left-behind one is taken in;
+// one that another run works on stays there, and holds the dataset back, since this run ends without it. A
+// left-behind page whose window began later than the new one's starts over, since its cursor does not cover what lies
+// before; so does one that a repull asks for, which wants its whole window again.
 //
-// Rows that go into one page of a transaction out of order cost time in the square of
-// their number, so they are written in the order of their keys.
+// Rows that go into one page of a transaction out of order cost time in the square of their number, so they are
+// written in the order of their keys.
 func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 	var fresh []*storedTask
 	seen := make(map[TaskKey]bool, len(list))
@@ -58,7 +56,7 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 	return tb.addFresh(r, fresh)
 }
 
-// join lets a new task join the one of its key.
+// join joins a new task to the existing one of its key.
 func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) error {
 	if st.Run != 0 {
 		if st.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
@@ -73,11 +71,11 @@ func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) error {
 	return tb.takeIn(r, st)
 }
 
-// addFresh writes tasks that were not there: first the line of the run, in
-// order of arrival, then the tasks, in order of their keys.
+// addFresh writes new tasks: first the due index of the run, in order of arrival, then the tasks, in order of their
+// keys.
 func (tb taskBucket) addFresh(r *storedRun, fresh []*storedTask) error {
 	for _, st := range fresh {
-		if err := tb.queue(r, st); err != nil {
+		if err := tb.addDue(r, st); err != nil {
 			return err
 		}
 	}
@@ -90,7 +88,7 @@ func (tb taskBucket) addFresh(r *storedRun, fresh []*storedTask) error {
 	return tb.t.meta().count(func(c *counters) { c.Tasks += int64(len(fresh)) })
 }
 
-// takeIn moves a task that is in no run into the run, its tries in this run set back.
+// takeIn moves a task that is in no run into the run and resets its tries.
 func (tb taskBucket) takeIn(r *storedRun, st *storedTask) error {
 	if !st.Parked.IsZero() {
 		if err := tb.unpark(st); err != nil {
@@ -102,8 +100,8 @@ func (tb taskBucket) takeIn(r *storedRun, st *storedTask) error {
 	return tb.enter(r, st)
 }
 
-// leaveBehind lets an open item hold its dataset's last run back to since, as
-// if it had been parked by a run that began there.
+// leaveBehind makes an open item hold its dataset's last_run back to since, as if a run that began there had parked
+// it.
 func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 	if st.Behind && !since.Before(st.Since) {
 		return nil
@@ -126,8 +124,8 @@ func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) error {
 // taskStep is how many tasks one step of a long operation works on.
 const taskStep = 500
 
-// takeParked takes a step of the parked items that belong to the run into it, in order of
-// arrival, and reports whether there may be more.
+// takeParked moves a step of the parked items that belong to the run into it, in order of arrival, and reports
+// whether there may be more.
 func (tb taskBucket) takeParked(r *storedRun) (more bool, err error) {
 	for _, d := range slices.Sorted(maps.Keys(r.TakeIn)) {
 		todo, last, err := tb.parkedIn(d, r.TakeIn[d])
@@ -148,8 +146,7 @@ func (tb taskBucket) takeParked(r *storedRun) (more bool, err error) {
 	return false, nil
 }
 
-// parkedIn returns the next parked items of a dataset, and the last seq that it looked
-// at, 0 at the end.
+// parkedIn returns the next parked items of a dataset, and the last seq that it looked at, 0 at the end.
 func (tb taskBucket) parkedIn(d Dataset, in seqs) (todo []*storedTask, last uint64, err error) {
 	prefix := encoding.PutString([]byte{pfxParked}, string(d))
 	looked := 0

@@ -20,16 +20,15 @@ type storedTask struct {
 	State  TaskState `json:"state"`
 
 	key     TaskKey
-	revived bool // it could not be read, and was rebuilt from what names it
+	rebuilt bool // it could not be read, and was rebuilt from the indices
 }
 
 func (st *storedTask) task() Task {
 	return Task{TaskKey: st.key, Run: st.Run, Seq: st.Seq, Since: st.Since, Parked: st.Parked, Anew: st.Anew, TaskState: st.State}
 }
 
-// ReadyTasks returns up to limit tasks of the run that are due at now and not
-// in skip, in order of due time and arrival, and when the next other one falls
-// due (zero if none is left backing off).
+// ReadyTasks returns up to limit tasks of the run that are due at now and not in skip, in order of due time and
+// arrival, and when the next other one falls due (zero if none is backing off). skip may be nil.
 func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskKey) bool) ([]Task, time.Time, error) {
 	var out []Task
 	var next time.Time
@@ -47,7 +46,7 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 			}
 			st, err := t.tasks().byKey(v)
 			if errors.Is(err, ErrNotFound) {
-				st, err = t.tasks().fromLine(k, key), nil
+				st, err = t.tasks().fromDueRow(k, key), nil
 			}
 			if err != nil {
 				return false, err
@@ -68,14 +67,14 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 	return out, next, err
 }
 
-// FailingTasks returns up to limit tasks of the run whose last try failed and that
-// are to be tried again in it, in order of the next try.
+// FailingTasks returns up to limit tasks of the run whose last try failed and that will be tried again in it, in
+// order of the next try.
 func (s *Spool) FailingTasks(run uint64, limit int) ([]Task, error) {
 	var out []Task
 	err := s.view("read failing tasks", func(t *txn) error {
 		tb := t.tab(bktTasks)
 		prefix := numKey(pfxDue, run)
-		untried := dueKey(run, time.Time{}, ^uint64(0)) // what waits for no time has not failed
+		untried := dueKey(run, time.Time{}, ^uint64(0)) // what has no due time has not failed
 		return tb.scan(prefix, after(untried), func(_, v []byte) (bool, error) {
 			if len(out) >= limit {
 				return false, nil
@@ -110,7 +109,7 @@ func (s *Spool) ParkedTasks(limit int) ([]Task, error) {
 	return out, err
 }
 
-// OpenTasks counts the run's tasks by dataset and kind that are neither done nor parked.
+// OpenTasks counts the run's tasks that are neither done nor parked, by dataset and kind.
 func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 	var out map[Dataset]map[TaskKind]int
 	err := s.view("count tasks", func(t *txn) error {
@@ -152,15 +151,15 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 	}
 	st := &storedTask{key: key}
 	if _, err := encoding.Open(k, tb.blob(k, v), st); err != nil {
-		return tb.revive(key, enc, err)
+		return tb.rebuild(key, enc, err)
 	}
 	return st, nil
 }
 
-// revive rebuilds a task that cannot be read from the indices that name it.
-// Its tries are forgotten: asking again is what mends it.
-func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, error) {
-	st := &storedTask{key: key, revived: true, State: TaskState{LastError: cause.Error()}}
+// rebuild rebuilds a task that cannot be read from the indices that name it. Its tries are forgotten: asking again
+// repairs it.
+func (tb taskBucket) rebuild(key TaskKey, enc []byte, cause error) (*storedTask, error) {
+	st := &storedTask{key: key, rebuilt: true, State: TaskState{LastError: cause.Error()}}
 	err := tb.scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
 		if string(v) != string(enc) {
 			return true, nil
@@ -198,7 +197,7 @@ func (tb taskBucket) revive(key TaskKey, enc []byte, cause error) (*storedTask, 
 // String returns the key as listings show it: dataset/kind/source.
 func (k TaskKey) String() string { return string(k.Dataset) + "/" + string(k.Kind) + "/" + k.Source }
 
-// Title names what the request is for, for people: "profiles/7", "list of profiles".
+// Title says for people what the request asks for: "profiles/7", "list of profiles".
 func (k TaskKey) Title() string {
 	switch {
 	case k.Kind == TaskItem:
@@ -211,16 +210,16 @@ func (k TaskKey) Title() string {
 	return "list of " + string(k.Dataset)
 }
 
-// enter stores a task that is now in the run.
+// enter stores a task that now belongs to the run.
 func (tb taskBucket) enter(r *storedRun, st *storedTask) error {
-	if err := tb.queue(r, st); err != nil {
+	if err := tb.addDue(r, st); err != nil {
 		return err
 	}
 	return tb.save(st)
 }
 
-// queue counts a task in its run and puts it into the run's line.
-func (tb taskBucket) queue(r *storedRun, st *storedTask) error {
+// addDue counts a task in its run and adds it to the run's due index.
+func (tb taskBucket) addDue(r *storedRun, st *storedTask) error {
 	if r.Open == nil {
 		r.Open = map[Dataset]map[TaskKind]int{}
 	}
@@ -232,7 +231,7 @@ func (tb taskBucket) queue(r *storedRun, st *storedTask) error {
 	return tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
 }
 
-// leave takes an open task out of its run's index and count.
+// leave removes an open task from its run's due index and count.
 func (tb taskBucket) leave(r *storedRun, st *storedTask) error {
 	if _, err := tb.del(dueKey(st.Run, st.State.Due, st.Seq)); err != nil {
 		return err
@@ -283,7 +282,7 @@ func (tb taskBucket) unpark(st *storedTask) error {
 	return tb.t.meta().count(func(c *counters) { c.Tasks++; c.Parked-- })
 }
 
-// remove removes a task that is in no index of runs any more.
+// remove removes a task that is in no run's due index any more.
 func (tb taskBucket) remove(st *storedTask) error {
 	if !st.Parked.IsZero() {
 		if err := tb.unpark(st); err != nil {

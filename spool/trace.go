@@ -2,7 +2,7 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// Trace is what the indices say of one STIX id.
+// Trace is what the indices know of one STIX id.
 type Trace struct {
 	Known     *ID // as handed over to deliver, or found on the platform; nil if neither
 	Forgotten bool
@@ -10,8 +10,8 @@ type Trace struct {
 	Held      *Object
 }
 
-// Trace looks a STIX id up in the indices; cheap. Bundles, records and dead
-// letters have no index by id: Search walks through them.
+// Trace looks a STIX id up in the indices; it is cheap. Bundles, records and dead letters have no index by id: Search
+// walks through them.
 func (s *Spool) Trace(id string) (Trace, error) {
 	var out Trace
 	err := s.view("trace "+id, func(t *txn) error {

@@ -14,9 +14,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// txn is one transaction over the spool with what it has read and changed so
-// far. It never leaves the package, and what its helpers return never points
-// into the file.
+// txn is one transaction with what it has read and changed so far. Neither it nor anything that points into the file
+// leaves the package.
 type txn struct {
 	tx        *bolt.Tx
 	keep      time.Duration // Options.KeepRecords
@@ -26,12 +25,11 @@ type txn struct {
 	count     *counters
 	cached    map[uint64]*storedRun
 	runDirty  map[uint64]bool
-	forgotten map[uint64]uint64 // marks of ids that were read
+	forgotten map[uint64]uint64 // marks in ids that were read
 }
 
-// use says which room a writing transaction may use, and how many bytes it
-// brings. The room up to bbolt's cap is shared out, so that what comes later in
-// the pipeline never lacks the room to make room.
+// use says which room a writing transaction may use, and how many bytes it brings. The room up to bbolt's cap is
+// divided, so that later stages never lack the room that they need to make room.
 type use struct {
 	share  share
 	brings int64
@@ -46,12 +44,12 @@ const (
 	grows                 // brings work from outside: leaves the whole slack, and the reserve file too
 )
 
-// frees is what most transactions are.
+// frees is the use of most transactions.
 func frees() use { return use{} }
 
-// update runs fn in one read-write transaction and returns after the commit is
-// on disk. fn must not block, log, read the clock or keep slices it was given;
-// it runs again when snapshots had to be ended, or the reserve file be given up, for it.
+// update runs fn in one read-write transaction and returns after the commit is on disk. fn must not block, log, read
+// the clock or keep slices it was given. It runs again if snapshots had to be ended, or the reserve file given up, to
+// make room.
 func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 	if s.readOnly {
 		return fmt.Errorf("%s: %w", op, ErrReadOnly)
@@ -86,7 +84,7 @@ func (s *Spool) commit(op string, fn func(*txn) error) error {
 		return closedError(err)
 	}
 	defer func() {
-		if !s.damaged.Load() { // a rollback walks all pages, and would die of a damaged one
+		if !s.damaged.Load() { // a rollback walks all pages, and would crash on a damaged one
 			_ = tx.Rollback() // no effect after a commit
 		}
 	}()
@@ -106,17 +104,16 @@ func (s *Spool) commit(op string, fn func(*txn) error) error {
 	}
 	s.point(op + ":inside")
 	if err := s.guard(tx.Commit); err != nil {
-		return s.judge(err, txid)
+		return s.commitError(err, txid)
 	}
 	s.room.noteCommit()
 	s.point(op + ":after")
 	return nil
 }
 
-// judge says what a failed commit means. Where the disk was full and the meta page
-// cannot have reached it, nothing was changed; else only opening the file again
-// can tell.
-func (s *Spool) judge(err error, txid int) error {
+// commitError says what a failed commit means. If the disk was full and the meta page cannot have reached it, nothing
+// was changed; otherwise only opening the file again can tell.
+func (s *Spool) commitError(err error, txid int) error {
 	if noRoom(err) {
 		if m, merr := boltfile.Newest(s.path); merr == nil && m.Txid < uint64(txid) {
 			return fmt.Errorf("%w: %w", ErrFull, err)
@@ -146,10 +143,9 @@ func closedError(err error) error {
 	return err
 }
 
-// guard runs a part of a transaction. Pages that do not hold together make bbolt
-// panic, or touch memory that is not there. Where the check of the pages agrees,
-// that becomes an error, and the next opening sets the file aside; a panic for
-// any other reason goes on.
+// guard runs a part of a transaction. Inconsistent pages make bbolt panic, or touch memory that is not there. If a
+// check of the pages confirms that, guard returns an error, and the next opening sets the file aside; any other panic
+// continues.
 func (s *Spool) guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -175,7 +171,7 @@ func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
 	}
 }
 
-// flush writes what the transaction gathered: runs, counters of ids by run, state, counters.
+// flush writes what the transaction collected: runs, state, counters.
 func (t *txn) flush() error {
 	if err := t.runs().flush(); err != nil {
 		return err
@@ -198,7 +194,7 @@ type table struct {
 	name string
 }
 
-// fill is how full pages are encoding.Packed where keys mostly come in order.
+// fill is how full pages are packed where keys mostly come in order.
 const fill = 0.9
 
 // tab returns a top-level bucket.
@@ -288,8 +284,8 @@ func (tb *table) scan(prefix, from []byte, fn func(k, v []byte) (bool, error)) e
 	return nil
 }
 
-// keys returns copies of up to limit keys with the prefix; limit 0 means all.
-// Callers that delete while they walk use it, since cursors do not bear that.
+// keys returns copies of up to limit keys with the prefix; limit 0 means all. Callers that delete while they walk use
+// it, since cursors do not survive that.
 func (tb *table) keys(prefix []byte, limit int) ([][]byte, error) {
 	var out [][]byte
 	err := tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
@@ -309,6 +305,5 @@ func hasPrefix(k, prefix []byte) bool {
 	return len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix)
 }
 
-// after returns the least key greater than every key that starts with k's bytes
-// and nothing else, that is k itself followed by a zero byte.
+// after returns the least key greater than k: k followed by a zero byte.
 func after(k []byte) []byte { return append(encoding.Clone(k), 0) }

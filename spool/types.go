@@ -10,7 +10,7 @@ import (
 // Dataset names one of ThreatMatch's collections.
 type Dataset string
 
-// The datasets, in the order in which they are listed.
+// The datasets in listing order.
 const (
 	Profiles Dataset = "profiles"
 	Alerts   Dataset = "alerts"
@@ -38,7 +38,7 @@ const (
 // watermarks and skips what earlier runs published. Repulls and retries do neither.
 func (r Reason) MovesWatermarks() bool { return r != ReasonRepull && r != ReasonRetry }
 
-// DatasetStatus is how far a dataset has come in one run.
+// DatasetStatus is how far a dataset has got in one run.
 type DatasetStatus string
 
 // The states of a dataset in a run.
@@ -61,9 +61,9 @@ type DatasetRun struct {
 // Run is one import.
 type Run struct {
 	ID        uint64
-	Epoch     uint64 // in which it was started; runs of earlier ones are history only
+	Epoch     uint64 // in which it was started; runs of earlier epochs are history only
 	Reason    Reason
-	Resumed   bool      // went on after a restart
+	Resumed   bool      // continued after a restart
 	Created   time.Time // when it was committed, local clock
 	Start     time.Time // end of its window: the earlier of Created and the first list answer's Date
 	Datasets  map[Dataset]DatasetRun
@@ -75,35 +75,35 @@ type Run struct {
 	Work      Work
 }
 
-// Work is what the spool remembers of OpenCTI's record of a run. The zero
-// value means that none was opened yet. Deliver owns its meaning.
+// Work is what the spool remembers of OpenCTI's record of a run. The zero value means that none was opened yet.
+// Deliver defines its meaning.
 type Work struct {
 	Name      string // ends in the run id, so that a work of unknown fate can be found
-	ID        string // empty while only the intention is spooled
+	ID        string // empty while only the intention is stored
 	Status    WorkStatus
 	Multipart bool
-	Told      int64             // expectations that the platform surely counted
+	Told      int64             // expectations that the platform has certainly counted
 	Intent    *Intent           // an addExpectations call of unknown fate
-	Sent      int64             // messages surely enqueued under this work, repeats included
+	Sent      int64             // messages certainly enqueued under this work, repeats included
 	Repeats   int64             // of these, sent more than once
 	Replaced  int               // works that vanished on the platform before this one
 	Extra     map[string]string // room for deliver's own notes
 
 	ToldBundle uint64 // the latest bundle whose messages were told
-	ToldFrom   int    // its cursor then: the messages before were not told under this work
+	ToldFrom   int    // its cursor then: the messages before it were not told under this work
 	Settled    []int  // of its skipped messages, those whose expectations were settled
 	SentBundle uint64 // the latest bundle that Sent counts
-	Owed       int64  // messages surely enqueued that go out once more, still to be told in addition
+	Owed       int64  // messages certainly enqueued that go out once more, still to be told in addition
 	Unsure     bool   // more may be processed than is expected: something of unknown fate was repeated
 	Retold     bool   // more may be expected than was told: a tell of unknown fate was repeated
 	Doubt      bool   // there may be a second work of this name: its opening was repeated
 	Quiet      bool   // nothing was in flight when the process stopped
 
-	ToldIn    []Range // whose messages were told under this work, in order
-	SettledIn []Range // whose expectations were settled without a message
+	ToldIn    []Range // messages whose expectations were told under this work, in order
+	SettledIn []Range // messages whose expectations were settled without sending them
 }
 
-// Place is a message's place in a run: the bundle's seq and its index in it.
+// Place is a message's position in a run: the bundle's seq and its index in it.
 type Place struct {
 	Bundle uint64 `json:"b"`
 	Index  int    `json:"i"`
@@ -115,7 +115,7 @@ type Range struct {
 	Through Place `json:"through"`
 }
 
-// WorkStatus is how far a work has come; "": none was opened.
+// WorkStatus is how far a work has got; "" means that none was opened.
 type WorkStatus string
 
 // The statuses of a work.
@@ -127,7 +127,7 @@ const (
 	WorkDeleted   WorkStatus = "deleted"   // nothing was sent under it
 )
 
-// Intent is written before expectations are told and removed after.
+// Intent is written before expectations are told, and removed afterwards.
 type Intent struct {
 	N      int64 // what is being added
 	Before int64 // the platform's count before
@@ -153,12 +153,10 @@ type TaskKey struct {
 	Source  string // source id of an item; "" for a list; group and type of a page
 }
 
-// detailsSuffix ends the source id of an item that is asked for with what the
-// portal shows of it.
+// detailsSuffix ends the source id of an item's details: what the portal shows of it.
 const detailsSuffix = "/edit"
 
-// DetailsOf returns the source id under which an item's details are kept: a
-// task, and a record, beside those of the item.
+// DetailsOf returns the source id of an item's details, which have a task and a record beside those of the item.
 func DetailsOf(id string) string { return id + detailsSuffix }
 
 // CutDetails returns the item's own id, and whether source is that of its details.
@@ -166,12 +164,11 @@ func CutDetails(source string) (id string, details bool) {
 	return strings.CutSuffix(source, detailsSuffix)
 }
 
-// spanPrefix begins the source id of a list task of IOCs that asks only for what
-// was modified at one time.
+// spanPrefix begins the source id of a list task of IOCs that asks only for what was modified at one time.
 const spanPrefix = "retry "
 
-// SpanOf returns the source id of the task that asks again for the IOCs that were
-// modified at the time; its Since is that time.
+// SpanOf returns the source id of the task that asks again for the IOCs that were modified at the given time, which
+// is its Since, too.
 func SpanOf(at time.Time) string { return spanPrefix + at.UTC().Format(time.RFC3339Nano) }
 
 // IsSpan reports whether a task is one of SpanOf, or a page of one.
@@ -182,30 +179,29 @@ type Task struct {
 	TaskKey
 	Run    uint64    // the run that works on it; 0 while parked
 	Seq    uint64    // order of arrival
-	Since  time.Time // window start of the run that first listed it: last_run must not pass it while parked
+	Since  time.Time // window start of the run that first listed it: last_run must not pass it while the task is parked
 	Parked time.Time // zero unless parked
 	Anew   bool      // an operator asked for it: what earlier runs published is sent again
 	TaskState
 }
 
-// TaskState is the part of a task that changes with each try. Fetch owns its meaning.
+// TaskState is the part of a task that changes with each try. Fetch defines its meaning.
 type TaskState struct {
-	Due        time.Time // not before; zero means at once
+	Due        time.Time // not to be tried before; zero means at once
 	Tries      int       // counted tries in this run
-	Refused    int       // of these, refused ones without another outcome between
-	Waived     int       `json:",omitempty"` // tries in this run that failed and speak for the account, the network or the server
+	Refused    int       // of these, refusals without another outcome in between
+	Waived     int       `json:",omitempty"` // failed tries in this run that are blamed on the account, the network or the server
 	Runs       int       // runs that parked it
 	FirstTry   time.Time
 	LastTry    time.Time
 	LastClass  string
 	LastError  string // redacted
 	LastAnswer []byte // redacted snippet of the last answer
-	Cursor     []byte // of pages: where to go on; of lists: some of what it names has tasks
+	Cursor     []byte // of pages: where to continue; of lists: some of what it names has tasks already
 }
 
-// NewTask is a task to add. If a task of this key exists it joins it: a parked
-// one is taken into the run with its tries in this run set back to zero, an
-// open one stays as it is.
+// NewTask is a task to add. If a task of this key exists it joins that: a parked one is taken into the run with its
+// tries reset to zero, an open one stays as it is.
 type NewTask struct {
 	TaskKey
 	Since  time.Time
@@ -223,18 +219,18 @@ type NewRecord struct {
 	Mapped  bool      `json:"mapped,omitempty"` // its objects were mapped before: what map fills in counts as absent
 }
 
-// Outcome is the end of one try of a task. Its parts are committed together.
+// Outcome is the result of one try of a task. Its parts are committed together.
 type Outcome struct {
 	Task   TaskKey
 	Run    uint64
 	Record *NewRecord  // to spool, or nil
 	Add    []NewTask   // tasks that it brought
 	Keep   *TaskState  // the task stays with this state; nil removes it as done
-	Park   bool        // with Keep: it leaves the run and waits for a later one (Runs is the caller's to count)
+	Park   bool        // with Keep: it leaves the run and waits for a later one (the caller counts Runs)
 	Dead   *DeadLetter // with Keep nil: it is given up
-	Note   *DeadLetter // a dead letter beside the outcome, e.g. a gap that the API cannot give
+	Note   *DeadLetter // a dead letter beside the outcome, e.g. a gap in what the API gives
 	Status *DatasetRun // new Status and Detail of its dataset in the run (From is kept)
-	Start  time.Time   // lowers the run's Start if earlier; zero leaves it
+	Start  time.Time   // lowers the run's Start if it is earlier; zero leaves it
 	Count  map[string]int64
 }
 
@@ -247,7 +243,7 @@ type RunSpec struct {
 	Parked   bool // take in the parked items of these datasets
 }
 
-// Watermark is where a dataset stands.
+// Watermark is how far a dataset has got.
 type Watermark struct {
 	Fetched   time.Time // every item up to here is spooled or parked; zero: never ran
 	Previous  time.Time // Fetched before the last move
@@ -260,11 +256,10 @@ type Record struct {
 	Run uint64
 	Seq uint64
 	NewRecord
-	Err error // ErrCorrupt when the payload fails its checksum; Body is then what is there
+	Err error // ErrCorrupt if the checksum fails; Body is then what can be read
 }
 
-// ID is what the spool knows of an object that was handed to deliver, or found
-// on the platform.
+// ID is what the spool knows of an object that was handed to deliver, or found on the platform.
 type ID = encoding.ID
 
 // IDPut stores or replaces one entry of ids.
@@ -277,15 +272,15 @@ type IDPut struct {
 type Object struct {
 	STIX    string               `json:"id"`
 	Run     uint64               `json:"run,omitempty"`    // the run it waits in; of a held object, the run that held it
-	Seq     uint64               `json:"-"`                // order of arrival; kept when a newer copy replaces it; 0 lets the spool give one
-	Watch   string               `json:"watch"`            // the id it waits for; it is looked up by this one id
+	Seq     uint64               `json:"-"`                // order of arrival; kept when a newer copy replaces it; 0 lets the spool assign one
+	Watch   string               `json:"watch"`            // the id it waits for, under which it is found
 	Since   time.Time            `json:"since,omitzero"`   // of held objects: when it was first held
-	Stamps  map[string]time.Time `json:"stamps,omitempty"` // by name of property, where its modified is not the object's
+	Stamps  map[string]time.Time `json:"stamps,omitempty"` // by name of property, if its modified is not the object's
 	Kept    bool                 `json:"kept,omitempty"`   // of held objects: a whole copy of an object that was published without some entries
 	Dataset Dataset              `json:"dataset,omitempty"`
 	Source  string               `json:"source,omitempty"`
 	JSON    []byte               `json:"-"`
-	Err     error                `json:"-"` // ErrCorrupt when it fails its checksum; JSON is then what is there. Ignored when stored
+	Err     error                `json:"-"` // ErrCorrupt if the checksum fails; JSON is then what can be read. Ignored when stored
 }
 
 // NewBundle is an ordered batch of objects of one run.
@@ -309,8 +304,8 @@ type Bundle struct {
 	Created   time.Time
 	Objects   int
 	Bytes     int64 // of the objects' JSON
-	Confirmed int   // the first so many messages are confirmed or in Skipped
-	Skipped   []int // of these, given up as dead letters instead
+	Confirmed int   // so many messages from the first on are confirmed, or in Skipped
+	Skipped   []int // indices of the messages that became dead letters instead, ascending
 }
 
 // MapCommit is one hand-over of the map stage: everything in it is committed together.
@@ -329,14 +324,14 @@ type MapCommit struct {
 	Count   map[string]int64
 }
 
-// Item is what the spool remembers of an item or page that was mapped, so that
-// it can be found after it was delivered. The last run counts.
+// Item is what the spool remembers of an item or page that was mapped, so that it can be found after it was
+// delivered. The latest run counts.
 type Item struct {
 	Dataset Dataset
 	Source  string
-	Run     uint64    // its work says whether it arrived
-	Objects int       // how many objects came of it; of rows of one run the sum
-	At      time.Time // when it was mapped, seconds resolution
+	Run     uint64    // its work tells whether it arrived
+	Objects int       // number of objects made of it, summed over its records of one run
+	At      time.Time // when it was mapped, in seconds
 }
 
 // Stage names a stage in dead letters and metrics.
@@ -353,7 +348,7 @@ const (
 
 // DeadLetter is what a stage gave up on, kept whole until an operator drops it by name.
 type DeadLetter struct {
-	Key      uint64    `json:"-"` // given by the spool
+	Key      uint64    `json:"-"` // assigned by the spool
 	Stage    Stage     `json:"stage"`
 	Class    string    `json:"class"` // "refused", "invalid", "panic", "crash", "cycle", "unresolved", "too_large", "dependency", "gap", "rejected", …
 	Error    string    `json:"error"`
@@ -368,6 +363,6 @@ type DeadLetter struct {
 	Healed   time.Time `json:"healed,omitzero"`     // zero, or when its source id later succeeded
 	Retried  time.Time `json:"retried,omitzero"`    // zero, or when an operator last took it back into a run
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run
-	Err      error     `json:"-"`                   // ErrCorrupt when it fails its checksum; Payload is then what is there. Ignored when stored
+	Err      error     `json:"-"`                   // ErrCorrupt if the checksum fails; Payload is then what can be read. Ignored when stored
 	NoRetry  string    `json:"-"`                   // why it cannot be tried again; "" if it can. Ignored when stored
 }

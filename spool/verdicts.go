@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// WatchedWork is a work of OpenCTI whose errors are to be read: its run is
-// done, and the platform's workers may still refuse what the run brought.
+// WatchedWork is a work on OpenCTI whose errors still have to be read: its run is done, but the platform's workers
+// may still refuse what it brought.
 type WatchedWork struct {
 	Run   uint64    `json:"-"`
 	ID    string    `json:"id"`
@@ -17,16 +17,15 @@ type WatchedWork struct {
 	Due   time.Time `json:"due"`   // not to be asked before
 	Tries int       `json:"tries"`
 	Seen  []uint64  `json:"seen,omitempty"` // hashes of the errors that were kept
-	// Large are ids of objects that were sent under it and of which a worker that
-	// refuses one does not say the id; at most mostLarge.
+	// Large are ids of objects that were sent under the work and that a worker might not name when it refuses them;
+	// at most mostLarge.
 	Large []string `json:"large,omitempty"`
 }
 
-// mostLarge bounds how many large objects of a run are remembered: the platform
-// keeps as many errors of a work.
+// mostLarge bounds how many large objects of a run are remembered: the platform keeps no more errors of a work.
 const mostLarge = 100
 
-// noteLarge remembers the large ones of the objects that go out.
+// noteLarge remembers the large ones among the objects that are sent.
 func (r *storedRun) noteLarge(bundles []NewBundle) {
 	for _, b := range bundles {
 		for _, o := range b.Objects {
@@ -37,9 +36,9 @@ func (r *storedRun) noteLarge(bundles []NewBundle) {
 	}
 }
 
-// mayBeUnnamed reports whether a worker may leave the object out of what it says of a
-// refusal: from 50,000 characters on, as it writes them, in ASCII and with a space
-// after each comma and colon. A few more are taken than that is true of.
+// mayBeUnnamed reports whether a worker may leave the object out of its report of a refusal. It does so from 50,000
+// characters on, as it writes the object: in ASCII and with a space after each comma and colon. The limit here is a
+// little lower, to be safe.
 func mayBeUnnamed(object []byte) bool {
 	const limit = 45_000
 	if len(object) >= limit || len(object)*6 < limit {
@@ -61,7 +60,7 @@ func mayBeUnnamed(object []byte) bool {
 	return n >= limit
 }
 
-// watch notes the work of a run that is done now.
+// watch stores the work of a run that is done now.
 func (tb runBucket) watch(r *storedRun, now time.Time) error {
 	if r.Work.ID == "" || r.Work.Status != WorkProcessed {
 		return nil
@@ -78,9 +77,8 @@ func (tb runBucket) putWatched(w WatchedWork) error {
 	return tb.put(key, v)
 }
 
-// WatchedWorks returns up to limit works that are due, oldest run first, when
-// the next of the others is due (zero: there is none), and how many there are. A
-// row that cannot be read is taken from its run.
+// WatchedWorks returns up to limit works that are due, oldest run first, when the next of the others is due (zero if
+// there is none), and how many there are in all. A row that cannot be read is rebuilt from its run.
 func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next time.Time, all int, err error) {
 	err = s.view("read works", func(t *txn) error {
 		return t.runs().scan([]byte{pfxWork}, nil, func(k, v []byte) (bool, error) {
@@ -104,11 +102,10 @@ func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next 
 	return due, next, all, err
 }
 
-// SaveVerdict stores what OpenCTI refused under the work, as dead letters of
-// stage platform, with the item that brought each object where that is known.
-// A letter whose object went out again in a later run is healed at once. done
-// ends the watch, else w replaces the row. A work that is not watched any more,
-// after a reset, makes it fail with ErrNotFound.
+// SaveVerdict stores what OpenCTI refused under the work as dead letters of stage platform, with the item that
+// brought each object if that is known. One whose object was sent again in a later run is healed at once. done ends
+// the watch; otherwise w replaces the row. A work that is not watched any more, after a reset, makes it fail with
+// ErrNotFound.
 func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, done bool) error {
 	var size int64
 	packed := make([]encoding.Packed, len(letters))
@@ -135,7 +132,7 @@ func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, 
 	})
 }
 
-// refused adds one letter of the platform.
+// refused adds one dead letter of the platform.
 func (t *txn) refused(now time.Time, d DeadLetter, body encoding.Packed) error {
 	e, known, err := t.ids().get(d.STIX)
 	if err != nil {
@@ -148,9 +145,8 @@ func (t *txn) refused(now time.Time, d DeadLetter, body encoding.Packed) error {
 	return t.dead().healRejected(now, d.STIX)
 }
 
-// An origin says which item brought an object: the dataset's number, and the
-// item's source id. Of a page of IOCs it has the dataset alone, since a million
-// objects name few pages, and a page cannot be asked for again.
+// An origin says which item brought an object: the dataset's number, and the item's source id. For a page of IOCs it
+// is the dataset alone: a page cannot be requested again by its source id, and a million objects come from few pages.
 
 func origins(bundles []NewBundle) map[string]string {
 	all := map[string]string{}

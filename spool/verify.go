@@ -13,11 +13,10 @@ import (
 // maxBroken is how many broken invariants Verify names; the rest is counted.
 const maxBroken = 200
 
-// Verify checks every invariant and returns what is broken, one sentence each:
-// counters equal contents, every index names what is there and the other way
-// round, no orphans, checksums, order. On a file that is open for reading only it
-// checks the page structure too. It reads the whole file in one view, so that
-// numbers fit together; memory does not grow with the contents.
+// Verify checks every invariant and returns what is broken, one sentence each: counters equal contents, every index
+// names existing rows and the reverse, no orphans, checksums, order. If the file is open read-only it checks the page
+// structure, too. It reads the whole file in one transaction, so that the numbers are consistent; its memory does not
+// grow with the contents.
 func (s *Spool) Verify(ctx context.Context) ([]string, error) {
 	v := &verifier{ctx: ctx, bytes: map[string]int64{}}
 	err := s.view("verify", func(t *txn) error {
@@ -37,7 +36,7 @@ func (s *Spool) Verify(ctx context.Context) ([]string, error) {
 	return v.found, err
 }
 
-// verifier gathers what is broken.
+// verifier collects what is broken.
 type verifier struct {
 	ctx   context.Context
 	t     *txn
@@ -89,8 +88,7 @@ func (v *verifier) walk(tb *table, fn func(k, val []byte) error) error {
 	})
 }
 
-// fragment checks that a key which is longer than its bucket's rows is part of
-// an envelope, and reports whether it is one.
+// fragment reports whether k is longer than its bucket's rows, and checks that it then continues an envelope.
 func (v *verifier) fragment(tb *table, k []byte, rowLen int) bool {
 	if len(k) == rowLen {
 		return false
@@ -101,14 +99,14 @@ func (v *verifier) fragment(tb *table, k []byte, rowLen int) bool {
 	return true
 }
 
-// sequence checks that a bucket gave out the number.
+// sequence checks that the bucket has given out this number.
 func (v *verifier) sequence(tb *table, seq uint64) {
 	if seq == 0 || seq > tb.b.Sequence() {
 		v.broken("%s: number %d was never given (the last is %d)", tb.name, seq, tb.b.Sequence())
 	}
 }
 
-// run checks that an entry's run is there and open, and returns it.
+// run checks that an entry's run exists and is open, and returns it.
 func (v *verifier) run(what string, id uint64) *storedRun {
 	r, err := v.t.runs().byID(id)
 	switch {

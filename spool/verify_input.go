@@ -17,12 +17,12 @@ func (v *verifier) tasks() error {
 		case pfxDue:
 			st := v.indexedTask(val)
 			if st != nil && string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)) {
-				v.broken("task %s: stands in the line of run %d, but is not due then", st.key, encoding.U64(k, 1))
+				v.broken("task %s: is in the due index of run %d, but is not due then", st.key, encoding.U64(k, 1))
 			}
 		case pfxParked:
 			st := v.indexedTask(val)
 			if st != nil && (st.Parked.IsZero() || string(k) != string(parkedKey(st.key.Dataset, st.Seq))) {
-				v.broken("task %s: stands among the parked, but is not", st.key)
+				v.broken("task %s: is in the index of parked items, but is not parked", st.key)
 			}
 		case pfxQueued:
 			v.n.Queued++
@@ -89,7 +89,7 @@ func (v *verifier) task(tb *table, k []byte) {
 		v.openTask(tb, st)
 	case !st.Parked.IsZero():
 		if tb.get(parkedKey(key.Dataset, st.Seq)) == nil {
-			v.broken("task %s: is parked, but does not stand among the parked", key)
+			v.broken("task %s: is parked, but is not in the index of parked items", key)
 		}
 	case key.Kind != TaskPage:
 		v.broken("task %s: in no run and not parked", key)
@@ -98,7 +98,7 @@ func (v *verifier) task(tb *table, k []byte) {
 
 func (v *verifier) openTask(tb *table, st *storedTask) {
 	if tb.get(dueKey(st.Run, st.State.Due, st.Seq)) == nil {
-		v.broken("task %s: does not stand in the line of its run %d", st.key, st.Run)
+		v.broken("task %s: is not in the due index of its run %d", st.key, st.Run)
 	}
 	r := v.run("task "+st.key.String(), st.Run)
 	if r == nil {
@@ -156,11 +156,11 @@ func (v *verifier) dead() error {
 		case pfxOpenDL:
 			v.n.Dead++
 			if tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
-				v.broken("dead letter %d: is listed and not there", encoding.U64(k, 1))
+				v.broken("dead letter %d: is listed, but does not exist", encoding.U64(k, 1))
 			}
 		case pfxPayload:
 			if !v.fragment(tb, k, 9) && tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
-				v.broken("dead letter %d: its payload is there and it is not", encoding.U64(k, 1))
+				v.broken("dead letter %d: its payload exists, but it does not", encoding.U64(k, 1))
 			}
 		case pfxSource, pfxRetried, pfxEqual:
 			key := encoding.U64(k, len(k)-8)
@@ -168,7 +168,7 @@ func (v *verifier) dead() error {
 				key = encoding.U64(val, 0)
 			}
 			if tb.get(numKey(pfxDead, key)) == nil {
-				v.broken("dead letter %d: is found by row %x and not there", key, k)
+				v.broken("dead letter %d: row %x names it, but it does not exist", key, k)
 			}
 		default:
 			v.broken("dead: key %x", k)
@@ -185,7 +185,7 @@ func (v *verifier) deadLetter(tb *table, key uint64) {
 	d, _ := v.t.dead().read(key)
 	if d.Err != nil {
 		v.broken("%v", d.Err)
-		v.n.Rejected = nil // what it is cannot be told
+		v.n.Rejected = nil // its stage is unknown
 		return
 	}
 	isOpen := tb.get(numKey(pfxOpenDL, key)) != nil

@@ -100,7 +100,7 @@ func (v *verifier) heldObject(tb *table, k, val []byte) {
 	o := tb.object(k, val)
 	if o.Err != nil {
 		v.broken("%v", o.Err)
-		v.n.HeldPublished = nil // what it is cannot be told
+		v.n.HeldPublished = nil // it may be such a copy
 		return
 	}
 	v.n.addPublished(o.Kept, 1)

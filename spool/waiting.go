@@ -2,13 +2,13 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// wait stores an object that waits, in place of an older copy of its id in the run.
+// wait stores a waiting object, replacing an older copy of its id in the run.
 func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
 	x := waitingOf(run)(tb.t)
-	old, err := x.take(o.STIX)
+	old, err := x.remove(o.STIX)
 	if err != nil {
 		return err
 	}
@@ -28,26 +28,25 @@ func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
 	return x.add(o, body)
 }
 
-// WaitingByID returns those of ids that wait in the run.
+// WaitingByID returns those of ids that wait in the run, by id.
 func (s *Spool) WaitingByID(run uint64, ids []string) (map[string]Object, error) {
 	return s.objects("read waiting objects", waitingOf(run), ids)
 }
 
-// Waiting returns up to limit objects that wait in the run with Seq > after, oldest
-// first; fewer where they are large, but one while there are any.
+// Waiting returns up to limit objects that wait in the run with Seq > after, oldest first; fewer if they are large,
+// but at least one while there are any.
 func (s *Spool) Waiting(run, after uint64, limit int) ([]Object, error) {
 	return s.objectsAfter("read waiting objects", waitingOf(run), nil, after, limit)
 }
 
-// Watchers returns up to limit objects with Seq > after that wait in the run for
-// the id; fewer where they are large, but one while there are any.
+// Watchers returns up to limit objects with Seq > after that wait in the run for the id; fewer if they are large, but
+// at least one while there are any.
 func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) ([]Object, error) {
 	return s.objectsAfter("read watchers", waitingOf(run), &id, after, limit)
 }
 
-// WatchedIDs returns up to limit distinct ids after the given one that objects
-// of the run wait for. Their order is total and stays the same, but is the
-// spool's own, not that of the text; "" starts at the beginning.
+// WatchedIDs returns up to limit distinct ids after the given one that objects of the run wait for. Their order is
+// total and stable, but is the spool's own, not that of the text; "" starts at the beginning.
 func (s *Spool) WatchedIDs(run uint64, after string, limit int) ([]string, error) {
 	return s.watchedIDs("read watched ids", waitingOf(run), after, limit)
 }

@@ -8,8 +8,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// storedMark is a dataset's watermark with the runs that are confirmed but
-// stand behind an older one that is not.
+// storedMark is a dataset's watermark, with the runs that are done while an older one is not.
 type storedMark struct {
 	Fetched   time.Time   `json:"fetched,omitzero"`
 	Previous  time.Time   `json:"previous,omitzero"`
@@ -32,7 +31,7 @@ func (m marks) of(d Dataset) *storedMark {
 	return m[d]
 }
 
-// Watermarks returns where each dataset stands; one that never ran is absent.
+// Watermarks returns how far each dataset has got; one that never ran is absent.
 func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
 	out := map[Dataset]Watermark{}
 	err := s.view("read watermarks", func(t *txn) error {
@@ -48,8 +47,8 @@ func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
 	return out, err
 }
 
-// addHeld fills in Held: the oldest window start of the items that were parked
-// and have not arrived, or arrived in a run that is not done.
+// addHeld fills in Held: the oldest window start of the items that were parked once and have not arrived, or arrived
+// in a run that is not done.
 func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
 	hold := func(d Dataset, since time.Time) {
 		w := out[d]
@@ -94,10 +93,9 @@ func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
 	return nil
 }
 
-// AdoptState sets the watermarks of a spool that does not know its state yet
-// (Fetched and Confirmed alike) and marks the state as known. Datasets that are
-// absent start from the configured date. On a spool that knows its state it
-// changes nothing and reports false.
+// AdoptState sets the watermarks (Fetched and Confirmed alike) of a spool that does not know its state yet, and marks
+// the state as known. Datasets that are missing in at start from the configured date. On a spool that knows its state
+// it changes nothing and returns false.
 func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error) {
 	var adopted bool
 	err := s.update("adopt state", frees(), func(t *txn) error {
@@ -129,23 +127,21 @@ func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error)
 func (tb metaBucket) marks() (marks, error) {
 	m := marks{}
 	if err := tb.read(keyWatermarks, &m); err != nil {
-		return marks{}, nil // the opening took them for unknown; Verify reports it
+		return marks{}, nil // Open treated them as unknown; Verify reports it
 	}
 	return m, nil
 }
 
-// FinishFetch ends the run's fetch: every dataset still open or listed becomes
-// DatasetOK, and the watermarks of the DatasetOK ones move to the run's Start
-// (unless the run's reason moves none, or the window begins after the run did:
-// such a run saw nothing of what lies before). It refuses with ErrBusy while the run
-// has open tasks, which may be parked items that StartRun left and that it took in now.
-// Once ended it stays so.
+// FinishFetch ends the run's fetch: every dataset still open or listed becomes DatasetOK, and the watermarks of the
+// DatasetOK ones move to the run's Start (unless the run's reason moves none, or the window begins after the run did:
+// such a run saw nothing of what lies before). It returns ErrBusy while the run has open tasks, which may be parked
+// items that StartRun left and that are taken in now. Repeating it changes nothing.
 func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 	var left bool
 	err := s.view("finish fetch", func(t *txn) error {
 		r, err := t.runs().byID(run)
 		left = err == nil && r.FetchedAt.IsZero() && len(r.TakeIn) > 0
-		return nil // what is wrong is said below
+		return nil // errors are reported below
 	})
 	if err == nil && left {
 		err = s.takeParked(epoch, run)
@@ -168,7 +164,7 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 	})
 }
 
-// endFetch notes that none of the run's requests is left.
+// endFetch marks the run as fetched: none of its requests is left.
 func (r *storedRun) endFetch(now time.Time) {
 	r.FetchedAt, r.TakeIn = now.UTC(), nil
 	r.failUnread()
@@ -186,8 +182,7 @@ func (tb runBucket) moveFetched(r *storedRun) error {
 		return err
 	}
 	for d, dr := range r.Datasets {
-		// A server's clock may say anything: no watermark moves back for it, but one
-		// that lies in the future.
+		// A server's clock may say anything: no watermark moves back because of it, unless it lies in the future.
 		if w := m[d]; w != nil && r.moves(dr) && w.Fetched.After(r.Start) && !w.Fetched.After(r.Created) {
 			r.Start = w.Fetched
 		}
@@ -212,10 +207,9 @@ func (r *storedRun) moves(dr DatasetRun) bool {
 	return !r.Lost && dr.Status == DatasetOK && !dr.From.After(r.Created)
 }
 
-// FinishRun marks the run as done, moves the confirmed watermarks of its
-// DatasetOK datasets, and prunes runs beyond the last 1,000. It refuses with
-// ErrBusy while the run is being fetched or mapped or has bundles. A watermark
-// waits while an older run that has the dataset is not done.
+// FinishRun marks the run as done, moves the confirmed watermarks of its DatasetOK datasets, and forgets runs beyond
+// the last 1,000. It returns ErrBusy while the run is being fetched or mapped or has bundles. A watermark waits while
+// an older run that has the dataset is not done.
 func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 	return s.changeRun("finish run", epoch, run, func(t *txn, r *storedRun) error {
 		switch {
@@ -243,7 +237,7 @@ func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 	})
 }
 
-// moveConfirmed moves the confirmed watermarks as far as the runs are done without a gap.
+// moveConfirmed moves the confirmed watermarks up to the oldest run that is not done.
 func (tb runBucket) moveConfirmed(done *storedRun) error {
 	m, err := tb.t.meta().marks()
 	if err != nil {
@@ -267,7 +261,7 @@ func (tb runBucket) moveConfirmed(done *storedRun) error {
 	return tb.t.meta().save(keyWatermarks, m)
 }
 
-// confirmBefore takes over the runs that are done and older than the run.
+// confirmBefore applies the runs that are done and older than run.
 func (w *storedMark) confirmBefore(run uint64) {
 	var last uint64
 	var rest []earlyDone
@@ -275,14 +269,14 @@ func (w *storedMark) confirmBefore(run uint64) {
 		switch {
 		case e.Run >= run:
 			rest = append(rest, e)
-		case e.Run > last || e.Run == last && e.At.After(w.Confirmed): // of a run, and of a skip behind it
+		case e.Run > last || e.Run == last && e.At.After(w.Confirmed): // of one run, and of a skip behind it
 			last, w.Confirmed = e.Run, e.At
 		}
 	}
 	w.Early = rest
 }
 
-// oldestOpen returns the oldest run not done that moves the dataset's watermark, or the greatest number.
+// oldestOpen returns the oldest open run that moves the dataset's watermark; the greatest number if there is none.
 func (tb runBucket) oldestOpen(d Dataset) (uint64, error) {
 	ids, err := tb.open()
 	if err != nil {
