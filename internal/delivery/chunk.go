@@ -1,13 +1,13 @@
 package delivery
 
-// Chunk is a bundle of several objects, as OpenCTI's API takes it. The same input
-// gives the same bytes. The zero value is of no use: see NewChunk.
+// Chunk builds a bundle of several objects in the form that OpenCTI's API takes. The same input gives the same bytes.
+// The zero value is not usable: see NewChunk. Not safe for concurrent use.
 type Chunk struct {
 	text    []byte
 	objects int
 }
 
-// NewChunk returns an empty bundle of the id, which is "bundle--" and a UUID.
+// NewChunk returns an empty bundle with this id, which is "bundle--" and a UUID.
 func NewChunk(id string) *Chunk {
 	text := appendString([]byte(`{"type":"bundle","id":`), id)
 	return &Chunk{text: append(text, `,"spec_version":"2.1","objects":[`...)}
@@ -22,17 +22,17 @@ func (c *Chunk) Add(object []byte) {
 	c.objects++
 }
 
-// Objects is how many there are.
+// Objects returns the number of objects.
 func (c *Chunk) Objects() int { return c.objects }
 
-// Len is the size in bytes of the bundle with one more object of that size.
+// Len returns the size in bytes of the bundle with one more object of more bytes.
 func (c *Chunk) Len(more int) int { return len(c.text) + more + len(`,]}`) }
 
-// Close ends the bundle and returns its text.
+// Close ends the bundle and returns its text. Do not use the chunk afterwards.
 func (c *Chunk) Close() []byte { return append(c.text, `]}`...) }
 
-// MaxChunk returns how many bytes a bundle may have whose message the broker
-// takes: the message carries it in base64.
+// MaxChunk returns the largest size in bytes of a bundle whose message is not larger than maxMessage: the message
+// carries the bundle in base64.
 func MaxChunk(maxMessage int64) int64 { return max(0, maxMessage-envelopeRoom) / 4 * 3 }
 
 // envelopeRoom is more than what surrounds the bundle in a message.

@@ -17,7 +17,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// ConnectorInfo is how an archive file names the connector.
+// ConnectorInfo describes the connector in an archive file.
 type ConnectorInfo struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
@@ -32,28 +32,28 @@ type ConnectorInfo struct {
 type DirectoryOptions struct {
 	Path      string
 	Connector ConnectorInfo
-	// Retention is how long files are kept. Zero: for ever.
+	// Retention is how long files are kept. Zero means for ever.
 	Retention time.Duration
 }
 
-// Directory archives bundles as files that other OpenCTI connectors write and
-// read. Use it from one goroutine.
+// Directory archives bundles in the format of the files that other OpenCTI connectors write and read. Not safe for
+// concurrent use.
 type Directory struct {
 	opt DirectoryOptions
 }
 
-// DirectoryBundle is what a file says beside its objects.
+// DirectoryBundle is what a file holds beside its objects.
 type DirectoryBundle struct {
 	// ID is "bundle--" and a UUID.
 	ID          string
 	ApplicantID string
 	Update      bool
-	// CommittedAt names the file, by microseconds: it must be the bundle's own,
-	// and the same when the bundle is written again, which then overwrites.
+	// CommittedAt, in microseconds, names the file. It must be the bundle's own, and the same if the bundle is
+	// written again, which overwrites the file.
 	CommittedAt time.Time
 }
 
-// NewDirectory makes the directory if need be.
+// NewDirectory makes the directory if it does not exist. Its errors are fatal.
 func NewDirectory(opt DirectoryOptions) (*Directory, error) {
 	if opt.Path == "" {
 		return nil, fault.Mark(fault.Fatal, errors.New("archive directory: no path"))
@@ -65,9 +65,8 @@ func NewDirectory(opt DirectoryOptions) (*Directory, error) {
 	return &Directory{opt: opt}, nil
 }
 
-// Write archives one bundle. objects yields each object's JSON, read before the
-// next is asked for, so that memory does not grow with the bundle. The file
-// appears whole or not at all.
+// Write archives one bundle. objects yields each object's JSON, which is used before the next one is asked for, so
+// that memory does not grow with the bundle. The file appears whole or not at all.
 func (d *Directory) Write(ctx context.Context, b DirectoryBundle, objects iter.Seq2[[]byte, error]) error {
 	name := filepath.Join(d.opt.Path, d.fileName(b))
 	if err := d.write(ctx, name, b, objects); err != nil {
@@ -124,21 +123,20 @@ func (d *Directory) encode(ctx context.Context, w *bufio.Writer, b DirectoryBund
 	return w.Flush()
 }
 
-// prefix begins the names of this connector's files.
+// prefix returns the beginning of the names of this connector's files.
 func (d *Directory) prefix() string {
 	name := strings.ReplaceAll(strings.ToLower(d.opt.Connector.Name), " ", "_")
 	return strings.ReplaceAll(name, string(filepath.Separator), "_") + "-"
 }
 
-// fileName is the connector's name, date and time, and the time in seconds
-// with a fraction.
+// fileName is made of the connector's name, date and time, and the time in seconds with a fraction.
 func (d *Directory) fileName(b DirectoryBundle) string {
 	at := b.CommittedAt.UTC()
 	return d.prefix() + at.Format("20060102-150405-") + fmt.Sprintf("%d.%06d.json", at.Unix(), at.Nanosecond()/1000)
 }
 
-// Expire removes this connector's files that are older than the retention, and
-// what an interrupted write left, and returns how many.
+// Expire removes this connector's files that are older than the retention, leftovers of interrupted writes included,
+// and returns how many.
 func (d *Directory) Expire(now time.Time) (int, error) {
 	if d.opt.Retention <= 0 {
 		return 0, nil
@@ -172,7 +170,7 @@ func (d *Directory) Expire(now time.Time) (int, error) {
 	return removed, nil
 }
 
-// owns reports whether a file is of this connector, finished or not.
+// owns reports whether a file belongs to this connector, finished or not.
 func (d *Directory) owns(name string) bool {
 	const stamp = "20060102-150405"
 	rest, ok := strings.CutPrefix(strings.TrimSuffix(name, ".tmp"), d.prefix())

@@ -9,13 +9,13 @@ import (
 	"strconv"
 )
 
-// Envelope is what a message carries beside its object.
+// Envelope is what a message carries.
 type Envelope struct {
 	// ApplicantID is the user that OpenCTI's workers import as.
 	ApplicantID string
-	// WorkID of the run, "" for none.
+	// WorkID is the work of the run, "" for none.
 	WorkID string
-	// Update is the workers' flag to merge where several entities match.
+	// Update tells the workers to merge if several entities match.
 	Update bool
 	// Sequence counts the messages of a bundle from 1.
 	Sequence int
@@ -27,13 +27,13 @@ type Envelope struct {
 	Object []byte
 }
 
-// AppendEnvelope appends the message that OpenCTI's workers read: a bundle of
-// one object, base64 in a JSON envelope. An error says that Object is no JSON
-// object. The same input gives the same bytes. OpenCTI platform 6.x and 7.x.
+// AppendEnvelope appends the message that OpenCTI's workers read: a bundle of one object, as base64 in a JSON
+// envelope. It fails if Object is not a JSON object. The same input gives the same bytes. The format is that of
+// OpenCTI 6.x and 7.x.
 func AppendEnvelope(dst []byte, e Envelope) ([]byte, error) {
 	object, ok := bytes.CutSuffix(e.Object, []byte("}"))
 	if !ok {
-		return nil, fmt.Errorf("object %d of %s is no JSON object", e.Sequence, e.BundleID)
+		return nil, fmt.Errorf("object %d of %s is not a JSON object", e.Sequence, e.BundleID)
 	}
 	dst = append(dst, `{"bundle_type":"QUEUE_BUNDLE","applicant_id":`...)
 	dst = appendString(dst, e.ApplicantID)
@@ -51,10 +51,9 @@ func AppendEnvelope(dst []byte, e Envelope) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// appendContent appends the bundle in base64. object lacks its last brace. The bundle is written first, moved
-// to the end of the room that its encoding takes and encoded from there to the
-// front: what is written never reaches what is still to be read, since four
-// bytes come of three.
+// appendContent appends the bundle in base64. object lacks its last brace. The bundle is written first, moved to the
+// end of the space that its encoding takes, and encoded from there to the front: three bytes become four, so the
+// output never reaches input that is still to be read.
 func appendContent(dst []byte, e Envelope, object []byte) []byte {
 	start := len(dst)
 	dst = appendBundle(dst, e, object)
@@ -85,8 +84,7 @@ func appendBundle(dst []byte, e Envelope, object []byte) []byte {
 	return append(dst, `}]}`...)
 }
 
-// appendString appends s as encoding/json writes it. Ids, which is all there is
-// as a rule, need no escapes.
+// appendString appends s as encoding/json writes it. Nearly all strings are ids, which need no escapes.
 func appendString(dst []byte, s string) []byte {
 	if isPlain(s) {
 		return append(append(append(dst, '"'), s...), '"')
@@ -98,7 +96,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, text...)
 }
 
-// isPlain reports whether encoding/json would write s as it is.
+// isPlain reports whether encoding/json would write s unchanged.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -33,11 +33,11 @@ var (
 )
 
 const (
-	hintFull     = "the queue is full: OpenCTI's workers must catch up; sending goes on by itself"
-	hintTopology = "the platform declares exchange and queue at the next register or ping; sending goes on by itself"
+	hintFull     = "the queue is full: OpenCTI's workers must catch up; sending continues by itself"
+	hintTopology = "the platform declares exchange and queue at the next register or ping; sending continues by itself"
 	hintAccess   = "check the broker's user, its permissions on the virtual host and MQ_USER, MQ_PASS, MQ_VHOST"
 	hintSize     = "raise max_message_size on RabbitMQ and retry the dead letter"
-	hintClear    = "OpenCTI names a broker without TLS: set MQ_USE_SSL=true and the port of TLS in MQ_PORT, or take MQ_USE_SSL_CA, MQ_USE_SSL_CERT and MQ_USE_SSL_KEY away"
+	hintClear    = "OpenCTI names a broker without TLS: set MQ_USE_SSL=true and the TLS port in MQ_PORT, or unset MQ_USE_SSL_CA, MQ_USE_SSL_CERT and MQ_USE_SSL_KEY"
 	hintTLSPort  = "is the port a TLS port? check MQ_USE_SSL and MQ_PORT"
 	hintCA       = "name the authority of the broker's certificate in MQ_USE_SSL_CA"
 	hintName     = "MQ_HOST must be a name that the broker's certificate carries"
@@ -51,23 +51,21 @@ type verdict struct {
 	words string // "": those of the error
 }
 
-// byReply says what an AMQP reply code means that closed channel or connection.
-// Codes not listed are a lost connection.
+// byReply says what an AMQP reply code means that closed a channel or connection. Other codes mean a lost connection.
 var byReply = map[int]verdict{
 	amqp.AccessRefused:      {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
 	amqp.NotAllowed:         {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
 	amqp.NotFound:           {kind: NoExchange, class: fault.Systemic, hint: hintTopology},
 	amqp.ContentTooLarge:    {kind: TooLarge, class: fault.Permanent, hint: hintSize},
 	amqp.ConnectionForced:   {kind: ConnectionLost, class: fault.Transient, words: "it closed the connection, as it stops or somebody closed it there"},
-	amqp.PreconditionFailed: {kind: ConnectionLost, class: fault.Systemic}, // for its size: see closedBy
+	amqp.PreconditionFailed: {kind: ConnectionLost, class: fault.Systemic}, // unless a message is too large: see closedBy
 }
 
-// tooLarge is how RabbitMQ words a message over max_message_size; before 3.13
-// without "configured".
+// tooLarge matches RabbitMQ's text for a message over max_message_size; before 3.13 it lacks "configured".
 var tooLarge = regexp.MustCompile(`message size \d+ is larger than (?:configured )?max size (\d+)`)
 
-// closedBy classifies the reason that ended a channel. limit is the broker's
-// largest message where the reason names it.
+// closedBy classifies the reason that ended a channel. limit is the size in bytes of the broker's largest message, 0
+// if the reason does not name it.
 func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 	if e == nil || !e.Server {
 		err = cmp.Or(link, error(amqp.ErrClosed))
@@ -87,7 +85,7 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 	return v, 0, e
 }
 
-// lostLink says how a connection ended without a word of the broker.
+// lostLink says how a connection ended about which the broker said nothing.
 func lostLink(err error) verdict {
 	v := verdict{kind: ConnectionLost, class: fault.Transient}
 	const look = "look whether the server was restarted, or a firewall ends connections"
@@ -102,9 +100,8 @@ func lostLink(err error) verdict {
 	return v
 }
 
-// dialVerdict classifies an error of connecting. link is what the transport
-// saw: RabbitMQ refuses credentials by hanging up, but the library takes any
-// end of the conversation at that point, a timeout too, for a refusal.
+// dialVerdict classifies an error of connecting. link is what the transport saw: RabbitMQ refuses credentials by
+// hanging up, but the library takes any end of the conversation at that point, even a timeout, for a refusal.
 func dialVerdict(err, link error) verdict {
 	if v, ok := tlsVerdict(err); ok {
 		return v
@@ -144,15 +141,14 @@ func tlsVerdict(err error) (verdict, bool) {
 	return verdict{}, false
 }
 
-// isAlert reports that the broker refused something of our TLS, mostly our
-// certificate.
+// isAlert reports whether the broker refused our side of TLS, mostly our certificate.
 func isAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error"
 }
 
-// mark gives err the verdict's class and hint. A caller that gave up is not a
-// failure of the broker.
+// mark gives err the verdict's class and hint. If the caller gave up, it returns the cause of that: the broker did
+// not fail.
 func (v verdict) mark(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

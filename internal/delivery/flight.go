@@ -14,42 +14,42 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// flight is one batch under way: the caller's goroutine publishes, one settles
-// the broker's answers in order, one commits, one watches the context.
+// flight is one batch being sent: the caller's goroutine publishes, one settles the broker's answers in order, one
+// commits, one watches the context.
 type flight struct {
 	p       *Publisher
 	s       *session
 	b       Batch
 	step    int        // the least progress worth a commit
-	pending chan entry // published, in order, not settled
+	pending chan entry // published, in order, not yet settled
 	abandon chan struct{}
 	ended   chan struct{} // closed when everything else has ended
 
 	mu        sync.Mutex
-	turn      *sync.Cond // a change that a waiting goroutine may wait for
+	cond      *sync.Cond // changes that a waiting goroutine may wait for
 	published int
-	confirmed int // contiguous prefix that the broker took
-	committed int // contiguous prefix that the caller made durable
+	confirmed int // contiguous prefix that the broker confirmed
+	committed int // contiguous prefix that the caller has committed
 	idle      bool
 	settled   bool // no further answer will come
 	stopping  bool // the context has ended
 	failing   bool // publish no more
 	commitErr error
 
-	answered atomic.Int64 // messages settled, for the watch over silent brokers
+	answered atomic.Int64 // messages settled, to notice a silent broker
 
-	// Of the settling goroutine, read after it has ended.
+	// Owned by the settling goroutine, read after it has ended.
 	acked            int
 	unknown          []entry
 	broken           bool // a message was not confirmed
-	nacked, returned bool // what the first of them got
+	nacked, returned bool // what happened to the first such message
 	returnedIDs      map[string]struct{}
 
 	sourceErr error
 	abandoned bool
 }
 
-// entry is a published message whose answer is awaited.
+// entry is a published message that awaits its answer.
 type entry struct {
 	index, size int
 	id          string
@@ -65,18 +65,18 @@ func newFlight(p *Publisher, s *session, b Batch) *flight {
 		ended:       make(chan struct{}),
 		returnedIDs: make(map[string]struct{}),
 	}
-	f.turn = sync.NewCond(&f.mu)
+	f.cond = sync.NewCond(&f.mu)
 	return f
 }
 
-// run sends the batch. The error says why not all of it was sent; nil: it was.
+// run sends the batch. It returns nil if all of it was sent, else why not.
 func (f *flight) run(ctx context.Context) error {
 	commitCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	f.s.onChange(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.turn.Broadcast()
+		f.cond.Broadcast()
 	})
 	defer f.s.onChange(nil)
 	var answers, watcher sync.WaitGroup
@@ -100,16 +100,15 @@ func (f *flight) run(ctx context.Context) error {
 	return err
 }
 
-// set changes the shared state and wakes whoever waits for it.
+// set changes the shared state and wakes everybody who waits for it.
 func (f *flight) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
-	f.turn.Broadcast()
+	f.cond.Broadcast()
 }
 
-// publish sends messages while there is room. It returns nil at the end of the
-// batch.
+// publish sends messages while there is room. It returns nil at the end of the batch.
 func (f *flight) publish() error {
 	for index := 0; ; index++ {
 		if err := f.room(); err != nil {
@@ -133,7 +132,7 @@ func (f *flight) publish() error {
 			Body:            m.Body,
 		})
 		if err != nil {
-			// Not written as a whole, so the broker cannot have it.
+			// Not written in full, so the broker cannot have it.
 			return err
 		}
 		f.mu.Lock()
@@ -159,9 +158,9 @@ func (f *flight) room() error {
 		}
 		if !f.idle {
 			f.idle = true
-			f.turn.Broadcast() // what is confirmed is worth a commit now
+			f.cond.Broadcast() // commit what is confirmed now
 		}
-		f.turn.Wait()
+		f.cond.Wait()
 	}
 }
 
@@ -172,7 +171,7 @@ func (f *flight) settle() {
 		case <-e.answer.Done():
 			// The broker sends a return before the ack of the same message.
 			f.drainReturns()
-			f.judge(e)
+			f.settleOne(e)
 			f.answered.Add(1)
 		case <-f.abandon:
 			f.unknown = append(f.unknown, e)
@@ -182,8 +181,8 @@ func (f *flight) settle() {
 	f.set(func() { f.settled = true })
 }
 
-// judge settles one message.
-func (f *flight) judge(e entry) {
+// settleOne settles one message.
+func (f *flight) settleOne(e entry) {
 	_, returned := f.returnedIDs[e.id]
 	first := !f.broken
 	switch {
@@ -195,7 +194,7 @@ func (f *flight) judge(e entry) {
 	case returned && e.answer.Acked():
 		f.returned = f.returned || first
 	case f.s.ch.IsClosed():
-		// Ended channels settle every future as not acked.
+		// A channel that has ended settles every confirmation as not acked.
 		f.unknown = append(f.unknown, e)
 	default:
 		f.nacked = f.nacked || first
@@ -204,7 +203,7 @@ func (f *flight) judge(e entry) {
 	f.set(func() { f.failing = true })
 }
 
-// advance moves the confirmed prefix, unless a message before was not taken.
+// advance extends the confirmed prefix, unless an earlier message was not confirmed.
 func (f *flight) advance(index int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -213,7 +212,7 @@ func (f *flight) advance(index int) {
 	}
 	f.confirmed++
 	if f.due() {
-		f.turn.Broadcast()
+		f.cond.Broadcast()
 	}
 }
 
@@ -231,8 +230,7 @@ func (f *flight) drainReturns() {
 	}
 }
 
-// due reports whether a commit is worth while: a step is confirmed, or nothing
-// else will be. Called with mu held.
+// due reports whether a commit is worth while: a step is confirmed, or nothing more will be. The caller holds mu.
 func (f *flight) due() bool {
 	n := f.confirmed - f.committed
 	return n >= f.step || (n > 0 && (f.settled || (f.idle && f.confirmed == f.published)))
@@ -244,27 +242,27 @@ func (f *flight) commit(ctx context.Context) {
 	defer f.mu.Unlock()
 	for {
 		for !f.due() && !f.settled {
-			f.turn.Wait()
+			f.cond.Wait()
 		}
 		n := f.confirmed
 		if n == f.committed {
 			return // settled, nothing left
 		}
 		f.mu.Unlock()
-		err := f.tell(ctx, n)
+		err := f.report(ctx, n)
 		f.mu.Lock()
 		if err != nil {
 			f.commitErr = err
 			f.failing = true
-			f.turn.Broadcast()
+			f.cond.Broadcast()
 			return
 		}
 		f.committed = n
-		f.turn.Broadcast()
+		f.cond.Broadcast()
 	}
 }
 
-func (f *flight) tell(ctx context.Context, n int) error {
+func (f *flight) report(ctx context.Context, n int) error {
 	if f.b.Committed == nil {
 		return nil
 	}
@@ -274,9 +272,8 @@ func (f *flight) tell(ctx context.Context, n int) error {
 	return nil
 }
 
-// watch turns the end of the context into the end of the batch: no further
-// message at once, no further waiting after the settle timeout, or after the
-// time by which the stop has to be over.
+// watch ends the batch when the context ends: it lets no more messages be published, and no answers be waited for
+// after the settle timeout, or after the time by which the stop has to be over.
 func (f *flight) watch(ctx context.Context, cancelCommit func()) {
 	if f.awaitEnd(ctx) {
 		return
@@ -298,12 +295,11 @@ func (f *flight) watch(ctx context.Context, cancelCommit func()) {
 	}
 }
 
-// stallChecks is how often a stall must be seen in a row.
+// stallChecks is how many times in a row a stall must be seen.
 const stallChecks = 4
 
-// awaitEnd waits for the end of the batch, true, or of the context, false. It
-// cuts the connection when the broker lives but answers nothing: RabbitMQ 3.10
-// loses the confirms of messages that reach a quorum queue while its leader
+// awaitEnd waits for the end of the batch, true, or of the context, false. It cuts the connection if the broker is
+// alive but confirms nothing: RabbitMQ 3.10 loses the confirms of messages that reach a quorum queue while its leader
 // starts.
 func (f *flight) awaitEnd(ctx context.Context) bool {
 	tick := time.NewTicker(f.p.opt.ConfirmTimeout / stallChecks)
@@ -328,15 +324,15 @@ func (f *flight) awaitEnd(ctx context.Context) bool {
 	}
 }
 
-// waiting reports whether the broker owes an answer that nothing holds up.
+// waiting reports whether the broker owes an answer that nothing delays.
 func (f *flight) waiting(answered int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return int64(f.published) > answered && !f.s.isBlocked()
 }
 
-// closeReason returns why the channel ended. The library tells it while it
-// closes, before it settles the futures.
+// closeReason returns why the channel ended. The library reports it while it closes, before it settles the
+// confirmations.
 func (f *flight) closeReason() *amqp.Error {
 	if !f.s.ch.IsClosed() {
 		return nil

@@ -10,11 +10,10 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// QueueDepth returns the number of messages that are ready in a queue, asked
-// of the broker itself. Returns ErrNoQueue when there is none.
+// QueueDepth returns the number of messages that are ready in a queue, as the broker itself reports it, or ErrNoQueue
+// if there is no such queue.
 //
-// It takes a connection of its own, since a broker in alarm answers nothing on
-// one that has published.
+// It uses a connection of its own, since a broker under an alarm answers nothing on one that has published.
 func (p *Publisher) QueueDepth(ctx context.Context, queue string) (int, error) {
 	depth := 0
 	err := p.inspect(ctx, func(ch *amqp.Channel) error {
@@ -31,8 +30,8 @@ func (p *Publisher) QueueDepth(ctx context.Context, queue string) (int, error) {
 	return depth, nil
 }
 
-// Check connects and sees that exchange and queue exist, without publishing
-// and without declaring anything. Either may be "".
+// Check connects and checks that exchange and queue exist, without publishing or declaring anything. Either may be
+// "".
 func (p *Publisher) Check(ctx context.Context, exchange, queue string) error {
 	return p.inspect(ctx, func(ch *amqp.Channel) error {
 		if exchange != "" {

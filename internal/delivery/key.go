@@ -17,14 +17,14 @@ import (
 	"hash"
 )
 
-// decryptKey returns the PEM text with the private key in clear. It reads what
-// openssl writes: PKCS #8 (RFC 5958) under PBES2 with PBKDF2 (RFC 8018), and
-// the older encryption inside PEM (RFC 1421). A key in clear is left as it is.
+// decryptKey returns the PEM text with an unencrypted private key. It reads what openssl writes: PKCS #8 (RFC 5958)
+// under PBES2 with PBKDF2 (RFC 8018), and the older encryption inside PEM (RFC 1421). An unencrypted key is returned
+// as it is.
 func decryptKey(text []byte, passphrase string) ([]byte, error) {
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return text, nil // tls.X509KeyPair names what is wrong
+			return text, nil // tls.X509KeyPair says what is wrong
 		}
 		var clear *pem.Block
 		var err error
@@ -94,7 +94,7 @@ type pbkdf2Params struct {
 	PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 }
 
-// maxIterations bounds the work that a broken key can ask for.
+// maxIterations bounds the work that a damaged key can ask for.
 const maxIterations = 2_000_000
 
 func decryptPKCS8(der []byte, passphrase string) (*pem.Block, error) {
@@ -129,7 +129,7 @@ func decryptPKCS8(der []byte, passphrase string) (*pem.Block, error) {
 	return &pem.Block{Type: "PRIVATE KEY", Bytes: clear}, nil
 }
 
-// open derives the key and returns the cipher with its initial vector.
+// open derives the key and returns the cipher with its initialization vector.
 func (s pbes2) open(passphrase string) (cipher.Block, []byte, error) {
 	if !s.KDF.Algorithm.Equal(oidPBKDF2) {
 		return nil, nil, fmt.Errorf("key derivation %v is not supported, use PBKDF2", s.KDF.Algorithm)

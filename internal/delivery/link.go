@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// link is the TCP connection to a broker with the deadlines that the AMQP
-// library lacks. The broker sends a heartbeat every half interval, also while
-// it blocks publishers; a link on which nothing was read for the patience is
-// dead and closes itself. A write may take as long as the peer lives: a broker
-// under a memory or disk alarm reads nothing for hours.
+// link is the TCP connection to a broker, with the deadlines that the AMQP library lacks. The broker sends a
+// heartbeat every half interval, also while it blocks publishers; a link on which nothing was read for patience is
+// dead and closes itself. A write may take as long as the peer lives: a broker under a memory or disk alarm may read
+// nothing for hours.
 type link struct {
 	net.Conn
 	lastRead atomic.Int64 // nanoseconds since began
@@ -28,26 +27,26 @@ type link struct {
 	writeLimit time.Time
 	closed     bool
 	cause      error // why it ended; nil while it lives
-	alert      error // what the peer said against our TLS
+	alert      error // what the peer said about our TLS
 }
 
 func newLink(c net.Conn, patience time.Duration) *link {
 	return &link{Conn: c, patience: patience, began: time.Now()}
 }
 
-// lastWords is how long a reader may take for what a peer said before it hung up.
+// lastWords is how long a reader may take to read what a peer said before it hung up.
 const lastWords = time.Second
 
-// expect sets the patience, once the broker sends heartbeats.
+// expect sets the patience once the broker sends heartbeats.
 func (l *link) expect(patience time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.patience = patience
-	// A read that waits already has the old one.
+	// A read that is waiting already has the old one.
 	_ = l.Conn.SetReadDeadline(earliest(time.Now().Add(patience), l.limit))
 }
 
-// Read waits no longer than the patience.
+// Read waits no longer than patience.
 func (l *link) Read(b []byte) (int, error) {
 	l.mu.Lock()
 	patience := l.patience
@@ -69,7 +68,7 @@ func (l *link) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write ends when everything is written, or when the peer is dead.
+// Write returns when everything is written, or when the peer is dead.
 func (l *link) Write(b []byte) (int, error) {
 	done := 0
 	for {
@@ -101,13 +100,12 @@ func (l *link) Write(b []byte) (int, error) {
 	}
 }
 
-// silence is how long nothing was read.
+// silence returns how long nothing has been read.
 func (l *link) silence() time.Duration {
 	return time.Since(l.began) - time.Duration(l.lastRead.Load())
 }
 
-// fail closes the link, which ends a read or write that still waits, and
-// returns the first cause of its end.
+// fail closes the link, which ends reads and writes that still wait, and returns the first cause of its end.
 func (l *link) fail(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +133,7 @@ func (l *link) err() error {
 	return l.cause
 }
 
-// SetDeadline bounds what is under way and what follows; zero lifts it.
+// SetDeadline bounds reads and writes in progress and those that follow; zero removes the bound.
 func (l *link) SetDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +147,7 @@ func (l *link) SetDeadline(t time.Time) error {
 // SetReadDeadline does nothing: Read sets its own.
 func (l *link) SetReadDeadline(time.Time) error { return nil }
 
-// SetWriteDeadline bounds writes; zero lifts it.
+// SetWriteDeadline bounds writes; zero removes the bound.
 func (l *link) SetWriteDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,8 +166,8 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// tlsLink keeps what the broker says against our certificate: with TLS 1.3 it
-// comes after the handshake, while the AMQP library already writes.
+// tlsLink keeps what the broker says about our certificate: with TLS 1.3 that comes after the handshake, when the
+// AMQP library is already writing.
 type tlsLink struct {
 	*tls.Conn
 	link *link
@@ -181,7 +179,7 @@ func newTLSLink(c *tls.Conn, l *link) *tlsLink {
 	return &tlsLink{Conn: c, link: l, read: make(chan struct{})}
 }
 
-// Read is as of tls.Conn. The library has one reader.
+// Read is that of tls.Conn. The library has one reader.
 func (t *tlsLink) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
 	if err != nil {
@@ -195,8 +193,7 @@ func (t *tlsLink) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write lets the reader finish before it tells of an error, on which the
-// library closes.
+// Write lets the reader finish before it returns an error, since the library closes the connection then.
 func (t *tlsLink) Write(b []byte) (int, error) {
 	n, err := t.Conn.Write(b)
 	if err != nil {

@@ -1,10 +1,8 @@
-// Package delivery publishes messages to RabbitMQ so that none is lost, and
-// writes the archive directory.
+// Package delivery publishes messages to RabbitMQ without losing any, and writes the archive directory.
 //
-// A batch is published with confirms pipelined in a window; progress is the
-// contiguous prefix that the broker confirmed and the caller committed. What
-// goes wrong comes back as an Outcome that says from where to go on. Waiting,
-// pinging, dead letters and counting are the caller's.
+// A batch is published with confirms pipelined in a window; progress is the contiguous prefix that the broker
+// confirmed and the caller committed. A failure is returned as an Outcome that says from where to continue. Waiting,
+// pinging, dead letters and counting are left to the caller.
 package delivery
 
 import (
@@ -31,7 +29,7 @@ const (
 	closePatience         = 2 * time.Second
 )
 
-// State is how publishing stands, for status and metrics.
+// State is the state of publishing, for status and metrics.
 type State uint8
 
 const (
@@ -39,7 +37,7 @@ const (
 	StateReconnecting State = iota
 	// StateConnected: the broker takes messages.
 	StateConnected
-	// StateBlocked: the broker reads nothing until its memory or disk alarm is over.
+	// StateBlocked: the broker reads nothing until its memory or disk alarm ends.
 	StateBlocked
 	// StateNacked: the broker's last answer was a refusal.
 	StateNacked
@@ -50,7 +48,7 @@ func (s State) String() string {
 	return [...]string{"reconnecting", "connected", "blocked", "nacked"}[min(s, StateNacked)]
 }
 
-// Broker is where RabbitMQ is and who we are there.
+// Broker says where RabbitMQ is and as whom we log in.
 type Broker struct {
 	Host   string
 	Port   int
@@ -67,39 +65,36 @@ func (b Broker) LogValue() slog.Value {
 		slog.Bool("tls", b.UseTLS), slog.String("user", b.User))
 }
 
-// Options is what New needs. The zero value of each field has a meaning.
+// Options is what New needs. Every field may be zero.
 type Options struct {
-	// Broker may come later, by SetBroker.
+	// Broker may be set later, by SetBroker.
 	Broker Broker
-	// TLS is used where Broker.UseTLS is set.
+	// TLS is used if Broker.UseTLS is set.
 	TLS TLS
-	// Name is shown by the broker beside the connection.
+	// Name is what the broker shows for the connection.
 	Name string
-	// Heartbeat interval, whole seconds; a peer silent for two is dead. Zero: 10s.
+	// Heartbeat interval in whole seconds; a peer that is silent for two is dead. Zero: 10s.
 	Heartbeat time.Duration
-	// DialTimeout of TCP, TLS and AMQP together. Zero: 30s.
+	// DialTimeout covers TCP, TLS and AMQP together. Zero: 30s.
 	DialTimeout time.Duration
-	// SettleTimeout is how long Send, once its context has ended, waits at most
-	// for the broker to answer what was published; less where the context's
-	// cause is a fault.ShutdownBy that leaves less. Zero: 8s.
+	// SettleTimeout is how long Send waits at most, once its context has ended, for the broker to answer what was
+	// published; less if the context's cause is a fault.ShutdownBy that leaves less. Zero: 8s.
 	SettleTimeout time.Duration
-	// ConfirmTimeout is how long a broker that is alive and not blocked may
-	// answer nothing while messages await it; then the connection is cut and
-	// their fate unknown. Zero: 1m.
+	// ConfirmTimeout is how long a broker that is alive and not blocked may leave messages unanswered; then the
+	// connection is cut and their fate is unknown. Zero: 1m.
 	ConfirmTimeout time.Duration
-	// OnState is told every change. It must return soon, must not call the
-	// publisher, and may be called from any goroutine, one call at a time.
+	// OnState is called with every change. It must return soon and must not call the publisher. It may be called from
+	// any goroutine, one call at a time.
 	OnState func(State)
 
 	tls *tls.Config
 }
 
-// Publisher holds one long-lived connection, made when it is first needed and
-// again after it was lost. It is safe for concurrent use; batches are sent one
-// after the other. Close it.
+// Publisher holds one long-lived connection, made when it is first needed and again after it was lost. It is safe for
+// concurrent use; batches are sent one after the other. Close it.
 type Publisher struct {
-	opt  Options
-	turn chan struct{} // holds a token while a batch is sent
+	opt     Options
+	sending chan struct{} // holds a token while a batch is sent
 
 	mu      sync.Mutex
 	broker  Broker
@@ -108,7 +103,7 @@ type Publisher struct {
 
 	stateMu sync.Mutex    // one callback at a time
 	state   atomic.Uint32 // a State
-	blocked func(bool)    // of the batch under way; under stateMu
+	blocked func(bool)    // callback of the batch being sent; under stateMu
 }
 
 // New checks the options and loads the TLS files. It does not connect.
@@ -123,20 +118,19 @@ func New(opt Options) (*Publisher, error) {
 	opt.DialTimeout = cmp.Or(opt.DialTimeout, defaultDialTimeout)
 	opt.SettleTimeout = cmp.Or(opt.SettleTimeout, defaultSettleTimeout)
 	opt.ConfirmTimeout = cmp.Or(opt.ConfirmTimeout, defaultConfirmTimeout)
-	return &Publisher{opt: opt, turn: make(chan struct{}, 1), broker: opt.Broker}, nil
+	return &Publisher{opt: opt, sending: make(chan struct{}, 1), broker: opt.Broker}, nil
 }
 
-// SetBroker changes the address or the credentials. A batch under way goes on
-// over its connection; the next one connects anew if anything differs.
+// SetBroker changes the address or the credentials. A batch being sent keeps its connection; the next one connects
+// anew if anything differs.
 func (p *Publisher) SetBroker(b Broker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broker = b
 }
 
-// Close ends the connection, and with it a batch that is still under way. When
-// it returns, no goroutine of the publisher is left. It waits for the broker's
-// goodbye until ctx ends, two seconds at most.
+// Close ends the connection, and with it a batch that is still being sent. When it returns, no goroutine of the
+// publisher is left. It waits for the broker's part of closing until ctx ends, two seconds at most.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	s := p.session
@@ -166,8 +160,7 @@ func (p *Publisher) connected(ctx context.Context, window int) (*session, error)
 	return s, nil
 }
 
-// connection returns the session that fits the broker as it is set now. Only
-// the holder of the turn calls it.
+// connection returns the session for the current broker. Only the goroutine that sends calls it.
 func (p *Publisher) connection(ctx context.Context) (*session, error) {
 	p.mu.Lock()
 	s, broker, closed := p.session, p.broker, p.closed
@@ -201,7 +194,7 @@ func (p *Publisher) connection(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// drop ends a session that is of no use any more.
+// drop ends a session that is not usable any more.
 func (p *Publisher) drop(s *session) {
 	p.mu.Lock()
 	mine := p.session == s
@@ -228,8 +221,7 @@ func (p *Publisher) setState(state State) {
 	}
 }
 
-// watchBlocked sets whom to tell of the broker's alarms, of one that is on at once; nil
-// ends it.
+// watchBlocked sets the function that is called about the broker's alarms, at once if one is on; nil removes it.
 func (p *Publisher) watchBlocked(f func(bool)) {
 	p.stateMu.Lock()
 	defer p.stateMu.Unlock()
@@ -238,26 +230,26 @@ func (p *Publisher) watchBlocked(f func(bool)) {
 	}
 }
 
-// acked ends the state Nacked.
+// acked ends StateNacked.
 func (p *Publisher) acked() {
 	if State(p.state.Load()) == StateNacked {
 		p.setState(StateConnected)
 	}
 }
 
-// take waits for the turn to send.
-func (p *Publisher) take(ctx context.Context) error {
+// lock waits until no other batch is being sent.
+func (p *Publisher) lock(ctx context.Context) error {
 	select {
-	case p.turn <- struct{}{}:
+	case p.sending <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (p *Publisher) give() { <-p.turn }
+func (p *Publisher) unlock() { <-p.sending }
 
-// unsent is the outcome of a batch of which nothing was published.
+// unsent returns the outcome of a batch of which nothing was published.
 func unsent(ctx context.Context, err error) *Outcome {
 	if ctx.Err() != nil {
 		return &Outcome{Kind: Stopped, Err: context.Cause(ctx)}

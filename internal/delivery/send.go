@@ -11,45 +11,41 @@ import (
 
 // Message is one message to publish.
 type Message struct {
-	// ID is the AMQP message id, unique within the batch. "": the index.
+	// ID is the AMQP message id, unique within the batch. "" means the index.
 	ID string
-	// Body must stay as it is until the next call of Batch.Next.
+	// Body must not change until the next call of Batch.Next.
 	Body []byte
 }
 
-// Batch is a run of messages in order, with the caller's cursor.
+// Batch is a sequence of messages with the caller's cursor.
 type Batch struct {
 	Exchange, RoutingKey string
 	// Window is how many messages may be published and not yet covered by a
 	// Committed that has returned. Zero: DefaultWindow. 1 sends one at a time.
 	Window int
-	// Next returns the next message, or io.EOF. It is called in order from the
-	// goroutine that called Send.
+	// Next returns the next message, or io.EOF. It is called from the goroutine that called Send.
 	Next func() (Message, error)
-	// Committed makes durable that the first n messages of the batch are
-	// confirmed. n grows with each call; it is called from one goroutine, in
-	// steps, while publishing goes on. Its context outlives Send's by the
-	// settle timeout. Nil: nothing to do.
+	// Committed makes durable that the first n messages of the batch are confirmed. n grows with each call. It is
+	// called from one goroutine, in steps, while publishing continues. Its context outlives Send's by the settle
+	// timeout. May be nil.
 	Committed func(ctx context.Context, n int) error
-	// Blocked is told, from any goroutine, when the broker stops reading (a
-	// memory or disk alarm) and when it goes on. Nil: nobody is.
+	// Blocked is called, from any goroutine, when the broker stops reading (a memory or disk alarm) and when it
+	// continues. May be nil.
 	Blocked func(blocked bool)
 }
 
-// Send publishes a batch: mandatory, persistent, confirmed. It returns nil when
-// every message was confirmed and committed, else an *Outcome, after the broker
-// has answered what was published or the connection has ended.
+// Send publishes a batch: mandatory, persistent, confirmed. It returns nil when every message was confirmed and
+// committed, else an *Outcome, after the broker has answered what was published or the connection has ended.
 //
-// While the broker blocks publishers (memory or disk alarm), Send waits and
-// reports StateBlocked. When ctx ends it stops publishing and waits for answers no
-// longer than the settle timeout. No goroutine but the connection's own is
-// left when it returns.
+// While the broker blocks publishers (memory or disk alarm), Send waits and reports StateBlocked. When ctx ends it
+// stops publishing and waits for answers no longer than the settle timeout. When it returns, only the connection's
+// own goroutine is left.
 func (p *Publisher) Send(ctx context.Context, b Batch) error {
 	b.Window = cmp.Or(max(0, b.Window), DefaultWindow)
-	if err := p.take(ctx); err != nil {
+	if err := p.lock(ctx); err != nil {
 		return &Outcome{Kind: Stopped, Err: err}
 	}
-	defer p.give()
+	defer p.unlock()
 	p.watchBlocked(b.Blocked)
 	defer p.watchBlocked(nil)
 	s, err := p.connected(ctx, b.Window)
@@ -112,8 +108,8 @@ func (f *flight) lost(ctx context.Context, o *Outcome) {
 	o.Kind, o.Err = v.kind, v.mark(context.WithoutCancel(ctx), err)
 }
 
-// oversize finds the message that is over the limit: the first one that is, or
-// the largest where the broker named no limit.
+// oversize finds the message that is over the limit: the first one that is, or the largest if the broker named no
+// limit.
 func (f *flight) oversize(limit int64) (index int, found bool) {
 	var largest int64 = -1
 	for _, e := range f.unknown {

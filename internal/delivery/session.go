@@ -23,12 +23,12 @@ type session struct {
 
 	ch      *amqp.Channel
 	returns chan amqp.Return
-	closed  chan *amqp.Error // the reason of the channel's end
-	window  int              // what returns has room for
+	closed  chan *amqp.Error // why the channel ended
+	window  int              // capacity of returns
 
 	mu      sync.Mutex
 	blocked bool
-	changed func() // told of every change of blocked, and of the end
+	changed func() // called on every change of blocked, and at the end
 }
 
 // dial connects and authenticates. The error is a *dialError.
@@ -90,7 +90,7 @@ func config(b Broker, opt Options, name string) amqp.Config {
 	}
 }
 
-// dialError is an error of connecting, with its verdict.
+// dialError is an error of connecting, with its classification.
 type dialError struct {
 	addr    string
 	verdict verdict
@@ -102,8 +102,7 @@ func (e *dialError) Error() string {
 }
 func (e *dialError) Unwrap() error { return e.err }
 
-// watch keeps the blocked state until the connection ends. It is the
-// connection's own goroutine.
+// watch tracks the blocked state until the connection ends. It starts the connection's own goroutine.
 func (s *session) watch(report func(State)) {
 	blocks := s.conn.NotifyBlocked(make(chan amqp.Blocking, 1))
 	closes := s.conn.NotifyClose(make(chan *amqp.Error, 1))
@@ -147,21 +146,20 @@ func (s *session) isBlocked() bool {
 	return s.blocked
 }
 
-// onChange sets who is told of changes; nil: nobody.
+// onChange sets the function that is called on changes; nil removes it.
 func (s *session) onChange(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed = f
 }
 
-// open makes sure of a channel in confirm mode that can hold every return of
-// a window: the library drops what a full channel does not take, and the
-// message would look confirmed.
+// open makes sure that there is a channel in confirm mode whose returns have room for a whole window: the library
+// drops what does not fit, and the message would look confirmed.
 func (s *session) open(ctx context.Context, window int) error {
 	if s.ch != nil && !s.ch.IsClosed() && s.window >= window {
 		return nil
 	}
-	// Opening waits for the broker, as long as that lives.
+	// Opening waits for the broker for as long as that lives.
 	stop := context.AfterFunc(ctx, func() { _ = s.link.fail(context.Cause(ctx)) })
 	defer stop()
 	if s.ch != nil {
@@ -184,7 +182,7 @@ func (s *session) open(ctx context.Context, window int) error {
 // dead reports whether the connection has ended.
 func (s *session) dead() bool { return s.conn.IsClosed() || s.link.err() != nil }
 
-// close says goodbye to the broker and waits for the connection's goroutine.
+// close closes the connection, giving the broker patience to answer, and waits for the connection's goroutine.
 func (s *session) close(patience time.Duration) {
 	if s.dead() {
 		_ = s.link.Close()

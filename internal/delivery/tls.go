@@ -11,20 +11,19 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// TLS is how the connection to the broker is secured, by the settings of other
-// OpenCTI connectors. The zero value verifies the broker's certificate against
-// the system's authorities. CA, Cert and Key are PEM texts or paths of PEM files.
+// TLS says how the connection to the broker is secured, with the same settings as other OpenCTI connectors. The zero
+// value checks the broker's certificate against the system's authorities. CA, Cert and Key are PEM texts or paths of
+// PEM files.
 type TLS struct {
-	// CA, when given, is trusted instead of the system's authorities.
+	// CA, if given, is trusted instead of the system's authorities.
 	CA string
 	// Cert and Key are for brokers that ask for a client certificate.
 	Cert, Key string
-	// Passphrase of Key, when it is encrypted.
+	// Passphrase decrypts Key, if that is encrypted.
 	Passphrase string
 	// Insecure accepts any certificate.
 	Insecure bool
-	// Required refuses a broker without TLS, whoever names it: the password
-	// never goes out in clear.
+	// Required refuses a broker without TLS, whoever names it: the password is never sent unencrypted.
 	Required bool
 }
 
@@ -70,7 +69,7 @@ func (t TLS) keyPair() (tls.Certificate, error) {
 	return tls.X509KeyPair(cert, key)
 }
 
-// pemText returns value itself when it is PEM, else the file it names.
+// pemText returns value itself if it is PEM, else the content of the file it names.
 func pemText(value string) ([]byte, error) {
 	if strings.Contains(value, "-----BEGIN") {
 		return []byte(value), nil
