@@ -1,7 +1,6 @@
-// Package opencti speaks the part of an OpenCTI platform's GraphQL API that an
-// external-import connector needs: probe, register, ping, queue size, works and
-// the look-up of ids. It knows no retry and no policy: one call is one request,
-// and every error says by its class and sentinel what it means.
+// Package opencti speaks the part of an OpenCTI platform's GraphQL API that an external-import connector needs:
+// probe, register, ping, queue size, works and looking up ids. It retries nothing and has no policy: the class and
+// the sentinel of an error say what it means.
 //
 // The only mutations it can send are registerConnector, pingConnector, workAdd,
 // workEdit (with delete on a work given by id) and stixBundlePush. It never deletes a
@@ -33,30 +32,28 @@ const (
 
 // Options is what New needs. URL and Token are required.
 type Options struct {
-	// URL is the platform's address as users see it, base path included;
-	// "/graphql" is added to it.
+	// URL is the platform's address as users see it, with its base path; "/graphql" is appended.
 	URL   string
 	Token string
-	// Version of this connector, for the User-Agent and the registration.
+	// Version is this connector's, for the User-Agent and the registration.
 	Version string
-	// Connector is who registers, pings and opens works.
+	// Connector is the one that registers, pings and opens works.
 	Connector Connector
 	// Headers are sent with every request, for gateways in front of the platform.
 	Headers map[string]string
 	TLS     TLS
-	// Proxy chooses the proxy of a request. Nil: HTTP_PROXY, HTTPS_PROXY and
-	// NO_PROXY of the environment.
+	// Proxy chooses the proxy of a request. Nil means HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// NoQueue: the platform's broker is not used, and registering does not ask for it.
 	NoQueue bool
-	// Timeout of one request, its answer included. Zero: 1m.
+	// Timeout bounds one request with its answer. Zero: 1m.
 	Timeout time.Duration
 	// MaxBody is the largest answer in bytes. Zero: 16 MiB.
 	MaxBody int64
-	// Logger gets one debug line a request. Nil: none.
+	// Logger gets one debug line a request. May be nil.
 	Logger *slog.Logger
-	// Observer is told of each request by the name of its GraphQL operation,
-	// with the classified error. Nil: nobody is. It must not block.
+	// Observer is called after each request with the name of its GraphQL operation and the classified error. It must
+	// not block. May be nil.
 	Observer func(operation string, err error, took time.Duration)
 }
 
@@ -68,11 +65,11 @@ type Client struct {
 
 	mu   sync.Mutex
 	caps *Capabilities // nil until probed
-	// noAlive is set once the platform has shown that it has no isWorkAlive.
+	// noAlive is set once the platform has shown that it lacks isWorkAlive.
 	noAlive bool
 }
 
-// New checks the options. It sends nothing.
+// New checks the options and sends nothing. Its errors are fatal.
 func New(opt Options) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(opt.URL), "/"))
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -106,7 +103,7 @@ func New(opt Options) (*Client, error) {
 	}, nil
 }
 
-// Close drops idle connections. The client must not be used afterwards.
+// Close closes idle connections. The client must not be used afterwards.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 type request struct {
@@ -116,8 +113,7 @@ type request struct {
 	timeout time.Duration // zero: that of the client
 }
 
-// call sends one GraphQL document and decodes its data into out. op names what
-// was attempted and on what, for errors and logs.
+// call sends one GraphQL document and decodes its data into out. op says what is done to what, for errors and logs.
 func (c *Client) call(ctx context.Context, op string, req request, out any) error {
 	began := time.Now()
 	err := c.exchange(ctx, req, out)
@@ -134,14 +130,13 @@ func (c *Client) call(ctx context.Context, op string, req request, out any) erro
 	return err
 }
 
-// operation is the name that the document gives itself.
+// operation returns the name of the document.
 func (r request) operation() string {
 	_, rest, _ := strings.Cut(r.Query, " ")
 	return rest[:max(strings.IndexAny(rest, "({ "), 0)]
 }
 
-// body is the request as it is sent: as short as JSON allows, and no longer than
-// platforms take.
+// body returns the request as it is sent, as short as JSON allows, or an error if it is longer than platforms accept.
 func (r request) body() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -185,17 +180,17 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 	if int64(len(text)) > c.opt.MaxBody {
 		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody))
 	}
-	return c.hideIn(decode(resp, text, out))
+	return c.redact(decode(resp, text, out))
 }
 
-// hideIn takes our own secrets out of what the platform, or something in front
-// of it, says: some repeat the headers of a request that they refuse.
-func (c *Client) hideIn(err error) error {
+// redact removes our own secrets from what the platform, or something in front of it, says: some repeat the headers
+// of a request that they refuse.
+func (c *Client) redact(err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
 	}
-	const least = 6 // a shorter header value is no secret, and may stand anywhere
+	const least = 6 // a shorter header value is no secret, and may occur anywhere
 	secrets := []string{c.opt.Token}
 	for _, value := range c.opt.Headers {
 		secrets = append(secrets, value)

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// Connector is how the platform knows this connector. Slug and Options.Version
-// are sent only to platforms that take both, and only a semantic version.
+// Connector is how the platform knows this connector. Slug and Options.Version are sent only to platforms that accept
+// both, and only if the version is a semantic one.
 type Connector struct {
 	ID, Name, Type string
 	Scope          []string
 	Slug           string
 }
 
-// Registration is what the platform tells a connector that registered. After
-// it the platform has declared the connector's exchange and queues.
+// Registration is what the platform tells a connector that registered. It has declared the connector's exchange and
+// queues by then.
 type Registration struct {
 	Echo
 	// Applicant is the user that owns what is imported: the applicant_id of every message.
 	Applicant string
-	// Exchange and RoutingKey are where messages go, Queue is the queue behind them.
-	// They and Broker are empty with Options.NoQueue.
+	// Messages go to Exchange with RoutingKey; Queue is the queue behind them. They and Broker are empty with
+	// Options.NoQueue.
 	Exchange, RoutingKey, Queue string
 	Broker                      Broker
-	// Version of the platform, as it names it.
+	// Version is the platform's, as it names it.
 	Version string
 	// Affected: see AffectedVersion.
 	Affected bool
-	// Multipart: works can be announced as coming in several parts.
+	// Multipart: the platform accepts works that come in several parts.
 	Multipart bool
 	// SplitsPushed: see SplitsPushed.
 	SplitsPushed bool
@@ -51,8 +51,7 @@ func (b Broker) LogValue() slog.Value {
 		slog.Bool("tls", b.UseTLS), slog.String("user", b.User))
 }
 
-// registerConnector and its kin take the minimal selection that all of 6.x and
-// 7.x know, plus what the probe showed.
+// registerConnector and the others select what all of 6.x and 7.x know, plus what the probe found.
 const (
 	registerQuery = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
  id connector_state connector_user_id
@@ -99,12 +98,11 @@ type connectorNode struct {
 	} `json:"connector_queue_details"`
 }
 
-// semver is what OpenCTI takes as the version of a connector.
+// semver matches what OpenCTI accepts as the version of a connector.
 var semver = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 
-// Register makes the connector known, or updates it, and lets the platform
-// declare its queues. It does not change the stored state. It probes first,
-// since the platform may have been upgraded.
+// Register makes the connector known, or updates it, and lets the platform declare its queues. It does not change the
+// stored state. It probes first, since the platform may have been upgraded.
 func (c *Client) Register(ctx context.Context) (Registration, error) {
 	in := c.opt.Connector
 	op := "register connector " + in.ID
@@ -157,7 +155,7 @@ func (n *connectorNode) registration() Registration {
 // ConnectorInfo is what the platform shows about a connector.
 type ConnectorInfo struct {
 	RunAndTerminate bool
-	// Buffering: not sending now, because the queue is too full or nacks.
+	// Buffering: nothing is sent now, because the queue is too full or refuses messages.
 	Buffering bool
 	// QueueThreshold and QueueSize are in megabytes of 1,000,000 bytes.
 	QueueThreshold, QueueSize float64
@@ -173,7 +171,7 @@ func (i ConnectorInfo) variables() map[string]any {
 	}
 }
 
-// dateTime is UTC without a fraction, or null, as other connectors send it.
+// dateTime formats t in UTC without a fraction, as other connectors send it; null if it is zero.
 func dateTime(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -181,19 +179,18 @@ func dateTime(t time.Time) any {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// Echo is the state that the platform holds of the connector; after a ping,
-// on platforms before autumn 2026, possibly an older one.
+// Echo is the state that the platform holds of the connector; after a ping, platforms before autumn 2026 may return
+// an older one.
 type Echo struct {
 	// State is a JSON text; "" and "null" mean none.
 	State string
-	// Reset is when the state was last reset. Zero where the platform does not say.
+	// Reset is when the state was last reset; zero if the platform does not say.
 	Reset time.Time
 }
 
-// Ping reports that the connector lives and stores its state, a JSON text; ""
-// is sent as "null", which is how no state is written. The platform declares
-// the queues again. One ping at a time: two with different states race.
-// Returns ErrUnknownConnector when the platform does not know the id.
+// Ping reports that the connector is alive and stores its state, a JSON text; "" is sent as "null", which means no
+// state. The platform declares the queues again. Send one ping at a time: two with different states race. Ping
+// returns ErrUnknownConnector if the platform does not know the id.
 func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Echo, error) {
 	id := c.opt.Connector.ID
 	op := "ping connector " + id
@@ -229,7 +226,7 @@ func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Ec
 // Stored is the connector's entry on the platform as it is read between pings.
 type Stored struct {
 	Echo
-	// Updated is when it was changed last, by a registration or a ping.
+	// Updated is when a registration or a ping last changed it.
 	Updated time.Time
 }
 
@@ -260,8 +257,8 @@ func (c *Client) Stored(ctx context.Context) (Stored, error) {
 	return Stored{Echo: Echo{State: out.Node.State, Reset: out.Node.Timestamp}, Updated: out.Node.Updated}, nil
 }
 
-// QueueSize is the size of the connector's push queue as the platform's broker
-// reports it, some seconds old, 0 when the platform cannot ask it.
+// QueueSize is the size of the connector's push queue as the platform's broker reports it, some seconds old; 0 if the
+// platform cannot ask the broker.
 type QueueSize struct {
 	Messages, Bytes int64
 }

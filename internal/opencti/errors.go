@@ -21,14 +21,13 @@ import (
 var (
 	// ErrUnknownConnector: the platform has no connector of this id. Register again.
 	ErrUnknownConnector = errors.New("connector unknown to the platform")
-	// ErrWorkGone: the work was deleted on the platform. What is still to come
-	// needs a new one.
+	// ErrWorkGone: the work was deleted on the platform. What still has to be sent needs a new one.
 	ErrWorkGone = errors.New("work gone from the platform")
 )
 
 // Error is a refusal by the platform, or by something in front of it.
 type Error struct {
-	// Status is the HTTP status. The platform answers 200 to most errors.
+	// Status is the HTTP status. The platform answers most errors with 200.
 	Status int
 	// Code is the GraphQL error code, or "".
 	Code    string
@@ -61,8 +60,8 @@ type verdict struct {
 	hint  string
 }
 
-// byCode says what a GraphQL error code means, whatever the HTTP status. Codes
-// not listed are transient. OpenCTI platform 6.7 to 7.26.
+// byCode says what a GraphQL error code means, whatever the HTTP status. For other codes the status decides. OpenCTI
+// 6.7 to 7.26.
 var byCode = map[string]verdict{
 	"AUTH_REQUIRED":             {fault.Systemic, hintToken},
 	"AUTH_FAILURE":              {fault.Systemic, hintToken},
@@ -86,7 +85,7 @@ var byCode = map[string]verdict{
 	"INTERNAL_SERVER_ERROR":     {fault.Transient, ""},
 }
 
-// byStatus is for answers that carry no code.
+// byStatus classifies answers without a known code.
 func byStatus(e *Error) verdict {
 	switch s := e.Status; {
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
@@ -102,14 +101,13 @@ func byStatus(e *Error) verdict {
 	case s >= 400:
 		return verdict{fault.Permanent, ""}
 	}
-	return verdict{fault.Transient, ""} // a success that is not an answer: cut short or empty
+	return verdict{fault.Transient, ""} // a success without an answer: cut short or empty
 }
 
-// ownServer finds how Node.js, in which the platform is written, words that it does
-// not reach a server, and which.
+// ownServer matches how Node.js, which runs the platform, says that it cannot reach a server, and which.
 var ownServer = regexp.MustCompile(`\b(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE)\b(?: ([\w.:\[\]-]+))?`)
 
-// classify marks the error of one exchange.
+// classify marks the error of one request.
 func classify(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		v, known := byCode[e.Code]
@@ -122,7 +120,7 @@ func classify(err error) error {
 		}
 		words := e.Error()
 		switch away := ownServer.FindStringSubmatch(e.Message); {
-		case v.class == fault.Permanent: // of those the operation matters
+		case v.class == fault.Permanent: // for these it matters what was attempted
 			return hinted(err, v.hint)
 		case e.Status == http.StatusProxyAuthRequired:
 			words = fault.ProxyWords
@@ -181,7 +179,7 @@ type answer struct {
 	} `json:"errors"`
 }
 
-// decode reads an answer: any error in it wins over the data beside it.
+// decode reads an answer. An error in it counts, whatever data is beside it.
 func decode(resp *http.Response, text []byte, out any) error {
 	fail := &Error{
 		Status: resp.StatusCode, location: resp.Header.Get("Location"),
@@ -211,8 +209,8 @@ func decode(resp *http.Response, text []byte, out any) error {
 	return nil
 }
 
-// codeIn finds an error code in an answer of another shape: errors thrown
-// before GraphQL runs come as plain text or other JSON.
+// codeIn finds an error code in an answer of another form: errors from before GraphQL runs come as plain text or
+// other JSON.
 func codeIn(text []byte) string {
 	for code := range byCode {
 		if bytes.Contains(text, []byte(code)) {
@@ -222,7 +220,7 @@ func codeIn(text []byte) string {
 	return ""
 }
 
-// excerpt is short enough for a log line and has no line breaks.
+// excerpt shortens text for a log line and removes line breaks.
 func excerpt(text []byte) string {
 	const limit = 300
 	s := strings.Join(strings.Fields(string(text[:min(len(text), 4*limit)])), " ")
@@ -233,8 +231,8 @@ func excerpt(text []byte) string {
 	return s
 }
 
-// retryAfter reads the header's seconds, at most 15 minutes. Dates are rare
-// and would need a clock; the caller's own backoff serves.
+// retryAfter reads the seconds in the header, at most 15 minutes. Dates are rare and would need a clock; the caller's
+// own back-off replaces them.
 func retryAfter(value string) time.Duration {
 	n, err := strconv.Atoi(strings.TrimSpace(value))
 	if err != nil || n < 0 {
@@ -251,19 +249,19 @@ func codeOf(err error) string {
 	return ""
 }
 
-// isValidation reports that the platform does not know a field or argument.
+// isValidation reports whether the platform does not know a field or argument.
 func isValidation(err error) bool {
 	code := codeOf(err)
 	return code == "GRAPHQL_VALIDATION_FAILED" || code == "BAD_USER_INPUT"
 }
 
-// IsForbidden reports that the connector's user lacks the capability for a call.
+// IsForbidden reports whether the connector's user lacks the capability for a call.
 func IsForbidden(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Code == "FORBIDDEN_ACCESS"
 }
 
-// isGone reports that the object of a call does not exist any more.
+// isGone reports whether the object of a call does not exist any more.
 func isGone(err error) bool {
 	switch codeOf(err) {
 	case "RESOURCE_NOT_FOUND", "ALREADY_DELETED_ERROR", "WORK_NOT_ALIVE":
@@ -272,13 +270,14 @@ func isGone(err error) bool {
 	return false
 }
 
-// isUnknownConnector: OpenCTI has no code of its own for it.
+// isUnknownConnector reports whether the platform does not know the connector. OpenCTI has no code of its own for
+// that.
 func isUnknownConnector(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && (isGone(err) || strings.Contains(strings.ToLower(e.Message), "no connector found"))
 }
 
-// unknownConnector blames no item: the caller registers and goes on.
+// unknownConnector is systemic, so that no item is blamed: the caller registers and continues.
 func unknownConnector(op string, cause error) error {
 	err := fmt.Errorf("%s: %w", op, ErrUnknownConnector)
 	if cause != nil {
@@ -287,7 +286,7 @@ func unknownConnector(op string, cause error) error {
 	return hinted(fault.Mark(fault.Systemic, err), "the connector registers again by itself")
 }
 
-// workGone blames no item either.
+// workGone is the error of a work that was deleted.
 func workGone(op string, cause error) error {
 	err := fmt.Errorf("%s: %w", op, ErrWorkGone)
 	if cause != nil {

@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// User is who the token belongs to.
+// User is the owner of the token.
 type User struct {
 	ID, Name     string
 	Capabilities []string
 }
 
-// Can reports whether the user has the capability, one that includes it, or all.
+// Can reports whether the user has the capability, one that includes it, or all of them.
 func (u User) Can(capability string) bool {
 	return slices.ContainsFunc(u.Capabilities, func(c string) bool {
 		return c == "BYPASS" || c == capability || len(c) > len(capability) && c[:len(capability)+1] == capability+"_"
@@ -45,9 +45,9 @@ func (c *Client) Me(ctx context.Context) (User, error) {
 const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id) { id connector_state connector_user_id
  config { connection { host vhost use_ssl port user pass } push push_routing push_exchange } } }`
 
-// Lookup returns what Register would, of a connector that the platform knows
-// already, without changing anything; else ErrUnknownConnector. Unlike Register
-// it does not declare the connector's queues.
+// Lookup returns what Register would for a connector that the platform knows already, without changing anything, or
+// ErrUnknownConnector. Unlike Register it does not declare the connector's queues, and does not ask for the
+// platform's version.
 func (c *Client) Lookup(ctx context.Context) (Registration, error) {
 	id := c.opt.Connector.ID
 	op := "look up connector " + id

@@ -1,16 +1,16 @@
 package opencti
 
-// An Operation is a GraphQL document that the client sends. It sends nothing
-// else, whatever the platform's version, the settings and earlier answers say.
+// An Operation is a GraphQL document that the client may send. It sends nothing else, whatever the platform's
+// version, the settings and earlier answers say.
 type Operation struct {
-	Name string // as the document names itself, errors and metrics too
-	// Documents are its forms: the first is valid on every platform from 6.7.5
-	// on, others where the probe found their fields.
+	Name string // of the document, in errors and metrics, too
+	// Documents are its forms: the first is valid on every platform from 6.7.5 on, the others if the probe found
+	// their fields.
 	Documents []string
-	// Reference tells whether OpenCTI's own Python client sends the same field.
+	// Reference says whether OpenCTI's own Python client sends the same field.
 	Reference bool
 	Source    string // of the field in the platform's schema, with the capability that it asks for
-	Fallback  string // what happens where the platform or the user's rights do not allow it
+	Fallback  string // what happens if the platform or the user's rights do not allow it
 }
 
 const (
@@ -29,7 +29,7 @@ func Operations() []Operation {
 		{"RegisterConnector", []string{registerQuery, registerQueryTimestamp, registerNoQueue, registerNoQueueTimestamp}, true, connectorSchema + ", registerConnector: CONNECTORAPI", none},
 		{"PingConnector", []string{pingQuery, pingQueryTimestamp}, true, connectorSchema + ", pingConnector: CONNECTORAPI", none},
 		{"StoredState", []string{storedQuery, storedQueryTimestamp}, false, connectorSchema + ", connector: MODULES",
-			"a second connector under the id goes unnoticed, which is told once"},
+			"a second connector under the id goes unnoticed, which is logged once"},
 		{"ConnectorQueue", []string{queueQuery}, true, connectorSchema + ", connector_queue_details: MODULES",
 			"connector.queue_threshold has no effect; the queue is watched at the broker"},
 		{"WorkAdd", []string{addQuery, addMultiple}, true, workSchema + ", workAdd: CONNECTORAPI", none},
@@ -37,9 +37,9 @@ func Operations() []Operation {
 		{"ReportExpectation", []string{reportQuery}, true, workSchema + ", reportExpectation: CONNECTORAPI", none},
 		{"WorkProcessed", []string{processedQuery}, true, workSchema + ", toProcessed: CONNECTORAPI", none},
 		{"WorkDelete", []string{deleteQuery}, true, workSchema + ", delete: CONNECTORAPI", none},
-		{"StixBundlePush", []string{pushQuery}, true, "opencti.graphql, stixBundlePush: CONNECTORAPI", "none: asked only under connector.queue_protocol api; amqp needs it not"},
+		{"StixBundlePush", []string{pushQuery}, true, "opencti.graphql, stixBundlePush: CONNECTORAPI", "none: asked only under connector.queue_protocol api; amqp does not need it"},
 		{"Work", []string{workQuery}, true, workSchema + ", work: MODULES", "the work counts as alive; what is of unknown fate is not told again"},
-		{"WorkErrors", []string{errorsQuery}, true, workSchema + ", work and its errors: MODULES", "what the platform refuses is not read back, which is told once"},
+		{"WorkErrors", []string{errorsQuery}, true, workSchema + ", work and its errors: MODULES", "what the platform refuses is not read back, which is logged once"},
 		{"WorkAlive", []string{aliveQuery}, true, workSchema + ", isWorkAlive, from 6.8.6 on: MODULES", "Work instead where it does not exist; else the work counts as alive"},
 		{"Works", []string{worksQuery}, false, workSchema + ", works: MODULES", "a work of unknown fate is not found, and a new one is opened"},
 		{"Known", []string{knownOne, knownTwo}, false, "opencti.graphql, stixObjectOrStixRelationship: KNOWLEDGE", "the ids count as unknown"},

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Capabilities is what a platform offers beyond the least common part of 6.x
-// and 7.x.
+// Capabilities is what a platform offers beyond the common part of 6.x and 7.x.
 type Capabilities struct {
 	// Version as the platform names it, such as "6.8.10" or "7.260318.0".
 	Version string
@@ -20,11 +19,10 @@ type Capabilities struct {
 	MultipartWork bool
 }
 
-// Affected reports AffectedVersion of the platform's version.
+// Affected returns AffectedVersion of the platform's version.
 func (c Capabilities) Affected() bool { return AffectedVersion(c.Version) }
 
-// Introspection is allowed to every user as long as a document has at most two
-// of it and not the whole schema.
+// Every user may introspect, as long as a document has at most two such fields and does not ask for the whole schema.
 const (
 	probeTypes = `query Probe { about { version }
  input: __type(name: "RegisterConnectorInput") { inputFields { name } }
@@ -46,9 +44,8 @@ func has(list []named, name string) bool {
 	return slices.ContainsFunc(list, func(n named) bool { return n.Name == name })
 }
 
-// Probe asks the platform for its version and optional fields, and keeps the
-// answer for the other calls. It also shows that address and token are right.
-// Probe again after a platform may have been replaced.
+// Probe asks the platform for its version and optional fields, and keeps the answer for other calls. It also shows
+// that address and token are right. Probe again when the platform may have been replaced.
 func (c *Client) Probe(ctx context.Context) (Capabilities, error) {
 	var types struct {
 		About     struct{ Version string } `json:"about"`
@@ -80,8 +77,7 @@ func (c *Client) Probe(ctx context.Context) (Capabilities, error) {
 	return caps, nil
 }
 
-// PlatformVersion returns the version that the last probe found, "" before one
-// succeeded.
+// PlatformVersion returns the version that the last probe found, "" until one has succeeded.
 func (c *Client) PlatformVersion() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +87,7 @@ func (c *Client) PlatformVersion() string {
 	return c.caps.Version
 }
 
-// capabilities returns the last probe, probing first when there was none.
+// capabilities returns the last probe, and probes first if there was none.
 func (c *Client) capabilities(ctx context.Context) (Capabilities, error) {
 	c.mu.Lock()
 	caps := c.caps
@@ -102,8 +98,8 @@ func (c *Client) capabilities(ctx context.Context) (Capabilities, error) {
 	return c.Probe(ctx)
 }
 
-// forget makes the next call probe again, after the platform refused a
-// document that an earlier probe had shaped: it was replaced by another version.
+// forget makes the next call probe again, after the platform refused a document that an earlier probe had shaped:
+// another version has replaced it.
 func (c *Client) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,11 +118,10 @@ func AffectedVersion(version string) bool {
 	return slices.Compare(v[:], []int{6, 8, 6}) >= 0 && slices.Compare(v[:], []int{7, 260601, 0}) < 0
 }
 
-// SplitsPushed reports whether the platform splits a pushed bundle itself and
-// announces every message of it, also a single one: from the summer of 2026 on.
-// Before, workers split, and nobody announces an object that comes alone. For the
-// weeks about which this may be wrong a message too many is processed, which those
-// platforms allow. A version that cannot be read counts as an older one.
+// SplitsPushed reports whether the platform splits a pushed bundle itself and announces every message of it, even a
+// single one: from the summer of 2026 on. Before that workers split, and nobody announces an object that comes alone.
+// In the weeks for which this may be wrong one message too many is processed, which those platforms tolerate. A
+// version that cannot be read counts as an older one.
 func SplitsPushed(version string) bool {
 	v, ok := parseVersion(version)
 	return ok && slices.Compare(v[:], []int{7, 260722, 0}) >= 0

@@ -11,36 +11,32 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// maxRequest is the largest request that a platform takes unless its operator
-// chose another limit (app:max_payload_body_size).
+// maxRequest is the largest request in bytes that a platform accepts unless its operator chose another limit
+// (app:max_payload_body_size).
 const maxRequest = 50_000_000
 
-// MaxBundle bounds a bundle of several objects, in bytes. Its message, a third longer,
-// stays below the 16 MiB that RabbitMQ takes unless told otherwise, and its request far
-// below maxRequest.
+// MaxBundle bounds a bundle of several objects, in bytes. Its message, a third larger, stays below the 16 MiB that
+// RabbitMQ accepts by default, and its request far below maxRequest.
 const MaxBundle = 8 << 20
 
-// pushTimeout is what OpenCTI's own client gives a request: the platform may have
-// hundreds of messages to queue.
+// pushTimeout is the timeout of OpenCTI's own client: the platform may have to queue hundreds of messages.
 const pushTimeout = 5 * time.Minute
 
 var (
-	// ErrTooLarge: the request is larger than the platform, or a gateway before it, takes.
+	// ErrTooLarge: the request is larger than the platform, or a gateway in front of it, accepts.
 	ErrTooLarge = errors.New("larger than OpenCTI takes")
-	// ErrNotTaken: the platform did not queue a bundle and does not say why. It
-	// may have no such connector, its broker may be away, full or take no message
-	// of that size, or the bundle may be no good.
+	// ErrNotTaken: the platform did not queue a bundle and does not say why. It may not know the connector, its
+	// broker may be away, full or refuse messages of that size, or the bundle may be bad.
 	ErrNotTaken = errors.New("OpenCTI did not queue the bundle")
 )
 
 const pushQuery = `mutation StixBundlePush($connectorId: String!, $bundle: String!, $work_id: String) {
  stixBundlePush(connectorId: $connectorId, bundle: $bundle, work_id: $work_id) }`
 
-// PushBundle has the platform queue a bundle for its workers under the work.
-// Workers split a bundle of several objects and announce its messages
-// themselves; one of a single object nobody announces. An error may hide that the
-// bundle was queued, except ErrTooLarge and a systemic one. Returns ErrTooLarge,
-// ErrNotTaken, ErrUnknownConnector and ErrWorkGone.
+// PushBundle has the platform queue a bundle for its workers under the work. Workers split a bundle of several
+// objects and announce its messages themselves; nobody announces one of a single object. After an error the bundle
+// may have been queued nevertheless, except after ErrTooLarge and a systemic one. Returns ErrTooLarge, ErrNotTaken,
+// ErrUnknownConnector and ErrWorkGone.
 func (c *Client) PushBundle(ctx context.Context, workID string, bundle []byte) error {
 	op := "push a bundle of work " + workID
 	var out struct {
@@ -54,8 +50,8 @@ func (c *Client) PushBundle(ctx context.Context, workID string, bundle []byte) e
 	return pushError(op, err)
 }
 
-// pushError says what a refused push means. The platform answers most of them with
-// one code and one message, whatever the cause.
+// pushError says what a refused push means. The platform answers most refusals with one code and one message,
+// whatever the cause.
 func pushError(op string, err error) error {
 	e, answered := errors.AsType[*Error](err)
 	switch {
@@ -77,15 +73,15 @@ func pushError(op string, err error) error {
 	return err
 }
 
-// TryPush tries whether the platform, and what stands before it, takes a push of so
-// many bytes, without anything being queued: what it sends is no bundle. Nil is yes.
+// TryPush checks whether the platform, and what is in front of it, accepts a push of size bytes, without queueing
+// anything: what it sends is no bundle. Nil means yes.
 func (c *Client) TryPush(ctx context.Context, size int) error {
 	const op = "try to push a bundle"
 	text := `{"type":"none","fill":"` + strings.Repeat("0", size) + `"}`
 	vars := map[string]any{"connectorId": c.opt.Connector.ID, "bundle": text, "work_id": "none"}
 	err := pushError(op, c.call(ctx, op, request{pushQuery, vars, pushTimeout}, &struct{}{}))
 	if errors.Is(err, ErrNotTaken) {
-		return nil // as it should be
+		return nil // as expected
 	}
 	return err
 }

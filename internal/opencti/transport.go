@@ -15,8 +15,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// TLS says how the platform's certificate is checked. The zero value verifies
-// it against the system's authorities.
+// TLS says how the platform's certificate is checked. The zero value checks it against the system's authorities.
 type TLS struct {
 	// CAs are further authorities, each a PEM text or the path of a PEM file.
 	CAs []string
@@ -68,7 +67,7 @@ func (t TLS) config() (*tls.Config, error) {
 	return conf, nil
 }
 
-// pemText returns value itself when it is PEM, else the file it names.
+// pemText returns value itself if it is PEM, else the content of the file it names.
 func pemText(value string) ([]byte, error) {
 	if strings.Contains(value, "-----BEGIN") {
 		return []byte(value), nil

@@ -22,12 +22,12 @@ type Work struct {
 	ID, Name string
 	// Complete: all its messages are processed, or it was ended.
 	Complete bool
-	// Closed: Processed was told.
+	// Closed: Processed was called for it.
 	Closed bool
 	// Expected and Processed count messages.
 	Expected, Processed int64
 	Opened              time.Time
-	// Unread: the user may not read works (capability MODULES), so only ID is known.
+	// Unread: the user may not read works (capability MODULES), so only ID is set.
 	Unread bool
 }
 
@@ -66,9 +66,8 @@ const (
  edges { node { ` + workFields + ` } } pageInfo { endCursor hasNextPage } } }`
 )
 
-// AddWork opens a work. multipart is sent where the platform takes it, and not
-// at all when nil. An error whose answer was lost may have opened one: look
-// with WorksByName. Returns ErrUnknownConnector.
+// AddWork opens a work and returns its id. multipart is sent if the platform accepts it and it is not nil. If the
+// answer is lost a work may have been opened: look with WorksByName. Returns ErrUnknownConnector.
 func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (string, error) {
 	op := "add work " + name
 	caps, err := c.capabilities(ctx)
@@ -98,7 +97,7 @@ func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (str
 	return out.Work.ID, nil
 }
 
-// Work reads a work, or returns ErrWorkGone. Unread is set where the user may not.
+// Work reads a work, or returns ErrWorkGone. Unread is set if the user may not read works.
 func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	op := "read work " + id
 	var out struct {
@@ -118,23 +117,22 @@ func (c *Client) Work(ctx context.Context, id string) (Work, error) {
 	return out.Work.work(), nil
 }
 
-// NotSent is what the connector itself reports of a message that is expected and
-// will not come. Read back, it is no refusal.
+// NotSent is what the connector itself reports of a message that was announced and will not be sent. Read back, it is
+// not a refusal.
 const NotSent = "not sent, kept as a dead letter of the connector"
 
 // MaxWorkErrors is how many errors of a work the platform keeps.
 const MaxWorkErrors = 100
 
-// WorkError is what a worker says of a message that the platform refused.
+// WorkError is what a worker reports about a message that the platform refused.
 type WorkError struct {
 	At      time.Time
 	Message string
-	// Source is the message's bundle or object as JSON; of a large one a text.
+	// Source is the message's bundle or object as JSON; for a large one a text instead.
 	Source string
 }
 
-// WorkErrors reads a work with its errors, or returns ErrWorkGone. Unread is set
-// where the user may not.
+// WorkErrors reads a work with its errors, or returns ErrWorkGone. Unread is set if the user may not read works.
 func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, error) {
 	op := "read the errors of work " + id
 	var out struct {
@@ -165,9 +163,8 @@ func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, 
 	return out.Work.work(), all, nil
 }
 
-// WorkAlive reports whether workers still accept messages of the work. Where
-// the platform cannot say (before 6.8.6), a work that exists is alive; where the
-// user may not ask, any is.
+// WorkAlive reports whether workers still accept messages of the work. If the platform cannot say (before 6.8.6), a
+// work that exists is alive; if the user may not ask, every work is.
 func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
 	c.mu.Lock()
 	asked := !c.noAlive
@@ -205,8 +202,8 @@ const (
 	worksPages = 20
 )
 
-// WorksByName returns the connector's open works whose name ends in suffix,
-// newest first; none where the user may not search.
+// WorksByName returns the connector's open works whose name ends in suffix, newest first; none if the user may not
+// search.
 func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error) {
 	connectorID := c.opt.Connector.ID
 	op := "search works of connector " + connectorID
@@ -251,16 +248,15 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 	return found, nil
 }
 
-// AddExpectations announces n messages. OpenCTI takes it silently when the
-// work is gone; ask WorkAlive first.
+// AddExpectations announces n messages. OpenCTI accepts it silently even if the work is gone; ask WorkAlive first.
 func (c *Client) AddExpectations(ctx context.Context, id string, n int64) error {
 	return c.edit(ctx, "announce messages of work "+id,
 		expectQuery,
 		map[string]any{"id": id, "n": n})
 }
 
-// ReportExpectation settles one announced message that will not be sent. With
-// errText the work shows it, with what it was about.
+// ReportExpectation settles one announced message that will not be sent. If errText is not "", the work shows it as
+// an error about source.
 func (c *Client) ReportExpectation(ctx context.Context, id, errText, source string) error {
 	var report any
 	if errText != "" {
@@ -271,15 +267,15 @@ func (c *Client) ReportExpectation(ctx context.Context, id, errText, source stri
 		map[string]any{"id": id, "error": report})
 }
 
-// Processed says that everything of the work was sent. The work completes when
-// its messages are processed.
+// Processed tells the platform that everything of the work was sent. The work completes once its messages are
+// processed.
 func (c *Client) Processed(ctx context.Context, id, message string, inError bool) error {
 	return c.edit(ctx, "finish work "+id,
 		processedQuery,
 		map[string]any{"id": id, "message": message, "inError": inError})
 }
 
-// DeleteWork deletes one work of ours. One that is gone already is no error.
+// DeleteWork deletes one of our works. One that is gone already is no error.
 func (c *Client) DeleteWork(ctx context.Context, id string) error {
 	err := c.edit(ctx, "delete work "+id,
 		deleteQuery, map[string]any{"id": id})
@@ -289,7 +285,7 @@ func (c *Client) DeleteWork(ctx context.Context, id string) error {
 	return err
 }
 
-// edit sends one workEdit: the platform refuses two in a document.
+// edit sends one workEdit; the platform refuses two in a document.
 func (c *Client) edit(ctx context.Context, op, query string, vars map[string]any) error {
 	var out struct {
 		Work map[string]any `json:"workEdit"`
@@ -306,7 +302,7 @@ func (c *Client) edit(ctx context.Context, op, query string, vars map[string]any
 	return nil
 }
 
-// incomplete is an answer without what was asked for.
+// incomplete is the error of an answer that lacks what was asked for.
 func incomplete(op string) error {
 	return fault.Mark(fault.Transient, fmt.Errorf("%s: the answer lacks what was asked for", op))
 }
