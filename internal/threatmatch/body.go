@@ -14,15 +14,14 @@ import (
 
 // Body is an answer as it came: a JSON object with an array "objects".
 type Body struct {
-	// Bytes of more than 4 MiB may be a file that is mapped into memory. They must
-	// be neither changed nor used after Release.
+	// Bytes may be a mapped file if it has more than 4 MiB. It must not be changed, and not be used after Release.
 	Bytes []byte
-	Date  time.Time // the server's clock; zero: it does not say
+	Date  time.Time // the server's clock; zero if it does not say
 
 	free func()
 }
 
-// Release gives back what the body takes. It may be called more than once.
+// Release frees what the body takes. It may be called more than once.
 func (b *Body) Release() {
 	free := b.free
 	b.Bytes, b.free = nil, nil
@@ -31,11 +30,11 @@ func (b *Body) Release() {
 	}
 }
 
-// bodyFiles is what the files are called that hold large answers.
+// bodyFiles is the pattern of the names of files that hold large answers.
 const bodyFiles = ".answer-*"
 
-// RemoveBodies removes from the directory what a process that died left of
-// large answers. Nobody else may be using the directory.
+// RemoveBodies removes from the directory the files of large answers that a dead process left. Nobody else may be
+// using the directory.
 func RemoveBodies(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, bodyFiles))
 	for _, file := range left {
@@ -44,9 +43,8 @@ func RemoveBodies(dir string) error {
 	return err
 }
 
-// read reads a whole body of at most limit bytes; more is an error of kind
-// tooLarge. What is over largeBody waits for its turn, and the time limit with
-// it, and then goes into a file.
+// read reads a whole body of at most limit bytes; a larger one is an error of kind tooLarge. A body over largeBody
+// waits until no other one is being read, while its time limit stands still, and then goes into a file.
 func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Timer, limit int64, tooLarge Kind) (Body, *Error) {
 	if resp.ContentLength > limit {
 		return Body{}, larger(tooLarge, limit)
@@ -65,7 +63,7 @@ func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Time
 		}
 		guard.Reset(c.opt.BodyTimeout)
 		body, err = c.store(io.MultiReader(&head, resp.Body), limit+1)
-	} else if cap(body.Bytes) > 2*len(body.Bytes) { // it waits for its commit
+	} else if cap(body.Bytes) > 2*len(body.Bytes) { // it waits for its commit, so no room is wasted
 		body.Bytes = bytes.Clone(body.Bytes)
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// The datasets that have a list and items. IOCs come by Groups and Page.
+// The datasets that have a list and items. IOCs are fetched with Groups and Page.
 const (
 	Profiles = "profiles"
 	Alerts   = "alerts"
@@ -27,29 +27,29 @@ var listed = []string{Profiles, Alerts, Reports}
 
 // List names what has changed in a dataset.
 type List struct {
-	// IDs in the order of the answer, perhaps repeated.
+	// IDs in the order of the answer, perhaps with repeats.
 	IDs Names
-	// Count is how many ids there are, each once.
+	// Count is the number of different ids.
 	Count int
-	// Unusable is how many entries name no id, UnusableEntries the first of them,
-	// each cut to 512 bytes: somebody should be told.
+	// Unusable is the number of entries without an id; UnusableEntries are the first of them, each cut to 512 bytes,
+	// for somebody to look at.
 	Unusable        int
 	UnusableEntries []string
-	// Applied is the date that the server says it filtered by. Zero: it does not say.
+	// Applied is the date that the server says it filtered by; zero if it does not say.
 	Applied time.Time
-	// Date is the server's clock. Zero: it does not say.
+	// Date is the server's clock; zero if it does not say.
 	Date time.Time
 
 	body Body
 }
 
-// Release gives back what the list takes. IDs must not be used afterwards.
+// Release frees what the list takes. IDs must not be used afterwards.
 func (l *List) Release() { l.body.Release() }
 
 // Group is a collection of IOCs.
 type Group struct{ ID, Name string }
 
-// Is reports whether a name, in whatever case, or an id means the group.
+// Is reports whether wanted is the group's name, in any case, or its id.
 func (g Group) Is(wanted string) bool {
 	return strings.EqualFold(g.Name, wanted) || g.ID == wanted
 }
@@ -57,22 +57,22 @@ func (g Group) Is(wanted string) bool {
 // Page is one answer of IOC paging.
 type Page struct {
 	Body
-	// Objects in the order of the answer, read anew each time. They share memory
-	// with Bytes. Nil: none.
+	// Objects in the order of the answer, read again for each loop. They share memory with Bytes. Nil if there are
+	// none.
 	Objects iter.Seq[PageObject]
-	// More: the server has further objects after these.
+	// More: the server has more objects after these.
 	More bool
 }
 
-// PageObject is one element of a page. ID and Modified are empty where the
-// element has none; Modified is as the server wrote it, without quotes.
+// PageObject is one element of a page. ID and Modified are "" if the element has none; Modified is what the server
+// wrote, without quotes.
 type PageObject struct {
 	ID, Modified string
 	Raw          json.RawMessage
 }
 
-// List asks which items of a dataset changed since the given time, which is
-// sent in UTC, cut down to the minute.
+// List asks which items of a dataset have changed since the given time, which is sent in UTC, truncated to the
+// minute. Release the list.
 func (c *Client) List(ctx context.Context, dataset string, since time.Time) (List, error) {
 	if !slices.Contains(listed, dataset) {
 		return List{}, fmt.Errorf("list %s: no such dataset", dataset)
@@ -100,9 +100,9 @@ func (c *Client) listRequest(dataset string, since time.Time, into *List) reques
 	}
 }
 
-// How much is remembered of what a list names, however long it is.
+// How much is remembered of a list, however long it is.
 const (
-	maxCounted  = 1 << 20 // ids that are told apart to count each once
+	maxCounted  = 1 << 20 // ids that are told apart, so that each counts once
 	maxUnusable = 100
 )
 
@@ -114,7 +114,7 @@ func decodeList(body []byte, snippet func([]byte) string) (List, Kind, error) {
 	if !isArray(found["list"]) {
 		return List{}, KindMalformed, errors.New(`answer has no array "list"`)
 	}
-	applied, _ := moment.ParseJSON(found["date_applied"]) // zero: it does not say
+	applied, _ := moment.ParseJSON(found["date_applied"]) // zero: the server does not say
 	list := List{Applied: applied.Time, IDs: Names{walkArray(found["list"])}}
 	counted, seed := map[uint64]struct{}{}, maphash.MakeSeed()
 	for raw := range elements(found["list"]) {
@@ -137,7 +137,7 @@ func decodeList(body []byte, snippet func([]byte) string) (List, Kind, error) {
 	return list, "", nil
 }
 
-// Names are ids that are read out of an answer as they are asked for.
+// Names are ids that are read from an answer one by one.
 type Names struct{ rest arrayWalk }
 
 // NamesOf returns these ids.
@@ -146,10 +146,10 @@ func NamesOf(ids ...string) Names {
 	return Names{walkArray(text)}
 }
 
-// More reports whether there are further entries.
+// More reports whether there are more entries.
 func (n *Names) More() bool { return n.rest.more() }
 
-// Next returns up to most further ids; none at the end.
+// Next returns up to most more ids; none at the end.
 func (n *Names) Next(most int) []string {
 	var ids []string
 	for len(ids) < most {
@@ -177,7 +177,7 @@ func entryID(raw []byte) string {
 	return ""
 }
 
-// Item gets the STIX bundle of one item. Its "objects" may be empty.
+// Item gets the STIX bundle of one item. Its "objects" may be empty. Release the body.
 func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 	if !slices.Contains(listed, dataset) || id == "" {
 		return Body{}, fmt.Errorf("item %s/%s: no such dataset", dataset, id)
@@ -198,7 +198,7 @@ func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 	return ans.body, nil
 }
 
-// decodeObjects checks an answer that carries STIX objects.
+// decodeObjects checks an answer with STIX objects and returns its members.
 func decodeObjects(body []byte) (map[string][]byte, Kind, error) {
 	found, kind, err := object(body, "objects", "more")
 	if err != nil {
@@ -258,9 +258,8 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 	return groups, "", nil
 }
 
-// Page gets the objects of a group and a STIX type that were modified after a
-// time, which is sent as it is given: in the form of ModifiedAfter, or a text
-// of the server's own.
+// Page gets the objects of a group and a STIX type that were modified after a time. after is sent as it is: in the
+// form of ModifiedAfter, or a text that the server wrote. Release the page.
 func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page, error) {
 	var page Page
 	r := request{
@@ -314,7 +313,7 @@ func pageObject(raw []byte) PageObject {
 	return o
 }
 
-// truth reads a boolean as loosely as the platform writes them.
+// truth reads a boolean in any form in which the platform writes them.
 func truth(value []byte) bool {
 	switch string(value) {
 	case "true", "1", `"true"`, `"1"`:
@@ -323,16 +322,16 @@ func truth(value []byte) bool {
 	return false
 }
 
-// Control asks whether the server answers this account at all: it lists the
-// groups or, where only that is refused, what changed in a dataset just now.
-// An error of class Systemic says that account or address are refused.
+// Control checks whether the server answers this account at all: it asks for the groups or, if these alone are
+// refused, for what changed in a dataset just now. An error of class Systemic means that the account or the address
+// is refused.
 func (c *Client) Control(ctx context.Context) error {
 	_, err := c.Groups(ctx)
 	for _, dataset := range listed {
 		if !fault.Is(err, fault.Permanent) {
 			return err
 		}
-		// Without the replay of get: the token is as fresh as can be.
+		// Not repeated as by get: the token is as fresh as can be.
 		var token string
 		if token, err = c.token.get(ctx); err == nil {
 			_, err = c.send(ctx, c.listRequest(dataset, c.opt.Now(), new(List)), token)

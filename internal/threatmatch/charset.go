@@ -9,10 +9,9 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// toUTF8 brings a body into the form that JSON should have: in UTF-8, without a
-// byte-order mark. What is UTF-8 stays, whatever the content type says; else its
-// charset, or a mark, says what it is. The reference client reads these, too.
-// What is in no charset stays: whoever reads it says what is wrong with it.
+// toUTF8 converts a body to what JSON should be: UTF-8, without a byte-order mark. Valid UTF-8 stays, whatever the
+// content type says; otherwise a mark or the content type names the charset. The reference client reads these, too.
+// Text in no charset stays as it is: its reader reports what is wrong with it.
 func (c *Client) toUTF8(body *Body, contentType string) error {
 	if !utf8.Valid(body.Bytes) {
 		encoding, _, _ := charset.DetermineEncoding(body.Bytes, contentType)
@@ -23,7 +22,7 @@ func (c *Client) toUTF8(body *Body, contentType string) error {
 				body.Bytes = b.Bytes()
 			}
 		} else {
-			// A byte becomes at most three.
+			// One byte becomes at most three.
 			stored, err := c.store(text, 3*int64(len(body.Bytes)))
 			if err != nil {
 				stored.Release()

@@ -1,10 +1,8 @@
 // Package threatmatch is a client of the ThreatMatch Developer Platform API.
 //
-// The client makes one attempt a call (and one more with a fresh token after a
-// 401) and says with a fault class what a failure means; when to try again is
-// its caller's business. What concerns the vendor's server as a whole stays
-// in here: the request rate, the pause after a 429, the token, and the memory
-// that large bodies take.
+// The client makes one attempt a call (and one more with a fresh token after a 401). The fault class of an error says
+// what a failure means; when to try again is up to the caller. The client itself handles what concerns the server as
+// a whole: the request rate, the pause after a 429, the token, and the memory that large bodies take.
 package threatmatch
 
 import (
@@ -35,41 +33,39 @@ type Options struct {
 	RequestsPerSecond float64
 	// MaxBody is the largest answer, in bytes after decompression. Zero means 64 MiB.
 	MaxBody int64
-	// Dir is where answers of more than 4 MiB are kept, in files without a name.
-	// Empty: in memory.
+	// Dir is where answers of more than 4 MiB are kept, in files without a name. Empty means in memory.
 	Dir string
-	// ConnectTimeout bounds the dial, and the TLS handshake again. Zero means 10 s.
+	// ConnectTimeout bounds the dial, and separately the TLS handshake. Zero means 10 s.
 	ConnectTimeout time.Duration
-	// HeaderTimeout bounds the wait for the answer to begin. Zero means 2 min.
+	// HeaderTimeout bounds the wait for the beginning of the answer. Zero means 2 min.
 	HeaderTimeout time.Duration
 	// BodyTimeout bounds reading the answer. Zero means 5 min.
 	BodyTimeout time.Duration
-	// MaxRetryAfter caps what a Retry-After header may ask for. Zero means 15 min.
+	// MaxRetryAfter caps the wait that a Retry-After header asks for. Zero means 15 min.
 	MaxRetryAfter time.Duration
 
-	// Roots are the accepted certificate authorities. Nil means the system's.
+	// Roots are the trusted certificate authorities. Nil means the system's.
 	Roots *x509.CertPool
-	// Proxy picks the proxy of a request. Nil means by the environment (HTTPS_PROXY, NO_PROXY, …).
+	// Proxy chooses the proxy of a request. Nil means that of the environment (HTTPS_PROXY, NO_PROXY, …).
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// Now is the clock.
 	Now func() time.Time
 	// Rand returns a number in [0, 1). It must be safe for concurrent use.
 	Rand func() float64
-	// Log takes debug lines and warnings about the server as a whole. Nil discards them.
+	// Log gets debug lines, and warnings about the server as a whole. Nil discards them.
 	Log *slog.Logger
-	// Observer is told of each request. Nil means nobody is.
+	// Observer is called for each request. May be nil.
 	Observer Observer
 }
 
-// Observer is told what the client does, for metrics. Calls come from many
-// goroutines and must not block.
+// Observer observes what the client does, for metrics. Its methods are called concurrently and must not block.
 type Observer interface {
-	// Request ended: its operation ("token", "list", "item", "groups", "page"),
-	// its status (0 without an answer), the kind of its failure ("" for none),
-	// and its duration without waits for the rate limit.
+	// Request is called when a request has ended, with its operation ("token", "list", "item", "groups", "page"), its
+	// status (0 without an answer), the kind of its failure ("" for none), and its duration without waits for the
+	// rate limit.
 	Request(op string, status int, kind string, d time.Duration)
-	// Paused: the whole client waits for d because of a 429.
+	// Paused is called when a 429 makes the whole client wait for d.
 	Paused(d time.Duration)
 }
 
@@ -91,11 +87,11 @@ type Client struct {
 	http   *http.Client
 	gate   *throttle
 	token  *tokenSource
-	large  chan struct{} // holds one permit: who has it may read a large body
+	large  chan struct{} // holds one permit: its holder may read a large body
 	redact *redactor
 }
 
-// New returns a client, or all that is wrong with the options. It makes no request.
+// New returns a client, or everything that is wrong with the options. It makes no request.
 func New(opt Options) (*Client, error) {
 	base, err := opt.check()
 	if err != nil {
@@ -114,7 +110,7 @@ func New(opt Options) (*Client, error) {
 	return c, nil
 }
 
-// Close drops idle connections. Calls under way are ended by their contexts.
+// Close closes idle connections. Calls in progress are ended by their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (o *Options) check() (*url.URL, error) {
@@ -171,16 +167,15 @@ func newTransport(opt Options) *http.Transport {
 		TLSHandshakeTimeout:   opt.ConnectTimeout,
 		ResponseHeaderTimeout: opt.HeaderTimeout,
 		ForceAttemptHTTP2:     true,
-		// A peer that vanished without a word is noticed by pings.
+		// Pings notice a peer that vanished without a word.
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     90 * time.Second,
 	}
 }
 
-// checkRedirect follows a few redirects of GETs on the same host. Anything
-// else is handed back as the 3xx that it is: the bearer token and the client
-// secret go to no other host, and never from TLS to plain text.
+// checkRedirect follows a few redirects of GETs on the same host. For anything else the caller gets the 3xx itself:
+// the bearer token and the client secret go to no other host, and never from TLS to plain text.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if len(via) > maxRedirects || first.Method != http.MethodGet || !sameSite(first.URL, req.URL) {
@@ -189,7 +184,8 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	return c.gate.wait(req.Context())
 }
 
-// sameSite reports whether to is the host of from, by the same scheme and port or by the step from http to https.
+// sameSite reports whether to is on the host of from, with the same scheme and port or one step up from http to
+// https.
 func sameSite(from, to *url.URL) bool {
 	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
 		return false

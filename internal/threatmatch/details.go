@@ -9,18 +9,17 @@ import (
 	"slices"
 )
 
-// detailed are the datasets of which the portal has details.
+// detailed are the datasets for which the portal has details.
 var detailed = []string{Profiles, Reports}
 
 // HasDetails reports whether the portal has details of a dataset's items.
 func HasDetails(dataset string) bool { return slices.Contains(detailed, dataset) }
 
-// errLargeItem: a record has details and all objects of the item that they are of.
+// errLargeItem: a record holds the details and all objects of their item, so both must fit.
 var errLargeItem = fmt.Errorf("the item is larger than %d bytes or %d objects, and details of such are not taken", pieceBytes, pieceObjects)
 
-// Details gets what the portal shows of an item and then its STIX, which alone
-// says what the details are about. The answer is an object with both: "details",
-// and "objects" as Item has them.
+// Details gets what the portal shows of an item, and then its STIX, which alone says what the details are about. The
+// answer is an object with both: "details", and "objects" as Item has them.
 func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) {
 	if !HasDetails(dataset) || id == "" {
 		return Body{}, fmt.Errorf("details %s/%s: no such dataset", dataset, id)

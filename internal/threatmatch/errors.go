@@ -13,12 +13,12 @@ import (
 // Kind is what went wrong with a request.
 type Kind string
 
-// The kinds, each with what the stage makes of it by the table below.
+// The kinds. The table below says what each means for a stage.
 const (
-	KindTimeout      Kind = "timeout"      // no connection, no answer or no end of it in time
-	KindNetwork      Kind = "network"      // connection refused, reset, cut off in mid-body
+	KindTimeout      Kind = "timeout"      // no connection, no answer, or no end of it in time
+	KindNetwork      Kind = "network"      // connection refused, reset, or cut off in mid-body
 	KindMalformed    Kind = "malformed"    // an answer that is not JSON, or not of the promised form
-	KindErrorBody    Kind = "error-body"   // success by its status, an error by its body
+	KindErrorBody    Kind = "error-body"   // a status of success with an error as the body
 	KindThrottled    Kind = "throttled"    // 429
 	KindUnavailable  Kind = "unavailable"  // 408, 425, 5xx
 	KindUnauthorised Kind = "unauthorised" // 401 twice in a row, the second time with a fresh token
@@ -57,9 +57,8 @@ func kindOfStatus(status int) Kind {
 	}
 }
 
-// kindOfTokenStatus classifies the status of a token request: whatever the
-// server answers to a wrong account (400, 401, 403 and 422 are all seen in
-// such platforms) or to a wrong address, it is no item's fault.
+// kindOfTokenStatus classifies the status of a token request. Whatever the server answers to a wrong account (such
+// platforms answer 400, 401, 403 and 422) or to a wrong address, no item is to blame.
 func kindOfTokenStatus(status int) Kind {
 	kind := kindOfStatus(status)
 	if status/100 == 4 && kind != KindThrottled && kind != KindUnavailable {
@@ -71,20 +70,18 @@ func kindOfTokenStatus(status int) Kind {
 	return kind
 }
 
-// Error is a failed request. It reaches the caller inside a fault mark;
-// errors.AsType finds it.
+// Error is a failed request. Callers get it wrapped in a fault mark; errors.AsType finds it.
 type Error struct {
 	Op     string // "token", "list", "item", "groups", "page"
-	Object string // the dataset, "dataset/id", "group/type", or "" for what has none
-	Status int    // of the answer; 0 when there was none
+	Object string // the dataset, "dataset/id", "group/type", or ""
+	Status int    // of the answer; 0 if there was none
 	Kind   Kind
-	// RetryAfter is the least wait before the next try, as asked for by the
-	// server and capped. Zero means that the server named none.
+	// RetryAfter is the least wait before the next try that the server asked for, capped. Zero if it asked for none.
 	RetryAfter time.Duration
-	// Snippet is the begin of the answer: one line of at most 512 bytes, without secrets.
+	// Snippet is the beginning of the answer: one line of at most 512 bytes, without secrets.
 	Snippet string
 
-	cause error // nil when status and snippet say it all
+	cause error // nil if status and snippet say everything
 }
 
 // Error returns "operation object: cause".
@@ -98,8 +95,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Reason says what went wrong, without operation and object. The begin of the
-// answer is not in it: Answer has that.
+// Reason says what went wrong, without operation, object and the beginning of the answer.
 func (e *Error) Reason() string {
 	switch {
 	case e.byProxy():
@@ -115,16 +111,15 @@ func (e *Error) Reason() string {
 	return string(e.Kind)
 }
 
-// Unwrap returns the cause below, or nil.
+// Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Answer returns the status (0 without an answer), the kind of the failure and
-// the begin of the answer.
+// Answer returns the status (0 without an answer), the kind of the failure and the beginning of the answer.
 func (e *Error) Answer() (status int, kind, snippet string) {
 	return e.Status, string(e.Kind), e.Snippet
 }
 
-// marked puts the class of e's kind around it, and what the operator can do.
+// marked returns e with the class of its kind and what the operator can do.
 func (e *Error) marked() error {
 	var err error = e
 	class := classes[e.Kind]
@@ -142,13 +137,13 @@ func (e *Error) marked() error {
 	return fault.Say(err, e.Reason())
 }
 
-// ByProxy reports whether a proxy refused the request, and not ThreatMatch.
+// ByProxy reports whether a proxy refused the request, not ThreatMatch.
 func ByProxy(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.byProxy()
 }
 
-// byProxy reports whether a proxy refused the request: neither account nor item is to blame.
+// byProxy reports whether a proxy refused the request: neither the account nor an item is to blame.
 func (e *Error) byProxy() bool {
 	return e.Status == http.StatusProxyAuthRequired || fault.ByProxy(e.cause)
 }

@@ -10,13 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// Bodies can be tens of megabytes. They are checked once as a whole and then
-// walked in place: members and elements are slices of the body, not copies.
+// Bodies can have tens of megabytes. They are checked once as a whole and then walked in place: members and elements
+// are slices of the body, not copies.
 
 var errNotJSON = errors.New("answer is not JSON")
 
-// members yields the keys and values of a JSON object. raw must be valid JSON;
-// what is no object has no members.
+// members yields the keys and values of a JSON object. raw must be valid JSON; anything but an object has no members.
 func members(raw []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		i := space(raw, 0)
@@ -29,18 +28,17 @@ func members(raw []byte) iter.Seq2[string, []byte] {
 			if !ok {
 				return
 			}
-			start := space(raw, space(raw, end)+1) // over the colon
+			start := space(raw, space(raw, end)+1) // past the colon
 			end = skip(raw, start)
 			if !yield(key, raw[start:end]) {
 				return
 			}
-			i = space(raw, space(raw, end)+1) // over the comma or the brace
+			i = space(raw, space(raw, end)+1) // past the comma or the brace
 		}
 	}
 }
 
-// elements yields the values of a JSON array. raw must be valid JSON; what is
-// no array has no elements.
+// elements yields the values of a JSON array. raw must be valid JSON; anything but an array has no elements.
 func elements(raw []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		w := walkArray(raw)
@@ -49,7 +47,7 @@ func elements(raw []byte) iter.Seq[[]byte] {
 	}
 }
 
-// arrayWalk is a place in a JSON array.
+// arrayWalk is a position in a JSON array.
 type arrayWalk struct {
 	raw []byte
 	at  int // of the next element or the closing bracket
@@ -65,7 +63,7 @@ func walkArray(raw []byte) arrayWalk {
 
 func (w *arrayWalk) more() bool { return w.at < len(w.raw) && w.raw[w.at] != ']' }
 
-// next returns the next element; false: there is none.
+// next returns the next element; false if there is none.
 func (w *arrayWalk) next() ([]byte, bool) {
 	if !w.more() {
 		return nil, false
@@ -115,8 +113,8 @@ func space(raw []byte, i int) int {
 	return i
 }
 
-// object returns the named members of a body; absent ones are nil. It fails
-// when the body is no JSON object or says "error".
+// object returns the named members of a body; absent ones are nil. It fails if the body is not a JSON object or has
+// an "error".
 func object(body []byte, names ...string) (map[string][]byte, Kind, error) {
 	if !json.Valid(body) {
 		return nil, KindMalformed, errNotJSON
@@ -149,14 +147,14 @@ func empty(value []byte) bool {
 
 func isArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
 
-// maxID is the length of an id, in bytes, from which on it is taken for nonsense.
+// maxID is the greatest length of an id in bytes; a longer one is nonsense.
 const maxID = 256
 
-// identifier reads an id: an integer or a text. "" is none that can be asked for.
+// identifier reads an id: an integer or a string. "" means none that can be requested.
 func identifier(value []byte) string {
 	if len(value) > 0 && value[0] == '"' {
 		id := text(value)
-		if id == "." || id == ".." || len(id) > maxID || strings.HasSuffix(id, "/edit") { // as the details of an item are named
+		if id == "." || id == ".." || len(id) > maxID || strings.HasSuffix(id, "/edit") { // a suffix that marks the details of an item
 			return ""
 		}
 		return id
@@ -167,14 +165,13 @@ func identifier(value []byte) string {
 	return ""
 }
 
-// text reads a JSON string. "" is none.
+// text reads a JSON string; "" if it is none.
 func text(value []byte) string {
 	s, _ := unquote(value)
 	return s
 }
 
-// unquote reads a JSON string; false: it is none. Without escapes, as most are,
-// it is what stands between the quotes.
+// unquote reads a JSON string; false if it is none. Without escapes, as most are, it is what is between the quotes.
 func unquote(value []byte) (string, bool) {
 	if n := len(value); n >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
 		return string(value[1 : n-1]), true

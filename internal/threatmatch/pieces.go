@@ -5,26 +5,26 @@ import (
 	"slices"
 )
 
-// What one piece of an answer has at most, but for a single object that is larger.
+// The most that one piece of an answer holds, unless a single object is larger.
 const (
 	pieceBytes   = largeBody
 	pieceObjects = 5000
 	// pieceMarkings bounds the marking definitions that each piece repeats.
 	pieceMarkings = 256 << 10
-	// deepest is how deep bundles are looked into that lie in each other.
+	// deepest is how deep nested bundles are looked into.
 	deepest = 10
 )
 
-// Pieces are an answer in bodies of a bounded size.
+// Pieces are an answer cut into bodies of bounded size.
 type Pieces struct {
-	whole []byte // the answer, where it is one piece
-	head  []byte // what begins each piece; nil: see whole
+	whole []byte // the answer, if it is one piece
+	head  []byte // the beginning of each piece; nil: see whole
 	walk  objectWalk
-	ahead []byte // the next object; nil: none
+	ahead []byte // the next object; nil if there is none
 }
 
-// Pieces cuts the body. Each piece has a copy of the answer's marking
-// definitions, since what refers to an unknown one counts as TLP:RED.
+// Pieces cuts the body. Each piece has a copy of the answer's marking definitions, since an object with an unknown
+// marking counts as TLP:RED.
 func (b *Body) Pieces() *Pieces {
 	found, _, err := decodeObjects(b.Bytes)
 	if err != nil || len(b.Bytes) <= pieceBytes && few(found["objects"]) {
@@ -36,8 +36,8 @@ func (b *Body) Pieces() *Pieces {
 	return &Pieces{whole: []byte(`{"objects":[]}`)}
 }
 
-// Pieces cuts the page, without objects for which fresh is false; all are
-// fresh where it is nil. i counts from 0.
+// Pieces cuts the page, without the objects for which fresh returns false. fresh gets the index of the object, from
+// 0; nil takes all.
 func (p *Page) Pieces(fresh func(i int) bool) *Pieces {
 	found, _, err := decodeObjects(p.Bytes)
 	if err != nil || fresh == nil && len(p.Bytes) <= pieceBytes && few(found["objects"]) {
@@ -46,8 +46,7 @@ func (p *Page) Pieces(fresh func(i int) bool) *Pieces {
 	return cut(found["objects"], fresh)
 }
 
-// Next returns the next piece and whether it is the last. Without any fresh
-// object there is none: nil.
+// Next returns the next piece and whether it is the last. If no object is fresh, the piece is nil.
 func (p *Pieces) Next() (body []byte, last bool) {
 	if p.head == nil {
 		return p.whole, true
@@ -66,7 +65,7 @@ func (p *Pieces) Next() (body []byte, last bool) {
 	return append(b, "]}"...), p.ahead == nil
 }
 
-// few reports whether a list has no more objects than a piece.
+// few reports whether a list fits a piece by its number of objects.
 func few(list []byte) bool {
 	if bytes.Count(list, []byte("{")) <= pieceObjects && bytes.Count(list, []byte(",")) < pieceObjects {
 		return true
@@ -93,10 +92,10 @@ func cut(list []byte, fresh func(i int) bool) *Pieces {
 	return p
 }
 
-// objectWalk goes through a list of objects, and through those of bundles in it.
+// objectWalk walks a list of objects, and those of bundles in it.
 type objectWalk struct {
 	within []arrayWalk
-	fresh  func(i int) bool // of the outermost list; nil: all
+	fresh  func(i int) bool // for the outermost list; nil: all
 	at     int
 }
 
@@ -126,7 +125,7 @@ func (w *objectWalk) next() ([]byte, bool) {
 	return nil, false
 }
 
-// kindOfObject returns the type of an object and what it has as "objects".
+// kindOfObject returns the type of an object and its "objects".
 func kindOfObject(raw []byte) (typ string, objects []byte) {
 	for key, value := range members(raw) {
 		switch key {

@@ -10,7 +10,7 @@ import (
 const (
 	snippetLen = 512
 	redacted   = "[redacted]"
-	// redactLen bounds the part of a body that is looked at for a snippet.
+	// redactLen bounds the part of a body that is considered for a snippet.
 	redactLen = 64 << 10
 )
 
@@ -19,12 +19,11 @@ var secretFields = regexp.MustCompile(
 
 var bearer = regexp.MustCompile(`(?i)(bearer\s+)[A-Za-z0-9._~+/=|-]+`)
 
-// redactor makes snippets of answers that hold none of our secrets, even when
-// the server echoes them.
+// redactor makes snippets of answers without our secrets, even if the server echoes them.
 type redactor struct {
 	secret string
 	mu     sync.Mutex
-	tokens []string // the current one and the one before
+	tokens []string // the current one and the previous one
 }
 
 func newRedactor(secret string) *redactor { return &redactor{secret: secret} }
@@ -38,7 +37,7 @@ func (r *redactor) addToken(token string) {
 	}
 }
 
-// snippet returns the begin of body as one clean line of at most 512 bytes.
+// snippet returns the beginning of body as one clean line of at most 512 bytes.
 func (r *redactor) snippet(body []byte) string {
 	s := string(body[:min(len(body), redactLen)])
 	s = r.clean(s)

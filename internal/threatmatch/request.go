@@ -12,35 +12,35 @@ import (
 	"time"
 )
 
-// largeBody is what any number of requests may read at once; of the rest of
-// larger bodies, one is read at a time.
+// largeBody is how many bytes of a body any number of requests may read at once. The rest of larger bodies is read
+// one body at a time.
 const largeBody = 4 << 20
 
-// errorBody is how much of an error's body is read.
+// errorBody is how many bytes are read of an error's body.
 const errorBody = 64 << 10
 
-// tokenBody is the largest answer of the token endpoint, whatever data may be.
+// tokenBody is the largest answer of the token endpoint in bytes, whatever MaxBody is.
 const tokenBody = 64 << 10
 
-// request is one call: what it is called in errors and what it sends.
+// request is one call: its name in errors and what it sends.
 type request struct {
 	op, object string
 	path       string
 	query      url.Values
 	post       []byte // a JSON body; nil makes it a GET
-	// decode reads an answer with a success status. It says what is wrong with it.
+	// decode reads an answer with a success status, or says what is wrong with it.
 	decode func(*answer) (Kind, error)
-	keep   bool // the body is used after decode, and released by who asked
+	keep   bool // the body is used after decode, and the caller releases it
 }
 
-// answer is what came back with a success status.
+// answer is a response with a success status.
 type answer struct {
 	status int
 	size   int
 	body   Body // empty unless the request keeps it
 }
 
-// get makes a data request. After a 401 it is made once more with a fresh token.
+// get makes a data request, and repeats it once with a fresh token after a 401.
 func (c *Client) get(ctx context.Context, r request) (*answer, error) {
 	token, err := c.token.get(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *Client) get(ctx context.Context, r request) (*answer, error) {
 	return c.send(ctx, r, token)
 }
 
-// send makes one attempt, when the throttle allows it.
+// send makes one attempt once the throttle allows it.
 func (c *Client) send(ctx context.Context, r request, token string) (*answer, error) {
 	if err := c.gate.wait(ctx); err != nil {
 		return nil, stopped(ctx, r, err)
@@ -66,7 +66,7 @@ func (c *Client) send(ctx context.Context, r request, token string) (*answer, er
 	ans, fail := c.attempt(ctx, r, token)
 	if fail == nil {
 		c.gate.succeeded()
-		c.tell(ctx, r, ans.status, ans.size, nil, c.opt.Now().Sub(sent))
+		c.report(ctx, r, ans.status, ans.size, nil, c.opt.Now().Sub(sent))
 		return ans, nil
 	}
 	if ctx.Err() != nil {
@@ -76,13 +76,13 @@ func (c *Client) send(ctx context.Context, r request, token string) (*answer, er
 	if fail.Kind == KindThrottled {
 		fail.RetryAfter = c.gate.slowDown(sent, fail.RetryAfter)
 	}
-	c.tell(ctx, r, fail.Status, 0, fail, c.opt.Now().Sub(sent))
+	c.report(ctx, r, fail.Status, 0, fail, c.opt.Now().Sub(sent))
 	return nil, fail.marked()
 }
 
-// tell lets observer and log know of a request. Nothing of it is secret: the
-// credentials are in a header or in the body.
-func (c *Client) tell(ctx context.Context, r request, status, bytes int, fail *Error, took time.Duration) {
+// report passes a request to observer and log. Nothing in it is secret: the credentials are in a header or in the
+// body.
+func (c *Client) report(ctx context.Context, r request, status, bytes int, fail *Error, took time.Duration) {
 	kind := ""
 	if fail != nil {
 		kind = string(fail.Kind)
@@ -92,7 +92,7 @@ func (c *Client) tell(ctx context.Context, r request, status, bytes int, fail *E
 		"status", status, "failure", kind, "bytes", bytes, "duration", took)
 }
 
-// stopped is the error of a request that its caller ended: no fault class of ours, the caller's own cause.
+// stopped is the error of a request that its caller ended: it has no fault class of ours, but the caller's own cause.
 func stopped(ctx context.Context, r request, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -103,10 +103,10 @@ func stopped(ctx context.Context, r request, err error) error {
 	return fmt.Errorf("%s %s: %w", r.op, r.object, err)
 }
 
-// errSlow is the cause of a request that we ended for its slowness.
+// errSlow is the cause of a request that we ended because it was slow.
 var errSlow = errors.New("no answer in time")
 
-// errLarger is the cause of a failure for an answer's size.
+// errLarger is the cause of a failure because of an answer's size.
 var errLarger = errors.New("answer larger")
 
 // attempt makes the request and reads its answer within the timeouts.
@@ -133,7 +133,7 @@ func (c *Client) attempt(ctx context.Context, r request, token string) (*answer,
 // judge reads an answer and tells data from failure.
 func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guard *time.Timer) (*answer, *Error) {
 	ans := &answer{status: resp.StatusCode}
-	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero: it does not say
+	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero: the server does not say
 	kind := kindOfStatus(resp.StatusCode)
 	if r.post != nil {
 		kind = kindOfTokenStatus(resp.StatusCode)
@@ -147,7 +147,7 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 		}
 	}
 	limit, tooLarge := c.opt.MaxBody, KindTooLarge
-	if r.post != nil { // no setting makes room for it: whoever answers so gives no tokens
+	if r.post != nil { // no setting allows more: a server that answers so gives no tokens
 		limit, tooLarge = tokenBody, KindMalformed
 	}
 	var fail *Error
@@ -162,8 +162,7 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 	return ans, nil
 }
 
-// decode lets the request read its answer. Unless all is well and the request
-// keeps it, the body is released.
+// decode lets the request read its answer. It releases the body unless decoding succeeds and the request keeps it.
 func (c *Client) decode(r request, ans *answer, contentType string) (fail *Error) {
 	defer func() {
 		if fail != nil || !r.keep {
@@ -195,7 +194,7 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
-	// Without this header the platform answers failures as HTML pages.
+	// Without this header the platform answers failures with HTML pages.
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.opt.UserAgent)
 	if r.post != nil {
@@ -206,7 +205,7 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 	return req, nil
 }
 
-// kindOfCause classifies a failure to get or read an answer.
+// kindOfCause classifies a failure to get or to read an answer.
 func kindOfCause(ctx context.Context, err error) Kind {
 	var timeout net.Error
 	if errors.Is(context.Cause(ctx), errSlow) || errors.As(err, &timeout) && timeout.Timeout() {
@@ -215,7 +214,7 @@ func kindOfCause(ctx context.Context, err error) Kind {
 	return KindNetwork
 }
 
-// shorten removes what the operation already says: method and URL.
+// shorten removes method and URL, which the operation already tells.
 func shorten(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errSlow) {
 		return errSlow

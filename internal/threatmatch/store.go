@@ -6,10 +6,9 @@ import (
 	"os"
 )
 
-// store takes at most size bytes of r into a file of the directory, which is
-// gone with the process, and maps that into memory. Where there is no room for
-// a file, the bytes come into memory that is taken once: pages of it that are
-// not written to cost nothing. With an error the body has what came before it.
+// store writes at most size bytes of r to a file without a name in the directory, and maps it into memory. If there
+// is no room for a file, the bytes are kept in memory that is allocated once: pages that are not written cost
+// nothing. With an error the body holds what was read before it.
 func (c *Client) store(r io.Reader, size int64) (Body, error) {
 	r = io.LimitReader(r, size)
 	var f *os.File
@@ -38,7 +37,7 @@ func (c *Client) store(r io.Reader, size int64) (Body, error) {
 	return Body{Bytes: body, free: free}, err
 }
 
-// createHidden makes a file that has no name, and that only we can read.
+// createHidden creates a file that has no name and that only we can read.
 func createHidden(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, bodyFiles)
 	if err != nil {
@@ -66,13 +65,13 @@ func intoMemory(begin, rest io.Reader, size int64) (Body, error) {
 	return Body{Bytes: text[:n:n]}, nil
 }
 
-// fill reads until text is full or r ends, and tells a cut answer from its end.
+// fill reads until text is full or r ends. Unlike io.ReadFull it tells an answer that was cut from one that ended.
 func fill(text []byte, r io.Reader) (int, error) {
 	n := 0
 	for n < len(text) {
 		more, err := r.Read(text[n:])
 		n += more
-		if err == io.EOF { // as it is, no cut answer among them
+		if err == io.EOF { // compared as it is: an answer that was cut wraps it
 			return n, nil
 		}
 		if err != nil {
@@ -82,7 +81,7 @@ func fill(text []byte, r io.Reader) (int, error) {
 	return n, nil
 }
 
-// fileWriter tells a failure to write from one to read, and keeps what it could not write.
+// fileWriter tells errors of writing from those of reading, and keeps what it could not write.
 type fileWriter struct {
 	f    *os.File
 	rest leftover
@@ -98,7 +97,7 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// leftover is read once.
+// leftover can be read once.
 type leftover []byte
 
 func (l *leftover) Read(p []byte) (int, error) {

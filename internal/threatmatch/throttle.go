@@ -13,26 +13,25 @@ import (
 )
 
 const (
-	// The pause after a 429 that names none is the time of so many requests,
-	// doubled by each further one.
+	// The first pause after a 429 without Retry-After is the time of so many requests; each further 429 doubles it.
 	pausedRequests = 10
 	maxPause       = 5 * time.Minute
-	// A 429 halves the rate down to this part of it; each success gives a little back.
+	// A 429 halves the rate, down to this fraction of it; each success gives a little back.
 	slowest  = 1.0 / 16
 	regained = 1.0 / 20
 )
 
-// throttle holds back all requests of a client: by a steady rate, and by a
-// pause after a 429, which speaks for the account and not for one request.
+// throttle delays all requests of a client: by a steady rate, and by a pause after a 429, which concerns the account
+// and not one request.
 type throttle struct {
 	limiter *rate.Limiter
 	full    rate.Limit
 	opt     Options
 
 	mu      sync.Mutex
-	until   time.Time // no request before
-	since   time.Time // when the current pause was called
-	strikes int       // 429 pauses since the last success
+	until   time.Time // no request before this
+	since   time.Time // when the current pause began
+	strikes int       // 429s since the last success that began a pause
 }
 
 func newThrottle(opt Options) *throttle {
@@ -40,7 +39,7 @@ func newThrottle(opt Options) *throttle {
 	return &throttle{limiter: rate.NewLimiter(full, 1), full: full, opt: opt}
 }
 
-// wait returns when a request may be made, or with ctx's error.
+// wait returns once a request may be made, or with ctx's error.
 func (t *throttle) wait(ctx context.Context) error {
 	for {
 		if err := t.limiter.Wait(ctx); err != nil {
@@ -62,14 +61,13 @@ func (t *throttle) left() time.Duration {
 	return t.until.Sub(t.opt.Now())
 }
 
-// slowDown pauses the client after a 429 to a request sent at the given time,
-// and returns for how long. asked is the server's own wish; 0 is none.
+// slowDown pauses the client after a 429 to a request sent at the given time, and returns for how long. asked is what
+// the server asked for; 0 if nothing.
 func (t *throttle) slowDown(sent time.Time, asked time.Duration) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.opt.Now()
-	// Requests that were under way when the pause was called are answered 429
-	// too. They are the same event, not further ones.
+	// Requests that were in progress when the pause began get a 429, too. They belong to the same event.
 	fresh := !sent.Before(t.since)
 	pause := t.jittered(asked)
 	if asked <= 0 {
@@ -88,8 +86,8 @@ func (t *throttle) slowDown(sent time.Time, asked time.Duration) time.Duration {
 	return max(t.until.Sub(now), 0)
 }
 
-// jittered adds up to a tenth to a wait that the server named, within the cap:
-// several connectors behind one address must not come back in step.
+// jittered adds up to a tenth to a wait that the server asked for, within the cap: several connectors behind one
+// address must not come back at the same time.
 func (t *throttle) jittered(asked time.Duration) time.Duration {
 	return min(asked+time.Duration(t.opt.Rand()*float64(asked)/10), t.opt.MaxRetryAfter)
 }
@@ -101,7 +99,7 @@ func (t *throttle) growing() time.Duration {
 	return min(step+time.Duration(t.opt.Rand()*float64(step)), t.opt.MaxRetryAfter)
 }
 
-// succeeded forgets the pauses so far and gives some of the rate back.
+// succeeded forgets the pauses and gives back some of the rate.
 func (t *throttle) succeeded() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +109,8 @@ func (t *throttle) succeeded() {
 	}
 }
 
-// retryAfter reads a Retry-After header, in seconds or as a date against the
-// answer's own date, capped. Zero means none that is usable.
+// retryAfter reads a Retry-After header, in seconds or as a date relative to the answer's own, and caps it. Zero if
+// there is none that is usable.
 func (c *Client) retryAfter(h http.Header, answered time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {

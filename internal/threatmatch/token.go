@@ -16,36 +16,34 @@ import (
 )
 
 const (
-	// While the credentials are refused the server sees at most three tries a
-	// minute, some seconds apart, whoever asks: between them the refusal is
-	// answered from memory.
+	// While the credentials are refused the server sees at most three tries a minute, some seconds apart, from all
+	// callers together: in between, the refusal is answered from memory.
 	refusedTries  = 3
 	refusedWindow = time.Minute
 	refusedApart  = 5 * time.Second
-	// earlyExpiry is how long before its end a token is renewed, at most a fifth of its life.
+	// earlyExpiry is how long before its end a token is renewed; at most a fifth of its life.
 	earlyExpiry = 30 * time.Second
-	// Numbers below are seconds of life, above a point in time: 10^9 s is
-	// September 2001, and no token lives 31 years.
+	// Smaller numbers are seconds of life, larger ones a point in time: 10^9 s is September 2001, and no token lives
+	// 31 years.
 	epochSeconds = 1e9
 	epochMillis  = 1e12
 )
 
-// tokenSource keeps one token and gets the next one when it is needed. Only
-// one request for a token is under way at a time; who waits for it shares its
-// result, good or bad, and can stop waiting by its context.
+// tokenSource keeps one token and gets the next one when it is needed. Only one request for a token is in progress at
+// a time; those who wait for it share its result, good or bad, and can stop waiting by their contexts.
 type tokenSource struct {
 	request func(context.Context) (*oauth2.Token, error)
 	now     func() time.Time
-	lock    chan struct{} // a mutex that a context can leave
+	lock    chan struct{} // a mutex that a context can give up
 
 	state chan tokenState // of capacity one: the state and its lock
 }
 
 type tokenState struct {
-	token   *oauth2.Token // nil: none that is usable
+	token   *oauth2.Token // nil if there is none that is usable
 	renew   time.Time     // when to replace it; zero: when it is refused
-	tries   int           // requests that ended, with a token or without
-	failure error         // of the last one
+	tries   int           // requests that have ended, with a token or without
+	failure error         // of the last request
 	refused []time.Time   // when the latest tries were refused, since the last success
 }
 
@@ -61,7 +59,7 @@ func newTokenSource(request func(context.Context) (*oauth2.Token, error), now fu
 	return s
 }
 
-// Token returns a token as oauth2.TokenSource wants it, without a context.
+// Token implements oauth2.TokenSource, without a context.
 func (s *tokenSource) Token() (*oauth2.Token, error) {
 	return s.token(context.Background())
 }
@@ -91,13 +89,13 @@ func (s *tokenSource) token(ctx context.Context) (*oauth2.Token, error) {
 	case current.usable(s.now()):
 		return current.token, nil
 	case current.failure != nil && current.tries > before.tries:
-		return nil, current.failure // somebody else's try, made while we waited
+		return nil, current.failure // another caller's try, made while we waited
 	case fault.Is(current.failure, fault.Systemic) && s.now().Before(current.holdUntil()):
 		return nil, current.failure
 	}
 	t, err := s.request(ctx)
 	if err != nil && ctx.Err() != nil {
-		return nil, err // our caller stopped; that says nothing to the others
+		return nil, err // our caller stopped; that means nothing for the others
 	}
 	s.store(t, err)
 	return t, err
@@ -135,7 +133,7 @@ func (s *tokenSource) store(t *oauth2.Token, err error) {
 	s.state <- st
 }
 
-// holdUntil is when credentials that were refused may be tried again.
+// holdUntil returns when refused credentials may be tried again.
 func (st tokenState) holdUntil() time.Time {
 	if len(st.refused) == 0 {
 		return time.Time{}
@@ -175,8 +173,8 @@ func (c *Client) requestToken(ctx context.Context) (*oauth2.Token, error) {
 
 var errNoToken = errors.New("answer holds no access token")
 
-// decodeToken reads an answer of the token endpoint. expires is what it says
-// about the end, 0 for nothing usable.
+// decodeToken reads an answer of the token endpoint. expires is what it says about the end of the token, 0 if nothing
+// usable.
 func decodeToken(body []byte) (access string, expires float64, err error) {
 	var raw struct {
 		AccessToken string          `json:"access_token"`
@@ -197,7 +195,7 @@ func decodeToken(body []byte) (access string, expires float64, err error) {
 
 func notHeader(c rune) bool { return c <= ' ' || c >= 0x7f }
 
-// number reads a JSON number, also one in quotes, or a date. 0 is none.
+// number reads a JSON number, also in quotes, or a date; 0 if it is none.
 func number(raw []byte) float64 {
 	text := string(bytes.Trim(raw, `" `))
 	if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e15 {
@@ -209,9 +207,8 @@ func number(raw []byte) float64 {
 	return 0
 }
 
-// expiry turns what the endpoint says into our own clock. A point in time is
-// read against the answer's date, so that a clock that is wrong on either side
-// does not make every token look expired. Zero: unknown, a 401 will tell.
+// expiry converts what the endpoint says to our own clock. A point in time is read relative to the answer's date, so
+// that a wrong clock on either side does not make every token look expired. Zero if it is unknown: a 401 will tell.
 func (c *Client) expiry(expires float64, answered time.Time) time.Time {
 	now := c.opt.Now()
 	var life time.Duration

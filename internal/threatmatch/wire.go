@@ -10,17 +10,14 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// A Form is a request that the platform is known to be sent by its reference
-// client, OpenCTI's Python connector. The client sends nothing else, whatever
-// the clock, the settings and earlier answers say; the stand-in refuses
-// anything else.
+// A Form is a request that the platform's reference client, OpenCTI's Python connector, is known to send. Our client
+// sends nothing else, whatever the clock, the settings and earlier answers say; the stand-in refuses anything else.
 type Form struct {
 	Op     string // as errors, logs and metrics name it
 	Method string
-	Path   string // "{dataset}" is a dataset that has a list, "{id}" an id that a list named
-	// Parameters are all that the request has, each exactly once: in the query, or
-	// as the members of a JSON body where Body says so. Parameters of one name are
-	// alternatives.
+	Path   string // "{dataset}" is a dataset that has a list, "{id}" an id from a list
+	// Parameters are everything that the request has, each exactly once: in the query, or as the members of a JSON
+	// body if Body is set. Parameters with the same name are alternatives.
 	Parameters []Parameter
 	Body       bool
 	Source     string // which generations of the reference client send it
@@ -31,12 +28,11 @@ type Parameter struct {
 	Name   string
 	Form   string // what it looks like
 	Source string
-	// match accepts a value; nil where only the server can tell, since the
-	// value is a text of its own.
+	// match accepts a value; nil if only the server can tell, since the value is a text that it wrote.
 	match func(string) bool
 }
 
-// dateSinceLayout is in UTC, as moment.Layout is.
+// dateSinceLayout is in UTC, like moment.Layout.
 const dateSinceLayout = "2006-01-02 15:04"
 
 const (
@@ -84,10 +80,9 @@ var forms = []Form{
 // Forms returns the table of all requests.
 func Forms() []Form { return slices.Clone(forms) }
 
-// Missed compares the parameters of a request with the form. It returns "" or
-// the name of the first parameter that is missing, unknown, repeated or of
-// another form, and what is expected of it. own tells whether a text could be
-// the server's own.
+// Missed compares the parameters of a request with the form. It returns "", or the name of the first parameter that
+// is missing, unknown, repeated or of another form, and what is expected of it. own reports whether a text could be
+// one that the server wrote.
 func (f Form) Missed(got url.Values, own func(string) bool) (name, want string) {
 	for _, p := range f.Parameters {
 		if len(got[p.Name]) != 1 || !f.fits(p.Name, got.Get(p.Name), own) {
@@ -114,7 +109,7 @@ func (f Form) fits(name, value string, own func(string) bool) bool {
 	})
 }
 
-// expected joins the alternatives of a parameter.
+// expected joins the alternatives of a parameter; "" if there is no such parameter.
 func (f Form) expected(name string) string {
 	var alternatives []string
 	for _, p := range f.Parameters {
@@ -139,10 +134,10 @@ func layout(layout string) func(string) bool {
 	}
 }
 
-// earliest is the first time that is ever asked for: nothing on the platform is older.
+// earliest is the earliest time that is ever asked for: nothing on the platform is older.
 var earliest = time.Unix(0, 0).UTC()
 
-// dateSince is the form in which a list is asked for: rounded down to the minute.
+// dateSince formats the time for a list request, truncated to the minute.
 func dateSince(t time.Time) string {
 	if t.Before(earliest) {
 		t = earliest
@@ -150,8 +145,8 @@ func dateSince(t time.Time) string {
 	return t.UTC().Format(dateSinceLayout)
 }
 
-// ModifiedAfter is the form in which a page is asked for: rounded down to the
-// millisecond, never up, so that nothing in between is skipped.
+// ModifiedAfter formats the time for a page request. It truncates to the millisecond, so that nothing in between is
+// skipped.
 func ModifiedAfter(t time.Time) string {
 	if t.Before(earliest) {
 		t = earliest
