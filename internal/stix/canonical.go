@@ -8,11 +8,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// CanonicalID returns the id under which OpenCTI takes an object: a UUID in
-// lower case, since upper and lower case name the same object; and in the place
-// of what the platform calls no UUID (a version or variant that does not exist,
-// or a name) one of version 5 that is made from the id as it is. It returns
-// false for what has no type and something behind it.
+// CanonicalID returns the id under which OpenCTI accepts an object: a UUID in lower case, since upper and lower case
+// name the same object; or, if the platform does not accept the UUID (its version or variant does not exist, or it is
+// a name), one of version 5 that is made from the id as it is. It returns false for text without a type and something
+// behind it.
 func CanonicalID(id string) (string, bool) {
 	if typ, ok := SplitID(id); ok && acceptedUUID(id[len(typ)+2:]) && strings.ToLower(id) == id {
 		return id, true
@@ -33,22 +32,21 @@ func CanonicalID(id string) (string, bool) {
 	return DerivedID(typ, id), true
 }
 
-// DerivedID returns the id of an object of the type that is known by another
-// text, such as the id that it cannot have: a UUID of version 5.
+// DerivedID returns the id of an object of the type that is known by another text, such as an id that it cannot have:
+// a UUID of version 5.
 func DerivedID(typ, text string) string {
 	return typ + "--" + uuid.NewSHA1(namespace, []byte(text)).String()
 }
 
-// acceptedUUID reports whether the platform calls a text of the form of a UUID
-// one: version 1 to 8, variant of RFC 9562.
+// acceptedUUID reports whether the platform accepts a text of the form of a UUID: version 1 to 8, variant of RFC
+// 9562.
 func acceptedUUID(text string) bool {
 	return text[14] >= '1' && text[14] <= '8' && strings.IndexByte("89abAB", text[19]) >= 0
 }
 
-// DecodeSource is [Decode] for an object as a source writes it: its id may have
-// any form that CanonicalID takes, and becomes that id. Of a marking it must
-// have the form of a UUID: by another nobody would find it. It has at most
-// MaxProperties properties.
+// DecodeSource is [Decode] for an object as a source writes it: its id may have any form that CanonicalID accepts,
+// and becomes the canonical one. The id of a marking must have the form of a UUID, since nobody would find the
+// marking by another id. The object may have at most MaxProperties properties.
 func DecodeSource(raw json.RawMessage) (*Object, error) {
 	o, err := Decode(raw)
 	if err != nil && !errors.Is(err, ErrBadID) {

@@ -6,9 +6,8 @@ import (
 	"slices"
 )
 
-// Clean removes nulls, empty lists and empty objects at every level, since
-// OpenCTI workers fail on them, and returns how many values it took out. A
-// container that gets empty is removed too.
+// Clean removes nulls, empty lists and empty objects at every level, since OpenCTI's workers fail on them, and
+// containers that become empty. It returns how many values it removed.
 func (o *Object) Clean() int {
 	removed := 0
 	for i := 0; i < len(o.fields); i++ {
@@ -23,7 +22,7 @@ func (o *Object) Clean() int {
 	return removed
 }
 
-// keep reports whether raw holds anything at its top.
+// keep reports whether raw is more than an empty value.
 func keep(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "", "null", "[]", "{}":
@@ -32,8 +31,7 @@ func keep(raw json.RawMessage) bool {
 	return true
 }
 
-// clean returns raw without what Clean removes, nil when nothing is left, and
-// the number of values removed.
+// clean returns raw without what Clean removes, nil if nothing is left, and the number of values removed.
 func clean(raw json.RawMessage) (json.RawMessage, int) {
 	if !keep(raw) {
 		return nil, 1
@@ -73,7 +71,7 @@ func clean(raw json.RawMessage) (json.RawMessage, int) {
 	return append(out, ']'), removed
 }
 
-// suspicious is the fast path: text without these marks has nothing to clean.
+// suspicious is the fast path: text without these strings has nothing to clean.
 func suspicious(raw []byte) bool {
 	return bytes.Contains(raw, []byte("null")) || bytes.Contains(raw, []byte("[]")) || bytes.Contains(raw, []byte("{}"))
 }

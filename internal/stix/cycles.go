@@ -1,9 +1,8 @@
 package stix
 
-// breakCycles cuts the references that lead back onto the path of a
-// depth-first walk. Where such a reference is essential, the last one on the
-// path that is not gives way, and the walk goes back to before it. The walk
-// keeps its own stack: chains may be as long as memory allows.
+// breakCycles cuts the references that lead back onto the path of a depth-first walk. If such a reference is
+// essential, the last one on the path that is not essential is cut instead, and the walk returns to before it. The
+// walk has its own stack: chains may be as long as memory allows.
 func (g *graph) breakCycles() {
 	w := walk{g: g, depth: make([]int, len(g.nodes))}
 	for root := range g.nodes {
@@ -14,7 +13,7 @@ func (g *graph) breakCycles() {
 type walk struct {
 	g     *graph
 	path  []frame
-	depth []int // of a node on the path: its place there
+	depth []int // of a node on the path: its index there
 }
 
 func (w *walk) push(i int) {
@@ -45,7 +44,7 @@ func (w *walk) run(root int) {
 			w.push(e.to)
 		case onPath:
 			if e.hard {
-				w.giveWay(w.depth[e.to])
+				w.cutOnPath(w.depth[e.to])
 			} else {
 				e.cut = true
 			}
@@ -53,9 +52,9 @@ func (w *walk) run(root int) {
 	}
 }
 
-// giveWay cuts the last reference on the path, from place from on, that is not
-// essential. There is one: markCyclic took the cycles without.
-func (w *walk) giveWay(from int) {
+// cutOnPath cuts the last reference on the path, from index from on, that is not essential. There is one: markCyclic
+// has removed the cycles without.
+func (w *walk) cutOnPath(from int) {
 	for i := len(w.path) - 2; i >= from; i-- {
 		f := w.path[i]
 		e := &w.g.nodes[f.node].edges[f.next-1]
@@ -64,7 +63,7 @@ func (w *walk) giveWay(from int) {
 		}
 		e.cut = true
 		for _, gone := range w.path[i+1:] {
-			w.g.nodes[gone.node].state = fresh // still to come: those before the root are done
+			w.g.nodes[gone.node].state = fresh // to be walked again: all before the root are done
 		}
 		w.path = w.path[:i+1]
 		return

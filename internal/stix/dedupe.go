@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 )
 
-// entryKeys says what makes the entries of a list equal for OpenCTI's splitter.
+// entryKeys says which entries of a list are equal for OpenCTI's splitter.
 var entryKeys = map[string]func(json.RawMessage) entryKey{
 	"external_references": referenceKey,
 	"kill_chain_phases":   phaseKey,
 }
 
-// DedupeReferences keeps one of equal external references, of equal kill
-// chain phases and of equal entries of a list of references, since OpenCTI's
-// splitter does, and drops what has no key: an external reference needs a url,
-// or a source_name and an external_id. What an entry lacks comes from those
-// that equal it. It returns how many entries went.
+// DedupeReferences keeps one of equal external references, of equal kill chain phases and of equal entries of a list
+// of references, as OpenCTI's splitter does, and drops entries without a key: an external reference needs a url, or a
+// source_name and an external_id. What the kept entry lacks comes from those equal to it. It returns how many entries
+// were removed.
 func (o *Object) DedupeReferences() int {
 	return o.dedupe("external_references") + o.dedupe("kill_chain_phases") + o.dedupeRefs()
 }
@@ -23,7 +22,7 @@ func (o *Object) DedupeReferences() int {
 // entryKey is what makes two entries equal; the zero value means no key.
 type entryKey struct{ kind, a, b string }
 
-// referenceKey follows pycti: a url decides alone, whatever else is there.
+// referenceKey follows pycti: a url alone decides, whatever else is there.
 func referenceKey(entry json.RawMessage) entryKey {
 	var source, id entryPart
 	for k, v := range Members(entry) {
@@ -87,8 +86,8 @@ func (o *Object) dedupe(key string) int {
 	return len(entries) - len(kept)
 }
 
-// combineEntries makes one of the entries with equal keys, in the place of the
-// first; entries without a key are left out.
+// combineEntries combines entries with equal keys into one, in the place of the first; entries without a key are left
+// out.
 func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entryKey,
 	combine func(a, b json.RawMessage) json.RawMessage) []json.RawMessage {
 	at := make(map[entryKey]int, len(entries))
@@ -113,12 +112,11 @@ func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entry
 	return kept
 }
 
-// combineMax is how many entries are put together into one, which is read anew
-// for each.
+// combineMax is how many entries are combined into one, since that is parsed again for each.
 const combineMax = 20
 
-// fillUp makes one of two entries: what the first lacks comes from the second.
-// The name of a source goes with its id, since OpenCTI reads the two as one.
+// fillUp combines two entries: what the first lacks comes from the second. The name of a source goes with its id,
+// since OpenCTI reads the two as one.
 func fillUp(first, second json.RawMessage) json.RawMessage {
 	a, b := members(first), members(second)
 	if a["external_id"] == nil && b["external_id"] != nil && b["source_name"] != nil {
@@ -132,8 +130,8 @@ func fillUp(first, second json.RawMessage) json.RawMessage {
 	return objectOf(a)
 }
 
-// combine makes one of two entries, the same whichever comes first: what one
-// lacks comes from the other, else the greater value stands.
+// combine combines two entries, with the same result in either order: what one lacks comes from the other, else the
+// greater value wins.
 func combine(a, b json.RawMessage) json.RawMessage {
 	ma, mb := members(a), members(b)
 	source, id := ma["source_name"], ma["external_id"]
@@ -161,7 +159,7 @@ func members(raw json.RawMessage) map[string]json.RawMessage {
 	return m
 }
 
-// nameOf orders names: with an id first, then by value.
+// nameOf is the key by which names are ordered: with an id after those without, then by value.
 func nameOf(m map[string]json.RawMessage) []byte {
 	id, ok := m["external_id"]
 	if !ok {

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Hash returns a hash of the object's content: equal for objects that differ
-// only in the order of keys, at any level, and different otherwise. It is
-// stable across versions of this program, since the spool keeps it.
+// Hash returns a hash of the object's content: equal for objects that differ only in the order of keys, at any level,
+// and different otherwise. It is stable across versions of this program, since the spool stores it.
 func (o *Object) Hash() [16]byte {
 	h := sha256.New()
 	var places [48]int
@@ -34,7 +33,7 @@ func (o *Object) Hash() [16]byte {
 	return [16]byte(h.Sum(sum[:0]))
 }
 
-// sorted appends the places of the fields in the order of their keys.
+// sorted appends the indices of the fields in the order of their keys.
 func sorted(places []int, fields []field) []int {
 	for i := range fields {
 		places = append(places, i)

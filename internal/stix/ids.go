@@ -7,15 +7,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// namespace is the UUID namespace of OpenCTI's deterministic ids, which STIX
-// 2.1 defines for cyber-observables.
+// namespace is the UUID namespace of OpenCTI's deterministic ids, which STIX 2.1 defines for cyber-observables.
 var namespace = uuid.MustParse("00abedb4-aa42-466c-9c01-fed23315a9b7")
 
 // part is one member of the data that an id is made from.
 type part struct{ key, value string }
 
-// makeID is pycti's rule: UUIDv5 over the canonical JSON (RFC 8785) of data.
-// All keys are ASCII, so that byte order is the order of UTF-16 units.
+// makeID follows pycti: UUIDv5 over the canonical JSON (RFC 8785) of data. All keys are ASCII, so that byte order is
+// the order of UTF-16 units.
 func makeID(typ string, data ...part) string {
 	slices.SortFunc(data, func(a, b part) int { return strings.Compare(a.key, b.key) })
 	text := []byte{'{'}
@@ -31,13 +30,12 @@ func makeID(typ string, data ...part) string {
 
 func folded(name string) part { return part{"name", strip(lower(name))} }
 
-// NamedID returns the id of a type that OpenCTI knows by name alone:
-// intrusion-set, malware, tool, campaign, vulnerability, infrastructure,
-// channel, narrative, event.
+// NamedID returns the id of an object of a type that OpenCTI identifies by name alone: intrusion-set, malware, tool,
+// campaign, vulnerability, infrastructure, channel, narrative, event.
 func NamedID(typ, name string) string { return makeID(typ, folded(name)) }
 
-// IDsOfName returns the ids that an object of that name has, of each type whose id
-// follows from the name.
+// IDsOfName returns the ids that an object of that name would have, for each type whose id depends on the name and a
+// fixed set of kinds.
 func IDsOfName(name string) []string {
 	var all []string
 	for _, typ := range []string{
@@ -55,8 +53,7 @@ func IDsOfName(name string) []string {
 	return append(all, ThreatActorID(name, "Threat-Actor-Group"), ThreatActorID(name, "Threat-Actor-Individual"))
 }
 
-// IdentityID returns the id of an identity of that class ("organization",
-// "class" for sectors, …).
+// IdentityID returns the id of an identity of that class ("organization", "class" for sectors, …).
 func IdentityID(name, class string) string {
 	return makeID("identity", folded(name), part{"identity_class", lower(class)})
 }
@@ -73,8 +70,7 @@ func ThreatActorID(name, kind string) string {
 	return makeID("threat-actor", folded(name), part{"opencti_type", kind})
 }
 
-// TechniqueID returns the id of an attack-pattern or course-of-action: by its
-// MITRE id when there is one, else by name.
+// TechniqueID returns the id of an attack-pattern or course-of-action: by its MITRE id if it has one, else by name.
 func TechniqueID(typ, name, mitreID string) string {
 	if mitreID != "" {
 		return makeID(typ, part{"x_mitre_id", strip(mitreID)})
@@ -82,7 +78,7 @@ func TechniqueID(typ, name, mitreID string) string {
 	return makeID(typ, folded(name))
 }
 
-// ReportID returns the id of a report; published is taken as it is written.
+// ReportID returns the id of a report; published is used as it is written.
 func ReportID(name, published string) string {
 	return makeID("report", folded(name), part{"published", published})
 }
@@ -99,11 +95,10 @@ func NoteID(created, content string) string {
 // IndicatorID returns the id of an indicator.
 func IndicatorID(pattern string) string { return makeID("indicator", part{"pattern", strip(pattern)}) }
 
-// Link is what makes a relationship the same one for OpenCTI.
+// Link is what identifies a relationship for OpenCTI.
 type Link struct{ Type, Source, Target, Start, Stop string }
 
-// ID returns the id of the relationship. Start and Stop may be empty; a stop
-// alone does not count.
+// ID returns the id of the relationship. Start and Stop may be empty; Stop is ignored without Start.
 func (l Link) ID() string {
 	data := []part{{"relationship_type", l.Type}, {"source_ref", l.Source}, {"target_ref", l.Target}}
 	if l.Start != "" {
@@ -115,7 +110,7 @@ func (l Link) ID() string {
 	return makeID("relationship", data...)
 }
 
-// MarkingID returns the id of a marking: the fixed one for TLP:CLEAR … TLP:RED.
+// MarkingID returns the id of a marking: the fixed one for TLP:CLEAR to TLP:RED.
 func MarkingID(kind, definition string) string {
 	if kind == "TLP" {
 		for _, t := range tlps {
@@ -127,8 +122,7 @@ func MarkingID(kind, definition string) string {
 	return makeID("marking-definition", part{"definition_type", kind}, part{"definition", definition})
 }
 
-// ReferenceID returns the id of an external reference: by url when there is
-// one, else by source name and external id.
+// ReferenceID returns the id of an external reference: by url if it has one, else by source name and external id.
 func ReferenceID(url, source, externalID string) string {
 	if url != "" {
 		return makeID("external-reference", part{"url", url})

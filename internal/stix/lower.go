@@ -19,7 +19,7 @@ func lower(s string) string {
 	return strings.ToLower(s)
 }
 
-// strip is Python's str.strip, which takes U+001C to U+001F for blanks too.
+// strip is Python's str.strip, which treats U+001C to U+001F as blanks, too.
 func strip(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
 }

@@ -15,25 +15,22 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// filledIn is the stamp of what the mapper filled in: older than anything a
-// source says.
+// filledIn is the stamp of what the mapper filled in: older than anything from a source.
 const filledIn = math.MinInt64
 
 // futureTolerance is how far ahead of us a source's clock may be.
 const futureTolerance = 24 * time.Hour
 
-// Merge makes one object of two copies of it, neither of which is changed.
-// However many copies there are, and in whatever order and grouping they are
-// merged, the result is the same:
+// Merge merges two copies of an object into a new one; neither copy is changed. However many copies there are, and in
+// whatever order and grouping they are merged, the result is the same:
 //
-//   - Each scalar property is decided alone: the copy that was modified later
-//     has it, then the greater value. Properties that belong together, such as
+//   - Each scalar property is decided on its own: the copy that was modified later
+//     wins, then the greater value. Properties that belong together, such as
 //     start and stop, move as one. What a copy lacks comes from the other.
-//   - Lists are united, and so are hashes. Of several TLP levels the strictest stands.
+//   - Lists are united, and so are hashes. Of several TLP levels the strictest wins.
 //   - What was set by [Object.Fill] counts as absent.
 //
-// A property that comes from an older copy keeps that copy's time, its stamp.
-// Both copies have the same id; what differs beside that is taken as it comes.
+// A property that comes from an older copy keeps that copy's time, its stamp. Both copies must have the same id.
 func Merge(a, b *Object) *Object {
 	m := &Object{typ: a.typ, id: a.id, fields: make([]field, 0, max(len(a.fields), len(b.fields)))}
 	da, db := a.dated(), b.dated()
@@ -68,9 +65,8 @@ func Merge(a, b *Object) *Object {
 	return m
 }
 
-// Distrust makes an object that claims to have been modified more than a day
-// after now count as changed when it was created, or as the oldest of all when
-// that is no better. The properties stay as they are.
+// Distrust handles an object that claims to have been modified more than a day after now: it counts as changed when
+// it was created, or as the oldest of all if that is no better. The properties stay as they are.
 func (o *Object) Distrust(now time.Time) {
 	limit := now.Add(futureTolerance)
 	if !o.Modified().After(limit) {
@@ -84,8 +80,8 @@ func (o *Object) Distrust(now time.Time) {
 	o.at = nonZero(created.UnixMilli())
 }
 
-// Changed returns when the object was last changed, as copies are compared, in
-// milliseconds: see Merge and Distrust.
+// Changed returns when the object was last changed, in milliseconds, which decides between copies: see Merge and
+// Distrust.
 func (o *Object) Changed() time.Time { return time.UnixMilli(o.changed()).UTC() }
 
 func (o *Object) changed() int64 {
@@ -95,7 +91,7 @@ func (o *Object) changed() int64 {
 	return o.Modified().UnixMilli()
 }
 
-// nonZero keeps a stamp of 1970 apart from none.
+// nonZero keeps a stamp of 1970 apart from no stamp.
 func nonZero(ms int64) int64 {
 	if ms == 0 {
 		return 1
@@ -103,8 +99,8 @@ func nonZero(ms int64) int64 {
 	return ms
 }
 
-// dated is an object with the stamp of its properties that have none of their
-// own, which is read once for all of them.
+// dated is an object with the stamp of those of its properties that have none of their own, which is read once for
+// all of them.
 type dated struct {
 	*Object
 	own int64
@@ -129,13 +125,13 @@ var together = [][]string{
 	{"definition", "definition_type", "x_opencti_definition", "x_opencti_definition_type"},
 }
 
-// leader returns the property under which key is decided: itself, mostly.
+// leader returns the property under which key is decided: mostly key itself.
 func leader(key string) string {
 	lead, _ := leading(key)
 	return lead
 }
 
-// leading returns key's leader and, for what does not move alone, a bit of its own.
+// leading returns key's leader and, if key does not move alone, a bit that stands for its group.
 func leading(key string) (lead string, bit uint64) {
 	for i, unit := range together {
 		if slices.Contains(unit, key) {
@@ -156,11 +152,11 @@ func membersOf(lead string) []string {
 
 // unit is the value and the time of properties that are decided together.
 type unit struct {
-	stamp int64  // filledIn when absent
-	bytes []byte // canonical; nil when absent
+	stamp int64  // filledIn if absent
+	bytes []byte // canonical; nil if absent
 }
 
-// unit returns what is decided under lead.
+// unit returns the unit that is decided under lead.
 func (o dated) unit(lead string) unit {
 	u := unit{stamp: filledIn}
 	for _, key := range membersOf(lead) {
@@ -172,9 +168,8 @@ func (o dated) unit(lead string) unit {
 	return u
 }
 
-// traceUnit is what stands for a unit where its bytes are not kept. The mark is the
-// first bytes of what leads it, then a hash of the whole: so most values compare as
-// their bytes do.
+// traceUnit returns what stands for a unit where its bytes are not kept. The mark is the first bytes of the leading
+// value, then a hash of the whole, so most marks compare as the bytes do.
 func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 	u := traceUnit{name: lead, stamp: filledIn}
 	var first [4]byte
@@ -201,7 +196,7 @@ func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 	return u
 }
 
-// compareUnits says which copy decides: the later one, then the greater value.
+// compareUnits says which copy wins: the later one, then the one with the greater value.
 func compareUnits(a, b dated, lead string) int {
 	if sameUnit(a, b, lead) {
 		return 0
@@ -219,7 +214,7 @@ func compareUnits(a, b dated, lead string) int {
 	if c := bytes.Compare(ua.bytes, ub.bytes); c != 0 {
 		return c
 	}
-	for _, key := range membersOf(lead) { // equal but for the order of keys inside, or for what was filled in
+	for _, key := range membersOf(lead) { // equal except for the order of keys inside, or for what was filled in
 		i, j := a.index(key), b.index(key)
 		if i < 0 {
 			continue
@@ -231,7 +226,7 @@ func compareUnits(a, b dated, lead string) int {
 	return 0
 }
 
-// sameUnit reports whether two copies, as most do, say the same at the same time.
+// sameUnit reports whether two copies, as most do, have the same values of the same time.
 func sameUnit(a, b dated, lead string) bool {
 	for _, key := range membersOf(lead) {
 		i, j := a.index(key), b.index(key)
@@ -244,8 +239,8 @@ func sameUnit(a, b dated, lead string) bool {
 	return true
 }
 
-// mergedKeys returns the properties of both in a fixed order: that of the
-// copies where it is the same, else by name, type and id first.
+// mergedKeys returns the properties of both in a fixed order: that of the copies if it is the same, else by name with
+// type, spec_version and id first.
 func mergedKeys(a, b *Object) []string {
 	keys := a.Keys()
 	if slices.Equal(keys, b.Keys()) {

@@ -12,16 +12,16 @@ import (
 // MaxDepth is how deep JSON may be nested. STIX needs about 6 levels.
 const MaxDepth = 100
 
-// Errors of Normalize, told apart by dead letters.
+// Errors of Normalize, which dead letters tell apart.
 var (
 	ErrSyntax  = errors.New("not JSON")
 	ErrTooDeep = fmt.Errorf("nested deeper than %d levels", MaxDepth)
 )
 
-// Normalize appends the JSON value in src to dst in normal form: no blanks
-// outside of strings, strings as RFC 8785 writes them, numbers as they came or
-// null where no double can hold them. Invalid UTF-8 and lone surrogates, on which Python workers fail, become
-// U+FFFD; a byte order mark is skipped. src is not kept.
+// Normalize appends the JSON value in src to dst in normal form: no blanks outside of strings, strings as RFC 8785
+// writes them, numbers as they are, or null if no double can hold them. Invalid UTF-8 and lone surrogates, on which
+// Python workers fail, become U+FFFD; a byte order mark is skipped. src is not kept. It returns ErrSyntax or
+// ErrTooDeep.
 func Normalize(dst, src []byte) ([]byte, error) {
 	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(src) {
@@ -60,7 +60,7 @@ func (n *normalizer) blanks() {
 	}
 }
 
-// next skips blanks and returns the byte there without taking it; 0 at the end.
+// next skips blanks and returns the next byte without consuming it; 0 at the end.
 func (n *normalizer) next() byte {
 	n.blanks()
 	if n.pos < len(n.src) {
@@ -183,8 +183,8 @@ func (n *normalizer) number() error {
 	return n.putNumber(n.src[start:n.pos])
 }
 
-// putNumber copies a number. What no double can hold becomes null: Python
-// reads it as infinity, which is no JSON any more.
+// putNumber copies a number. What no double can hold becomes null: Python reads it as infinity, which is not JSON any
+// more.
 func (n *normalizer) putNumber(text []byte) error {
 	if len(text) > 300 || bytes.ContainsAny(text, "eE") {
 		if _, err := strconv.ParseFloat(string(text), 64); err != nil {

@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// Errors of Parse and Decode, told apart by dead letters.
+// Errors of Parse and Decode, which dead letters tell apart.
 var (
 	ErrNotObject = errors.New("not a JSON object")
 	ErrNoType    = errors.New("no usable type")
@@ -23,18 +23,16 @@ var (
 	ErrTooMany   = fmt.Errorf("more than %d properties", MaxProperties)
 )
 
-// MaxProperties is how many properties an object of a source may have. STIX and
-// OpenCTI together know fewer than 100 of any type, and most of what is done to
-// an object looks through all of them.
+// MaxProperties is how many properties an object from a source may have. STIX and OpenCTI together define fewer than
+// 100 for any type, and most operations on an object look at all of them.
 const MaxProperties = 500
 
-// Object is one STIX object: its properties in source order, values as JSON
-// text in normal form. Values are replaced, never changed in place, so that
-// clones share them.
+// Object is one STIX object: its properties in source order, values as JSON text in normal form. Values are replaced,
+// never changed in place, so that clones can share them. Create one with New, Parse or Decode.
 type Object struct {
 	typ, id string
 	fields  []field
-	at      int64 // when it was last changed, in Unix ms, where that is not what modified says; 0: it is
+	at      int64 // when it was last changed, in Unix ms, if modified does not say so; 0: it does
 	taken   []Content
 }
 
@@ -44,9 +42,8 @@ type field struct {
 	stamp int64 // 0: the object's own; see Merge
 }
 
-// Parse reads one JSON object that has a string type and an id of the form
-// <type>--<uuid>. A repeated key keeps its first place and its last value.
-// Errors are the Err… values of this package. raw is not kept.
+// Parse reads one JSON object that has a string type and an id of the form <type>--<uuid>. A repeated key keeps its
+// first position and its last value. Errors wrap the Err… values of this package. raw is not kept.
 func Parse(raw []byte) (*Object, error) {
 	normal, err := Normalize(make([]byte, 0, len(raw)), raw)
 	if err != nil {
@@ -55,8 +52,7 @@ func Parse(raw []byte) (*Object, error) {
 	return Decode(normal)
 }
 
-// Decode is Parse for text that is in normal form already; raw is kept and
-// must not change afterwards.
+// Decode is Parse for text that is in normal form already. raw is kept and must not change afterwards.
 func Decode(raw json.RawMessage) (*Object, error) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil, ErrNotObject
@@ -102,10 +98,10 @@ func decodeFields(raw json.RawMessage) *Object {
 	return o
 }
 
-// manyFields is from how many fields on a map finds one sooner than a search.
+// manyFields is the number of fields from which on a map is faster than a search.
 const manyFields = 64
 
-// New returns an object with only a type, the spec version 2.1 and an id.
+// New returns an object with only a type, spec version 2.1 and an id.
 func New(typ, id string) *Object {
 	o := &Object{fields: make([]field, 0, 16)}
 	o.Set("type", typ)
@@ -114,7 +110,7 @@ func New(typ, id string) *Object {
 	return o
 }
 
-// SplitID returns the type in an id; false when id is not <type>--<uuid>.
+// SplitID returns the type in an id; false if the id is not <type>--<uuid>.
 func SplitID(id string) (string, bool) {
 	const uuid = len("00000000-0000-0000-0000-000000000000")
 	n := len(id) - uuid - 2
@@ -136,7 +132,7 @@ func SplitID(id string) (string, bool) {
 	return id[:n], true
 }
 
-// typeName holds a type to what STIX allows: lower case letters, digits, hyphens.
+// typeName reports whether STIX allows s as a type: lower case letters, digits, hyphens.
 func typeName(s string) bool {
 	for _, c := range []byte(s) {
 		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
@@ -184,7 +180,7 @@ func (o *Object) All() iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// Copy takes over a property from another object, when that has it.
+// Copy copies those of the properties that from has, with their stamps.
 func (o *Object) Copy(from *Object, keys ...string) {
 	for _, key := range keys {
 		if i := from.index(key); i >= 0 {
@@ -194,7 +190,7 @@ func (o *Object) Copy(from *Object, keys ...string) {
 	}
 }
 
-// Has reports whether the property is there, null included.
+// Has reports whether the object has the property, even if it is null.
 func (o *Object) Has(key string) bool { return o.index(key) >= 0 }
 
 // Get returns a property's JSON text. It must not be changed.
@@ -205,15 +201,14 @@ func (o *Object) Get(key string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// String returns a string property; "" when it is absent or no string.
+// String returns a string property; "" if it is absent or not a string.
 func (o *Object) String(key string) string {
 	raw, _ := o.Get(key)
 	s, _ := Text(raw)
 	return s
 }
 
-// Strings returns the strings of a list property; other elements are left
-// out, and nil stands for no list.
+// Strings returns the strings in a list property, without other elements; nil if it is not a list.
 func (o *Object) Strings(key string) []string {
 	raw, _ := o.Get(key)
 	return texts(raw)
@@ -232,14 +227,13 @@ func texts(raw json.RawMessage) []string {
 	return list
 }
 
-// Bool returns a boolean property; false when it is absent or not boolean.
+// Bool returns a boolean property; false if it is absent or not a boolean.
 func (o *Object) Bool(key string) bool {
 	raw, _ := o.Get(key)
 	return string(raw) == "true"
 }
 
-// Modified returns when the object was last changed: modified, else created,
-// else the zero time.
+// Modified returns the time in modified, else that in created, else the zero time.
 func (o *Object) Modified() time.Time {
 	for _, key := range [...]string{"modified", "created"} {
 		if raw, ok := o.Get(key); ok {
@@ -251,9 +245,8 @@ func (o *Object) Modified() time.Time {
 	return time.Time{}
 }
 
-// Set replaces a property or appends it. v is anything encoding/json takes;
-// nil and empty lists delete the property, since workers fail on them. A value
-// that cannot be encoded deletes it too.
+// Set replaces or appends a property. v is anything that encoding/json accepts; nil and empty values delete the
+// property, since workers fail on them. A value that cannot be encoded deletes it, too.
 func (o *Object) Set(key string, v any) {
 	raw, err := encode(v)
 	if err != nil || !keep(raw) {
@@ -263,23 +256,21 @@ func (o *Object) Set(key string, v any) {
 	o.put(key, raw)
 }
 
-// Fill sets a property that the source did not give: in a merge it counts as
-// absent. What is set or copied afterwards under that name counts again.
+// Fill sets a property that the source did not give: a merge treats it as absent. If it is set or copied again
+// afterwards, it counts again.
 func (o *Object) Fill(key string, v any) {
 	if o.Set(key, v); o.Has(key) {
 		o.fields[o.index(key)].stamp = filledIn
 	}
 }
 
-// Filled reports whether the property is there and was set by Fill. Of a list
-// of markings only the TLP level was.
+// Filled reports whether the property exists and was set by Fill. In a list of markings only the TLP level was.
 func (o *Object) Filled(key string) bool {
 	i := o.index(key)
 	return i >= 0 && o.fields[i].stamp == filledIn
 }
 
-// SetRaw replaces a property by JSON text, which is checked and brought into
-// normal form.
+// SetRaw replaces or appends a property with JSON text, which is checked and normalized.
 func (o *Object) SetRaw(key string, raw json.RawMessage) error {
 	normal, err := Normalize(nil, raw)
 	if err != nil {
@@ -337,7 +328,7 @@ func (o *Object) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Size is how many bytes AppendJSON appends.
+// Size returns how many bytes AppendJSON appends.
 func (o *Object) Size() int {
 	var buf [64]byte
 	n := len("{}") + max(0, len(o.fields)-1)

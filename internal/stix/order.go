@@ -7,32 +7,26 @@ import (
 	"strings"
 )
 
-// Ordered is one object in the order in which it is to be sent.
+// Ordered is one object in the order of sending.
 type Ordered struct {
 	Object *Object
-	// Deps is nb_deps as OpenCTI's splitter computes it: 1, plus the Deps of
-	// every referenced object of the set each time it is referenced. It stops
-	// at the greatest uint32. An object's Deps exceed those of what it needs.
+	// Deps is nb_deps as OpenCTI's splitter computes it: 1, plus the Deps of every referenced object of the set, each
+	// time it is referenced, up to the greatest uint32. An object's Deps exceed those of what it needs.
 	Deps uint32
 	// Cut lists the references that were removed from Object to break cycles.
 	Cut []Ref
-	// Cyclic marks an object that cannot be sent: relationships or sightings
-	// that need each other in a circle, and those that need such a one. They
-	// come last, untouched.
+	// Cyclic marks an object that cannot be sent: relationships or sightings that need each other in a circle, and
+	// those that need such a one. They come last, unchanged.
 	Cyclic bool
 }
 
-// Order puts objects behind everything of the set that they refer to, by
-// rising Deps and stable within equal ones, where the splitter's depth-first
-// order counts. Copies with one id are merged as Merge does, in the place of
-// the first.
+// Order sorts objects behind everything of the set that they refer to, by rising Deps; those with equal Deps stay in
+// the splitter's depth-first order. Copies with the same id are merged as by Merge, in the place of the first.
 //
-// References that close a cycle are removed from the objects, self-references
-// too, so that none points at an object that comes later; pycti leaves such
-// ones in cycles of more than two. The ends of a relationship and what a
-// sighting is about and who saw it are never removed: another reference of the
-// cycle goes instead. Repeated entries of a list are removed. References to
-// objects outside the set stay.
+// References that close a cycle are removed from the objects, self-references too, so that none points at a later
+// object; pycti leaves such references in cycles of more than two. The ends of a relationship, and what a sighting is
+// about and who saw it, are never removed: another reference of the cycle is removed instead. Repeated entries of a
+// list are removed. References to objects outside the set stay.
 func Order(objs []*Object) []Ordered {
 	g := newGraph(objs)
 	g.markCyclic()
@@ -100,8 +94,8 @@ func newGraph(objs []*Object) *graph {
 	return g
 }
 
-// Essential reports whether an object of this type is nothing without the
-// reference: the ends of a relationship, what a sighting is about, who saw it.
+// Essential reports whether an object of this type is meaningless without the reference: the ends of a relationship,
+// what a sighting is about, who saw it.
 func Essential(typ, key string) bool {
 	switch typ {
 	case "relationship":
@@ -112,9 +106,8 @@ func Essential(typ, key string) bool {
 	return false
 }
 
-// markCyclic finds what no cut can free: it takes away, again and again, the
-// nodes that need nothing left over; the rest needs itself. References to the
-// rest are cut.
+// markCyclic finds what no cut can free. It repeatedly takes away the nodes that need no remaining node; those that
+// remain need each other. References to them are cut.
 func (g *graph) markCyclic() {
 	needs := make([]int, len(g.nodes))
 	neededBy := make(map[int][]int)
@@ -165,8 +158,7 @@ func (g *graph) links(i int) bool {
 	return t == "relationship" || t == "sighting"
 }
 
-// weigh computes deps and returns the nodes in depth-first post-order. The
-// graph has no cycles any more.
+// weigh computes deps and returns the nodes in depth-first post-order. The graph must have no cycles any more.
 func (g *graph) weigh() []int {
 	order := make([]int, 0, len(g.nodes))
 	for i := range g.nodes {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Ref is one reference of an object: a property named *_ref, or an entry of a
-// list named *_refs. OpenCTI's splitter looks at top-level properties only.
+// Ref is one reference of an object: a property named *_ref, or an entry of a list named *_refs. OpenCTI's splitter
+// looks at top-level properties only.
 type Ref struct {
 	Key, ID string
 	List    bool
 }
 
-// Refs returns the object's references in order, repeated ones included.
+// Refs returns the object's references in order, including repeated ones.
 func (o *Object) Refs() []Ref {
 	refs := make([]Ref, 0, 8)
 	for f, id := range o.refs() {
@@ -24,8 +24,8 @@ func (o *Object) Refs() []Ref {
 	return refs
 }
 
-// RefIDs yields the ids of Refs without a copy: they are good as long as the object
-// is not changed, and must not be changed themselves.
+// RefIDs yields the ids of Refs without copying them: they are valid until the object is changed, and must not be
+// changed themselves.
 func (o *Object) RefIDs() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, id := range o.refs() {
@@ -36,7 +36,7 @@ func (o *Object) RefIDs() iter.Seq[[]byte] {
 	}
 }
 
-// refs yields the properties that are references, with each id in them.
+// refs yields the properties that are references, once for each id in them.
 func (o *Object) refs() iter.Seq2[*field, []byte] {
 	return func(yield func(*field, []byte) bool) {
 		for i := range o.fields {
@@ -66,12 +66,10 @@ func (o *Object) SetRef(key, id string) {
 	o.Set(key, id)
 }
 
-// AddRef appends id to a list of references unless it is there, and reports
-// whether it was added.
+// AddRef appends id to a list of references if it is not there, and reports whether it was added.
 func (o *Object) AddRef(key, id string) bool { return o.AddRefs(key, []string{id}) > 0 }
 
-// AddRefs appends those ids to a list that are not there, and returns how many
-// it added.
+// AddRefs appends those ids to a list that are not there, and returns how many it added.
 func (o *Object) AddRefs(key string, ids []string) int {
 	before := o.Strings(key)
 	list := unique(append(slices.Clip(before), ids...))
@@ -81,22 +79,21 @@ func (o *Object) AddRefs(key string, ids []string) int {
 	return len(list) - len(before)
 }
 
-// DropRef removes every entry id of a list, and the list when it gets empty,
-// or a single reference with that id. It reports whether there was one.
+// DropRef removes every entry id from a list, and the list if it becomes empty, or a single reference with that id.
+// It reports whether there was one.
 func (o *Object) DropRef(key, id string) bool {
 	return o.EditRefs(func(r Ref) (string, bool) { return r.ID, r.Key != key || r.ID != id }) > 0
 }
 
-// ReplaceRefs puts f(id) in the place of every referenced id and returns how
-// many it changed.
+// ReplaceRefs replaces every referenced id by f(id) and returns how many it changed.
 func (o *Object) ReplaceRefs(f func(id string) string) int {
 	return o.EditRefs(func(r Ref) (string, bool) { return f(r.ID), true })
 }
 
-// EditRefs asks edit for each reference: the id to put in its place, and
-// whether it stays. A list that is touched loses its repeated entries and those
-// that are no strings, and goes when it gets empty. What is no string is asked
-// for as the id "". It returns how many references were changed or removed.
+// EditRefs calls edit for each reference; edit returns the id to replace it by, and whether the reference stays. A
+// list that is changed loses its repeated entries and those that are not strings, and is removed if it becomes empty.
+// For a value that is not a string, edit gets the id "". EditRefs returns how many references were changed or
+// removed.
 func (o *Object) EditRefs(edit func(Ref) (id string, stay bool)) int {
 	total := 0
 	for i := 0; i < len(o.fields); i++ {
@@ -168,7 +165,7 @@ func editList(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (j
 	return appendStrings(nil, out), n
 }
 
-// unique keeps the first of equal strings; the list is changed.
+// unique keeps the first of equal strings. It changes list.
 func unique(list []string) []string {
 	seen := make(map[string]struct{}, len(list))
 	return slices.DeleteFunc(list, func(s string) bool {
@@ -178,8 +175,7 @@ func unique(list []string) []string {
 	})
 }
 
-// dedupeRefs removes repeated entries from lists of references and returns how
-// many.
+// dedupeRefs removes repeated entries from lists of references and returns how many.
 func (o *Object) dedupeRefs() int {
 	removed := 0
 	for i := range o.fields {

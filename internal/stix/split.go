@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// Elements yields the elements of a JSON list in normal form; nothing when
-// raw is no list. Text that is not in normal form gives anything, but no panic.
+// Elements yields the elements of a JSON list in normal form; nothing if raw is not a list. For text that is not in
+// normal form the result is undefined, but it does not panic.
 func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		if len(raw) < 2 || raw[0] != '[' {
@@ -23,9 +23,8 @@ func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	}
 }
 
-// Members yields the members of a JSON object in normal form, in order and
-// with repeated keys as they come; nothing when raw is no object. Text that is
-// not in normal form gives anything, but no panic.
+// Members yields the members of a JSON object in normal form, in order, repeated keys included; nothing if raw is not
+// an object. For text that is not in normal form the result is undefined, but it does not panic.
 func Members(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		if len(raw) < 2 || raw[0] != '{' {
@@ -42,7 +41,7 @@ func Members(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// Member returns the last member of raw with that key, as decoders read it.
+// Member returns the last member of raw with that key, which is the one that decoders take.
 func Member(raw json.RawMessage, key string) (json.RawMessage, bool) {
 	var found json.RawMessage
 	for k, v := range Members(raw) {
@@ -53,8 +52,7 @@ func Member(raw json.RawMessage, key string) (json.RawMessage, bool) {
 	return found, found != nil
 }
 
-// keyText turns a quoted key into a string, without allocating for those that
-// nearly every object has.
+// keyText turns a quoted key into a string, without allocating for keys that nearly every object has.
 func keyText(quoted []byte) string {
 	if len(quoted) < 2 {
 		return ""
@@ -66,8 +64,8 @@ func keyText(quoted []byte) string {
 	return k
 }
 
-// valueEnd returns where the value that begins at pos ends. The text is in
-// normal form, so that only strings and brackets need a look.
+// valueEnd returns where the value that begins at pos ends. Since the text is in normal form, only strings and
+// brackets matter.
 func valueEnd(raw []byte, pos int) int {
 	if pos >= len(raw) {
 		return len(raw)

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Content stands for the content of one copy: its [Object.Hash].
+// Content identifies the content of one copy: its [Object.Hash].
 type Content [16]byte
 
-// contentsKept is how many contents are remembered of an object.
+// contentsKept is how many contents are remembered for an object.
 const contentsKept = 8
 
-// Arrive notes the object's content as it is now, before it is merged with
-// others or anything is cut from it, and returns it.
+// Arrive records the object's content as it is now, before it is merged with others or anything is cut from it, and
+// returns it.
 func (o *Object) Arrive() Content {
 	c := Content(o.Hash())
 	o.taken = []Content{c}
 	return c
 }
 
-// Contents lists the contents of the copies that the object was made of, as
-// far as Arrive noted them: the greatest 8, sorted.
+// Contents returns the contents of the copies that the object was made from, as far as Arrive recorded them: the
+// greatest 8, sorted.
 func (o *Object) Contents() []Content { return slices.Clone(o.taken) }
 
 func mergeContents(a, b []Content) []Content {
@@ -36,17 +36,16 @@ func mergeContents(a, b []Content) []Content {
 	return all[max(0, len(all)-contentsKept):]
 }
 
-// Keys of the map that Stamps returns, beside names of properties.
+// Keys of the map that Stamps returns, besides names of properties.
 const (
-	stampWhole   = ""  // when the object was changed, where modified does not say so
+	stampWhole   = ""  // when the object was changed, if modified does not say so
 	stampFilled  = "-" // before the name of a property: it was filled in
 	stampContent = "#" // before a content in hex
 )
 
-// Stamps returns what a merge needs to know of the object beside its JSON text:
-// the times of properties that came from older copies, by name, and under names
-// that no property has what was filled in and what Arrive noted. It is nil when
-// there is nothing to know.
+// Stamps returns what a merge needs to know about the object besides its JSON text: by name, the times of properties
+// that came from older copies, and, under names that no property has, what was filled in and what Arrive recorded. It
+// is nil if there is nothing to know.
 func (o *Object) Stamps() map[string]time.Time {
 	stamps := map[string]time.Time{}
 	if o.at != 0 {
@@ -70,8 +69,8 @@ func (o *Object) Stamps() map[string]time.Time {
 	return stamps
 }
 
-// SetStamps brings back what Stamps returned for an object of this text; nil
-// takes all of it away. What does not belong to the object is left out.
+// SetStamps restores what Stamps returned for an object of this text; nil clears it. Whatever does not belong to the
+// object is ignored.
 func (o *Object) SetStamps(stamps map[string]time.Time) {
 	o.at, o.taken = 0, nil
 	for i := range o.fields {

@@ -26,7 +26,7 @@ func appendString(dst []byte, s string) []byte {
 // Quote returns s as a JSON string in normal form.
 func Quote(s string) []byte { return appendString(make([]byte, 0, len(s)+2), s) }
 
-// appendRune appends r as it stands inside a JSON string in normal form.
+// appendRune appends r as it is written inside a JSON string in normal form.
 func appendRune(dst []byte, r rune) []byte {
 	const hex = "0123456789abcdef"
 	switch r {
@@ -49,13 +49,13 @@ func appendRune(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
-// Text returns the string in normal JSON text; false when raw is no string.
+// Text returns the string in normal JSON text; false if raw is not a string.
 func Text(raw json.RawMessage) (string, bool) {
 	b, ok := textBytes(raw)
 	return string(b), ok
 }
 
-// textBytes is Text without a copy where there are no escapes.
+// textBytes is Text without copying if there are no escapes.
 func textBytes(raw json.RawMessage) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false

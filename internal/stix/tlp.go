@@ -5,21 +5,20 @@ import (
 	"strings"
 )
 
-// TLP is one of OpenCTI's five standard markings, which exist on every
-// platform from its first start.
+// TLP is one of OpenCTI's five standard markings, which every platform has from its first start.
 type TLP struct {
 	Level string // clear, green, amber, amber+strict, red
 	Name  string // TLP:AMBER+STRICT
-	ID    string // the id OpenCTI knows it by
+	ID    string // the id that OpenCTI uses
 	Rank  int    // 1 (clear) to 5 (red)
 
 	oasis   string // the id of STIX's TLP 2.0 object, which OpenCTI does not map
 	created string
-	classic string // the TLP 1 word of the STIX 2.1 object, or "" for OpenCTI's own shape
+	classic string // the TLP 1 word of the STIX 2.1 object, or "" for OpenCTI's own form
 }
 
-// STIX 2.1 defines white, green, amber and red; OpenCTI keeps those ids and
-// writes clear for white. The TLP 2.0 ids are those of the OASIS extension.
+// STIX 2.1 defines white, green, amber and red; OpenCTI keeps their ids and writes clear instead of white. The TLP
+// 2.0 ids are those of the OASIS extension.
 var tlps = []TLP{
 	{"clear", "TLP:CLEAR", "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9", 1,
 		"marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487", "2017-01-20T00:00:00.000Z", ""},
@@ -52,8 +51,7 @@ func FindTLP(level string) (TLP, bool) {
 	return TLP{}, false
 }
 
-// TLPByID returns the standard marking that an id stands for: OpenCTI's own
-// id, or that of STIX's TLP 2.0 object.
+// TLPByID returns the standard marking that an id stands for: OpenCTI's own id, or that of STIX's TLP 2.0 object.
 func TLPByID(id string) (TLP, bool) {
 	for _, t := range tlps {
 		if t.ID == id || t.oasis == id {
@@ -63,8 +61,7 @@ func TLPByID(id string) (TLP, bool) {
 	return TLP{}, false
 }
 
-// StandardTLP reports whether id is one of the five markings that OpenCTI
-// always knows.
+// StandardTLP reports whether id is one of the five markings that OpenCTI always has.
 func StandardTLP(id string) bool {
 	t, ok := TLPByID(id)
 	return ok && t.ID == id

@@ -10,12 +10,11 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// Trace is what is remembered of an object that went out, so that a later copy
-// of it can be weighed without the object itself. The zero value remembers
-// nothing.
+// Trace is what is remembered of an object that was sent, so that a later copy can be compared with it without the
+// object itself. The zero value remembers nothing.
 type Trace struct {
 	changed  int64
-	contents []Content // the newest first
+	contents []Content // newest first
 	rank     int       // of the strictest TLP level that a source gave; 0: none
 	units    traceUnits
 }
@@ -23,31 +22,31 @@ type Trace struct {
 // traceUnits are sorted by name.
 type traceUnits []traceUnit
 
-// traceUnit is what went out of one property, or of those that move with it.
+// traceUnit is what was sent of one property, or of those that move with it.
 type traceUnit struct {
 	name  string
 	stamp int64
 	mark  uint64 // of a list: of its entries, in any order
 }
 
-// Verdict says what to do with a copy of an object that went out before.
+// Verdict says what to do with a copy of an object that was sent before.
 type Verdict uint8
 
 // The verdicts of [Trace.Weigh].
 const (
-	// Send: it goes out, without what an earlier copy says better.
+	// Send: send it, without what an earlier copy says better.
 	Send Verdict = iota
-	// Nothing: it brings nothing that did not go out before.
+	// Nothing: it has nothing that was not sent before.
 	Nothing
-	// OnlyMarking: an older copy, at odds with the required values that went out.
-	// Its stricter marking goes out with what it says the object is.
+	// OnlyMarking: an older copy that contradicts the required values that were sent. Its stricter marking is sent
+	// with what it says the object is.
 	OnlyMarking
-	// Conflict: as OnlyMarking, but its marking is not stricter; it brings more
-	// than went out, and nothing of it can be sent.
+	// Conflict: like OnlyMarking, but its marking is not stricter: it has more than was sent, and nothing of it can
+	// be sent.
 	Conflict
 )
 
-// TraceOf makes a trace of what was kept of one: see Changed, Contents, Rank, Marks.
+// TraceOf restores a trace from what was kept of one: see Changed, Contents, Rank, Marks.
 func TraceOf(changed time.Time, contents []Content, rank int, marks map[string]uint64) Trace {
 	t := Trace{changed: changed.UnixMilli(), contents: contents, rank: rank, units: make(traceUnits, 0, len(marks))}
 	for name, mark := range marks {
@@ -68,7 +67,7 @@ func (u traceUnits) sort() {
 	slices.SortFunc(u, func(a, b traceUnit) int { return strings.Compare(a.name, b.name) })
 }
 
-// find returns the unit of that name, the zero value when there is none, and its place.
+// find returns the unit of that name, or the zero value if there is none, and its index.
 func (u traceUnits) find(name string) (unit traceUnit, at int, ok bool) {
 	at, ok = slices.BinarySearchFunc(u, name, func(e traceUnit, name string) int { return strings.Compare(e.name, name) })
 	if ok {
@@ -77,7 +76,7 @@ func (u traceUnits) find(name string) (unit traceUnit, at int, ok bool) {
 	return unit, at, ok
 }
 
-// set adds the unit, or puts it in the place of the one of its name.
+// set adds the unit, or replaces the one of its name.
 func (u *traceUnits) set(unit traceUnit) {
 	if _, at, ok := u.find(unit.name); ok {
 		(*u)[at] = unit
@@ -86,12 +85,11 @@ func (u *traceUnits) set(unit traceUnit) {
 	}
 }
 
-// markTime stands before the name of a property that is as old as the mark
-// under this name says, in Unix milliseconds.
+// markTime precedes the name of a property that is as old as the mark under this name says, in Unix milliseconds.
 const markTime = "@"
 
-// Marks returns, by name, what stands for the values that went out, and for the
-// times of those that are older than the newest.
+// Marks returns, by name, what stands for the values that were sent, and for the times of those that are older than
+// the newest.
 func (t *Trace) Marks() map[string]uint64 {
 	marks := make(map[string]uint64, len(t.units))
 	for _, u := range t.units {
@@ -103,22 +101,21 @@ func (t *Trace) Marks() map[string]uint64 {
 	return marks
 }
 
-// Contents lists the contents that were taken in, the newest first.
+// Contents returns the contents that were taken in, newest first.
 func (t *Trace) Contents() []Content { return t.contents }
 
 // Took reports whether a copy of this content was taken in before.
 func (t *Trace) Took(c Content) bool { return slices.Contains(t.contents, c) }
 
-// Changed is the time of the newest copy that went out.
+// Changed returns the time of the newest copy that was sent.
 func (t *Trace) Changed() time.Time { return stampTime(t.changed) }
 
-// Rank is the rank of the strictest TLP level that a source gave; 0 stands for none.
+// Rank returns the rank of the strictest TLP level that a source gave; 0 if none did.
 func (t *Trace) Rank() int { return t.rank }
 
-// Weigh says what of a copy should go out after what the trace remembers, and
-// returns that; nil with Nothing and Conflict. sameRun tells that what went out
-// is of the same run: then the strictest marking stands. A newer copy of a
-// later run goes out with its own. The copy is not changed.
+// Weigh says what of a copy should be sent after what the trace remembers, and returns that; nil with Nothing and
+// Conflict. sameRun says that what was sent is from the same run: then the strictest marking wins. A newer copy of a
+// later run is sent with its own marking. o is not changed.
 func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 	stricter := o.SourceRank() > t.rank
 	var worse []string
@@ -177,8 +174,8 @@ func (o *Object) restamp(ms int64) {
 	o.at = nonZero(ms)
 }
 
-// Add notes that the object went out, after what the trace remembers. The
-// contents are those that the object was made of.
+// Add records that the object was sent, after what the trace remembers. The contents are those that the object was
+// made from.
 func (t *Trace) Add(o *Object, sameRun bool) {
 	if rank := o.SourceRank(); sameRun || t.units != nil && o.changed() < t.changed {
 		t.rank = max(t.rank, rank)
@@ -198,16 +195,15 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 	t.note(o, units)
 }
 
-// Note notes that the copies the object was made of were taken in, whether
-// anything of them goes out or not. It reports whether that changed the time of
-// anything that went out.
+// Note records that the copies which the object was made from were taken in, whether anything of them is sent or not.
+// It reports whether that changed the time of anything that was sent.
 func (t *Trace) Note(o *Object) (changed bool) { return t.note(o, o.traceUnits()) }
 
 func (t *Trace) note(o *Object, units traceUnits) (changed bool) {
 	t.contents = slices.DeleteFunc(t.contents, func(c Content) bool { return slices.Contains(o.taken, c) })
 	t.contents = slices.Concat(o.taken, t.contents)
 	t.contents = t.contents[:min(len(t.contents), contentsKept)]
-	for _, u := range units { // what it says again counts as said then
+	for _, u := range units { // what it repeats counts as said at its time
 		if known, _, _ := t.units.find(u.name); known.mark == u.mark && known.stamp < u.stamp {
 			t.units.set(u)
 			changed = true
@@ -247,8 +243,7 @@ func isListMark(o *Object, lead string) bool {
 	return united(raw, lead)
 }
 
-// listMark is the same for lists of the same entries in any order. TLP levels
-// are not in it: rank says what there is to say of them.
+// listMark is equal for lists of the same entries in any order. TLP levels do not count: rank covers them.
 func listMark(key string, raw json.RawMessage) uint64 {
 	sum := uint64(0)
 	var few [256]byte
@@ -275,14 +270,14 @@ func entryMark(entry []byte) uint64 {
 	return h.Sum64()
 }
 
-// required lists what an object goes out with in any case: without one of them
-// OpenCTI refuses it, or takes it for another.
+// required lists what an object is always sent with: without one of these properties OpenCTI refuses it, or takes it
+// for another.
 var required = set("created", "name", "value", "path", "key", "number", "hashes", "content", "opinion", "product",
 	"result_name", "pattern", "published", "relationship_type", "sighting_of_ref", "where_sighted_refs",
 	"identity_class", "context", "definition", "first_observed", "valid_from", "x_opencti_location_type",
 	"x_opencti_type")
 
-// onlyRequired leaves what an object cannot go out without, and its markings.
+// onlyRequired keeps what an object cannot be sent without, and its markings.
 func (o *Object) onlyRequired() {
 	o.fields = slices.DeleteFunc(o.fields, func(f field) bool {
 		switch f.key {
@@ -293,8 +288,7 @@ func (o *Object) onlyRequired() {
 	})
 }
 
-// SourceRank returns the rank of the TLP level that sources gave the object; 0
-// when there is none, or it was filled in.
+// SourceRank returns the rank of the TLP level that sources gave the object; 0 if there is none or it was filled in.
 func (o *Object) SourceRank() int {
 	if o.Filled("object_marking_refs") {
 		return 0
@@ -308,7 +302,7 @@ func (o *Object) SourceRank() int {
 	return rank
 }
 
-// keepMarking raises the TLP level to the rank, if sources gave that.
+// keepMarking raises the TLP level to the rank if that is stricter than what sources gave.
 func (o *Object) keepMarking(rank int) {
 	if rank <= o.SourceRank() {
 		return

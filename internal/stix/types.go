@@ -1,10 +1,8 @@
 package stix
 
-// Supported reports whether OpenCTI's splitter lets objects of this type
-// through, and references to them (OpenCTI platform 7.26,
-// opencti_stix2_utils.py). Everything else it drops in silence. What the
-// platform is run by (users, roles, settings, works, …) is left out: no source
-// of knowledge may bring it.
+// Supported reports whether OpenCTI's splitter passes objects of this type, and references to them (OpenCTI 7.26,
+// opencti_stix2_utils.py). It drops everything else silently. Types that configure the platform (users, roles,
+// settings, works, …) are left out: no source of knowledge may bring them.
 func Supported(typ string) bool { return supported[typ] }
 
 // Observable reports whether the type is a STIX cyber-observable or one of

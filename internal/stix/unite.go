@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// isUnited reports whether a property is a list in one of the copies, or the
-// hashes of a file. A list stands before any other value.
+// isUnited reports whether a property is a list in one of the copies, or the hashes of a file. A list wins over any
+// other value.
 func isUnited(a, b *Object, key string) bool {
 	ra, _ := a.Get(key)
 	rb, _ := b.Get(key)
@@ -16,8 +16,8 @@ func isUnited(a, b *Object, key string) bool {
 
 func isMap(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
 
-// unite returns the union of a list that is in one or both of the copies. Equal
-// lists keep their order; the entries of others are sorted.
+// unite returns the union of a list that one or both of the copies have. Equal lists keep their order; the entries of
+// different ones are sorted.
 func unite(a, b *Object, key string) field {
 	ia, ib := a.index(key), b.index(key)
 	switch {
@@ -49,7 +49,7 @@ func united(raw json.RawMessage, key string) bool {
 	return isList(raw) || key == "hashes" && isMap(raw)
 }
 
-// own returns a list, which has no time: only what was filled in is told apart.
+// own returns a list property, which has no time: only whether it was filled in is kept.
 func (o *Object) own(i int) field {
 	f := o.fields[i]
 	if f.stamp != filledIn {
@@ -58,8 +58,8 @@ func (o *Object) own(i int) field {
 	return f
 }
 
-// uniteEntries returns the entries of both lists, sorted, each once in
-// canonical form; of external references and kill chain phases each key once.
+// uniteEntries returns the entries of both lists, sorted, each once in canonical form; of external references and
+// kill chain phases each key once.
 func uniteEntries(key string, lists ...json.RawMessage) []json.RawMessage {
 	var entries []json.RawMessage
 	for _, list := range lists {
@@ -88,8 +88,8 @@ func uniteMembers(a, b json.RawMessage) json.RawMessage {
 	return objectOf(all)
 }
 
-// uniteMarkings returns the markings of both. Of the levels of TLP that
-// sources gave the strictest stands; a level that was filled in gives way.
+// uniteMarkings returns the markings of both. Of the TLP levels that sources gave the strictest wins; a level that
+// was filled in yields to them.
 func uniteMarkings(a, b *Object) field {
 	const key = "object_marking_refs"
 	ia, ib := a.index(key), b.index(key)
