@@ -11,11 +11,11 @@ import (
 
 func TestBrokenFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"opencti:\n  url: http://x\n  url: http://y\n":          "config.yml:3: opencti.url: stands here a second time, after line 2",
+		"opencti:\n  url: http://x\n  url: http://y\n":          "config.yml:3: opencti.url: is set a second time, after line 2",
 		"name: a\n---\nname: b\n":                               "config.yml:1: holds more than one document; only the first is read",
-		"- name: a\n":                                           "config.yml:1: is not sections with settings in them",
-		"just text\n":                                           "config.yml:1: is not sections with settings in them",
-		"connector: ThreatMatch\n":                              "config.yml:1: connector: is a section; its settings stand below it, indented",
+		"- name: a\n":                                           "config.yml:1: does not consist of sections with settings",
+		"just text\n":                                           "config.yml:1: does not consist of sections with settings",
+		"connector: ThreatMatch\n":                              "config.yml:1: connector: is a section; its settings go below it, indented",
 		"connector:\n  name: [a, b]\n":                          `config.yml:2: connector.name: a list where one value is expected; allowed: text of one line`,
 		"connector:\n  name: {a: b}\n":                          "config.yml:2: connector.name: one value is expected here, not a section",
 		"connector:\n  scope: [a, [b]]\n":                       "config.yml:2: connector.scope: one value is expected here",
@@ -29,10 +29,10 @@ func TestBrokenFiles(t *testing.T) {
 		"a: &a {name: b}\n":                                     "config.yml:1: a: is not a known setting",
 		"connector:\n  <<: {name: b}\n":                         "config.yml:2: a plain name is expected here",
 		"connector:\n  ? [a]\n  : b\n":                          "config.yml:2: a plain name is expected here",
-		"connector:\n  name: !mine x\n":                         "config.yml:2: connector.name: a value that starts with ! must stand in quotes",
+		"connector:\n  name: !mine x\n":                         "config.yml:2: connector.name: a value that starts with ! must be in quotes",
 		"connector:\n  name: \"a\\0b\"\n":                       "config.yml:2: connector.name = \"a\\x00b\": not of the form that is allowed; allowed: text of one line",
 		"connector:\n  name: 'a\n":                              "config.yml:2: is not YAML: found unexpected end of stream",
-		"connector:\n  name: a: b\n":                            "config.yml:2: is not YAML: mapping values are not allowed in this context (a value with a colon and a blank in it must stand in quotes)",
+		"connector:\n  name: a: b\n":                            "config.yml:2: is not YAML: mapping values are not allowed in this context (a value with a colon and a blank in it must be in quotes)",
 		"\x00":                                                  "config.yml: is not YAML: control characters are not allowed",
 		"connector:\n  name_file: missing\n":                    `config.yml:2: connector.name = "missing": names a file that cannot be read (no such file or directory); allowed: the path of a file that holds the value`,
 		"mq:\n  use_ssl_key_file: /dev/null\n":                  "config.yml:2: mq.use_ssl_key: names something that is not a file; allowed: the path of a file that holds the value",

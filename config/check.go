@@ -66,8 +66,8 @@ func (l *loader) loadPEM(key string, p *PEM, want string) {
 	l.problem(problem)
 }
 
-// check looks at what is missing and at settings that do not go together. Where
-// the files are broken, what is missing may stand in them.
+// check reports what is missing and settings that do not go together. With broken nothing counts as missing: it may
+// be in a file that could not be read.
 func (l *loader) check(opt Options, broken bool) {
 	l.checkTargets()
 	for _, s := range l.settings {
@@ -79,13 +79,13 @@ func (l *loader) check(opt Options, broken bool) {
 	}
 	cfg := l.cfg
 	if cfg.MQ.SSLKey.IsSet() && !cfg.MQ.SSLCert.IsSet() {
-		l.problem(Problem{Key: "mq.use_ssl_key", Source: l.origins["mq.use_ssl_key"], Message: "needs mq.use_ssl_cert beside it"})
+		l.problem(Problem{Key: "mq.use_ssl_key", Source: l.origins["mq.use_ssl_key"], Message: "needs mq.use_ssl_cert, too"})
 	}
 	l.checkChoices()
 	l.advise(opt)
 }
 
-// targetsFine says whether bundles are sent anywhere.
+// targetsFine reports whether bundles are sent anywhere, or a setting that decides it was refused already.
 func (l *loader) targetsFine() bool {
 	c := l.cfg.Connector
 	return c.SendToQueue || c.SendToDirectory && c.SendToDirectoryPath != "" ||
@@ -105,11 +105,10 @@ func (l *loader) checkTargets() {
 	}
 }
 
-// startAhead is how far ahead of our clock a start may lie: zones and clocks differ.
+// startAhead is how far ahead of our clock a start may be: zones and clocks differ.
 const startAhead = 24 * time.Hour
 
-// checkStart refuses a start in the future: nothing would be imported until then,
-// and it is mostly a mistake in the year.
+// checkStart refuses a start in the future: nothing would be imported until then, and mostly the year is wrong.
 func (l *loader) checkStart(now time.Time) {
 	const key = "threatmatch.import_from_date"
 	if l.bad[key] || now.IsZero() {
@@ -125,7 +124,7 @@ func (l *loader) checkStart(now time.Time) {
 	}
 }
 
-// advise warns of what is allowed and probably not meant.
+// advise warns of what is allowed but probably not meant.
 func (l *loader) advise(opt Options) {
 	cfg := l.cfg
 	if l.origins["connector.id"] == originDefault && !cfg.Offline() {
@@ -135,7 +134,7 @@ func (l *loader) advise(opt Options) {
 		l.problem(Problem{Key: "threatmatch.import_profiles", Message: "every dataset is switched off, so that nothing would be imported; switch one on"})
 	}
 	for _, s := range l.settings {
-		// The window and the size of messages bound what is pushed, too.
+		// These two bound what is pushed, too.
 		if cfg.Pushes() && sectionOf(s.Key) == "mq" && l.isGiven(s.Key) && s.Key != "mq.confirm_window" && s.Key != "mq.max_message_size" {
 			l.warn(s.Key, l.origins[s.Key], "does nothing with connector.queue_protocol api")
 		}

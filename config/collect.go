@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// layer is a place that values come from; which of two wins is for merge to say.
+// layer is a place that values come from. merge decides which layer wins.
 type layer int
 
 const (
@@ -17,8 +17,7 @@ const (
 	layerFile
 )
 
-// Order within one layer: a setting's own name goes before an older one, the
-// value before a file that holds it.
+// Order within one layer: a setting's own name wins over an older one, the value over a file that holds it.
 const (
 	rankName = iota
 	rankAlias
@@ -26,24 +25,24 @@ const (
 	rankCredential
 )
 
-// given is one value as it stands somewhere.
+// given is one value as it was found somewhere.
 type given struct {
 	named
 	layer  layer
 	rank   int
 	raw    any    // string or []string
 	source string // "config.yml:12", "environment THREATMATCH_URL"
-	name   string // the name it was given by
+	name   string // the name that it was given by
 }
 
-// collector gathers every value, and what is wrong with how it was given.
+// collector collects every value, and what is wrong with how it was given.
 type collector struct {
 	*names
 	dir      string
 	given    []given
 	problems Problems
 	warnings []Warning
-	told     map[string]bool // warnings that are told once
+	told     map[string]bool // warnings that were added already
 }
 
 func (c *collector) problem(p Problem) { c.problems = append(c.problems, p) }
@@ -56,7 +55,7 @@ func (c *collector) warn(key, source, message string) {
 	}
 }
 
-// add takes a value in, unless it is empty: that is the same as not set.
+// add takes a value, unless it is empty: that is the same as not set.
 func (c *collector) add(g given) {
 	if trim(rawText(g.raw)) == "" {
 		return
@@ -72,11 +71,11 @@ func (c *collector) add(g given) {
 
 const fileSuffix = "_FILE"
 
-// maxValue is the most that is read of a file that holds one value.
+// maxValue bounds, in bytes, what is read of a file with one value.
 const maxValue = 1 << 20
 
-// addFile takes in the value that the file at path holds. The path is told only
-// once the file is read: it may be a secret given in the wrong place.
+// addFile takes the value in the file at path. Messages name the path only once the file is read: it may be a secret
+// in the wrong place.
 func (c *collector) addFile(g given, path string) {
 	path = trim(path)
 	if path == "" {
@@ -98,14 +97,14 @@ func (c *collector) addFile(g given, path string) {
 	c.add(g)
 }
 
-// readEnv takes in the variables of one layer; source puts the place into words.
+// readEnv takes the variables of one layer; source says where a variable comes from.
 func (c *collector) readEnv(vars map[string]string, l layer, source func(name string) string) {
 	for _, name := range slices.SortedFunc(mapKeys(vars), upperFirst) {
 		value := vars[name]
 		g := given{layer: l, source: source(name), name: name}
 		if what, ok := c.env(name); ok {
 			if serviceLink(name, value) {
-				c.warn(c.settings[what.index].Key, g.source, "looks like an address that Kubernetes puts in for a service of that name; it is ignored")
+				c.warn(c.settings[what.index].Key, g.source, "looks like an address that Kubernetes sets for a service of that name; it is ignored")
 				continue
 			}
 			g.named, g.raw = what, value
@@ -145,15 +144,15 @@ var (
 	serviceValue = regexp.MustCompile(`^(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+$`)
 )
 
-// serviceLink says whether a variable is one of those that Kubernetes and
-// Docker put in for the services beside a container.
+// serviceLink reports whether a variable is one of those that Kubernetes and Docker set for services beside a
+// container.
 func serviceLink(name, value string) bool {
 	return serviceName.MatchString(name) ||
 		strings.HasSuffix(strings.ToUpper(name), "_PORT") && serviceValue.MatchString(value)
 }
 
-// readCredentials takes in systemd's credentials: files named as the variables
-// or as the paths in config.yml, in either case of letters.
+// readCredentials takes systemd's credentials: files named like the variables or like the paths in config.yml, in
+// either case.
 func (c *collector) readCredentials(dir string) {
 	entries, err := readNames(inDir(c.dir, dir))
 	if err != nil {

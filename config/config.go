@@ -18,7 +18,7 @@ type Config struct {
 	Admin       Admin
 	Network     Network
 
-	interval int // minutes, by the name before connector.duration_period; zero when not given
+	interval int // minutes, from the setting before connector.duration_period; zero if not given
 }
 
 // OpenCTI is how the platform is reached.
@@ -26,9 +26,9 @@ type OpenCTI struct {
 	URL           string // base address without a trailing slash; "" only offline
 	Token         Secret
 	SSLVerify     bool     // check the platform's certificate; see Config.OpenCTICAs
-	SSLCA         PEM      // certificates given in place of a yes to ssl_verify
+	SSLCA         PEM      // certificates given instead of a yes to ssl_verify
 	CustomHeaders []Header // sent with every request to the platform
-	JSONLogging   bool     // logs as JSON lines; else as text for people
+	JSONLogging   bool     // logs as JSON lines; otherwise as text for people
 }
 
 // Header is one HTTP header to add to requests.
@@ -37,7 +37,7 @@ type Header struct {
 	Value Secret
 }
 
-// Connector is what the connector is to the platform, and how it runs.
+// Connector is how the platform sees the connector, and how it runs.
 type Connector struct {
 	ID       string // UUIDv4
 	Type     string // always EXTERNAL_IMPORT
@@ -47,7 +47,7 @@ type Connector struct {
 
 	DurationPeriod  Period // between two runs; zero means one run, see Config.Once
 	RunAndTerminate bool
-	RunTimeout      time.Duration // longest time of a run --once; zero means none
+	RunTimeout      time.Duration // longest time of a single run; zero means none
 	DrainTimeout    time.Duration // for outstanding confirms at a stop
 
 	QueueThresholdMB int    // megabytes (10^6 bytes) in the platform's queue above which delivery pauses
@@ -55,8 +55,8 @@ type Connector struct {
 
 	SendToQueue                  bool
 	SendToDirectory              bool
-	SendToDirectoryPath          string // "" when not given
-	SendToDirectoryRetentionDays int    // zero keeps for ever
+	SendToDirectoryPath          string // "" if not given
+	SendToDirectoryRetentionDays int    // zero keeps them for ever
 	ValidateBeforeImport         bool   // always false
 
 	ExposeMetrics    bool
@@ -71,7 +71,7 @@ type Connector struct {
 	UpdateExistingData bool // the message's update flag
 }
 
-// ThreatMatch is what is fetched, how, and what becomes of it.
+// ThreatMatch is what is fetched, how, and what is made of it.
 type ThreatMatch struct {
 	URL          string // base address without a trailing slash
 	ClientID     string
@@ -100,8 +100,7 @@ type ThreatMatch struct {
 	HoldUnresolved    time.Duration
 }
 
-// Datasets returns the names of the datasets that are switched on, in the order
-// they are fetched.
+// Datasets returns the names of the datasets that are switched on, in the order in which they are fetched.
 func (t ThreatMatch) Datasets() []string {
 	var names []string
 	for _, d := range []struct {
@@ -115,8 +114,8 @@ func (t ThreatMatch) Datasets() []string {
 	return names
 }
 
-// MQ holds what replaces the broker's address and credentials that the platform
-// gives at registration, and how the broker's certificate is checked.
+// MQ holds what replaces the broker's address and credentials that the platform names at registration, and how the
+// broker's certificate is checked.
 type MQ struct {
 	Host  string // "" means as registered
 	Port  int    // zero means as registered
@@ -141,10 +140,10 @@ type Spool struct {
 	Dir         string
 	MaxSize     int64         // bytes of live data
 	KeepRecords time.Duration // raw records after delivery; zero means not kept
-	ForgetAfter time.Duration // ids not seen for so long
+	ForgetAfter time.Duration // ids not seen for that long
 }
 
-// Bundle is when a bundle is closed: by whichever comes first.
+// Bundle says when a bundle is closed: by whichever comes first.
 type Bundle struct {
 	MaxObjects int
 	MaxBytes   int64
@@ -157,7 +156,7 @@ type Admin struct {
 	Page   bool   // serve the page at /ui/ beside the metrics
 }
 
-// Network is what all HTTP clients share. RabbitMQ is never reached by proxy.
+// Network is what all HTTP clients share. RabbitMQ is never reached through a proxy.
 type Network struct {
 	HTTPProxy  Secret // may hold a password
 	HTTPSProxy Secret // may hold a password
@@ -167,36 +166,36 @@ type Network struct {
 	CABundle       PEM // REQUESTS_CA_BUNDLE
 }
 
-// Once says whether the connector makes one run and ends, as
-// CONNECTOR_RUN_AND_TERMINATE or a zero period ask for.
+// Once reports whether the connector makes one run and exits, as CONNECTOR_RUN_AND_TERMINATE or a zero period asks
+// for.
 func (c *Config) Once() bool {
 	return c.Connector.RunAndTerminate || c.Connector.DurationPeriod.IsZero()
 }
 
-// Offline says whether there is no platform: bundles go to a directory only.
+// Offline reports whether there is no platform: bundles go to a directory only.
 func (c *Config) Offline() bool {
 	return !c.Connector.SendToQueue && c.OpenCTI.URL == "" && !c.OpenCTI.Token.IsSet()
 }
 
-// Pushes says whether bundles go to the platform through its API, not to RabbitMQ.
+// Pushes reports whether bundles go to the platform through its API, not to RabbitMQ.
 func (c *Config) Pushes() bool {
 	return c.Connector.SendToQueue && c.Connector.QueueProtocol == protocolAPI
 }
 
-// VerifyOpenCTI says whether the platform's certificate is checked: pycti
-// forces the check when HTTPS_CA_CERTIFICATES is given, and so do we.
+// VerifyOpenCTI reports whether the platform's certificate is checked. Like pycti we check it in any case if
+// HTTPS_CA_CERTIFICATES is given.
 func (c *Config) VerifyOpenCTI() bool {
 	return c.OpenCTI.SSLVerify || c.Network.CACertificates.IsSet()
 }
 
-// OpenCTICAs returns certificates, in PEM, to trust beside the system's when
-// talking to the platform; empty when there are none.
+// OpenCTICAs returns certificates in PEM to trust besides the system's when talking to the platform; empty if there
+// are none.
 func (c *Config) OpenCTICAs() []byte {
 	return joinPEM(c.OpenCTI.SSLCA, c.Network.CACertificates, c.Network.CABundle)
 }
 
-// ThreatMatchCAs returns certificates, in PEM, to trust beside the system's
-// when talking to ThreatMatch; empty when there are none.
+// ThreatMatchCAs returns certificates in PEM to trust besides the system's when talking to ThreatMatch; empty if
+// there are none.
 func (c *Config) ThreatMatchCAs() []byte {
 	return joinPEM(c.Network.CACertificates, c.Network.CABundle)
 }

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// kind is how values of type T are written, read, printed and described.
+// kind is how values of type T are parsed, formatted and described.
 type kind[T any] struct {
 	name    string                       // in the tables, for example "duration"
 	allowed string                       // completes "allowed: "
-	parse   func(text string) (T, error) // text has no blanks around it and is not empty; errors are *refusal
-	format  func(T) string               // what parse reads again
-	items   func([]string) (T, error)    // reads a YAML list; nil where there is no list
-	schema  func() schemaType            // what the JSON schema says of the canonical spelling
+	parse   func(text string) (T, error) // text is trimmed and not empty; errors are *refusal
+	format  func(T) string               // what parse reads back
+	items   func([]string) (T, error)    // reads a YAML list; nil if the kind takes none
+	schema  func() schemaType            // what the JSON schema says about the canonical form
 }
 
-// schemaType is the part of a schema property that a kind decides. The platform
-// wants it flat: no anyOf, no $ref.
+// schemaType is the part of a schema property that depends on the kind. The platform wants it flat: no anyOf, no
+// $ref.
 type schemaType struct {
 	Type             string      `json:"type"`
 	Format           string      `json:"format,omitempty"`
@@ -33,8 +33,7 @@ type schemaType struct {
 	MinItems         int         `json:"minItems,omitempty"`
 }
 
-// patterned builds a kind whose values are those that match pattern; read
-// explains a refusal and converts.
+// patterned returns a kind whose values match pattern; read explains why a text is refused, and converts.
 func patterned[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
 	pattern = `^(?:` + pattern + `)$`
 	shape := regexp.MustCompile(pattern)
@@ -53,7 +52,7 @@ func patterned[T any](name, allowed, pattern string, read func(string) (T, error
 
 func same(text string) string { return text }
 
-// One character inside a line, and one at its ends.
+// A character inside a line, and one at its ends.
 const (
 	inLine = `[^\x00-\x1F\x7F]`
 	inWord = `[^\x00-\x20\x7F]`
@@ -99,8 +98,7 @@ func wordKind(words ...string) kind[string] {
 	}
 }
 
-// boolWord returns what a word for yes or no means: those of pycti, of pydantic
-// and of YAML, in any case.
+// boolWord returns what a word for yes or no means: it knows those of pycti, of pydantic and of YAML, in any case.
 func boolWord(text string) (value, ok bool) {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "1", "t", "y":
@@ -126,7 +124,7 @@ func boolKind() kind[bool] {
 	}
 }
 
-// onlyFalse takes no alone; yes is known and refused for a reason.
+// onlyFalse takes only no; yes is understood, and refused for the given reason.
 func onlyFalse(why string) kind[bool] {
 	k := boolKind()
 	k.allowed = "false"
@@ -239,7 +237,7 @@ func listKind(allowed, pattern string) kind[[]string] {
 	}
 }
 
-// blanks is what is forgiven around a value.
+// blanks are ignored around a value.
 const blanks = " \t\r\n"
 
 func trim(text string) string { return strings.Trim(text, blanks) }

@@ -25,8 +25,8 @@ func startKind() kind[Start] {
 	return patternFold("date or duration", startAllowed, startPattern, parseStart, Start.String)
 }
 
-// patternFold is a kind that read alone judges, in any case of letters; the
-// pattern in the schema is what read takes in its canonical case.
+// patternFold returns a kind of which read alone decides, in any case; the schema's pattern is the canonical form of
+// what read takes.
 func patternFold[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
 	return kind[T]{
 		name: name, allowed: allowed, parse: read, format: format,
@@ -34,7 +34,7 @@ func patternFold[T any](name, allowed, pattern string, read func(string) (T, err
 	}
 }
 
-// sizeKind takes sizes from least bytes on, and zero where it means something.
+// sizeKind takes sizes from least bytes on, and zero if that means something.
 func sizeKind(least int64, zero bool) kind[int64] {
 	allowed := "a size of at least " + sizeText(least) + " such as 64MiB, 4GiB or 500MB"
 	if zero {
@@ -54,7 +54,7 @@ func sizeKind(least int64, zero bool) kind[int64] {
 	}, sizeText)
 }
 
-// logLevel is a slog.Level by the names of the documentation.
+// logLevelKind takes a slog.Level by the names in the documentation.
 func logLevelKind() kind[slog.Level] {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError,
@@ -92,12 +92,11 @@ const changeMe = "still the sample's ChangeMe"
 
 func isChangeMe(text string) bool { return strings.EqualFold(trim(text), "changeme") }
 
-// notChangeMe matches every text of one line, without blanks around it, but that
-// word in any case. Without look-ahead it takes spelling out where a text leaves
-// the word.
+// notChangeMe matches every text of one line, without blanks around it, except that word in any case. Without
+// look-ahead it has to spell out where a text departs from the word.
 var notChangeMe = func() string {
 	const tail = `(?:` + inLine + `*` + inWord + `)`
-	rest, end := tail, "" // what must follow the whole word; a part of it may stand alone
+	rest, end := tail, "" // what must follow the whole word; a part of it may be the end
 	for _, c := range slices.Backward([]byte("hangeme")) {
 		letter := string(c) + strings.ToUpper(string(c))
 		rest = `(?:[^\x00-\x20\x7F` + letter + `]|[^\x00-\x1F\x7F` + letter + `]` + tail + `|[` + letter + `]` + rest + end + `)`
@@ -106,7 +105,7 @@ var notChangeMe = func() string {
 	return `[^\x00-\x20\x7FcC]` + tail + `?|[cC]` + rest + `?`
 }()
 
-// requiredText takes any text of one line but ChangeMe.
+// requiredText takes any text of one line except ChangeMe.
 func requiredText() kind[string] {
 	shape := regexp.MustCompile(`^(?:` + notChangeMe + `)$`)
 	return patterned("text", "text of one line", notChangeMe, func(text string) (string, error) {
@@ -120,7 +119,7 @@ func requiredText() kind[string] {
 	}, same)
 }
 
-// secretKind takes any text of one line; a required one not ChangeMe.
+// secretKind takes any text of one line; if required, not ChangeMe.
 func secretKind(required bool) kind[Secret] {
 	inner := textKind()
 	if required {
@@ -140,7 +139,7 @@ func secretKind(required bool) kind[Secret] {
 	}
 }
 
-// pemKind takes PEM text or the path of a file; the file is read later.
+// pemKind takes PEM text or the path of a file, which is read later.
 func pemKind() kind[PEM] {
 	return kind[PEM]{
 		name: "PEM or path", allowed: "PEM text, or the path of a file that holds it", parse: parsePEM, format: PEM.String,
@@ -148,7 +147,7 @@ func pemKind() kind[PEM] {
 	}
 }
 
-// verify is ssl_verify: a yes or no, or the path of certificates to trust.
+// verify is the value of ssl_verify: a yes or no, or the path of certificates to trust.
 type verify struct {
 	on bool
 	ca PEM
@@ -179,7 +178,7 @@ const (
 	headerPattern = `[ \t]*` + headerName + `[ \t]*:[^;\x00-\x08\x0A-\x1F\x7F]*`
 )
 
-// headersKind takes headers as pycti does: name:value pairs between semicolons.
+// headersKind takes headers as pycti does: name:value pairs separated by semicolons.
 func headersKind() kind[[]Header] {
 	pattern := headerPattern + `(?:;` + headerPattern + `)*;?`
 	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)

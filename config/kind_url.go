@@ -30,7 +30,7 @@ var ipv6Pattern = func() string {
 
 var urlShape = regexp.MustCompile(`^(?:` + urlPattern + `)$`)
 
-// urlKind takes http and https addresses; cut is an ending that is forgiven.
+// urlKind takes http and https addresses, and removes the ending cut.
 func urlKind(cut string) kind[string] {
 	k := patterned("url", "an http:// or https:// address without user, password, query and fragment", urlPattern,
 		func(text string) (string, error) {
@@ -80,7 +80,7 @@ func nearURL(text string) string {
 	return ""
 }
 
-// hideUser takes the user and password out of an address that stands in a message.
+// hideUser replaces the user and password in an address that is part of a message.
 func hideUser(text string) string {
 	before, rest, found := strings.Cut(text, "://")
 	if !found {

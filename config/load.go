@@ -14,12 +14,12 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// Options is all that Load looks at beside the files it names.
+// Options is all that Load looks at besides the files that it names.
 type Options struct {
-	Path    string    // of config.yml; "" means config.yml in Dir, when there is one
+	Path    string    // of config.yml; "" means config.yml in Dir, if it exists
 	Environ []string  // NAME=value, as os.Environ gives it
-	Dir     string    // that relative paths are taken from; "" means the working directory
-	Now     time.Time // to find a start in the future; zero means not to look
+	Dir     string    // base of relative paths; "" means the working directory
+	Now     time.Time // to detect a start in the future; zero means not to
 }
 
 const (
@@ -28,9 +28,8 @@ const (
 	maxFile    = 4 << 20
 )
 
-// Load reads and checks all settings. The error is Problems: everything that is
-// wrong, in a fixed order. The report is filled in either case; the Config is
-// nil when there is an error. Load starts nothing and keeps no file open.
+// Load reads and checks all settings. Its error is Problems: everything that is wrong, in a fixed order. The Report
+// is filled in either case; the Config is nil if there is an error. Load starts nothing and keeps no file open.
 func Load(opt Options) (*Config, Report, error) {
 	cfg, report, problems := read(opt)
 	if len(problems) > 0 {
@@ -39,8 +38,8 @@ func Load(opt Options) (*Config, Report, error) {
 	return cfg, report, nil
 }
 
-// LoadSpool reads where the spool and its socket are, for commands that only
-// look. Settings that have nothing to do with it may be missing or wrong.
+// LoadSpool reads where the spool and its socket are, for commands that only read the spool. Unrelated settings may
+// be missing or wrong.
 func LoadSpool(opt Options) (Spool, Admin, error) {
 	cfg, _, problems := read(opt)
 	problems = slices.DeleteFunc(problems, func(p Problem) bool {
@@ -52,7 +51,7 @@ func LoadSpool(opt Options) (Spool, Admin, error) {
 	return cfg.Spool, cfg.Admin, nil
 }
 
-// read collects, converts and checks; cfg is only whole when there are no problems.
+// read collects, converts and checks; cfg is complete only if there are no problems.
 func read(opt Options) (*Config, Report, Problems) {
 	environ, err := variables(opt.Environ)
 	if err != nil {
@@ -69,7 +68,7 @@ func read(opt Options) (*Config, Report, Problems) {
 		c.readCredentials(dir)
 	}
 	l := &loader{collector: c, cfg: &Config{}, origins: report.Origins, bad: map[string]bool{}}
-	broken := false // a file that could not be read whole may hold anything
+	broken := false // a file that could not be read completely may hold anything
 	for _, p := range c.problems {
 		broken = broken || p.Key == ""
 		l.bad[p.Key] = true
@@ -81,7 +80,7 @@ func read(opt Options) (*Config, Report, Problems) {
 	return l.cfg, report, l.sortedProblems()
 }
 
-// readFile reads config.yml and returns its path, "" when there is none.
+// readFile reads config.yml and returns its path, "" if there is none.
 func (c *collector) readFile(opt Options) string {
 	path := cmp.Or(opt.Path, fileName)
 	full := inDir(c.dir, path)
@@ -107,7 +106,7 @@ func (c *collector) readFile(opt Options) string {
 	return path
 }
 
-// lookAround warns of a file that is nearly named as the one that is read.
+// lookAround warns of a file whose name is nearly that of the one that is read.
 func (c *collector) lookAround() {
 	for _, name := range []string{"config.yaml", "config.yml.sample"} {
 		if _, err := os.Stat(inDir(c.dir, name)); err == nil {
@@ -116,7 +115,7 @@ func (c *collector) lookAround() {
 	}
 }
 
-// readDotenv reads .env where there is no config.yml, as the Python connectors do.
+// readDotenv reads .env if there is no config.yml, as the Python connectors do.
 func (c *collector) readDotenv(environ map[string]string) {
 	path := inDir(c.dir, dotenvFile)
 	if info, err := os.Stat(path); err != nil || info.IsDir() {
@@ -134,8 +133,8 @@ func (c *collector) readDotenv(environ map[string]string) {
 	c.readEnv(vars, layerDotenv, func(name string) string { return dotenvFile + ":" + strconv.Itoa(lines[name]) })
 }
 
-// sortedProblems puts problems in the order of the table; what belongs to no
-// setting goes first, as it stands.
+// sortedProblems sorts problems in the order of the table; those of no setting come first, in the order in which they
+// were found.
 func (c *collector) sortedProblems() Problems {
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return cmp.Compare(c.rowOf(a.Key), c.rowOf(b.Key)) })
 	return slices.Compact(c.problems)
@@ -158,12 +157,12 @@ type loader struct {
 	bad     map[string]bool // settings that were given and refused
 }
 
-// isGiven says whether a setting was given anywhere, rightly or not.
+// isGiven reports whether a setting was given anywhere, valid or not.
 func (l *loader) isGiven(key string) bool {
 	return l.origins[key] != "" && l.origins[key] != originDefault || l.bad[key]
 }
 
-// set converts one value and tells what is wrong with it.
+// set converts one value and reports what is wrong with it.
 func (l *loader) set(g given) {
 	if l.unexpanded(g) {
 		return
@@ -192,8 +191,8 @@ func (l *loader) set(g given) {
 	l.problem(p)
 }
 
-// quotes warns of a text that begins and ends with a quote: where a list of
-// variables in a compose file holds NAME="value", the quotes are taken along.
+// quotes warns of a text that begins and ends with a quote: if a list of variables in a compose file has
+// NAME="value", the quotes are part of the value.
 func (l *loader) quotes(s Setting, g given) {
 	text, ok := g.raw.(string)
 	if !ok || g.layer == layerFile || g.rank >= rankFile {
@@ -211,7 +210,7 @@ func unquoted(text string) string {
 	return text
 }
 
-// shown is a value for a message, with nothing of a secret in it.
+// shown formats a value for a message, without secrets.
 func shown(s Setting, raw any) string {
 	if s.Secret {
 		return "a value"
@@ -219,7 +218,7 @@ func shown(s Setting, raw any) string {
 	return fmt.Sprintf("%q", hideUser(rawText(raw)))
 }
 
-// place is a relative path below the directory that paths are taken from.
+// place makes a relative path one below the directory of Options.
 func (l *loader) place(path string) string {
 	if path == "" || l.dir == "" || filepath.IsAbs(path) {
 		return path
@@ -227,7 +226,7 @@ func (l *loader) place(path string) string {
 	return filepath.Join(l.dir, path)
 }
 
-// firstDir is the first of the directories that systemd lists.
+// firstDir returns the first of the directories that systemd lists.
 func firstDir(list string) string {
 	first, _, _ := strings.Cut(list, ":")
 	return first

@@ -10,7 +10,7 @@ const (
 	title = "ThreatMatch"
 )
 
-// manifest is how OpenCTI's catalogue of connectors describes one.
+// manifest is how OpenCTI's catalogue describes a connector.
 type manifest struct {
 	Title             string   `json:"title"`
 	Slug              string   `json:"slug"`
@@ -44,7 +44,7 @@ func theManifest() manifest {
 		Categories:       []string{"Threat Intelligence Feed"},
 		LicenseType:      "Commercial",
 		MaxConfidence:    75,
-		SupportVersion:   ">=6.7.5", // the oldest that the tests stand in for
+		SupportVersion:   ">=6.7.5", // the oldest version that the tests stand in for
 		ManagerSupported: true,
 		ContainerVersion: "rolling",
 		ContainerImage:   "opencti/connector-threatmatch",
@@ -52,7 +52,7 @@ func theManifest() manifest {
 	}
 }
 
-// WriteManifest writes how OpenCTI's catalogue describes the connector.
+// WriteManifest writes the connector's description for OpenCTI's catalogue.
 func WriteManifest(w io.Writer) error {
 	text, err := marshalIndent(theManifest())
 	if err != nil {
@@ -62,9 +62,8 @@ func WriteManifest(w io.Writer) error {
 	return err
 }
 
-// WriteCatalog writes a catalogue of this one connector, manifest and schema
-// together, for a platform to offer beside its own: APP__CUSTOM_CATALOGS names
-// such files.
+// WriteCatalog writes a catalogue of only this connector, manifest and schema together, for a platform to offer
+// beside its own: APP__CUSTOM_CATALOGS names such files.
 func WriteCatalog(w io.Writer) error {
 	schema, err := schemaText()
 	if err != nil {

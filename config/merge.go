@@ -12,8 +12,7 @@ import (
 
 const originDefault = "default"
 
-// merge lets the highest layer win, setting by setting, converts what won and
-// warns where others said something else.
+// merge lets the highest layer win, setting by setting, converts the winners and warns if others have another value.
 func (l *loader) merge() {
 	l.dropSamples()
 	order := l.order()
@@ -53,9 +52,8 @@ func (l *loader) merge() {
 	l.oldInterval(winners)
 }
 
-// order returns the height of each layer: config.yml above the environment, or
-// the other way round when connector.config_precedence says so. That setting
-// itself is taken from the environment first, whatever it says.
+// order returns the rank of each layer: config.yml above the environment, or the other way round if
+// connector.config_precedence says so. That setting itself is taken from the environment first, whatever it says.
 func (l *loader) order() [layerFile + 1]int {
 	order := [...]int{layerDefault: 0, layerDotenv: 1, layerEnv: 2, layerFile: 3}
 	asked := func(g given) bool { return l.settings[g.index].Key == precedenceKey }
@@ -70,7 +68,7 @@ func (l *loader) order() [layerFile + 1]int {
 	return order
 }
 
-// differs warns when g lost against a value that is not the same.
+// differs warns if g lost against a value that is not the same.
 func (l *loader) differs(g, winner given) {
 	s := l.settings[g.index]
 	if s.normal(g.raw) == s.normal(winner.raw) {
@@ -87,7 +85,7 @@ func (l *loader) differs(g, winner given) {
 	l.warn(s.Key, winner.source, message)
 }
 
-// oldName warns of a name that is on its way out.
+// oldName warns of a name that will be dropped.
 func (l *loader) oldName(g given) {
 	if g.alias.removal == "" {
 		return
@@ -100,8 +98,7 @@ func (l *loader) oldName(g given) {
 	l.warn(s.Key, g.source, g.name+" is an old name of "+now+"; it is read until "+g.alias.removal)
 }
 
-// oldInterval puts threatmatch.interval, in minutes, in the place of
-// connector.duration_period where that is not given.
+// oldInterval uses threatmatch.interval, in minutes, if connector.duration_period is not given.
 func (l *loader) oldInterval(winners map[int]given) {
 	old, ok := winners[l.rowOf("threatmatch.interval")]
 	if !ok || l.bad["threatmatch.interval"] {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// names finds a setting by whatever name it was given.
+// names finds a setting by any name that it can be given by.
 type names struct {
 	settings []Setting
 	byEnv    map[string]named // by variable, in upper case
@@ -39,8 +39,8 @@ func newNames() *names {
 			}
 		}
 	}
-	// A variable's name at the top of config.yml, as the first documentation's
-	// table has it in its column of parameters.
+	// A variable's name at the top of config.yml: the table in the first documentation has it in its column of
+	// parameters.
 	for env, what := range n.byEnv {
 		if path := strings.ToLower(env); n.byPath[path] == (named{}) {
 			n.byPath[path] = what
@@ -49,14 +49,14 @@ func newNames() *names {
 	return n
 }
 
-// pathOf returns the path in config.yml that goes with a variable of a section.
+// pathOf returns the path in config.yml that corresponds to a variable of a section.
 func pathOf(env string) (string, bool) {
 	prefix, rest, found := strings.Cut(strings.ToLower(env), "_")
 	return prefix + "." + rest, found && isSection(prefix)
 }
 
-// isSection says whether name is a section of config.yml, ours or one that
-// holds only what has no meaning here.
+// isSection reports whether name is a section of config.yml, ours or one that holds only settings without a meaning
+// here.
 func isSection(name string) bool {
 	return name == "s3" || name != "" && slices.ContainsFunc(sections(), func(s section) bool { return s.name == name })
 }
@@ -71,8 +71,7 @@ func (n *names) path(path string) (named, bool) {
 	return what, ok
 }
 
-// meaningless returns why a known name has no meaning here; "" for one that
-// needs no word.
+// meaningless returns why a known name has no meaning here; "" for one that needs no warning.
 func (n *names) meaningless(env string) (reason string, ok bool) {
 	env = strings.ToUpper(env)
 	if reason, ok = n.ignored[env]; ok {
@@ -87,13 +86,13 @@ func (n *names) meaningless(env string) (reason string, ok bool) {
 	return "", false
 }
 
-// ours says whether a variable's name begins like those of our sections.
+// ours reports whether a variable's name begins like those of our sections.
 func ours(env string) bool {
 	prefix, _, found := strings.Cut(strings.ToLower(env), "_")
 	return found && prefix != "s3" && isSection(prefix)
 }
 
-// nearEnv returns the variable that name probably misspells.
+// nearEnv returns the variable that name is probably a misspelling of.
 func (n *names) nearEnv(name string) string {
 	name = strings.ToUpper(name)
 	base, isFile := strings.CutSuffix(name, fileSuffix)
@@ -110,7 +109,7 @@ func (n *names) nearEnv(name string) string {
 	return near
 }
 
-// nearPath returns the path in config.yml that path probably misspells.
+// nearPath returns the path in config.yml that path is probably a misspelling of.
 func (n *names) nearPath(path string) string {
 	_, rest, found := strings.Cut(path, ".")
 	if !found {
@@ -130,8 +129,7 @@ func (n *names) nearPath(path string) string {
 	return near
 }
 
-// inOtherSection returns the setting that has this name in some section, -1
-// when none has.
+// inOtherSection returns the setting that has this name in some section, -1 if none does.
 func (n *names) inOtherSection(rest string) int {
 	return slices.IndexFunc(n.settings, func(s Setting) bool {
 		_, name, found := strings.Cut(s.Key, ".")

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// nearest returns the candidate that text is most probably a misspelling of,
-// "" when none is near: more than a third of it would be wrong.
+// nearest returns the candidate that text is most probably a misspelling of, "" if none is near: more than a third of
+// text would be wrong.
 func nearest(text string, candidates []string) string {
 	plain := plainName(text)
 	best, bestDistance := "", len(plain)/3+1
@@ -18,13 +18,13 @@ func nearest(text string, candidates []string) string {
 	return best
 }
 
-// plainName makes names comparable whatever their case and separators.
+// plainName makes names comparable regardless of case and separators.
 func plainName(name string) string {
 	return strings.NewReplacer("-", "_", ".", "_", " ", "").Replace(strings.ToLower(name))
 }
 
-// distance returns the number of letters inserted, removed, replaced or swapped
-// with their neighbour between a and b, or limit when it is not below it.
+// distance returns how many letters are inserted, removed, replaced or swapped with their neighbour between a and b,
+// or limit if it is not below that.
 func distance(a, b string, limit int) int {
 	const longest = 128 // nobody misspells a longer name
 	if a == b {

@@ -10,20 +10,19 @@ import (
 	"strings"
 )
 
-// PEM is certificates or a key, given as PEM text or as the path of a file
-// holding it. The zero value is not set.
+// PEM is certificates or a key, given as PEM text or as the path of a file with it. The zero value is not set.
 type PEM struct {
-	Path string // "" when the text itself was given
+	Path string // "" if the text itself was given
 	data Secret
 }
 
 // IsSet says whether anything was given.
 func (p PEM) IsSet() bool { return p.Path != "" || p.data.IsSet() }
 
-// Bytes returns the PEM text, which Load has read from Path where it is a path.
+// Bytes returns the PEM text. If a path was given, Load has read it from there.
 func (p PEM) Bytes() []byte { return []byte(p.data.Reveal()) }
 
-// String returns the path, or asterisks where the text itself was given.
+// String returns the path, or asterisks if the text itself was given.
 func (p PEM) String() string {
 	if p.Path != "" {
 		return p.Path
@@ -35,7 +34,8 @@ const pemStart = "-----BEGIN "
 
 func parsePEM(text string) (PEM, error) {
 	if strings.Contains(text, pemStart) {
-		// A variable of one line often holds \n for its line ends.
+		// A variable of one line often has
+		//  for its line ends.
 		return PEM{data: NewSecret(strings.ReplaceAll(text, `\n`, "\n"))}, nil
 	}
 	if len(text) > 4096 || strings.ContainsAny(text, "\n\x00") {
@@ -44,12 +44,12 @@ func parsePEM(text string) (PEM, error) {
 	return PEM{Path: text}, nil
 }
 
-// maxPEM is the most that is read of one PEM file; the bundles of all public
-// authorities together take a quarter of a MiB.
+// maxPEM bounds, in bytes, what is read of one PEM file; the bundle of all public authorities takes a quarter of a
+// MiB.
 const maxPEM = 16 << 20
 
-// load reads the file and checks that there is a block of a type that ends in
-// want ("CERTIFICATE", "PRIVATE KEY"). A directory gives all its certificates.
+// load reads the file and checks that it has a block of a type that ends in want ("CERTIFICATE", "PRIVATE KEY"). Of a
+// directory it reads all certificates.
 func (p *PEM) load(dir, want string) error {
 	if !p.IsSet() {
 		return nil
@@ -113,12 +113,12 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// fileRefusal leaves the path out: it may be a secret given in its place.
+// fileRefusal omits the path: it may be a secret in the wrong place.
 func fileRefusal(err error) error {
 	return &refusal{message: "names a file that cannot be read (" + cause(err) + ")"}
 }
 
-// cause is why a file cannot be read, without its path.
+// cause returns why a file cannot be read, without its path.
 func cause(err error) string {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
@@ -126,7 +126,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// inDir returns path, taken from dir when it is relative.
+// inDir returns path, relative to dir unless it is absolute.
 func inDir(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path

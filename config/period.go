@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Period is a span of calendar time: years and months have no fixed length.
-// The zero value is no time at all. Never negative when it comes from Load.
+// Period is a span of calendar time: years and months have no fixed length. The zero value is no time at all. A
+// Period from Load is never negative.
 type Period struct {
 	Years, Months, Days int
 	Clock               time.Duration // hours and smaller, and fractions of days
 }
 
-// Lengths that Approx counts for the units that have no fixed one.
+// Lengths that Approx uses for units without a fixed one.
 const (
 	day        = 24 * time.Hour
 	monthDays  = 30
@@ -23,11 +23,11 @@ const (
 	monthsYear = 12
 )
 
-// IsZero says whether p is no time at all.
+// IsZero reports whether p is no time at all.
 func (p Period) IsZero() bool { return p == Period{} }
 
-// After returns the time p after t, in UTC. A month ends on its last day at the
-// latest: one month after 31 January is the last of February.
+// After returns the time p after t, in UTC. A month ends on its last day at the latest: one month after 31 January is
+// the last of February.
 func (p Period) After(t time.Time) time.Time { return p.shift(t, 1) }
 
 // Before returns the time p before t, in UTC.
@@ -87,9 +87,9 @@ func durationText(d time.Duration) string {
 	return Period{Days: int(d / day), Clock: d % day}.String()
 }
 
-// isoPeriod is ISO 8601 with years to seconds. The digits of each unit are so
-// few that no sum overflows a time.Duration (292 years). There is no look-ahead,
-// which neither RE2 nor the form of the platform could share.
+// isoPeriod matches ISO 8601 with years to seconds. The number of digits of each unit is limited so that no sum
+// overflows a time.Duration (292 years). There is no look-ahead, since RE2 has none and the platform's form could not
+// share it.
 var isoPeriod = func() string {
 	const f = `(?:[.,][0-9]{1,9})?`
 	y, mo, w, d := `[0-9]{1,2}Y`, `[0-9]{1,3}M`, `[0-9]{1,3}`+f+`W`, `[0-9]{1,4}`+f+`D`
@@ -98,8 +98,7 @@ var isoPeriod = func() string {
 	return `P(?:` + date + `(?:` + clock + `)?|` + clock + `)`
 }()
 
-// clockPeriod is HH:MM:SS, with days before it or not, as Python prints and
-// pydantic reads a timedelta.
+// clockPeriod matches HH:MM:SS, optionally after days, as Python prints and pydantic reads a timedelta.
 const clockPeriod = `(?:[0-9]{1,4} ?(?:days|day|d),? ?)?[0-9]{1,3}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?`
 
 // someOf matches the given parts in their order, at least one of them.
@@ -116,7 +115,7 @@ func someOf(parts ...string) string {
 
 const periodAllowed = `an ISO 8601 duration such as P1D, P1M, PT5M or PT1H30M, HH:MM:SS, or 0`
 
-// periodPattern is what parsePeriod takes, as the schema shows it.
+// periodPattern is what parsePeriod takes, for the schema.
 var periodPattern = `0|` + isoPeriod + `|` + clockPeriod
 
 var (
@@ -125,7 +124,7 @@ var (
 	clockShape  = regexp.MustCompile(`^(?:([0-9]+) ?(?:days|day|d),? ?)?([0-9]+):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?$`)
 )
 
-// parsePeriod reads a duration. Letters may be of either case.
+// parsePeriod reads a duration, in either case.
 func parsePeriod(text string) (Period, error) {
 	upper := strings.ToUpper(text)
 	switch {
@@ -186,7 +185,7 @@ func clockValue(text string) Period {
 	return Period{Days: int(number(m[1])), Clock: clock + fraction(m[5], time.Second)}
 }
 
-// fraction returns the part of unit that the digits after a decimal point name.
+// fraction returns the part of unit that the digits after a decimal point stand for.
 func fraction(digits string, unit time.Duration) time.Duration {
 	var sum time.Duration
 	for _, d := range digits {
@@ -202,7 +201,7 @@ var (
 	leadDigits  = regexp.MustCompile(`^[0-9]+`)
 )
 
-// nearPeriod guesses what was meant, "" when it cannot.
+// nearPeriod guesses what was meant, "" if it cannot.
 func nearPeriod(text string) string {
 	if near := guessPeriod(text); periodShape.MatchString(near) {
 		return near

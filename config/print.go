@@ -7,16 +7,16 @@ import (
 	"text/tabwriter"
 )
 
-// Shown is a setting as it is in force, for people.
+// Shown is a setting in force, for people.
 type Shown struct {
 	Key    string `json:"key"`
 	Env    string `json:"env"`
-	Value  string `json:"value"` // asterisks for a secret, "" when not set
+	Value  string `json:"value"` // asterisks for a secret, "" if not set
 	Origin string `json:"origin,omitempty"`
 }
 
-// Effective returns every setting in force, secrets as asterisks; with changed,
-// only those that were given. Old settings show in what took their place.
+// Effective returns every setting in force, secrets as asterisks; with changed, only those that were given. Old
+// settings are shown as the ones that replaced them.
 func Effective(cfg *Config, report Report, changed bool) []Shown {
 	var all []Shown
 	for _, s := range Settings() {
@@ -28,8 +28,8 @@ func Effective(cfg *Config, report Report, changed bool) []Shown {
 	return all
 }
 
-// WriteEffective writes them as an aligned table or as JSON; with origin, also
-// where each comes from.
+// WriteEffective writes the settings in force as an aligned table or as JSON; with origin, also where each comes
+// from.
 func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin, changed bool) error {
 	all := Effective(cfg, report, changed)
 	if !origin {
@@ -56,6 +56,5 @@ func WriteEffective(w io.Writer, cfg *Config, report Report, jsonOut, origin, ch
 	return table.Flush()
 }
 
-// replaced says whether another setting has taken s's place, so that s never
-// shows in what is in force.
+// replaced reports whether another setting has replaced s, so that s is never shown.
 func (s Setting) replaced() bool { return s.Legacy != "" && s.Default == "" }

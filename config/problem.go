@@ -11,10 +11,10 @@ import (
 type Problem struct {
 	Key     string `json:"key,omitempty"`    // path in config.yml, for example "connector.id"; "" for a whole file
 	Value   string `json:"value,omitempty"`  // as it was given; "" for a secret, an unknown name and a missing value
-	Source  string `json:"source,omitempty"` // "config.yml:12", "environment THREATMATCH_URL"; "" when not set anywhere
+	Source  string `json:"source,omitempty"` // "config.yml:12", "environment THREATMATCH_URL"; "" if not set anywhere
 	Message string `json:"message"`
-	Allowed string `json:"allowed,omitempty"` // what may be given; "" when the message says it
-	Nearest string `json:"nearest,omitempty"` // what was probably meant; "" when nothing is near
+	Allowed string `json:"allowed,omitempty"` // what may be given; "" if the message says it
+	Nearest string `json:"nearest,omitempty"` // what was probably meant; "" if nothing is near
 }
 
 // Error returns the problem in one line.
@@ -40,8 +40,8 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong with the settings, in the order of the
-// table, what belongs to no setting first. It is the error that Load returns.
+// Problems is everything that is wrong with the settings, in the order of the table, after those that belong to no
+// setting. It is the error that Load returns.
 type Problems []Problem
 
 // Error returns one line for each problem.
@@ -62,7 +62,7 @@ func (ps Problems) Unwrap() []error {
 	return errs
 }
 
-// ProblemsOf returns the problems that err holds, nil when it holds none.
+// ProblemsOf returns the problems in err, nil if there are none.
 func ProblemsOf(err error) []Problem {
 	if ps, ok := errors.AsType[Problems](err); ok {
 		return ps
@@ -70,9 +70,9 @@ func ProblemsOf(err error) []Problem {
 	return nil
 }
 
-// Warning is something that the user should know and that stops nothing.
+// Warning is something that the user should know but that stops nothing.
 type Warning struct {
-	Key     string `json:"key"`              // path in config.yml, or the name that was not understood
+	Key     string `json:"key"`              // path in config.yml, or the name that is not known
 	Source  string `json:"source,omitempty"` // as in Problem
 	Message string `json:"message"`          // holds no secret
 }
@@ -87,14 +87,14 @@ func (w Warning) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("key", w.Key), slog.String("source", w.Source), slog.String("message", w.Message))
 }
 
-// Report tells how the settings came about.
+// Report says where the settings come from.
 type Report struct {
-	File     string            // the config.yml that was read; "" when none
-	Warnings []Warning         // each told once, in a fixed order
+	File     string            // the config.yml that was read; "" if none
+	Warnings []Warning         // each once, in a fixed order
 	Origins  map[string]string // setting key -> where its value comes from: a source, or "default"
 }
 
-// refusal is why a text is not a value of its kind.
+// refusal says why a text is not a value of its kind.
 type refusal struct {
 	message, nearest string
 }

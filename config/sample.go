@@ -8,7 +8,7 @@ import (
 )
 
 const sampleHead = `# Settings of threatmatch-connector. Copy this file to config.yml and fill in what
-# says ChangeMe; everything else may stay away. A line that starts with # shows a
+# says ChangeMe; everything else is optional. A line that starts with # shows a
 # default, or an example where there is no default.
 #
 # Every setting can come from the environment too, by the name in [brackets]; with
@@ -16,8 +16,7 @@ const sampleHead = `# Settings of threatmatch-connector. Copy this file to confi
 # file and the environment differ, this file wins (see config_precedence).
 `
 
-// WriteSample writes a config.yml with every setting, its default and what it
-// is for.
+// WriteSample writes a config.yml with every setting, its default and its purpose.
 func WriteSample(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(sampleHead)
@@ -39,7 +38,7 @@ func WriteSample(w io.Writer) error {
 	return err
 }
 
-// asked says whether the section holds what every user has to set.
+// asked reports whether the section has settings that every user must set.
 func (s section) asked() bool {
 	return s.name == "opencti" || s.name == "connector" || s.name == "threatmatch"
 }
@@ -51,8 +50,8 @@ func (s section) comment() string {
 	return "# "
 }
 
-// sample is the setting's lines in the sample. The indent stands before the
-// mark, so that what is taken into use stands below its section as it is.
+// sample returns the setting's lines in the sample. The indent comes before the comment mark, so that an uncommented
+// line is indented correctly.
 func (s Setting) sample(indent string) string {
 	var b strings.Builder
 	for _, line := range wrap(s.Doc+" ["+s.Env+"]", 90-len(indent)) {
@@ -89,7 +88,7 @@ func yamlText(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", "''") + "'"
 }
 
-// wrap breaks text into lines of at most width letters.
+// wrap breaks text into lines of at most width bytes.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

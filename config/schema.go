@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// property is one setting in the schema, in the order that the platform's own
-// connectors use.
+// property is one setting in the schema, with its fields in the order that the platform's own connectors use.
 type property struct {
 	Description string `json:"description"`
 	Default     any    `json:"default,omitempty"`
@@ -17,11 +16,10 @@ type property struct {
 	schemaType
 }
 
-// WriteSchema writes the settings as a JSON schema (draft 2020-12) in the flat
-// shape that OpenCTI's catalogue of connectors takes: a property for each
-// environment name, no references and no alternatives. It describes canonical
-// spellings; Load forgives blanks, cases of letters and words for yes and no
-// beyond them. What depends on two settings is for Load alone to judge.
+// WriteSchema writes the settings as a JSON schema (draft 2020-12) in the flat form that OpenCTI's catalogue of
+// connectors takes: a property for each environment name, no references and no alternatives. It describes canonical
+// forms; Load also accepts blanks, other cases and words for yes and no. Only Load checks what depends on two
+// settings.
 func WriteSchema(w io.Writer) error {
 	text, err := schemaText()
 	if err != nil {
@@ -73,8 +71,8 @@ func schemaText() ([]byte, error) {
 	})
 }
 
-// instance returns a value of the type that the schema gives the setting, the
-// text itself where it is not one.
+// instance converts text to the type that the schema gives the setting, or returns the text itself if it is not of
+// that type.
 func (s Setting) instance(text string) any {
 	switch s.schema().Type {
 	case "boolean":
@@ -95,7 +93,7 @@ func (s Setting) instance(text string) any {
 	return text
 }
 
-// marshal is json.Marshal without escapes for HTML, which is not what this is.
+// marshal is json.Marshal without the escapes for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -5,19 +5,18 @@ import (
 	"log/slog"
 )
 
-// hidden is what a secret prints as.
+// hidden is what a secret is printed as.
 const hidden = "***"
 
-// Secret is a value that must not be printed. Every way of printing it (fmt,
-// slog, encoding/json, text encoders) gives asterisks, or nothing when it is
-// not set. The zero value is not set.
+// Secret is a value that must not be printed. Every way of printing it (fmt, slog, encoding/json, text encoders)
+// gives asterisks, or nothing if it is not set. The zero value is not set.
 type Secret struct {
-	// A pointer, so that fmt shows an address, not the text, where it meets
-	// a Secret in an unexported field and cannot call its methods.
+	// A pointer, so that fmt prints an address instead of the text if it finds a Secret in an unexported field and
+	// cannot call its methods.
 	value *string
 }
 
-// NewSecret returns a Secret holding value; an empty value is not set.
+// NewSecret returns a Secret with this value; an empty value is not set.
 func NewSecret(value string) Secret {
 	if value == "" {
 		return Secret{}
@@ -25,7 +24,7 @@ func NewSecret(value string) Secret {
 	return Secret{value: &value}
 }
 
-// Reveal returns the value itself, "" when not set.
+// Reveal returns the value itself, "" if not set.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -33,7 +32,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsSet says whether there is a value.
+// IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.value != nil }
 
 // String implements fmt.Stringer.

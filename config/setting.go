@@ -8,31 +8,31 @@ import (
 
 // Setting is one row of the table.
 type Setting struct {
-	Key     string // path in config.yml: "connector.log_level"; a name alone for what is no section's
+	Key     string // path in config.yml: "connector.log_level"; a single name outside of the sections
 	Env     string // environment name: "CONNECTOR_LOG_LEVEL"
-	Default string // as it would be written; "" when there is none
+	Default string // as it would be written; "" if there is none
 	Doc     string // one sentence
 	Kind    string // "boolean", "duration" …
 	Allowed string // completes "allowed: "
 
-	Required bool   // must be given, but offline where it is the platform's
+	Required bool   // must be given; offline, those of the platform need not
 	Secret   bool   // never printed
-	Legacy   string // why it is not for new installations; "" when it is
-	Example  string // for the sample file, where the default is not one
-	NoSchema bool   // not shown in the schema: the platform gives it, or it is not the user's
+	Legacy   string // why it is not for new installations; "" if it is
+	Example  string // for the sample file, if the default is not a good one
+	NoSchema bool   // not in the schema: the platform gives it, or it is not the user's to set
 
 	aliases []alias
 	items   bool // takes a YAML list
 	schema  func() schemaType
 	set     func(*Config, any) error // any is a string or []string
 	get     func(*Config) string     // as it is printed
-	normal  func(any) string         // the same for equal values; may hold a secret
+	normal  func(any) string         // equal for equal values; may hold a secret
 }
 
 // alias is another name for a setting.
 type alias struct {
 	name    string // environment name
-	removal string // the date after which it may go, "" for a name that stays
+	removal string // the date after which it may be dropped, "" for a name that stays
 	top     bool   // a name at the top of config.yml, in lower case, not a variable
 }
 
@@ -64,7 +64,7 @@ func row[T any](key string, k kind[T], field func(*Config) *T, def, doc string, 
 		def, doc, opts...)
 }
 
-// rowFunc builds a row for what is more than one field.
+// rowFunc builds a row for more than one field.
 func rowFunc[T any](key string, k kind[T], get func(*Config) T, put func(*Config, T), def, doc string, opts ...option) Setting {
 	read := func(raw any) (T, error) {
 		if list, ok := raw.([]string); ok {
@@ -105,7 +105,7 @@ func envName(key string) string {
 	return strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// rawText is a raw value as one text.
+// rawText returns a raw value as one text.
 func rawText(raw any) string {
 	if list, ok := raw.([]string); ok {
 		return strings.Join(list, ",")
@@ -114,7 +114,7 @@ func rawText(raw any) string {
 	return text
 }
 
-// Settings returns the table, in the order it is shown in.
+// Settings returns the table, in the order in which it is shown.
 func Settings() []Setting { return slices.Clone(table()) }
 
 // table is built once: its kinds hold compiled patterns.
@@ -146,7 +146,7 @@ func sections() []section {
 	}
 }
 
-// sectionOf returns the section of a key, "" for a key outside of them.
+// sectionOf returns the section of a key, "" if it is outside of them.
 func sectionOf(key string) string {
 	name, _, found := strings.Cut(key, ".")
 	if !found {

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Choices are filters, markings and rules for indicators that are off unless
-// they are set.
+// Choices are filters, markings and rules for indicators that are off unless they are set.
 type Choices struct {
 	ProfileLink, AlertLink string // with {id}; "" sets none
 
@@ -21,12 +20,12 @@ type Choices struct {
 	TLPLevels      map[string]string // by "dataset", "type" or "dataset:type"
 	TLPMax         string            // "" means no ceiling
 
-	// Each entry is for all datasets, or for one with its name and a colon before it.
+	// Each entry is for all datasets, or for one if the dataset's name and a colon precede it.
 	OnlyTypes, OnlyKinds, OnlyTags, OnlyRatings []string
 	OnlyPatternTypes, OnlyObservableTypes       []string
 	ModifiedSince                               []string
 
-	TAXIIGroups []string // in place of ThreatMatch.TAXIIGroup; empty leaves that one
+	TAXIIGroups []string // instead of ThreatMatch.TAXIIGroup; empty keeps that one
 	Details     bool     // fetch what the portal shows of profiles and reports, too
 }
 
@@ -34,7 +33,7 @@ const (
 	anyDataset = `(?:(?:profiles|alerts|reports|iocs):)?`
 	stixType   = `[a-z0-9](?:[a-z0-9-]*[a-z0-9])?`
 	listValue  = `[^\x00-\x20\x7F,](?:[^\x00-\x1F\x7F,]*[^\x00-\x20\x7F,])?`
-	// listForm ends what is said of every filter.
+	// listForm ends the description of every filter.
 	listForm = " with commas between them, each for one dataset with its name and a colon before it"
 )
 
@@ -97,8 +96,7 @@ func (l *loader) checkChoices() {
 	}
 }
 
-// Filters lists the settings that take objects out, as they are printed; none
-// when everything is imported.
+// Filters lists the settings that exclude objects, as they are printed; none if everything is imported.
 func (c *Config) Filters() []string {
 	var set []string
 	for _, s := range table() {
@@ -113,7 +111,7 @@ func (c *Config) Filters() []string {
 	return set
 }
 
-// maybeIntKind is intKind for what need not be given; nil stands for that.
+// maybeIntKind is intKind for a setting that may be missing; nil if it is.
 func maybeIntKind(least, most int) kind[*int] {
 	k := intKind(least, most)
 	return kind[*int]{
@@ -131,19 +129,19 @@ func maybeIntKind(least, most int) kind[*int] {
 	}
 }
 
-// numbersKind is a list of names with a number each.
+// numbersKind takes a list of names with a number each.
 func numbersKind(allowed, number string) kind[map[string]int] {
 	return pairsKind(allowed+", with commas between them", `[A-Za-z0-9][A-Za-z0-9-]*=`+number,
 		func(v string) int { n, _ := strconv.Atoi(v); return n }, strconv.Itoa)
 }
 
-// levelsKind is a list of datasets and types with a TLP level each.
+// levelsKind takes a list of datasets and types with a TLP level each.
 func levelsKind(level string) kind[map[string]string] {
 	return pairsKind("datasets, STIX types, or both with a colon, with = and a TLP level, with commas between them",
 		anyDataset+stixType+`=`+level, same, same)
 }
 
-// pairsKind is a list of name=value, later ones of a name in place of earlier.
+// pairsKind takes a list of name=value; of equal names the last one counts.
 func pairsKind[T any](allowed, pattern string, read func(string) T, write func(T) string) kind[map[string]T] {
 	list := listKind(allowed, pattern)
 	pairs := func(items []string, err error) (map[string]T, error) {

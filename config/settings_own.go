@@ -28,7 +28,7 @@ func mqSettings() []Setting {
 		row("mq.confirm_window", intKind(1, 65_535), func(c *C) *int { return &c.MQ.ConfirmWindow }, "512",
 			"Messages published and not yet confirmed, at most; so many may be published again after a crash."),
 		row("mq.max_message_size", sizeKind(64<<10, true), func(c *C) *int64 { return &c.MQ.MaxMessageSize }, "0",
-			"Largest message that RabbitMQ takes; 0 means it says so itself."),
+			"Largest message that RabbitMQ accepts; 0 leaves it to RabbitMQ."),
 	}
 }
 
@@ -38,7 +38,7 @@ func ownSettings() []Setting {
 		row("spool.dir", textKind(), func(c *C) *string { return &c.Spool.Dir }, "",
 			"Directory of the spool; $STATE_DIRECTORY when not set, else ./threatmatch-spool.", example("./threatmatch-spool")),
 		row("spool.max_size", sizeKind(8<<20, false), func(c *C) *int64 { return &c.Spool.MaxSize }, "4GiB",
-			"Live data at which fetching pauses."),
+			"Amount of live data above which fetching pauses."),
 		row("spool.keep_records", durationKind(), func(c *C) *duration { return &c.Spool.KeepRecords }, "0",
 			"How long raw records are kept after delivery; 0 means not at all."),
 		row("spool.forget_after", durationKind(), func(c *C) *duration { return &c.Spool.ForgetAfter }, "P400D",
@@ -46,7 +46,7 @@ func ownSettings() []Setting {
 		row("bundle.max_objects", intKind(1, 1_000_000), func(c *C) *int { return &c.Bundle.MaxObjects }, "5000",
 			"Objects in a bundle, at most."),
 		row("bundle.max_bytes", sizeKind(64<<10, false), func(c *C) *int64 { return &c.Bundle.MaxBytes }, "16MiB",
-			"Size of a bundle, at most, but for an object that is larger alone."),
+			"Size of a bundle, at most, unless one object alone is larger."),
 		row("bundle.max_wait", durationKind(), func(c *C) *duration { return &c.Bundle.MaxWait }, "PT30S",
 			"Age of the oldest record in a bundle, at most."),
 		row("admin.socket", textKind(), func(c *C) *string { return &c.Admin.Socket }, "",
@@ -73,9 +73,8 @@ func networkSettings() []Setting {
 	}
 }
 
-// known are names of the platform's client library and of what starts
-// connectors that mean nothing to this connector. Those that a user sets get a
-// warning with the reason, those that a manager sets by itself ("") none.
+// known are names of the platform's client library, and of what starts connectors, that mean nothing to this
+// connector. If a user sets one, the warning has the reason; those that a manager sets by itself ("") get no warning.
 func known() map[string]string {
 	const (
 		streams    = "it is for stream connectors"

@@ -1,14 +1,13 @@
 package config
 
-// Dates after which an older name may be refused. The first is the one that the
-// Python connector announced.
+// Dates after which an older name may be refused. The Python connector announced the first one.
 const (
 	intervalRemoval = "2027-01-01"
 	nameRemoval     = "2028-01-01"
 )
 
-// defaultID is the id that the Python connector used since July 2026 when none
-// was set: the state of such an installation is found under it.
+// defaultID is the id that the Python connector has used since July 2026 if none was set: the platform keeps the
+// state of such an installation under it.
 const defaultID = "9850490a-4273-429b-95f8-47dacda88fbf"
 
 // The words of connector.queue_protocol.
@@ -38,7 +37,7 @@ func connectorSettings() []Setting {
 	type C = Config
 	return []Setting{
 		row("connector.id", uuidKind(), func(c *C) *string { return &c.Connector.ID }, defaultID,
-			"Id of this connector on the platform, of its own for each one; the platform keeps the state under it.",
+			"Id of this connector on the platform, a different one for each connector; the platform keeps its state under it.",
 			noSchema, example("ChangeMe"), atTop("id")),
 		row("connector.type", wordKind("EXTERNAL_IMPORT"), func(c *C) *string { return &c.Connector.Type }, "EXTERNAL_IMPORT",
 			"Type of connector.", atTop("type")),
@@ -47,7 +46,7 @@ func connectorSettings() []Setting {
 		row("connector.scope", listKind("names with commas between them", listItem), func(c *C) *[]string { return &c.Connector.Scope }, "threatmatch",
 			"Scope that the platform shows.", atTop("scope")),
 		row("connector.log_level", logLevelKind(), func(c *C) *level { return &c.Connector.LogLevel }, "error",
-			"Least level of log lines; start, run summaries and stop are logged at every level.", atTop("log_level")),
+			"Lowest level of log lines; start, run summaries and stop are logged at every level.", atTop("log_level")),
 		row("connector.duration_period", periodKind(), func(c *C) *Period { return &c.Connector.DurationPeriod }, "P1D",
 			"Time from the end of a run's fetch to the next run; 0 means one run and exit.", atTop("duration_period")),
 		row("connector.run_and_terminate", boolKind(), func(c *C) *bool { return &c.Connector.RunAndTerminate }, "false",
@@ -74,9 +73,9 @@ func connectorSettings() []Setting {
 		row("connector.expose_metrics", boolKind(), func(c *C) *bool { return &c.Connector.ExposeMetrics }, "false",
 			"Serve /metrics, /healthz and /readyz by HTTP.", atTop("expose_metrics")),
 		row("connector.metrics_port", intKind(1, 65_535), func(c *C) *int { return &c.Connector.MetricsPort }, "9095",
-			"Port for them.", atTop("metrics_port")),
+			"Port for /metrics, /healthz and /readyz.", atTop("metrics_port")),
 		row("connector.metrics_address", patternText("host", "a host name or an address", namePattern+`|`+ipv6Pattern), func(c *C) *string { return &c.Connector.MetricsAddress }, "",
-			"Address for them; all interfaces when not set.", example("127.0.0.1")),
+			"Address to serve them on; all interfaces when not set.", example("127.0.0.1")),
 		row("connector.metrics_namespace", metricName(), func(c *C) *string { return &c.Connector.MetricsNamespace }, "",
 			"First part of every metric's name.", example("opencti"), atTop("metrics_namespace")),
 		row("connector.metrics_subsystem", metricName(), func(c *C) *string { return &c.Connector.MetricsSubsystem }, "",
@@ -93,7 +92,7 @@ func connectorSettings() []Setting {
 
 const listItem = `[^,\x00-\x20\x7F](?:[^,\x00-\x1F\x7F]*[^,\x00-\x20\x7F])?`
 
-// metricName is a part of a name that Prometheus takes.
+// metricName takes a part of a name that Prometheus accepts.
 func metricName() kind[string] {
 	return patternText("name", "letters, digits and underscores, no digit first", `[A-Za-z_][A-Za-z0-9_]*`)
 }

@@ -23,13 +23,13 @@ func sizeUnits() []sizeUnit {
 	}
 }
 
-// Digits of a number before a unit, so that no product overflows an int64.
+// Numbers of digits before a unit, limited so that no product overflows an int64.
 const (
 	sizeDigits = 6
 	byteDigits = 15
 )
 
-// sizePattern matches sizes of at least least bytes, and 0 where zero is allowed.
+// sizePattern matches sizes of at least least bytes, and 0 if zero is set.
 func sizePattern(least int64, zero bool) string {
 	var parts []string
 	if zero {
@@ -46,8 +46,7 @@ func sizePattern(least int64, zero bool) string {
 	return strings.Join(parts, `|`)
 }
 
-// atLeast returns a pattern for the whole numbers from n on with at most digits
-// digits and no leading zero.
+// atLeast returns a pattern for the whole numbers from n on with at most digits digits and no leading zero.
 func atLeast(n int64, digits int) string {
 	text := strconv.FormatInt(n, 10)
 	parts := []string{text}
@@ -101,7 +100,7 @@ func parseSize(text string) (int64, error) {
 	return n * units[i].bytes, nil
 }
 
-// sizeText returns n in the largest unit that divides it.
+// sizeText formats n in the largest unit that divides it.
 func sizeText(n int64) string {
 	if n == 0 {
 		return "0"

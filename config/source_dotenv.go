@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// dotenv reads the text of a .env file as python-dotenv does: comments, export,
-// quotes of both kinds over several lines, ${NAME} and ${NAME:-default} outside
-// of single quotes. It returns the values, the line of each, and the lines that
-// it could not read.
+// dotenv reads the text of a .env file as python-dotenv does: comments, export, quotes of both kinds over several
+// lines, ${NAME} and ${NAME:-default} outside of single quotes. It returns the values, the line of each, and the
+// lines that it could not read.
 func dotenv(text string, environ map[string]string) (vars map[string]string, lines map[string]int, bad []int) {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\uFEFF"), "\r\n", "\n")
 	d := dotenvReader{text: text, line: 1, environ: environ, vars: map[string]string{}}
@@ -40,8 +39,7 @@ var (
 	dotenvHash = regexp.MustCompile(`(?:^|[ \t])#`)
 )
 
-// assignment reads one line, or more where a quoted value has more; the name is
-// empty for a line that assigns nothing.
+// assignment reads one line, or more for a quoted value; the name is empty for a line that assigns nothing.
 func (d *dotenvReader) assignment() (name, value string, ok bool) {
 	if m := dotenvRest.FindString(d.text); m != "" {
 		d.skip(len(m))
@@ -120,7 +118,7 @@ func unescape(ch, quote byte) string {
 	return `\` + string(rune(ch))
 }
 
-// expand replaces ${NAME}: by what the file has said above, else by the environment.
+// expand replaces ${NAME} by an earlier value of the file, else by that of the environment.
 func (d *dotenvReader) expand(value string) string {
 	return dotenvVar.ReplaceAllStringFunc(value, func(match string) string {
 		m := dotenvVar.FindStringSubmatch(match)

@@ -10,8 +10,7 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 )
 
-// variables returns the environment as a map; of a name that stands there
-// twice, the last.
+// variables returns the environment as a map; of equal names the last one counts.
 func variables(environ []string) (map[string]string, error) {
 	read, err := env.Provider("", env.Opt{EnvironFunc: func() []string { return environ }}).Read()
 	if err != nil {
@@ -26,8 +25,7 @@ func variables(environ []string) (map[string]string, error) {
 
 func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 
-// upperFirst orders names so that the usual spelling in capitals goes before
-// others of the same name.
+// upperFirst orders names so that the usual spelling in capitals comes before others of the same name.
 func upperFirst(a, b string) int {
 	return cmp.Or(cmp.Compare(strings.ToUpper(a), strings.ToUpper(b)), cmp.Compare(a, b))
 }

@@ -11,16 +11,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document is a koanf.Parser for config.yml that keeps the line of every value
-// and the text as it was written: 1e5, 012 and 2025-01-01 stay what they are.
+// document is a koanf.Parser for config.yml that keeps the line of every value and the text as it was written: 1e5,
+// 012 and 2025-01-01 stay what they are.
 type document struct {
 	c    *collector
 	path string         // as it is named in messages
 	seen map[string]int // path in the file -> line
 }
 
-// Unmarshal implements koanf.Parser. What is wrong with the text goes to the
-// collector, not into the error.
+// Unmarshal implements koanf.Parser. What is wrong with the text is reported to the collector, not as the error.
 func (d *document) Unmarshal(text []byte) (map[string]any, error) {
 	before := len(d.c.given)
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -55,7 +54,7 @@ func (d *document) root(root *yaml.Node) {
 		return
 	}
 	if root.Kind != yaml.MappingNode {
-		d.fail(root, "", "is not sections with settings in them")
+		d.fail(root, "", "does not consist of sections with settings")
 		return
 	}
 	d.pairs(root, "", func(name string, key, value *yaml.Node) {
@@ -65,7 +64,7 @@ func (d *document) root(root *yaml.Node) {
 		}
 		if isSection(strings.ToLower(name)) {
 			if !isNull(value) {
-				d.fail(key, name, "is a section; its settings stand below it, indented")
+				d.fail(key, name, "is a section; its settings go below it, indented")
 			}
 			return
 		}
@@ -73,7 +72,7 @@ func (d *document) root(root *yaml.Node) {
 	})
 }
 
-// pairs calls with for every name in a mapping that stands there once.
+// pairs calls with for every name in a mapping that occurs once.
 func (d *document) pairs(m *yaml.Node, prefix string, with func(name string, key, value *yaml.Node)) {
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		key, value := follow(m.Content[i]), follow(m.Content[i+1])
@@ -83,7 +82,7 @@ func (d *document) pairs(m *yaml.Node, prefix string, with func(name string, key
 		}
 		name := prefix + key.Value
 		if first, ok := d.seen[strings.ToLower(name)]; ok {
-			d.fail(key, name, "stands here a second time, after line "+strconv.Itoa(first))
+			d.fail(key, name, "is set a second time, after line "+strconv.Itoa(first))
 			continue
 		}
 		d.seen[strings.ToLower(name)] = key.Line
@@ -91,7 +90,7 @@ func (d *document) pairs(m *yaml.Node, prefix string, with func(name string, key
 	}
 }
 
-// value takes in one setting.
+// value takes one setting.
 func (d *document) value(name string, key, value *yaml.Node) {
 	g := given{layer: layerFile, source: d.at(key), name: name}
 	what, ok := d.c.path(name)
@@ -120,7 +119,7 @@ func (d *document) value(name string, key, value *yaml.Node) {
 		return
 	}
 	if comment := value.LineComment; d.c.settings[what.index].Secret && len(comment) > 1 && !strings.ContainsAny(comment[1:2], blanks+"#") {
-		d.c.warn(d.c.settings[what.index].Key, g.source, "is followed by a comment; if that is part of the value, the value must stand in quotes")
+		d.c.warn(d.c.settings[what.index].Key, g.source, "is followed by a comment; if that is part of the value, the value must be in quotes")
 	}
 	g.raw = raw
 	d.c.add(g)
@@ -136,8 +135,8 @@ func (d *document) unknown(name string, key *yaml.Node) {
 	d.c.problem(Problem{Key: name, Source: d.at(key), Message: "is not a known setting", Nearest: d.c.nearPath(name)})
 }
 
-// raw returns the text of a value, or the texts of a list; pairs of a mapping
-// become items name:value where a mapping is allowed.
+// raw returns the text of a value, or the texts of a list; pairs of a mapping become items name:value if mapping is
+// set.
 func (d *document) raw(value *yaml.Node, mapping bool) (raw any, refused string) {
 	switch {
 	case value.Kind == yaml.ScalarNode:
@@ -166,9 +165,9 @@ func (d *document) text(value *yaml.Node) (text, refused string) {
 	case value.Kind != yaml.ScalarNode:
 		return "", "one value is expected here"
 	case !strings.HasPrefix(value.ShortTag(), "!!") || value.Tag == "!!binary":
-		return "", "a value that starts with ! must stand in quotes"
+		return "", "a value that starts with ! must be in quotes"
 	case value.Anchor != "" && isNull(value):
-		return "", "a value that starts with & must stand in quotes"
+		return "", "a value that starts with & must be in quotes"
 	case isNull(value):
 		return "", ""
 	}
@@ -188,8 +187,8 @@ var (
 	yamlQuoted = regexp.MustCompile("'[^']*'|`[^`]*`|\"[^\"]*\"")
 )
 
-// syntax tells what the YAML parser could not read. Its message may quote the
-// file, and so a secret; only its own words are passed on.
+// syntax reports what the YAML parser could not read. The parser's message may quote the file, and so a secret; only
+// its own words are passed on.
 func (d *document) syntax(err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	source := d.path
@@ -199,11 +198,11 @@ func (d *document) syntax(err error) {
 	hint := ""
 	switch {
 	case strings.Contains(message, "anchor"):
-		hint = " (a value that starts with * must stand in quotes)"
+		hint = " (a value that starts with * must be in quotes)"
 	case strings.Contains(message, "cannot start any token"):
-		hint = " (a tab, or a value that starts with @, % or ` and must stand in quotes)"
+		hint = " (a tab, or a value that starts with @, % or ` and must be in quotes)"
 	case strings.Contains(message, "mapping values are not allowed"):
-		hint = " (a value with a colon and a blank in it must stand in quotes)"
+		hint = " (a value with a colon and a blank in it must be in quotes)"
 	}
 	d.c.problem(Problem{Source: source, Message: "is not YAML: " + yamlQuoted.ReplaceAllString(message, "…") + hint})
 }

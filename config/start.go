@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Start is where the first import begins: a point in time, or a period before
-// now. The zero value resolves to now.
+// Start is where the first import begins: a point in time, or a period before now. The zero value resolves to now.
 type Start struct {
 	at   time.Time
 	back Period
@@ -19,11 +18,11 @@ func ParseStart(text string) (Start, error) { return parseStart(trim(text)) }
 // StartAt returns a Start at t.
 func StartAt(t time.Time) Start { return Start{at: t.UTC()} }
 
-// StartBefore returns a Start that lies p before the time it is resolved at.
+// StartBefore returns a Start that is p before the time at which it is resolved.
 func StartBefore(p Period) Start { return Start{back: p} }
 
-// Resolve returns the point in time, in UTC. A relative start is counted back
-// from now; an absolute one is returned as it is, even when after now.
+// Resolve returns the point in time, in UTC. A relative start is counted back from now; an absolute one is returned
+// as it is, even if it is after now.
 func (s Start) Resolve(now time.Time) time.Time {
 	if !s.at.IsZero() {
 		return s.at
@@ -31,7 +30,7 @@ func (s Start) Resolve(now time.Time) time.Time {
 	return s.back.Before(now)
 }
 
-// Relative says whether s is counted back from now.
+// Relative reports whether s is counted back from now.
 func (s Start) Relative() bool { return s.at.IsZero() }
 
 // String returns s as ISO 8601.
@@ -45,7 +44,7 @@ func (s Start) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Start) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// datePattern matches a date that exists, of the years 1000 to 2999, leap years counted.
+// datePattern matches dates that exist, in the years 1000 to 2999, including leap days.
 const datePattern = `(?:` +
 	`[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))` +
 	`|(?:[12][0-9](?:0[48]|[2468][048]|[13579][26])|(?:12|16|20|24|28)00)-02-29)`

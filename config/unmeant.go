@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// left is a variable's name that nothing has put a value for.
+// left matches a reference to a variable that was not replaced by a value.
 var left = regexp.MustCompile(`^\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-?+][^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))$|^\{\{[^{}]*\}\}$`)
 
-// maybeLeft is what a value hardly is, but may be.
+// maybeLeft matches what is hardly a value, but may be one.
 var maybeLeft = regexp.MustCompile(`^(?:\$[A-Z_][A-Z0-9_]*|<[A-Za-z][^<>]*>)$`)
 
-// dropSamples leaves out a ChangeMe that stands beside a real value: a sample that
-// was not filled in, since the value comes from elsewhere.
+// dropSamples removes a ChangeMe if there is a real value, too: a sample was not filled in since the value comes from
+// elsewhere.
 func (l *loader) dropSamples() {
 	sample := func(g given) bool { text, ok := g.raw.(string); return ok && isChangeMe(text) }
 	real := map[int]bool{}
@@ -28,7 +28,7 @@ func (l *loader) unexpanded(g given) bool {
 	text, ok := g.raw.(string)
 	s := l.settings[g.index]
 	if ok && maybeLeft.MatchString(trim(text)) {
-		l.warn(s.Key, g.source, "looks like a place for a value that was not filled in; it is taken as it is")
+		l.warn(s.Key, g.source, "looks like a placeholder that was not filled in; it is used as it is")
 	}
 	if !ok || !left.MatchString(trim(text)) {
 		return false
@@ -49,14 +49,14 @@ var stixTypes = strings.Fields("attack-pattern campaign course-of-action groupin
 	"sighting threat-actor tool vulnerability artifact autonomous-system directory domain-name email-addr email-message " +
 	"file ipv4-addr ipv6-addr mac-addr mutex network-traffic process software url user-account windows-registry-key x509-certificate")
 
-// checkTypes warns of what is no STIX type: the server would answer with nothing.
+// checkTypes warns of what is not a STIX type: the server would return nothing.
 func (l *loader) checkTypes() {
 	const key = "threatmatch.taxii_types"
 	for _, t := range l.cfg.ThreatMatch.TAXIITypes {
 		if l.bad[key] || slices.Contains(stixTypes, t) || strings.HasPrefix(t, "x-") {
 			continue
 		}
-		message := t + " is no STIX type of the standard; a server that has none answers with nothing"
+		message := t + " is not a standard STIX type; a server that has none of it returns nothing"
 		if near := nearest(t, stixTypes); near != "" {
 			message += "; did you mean " + near + "?"
 		}
@@ -64,7 +64,7 @@ func (l *loader) checkTypes() {
 	}
 }
 
-// checkBase warns of addresses that have more than the base in them.
+// checkBase warns of addresses that are more than the base address.
 func (l *loader) checkBase() {
 	const key = "threatmatch.url"
 	base, _, found := strings.Cut(l.cfg.ThreatMatch.URL+"/", "/api/")
@@ -78,7 +78,7 @@ func (l *loader) checkBase() {
 	}
 }
 
-// beginning returns the first candidate that name begins, in whole words, "" for none.
+// beginning returns the first candidate that begins with name, in whole words, "" if none does.
 func beginning(name string, candidates []string) string {
 	i := slices.IndexFunc(candidates, func(c string) bool { return strings.HasPrefix(c, name+"_") })
 	if i < 0 {

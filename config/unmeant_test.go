@@ -49,7 +49,7 @@ func TestLeftUnfilled(t *testing.T) {
 	for value, want := range map[string]struct{ problem, warning string }{
 		"${TM_SECRET}": {"is a variable that was not replaced", ""}, "$(TM_SECRET)": {"is a variable that was not replaced", ""},
 		"{{ tm_secret }}": {"is a variable that was not replaced", ""},
-		"$TM_SECRET":      {"", "a value that was not filled in"}, "<your secret>": {"", "a value that was not filled in"},
+		"$TM_SECRET":      {"", "a placeholder that was not filled in"}, "<your secret>": {"", "a placeholder that was not filled in"},
 		"$ecret": {}, "a<b>c": {}, "pa${ss}": {}, "s3cret{{": {},
 	} {
 		_, report, err := Load(Options{Dir: t.TempDir(), Environ: []string{"CONNECTOR_ID=11111111-2222-4333-8444-555555555555", "THREATMATCH_CLIENT_SECRET=" + value}})
