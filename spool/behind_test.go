@@ -9,8 +9,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// last_run does not pass an item that was parked, whatever becomes of the row
-// that holds it back: the next opening, or the next start, writes it anew.
+// last_run does not pass a parked item, whatever happens to the row that holds it back: the next open, or the next
+// start, writes the row again.
 func TestBehindRowsComeBack(t *testing.T) {
 	since := t0.Add(-73 * time.Minute)
 	damage := faults()
@@ -53,9 +53,9 @@ func TestBehindRowsComeBack(t *testing.T) {
 				if got := held(); !got.Equal(since) {
 					t.Errorf("held at %v after the start, want %v", got, since)
 				}
-				for _, told := range must(s.Verify(t.Context()))(t) {
-					if !strings.Contains(told, "counter of bytes") { // it cannot know what a removed row weighed
-						t.Errorf("still told: %s", told)
+				for _, broken := range must(s.Verify(t.Context()))(t) {
+					if !strings.Contains(broken, "counter of bytes") { // it cannot know what a removed row weighed
+						t.Errorf("still broken: %s", broken)
 					}
 				}
 				ok(t, s.Close())
@@ -64,8 +64,7 @@ func TestBehindRowsComeBack(t *testing.T) {
 	}
 }
 
-// A parked item whose row cannot be read is still parked, holds last_run back,
-// and is asked for by the next run.
+// A parked item whose row cannot be read is still parked, holds last_run back, and is asked for by the next run.
 func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
 	since := t0.Add(-73 * time.Minute)
 	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))(t)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A list of a hundred thousand entries becomes tasks in one transaction.
+// BenchmarkSettleList makes tasks of a list of a hundred thousand entries in one transaction.
 func BenchmarkSettleList(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

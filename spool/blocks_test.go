@@ -9,7 +9,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// Blocks hold all objects in order, none larger than it must be.
+// Blocks have all objects in order, and none is larger than it must be.
 func TestBlocks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var objects []BundleObject

@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// many is how much of everything the operations are measured at.
+// many is how much of everything the operations are measured with.
 const many = 100_000
 
-// BenchmarkBounds shows that no operation grows with what the spool holds: what each
-// needs of heap at most, in MiB above what was there, and how long its longest
+// BenchmarkBounds shows that no operation grows with the contents of the spool: the most heap that it needs, in MiB
+// above what was in use, and how long its longest transaction took, in wall and in processor time.
 // transaction took, by the clock and of the processor.
 //
 //	go test -run '^$' -bench Bounds -benchtime 1x ./spool
@@ -134,7 +134,7 @@ func (g *laden) hook(p string) {
 	}
 }
 
-// measure returns how far the heap grew, at most.
+// measure returns the most by which the heap grew.
 func (g *laden) measure(do func() error) int64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	read := func() int64 {
@@ -167,7 +167,7 @@ func (g *laden) tasks() []NewTask {
 	return out
 }
 
-// items makes many open items, in the steps that fetch takes.
+// items makes many open items, in the steps of fetch.
 func (g *laden) items() error {
 	all := g.tasks()
 	for i := 0; i < many; i += 1000 {
@@ -206,7 +206,7 @@ func (g *laden) objects() {
 	}
 }
 
-// letters makes dead letters of map, all of one item.
+// letters makes dead letters of map, all of the same item.
 func (g *laden) letters(n, size int) {
 	r := rand.New(rand.NewPCG(1, 1))
 	body := make([]byte, size)
@@ -239,7 +239,7 @@ func (g *laden) keys() []uint64 {
 	}
 }
 
-// retry takes all letters back and starts all their slices.
+// retry retries all dead letters and starts all their slices.
 func (g *laden) retry() error {
 	var keys []uint64
 	st, err := g.s.Stats()
@@ -255,7 +255,7 @@ func (g *laden) retry() error {
 	return err
 }
 
-// heal brings the item that all letters are of.
+// heal brings the item of all the dead letters.
 func (g *laden) heal() error {
 	key := item(Alerts, 1)
 	return errors.Join(

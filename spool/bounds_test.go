@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// bounded is a spool with a small bound and a run to work on.
+// bounded is a spool with a small limit and a run to work on.
 type bounded struct {
 	*testing.T
 	s   *Spool
@@ -38,7 +38,7 @@ func newBoundedAt(t *testing.T, limit int64, keep time.Duration) *bounded {
 	return b
 }
 
-// body is 200 KB that do not compress, other ones each time.
+// body returns 200 KB that do not compress, different ones each time.
 func (b *bounded) body() []byte {
 	for len(b.noise) < 200_000 {
 		b.noise = encoding.PutU64(b.noise, b.r.Uint64())
@@ -53,8 +53,8 @@ func (b *bounded) record() error {
 	return b.s.SettleTasks(1, t0, []Outcome{{Task: TaskKey{IOCs, TaskPage, "p"}, Run: b.run.ID, Record: rec, Keep: &TaskState{}}})
 }
 
-// fill repeats a step until there is no room for it, and checks that the last
-// try changed nothing, that the mark is passed and the cap is not.
+// fill repeats a step until there is no room for it, and checks that the last try changed nothing, and that the limit
+// of fetch is exceeded but the cap is not.
 func (b *bounded) fill(step func() error) {
 	b.Helper()
 	for range 1000 {
@@ -84,7 +84,7 @@ func (b *bounded) deliver() {
 	ok(b.T, f.deliverAll())
 }
 
-// drained checks that fetch may go on.
+// drained checks that fetch may continue.
 func (b *bounded) drained() {
 	b.Helper()
 	if r := b.s.Room(); r.Live > r.Max*8/10 {
@@ -104,13 +104,13 @@ func TestFullOfRecords(t *testing.T) {
 	b.drained()
 }
 
-// Records become waiting objects until map has no room; released, they drain.
+// Records become waiting objects until map has no room; once released, they drain.
 func TestFullOfWaiting(t *testing.T) {
 	b := newBounded(t, 0)
 	n := 0
 	b.fill(func() error {
 		n++
-		// Small beside what is kept for moves, as in life: a commit writes its neighbours anew.
+		// Small compared with what is kept for moves, as in reality: a commit rewrites its neighbours.
 		o := Object{STIX: stixOf(n), Watch: stixOf(n + 1), JSON: b.body()[:60_000]}
 		return b.s.CommitMap(1, t0, MapCommit{Run: b.run.ID, Wait: []Object{o}})
 	})
@@ -141,8 +141,8 @@ func TestFullOfWaiting(t *testing.T) {
 	b.drained()
 }
 
-// Held objects alone: nothing drains them but the operator, who is told where
-// the room is and can drop them; deliver's own commits go on all the while.
+// Nothing but the operator drains held objects: stats must show what takes the room, and they can be dropped.
+// Deliver's own commits work all the while.
 func TestFullOfHeld(t *testing.T) {
 	b := newBounded(t, 0)
 	ok(t, b.s.CommitMap(1, t0, MapCommit{Run: b.run.ID, Bundles: []NewBundle{{Objects: []BundleObject{{STIX: stixOf(0), JSON: b.body()}}}}}))
@@ -178,11 +178,11 @@ func TestFullOfDeadLetters(t *testing.T) {
 	b.drained()
 }
 
-// ids over a quarter of the bound are let go, the oldest first.
+// The oldest ids are evicted above a quarter of the limit.
 func TestFullOfIDs(t *testing.T) {
 	b := newBoundedAt(t, 4<<20, 0)
 	n := 0
-	const each = 2000 // of one commit, so of one age
+	const each = 2000 // of one commit, so of the same age
 	for must(b.s.Stats())(t).Room.Live < 5<<19 {
 		var c MapCommit
 		c.Run = b.run.ID
@@ -219,7 +219,7 @@ func number(id string) int {
 	return n
 }
 
-// Kept records go first, and go by themselves when their time is up.
+// Kept records are removed first, and without need when their time is up.
 func TestFullOfKept(t *testing.T) {
 	b := newBounded(t, time.Hour)
 	f := filler{s: b.s, run: b.run}
@@ -247,7 +247,7 @@ func TestFullOfKept(t *testing.T) {
 	b.drained()
 }
 
-// An idle spool is not written to by pruning.
+// Pruning does not write to an idle spool.
 func TestPruneOfNothing(t *testing.T) {
 	b := newBounded(t, time.Hour)
 	before := must(boltfile.Newest(b.s.path))(t).Txid
@@ -257,7 +257,7 @@ func TestPruneOfNothing(t *testing.T) {
 	}
 }
 
-// A snapshot is a spool of its own, and is refused where the stages need the room.
+// A snapshot is a complete spool, and is refused if the stages need the room.
 func TestSnapshot(t *testing.T) {
 	b := newBounded(t, 0)
 	ok(t, b.record())

@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
-// A process that opens the spool after a clean stop says so on disk before it
-// writes, so that its being killed is known and the whole file is checked.
+// A process that opens the spool after a clean stop notes on disk that it is in use before it writes, so that a kill
+// is noticed and the whole file is checked.
 func TestKillAfterACleanStopIsUnclean(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
 	ok(t, must(Open(t.Context(), o))(t).Close())
@@ -22,8 +22,8 @@ func TestKillAfterACleanStopIsUnclean(t *testing.T) {
 	}
 }
 
-// A failed commit changed nothing only where the disk was full and the file's
-// meta page is older than it. After any other the spool is only read.
+// A failed commit changed nothing only if the disk was full and the file's meta page is older than the commit. After
+// any other failure the spool can only be read.
 func TestFailedCommits(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -41,7 +41,7 @@ func TestFailedCommits(t *testing.T) {
 			defer func() { _ = s.Close() }()
 			txid := int(must(boltfile.Newest(s.path))(t).Txid) + tt.ahead
 			if err := s.commitError(tt.err, txid); !errors.Is(err, tt.want) || !errors.Is(err, tt.err) {
-				t.Errorf("judged %v, want %v", err, tt.want)
+				t.Errorf("got %v, want %v", err, tt.want)
 			}
 			var after error
 			if tt.want == ErrBroken {
@@ -50,7 +50,7 @@ func TestFailedCommits(t *testing.T) {
 			if err := s.SavePlatform(1, []byte(`{}`)); !errors.Is(err, after) {
 				t.Errorf("the next commit: %v, want %v", err, after)
 			}
-			must(s.Meta())(t) // reading goes on
+			must(s.Meta())(t) // reading still works
 		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// grown makes a spool whose file is mostly free: much came in and went out.
+// grown makes a spool whose file is mostly free: much was added and removed.
 func grown(t *testing.T, dir string) {
 	t.Helper()
 	s := must(Open(t.Context(), Options{Dir: dir, ConnectorID: "c", noReserve: true}))(t)
@@ -39,7 +39,7 @@ func TestCompactByHand(t *testing.T) {
 	if len(recs) != 2 || string(recs[1].Body) != string(bodyOf(29*39)) {
 		t.Fatalf("%d records are left", len(recs))
 	}
-	// Numbers go on, so nothing gets a key that something had before.
+	// Sequences continue, so no key is used again.
 	next := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))(t)
 	if next.ID != 2 {
 		t.Fatalf("the next run is %d", next.ID)
@@ -74,7 +74,7 @@ func TestCompactWhileInUse(t *testing.T) {
 	}
 }
 
-// Stopped in the middle, a compaction leaves the file it found.
+// A compaction that is stopped in the middle leaves the file as it was.
 func TestCompactCancelled(t *testing.T) {
 	dir := t.TempDir()
 	grown(t, dir)

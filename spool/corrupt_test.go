@@ -17,7 +17,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// The places in a bbolt file at which these tests do their damage.
+// The places in a bbolt file at which these tests do damage.
 const (
 	metaOffset    = 16
 	metaPageSize  = 8
@@ -32,8 +32,7 @@ const (
 
 type boltMeta struct{ Root, HighWater, Txid uint64 }
 
-// filled makes a spool with something in every bucket and returns its bytes, as
-// a killed process leaves them.
+// filled makes a spool with something in every bucket and returns its bytes as a killed process leaves them.
 func filled(t *testing.T) []byte {
 	t.Helper()
 	d := newDriver(t, 12)
@@ -50,10 +49,10 @@ func filled(t *testing.T) []byte {
 	crash(t, d.s)
 	b := must(os.ReadFile(d.s.path))(t)
 	size := int(binary.NativeEndian.Uint32(b[metaOffset+metaPageSize:]))
-	return b[:int(newestMeta(b, size).HighWater)*size] // without what is only set aside for growth
+	return b[:int(newestMeta(b, size).HighWater)*size] // without what is only reserved for growth
 }
 
-// damaged puts the bytes into a directory as the spool of a killed process.
+// putFile puts the bytes into a directory as the spool of a killed process.
 func putFile(t *testing.T, b []byte) Options {
 	t.Helper()
 	dir := fastDir(t)
@@ -95,7 +94,7 @@ func pagesOf(t *testing.T, b []byte, flags uint16) []int {
 
 func pageOf(t *testing.T, b []byte, flags uint16) int { return pagesOf(t, b, flags)[0] }
 
-// newestMeta is what the bytes say of themselves.
+// newestMeta returns the newest meta in the bytes.
 func newestMeta(b []byte, size int) boltMeta {
 	ne := binary.NativeEndian
 	read := func(at int) boltMeta {
@@ -109,7 +108,7 @@ func newestMeta(b []byte, size int) boltMeta {
 	}
 }
 
-// Without a note of a clean stop every page is checked, also one that opening does not read.
+// Without a note of a clean stop every page is checked, also those that open does not read.
 func TestMissingNoteChecksEveryPage(t *testing.T) {
 	dir := t.TempDir()
 	grown(t, dir)
@@ -125,9 +124,8 @@ func TestMissingNoteChecksEveryPage(t *testing.T) {
 	}
 }
 
-// Each kind of damage has its documented end: the file is set aside under a
-// dated name with all its bytes and a new one takes its place, or it is used
-// and the damage is told where it is read.
+// Each kind of damage has its documented result: the file is set aside under a dated name with all its bytes and a
+// new one replaces it, or it is used and the damage is reported where it is read.
 func TestDamage(t *testing.T) {
 	whole := filled(t)
 	size := int(binary.NativeEndian.Uint32(whole[metaOffset+metaPageSize:]))
@@ -179,8 +177,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// Any byte of the file may flip: opening ends in a spool, the old or a new one,
-// reading and checking it ends, and nobody dies of it.
+// Any byte of the file may flip: opening yields a spool, the old or a new one, and neither reading nor checking it
+// hangs or crashes.
 func TestRandomDamage(t *testing.T) {
 	whole := filled(t)
 	r := rand.New(rand.NewPCG(5, 5))
@@ -220,7 +218,7 @@ func TestRandomDamage(t *testing.T) {
 	t.Logf("%d set aside, %d told, %d without effect", aside, told, unseen)
 }
 
-// readAll reads what the stages read; errors are fine, dying is not.
+// readAll reads what the stages read; errors are fine, crashes are not.
 func readAll(s *Spool) {
 	for _, name := range Buckets() {
 		entries, _ := s.List(name, "", 1000)
@@ -240,8 +238,8 @@ func readAll(s *Spool) {
 	_, _ = s.Stats()
 }
 
-// damageValue flips a byte in the last third of a value, behind bbolt's back
-// but through it, so that only our own checksums can tell.
+// damageValue flips a byte in the last third of a value, bypassing bbolt's checks, so that only our own checksums
+// notice.
 func damageValue(t *testing.T, s *Spool, bucket string, key []byte) {
 	t.Helper()
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {
@@ -258,8 +256,8 @@ func damageValue(t *testing.T, s *Spool, bucket string, key []byte) {
 	}))
 }
 
-// A payload that fails its checksum is told where it is read, with the bytes
-// that are there; nothing else suffers, and every stage can get past it.
+// A payload that fails its checksum is reported where it is read, with the bytes that are there; nothing else is
+// affected, and every stage can get past it.
 func TestDamagedPayloads(t *testing.T) {
 	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))(t)
 	defer func() { ok(t, s.Close()) }()
@@ -324,7 +322,7 @@ func TestDamagedPayloads(t *testing.T) {
 	s.pastDamage(t, run, bundle, recs)
 }
 
-// pastDamage gets everything damaged out of the way by the usual means.
+// pastDamage gets past everything damaged by the usual means.
 func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) {
 	_, err := s.BundleObjects(run.ID, bundle.Seq, 0, 1<<30)
 	bad, isBlock := errors.AsType[*BlockError](err)
@@ -361,7 +359,7 @@ func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) 
 	_, err = s.Drop([]uint64{1}, nil, nil)
 	ok(t, err)
 	for _, b := range must(s.Verify(t.Context()))(t) {
-		if !strings.HasPrefix(b, "counter messages") { // the damaged cursor was one of three
+		if !strings.HasPrefix(b, "counter messages") { // the damaged cursor counts one of three
 			t.Error(b)
 		}
 	}

@@ -12,24 +12,22 @@ import (
 	"time"
 )
 
-// The workload of the crash harness: three stages that push items through the
-// spool and print "will …" before and "did …" after each durable step. Items are
-// numbers; the run is part of the number, and what becomes of an item follows
-// from it.
+// The workload of the crash tests: three stages push items through the spool and print "will …" before and "did …"
+// after each durable step. Items are numbers that include the run; the number decides what happens to an item.
 const (
 	itemsPerRun  = 40
 	crashWindow  = 6 // messages published and not covered by a cursor
 	pointEnv     = "SPOOL_TEST_POINT"
 	countEnv     = "SPOOL_TEST_COUNT"
 	finishEnv    = "SPOOL_TEST_FINISH"
-	runsEnv      = "SPOOL_TEST_RUNS"  // end after so many runs
-	itemsEnv     = "SPOOL_TEST_ITEMS" // what a run's list names, in place of itemsPerRun
+	runsEnv      = "SPOOL_TEST_RUNS"  // end after this many runs
+	itemsEnv     = "SPOOL_TEST_ITEMS" // what a run's list names, instead of itemsPerRun
 	crashWorkers = 3
 )
 
 func itemNumber(run uint64, k int) int { return int(run)*1000 + k }
 
-// The fate of an item.
+// What happens to an item.
 func diesInFetch(n int) bool { return n%13 == 6 }
 func isParked(n int) bool    { return n%17 == 8 && !diesInFetch(n) }
 func waits(n int) bool       { return n%7 == 3 }
@@ -46,7 +44,7 @@ func numberOf(stix string) int {
 	return n
 }
 
-// bodyOf is an item's content: the same each time, now and then large.
+// bodyOf returns an item's content: the same each time, sometimes large.
 func bodyOf(n int) []byte {
 	size := 200 + n%1700
 	if n%29 == 0 {
@@ -67,7 +65,7 @@ type worker struct {
 	epoch uint64
 	out   sync.Mutex
 	last  bool   // no new runs; end when all are done
-	runs  uint64 // so many runs, then last
+	runs  uint64 // this many runs, then last
 	items int    // of each run
 }
 
@@ -101,7 +99,7 @@ func crashChild() int {
 	var err error
 	w.s, err = Open(context.Background(), Options{
 		Dir: dir, ConnectorID: "crash", MaxSize: 64 << 20, noReserve: true, compactMin: 64 << 10, hook: hook,
-		NoCompact: w.items != itemsPerRun, // where power is taken away, a compaction has a test of its own
+		NoCompact: w.items != itemsPerRun, // where power is cut, compaction has a test of its own
 	})
 	if err == nil {
 		err = w.work()
@@ -202,7 +200,7 @@ func (w *worker) fetch() (bool, error) {
 	return true, nil
 }
 
-// try is one request.
+// try returns the outcome of one request.
 func (w *worker) try(run uint64, t Task) Outcome {
 	o := Outcome{Task: t.TaskKey, Run: run}
 	if t.Kind == TaskList {
@@ -369,7 +367,7 @@ func (w *worker) finishRuns() (bool, error) {
 		}
 		err := w.s.FinishRun(w.epoch, r.ID, time.Now())
 		if errors.Is(err, ErrBusy) {
-			return true, nil // a bundle came meanwhile
+			return true, nil // a bundle was added meanwhile
 		}
 		return true, err
 	}

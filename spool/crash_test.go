@@ -28,9 +28,8 @@ func crashPoints() []string {
 	return append(out, "commit map:between", "compact:copied", "compact:renamed")
 }
 
-// Killed with SIGKILL at random and at named points, again and again on the same
-// file: what the child said it did is there, what it said it would do is there
-// wholly or not at all, and nothing else is.
+// The child is killed with SIGKILL at random and at named points, again and again on the same file: what it said it
+// did is there, what it said it would do is there completely or not at all, and nothing else is there.
 func TestCrash(t *testing.T) {
 	rounds := 8
 	if v := os.Getenv("SPOOL_CRASH_ROUNDS"); v != "" {
@@ -67,15 +66,14 @@ func TestCrash(t *testing.T) {
 	l.finish(rounds)
 }
 
-// kill says when a child is killed: at the point the count-th time it comes by,
-// or after a while.
+// kill says when a child is killed: the count-th time that it passes the point, or after a while.
 type kill struct {
 	point string
 	count int
 	after time.Duration
 }
 
-// How far an item has come. Each number is also what the child's words mean.
+// How far an item has got. The numbers also give the meaning of the child's lines.
 const (
 	atTask = 1 + iota
 	atRecord
@@ -83,7 +81,7 @@ const (
 	atConfirmed
 )
 
-// ledger is what the parent knows from the child's words, over all rounds.
+// ledger is what the parent knows from the child's lines, over all rounds.
 type ledger struct {
 	t       *testing.T
 	dir     string
@@ -104,14 +102,14 @@ func (l *ledger) command(extra ...string) *exec.Cmd {
 	return cmd
 }
 
-// round runs a child until it is killed, and says where that was.
+// round runs a child until it is killed, and returns where that was.
 func (l *ledger) round(k kill) string {
 	cmd := l.command(pointEnv+"="+k.point, countEnv+"="+strconv.Itoa(k.count))
 	out := must(cmd.StdoutPipe())(l.t)
 	ok(l.t, cmd.Start())
 	after := k.after
 	if k.point != "" {
-		after = 20 * time.Second // only if it never comes by
+		after = 20 * time.Second // only if it never gets there
 	}
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 	where := "random, " + k.after.String()
@@ -127,7 +125,7 @@ func (l *ledger) round(k kill) string {
 	return where
 }
 
-// read takes in the child's words. A line without its end is what it did not say.
+// read processes the child's lines. A line without its end does not count.
 func (l *ledger) read(out io.Reader, at func(string)) {
 	l.lines = 0
 	in := bufio.NewReader(out)
@@ -161,7 +159,7 @@ func (l *ledger) read(out io.Reader, at func(string)) {
 	}
 }
 
-// note takes in one step of the child's.
+// note processes one step of the child.
 func (l *ledger) note(far map[int]int, step string) {
 	verb, rest, _ := strings.Cut(step, " ")
 	reach := func(names string, to int) {
@@ -207,7 +205,7 @@ func (l *ledger) look() (found, Stats) {
 	ctx := context.WithoutCancel(l.t.Context())
 	path := l.dir + "/" + fileName
 	if _, err := os.Stat(path); os.IsNotExist(err) {
-		return found{}, Stats{} // killed before the file was born
+		return found{}, Stats{} // killed before the file was created
 	}
 	if err := boltfile.Check(ctx, path); err != nil {
 		l.t.Fatalf("after the kill: %v", err)
@@ -310,7 +308,7 @@ func (l *ledger) check() Stats {
 	return st
 }
 
-// finish lets the last child work to the end, and looks at the sum.
+// finish lets the last child work to the end, and checks the totals.
 func (l *ledger) finish(rounds int) {
 	if l.t.Failed() {
 		return

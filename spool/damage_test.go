@@ -14,7 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// place is a row that is damaged.
+// place is a row to damage.
 type place struct {
 	path []string // of its bucket
 	key  []byte
@@ -63,7 +63,7 @@ func places(t *testing.T, s *Spool) (out []place) {
 	return out
 }
 
-// faults are what may become of a row.
+// faults are what may happen to a row.
 func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 	put := func(change func(v []byte) []byte) func(b *bolt.Bucket, k []byte) error {
 		return func(b *bolt.Bucket, k []byte) error { return b.Put(k, change(bytes.Clone(b.Get(k)))) }
@@ -85,9 +85,8 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 	}
 }
 
-// One rule for damage: whatever row is damaged in whatever way, after whatever
-// stop, the spool opens, every hand-over gets past it, nothing is an endless
-// error, and Verify has said what it found.
+// One rule for damage: whatever row is damaged in whatever way, after whatever stop, the spool opens, every hand-over
+// gets past it, no error repeats for ever, and Verify reports it.
 func TestOneRuleForDamage(t *testing.T) {
 	file := oneRecordAside(t)
 	prepared := func() (Options, *Spool) {
@@ -136,12 +135,12 @@ func TestOneRuleForDamage(t *testing.T) {
 						before = bytes.Clone(b.Get(p.key))
 						return fault(b, p.key)
 					}))
-					// What the opening mends needs no telling; a watch row without a value has no bit to flip.
-					mended := p.path[0] == bktMeta || p.path[0] == bktRuns || p.kind() == "tasks b"
+					// What open repairs need not be reported; a watch row without a value has no bit to flip.
+					repaired := p.path[0] == bktMeta || p.path[0] == bktRuns || p.kind() == "tasks b"
 					var damaged bool
 					ok(t, db.View(func(tx *bolt.Tx) error { damaged = !bytes.Equal(p.in(tx).Get(p.key), before); return nil }))
 					ok(t, db.Close())
-					pastOneDamage(t, o, file, damaged && !mended)
+					pastOneDamage(t, o, file, damaged && !repaired)
 				})
 			}
 		}
@@ -149,7 +148,7 @@ func TestOneRuleForDamage(t *testing.T) {
 	t.Logf("%d kinds of rows", len(all))
 }
 
-// pastOneDamage opens the spool and takes it to its end.
+// pastOneDamage opens the spool and works it off to the end.
 func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	s := must(Open(t.Context(), o))(t)
 	defer func() { ok(t, s.Close()) }()

@@ -76,7 +76,7 @@ func (tb deadBucket) count(d DeadLetter, open, healed int64) error {
 		c.Dead, c.Healed = c.Dead+open, c.Healed+healed
 		switch {
 		case open != 0 && d.Err != nil:
-			c.Rejected = nil // its stage is unknown, so they are counted anew
+			c.Rejected = nil // its stage is unknown, so they are counted again
 		case d.Stage == StagePlatform && c.Rejected != nil:
 			*c.Rejected += open
 		}

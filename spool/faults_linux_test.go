@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// failing is the file under bbolt, which can be told to fail: its descriptor then
-// stands for something that cannot be written to, or takes writes and cannot be synced.
+// failing is the file under bbolt, which can be made to fail: its descriptor then stands for a file that cannot be
+// written to, or that accepts writes but cannot be synced.
 type failing struct {
 	fd, real int
 }
@@ -32,7 +32,7 @@ func (f *failing) open(name string, flag int, mode os.FileMode) (*os.File, error
 	return file, err
 }
 
-// become lets the descriptor stand for another file.
+// become makes the descriptor stand for another file.
 func (f *failing) become(t *testing.T, path string, flag int) {
 	t.Helper()
 	fd := must(syscall.Open(path, flag, 0))(t)
@@ -40,14 +40,14 @@ func (f *failing) become(t *testing.T, path string, flag int) {
 	ok(t, syscall.Close(fd))
 }
 
-func (f *failing) mend(t *testing.T) {
+func (f *failing) restore(t *testing.T) {
 	t.Helper()
 	ok(t, syscall.Dup3(f.real, f.fd, syscall.O_CLOEXEC))
 	ok(t, syscall.Close(f.real))
 }
 
-// After a commit that failed nobody knows what is on disk: the spool is read, and not
-// written to, until it is opened again. Then it is as before the commit, or as after.
+// After a failed commit nobody knows what is on disk: the spool can be read but not written until it is opened again.
+// Then it is as before the commit, or as after.
 func TestFailingFile(t *testing.T) {
 	for name, fail := range map[string]func(t *testing.T, f *failing, path string){
 		"write": func(t *testing.T, f *failing, path string) { f.become(t, path, os.O_RDONLY) },
@@ -70,7 +70,7 @@ func TestFailingFile(t *testing.T) {
 					t.Errorf("the commit: %v, want ErrBroken", err)
 				}
 				armed = false
-				f.mend(t)
+				f.restore(t)
 				for range 2 {
 					if err := s.SavePlatform(1, []byte("3")); !errors.Is(err, ErrBroken) {
 						t.Errorf("the next commit: %v, want ErrBroken", err)
@@ -97,13 +97,12 @@ func TestFailingFile(t *testing.T) {
 	}
 }
 
-// Every write, sync and change of length fails once, with an error of the disk and for
-// want of room, in the life of a spool from its birth to a clean stop: what was reported
-// done is there, what failed is there whole or not at all, and nothing is set aside.
+// In the life of a spool from creation to a clean stop, every write, sync and change of length fails once, with an
+// error of the disk and for lack of room: what was reported done is there, what failed is there completely or not at
+// all, and nothing is set aside.
 //
-// A child works under strace, which makes the call fail. It counts calls by thread: each
-// round has a thread of its own, on which so many calls are made before that the right
-// one fails.
+// A child works under strace, which makes the call fail. strace counts calls by thread: each round has a thread of
+// its own, on which enough calls are made before that the right one fails.
 func TestEveryCallFails(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -155,8 +154,8 @@ const (
 	faultSteps = 5
 )
 
-// faultChild makes the n-th call of each round fail, until rounds make fewer. That one
-// failed may not show: a note in the lock file can do without room.
+// faultChild makes the n-th call of each round fail, until rounds make fewer. A failure need not show: a note in the
+// lock file can do without room.
 func faultChild() int {
 	for n, whole := 1, 0; n < faultAt && whole < 6; n++ {
 		did, failed := 0, false
@@ -183,7 +182,7 @@ func faultChild() int {
 	return 0
 }
 
-// idle makes a call so many times to no effect.
+// idle makes a call many times to no effect.
 func idle(call, path string, times int) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -210,8 +209,8 @@ func idle(call, path string, times int) error {
 	return nil
 }
 
-// faultRound is the life of a spool. It reports how many steps were done and whether
-// something failed, and as an error what must not be.
+// faultRound is the life of a spool. It returns how many steps were done, whether something failed, and as an error
+// what must not happen.
 func faultRound(dir string) (did int, failed bool, err error) {
 	o := Options{Dir: dir, ConnectorID: "c", MaxSize: 1 << 20, slack: 32 << 20, noReserve: true, NoCompact: true}
 	s, err := Open(context.Background(), o)

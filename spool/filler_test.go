@@ -45,7 +45,7 @@ func (f *filler) bring() error {
 	if err != nil {
 		return err
 	}
-	// the task and its record in one go, so that each round is the same
+	// the task and its record at once, so that each round is the same
 	return f.s.update("settle tasks", use{share: grows}, func(t *txn) error {
 		r, err := t.runs().change(f.run.ID)
 		if err != nil {
@@ -55,7 +55,7 @@ func (f *filler) bring() error {
 	})
 }
 
-// fill brings records until ErrFull and returns how many are there.
+// fill brings records until ErrFull and returns how many there are.
 func (f *filler) fill() (int64, error) {
 	for range 2000 {
 		err := f.bring()
@@ -79,7 +79,7 @@ func (f *filler) whole() error {
 	return err
 }
 
-// mapSome moves records on into a bundle.
+// mapSome turns records into a bundle.
 func (f *filler) mapSome(n int) error {
 	recs, err := f.s.Records(f.run.ID, 0, n, 1<<30)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with; a fixture only where there is none")
 
-// Files that older versions wrote can be opened, hold what they held, and work.
-// There is one for each schema number; they are never changed.
+// Files of older versions can be opened, hold what they held, and work. There is one for each schema number; they are
+// never changed.
 func TestFixtures(t *testing.T) {
 	for n := 1; n <= schema; n++ {
 		t.Run(fmt.Sprint("schema ", n), func(t *testing.T) {
@@ -79,7 +79,7 @@ func compareListing(t *testing.T, dir, golden string) {
 	}
 }
 
-// workOn takes what the fixture holds to its end.
+// workOn works off what the fixture holds.
 func workOn(t *testing.T, s *Spool) {
 	t.Helper()
 	run := must(s.OpenRuns())(t)[1]

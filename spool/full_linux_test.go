@@ -16,21 +16,19 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
-// A disk that is full stops what brings work, lets what drains it go on, damages
-// nothing, keeps nobody from starting, and mends itself when there is room.
-// The disk is a small tmpfs in a mount namespace of its own where that may be
-// made; the limit on the size of files stands in for it everywhere.
+// A full disk stops what brings work, lets what drains it continue, damages nothing, prevents no start, and needs no
+// repair once there is room. The disk is a small tmpfs in a mount namespace of its own if that is allowed; the limit
+// on the size of files replaces it everywhere.
 func TestDiskFull(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "drained", "limit"} {
 		t.Run(kind, func(t *testing.T) { onOwnDisk(t, kind) })
 	}
 }
 
-// A directory that cannot be written to is refused for writing, in one clear
-// line, and can be read.
+// A directory that cannot be written to is refused for writing with one clear line, and can be read.
 func TestReadOnlyDirectory(t *testing.T) { onOwnDisk(t, "readonly") }
 
-// onOwnDisk runs a child on a disk of its own.
+// onOwnDisk runs a child with a disk of its own.
 func onOwnDisk(t *testing.T, kind string) {
 	cmd := exec.CommandContext(t.Context(), must(os.Executable())(t), t.TempDir())
 	cmd.Env = append(os.Environ(), childEnv+"="+childFull, "SPOOL_TEST_FULL="+kind)
@@ -150,7 +148,7 @@ func fullByTmpfs(dir string) error {
 		{"still short", func() error { return f.expect("room", f.s.Room().Short) }},
 		{"freed pages are used again", func() error { return errors.Join(f.mapSome(5), f.deliverAll()) }},
 		{"room again", func() error { return os.Remove(ballast) }},
-		{"mends itself", func() error { return f.expect("room", !f.s.Room().Short && f.s.room.hasReserve()) }},
+		{"recovers", func() error { return f.expect("room", !f.s.Room().Short && f.s.room.hasReserve()) }},
 		{"fetch goes on", f.bring},
 		{"nothing was lost", func() error {
 			st, err := f.s.Stats()
@@ -171,8 +169,8 @@ func fullByTmpfs(dir string) error {
 	return boltfile.Check(context.Background(), filepath.Join(dir, fileName))
 }
 
-// fullThenDrained fills the disk with nothing but the spool: once that has
-// drained, its free pages are room enough, and the next start gives them back.
+// fullThenDrained fills the disk with nothing but the spool: once that is drained, its free pages are room enough,
+// and the next start gives them back.
 func fullThenDrained(dir string) error {
 	ballast := filepath.Join(dir, "ballast")
 	if err := writeZeros(ballast, 3<<20); err != nil {

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// A page of IOCs brings other objects than the page before it under the same
-// source id: it says nothing about what became of those.
+// A page of IOCs has other objects than the previous page under the same source id, so it says nothing about them.
 func TestPageHealsNoDeadLetter(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	page := TaskKey{Dataset: IOCs, Kind: TaskPage, Source: "1/indicator"}
@@ -32,7 +31,7 @@ func TestPageHealsNoDeadLetter(t *testing.T) {
 	}
 }
 
-// However many objects of one item fail alike, and however often, each is one letter.
+// However many objects of one item fail in the same way, and however often, each is one dead letter.
 func TestManyEqualDeadLetters(t *testing.T) {
 	s := newSpool(t)
 	const objects, runs = 40, 4
@@ -56,7 +55,7 @@ func TestManyEqualDeadLetters(t *testing.T) {
 	}
 }
 
-// A run that is done takes nothing more in.
+// A run that is done accepts nothing more.
 func TestNothingIntoADoneRun(t *testing.T) {
 	s := newSpool(t)
 	run := begin(t, s, RunSpec{}, t0, Alerts)
@@ -77,8 +76,7 @@ func TestNothingIntoADoneRun(t *testing.T) {
 	}
 }
 
-// What fails alike in every run, such as an entry of a list without an id, is
-// one dead letter with a count.
+// What fails in the same way in every run, such as a list entry without an id, is one dead letter with a count.
 func TestEqualDeadLettersAreOne(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	letter := func(at time.Time, payload string) {
@@ -105,7 +103,7 @@ func TestEqualDeadLettersAreOne(t *testing.T) {
 	}
 }
 
-// A letter that is tried again and fails again is the same letter.
+// A dead letter that is retried and fails again is the same dead letter.
 func TestRetriedLetterThatFailsAgainIsOpen(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}}))(t)
@@ -132,7 +130,7 @@ func TestRetriedLetterThatFailsAgainIsOpen(t *testing.T) {
 	}
 }
 
-// A retry whose run is reset away, or whose work was deleted, has helped nobody.
+// A retry whose run is removed by a reset, or whose work was deleted, heals nothing.
 func TestRetryThatCameToNothingLeavesTheLetterOpen(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}}))(t)
@@ -159,7 +157,7 @@ func TestRetryThatCameToNothingLeavesTheLetterOpen(t *testing.T) {
 	open(1)
 }
 
-// An answer without the object heals no letter of it; the object does.
+// An answer without the object does not heal the object's dead letter; the object does.
 func TestObjectHealsItsLetter(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	item := TaskKey{Dataset: Alerts, Kind: TaskItem, Source: "7"}

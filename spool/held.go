@@ -60,7 +60,7 @@ func (tb heldBucket) unhold(id string) (Object, error) {
 	return o, tb.t.meta().count(func(c *counters) {
 		c.addPublished(o.Kept, -1)
 		if o.Err != nil {
-			c.HeldPublished = nil // it may have been such a copy, so they are counted anew
+			c.HeldPublished = nil // it may have been such a copy, so they are counted again
 		}
 	})
 }

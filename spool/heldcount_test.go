@@ -6,8 +6,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Held objects that are published already are counted apart, also in a file of
-// a version that did not count them and when one of them is damaged.
+// Held objects that are published already are counted apart, also in a file of a version that did not count them and
+// if one of them is damaged.
 func TestHeldPublished(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Start: t0}))(t)

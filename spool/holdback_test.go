@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// An item that a list names while a run of retries has it holds its dataset's
-// last run back until it arrives.
+// An item that a list names while a run of retries has it holds its dataset's last_run back until it arrives.
 func TestItemOfAnotherRunHoldsBack(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		s := mustOpen(t, Options{ConnectorID: "c1"})

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The rows of one item in one run are one row, in which the objects add up; a later
-// run's takes its place, and a damaged one does not count.
+// The rows of one item in one run are one row with the sum of objects; that of a later run replaces it, and a damaged
+// row does not count.
 func TestItemRow(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run, next := begin(t, s, RunSpec{}, t0, Alerts), begin(t, s, RunSpec{}, t0, Alerts)
@@ -39,7 +39,7 @@ func TestItemRow(t *testing.T) {
 	}
 }
 
-// Items are let go by age, and with the ids of their time where those make room.
+// Items are removed by age, and with the ids of their time if these are evicted.
 func TestItemsGoWithIDs(t *testing.T) {
 	b := newBoundedAt(t, 4<<20, 0)
 	const each = 4000

@@ -30,7 +30,7 @@ func FuzzTaskKey(f *testing.F) {
 	})
 }
 
-// The key of a task says it all, so that dataset/kind/source names it.
+// The key of a task is complete, so dataset/kind/source names it.
 func TestParseTaskKey(t *testing.T) {
 	k := TaskKey{Alerts, TaskItem, "a/b/c"}
 	if got, err := ParseTaskKey(k.String()); err != nil || got != k {

@@ -13,7 +13,7 @@ const (
 	childWork = "work" // the workload of the crash harness, in the directory of the first argument
 	childFull = "full" // the full disk, see full_linux_test.go
 
-	// Of other tests on Linux.
+	// For other tests on Linux.
 	childFault   = "fault"
 	childCompact = "compact"
 	childSalvage = "salvage"

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// A run of a million objects needs the time per object and the memory that a
-// run of ten thousand needs. SPOOL_OBJECTS lists the sizes, for example
-// "10000,100000,1000000"; without it a small one shows that the test works.
+// A run of a million objects needs as much time per object and as much memory as a run of ten thousand. SPOOL_OBJECTS
+// lists the sizes, for example "10000,100000,1000000"; without it a small size shows that the test works.
 func TestManyObjects(t *testing.T) {
 	sizes := []int{6_000}
 	if v := os.Getenv("SPOOL_OBJECTS"); v != "" {
@@ -63,7 +62,7 @@ func (f *flow) timed(d *time.Duration, fn func() error) {
 	f.cpu += cpuTime() - cpu
 }
 
-// cpuTime is what this process and its children have computed so far, all threads.
+// cpuTime is the processor time of this process and its children so far, all threads.
 func cpuTime() time.Duration {
 	var sum int64
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
@@ -103,7 +102,7 @@ func (f *flow) run() {
 	}
 }
 
-// objects makes objects of about 1.3 KB that compress as such do.
+// objects makes objects of about 1.3 KB that compress like real ones.
 func (f *flow) objects(n int) []BundleObject {
 	out := make([]BundleObject, n)
 	for i := range out {
@@ -190,7 +189,7 @@ func (f *flow) deliverOne() bool {
 	return true
 }
 
-// sample notes the most anonymous memory of the process, in KiB.
+// sample stores the largest anonymous memory of the process, in KiB.
 func (f *flow) sample() {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// same compares as people do: times by instant, nil like empty.
+// same compares times by instant, and nil like empty.
 func (d *driver) same(what string, got, want any) {
 	d.t.Helper()
 	if reflect.DeepEqual(got, want) {
@@ -182,7 +182,7 @@ func (d *driver) compareDead() {
 	}
 	got := allDead(d.t, d.s)
 	for i := range got {
-		got[i].NoRetry = "" // the model does not say so
+		got[i].NoRetry = "" // the model does not say why
 	}
 	d.same("dead letters", got, want)
 }
@@ -237,7 +237,7 @@ func (d *driver) compareMeta() {
 			want.HeldPublished++
 		}
 	}
-	want.Items = st.Items // counted by Verify
+	want.Items = st.Items // Verify counts them
 	st.Meta, st.Room, st.Bytes, st.Oldest = Meta{}, Room{}, nil, nil
 	d.same("stats", st, want)
 }

@@ -65,7 +65,7 @@ func (d *driver) stateOps() {
 	}
 }
 
-// some picks up to n keys, and now and then one that is not there.
+// some picks up to n keys, and sometimes odd, which does not exist.
 func some[K comparable](d *driver, keys []K, n int, odd K) []K {
 	var out []K
 	for range d.r.IntN(n + 1) {
@@ -100,7 +100,7 @@ func (d *driver) retry() {
 	parked := some(d, d.parked(), 3, TaskKey{Alerts, TaskItem, "none"})
 	for _, k := range dead {
 		if l := d.m.dead[k]; l.Stage != StageFetch && !bytes.HasPrefix(l.Payload, []byte(`{"x"`)) {
-			return // the model knows JSON only
+			return // the model knows only JSON
 		}
 	}
 	r, err := d.s.Retry(d.m.epoch, d.now, dead, parked)

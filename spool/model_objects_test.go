@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// commitMap applies a hand-over; false when a record is not there any more.
+// commitMap applies a hand-over; false if a record no longer exists.
 func (m *model) commitMap(now time.Time, c MapCommit) bool {
 	for _, seq := range c.Records {
 		if _, ok := m.records[c.Run][seq]; !ok {

@@ -165,7 +165,7 @@ func (d *driver) commitMap() {
 	}
 }
 
-// moveObjects lets objects wait, be held, go, or die.
+// moveObjects makes objects wait, be held, leave, or die.
 func (d *driver) moveObjects(c *MapCommit) {
 	for range d.r.IntN(3) {
 		c.Wait = append(c.Wait, d.object())

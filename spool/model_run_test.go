@@ -19,9 +19,8 @@ var (
 	modelSteps = flag.Int("model.steps", 2000, "steps of the model test")
 )
 
-// Whatever is done to a spool, in whatever order, with reopening, crashes and
-// readers in between: it holds what a model in plain maps holds, and Verify
-// finds nothing.
+// Whatever is done to a spool, in whatever order, with restarts, crashes and readers in between: it holds what a
+// model in plain maps holds, and Verify finds nothing.
 func TestModel(t *testing.T) {
 	seed := *modelSeed
 	if seed == 0 {
@@ -49,7 +48,7 @@ func TestModel(t *testing.T) {
 	d.compare()
 }
 
-// driver does random things to a spool and to the model alike.
+// driver does random operations on a spool and on the model.
 type driver struct {
 	t    *testing.T
 	r    *rand.Rand
@@ -58,7 +57,7 @@ type driver struct {
 	opts Options
 	mu   sync.RWMutex // held for writing while s is replaced
 	s    *Spool
-	turn chan struct{} // one reading for each
+	turn chan struct{} // one reading for each value
 }
 
 func newDriver(t *testing.T, seed uint64) *driver {
@@ -72,7 +71,7 @@ func newDriver(t *testing.T, seed uint64) *driver {
 	return d
 }
 
-// readers run queries beside the writer. What they see must fit together.
+// readers run queries beside the writer. What they see must be consistent.
 func (d *driver) readers(n int) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -144,7 +143,7 @@ func busyUnless(ok bool) error {
 	return ErrBusy
 }
 
-// step does one random thing.
+// step does one random operation.
 func (d *driver) step() string {
 	d.now = d.now.Add(time.Duration(d.r.IntN(5000)) * time.Millisecond)
 	select {
@@ -216,7 +215,7 @@ func (d *driver) stixID() string {
 	return fmt.Sprintf("%s--00000000-0000-4000-8000-%012d", types[d.r.IntN(4)], d.r.IntN(60))
 }
 
-// blob returns bytes; now and then more than a block or a fragment holds, incompressible.
+// blob returns bytes, sometimes more than a block or a fragment holds, that do not compress.
 func (d *driver) blob() []byte {
 	n := 10 + d.r.IntN(300)
 	if d.r.IntN(150) == 0 {
@@ -249,7 +248,7 @@ func (d *driver) run() *modelRun {
 	return open[d.r.IntN(len(open))]
 }
 
-// fetching picks a run whose fetch goes on.
+// fetching picks a run that is still being fetched.
 func (d *driver) fetching() *modelRun {
 	var all []*modelRun
 	for _, r := range d.m.openRuns() {
@@ -294,7 +293,7 @@ func (d *driver) reopen() {
 	}
 }
 
-// crash gives up file and lock without a word, as a dying process does.
+// crash drops file and lock as a dying process does.
 func crash(t *testing.T, s *Spool) {
 	t.Helper()
 	ok(t, s.db.Close())

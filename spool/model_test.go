@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// model is what a spool must hold, kept in plain maps. Its methods follow the
-// documentation of the spool's, not its code.
+// model is what a spool must hold, kept in plain maps. Its methods follow the documentation of the spool's methods,
+// not their code.
 type model struct {
 	epoch    uint64
 	known    bool
@@ -224,7 +224,7 @@ func (m *model) healPublished(now time.Time, bundles []NewBundle) {
 	}
 }
 
-// reopen opens the letters that these runs took back.
+// reopen opens the dead letters that these runs retry.
 func (m *model) reopen(runs ...uint64) {
 	for k, l := range m.dead {
 		if slices.Contains(runs, l.RetryRun) && !l.Healed.IsZero() && l.Healed.Equal(l.Retried) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestLinksAreNotFollowed: a link in the place of the lock or of the reserve does
-// not have us write into what it points to.
+// TestLinksAreNotFollowed: a symbolic link in place of the lock or of the reserve does not make us write to its
+// target.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{lockName, "spool.reserve"} {
 		dir := t.TempDir()

@@ -17,7 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Every opening for writing syncs, waits for a lock only so long, and is capped.
+// Every opening for writing syncs, has a lock timeout, and has a cap.
 func TestOpenOptions(t *testing.T) {
 	o := Options{MaxSize: 4 << 30}.withDefaults().bolt()
 	if o.NoSync || o.NoGrowSync {
@@ -52,8 +52,7 @@ func TestNewSpool(t *testing.T) {
 	}
 }
 
-// A crash while the file is made, or compacted, leaves a file under another
-// name, which the next start removes.
+// A crash while the file is created or compacted leaves a file under another name, which the next start removes.
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{newName, compactName} {
@@ -92,7 +91,7 @@ func TestSecondProcess(t *testing.T) {
 	}
 }
 
-// A reader has the file; a daemon that starts meanwhile says so.
+// A reader has the file open; a daemon that starts meanwhile says so.
 func TestReaderHoldsTheFile(t *testing.T) {
 	dir := t.TempDir()
 	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "c"}).Close())
@@ -118,7 +117,7 @@ func TestAnotherConnector(t *testing.T) {
 	if i := must(ReadLock(dir))(t); !i.Clean || i.Version != "one" {
 		t.Errorf("the note is of the process that was refused: %+v", i)
 	}
-	// Whoever is refused does not vouch for a file whose last process nobody knows.
+	// A process that is refused does not mark a file as clean whose last process is unknown.
 	ok(t, os.Remove(filepath.Join(dir, lockName)))
 	if _, err := Open(t.Context(), Options{Dir: dir, ConnectorID: "yours"}); !errors.Is(err, ErrConnector) {
 		t.Errorf("without a note: %v", err)
@@ -126,10 +125,10 @@ func TestAnotherConnector(t *testing.T) {
 	if i := must(ReadLock(dir))(t); i.Clean {
 		t.Errorf("the note says that the spool was closed: %+v", i)
 	}
-	mustOpen(t, Options{Dir: dir}) // inspection does not ask
+	mustOpen(t, Options{Dir: dir}) // inspection does not check
 }
 
-// A spool that a tool made without knowing the connector is bound by the first that does.
+// A spool that a tool made without knowing the connector is bound to the first one that opens it.
 func TestBoundLater(t *testing.T) {
 	dir := t.TempDir()
 	ok(t, mustOpen(t, Options{Dir: dir}).Close())
@@ -139,7 +138,7 @@ func TestBoundLater(t *testing.T) {
 	}
 }
 
-// Reading changes nothing: not a byte of any file, no file more, no file less.
+// Reading changes nothing: not a byte of any file, and no file is added or removed.
 func TestReadingChangesNothing(t *testing.T) {
 	o := putFile(t, filled(t))
 	before := snapshotDir(t, o.Dir)
@@ -162,7 +161,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	}
 }
 
-// snapshotDir says what is in a directory, to the byte and the time of change.
+// snapshotDir describes a directory to the byte and the modification time.
 func snapshotDir(t *testing.T, dir string) string {
 	t.Helper()
 	var out strings.Builder
@@ -184,14 +183,14 @@ func TestNothingToRead(t *testing.T) {
 	}
 }
 
-// After Close every method says so; none panics.
+// After Close every method returns ErrClosed; none panics.
 func TestClosed(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	file := oneRecordAside(t)
 	ok(t, s.Close())
 	ok(t, s.Close())
 	_ = s.Room()
-	typed := map[string][]any{ // where zero values are refused before
+	typed := map[string][]any{ // where zero values are refused first
 		"Enqueue": {uint64(1), ReasonRepull, []uint64(nil), []NewTask{{TaskKey: item(Alerts, 1)}}},
 		"Export":  {bktDead, "", int64(1)},
 		"Search":  {bktDead, Query{}, "", int64(1)},
@@ -222,7 +221,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Stops that were not clean are counted, and told by the next process only.
+// Unclean stops are reported by the next process only.
 func TestUncleanStops(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
 	for n := range 4 {
@@ -238,7 +237,7 @@ func TestUncleanStops(t *testing.T) {
 	}
 }
 
-// A command of an operator, between two runs, does not hide how the last one ended.
+// An operator's command between two runs does not hide how the last one ended.
 func TestVisitHidesNoCrash(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true, Version: "daemon"}
 	visit := Options{Dir: o.Dir, noReserve: true, Version: "command", Visit: true}
@@ -272,7 +271,7 @@ func setSchema(t *testing.T, s *Spool, n int) {
 	}))
 }
 
-// A newer file is refused and left as it is.
+// A file of a newer version is refused and left unchanged.
 func TestNewerSchema(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
 	s := must(Open(t.Context(), o))(t)
@@ -290,8 +289,8 @@ func TestNewerSchema(t *testing.T) {
 	}
 }
 
-// Each step of a migration is one transaction with its number: where one fails,
-// the file stands at the step before and goes on from there.
+// Each step of a migration is one transaction with its number: if one fails, the file is at the step before and
+// continues from there.
 func TestMigrationSteps(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	defer setSchema(t, s, schema)
@@ -314,12 +313,12 @@ func TestMigrationSteps(t *testing.T) {
 		t.Fatal("a failing step went through")
 	}
 	if m := must(s.Meta())(t); m.Schema != schema+1 {
-		t.Fatalf("stands at schema %d", m.Schema)
+		t.Fatalf("at schema %d", m.Schema)
 	}
 	fail = false
 	ok(t, s.migrate(schema+2, steps))
 	if m := must(s.Meta())(t); m.Schema != schema+2 || len(did) != 2 || did[1] != schema+1 {
-		t.Fatalf("stands at schema %d after %v", m.Schema, did)
+		t.Fatalf("at schema %d after %v", m.Schema, did)
 	}
 	if err := s.migrate(schema, steps); !errors.Is(err, ErrSchema) {
 		t.Fatalf("downwards: %v", err)

@@ -14,9 +14,9 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// From start to ready with a large file left behind, and what a commit costs on
-// it, for both ways of keeping the free list. SPOOL_OPEN_MB sets the size; 2048
-// is what FORMAT.md cites. Without it a small file shows that the test works.
+// The time from start to ready with a large file left behind, and the cost of a commit on it, for both ways of
+// keeping the free list. SPOOL_OPEN_MB sets the size; FORMAT.md cites 2048. Without it a small file shows that the
+// test works.
 func TestOpenTime(t *testing.T) {
 	mb := 12
 	if v := os.Getenv("SPOOL_OPEN_MB"); v != "" {
@@ -91,7 +91,7 @@ func openTime(t *testing.T, o Options) (wall, cpu time.Duration) {
 	return wall, cpu
 }
 
-// syncedCommitTime is what a commit costs where each writes the free list.
+// syncedCommitTime is the cost of a commit if each one writes the free list.
 func syncedCommitTime(t *testing.T, o Options) time.Duration {
 	bo := o.withDefaults().bolt()
 	bo.NoFreelistSync = false

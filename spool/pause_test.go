@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestPause: a pause is kept over restarts and resets, keeps its first time, and
-// ends by Resume alone; only the three stages can be paused.
+// TestPause: a pause survives restarts and resets, keeps its first time, and ends only with Resume; only the three
+// stages can be paused.
 func TestPause(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Date(2026, 3, 7, 4, 13, 57, 0, time.UTC)

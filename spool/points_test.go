@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Stopped at any point of any writing method, the file is as it was before or
-// as it is after, entry for entry.
+// Stopped at any point of any writing method, the file is as it was before or as it is after, entry for entry.
 func TestStopAtEveryPoint(t *testing.T) {
 	for _, op := range writingMethods(t) {
 		t.Run(op.name, func(t *testing.T) {
@@ -45,8 +44,8 @@ type writingMethod struct {
 
 var errStopped = errors.New("stopped at the point")
 
-// stopped runs the method on a prepared spool and dies at the point. It
-// returns the contents before and after, and the points it came by.
+// stopped runs the method on a prepared spool and dies at the point. It returns the contents before and after, and
+// the points that it passed.
 func stopped(t *testing.T, op writingMethod, point string) (before, after contents, points []string) {
 	t.Helper()
 	armed := false

@@ -20,14 +20,13 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Power may go at any moment: whatever subset of the writes that were not
-// synced yet reaches the disk, sector by sector, the file opens, nothing is
-// broken, and every step that was reported done is there.
+// Power may fail at any moment: whatever subset of the writes that were not synced reaches the disk, sector by
+// sector, the file opens, nothing is broken, and every step that was reported done is there.
 //
-// A child works under strace. Its writes, truncates, renames and syncs are played back,
-// and at every sync that has begun and not ended the directory is rebuilt with random
-// subsets of what is not synced. The work: a spool from its birth through two runs; a
-// compaction; a damaged file that is set aside, with the birth of the next and a salvage.
+// A child works under strace. Its writes, truncates, renames and syncs are played back, and at every sync that has
+// begun and not ended the directory is rebuilt with random subsets of what is not synced. The work is a spool from
+// its creation through two runs; a compaction; and a damaged file that is set aside, with the creation of the next
+// one and a salvage.
 func TestPowerLoss(t *testing.T) {
 	p := newPlayback(t)
 	if p == nil {
@@ -84,7 +83,7 @@ func TestPowerLossWhileSettingAside(t *testing.T) {
 				t.Error("no file was set aside")
 				return
 			}
-			aside = filepath.Join(p.rest, filepath.Base(aside)) // it was another directory when it was noted
+			aside = filepath.Join(p.rest, filepath.Base(aside)) // its directory was another one when it was noted
 			got := must(s.Salvage(t.Context(), aside, t0, false))(t)
 			if got.Unread > 0 {
 				t.Errorf("it could not read %v", got.Names)
@@ -96,8 +95,8 @@ func TestPowerLossWhileSettingAside(t *testing.T) {
 	t.Logf("%d syncs, %d images", p.syncs, len(p.seen))
 }
 
-// housekeepingChild compacts the spool in the directory, or opens it, which sets its file
-// aside, and brings back what was in that.
+// housekeepingChild compacts the spool in the directory; or it opens the spool, which sets the file aside, and brings
+// back what was in that.
 func housekeepingChild(compact bool) int {
 	ctx, dir := context.Background(), os.Args[1]
 	err := func() error {
@@ -151,7 +150,7 @@ func record(t *testing.T, dir string, env []string) []string {
 	}
 }
 
-// vfile is a file as the disk has it, and what was done to it since.
+// vfile is a file as it is on disk, and what was done to it since.
 type vfile struct {
 	durable []byte
 	pending []vop
@@ -177,7 +176,7 @@ func (o vop) apply(b []byte) []byte {
 	return b
 }
 
-// dirOp gives a name to a file, takes one away, or both.
+// dirOp gives a file a name, removes one, or both.
 type dirOp struct {
 	to, from string
 	file     *vfile
@@ -187,8 +186,8 @@ type playback struct {
 	t      *testing.T
 	r      *rand.Rand
 	l      *ledger // of what the child said; may be nil
-	check  func()  // looks at an image
-	dir    string  // as the trace names it
+	check  func()  // checks an image
+	dir    string  // as in the trace
 	rest   string  // where images are rebuilt
 	fds    map[int]*vfile
 	dirs   map[int]bool
@@ -217,7 +216,7 @@ func newPlayback(t *testing.T) *playback {
 	}
 }
 
-// play lets a child work, and looks at what each sync could find on the disk.
+// play lets a child work, and checks what each sync could find on the disk.
 func (p *playback) play(env ...string) {
 	for _, e := range must(os.ReadDir(p.dir))(p.t) {
 		f := &vfile{durable: must(os.ReadFile(filepath.Join(p.dir, e.Name())))(p.t)}
@@ -280,7 +279,7 @@ func (c call) text(i int) string {
 	return string(b)
 }
 
-// name is the file's name inside the spool's directory, if it is there.
+// name returns the file's name inside the spool's directory, if it is there.
 func (p *playback) name(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, p.dir+"/")
 	return rest, ok
@@ -359,8 +358,8 @@ func (p *playback) rename(from, to string) {
 	p.queue = append(p.queue, dirOp{b, a, p.names[b]})
 }
 
-// named returns the directory after some of the changes that are not durable: each is
-// there with the probability, whatever their order.
+// named returns the directory after some of the changes that are not durable, in any order: each is included with the
+// probability keep.
 func (p *playback) named(keep float64) map[string]*vfile {
 	out := maps.Clone(p.durNow)
 	for _, op := range p.queue {
@@ -374,7 +373,7 @@ func (p *playback) named(keep float64) map[string]*vfile {
 	return out
 }
 
-// sectors cuts a write into what a disk writes at once.
+// sectors splits a write into what a disk writes at once.
 func sectors(o vop) []vop {
 	if o.cut {
 		return []vop{o}
@@ -388,10 +387,10 @@ func sectors(o vop) []vop {
 	return out
 }
 
-// crash rebuilds the directory in a few ways in which it may be found, and checks each.
+// crash rebuilds the directory in a few of the ways in which it may be found, and checks each.
 func (p *playback) crash() {
 	ways := []float64{0, 0.5, 0.9, 1}
-	if len(p.queue) > 0 { // in which names are there matters most
+	if len(p.queue) > 0 { // which names are there matters most
 		ways = append(ways, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 	}
 	for _, keep := range ways {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// begin starts a run of a reason over datasets whose windows begin at from.
+// begin starts a run over datasets whose windows begin at from.
 func begin(t *testing.T, s *Spool, spec RunSpec, from time.Time, datasets ...Dataset) Run {
 	t.Helper()
 	spec.Datasets = map[Dataset]time.Time{}
@@ -30,8 +30,7 @@ func finish(t *testing.T, s *Spool, run Run) {
 	ok(t, s.FinishRun(1, run.ID, t0))
 }
 
-// A run that is done before an older one of its dataset does not move the
-// confirmed watermark past it.
+// A run that is done before an older one of its dataset does not move the confirmed watermark past the older one.
 func TestConfirmedWaitsForOlderRuns(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	first := begin(t, s, RunSpec{Start: t0.Add(1 * time.Hour)}, t0, Alerts, IOCs)
@@ -56,8 +55,8 @@ func TestConfirmedWaitsForOlderRuns(t *testing.T) {
 	}
 }
 
-// A parked item holds its dataset back until it has arrived and what arrived
-// is confirmed, or until it becomes a dead letter.
+// A parked item holds its dataset back until it has arrived and what arrived is confirmed, or until it becomes a dead
+// letter.
 func TestParkedHoldsBack(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		s := mustOpen(t, Options{ConnectorID: "c"})
@@ -94,8 +93,7 @@ func TestParkedHoldsBack(t *testing.T) {
 	}
 }
 
-// A failed dataset's page waits with its cursor for the next run, and starts
-// over where that begins further back.
+// A failed dataset's page keeps its cursor for the next run, and starts over if that run's window begins earlier.
 func TestPagesGoOn(t *testing.T) {
 	page := TaskKey{IOCs, TaskPage, "1/indicator"}
 	for _, c := range []struct {
@@ -120,7 +118,7 @@ func TestPagesGoOn(t *testing.T) {
 	}
 }
 
-// What belongs to another run, or is settled already, is ignored with all its parts.
+// An outcome for a task of another run, or one that is settled already, is ignored completely.
 func TestStaleOutcome(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
@@ -134,8 +132,7 @@ func TestStaleOutcome(t *testing.T) {
 	}
 }
 
-// Each dead letter goes back to its stage; what cannot go back is refused, and
-// then nothing is.
+// Each dead letter goes back to its stage. If one cannot, the retry is refused and nothing goes back.
 func TestRetryGoesBackToTheStage(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}, {TaskKey: item(Alerts, 2)}}}, t0, Alerts)
@@ -192,7 +189,7 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	}
 }
 
-// A dead letter and a parked item of one source id may be named together.
+// A dead letter and a parked item of the same source id may be named together.
 func TestRetryOfBoth(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
@@ -203,8 +200,8 @@ func TestRetryOfBoth(t *testing.T) {
 	}
 }
 
-// A message that is given up takes its own entry out of ids, not that of a
-// later copy, nor what the platform is known to have.
+// A message that is given up removes its own entry from ids, not that of a later copy, nor what the platform is known
+// to have.
 func TestSkippedMessageIsUnknown(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{}, t0, Alerts)
@@ -228,13 +225,12 @@ func TestSkippedMessageIsUnknown(t *testing.T) {
 		t.Fatalf("%d dead letters: %+v", len(letters), letters)
 	}
 	if b := must(s.NextBundle())(t); b.Confirmed != 3 {
-		t.Fatalf("the cursor stands at %d", b.Confirmed)
+		t.Fatalf("the cursor is at %d, want 3", b.Confirmed)
 	}
 	ok(t, s.FinishBundle(1, run.ID, 1))
 }
 
-// A forgotten run's entries are unknown at once, whatever their number, and stay
-// so; what is published again is known.
+// A forgotten run's entries are unknown at once, however many, and stay so; what is published again is known.
 func TestForgetRun(t *testing.T) {
 	s := mustOpen(t, Options{Dir: fastDir(t), ConnectorID: "c"})
 	run, other := begin(t, s, RunSpec{}, t0, Alerts), begin(t, s, RunSpec{}, t0, Alerts)
@@ -272,7 +268,7 @@ func rows(t *testing.T, s *Spool, names ...string) (n int) {
 	return n
 }
 
-// ids not seen for long are let go, the others stay.
+// ids not seen for long are removed, the others stay.
 func TestPruneForgotten(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{}, t0, Alerts)
@@ -280,7 +276,7 @@ func TestPruneForgotten(t *testing.T) {
 		at := t0.Add(time.Duration(i) * time.Hour)
 		ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, IDs: []IDPut{{STIX: stixOf(i), ID: ID{Run: run.ID, At: at}}}}))
 	}
-	// Seen again: it is not old any more.
+	// Seen again, so it is not old any more.
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, IDs: []IDPut{{STIX: stixOf(0), ID: ID{Run: run.ID, At: t0.Add(9 * time.Hour)}}}}))
 	got := must(s.Prune(t0, t0.Add(5*time.Hour)))(t)
 	if got[PrunedForgotten] != 4 {
@@ -291,7 +287,7 @@ func TestPruneForgotten(t *testing.T) {
 	}
 }
 
-// The list of runs ends at a thousand; open ones are never let go.
+// At most a thousand runs are remembered; open ones are never forgotten.
 func TestOldRunsAreForgotten(t *testing.T) {
 	s := mustOpen(t, Options{Dir: fastDir(t), ConnectorID: "c"})
 	first := begin(t, s, RunSpec{}, t0, Alerts)
@@ -316,7 +312,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 	}
 }
 
-// What the spool cannot hold is refused whole.
+// What the spool cannot hold is refused completely.
 func TestRefused(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
@@ -354,14 +350,14 @@ func TestRefused(t *testing.T) {
 	if after := must(digest(t.Context(), s.db))(t); after != before {
 		t.Error("something was changed")
 	}
-	// A dead letter may have any source id: nothing about it may be lost.
+	// A dead letter may have any source id: nothing of it may be lost.
 	ok(t, commit(MapCommit{Dead: []DeadLetter{{Class: "x", Dataset: Alerts, Source: long, STIX: long}}}))
 	if d := must(s.DeadLetters(0, 1))(t)[0]; d.Source != long || d.STIX != long {
 		t.Error("a dead letter lost its source id")
 	}
 }
 
-// camel finds names in the style of Go among JSON.
+// camel finds names in Go's style in JSON.
 var camel = regexp.MustCompile(`"[A-Z][A-Za-z]*":`)
 
 func asJSON(t *testing.T, v any) string {
@@ -369,8 +365,7 @@ func asJSON(t *testing.T, v any) string {
 	return string(must(json.Marshal(v))(t))
 }
 
-// Listings are stable JSON, each row can be shown by its key, and paging with
-// the last key sees every row once.
+// Listings are stable JSON, each row can be shown by its key, and paging with the last key sees every row once.
 func TestListAndShow(t *testing.T) {
 	o := putFile(t, filled(t))
 	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))(t)
@@ -418,7 +413,7 @@ func TestListAndShow(t *testing.T) {
 	}
 }
 
-// What is asked for twice before it is fetched is asked of ThreatMatch once.
+// An item that is asked for twice before it is fetched is requested from ThreatMatch once.
 func TestRetryAskedTwice(t *testing.T) {
 	s := newSpool(t)
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)

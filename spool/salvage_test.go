@@ -16,7 +16,7 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
-// aside writes the bytes of a spool file where it was set aside.
+// aside writes the bytes of a spool file under the name of a set-aside one.
 func aside(t *testing.T, b []byte) string {
 	t.Helper()
 	path := filepath.Join(fastDir(t), fileName+asideMark+"20260102T030405Z")
@@ -42,8 +42,8 @@ func newSpool(t *testing.T) *Spool {
 	return s
 }
 
-// undelivered makes a spool of a killed process, with n records, and returns its
-// file and what it holds that is not delivered, each as a record's body.
+// undelivered makes a spool of a killed process, with n records, and returns its file and what it holds that is not
+// delivered, each as a record's body.
 func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	t.Helper()
 	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))(t)
@@ -84,7 +84,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// broughtBack returns how often each body stands among the records of the open runs.
+// broughtBack returns how often each body is among the records of the open runs.
 func broughtBack(t *testing.T, s *Spool) map[string]int {
 	t.Helper()
 	got := map[string]int{}
@@ -121,7 +121,7 @@ func compareBack(t *testing.T, got map[string]int, want map[string]bool) {
 	}
 }
 
-// What was not delivered comes back from a whole file, once, and nothing else.
+// What was not delivered comes back from an intact file, once, and nothing else.
 func TestSalvage(t *testing.T) {
 	file, want := undelivered(t, 10)
 	path := aside(t, file)
@@ -162,7 +162,7 @@ func TestSalvage(t *testing.T) {
 	compareBack(t, broughtBack(t, s), want)
 }
 
-// An interrupted salvage goes on where it was, whatever became of its run.
+// An interrupted salvage continues where it was, whatever happened to its run.
 func TestSalvageInterrupted(t *testing.T) {
 	file, want := undelivered(t, 1100)
 	path := aside(t, file)
@@ -209,7 +209,7 @@ func TestSalvageInterrupted(t *testing.T) {
 	}
 }
 
-// A run whose fetch has ended takes nothing more: what comes back later goes into another.
+// A run whose fetch has ended takes nothing more: what comes back later goes into another one.
 func TestSalvageIntoAnotherRun(t *testing.T) {
 	file, want := undelivered(t, 1100)
 	path, s := aside(t, file), newSpool(t)
@@ -232,8 +232,8 @@ func TestSalvageIntoAnotherRun(t *testing.T) {
 	compareBack(t, broughtBack(t, s), want)
 }
 
-// Whatever becomes of the pages, a salvage ends, brings only rows that were there
-// and says what it could not read; where one byte is lost the rest comes back.
+// Whatever happens to the pages, a salvage ends, brings back only rows that were there, and says what it could not
+// read; if one byte is lost the rest comes back.
 func TestSalvageOfDamagedPages(t *testing.T) {
 	file, want := undelivered(t, 60)
 	lacking := func(back map[string]bool) (n int) {
@@ -282,13 +282,13 @@ func TestSalvageOfDamagedPages(t *testing.T) {
 	}
 }
 
-// piecesOf cuts a record's body into its objects.
+// piecesOf splits a record's body into its objects.
 func piecesOf(body []byte) []string {
 	text := strings.TrimSuffix(strings.TrimPrefix(string(body), `{"objects":[`), "]}")
 	return strings.Split(text, "},{")
 }
 
-// rescuedFrom reads a set-aside file; what it gives, in pieces.
+// rescuedFrom reads a set-aside file and returns what it gives, in pieces.
 func rescuedFrom(t *testing.T, path string) (back map[string]bool, unread int, err error) {
 	t.Helper()
 	f, err := openAside(t.Context(), path)
@@ -308,8 +308,8 @@ func rescuedFrom(t *testing.T, path string) (back map[string]bool, unread int, e
 	return back, unread, err
 }
 
-// Only the same connector's file comes back, not the spool's own, and one from
-// before a reset only where that is said.
+// Only a file of the same connector comes back, not the spool's own, and one from before a reset only if that is
+// asked for.
 func TestSalvageRefused(t *testing.T) {
 	file, want := undelivered(t, 1)
 	path := aside(t, file)
@@ -335,8 +335,8 @@ func TestSalvageRefused(t *testing.T) {
 	compareBack(t, broughtBack(t, s), want)
 }
 
-// Parked items are not brought back: last_run was held back by them, so that the
-// lists name them again. A damaged one changes nothing about that.
+// Parked items are not brought back: they held last_run back, so the lists name them again. A damaged one changes
+// nothing about that.
 func TestSalvageLeavesLastRun(t *testing.T) {
 	o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}
 	old := must(Open(t.Context(), o))(t)

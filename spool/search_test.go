@@ -12,8 +12,8 @@ func stixID(kind string, n int) string {
 	return fmt.Sprintf("%s--00000000-0000-4000-8000-%012d", kind, n)
 }
 
-// searched is a spool whose run has a record, a bundle with one of four messages
-// confirmed and one given up, a waiting and a held object, and a dead letter.
+// searched is a spool whose run has a record, a bundle with one of four messages confirmed and one given up, a
+// waiting and a held object, and a dead letter.
 func searched(t *testing.T) *Spool {
 	t.Helper()
 	s := mustOpen(t, Options{KeepRecords: 1 << 40})
@@ -126,7 +126,7 @@ func TestTraceReadsTheIndices(t *testing.T) {
 	}
 }
 
-// Whatever the budget, an export gives everything that is not confirmed once.
+// Whatever the budget, an export gives everything that is not confirmed, once.
 func TestExportGivesWhatIsHeldBackOnce(t *testing.T) {
 	s := searched(t)
 	want := map[string][]string{
@@ -165,7 +165,7 @@ func TestExportGivesWhatIsHeldBackOnce(t *testing.T) {
 	}
 }
 
-// A listing of large entries is cut by bytes and can be gone on with.
+// A listing of large entries is limited by bytes and can be continued.
 func TestListGoesOnBehindLargeEntries(t *testing.T) {
 	s := mustOpen(t, Options{})
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))(t)

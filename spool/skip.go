@@ -75,7 +75,7 @@ func (tb runBucket) skippable(d Dataset, to time.Time) (time.Time, error) {
 	case newest == nil:
 		return from, fmt.Errorf("%s: %w: no run has asked for it yet", d, ErrInvalid)
 	case !to.After(from):
-		return from, fmt.Errorf("%s to %s: %w: it stands at %s already", d, to.Format(time.RFC3339), ErrInvalid, from.UTC().Format(time.RFC3339))
+		return from, fmt.Errorf("%s to %s: %w: it is at %s already", d, to.Format(time.RFC3339), ErrInvalid, from.UTC().Format(time.RFC3339))
 	case to.After(newest.Start):
 		return from, fmt.Errorf("%s to %s: %w: that is later than its newest run asked for; up to %s can be skipped",
 			d, to.Format(time.RFC3339), ErrInvalid, newest.Start.UTC().Format(time.RFC3339))

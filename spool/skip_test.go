@@ -8,8 +8,8 @@ import (
 
 var pageOne = TaskKey{Dataset: IOCs, Kind: TaskPage, Source: "1/indicator"}
 
-// A skipped dataset goes on behind the place: its requests are gone, its open run ends
-// with it failed, the others' watermarks move as ever, and the span is a dead letter.
+// A skipped dataset continues after the span: its requests are gone, its open run ends with it failed, the other
+// watermarks move as usual, and the span is a dead letter.
 func TestSkip(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	first := begin(t, s, RunSpec{Start: t0}, t0.Add(-48*time.Hour), Alerts, IOCs)
@@ -52,8 +52,8 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// The confirmed watermark does not pass what an older run still delivers, and does not
-// fall back when that run confirms less.
+// The confirmed watermark does not pass what an older run still delivers, and does not fall back if that run confirms
+// less.
 func TestSkipWaitsForWhatIsDelivered(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Start: t0.Add(2 * time.Hour)}, t0, IOCs)
@@ -75,7 +75,7 @@ func TestSkipWaitsForWhatIsDelivered(t *testing.T) {
 	}
 }
 
-// One that never came through can be skipped, too: what is asked for then begins there.
+// A dataset that never got through can be skipped, too: the next request begins there.
 func TestSkipOfTheFirstImport(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	from := t0.Add(-1000 * time.Hour)

@@ -22,7 +22,7 @@ func (w *stalled) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// stall begins a snapshot whose reader stalls, and returns where its end is told.
+// stall begins a snapshot whose reader stalls, and returns the channel with its result.
 func stall(s *Spool, w *stalled) chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -33,21 +33,21 @@ func stall(s *Spool, w *stalled) chan error {
 	return done
 }
 
-// While the reader of a snapshot stalls, freed pages are not used again, and the file
-// grows. When it is at its cap the copy is given up, and nobody misses a page.
+// While the reader of a snapshot stalls, freed pages are not reused and the file grows. At the cap the copy is given
+// up, and nobody lacks a page.
 func TestStalledSnapshot(t *testing.T) {
 	b := newBounded(t, 0)
 	ok(t, b.record())
 	w := newStalled()
 	done := stall(b.s, w)
 	var grown int64
-	for range 60 { // much more than the cap, if nothing were used again
+	for range 60 { // much more than the cap, if nothing were reused
 		ok(t, b.s.CommitMap(1, t0, MapCommit{Run: b.run.ID, Bundles: []NewBundle{{Objects: []BundleObject{{STIX: stixOf(1), JSON: b.body()}, {STIX: stixOf(2), JSON: b.body()}, {STIX: stixOf(3), JSON: b.body()}}}}}))
 		b.deliver()
 		grown = max(grown, b.s.Room().File)
 	}
 	if r := b.s.Room(); grown > r.Cap || grown < r.Cap/2 {
-		t.Errorf("the file grew to %d with a cap of %d: the copy was not what kept it from using pages again", grown, r.Cap)
+		t.Errorf("the file grew to %d with a cap of %d: the copy was not what kept it from reusing pages", grown, r.Cap)
 	}
 	close(w.free)
 	if err := <-done; !errors.Is(err, ErrFull) {
@@ -58,7 +58,7 @@ func TestStalledSnapshot(t *testing.T) {
 	}
 }
 
-// Closing does not wait for a reader that stalls.
+// Close does not wait for a reader that stalls.
 func TestCloseWithAStalledSnapshot(t *testing.T) {
 	for _, readOnly := range []bool{false, true} {
 		o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}

@@ -26,8 +26,8 @@ func mustOpen(t *testing.T, o Options) *Spool {
 	return s
 }
 
-// fastDir is a directory in memory where there is one, for tests that make
-// thousands of commits and do not show that they are durable.
+// fastDir is a directory in memory if there is one, for tests that make thousands of commits and do not test
+// durability.
 func fastDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "spool-test-")
 	if err != nil {
@@ -77,7 +77,7 @@ func item(d Dataset, n int) TaskKey {
 
 func list(d Dataset) TaskKey { return TaskKey{Dataset: d, Kind: TaskList} }
 
-// A run goes all the way from its list to done, and its watermarks follow.
+// A run goes from its list to done, and its watermarks follow.
 func TestRunThroughAllStages(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	from := map[Dataset]time.Time{Alerts: t0}

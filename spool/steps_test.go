@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// stepped is a long operation, what it works on, and what must have become of it.
+// stepped is a long operation, what it works on, and what must be the result.
 type stepped struct {
 	name string
 	fill func(t *testing.T, s *Spool, run Run)
 	do   func(s *Spool) error
 	want func(st Stats) bool
-	safe func(t *testing.T, s *Spool) // must hold at every stop
+	safe func(t *testing.T, s *Spool) // must hold after every stop
 }
 
 const stepItems = 2*taskStep + 300
@@ -52,8 +52,8 @@ func letterKeys() []uint64 {
 	return keys
 }
 
-// Long operations work in steps. Killed after any of them and repeated they come to the
-// same end as if they had not been killed, and no step leaves anything broken.
+// Long operations work in steps. Killed after any of them and repeated they end with the same result as if they had
+// not been killed, and no step leaves anything broken.
 func TestLongOperationsGoOn(t *testing.T) {
 	parked := func(t *testing.T, s *Spool, run Run) { addItems(t, s, run, true) }
 	for _, op := range []stepped{
@@ -177,7 +177,7 @@ func diesOfPanic(t *testing.T, fn func() error) (died bool) {
 	return false
 }
 
-// What is refused of many names leaves all of them.
+// If one of many names is refused, all of them stay.
 func TestOneWrongNameOfMany(t *testing.T) {
 	s := newSpool(t)
 	run := begin(t, s, RunSpec{}, t0, Alerts)
@@ -201,8 +201,7 @@ func TestOneWrongNameOfMany(t *testing.T) {
 	}
 }
 
-// What a kill left of the parked items is taken in later, but not what was parked since the
-// run began.
+// What a kill left of the parked items is taken in later, but not what was parked since the run began.
 func TestTakesInNothingParkedSince(t *testing.T) {
 	s := newSpool(t)
 	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: list(Alerts)}}}, t0, Alerts)
@@ -231,7 +230,7 @@ func TestTakesInNothingParkedSince(t *testing.T) {
 	}
 }
 
-// A run takes in what was parked when it started, not what it parks itself, and each once.
+// A run takes in what was parked when it started, once each, and not what it parks itself.
 func TestTakesInWhatWasParked(t *testing.T) {
 	s := newSpool(t)
 	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: list(Alerts)}}}, t0, Alerts)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// deliveredRun is a done run of one profile, 7, that brought the object, with a work.
+// deliveredRun makes a done run with a work, of one profile, 7, that brought the object.
 func deliveredRun(t *testing.T, s *Spool, at time.Time, stix string, anew bool) uint64 {
 	t.Helper()
 	epoch := epochOf(t, s)
@@ -23,7 +23,7 @@ func deliveredRun(t *testing.T, s *Spool, at time.Time, stix string, anew bool) 
 	return r.ID
 }
 
-// deliveredObject is a done run that brought the object, with a work.
+// deliveredObject makes a done run with a work that brought the object.
 func deliveredObject(t *testing.T, s *Spool, at time.Time, o BundleObject, modified time.Time) uint64 {
 	t.Helper()
 	r, err := s.StartRun(epochOf(t, s), at, RunSpec{Reason: ReasonRetry, Start: at})
@@ -47,7 +47,7 @@ func mapRun(t *testing.T, s *Spool, run uint64, at time.Time, stix string) {
 		IDs:     []IDPut{{STIX: stix, ID: ID{Hash: [16]byte{1}, Run: run, At: at}}}})
 }
 
-// deliver ends a run of which all is mapped by the commit.
+// deliver ends a run that the commit maps completely.
 func deliver(t *testing.T, s *Spool, run uint64, at time.Time, c MapCommit) {
 	t.Helper()
 	epoch := epochOf(t, s)
@@ -132,7 +132,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestVerdictAfterALaterCopy: the object went out again before anybody looked.
+// TestVerdictAfterALaterCopy: the object was sent again before the verdict was read.
 func TestVerdictAfterALaterCopy(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
@@ -201,7 +201,7 @@ func TestRefusedIOC(t *testing.T) {
 	}
 }
 
-// TestLargeObjectsAreRemembered: of those a worker's refusal has no id.
+// TestLargeObjectsAreRemembered: those whose ids a worker's refusal may lack.
 func TestLargeObjectsAreRemembered(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)

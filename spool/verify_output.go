@@ -184,7 +184,7 @@ func (v *verifier) cursors() error {
 			return nil
 		}
 		if c.Confirmed > b.Objects || len(c.Skipped) > 0 && c.Skipped[len(c.Skipped)-1] >= b.Objects {
-			v.broken("cursor %d/%d: stands at %d with skipped %v of %d", run, seq, c.Confirmed, c.Skipped, b.Objects)
+			v.broken("cursor %d/%d: is at %d with skipped %v of %d", run, seq, c.Confirmed, c.Skipped, b.Objects)
 		}
 		return nil
 	})

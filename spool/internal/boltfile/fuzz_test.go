@@ -10,7 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Whatever stands in the file, looking at it before bbolt does ends with an answer.
+// Whatever is in the file, checking it before bbolt opens it ends with an answer.
 func FuzzPages(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "f.db")
 	db, err := bolt.Open(path, 0o600, nil)

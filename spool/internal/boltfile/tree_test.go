@@ -13,8 +13,7 @@ import (
 
 const rowsThere = 2000
 
-// treeFile is a file of one bucket with many leaves, whose last transaction
-// changed its first row alone.
+// treeFile is a file of one bucket with many leaves, whose last transaction changed only its first row.
 func treeFile(t *testing.T) (file []byte, m Meta) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "t.db")
@@ -48,7 +47,7 @@ func treeFile(t *testing.T) (file []byte, m Meta) {
 	return file, m
 }
 
-// readTree returns the rows, how often each came, and how much was told as lost.
+// readTree returns the rows, how many came again, and how many losses were reported.
 func readTree(t *testing.T, file []byte) (rows map[string][]byte, repeated, lost int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "d.db")
@@ -78,8 +77,8 @@ func readTree(t *testing.T, file []byte) (rows map[string][]byte, repeated, lost
 	return rows, repeated, lost
 }
 
-// Where a page of the newest tree is damaged, the tree of the transaction before
-// gives what it has in that page's place, once, and the page is told.
+// If a page of the newest tree is damaged, the tree of the previous transaction gives what it has in that page's
+// place, once, and the page is reported.
 func TestTree(t *testing.T) {
 	file, m := treeFile(t)
 	page := func(b []byte, id uint64) []byte { return b[id*m.PageSize : (id+1)*m.PageSize] }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Decoders read what a damaged disk gives them: they may refuse it, with
-// ErrCorrupt, but never panic, hang, or allocate without bound.
+// Decoders read what a damaged disk returns: they may refuse it with ErrCorrupt, but must not panic, hang, or
+// allocate without bound.
 
 func FuzzEnvelope(f *testing.F) {
 	for _, p := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("abc"), 500)} {
@@ -24,7 +24,7 @@ func FuzzEnvelope(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Fatal(err)
 		}
-		// Behind the checksum too, as if it had met by chance.
+		// Past the checksum, too, as if that matched by chance.
 		if len(b) >= envelopeHeader {
 			if p, _, err := split(b); err == nil {
 				if out, err := Unpack(p); err == nil && len(out) != p.Raw {
@@ -52,7 +52,7 @@ func FuzzID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, b []byte) {
 		if len(b) >= 6 {
 			b = bytes.Clone(b)
-			sum := checksum(key, b) // let the fuzzer behind the checksum
+			sum := checksum(key, b) // let the fuzzer get past the checksum
 			b[2], b[3], b[4], b[5] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
 		}
 		e, seq, origin, err := DecodeID(key, b)

@@ -75,7 +75,7 @@ func TestKeysKeepOrderAndValues(t *testing.T) {
 	})
 }
 
-// Ids are lossless, end themselves, and no two are alike.
+// Ids are lossless, self-delimiting, and no two are equal.
 func TestIDKeys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyID().Draw(t, "a"), anyID().Draw(t, "b")
@@ -96,7 +96,7 @@ func TestIDKeyIsCompact(t *testing.T) {
 	}
 }
 
-// Times beyond what a key can hold are moved to its ends, and keep their order.
+// Times beyond what a key can hold are clamped, and keep their order.
 func TestTimesAtTheEnds(t *testing.T) {
 	first, last := time.UnixMilli(math.MinInt64/2), time.UnixMilli(math.MaxInt64/2)
 	all := []time.Time{{}, first, t0, t0.Add(time.Nanosecond), last}

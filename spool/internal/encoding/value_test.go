@@ -22,8 +22,7 @@ type testHead struct {
 	Fetched time.Time
 }
 
-// What is sealed opens under its own identity and under no other, and a flip of
-// any byte is noticed.
+// What is sealed opens under its own identity and no other, and a flip of any byte is noticed.
 func TestEnvelope(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ident := []byte(rapid.String().Draw(t, "ident"))
@@ -123,8 +122,7 @@ func TestEntriesAndCursors(t *testing.T) {
 	})
 }
 
-// An entry of an object as ThreatMatch sends them stays small: a million of them
-// are kept.
+// An entry for a typical object of ThreatMatch stays small: a million of them are kept.
 func TestEntryIsCompact(t *testing.T) {
 	key := IDKey("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f")
 	e := ID{
