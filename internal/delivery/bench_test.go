@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/internal/brokertest"
 )
 
-// BenchmarkSend compares Send with a bare pipelined publisher on the same
-// queue, in turns, in windows of the same size:
+// BenchmarkSend compares Send with a bare pipelined publisher on the same queue, in turns, with windows of the same
+// size:
 //
 //	go test ./internal/delivery -run '^$' -bench Send -benchtime 100000x
 func BenchmarkSend(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkSend(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer p.Close(context.Background())
-			// Turns of a tenth each, so that the broker's moods hit both.
+			// Turns of a tenth each, so that changes in the broker's speed affect both.
 			turn := max(1, b.N/10)
 			var bare, send time.Duration
 			n := 0
@@ -67,8 +67,8 @@ func repeat(top brokertest.Topology, payload []byte, total int) Batch {
 	}
 }
 
-// barePublish is as little as a publisher with a window of confirms can do. It
-// returns how long it took once it was connected.
+// barePublish does the least that a publisher with a window of confirms can do. It returns how long that took once it
+// was connected.
 func barePublish(b *testing.B, v *brokertest.VHost, top brokertest.Topology, payload []byte, total int) (took time.Duration) {
 	v.Channel(func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {

@@ -15,11 +15,11 @@ import (
 
 const (
 	manyMessages = 3000
-	hurtAt       = 1200 // in mid-window, well behind the first commits
+	failAt       = 1200 // in mid-window, well after the first commits
 )
 
-// scene is one fault of a real broker: before hurts it when message hurtAt is
-// handed out, cure mends it after an outcome.
+// scene is one fault of a real broker: fail causes it when message failAt is handed out, repair ends it after an
+// outcome.
 type scene struct {
 	t     *testing.T
 	v     *brokertest.VHost
@@ -37,60 +37,60 @@ var scenes = []struct {
 	name string
 	// policy is set on the queue before the first message.
 	policy map[string]any
-	hurt   func(s *scene)
-	cure   func(s *scene, o *Outcome)
+	fail   func(s *scene)
+	repair func(s *scene, o *Outcome)
 	want   []Kind // allowed first outcomes
 }{
 	{
 		name: "binding removed",
-		hurt: func(s *scene) {
+		fail: func(s *scene) {
 			s.v.Channel(func(ch *amqp.Channel) error { return ch.QueueUnbind(s.top.Queue, s.top.Key, s.top.Exchange, nil) })
 		},
-		cure: func(s *scene, o *Outcome) { s.v.Declare("c", queueType(s.t)) },
-		want: []Kind{Returned},
+		repair: func(s *scene, o *Outcome) { s.v.Declare("c", queueType(s.t)) },
+		want:   []Kind{Returned},
 	}, {
 		name: "exchange deleted",
-		hurt: func(s *scene) {
+		fail: func(s *scene) {
 			s.v.Channel(func(ch *amqp.Channel) error { return ch.ExchangeDelete(s.top.Exchange, false, false) })
 		},
-		cure: func(s *scene, o *Outcome) { s.v.Declare("c", queueType(s.t)) },
-		want: []Kind{NoExchange, Returned},
+		repair: func(s *scene, o *Outcome) { s.v.Declare("c", queueType(s.t)) },
+		want:   []Kind{NoExchange, Returned},
 	}, {
 		name:   "queue full",
-		policy: map[string]any{"max-length": hurtAt, "overflow": "reject-publish"},
-		hurt:   func(s *scene) {},
-		cure: func(s *scene, o *Outcome) {
+		policy: map[string]any{"max-length": failAt, "overflow": "reject-publish"},
+		fail:   func(s *scene) {},
+		repair: func(s *scene, o *Outcome) {
 			s.drained = append(s.drained, numbers(s.t, s.v, s.top.Queue)...)
 		},
 		want: []Kind{Nacked},
 	}, {
 		name: "connection closed by the broker",
-		hurt: func(s *scene) { s.v.CloseConnections() },
+		fail: func(s *scene) { s.v.CloseConnections() },
 		want: []Kind{ConnectionLost},
 	}, {
 		name: "line cut",
-		hurt: func(s *scene) { s.proxy.Cut() },
+		fail: func(s *scene) { s.proxy.Cut() },
 		want: []Kind{ConnectionLost},
 	}, {
 		name: "line cut in the middle of a message",
-		hurt: func(s *scene) { s.proxy.CutAfter(12345) },
+		fail: func(s *scene) { s.proxy.CutAfter(12345) },
 		want: []Kind{ConnectionLost},
 	}, {
 		name: "answers lost",
-		hurt: func(s *scene) {
+		fail: func(s *scene) {
 			s.proxy.Swallow()
 		},
-		cure: func(s *scene, o *Outcome) { s.proxy.Heal() },
-		want: []Kind{ConnectionLost},
+		repair: func(s *scene, o *Outcome) { s.proxy.Heal() },
+		want:   []Kind{ConnectionLost},
 	}, {
-		name: "dead peer",
-		hurt: func(s *scene) { s.proxy.Stall() },
-		cure: func(s *scene, o *Outcome) { s.proxy.Heal() },
-		want: []Kind{ConnectionLost},
+		name:   "dead peer",
+		fail:   func(s *scene) { s.proxy.Stall() },
+		repair: func(s *scene, o *Outcome) { s.proxy.Heal() },
+		want:   []Kind{ConnectionLost},
 	}, {
 		name: "credentials changed",
-		hurt: func(s *scene) { s.v.SetPassword("other"); s.v.CloseConnections() },
-		cure: func(s *scene, o *Outcome) {
+		fail: func(s *scene) { s.v.SetPassword("other"); s.v.CloseConnections() },
+		repair: func(s *scene, o *Outcome) {
 			if o.Kind == AccessRefused {
 				b := brokerOf(s.v)
 				b.Host, b.Port = s.proxy.Host, s.proxy.Port
@@ -100,8 +100,8 @@ var scenes = []struct {
 		want: []Kind{ConnectionLost},
 	}, {
 		name: "write permission taken",
-		hurt: func(s *scene) { s.v.Permit(".*", "^$", ".*"); s.v.CloseConnections() },
-		cure: func(s *scene, o *Outcome) {
+		fail: func(s *scene) { s.v.Permit(".*", "^$", ".*"); s.v.CloseConnections() },
+		repair: func(s *scene, o *Outcome) {
 			if o.Kind == AccessRefused {
 				s.v.Permit(".*", ".*", ".*")
 			}
@@ -135,15 +135,15 @@ func TestScenes(t *testing.T) {
 				l := newLedger(t, manyMessages, 512)
 				l.size = func(int) int { return 300 }
 				l.before = func(i int) error {
-					if i == hurtAt {
-						tt.hurt(s)
+					if i == failAt {
+						tt.fail(s)
 					}
 					return nil
 				}
 				sum := l.drive(s.p, s.top, func(o *Outcome) {
 					t.Logf("%v (committed %d, repeats %d, unknown %d)", o, o.Committed, o.Repeats, o.Unknown)
-					if tt.cure != nil {
-						tt.cure(s, o)
+					if tt.repair != nil {
+						tt.repair(s, o)
 					}
 				})
 				check(t, s, l, sum, tt.want)
@@ -152,7 +152,7 @@ func TestScenes(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, s *scene, l *ledger, sum told, want []Kind) {
+func check(t *testing.T, s *scene, l *ledger, sum totals, want []Kind) {
 	t.Helper()
 	l.arrived(append(s.drained, numbers(t, s.v, s.top.Queue)...), sum)
 	if len(sum.outcomes) == 0 {
@@ -176,7 +176,7 @@ func check(t *testing.T, s *scene, l *ledger, sum told, want []Kind) {
 	}
 }
 
-// TestOwnNode has the faults that need a node of its own.
+// TestOwnNode has the faults that need a node of their own.
 func TestOwnNode(t *testing.T) {
 	t.Parallel()
 	n := brokertest.Start(t, "max_message_size = 65536")
@@ -190,9 +190,9 @@ func TestOwnNode(t *testing.T) {
 		}})
 		return s
 	}
-	hurt := func(l *ledger, f func()) {
+	fail := func(l *ledger, f func()) {
 		l.before = func(i int) error {
-			if i == hurtAt {
+			if i == failAt {
 				f()
 			}
 			return nil
@@ -202,7 +202,7 @@ func TestOwnNode(t *testing.T) {
 		s := start(t)
 		l := newLedger(t, manyMessages, 512)
 		l.size = func(i int) int {
-			if i == hurtAt || i == hurtAt+5 {
+			if i == failAt || i == failAt+5 {
 				return 65537
 			}
 			return 65536 / 64
@@ -214,7 +214,7 @@ func TestOwnNode(t *testing.T) {
 			}
 		})
 		check(t, s, l, sum, []Kind{TooLarge})
-		if len(l.skip) != 2 || !l.skip[hurtAt] || !l.skip[hurtAt+5] {
+		if len(l.skip) != 2 || !l.skip[failAt] || !l.skip[failAt+5] {
 			t.Errorf("dead letters %v", l.skip)
 		}
 	})
@@ -222,7 +222,7 @@ func TestOwnNode(t *testing.T) {
 		s := start(t)
 		l := newLedger(t, manyMessages, 512)
 		l.size = func(int) int { return 20_000 } // more than the sockets' buffers hold
-		hurt(l, func() {
+		fail(l, func() {
 			n.MemoryAlarm(t, true)
 			time.AfterFunc(4*time.Second, func() { n.MemoryAlarm(t, false) }) // twice the patience
 		})
@@ -241,7 +241,7 @@ func TestOwnNode(t *testing.T) {
 		l := newLedger(t, manyMessages, 512)
 		l.size = func(int) int { return 20_000 }
 		ctx, cancel := context.WithCancelCause(t.Context())
-		hurt(l, func() {
+		fail(l, func() {
 			n.MemoryAlarm(t, true)
 			time.AfterFunc(time.Second, func() { cancel(fault.ErrShutdown) })
 		})
@@ -260,7 +260,7 @@ func TestOwnNode(t *testing.T) {
 	t.Run("frozen", func(t *testing.T) {
 		s := start(t)
 		l := newLedger(t, manyMessages, 512)
-		hurt(l, func() { n.Freeze(t) })
+		fail(l, func() { n.Freeze(t) })
 		sum := l.drive(s.p, s.top, func(o *Outcome) { t.Log(o); n.Thaw(t) })
 		check(t, s, l, sum, []Kind{ConnectionLost})
 	})
@@ -268,7 +268,7 @@ func TestOwnNode(t *testing.T) {
 		s := start(t)
 		l := newLedger(t, manyMessages, 512)
 		n.Sync(t)
-		hurt(l, func() { n.Kill(t) })
+		fail(l, func() { n.Kill(t) })
 		restarted := false
 		sum := l.drive(s.p, s.top, func(o *Outcome) {
 			t.Log(o, o.Committed, o.Unknown)
@@ -282,7 +282,7 @@ func TestOwnNode(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		s := start(t)
 		l := newLedger(t, manyMessages, 512)
-		hurt(l, func() { n.Stop(t) })
+		fail(l, func() { n.Stop(t) })
 		restarted := false
 		sum := l.drive(s.p, s.top, func(o *Outcome) {
 			t.Log(o, o.Committed, o.Unknown)

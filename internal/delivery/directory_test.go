@@ -62,7 +62,7 @@ func TestDirectoryFile(t *testing.T) {
 	}
 	want := "threat_match-20261101-120405-1793534645.678901.json"
 	if got := names(t, path); !slices.Equal(got, []string{want}) {
-		t.Fatalf("files %v, want %s", got, want)
+		t.Fatalf("got files %v, want %s", got, want)
 	}
 	text, err := os.ReadFile(filepath.Join(path, want))
 	if err != nil {
@@ -79,12 +79,11 @@ func TestDirectoryFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := names(t, path); len(got) != 2 {
-		t.Errorf("two bundles met: %v", got)
+		t.Errorf("got files %v, want one for each bundle", got)
 	}
 }
 
-// TestDirectoryFailure shows that a bundle that cannot be written whole leaves
-// nothing, and what stood there before.
+// TestDirectoryFailure: a bundle that cannot be written whole leaves nothing behind, and what was there before stays.
 func TestDirectoryFailure(t *testing.T) {
 	d, path := newDirectory(t, 0)
 	b := DirectoryBundle{ID: "bundle--1", CommittedAt: time.Unix(1, 0)}
@@ -96,25 +95,25 @@ func TestDirectoryFailure(t *testing.T) {
 		_ = yield([]byte(`{"id":"half"}`), nil) && yield(nil, boom)
 	})
 	if !errors.Is(err, boom) || !strings.Contains(err.Error(), "bundle--1") {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want the source's", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(fault.ErrShutdown)
 	if err := d.Write(ctx, b, objects(`{}`)); !fault.Is(err, fault.Shutdown) {
-		t.Errorf("stopped: %v", err)
+		t.Errorf("stopped: got %v, want the cause", err)
 	}
 	got := names(t, path)
 	if len(got) != 1 || strings.HasSuffix(got[0], ".tmp") {
-		t.Fatalf("files %v", got)
+		t.Fatalf("got files %v, want only the one from before", got)
 	}
 	if text, _ := os.ReadFile(filepath.Join(path, got[0])); !strings.Contains(string(text), "whole") {
-		t.Errorf("file %s", text)
+		t.Errorf("the file from before now holds %s", text)
 	}
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Write(t.Context(), b, objects()); err == nil || fault.Is(err, fault.Fatal) {
-		t.Errorf("without a directory: %v", err)
+		t.Errorf("without a directory: got %v, want an error", err)
 	}
 }
 
@@ -138,18 +137,18 @@ func TestExpire(t *testing.T) {
 	}
 	n, err := d.Expire(now)
 	if err != nil || n != 2 {
-		t.Errorf("%d expired, %v", n, err)
+		t.Errorf("%d expired, %v; want those of this connector that are too old", n, err)
 	}
 	want := []string{
 		"other.json", "threat_match-20261101-120405-1.5.txt", "threat_match-20261101-120405-2.5.json",
 		"threat_match-notes.json", "threat_match-two-20261101-120405-1.5.json",
 	}
 	if got := names(t, path); !slices.Equal(got, want) {
-		t.Errorf("left %v", got)
+		t.Errorf("got %v left", got)
 	}
 	keep, _ := newDirectory(t, 0)
 	if n, err := keep.Expire(now); n != 0 || err != nil {
-		t.Errorf("without a retention: %d, %v", n, err)
+		t.Errorf("without a retention: %d expired, %v; want none", n, err)
 	}
 }
 
@@ -165,7 +164,7 @@ func TestNewDirectory(t *testing.T) {
 	}
 }
 
-// TestDirectoryMemory writes a bundle far larger than what may be held.
+// TestDirectoryMemory writes a bundle far larger than what may be kept in memory.
 func TestDirectoryMemory(t *testing.T) {
 	d, _ := newDirectory(t, 0)
 	object := fmt.Appendf(nil, `{"x":%q}`, strings.Repeat("x", 10_000))
@@ -189,8 +188,8 @@ func TestDirectoryMemory(t *testing.T) {
 	}
 }
 
-// TestArchiveIsPrivate: what intelligence says is for nobody else on the machine,
-// and a link that somebody put there is not followed.
+// TestArchiveIsPrivate: nobody else on the machine can read the archive, and a symbolic link in the way is not
+// followed.
 func TestArchiveIsPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "archive")
 	d, err := NewDirectory(DirectoryOptions{Path: path, Connector: ConnectorInfo{Name: "c"}})

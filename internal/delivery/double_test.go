@@ -28,9 +28,9 @@ func (s *scripted) ack(p brokertest.Published, a *brokertest.Answers) {
 	a.Ack(p.Tag, false)
 }
 
-const at = 20 // the message that a script hurts, in mid-window
+const at = 20 // the message at which a script fails, in mid-window
 
-// scripts hurt message 20 of 60 in a window of 8, once; want is the only outcome.
+// scripts fail once, at message 20 of 60 in a window of 8; want is the only outcome.
 var scripts = []struct {
 	name  string
 	play  func(s *scripted, p brokertest.Published, a *brokertest.Answers)
@@ -38,7 +38,7 @@ var scripts = []struct {
 	class fault.Class
 	cause error // in the outcome; nil: any
 	ok    bool  // no outcome at all
-	// unknown is checked for TooLarge: what came behind it is not.
+	// unknown is checked for TooLarge: what came after the message is not unknown.
 	unknown int
 	racy    bool // another outcome may be seen first, or as well
 }{
@@ -104,13 +104,13 @@ var scripts = []struct {
 			s.ack(p, a)
 		}
 	}},
-	{name: "too large", want: TooLarge, class: fault.Permanent, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "too large", want: TooLarge, class: fault.Permanent, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(406, "PRECONDITION_FAILED - message size 5000 is larger than configured max size 4096")
 	})},
-	{name: "too large as older brokers word it", want: TooLarge, class: fault.Permanent, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "too large as older brokers word it", want: TooLarge, class: fault.Permanent, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(406, "PRECONDITION_FAILED - message size 5000 is larger than max size 4096")
 	})},
-	{name: "too large without a number", want: TooLarge, class: fault.Permanent, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "too large without a number", want: TooLarge, class: fault.Permanent, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(311, "CONTENT_TOO_LARGE")
 	})},
 	{name: "too large behind unanswered ones", want: TooLarge, class: fault.Permanent, unknown: 2, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
@@ -123,22 +123,22 @@ var scripts = []struct {
 			s.ack(p, a)
 		}
 	}},
-	{name: "another precondition", want: ConnectionLost, class: fault.Systemic, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "another precondition", want: ConnectionLost, class: fault.Systemic, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(406, "PRECONDITION_FAILED - something else")
 	})},
-	{name: "no exchange", want: NoExchange, class: fault.Systemic, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "no exchange", want: NoExchange, class: fault.Systemic, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(404, "NOT_FOUND - no exchange 'x' in vhost '/'")
 	})},
-	{name: "access refused", want: AccessRefused, class: fault.Systemic, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "access refused", want: AccessRefused, class: fault.Systemic, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseChannel(403, "ACCESS_REFUSED - access to exchange 'x' refused")
 	})},
-	{name: "connection closed", want: ConnectionLost, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "connection closed", want: ConnectionLost, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseConnection(320, "CONNECTION_FORCED - broker forced connection closure")
 	})},
-	{name: "user may not use the virtual host any more", want: AccessRefused, class: fault.Systemic, play: hurt(func(p brokertest.Published, a *brokertest.Answers) {
+	{name: "user may not use the virtual host any more", want: AccessRefused, class: fault.Systemic, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) {
 		a.CloseConnection(530, "NOT_ALLOWED - vhost is gone")
 	})},
-	{name: "cut before the message is taken", want: ConnectionLost, play: hurt(func(p brokertest.Published, a *brokertest.Answers) { a.Cut() })},
+	{name: "cut before the message is taken", want: ConnectionLost, play: failingWith(func(p brokertest.Published, a *brokertest.Answers) { a.Cut() })},
 	{name: "cut after the message is taken", want: ConnectionLost, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
 		if p.Seq == at {
 			s.take(p)
@@ -161,7 +161,7 @@ var scripts = []struct {
 			a.Ack(p.Tag, false)
 		}
 	}},
-	// The library does not tell a nack from a future that ended with its channel.
+	// The library does not distinguish a nack from a confirmation that ended with its channel.
 	{name: "nack and then the end", racy: true, play: func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
 		switch {
 		case p.Seq == at:
@@ -176,8 +176,8 @@ var scripts = []struct {
 	}},
 }
 
-// hurt makes a script that takes every message but the one it hurts.
-func hurt(f func(brokertest.Published, *brokertest.Answers)) func(*scripted, brokertest.Published, *brokertest.Answers) {
+// failingWith makes a script that takes every message except the one at which it fails.
+func failingWith(f func(brokertest.Published, *brokertest.Answers)) func(*scripted, brokertest.Published, *brokertest.Answers) {
 	return func(s *scripted, p brokertest.Published, a *brokertest.Answers) {
 		if p.Seq == at {
 			f(p, a)

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// TestEnvelopeGolden pins the bytes of the wire message: a repeat must equal them.
+// TestEnvelopeGolden fixes the bytes of the message: a repeat must equal them.
 func TestEnvelopeGolden(t *testing.T) {
 	object := `{"type":"malware","id":"malware--7c2b5a0e-6f5c-4a0e-8f0f-0a1b2c3d4e5f","name":"größer \"x\"","is_family":true}`
 	for name, e := range map[string]Envelope{
@@ -107,7 +107,7 @@ func TestEnvelope(t *testing.T) {
 			len(bundle.Objects) != 1 || string(bundle.Objects[0]) != fmt.Sprintf(`%s,"nb_deps":%d}`, object[:len(object)-1], e.Deps) {
 			t.Fatalf("bundle %s", content)
 		}
-		// Into a buffer with room it is the same, and needs no other.
+		// In a buffer with room it is the same, and needs no other buffer.
 		room := make([]byte, 0, len(message))
 		if again, err := AppendEnvelope(room, e); err != nil || !bytes.Equal(again, message) {
 			t.Fatal("another message in a buffer with room")
@@ -115,7 +115,7 @@ func TestEnvelope(t *testing.T) {
 	})
 }
 
-// TestEnvelopeOfNoObject: what is no JSON object becomes no message.
+// TestEnvelopeOfNoObject: there is no message of what is not a JSON object.
 func TestEnvelopeOfNoObject(t *testing.T) {
 	for _, object := range []string{"", "[]", `"text"`, "{"} {
 		if got, err := AppendEnvelope(nil, Envelope{Sequence: 7, BundleID: "b", Object: []byte(object)}); err == nil {
@@ -141,7 +141,7 @@ func TestEnvelopeAllocations(t *testing.T) {
 	}
 }
 
-// TestStringsAreThoseOfEncodingJSON holds the short way for plain text to the library.
+// TestStringsAreThoseOfEncodingJSON compares the fast path for plain text with encoding/json.
 func TestStringsAreThoseOfEncodingJSON(t *testing.T) {
 	for c := range rune(0x3000) {
 		s := "a" + string(c) + "z"

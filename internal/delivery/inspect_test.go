@@ -34,7 +34,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("check of %q: %v, hint %q", names, err, fault.HintOf(err))
 		}
 	}
-	// Nothing was declared by looking.
+	// Inspecting declared nothing.
 	v.Channel(func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclarePassive("push_other", true, false, false, false, nil)
 		if !isNotFound(err) {
@@ -45,7 +45,7 @@ func TestInspect(t *testing.T) {
 	if got := v.Depth(top.Queue); got != 25 {
 		t.Errorf("%d messages after looking", got)
 	}
-	// The least that a platform's administrator may permit us.
+	// The least permissions that a platform's administrator may give us.
 	v.Permit("^$", `^amqp\.worker\.exchange$`, "^$")
 	if err := p.Check(t.Context(), top.Exchange, top.Queue); err != nil {
 		t.Errorf("check with least permissions: %v", err)

@@ -37,7 +37,7 @@ func parseKey(t testing.TB, text []byte) *ecdsa.PrivateKey {
 	}
 }
 
-// TestDecryptKey reads the same key in the ways in which openssl encrypts it.
+// TestDecryptKey reads the same key in every encryption that openssl writes.
 func TestDecryptKey(t *testing.T) {
 	want := parseKey(t, readKey(t, "clear.pem"))
 	for _, name := range []string{

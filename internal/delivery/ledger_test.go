@@ -13,8 +13,8 @@ import (
 	"threatmatch-connector/internal/brokertest"
 )
 
-// ledger is the caller's side of a batch: numbered messages and a cursor. It
-// fails the test when the publisher breaks its contract.
+// ledger is the caller's side of a batch: numbered messages and a cursor. It fails the test if the publisher breaks
+// its contract.
 type ledger struct {
 	t      *testing.T
 	total  int
@@ -26,7 +26,7 @@ type ledger struct {
 
 	mu     sync.Mutex
 	cursor int // committed
-	widest int // most handed out and not committed
+	widest int // most messages handed out and not committed
 	calls  int // of Committed
 	fired  map[int]bool
 	skip   map[int]bool // dead letters: never handed out again
@@ -50,8 +50,8 @@ func number(t *testing.T, b []byte) int {
 	return i
 }
 
-// batch goes on from the cursor, with one message only to probe. index maps
-// the batch's numbers to ours.
+// batch continues from the cursor, with a single message if it only probes. index maps the batch's numbers to the
+// ledger's.
 func (l *ledger) batch(top brokertest.Topology, probe bool) (Batch, []int) {
 	var index []int
 	for i := l.cursor; i < l.total; i++ {
@@ -110,13 +110,13 @@ func (l *ledger) batch(top brokertest.Topology, probe bool) (Batch, []int) {
 	return b, index
 }
 
-// told is what the outcomes of an import add up to.
-type told struct {
+// totals adds up the outcomes of an import.
+type totals struct {
 	outcomes          []*Outcome
 	repeats, unknowns int
 }
 
-func (o told) kinds() string {
+func (o totals) kinds() string {
 	var s []string
 	for _, k := range o.outcomes {
 		s = append(s, k.Kind.String())
@@ -124,12 +124,11 @@ func (o told) kinds() string {
 	return strings.Join(s, ", ")
 }
 
-// drive sends until everything is committed, as the deliver stage does: after
-// a refusal first one message, then the full window. cure is called with each
-// outcome.
-func (l *ledger) drive(p *Publisher, top brokertest.Topology, cure func(*Outcome)) told {
+// drive sends until everything is committed, as the deliver stage does: after a refusal first one message, then a
+// full window. It calls repair with each outcome.
+func (l *ledger) drive(p *Publisher, top brokertest.Topology, repair func(*Outcome)) totals {
 	l.t.Helper()
-	var sum told
+	var sum totals
 	probe := false
 	for deadline := time.Now().Add(time.Minute); ; {
 		batch, index := l.batch(top, probe)
@@ -155,14 +154,13 @@ func (l *ledger) drive(p *Publisher, top brokertest.Topology, cure func(*Outcome
 		if o.Kind == TooLarge {
 			l.skip[index[o.Index]] = true
 		}
-		cure(o)
+		repair(o)
 	}
 }
 
-// arrived checks what is in the queue against what was told: nothing lost,
-// repeats within the bounds, and a copy of every message behind the first
-// copies of all before it, so that a worker finds what the message refers to.
-func (l *ledger) arrived(got []int, sum told) {
+// arrived compares the queue with the outcomes: nothing is lost, repeats are within bounds, and a copy of every
+// message comes after the first copies of all messages before it, so that a worker finds what the message refers to.
+func (l *ledger) arrived(got []int, sum totals) {
 	l.t.Helper()
 	seen, first, last := make([]int, l.total), make([]int, l.total), make([]int, l.total)
 	for at, i := range got {
@@ -197,7 +195,7 @@ func (l *ledger) arrived(got []int, sum told) {
 	}
 	extra := len(got) - want + lost
 	if extra < sum.repeats || extra > sum.repeats+sum.unknowns {
-		l.t.Errorf("%d repeats arrived, told %d surely and %d unknown", extra, sum.repeats, sum.unknowns)
+		l.t.Errorf("%d repeats arrived, want %d certain and up to %d unknown ones", extra, sum.repeats, sum.unknowns)
 	}
 	if l.quiet {
 		return
@@ -206,7 +204,7 @@ func (l *ledger) arrived(got []int, sum told) {
 		l.total, len(sum.outcomes), sum.kinds(), sum.repeats, sum.unknowns, extra, l.widest, l.calls)
 }
 
-// numbers drains a queue.
+// numbers drains a queue and returns the messages' numbers.
 func numbers(t *testing.T, v *brokertest.VHost, queue string) (got []int) {
 	t.Helper()
 	for _, d := range v.Drain(queue) {

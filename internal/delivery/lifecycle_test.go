@@ -31,8 +31,7 @@ func acking(p brokertest.Published, a *brokertest.Answers) { a.Ack(p.Tag, false)
 
 var nowhere = brokertest.Topology{Exchange: "x", Key: "k"}
 
-// TestSourceFails: an error of Next ends the batch, and what was published
-// before it counts.
+// TestSourceFails: an error of Next ends the batch, and what was published before it counts.
 func TestSourceFails(t *testing.T) {
 	p := doubled(t, acking)
 	l := newLedger(t, 40, 8)
@@ -51,8 +50,8 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// TestCommitFails: once the cursor cannot move, nothing else is published than
-// what the window had room for (G4), and what is confirmed counts as repeats.
+// TestCommitFails: once the cursor cannot move, nothing is published beyond the window (G4), and what is confirmed
+// counts as repeats.
 func TestCommitFails(t *testing.T) {
 	published := 0
 	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) { published++; a.Ack(m.Tag, false) })
@@ -75,7 +74,7 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// TestSlowCommit: publishing goes on while a commit runs, up to the window.
+// TestSlowCommit: publishing continues during a commit, up to the window.
 func TestSlowCommit(t *testing.T) {
 	p := doubled(t, acking)
 	l := newLedger(t, 200, 20)
@@ -101,8 +100,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStop: the end of the context ends the batch, after what was published
-// has been answered and committed.
+// TestStop: the end of the context ends the batch after what was published has been answered and committed.
 func TestStop(t *testing.T) {
 	var held []uint64
 	release := make(chan struct{})
@@ -132,7 +130,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestStopWithoutAnswer: the settle timeout ends the wait, also of a commit.
+// TestStopWithoutAnswer: the settle timeout ends the wait, also that for a commit.
 func TestStopWithoutAnswer(t *testing.T) {
 	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) {
 		if m.Tag <= 4 {
@@ -164,8 +162,7 @@ func TestStopWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestStopByATime: what is left of an ordered stop bounds the wait, whatever
-// the settle timeout is.
+// TestStopByATime: the deadline of an orderly stop bounds the wait, whatever the settle timeout is.
 func TestStopByATime(t *testing.T) {
 	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {}, func(o *Options) { o.SettleTimeout = time.Hour })
 	for _, left := range []time.Duration{50 * time.Millisecond, -time.Second} {
@@ -176,7 +173,7 @@ func TestStopByATime(t *testing.T) {
 		go func() { done <- p.Send(ctx, batch) }()
 		waitFor(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.widest == 8 })
 		cancel(fault.ShutdownBy(time.Now().Add(left)))
-		err := <-done // for ever, if the time did not count
+		err := <-done // for ever, if the deadline did not count
 		o, ok := errors.AsType[*Outcome](err)
 		if !ok || o.Kind != Stopped || !fault.Is(err, fault.Shutdown) || o.Unknown != 8 {
 			t.Errorf("Send: %v, %+v", err, o)
@@ -184,7 +181,7 @@ func TestStopByATime(t *testing.T) {
 	}
 }
 
-// TestClose ends a batch under way, and no goroutine is left.
+// TestClose ends a batch that is being sent, and no goroutine is left.
 func TestClose(t *testing.T) {
 	var arrived atomic.Int64 // only then it is certain that all eight were published
 	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) { arrived.Add(1) })
@@ -214,7 +211,7 @@ func TestClose(t *testing.T) {
 		goleak.IgnoreAnyFunction("threatmatch-connector/internal/brokertest.(*Node).boot.func1"))
 }
 
-// TestNoGoroutineStays compares goroutines before and after batches of every outcome.
+// TestNoGoroutineStays compares the goroutines before and after batches of every outcome.
 func TestNoGoroutineStays(t *testing.T) {
 	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) {
 		if m.Seq%17 == 16 {
@@ -250,7 +247,7 @@ func TestSetBroker(t *testing.T) {
 	}
 }
 
-// TestBlocked: being blocked is reported and takes no outcome to go on from.
+// TestBlocked: being blocked is reported, and is not an outcome.
 func TestBlocked(t *testing.T) {
 	states := make(chan State, 10)
 	unblock := make(chan struct{})
@@ -262,11 +259,11 @@ func TestBlocked(t *testing.T) {
 		}
 		a.Ack(m.Tag, false)
 	}, func(o *Options) {
-		o.ConfirmTimeout = 40 * time.Millisecond // being blocked is no silence
+		o.ConfirmTimeout = 40 * time.Millisecond // being blocked is not silence
 		o.OnState = func(s State) { states <- s }
 	})
 	l := newLedger(t, 60, 1)
-	done := make(chan told)
+	done := make(chan totals)
 	go func() { done <- l.drive(p, nowhere, func(o *Outcome) { t.Error(o) }) }()
 	for _, want := range []State{StateConnected, StateBlocked} {
 		if got := <-states; got != want {
@@ -285,7 +282,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// TestUnreachable has what may be wrong before anything is published.
+// TestUnreachable has everything that can be wrong before a message is published.
 func TestUnreachable(t *testing.T) {
 	d := brokertest.NewDouble(t, acking)
 	proxy := brokertest.NewProxy(t, d.Host, d.Port)
@@ -319,8 +316,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestRandom lets a broker do anything in any order: nothing is lost, and the
-// outcomes account for every repeat.
+// TestRandom: whatever a broker does in whatever order, nothing is lost and the outcomes account for every repeat.
 func TestRandom(t *testing.T) {
 	for range 40 {
 		seed := rand.Uint64()
@@ -339,8 +335,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// anything answers at random, and behaves after 100 messages, so that an
-// import ends.
+// anything answers at random for 100 messages, and correctly after that, so that an import ends.
 func anything(s *scripted, random *rand.Rand, window int) func(brokertest.Published, *brokertest.Answers) {
 	var open []brokertest.Published // taken and not answered
 	return func(p brokertest.Published, a *brokertest.Answers) {
@@ -391,8 +386,8 @@ func waitFor(t *testing.T, ok func() bool) {
 	}
 }
 
-// TestBlockedIsToldWhileABatchIsSent: whoever sends is told of an alarm that was on before,
-// and of none once the batch has ended.
+// TestBlockedIsToldWhileABatchIsSent: the sender learns of an alarm that was already on, and of none after the batch
+// has ended.
 func TestBlockedIsToldWhileABatchIsSent(t *testing.T) {
 	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {})
 	var got []bool

@@ -23,7 +23,7 @@ func TestSendWholeBatch(t *testing.T) {
 	}
 }
 
-// TestProperties holds the wire properties that OpenCTI's own connectors use.
+// TestProperties checks the message properties that OpenCTI's own connectors use.
 func TestProperties(t *testing.T) {
 	v := brokertest.Shared(t).VHost(t)
 	top := v.Declare("c", "classic")

@@ -56,7 +56,7 @@ func (a *authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// issue makes a certificate for the local host, as a server or a client.
+// issue makes a certificate for localhost, as a server and a client.
 func (a *authority) issue(name string, key *ecdsa.PublicKey) string {
 	return a.sign(&x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -84,8 +84,7 @@ func file(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// TestTLS talks to a RabbitMQ that has a certificate of a private authority
-// and wants one of its clients.
+// TestTLS uses a RabbitMQ with a certificate of a private authority that asks clients for one, too.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	own, foreign := newAuthority(t, "own"), newAuthority(t, "foreign")
@@ -144,7 +143,7 @@ func TestTLS(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				l.arrived(numbers(t, v, top.Queue), told{})
+				l.arrived(numbers(t, v, top.Queue), totals{})
 				return
 			}
 			o, ok := err.(*Outcome)
