@@ -66,7 +66,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	if got := strings.Join(keys, " "); got != want {
 		t.Errorf("problems %s, want %s", got, want)
 	}
-	// What a file that cannot be read would have held is not said to be missing.
+	// What may be in a file that cannot be read is not reported as missing.
 	_, _, err = Load(Options{Environ: environ(map[string]string{"SPOOL_MAX_SIZE": "1"}), Dir: write(t, "config.yml", "connector: [\n")})
 	if ps := ProblemsOf(err); len(ps) != 2 || ps[0].Source != "config.yml:1" || ps[1].Key != "spool.max_size" {
 		t.Errorf("problems %v", err)
@@ -140,7 +140,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ".env"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mustLoad(t, Options{Dir: dir, Environ: environ(base())}) // a directory of that name is no file of settings
+	mustLoad(t, Options{Dir: dir, Environ: environ(base())}) // a directory of that name is not a file of settings
 	save(t, filepath.Join(dir, "big.yml"), strings.Repeat("#\n", maxFile))
 	_, _, err := Load(Options{Dir: dir, Path: "big.yml", Environ: environ(base())})
 	if ps := ProblemsOf(err); len(ps) != 1 || ps[0].Error() != "big.yml: is too large for a file of settings" {

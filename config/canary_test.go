@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// everything returns all that this package can say about what was loaded.
+// everything returns all that this package can print about what was loaded.
 func everything(t *testing.T, opt Options) string {
 	t.Helper()
 	var out bytes.Buffer

@@ -128,7 +128,7 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// checkLoad loads whatever it is given and checks what is true of every answer.
+// checkLoad loads anything and checks what must hold for every result.
 func checkLoad(t *testing.T, opt Options) {
 	cfg, report, err := Load(opt)
 	problems := ProblemsOf(err)

@@ -42,7 +42,7 @@ func TestSampleNeedsOnlyItsChangeMes(t *testing.T) {
 }
 
 func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
-	// A line of settings, unlike one of words, is "# name:" with no blank in the name.
+	// A line of settings, unlike one of text, is "# name:" without a blank in the name.
 	mark := regexp.MustCompile(`(?m)^( *)# ( *)([a-z_]+:(?: .*)?)$`)
 	text := mark.ReplaceAllString(sampleText(t), "$1$2$3")
 	text = strings.ReplaceAll(text, ": ChangeMe", ": "+someID)
@@ -63,7 +63,7 @@ func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
 			continue
 		}
 		if !strings.HasPrefix(report.Origins[s.Key], "config.yml:") {
-			t.Errorf("%s does not stand in the sample (%s)", s.Key, report.Origins[s.Key])
+			t.Errorf("%s is not in the sample (%s)", s.Key, report.Origins[s.Key])
 		}
 		if s.get(cfg) == "" {
 			t.Errorf("%s has no example", s.Key)
@@ -71,8 +71,7 @@ func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
 	}
 }
 
-// In the sample a comment stands above its key, at the same indent, in sections
-// that are commented out as well.
+// In the sample a comment is above its key, at the same indent, also in sections that are commented out.
 func TestSampleIndent(t *testing.T) {
 	for line := range strings.Lines(sampleText(t)) {
 		if strings.HasPrefix(line, "#  ") {

@@ -79,7 +79,7 @@ func TestNotChangeMe(t *testing.T) {
 }
 
 func TestBooleans(t *testing.T) {
-	// What pycti reads as a word, and what it leaves a text that then counts as yes.
+	// What pycti reads as a word, and what it leaves as text that then counts as yes.
 	for text, want := range map[string]bool{
 		"true": true, "True": true, "yes": true, "TRUE": true, "on": true, "1": true, "Y": true,
 		"false": false, "False": false, "no": false, "FALSE": false, "off": false, "0": false, "N": false,
@@ -128,6 +128,6 @@ func TestNearest(t *testing.T) {
 		}
 	}
 	if d := distance("client_secert", "client_secret", 9); d != 1 {
-		t.Errorf("a swap counts %d", d)
+		t.Errorf("a swap counts as %d, want 1", d)
 	}
 }

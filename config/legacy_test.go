@@ -9,8 +9,7 @@ import (
 
 const someID = "5b1b2f0e-7c1d-4d4e-9a0b-0123456789ab"
 
-// The variables that the connector's documentation of 2021 and its compose file
-// gave, with a value for each ChangeMe.
+// The variables in the connector's documentation of 2021 and its compose file, with a value for each ChangeMe.
 func firstGeneration() map[string]string {
 	return map[string]string{
 		"OPENCTI_URL": "http://localhost", "OPENCTI_TOKEN": "token-of-the-platform",
@@ -22,7 +21,7 @@ func firstGeneration() map[string]string {
 	}
 }
 
-// The variables of the documentation of 2025, with its misspelling.
+// The variables in the documentation of 2025, with its misspelling.
 func secondGeneration() map[string]string {
 	return map[string]string{
 		"OPENCTI_URL": "http://localhost", "OPENCTI_TOKEN": "token-of-the-platform",
@@ -34,7 +33,7 @@ func secondGeneration() map[string]string {
 	}
 }
 
-// asFile turns variables into the config.yml that means the same.
+// asFile converts variables to the equivalent config.yml.
 func asFile(vars map[string]string) string {
 	parts := map[string]string{}
 	for env, value := range vars {
@@ -131,7 +130,7 @@ func TestMisspeltName(t *testing.T) {
 	if len(report.Warnings) != 1 || report.Warnings[0].String() != want {
 		t.Errorf("warnings %q, want %q", report.Warnings, want)
 	}
-	// Beside the right name, that one wins.
+	// If the right name is given, too, that one wins.
 	cfg, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{misspelt: "false", "THREATMATCH_THREAT_ACTOR_AS_INTRUSION_SET": "true"})})
 	if !cfg.ThreatMatch.ThreatActorAsIntrusionSet || len(report.Warnings) != 2 {
 		t.Errorf("%v %v", cfg.ThreatMatch.ThreatActorAsIntrusionSet, report.Warnings)

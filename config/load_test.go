@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-// base is the least that an installation sets.
+// base is the least that an installation must set.
 func base() map[string]string {
 	return map[string]string{
 		"OPENCTI_URL":               "http://opencti:8080",
@@ -13,8 +13,7 @@ func base() map[string]string {
 	}
 }
 
-// environ turns maps into an environment; later ones go over earlier ones, and
-// an empty value takes a name away.
+// environ merges maps into an environment; later ones win, and an empty value removes a name.
 func environ(maps ...map[string]string) []string {
 	all := map[string]string{}
 	for _, m := range maps {

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// mistake is something that users do, what they are told, and the way out.
+// mistake is something that users do, what they are told, and how to fix it.
 type mistake struct {
 	title, remedy string
-	env           map[string]string // beside what is right; empty takes a name away
+	env           map[string]string // besides what is right; empty removes a name
 	file          string            // config.yml
 	opt           func(*Options)
 	messages      []string // all problems, then all warnings

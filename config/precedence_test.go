@@ -40,7 +40,7 @@ func TestPrecedence(t *testing.T) {
 			}
 			cfg, report := mustLoad(t, Options{Dir: dir, Environ: environ(base(), c.env)})
 			if cfg.Connector.Name != c.want || report.Origins["connector.name"] != c.origin {
-				t.Errorf("%q from %q, want %q from %q", cfg.Connector.Name, report.Origins["connector.name"], c.want, c.origin)
+				t.Errorf("got %q from %q, want %q from %q", cfg.Connector.Name, report.Origins["connector.name"], c.want, c.origin)
 			}
 			if len(report.Warnings) != c.warnings {
 				t.Errorf("warnings %q, want %d", report.Warnings, c.warnings)
@@ -117,9 +117,9 @@ L=after
 		t.Errorf("read %q, want %q", vars, want)
 	}
 	if lines["A"] != 3 || lines["F"] != 8 || lines["H"] != 11 || lines["L"] != 16 {
-		t.Errorf("lines %v", lines)
+		t.Errorf("got lines %v", lines)
 	}
 	if len(bad) != 2 || bad[0] != 14 || bad[1] != 15 {
-		t.Errorf("bad lines %v", bad)
+		t.Errorf("got bad lines %v", bad)
 	}
 }

@@ -92,8 +92,8 @@ func TestSchemaHasTheShapeOfTheCatalogue(t *testing.T) {
 	}
 }
 
-// The platform compiles patterns as JavaScript's with the u flag, where a
-// needless escape is an error and look-ahead is the only thing RE2 lacks.
+// The platform compiles patterns as JavaScript's with the u flag, where a needless escape is an error and look-ahead
+// is the only thing that RE2 lacks.
 func TestPatternsAreJavaScriptToo(t *testing.T) {
 	needless := regexp.MustCompile(`\\[^\[\].|/(){}*+?^$\\xt]|\\x[^0-9A-F]|\(\?[^:]|[^\\]\[\^?\]|\[\[:`)
 	for _, s := range Settings() {
@@ -145,8 +145,8 @@ func TestManifestAndCatalogue(t *testing.T) {
 
 var plainNumber = regexp.MustCompile(`^[0-9]{1,15}(?:\.[0-9]{1,6})?$`)
 
-// formValue is what the platform's form holds for a text that a user gives, and
-// the text that the platform hands to the connector for it.
+// formValue returns what the platform's form holds for a text that a user enters, and the text that the platform
+// passes to the connector for it.
 func formValue(s Setting, text string) (value any, handed string) {
 	switch s.schema().Type {
 	case "boolean":
@@ -171,7 +171,7 @@ func formValue(s Setting, text string) (value any, handed string) {
 	return text, text
 }
 
-// canonical is the spelling that the schema knows.
+// canonical returns the spelling that the schema knows.
 func canonical(s Setting, text string) string {
 	text = trim(text)
 	switch s.Kind {
@@ -190,7 +190,7 @@ func canonical(s Setting, text string) string {
 	return text
 }
 
-// texts are likely and unlikely values, of every kind.
+// texts are likely and unlikely values of every kind.
 func texts() []string {
 	return []string{
 		"true", "False", "yes", "0", "1", "2", "5", "9095", "65535", "65536", "0.5", "10.0", "007", "-1", "1e3", "1000001",
@@ -221,7 +221,7 @@ func drawText(t *rapid.T, s Setting) string {
 		gens = append(gens, rapid.Custom(func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, 70_000).Draw(t, "n")) }))
 	}
 	text := rapid.OneOf(gens...).Draw(t, s.Env)
-	if text != "" && rapid.IntRange(0, 3).Draw(t, "mutate") == 0 { // one letter more, less or another
+	if text != "" && rapid.IntRange(0, 3).Draw(t, "mutate") == 0 { // one letter more, fewer or changed
 		i := rapid.IntRange(0, len(text)-1).Draw(t, "at")
 		letter := rapid.SampledFrom([]string{"", "0", "9", "x", "D", ":", "-", " "}).Draw(t, "letter")
 		text = strings.ToValidUTF8(text[:i]+letter+text[i+rapid.IntRange(0, 1).Draw(t, "over"):], "")
@@ -233,7 +233,7 @@ func TestSchemaAndLoaderAgree(t *testing.T) {
 	plain, withFormats := compileSchema(t, false), compileSchema(t, true)
 	var settings []Setting
 	for _, s := range Settings() {
-		// Whether a file is there is not for a schema to know.
+		// A schema cannot know whether a file exists.
 		if !s.NoSchema && s.Kind != "PEM or path" && s.Kind != "boolean or path" {
 			settings = append(settings, s)
 		}
@@ -245,14 +245,15 @@ func TestSchemaAndLoaderAgree(t *testing.T) {
 		for k, v := range fromForm {
 			form[k] = v
 		}
-		// Without a directory, the queue cannot be switched off: two settings, so no matter for the schema.
+		// Without a directory, the queue cannot be switched off: that depends on two settings, so the schema cannot
+		// tell.
 		for _, m := range []map[string]string{fromForm, raw} {
 			maps.Copy(m, map[string]string{"CONNECTOR_SEND_TO_DIRECTORY": "true", "CONNECTOR_SEND_TO_DIRECTORY_PATH": "/bundles"})
 		}
 		strict := maps.Clone(form)
 		for range rapid.IntRange(1, 3).Draw(t, "settings") {
 			s := rapid.SampledFrom(settings).Draw(t, "setting")
-			// A ceiling below the default level is refused: two settings as well.
+			// A ceiling below the default level is refused: two settings, too.
 			if strings.HasPrefix(s.Key, "connector.send_to_directory") || s.Key == "threatmatch.tlp_max" {
 				continue
 			}

@@ -16,7 +16,7 @@ func mqSettings() []Setting {
 		row("mq.pass", secretKind(false), func(c *C) *Secret { return &c.MQ.Pass }, "",
 			"Password.", secret, example("secret")),
 		row("mq.use_ssl_ca", pemKind(), func(c *C) *PEM { return &c.MQ.SSLCA }, "",
-			"Certificates to trust beside the system's.", example("/etc/ssl/rabbitmq/ca.pem")),
+			"Certificates to trust in addition to the system's.", example("/etc/ssl/rabbitmq/ca.pem")),
 		row("mq.use_ssl_cert", pemKind(), func(c *C) *PEM { return &c.MQ.SSLCert }, "",
 			"Certificate of this client.", example("/etc/ssl/rabbitmq/client.pem")),
 		row("mq.use_ssl_key", pemKind(), func(c *C) *PEM { return &c.MQ.SSLKey }, "",
@@ -66,10 +66,10 @@ func networkSettings() []Setting {
 		row("no_proxy", textKind(), func(c *C) *string { return &c.Network.NoProxy }, "",
 			"Hosts that are reached without a proxy.", example("opencti,localhost"), noSchema),
 		row("https_ca_certificates", pemKind(), func(c *C) *PEM { return &c.Network.CACertificates }, "",
-			"Certificates to trust beside the system's; the platform's certificate is then checked in any case.",
+			"Certificates to trust in addition to the system's; the platform's certificate is then checked in any case.",
 			example("/etc/ssl/company-ca.pem"), noSchema),
 		row("requests_ca_bundle", pemKind(), func(c *C) *PEM { return &c.Network.CABundle }, "",
-			"More certificates to trust beside the system's.", example("/etc/ssl/company-ca.pem"), noSchema, alsoNamed("CURL_CA_BUNDLE")),
+			"More certificates to trust in addition to the system's.", example("/etc/ssl/company-ca.pem"), noSchema, alsoNamed("CURL_CA_BUNDLE")),
 	}
 }
 

@@ -24,7 +24,7 @@ func openctiSettings() []Setting {
 		rowFunc("opencti.ssl_verify", verifyKind(),
 			func(c *Config) verify { return verify{c.OpenCTI.SSLVerify, c.OpenCTI.SSLCA} },
 			func(c *Config, v verify) { c.OpenCTI.SSLVerify, c.OpenCTI.SSLCA = v.on, v.ca },
-			"true", "Whether the platform's certificate is checked; a path names certificates to trust beside the system's.",
+			"true", "Whether the platform's certificate is checked; a path names certificates to trust in addition to the system's.",
 			atTop("ssl_verify")),
 		row("opencti.custom_headers", headersKind(), func(c *Config) *[]Header { return &c.OpenCTI.CustomHeaders }, "",
 			"HTTP headers that are added to every request to the platform.", secret, example("X-Gateway:value"), atTop("custom_headers")),

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// other returns a right value for a setting that is not its default, and how it
-// is printed.
+// other returns a valid value for a setting that is not its default, and how it is printed.
 func other(t *testing.T, s Setting) (value, printed string) {
 	t.Helper()
 	special := map[string]string{
@@ -69,7 +68,7 @@ func other(t *testing.T, s Setting) (value, printed string) {
 	return value, value
 }
 
-// save writes a file whole.
+// save writes a file.
 func save(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -88,7 +87,7 @@ func write(t *testing.T, name, text string) string {
 	return dir
 }
 
-// fixed are values that settings need beside them to be of use.
+// fixed are values that a setting needs beside it to have an effect.
 func fixed(s Setting) map[string]string {
 	switch s.Key {
 	case "connector.send_to_queue":
@@ -199,7 +198,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 }
 
 func TestNamesAtTheTopOfTheFile(t *testing.T) {
-	// As the second documentation's tables print them in their column "config.yml".
+	// As the tables of the second documentation print them in the column "config.yml".
 	dir := write(t, "config.yml", `
 url: http://opencti:8080/
 token: token-of-the-platform

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSampleBesideARealValue: a ChangeMe that stands beside a real value counts as
-// not set, wherever the two come from; alone it is refused.
+// TestSampleBesideARealValue: a ChangeMe beside a real value counts as not set, wherever the two come from; alone it
+// is refused.
 func TestSampleBesideARealValue(t *testing.T) {
 	for name, c := range map[string]struct{ file, env string }{
 		"in the file":         {"ChangeMe", "s3cret-value"},
@@ -43,8 +43,8 @@ func TestSampleBesideARealValue(t *testing.T) {
 	}
 }
 
-// TestLeftUnfilled: a reference that nothing replaced is refused, what only looks like
-// one is told and taken, and a plain value says nothing.
+// TestLeftUnfilled: a reference that was not replaced is refused, something that only looks like one is reported and
+// used, and a plain value causes no message.
 func TestLeftUnfilled(t *testing.T) {
 	for value, want := range map[string]struct{ problem, warning string }{
 		"${TM_SECRET}": {"is a variable that was not replaced", ""}, "$(TM_SECRET)": {"is a variable that was not replaced", ""},
@@ -74,7 +74,7 @@ func TestLeftUnfilled(t *testing.T) {
 	}
 }
 
-// TestAddressOfAPage: addresses that were copied from a browser or a manual are told.
+// TestAddressOfAPage: addresses that were copied from a browser or a manual are reported.
 func TestAddressOfAPage(t *testing.T) {
 	for value, want := range map[string]string{
 		"OPENCTI_URL=https://cti.example.com/dashboard/analyses": "opencti.url: has /dashboard in it, which is a page for people; give the base address, https://cti.example.com",
