@@ -21,7 +21,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// double is an inspect.Inspector and a Control of which only some methods may be called.
+// double is an inspect.Inspector and a Control of which only some methods are implemented.
 type double struct {
 	inspect.Inspector
 	Control
@@ -49,10 +49,10 @@ func (d *double) Skip(ctx context.Context, q SkipRequest) (Answer, error) {
 	return Answer{Count: 2, Message: q.Dataset + " " + q.To.String()}, d.err
 }
 
-// talk serves the double on a socket and returns a client.
+// talk serves the double on a socket and returns a client of it.
 func talk(t *testing.T, d *double) *Client {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s") // short, as paths of sockets must be
+	dir, err := os.MkdirTemp("", "s") // short, since paths of sockets must be
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,14 +193,14 @@ func TestOnlyStaleSocketsAreReplaced(t *testing.T) {
 		t.Error("the file was touched")
 	}
 	path := filepath.Join(dir, "s")
-	for range 2 { // the second one meets the socket of the first
+	for range 2 { // the second one finds the socket of the first
 		srv, err := Listen(path, &double{}, &double{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		fi, err := os.Stat(path)
 		if err != nil || fi.Mode().Perm() != 0o600 {
-			t.Errorf("mode %v, %v", fi.Mode(), err)
+			t.Errorf("got mode %v, %v, want a socket with 0600", fi.Mode(), err)
 		}
 		srv.ln.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
 		_ = srv.ln.Close()
@@ -251,8 +251,7 @@ func TestProbesSayWhy(t *testing.T) {
 	}
 }
 
-// TestRequestsAreBounded: a body that is larger than any request of ours is
-// refused before it is in memory.
+// TestRequestsAreBounded: a body larger than any of our requests is refused before it is in memory.
 func TestRequestsAreBounded(t *testing.T) {
 	d := &double{}
 	srv := httptest.NewServer(http.MaxBytesHandler(routes(d, d), maxRequest))
@@ -268,8 +267,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: callers that open connections and read nothing take
-// the place of no more than maxConnections, and who waits is answered when they go.
+// TestConnectionsAreBounded: callers that open connections and read nothing take at most maxConnections places, and
+// the next one is answered when they are gone.
 func TestConnectionsAreBounded(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

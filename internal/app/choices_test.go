@@ -9,8 +9,8 @@ import (
 	"threatmatch-connector/internal/mapping"
 )
 
-// TestChoicesAreOff: with nothing but what every user sets, no filter, marking, link
-// or rule of an operator's choice reaches the mapper, and details are not fetched.
+// TestChoicesAreOff: with only what every user sets, no filter, marking, link or rule reaches the mapper, and details
+// are not fetched.
 func TestChoicesAreOff(t *testing.T) {
 	cfg, _, err := config.Load(config.Options{Dir: t.TempDir(), Now: time.Now(), Environ: []string{
 		"OPENCTI_URL=http://opencti.example", "OPENCTI_TOKEN=00000000-0000-4000-8000-000000000000",

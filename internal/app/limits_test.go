@@ -19,7 +19,7 @@ func TestMemoryLimitIsTheLowest(t *testing.T) {
 		"no container":            {func() (uint64, error) { return 0, errors.New("no cgroup") }, most},
 	} {
 		if got, err := atMost(most, c.container)(); got != c.want || err != nil {
-			t.Errorf("%s: %d, %v, want %d", name, got, err, c.want)
+			t.Errorf("%s: got %d, %v, want %d", name, got, err, c.want)
 		}
 	}
 }

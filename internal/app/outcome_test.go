@@ -6,8 +6,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestShortcoming: whatever a run stepped past, gave up or put off is said, and
-// with it goes exit code 3.
+// TestShortcoming: whatever a run skipped, gave up or postponed is reported, and leads to exit code 3.
 func TestShortcoming(t *testing.T) {
 	for name, want := range map[string]string{
 		"fetch.items":         "",

@@ -25,7 +25,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// settings are those of a connector that reaches nothing; more are laid over them.
+// settings returns the settings of a connector that reaches nothing, with more laid over them.
 func settings(t *testing.T, more map[string]string) *config.Config {
 	t.Helper()
 	vars := map[string]string{
@@ -45,7 +45,7 @@ func settings(t *testing.T, more map[string]string) *config.Config {
 	return cfg
 }
 
-// closed is an address where nothing listens.
+// closed returns an address where nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
 	ln, err := serve.Listen("127.0.0.1")
@@ -56,7 +56,7 @@ func closed(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// platformAt is a stand-in for OpenCTI without a broker.
+// platformAt starts a stand-in for OpenCTI without a broker.
 func platformAt(t *testing.T) string {
 	t.Helper()
 	p, err := opencti.New(opencti.Options{AMQPURL: "amqp://guest:guest@127.0.0.1:1/"})
@@ -70,8 +70,7 @@ func platformAt(t *testing.T) string {
 	return p.URL()
 }
 
-// once runs a single import, which is stopped as soon as a stage says the text, and
-// anyway after a minute.
+// once runs a single import and stops it as soon as a stage's status contains stopAt, or after a minute.
 func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -93,7 +92,7 @@ func once(t *testing.T, cfg *config.Config, stopAt string, log io.Writer) error 
 	})
 }
 
-// line is what a test reads of a line of the log.
+// line is what the tests read of a line of the log.
 type line struct {
 	Level, Message string
 	Attributes     map[string]any
@@ -111,7 +110,7 @@ func lines(t *testing.T, log *bytes.Buffer) (all []line) {
 	return all
 }
 
-// errorLines are the messages of the log's errors.
+// errorLines returns the messages of the log's errors.
 func errorLines(t *testing.T, log *bytes.Buffer) (all []string) {
 	t.Helper()
 	for _, l := range lines(t, log) {
@@ -122,8 +121,7 @@ func errorLines(t *testing.T, log *bytes.Buffer) (all []string) {
 	return all
 }
 
-// TestOnceThatNeverBegins: a single import that is stopped before OpenCTI let it
-// begin is not delivered, and says why.
+// TestOnceThatNeverBegins: a single import that is stopped before OpenCTI lets it begin is undelivered, and says why.
 func TestOnceThatNeverBegins(t *testing.T) {
 	platform := platformAt(t)
 	tests := []struct {
@@ -159,8 +157,7 @@ func TestOnceThatNeverBegins(t *testing.T) {
 	}
 }
 
-// TestStartAfterAKill: the first line says that the process before did not stop in
-// order, and which run goes on.
+// TestStartAfterAKill: the first line says that the previous process did not stop cleanly, and which run continues.
 func TestStartAfterAKill(t *testing.T) {
 	cfg := settings(t, nil)
 	alive := filepath.Join(t.TempDir(), "spool")

@@ -18,7 +18,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// found runs the check and returns its findings, a line each.
+// found runs the check and returns its findings, one a line.
 func found(t *testing.T, env map[string]string, timeout time.Duration) string {
 	t.Helper()
 	var out strings.Builder
@@ -37,8 +37,8 @@ func wants(t *testing.T, out string, all ...string) {
 	}
 }
 
-// TestCheckTellsWhatEachAnswerMeans has ThreatMatch and OpenCTI give every bad
-// answer, and wants the part that is to blame and what to do.
+// TestCheckTellsWhatEachAnswerMeans: for every bad answer of ThreatMatch and OpenCTI the check names the part that is
+// to blame and what to do.
 func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 	api := threatmatch.New(threatmatch.Options{})
 	if err := api.Start(); err != nil {
@@ -97,7 +97,7 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 		})
 	}
 
-	// Pushing is tried only where it is asked for, and queues nothing.
+	// Pushing is tried only if the settings ask for it, and queues nothing.
 	env["CONNECTOR_QUEUE_PROTOCOL"] = "api"
 	pushed := faults.Rule{Route: "stixBundlePush", Kind: faults.Answer, ContentType: "application/json"}
 	for _, tt := range []struct {
@@ -126,13 +126,13 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 	}
 	delete(env, "CONNECTOR_QUEUE_PROTOCOL")
 
-	// One that hangs leaves the other its time.
+	// A server that hangs leaves the other one its time.
 	api.SetFault(faults.Rule{Kind: faults.Hang})
 	wants(t, found(t, env, 3*time.Second), "failed ThreatMatch token", "→ no answer in time", "ok OpenCTI token")
 	api.Heal()
 }
 
-// TestCheckLooksAtTheSpool: what run would meet there is found, and nothing is changed.
+// TestCheckLooksAtTheSpool: the check finds what run would find, and changes nothing.
 func TestCheckLooksAtTheSpool(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -156,8 +156,8 @@ func TestCheckLooksAtTheSpool(t *testing.T) {
 	}
 	wants(t, found(t, map[string]string{"SPOOL_DIR": shared}, 0), "note spool directory: "+shared+" can be written by other users", "→ chmod 700 "+shared)
 
-	// A lock that cannot be opened for writing, as where root made it: the test may
-	// be root, so a directory stands for it.
+	// A lock that cannot be opened for writing, as if root had made it. The test may run as root, so it uses a
+	// directory.
 	locked := filepath.Join(dir, "locked")
 	if err := os.MkdirAll(filepath.Join(locked, "spool.lock"), 0o700); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestCheckLooksAtTheSpool(t *testing.T) {
 	}
 }
 
-// settings are those of a connector that reaches nothing; more are laid over them.
+// settings returns the settings of a connector that reaches nothing, with more laid over them.
 func settings(t *testing.T, more map[string]string) *config.Config {
 	t.Helper()
 	vars := map[string]string{
@@ -190,7 +190,7 @@ func settings(t *testing.T, more map[string]string) *config.Config {
 	return cfg
 }
 
-// closed is an address where nothing listens.
+// closed returns an address where nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
 	ln, err := serve.Listen("127.0.0.1")
@@ -201,8 +201,7 @@ func closed(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// TestCheckTellsFilters wants what is left out to be said, and nothing where
-// nothing is.
+// TestCheckTellsFilters: the check says what filters leave out, and nothing without filters.
 func TestCheckTellsFilters(t *testing.T) {
 	env := map[string]string{"OPENCTI_URL": "http://127.0.0.1:1", "OPENCTI_TOKEN": "t", "THREATMATCH_URL": "http://127.0.0.1:1",
 		"THREATMATCH_CLIENT_ID": "i", "THREATMATCH_CLIENT_SECRET": "s", "SPOOL_DIR": t.TempDir()}
@@ -214,8 +213,7 @@ func TestCheckTellsFilters(t *testing.T) {
 	wants(t, found(t, env, time.Second), "threatmatch.taxii_groups = Mine,Yours", "note filters: threatmatch.tlp_max = amber; threatmatch.only_types = malware,iocs:indicator")
 }
 
-// TestLargerThanDisk: a spool that may grow beyond its disk is told; what its
-// file has already counts as room.
+// TestLargerThanDisk: a spool that may grow beyond its disk is reported; what its file already has counts as room.
 func TestLargerThanDisk(t *testing.T) {
 	dir := t.TempDir()
 	free, ok := diskFree(dir)

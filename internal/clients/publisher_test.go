@@ -13,8 +13,8 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// TestBrokerStateForPeople: a connection that was lost while nothing is to be sent
-// is not said to be reconnecting, as nothing tries to.
+// TestBrokerStateForPeople: a lost connection is not called reconnecting while nothing is to be sent, since nothing
+// tries to reconnect.
 func TestBrokerStateForPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &Publisher{watcher: unwatched{}, clock: time.Now}
@@ -46,8 +46,8 @@ type unwatched struct{}
 func (unwatched) Changed(delivery.State)    {}
 func (unwatched) Sent(time.Duration, error) {}
 
-// TestTLSIsNotLeftOut: whatever names a file for TLS asks for TLS, and a broker
-// in clear behind an OpenCTI with https is told of, once.
+// TestTLSIsNotLeftOut: a setting that names a file for TLS asks for TLS; a broker without TLS behind an OpenCTI with
+// https is warned of once.
 func TestTLSIsNotLeftOut(t *testing.T) {
 	load := func(more ...string) *config.Config {
 		t.Helper()

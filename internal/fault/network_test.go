@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestNetwork: what is wrong comes first, with the address that was tried, then what to do.
+// TestNetwork: the sentence says what is wrong, with the address that was tried, and then what to do.
 func TestNetwork(t *testing.T) {
 	dial := func(err error) error {
 		return fmt.Errorf("get: %w", &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 99}, Err: os.NewSyscallError("connect", err)})
@@ -50,8 +50,8 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// TestSentence: what was said of an error stands for it and for what is put around
-// it, whatever marks come later; without words its text does.
+// TestSentence: the words given to an error replace its text and that of everything wrapped around it, whatever marks
+// come later; without words it is the text.
 func TestSentence(t *testing.T) {
 	said := Hint(Say(Mark(Systemic, errors.New("dial tcp: refused")), "RabbitMQ: nothing listens"), "check MQ_HOST")
 	for _, tt := range []struct {

@@ -35,7 +35,7 @@ func lines(t *testing.T, out *bytes.Buffer) (all []line) {
 	return all
 }
 
-// The line has the shape of other OpenCTI connectors' lines.
+// A line has the format of other OpenCTI connectors' lines.
 func TestLogLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -109,8 +109,8 @@ func TestTextForTerminals(t *testing.T) {
 	out.Reset()
 }
 
-// TestSaysOnlyWhatIs: an attribute without a value is left out, and an error is told
-// in the words it was given, not with the chain of calls around them.
+// TestSaysOnlyWhatIs: an attribute without a value is left out, and an error is logged in its own words, without the
+// chain of calls around them.
 func TestSaysOnlyWhatIs(t *testing.T) {
 	err := fmt.Errorf("publish: lost: %w", fault.Say(errors.New("dial tcp 127.0.0.1:5672: refused"), "RabbitMQ: nothing listens there"))
 	attrs := []any{"run", 7, "work", "", "at", time.Time{}, "since", time.Date(2026, 3, 7, 3, 14, 27, 5e8, time.FixedZone("", 3600)), "none", nil, "ids", []string{}, "map", map[string]int{}, "zero", 0, "off", false, "error", err}
@@ -127,8 +127,8 @@ func TestSaysOnlyWhatIs(t *testing.T) {
 	}
 }
 
-// TestNothingActsOnTheScreen: what a feed wrote cannot act where the log is read,
-// nor begin a line of its own.
+// TestNothingActsOnTheScreen: what a feed wrote can neither control the terminal that shows the log nor begin a line
+// of its own.
 func TestNothingActsOnTheScreen(t *testing.T) {
 	const evil = "\x1b[2J\u009b31m\x00\r\nFORGED\u2028\u202e\ufeff"
 	for _, text := range []bool{false, true} {

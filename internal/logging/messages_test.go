@@ -18,11 +18,11 @@ import (
 
 var update = flag.Bool("update", false, "write the generated document")
 
-// silent directories hold what is no part of the connector.
+// silent directories are not part of the connector.
 var silent = []string{"sim", "e2e", "bench", "brokertest", "testdata"}
 
-// logged finds the messages in the source, with their levels: in calls of a
-// logger with a text, and of note, which logs at every level.
+// logged finds the messages in the source with their levels: in calls of a logger with a text, and of note, which
+// logs at every level.
 func logged(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -56,7 +56,7 @@ func logged(t *testing.T) map[string]string {
 	return found
 }
 
-// constants are the texts that have names.
+// constants returns the named texts of a file.
 func constants(file *ast.File) map[string]string {
 	texts := map[string]string{}
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -101,7 +101,7 @@ func message(call *ast.CallExpr, texts map[string]string) (level, text string) {
 	return "", ""
 }
 
-// The catalogue and the source name the same messages at the same levels.
+// The catalogue and the source have the same messages at the same levels.
 func TestMessagesAreThoseOfTheSource(t *testing.T) {
 	found := logged(t)
 	for _, m := range Messages() {
@@ -117,7 +117,7 @@ func TestMessagesAreThoseOfTheSource(t *testing.T) {
 		delete(found, m.Text)
 	}
 	for text, level := range found {
-		if strings.Contains(text, " ") || level == "ERROR" { // a lone word is no message, but a label of something else
+		if strings.Contains(text, " ") || level == "ERROR" { // a single word is not a message, but a label of something else
 			t.Errorf("internal/logging/messages.go lacks %s %q", level, text)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated documents")
 
-// golden compares a generated file with what the source gives.
+// golden compares a generated file with what the source makes.
 func golden(t *testing.T, path string, want []byte) {
 	t.Helper()
 	if *update {
@@ -51,7 +51,7 @@ func TestMetricsDocument(t *testing.T) {
 	golden(t, "../../deploy/METRICS.md", doc.Bytes())
 }
 
-// The sample is what promtool looks at.
+// The sample is what promtool checks.
 func TestMetricsSample(t *testing.T) {
 	var text bytes.Buffer
 	for _, m := range All() {
@@ -82,7 +82,7 @@ func TestMetricsAreNamedOnceAndExplained(t *testing.T) {
 	for _, name := range []string{ // those that every OpenCTI connector has
 		"bundles_sent_total", "records_sent_total", "runs_total", "ping_api_total", "ping_api_errors_total",
 		"errors_total", "client_errors_total", "state",
-		"threatmatch_fetch_tries_total", "threatmatch_map_events_total", // where the rates come from
+		"threatmatch_fetch_tries_total", "threatmatch_map_events_total", // the source of the rates
 	} {
 		if !seen[name] {
 			t.Errorf("no metric %s", name)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Every counter of a run that the source names is explained, once; what the map
-// stage counts in its tests is looked at by auditCounters.
+// Every counter of a run in the source is explained once; auditCounters checks those that the map stage counts in its
+// tests.
 func TestEveryCounterIsExplained(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range runCounters() {

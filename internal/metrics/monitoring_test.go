@@ -42,7 +42,7 @@ func TestMetricsInExpressions(t *testing.T) {
 	}
 }
 
-// checkExpressions wants every metric of the expressions to exist.
+// checkExpressions checks that every metric in the expressions exists.
 func checkExpressions(t *testing.T, where string, exprs []string) {
 	t.Helper()
 	known := map[string]bool{"process_resident_memory_bytes": true, "process_cpu_seconds_total": true, "go_memstats_heap_inuse_bytes": true, "go_goroutines": true}
@@ -125,7 +125,7 @@ func TestDashboardNamesMetricsThatExist(t *testing.T) {
 	checkExpressions(t, "dashboard", exprs)
 }
 
-// Every kind of event that rules and dashboard pick out is one that map counts.
+// Every kind of event that rules and dashboard select is one that map counts.
 func TestKindsOfEventsExist(t *testing.T) {
 	for _, file := range []string{"threatmatch.rules.yml", "threatmatch-dashboard.json"} {
 		raw, err := os.ReadFile(monitoring + file)

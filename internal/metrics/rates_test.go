@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// TestSourcesExist: a metric that is renamed would leave a curve at zero.
+// TestSourcesExist: renaming a metric would leave a curve at zero.
 func TestSourcesExist(t *testing.T) {
 	for _, s := range sources {
 		if !slices.ContainsFunc(All(), func(i Info) bool { return i.Name == s.name }) {
@@ -20,7 +20,7 @@ func TestSourcesExist(t *testing.T) {
 	}
 }
 
-// measured is a registry with the metrics that the page is told from.
+// measured is a registry with the metrics that the history is made from.
 type measured struct {
 	*prometheus.Registry
 	requests, events *prometheus.CounterVec
@@ -40,8 +40,8 @@ func newMeasured(prefix string) measured {
 	return m
 }
 
-// TestHistory: an hour and a bit of it, with an outage, a reset, a clock that is
-// set back and a process that stands still.
+// TestHistory: somewhat more than an hour, with an outage, a reset, a clock that is set back and a process that
+// stands still.
 func TestHistory(t *testing.T) {
 	m := newMeasured("acme_threatmatch")
 	now := time.Date(2026, 3, 7, 4, 13, 57, 0, time.UTC)
@@ -98,7 +98,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestHistoryIsBounded: what is remembered takes no more than its own bytes.
+// TestHistoryIsBounded: the history takes no more memory than its samples.
 func TestHistoryIsBounded(t *testing.T) {
 	r := ring{every: 15 * time.Second, keep: 240}
 	at := time.Date(2026, 3, 7, 4, 13, 57, 0, time.UTC)

@@ -190,7 +190,7 @@ func (c *Client) redact(err error) error {
 	if !ok {
 		return err
 	}
-	const least = 6 // a shorter header value is no secret, and may occur anywhere
+	const least = 6 // a shorter header value is not a secret, and may occur anywhere
 	secrets := []string{c.opt.Token}
 	for _, value := range c.opt.Headers {
 		secrets = append(secrets, value)

@@ -31,7 +31,7 @@ func TestOptions(t *testing.T) {
 	} {
 		_, err := New(opt)
 		if !fault.Is(err, fault.Fatal) || fault.HintOf(err) == "" {
-			t.Errorf("%+v: %v, hint %q", opt, err, fault.HintOf(err))
+			t.Errorf("%+v: got %v, hint %q, want a fatal error with a hint", opt, err, fault.HintOf(err))
 		}
 	}
 }
@@ -56,11 +56,11 @@ func TestRequest(t *testing.T) {
 	}
 	for name, value := range want {
 		if got.header.Get(name) != value {
-			t.Errorf("%s: %q", name, got.header.Get(name))
+			t.Errorf("header %s: got %q, want %q", name, got.header.Get(name), value)
 		}
 	}
 	if got.path != "/base/graphql" {
-		t.Errorf("path %s", got.path)
+		t.Errorf("got path %s, want /base/graphql", got.path)
 	}
 	for name := range got.header {
 		if strings.HasPrefix(strings.ToLower(name), "opencti-") {
@@ -81,7 +81,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestDocuments holds what the platform's protections ask of every document.
+// TestDocuments checks every document against the platform's protections.
 func TestDocuments(t *testing.T) {
 	docs := documents(t)
 	if len(docs) < 15 {
@@ -139,7 +139,7 @@ func documents(t *testing.T) (docs []string) {
 	return docs
 }
 
-// TestVariables has what each call sends.
+// TestVariables checks what each call sends.
 func TestVariables(t *testing.T) {
 	ok := [][2]string{
 		{"registerConnector", `{"data":{"registerConnector":{"id":"c","connector_state":null,"connector_state_timestamp":"2026-11-01T10:00:00.000Z","connector_user_id":"u",
@@ -213,7 +213,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestGone has the ways in which a platform says that something is no more.
+// TestGone has every way in which a platform says that something no longer exists.
 func TestGone(t *testing.T) {
 	unknown := `{"errors":[{"message":"No connector found with the specified ID","extensions":{"code":"FUNCTIONAL_ERROR"}}],"data":{"pingConnector":null}}`
 	for _, answer := range []string{unknown, coded("RESOURCE_NOT_FOUND"), coded("ALREADY_DELETED_ERROR"), `{"data":{"pingConnector":null,"connector":null}}`} {
@@ -242,18 +242,18 @@ func TestGone(t *testing.T) {
 	}
 	f := newFake(t, [2]string{"workEdit", coded("FUNCTIONAL_ERROR")})
 	if err := f.client().AddExpectations(t.Context(), "w", 1); err == nil || errors.Is(err, ErrWorkGone) {
-		t.Errorf("another error: %v", err)
+		t.Errorf("another error: got %v, want one that is not ErrWorkGone", err)
 	}
 }
 
-// TestReplacedPlatform shows that a platform which refuses what was probed is
-// probed again, so that a downgrade or upgrade mends itself.
+// TestReplacedPlatform: a platform that refuses what was probed is probed again, so that a downgrade or upgrade needs
+// no restart.
 func TestReplacedPlatform(t *testing.T) {
 	f := newFake(t, [2]string{"pingConnector", coded("GRAPHQL_VALIDATION_FAILED")})
 	c := f.client()
 	for range 2 {
 		if _, err := c.Ping(t.Context(), "", ConnectorInfo{}); !fault.Is(err, fault.Permanent) {
-			t.Errorf("ping: %v", err)
+			t.Errorf("ping: got %v, want a permanent error", err)
 		}
 	}
 	probes := 0
@@ -263,7 +263,7 @@ func TestReplacedPlatform(t *testing.T) {
 		}
 	}
 	if probes != 2 {
-		t.Errorf("%d probes", probes)
+		t.Errorf("got %d probes, want 2", probes)
 	}
 }
 
@@ -283,7 +283,7 @@ func TestAffectedVersion(t *testing.T) {
 		"": true, "latest": true, "7": true, "6.x.1": true, "6.-1.0": true,
 	} {
 		if got := AffectedVersion(version); got != want {
-			t.Errorf("%q: %v", version, got)
+			t.Errorf("%q: got %v, want %v", version, got, want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 const secret = "token-that-nobody-may-see"
 
-// fake answers GraphQL documents by the first text that they contain.
+// fake answers a GraphQL document by the first of its texts that the document contains.
 type fake struct {
 	*httptest.Server
 	t       *testing.T

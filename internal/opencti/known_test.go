@@ -32,7 +32,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestKnownInPart shows that what was answered before an error is not asked again.
+// TestKnownInPart: what was answered before an error is returned, and not asked again.
 func TestKnownInPart(t *testing.T) {
 	n := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,6 +49,6 @@ func TestKnownInPart(t *testing.T) {
 	}
 	got, err := newClient(t, srv.URL).Known(t.Context(), ids)
 	if len(got) != 4 || err == nil || !fault.Is(err, fault.Transient) {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("got %v, %v, want what was answered, and the error", got, err)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	sim "threatmatch-connector/internal/sim/opencti"
 )
 
-// TestVersions runs a connector's whole life against the stand-in for each
-// platform version, which refuses any document that its schema does not know.
+// TestVersions runs a connector's whole life against the stand-in for each platform version, which refuses documents
+// that its schema does not know.
 func TestVersions(t *testing.T) {
 	multipart := map[string]bool{"newest": true}
 	affected := map[string]bool{"6.8.10": true, "6.9.17": true, "7.260318": true}
@@ -61,7 +61,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// documents stands before the platform and holds what is sent to the table.
+// documents is a proxy in front of the platform that compares what is sent with the table of operations.
 type documents struct {
 	t    *testing.T
 	mu   sync.Mutex
@@ -184,8 +184,7 @@ func live(t *testing.T, p *sim.Server, c *opencti.Client) {
 	works(t, p, c)
 }
 
-// push hands the platform bundles; where the platform splits them it announces
-// them, as the registration says.
+// push pushes bundles to the platform; if the platform splits them it announces them, as the registration says.
 func push(t *testing.T, p *sim.Server, c *opencti.Client, proxy string) {
 	t.Helper()
 	ctx := t.Context()
@@ -288,7 +287,7 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	}
 }
 
-// TestManyWorks shows that the search goes over pages.
+// TestManyWorks: the search reads all pages.
 func TestManyWorks(t *testing.T) {
 	p, c := start(t, sim.Options{}, &documents{t: t, seen: map[string]bool{}})
 	if _, err := c.Register(t.Context()); err != nil {

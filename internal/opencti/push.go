@@ -74,7 +74,7 @@ func pushError(op string, err error) error {
 }
 
 // TryPush checks whether the platform, and what is in front of it, accepts a push of size bytes, without queueing
-// anything: what it sends is no bundle. Nil means yes.
+// anything: what it sends is not a bundle. Nil means yes.
 func (c *Client) TryPush(ctx context.Context, size int) error {
 	const op = "try to push a bundle"
 	text := `{"type":"none","fill":"` + strings.Repeat("0", size) + `"}`

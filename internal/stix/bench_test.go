@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// bundleOf makes n objects: an author, and reports that list the ten
-// indicators before them.
+// bundleOf makes n objects: an author, and reports that list the ten indicators before them.
 func bundleOf(n int) []*Object {
 	author := New("identity", "identity--00000000-0000-4000-8000-000000000000")
 	objs := []*Object{author}
@@ -49,8 +48,8 @@ func BenchmarkHash(b *testing.B) {
 	}
 }
 
-// BenchmarkParse compares Parse with encoding/json on the same indicator, into
-// what keeps values as they are (though not the order of keys) and what does not.
+// BenchmarkParse compares Parse with encoding/json on the same indicator: into a type that keeps values as they are
+// (though not the order of keys) and into one that does not.
 func BenchmarkParse(b *testing.B) {
 	raw := []byte(`{"type":"indicator","spec_version":"2.1","id":"indicator--00000000-4f9c-4265-b1cf-f997a1bf7827",` +
 		`"created":"2024-05-15T09:12:16.000Z","modified":"2024-05-15T09:12:16.000Z","name":"198.51.100.7",` +

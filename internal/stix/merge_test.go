@@ -10,8 +10,7 @@ import (
 
 const mergedID = "report--00000001-0000-4000-8000-000000000000"
 
-// copyOf makes a copy of a report from properties in JSON. Those in filled count
-// as filled in by the mapper.
+// copyOf makes a copy of a report from properties in JSON. Those in filled count as filled in by the mapper.
 func copyOf(t testing.TB, properties string, filled ...string) *Object {
 	t.Helper()
 	o, err := Parse([]byte(`{"type":"report","id":"` + mergedID + `",` + properties + `}`))
@@ -26,7 +25,7 @@ func copyOf(t testing.TB, properties string, filled ...string) *Object {
 	return o
 }
 
-// stored is what becomes of an object that waits on disk.
+// stored returns an object as it comes back from disk.
 func stored(t testing.TB, o *Object) *Object {
 	t.Helper()
 	back, err := Decode(o.AppendJSON(nil))
@@ -125,7 +124,7 @@ func TestMergeDistrustsTheFuture(t *testing.T) {
 	}
 }
 
-// randomCopy makes a copy that agrees with its siblings in nothing but the id.
+// randomCopy makes a copy that shares only the id with its siblings.
 func randomCopy(t testing.TB, r *rand.Rand) *Object {
 	pick := func(values ...string) string { return values[r.IntN(len(values))] }
 	o := copyOf(t, `"modified":"`+pick("2024-01-01T00:00:00Z", "2024-01-02T00:00:00.000Z", "2024-01-02T00:00:00Z", "2031-01-01T00:00:00Z")+`"`)
@@ -159,7 +158,7 @@ func randomCopy(t testing.TB, r *rand.Rand) *Object {
 	return o
 }
 
-// permutations yields all orders of 0 … n-1.
+// permutations returns all orders of 0 … n-1.
 func permutations(n int) [][]int {
 	if n == 0 {
 		return [][]int{{}}
@@ -173,8 +172,7 @@ func permutations(n int) [][]int {
 	return all
 }
 
-// TestMergeInAnyOrder merges copies in every order and grouping, some of them
-// by way of the disk.
+// TestMergeInAnyOrder merges copies in every order and grouping, some of them after storing.
 func TestMergeInAnyOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := range 60 {

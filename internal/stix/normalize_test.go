@@ -49,8 +49,7 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// FuzzNormalize holds Normalize to encoding/json: the same texts are JSON, and
-// they mean the same.
+// FuzzNormalize compares Normalize with encoding/json: the same texts are JSON, and they mean the same.
 func FuzzNormalize(f *testing.F) {
 	for _, s := range []string{`{"a":[1,-2.5e3,"\u00e9\ud83d\ude00\/",null,true]}`, `"\ud800"`, "\"\xff\"", `[[[]]]`, ` 1 `, `{"a":1,"a":2}`} {
 		f.Add([]byte(s))

@@ -24,7 +24,7 @@ func parse(t testing.TB, text string) *Object {
 	return o
 }
 
-// sample is an object with the given members behind type and id.
+// sample is an object with the given members after type and id.
 func sample(t testing.TB, members string) *Object {
 	t.Helper()
 	return parse(t, `{"type":"malware","id":"`+malwareID+`"`+members+`}`)
@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	}
 	if o.ID() != malwareID || o.Type() != "malware" || o.Len() != 5 ||
 		!slices.Equal(o.Keys(), []string{"type", "id", "name", "z", "n"}) {
-		t.Errorf("%s %s %d %v", o.ID(), o.Type(), o.Len(), o.Keys())
+		t.Errorf("got id %s, type %s, %d properties %v; want those of the text", o.ID(), o.Type(), o.Len(), o.Keys())
 	}
 	for _, c := range []struct {
 		in   string
@@ -55,7 +55,7 @@ func TestParse(t *testing.T) {
 		{`{"type":"malware","id":"malware-00000000-0000-4000-8000-000000000000"}`, ErrBadID},
 	} {
 		if o, err := Parse([]byte(c.in)); !errors.Is(err, c.want) || o != nil {
-			t.Errorf("%s: %v, want %v", c.in, err, c.want)
+			t.Errorf("%s: got %v, want %v", c.in, err, c.want)
 		}
 	}
 }
@@ -63,19 +63,19 @@ func TestParse(t *testing.T) {
 func TestGetAndSet(t *testing.T) {
 	o := sample(t, `,"s":"x\ny","n":7,"b":true,"l":["a",1,"b"],"e":[],"o":{"k":1}`)
 	if o.String("s") != "x\ny" || o.String("n") != "" || o.String("absent") != "" {
-		t.Error("String")
+		t.Errorf("strings: got %q, %q and %q, want only the first", o.String("s"), o.String("n"), o.String("absent"))
 	}
 	if !o.Bool("b") || o.Bool("s") || o.Bool("absent") {
-		t.Error("Bool")
+		t.Errorf("booleans: got %v, %v and %v, want only the first", o.Bool("b"), o.Bool("s"), o.Bool("absent"))
 	}
 	if !slices.Equal(o.Strings("l"), []string{"a", "b"}) || o.Strings("s") != nil || o.Strings("e") == nil {
-		t.Error("Strings")
+		t.Errorf("lists: got %q, %q and %q, want two strings, nil and an empty one", o.Strings("l"), o.Strings("s"), o.Strings("e"))
 	}
 	if raw, ok := o.Get("o"); string(raw) != `{"k":1}` || !ok {
-		t.Error("Get")
+		t.Errorf("got %s, %v, want the JSON text", raw, ok)
 	}
 	if _, ok := o.Get("absent"); ok || o.Has("absent") {
-		t.Error("Get of nothing")
+		t.Error("got a property that is absent")
 	}
 	c := o.Clone()
 	c.Set("s", "<&>\u2028\"")
@@ -87,7 +87,7 @@ func TestGetAndSet(t *testing.T) {
 	c.Set("num", 42)
 	c.Set("flag", false)
 	if !c.Delete("b") || c.Delete("b") {
-		t.Error("Delete")
+		t.Error("Delete does not report whether the property was there")
 	}
 	want := `{"type":"malware","id":"` + malwareID + `","s":"<&>` + "\u2028" + `\"","e":[],"o":{"k":1},"new":["a","b"],` +
 		`"map":{"html":"<b>","x":1.5},"num":42,"flag":false}`
@@ -101,21 +101,21 @@ func TestGetAndSet(t *testing.T) {
 		t.Error(err)
 	}
 	if raw, _ := c.Get("raw"); string(raw) != `[1,"A"]` {
-		t.Errorf("raw %s", raw)
+		t.Errorf("got %s, want it in normal form", raw)
 	}
 	if c.SetRaw("raw", json.RawMessage(`[`)) == nil || !c.Has("raw") {
-		t.Error("SetRaw took no JSON")
+		t.Error("SetRaw accepted what is not JSON, or changed the object")
 	}
 	c.Set("id", "tool--00000000-0000-4000-8000-000000000001")
 	c.Set("type", "tool")
 	if c.ID() != "tool--00000000-0000-4000-8000-000000000001" || c.Type() != "tool" || o.Type() != "malware" {
-		t.Error("id and type")
+		t.Errorf("got id %s and type %s, want the new ones", c.ID(), c.Type())
 	}
 	n := New("tool", c.ID())
 	n.Copy(o, "s", "absent", "o")
 	if got, err := json.Marshal(n); err != nil || string(got) !=
 		`{"type":"tool","spec_version":"2.1","id":"`+c.ID()+`","s":"x\ny","o":{"k":1}}` {
-		t.Errorf("%s %v", got, err)
+		t.Errorf("copied: got %s, %v", got, err)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestModified(t *testing.T) {
 		{`,"created":"x"`, time.Time{}}, {`,"created":7`, time.Time{}}, {``, time.Time{}},
 	} {
 		if got := sample(t, c.members).Modified(); !got.Equal(c.want) {
-			t.Errorf("%s: %v, want %v", c.members, got, c.want)
+			t.Errorf("%s: got %v, want %v", c.members, got, c.want)
 		}
 	}
 }
@@ -145,10 +145,10 @@ func TestClean(t *testing.T) {
 	n := o.Clean()
 	want := `{"type":"malware","id":"` + malwareID + `","d":["x"],"e":{"g":"null []"},"h":"null","l":0,"m":"","n":false}`
 	if got := string(o.AppendJSON(nil)); got != want || n == 0 {
-		t.Errorf("removed %d\ngot  %s\nwant %s", n, got, want)
+		t.Errorf("removed %d values\ngot  %s\nwant %s", n, got, want)
 	}
 	if o.Clean() != 0 || string(o.AppendJSON(nil)) != want {
-		t.Error("cleaned twice")
+		t.Error("cleaning a clean object changed it")
 	}
 }
 
@@ -157,7 +157,7 @@ func TestHash(t *testing.T) {
 	b := parse(t, `{"y":"\u00e9","x":{"a":[{"c":2,"d":1}],"b":1},"id":"`+malwareID+`","type":"malware"}`)
 	hash := a.Hash()
 	if hash != b.Hash() {
-		t.Error("the order of keys counts")
+		t.Error("objects that differ only in the order of keys have different hashes")
 	}
 	for _, other := range []string{`,"x":{"b":1,"a":[{"d":1,"c":3}]},"y":"é"`, `,"x":{"b":1,"a":[{"d":1,"c":2}]},"y":"e"`, ``,
 		`,"x":{"b":1,"a":[{"d":1,"c":2}]},"y":"é","z":1`, `,"x":{"b":1,"a":[{"d":1,"c":2},{}]},"y":"é"`} {
@@ -165,7 +165,7 @@ func TestHash(t *testing.T) {
 			t.Errorf("%s has the same hash", other)
 		}
 	}
-	// The spool keeps hashes across versions: this one must not change.
+	// The spool stores hashes across versions: this one must not change.
 	const want = "f0b571d9a57c799eea5f456ae1a6a1ac"
 	if got := hex.EncodeToString(hash[:]); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -177,15 +177,15 @@ func TestDedupeReferences(t *testing.T) { // the splitter's vector V10
 		`{"source_name":"a","external_id":"1"},{"source_name":"a","external_id":"1","description":"d"}],`+
 		`"kill_chain_phases":[{"kill_chain_name":"k","phase_name":"p"},{"phase_name":"p","kill_chain_name":"k"},{"phase_name":"q"}]`)
 	if n := o.DedupeReferences(); n != 5 {
-		t.Errorf("removed %d", n)
+		t.Errorf("removed %d entries, want 5", n)
 	}
 	want := `{"type":"malware","id":"` + malwareID + `","external_references":[{"source_name":"a","url":"http://x"},` +
 		`{"description":"d","external_id":"1","source_name":"a"}],"kill_chain_phases":[{"kill_chain_name":"k","phase_name":"p"}]}`
 	if got := string(o.AppendJSON(nil)); got != want {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want %s", got, want)
 	}
 	if o.DedupeReferences() != 0 {
-		t.Error("not done")
+		t.Error("entries were removed a second time")
 	}
 	o = sample(t, `,"external_references":[{"source_name":"a"}]`)
 	if o.DedupeReferences() != 1 || o.Has("external_references") {
@@ -208,7 +208,7 @@ func TestSupported(t *testing.T) {
 		}
 	}
 	if len(supported) != 80 {
-		t.Errorf("%d types", len(supported))
+		t.Errorf("got %d types, want 80", len(supported))
 	}
 }
 
@@ -220,19 +220,19 @@ func TestTLP(t *testing.T) {
 		"red": "5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
 	} {
 		if got, ok := FindTLP(level); !ok || got.ID != "marking-definition--"+id {
-			t.Errorf("%s: %v", level, got)
+			t.Errorf("%s: got %v, want %s", level, got, id)
 		}
 	}
 	if _, ok := FindTLP("purple"); ok {
-		t.Error("found purple")
+		t.Error("found a level that does not exist")
 	}
 	for i, l := range tlps {
 		o := l.Object()
 		if o.ID() != l.ID || !StandardTLP(l.ID) || StandardTLP(l.oasis) || MarkingID("TLP", l.Name) != l.ID || l.Rank != i+1 {
-			t.Errorf("%s", l.Name)
+			t.Errorf("%s: its object, id or rank is wrong", l.Name)
 		}
 		if got, ok := TLPByID(l.oasis); !ok || got.ID != l.ID {
-			t.Errorf("%s by its OASIS id: %v", l.Name, got)
+			t.Errorf("%s by its OASIS id: got %v", l.Name, got)
 		}
 		if _, err := Parse(o.AppendJSON(nil)); err != nil {
 			t.Error(err)
@@ -241,10 +241,10 @@ func TestTLP(t *testing.T) {
 	amber, strict := tlps[2].Object(), tlps[3].Object()
 	if got := string(amber.AppendJSON(nil)); got != `{"type":"marking-definition","spec_version":"2.1","id":"marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",`+
 		`"created":"2017-01-20T00:00:00.000Z","name":"TLP:AMBER","definition_type":"tlp","definition":{"tlp":"amber"}}` {
-		t.Error(got)
+		t.Errorf("got %s for TLP:AMBER", got)
 	}
 	if strict.String("x_opencti_definition") != "TLP:AMBER+STRICT" || strict.String("x_opencti_definition_type") != "TLP" {
-		t.Errorf("%s", strict.AppendJSON(nil))
+		t.Errorf("got %s for TLP:AMBER+STRICT", strict.AppendJSON(nil))
 	}
 }
 
@@ -252,27 +252,27 @@ func TestRefs(t *testing.T) {
 	o := sample(t, `,"created_by_ref":"i","x_refs":["a",7,"b","a"],"y_ref":7,"z_refs":"no","n":{"deep_ref":"d"},"object_refs":["b"]`)
 	want := []Ref{{"created_by_ref", "i", false}, {"x_refs", "a", true}, {"x_refs", "b", true}, {"x_refs", "a", true}, {"object_refs", "b", true}}
 	if got := o.Refs(); !reflect.DeepEqual(got, want) {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want %v", got, want)
 	}
 	if o.DropRef("x_refs", "absent") || o.DropRef("created_by_ref", "a") {
-		t.Error("dropped what is not there")
+		t.Error("DropRef reports a reference that is absent")
 	}
 	if !o.DropRef("x_refs", "a") || !slices.Equal(o.Strings("x_refs"), []string{"b"}) {
-		t.Errorf("%v", o.Strings("x_refs"))
+		t.Errorf("got %v, want only b", o.Strings("x_refs"))
 	}
 	if !o.DropRef("object_refs", "b") || o.Has("object_refs") || !o.DropRef("created_by_ref", "i") || o.Has("created_by_ref") {
-		t.Error("what got empty stays")
+		t.Error("properties that became empty were kept")
 	}
 	o.SetRef("created_by_ref", "j")
 	if !o.AddRef("object_refs", "k") || o.AddRef("object_refs", "k") || !o.AddRef("object_refs", "l") {
-		t.Error("AddRef")
+		t.Error("AddRef does not report whether it added the id")
 	}
 	renamed := map[string]string{"j": "J", "k": "l"}
 	if n := o.ReplaceRefs(func(id string) string { return cmp.Or(renamed[id], id) }); n != 2 {
-		t.Errorf("replaced %d", n)
+		t.Errorf("replaced %d references, want 2", n)
 	}
 	if o.String("created_by_ref") != "J" || !slices.Equal(o.Strings("object_refs"), []string{"l"}) {
-		t.Errorf("%s", o.AppendJSON(nil))
+		t.Errorf("got %s, want the new ids, each once", o.AppendJSON(nil))
 	}
 	o.SetRef("created_by_ref", "")
 	if o.Has("created_by_ref") {
@@ -280,8 +280,7 @@ func TestRefs(t *testing.T) {
 	}
 }
 
-// FuzzDecode decodes text that may not be in normal form, such as a damaged
-// store gives: no panic.
+// FuzzDecode decodes text that may not be in normal form, as from a damaged store: no panic.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{`{"type":"malware","id":"` + malwareID + `","a":[1,{"b":null}],"x_refs":["y"]}`, `{"a"`, `{"a":`, `{"a":[`, `{,}`, `{""`, `{1:2}`} {
 		f.Add([]byte(s))
@@ -304,7 +303,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzParse parses arbitrary text: no panic, and what is parsed comes back.
+// FuzzParse parses arbitrary text: no panic, and what is parsed round-trips.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"malware","id":"` + malwareID + `","a":[null,{"b":[]}],"object_refs":["x",1],"created_by_ref":null,"\u0061":"\ud800"}`))
 	f.Add([]byte(`{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","external_references":[{"url":1}],"modified":"2024-01-01"}`))
@@ -337,8 +336,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestManyProperties holds objects of more properties than are searched one by
-// one to the rules for repeated keys.
+// TestManyProperties: repeated keys follow the same rules in objects with more properties than are searched one by
+// one.
 func TestManyProperties(t *testing.T) {
 	var in, want strings.Builder
 	in.WriteString(`{"type":"tool","id":"tool--00000000-0000-4000-8000-000000000000"`)
@@ -360,8 +359,7 @@ func TestManyProperties(t *testing.T) {
 	}
 }
 
-// BenchmarkDecode is the table of time and memory against the number of
-// properties.
+// BenchmarkDecode measures time and memory by the number of properties.
 func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{20, 200, 2_000, 20_000, 200_000} {
 		var s strings.Builder

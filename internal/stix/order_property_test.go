@@ -12,8 +12,7 @@ import (
 
 var orderTypes = []string{"identity", "malware", "report", "note", "relationship", "sighting"}
 
-// drawGraph draws up to n objects whose references point at each other;
-// acyclic ones only at objects drawn before.
+// drawGraph draws up to n objects whose references point at each other; if acyclic, only at objects drawn before.
 func drawGraph(t *rapid.T, acyclic bool) []*Object {
 	n := rapid.IntRange(0, 12).Draw(t, "n")
 	ids := make([]string, n)
@@ -57,7 +56,7 @@ func drawGraph(t *rapid.T, acyclic bool) []*Object {
 	return rapid.Permutation(objs).Draw(t, "order")
 }
 
-// splitter is OpenCTI's own algorithm, recursive, for graphs without cycles.
+// splitter is OpenCTI's own algorithm, which is recursive, for graphs without cycles.
 func splitter(objs []*Object) []Ordered {
 	byID, done := map[string]*Object{}, map[string]uint32{}
 	for _, o := range objs {
@@ -144,7 +143,7 @@ func checkOrdered(t *rapid.T, d Ordered, at int, before []Ref, place map[string]
 	if !d.Cyclic {
 		return
 	}
-	// A cyclic object needs another cyclic one, or itself, by its essence.
+	// A cyclic object needs another cyclic one, or itself, by an essential reference.
 	if !slices.ContainsFunc(before, func(r Ref) bool { return Essential(o.Type(), r.Key) && cyclic[r.ID] }) {
 		t.Errorf("%s is no cycle: %v", o.ID(), strings.Split(fmt.Sprint(before), "} {"))
 	}

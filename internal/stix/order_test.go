@@ -10,8 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// long gives the short ids of the vectors below their UUID: "REP" stands for
-// report--<uuid of REP>.
+// long expands the short ids of the vectors to a UUID: "REP" stands for report--<uuid of REP>.
 func long(short string) string {
 	types := map[string]string{"I": "identity", "I2": "identity", "I3": "identity", "M": "marking-definition",
 		"IND": "indicator", "MAL": "malware", "MAL2": "malware", "REL": "relationship", "REL2": "relationship",
@@ -44,7 +43,7 @@ func object(t *testing.T, spec string) *Object {
 	return o
 }
 
-// show writes ordered objects as "deps ID key=REF …", the way of the vectors.
+// show writes ordered objects as "deps ID key=REF …", the form of the vectors.
 func show(t *testing.T, ordered []Ordered, names []string) []string {
 	t.Helper()
 	short := map[string]string{}
@@ -85,9 +84,8 @@ const (
 	rep = "REP created_by_ref=I object_marking_refs=M object_refs=IND,MAL,REL,IND"
 )
 
-// The vectors named V… were executed with OpenCTI's own splitter (platform
-// 7.26). Where ours differs on purpose, the line says so. Nulls, empty lists,
-// ids that are no ids and x_opencti_id aliases do not reach Order.
+// The vectors named V… were run with OpenCTI's own splitter (platform 7.26). If ours differs on purpose, the line
+// says so. Nulls, empty lists, invalid ids and x_opencti_id aliases do not reach Order.
 func TestOrderVectors(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -167,7 +165,7 @@ func TestOrderLongChain(t *testing.T) {
 
 func TestOrderSaturates(t *testing.T) {
 	objs := []*Object{New("report", "report--00000000-0000-4000-8000-000000000000")}
-	for i := 1; i < 64; i++ { // every report lists the one before twice
+	for i := 1; i < 64; i++ { // every report lists the previous one twice
 		o := New("report", fmt.Sprintf("report--00000000-0000-4000-8000-%012d", i))
 		o.SetRaw("object_refs", json.RawMessage(fmt.Sprintf("[%q,%q]", objs[i-1].ID(), objs[i-1].ID())))
 		objs = append(objs, o)

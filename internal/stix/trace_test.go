@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// platform is OpenCTI's upsert of one object: values are replaced, lists united,
-// the TLP level is that of the last message.
+// platform is OpenCTI's upsert of one object: values are replaced, lists united, and the TLP level is that of the
+// last message.
 type platform struct {
 	scalars map[string]string
 	lists   map[string]map[string]bool
@@ -45,8 +45,8 @@ func (p *platform) String() string {
 	return string(b)
 }
 
-// TestTraceInAnyOrder publishes copies one after the other, in all orders and
-// partly merged before: what the platform has in the end is always the same.
+// TestTraceInAnyOrder publishes copies one after the other, in all orders and partly merged before: the platform
+// always ends up with the same object.
 func TestTraceInAnyOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for round := range 100 {
@@ -86,7 +86,7 @@ func TestTraceInAnyOrder(t *testing.T) {
 	}
 }
 
-// siblingCopy makes a copy that agrees with its siblings in what is required.
+// siblingCopy makes a copy that agrees with its siblings in the required properties.
 func siblingCopy(t testing.TB, r *rand.Rand) *Object {
 	o := copyOf(t, `"spec_version":"2.1","name":"one","created":"2023-01-01T00:00:00.000Z","object_marking_refs":["`+
 		[]string{green, red, amber}[r.IntN(3)]+`"],"modified":"`+
@@ -117,7 +117,7 @@ func TestTraceVerdicts(t *testing.T) {
 		o       *Object
 		sameRun bool
 		verdict Verdict
-		want    string // what goes out, but for type and id
+		want    string // what is sent, without type and id
 	}{
 		{"the same", full, false, Nothing, ``},
 		{"stub of equal age", copyOf(t, later+`,"name":"n"`), false, Nothing, ``},
@@ -160,7 +160,7 @@ func TestTraceVerdicts(t *testing.T) {
 	}
 }
 
-// TestTraceOfTurns lets a full copy and a stub come in turns.
+// TestTraceOfTurns alternates between a full copy and a stub.
 func TestTraceOfTurns(t *testing.T) {
 	full := copyOf(t, `"modified":"2024-01-01T00:00:00Z","name":"n","description":"d","labels":["a"]`)
 	stub := copyOf(t, `"modified":"2024-01-02T00:00:00Z","name":"n","created_by_ref":"z"`, "created_by_ref")

@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 )
 
-// TestLenientBodies: what the reference client reads is data here, too.
+// TestLenientBodies: what the reference client can read, our client can read, too.
 func TestLenientBodies(t *testing.T) {
 	const plain = `{"objects":[{"id":"a","name":"Zürich"}],"list":[7]}`
 	wide := []byte{0xff, 0xfe}

@@ -123,8 +123,7 @@ func TestPageForms(t *testing.T) {
 	}
 }
 
-// FuzzBodies feeds all decoders: none may panic, and what the walkers yield must
-// be what encoding/json reads.
+// FuzzBodies feeds all decoders: none may panic, and the walkers must yield what encoding/json reads.
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		`{"list":[1,"2",{"id":3}],"date_applied":"2026-03-01 12:00"}`,

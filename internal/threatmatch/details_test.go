@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// TestDetails wants an item and what the portal says of it in one body, and an
-// answer of either that is none of data to be an error.
+// TestDetails: an item and what the portal says of it come in one body; an answer to either that is not data is an
+// error.
 func TestDetails(t *testing.T) {
 	const item, edit = `{"type":"bundle","objects":[{"id":"x"}]}`, `{"data":{"id":"7","known_as":"A"}}`
 	for _, c := range []struct {

@@ -38,7 +38,7 @@ func newClient(t *testing.T, opt Options) *Client {
 	return c
 }
 
-// serve starts a server that gives tokens and leaves the rest to h.
+// serve starts a server that gives out tokens and leaves the rest to h.
 func serve(t *testing.T, h http.HandlerFunc) (*httptest.Server, *Client) {
 	t.Helper()
 	srv := httptest.NewServer(withToken(h))
@@ -64,7 +64,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// inMemory lets c talk to h without a network.
+// inMemory connects c to h without a network.
 func inMemory(c *Client, h http.HandlerFunc) {
 	c.http.Transport = transport(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()

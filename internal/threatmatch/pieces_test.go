@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// objectsOf are the objects of a piece.
+// objectsOf returns the objects of a piece.
 func objectsOf(t *testing.T, body []byte) []string {
 	t.Helper()
 	var p struct{ Objects []json.RawMessage }
@@ -24,8 +24,8 @@ func objectsOf(t *testing.T, body []byte) []string {
 	return out
 }
 
-// TestPieces: cut or not, all objects are in the pieces, in order, and no piece
-// is larger than it may be unless it has a single object.
+// TestPieces: cut or not, the pieces have all objects, in order, and no piece is too large unless it has a single
+// object.
 func TestPieces(t *testing.T) {
 	many := func(n, size int) []string {
 		out := make([]string, n)
@@ -39,8 +39,8 @@ func TestPieces(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		objects []string
-		want    []string // objects that come out, where others than go in
-		more    string   // a further member of the answer
+		want    []string // objects that come out, if they differ from those that go in
+		more    string   // another member of the answer
 		pieces  int
 	}{
 		{"none", nil, nil, "", 1},
@@ -99,8 +99,8 @@ func TestPieces(t *testing.T) {
 	})
 }
 
-// TestLargeAnswersLeaveNothing: they come whole through a file that nobody else
-// can see, and what a process left that died in between is removed.
+// TestLargeAnswersLeaveNothing: large answers go through a file that nobody else can see, and what a dead process
+// left is removed.
 func TestLargeAnswersLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := &Client{opt: testOptions("http://threatmatch.example")}
@@ -135,10 +135,10 @@ func TestLargeAnswersLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestNoRoomForLargeAnswers: without room on disk an answer comes in memory.
+// TestNoRoomForLargeAnswers: without room on disk an answer is kept in memory.
 func TestNoRoomForLargeAnswers(t *testing.T) {
 	var w fileWriter
-	f, err := os.Open(os.DevNull) // takes no write
+	f, err := os.Open(os.DevNull) // accepts no writes
 	if err != nil {
 		t.Fatal(err)
 	}

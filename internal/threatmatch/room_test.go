@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// streamed answers every data request with a body that comes in pieces of 32 KiB.
+// streamed answers every data request with a body in chunks of 32 KiB.
 func streamed(t *testing.T, limit int64, length int64, body func() io.Reader) *Client {
 	t.Helper()
 	opt := testOptions("http://threatmatch.example")
@@ -40,7 +40,7 @@ func TestLargeBodyHasOneBuffer(t *testing.T) {
 		name   string
 		length int64
 		body   func() io.Reader
-		kind   Kind // "" takes it
+		kind   Kind // "": it is accepted
 	}{
 		{"at the limit", -1, whole(limit), ""},
 		{"at the limit, length told", limit, whole(limit), ""},
@@ -77,7 +77,7 @@ func TestLargeBodyHasOneBuffer(t *testing.T) {
 				}
 				wantError(t, err, tt.kind, class)
 			}
-			const most = limit*2 + 2*largeBody // what is read first, doubling, and a body cut down to its size
+			const most = limit*2 + 2*largeBody // what is read first, doubling, and a body cut to its size
 			if took := after.TotalAlloc - before.TotalAlloc; took > most {
 				t.Errorf("took %d KiB to read, want at most %d", took>>10, most>>10)
 			}
@@ -85,7 +85,7 @@ func TestLargeBodyHasOneBuffer(t *testing.T) {
 	}
 }
 
-// filler is text without end, failing a reader that only fails.
+// filler is text without end.
 type filler struct{}
 
 func (filler) Read(p []byte) (int, error) {

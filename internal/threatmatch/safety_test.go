@@ -113,7 +113,7 @@ func TestSnippet(t *testing.T) {
 	if len(long) > snippetLen || !utf8.ValidString(long) || !strings.HasSuffix(long, "…") {
 		t.Errorf("got %d bytes %q", len(long), long)
 	}
-	// A secret that straddles the cut must not leave its head behind.
+	// A secret that straddles the cut must not leave its beginning behind.
 	if cut := r.snippet([]byte(strings.Repeat("x", snippetLen-10) + "s3cr3t-value")); strings.Contains(cut, "s3c") {
 		t.Errorf("got %q", cut)
 	}

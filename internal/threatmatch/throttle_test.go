@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// clocked counts requests by the time they came.
+// clocked counts requests by the time of their arrival.
 type clocked struct {
 	mu    sync.Mutex
 	times []time.Duration
@@ -200,7 +200,7 @@ func TestLargeBodiesAreReadOneAtATime(t *testing.T) {
 	})
 }
 
-// repeat reads head, n times "x", tail; at is called when 5 MiB are passed and at the end.
+// repeat reads head, n times "x", tail; it calls at after 5 MiB and at the end.
 type repeat struct {
 	head, tail string
 	n, pos     int

@@ -17,7 +17,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// account is a server side that gives out tokens and knows which are good.
+// account is a server that gives out tokens and knows which are valid.
 type account struct {
 	mu     sync.Mutex
 	given  int
@@ -64,8 +64,8 @@ func expiresAt(format string, d func() int64) func(int) string {
 
 func in(d time.Duration) func() int64 { return func() int64 { return time.Now().Add(d).Unix() } }
 
-// toThisCentury moves a bubble's clock, which begins in 2000, to where epoch
-// seconds cannot be taken for a duration.
+// toThisCentury moves a bubble's clock, which starts in 2000, to where epoch seconds cannot be mistaken for a
+// duration.
 func toThisCentury() { time.Sleep(27 * 365 * 24 * time.Hour) }
 
 func TestTokenExpiry(t *testing.T) {
@@ -106,8 +106,8 @@ func TestTokenExpiry(t *testing.T) {
 	}
 }
 
-// TestTokenAnswerHasALimit: a token's answer has a limit of its own, and one
-// over it blames the address, never the account and never threatmatch.max_body.
+// TestTokenAnswerHasALimit: the token's answer has a limit of its own; exceeding it blames the address, never the
+// account or threatmatch.max_body.
 func TestTokenAnswerHasALimit(t *testing.T) {
 	answer := func(size int) string {
 		const rest = `{"access_token":"tok-1","pad":""}`
@@ -322,7 +322,7 @@ func TestTokenIsSharedAndLeavable(t *testing.T) {
 		}
 		cancel(fault.ErrShutdown)
 		wg.Wait()
-		// The cancelled try counts for nobody; the next one is shared by all who waited.
+		// The cancelled try counts for nobody; all who waited share the next one.
 		if requests.Load() != 2 || most.Load() != 1 {
 			t.Errorf("%d requests, %d at once; want 2 and 1", requests.Load(), most.Load())
 		}

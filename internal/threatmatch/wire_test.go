@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// noText is a server that wrote no time of its own.
+// noText is the own function of a server that wrote no times.
 func noText(string) bool { return false }
 
 // formOf finds the form of a request, and its parameters.
