@@ -11,17 +11,17 @@ import (
 	"golang.org/x/term"
 )
 
-// screen is where a command prints.
+// screen is the output of a command.
 type screen struct {
 	io.Writer
-	width    int  // columns that a line may have
-	terminal bool // somebody looks at it
+	width    int  // columns per line
+	terminal bool // it is a terminal
 	colour   bool // it shows colours
 }
 
 const defaultWidth = 80
 
-// newScreen asks the terminal, or COLUMNS where there is none.
+// newScreen takes the width from the terminal, or from COLUMNS if there is none.
 func (g *globals) newScreen(w io.Writer) screen {
 	s := screen{Writer: w, width: defaultWidth, terminal: isTerminal(w)}
 	if n, err := strconv.Atoi(g.lookup("COLUMNS")); err == nil && n >= 40 {
