@@ -29,13 +29,13 @@ func walkBrokerDown(k *walk) {
 	k.until("all is mapped", func(s inspect.Status) bool {
 		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").NotReady != ""
 	})
-	k.say("Fetch and map go on: everything is in the spool, and only the messages wait.")
+	k.say("Fetch and map continue: everything is in the spool, and only the messages wait.")
 	k.types(0, []string{"status"}, "^NOT READY", "^✗ deliver", "^run 1", "^RabbitMQ", "^waiting")
 	k.logs(p, "delivery is held up")
 	k.types(1, []string{"check"}, "RabbitMQ", "→")
-	k.say("Nothing needs to be done here: mend RabbitMQ, or the way to it (`MQ_HOST` and `MQ_PORT` where OpenCTI's own address\n" +
-		"of it does not hold for the connector; where it can never be reached, as with a hosted OpenCTI,\n" +
-		"`CONNECTOR_QUEUE_PROTOCOL=api`). Sending goes on by itself within half a minute:")
+	k.say("The connector itself needs no action: fix RabbitMQ, or the network path to it. Set `MQ_HOST` and `MQ_PORT` if the\n" +
+		"connector cannot use the address that OpenCTI uses; if RabbitMQ can never be reached, as with a hosted OpenCTI, set\n" +
+		"`CONNECTOR_QUEUE_PROTOCOL=api`. Sending resumes within half a minute:")
 	k.forward(closed, u.Host)
 	k.until("the run is delivered", done)
 	k.types(0, []string{"status"}, "^ready", "^last run", "^RabbitMQ", "^waiting")
@@ -48,11 +48,11 @@ func walkQueueFull(k *walk) {
 	k.platform.SetQueueSize(opencti.QueueSize{Messages: 300000, Bytes: 612e6})
 	p := k.start("run")
 	k.until("delivery pauses", func(s inspect.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
-	k.say("OpenCTI's workers do not catch up. Delivery pauses while the queue has more than `connector.queue_threshold` MB; fetch\n" +
-		"and map go on until the spool is full. The connector is ready: this is no trouble of its own.")
+	k.say("OpenCTI's workers do not keep up. Delivery pauses while the queue holds more than `connector.queue_threshold` MB;\n" +
+		"fetch and map continue until the spool is full. The connector stays ready, because it is not at fault.")
 	k.types(0, []string{"status"}, "^ready", "^! deliver", "^RabbitMQ", "^waiting")
 	k.types(0, []string{"health", "--ready"})
-	k.say("Let OpenCTI's workers catch up (more of them, or more time). Delivery looks again every ten seconds:")
+	k.say("Let OpenCTI's workers catch up, with more workers or more time. Delivery checks every ten seconds:")
 	k.platform.SetQueueSize(opencti.QueueSize{Messages: 2000, Bytes: 4e6})
 	k.until("the run is delivered", done)
 	k.types(0, []string{"status"}, "^ready", "^RabbitMQ", "^waiting")
@@ -66,8 +66,8 @@ func walkTooLarge(k *walk) {
 	k.api.SetFault(faults.Rule{Name: "large", Route: "item", ID: "alerts/4", Kind: faults.Answer, Status: 200, ContentType: "application/json", Body: fmt.Sprintf(
 		`{"type":"bundle","objects":[{"type":"malware","spec_version":"2.1","id":%q,"created":"2026-11-01T10:00:00.000Z","modified":"2026-11-01T10:00:00.000Z","name":"Large","is_family":false,"description":%q}]}`,
 		large, strings.Repeat("long ", 16<<10))})
-	k.say("RabbitMQ closes the channel with 406 for a message over its `max_message_size`. The connector gives up on that one\n" +
-		"message, keeps it whole as a dead letter, and sends everything else:")
+	k.say("RabbitMQ closes the channel with 406 if a message is larger than its `max_message_size`. The connector gives up on\n" +
+		"that one message, keeps it whole as a dead letter, and sends everything else:")
 	p := k.start("run", "--once")
 	if code := p.code(); code != 3 {
 		k.t.Fatalf("exit code %d\n%s", code, p.output())
@@ -120,27 +120,27 @@ func walkRejected(k *walk) {
 	k.worker.Behave(worker.Behaviour{Refuse: map[string]string{"report": "FUNCTIONAL_ERROR Marking definition not allowed for the user"}})
 	p := k.start("run")
 	k.until("the refusals are read back", func(s inspect.Status) bool { return done(s) && s.Spool.Rejected > 0 })
-	k.say("RabbitMQ has confirmed everything, and OpenCTI's workers could not import some of it. Once a run is delivered the\n" +
-		"connector reads back what its work says of that, for as long as OpenCTI works on it and for a week at most. Each\n" +
-		"object is kept as a dead letter of class `rejected`, stage `platform`:")
+	k.say("RabbitMQ has confirmed everything, but OpenCTI's workers could not import some of it. Once a run is delivered, the\n" +
+		"connector reads the errors of its work back, for as long as OpenCTI processes it, at most a week. Each refused object\n" +
+		"is kept as a dead letter of class `rejected`, stage `platform`:")
 	k.logs(p, "OpenCTI refused objects of a run")
 	k.types(0, []string{"status"}, "^ready", "^! rejected", "^last run")
 	k.types(0, []string{"spool", "dead", "--limit", "2"})
-	k.say("The text begins with what is wrong and what to change, and ends with OpenCTI's own words:\n\n" +
-		"| it begins with | what it means | what to do |\n" +
+	k.say("The text starts with what is wrong and what to change, and ends with OpenCTI's own message:\n\n" +
+		"| it starts with | what it means | what to do |\n" +
 		"|---|---|---|\n" +
 		"| marking | the connector's user may not use the object's marking | allow it to a group of that user, or send less with `threatmatch.tlp_max` |\n" +
 		"| no right | its role may not create or change knowledge | give it the role Connector |\n" +
-		"| missing reference | what the object refers to is not on OpenCTI, often since that was refused itself | mend that one first, then retry both |\n" +
-		"| too large | the object is larger than OpenCTI or its workers take | raise what the text names. OpenCTI does not name large objects: each large one of the run that may be meant is listed |\n" +
-		"| other | anything else, such as a value that OpenCTI does not accept | read OpenCTI's words; what cannot be mended stays until `spool drop` |\n\n" +
-		"OpenCTI keeps 100 errors of a work: there may be more than are listed. A user without the capability MODULES cannot\n" +
-		"read them at all, which the log says once. Then, with OpenCTI's side mended:")
+		"| missing reference | the object refers to something that is not on OpenCTI, often because that was refused itself | fix that one first, then retry both |\n" +
+		"| too large | the object is larger than OpenCTI or its workers accept | raise the limit named in the text. OpenCTI does not say which object it was: every large object of the run that may be meant is listed |\n" +
+		"| other | anything else, such as a value that OpenCTI does not accept | read OpenCTI's message; what cannot be fixed stays until `spool drop` |\n\n" +
+		"OpenCTI keeps 100 errors per work, so there may be more than are listed. A user without the capability MODULES cannot\n" +
+		"read them at all, which the log says once. When OpenCTI is fixed, retry:")
 	k.worker.Behave(worker.Behaviour{})
 	k.types(0, []string{"spool", "retry", "--all", "--class", "rejected", "--yes"})
 	k.until("they are healed", func(s inspect.Status) bool { return done(s) && s.Spool.Rejected == 0 })
-	k.say("A retry fetches the items anew, and of IOCs the page that has them. The letters are healed when their objects go out\n" +
-		"again, and opened again should OpenCTI refuse those, too.")
+	k.say("A retry fetches the items again; for IOCs, the page that contains them. The dead letters are marked healed when their\n" +
+		"objects are sent again, and reopened if OpenCTI refuses those too.")
 	k.types(0, []string{"status"}, "^ready", "^last run")
 	p.stop()
 }

@@ -19,12 +19,12 @@ func walkSpoolFull(k *walk) {
 	p := k.start("run")
 	k.readyz(base, "fetch", "spool export")
 	k.until("fetch waits for room", func(s inspect.Status) bool { return stage(s, "fetch").NotReady != "" })
-	k.say("Fetching pauses above `spool.max_size` and goes on by itself when map and deliver have made room. It stays paused only\n" +
-		"when nothing is left that moves: then the spool is full of held objects or dead letters, and the connector is not ready.")
+	k.say("Fetching pauses above `spool.max_size` and resumes when map and deliver have made room. It stays paused only if\n" +
+		"nothing in the spool can move: then it is full of held objects or dead letters, and the connector is not ready.")
 	k.types(0, []string{"status"}, "^NOT READY", "^✗ fetch", "^! dead", "^spool")
 	k.types(0, []string{"spool", "stats"}, "^room", "^records", "^bundles", "^held", "^dead letters")
 	k.types(0, []string{"spool", "dead", "--limit", "2"})
-	k.say("Find out why there are so many, keep them outside, and drop them; or retry them once their cause is gone; or raise\n" +
+	k.say("Find out why there are so many, then either export and drop them, retry them once the cause is gone, or raise\n" +
 		"`spool.max_size`.")
 	dir := filepath.Join(k.t.TempDir(), "dead-letters")
 	k.also = map[string]string{dir: "/tmp/dead-letters"}
@@ -68,9 +68,9 @@ func walkReset(k *walk) {
 	k.begin(options{api: few()})
 	k.run(0, "run", "--once")
 	must(k.t, k.platform.Reset(connectorID))
-	k.say("Somebody pressed the reset button on OpenCTI (Data > Ingestion > Connectors). The connector sees it with its next\n" +
-		"ping or registration, clears everything but the dead letters, and imports again from `threatmatch.import_from_date`,\n" +
-		"as it was asked to. OpenCTI merges what it has already.")
+	k.say("Someone pressed the reset button in OpenCTI (Data > Ingestion > Connectors). The connector notices with its next ping\n" +
+		"or registration, clears everything except the dead letters, and imports again from `threatmatch.import_from_date`, as\n" +
+		"requested. OpenCTI merges what it already has.")
 	p := k.start("run")
 	k.until("the run is delivered", func(s inspect.Status) bool { return done(s) && s.Last.Reason == "reset" })
 	k.logs(p, "import starts again", "run delivered")

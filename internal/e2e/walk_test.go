@@ -27,13 +27,13 @@ const walkEnd = "\n## Mistakes in the settings\n"
 // walkIntro opens the document.
 const walkIntro = `# Troubleshooting
 
-What goes wrong most, what the connector then shows, and what to do. Every walk below is a test that really makes the
-fault, types these commands and compares what they print; times, sizes, addresses and ids are replaced by examples, and
-lines that do not matter by "…". This file is generated.
+The most common problems, what the connector shows, and what to do. Every section below is a test that causes the
+problem, runs these commands and compares their output. Times, sizes, addresses and ids are replaced by examples, and
+irrelevant lines by "…". This file is generated.
 
-Where to begin, whatever it is: ` + "`threatmatch-connector status`" + ` says what is wrong, exceptions first, then what goes on
-(` + "`--all`" + `: each part); ` + "`check`" + ` tries the set-up from the outside; ` + "`spool find ID`" + ` says where one item or object is. None
-of them changes anything. In a container, put ` + "`docker exec CONTAINER`" + ` before them. ` + "`MESSAGES.md`" + ` explains every line of the log.
+Always start with ` + "`threatmatch-connector status`" + `: it shows problems first, then what is going on (` + "`--all`" + `: each part).
+` + "`check`" + ` tests the set-up from the outside; ` + "`spool find ID`" + ` shows where an item or object is. None of them changes
+anything. In a container, prefix them with ` + "`docker exec CONTAINER`" + `. ` + "`MESSAGES.md`" + ` explains every log message.
 `
 
 // walks are the troubleshooting walks in the order of the document.
