@@ -22,10 +22,11 @@ func newCheck(g *globals) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Try the whole set-up: settings, spool, clock, ThreatMatch, OpenCTI, RabbitMQ",
-		Long: "Try the whole set-up and say of each part whether it works and, if not, what to do. Nothing is changed\n" +
-			"anywhere: no file is written, nothing is registered.\n\n" +
-			"Exit code: 0 when everything that can be told works, 1 when something must be mended, 78 when it is the settings.",
+		Short: "Test the whole set-up: settings, spool, clock, ThreatMatch, OpenCTI, RabbitMQ",
+		Long: "Test the whole set-up and report for each part whether it works and, if not, what to do. Nothing is\n" +
+			"changed anywhere: no file is written, nothing is registered.\n\n" +
+			"Exit code: 0 if everything that can be tested works, 1 if something must be fixed, 78 if the settings\n" +
+			"are wrong.",
 		Example: "  " + name + " check\n  " + name + " check --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +35,7 @@ func newCheck(g *globals) *cobra.Command {
 			return g.check(ctx, cmd.OutOrStdout(), timeout)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "the longest that the whole may take")
+	c.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "time limit for the whole check")
 	return c
 }
 

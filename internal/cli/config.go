@@ -40,7 +40,7 @@ func newConfigPrint(g *globals) *cobra.Command {
 	var origin, changed bool
 	c := &cobra.Command{
 		Use:     "print",
-		Short:   "Print every setting as it is in force; secrets are hidden",
+		Short:   "Print every setting in force; secrets are hidden",
 		Example: "  " + name + " config print --origin",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -22,9 +22,10 @@ func newHealth(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Exit with 0 if the connector is alive, else with 1: for HEALTHCHECK and probes",
-		Long: "Ask the running connector, over its socket or, without one, over the metrics port, whether all its parts\n" +
-			"still tick. A part that waits for ThreatMatch, OpenCTI or RabbitMQ is alive. With --ready it must also be\n" +
-			"registered and meet no trouble that needs somebody. Settings that cannot be read end it with 78.",
+		Long: "Ask the running connector, over its socket or else over the metrics port, whether all its parts are\n" +
+			"alive. A part that waits for ThreatMatch, OpenCTI or RabbitMQ is alive. With --ready the connector must\n" +
+			"also be registered and have no problem that needs attention. The exit code is 78 if the settings cannot\n" +
+			"be read.",
 		Example: "  " + name + " health\n  " + name + " health --ready --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -22,7 +22,7 @@ func newTrigger(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "trigger",
 		Short:   "Let the running connector import now",
-		Long:    "Let the running connector import now. While a run is being fetched the wish is merged with it.",
+		Long:    "Let the running connector import now. If a run is already being fetched, no new one starts.",
 		Example: "  " + name + " trigger",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,10 +43,10 @@ func newRepull(g *globals) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "repull --from DATE",
-		Short: "Import a past window again, whatever was published of it",
-		Long: "Import a past window again: everything that ThreatMatch lists from that date on is fetched and sent, whatever\n" +
-			"was published before. The watermarks do not move. A running connector begins at once, a stopped one when it\n" +
-			"is started. It says what it will do and asks, unless --yes.",
+		Short: "Import a past window again, even what was published before",
+		Long: "Import a past window again: everything that ThreatMatch lists from that date on is fetched and sent,\n" +
+			"even if it was published before. The watermarks do not move. A running connector begins at once, a\n" +
+			"stopped one when it is started. The command says what it will do and asks, unless --yes.",
 		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +60,7 @@ func newRepull(g *globals) *cobra.Command {
 			return g.repull(cmd, q, yes)
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "where to begin: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
+	c.Flags().StringVar(&from, "from", "", "start of the window: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	oneOf(c, "dataset", datasetNames()...)

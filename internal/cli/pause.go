@@ -21,11 +21,11 @@ func pausable() []string {
 }
 
 func newPause(g *globals) *cobra.Command {
-	return g.newStageCommand("pause", "Keep a stage from working until resume, over restarts too",
-		"Keep a stage from working until resume, over restarts too: fetch asks ThreatMatch for nothing, map maps nothing,\n"+
-			"deliver sends nothing. What is under way is finished first: answers, a bundle. The other stages go on. The\n"+
-			"connector stays alive and is not ready, and the first line of status says so. It works on a running connector\n"+
-			"and on a stopped one, and asks, unless --yes.",
+	return g.newStageCommand("pause", "Pause a stage until resume, also across restarts",
+		"Pause a stage until resume, also across restarts: fetch requests nothing from ThreatMatch, map maps nothing,\n"+
+			"deliver sends nothing. Responses and a bundle under way are finished first. The other stages continue. The\n"+
+			"connector stays alive but is not ready, and the first line of status says so. The command works on a running\n"+
+			"and on a stopped connector, and asks, unless --yes.",
 		stageChange{
 			question: map[string]string{
 				"fetch":   "ask ThreatMatch for nothing until it is resumed?",
@@ -38,15 +38,14 @@ func newPause(g *globals) *cobra.Command {
 }
 
 func newResume(g *globals) *cobra.Command {
-	return g.newStageCommand("resume", "Let a paused stage go on",
-		"Let a stage go on that pause keeps from working. It works on a running connector and on a stopped one, and asks,\n"+
-			"unless --yes.",
+	return g.newStageCommand("resume", "Resume a paused stage",
+		"Resume a stage that was paused. The command works on a running and on a stopped connector, and asks, unless --yes.",
 		stageChange{logged: "stage resumed", live: (*admin.Client).Resume, stopped: app.Resume})
 }
 
 // stageChange is a requested change to a stage.
 type stageChange struct {
-	question map[string]string // by stage; nil: "let it go on?"
+	question map[string]string // by stage; nil: "resume it?"
 	logged   string
 	live     func(*admin.Client, admin.StageRequest) (admin.Answer, error)
 	stopped  func(*spool.Spool, admin.StageRequest) (admin.Answer, error)
@@ -65,7 +64,7 @@ func (g *globals) newStageCommand(verb, short, long string, ch stageChange) *cob
 			}
 			question := ch.question[args[0]]
 			if question == "" {
-				question = "let " + args[0] + " go on?"
+				question = "resume " + args[0] + "?"
 			}
 			if !yes {
 				if err := g.agreed(cmd, question); err != nil {

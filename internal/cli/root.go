@@ -64,9 +64,9 @@ type globals struct {
 func newRoot(g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:   name,
-		Short: "Bring ThreatMatch intelligence into OpenCTI, without losing a record",
-		Long: "threatmatch-connector imports profiles, alerts, reports and IOCs of ThreatMatch into OpenCTI.\n" +
-			"What it has fetched stands in a spool on disk until RabbitMQ has confirmed it.",
+		Short: "Import ThreatMatch intelligence into OpenCTI without losing a record",
+		Long: "threatmatch-connector imports profiles, alerts, reports and IOCs from ThreatMatch into OpenCTI.\n" +
+			"Everything it has fetched is kept in a spool on disk until RabbitMQ has confirmed it.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version.Get().Version,

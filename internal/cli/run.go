@@ -24,13 +24,13 @@ func newRun(g *globals) *cobra.Command {
 	var once bool
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Import from ThreatMatch, again and again, or once",
+		Short: "Import from ThreatMatch, periodically or once",
 		Example: "  threatmatch-connector run\n" +
 			"  threatmatch-connector run --once --config /etc/threatmatch-connector/config.yml",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },
 	}
-	c.Flags().BoolVar(&once, "once", false, "finish what the spool holds, import once, and end")
+	c.Flags().BoolVar(&once, "once", false, "finish what the spool holds, import once, and exit")
 	return c
 }
 

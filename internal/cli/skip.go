@@ -22,11 +22,11 @@ func newSkip(g *globals) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "skip --dataset NAME --to DATE",
-		Short: "Move a dataset past a place that ThreatMatch does not give",
-		Long: "Move a dataset past a place that ThreatMatch does not give: where each run fails at the same list or page,\n" +
-			"nothing behind it comes. The next run begins at the date. What lies before and was not fetched is kept as a\n" +
-			"dead letter of class gap that names the span, and a repull brings it once ThreatMatch gives it. It works on a\n" +
-			"running connector and on a stopped one, says what it will do and asks, unless --yes.",
+		Short: "Move a dataset past data that ThreatMatch does not return",
+		Long: "Move a dataset past data that ThreatMatch does not return: if each run fails at the same list or page,\n" +
+			"nothing after it is imported. The next run begins at the given date. A dead letter of class gap records\n" +
+			"the skipped time; once ThreatMatch returns that data, a repull imports it. The command works on a\n" +
+			"running and on a stopped connector, says what it will do and asks, unless --yes.",
 		Example: "  " + name + " skip --dataset iocs --to 2026-01-31\n  " + name + " skip --dataset iocs --to 2026-01-31T12:00:00Z --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +38,7 @@ func newSkip(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&set, "dataset", "", "the dataset: profiles, alerts, reports or iocs; required")
-	c.Flags().StringVar(&to, "to", "", "where to go on: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
+	c.Flags().StringVar(&to, "to", "", "where to continue: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	oneOf(c, "dataset", datasetNames()...)
 	return c

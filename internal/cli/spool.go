@@ -16,9 +16,9 @@ import (
 func newSpool(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "spool",
-		Short: "Look into the spool, of a running daemon or of a stopped one, and mend it",
-		Long: "Look into the spool, of a running daemon over its socket or of a stopped one on its file.\n" +
-			"Looking changes nothing; retry, drop, compact and salvage say what they touch and ask.",
+		Short: "Inspect and repair the spool of a running or a stopped connector",
+		Long: "Inspect the spool of a running connector over its socket, or of a stopped one through its file.\n" +
+			"Inspecting changes nothing; retry, drop, compact and salvage say what they will change and ask.",
 		Args: cobra.NoArgs,
 	}
 	c.AddCommand(
@@ -92,8 +92,8 @@ func newSpoolLs(g *globals) *cobra.Command {
 	var after string
 	c := &cobra.Command{
 		Use:       "ls BUCKET",
-		Short:     "List a bucket, or failing, the requests that are tried again",
-		Long:      "List a bucket: " + strings.Join(spool.Buckets(), ", ") + ";\nor failing: the requests whose last try failed and that are tried again in their run.",
+		Short:     "List a bucket, or the failing requests",
+		Long:      "List a bucket: " + strings.Join(spool.Buckets(), ", ") + ";\nor failing: the requests whose last try failed and that are retried in their run.",
 		Example:   "  " + name + " spool ls records --limit 50\n  " + name + " spool ls tasks --after alerts/item/1234",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: append([]string{failingList}, spool.Buckets()...),
@@ -125,7 +125,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 		},
 	}
 	limit = limitFlag(c, 100)
-	c.Flags().StringVar(&after, "after", "", "go on after this key")
+	c.Flags().StringVar(&after, "after", "", "continue after this key")
 	return c
 }
 

@@ -21,11 +21,10 @@ func newSpoolRetry(g *globals) *cobra.Command {
 	var f filter
 	c := &cobra.Command{
 		Use:   "retry KEY… | --all",
-		Short: "Take dead letters and parked items back to work, in a run of their own",
-		Long: "Take dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id) back to work,\n" +
-			"in a run of their own. " +
-			"A running connector begins at once, a stopped one when it is started. --all takes all dead letters that\n" +
-			"are not healed and all parked items; with --stage or --class only those dead letters.",
+		Short: "Retry dead letters and parked items, in their own run",
+		Long: "Retry dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id), in\n" +
+			"their own run. A running connector begins at once, a stopped one when it is started. --all takes all\n" +
+			"dead letters that are not healed and all parked items; with --stage or --class, only those dead letters.",
 		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
 		ValidArgsFunction: g.completeFrom(0, proposeDead),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +37,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&every, "all", false, "everything that can be tried again")
+	c.Flags().BoolVar(&every, "all", false, "everything that can be retried")
 	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
 	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -64,10 +63,9 @@ func newSpoolDrop(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drop KEY… | --healed",
 		Short: "Remove dead letters, parked items and held objects for good",
-		Long: "Remove dead letters (by number, or all of an item by dataset/id), parked items (by dataset/id) and held objects\n" +
-			"(by STIX id) for good. " +
-			"Nothing else in this program loses what ThreatMatch has answered; export it first if in doubt.\n" +
-			"--healed removes all dead letters that were retried with success.",
+		Long: "Remove dead letters (by number, or all of an item by dataset/id), parked items (by dataset/id) and held\n" +
+			"objects (by STIX id) for good. This is the only command that loses data which ThreatMatch has returned;\n" +
+			"export it first if in doubt. --healed removes all dead letters that were retried successfully.",
 		Example:           "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
 		ValidArgsFunction: g.completeFrom(0, proposeDroppable),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -252,8 +250,8 @@ func newSpoolCompact(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compact",
 		Short: "Rewrite the file of a stopped connector without its free pages",
-		Long: "Rewrite the file of a stopped connector without its free pages. A connector does that by itself when it\n" +
-			"starts and much is free. A crash leaves the old file or the new one, each whole.",
+		Long: "Rewrite the file of a stopped connector without its free pages. A connector does this itself at startup\n" +
+			"if much of the file is free. A crash leaves either the old or the new file, each complete.",
 		Example: "  " + name + " spool compact --yes",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd.Context(), cmd, yes) },

@@ -17,10 +17,10 @@ import (
 func newSpoolSnapshot(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshot FILE",
-		Short: "Write a consistent copy of the spool, also of a running connector's, for a support case",
-		Long: "Write a consistent copy of the spool, also of a running connector's, into a file that is not there yet; its\n" +
-			"directory is made where it is missing. The copy holds what ThreatMatch sent, but no secret of the settings. To look into it, name it spool.db in a directory of its own and give that\n" +
-			"directory with --spool-dir.",
+		Short: "Write a consistent copy of the spool, also while the connector runs, for example for support",
+		Long: "Write a consistent copy of the spool, also while the connector runs, into a new file; its directory is\n" +
+			"created if needed. The copy contains what ThreatMatch sent, but no secrets from the settings. To inspect\n" +
+			"it, name it spool.db in its own directory and pass that directory with --spool-dir.",
 		Example: "  " + name + " spool snapshot /tmp/case/spool.db\n  " + name + " spool stats --spool-dir /tmp/case",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,8 +64,8 @@ func newSpoolVerify(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every invariant of the spool: checksums, indices, counters, pages",
-		Long: "Check every invariant of the spool. Of a running connector a copy is checked, so that it is not held up;\n" +
-			"the copy takes as much room as the file, in the directory named by --temp.",
+		Long: "Check every invariant of the spool. For a running connector a copy is checked, so that the connector is\n" +
+			"not held up; the copy takes as much room as the file, in the directory named by --temp.",
 		Example: "  " + name + " spool verify\n  " + name + " spool verify --temp /var/tmp",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,7 +88,7 @@ func newSpoolVerify(g *globals) *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&temp, "temp", "", "where the copy of a running connector's spool is made (default: the system's)")
+	c.Flags().StringVar(&temp, "temp", "", "directory for the copy of a running connector's spool (default: the system's)")
 	return c
 }
 

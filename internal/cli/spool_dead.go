@@ -17,10 +17,10 @@ func newSpoolDead(g *globals) *cobra.Command {
 	var after uint64
 	c := &cobra.Command{
 		Use:   "dead",
-		Short: "List what a stage gave up on, kept whole, and the parked items, with what to do of each class",
-		Long: "List the dead letters, what a stage gave up on and keeps whole, then the parked items, which later runs try\n" +
-			"again, and say of each class what to do. retry and drop take the KEY: the number of a dead letter, or an item\n" +
-			"as dataset/id, parked or dead.",
+		Short: "List dead letters and parked items, with what to do about each class",
+		Long: "List the dead letters, which a stage gave up on and keeps whole, then the parked items, which later runs\n" +
+			"retry, and what to do about each class. retry and drop take the KEY: the number of a dead letter, or a\n" +
+			"parked or dead item as dataset/id.",
 		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +37,7 @@ func newSpoolDead(g *globals) *cobra.Command {
 		},
 	}
 	limit = limitFlag(c, 100)
-	c.Flags().Uint64Var(&after, "after", 0, "go on after this key")
+	c.Flags().Uint64Var(&after, "after", 0, "continue after this key")
 	return c
 }
 

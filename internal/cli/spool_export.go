@@ -21,11 +21,11 @@ func newSpoolExport(g *globals) *cobra.Command {
 	var only []string
 	c := &cobra.Command{
 		Use:   "export DIR",
-		Short: "Write what the spool still holds as STIX bundles into a directory",
-		Long: "Write what the spool still holds into a directory, which is made: STIX bundles of the objects whose\n" +
-			"messages are not confirmed (bundles), that wait in their run (waiting), that are held (held) or became dead\n" +
-			"letters (dead); and the answers that are not mapped yet as they came, one a line (records). index.jsonl says\n" +
-			"what each file has. Nothing in the spool changes.",
+		Short: "Write what the spool still holds into a directory, as STIX bundles",
+		Long: "Write what the spool still holds into a directory, which is created: STIX bundles of the objects whose\n" +
+			"messages are not confirmed (bundles), that wait in their run (waiting), that are held (held) or became\n" +
+			"dead letters (dead); and unmapped responses as they arrived, one per line (records). index.jsonl lists\n" +
+			"the content of each file. Nothing in the spool changes.",
 		Example: "  " + name + " spool export /tmp/held-back\n  " + name + " spool export /tmp/dead --only dead,held",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

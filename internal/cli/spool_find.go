@@ -16,13 +16,13 @@ import (
 func newSpoolFind(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "find STIX-ID | [DATASET/]SOURCE-ID | NAME ...",
-		Short: "Where is this object or item: fetched, mapped, published when, in which work, or why not",
-		Long: "Say where an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset before\n" +
-			"it where the number alone is not clear) is: fetched when, in which record, mapped to what, published\n" +
-			"when, in which run and work, or why not. Both are found for as long as spool.forget_after says, delivered or\n" +
-			"not. Of an object that did not come it says what needs it. A name is looked up in what the spool holds the\n" +
-			"bytes of, and where the id follows from it; the names of what is delivered are not kept. The exit code is 1\n" +
-			"for what is not found.",
+		Short: "Find an object or item: when it was fetched, mapped and published, in which work, or why not",
+		Long: "Find an object (by its STIX id) or an item of ThreatMatch (by its number, with its dataset in front if\n" +
+			"the number alone is ambiguous): when it was fetched, in which record, what it was mapped to, when it was\n" +
+			"published, in which run and work, or why not. Both are found for spool.forget_after, delivered or not.\n" +
+			"For an object that has not arrived it says what needs it. A name is searched for in the contents that\n" +
+			"the spool holds, and where the id follows from it; the names of delivered objects are not kept. The exit\n" +
+			"code is 1 if something is not found.",
 		Example: "  " + name + " spool find indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f\n  " + name + " spool find alerts/1234",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

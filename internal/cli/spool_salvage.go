@@ -16,20 +16,21 @@ func newSpoolSalvage(g *globals) *cobra.Command {
 	var yes, beforeReset bool
 	c := &cobra.Command{
 		Use:   "salvage FILE",
-		Short: "Bring back what a damaged, set-aside spool file had not delivered",
-		Long: "Bring back what can be read of a set-aside file (spool.db.damaged-…) and was not delivered: records, objects of\n" +
-			"bundles, waiting and held objects, in one run of reason retry, and dead letters that are not healed. Map holds\n" +
-			"them against what was delivered since, so nothing older replaces it. It takes no watermark and no request:\n" +
-			"parked items had held last_run back, so ThreatMatch's lists name them again.\n\n" +
-			"It works on a stopped connector, says what would come back and what cannot be read, and asks. The file is only\n" +
-			"read. A row comes back once, however often this is repeated or cut off.",
+		Short: "Recover what a damaged, set-aside spool file had not delivered",
+		Long: "Recover what can be read of a set-aside file (spool.db.damaged-…) and was not delivered: records,\n" +
+			"objects of bundles, waiting and held objects, in one run of reason retry, and dead letters that are not\n" +
+			"healed. Map compares them with what was delivered since, so nothing older replaces it. Watermarks and\n" +
+			"requests are not recovered: parked items had held last_run back, so ThreatMatch's lists contain them\n" +
+			"again.\n\n" +
+			"The command works on a stopped connector, says what would come back and what cannot be read, and asks.\n" +
+			"The file is only read. Each row comes back once, even if the command is repeated or interrupted.",
 		Example: "  " + name + " spool salvage spool.db.damaged-20260131T120000Z\n  " + name + " spool salvage FILE --before-reset --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.salvage(cmd.Context(), cmd, args[0], beforeReset, yes)
 		},
 	}
-	c.Flags().BoolVar(&beforeReset, "before-reset", false, "also where the connector's state was reset on OpenCTI since this spool was made")
+	c.Flags().BoolVar(&beforeReset, "before-reset", false, "also if the connector's state was reset on OpenCTI after this spool was created")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }

@@ -20,9 +20,9 @@ func newSpoolShow(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show BUCKET KEY",
 		Short: "Print one entry: the raw record, the mapped objects, the dead letter, the message",
-		Long: "Print one entry with its payload: the answer as ThreatMatch sent it (records, kept), the object as it was\n" +
-			"mapped (waiting, held, bundles), what a stage gave up on (dead). With --message, a message of a bundle\n" +
-			"exactly as it goes to the broker; only a running connector that is registered knows it.",
+		Long: "Print one entry with its payload: the response as ThreatMatch sent it (records, kept), the object as it\n" +
+			"was mapped (waiting, held, bundles), what a stage gave up on (dead). With --message, print a message of\n" +
+			"a bundle exactly as it is sent to the broker; only a registered, running connector can do that.",
 		Example: "  " + name + " spool show records 3/17\n  " + name + " spool show dead 1\n" +
 			"  " + name + " spool show held relationship--6d3c…\n  " + name + " spool show bundles 3/2 --message 0",
 		Args:              cobra.ExactArgs(2),
@@ -50,7 +50,7 @@ func newSpoolShow(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&message, "message", -1, "of a bundle: the message at this place, counted from 0")
+	c.Flags().IntVar(&message, "message", -1, "of a bundle: the message at this position, counted from 0")
 	return c
 }
 

@@ -27,9 +27,9 @@ func newStatus(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Is it healthy, what is it doing, what is stuck and why",
-		Long: "Say how the connector is, exceptions first: what is stuck and why, what somebody should look at, then in few\n" +
-			"lines the run, the pace, the backlog and up to when everything is confirmed. --all adds each stage, dataset and\n" +
-			"store. Of a stopped connector: what its spool holds.",
+		Long: "Show the state of the connector, problems first: what is stuck and why, and what needs attention; then\n" +
+			"in a few lines the run, the speed, the backlog, and up to when everything is confirmed. --all adds each\n" +
+			"stage, dataset and store. For a stopped connector it shows what the spool holds.",
 		Example: "  " + name + " status\n  " + name + " status --all\n  " + name + " status --watch",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,9 +52,9 @@ func newStatus(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also each stage, dataset and store")
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until q or an interrupt; arrows scroll")
-	c.Flags().DurationVar(&o.every, "interval", 2*time.Second, "with --watch: time between two looks")
-	c.Flags().IntVar(&o.times, "times", 0, "with --watch: end after so many looks")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "refresh it until q or an interrupt; arrows scroll")
+	c.Flags().DurationVar(&o.every, "interval", 2*time.Second, "with --watch: time between two refreshes")
+	c.Flags().IntVar(&o.times, "times", 0, "with --watch: end after this many refreshes")
 	_ = c.Flags().MarkHidden("times") // for tests
 	return c
 }

@@ -30,10 +30,10 @@ func newUI(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ui",
 		Short: "Look at the connector in a browser, with contents and actions",
-		Long: "Serve the page of /ui/ on this machine alone, with contents and actions: import now, repull, retry, drop, pause\n" +
-			"and resume. It works beside a running connector and on the spool of a stopped one, until an interrupt. The\n" +
-			"address that it prints lets one browser in, once. Each action shows the command that it equals and asks what\n" +
-			"that asks.",
+		Long: "Serve the page of /ui/ on this machine only, with contents and actions: import now, repull, retry, drop,\n" +
+			"pause and resume. It works next to a running connector and on the spool of a stopped one, until\n" +
+			"interrupted. The printed address lets one browser in, once. Each action shows the equivalent command and\n" +
+			"asks what that command asks.",
 		Example: "  " + name + " ui\n  ssh -L 9096:127.0.0.1:9096 server " + name + " ui --port 9096",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

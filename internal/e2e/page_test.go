@@ -52,7 +52,7 @@ func TestPageActs(t *testing.T) {
 		t.Errorf("got %d requests while fetch was paused, want none", n)
 	}
 	k.api.Heal()
-	ui.acts(url.Values{"action": {"resume"}, "stage": {"fetch"}}, "threatmatch-connector resume fetch", "let fetch go on?", "fetch goes on")
+	ui.acts(url.Values{"action": {"resume"}, "stage": {"fetch"}}, "threatmatch-connector resume fetch", "resume fetch?", "fetch goes on")
 	k.until("run 2, with what was parked, is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 2 && s.Spool.Parked == 0 })
 	ui.shows("unsettled", "Nothing fails")
 	p.stop()
