@@ -44,7 +44,7 @@ type Cursor struct {
 	Until  time.Time    `json:"until,omitzero"` // nothing later is wanted; zero: no limit
 	Last   time.Time    `json:"last"`           // the latest timestamp so far; initially the start of the window
 	Unit   int64        `json:"unit"`           // nanoseconds: the resolution that the server's timestamps show
-	Seen   []seenObject `json:"seen"`           // objects taken with a timestamp not before both Back and After
+	Seen   []seenObject `json:"seen"`           // objects taken, except those before both Back and After
 	Full   int          `json:"full"`           // the largest number of objects on a page so far
 	// Again means that the next page must show something that was taken before.
 	Again bool `json:"again,omitempty"`
