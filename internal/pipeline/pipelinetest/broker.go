@@ -16,40 +16,41 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// SendEvent is what happens to one published message; the zero value is an ack.
+// SendEvent is what happens to a published message; the zero value is an ack.
 type SendEvent struct {
 	Kind    delivery.Kind
 	Trouble bool
-	Behind  int   // nack, return: messages behind it that the broker takes nevertheless
-	Open    int   // lost, too large: messages before it whose answer is lost with it
+	Behind  int   // nack, return: messages after it that the broker accepts nevertheless
+	Open    int   // lost, too large: messages before it whose confirms are lost with it
 	Err     error // cause
 }
 
-// Broker is a scripted broker. It confirms in small steps, and takes or
-// loses what is of unknown fate by chance.
+// Broker is a scripted broker. It confirms in small steps; messages of unknown fate
+// are accepted or lost at random.
 type Broker struct {
 	Mu       sync.Mutex
 	cti      *OpenCTI
-	Events   []SendEvent // for the next publishes, one each; acks when used up
+	Events   []SendEvent // one for each of the next publishes; acks when used up
 	Limit    int         // bytes of a body; 0: none
 	Queue    []delivery.Envelope
-	All      map[string]int // object → times enqueued
-	order    []string       // object ids as they came first
+	All      map[string]int // by object: how often it was enqueued
+	order    []string       // object ids in the order of their first arrival
 	sends    int
 	Rand     *rand.Rand
 	step     func() error
 	NoDepth  bool // the user may not look at the queue
 	ReadyNow int
-	Hang     bool          // the broker answers nothing until the context ends
-	Slow     time.Duration // for each message
+	Hang     bool          // the broker does not answer until the context ends
+	Slow     time.Duration // delay for each message
 	Blind    bool          // does not say which message was too large
 	TooLarge int           // messages over the limit
-	// Refuses says why OpenCTI refuses an object, "" if it takes it; nil: it takes all.
+	// Refuses says why OpenCTI refuses an object, "" if it accepts it; nil: it
+	// accepts everything.
 	Refuses func(object json.RawMessage) string
-	// Worked is told of each message that a worker took from the queue: imported, refused
-	// for a reason, or dropped with its work.
+	// Worked is called for each message that a worker took from the queue:
+	// imported, refused for a reason, or dropped with its work.
 	Worked  func(object json.RawMessage, refusal string, dropped bool)
-	Workers int // that take messages at once; 0: one
+	Workers int // workers that take messages at the same time; 0: one
 }
 
 func newBroker(cti *OpenCTI, seed uint64) *Broker {
@@ -63,14 +64,14 @@ func newBroker(cti *OpenCTI, seed uint64) *Broker {
 	return b
 }
 
-// do lets a test look at the broker, or change it, while others use it.
+// do lets a test read or change the broker while others use it.
 func (b *Broker) do(look func()) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
 	look()
 }
 
-// opened is what a worker reads in a message's body.
+// opened decodes a message's body as a worker does.
 func opened(body []byte) (delivery.Envelope, error) {
 	var outer struct {
 		WorkID   string `json:"work_id"`
@@ -187,7 +188,7 @@ func (b *Broker) Send(ctx context.Context, batch delivery.Batch) error {
 	}
 }
 
-// Trouble ends a batch at the message m, the one after published others.
+// trouble ends a batch at the message m, after the given number of published ones.
 func (b *Broker) trouble(ctx context.Context, batch delivery.Batch, e SendEvent, m delivery.Message, published, committed int, commit func(int) error) error {
 	out := &delivery.Outcome{Kind: e.Kind, Index: published, Err: e.Err}
 	if out.Err == nil {
@@ -218,7 +219,7 @@ func (b *Broker) trouble(ctx context.Context, batch delivery.Batch, e SendEvent,
 		unknown := b.lose(published, committed, e.Open, commit)
 		if e.Kind == delivery.ConnectionLost {
 			b.Mu.Lock()
-			if b.Rand.IntN(2) == 0 { // the one that it happened to may be there as well
+			if b.Rand.IntN(2) == 0 { // the message that failed may have arrived as well
 				b.enqueue(m)
 			}
 			b.Mu.Unlock()
@@ -249,15 +250,14 @@ func (b *Broker) QueueDepth(ctx context.Context, _ string) (int, error) {
 	return max(b.ReadyNow, len(b.Queue)), ctx.Err()
 }
 
-// some returns a number below n by chance.
+// some returns a random number below n.
 func (b *Broker) some(n int) int {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
 	return b.Rand.IntN(n)
 }
 
-// WorkOff lets workers process up to n messages; it returns how many of them
-// they dropped.
+// WorkOff lets workers process up to n messages and returns how many they dropped.
 func (b *Broker) WorkOff(n int) int {
 	dropped := 0
 	for ; n > 0; n-- {
@@ -283,7 +283,7 @@ func (b *Broker) WorkOff(n int) int {
 	return dropped
 }
 
-// next takes a message from the queue: the first, or with several workers one of
+// next takes a message from the queue: the first or, with several workers, one of
 // those that they hold.
 func (b *Broker) next() (delivery.Envelope, bool) {
 	b.Mu.Lock()

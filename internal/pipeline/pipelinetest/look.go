@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// CheckAll holds the promises at the end: every object arrived or is a dead
-// letter, and every work that is left is complete once workers are done.
+// CheckAll checks the promises at the end: every object arrived or is a dead
+// letter, and every remaining work is complete once the workers are done.
 func (w *World) CheckAll() {
 	w.t.Helper()
 	w.checkObjects()
@@ -37,7 +37,8 @@ func (w *World) checkObjects() {
 	}
 }
 
-// CheckWorks: every work that exists is complete, told as many messages as it has.
+// CheckWorks checks that every existing work is complete and was told exactly as
+// many messages as it has.
 func (w *World) CheckWorks() {
 	w.t.Helper()
 	w.OpenCTI.Mu.Lock()
@@ -81,7 +82,7 @@ func (w *World) LastWork() *Work {
 	return nil
 }
 
-// Works returns copies of all Works that ever were.
+// Works returns copies of all works that ever existed.
 func (w *World) Works() []Work {
 	var out []Work
 	w.OpenCTI.do(func() {
@@ -92,14 +93,14 @@ func (w *World) Works() []Work {
 	return out
 }
 
-// Order returns the objects in the Order in which they first went out.
+// Order returns the objects in the order in which they were first sent.
 func (w *World) Order() []string {
 	var out []string
 	w.Broker.do(func() { out = slices.Clone(w.Broker.order) })
 	return out
 }
 
-// calls are the requests that OpenCTI got.
+// Calls returns the requests that OpenCTI received.
 func (w *World) Calls() []string {
 	var out []string
 	w.OpenCTI.do(func() { out = slices.Clone(w.OpenCTI.Calls) })
@@ -112,12 +113,12 @@ func (w *World) Info() opencti.ConnectorInfo {
 	return out
 }
 
-// Refuse lets a call of OpenCTI fail from now on; nil lets it be.
+// Refuse makes a call of OpenCTI fail from now on; nil ends that.
 func (w *World) Refuse(call string, err error) {
 	w.OpenCTI.do(func() { w.OpenCTI.refuse[call] = err })
 }
 
-// Echo lets OpenCTI answer with other states, once each.
+// Echo makes OpenCTI answer with these states instead of its own, once each.
 func (w *World) Echo(states ...string) {
 	w.OpenCTI.do(func() { w.OpenCTI.echo = states })
 }
@@ -133,13 +134,13 @@ func (w *World) Batches() (n int) {
 	return n
 }
 
-// Happens sets what the broker does with the next messages.
+// Happens scripts what the broker does with the next messages.
 func (w *World) Happens(events ...SendEvent) {
 	w.Broker.do(func() { w.Broker.Events = events })
 }
 
-// Forget drops what the world has noted of calls, messages and the log, and returns how
-// many calls of the broker and of OpenCTI, lines of log and turns of loops there were.
+// Forget clears the record of calls, messages and log lines, and returns the number
+// of calls to the broker and to OpenCTI, of log lines, and of loop steps.
 func (w *World) Forget() (sends, calls, lines, turns int) {
 	w.Broker.do(func() { sends, w.Broker.sends, w.Broker.order = w.Broker.sends, 0, nil })
 	w.OpenCTI.do(func() { calls, w.OpenCTI.Calls = len(w.OpenCTI.Calls), nil })

@@ -14,8 +14,8 @@ import (
 
 var errKilled = errors.New("killed")
 
-// KillSwitch counts steps and, from a chosen one on, lets nothing happen any
-// more, as if the process had died there.
+// KillSwitch counts steps and lets nothing happen from a chosen one on, as if the
+// process had died there.
 type KillSwitch struct {
 	Mu    sync.Mutex
 	Steps int
@@ -23,18 +23,18 @@ type KillSwitch struct {
 	dead  bool
 	who   context.CancelFunc
 	turns int                   // of deliver
-	from  int                   // disturbances count from here
+	from  int                   // disturbances are counted from here
 	what  func(slow bool) error // happens at the step `from`, once; nil: nothing, or it happened
 }
 
-// Disturb lets something happen at the nth step from now.
+// Disturb makes something happen at the nth step from now.
 func (k *KillSwitch) Disturb(n int, what func(slow bool) error) {
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	k.from, k.what = k.Steps+n, what
 }
 
-// Disturbed reports whether it happened, and lets it happen no more.
+// Disturbed reports whether it happened, and cancels it otherwise.
 func (k *KillSwitch) Disturbed() bool {
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
@@ -43,14 +43,14 @@ func (k *KillSwitch) Disturbed() bool {
 	return did
 }
 
-// Turns counts the turns of deliver.
+// Turns returns the number of deliver's steps.
 func (k *KillSwitch) Turns() int {
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	return k.turns
 }
 
-// Step is one of a call that takes its time, in which other loops go on.
+// Step counts a step of a call that takes time, during which other loops run.
 func (k *KillSwitch) Step() error { return k.stepOf(true) }
 
 func (k *KillSwitch) stepOf(slow bool) error {
@@ -76,16 +76,16 @@ func (k *KillSwitch) stepOf(slow bool) error {
 	return nil
 }
 
-// mortalSpool is a spool that a kill switch stands before and behind: a commit
-// may be done without its caller ever knowing.
+// mortalSpool is a spool with a kill switch before and after each call: a commit
+// may succeed without its caller ever knowing.
 type mortalSpool struct {
 	*spool.Spool
 	kill *KillSwitch
-	full func(op string) error // lets commits fail
+	full func(op string) error // makes commits fail
 	bad  func(run, seq uint64, i int) bool
 }
 
-// BundleObjects cannot read some of the objects.
+// BundleObjects fails to read some of the objects.
 func (s *mortalSpool) BundleObjects(run, seq uint64, from int, most int64) ([]spool.BundleObject, error) {
 	objects, err := s.Spool.BundleObjects(run, seq, from, most)
 	for i := range objects {
@@ -99,7 +99,7 @@ func (s *mortalSpool) BundleObjects(run, seq uint64, from int, most int64) ([]sp
 	return objects, err
 }
 
-// OpenRuns is read once a turn of deliver, and in others.
+// OpenRuns is called once per step of deliver, and by others.
 func (s *mortalSpool) OpenRuns() ([]spool.Run, error) {
 	s.kill.Mu.Lock()
 	s.kill.turns++

@@ -17,14 +17,14 @@ var errAnswerLost = errors.New("answer lost")
 // Profile is how one generation of OpenCTI behaves.
 type Profile struct {
 	Name      string
-	Stamp     bool // tells the time of a reset
+	Stamp     bool // reports the time of a reset
 	Affected  bool // drops messages of dead works, ends works too early
 	multipart bool
 	exact     bool // completes at processed == expected, not beyond
-	splits    bool // splits pushed bundles itself, and announces what comes of them
+	splits    bool // splits pushed bundles itself, and announces the parts
 }
 
-// The generations that differ for us.
+// Profiles returns the generations that differ for us.
 func Profiles() []Profile {
 	return []Profile{
 		{Name: "before the reset time", exact: true},
@@ -42,13 +42,13 @@ type Work struct {
 	opencti.Work
 	multipart bool
 	Deleted   bool
-	Alive     bool // the figures exist: messages are taken
+	Alive     bool // the counters exist: messages are accepted
 	InError   bool
 	Message   string
 	Reports   []string
 	seen      map[string]int      // messages published under it, by bundle and number; pushed ones by object
-	alone     int64               // bundles of one object that were pushed under it
-	errors    []opencti.WorkError // of what workers refused
+	alone     int64               // bundles of a single object pushed under it
+	errors    []opencti.WorkError // what workers refused
 }
 
 // OpenCTI is a scripted platform with the state machine of the real one.
@@ -57,19 +57,19 @@ type OpenCTI struct {
 	Mu        sync.Mutex
 	known     bool
 	State     string
-	pending   bool // a reset waits for the next ping
+	pending   bool // a reset takes effect with the next ping
 	resetAt   time.Time
 	updated   time.Time
-	before    time.Time // of the change before
-	Lagging   int       // so many of the next looks at the entry show it as before its last change
+	before    time.Time // time of the previous change
+	Lagging   int       // how many of the next reads of the entry return it as before its last change
 	echo      []string  // answered instead of the state, once each
 	info      opencti.ConnectorInfo
 	works     []*Work
 	Calls     []string
 	Lost      map[string]int           // answers of a call to lose after carrying it out
-	refuse    map[string]error         // Calls to fail before
+	refuse    map[string]error         // calls that fail without being carried out
 	Slow      map[string]time.Duration // how long a call takes
-	Late      map[string]time.Duration // the next call is given up, and carried out so much later
+	Late      map[string]time.Duration // the next call times out, and is carried out this much later
 	QueueNow  func() opencti.QueueSize
 	step      func() error    // the kill switch
 	Has       map[string]bool // objects that came from elsewhere
@@ -89,7 +89,8 @@ func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
 	}
 }
 
-// call runs one request: refused, or carried out with its answer lost, or well.
+// call runs one request: it is refused, carried out with its answer lost, or
+// succeeds.
 func (f *OpenCTI) call(ctx context.Context, name string, do func() error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -132,14 +133,14 @@ func (f *OpenCTI) carryOut(name string, do func() error) error {
 	return err
 }
 
-// do lets a test look at the platform, or change it, while others use it.
+// do lets a test read or change the platform while others use it.
 func (f *OpenCTI) do(look func()) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	look()
 }
 
-// wait is how long a call takes.
+// wait takes as long as a call takes.
 func (f *OpenCTI) wait() {
 	f.Mu.Lock()
 	delay := f.delay
@@ -205,18 +206,18 @@ func (f *OpenCTI) Queue(ctx context.Context) (opencti.QueueSize, error) {
 	return q, err
 }
 
-// PressReset is the button of the user interface.
+// PressReset presses the reset button of the user interface.
 func (f *OpenCTI) PressReset() {
 	f.Mu.Lock()
 	f.State, f.pending, f.resetAt = "", true, time.Now()
-	if f.Stamp { // such platforms note it in the entry
+	if f.Stamp { // such platforms record it in the entry
 		f.updated = f.resetAt
 	}
 	f.Mu.Unlock()
 	f.onPurge()
 }
 
-// DeleteConnector is the other button.
+// DeleteConnector presses the delete button.
 func (f *OpenCTI) DeleteConnector() {
 	f.Mu.Lock()
 	f.known, f.State = false, ""

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Pager is a server of dated objects that pages as the API might. It takes
-// questions only in the forms that the reference client sends.
+// Pager is a server of dated objects that pages like the API. It accepts queries
+// only in the forms that the reference client sends.
 type Pager struct {
 	Objects   []threatmatch.PageObject // ascending
 	Times     []time.Time              // of the objects
 	Size      int
 	Exclusive bool
 	Shuffle   *rand.Rand
-	Trunc     time.Duration  // resolution to which it cuts the bound; zero: exact
-	Rough     bool           // it cuts the objects' timestamps too
-	Local     *time.Location // in which it reads texts without zone; nil: UTC
-	Layouts   []string       // of texts without zone that it takes
+	Trunc     time.Duration  // resolution to which it truncates the bound; zero: exact
+	Rough     bool           // it also truncates the objects' timestamps
+	Local     *time.Location // time zone of texts without a zone; nil: UTC
+	Layouts   []string       // layouts of texts without a zone that it accepts
 	Asked     []string
 }
 
-// bound reads a question.
+// bound reads a query.
 func (p *Pager) bound(after string) time.Time {
 	if at, err := time.Parse(Millis, after); err == nil && at.Format(Millis) == after {
 		return at
@@ -103,7 +103,7 @@ func write(at time.Time, form string) string {
 	return at.Format(form)
 }
 
-// resolution is what a form can tell apart.
+// resolution returns the resolution of a form.
 func resolution(form string) time.Duration {
 	switch {
 	case form == MillisForm || strings.Contains(form, ".000Z") || strings.HasSuffix(form, ".000"):

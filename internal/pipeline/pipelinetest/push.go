@@ -11,21 +11,21 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
-// API is how OpenCTI takes bundles that are pushed to it.
+// API is how OpenCTI handles bundles that are pushed to it.
 type API struct {
 	Limit  int             // bytes of a bundle; 0: none
-	Poison map[string]bool // objects whose bundles it does not queue
-	Full   bool            // it queues nothing, since its broker takes nothing
+	Poison map[string]bool // objects whose bundles it refuses to queue
+	Full   bool            // it queues nothing, because its broker accepts nothing
 	Pushes [][]string      // the objects of each bundle that was queued
-	Untold bool            // a single object may come untold: an answer or a process was lost
-	// Part is how many messages of the next bundles a platform that splits queues
-	// before its broker fails, one entry for each bundle.
+	Untold bool            // a single object may come unannounced: an answer or a process was lost
+	// Part is how many messages of the next bundles a splitting platform queues
+	// before its broker fails, one entry per bundle.
 	Part []int
 }
 
 var errNotTaken = fault.Mark(fault.Transient, fmt.Errorf("push: %w", opencti.ErrNotTaken))
 
-// PushBundle implements deliver.WorkClient: the bundle is queued as it is, after
+// PushBundle implements deliver.WorkClient: the bundle is queued unchanged, after
 // checks that are stricter than OpenCTI's.
 func (f *OpenCTI) PushBundle(ctx context.Context, workID string, bundle []byte) error {
 	return f.call(ctx, "push", func() error {
@@ -60,7 +60,7 @@ func (f *OpenCTI) PushBundle(ctx context.Context, workID string, bundle []byte) 
 func (f *OpenCTI) pushed(workID string, b pushedBundle) {
 	w := f.find(workID)
 	if w == nil {
-		return // deleted by somebody a moment ago
+		return // just deleted by someone
 	}
 	if w.Closed {
 		f.wrong("bundle of %d under the processed work %q", len(b.objects), w.Name)
@@ -93,7 +93,7 @@ func (f *OpenCTI) splitPushed(workID string, b pushedBundle) error {
 	return err
 }
 
-// messages are what a splitter makes of the bundle.
+// messages returns what a splitter makes of the bundle.
 func (b pushedBundle) messages(workID string) []delivery.Envelope {
 	var out []delivery.Envelope
 	for i, o := range b.objects {
@@ -112,7 +112,7 @@ type pushedObject struct {
 	text json.RawMessage
 }
 
-// pushed reads a bundle.
+// pushed decodes a bundle.
 func pushed(text []byte) (pushedBundle, error) {
 	var in struct {
 		Type, ID string
@@ -150,9 +150,9 @@ func (b *Broker) pushed(messages []delivery.Envelope, ids []string) {
 	}
 }
 
-// split does what a worker does with a pushed bundle of several objects: it tells
-// of them and queues each. It reports false for one that it imports as it is, or
-// whose work is gone, which Consume finds out.
+// split does what a worker does with a pushed bundle of several objects: it
+// announces and queues each of them. It returns false for a bundle that is imported
+// as it is, or whose work is gone, which Consume finds out.
 func (b *Broker) split(e delivery.Envelope) bool {
 	if e.Sequence > 0 {
 		return false
@@ -177,16 +177,16 @@ func (b *Broker) split(e delivery.Envelope) bool {
 	return true
 }
 
-// Waiting is the size of the queue as OpenCTI tells it.
+// Waiting returns the size of the queue as OpenCTI reports it.
 func (b *Broker) Waiting() opencti.QueueSize {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
 	return opencti.QueueSize{Messages: int64(len(b.Queue))}
 }
 
-// CheckPushed is CheckAll after something that makes the telling of a single
-// object uncertain: a work may then have processed more than it expects, and is
-// ended by its last report, but nothing of it is left or lost.
+// CheckPushed is CheckAll for tests in which it is uncertain whether a single
+// object was announced: a work may then have processed more than it expects and end
+// with its last report, but nothing is left over or lost.
 func (w *World) CheckPushed() {
 	w.t.Helper()
 	w.checkObjects()

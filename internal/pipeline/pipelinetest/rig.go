@@ -1,5 +1,6 @@
-// Package pipelinetest has what the tests of several stages share: a scripted
-// ThreatMatch, and a spool with the loops that a test puts in.
+// Package pipelinetest is shared by the tests of several stages: a scripted
+// ThreatMatch, OpenCTI and broker, and a real spool with the loops that a test
+// adds.
 package pipelinetest
 
 import (
@@ -21,9 +22,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// kitRig is a real spool with a fetch stage and a schedule, which the test's
-// package puts in. A consumer stands for map and deliver: it takes records and
-// finishes runs.
+// Rig is a real spool with a fetch stage and a schedule, which the test's package
+// sets. A consumer stands in for map and deliver: it takes records and finishes
+// runs.
 type Rig struct {
 	T        testing.TB
 	Spool    *spool.Spool
@@ -35,11 +36,11 @@ type Rig struct {
 	Schedule pipeline.Part
 
 	mu    sync.Mutex
-	Got   map[string]int // objects by id, of all records
-	Items map[string]int // Records by dataset/source
+	Got   map[string]int // objects by id, from all records
+	Items map[string]int // records by dataset/source
 }
 
-// NewRig opens the spool; dir "" means a directory of its own.
+// NewRig opens the spool; with dir "" it uses its own directory.
 func NewRig(t testing.TB, dir string, maxSize int64, now func() time.Time) *Rig {
 	t.Helper()
 	if dir == "" {
@@ -57,8 +58,8 @@ func NewRig(t testing.TB, dir string, maxSize int64, now func() time.Time) *Rig 
 	return r
 }
 
-// sparseReserve lets the spool find its reserve file, so that it does not write
-// 64 MiB for every test.
+// sparseReserve makes the spool find its reserve file, so that it does not write 64
+// MiB in every test.
 func sparseReserve(t testing.TB, dir string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "spool.reserve"), os.O_CREATE|os.O_WRONLY, 0o600)
@@ -70,7 +71,7 @@ func sparseReserve(t testing.TB, dir string) {
 	}
 }
 
-// Know makes the spool Know its state, as the platform loop does.
+// Know makes the spool's state known, as the platform loop does.
 func (r *Rig) Know() {
 	r.T.Helper()
 	meta, err := r.Spool.Meta()
@@ -135,7 +136,7 @@ func (r *Rig) LastRun() spool.Run {
 	return runs[0]
 }
 
-// consume maps and delivers nothing: it notes what came and lets go of it.
+// consume neither maps nor delivers: it records what arrived and drops it.
 func (r *Rig) consume(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := r.ConsumeAll(); err != nil && !errors.Is(err, spool.ErrEpoch) {
@@ -201,7 +202,7 @@ func (r *Rig) note(rec spool.Record) {
 	}
 }
 
-// Missing returns the wanted ids that did not come.
+// Missing returns the wanted ids that did not arrive.
 func (r *Rig) Missing(want map[string]struct{}) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,7 +233,7 @@ func (r *Rig) Marks() map[spool.Dataset]spool.Watermark {
 	return m
 }
 
-// CheckSpool fails the test when the spool breaks one of its own rules.
+// CheckSpool fails the test if the spool breaks one of its own rules.
 func (r *Rig) CheckSpool() {
 	r.T.Helper()
 	broken, err := r.Spool.Verify(context.Background())
@@ -261,21 +262,21 @@ func (l *Logs) String() string {
 
 var _ io.Writer = (*Logs)(nil)
 
-// Arrived is how many different objects came.
+// Arrived returns how many different objects arrived.
 func (r *Rig) Arrived() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.Got)
 }
 
-// Records is how many Records of a source came, such as "alerts/7".
+// Records returns how many records of a source arrived, such as "alerts/7".
 func (r *Rig) Records(source string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.Items[source]
 }
 
-// Sources is from how many Sources records came.
+// Sources returns from how many sources records arrived.
 func (r *Rig) Sources() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,22 +13,22 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// fakeSource is a ThreatMatch that a test scripts. Its time is the test's.
+// Source is a ThreatMatch scripted by a test. Its clock is the test's.
 type Source struct {
 	Mu      sync.Mutex
 	Lists   map[string][]string // ids by dataset
 	Pages   *Pager
 	Offered []threatmatch.Group
-	Delay   time.Duration // of every answer
+	Delay   time.Duration // delay of every response
 	Skew    time.Duration // of its clock
-	Zone    time.Duration // how much later it takes our dates for
+	Zone    time.Duration // how much later it reads our dates
 	Floor   time.Time     // it looks back no further
-	// fail decides on the n-th call (from 1) for an object: "list alerts",
-	// "item alerts/7", "groups", "page", "control".
+	// fail decides about the n-th call (from 1) for an object: "list alerts", "item
+	// alerts/7", "groups", "page", "control".
 	fail func(call string, n int) error
-	// calls by object, with the times they came.
+	// calls by object, with their times.
 	calls map[string][]time.Time
-	since map[string][]time.Time // what lists were asked for
+	since map[string][]time.Time // the times from which lists were requested
 }
 
 func NewSource(items int) *Source {
@@ -44,7 +44,7 @@ func NewSource(items int) *Source {
 	return s
 }
 
-// call notes a call, waits as the server would, and fails as scripted.
+// call records a call, waits as the server would, and fails as scripted.
 func (s *Source) call(ctx context.Context, name string) error {
 	s.Mu.Lock()
 	s.calls[name] = append(s.calls[name], time.Now())
@@ -80,7 +80,7 @@ func (s *Source) Times(name string) []time.Time {
 	return append([]time.Time(nil), s.calls[name]...)
 }
 
-// Asked returns since when the dataset's list was asked for.
+// Asked returns the times from which the dataset's list was requested.
 func (s *Source) Asked(dataset string) []time.Time {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -145,7 +145,7 @@ func (s *Source) Page(ctx context.Context, group, stixType, after string) (threa
 
 func (s *Source) Control(ctx context.Context) error { return s.call(ctx, "control") }
 
-// FakeAnswer is an error as the client makes them.
+// FakeAnswer is an error like those of the client.
 type FakeAnswer struct{ Status int }
 
 func (e FakeAnswer) Error() string { return fmt.Sprintf("answered %d", e.Status) }
@@ -154,7 +154,7 @@ func (e FakeAnswer) Answer() (int, string, string) {
 	return e.Status, fmt.Sprint(e.Status), "the last answer"
 }
 
-// AnswerError classifies as the client does.
+// AnswerError classifies a status like the client does.
 func AnswerError(status int) error {
 	if status == 408 || status == 429 || status >= 500 {
 		return fmt.Errorf("x: %w", fault.After(0, FakeAnswer{status}))
@@ -162,7 +162,7 @@ func AnswerError(status int) error {
 	return fmt.Errorf("x: %w", fault.Mark(fault.Permanent, FakeAnswer{status}))
 }
 
-// InBubble runs a test with a clock of its own, well after the epoch.
+// InBubble runs a test with its own clock, set well after the epoch.
 func InBubble(t *testing.T, fn func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +171,7 @@ func InBubble(t *testing.T, fn func(t *testing.T)) {
 	})
 }
 
-// FailWith returns a script by which the named calls are answered with a status.
+// FailWith returns a script that answers the named calls with a status.
 func FailWith(status int, calls ...string) func(string, int) error {
 	return func(call string, _ int) error {
 		for _, c := range calls {
@@ -184,7 +184,7 @@ func FailWith(status int, calls ...string) func(string, int) error {
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 { // the race detector and a timer that has run at once do not agree in a bubble
+	if d <= 0 { // in a bubble the race detector is confused by a timer that fires at once
 		return context.Cause(ctx)
 	}
 	select {

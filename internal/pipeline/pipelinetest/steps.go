@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Drive settles while workers work off the queue now and then.
+// Drive settles while workers process the queue now and then.
 func (w *World) Drive() {
 	w.t.Helper()
 	w.OpenCTI.do(func() {
@@ -21,7 +21,7 @@ func (w *World) Drive() {
 	synctest.Wait()
 }
 
-// WorkersRun lets workers work off the queue now and then until the returned
+// WorkersRun lets workers process the queue now and then until the returned
 // function is called.
 func (w *World) WorkersRun() (stop func()) {
 	end, done := make(chan struct{}), make(chan struct{})
@@ -85,14 +85,14 @@ func (w *World) Enqueued() []int {
 	return out
 }
 
-// Wait lets time pass and then lets the loops finish what falls due at that very
-// instant, so that the test sees no half of a step.
+// Wait lets time pass and then lets the loops finish whatever is due at that very
+// instant, so that the test does not see half a step.
 func (w *World) Wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// Soon lets the loops do what they do at once.
+// Soon lets the loops do what they do immediately.
 func (w *World) Soon() { w.Wait(100 * time.Millisecond) }
 
 func (w *World) State() string {
@@ -101,7 +101,7 @@ func (w *World) State() string {
 	return w.OpenCTI.State
 }
 
-// give makes the platform hold a state of before.
+// Hold makes the platform hold an earlier state.
 func (w *World) Hold(state string) {
 	w.OpenCTI.known, w.OpenCTI.State, w.OpenCTI.resetAt = true, state, time.Now().Add(-time.Hour)
 }
@@ -110,7 +110,7 @@ func (w *World) NotReady(stage string) string { return w.Live.Status.Snapshot()[
 
 func (w *World) ErrOf(_ bool, err error) error { return err }
 
-// Delivered brings one run to its end and lets the platform echo its state.
+// Delivered completes one run and lets the platform echo its state.
 func (w *World) Delivered() {
 	w.t.Helper()
 	w.Start()
@@ -123,7 +123,8 @@ func (w *World) Delivered() {
 	}
 }
 
-// LastRun is the last_run of the state that the platform holds, zero if there is none.
+// LastRun returns the last_run of the state that the platform holds, zero if there
+// is none.
 func (w *World) LastRun() time.Time {
 	var s struct {
 		LastRun time.Time `json:"last_run"`

@@ -45,8 +45,8 @@ func (f *OpenCTI) AddWork(ctx context.Context, name string, multipart *bool) (st
 	return id, err
 }
 
-// left reports a work that is rightly not told processed: an affected platform
-// and a message that came twice.
+// left reports a work that is rightly not closed: on an affected platform, after a
+// message came twice.
 func (w *Work) left(f *OpenCTI) bool { return f.Affected }
 
 func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
@@ -66,7 +66,7 @@ func (f *OpenCTI) Work(ctx context.Context, id string) (opencti.Work, error) {
 	return info, err
 }
 
-// WorkErrors reads a work with what workers refused of it.
+// WorkErrors reads a work and what workers refused of it.
 func (f *OpenCTI) WorkErrors(ctx context.Context, id string) (info opencti.Work, refused []opencti.WorkError, err error) {
 	err = f.call(ctx, "errors", func() error {
 		if f.NoModules {
@@ -118,7 +118,7 @@ func (f *OpenCTI) AddExpectations(ctx context.Context, id string, n int64) error
 	})
 }
 
-// report is what workers do for each message, and we for one that never comes.
+// report is called by workers for each message, and by us for one that never comes.
 func (f *OpenCTI) report(w *Work) {
 	w.Processed++
 	done := w.Processed == w.Expected
@@ -171,7 +171,7 @@ func (f *OpenCTI) DeleteWork(ctx context.Context, id string) error {
 	})
 }
 
-// DeleteWorks is what a user can do.
+// DeleteWorks deletes all works, as a user can.
 func (f *OpenCTI) DeleteWorks() {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -196,7 +196,7 @@ func (f *OpenCTI) arrived(e delivery.Envelope) {
 	}
 	w.seen[fmt.Sprintf("%s/%d", e.BundleID, e.Sequence)]++
 	if w.Deleted {
-		return // Deleted by somebody a moment ago
+		return // just deleted by someone
 	}
 	if w.Closed {
 		f.wrong("message %d under the processed work %q", e.Sequence, w.Name)
@@ -206,8 +206,8 @@ func (f *OpenCTI) arrived(e delivery.Envelope) {
 	}
 }
 
-// Consume processes a message as a worker would, which refuses it for a reason; it
-// reports whether the work is there.
+// Consume processes a message as a worker would, or refuses it with a reason. It
+// reports whether the work exists.
 func (f *OpenCTI) Consume(e delivery.Envelope, refusal string) bool {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()

@@ -22,8 +22,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// World is a spool with a platform and a broker around it, inside a bubble of
-// its own time.
+// World is a spool with a platform and a broker around it, in a bubble with its own
+// time.
 type World struct {
 	t          *testing.T
 	dir        string
@@ -41,7 +41,7 @@ type World struct {
 	Unreadable func(run, seq uint64, i int) bool
 	Offline    bool // no platform and no broker
 	ReportsOK  bool // the test expects messages that never come, or calls that count twice
-	// Others returns what runs beside the platform loop and deliver; nil: nothing.
+	// Others returns what runs next to the platform loop and deliver; nil: nothing.
 	Others func(l *Process) []pipeline.Part
 	Ids    int
 
@@ -61,7 +61,7 @@ type Process struct {
 	Err      error
 }
 
-// InWorld runs the test in a bubble with a world of the profile.
+// InWorld runs the test in a bubble, with a world of the profile.
 func InWorld(t *testing.T, p Profile, test func(w *World)) {
 	t.Helper()
 	dir := memoryDir(t)
@@ -72,8 +72,8 @@ func InWorld(t *testing.T, p Profile, test func(w *World)) {
 	})
 }
 
-// memoryDir is a directory that costs no waiting for a disk, where there is one:
-// these tests commit ten thousands of times.
+// memoryDir returns a directory in memory if there is one, because these tests
+// commit tens of thousands of times.
 func memoryDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("/dev/shm", "deliver")
 	if err != nil {
@@ -98,7 +98,7 @@ func newWorld(t *testing.T, dir string, p Profile) *World {
 	return w
 }
 
-// fail notes a broken invariant, however many goroutines find it.
+// Fail reports a broken invariant; any goroutine may call it.
 func (w *World) Fail(format string, args ...any) {
 	w.t.Helper()
 	w.t.Errorf(format, args...)
@@ -129,7 +129,7 @@ func (w *World) Must(err error) {
 	}
 }
 
-// Start begins a process: platform loop and deliver on the spool as it is.
+// Start starts a process: platform loop and deliver on the spool as it is.
 func (w *World) Start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -184,7 +184,7 @@ func (w *World) Start() {
 	w.Live = l
 }
 
-// Halt is an ordered stop.
+// Halt stops the process cleanly.
 func (w *World) Halt() error {
 	if w.Live == nil {
 		return nil
@@ -196,7 +196,7 @@ func (w *World) Halt() error {
 	return err
 }
 
-// Restart ends what is left of a killed process and opens the spool anew.
+// Restart ends what is left of a killed process and reopens the spool.
 func (w *World) Restart() {
 	w.t.Helper()
 	_ = w.Halt()
@@ -205,7 +205,7 @@ func (w *World) Restart() {
 	w.openSpool()
 }
 
-// Run spools a Run whose bundles have so many objects each, mapped and all.
+// Run stores a mapped run whose bundles have the given numbers of objects.
 func (w *World) Run(reason spool.Reason, bundles ...int) spool.Run {
 	w.t.Helper()
 	r := w.OpenRun(reason, bundles...)
@@ -213,7 +213,7 @@ func (w *World) Run(reason spool.Reason, bundles ...int) spool.Run {
 	return r
 }
 
-// OpenRun is a run that map may still add to.
+// OpenRun stores a run to which map may still add.
 func (w *World) OpenRun(reason spool.Reason, bundles ...int) spool.Run {
 	w.t.Helper()
 	from := map[spool.Dataset]time.Time{}
@@ -248,7 +248,8 @@ func (w *World) Epoch() uint64 {
 	return m.Epoch
 }
 
-// Settle waits until every open run is done; it reports false after a fake day.
+// Settle waits until every open run is done; it returns false after a day of the
+// fake clock.
 func (w *World) Settle() bool {
 	w.t.Helper()
 	for range 24 * 360 {
