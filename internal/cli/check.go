@@ -71,7 +71,7 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 	}
 	for _, f := range findings {
 		if f.Verdict == check.Failed {
-			return quiet(errors.New("something must be mended"))
+			return quiet(errors.New("something must be fixed"))
 		}
 	}
 	return nil
@@ -120,11 +120,11 @@ func verdict(findings []check.Finding) string {
 	}
 	switch {
 	case n[check.Failed] == 1:
-		return "1 thing must be mended before the connector can work."
+		return "1 thing must be fixed before the connector can work."
 	case n[check.Failed] > 1:
-		return fmt.Sprintf("%d things must be mended before the connector can work.", n[check.Failed])
+		return fmt.Sprintf("%d things must be fixed before the connector can work.", n[check.Failed])
 	case n[check.Unknown] > 0:
-		return fmt.Sprintf("Nothing is wrong; %d things cannot be told yet.", n[check.Unknown])
+		return fmt.Sprintf("Nothing is wrong; %d things cannot be tested yet.", n[check.Unknown])
 	}
 	return "Everything works."
 }

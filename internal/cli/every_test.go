@@ -209,7 +209,7 @@ func tryChange(t *testing.T, words string, tr trial, fields map[string]bool) {
 		before := holdings(t, dir)
 		for _, answer := range []string{"n\n", ""} { // the second: there is nobody
 			no := call(t, dir, words, tr.args, answer)
-			if no.code != 1 || want == 0 && (!strings.Contains(no.err, "? [y/N]") || (answer == "") != strings.Contains(no.err, "hint:  where nobody can answer, --yes")) {
+			if no.code != 1 || want == 0 && (!strings.Contains(no.err, "? [y/N]") || (answer == "") != strings.Contains(no.err, "hint:  without a terminal to answer on, use --yes")) {
 				t.Errorf("%s: answered %q it ends with %d\n%s", state, answer, no.code, no.err)
 			}
 			if now := holdings(t, dir); now != before {

@@ -12,7 +12,7 @@ import (
 // A killed connector leaves its socket: one that refuses us proves no daemon.
 func TestRefusedSocketIsNoDaemon(t *testing.T) {
 	err := cli.NotAllowed("/var/lib/spool", syscall.EACCES)
-	if text := err.Error(); !strings.Contains(text, "whether a connector runs on /var/lib/spool cannot be told: permission denied") {
+	if text := err.Error(); !strings.Contains(text, "it is unknown whether a connector runs on /var/lib/spool: permission denied") {
 		t.Error(text)
 	}
 	if hint := fault.HintOf(err); !strings.Contains(hint, "user that owns the spool") {

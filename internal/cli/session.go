@@ -64,7 +64,7 @@ func (p place) dial(ctx context.Context) (*admin.Client, error) {
 }
 
 func notAllowed(dir string, err error) error {
-	return fault.Hint(fmt.Errorf("whether a connector runs on %s cannot be told: %w", dir, err), "only the user that owns the spool, and root, may look")
+	return fault.Hint(fmt.Errorf("it is unknown whether a connector runs on %s: %w", dir, err), "only the user that owns the spool, and root, may look")
 }
 
 // errNotRunning means that the request needs a daemon.

@@ -201,7 +201,7 @@ func (g *globals) agreed(cmd *cobra.Command, question string) error {
 	sayLine(cmd.ErrOrStderr())
 	no := errors.New("nothing was changed")
 	if err != nil && line == "" { // nobody is there to answer
-		return fault.Hint(no, "where nobody can answer, --yes does it without asking")
+		return fault.Hint(no, "without a terminal to answer on, use --yes")
 	}
 	return no
 }

@@ -13,14 +13,14 @@ func WhatToDo(stage, class string) string {
 		return what
 	}
 	if stage == string(spool.StageFetch) {
-		return "ThreatMatch did not give it in any run: tell them; retry once it is mended, drop it if it is gone for good"
+		return "ThreatMatch did not return it in any run: tell them; retry once it is fixed, drop it if it is gone for good"
 	}
 	return "look at it with spool show dead KEY; retry after a change or an upgrade, else drop it"
 }
 
 const (
 	reportIt = "a fault of the connector: report it with what spool show dead KEY prints; retry after an upgrade"
-	tellThem = "ThreatMatch has to mend it: show them spool show dead KEY; retry then, or drop it"
+	tellThem = "ThreatMatch must fix it: show them spool show dead KEY; retry then, or drop it"
 )
 
 // remedies says what to do about each class, whatever the stage. Those of fetch are
