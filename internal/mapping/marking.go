@@ -94,7 +94,7 @@ func (r *record) mark(o *stix.Object) {
 		m.property(key, raw)
 	}
 	if m.pap && m.levels == 0 { // PAP says what may be done with the object, not who may see it
-		m.take(r.m.defaultLevel(r.src.Dataset, o.Type()))
+		m.addLevel(r.m.defaultLevel(r.src.Dataset, o.Type()))
 	}
 	m.lifted = m.lifted || len(m.ids) > listed
 	if m.lifted {
@@ -166,7 +166,7 @@ func (m *markings) named(text string) {
 	switch t, r := readLevel(text); r {
 	case readable:
 		m.rewritten = true
-		m.take(t)
+		m.addLevel(t)
 	case garbled:
 		m.unread(text)
 	}
@@ -181,12 +181,12 @@ func (m *markings) id(id string) {
 	}
 	if t, ok := stix.TLPByID(id); ok {
 		m.rewritten = m.rewritten || t.ID != id || known.level.Rank > t.Rank
-		m.take(stricter(t, known.level))
+		m.addLevel(stricter(t, known.level))
 		return
 	}
 	if known.level.Rank > 0 {
 		m.rewritten = true
-		m.take(known.level)
+		m.addLevel(known.level)
 	}
 	if (known.level.Rank == 0 || known.says) && !slices.Contains(m.ids, id) {
 		if len(m.ids) >= markingsMax {
@@ -201,8 +201,8 @@ func (m *markings) id(id string) {
 // labels and associations has them too.
 const markingsMax = 100
 
-// take adds a level.
-func (m *markings) take(t stix.TLP) {
+// addLevel adds a level.
+func (m *markings) addLevel(t stix.TLP) {
 	m.levels++
 	if !slices.Contains(m.ids, t.ID) {
 		m.ids = append(m.ids, t.ID)
@@ -214,7 +214,7 @@ func (m *markings) unread(value string) {
 	m.r.count("markings_unreadable", 1)
 	m.r.tell(m.owner, "markings_unreadable", value)
 	m.rewritten = true
-	m.take(red)
+	m.addLevel(red)
 }
 
 // parts raises the markings of parts to the whole object.
@@ -328,7 +328,7 @@ func (m *markings) lift(t stix.TLP, said reading, text string) {
 	switch said {
 	case readable:
 		m.lifted = true
-		m.take(t)
+		m.addLevel(t)
 	case garbled:
 		m.lifted = true
 		m.unread(text)

@@ -56,8 +56,8 @@ func (f *Stage) probe() time.Duration {
 	return time.Minute
 }
 
-// takeControl handles the result of the control request.
-func (f *Stage) takeControl(err error) {
+// handleControl handles the result of the control request.
+func (f *Stage) handleControl(err error) {
 	h, now := &f.health, f.Now()
 	h.asking = false
 	if err == nil {

@@ -167,27 +167,27 @@ func (f *Stage) serverTime(r result, date time.Time) time.Time {
 // succeedPage spools what is new on a page and moves its cursor.
 func (f *Stage) succeedPage(r result, v *verdict) {
 	v.Start = f.serverTime(r, r.page.Date)
-	turn := r.cursor.Take(r.page, later(r.ended, r.page.Date))
-	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(turn.Fresh.Count)}
-	if pieces := turn.Fresh.Pieces(r.page); pieces != nil {
+	step := r.cursor.Take(r.page, later(r.ended, r.page.Date))
+	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(step.Fresh.Count)}
+	if pieces := step.Fresh.Pieces(r.page); pieces != nil {
 		f.bring(r, v, pieces)
 		v.record.Source = r.cursor.Group + "/" + r.cursor.Type
 	}
-	if n := turn.Unread.Count; n > 0 {
-		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", turn.Unread.First)
+	if n := step.Unread.Count; n > 0 {
+		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", step.Unread.First)
 	}
-	if turn.Many > 0 {
+	if step.Many > 0 {
 		f.Log.Error("ThreatMatch has given very many pages, and says that there are more", "stage", stageName, "run", r.run.ID,
-			"item", r.task.Source, "pages", turn.Many, "at", r.cursor.Last)
+			"item", r.task.Source, "pages", step.Many, "at", r.cursor.Last)
 	}
-	if turn.OutOfOrder {
+	if step.OutOfOrder {
 		f.Log.Debug("page is out of order", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 	}
-	if turn.Gap != nil {
-		f.gap(r, v, *turn.Gap)
+	if step.Gap != nil {
+		f.gap(r, v, *step.Gap)
 	}
-	if turn.Done {
-		if turn.Stalled {
+	if step.Done {
+		if step.Stalled {
 			f.Log.Warn("server says that there are more objects, but gives none", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 		}
 		return
@@ -200,8 +200,8 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 	st := r.task.TaskState
 	st.Cursor, st.Due, st.Tries, st.Refused, st.Waived, st.FirstTry = cursor, time.Time{}, 0, 0, 0, time.Time{}
 	v.Keep = &st
-	if turn.Failed != "" {
-		v.end = &spool.DatasetRun{Status: spool.DatasetFailed, Detail: turn.Failed}
+	if step.Failed != "" {
+		v.end = &spool.DatasetRun{Status: spool.DatasetFailed, Detail: step.Failed}
 	}
 }
 

@@ -73,8 +73,8 @@ func cursorOf(t spool.Task, run *openRun) paging.Cursor {
 	return paging.Resume(t.Cursor, t.Source[:i], strings.TrimPrefix(t.Source[i:], "/"), run.Datasets[t.Dataset].From)
 }
 
-// take handles the result of a request.
-func (f *Stage) take(r result) {
+// handleResult handles the result of a request.
+func (f *Stage) handleResult(r result) {
 	if r.run != f.run || !f.flying[r.task.TaskKey] {
 		r.release()
 		return // from before a reset
@@ -97,12 +97,12 @@ func (f *Stage) take(r result) {
 		f.release(r)
 		f.refused(r.err, false)
 	default:
-		f.takeFailure(r, class)
+		f.handleFailure(r, class)
 	}
 }
 
-// takeFailure decides whether a failure counts, or first needs the control request.
-func (f *Stage) takeFailure(r result, class fault.Class) {
+// handleFailure decides whether a failure counts, or first needs the control request.
+func (f *Stage) handleFailure(r result, class fault.Class) {
 	h := &f.health
 	switch {
 	case h.byLists && class == fault.Permanent && r.task.Kind == spool.TaskList:

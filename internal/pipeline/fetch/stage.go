@@ -224,12 +224,12 @@ func (f *Stage) sleep(ctx context.Context, wait time.Duration) {
 	case <-timer.C:
 	case <-f.Wakes.Fetch:
 	case r := <-f.results:
-		f.take(r)
+		f.handleResult(r)
 	case err := <-f.control:
-		f.takeControl(err)
+		f.handleControl(err)
 	}
 	for len(f.results) > 0 { // whatever else has arrived joins the same commit
-		f.take(<-f.results)
+		f.handleResult(<-f.results)
 	}
 }
 
@@ -240,7 +240,7 @@ func (f *Stage) finish() error {
 	f.jobs.Wait()
 	for len(f.results) > 0 {
 		if r := <-f.results; r.err == nil {
-			f.take(r)
+			f.handleResult(r)
 		}
 	}
 	if err := f.commit(); err != nil {

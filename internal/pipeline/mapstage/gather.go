@@ -114,15 +114,15 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	}
 	for _, o := range res.Objects {
 		m.at = o.ID()
-		out.take(m, o, rec)
+		out.addItem(m, o, rec)
 	}
 	m.at = ""
 	return out
 }
 
-// take makes an item of a mapped object. References of an object to itself are
+// addItem makes an item of a mapped object. References of an object to itself are
 // removed; if the object is nothing without them, it becomes a dead letter.
-func (out *record) take(m *Stage, o *stix.Object, rec spool.Record) {
+func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 	if v, bad := m.blamed.objects[o.ID()]; bad {
 		out.count["buried"]++
 		out.dead = append(out.dead, spool.DeadLetter{
@@ -264,16 +264,16 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 			return true, nil
 		}
 		recs[i].Body = nil // frees the body, which may be large
-		if err := m.take(ctx, run, rec, results[i]); err != nil {
+		if err := m.addRecord(ctx, run, rec, results[i]); err != nil {
 			return true, err
 		}
 	}
 	return true, nil
 }
 
-// take maps one record and adds it to the open bundle, which is closed when full. A
+// addRecord maps one record and adds it to the open bundle, which is closed when full. A
 // suspect record gets its own bundle.
-func (m *Stage) take(ctx context.Context, run spool.Run, rec spool.Record, mapped func() mapped) error {
+func (m *Stage) addRecord(ctx context.Context, run spool.Run, rec spool.Record, mapped func() mapped) error {
 	suspect := m.suspect(rec)
 	apart := suspect || m.isApart(run.ID, rec.Seq)
 	if apart {
