@@ -161,7 +161,7 @@ func (p plot) curves() []curve {
 		p.draw("Spool", bytes,
 			series{"in use", func(s S) float64 { return float64(s.Live) }}, series{"on disk", func(s S) float64 { return float64(s.File) }}),
 		p.draw("Oldest to map or send", age, series{"age", func(s S) float64 { return float64(s.Oldest) }}),
-		p.draw("Confirmed lies back", age, behind...),
+		p.draw("Age of what is confirmed", age, behind...),
 	}
 }
 

@@ -101,7 +101,7 @@ func (d *Desk) enter(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.token == "" || !equal(given, d.token) {
-		http.Error(w, "This address has been used, or is not whole: each works once. Start threatmatch-connector ui again.", http.StatusForbidden)
+		http.Error(w, "This address has been used already, or is incomplete. Each works once: start threatmatch-connector ui again.", http.StatusForbidden)
 		return
 	}
 	d.token, d.session = "", d.rand()

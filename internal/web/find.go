@@ -42,7 +42,7 @@ func (s *site) find(r *http.Request) (string, any, error) {
 	f, err := s.src.Find(ctx, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		v.Trouble = "The spool is too large to look through it here: threatmatch-connector spool find takes the time."
+		v.Trouble = "The spool is too large to search here; use threatmatch-connector spool find, which takes the time it needs."
 		return "find.html", v, nil
 	case err != nil:
 		return "", nil, err
