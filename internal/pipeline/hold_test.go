@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestLoopIsHeld: while it is held a loop beats and takes no step; it goes on when
-// a wake comes, or soon without one.
+// TestLoopIsHeld: a held loop beats but takes no step; it continues on a wake, or
+// soon without one.
 func TestLoopIsHeld(t *testing.T) {
 	for _, woken := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestLoop: it beats before each step, sleeps as long as the step says or until a
-// wake, and ends in order, or with the error of a step.
+// TestLoop: a loop beats before each step, sleeps as long as the step says or until
+// a wake, and ends cleanly or with the error of a step.
 func TestLoop(t *testing.T) {
 	broken, unkept := errors.New("broken"), errors.New("not kept")
 	for _, tt := range []struct {

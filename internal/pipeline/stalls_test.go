@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestHoldUpsAreToldOnce: what lasts a minute is an error once, and its end a
-// line; a hiccup is neither.
+// TestHoldUpsAreToldOnce: a stall of a minute is logged as an error once, and its
+// end in one line; a shorter one is not logged.
 func TestHoldUpsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// diary notes in which order loops end.
+// diary records the order in which loops end.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -26,12 +26,12 @@ func (d *diary) add(s string) {
 	d.lines = append(d.lines, s)
 }
 
-// loopFunc is a Part made of a function.
+// loopFunc is a function as a Part.
 type loopFunc func(context.Context) error
 
 func (f loopFunc) Run(ctx context.Context) error { return f(ctx) }
 
-// until is a loop that runs until it is stopped and needs d to come to an end.
+// until is a loop that runs until it is stopped and takes d to end.
 func (d *diary) until(name string, end time.Duration) Part {
 	return loopFunc(func(ctx context.Context) error {
 		<-ctx.Done()
@@ -105,8 +105,8 @@ func TestSupervisorReturnsTheFirstFailure(t *testing.T) {
 	})
 }
 
-// TestSupervisorStopIsBounded has whatever may be slow at a stop, each with the
-// time that the whole stop may take then, of 8 s.
+// TestSupervisorStopIsBounded makes each part slow to stop, and checks how long the
+// whole stop then takes, with a limit of 8 s.
 func TestSupervisorStopIsBounded(t *testing.T) {
 	settled := func(d *diary) Part { // as the publisher with a silent broker: waits as long as it may
 		return loopFunc(func(ctx context.Context) error {

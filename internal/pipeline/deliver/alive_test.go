@@ -10,8 +10,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestEveryWaitBeats holds each call that leaves deliver or the platform loop for
-// hours: neither may fall silent, or the probe would have an innocent process killed.
+// TestEveryWaitBeats delays each call out of deliver or the platform loop for
+// hours: neither may fall silent, or the probe would have a healthy process killed.
 func TestEveryWaitBeats(t *testing.T) {
 	const hours = 3 * time.Hour
 	for _, call := range []string{"register", "ping", "queue", "add", "search", "work", "alive", "expect", "processed", "report", "delete", "send", "archive"} {

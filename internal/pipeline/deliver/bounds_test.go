@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestABundleCountsOnce: wherever the process dies, the work is told as many objects as
-// there are.
+// TestABundleCountsOnce: wherever the process dies, the work is told the actual
+// number of objects.
 func TestABundleCountsOnce(t *testing.T) {
 	const objects = 5
 	for at := 1; ; at++ {
@@ -49,8 +49,8 @@ func TestABundleCountsOnce(t *testing.T) {
 	}
 }
 
-// TestRetryPassesOnlyWhole: one of which map is not done may have to wait itself, and
-// would keep the older run waiting with a work of its own.
+// TestRetryPassesOnlyWhole: a retry that is not fully mapped may have to wait
+// itself, and its work would make the older run wait too.
 func TestRetryPassesOnlyWhole(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.OpenRun(spool.ReasonSchedule) // ThreatMatch does not answer it
@@ -63,7 +63,8 @@ func TestRetryPassesOnlyWhole(t *testing.T) {
 	})
 }
 
-// TestGateLooksAtTheWorkBefore: which is not always that of the run before.
+// TestGateLooksAtTheWorkBefore: the previous work is not always that of the
+// previous run.
 func TestGateLooksAtTheWorkBefore(t *testing.T) {
 	for _, p := range pipelinetest.Profiles()[2:4] {
 		t.Run(p.Name, func(t *testing.T) {
@@ -96,8 +97,9 @@ func TestGateLooksAtTheWorkBefore(t *testing.T) {
 	}
 }
 
-// TestRepeatsAreNotTheEnd: told that all is sent, an affected platform could take a work
-// for complete while its last messages are queued, and drop those.
+// TestRepeatsAreNotTheEnd: if an affected platform were told that everything is
+// sent, it could consider a work complete while its last messages are queued, and
+// drop those.
 func TestRepeatsAreNotTheEnd(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Profiles()[2], func(w *pipelinetest.World) {
 		w.Happens(append(make([]pipelinetest.SendEvent, 3), pipelinetest.SendEvent{Kind: delivery.Nacked, Trouble: true, Behind: 2})...)
@@ -116,8 +118,8 @@ func TestRepeatsAreNotTheEnd(t *testing.T) {
 	})
 }
 
-// TestUnknownFateIsKept: messages may be in the queue twice, though the spool could not
-// store that at once.
+// TestUnknownFateIsKept: it is remembered that messages may be in the queue twice,
+// even if the spool could not store that at first.
 func TestUnknownFateIsKept(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Profiles()[2], func(w *pipelinetest.World) {
 		const began = 4 * time.Second
@@ -139,7 +141,8 @@ func TestUnknownFateIsKept(t *testing.T) {
 	})
 }
 
-// TestDeadLettersAfterAReset: what refers to one of before is still not sent before it.
+// TestDeadLettersAfterAReset: an object that refers to a dead letter from before a
+// reset is still not sent before it.
 func TestDeadLettersAfterAReset(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		const large, report, again = "malware--00000000-0000-4000-8000-900000000001", "report--00000000-0000-4000-8000-900000000002", "report--00000000-0000-4000-8000-900000000003"

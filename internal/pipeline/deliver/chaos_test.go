@@ -11,9 +11,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestDeliverChaos lets the broker nack, return and lose messages, the platform
-// lose answers, and the process die and stop, all by chance. Nothing may be
-// lost, told too late or told too little, and each work must end.
+// TestDeliverChaos: at random, the broker nacks, returns and loses messages, the
+// platform loses answers, and the process dies and stops. Nothing may be lost,
+// announced too late or announced too little, and each work must end.
 func TestDeliverChaos(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for seed := range uint64(20) {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestCrashAnywhere kills the process before and after each commit, call and
-// publish of two runs, opens the spool again and lets a new process go on.
+// publish of two runs, reopens the spool and lets a new process continue.
 func TestCrashAnywhere(t *testing.T) {
 	scenario := func(w *pipelinetest.World) {
 		w.Run(spool.ReasonSchedule, 11, 3)

@@ -26,7 +26,8 @@ func dependent(id string, size int, refs ...string) spool.BundleObject {
 	return spool.BundleObject{STIX: id, JSON: text, Source: "s"}
 }
 
-// TestDeliverSkipsWhatRefersToADeadLetter: OpenCTI would refuse it, and nobody would know.
+// TestDeliverSkipsWhatRefersToADeadLetter: OpenCTI would refuse it, and nobody
+// would know.
 func TestDeliverSkipsWhatRefersToADeadLetter(t *testing.T) {
 	id := func(kind string, n int) string { return fmt.Sprintf("%s--00000000-0000-4000-8000-9%011d", kind, n) }
 	small, large, last := id("malware", 1), id("malware", 2), id("malware", 3)
@@ -89,8 +90,9 @@ func TestDeliverSkipsWhatRefersToADeadLetter(t *testing.T) {
 	}
 }
 
-// TestRefersToARetryThatWentFirst: a dead letter that a later run sent before this one is
-// none, also when OpenCTI's workers have not imported it yet and the process is new.
+// TestRefersToARetryThatWentFirst: a dead letter that a later run sent first does
+// not count, even if OpenCTI's workers have not imported it yet and the process is
+// new.
 func TestRefersToARetryThatWentFirst(t *testing.T) {
 	const large = "malware--00000000-0000-4000-8000-900000000002"
 	const report = "report--00000000-0000-4000-8000-900000000003"

@@ -15,7 +15,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// inPushWorld has no broker that the connector could reach, and two workers.
+// inPushWorld has no broker that the connector can reach, and two workers.
 func inPushWorld(t *testing.T, p pipelinetest.Profile, test func(w *pipelinetest.World)) {
 	t.Helper()
 	pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
@@ -62,8 +62,9 @@ func TestPushRun(t *testing.T) {
 	}
 }
 
-// TestPushInOrder: where workers split, the next chunk is pushed when the one before is
-// imported, so that two workers bring nothing before what it names.
+// TestPushInOrder: where workers split, the next chunk is pushed when the previous
+// one is imported, so that two workers never import an object before what it refers
+// to.
 func TestPushInOrder(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -92,8 +93,8 @@ func TestPushInOrder(t *testing.T) {
 	}
 }
 
-// TestPushAfterAPurge: what never comes of one chunk holds the next one back for a
-// while, and none behind that.
+// TestPushAfterAPurge: if part of a chunk never arrives, the next chunk waits for a
+// while, and those after it do not.
 func TestPushAfterAPurge(t *testing.T) {
 	for _, split := range []int{0, 1} { // the purge takes the chunk, or its messages
 		t.Run(fmt.Sprint(split), func(t *testing.T) {
@@ -118,8 +119,8 @@ func TestPushAfterAPurge(t *testing.T) {
 	}
 }
 
-// TestPushedWorkIsHeldOpen: as long as chunks wait to be split a work is not told
-// its end, although all that OpenCTI expects is processed.
+// TestPushedWorkIsHeldOpen: as long as chunks wait to be split, a work is not
+// closed, even if everything OpenCTI expects is processed.
 func TestPushedWorkIsHeldOpen(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -145,8 +146,8 @@ func TestPushedWorkIsHeldOpen(t *testing.T) {
 	}
 }
 
-// TestPushKilledAnywhere kills the process before and after each commit and call
-// of two runs: nothing is lost, and a kill repeats one chunk.
+// TestPushKilledAnywhere kills the process before and after each commit and call of
+// two runs: nothing is lost, and a kill repeats one chunk.
 func TestPushKilledAnywhere(t *testing.T) {
 	scenario := func(w *pipelinetest.World) {
 		w.OpenCTI.API.Untold = true
@@ -173,7 +174,7 @@ func TestPushKilledAnywhere(t *testing.T) {
 	}
 }
 
-// killedPush kills at one step, and lets another process go on.
+// killedPush kills at one step and lets another process continue.
 func killedPush(t *testing.T, w *pipelinetest.World, at int, scenario func(w *pipelinetest.World)) {
 	w.Kill.At = at
 	scenario(w)
@@ -201,8 +202,8 @@ func killedPush(t *testing.T, w *pipelinetest.World, at int, scenario func(w *pi
 	}
 }
 
-// TestPushAnswerLost: OpenCTI takes a bundle and its answer is lost. The chunk goes
-// out again, byte for byte equal, and the work ends.
+// TestPushAnswerLost: OpenCTI accepts a bundle and its answer is lost. The chunk is
+// sent again, byte for byte identical, and the work ends.
 func TestPushAnswerLost(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -221,9 +222,9 @@ func TestPushAnswerLost(t *testing.T) {
 	}
 }
 
-// TestPushTakenInPart: a platform that splits announces a bundle and queues a part of
-// it before its broker fails. The chunk goes out again, and the work still ends:
-// what was announced twice and came once is settled.
+// TestPushTakenInPart: a platform that splits announces a bundle and queues part of
+// it before its broker fails. The chunk is sent again, and the work still ends:
+// what was announced twice and arrived once is settled.
 func TestPushTakenInPart(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.ReportsOK = true
@@ -239,7 +240,7 @@ func TestPushTakenInPart(t *testing.T) {
 	})
 }
 
-// TestPushChaos loses answers, refuses for a while, kills and stops by chance.
+// TestPushChaos loses answers, refuses for a while, kills and stops at random.
 func TestPushChaos(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for seed := range uint64(10) {
@@ -274,8 +275,9 @@ func TestPushChaos(t *testing.T) {
 	}
 }
 
-// TestPushTooLarge: a chunk that is larger than OpenCTI takes is halved, by bytes;
-// an object that is so alone is a dead letter, settled where it was told of.
+// TestPushTooLarge: a chunk that is larger than OpenCTI accepts is halved, by
+// bytes; a single object that is too large becomes a dead letter, and is settled if
+// it was announced.
 func TestPushTooLarge(t *testing.T) {
 	for _, p := range []pipelinetest.Profile{pipelinetest.Profiles()[1], pipelinetest.Newest()} {
 		t.Run(p.Name, func(t *testing.T) { inPushWorld(t, p, func(w *pipelinetest.World) { tooLargeToPush(t, w, p) }) })
@@ -308,8 +310,8 @@ func tooLargeToPush(t *testing.T, w *pipelinetest.World, p pipelinetest.Profile)
 	}
 }
 
-// TestPushBeyondTheOperatorsLimit: mq.max_message_size holds for what a worker
-// makes of a chunk, and for the chunk's own message.
+// TestPushBeyondTheOperatorsLimit: mq.max_message_size applies to what a worker
+// makes of a chunk, and to the chunk's own message.
 func TestPushBeyondTheOperatorsLimit(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Deliver.MaxMessageSize = 2400
@@ -331,8 +333,9 @@ func TestPushBeyondTheOperatorsLimit(t *testing.T) {
 	})
 }
 
-// TestPushOfPoison: OpenCTI gives no reason. An object that is not queued alone,
-// while everything else is well, becomes a dead letter, and no other does.
+// TestPushOfPoison: OpenCTI gives no reason. An object that is not queued even
+// alone, while everything else is fine, becomes a dead letter, and no other object
+// does.
 func TestPushOfPoison(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.ReportsOK = true
@@ -348,8 +351,8 @@ func TestPushOfPoison(t *testing.T) {
 	})
 }
 
-// TestPushWhileQueueIsFull: the same refusal, but OpenCTI's queue is full, or its
-// broker away. That is waited for, however long.
+// TestPushWhileQueueIsFull: the same refusal, but because OpenCTI's queue is full
+// or its broker is away. Deliver waits, however long.
 func TestPushWhileQueueIsFull(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		t.Run(fmt.Sprint(away), func(t *testing.T) {
@@ -377,7 +380,7 @@ func TestPushWhileQueueIsFull(t *testing.T) {
 	}
 }
 
-// TestPushWithoutRight: nothing is lost, it is told once, and goes on.
+// TestPushWithoutRight: nothing is lost, it is logged once, and pushing resumes.
 func TestPushWithoutRight(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Refuse("push", fault.Hint(fault.Mark(fault.Systemic, &opencti.Error{Status: 200, Code: "FORBIDDEN_ACCESS"}), "give the user CONNECTORAPI"))
@@ -396,8 +399,8 @@ func TestPushWithoutRight(t *testing.T) {
 	})
 }
 
-// TestPushWithoutModules: what may not be read holds no run up, and no work that
-// could be in the middle is ended.
+// TestPushWithoutModules: missing rights to read hold no run up, and no work that
+// could be in the middle is closed.
 func TestPushWithoutModules(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -413,8 +416,7 @@ func TestPushWithoutModules(t *testing.T) {
 	}
 }
 
-// TestPushStopsInOrder: a push that is under way at a stop comes to its end, and
-// is not repeated.
+// TestPushStopsInOrder: a push under way at a stop is completed and not repeated.
 func TestPushStopsInOrder(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Deliver.Drain = 8 * time.Second
@@ -432,7 +434,7 @@ func TestPushStopsInOrder(t *testing.T) {
 	})
 }
 
-// TestPushOnceHasAnEnd: workers that are away do not keep a single run for ever.
+// TestPushOnceHasAnEnd: absent workers do not keep a single run forever.
 func TestPushOnceHasAnEnd(t *testing.T) {
 	for _, p := range pipelinetest.Profiles()[2:] {
 		t.Run(p.Name, func(t *testing.T) {
@@ -453,7 +455,7 @@ func TestPushOnceHasAnEnd(t *testing.T) {
 	}
 }
 
-// TestPushedWorkDeleted: what is left goes out under another work.
+// TestPushedWorkDeleted: the rest is sent under another work.
 func TestPushedWorkDeleted(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.OpenCTI.Slow["push"] = 5 * time.Second

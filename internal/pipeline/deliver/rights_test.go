@@ -9,7 +9,8 @@ import (
 )
 
 // TestMissingRights: whatever the users may not see, on each version and however
-// the work of a run ends, the next run is delivered, and it is told once.
+// the work of a run ends, the next run is delivered, and the missing right is
+// logged once.
 func TestMissingRights(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for _, missing := range []string{"works and queue size", "queue depth", "both"} {

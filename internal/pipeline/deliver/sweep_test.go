@@ -13,7 +13,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// disturbance is something that happens while a call of a loop is under way.
+// disturbance is something that happens during a call of a loop.
 type disturbance struct {
 	name string
 	do   func(w *pipelinetest.World, slow bool) error // an error is the call's answer; not slow: a commit, during which no other loop goes on
@@ -42,9 +42,9 @@ func disturbances() []disturbance {
 }
 
 // TestDisturbedAtEachCall disturbs each call of deliver and the platform loop to
-// OpenCTI, the broker and the spool, one at a time. Afterwards a new import
-// arrives whole, no loop turns without waiting, and no work stays open. It takes
-// one call in three, or all with SWEEP=all.
+// OpenCTI, the broker and the spool, one at a time. Afterwards a new import arrives
+// completely, no loop runs without waiting, and no work stays open. It tests one
+// call in three, or all with SWEEP=all.
 func TestDisturbedAtEachCall(t *testing.T) {
 	for _, p := range []pipelinetest.Profile{pipelinetest.Profiles()[2], pipelinetest.Newest()} {
 		for j, what := range disturbances() {
@@ -67,8 +67,8 @@ func TestDisturbedAtEachCall(t *testing.T) {
 	}
 }
 
-// disturbed disturbs the call number at of an import and reports that there
-// were fewer calls.
+// disturbed disturbs call number at of an import, and reports whether there were
+// fewer calls.
 func disturbed(w *pipelinetest.World, what disturbance, at int) bool {
 	w.Deliver.QueueThreshold = 1 // the size of the queue is asked, too
 	w.Delivered()

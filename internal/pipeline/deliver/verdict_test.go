@@ -10,8 +10,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestRaisedLimit: what was too large goes out without a restart once the
-// operator raised the broker's limit, by a retry at once, else within the hour.
+// TestRaisedLimit: a message that was too large is sent without a restart once the
+// operator has raised the broker's limit: at once by a retry, else within the hour.
 func TestRaisedLimit(t *testing.T) {
 	for _, c := range []struct {
 		reason spool.Reason
@@ -57,8 +57,8 @@ func TestRaisedLimit(t *testing.T) {
 	}
 }
 
-// TestDeadElsewhere: what refers to a dead letter goes out where OpenCTI has
-// the object from an earlier run or from somebody else.
+// TestDeadElsewhere: an object that refers to a dead letter is sent if OpenCTI has
+// that object from an earlier run or from someone else.
 func TestDeadElsewhere(t *testing.T) {
 	large, rel := "malware--00000000-0000-4000-8000-900000000002", "relationship--00000000-0000-4000-8000-900000000004"
 	small := "malware--00000000-0000-4000-8000-900000000001"

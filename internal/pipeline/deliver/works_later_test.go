@@ -11,9 +11,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestWorkOfALaterRunWaits: while an older run may still bring bundles, no
-// work of a later one is opened: the older one's would be the newer work then,
-// and on affected platforms workers drop what is left of the other.
+// TestWorkOfALaterRunWaits: while an older run may still bring bundles, no work of
+// a later run is created: the older run's work would then be the newer one, and on
+// affected platforms workers drop what is left of the other.
 func TestWorkOfALaterRunWaits(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -40,8 +40,9 @@ func TestWorkOfALaterRunWaits(t *testing.T) {
 	}
 }
 
-// TestWorkDeletedBehindADeadLetter: the new work of a bundle that is half sent is told
-// of what comes under it, and not of a dead letter that the deleted one expected.
+// TestWorkDeletedBehindADeadLetter: the new work of a half-sent bundle is told
+// about what is sent under it, and not about a dead letter that the deleted work
+// expected.
 func TestWorkDeletedBehindADeadLetter(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		const objects = 40
@@ -76,9 +77,9 @@ func TestWorkDeletedBehindADeadLetter(t *testing.T) {
 	})
 }
 
-// TestRetryGoesBeforeARunThatIsHeld: a retry that is mapped whole goes before an older run
-// that has nothing to deliver yet, and ends; what the older one brings meanwhile waits
-// for it. Works follow one another all the same, so no worker drops anything.
+// TestRetryGoesBeforeARunThatIsHeld: a fully mapped retry goes before an older run
+// that has nothing to deliver yet, and ends; what the older run brings meanwhile
+// waits for it. Works still follow one another, so no worker drops anything.
 func TestRetryGoesBeforeARunThatIsHeld(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for _, meanwhile := range []bool{false, true} {
@@ -116,7 +117,7 @@ func TestRetryGoesBeforeARunThatIsHeld(t *testing.T) {
 	}
 }
 
-// TestRetryWithoutMessagesEnds: so does one of which nothing is left to send.
+// TestRetryWithoutMessagesEnds: a retry with nothing left to send ends too.
 func TestRetryWithoutMessagesEnds(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		held := w.OpenRun(spool.ReasonSchedule, 3)
@@ -129,8 +130,8 @@ func TestRetryWithoutMessagesEnds(t *testing.T) {
 	})
 }
 
-// TestWorkDeletedInALongBundle: a work that is deleted while one bundle is being sent is
-// noticed within 15 seconds, and the rest goes out under a new one.
+// TestWorkDeletedInALongBundle: if a work is deleted while one bundle is being
+// sent, that is noticed within 15 seconds, and the rest is sent under a new work.
 func TestWorkDeletedInALongBundle(t *testing.T) {
 	for _, p := range pipelinetest.Profiles()[2:] {
 		for _, after := range []time.Duration{time.Second, 13 * time.Second, 44 * time.Second} {
@@ -184,8 +185,8 @@ func TestAliveIsAskedOnATimer(t *testing.T) {
 	}
 }
 
-// TestOlderRunIsMappedWhileARetryIsSent: what an older run brings meanwhile, to its end,
-// waits for the retry, and keeps nothing from going out.
+// TestOlderRunIsMappedWhileARetryIsSent: what an older run brings meanwhile, up to
+// its end, waits for the retry and keeps nothing from being sent.
 func TestOlderRunIsMappedWhileARetryIsSent(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {

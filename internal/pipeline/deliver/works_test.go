@@ -54,7 +54,7 @@ func TestWorkAdoptedAfterLostAnswer(t *testing.T) {
 	})
 }
 
-// TestWorkOpenedLate: the request takes effect after its work was opened again.
+// TestWorkOpenedLate: the request takes effect after its work was created again.
 func TestWorkOpenedLate(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.OpenCTI.Late["add"] = 20 * time.Second
@@ -86,8 +86,8 @@ func TestWorkToldAfterLostAnswer(t *testing.T) {
 	}
 }
 
-// TestWorkToldLate: a tell takes effect after it was told again. The surplus
-// is settled, or the work would stay in progress for ever.
+// TestWorkToldLate: an announcement takes effect after it was repeated. The surplus
+// is settled, otherwise the work would stay in progress forever.
 func TestWorkToldLate(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -173,7 +173,8 @@ func TestWorkDeletedBeforeItsEnd(t *testing.T) {
 	})
 }
 
-// TestWorkDeletedDuringRetry: the broker takes nothing for a while, in which the work is deleted.
+// TestWorkDeletedDuringRetry: the broker accepts nothing for a while, and the work
+// is deleted meanwhile.
 func TestWorkDeletedDuringRetry(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Happens(append(make([]pipelinetest.SendEvent, 4), pipelinetest.Nacks(9)...)...)
@@ -210,7 +211,8 @@ func TestWorkInError(t *testing.T) {
 	})
 }
 
-// TestWorkOneAtATime: a run whose map goes on keeps its work; the next run waits.
+// TestWorkOneAtATime: a run that is still being mapped keeps its work; the next run
+// waits.
 func TestWorkOneAtATime(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		one := w.OpenRun(spool.ReasonSchedule, 3)
@@ -235,8 +237,8 @@ func TestWorkOneAtATime(t *testing.T) {
 	})
 }
 
-// TestGate: affected platforms open a run's work when the one before it is
-// complete, gone, or its queue was empty for two minutes.
+// TestGate: affected platforms create a run's work when the previous one is
+// complete or gone, or its queue was empty for two minutes.
 func TestGate(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for _, how := range []string{"complete", "gone", "empty", "never"} {
@@ -347,7 +349,7 @@ func TestArchiveBesideTheQueue(t *testing.T) {
 	})
 }
 
-// TestArchiveAlone: without a queue a failing archive holds the bundle back.
+// TestArchiveAlone: without a queue, a failing archive holds the bundle back.
 func TestArchiveAlone(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Archive = &pipelinetest.Archive{Fail: errors.New("disk full")}
@@ -368,8 +370,8 @@ func TestArchiveAlone(t *testing.T) {
 	})
 }
 
-// knownIDs counts the objects that the spool still knows, as against those that
-// were forgotten with their run.
+// knownIDs counts the objects that the spool still knows, as opposed to those
+// forgotten with their run.
 func knownIDs(t *testing.T, s *spool.Spool) int {
 	t.Helper()
 	entries, err := s.List("ids", "", 1000)

@@ -10,8 +10,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestDetails wants the details of profiles and reports to come beside their
-// items, and one that fails to cost nothing but itself.
+// TestDetails: the details of profiles and reports arrive with their items, and a
+// failure costs only those details.
 func TestDetails(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -59,7 +59,7 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestNoDetails wants none to be asked for where nobody wants them.
+// TestNoDetails: no details are requested if they are not enabled.
 func TestNoDetails(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(1)

@@ -10,8 +10,8 @@ import (
 )
 
 // TestWhatFailsIsSaidAtOnce: within a minute of the first failure the log has one
-// error for it, whatever fails, the stage is retrying and the spool names the
-// request; when it is over there is one more line.
+// error for it, whatever fails; the stage is retrying and the spool names the
+// request. When it is over there is one more line.
 func TestWhatFailsIsSaidAtOnce(t *testing.T) {
 	for _, tt := range []struct{ name, call, request string }{
 		{"item", "item profiles/7", "profiles/7"},
@@ -61,7 +61,7 @@ func TestWhatFailsIsSaidAtOnce(t *testing.T) {
 	}
 }
 
-// TestHiccupIsNoNews: what succeeds at the second try is no line of the log.
+// TestHiccupIsNoNews: a request that succeeds on the second try is not logged.
 func TestHiccupIsNoNews(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(10)

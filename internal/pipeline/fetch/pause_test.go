@@ -9,8 +9,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestPausedStageAsksNothing: not even the control request is made while an
-// operator's pause holds; what was under way is kept, and the rest comes after it.
+// TestPausedStageAsksNothing: while an operator's pause holds, not even the control
+// request is made; what was under way is kept, and the rest follows afterwards.
 func TestPausedStageAsksNothing(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		const items = 23

@@ -14,7 +14,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// largeSource gives items that become three records each.
+// largeSource returns items that become three records each.
 type largeSource struct{ *pipelinetest.Source }
 
 const largeItem = 11_000 // objects
@@ -31,7 +31,7 @@ func (s *largeSource) Item(ctx context.Context, dataset, id string) (threatmatch
 	return threatmatch.Body{Bytes: []byte(`{"objects":[` + strings.Join(objects, ",") + `]}`)}, nil
 }
 
-// pieceSpool fails the n-th commit that brings a record, once.
+// pieceSpool fails the n-th commit that adds a record, once.
 type pieceSpool struct {
 	Spool
 	n, fail int
@@ -69,8 +69,9 @@ func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.O
 	return err
 }
 
-// TestItemInPieces: a large item becomes several records, and whatever stops it
-// between two of them, all of it is in the spool and its task ends with the last.
+// TestItemInPieces: a large item becomes several records. Whatever stops that in
+// between, all of it is in the spool in the end, and its task ends with the last
+// record.
 func TestItemInPieces(t *testing.T) {
 	broken := errors.New("killed")
 	for _, err := range []error{broken, fmt.Errorf("settle tasks: %w", spool.ErrFull)} {
@@ -128,8 +129,8 @@ func TestItemInPieces(t *testing.T) {
 	}
 }
 
-// TestAnswersAreGivenBack: an answer is kept until it is committed, or a reset has
-// made it void, and then given back once.
+// TestAnswersAreGivenBack: a response is kept until it is committed or a reset has
+// made it void, and is then released once.
 func TestAnswersAreGivenBack(t *testing.T) {
 	for _, tt := range []struct {
 		err  error

@@ -10,9 +10,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestRetryNeedsNoThreatMatch: a retry of what map or deliver gave up has no request to
-// make, so it is handed on while ThreatMatch is down or slow: all of it, however much
-// there is, whatever else stands in the queue or is retried with it.
+// TestRetryNeedsNoThreatMatch: a retry of what map or deliver gave up on needs no
+// request, so it is handed on completely while ThreatMatch is down or slow,
+// whatever its size, and whatever else is queued or retried with it.
 func TestRetryNeedsNoThreatMatch(t *testing.T) {
 	const letters = 600 // more than one slice
 	for _, stage := range []spool.Stage{spool.StageMap, spool.StageDeliver} {

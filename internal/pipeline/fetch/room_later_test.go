@@ -11,8 +11,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestRoomBehindALaterRun: in a full spool the bundle of a later run, which
-// goes out behind the one that is fetched, does not keep that one from going on.
+// TestRoomBehindALaterRun: in a full spool, the bundle of a later run, which is
+// sent after the run being fetched, does not keep that one from continuing.
 func TestRoomBehindALaterRun(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := &bigSource{Source: pipelinetest.NewSource(30)}

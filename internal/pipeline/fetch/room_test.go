@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// shortSpool stands on a full disk while short.
+// shortSpool reports a full disk while short.
 type shortSpool struct {
 	Spool
 	short atomic.Bool
@@ -24,8 +24,8 @@ func (s *shortSpool) Room() spool.Room {
 	return r
 }
 
-// TestRoomOfTheDisk: fetch that waits for room on the disk is not ready, says
-// what is left and what can be done, and goes on by itself.
+// TestRoomOfTheDisk: fetch that waits for room on the disk is not ready, says what
+// is left and what can be done, and resumes by itself.
 func TestRoomOfTheDisk(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(3)
@@ -61,7 +61,7 @@ func TestRoomOfTheDisk(t *testing.T) {
 	})
 }
 
-// roomySpool says of itself that it has this much room.
+// roomySpool claims to have this much room.
 type roomySpool struct {
 	Spool
 	room    spool.Room
@@ -72,9 +72,9 @@ func (s *roomySpool) Room() spool.Room { return s.room }
 
 func (s *roomySpool) Stats() (spool.Stats, error) { return spool.Stats{Records: s.records}, nil }
 
-// TestRoomMarks: fetch pauses above max_size, not at it, and goes on below four
-// fifths of it, not at them; where nothing moves it asks for one at a time, down
-// to what is left to map and deliver.
+// TestRoomMarks: fetch pauses above max_size, not at it, and resumes below four
+// fifths of it, not at them. If nothing moves, it requests one task at a time, down
+// to what is reserved for map and deliver.
 func TestRoomMarks(t *testing.T) {
 	const size, limit = 4 << 30, 6 << 30
 	const resume = int64(size) / 5 * 4

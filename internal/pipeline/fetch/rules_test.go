@@ -26,9 +26,9 @@ func parkedItems(t *testing.T, r *rig) map[string]spool.Task {
 	return out
 }
 
-// TestItemsThatAlwaysFail: everything else arrives in the same run; the failing
-// ones are parked, tried in later runs, and become dead letters with their last
-// answer; healed, they come in by the next run or by a retry.
+// TestItemsThatAlwaysFail: everything else arrives in the same run. The failing
+// items are parked, tried in later runs, and become dead letters with their last
+// response; once they work again, the next run or a retry imports them.
 func TestItemsThatAlwaysFail(t *testing.T) {
 	tests := []struct {
 		status, tries int
@@ -113,8 +113,8 @@ func TestTwoRefusalsMustFollowEachOther(t *testing.T) {
 	})
 }
 
-// TestServerDown: nothing counts while nobody gets an answer; the control
-// request is the one probe.
+// TestServerDown: nothing counts while nothing is answered; the control request is
+// the only probe.
 func TestServerDown(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(10)
@@ -164,7 +164,8 @@ func TestServerDown(t *testing.T) {
 	})
 }
 
-// TestListFails: the others complete, its watermark stays, the next run covers the gap.
+// TestListFails: the other datasets complete, its watermark stays, and the next run
+// covers the gap.
 func TestListFails(t *testing.T) {
 	for _, status := range []int{500, 403} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -227,7 +228,8 @@ func TestDatasetThatIsNotOffered(t *testing.T) {
 	})
 }
 
-// TestEveryListRefused: the address or the account is wrong, whatever the control request says.
+// TestEveryListRefused: the address or the account is wrong, whatever the control
+// request says.
 func TestEveryListRefused(t *testing.T) {
 	for _, groups := range []bool{true, false} {
 		pipelinetest.InBubble(t, func(t *testing.T) {
@@ -322,7 +324,8 @@ func TestOneItemIsAlwaysUnauthorised(t *testing.T) {
 	})
 }
 
-// TestLastItemStanding: when nothing else is left to ask, the control request says that the server is well.
+// TestLastItemStanding: if nothing else is left to request, the control request
+// shows that the server is healthy.
 func TestLastItemStanding(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(0)
@@ -339,7 +342,8 @@ func TestLastItemStanding(t *testing.T) {
 	})
 }
 
-// TestSlowAnswersBeat: requests that take hours do not silence fetch or the schedule.
+// TestSlowAnswersBeat: fetch and the schedule keep beating during requests that
+// take hours.
 func TestSlowAnswersBeat(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(3)

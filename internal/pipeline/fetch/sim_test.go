@@ -65,7 +65,7 @@ func TestEverything(t *testing.T) {
 }
 
 // TestFaultTable: with every random fault at once, an import still brings
-// everything. What was parked comes with the next run.
+// everything. Parked items arrive with the next run.
 func TestFaultTable(t *testing.T) {
 	var rules []faults.Rule
 	for _, route := range []string{"list", "item", "groups", "objects"} {
@@ -100,7 +100,7 @@ func TestFaultTable(t *testing.T) {
 	t.Logf("%d requests, faults %v, %d further runs", st.Total(""), st.Faults, runs)
 }
 
-// TestBadIDs: every form in which an item can fail for ever, on real answers.
+// TestBadIDs: every way in which an item can fail forever, with real responses.
 func TestBadIDs(t *testing.T) {
 	var rules []faults.Rule
 	bad := []string{"500", "404", "403", "410", "422", "401", "error", "garbage", "null", "missing", "truncate", "reset"}
@@ -228,7 +228,8 @@ func TestClockAnHourOff(t *testing.T) {
 	}
 }
 
-// TestHungServer: it never hangs the stage, and a stop in the middle is quick.
+// TestHungServer: a hung server never hangs the stage, and a stop in the middle is
+// quick.
 func TestHungServer(t *testing.T) {
 	hang := faults.Must("hang")
 	hang.Times, hang.Skip = 10, 3
@@ -267,7 +268,7 @@ func TestHungServer(t *testing.T) {
 	}
 }
 
-// hasty are options by which no wait is longer than a moment.
+// hasty are options with which no wait is longer than a moment.
 func hasty() Options { return Options{MaxWait: 20 * time.Millisecond} }
 
 // failure is a stage's last error.
@@ -291,7 +292,7 @@ func waitFor(t *testing.T, fn func() error) error {
 	return nil
 }
 
-// simulate starts a stand-in and a client of it.
+// simulate starts a stand-in and a client for it.
 func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) (*simtm.Server, *threatmatch.Client) {
 	t.Helper()
 	s := simtm.New(o)

@@ -13,7 +13,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// poisoned is a ThreatMatch that refuses every page that has one object on it.
+// poisoned is a ThreatMatch that refuses every page with one particular object on
+// it.
 type poisoned struct {
 	*pipelinetest.Source
 	id     string
@@ -33,9 +34,10 @@ func (s *poisoned) Page(ctx context.Context, group, stixType, after string) (thr
 	return page, err
 }
 
-// TestSkipBringsWhatIsLater: a page that is always refused keeps what is later from
-// coming. After three failed runs the stage is not ready and says what to do; a skip
-// brings what is later, names the span, and a repull brings that once it can be had.
+// TestSkipBringsWhatIsLater: a page that is always refused blocks everything later.
+// After three failed runs the stage is not ready and says what to do. A skip
+// imports what is later and records the range, and a repull imports that once it is
+// available.
 func TestSkipBringsWhatIsLater(t *testing.T) {
 	for _, midway := range []bool{false, true} {
 		t.Run(fmt.Sprintf("in mid-run %v", midway), func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestRefusedIOCIsAskedForAgain: a retry of an IOC that OpenCTI refused asks for the
-// page of its time and for no more, and leaves the cursor of the imports alone.
+// TestRefusedIOCIsAskedForAgain: a retry of an IOC that OpenCTI refused requests
+// only the page for its time, and leaves the imports' cursor alone.
 func TestRefusedIOCIsAskedForAgain(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(0)
@@ -60,7 +60,7 @@ func TestRefusedIOCIsAskedForAgain(t *testing.T) {
 	})
 }
 
-// delivered leaves the work of a run that brought the object, and returns it.
+// delivered stores the work of a run that brought the object, and returns it.
 func delivered(t *testing.T, r *rig, o spool.BundleObject, modified time.Time) spool.WatchedWork {
 	t.Helper()
 	now := time.Now()
@@ -79,7 +79,7 @@ func delivered(t *testing.T, r *rig, o spool.BundleObject, modified time.Time) s
 	return spool.WatchedWork{Run: run.ID}
 }
 
-// TestSpanCursor: the cursor, not the key, says which group and type a page is of.
+// TestSpanCursor: the cursor, not the key, determines the group and type of a page.
 func TestSpanCursor(t *testing.T) {
 	at := pipelinetest.PageEpoch
 	raw, err := json.Marshal(paging.NewSpan("g", "indicator", at))

@@ -72,8 +72,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestDatesMoveNoWatermarkBack: whatever a server's Date says, and however long,
-// no watermark is ever earlier than it was.
+// TestDatesMoveNoWatermarkBack: whatever a server's Date says, and for however
+// long, no watermark ever moves back.
 func TestDatesMoveNoWatermarkBack(t *testing.T) {
 	for _, skew := range []time.Duration{-56 * 365 * 24 * time.Hour, -25 * time.Hour, -23 * time.Hour, -41 * time.Minute, 30 * time.Hour} {
 		pipelinetest.InBubble(t, func(t *testing.T) {
@@ -132,7 +132,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestNothingIsAskedTwice stops the stage at random and goes on with the same spool.
+// TestNothingIsAskedTwice stops the stage at random and continues on the same
+// spool.
 func TestNothingIsAskedTwice(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -184,7 +185,7 @@ func TestNothingIsAskedTwice(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: tasks that back off do not wait for the clock to come around again.
+// TestClockSetBack: tasks in backoff do not wait until the clock has caught up.
 func TestClockSetBack(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(3)
@@ -210,7 +211,7 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// TestLostCursor: a page task whose cursor cannot be read begins its window anew.
+// TestLostCursor: a page task with an unreadable cursor starts its window again.
 func TestLostCursor(t *testing.T) {
 	run := &openRun{Run: spool.Run{Datasets: map[spool.Dataset]spool.DatasetRun{spool.IOCs: {From: pipelinetest.PageEpoch}}}}
 	for _, cursor := range []string{"", "{", "{}", "null", `{"group":"1"}`} {
@@ -323,8 +324,8 @@ func TestNoGroupAtAll(t *testing.T) {
 	})
 }
 
-// TestOnlyGroups wants no other group to be read in place of those that an
-// operator chose: what they are to keep out would come in by it.
+// TestOnlyGroups: no other group is read instead of those that an operator chose,
+// because that would import what they want to exclude.
 func TestOnlyGroups(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(2)
@@ -342,8 +343,9 @@ func TestOnlyGroups(t *testing.T) {
 	})
 }
 
-// A group that was used before and is missing from an answer must not let the
-// watermark move past what only it has; that of a group never used does.
+// If a group that was used before is missing from a response, the watermark must
+// not move past what only that group has; a group that was never used does not
+// matter.
 func TestGroupGoneForOneRun(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		all := []threatmatch.Group{{ID: "1", Name: "Watchlist"}, {ID: "2", Name: "All content"}}
@@ -380,7 +382,7 @@ func TestGroupGoneForOneRun(t *testing.T) {
 	})
 }
 
-// A group that comes later has no watermark of its own: that is said, once.
+// A group that is added later has no watermark of its own: that is logged once.
 func TestNewGroupsAreTold(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir, src := t.TempDir(), pipelinetest.NewSource(1)
@@ -433,7 +435,8 @@ func TestGroupsAndTypesArePagedApart(t *testing.T) {
 	})
 }
 
-// TestPageFails: what was spooled stays, and the next run goes on from the cursor.
+// TestPageFails: what was spooled stays, and the next run continues from the
+// cursor.
 func TestPageFails(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(1)
@@ -471,7 +474,8 @@ func TestPageFails(t *testing.T) {
 	})
 }
 
-// TestTieBlockIsRecordedAsGap: what the API cannot give is said and stands in the dead letters.
+// TestTieBlockIsRecordedAsGap: what the API cannot return is logged and recorded as
+// a dead letter.
 func TestTieBlockIsRecordedAsGap(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(0)
@@ -490,8 +494,8 @@ func TestTieBlockIsRecordedAsGap(t *testing.T) {
 	})
 }
 
-// TestUnreadablePageMovesNothing: its objects are kept and told of, its dataset
-// fails, and no letter lets the watermark move.
+// TestUnreadablePageMovesNothing: the page's objects are kept and reported, its
+// dataset fails, and no dead letter lets the watermark move.
 func TestUnreadablePageMovesNothing(t *testing.T) {
 	for _, last := range []bool{false, true} {
 		pipelinetest.InBubble(t, func(t *testing.T) {
@@ -539,7 +543,7 @@ func indexOf(p *pipelinetest.Pager, id string) int {
 	return slices.IndexFunc(p.Objects, func(o threatmatch.PageObject) bool { return o.ID == id })
 }
 
-// watchedSpool holds commits up and notes what was under way meanwhile.
+// watchedSpool delays commits and records what was under way meanwhile.
 type watchedSpool struct {
 	Spool
 	mu      sync.Mutex
@@ -562,8 +566,8 @@ func (w *watchedSpool) SettleTasks(epoch uint64, now time.Time, o []spool.Outcom
 	return w.Spool.SettleTasks(epoch, now, o)
 }
 
-// TestGroupCommit: results that are ready share a commit, and no request is
-// started before the commit of the one before it returned.
+// TestGroupCommit: results that are ready share a commit, and no request is started
+// before the previous one's commit has returned.
 func TestGroupCommit(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(40)
@@ -581,8 +585,8 @@ func TestGroupCommit(t *testing.T) {
 	})
 }
 
-// TestRoom: above the mark nothing is asked; it goes on when there is room
-// again, or one request at a time when nobody else can make any.
+// TestRoom: above the limit nothing is requested. Fetch resumes when there is room
+// again, or one request at a time if nothing else can make room.
 func TestRoom(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := &bigSource{Source: pipelinetest.NewSource(30)}
@@ -670,7 +674,7 @@ func (r *rig) dropWaiting() {
 	}
 }
 
-// bigSource gives items that do not compress.
+// bigSource returns items that do not compress.
 type bigSource struct{ *pipelinetest.Source }
 
 func (s *bigSource) Item(ctx context.Context, dataset, id string) (threatmatch.Body, error) {
@@ -710,7 +714,8 @@ func (s *fullSpool) SettleTasks(epoch uint64, now time.Time, o []spool.Outcome) 
 	return s.Spool.SettleTasks(epoch, now, o)
 }
 
-// TestCommitWithoutRoom: answers that find no room stay in memory and are not asked for again.
+// TestCommitWithoutRoom: responses without room stay in memory and are not
+// requested again.
 func TestCommitWithoutRoom(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(10)

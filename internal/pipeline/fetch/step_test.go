@@ -32,9 +32,8 @@ func (s *steppedSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool
 	return s.Spool.SettleTasks(epoch, now, outcomes)
 }
 
-// TestListInSteps: what a list names becomes tasks in bounded steps, and
-// whatever stops it between two of them, each item arrives and the run ends
-// only after the last.
+// TestListInSteps: the entries of a list become tasks in bounded steps. Whatever
+// stops that in between, each item arrives, and the run ends only after the last.
 func TestListInSteps(t *testing.T) {
 	const items, step = 23, 5
 	broken := errors.New("killed")

@@ -9,9 +9,10 @@ import (
 	"threatmatch-connector/internal/pipeline/pipelinetest"
 )
 
-// TestStuckDatasetIsNotReady: a dataset that fails in three runs in a row, whatever
-// request of it does, makes the stage not ready, before and after a restart, until a
-// run brings it or the state is reset; two failures do not, nor do three that are not in a row.
+// TestStuckDatasetIsNotReady: a dataset that fails in three runs in a row,
+// whichever of its requests fails, makes the stage not ready, before and after a
+// restart, until a run completes it or the state is reset. Two failures do not, nor
+// do three that are not in a row.
 func TestStuckDatasetIsNotReady(t *testing.T) {
 	const period = 61 * time.Minute
 	for _, tt := range []struct{ call, dataset string }{

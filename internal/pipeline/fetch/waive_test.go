@@ -16,7 +16,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// notOwn are failures that say nothing of what was asked.
+// notOwn are failures that say nothing about what was requested.
 func notOwn() map[string]error {
 	wrap := func(err error) error { return fault.After(0, fmt.Errorf("x: %w", err)) }
 	return map[string]error{
@@ -29,8 +29,8 @@ func notOwn() map[string]error {
 	}
 }
 
-// TestItemsAreNotBlamedForTheServer: four of five answers say nothing of the
-// item. All arrive in the run, and none is parked.
+// TestItemsAreNotBlamedForTheServer: four of five responses say nothing about the
+// item. All items arrive in the run, and none is parked.
 func TestItemsAreNotBlamedForTheServer(t *testing.T) {
 	for name, err := range notOwn() {
 		t.Run(name, func(t *testing.T) {
@@ -57,8 +57,8 @@ func TestItemsAreNotBlamedForTheServer(t *testing.T) {
 	}
 }
 
-// TestOneItemIsAlwaysPutOff: the run ends without it, and however many runs find
-// it so, it never becomes a dead letter. It holds the platform's state back.
+// TestOneItemIsAlwaysPutOff: the run ends without it, and in however many runs that
+// happens, it never becomes a dead letter. It holds the platform's state back.
 func TestOneItemIsAlwaysPutOff(t *testing.T) {
 	for _, name := range []string{"429", "refused connection"} {
 		err := notOwn()[name]
@@ -97,8 +97,8 @@ func TestOneItemIsAlwaysPutOff(t *testing.T) {
 	}
 }
 
-// TestWhatIsPutOffBetweenDoesNotClear: what the item itself answers counts, however
-// many failures of others lie between.
+// TestWhatIsPutOffBetweenDoesNotClear: the item's own failures count, however many
+// other failures happen in between.
 func TestWhatIsPutOffBetweenDoesNotClear(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(3)

@@ -21,7 +21,7 @@ import (
 // oddClock never shows a round time.
 func oddClock() time.Time { return time.Now().Truncate(time.Millisecond).Add(871_147) }
 
-// wireLog notes every request, by the name of its form.
+// wireLog records every request, by the name of its form.
 type wireLog struct {
 	t    *testing.T
 	own  *regexp.Regexp // texts that the server writes as modified; nil: none that differ
@@ -60,7 +60,7 @@ func (l *wireLog) look(r *http.Request) (*url.URL, error) {
 	return nil, nil
 }
 
-// took returns what was asked since the last time, in the order of the ops.
+// took returns what was requested since the last call, in the order of the ops.
 func (l *wireLog) took() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,8 +72,8 @@ func (l *wireLog) took() string {
 	return strings.Join(out, ", ")
 }
 
-// TestEveryRequestHasItsForm looks at each request of a first run, a second, one
-// that goes on after a stop, and a repull, by clocks that are never round.
+// TestEveryRequestHasItsForm checks every request of a first run, a second run, one
+// that resumes after a stop, and a repull, with clocks that never show round times.
 func TestEveryRequestHasItsForm(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*simtm.Options)

@@ -11,7 +11,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// signalled is a way in which a reset reaches us.
+// signalled is a way in which a reset is reported to us.
 type signalled struct {
 	name string
 	is   func(p pipelinetest.Profile) bool
@@ -26,8 +26,8 @@ func resets() []signalled {
 	}
 }
 
-// TestResetInEachPhase presses the button while the spool is in each phase.
-// The spool is emptied once, the old works go, and a new import is delivered
+// TestResetInEachPhase presses the button while the spool is in each phase. The
+// spool is emptied once, the old works are deleted, and a new import is delivered
 // with nothing of the old one mixed in.
 func TestResetInEachPhase(t *testing.T) {
 	phases := []struct {
@@ -103,7 +103,8 @@ func TestResetInEachPhase(t *testing.T) {
 }
 
 // TestResetInFirstImport: nothing was ever confirmed, so no state was echoed.
-// Platforms that tell no time of a reset cannot show the button then.
+// Platforms that do not report the time of a reset cannot show the button press
+// then.
 func TestResetInFirstImport(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		for _, how := range resets() {
@@ -151,8 +152,8 @@ func TestResetWhileDown(t *testing.T) {
 	}
 }
 
-// TestResetCrashAnywhere kills the process at each step of a reset that comes
-// in mid-delivery. It takes place once, and leaves no work in progress.
+// TestResetCrashAnywhere kills the process at each step of a reset during delivery.
+// The reset happens once, and leaves no work in progress.
 func TestResetCrashAnywhere(t *testing.T) {
 	for _, p := range []pipelinetest.Profile{pipelinetest.Profiles()[0], pipelinetest.Newest()} {
 		for _, how := range resets() {
@@ -171,8 +172,8 @@ func TestResetCrashAnywhere(t *testing.T) {
 	}
 }
 
-// resetCrash kills at a step after the button was pressed; it reports true
-// when everything was over before that step.
+// resetCrash kills at a step after the button was pressed. It returns true if
+// everything was over before that step.
 func resetCrash(w *pipelinetest.World, how signalled, at int) bool {
 	w.Delivered()
 	w.Broker.WorkOff(100)
@@ -213,8 +214,8 @@ func resetCrash(w *pipelinetest.World, how signalled, at int) bool {
 	return over
 }
 
-// TestResetCannotBeStored: while the reset cannot be committed nothing is
-// pinged, and it is carried out once there is room.
+// TestResetCannotBeStored: while the reset cannot be committed there are no pings,
+// and it is carried out once there is room.
 func TestResetCannotBeStored(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		var room atomic.Bool
@@ -240,7 +241,7 @@ func TestResetCannotBeStored(t *testing.T) {
 	})
 }
 
-// TestResetDuringFlush is found by the last ping of a process.
+// TestResetDuringFlush: the reset is found by the last ping of a process.
 func TestResetDuringFlush(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Delivered()
@@ -252,8 +253,8 @@ func TestResetDuringFlush(t *testing.T) {
 	})
 }
 
-// TestResetWhileOpening: a work that is being opened while the spool is reset
-// does not stay.
+// TestResetWhileOpening: a work that is being created while the spool is reset does
+// not stay.
 func TestResetWhileOpening(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Delivered()

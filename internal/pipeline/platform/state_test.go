@@ -73,8 +73,8 @@ func TestStateText(t *testing.T) {
 
 func all(spool.Dataset) bool { return true }
 
-// TestStateRoundTrip: what is sent reads back as what the spool stands for,
-// in whole seconds and never later.
+// TestStateRoundTrip: the state that is sent reads back as the same positions, in
+// whole seconds and never later.
 func TestStateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		marks := map[spool.Dataset]time.Time{}

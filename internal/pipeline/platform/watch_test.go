@@ -11,8 +11,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestSecondWriter: two connectors under one id are told, also with equal
-// states; one alone never is, whatever it does.
+// TestSecondWriter: two connectors with the same id are reported, even with equal
+// states; a single one never is, whatever it does.
 func TestSecondWriter(t *testing.T) {
 	const line = "somebody else writes"
 	for _, p := range pipelinetest.Profiles() {
@@ -82,8 +82,8 @@ func TestSecondWriter(t *testing.T) {
 	}
 }
 
-// TestStateOfSomebodyElse: an echo that is none of our states is told, once for as long
-// as it stays the same; an older one of ours is not.
+// TestStateOfSomebodyElse: an echo that is none of our states is reported once for
+// as long as it stays the same; an older one of ours is not.
 func TestStateOfSomebodyElse(t *testing.T) {
 	const line, theirs = "was written by somebody else", `{"last_run":"2025-01-01T07:11:13+00:00"}`
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
@@ -108,7 +108,7 @@ func TestStateOfSomebodyElse(t *testing.T) {
 	})
 }
 
-// TestLastRunIsADeliveredOne: one that a reset dropped does not count.
+// TestLastRunIsADeliveredOne: a run that a reset dropped does not count.
 func TestLastRunIsADeliveredOne(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.Delivered()

@@ -9,7 +9,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// letters leaves n dead letters of items in the spool, in a run that is done, and returns their keys.
+// letters stores n dead letters of items in the spool, in a finished run, and
+// returns their keys.
 func (r *rig) letters(n int) []uint64 {
 	r.T.Helper()
 	now := time.Now()
@@ -59,7 +60,7 @@ func (r *rig) allCame() {
 	r.CheckSpool()
 }
 
-// TestRetryOfManyLettersComesWhole: a retry goes on slice after slice, and a run
+// TestRetryOfManyLettersComesWhole: a retry continues slice by slice, and a run
 // that falls due meanwhile comes between two of them.
 func TestRetryOfManyLettersComesWhole(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestRetryOfManyLettersComesWhole(t *testing.T) {
 }
 
 // TestRetryOfAStoppedDaemonComesWhole: what was retried while nothing ran is
-// fetched by the next start, be it for a single run.
+// fetched by the next start, even for a single run.
 func TestRetryOfAStoppedDaemonComesWhole(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		t.Run(fmt.Sprint("once ", once), func(t *testing.T) {

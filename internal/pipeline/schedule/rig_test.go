@@ -63,7 +63,7 @@ func newRig(t testing.TB, src fetch.Source, o rigOptions) *rig {
 	return r
 }
 
-// once lets a single run go through to its end.
+// once runs a single run to its end.
 func (r *rig) once() spool.Run {
 	r.T.Helper()
 	var err error

@@ -20,7 +20,7 @@ func runsOf(t *testing.T, r *rig) []spool.Run {
 	return runs
 }
 
-// TestPeriod: the next run is due a period after the end of the fetch, and a
+// TestPeriod: the next run is due one period after the end of the fetch, and a
 // restart waits for the rest of it.
 func TestPeriod(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestTrigger(t *testing.T) {
 	})
 }
 
-// TestRepull queues behind the run being fetched and moves no watermark.
+// TestRepull: a repull queues after the run being fetched and moves no watermark.
 func TestRepull(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(10)
@@ -210,8 +210,8 @@ func TestOnceFinishesWhatThereIs(t *testing.T) {
 	})
 }
 
-// TestFirstRunThatFails: a dataset that never came through keeps its first
-// window, also after others have moved on, and however long it takes.
+// TestFirstRunThatFails: a dataset that never completed keeps its first window,
+// even after others have moved on, and however long it takes.
 func TestFirstRunThatFails(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(1)
@@ -232,7 +232,7 @@ func TestFirstRunThatFails(t *testing.T) {
 }
 
 // TestStartInTheFuture: a run whose windows begin after it moves no watermark, so
-// that the past is imported once the date is corrected.
+// the past is imported once the date is corrected.
 func TestStartInTheFuture(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		from := time.Now().Add(6 * time.Hour)
@@ -303,7 +303,7 @@ func TestRemaining(t *testing.T) {
 }
 
 // TestClockSetBackFarther: a clock that was far ahead when the last fetch ended
-// holds the next run back by one period, not until it is there again.
+// delays the next run by one period, not until it has caught up.
 func TestClockSetBackFarther(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		var off atomic.Int64
@@ -341,7 +341,7 @@ func TestScheduleNeedsItsParts(t *testing.T) {
 	}
 }
 
-// A type that is added later has no watermark of its own: that is said, once.
+// A type that is added later has no watermark of its own: that is logged once.
 func TestNewTypesAreTold(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -11,7 +11,7 @@ import (
 )
 
 // TestRepullDoesNotStarveWhatIsNew: a repull that takes many periods is fetched in
-// slices, and what is new meanwhile is there within two periods.
+// slices, and new data arrives within two periods.
 func TestRepullDoesNotStarveWhatIsNew(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		const items, period = 1700, 61 * time.Minute
@@ -106,7 +106,8 @@ func TestQueueGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
-// TestSliceSize: a slice has what was fetched in a quarter of the period, by the one before.
+// TestSliceSize: a slice has as many items as the previous one fetched in a quarter
+// of the period.
 func TestSliceSize(t *testing.T) {
 	const period = 40 * time.Minute
 	for _, c := range []struct {

@@ -21,7 +21,7 @@ const id = "malware--6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
 var start = time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
 
-// double is a spool with works to watch, and OpenCTI, on a clock of its own.
+// double is a spool with works to read, and OpenCTI, with its own clock.
 type double struct {
 	now      time.Time
 	rows     map[uint64]spool.WatchedWork
@@ -80,7 +80,7 @@ func newDouble(works int) *double {
 	return d
 }
 
-// pass takes the loop through so much time.
+// pass runs the loop for this much time.
 func (d *double) pass(t *testing.T, l *Reader, until time.Duration) {
 	t.Helper()
 	for end := d.now.Add(until); d.now.Before(end); {
@@ -154,7 +154,7 @@ func setAll(d *double, change func(*spool.WatchedWork)) {
 	}
 }
 
-// TestDeletedWorks: each is told.
+// TestDeletedWorks: each deleted work is logged.
 func TestDeletedWorks(t *testing.T) {
 	d := newDouble(3)
 	d.fail = opencti.ErrWorkGone
@@ -167,9 +167,9 @@ func TestDeletedWorks(t *testing.T) {
 	}
 }
 
-// TestWithoutTheRight: a user without MODULES is told once, and asked about one
-// work a day, however many there are. What was delivered in the week before it
-// gets the right is read.
+// TestWithoutTheRight: for a user without MODULES this is logged once, and one work
+// a day is read, however many there are. What was delivered in the week before the
+// user gets the right is read.
 func TestWithoutTheRight(t *testing.T) {
 	d := newDouble(30)
 	d.unread = true
@@ -195,8 +195,8 @@ func TestWithoutTheRight(t *testing.T) {
 	}
 }
 
-// TestUnnamedObjects: a worker says nothing of a large object but that it refused one.
-// Each of the run's large ones may be it, and is kept to be tried again, once.
+// TestUnnamedObjects: a worker reports a refused large object without naming it.
+// Each large object of the run may be the one, and is kept once for a retry.
 func TestUnnamedObjects(t *testing.T) {
 	d := newDouble(1)
 	setAll(d, func(w *spool.WatchedWork) { w.Large = []string{"report--1", "report--2", "report--3"} })

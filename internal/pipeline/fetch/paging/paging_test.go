@@ -15,7 +15,7 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// walk pages to the end. It returns how often each id came, and the gaps.
+// walk pages to the end. It returns how often each id arrived, and the gaps.
 func walk(t interface{ Fatalf(string, ...any) }, p *pipelinetest.Pager, from, now time.Time) (map[string]int, []Gap) {
 	return walkOn(t, p, New("1", "indicator", from), now)
 }
@@ -71,12 +71,12 @@ func bodyIDs(t interface{ Fatalf(string, ...any) }, body []byte) []string {
 	return ids
 }
 
-// zoneless is how a server in another zone than UTC writes times.
+// zoneless is how a server in a time zone other than UTC writes times.
 const zoneless = "2006-01-02 15:04:05"
 
 var tieForms = []string{pipelinetest.Millis, pipelinetest.Micros, pipelinetest.Secs, zoneless, zoneless + ".000000", pipelinetest.EpochForm, pipelinetest.MillisForm, "2006-01-02T15:04:05-0700", time.RFC1123Z}
 
-// tied is a server with a block of equal times between two small ones.
+// tied is a server with a block of equal times between two small blocks.
 func tied(size, block int, exclusive, shuffled bool, form string) *pipelinetest.Pager {
 	p := &pipelinetest.Pager{Size: size, Exclusive: exclusive, Local: time.UTC}
 	if shuffled {
@@ -91,8 +91,9 @@ func tied(size, block int, exclusive, shuffled bool, form string) *pipelinetest.
 	return p
 }
 
-// checkPaging fails unless all came that the API can give. What fits a page is never
-// lost. Of a larger block all but a page's worth cannot be had, and that is said.
+// checkPaging fails unless everything that the API can return arrived. What fits on
+// a page is never lost. Of a larger block only a page's worth can be had, and the
+// rest is reported.
 func checkPaging(t *testing.T, p *pipelinetest.Pager, block int, got map[string]int, gaps []Gap, about string) {
 	t.Helper()
 	lost := len(p.Objects) - len(got)
@@ -105,8 +106,8 @@ func checkPaging(t *testing.T, p *pipelinetest.Pager, block int, got map[string]
 	}
 }
 
-// TestTies is the table of page size × block size × comparison × form: nothing
-// may be lost where the API can give it, that is while a block fits a page.
+// TestTies is the table of page size × block size × comparison × form: nothing may
+// be lost that the API can return, that is, while a block fits on a page.
 func TestTies(t *testing.T) {
 	for _, size := range []int{1, 2, 10, 100} {
 		for _, block := range []int{1, 2, 5, 9, 10, 11, 50, 99, 100, 101, 250} {
@@ -129,8 +130,8 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// oldCursor is where the version before stood after the first page: it read
-// texts without zone as UTC, and took no other form but RFC 3339.
+// oldCursor is where the previous version was after the first page: it read texts
+// without a zone as UTC, and accepted only RFC 3339.
 func oldCursor(t *testing.T, p *pipelinetest.Pager, from time.Time) Cursor {
 	t.Helper()
 	c := New("1", "indicator", from)
@@ -154,7 +155,7 @@ func oldCursor(t *testing.T, p *pipelinetest.Pager, from time.Time) Cursor {
 	return Resume([]byte(strings.Replace(string(text), `,"form":2`, "", 1)), "1", "indicator", from)
 }
 
-// TestTiesFromAnOldCursor goes on from the cursor of an earlier version.
+// TestTiesFromAnOldCursor continues from the cursor of an earlier version.
 func TestTiesFromAnOldCursor(t *testing.T) {
 	for _, size := range []int{2, 10, 100} {
 		for _, block := range []int{1, 5, 10, 11, 50, 101} {
