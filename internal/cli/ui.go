@@ -30,8 +30,8 @@ func newUI(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ui",
 		Short: "Look at the connector in a browser, with contents and actions",
-		Long: "Serve the page of /ui/ on this machine only, with contents and actions: import now, repull, retry, drop,\n" +
-			"pause and resume. It works next to a running connector and on the spool of a stopped one, until\n" +
+		Long: "Serve the page of /ui/ on this machine only, with contents and actions: import now, repull, skip, retry,\n" +
+			"drop, pause and resume. It works next to a running connector and on the spool of a stopped one, until\n" +
 			"interrupted. The printed address lets one browser in, once. Each action shows the equivalent command and\n" +
 			"asks what that command asks.",
 		Example: "  " + name + " ui\n  ssh -L 9096:127.0.0.1:9096 server " + name + " ui --port 9096",

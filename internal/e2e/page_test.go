@@ -8,26 +8,33 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/sim/faults"
 )
 
 // TestPageActs: the page that the command ui serves, beside a running connector
-// and after it: an item that fails shows, a pause holds over a restart, a retry
-// and a run go through, each as the command line that the page shows.
+// and after it: an item that fails shows and is retried, a pause holds over a
+// restart, a run starts, a dataset is moved on, and the dead letter that says so is
+// dropped, each as the command line that the page shows.
 func TestPageActs(t *testing.T) {
 	t.Parallel()
 	k, base := exposed(t, options{api: few()})
-	k.api.SetFault(faults.Rule{Route: "item", ID: "alerts/3", Kind: faults.Answer, Status: 404, ContentType: "application/json", Body: "{}"})
+	for _, id := range []string{"alerts/3", "reports/2"} {
+		k.api.SetFault(faults.Rule{Route: "item", ID: id, Kind: faults.Answer, Status: 404, ContentType: "application/json", Body: "{}"})
+	}
 	p := k.start("run")
 	k.until("run 1 is delivered", done)
 	ui := k.open()
 
 	ui.shows("unsettled", "1 parked item of alerts", "alerts/3")
-	ui.shows("runs/1", "<b>12</b> items and pages of IOCs fetched", "1 parked: tried again in a later run")
+	ui.shows("runs/1", "<b>11</b> items and pages of IOCs fetched", "2 parked: tried again in a later run")
 	ui.shows("find?q=profiles/1", "profiles/1")
 	ui.shows("setup", "threatmatch.client_secret", "**")
+	k.api.Heal()
+	ui.acts(url.Values{"action": {"retry"}, "key": {"reports/2"}}, "threatmatch-connector spool retry reports/2", "try again this one?", "run 2 tries 1 entry again")
+	k.until("run 2 is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 2 && s.Spool.Parked == 1 })
 	ui.acts(url.Values{"action": {"pause"}, "stage": {"fetch"}}, "threatmatch-connector pause fetch", "ask ThreatMatch for nothing until it is resumed?", "fetch is paused by an operator")
 	if code, body := get(t, base+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "paused by an operator") {
 		t.Errorf("readyz of a paused connector: got %d %s, want it not ready, and why", code, body)
@@ -39,7 +46,8 @@ func TestPageActs(t *testing.T) {
 		t.Errorf("the read-only page: got %d %s, want the command that resumes", code, body)
 	}
 	asked := k.asked()
-	ui.acts(url.Values{"action": {"trigger"}}, "threatmatch-connector trigger", "run this command?", "run 2 starts")
+	ui.acts(url.Values{"action": {"trigger"}}, "threatmatch-connector trigger", "run this command?", "run 3 starts")
+	ui.skips("iocs")
 	p.stop()
 
 	ui.shows("", "Not running", "threatmatch-connector resume fetch")
@@ -51,12 +59,30 @@ func TestPageActs(t *testing.T) {
 	if n := k.asked() - asked; n != 0 {
 		t.Errorf("got %d requests while fetch was paused, want none", n)
 	}
-	k.api.Heal()
 	ui.acts(url.Values{"action": {"resume"}, "stage": {"fetch"}}, "threatmatch-connector resume fetch", "resume fetch?", "fetch goes on")
-	k.until("run 2, with what was parked, is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 2 && s.Spool.Parked == 0 })
+	k.until("run 3, with what was parked, is delivered", func(s inspect.Status) bool { return done(s) && s.Last.ID == 3 && s.Spool.Parked == 0 })
 	ui.shows("unsettled", "Nothing fails")
 	p.stop()
 	k.intact()
+}
+
+// skips moves a dataset on to where the newest run began, and drops the dead letter
+// that names what was skipped.
+func (v page) skips(dataset string) {
+	v.k.t.Helper()
+	to := v.k.status().Runs[0].Created.Format(time.RFC3339)
+	v.acts(url.Values{"action": {"skip"}, "dataset": {dataset}, "to": {to}}, "threatmatch-connector skip --dataset="+dataset+" --to="+to, "go on from there?",
+		dataset+" goes on from "+to+" in its next run")
+	resp, err := v.http.Get(v.base + "unsettled")
+	letter := regexp.MustCompile(`href="\S+dead/(\d+)"`).FindStringSubmatch(v.says(resp, err, "dead, gap"))
+	if letter == nil {
+		v.k.t.Fatal("the page has no dead letter of what was skipped")
+	}
+	v.shows("dead/"+letter[1], "gap", dataset)
+	v.acts(url.Values{"action": {"drop"}, "key": {letter[1]}}, "threatmatch-connector spool drop "+letter[1], "drop for good this one?", "1 entry dropped")
+	if n := v.k.status().Spool.Dead; n != 0 {
+		v.k.t.Errorf("%d dead letters are left, want none", n)
+	}
 }
 
 // asked counts the requests that ThreatMatch has answered.

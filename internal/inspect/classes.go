@@ -26,7 +26,7 @@ const (
 // remedies says what to do about each class, whatever the stage. Those of fetch are
 // kinds of responses, which share one remedy.
 var remedies = map[string]string{
-	ClassParked:     "nothing: each run tries it again; retry tries it now, drop lets last_run pass it",
+	ClassParked:     "nothing, each run tries it again; retry tries it now, drop lets last_run pass it",
 	"body":          tellThem,
 	"error_element": tellThem,
 	"element":       tellThem,

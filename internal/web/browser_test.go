@@ -389,9 +389,17 @@ func TestPageShots(t *testing.T) {
 		return
 	}
 	ctx, web := chromium(t), serve(t)
-	shoot := func(name, path string) {
+	shootAt := func(name, url, ready string, click ...string) {
 		for _, l := range looks() {
-			err := show(ctx, web.url+"/ui/"+path, l)
+			err := show(ctx, url, l)
+			for _, selector := range click {
+				err = errors.Join(err, chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector))))
+			}
+			for range 100 { // between two pages there may be none
+				if ready == "" || chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(ready))) == nil {
+					break
+				}
+			}
 			png, shot := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			if err := errors.Join(err, shot); err != nil {
 				t.Fatal(err)
@@ -402,6 +410,7 @@ func TestPageShots(t *testing.T) {
 			}
 		}
 	}
+	shoot := func(name, path string) { shootAt(name, web.url+"/ui/"+path, "") }
 	for _, st := range states() {
 		web.set(connector(st.status))
 		shoot(st.name, "")
@@ -412,4 +421,18 @@ func TestPageShots(t *testing.T) {
 			shoot("view "+v.name+" "+st.name, v.path)
 		}
 	}
+	desk := openedDesk(t)
+	if err := show(ctx, desk.once, look{width: 1280}); err != nil {
+		t.Fatal(err)
+	}
+	base := eval[string](ctx, t, "location.href")
+	for _, v := range views() {
+		shootAt("desk "+v.name, base+v.path, "")
+	}
+	shootAt("desk now", base, "")
+	shootAt("desk forms", base, "#skip[open]", "#repull summary", "#skip summary")
+	shootAt("desk chosen", base+"unsettled", "details[open]", ".group.dead summary", `.group.dead input[value="3"]`)
+	shootAt("desk letter", base+"dead/3", "")
+	shootAt("desk question", base+"dead/3", "button.yes", `button[value="drop"]`)
+	shootAt("desk answer", base+"dead/3", "main:not(:has(.yes)) pre", `button[value="retry"]`, "button.yes")
 }

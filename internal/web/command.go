@@ -50,6 +50,12 @@ func commandOf(r *http.Request) (command, error) {
 			args = append(args, "--dataset="+set)
 		}
 		return command{args, true}, nil
+	case "skip":
+		set, to := r.PostFormValue("dataset"), strings.TrimSpace(r.PostFormValue("to"))
+		if set == "" || to == "" {
+			return command{}, errors.New("the dataset, or where it goes on, is missing")
+		}
+		return command{[]string{"skip", "--dataset=" + set, "--to=" + to}, true}, nil
 	case "retry-class":
 		return command{[]string{"spool", "retry", "--all", "--stage=" + stage, "--class=" + r.PostFormValue("class")}, true}, nil
 	case "retry", "drop":

@@ -155,7 +155,7 @@ type funnelLeft struct{ counter, what string }
 // The steps of a run's items, then of its objects.
 var funnelSteps = []funnelStep{
 	{"listed by ThreatMatch", []string{"fetch.listed"}, nil, []funnelLeft{
-		{"fetch.parked", "parked: tried again in a later run"}, {"fetch.dead", "dead letters of fetch"},
+		{"fetch.parked", "parked: tried again in a later run"}, {"fetch.dead", "given up: see the dead letters"},
 		{"fetch.dropped", "requests dropped, since their dataset was switched off or failed"}, {"fetch.unusable", "list entries without an id"},
 	}},
 	{"items and pages of IOCs fetched", []string{"fetch.items", "fetch.pages"}, nil, []funnelLeft{

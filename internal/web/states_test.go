@@ -99,10 +99,10 @@ func states() []state {
 			s.Spool.LiveBytes, s.Spool.Waiting, s.Spool.Held, s.Spool.Bytes["held"] = 4<<30+1, 347_123, 991_234, 3<<30
 		}), "waiting and held", "the spool is full of held objects", connector + "spool stats"},
 		{"OpenCTI down", notReady("platform", "OpenCTI does not answer: connection refused", func(s *inspect.Status) { stageIs(s, "platform", "waiting", feed) }), "OpenCTI", "OpenCTI does not answer", connector + "check"},
-		{"RabbitMQ down", notReady("deliver", "lost: connect to RabbitMQ at broker:5672", func(s *inspect.Status) {
+		{"RabbitMQ down", notReady("deliver", "RabbitMQ: nothing listens at broker:5672: check MQ_HOST and MQ_PORT, and whether the server runs", func(s *inspect.Status) {
 			stageIs(s, "deliver", "waiting", feed)
-			s.Broker, s.Rates.Messages = "not connected (lost at 2026-03-07 04:13:41Z); connects with the next message", 0
-		}), "RabbitMQ", "lost: connect to RabbitMQ at broker:5672", connector + "check"},
+			s.Broker, s.Rates.Messages = "not connected (lost at 2026-03-07 04:13:41Z); trying again", 0
+		}), "RabbitMQ", "RabbitMQ: nothing listens at broker:5672: check MQ_HOST and MQ_PORT", connector + "check"},
 		{"RabbitMQ blocked", troubled(func(s *inspect.Status) {
 			stageIs(s, "deliver", "paused", "the broker reads nothing: it has a memory or disk alarm")
 			s.Broker = "blocked"

@@ -57,16 +57,16 @@ func (s *site) group(g inspect.Group) unsettledGroup {
 	switch g.Kind {
 	case inspect.KindFailing:
 		v.Title = plural(n, "request") + " of " + g.Dataset
-		v.ToDo = "nothing: each is tried again by itself; see what is wrong with: threatmatch-connector spool ls failing"
+		v.ToDo = "nothing, each is tried again by itself; spool ls failing says what is wrong"
 	case inspect.KindParked:
 		v.Title = plural(n, "parked item") + " of " + g.Dataset
-		v.ToDo = "nothing: each run tries it again; retry tries it now, drop lets last_run pass it"
+		v.ToDo = inspect.WhatToDo(g.Stage, inspect.ClassParked)
 	default:
 		v.Title = plural(n, "dead letter") + " of " + g.Stage
 		if g.Dataset != "" {
 			v.Title += ", " + g.Dataset
 		}
-		v.ToDo = "look at it with spool show dead KEY; retry after a change or an upgrade, else drop it"
+		v.ToDo = inspect.WhatToDo(g.Stage, g.Class)
 	}
 	return v
 }

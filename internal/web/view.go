@@ -92,7 +92,8 @@ func problemsOf(s inspect.Status) []problem {
 	var all []problem
 	paused := map[string]bool{}
 	for _, p := range s.Spool.Paused { // also of a stopped connector
-		all = append(all, problem{p.Stage, p.Why(), program + "resume " + p.Stage})
+		why, _, _ := strings.Cut(p.Why(), ";") // the command is shown below it
+		all = append(all, problem{p.Stage, why, program + "resume " + p.Stage})
 		paused[p.Stage] = true
 	}
 	for _, part := range slices.SortedFunc(maps.Keys(s.NotReady), byWay) {
@@ -148,7 +149,7 @@ func (g group) String() string {
 	if g.Count > 1 {
 		what = fmt.Sprintf("%d requests of %s fail", g.Count, g.Dataset)
 	}
-	return fmt.Sprintf("%s (%s), up to %d tries, next %s", what, g.Class, g.Tries, utc(g.Next))
+	return fmt.Sprintf("%s (%s), up to %s, next %s", what, g.Class, inspect.Tries(g.Tries), utc(g.Next))
 }
 
 // groupsOf keeps the order in which the groups first appear.

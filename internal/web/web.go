@@ -27,6 +27,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"high":  func(most int64) int64 { return most / 5 * 4 },
 	"add":   func(a, b int) int { return a + b },
 	"took":  took,
+	"tries": inspect.Tries,
 	"table": func(label string, all []inspect.Setting) settingsTable { return settingsTable{label, all} },
 	"refs":  func(base string, all []inspect.Reference) refs { return refs{base, all} },
 }).ParseFS(files, "*.html"))
