@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestEveryClassHasARemedy: each class that a stage gives dead letters has a row of
-// its own; a new one fails here.
+// TestEveryClassHasARemedy: each class that a stage gives dead letters has its own
+// row; a new class fails here.
 func TestEveryClassHasARemedy(t *testing.T) {
 	named := regexp.MustCompile(`(?m)^\t?(?:const )?[dD]ead[A-Z]\w* *= "([a-z_]+)"|obstacle\{key, "([a-z_]+)"|f\.note\(r, "([a-z_]+)"|^const class = "([a-z_]+)"|Class: "([a-z_]+)"`)
 	found := map[string]bool{}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestVerdictOfAnItem: an item is what its most urgent trace says, and healed only
-// where an old dead letter is all that is left of it.
+// TestVerdictOfAnItem: an item's verdict is its most urgent trace; it is healed
+// only if an old dead letter is all that is left of it.
 func TestVerdictOfAnItem(t *testing.T) {
 	objects := []string{"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"}
 	healed := []FoundDead{{Key: "3", Healed: "2026-09-02T03:04:05Z"}}

@@ -81,8 +81,8 @@ func TestUnsettled(t *testing.T) {
 	}
 }
 
-// TestReferencesBothWays: what an object refers to, and what names it as a
-// reference, wherever that lies; another property that holds the id is none.
+// TestReferencesBothWays: what an object refers to, and what refers to it, wherever
+// that is; another property that contains the id does not count.
 func TestReferencesBothWays(t *testing.T) {
 	i := FromSpool(troubledSpool(t))
 	for id, want := range map[string][2][]Reference{

@@ -7,9 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestIsParked: only an item that can be read and has a time of parking waits
-// for a later run. One that cannot be read once counted as parked, and "retry
-// --all" took it along.
+// TestIsParked: only a readable item with a time of parking waits for a later run.
+// An unreadable one once counted as parked, and "retry --all" included it.
 func TestIsParked(t *testing.T) {
 	item := string(spool.TaskItem)
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)

@@ -12,7 +12,7 @@ import (
 )
 
 // audit checks what must hold whenever everything is mapped and delivered: the
-// order of messages, companions once a run, counters, entries of ids, the
+// order of messages, companions once per run, counters, entries of ids, and the
 // spool's own invariants.
 func (w *world) audit(platform map[string]string) {
 	w.t.Helper()
@@ -121,7 +121,7 @@ func (w *world) auditCounters() {
 	}
 }
 
-// explained reports whether a counter stands in the tables of the stage or the mapper.
+// explained reports whether a counter is in the tables of the stage or the mapper.
 func explained(name string) bool {
 	name, _, _ = strings.Cut(name, ":")
 	for _, d := range spool.Datasets() {

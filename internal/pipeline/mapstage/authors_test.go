@@ -13,8 +13,8 @@ import (
 
 func marking(n int) string { return sid("marking-definition", n) }
 
-// arrived maps what was spooled, in a run that is still fetched, and wants
-// nothing to wait then.
+// arrived maps what was spooled, in a run that is still being fetched, and checks
+// that nothing waits.
 func (w *world) arrived() {
 	w.t.Helper()
 	w.clock = w.clock.Add(61 * time.Second) // closes the bundle
@@ -26,7 +26,7 @@ func (w *world) arrived() {
 	}
 }
 
-// authorCycles are objects of which some identities and markings need each
+// authorCycles are objects among which some identities and markings need each
 // other, so that one cut frees them all.
 var authorCycles = map[string][]string{
 	"two": {
@@ -54,8 +54,8 @@ var authorCycles = map[string][]string{
 	},
 }
 
-// Each cycle, in every order, in one record, in records of one bundle, and in
-// a commit each, where the process dies in between.
+// Each cycle, in every order: in one record, in records of one bundle, and in one
+// commit each with a crash in between.
 func TestCutsAuthorCyclesAtOnce(t *testing.T) {
 	behind := []string{sobj(report(1), sref("created_by_ref", ident(1)), srefs("object_refs", note(1))), sobj(note(1), sref("created_by_ref", ident(1)))}
 	for name, cycle := range authorCycles {
@@ -96,8 +96,8 @@ func TestCutsAuthorCyclesAtOnce(t *testing.T) {
 	}
 }
 
-// Who names itself as its author or marking goes out once, without that, and
-// lets nothing wait; the rest of its cycle is cut as any.
+// An object that names itself as its author or marking is sent once, without that
+// reference, and nothing waits for it; the rest of its cycle is cut like any other.
 func TestAuthorOfItself(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -142,7 +142,8 @@ func TestAuthorOfItself(t *testing.T) {
 	}
 }
 
-// wantWhole wants the last copy of each object to have the references that it came with.
+// wantWhole checks that the last copy of each object has all its original
+// references.
 func (w *world) wantWhole(objs []string) {
 	w.t.Helper()
 	for _, text := range objs {
@@ -160,7 +161,7 @@ func (w *world) wantWhole(objs []string) {
 	}
 }
 
-// The marking gives way, not what the author is marked with.
+// The marking gives way, not the marking of the author.
 func TestCutsTheMarkingsAuthor(t *testing.T) {
 	for name, first := range map[string]int{"author first": 0, "marking first": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +176,7 @@ func TestCutsTheMarkingsAuthor(t *testing.T) {
 	}
 }
 
-// What may still come is waited for; when it comes, the cycle is seen.
+// What may still arrive is waited for; when it arrives, the cycle is detected.
 func TestWaitsForWhatMayComeBesideACycle(t *testing.T) {
 	for _, outside := range []string{marking(3), ident(3), note(3)} {
 		w := newTestWorld(t, Options{ResendAfter: time.Hour})
@@ -205,8 +206,9 @@ func TestWaitsForWhatMayComeBesideACycle(t *testing.T) {
 	}
 }
 
-// TestPropertyAuthors: when all identities and markings of a random graph
-// came, in whatever order and commits, none waits, nor what they are needed for.
+// TestPropertyAuthors: once all identities and markings of a random graph have
+// arrived, in any order and in any commits, none of them waits, nor does anything
+// that needs only them.
 func TestPropertyAuthors(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	rapid.Check(t, func(t *rapid.T) {
@@ -278,8 +280,8 @@ func (s *countingSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit
 	return s.Spool.CommitMap(epoch, now, c)
 }
 
-// A cycle that everything hangs on lets nothing wait, and costs one commit at
-// most: that in which the marking goes out whole, where no bundle has room for it.
+// A cycle that everything depends on leaves nothing waiting, and costs at most one
+// commit: the one in which the marking is sent whole, if no bundle has room for it.
 func TestAuthorCycleCostsOneCommit(t *testing.T) {
 	n := scaled(5000)
 	count := func(back ...string) (int, time.Duration) {

@@ -7,8 +7,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// BenchmarkStage maps and hands over indicators and relationships between
-// them, with the plain mapper: the cost of the stage and the spool, by object.
+// BenchmarkStage maps and hands over indicators and relationships between them with
+// the plain mapper: the cost of the stage and the spool per object.
 func BenchmarkStage(b *testing.B) {
 	w := newWorld(b, fastDir(b), Options{})
 	b.Cleanup(func() { _ = w.sp.Close() })

@@ -15,8 +15,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// brokenParts breaks at one object wherever one step touches it: it panics, or
-// answers with an error that does not pass.
+// brokenParts fails at one object whenever one step touches it: it panics, or
+// returns a permanent error.
 type brokenParts struct {
 	*spool.Spool
 	*plainMapper
@@ -105,7 +105,7 @@ func (p *brokenParts) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) 
 	return p.Spool.CommitMap(epoch, now, c)
 }
 
-// breaks is a world in which a step breaks at the bad ids.
+// breaks is a world in which a step fails at the bad ids.
 func breaks(t *testing.T, step string, panics bool, bad func(string) bool) (*world, *brokenParts) {
 	w := newTestWorld(t, Options{})
 	p := &brokenParts{plainMapper: w.plain, step: step, panic: panics, bad: bad}
@@ -115,9 +115,9 @@ func breaks(t *testing.T, step string, panics bool, bad func(string) bool) (*wor
 	return w, p
 }
 
-// TestOneBreaksTheOthersArrive: whatever step of map breaks at one record or
-// object, by a panic or by an error that does not pass, that one is a dead
-// letter and all others arrive.
+// TestOneBreaksTheOthersArrive: if any step of map fails at one record or object,
+// with a panic or a permanent error, that one becomes a dead letter and all others
+// arrive.
 func TestOneBreaksTheOthersArrive(t *testing.T) {
 	const n, seven = 20, 7
 	for _, step := range []string{"Map", "EnsureAuthor", "LookupIDs", "WaitingByID", "HeldByID", "Settle", "CommitMap"} {
@@ -173,8 +173,8 @@ func TestOneBreaksTheOthersArrive(t *testing.T) {
 	}
 }
 
-// TestOneBreaksAtTheEndOfTheRun: one object of many that wait breaks when the
-// run is drained.
+// TestOneBreaksAtTheEndOfTheRun: one of many waiting objects fails when the run is
+// drained.
 func TestOneBreaksAtTheEndOfTheRun(t *testing.T) {
 	for _, step := range []string{"EnsureAuthor", "MarkUnread"} {
 		t.Run(step, func(t *testing.T) {
@@ -209,8 +209,8 @@ func TestOneBreaksAtTheEndOfTheRun(t *testing.T) {
 	}
 }
 
-// TestTenInARowStopTheStage: nothing more is buried, the stage says so, and goes
-// on when it works again.
+// TestTenInARowStopTheStage: nothing more becomes a dead letter, the stage says so,
+// and it continues when mapping works again.
 func TestTenInARowStopTheStage(t *testing.T) {
 	for _, step := range []string{"Map", "LookupIDs", "CommitMap"} {
 		t.Run(step, func(t *testing.T) {
@@ -240,8 +240,8 @@ func TestTenInARowStopTheStage(t *testing.T) {
 	}
 }
 
-// TestManyBreakAmongGoodOnes: with good ones between, those that break are dead
-// letters, however many they are.
+// TestManyBreakAmongGoodOnes: with good records in between, the failing ones become
+// dead letters, however many there are.
 func TestManyBreakAmongGoodOnes(t *testing.T) {
 	for _, step := range []string{"Map", "LookupIDs"} {
 		t.Run(step, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestManyBreakAmongGoodOnes(t *testing.T) {
 	}
 }
 
-// hidden is a spool that does not say that something waits for one id.
+// hidden is a spool that hides that something waits for one id.
 type hidden struct {
 	*spool.Spool
 	id string
@@ -275,8 +275,9 @@ func (h hidden) WatchedIDs(run uint64, after string, limit int) ([]string, error
 	return slices.DeleteFunc(ids, func(id string) bool { return id == h.id }), err
 }
 
-// TestWhatNobodyCanReleaseBlocksNothing: an object that waits for one which nobody calls
-// missing is an error of our own. It is a dead letter, and the runs behind it go on.
+// TestWhatNobodyCanReleaseBlocksNothing: an object that waits for one which nobody
+// reports missing is an internal error. It becomes a dead letter, and later runs
+// continue.
 func TestWhatNobodyCanReleaseBlocksNothing(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	w.guarded = true

@@ -12,8 +12,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// drawCopies draws copies of one report that are at odds in every property,
-// some of which claim to be from the future.
+// drawCopies draws copies of one report that contradict each other in every
+// property; some claim to be from the future.
 func drawCopies(t *rapid.T, required bool) []string {
 	copies := make([]string, rapid.IntRange(2, 4).Draw(t, "copies"))
 	for i := range copies {
@@ -38,7 +38,7 @@ func drawCopies(t *rapid.T, required bool) []string {
 				more = append(more, `"`+property[0]+`":`+v)
 			}
 		}
-		// Always both: what went out cannot be taken back from the platform.
+		// Always both: what was sent cannot be taken back from the platform.
 		more = append(more, pick("times", `"start_time":"2020-01-01T00:00:00.000Z","stop_time":"2023-01-01T00:00:00.000Z"`,
 			`"start_time":"2021-01-01T00:00:00.000Z","stop_time":"2022-01-01T00:00:00.000Z"`))
 		if level := pick("level", "", "clear", "green", "amber", "red"); level != "" {
@@ -50,7 +50,7 @@ func drawCopies(t *rapid.T, required bool) []string {
 	return copies
 }
 
-// merged is what the one rule makes of copies: those of one object, with stamps.
+// merged is what the merging rule makes of copies of one object, with stamps.
 func (w *world) merged(copies []string) *stix.Object {
 	var all *stix.Object
 	for _, text := range copies {
@@ -65,11 +65,10 @@ func (w *world) merged(copies []string) *stix.Object {
 	return all
 }
 
-// TestPropertyCopies lets copies that are at odds meet in any order and place:
-// in one record, one bundle, while they wait, and after one of them went out.
-// The platform has what the rule for merging says. Where a name, by which the
-// platform finds an object, went out already, only that is held to: no marking
-// is weaker.
+// TestPropertyCopies lets contradicting copies meet in any order and place: in one
+// record, in one bundle, while they wait, and after one of them was sent. The
+// platform then has what the merging rule says. If a name by which the platform
+// finds an object was sent already, only this is checked: no marking is weaker.
 func TestPropertyCopies(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	rapid.Check(t, func(t *rapid.T) {
@@ -117,8 +116,8 @@ func TestPropertyCopies(t *testing.T) {
 	})
 }
 
-// comparable writes what is said of an object, its times aside: what an older
-// copy adds later goes out under the newest.
+// comparable writes what is said about an object, apart from its times: what an
+// older copy adds later is sent under the newest time.
 func comparable(o *stix.Object) string {
 	o = o.Clone()
 	o.Delete("modified")

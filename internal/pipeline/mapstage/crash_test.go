@@ -10,16 +10,16 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// deadlySpool lets the process die where a commit would consume a record that
-// the mapper cannot be trusted with.
+// deadlySpool kills the process when a commit would consume a record that the
+// mapper cannot be trusted with.
 type deadlySpool struct {
 	*spool.Spool
 	seq   uint64 // of the record; 0: none
 	tries int
 }
 
-// CommitMap dies for the record. The mapper's own death cannot be played in a
-// test, but what the spool remembers of it is the same.
+// CommitMap dies for the record. The mapper's own death cannot be simulated in a
+// test, but the spool remembers the same.
 func (s *deadlySpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
 	for _, seq := range c.Records {
 		if seq == s.seq && len(c.Dead) == 0 {
@@ -30,7 +30,7 @@ func (s *deadlySpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) 
 	return s.Spool.CommitMap(epoch, now, c)
 }
 
-// start is what a process does until it dies or comes to rest.
+// start runs a process until it dies or is idle.
 func (w *world) start() (died bool) {
 	w.t.Helper()
 	defer func() {
@@ -129,8 +129,8 @@ func TestCrashMarkOfAnInnocent(t *testing.T) {
 	}
 }
 
-// A machine that comes up with its clock set back finds records of a time to
-// come in the spool: they are no less suspect.
+// A machine whose clock was set back finds records from the future in the spool:
+// they are just as suspect.
 func TestCrashMarksWithTheClockSetBack(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	deadly := &deadlySpool{}
@@ -154,7 +154,7 @@ func TestCrashMarksWithTheClockSetBack(t *testing.T) {
 	}
 }
 
-// What maps ahead must not be the one that dies while a suspect is marked.
+// Mapping ahead must not be what dies while a suspect record is marked.
 func TestNothingIsMappedAheadOfASuspect(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
@@ -206,7 +206,7 @@ func (c *countingMapper) Map(src mapping.Source, body []byte) mapping.Result {
 	return c.Mapper.Map(src, body)
 }
 
-// fullSpool has no room for a commit of map until another stage makes some.
+// fullSpool has no room for a commit of map until another stage makes room.
 type fullSpool struct {
 	*spool.Spool
 	full bool
@@ -219,8 +219,9 @@ func (s *fullSpool) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) er
 	return s.Spool.CommitMap(epoch, now, c)
 }
 
-// TestRecoverWaitsForNoRoom: what was marked at two starts is tried before deliver starts,
-// and only deliver makes room: it is left to its turn then. It is not blamed for that.
+// TestRecoverWaitsForNoRoom: a record that two starts found marked is tried before
+// deliver starts. If only deliver could make room, the record is left for its turn
+// and not blamed.
 func TestRecoverWaitsForNoRoom(t *testing.T) {
 	for starts := range crashStarts + 1 {
 		w := newTestWorld(t, Options{})

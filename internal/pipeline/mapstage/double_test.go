@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// plainMapper passes objects on as they come, with the author and the markings
-// of the real mapper, so that tests say exactly what goes in.
+// plainMapper passes objects on unchanged, with the author and the markings of the
+// real mapper, so that tests control exactly what goes in.
 type plainMapper struct {
 	*mapping.Mapper
 	panicOn string // a source id
@@ -45,10 +45,10 @@ func (p *plainMapper) Map(src mapping.Source, body []byte) mapping.Result {
 	return res
 }
 
-// errDied stands for the end of the process; tests let it through the mapper's guard.
+// errDied stands for the end of the process; tests let it pass the mapper's guard.
 var errDied = errors.New("the process died")
 
-// fakeResolver is the platform's knowledge.
+// fakeResolver is what the platform knows.
 type fakeResolver struct {
 	known map[string]string
 	err   error

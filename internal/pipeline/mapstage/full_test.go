@@ -6,8 +6,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestDeadLettersFillABundle: what is no object is kept in memory until the
-// commit, too, and bounded alike.
+// TestDeadLettersFillABundle: dead letters are also kept in memory until the
+// commit, and limited in the same way.
 func TestDeadLettersFillABundle(t *testing.T) {
 	g := &gathering{maxObjects: 3, maxBytes: 100, dead: make([]spool.DeadLetter, 2)}
 	if g.full() {

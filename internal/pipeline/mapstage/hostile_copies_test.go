@@ -13,8 +13,8 @@ import (
 )
 
 // drawRawCopy draws a copy of one report as a careless source writes it: times in
-// several forms or none that can be read, nulls and empty values, an id in capitals,
-// a level in any place that marks.
+// several forms or unreadable, nulls and empty values, an id in capitals, a level
+// in any place that can mark.
 func drawRawCopy(t *rapid.T) string {
 	pick := func(key string, values ...string) string { return rapid.SampledFrom(values).Draw(t, key) }
 	id := report(1)
@@ -42,9 +42,9 @@ func drawRawCopy(t *rapid.T) string {
 	return "{" + strings.Join(said, ",") + "}"
 }
 
-// TestPropertyHostileCopies maps them with the real mapper, wherever they meet: the
-// platform has what the rule for merging makes of them, no marking is weaker than
-// any copy's, and the same again sends nothing.
+// TestPropertyHostileCopies maps such copies with the real mapper, wherever they
+// meet: the platform has what the merging rule makes of them, no marking is weaker
+// than any copy's, and sending the same again sends nothing.
 func TestPropertyHostileCopies(t *testing.T) {
 	w := newSetWorld(t, mapping.Settings{})
 	author := sobj(ident(5), `"name":"Author"`, `"identity_class":"organization"`, `"created":"2024-01-01T00:00:00.000Z","modified":"2024-01-01T00:00:00.000Z"`)

@@ -7,9 +7,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// What was mapped is found by its item: in which run, and to how many objects, those
-// that were skipped as known among them; the pieces of a large item add up, its
-// details count as it, and a body that cannot be mapped brought nothing.
+// A mapped item can be found by its id, with its run and number of objects,
+// including those skipped as known. The pieces of a large item are added up, its
+// details count as the item, and a body that cannot be mapped counts as no objects.
 func TestItemsAreNoted(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
@@ -43,7 +43,8 @@ func TestItemsAreNoted(t *testing.T) {
 	}
 }
 
-// Gathering records of a run that is still fetched holds nothing up, and is not shown as if it did.
+// Collecting records of a run that is still being fetched holds nothing up, and the
+// status does not suggest that it does.
 func TestGatheringIsNoTrouble(t *testing.T) {
 	w := newTestWorld(t, Options{MaxWait: time.Minute})
 	run := w.startRun(spool.ReasonSchedule)

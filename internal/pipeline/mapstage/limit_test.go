@@ -6,7 +6,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// grownSpool has grown as large as it says.
+// grownSpool claims to be this large.
 type grownSpool struct {
 	Spool
 	stats spool.Stats

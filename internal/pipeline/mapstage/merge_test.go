@@ -12,9 +12,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestCopiesInAnyOrder lets copies of one object meet in one record, in one
-// bundle, in bundles of one run, and while they wait for an author, in every
-// order: the platform has the same in the end.
+// TestCopiesInAnyOrder lets copies of one object meet in one record, in one bundle,
+// in bundles of one run, and while they wait for an author, in every order: in the
+// end the platform has the same.
 func TestCopiesInAnyOrder(t *testing.T) {
 	marked := func(level string) string {
 		tlp, _ := stix.FindTLP(level)
@@ -77,7 +77,7 @@ func finalState(o *stix.Object) string {
 	return string(text)
 }
 
-// A stub and a full copy that come in turns are each sent once.
+// A stub and a full copy that arrive alternately are each sent once.
 func TestCopiesInTurns(t *testing.T) {
 	w := newTestWorld(t, Options{ResendAfter: 24 * time.Hour})
 	full := sobj(report(1), smod(1), `"name":"r"`, `"description":"d"`, srefs("object_refs", ident(1)))

@@ -15,8 +15,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// graph is a random set of objects in several versions, referring to each
-// other in every way there is, to objects that never come, and in circles.
+// graph is a random set of objects in several versions that refer to each other in
+// every possible way, to objects that never arrive, and in cycles.
 type graph struct {
 	ids      []string
 	versions map[string][]string // JSON, each better than the one before
@@ -48,8 +48,8 @@ func drawGraph(t *rapid.T) *graph {
 	return g
 }
 
-// drawObject draws the properties of an object. Later versions are newer, or as
-// new, and have more of them.
+// drawObject draws the properties of an object. Later versions are newer or as new,
+// and have more properties.
 func drawObject(t *rapid.T, id string, targets []string) []string {
 	typ, _ := stix.SplitID(id)
 	target := func(label string) string { return rapid.SampledFrom(targets).Draw(t, label) }
@@ -103,8 +103,8 @@ func unite(list []string, id string) []string {
 	return append(list, id)
 }
 
-// want is what an object should look like in the end, when only those in there
-// can be referred to; false when it cannot go out at all.
+// want is what an object should look like in the end if only those in there can be
+// referred to; false if it cannot be sent.
 func (g *graph) want(w *world, text string, there func(id string) bool) (*stix.Object, bool) {
 	o := g.mapped(w, text)
 	witnesses := 0
@@ -136,7 +136,7 @@ func (g *graph) want(w *world, text string, there func(id string) bool) (*stix.O
 	return o, true
 }
 
-// mapped is an object as the mapper gives it.
+// mapped is an object as the mapper returns it.
 func (g *graph) mapped(w *world, text string) *stix.Object {
 	o, err := stix.Parse([]byte(text))
 	w.check(err)
@@ -149,9 +149,9 @@ func (g *graph) mapped(w *world, text string) *stix.Object {
 }
 
 // TestProperty spreads random graphs over records and runs, with crashes in
-// between, a platform that comes and goes, and a deliver that is now quick and
-// now slow. In the end every object went out as whole as it can be, behind
-// everything it refers to, or is held or dead.
+// between, a platform that comes and goes, and a deliver that is sometimes slow. In
+// the end every object was sent as complete as possible, after everything it refers
+// to, or is held or dead.
 func TestProperty(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	ts := w.troubled()
@@ -183,7 +183,8 @@ func TestProperty(t *testing.T) {
 	})
 }
 
-// playRun spools records of random copies in one run, among random events.
+// playRun spools records of random copies in one run, with random events in
+// between.
 func playRun(t *rapid.T, w *world, g *graph, res *fakeResolver, ts *troubledSpool) {
 	reason := rapid.SampledFrom([]spool.Reason{spool.ReasonSchedule, spool.ReasonRepull}).Draw(t, "reason")
 	run := w.startRun(reason)
@@ -247,7 +248,7 @@ func playEvent(t *rapid.T, w *world, res *fakeResolver, ts *troubledSpool) {
 	}
 }
 
-// judge compares the end with what was promised.
+// judge compares the end with the promises.
 func (g *graph) judge(w *world) {
 	w.t.Helper()
 	out := map[string]bool{}
@@ -298,7 +299,7 @@ func (g *graph) judge(w *world) {
 }
 
 // upserted is what the platform makes of all messages of an object: values are
-// replaced, lists united, but for markings.
+// replaced, lists are merged, except markings.
 func (w *world) upserted(id string) *stix.Object {
 	var all *stix.Object
 	for _, s := range w.sent {
@@ -321,7 +322,7 @@ func (w *world) upserted(id string) *stix.Object {
 	return all
 }
 
-// missing names a property of want that got does not say, "" if there is none.
+// missing names a property of want that is not in got, "" if there is none.
 func missing(got, want *stix.Object) string {
 	for key, raw := range want.All() {
 		if raw[0] == '[' {

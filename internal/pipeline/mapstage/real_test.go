@@ -13,7 +13,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// realRecords are the inputs of the mapper's golden tests, a record each.
+// realRecords are the inputs of the mapper's golden tests, one record each.
 func realRecords(t *testing.T) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob("../../mapping/testdata/golden/*.txtar")
@@ -36,7 +36,7 @@ func realRecords(t *testing.T) map[string][]byte {
 	return records
 }
 
-// realRun puts records through one run.
+// realRun processes records in one run.
 func (w *world) realRun(records map[string][]byte, names ...string) uint64 {
 	w.t.Helper()
 	run := w.startRun(spool.ReasonSchedule)
@@ -74,7 +74,7 @@ func TestWithTheRealMapper(t *testing.T) {
 				t.Errorf("%s has nulls or empty lists", s.stix)
 			}
 		}
-		// The same answers again bring nothing, in whatever order.
+		// The same responses again send nothing, in any order.
 		slices.Reverse(names)
 		if got := w.ids(w.realRun(records, names...)); size == 5000 && len(got) > 0 {
 			t.Errorf("bundles of %d: sent again: %v", size, got)
@@ -83,7 +83,7 @@ func TestWithTheRealMapper(t *testing.T) {
 	}
 }
 
-// A change to one object brings that object, and what else is old enough.
+// A change to one object sends that object, and others that are old enough.
 func TestSecondRunAfterAChange(t *testing.T) {
 	text, err := os.ReadFile("../../mapping/testdata/profile.json")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestMakesRoomBehindALaterRun is the same for what waits.
+// TestMakesRoomBehindALaterRun is the same for waiting objects.
 func TestMakesRoomBehindALaterRun(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	ts := w.troubled()

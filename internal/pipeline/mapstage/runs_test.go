@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// What a later run handed over goes out after this run's bundles, so it settles
+// What a later run handed over is sent after this run's bundles, so it settles
 // nothing here.
 func TestLaterRunsSettleNothingBefore(t *testing.T) {
 	w := newTestWorld(t, Options{})
@@ -33,8 +33,8 @@ func TestLaterRunsSettleNothingBefore(t *testing.T) {
 	wantIDs(t, w.ids(second), ident(9), report(1), rel(1))
 }
 
-// A newer copy that waited while a later run handed over an older one goes out
-// with the later run, so that it comes last.
+// A newer copy that waited while a later run handed over an older one is sent with
+// the later run, so that it comes last.
 func TestNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
 	for _, name := range []string{"whole", "without a reference"} {
 		w := newTestWorld(t, Options{})
@@ -64,7 +64,7 @@ func TestNewerCopyOfAnEarlierRunComesLast(t *testing.T) {
 	}
 }
 
-// A copy that is held and one that arrives are merged, whichever is older.
+// A held copy and an arriving one are merged, whichever is older.
 func TestHeldCopyIsMerged(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	w.wholeRun(spool.ReasonSchedule, []string{srel(1, ident(9), ident(8), smod(2))})
@@ -107,8 +107,8 @@ func TestRepeatedReferencesCountOnce(t *testing.T) {
 	w.audit(nil)
 }
 
-// A reference that only the platform can settle is asked for before its object
-// goes out without it, in a cycle too.
+// A reference that only the platform can settle is looked up before its object is
+// sent without it, also in a cycle.
 func TestAsksBeforeItCutsACycle(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{ident(9): "identity-sector"}}
@@ -125,7 +125,7 @@ func TestAsksBeforeItCutsACycle(t *testing.T) {
 	}
 }
 
-// What an object without one of its references may still get is waited for.
+// An object waits for whatever it may still get although it lacks one reference.
 func TestCutsNoMoreThanIsLost(t *testing.T) {
 	w := newTestWorld(t, Options{MaxObjects: 1})
 	run := w.wholeRun(spool.ReasonSchedule, []string{
@@ -138,8 +138,8 @@ func TestCutsNoMoreThanIsLost(t *testing.T) {
 	}
 }
 
-// A sighting needs one witness, not the one that it is held for; and what it
-// brings is seen by the whole copies that lack it.
+// A sighting needs one witness, not the one that it is held for; and whole copies
+// that lack it notice when it is sent.
 func TestHeldForOneOfSeveral(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	sighting := sid("sighting", 1)
@@ -162,8 +162,8 @@ func TestHeldForOneOfSeveral(t *testing.T) {
 	}
 }
 
-// Of two copies that differ, equally new and rich, one wins whatever the order
-// and the bundles are.
+// Of two different copies that are equally new and rich, one wins whatever the
+// order and the bundles are.
 func TestTies(t *testing.T) {
 	winners := map[string]bool{}
 	for _, size := range []int{1, 100} {
@@ -180,8 +180,7 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// A held copy that an earlier run left is not taken up in the place of a newer
-// one that waits.
+// A held copy left by an earlier run does not replace a newer one that waits.
 func TestWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	res := &fakeResolver{err: fmt.Errorf("down")}
@@ -214,8 +213,8 @@ func TestWaitingCopyGoesBeforeAHeldOne(t *testing.T) {
 	}
 }
 
-// A copy that comes between a poorer one that waits and a better one that is
-// held counts once.
+// A copy that arrives between a poorer one that waits and a better one that is held
+// counts once.
 func TestCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	res := &fakeResolver{err: fmt.Errorf("down")}
@@ -250,7 +249,7 @@ func TestCopyBetweenWaitingAndHeldCountsOnce(t *testing.T) {
 }
 
 // TestUnreadRecordsOfAnOlderRunGoFirst: while the open bundle belongs to a later
-// run, an older one brings what its waiting objects lack. Nothing is cut.
+// run, an older run brings what its waiting objects lack. Nothing is cut.
 func TestUnreadRecordsOfAnOlderRunGoFirst(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	first := w.startRun(spool.ReasonSchedule)
@@ -276,9 +275,9 @@ func TestUnreadRecordsOfAnOlderRunGoFirst(t *testing.T) {
 	w.audit(nil)
 }
 
-// TestRetryEndsBeforeAnOlderRun: a retry comes to its end while an older run still waits
-// for fetch or the platform; other runs come to theirs in order. What refers
-// to the other one's objects arrives whole, with the next run at the latest.
+// TestRetryEndsBeforeAnOlderRun: a retry ends while an older run still waits for
+// fetch or the platform; other runs end in order. Objects that refer to the other
+// run's arrive whole, at the latest with the next run.
 func TestRetryEndsBeforeAnOlderRun(t *testing.T) {
 	for _, reason := range []spool.Reason{spool.ReasonRetry, spool.ReasonSchedule} {
 		w := newTestWorld(t, Options{})

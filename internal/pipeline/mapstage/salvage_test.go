@@ -9,9 +9,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// What comes back of a set-aside file meets what was delivered since: an older
-// copy, whether it stood in a bundle, waited or was held, replaces nothing, and what
-// nobody delivered goes out.
+// What is salvaged from a set-aside file meets what was delivered since: an older
+// copy, whether it was in a bundle, waited or was held, replaces nothing, and what
+// was not delivered is sent.
 func TestSalvagedOlderObjectsReplaceNothing(t *testing.T) {
 	old := newTestWorld(t, Options{MaxObjects: 1})
 	older := func(id string, more ...string) string { return sobj(id, append(more, smod(1), `"name":"older"`)...) }
@@ -57,7 +57,7 @@ func TestSalvagedOlderObjectsReplaceNothing(t *testing.T) {
 	}
 }
 
-// The same holds for a dead letter of deliver that is tried again.
+// The same is true for a dead letter of deliver that is retried.
 func TestRetriedOlderObjectReplacesNothing(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)

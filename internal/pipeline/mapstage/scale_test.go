@@ -13,8 +13,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// scaled is how many objects a scale test takes: n, a tenth with the race
-// detector, or what the environment says.
+// scaled is how many objects a scale test uses: n, a tenth with the race detector,
+// or the value from the environment.
 func scaled(n int) int {
 	if env, err := strconv.Atoi(os.Getenv("MAP_SCALE")); err == nil {
 		return env
@@ -25,7 +25,7 @@ func scaled(n int) int {
 	return n
 }
 
-// rssAnon reads this process's anonymous memory in bytes; 0 where there is no /proc.
+// rssAnon reads this process's anonymous memory in bytes; 0 without /proc.
 func rssAnon() int64 {
 	b, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := bytes.Cut(b, []byte("RssAnon:"))
@@ -34,11 +34,12 @@ func rssAnon() int64 {
 	return n << 10
 }
 
-// memoryMost is what a million waiting objects may take at their peak beyond
-// what the test itself takes: a commit's pages, not the objects.
+// memoryMost is how much a million waiting objects may take at their peak in
+// addition to the test itself: a commit's pages, not the objects.
 const memoryMost = 256 << 20
 
-// checkMemory holds the peak to that. The race detector needs several times as much.
+// checkMemory checks the peak against memoryMost. The race detector needs several
+// times as much.
 func checkMemory(t *testing.T, before, peak int64) {
 	t.Helper()
 	if !raceDetector && peak-before > memoryMost {
@@ -76,8 +77,8 @@ func (w *world) spoolMany(run uint64, n int, object func(i int) string) {
 	}
 }
 
-// drive maps and delivers until everything is out, without keeping what was
-// sent; it counts messages and notes the peak of anonymous memory.
+// drive maps and delivers until everything is sent, without keeping it; it counts
+// messages and records the peak of anonymous memory.
 func (w *world) drive() (messages, commits int, peak int64) {
 	w.t.Helper()
 	for {
@@ -100,8 +101,8 @@ func (w *world) drive() (messages, commits int, peak int64) {
 	}
 }
 
-// scale runs n objects through one run and checks that all come out, a number
-// of them again.
+// scale runs n objects through one run and checks that all are sent, a number of
+// them again.
 func scale(t *testing.T, n, again int, object func(i int) string) {
 	t.Helper()
 	w := newTestWorld(t, Options{})

@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// newSetWorld has the real mapper, which makes intrusion sets of actors.
+// newSetWorld has the real mapper, which turns actors into intrusion sets.
 func newSetWorld(t *testing.T, s mapping.Settings) *world {
 	t.Helper()
 	s.ThreatActorAsIntrusionSet = true
@@ -26,10 +26,10 @@ func newSetWorld(t *testing.T, s mapping.Settings) *world {
 	return w
 }
 
-// TestPropertyEqualUUIDs lets actors and intrusion sets of one UUID, and what refers
-// to them, come in any order, in one answer or in several, over runs, crashes,
-// repulls and a reset: each is one object with one id, which no other has, and
-// every reference goes to the one that it named.
+// TestPropertyEqualUUIDs lets actors and intrusion sets with the same UUID, and
+// objects that refer to them, arrive in any order, in one or several responses,
+// across runs, crashes, repulls and a reset: each is one object with its own id,
+// and every reference leads to the object that it named.
 func TestPropertyEqualUUIDs(t *testing.T) {
 	w := newSetWorld(t, mapping.Settings{})
 	round := 0
@@ -127,8 +127,9 @@ func TestPropertyEqualUUIDs(t *testing.T) {
 	})
 }
 
-// TestSetIDsOutliveTheProcess: whoever has an id first keeps it, in a spool that was
-// closed and opened, after a crash before the commit, and in a commit apart.
+// TestSetIDsOutliveTheProcess: the first object with an id keeps it: in a spool
+// that was closed and reopened, after a crash before the commit, and in a separate
+// commit.
 func TestSetIDsOutliveTheProcess(t *testing.T) {
 	const uuid = "00000000-0000-4000-8000-00000000000a"
 	actor := `{"type":"threat-actor","id":"threat-actor--` + uuid + `","name":"Actor"}`

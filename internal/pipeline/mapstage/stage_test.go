@@ -14,7 +14,7 @@ import (
 // sid is the id of test object n of a type.
 func sid(typ string, n int) string { return fmt.Sprintf("%s--00000000-0000-4000-8000-%012d", typ, n) }
 
-// sobj is a test object; more are further members as JSON, "modified" included.
+// sobj is a test object; more are further members as JSON, including "modified".
 func sobj(id string, more ...string) string {
 	typ, _, _ := strings.Cut(id, "--")
 	members := append([]string{fmt.Sprintf(`"type":%q,"spec_version":"2.1","id":%q`, typ, id)}, more...)
@@ -155,7 +155,7 @@ func TestUnknownReferences(t *testing.T) {
 	if w.last(rel(1)) != nil || len(held) != 6 {
 		t.Errorf("%d held", len(held))
 	}
-	// What was missing comes in a later run: everything goes out whole.
+	// What was missing arrives in a later run: everything is sent whole.
 	second := w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(9)), sobj(ident(8))}, []string{sobj(ident(7)), sobj(marking)})
 	w.audit(nil)
 	got := w.ids(second)
@@ -309,8 +309,8 @@ func TestHoldExpires(t *testing.T) {
 	}
 }
 
-// TestHoldOutlivesAClockThatJumps: a clock that goes ahead by months and comes back takes
-// no held object away: what it waits for is still welcome.
+// TestHoldOutlivesAClockThatJumps: a clock that jumps ahead by months and back
+// removes no held object.
 func TestHoldOutlivesAClockThatJumps(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	for range expireRuns {
@@ -353,7 +353,7 @@ func TestRepullSendsEqualCopiesOnce(t *testing.T) {
 }
 
 // TestCommitWakesDeliver: a bundle does not wait until deliver looks by itself,
-// though the run's fetch goes on.
+// even while the run is still being fetched.
 func TestCommitWakesDeliver(t *testing.T) {
 	w := newTestWorld(t, Options{MaxObjects: 1})
 	run := w.startRun(spool.ReasonSchedule)

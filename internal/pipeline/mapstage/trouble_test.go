@@ -16,7 +16,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// troubledSpool fails as a test says.
+// troubledSpool fails as scripted.
 type troubledSpool struct {
 	*spool.Spool
 	commit func(spool.MapCommit) error
@@ -46,7 +46,7 @@ func (w *world) troubled() *troubledSpool {
 	return ts
 }
 
-// inBubble runs the stage as the supervisor does, in a bubble of its own time.
+// inBubble runs the stage as the supervisor does, in a bubble with its own time.
 func inBubble(t *testing.T, opt Options, play func(t *testing.T, w *world)) {
 	dir := fastDir(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -240,8 +240,8 @@ func TestMakesRoom(t *testing.T) {
 	}
 }
 
-// An object that was let out poorer for want of room, and comes once more
-// together with what it lacked, goes out again with that.
+// An object that was sent incomplete for lack of room, and arrives again together
+// with what it lacked, is sent again whole.
 func TestMakesRoomAndTheObjectComesAgain(t *testing.T) {
 	for i := range 8 { // the hash decides ties: some of these would lose one
 		w := newTestWorld(t, Options{})
@@ -296,8 +296,8 @@ func TestLookupsAreCapped(t *testing.T) {
 	}
 }
 
-// What is held for an object that OpenCTI gets later, from whomever, goes out
-// in the next run, even in one that brings nothing.
+// What is held for an object that OpenCTI gets later, from anyone, is sent in the
+// next run, even if that run brings nothing.
 func TestAsksAgainForWhatIsHeld(t *testing.T) {
 	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{}}

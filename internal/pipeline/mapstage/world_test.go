@@ -19,7 +19,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// testingTB is what the world needs of a test; rapid's T has it too.
+// testingTB is what the world needs of a test; rapid's T implements it too.
 type testingTB interface {
 	Helper()
 	Fatal(args ...any)
@@ -28,7 +28,7 @@ type testingTB interface {
 	Logf(format string, args ...any)
 }
 
-// sentObject is one message that the world's deliver took.
+// sentObject is one message that the world's deliver accepted.
 type sentObject struct {
 	run, bundle uint64
 	stix        string
@@ -36,8 +36,8 @@ type sentObject struct {
 	obj         *stix.Object
 }
 
-// world is a spool with the map stage on it, records that tests put in, and
-// a deliver that takes bundles as the real one does.
+// world is a spool with the map stage, records that tests add, and a deliver that
+// takes bundles as the real one does.
 type world struct {
 	t        testingTB
 	dir      string
@@ -89,7 +89,7 @@ func (w *world) open() {
 	w.restart()
 }
 
-// restart is what a crash leaves: the spool, and a stage that knows nothing.
+// restart leaves what a crash leaves: the spool, and a stage that knows nothing.
 func (w *world) restart() {
 	var sp Spool = w.sp
 	if w.over != nil {
@@ -155,7 +155,7 @@ func (w *world) check(err error) {
 	}
 }
 
-// startRun starts a run that is fetched until endFetch.
+// startRun starts a run that is being fetched until endFetch.
 func (w *world) startRun(reason spool.Reason) uint64 {
 	w.t.Helper()
 	if !w.real {
@@ -176,7 +176,7 @@ func listTask(n int) spool.TaskKey {
 	return spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskList, Source: fmt.Sprint(n)}
 }
 
-// record spools one answer with these objects.
+// record spools one response with these objects.
 func (w *world) record(run uint64, objs ...string) string {
 	w.t.Helper()
 	return w.body(run, `{"objects":[`+strings.Join(objs, ",")+`]}`)
@@ -203,7 +203,7 @@ func (w *world) endFetch(run uint64) {
 	w.check(w.sp.FinishFetch(w.epoch(), run, w.now()))
 }
 
-// once is one step of the stage; it reports whether there was work.
+// once runs one step of the stage and reports whether there was work.
 func (w *world) once() bool {
 	w.t.Helper()
 	step := w.m.runOnce
@@ -254,7 +254,7 @@ func (w *world) deliver(n int) {
 	}
 }
 
-// wholeRun puts records through one run.
+// wholeRun processes records in one run.
 func (w *world) wholeRun(reason spool.Reason, records ...[]string) uint64 {
 	w.t.Helper()
 	run := w.startRun(reason)
@@ -322,7 +322,7 @@ func (w *world) dead() []spool.DeadLetter {
 	}
 }
 
-// ids returns what went out in a run, author and markings aside.
+// ids returns what was sent in a run, except author and markings.
 func (w *world) ids(run uint64) []string {
 	var out []string
 	for _, s := range w.sent {
@@ -337,7 +337,7 @@ func (w *world) companion(id string) bool {
 	return id == w.mapper.Author().ID() || stix.StandardTLP(id)
 }
 
-// last returns the latest copy of an object that went out.
+// last returns the latest copy of an object that was sent.
 func (w *world) last(id string) *stix.Object {
 	for _, s := range slices.Backward(w.sent) {
 		if s.stix == id {
@@ -347,8 +347,8 @@ func (w *world) last(id string) *stix.Object {
 	return nil
 }
 
-// fastDir is a temporary directory in memory where there is one: these tests
-// commit often, and none is about the disk.
+// fastDir is a temporary directory in memory if there is one: these tests commit
+// often, and none is about the disk.
 func fastDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "map")
 	if err != nil {

@@ -11,10 +11,11 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// TestRepullBesideWhatIsNew: while a repull of many items goes on for hours, through a
-// spool of 32 MiB, a profile that is new in each period is confirmed within two; the repull
-// ends; and all references between its items, which are spread over its slices, are there in the
-// end, as a single run would keep them. With SOAK they are 20,000.
+// TestRepullBesideWhatIsNew: while a repull of many items runs for hours, through a
+// spool of 32 MiB, a profile that is new in each period is confirmed within two
+// periods. The repull ends, and all references between its items, which are spread
+// over its slices, exist in the end, as a single run would keep them. With SOAK
+// there are 20,000 items.
 func TestRepullBesideWhatIsNew(t *testing.T) {
 	items, wait := 500, 20*time.Second
 	if os.Getenv("SOAK") != "" {
@@ -108,7 +109,8 @@ func TestRepullBesideWhatIsNew(t *testing.T) {
 	}
 }
 
-// slicesOf says how many slices there were, and how long the fetch of the longest took.
+// slicesOf returns how many slices there were, and how long the fetch of the
+// longest took.
 func slicesOf(w *pipelinetest.World) string {
 	runs, err := w.Spool.Runs(0, 1000)
 	w.Must(err)

@@ -30,13 +30,15 @@ import (
 
 const soakPeriod = 11 * time.Minute
 
-// TestSoak runs all loops under a seeded mix of faults: outages, refusals and storms of
-// ThreatMatch, of OpenCTI and of the broker, resets, deleted works and connectors, stops,
-// kills, full spools, and an operator who retries, repulls and triggers. At the end all
-// that was served has arrived in its newest version, or is held, a dead letter, or was
-// dropped by a worker with its deleted work. OpenCTI refuses one in 150: those are dead
-// letters, too. The process that lives through the last third does not grow. With an odd seed nothing has all of it
-// imported once more: what is lost stays lost. SOAK=12h takes as long on the test's clock.
+// TestSoak runs all loops under a seeded mix of faults: outages, refusals and
+// storms of ThreatMatch, of OpenCTI and of the broker, resets, deleted works and
+// connectors, stops, kills, full spools, and an operator who retries, repulls and
+// triggers. In the end everything that was served has arrived in its newest
+// version, or is held, a dead letter, or was dropped by a worker with its deleted
+// work. OpenCTI refuses one object in 150: those are dead letters too. The process
+// that lives through the last third does not grow. With an odd seed nothing is
+// imported a second time, so whatever is lost stays lost. SOAK=12h runs that long
+// on the test's clock.
 func TestSoak(t *testing.T) {
 	long, seeds := 2*time.Hour, uint64(1)
 	if s := os.Getenv("SOAK"); s != "" {
@@ -105,7 +107,7 @@ func newSoak(t *testing.T, w *pipelinetest.World, seed uint64) *soak {
 	return s
 }
 
-// worked notes what a worker did with a message.
+// worked records what a worker did with a message.
 func (s *soak) worked(raw json.RawMessage, refusal string, dropped bool) {
 	var o struct{ ID, Modified string }
 	_ = json.Unmarshal(raw, &o)
@@ -151,7 +153,7 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 	return []pipeline.Part{f, m, s.schedule, keep, read}
 }
 
-// run lets things happen for so long, minute by minute.
+// run lets things happen for this long, minute by minute.
 func (s *soak) run(long time.Duration) {
 	s.w.Start()
 	var own sample // of the test alone
@@ -206,8 +208,8 @@ func (s *soak) sample() sample {
 	return sample{m.HeapAlloc, len(s.vendor.served)}
 }
 
-// flat holds that the process which lived to the end did not grow. What the test keeps
-// itself, before and after it, grows with what it has served.
+// flat checks that the process that lived to the end did not grow. What the test
+// itself keeps, before and after it, grows with what it has served.
 func (s *soak) flat(before, after sample) {
 	var used []int64 // by the process, in KiB
 	for _, m := range s.memory {
@@ -229,7 +231,7 @@ func (s *soak) flat(before, after sample) {
 	}
 }
 
-// begin starts a fault that lasts up to most, one minute in every.
+// begin starts a fault that lasts up to most, in one minute of every.
 func (s *soak) begin(name string, every int, most time.Duration) {
 	if s.r.IntN(every) == 0 && time.Now().After(s.until[name]) {
 		s.until[name] = time.Now().Add(time.Duration(s.r.Int64N(int64(most))))
@@ -237,7 +239,7 @@ func (s *soak) begin(name string, every int, most time.Duration) {
 	}
 }
 
-// once reports, one minute in every, that something is to happen.
+// once reports, in one minute of every, that something is to happen.
 func (s *soak) once(name string, every int) bool {
 	if s.r.IntN(every) > 0 {
 		return false
@@ -363,7 +365,7 @@ func (s *soak) heal() {
 	}
 }
 
-// measure holds the calls of an hour and the memory.
+// measure records the calls of an hour and the memory.
 func (s *soak) measure() {
 	sends, calls, lines, turns := s.w.Forget()
 	s.vendor.mu.Lock()
@@ -376,7 +378,7 @@ func (s *soak) measure() {
 	s.t.Logf("%v: %d batches, %d calls of OpenCTI, %d of ThreatMatch, %d lines, %d turns, %d KiB with the test's own", time.Since(s.began), sends, calls, asked, lines, turns, s.sample().heap>>10)
 }
 
-// account holds that nothing is missing.
+// account checks that nothing is missing.
 func (s *soak) account() {
 	s.t.Helper()
 	w := s.w

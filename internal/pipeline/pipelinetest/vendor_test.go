@@ -15,8 +15,8 @@ import (
 	"threatmatch-connector/internal/threatmatch"
 )
 
-// vendor is a ThreatMatch whose items change, and which fails as it is told. It notes
-// the newest version of each object that it ever answered with.
+// vendor is a ThreatMatch whose items change, and which fails as told. It records
+// the newest version of each object that it ever returned.
 type vendor struct {
 	mu     sync.Mutex
 	r      *rand.Rand
@@ -33,7 +33,7 @@ func newVendor(r *rand.Rand) *vendor {
 	return &vendor{r: r, items: map[string][]time.Time{}, pages: &pipelinetest.Pager{Size: 20}, served: map[string]string{}}
 }
 
-// change lets items come and change.
+// change adds and changes items.
 func (v *vendor) change(now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -74,9 +74,9 @@ func object(id string, modified time.Time, members ...any) json.RawMessage {
 	return text
 }
 
-// item is what one item holds: a report on malware of its own and of another item, on
-// an organisation that many share, and what relates them. The other item may come later
-// or never.
+// item is the content of one item: a report on its own malware and that of another
+// item, on an organisation that many share, and the relationships between them. The
+// other item may arrive later or never.
 func (v *vendor) item(dataset, id string) ([]json.RawMessage, error) {
 	n, err := strconv.Atoi(id)
 	if err != nil || n >= len(v.items[dataset]) {
@@ -100,7 +100,7 @@ func (v *vendor) item(dataset, id string) ([]json.RawMessage, error) {
 	}, nil
 }
 
-// answer lets a call through, and notes what it answers with.
+// answer lets a call through, and records what it returns.
 func (v *vendor) answer(ctx context.Context, call string, body func() ([]json.RawMessage, error)) ([]byte, error) {
 	v.mu.Lock()
 	v.calls++
