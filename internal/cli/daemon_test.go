@@ -15,8 +15,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// cmdServe opens the spool and answers on its socket, so that a script sees
-// what a daemon answers while nothing in the spool moves.
+// cmdServe opens the spool and answers on its socket, so that a script sees a
+// daemon's answers while nothing in the spool moves.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serve DIR")
@@ -123,7 +123,7 @@ func (d still) Message(_ context.Context, run, bundle uint64, index int) ([]byte
 	return fmt.Appendf(nil, `{"message":"%d/%d/%d"}`, run, bundle, index), nil
 }
 
-// who is the asker without the number of its process, which differs each time.
+// who is the requester without its process id, which differs each time.
 func who(ctx context.Context) string {
 	p := admin.PeerOf(ctx)
 	return fmt.Sprintf("uid %d, pid known %v", p.UID, p.PID > 0)

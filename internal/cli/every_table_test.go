@@ -3,7 +3,7 @@ package cli_test
 // trial is one command line of a command.
 type trial struct {
 	args string // SPOOL: the fixture's directory; NEW: a path where nothing is yet
-	// The exit codes on the spool of a stopped connector and over the socket of a
+	// The exit codes on the spool of a stopped connector, and over the socket of a
 	// running one.
 	stopped, running int
 	plain            bool // --json makes no difference
@@ -12,8 +12,8 @@ type trial struct {
 	changes          bool // it changes the spool, and asks unless --yes
 }
 
-// everyCommand has the trials of each command: TestEveryCommand fails for a
-// command that has none. What the answers must say is in testdata/script.
+// everyCommand has the trials of each command: TestEveryCommand fails for a command
+// that has none. testdata/script says what the answers must contain.
 func everyCommand() map[string][]trial {
 	return map[string][]trial{
 		"run":          {{args: "--config nosuch.yml", stopped: 78, running: 78, plain: true}, {stopped: -1, running: 1, plain: true}},

@@ -34,10 +34,10 @@ func commands(c *cobra.Command, words string) map[string]*cobra.Command {
 	return all
 }
 
-// TestEveryCommand tries each command of the program on the spool of a stopped
-// connector, on that of one that was killed, and over the socket of a running
-// one, as text and as JSON: the exit codes, that looking changes no byte, that
-// the answers are the same, and that a change asks before.
+// TestEveryCommand tests each command of the program on the spool of a stopped
+// connector, on that of a killed one, and over the socket of a running one, as text
+// and as JSON: the exit codes, that reading changes no byte, that the answers are
+// the same, and that a change asks first.
 func TestEveryCommand(t *testing.T) {
 	trials := everyCommand()
 	for words, c := range commands(cli.Root(), "") {
@@ -86,7 +86,7 @@ func goldenFields(t *testing.T, fields map[string]bool) {
 	}
 }
 
-// states are the ways in which a command may find the spool.
+// states are the states in which a command may find the spool.
 var states = []string{"stopped", "killed", "running"}
 
 // arrange makes the fixture in a state.
@@ -118,7 +118,7 @@ func arrange(t *testing.T, state string) string {
 	return dir
 }
 
-// abandon leaves the files as a process does that is killed.
+// abandon leaves the files as a killed process does.
 func abandon(t *testing.T, dir string) {
 	t.Helper()
 	s, err := spool.Open(context.Background(), spool.Options{Dir: dir, Now: func() time.Time { return fixtureTime }, KeepRecords: 1000 * time.Hour, NoCompact: true})
@@ -165,7 +165,7 @@ func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 	return said{code, strings.ReplaceAll(stdout.String(), dir, "DIR"), stderr.String()}
 }
 
-// tryLook tries a command that must not change the spool.
+// tryLook tests a command that must not change the spool.
 func tryLook(t *testing.T, words string, tr trial, dirs map[string]string, fields map[string]bool) {
 	var first []said
 	for _, state := range states {
@@ -200,8 +200,8 @@ func tryLook(t *testing.T, words string, tr trial, dirs map[string]string, field
 	}
 }
 
-// tryChange tries a command that changes the spool: it asks, and a no leaves
-// everything as it was; with --yes it does it.
+// tryChange tests a command that changes the spool: it asks, and a no leaves
+// everything unchanged; with --yes it makes the change.
 func tryChange(t *testing.T, words string, tr trial, fields map[string]bool) {
 	for _, state := range states {
 		dir := arrange(t, state)
@@ -243,7 +243,7 @@ func asideCopy(t *testing.T) string {
 	return path
 }
 
-// holdings is what the spool holds, in words.
+// holdings describes what the spool holds.
 func holdings(t *testing.T, dir string) string {
 	t.Helper()
 	var all strings.Builder
@@ -258,7 +258,7 @@ func holdings(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// filesOf reads what is in a directory.
+// filesOf reads the files in a directory.
 func filesOf(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// NotAllowed is what is said of a socket that refuses us.
+// NotAllowed is the error for a socket that refuses us.
 var NotAllowed = notAllowed
 
 // Root is the command tree, for tests that must know every command.

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestListOfFailing names each request with its tries, since when and when again.
+// TestListOfFailing: each request is listed with its tries, since when it fails,
+// and when it is retried.
 func TestListOfFailing(t *testing.T) {
 	s := importingStatus()
 	troubled(&s)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// noteFields adds the names in a JSON answer, with their places.
+// noteFields adds the names in a JSON answer, with their paths.
 func noteFields(t *testing.T, words, text string, into map[string]bool) {
 	t.Helper()
 	var v any

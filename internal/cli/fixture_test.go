@@ -23,8 +23,8 @@ func body(id string) []byte {
 	return fmt.Appendf(nil, `{"type":%q,"id":%q,"name":"object","labels":["a","b"]}`, id[:len(id)-38], id)
 }
 
-// makeSpool writes a spool that holds one entry or more of every kind: run 1 is
-// done, run 2 is being delivered, run 3 is being fetched.
+// makeSpool writes a spool with at least one entry of every kind: run 1 is done,
+// run 2 is being delivered, run 3 is being fetched.
 func makeSpool(ctx context.Context, dir string) (err error) {
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: dir, ConnectorID: fixtureConnector, KeepRecords: 1000 * time.Hour,
@@ -116,7 +116,7 @@ func deliveringRun(s *spool.Spool) error {
 		ids = append(ids, entry(run.ID, id))
 	}
 	held := spool.Object{STIX: object("relationship", 28), Watch: object("tool", 99), Dataset: spool.Alerts, Source: "22", JSON: body(object("relationship", 28))}
-	// Published without its reference, and kept to go out whole.
+	// Published without its reference, and kept to be sent whole.
 	again := spool.Object{STIX: b.Objects[0].STIX, Watch: object("tool", 97), Kept: true, Dataset: spool.Alerts, Source: "21", JSON: body(b.Objects[0].STIX)}
 	dead := func(stage spool.Stage, class, source, id string, payload []byte) spool.DeadLetter {
 		return spool.DeadLetter{

@@ -18,8 +18,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// evil is what an attacker puts into ids, names and answers: it would name the
-// terminal's window, clear it, turn the text round and forge a line.
+// evil is what an attacker puts into ids, names and responses: it would rename the
+// terminal's window, clear it, reverse the text and forge a line.
 const evil = "\x1b]0;x\x07\x1b[2J\u009b31m\x00\x7f\r\nFORGED\u2028FORGED\n\u202e\u2066\ufeff\U000e0041\t"
 
 // hostileSpool holds an entry of every kind whose texts are evil.
@@ -72,8 +72,8 @@ func hostileSpool(t *testing.T) string {
 	return dir
 }
 
-// TestNothingActsOnTheScreen: no command, question or error lets through what a
-// feed wrote as anything but visible text, nor lets it begin a line.
+// TestNothingActsOnTheScreen: no command, question or error prints text of a feed
+// as anything but visible text, or lets it begin a line.
 func TestNothingActsOnTheScreen(t *testing.T) {
 	dir := hostileSpool(t)
 	id := func(name string) string { return "malware--" + name + evil }
@@ -123,7 +123,8 @@ func TestNothingActsOnTheScreen(t *testing.T) {
 	}
 }
 
-// checkScreen runs a command, says no to its questions, and looks at what it printed.
+// checkScreen runs a command, answers its questions with no, and checks what it
+// printed.
 func checkScreen(t *testing.T, state, dir string, line []string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -150,7 +151,7 @@ func checkScreen(t *testing.T, state, dir string, line []string) {
 	}
 }
 
-// with puts flags before the arguments that end a line of completion.
+// with inserts flags before the arguments that end a completion line.
 func with(line []string, flags ...string) []string {
 	if line[0] == "__complete" {
 		return slices.Concat(line[:1], flags, line[1:])
@@ -158,8 +159,8 @@ func with(line []string, flags ...string) []string {
 	return slices.Concat(line, flags)
 }
 
-// TestOnePrinter: only the printer writes to a screen, so that nothing that is
-// printed goes by the quoting.
+// TestOnePrinter: only the printer writes to a screen, so that nothing printed
+// bypasses the quoting.
 func TestOnePrinter(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

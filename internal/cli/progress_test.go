@@ -10,7 +10,7 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// played is what a terminal would show: lines, and going up and clearing.
+// played is what a terminal would show: lines, moving up and clearing.
 func played(t *testing.T, out string) []string {
 	t.Helper()
 	lines := []string{""}
@@ -90,8 +90,8 @@ func TestProgressNeverWraps(t *testing.T) {
 	}
 }
 
-// TestProgressFits: no rate before one can be told, whole texts at any width, and
-// at the end a whole bar that stays.
+// TestProgressFits: no rate before one is known, complete texts at any width, and a
+// complete bar that stays at the end.
 func TestProgressFits(t *testing.T) {
 	for _, width := range []int{60, 80, 120} {
 		var out bytes.Buffer

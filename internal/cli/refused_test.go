@@ -9,7 +9,8 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// A killed connector leaves its socket: one that refuses us proves no daemon.
+// A killed connector leaves its socket behind, so a socket that refuses us does not
+// prove that a daemon runs.
 func TestRefusedSocketIsNoDaemon(t *testing.T) {
 	err := cli.NotAllowed("/var/lib/spool", syscall.EACCES)
 	if text := err.Error(); !strings.Contains(text, "it is unknown whether a connector runs on /var/lib/spool: permission denied") {

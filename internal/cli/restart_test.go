@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestRestartAfterACrash: systemd starts the connector again however it ended,
-// but for wrong settings. Go ends a program that crashes with 2.
+// TestRestartAfterACrash: systemd restarts the connector however it ended, except
+// after wrong settings. Go ends a crashing program with 2.
 func TestRestartAfterACrash(t *testing.T) {
 	unit, err := os.ReadFile("../../deploy/systemd/threatmatch-connector.service")
 	if err != nil {

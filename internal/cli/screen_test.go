@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestWindow: the first lines never scroll away by themselves, the offset reaches the
-// last line and no further, and the foot says what there is to scroll.
+// TestWindow: the first lines never scroll away by themselves, the offset reaches
+// the last line and no further, and the footer says what there is to scroll.
 func TestWindow(t *testing.T) {
 	page := ""
 	for n := range 40 {
@@ -33,7 +33,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestTablesFit: no line is wider than the screen, and not a letter is lost.
+// TestTablesFit: no line is wider than the screen, and no letter is lost.
 func TestTablesFit(t *testing.T) {
 	const long = "the source says: \"The object could not be converted\", and then it says much more than anybody wants to read in a single line of a table"
 	rows := func() [][]string {

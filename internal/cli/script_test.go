@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// leakless fails when a test leaves a goroutine behind.
+// leakless fails if a test leaves a goroutine behind.
 type leakless struct{ m *testing.M }
 
 func (l leakless) Run() int {
@@ -78,7 +78,7 @@ func cmdMakeSpool(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(reserve(dir))
 }
 
-// fixture is made once and copied for every script.
+// fixture is created once and copied for every script.
 var fixture = sync.OnceValue(func() map[string][]byte {
 	dir, err := os.MkdirTemp("", "fixture")
 	if err == nil {
@@ -95,7 +95,7 @@ var fixture = sync.OnceValue(func() map[string][]byte {
 	return files
 })
 
-// reserve makes the spool's reserve file without the room that it stands for.
+// reserve creates the spool's reserve file without allocating its space.
 func reserve(dir string) error {
 	f, err := os.Create(filepath.Join(dir, "spool.reserve"))
 	if err != nil {

@@ -46,8 +46,9 @@ func statusText(t *testing.T, s inspect.Status, width int, all bool) string {
 	return out.String()
 }
 
-// TestHealthyStatus: all of it is ten lines and fits 80 columns, in the middle of an
-// import as between two. No time is foretold but that of the next run.
+// TestHealthyStatus: the whole status is ten lines and fits 80 columns, in the
+// middle of an import and between two. The only future time is that of the next
+// run.
 func TestHealthyStatus(t *testing.T) {
 	busy := importingStatus()
 	idle := busy
@@ -93,7 +94,8 @@ spool       1.0 MiB of 4.0 GiB (0%), confirmed up to 2026-03-06T22:14:27Z
 	}
 }
 
-// TestNothingConfirmedYet: of a dataset of which nothing was delivered there is no time to name.
+// TestNothingConfirmedYet: for a dataset of which nothing was delivered there is no
+// time to show.
 func TestNothingConfirmedYet(t *testing.T) {
 	s := importingStatus()
 	s.Spool.Watermarks = []inspect.Watermark{{Dataset: "profiles", Confirmed: s.Now}, {Dataset: "iocs"}}
@@ -102,7 +104,8 @@ func TestNothingConfirmedYet(t *testing.T) {
 	}
 }
 
-// TestStatusFits: whatever is wrong, no line is wider than the screen, and nothing is cut.
+// TestStatusFits: whatever is wrong, no line is wider than the screen, and nothing
+// is cut off.
 func TestStatusFits(t *testing.T) {
 	s := importingStatus()
 	troubled(&s)
@@ -121,7 +124,7 @@ func TestStatusFits(t *testing.T) {
 	}
 }
 
-// troubled lets everything be wrong at once.
+// troubled makes everything go wrong at once.
 func troubled(s *inspect.Status) {
 	s.Ready, s.NotReady = false, map[string]string{"deliver": "RabbitMQ: nothing listens at 10.0.0.1:5672: check MQ_HOST and MQ_PORT, and whether the server runs"}
 	fail := func(request string, since time.Duration, tries int) inspect.Failing {
@@ -137,9 +140,9 @@ func troubled(s *inspect.Status) {
 	s.Spool.Watermarks[0].Held = s.Now.Add(-6 * time.Hour)
 }
 
-// TestStatusSaysWhatIsWrong: exceptions come first, the worst on top, each in a sentence
-// with what to type next. The request that fails for the longest time speaks for its
-// dataset, in its own run only.
+// TestStatusSaysWhatIsWrong: problems come first, the worst at the top, each in one
+// sentence with what to type next. The request that has failed longest speaks for
+// its dataset, only in its own run.
 func TestStatusSaysWhatIsWrong(t *testing.T) {
 	s := importingStatus()
 	troubled(&s)
@@ -158,7 +161,8 @@ run 12 `
 	}
 }
 
-// TestStoppedStatus: a process that was killed is told from one that stopped in order.
+// TestStoppedStatus: a killed process is distinguished from one that stopped
+// cleanly.
 func TestStoppedStatus(t *testing.T) {
 	for _, tt := range []struct {
 		process inspect.Process
@@ -175,8 +179,8 @@ func TestStoppedStatus(t *testing.T) {
 	}
 }
 
-// TestStoppedStatusForetellsNothing: what failed before a stop is tried again at the next
-// start, whatever its task says.
+// TestStoppedStatusForetellsNothing: what failed before a stop is retried at the
+// next start, whatever its task says.
 func TestStoppedStatusForetellsNothing(t *testing.T) {
 	s := importingStatus()
 	troubled(&s)
@@ -188,8 +192,8 @@ func TestStoppedStatusForetellsNothing(t *testing.T) {
 	}
 }
 
-// TestForeignSpoolInStatus: that the settings name another connector than the spool
-// is what an operator sees first, and both ids.
+// TestForeignSpoolInStatus: if the settings name another connector than the spool,
+// that is the first thing an operator sees, with both ids.
 func TestForeignSpoolInStatus(t *testing.T) {
 	s := inspect.Status{Now: statusNow, Settings: "22222222-2222-4333-8444-555555555555"}
 	s.Spool.ConnectorID = "11111111-2222-4333-8444-555555555555"
@@ -199,7 +203,8 @@ func TestForeignSpoolInStatus(t *testing.T) {
 	}
 }
 
-// TestStatusColours: what is wrong is red or yellow, what is well green, on a terminal only.
+// TestStatusColours: problems are red or yellow, what is well is green, only on a
+// terminal.
 func TestStatusColours(t *testing.T) {
 	for name, colour := range map[string]bool{"terminal": true, "file": false} {
 		var out bytes.Buffer

@@ -11,9 +11,9 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// TestPropertyNeutralChoices wants choices that take nothing out and set nothing to
-// change no byte of what the golden inputs and random answers become: so does what
-// is off, which the golden files hold to what it was.
+// TestPropertyNeutralChoices: choices that exclude nothing and set nothing do not
+// change a byte of the results for the golden inputs and random responses; neither
+// do disabled ones, which the golden files check.
 func TestPropertyNeutralChoices(t *testing.T) {
 	score := 50
 	rapid.Check(t, func(t *rapid.T) {
@@ -52,9 +52,10 @@ func TestPropertyNeutralChoices(t *testing.T) {
 	})
 }
 
-// TestPropertyIndicatorLife draws what an indicator says and which rules there are: the
-// score is the source's own, else by the rule of its type, else its confidence,
-// else the setting; the end is the source's, else days after its start.
+// TestPropertyIndicatorLife draws what an indicator says and which rules there are.
+// The score is the source's own, else from the rule for its type, else its
+// confidence, else the setting; the end is the source's, else a number of days
+// after its start.
 func TestPropertyIndicatorLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		maybe := func(name string) *int {
@@ -121,9 +122,9 @@ func TestPropertyIndicatorLife(t *testing.T) {
 	})
 }
 
-// TestPropertyDefaultMarkings draws levels by dataset and type and a marking beside
-// them: the narrowest decides, only where the source says nothing, and what marks
-// an object is sent or standard.
+// TestPropertyDefaultMarkings draws levels by dataset and type and an additional
+// marking: the most specific one applies, only if the source says nothing, and
+// every marking of an object is sent or standard.
 func TestPropertyDefaultMarkings(t *testing.T) {
 	levels := []string{"clear", "green", "amber", "amber+strict", "red"}
 	types := []string{"malware", "vulnerability", "tool"}

@@ -193,9 +193,9 @@ func TestFilterOfItems(t *testing.T) {
 	}
 }
 
-// TestFilteredElsewhere wants a reference to go whose target no answer may
-// bring, and to stay where another dataset may: what is left waits in vain, or
-// what is wanted is torn apart.
+// TestFilteredElsewhere: a reference is removed if no response may bring its
+// target, and kept if another dataset may. Otherwise objects would wait in vain, or
+// wanted ones would be torn apart.
 func TestFilteredElsewhere(t *testing.T) {
 	const body = `{"objects":[{"type":"campaign","id":"campaign--00000000-0000-4000-8000-000000000001","name":"C1",
 		"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"},
@@ -219,7 +219,7 @@ func TestFilteredElsewhere(t *testing.T) {
 	}
 }
 
-// TestFilters draws answers and filters: nothing that is filtered is sent,
+// TestFilters draws responses and filters: nothing that is filtered is sent,
 // nothing else is lost, and nothing refers to what is filtered.
 func TestFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

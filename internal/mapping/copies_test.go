@@ -7,9 +7,10 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// TestCopiesThatLackSomething merges copies of one object of which some lack
-// what OpenCTI needs, in both orders: what one lacks comes from another, and
-// what restricts one restricts all, whether it is sent or buried.
+// TestCopiesThatLackSomething merges copies of one object, some of which lack
+// something OpenCTI requires, in both orders: what one lacks comes from another,
+// and what restricts one restricts all, whether it is sent or becomes a dead
+// letter.
 func TestCopiesThatLackSomething(t *testing.T) {
 	const id = `"id":"malware--00000000-0000-4000-8000-000000000001","type":"malware","created":"2024-01-02T00:00:00.000Z"`
 	const pattern = `"id":"indicator--00000000-0000-4000-8000-000000000001","type":"indicator","name":"two","created":"2024-01-02T00:00:00.000Z"`
@@ -65,9 +66,9 @@ func TestCopiesThatLackSomething(t *testing.T) {
 	}
 }
 
-// TestEqualUUIDs: an actor and an intrusion set of one UUID are two objects where
-// an answer has both. Alone, an actor has the id that it always has, whatever
-// other answers came before.
+// TestEqualUUIDs: an actor and an intrusion set with the same UUID are two objects
+// if a response has both. Alone, an actor always has the same id, whatever other
+// responses came before.
 func TestEqualUUIDs(t *testing.T) {
 	const uuid = "00000000-0000-4000-8000-00000000000a"
 	actor := `{"type":"threat-actor","id":"threat-actor--` + uuid + `","name":"Actor"}`

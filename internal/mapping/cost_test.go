@@ -10,7 +10,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// worstBodies lists answers that are dear to map, each of about a length.
+// worstBodies lists responses that are expensive to map, each of about the given
+// length.
 var worstBodies = []struct {
 	name string
 	body func(length int) []byte
@@ -83,8 +84,8 @@ func within(typ, before, member, after string) func(int) []byte {
 	}
 }
 
-// TestMapMemoryIsLinear holds each of the worst answers to four times the memory
-// of one a quarter as long, and some.
+// TestMapMemoryIsLinear limits the memory for each of the worst responses to four
+// times that of one a quarter as long, with a margin.
 func TestMapMemoryIsLinear(t *testing.T) {
 	m := newMapper(t, []byte(`{"ThreatActorAsIntrusionSet":true}`))
 	for _, w := range worstBodies {
@@ -103,8 +104,8 @@ func mapAllocated(m *Mapper, body []byte) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestBounds holds what cannot be bounded by its length to a number: an object
-// of more properties is a dead letter, one of more markings is TLP:RED.
+// TestBounds checks the limits on what the length does not bound: an object with
+// more properties becomes a dead letter, one with more markings becomes TLP:RED.
 func TestBounds(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
 	for n, want := range map[int]int{stix.MaxProperties - 4: 0, stix.MaxProperties: 1} {
@@ -151,8 +152,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// BenchmarkMapWorst is the table of time and memory against size: ns and bytes
-// for each byte must not grow with it.
+// BenchmarkMapWorst is the table of time and memory by size: ns and bytes per byte
+// must not grow with it.
 func BenchmarkMapWorst(b *testing.B) {
 	m := newMapper(b, []byte(`{"ThreatActorAsIntrusionSet":true}`))
 	for _, w := range worstBodies {

@@ -45,7 +45,8 @@ func (c *tally) add(m *mapping.Mapper, src mapping.Source, objects []json.RawMes
 	}
 }
 
-// left is how many elements should have come out, by the counts, and did not.
+// left is how many elements should be in the result according to the counts, but
+// are not.
 func (c *tally) left() int64 {
 	n := c.elements + c.counts["generated"] - c.objects - c.dead
 	for _, row := range mapping.CountTable() {
@@ -71,8 +72,8 @@ func generatedItems(m *mapping.Mapper) *tally {
 	return c
 }
 
-// TestRuleCounts counts what every rule of the mapping does to generated items, and to
-// the bundles in the directory RULE_COUNTS, an item each: nothing is lost
+// TestRuleCounts counts what each rule of the mapping does to generated items, and
+// to the bundles in the directory RULE_COUNTS, one item each: nothing is lost
 // uncounted. With -v it prints the table; see make rule-counts.
 func TestRuleCounts(t *testing.T) {
 	m, err := mapping.New(mapping.Settings{ThreatActorAsIntrusionSet: true, URL: "https://tm.example"})

@@ -51,8 +51,8 @@ func links(r Result) []string {
 	return list
 }
 
-// TestDetailsOfProfile wants everything that the portal says of a profile, in
-// the place that OpenCTI has for it.
+// TestDetailsOfProfile: everything that the portal says about a profile ends up
+// where OpenCTI has a place for it.
 func TestDetailsOfProfile(t *testing.T) {
 	r := mapDetails(t, Settings{ThreatActorAsIntrusionSet: true}, "profiles", detailedBody(`{"id":7,"title":"Red Fox","published":1,
 		"known_as":"FOX, APT 99; Vulpes &amp; Co","additional_dates":{"First Seen":"2019-05-01","last_activity":"2023-11-30 08:00:00","Review":"2025-01-01"},
@@ -97,8 +97,8 @@ func asText(o *stix.Object) string {
 	return string(o.AppendJSON(nil))
 }
 
-// TestDetailsOfReport wants a report to contain what the portal links, and to
-// refer to related reports.
+// TestDetailsOfReport: a report contains what the portal links, and refers to
+// related reports.
 func TestDetailsOfReport(t *testing.T) {
 	report := `{"type":"report","id":"report--00000000-0000-4000-8000-000000000003","name":"Quarterly","published":"2024-01-02T00:00:00.000Z",
 		"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-03T00:00:00.000Z","object_refs":["threat-actor--00000000-0000-4000-8000-000000000001"]%s}`
@@ -120,7 +120,7 @@ func TestDetailsOfReport(t *testing.T) {
 	if red, _ := stix.FindTLP("red"); !slices.Equal(o.Strings("object_marking_refs"), []string{red.ID}) {
 		t.Errorf("markings %v, want TLP:RED of the label", o.Strings("object_marking_refs"))
 	}
-	// What the STIX says itself stands.
+	// What the STIX itself says is kept.
 	clear, _ := stix.FindTLP("clear")
 	r = mapDetails(t, Settings{}, "reports", detailedBody(details, fmt.Sprintf(report, `,"content":"Own","object_marking_refs":["`+clear.ID+`"]`)))
 	o = theNamed(r, "report", "")
@@ -129,8 +129,8 @@ func TestDetailsOfReport(t *testing.T) {
 	}
 }
 
-// TestOddDetails wants odd details to leave the item as it is, and never to be
-// taken for another object's.
+// TestOddDetails: odd details leave the item unchanged, and are never attributed to
+// another object.
 func TestOddDetails(t *testing.T) {
 	other := strings.ReplaceAll(strings.ReplaceAll(detailedActor, "000000001", "000000009"), "Red Fox", "Blue Fox")
 	for _, c := range []struct{ name, details string }{
@@ -168,7 +168,7 @@ func TestOddDetails(t *testing.T) {
 	}
 }
 
-// TestManyDetails wants none of many details to be lost.
+// TestManyDetails: none of many details is lost.
 func TestManyDetails(t *testing.T) {
 	const n = 3000
 	var names, profiles []string
@@ -186,8 +186,8 @@ func TestManyDetails(t *testing.T) {
 	}
 }
 
-// TestFilteredDetails wants filters and the ceiling to hold for what details
-// bring, with the portal's own level.
+// TestFilteredDetails: filters and tlp_max also apply to what details bring, with
+// the portal's own level.
 func TestFilteredDetails(t *testing.T) {
 	details := `{"title":"Red Fox","tlp":{"shortcode":"%s"},"tagsFull":[{"name":"France"}],"linked_profiles":[{"title":"PlugX","type_id":5},{"title":"Night Dragon","type_id":4}]}`
 	got := func(s Settings, level string) (types []string) {
@@ -230,8 +230,8 @@ func TestFilteredDetails(t *testing.T) {
 	}
 }
 
-// TestDetailsSayNothingTwice wants what the answer relates itself, in whatever
-// direction and type, to stay the only link of the two.
+// TestDetailsSayNothingTwice: if the response itself relates two objects, in
+// whatever direction and type, that stays their only link.
 func TestDetailsSayNothingTwice(t *testing.T) {
 	const tool = `{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000002","name":"PlugX","created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z"}`
 	actor, malware := "threat-actor--00000000-0000-4000-8000-000000000001", "malware--00000000-0000-4000-8000-000000000002"

@@ -13,7 +13,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// filtered is one drawn object of an answer, with what the filters go by.
+// filtered is one drawn object of a response, with what the filters look at.
 type filtered struct {
 	typ, id, modified, level string
 	pattern, observable      string   // of an indicator
@@ -22,7 +22,7 @@ type filtered struct {
 	object                   map[string]any
 }
 
-// itemWords is what an item's main object says of itself.
+// itemWords is what an item's main object says about itself.
 type itemWords struct{ kinds, tags, ratings []string }
 
 func pick(t *rapid.T, name string, from ...string) string {
@@ -59,7 +59,7 @@ func drawEntity(t *rapid.T, typ string, n int) *filtered {
 	return f
 }
 
-// drawMain draws the object that an item is about, and what it says of itself.
+// drawMain draws the object that an item is about, and what it says about itself.
 func drawMain(t *rapid.T, dataset string) (*filtered, itemWords) {
 	typ := "report"
 	if dataset == "profiles" {
@@ -145,8 +145,8 @@ func drawEntries(t *rapid.T, name string, values ...string) []string {
 	return entries
 }
 
-// passes is what the documents say of a filter: a dataset with entries of its own has
-// no others, and without any it is not filtered.
+// passes is what the documentation says about a filter: a dataset with its own
+// entries uses only those, and without any it is not filtered.
 func passes(entries []string, dataset string, values ...string) bool {
 	var own, others []string
 	for _, e := range entries {
@@ -164,9 +164,9 @@ func passes(entries []string, dataset string, values ...string) bool {
 	})
 }
 
-// TestPropertyFilters draws answers and all filters at once, and says by another
-// reading of the documents what must be sent: that, nothing else, and no reference to
-// anything else, with each filter's count.
+// TestPropertyFilters draws responses and all filters at once, and computes
+// independently from the documentation what must be sent: exactly that, no
+// reference to anything else, and each filter's count.
 func TestPropertyFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dataset := pick(t, "dataset", datasets...)
@@ -185,7 +185,7 @@ func TestPropertyFilters(t *testing.T) {
 		}
 		limit, _ := stix.FindTLP(c.TLPMax)
 
-		// What should come of it.
+		// The expected result.
 		item := ""
 		switch {
 		case dataset == "iocs":

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestManyFreeSectors: an object's own words make a bounded number of entities, and
-// what is left over is counted.
+// TestManyFreeSectors: an object's own words become a limited number of entities,
+// and the rest is counted.
 func TestManyFreeSectors(t *testing.T) {
 	const labels = 20_000
 	for _, form := range []string{`"Sector: made up %d"`, `"Sector: first %d; second %[1]d"`} {

@@ -11,8 +11,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// FuzzMap maps arbitrary bodies: no panic, every element of objects is mapped,
-// dead or counted, and the output is what workers read.
+// FuzzMap maps arbitrary bodies: no panic, every element of objects is mapped, dead
+// or counted, and workers can read the output.
 func FuzzMap(f *testing.F) {
 	for _, file := range goldenFiles(f) {
 		archive, err := txtar.ParseFile(file)
@@ -59,7 +59,7 @@ func FuzzMap(f *testing.F) {
 	})
 }
 
-// countElements counts as an independent decoder reads the body.
+// countElements counts elements the way an independent decoder reads the body.
 func countElements(body []byte) (int, bool) {
 	var answer map[string]json.RawMessage
 	if err := json.Unmarshal(body, &answer); err != nil {

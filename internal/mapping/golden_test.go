@@ -51,8 +51,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// settled does what a release does with relationships, for files whose comment
-// asks for it.
+// settled does what a release does with relationships, for files whose comment asks
+// for it.
 func settled(m *Mapper, archive *txtar.Archive, r Result) Result {
 	if !bytes.Contains(archive.Comment, []byte("Settled.")) {
 		return r
@@ -69,7 +69,7 @@ func settled(m *Mapper, archive *txtar.Archive, r Result) Result {
 	return r
 }
 
-// sourceOf is where the input comes from; a file's comment asks for details, or for
+// sourceOf is the source of the input; a file's comment may ask for details, or for
 // another dataset.
 func sourceOf(archive *txtar.Archive) Source {
 	src := Source{Dataset: "profiles", ID: "1"}

@@ -8,8 +8,8 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// hostile are inputs that were written to break the rules, one object each, by what
-// they try. What must stand in the result follows >>, what must not !!; levels are
+// hostile are inputs written to break the rules, one object each, by what they try.
+// What must be in the result follows >>, what must not follows !!; levels are
 // written TLP-red, and relationships as "source name, type, target name".
 const hostile = `
 markings
@@ -141,8 +141,8 @@ func TestHostileInputs(t *testing.T) {
 	}
 }
 
-// legible writes a result for people: levels by name, entities that were made by
-// name, and relationships between names.
+// legible writes a result for people: levels by name, made entities by name, and
+// relationships between names.
 func legible(r Result) string {
 	names := map[string]string{}
 	for _, o := range r.Objects {

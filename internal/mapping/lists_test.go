@@ -28,8 +28,8 @@ func placeNames(g *gazetteer) map[string]*place {
 	return names
 }
 
-// TestLists draws lists of places and sectors, divided in every way: what is
-// found is what was drawn, and nothing else.
+// TestLists draws lists of places and sectors, separated in every way: exactly what
+// was drawn is found.
 func TestLists(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
 	names := placeNames(m.places)
@@ -77,7 +77,7 @@ func TestLists(t *testing.T) {
 	})
 }
 
-// FuzzSegment holds that whatever stands in a list is found or left over.
+// FuzzSegment checks that everything in a list is found or left over.
 func FuzzSegment(f *testing.F) {
 	m := newMapper(f, []byte(`{}`))
 	for _, s := range []string{"France, Germany and Italy", "Korea, Dem. Rep.; x", ",,&|", "and", "a and b or c", strings.Repeat("Korea, north, ", 50)} {

@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
-// markedObject is an object with markings in any form, and what they ask for.
+// markedObject is an object with markings in any form, and the level they require.
 type markedObject struct {
 	object map[string]any
 	rank   int      // of the strictest level that is said, 5 for what cannot be read, 0 for none
@@ -20,7 +20,7 @@ type markedObject struct {
 	sector string   // named by the object's own text
 }
 
-// The answer's own marking definitions, and what each asks for.
+// The response's own marking definitions, and what each requires.
 var drawnDefinitions = []struct {
 	rank int
 	keep bool
@@ -141,9 +141,9 @@ func drawMarked(t *rapid.T, n int) *markedObject {
 	return m
 }
 
-// TestMarkingNeverWeaker holds that nothing is shown to more people than a
-// source of it allows, in whatever form it says so: neither an object, nor what
-// is made of its text, nor what links it.
+// TestMarkingNeverWeaker: nothing is shown to more people than the source allows,
+// in whatever form it says so: neither an object, nor what is made from its text,
+// nor what links it.
 func TestMarkingNeverWeaker(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m, err := New(drawSettings(t))

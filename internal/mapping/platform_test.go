@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What OpenCTI's client (6.8.10, 6.9.17 and 7.261026) reads from an object
-// beside STIX, as a bare name, behind x_opencti_ or in OpenCTI's extensions: the
-// names by which a source commands the platform, and those that are knowledge.
+// What OpenCTI's client (6.8.10, 6.9.17 and 7.261026) reads from an object besides
+// STIX, as a bare name, with x_opencti_ or in OpenCTI's extensions: the names with
+// which a source gives orders to the platform, and those that are knowledge.
 const (
 	clientCommands = `opencti_operation opencti_field_patch opencti_upsert_operations opencti_rule opencti_id
 		assignee_ids auto_enrichment_disable connector_ids granted_refs group_ids is_inferred max_distinct_count
@@ -39,8 +39,9 @@ func keysOf(v any, keys map[string]bool) {
 	}
 }
 
-// TestNothingCommands puts what OpenCTI's client acts on at every level and
-// into every extension: none of it goes out, and what is counted is what went.
+// TestNothingCommands puts the properties that OpenCTI's client acts on at every
+// level and into every extension: none is sent, and exactly those removed are
+// counted.
 func TestNothingCommands(t *testing.T) {
 	commands := strings.Fields(clientCommands + " " + clientOwn)
 	m := newMapper(t, []byte(`{"Labels":"all"}`))

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMainObject finds what an item is about in answers that list their objects
-// in any order: filters go by it, and the portal's address stands on it alone.
+// TestMainObject finds what an item is about in responses that list their objects
+// in any order: filters go by it, and only it gets the portal's address.
 func TestMainObject(t *testing.T) {
 	ref := func(typ string, n int) string { return fmt.Sprintf("%s--00000000-0000-4000-8000-%012d", typ, n) }
 	named := func(typ string, n int, more string) string {
@@ -60,8 +60,8 @@ func TestMainObject(t *testing.T) {
 	}
 }
 
-// TestPortalLinkOnHostileReferences: whatever the references of the object are,
-// the address comes once, and nothing that is there goes.
+// TestPortalLinkOnHostileReferences: whatever the references of the object are, the
+// address is added once, and none of them is lost.
 func TestPortalLinkOnHostileReferences(t *testing.T) {
 	const address = "https://p.example/app/reports/view/5"
 	for _, c := range []struct {

@@ -121,7 +121,7 @@ func TestMapProperties(t *testing.T) {
 	})
 }
 
-// checkConserved holds every element to be an object, dead, or counted.
+// checkConserved checks that every element is an object, dead, or counted.
 func checkConserved(t *rapid.T, elements int, r Result) {
 	generated, left := int64(0), int64(0)
 	for name, n := range r.Counts {
@@ -143,8 +143,8 @@ func checkConserved(t *rapid.T, elements int, r Result) {
 	}
 }
 
-// checkPresent holds an element with an id to be in the result unless it
-// cannot be mapped.
+// checkPresent checks that an element with an id is in the result unless it cannot
+// be mapped.
 func checkPresent(t *rapid.T, o map[string]any, id string, r Result, seen map[string]bool, actors bool) {
 	if rest, ok := strings.CutPrefix(id, actorPrefix); ok && actors {
 		id = setPrefix + rest
@@ -210,8 +210,8 @@ func hollow(v any) bool {
 	return false
 }
 
-// checkRelease does what the stage does at a release: relationships are
-// settled by the kinds that are known, and everything is put in order.
+// checkRelease does what the stage does at a release: relationships are settled by
+// the known kinds, and everything is ordered.
 func checkRelease(t *rapid.T, m *Mapper, r Result) {
 	kinds := map[string]string{}
 	for _, o := range r.Objects {

@@ -24,8 +24,8 @@ func mapOne(t *testing.T, m *Mapper, typ, properties string) (*stix.Object, Resu
 	return r.Objects[0], r
 }
 
-// TestRefused maps what OpenCTI refuses: want holds the properties that come of
-// it, in JSON, null for absent.
+// TestRefused maps what OpenCTI refuses: want has the resulting properties, in
+// JSON, null for absent.
 func TestRefused(t *testing.T) {
 	m := newMapper(t, []byte(`{"URL":"https://eu.threatmatch.com"}`))
 	const redList = `["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"]`
@@ -109,7 +109,7 @@ func TestRefused(t *testing.T) {
 		{"tool", `"name":"tt","confidence":"who knows"`, `"confidence":null`},
 		{"indicator", `"name":"in","pattern":"[a:b='c']","pattern_type":"stix","x_opencti_score":"250"`, `"x_opencti_score":100`},
 
-		// Levels of the TLP, wherever they stand.
+		// Levels of the TLP, wherever they are.
 		{"tool", `"name":"tt","labels":"TLP:RED"`, `"object_marking_refs":` + redList},
 		{"tool", `"name":"tt","labels":[{"value":"tlp:red","color":"#f00"}]`, `"object_marking_refs":` + redList},
 		{"tool", `"name":"tt","x_opencti_labels":{"name":"TLP-RED"}`, `"object_marking_refs":` + redList},
@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 		{"tool", `"name":"tt","x_handling":"TLP: ask us"`, `"object_marking_refs":` + redList},
 		{"tool", `"name":"tt","description":"Not all is TLP:RED here","x_sharing":"freely"`, `"object_marking_refs":["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"]`},
 
-		// Addresses of Markdown's links; words in code.
+		// Addresses of Markdown links; words in code.
 		{"tool", `"name":"tt","description":"[a](/app/profiles/view/89), ![p](/img/x.png), [b](//h/x), f[0](/x y)"`,
 			`"description":"[a](https://eu.threatmatch.com/app/profiles/view/89), ![p](https://eu.threatmatch.com/img/x.png), [b](//h/x), f[0](/x y)"`},
 		{"tool", "\"name\":\"tt\",\"description\":\"Use `<script>alert(1)</script>` and <script>gone()</script><b>bold</b>\"",
@@ -130,12 +130,12 @@ func TestRefused(t *testing.T) {
 		{"tool", `"name":"tt","external_references":[{"source_name":"x","url":"app/reports/view/1"}]`,
 			`"external_references":[{"source_name":"x","url":"https://eu.threatmatch.com/app/reports/view/1"}]`},
 
-		// Numbers with marks of thousands, and shares in percent.
+		// Numbers with thousands separators, and fractions in percent.
 		{"file", `"name":"tt","size":"1,024"`, `"size":1024`},
 		{"file", `"name":"tt","size":"1,02"`, `"size":null`},
 		{"vulnerability", `"name":"CVE-2024-1111","x_opencti_epss_percentile":"90%"`, `"x_opencti_epss_percentile":0.9`},
 
-		// What OpenCTI joins by.
+		// What OpenCTI merges by.
 		{"vulnerability", `"name":"PrintNightmare","external_references":[{"source_name":"NVD","external_id":"CVE-2021-34527"}]`,
 			`"name":"CVE-2021-34527","x_opencti_aliases":["PrintNightmare"]`},
 		{"tool", `"name":"tt","kill_chain_phases":[{"kill_chain_name":"MITRE ATT&CK","phase_name":"TA0002: Execution"}]`,
@@ -172,8 +172,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestDeadPatterns holds patterns that nobody can mend to be dead letters that
-// say why.
+// TestDeadPatterns: patterns that cannot be repaired become dead letters that say
+// why.
 func TestDeadPatterns(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
 	for pattern, want := range map[string]string{

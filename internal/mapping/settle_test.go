@@ -128,7 +128,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestNaturalIsLegal holds the types that the mapper chooses itself to
+// TestNaturalIsLegal checks the types that the mapper itself chooses against
 // OpenCTI's table, whatever kind the ends are.
 func TestNaturalIsLegal(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))

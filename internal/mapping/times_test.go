@@ -11,8 +11,8 @@ import (
 )
 
 // TestTimesInEveryForm: three profiles, three reports and three indicators with
-// their times in one form arrive with the right instants, as the platform takes
-// them.
+// their times in one form arrive with the right times, in the form the platform
+// accepts.
 func TestTimesInEveryForm(t *testing.T) {
 	at := time.Date(2026, 3, 1, 7, 8, 9, 123_000_000, time.UTC)
 	whole := at.Truncate(time.Second)
@@ -73,7 +73,7 @@ func TestTimesInEveryForm(t *testing.T) {
 	}
 }
 
-// TestUnreadableTimesAreTold: the object stays, and the value is named.
+// TestUnreadableTimesAreTold: the object is kept, and the value is reported.
 func TestUnreadableTimesAreTold(t *testing.T) {
 	actor, report := idOfType("threat-actor", 1), idOfType("report", 1)
 	res := newMapper(t, []byte(`{}`)).Map(Source{}, []byte(`{"objects":[

@@ -229,7 +229,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestTables holds the tables that documents are made from to be whole.
+// TestTables checks that the tables from which documents are made are complete.
 func TestTables(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range CountTable() {
@@ -267,7 +267,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// The Python connector sends the same author, with the same words.
+// The Python connector sends the same author, with the same text.
 func TestAuthorIsDescribed(t *testing.T) {
 	m, err := New(Settings{})
 	if err != nil {
@@ -279,9 +279,8 @@ func TestAuthorIsDescribed(t *testing.T) {
 	}
 }
 
-// TestDistrustInOneAnswer holds copies in one answer to the rule for copies of
-// several: one that claims to come from the future does not decide, wherever it
-// stands.
+// TestDistrustInOneAnswer: copies in one response follow the same rule as copies in
+// several: one that claims to come from the future does not decide, wherever it is.
 func TestDistrustInOneAnswer(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
 	fetched := time.Date(2024, 6, 1, 13, 7, 41, 0, time.UTC)

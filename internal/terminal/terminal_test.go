@@ -32,8 +32,8 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// TestNothingActs: whatever comes in, nothing that comes out acts on a screen,
-// and JSON stays the same JSON.
+// TestNothingActs: whatever comes in, no output acts on a screen, and JSON stays
+// the same JSON.
 func TestNothingActs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom(nil, unicode.Cf, unicode.Cc, unicode.Zl, unicode.Co))).Draw(t, "s")

@@ -20,14 +20,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// look is how a page is looked at.
+// look is a way of viewing a page.
 type look struct {
 	width    int64
 	dark     bool
 	noScript bool
 }
 
-// looks are the widths and the colours that the page is made for.
+// looks are the widths and colours that the page is made for.
 func looks() []look {
 	return []look{{width: 360}, {width: 360, dark: true}, {width: 1280}, {width: 1280, dark: true}, {width: 2000}, {width: 2000, dark: true}}
 }
@@ -36,7 +36,7 @@ func (l look) String() string {
 	return fmt.Sprintf("%d-%s", l.width, map[bool]string{false: "light", true: "dark"}[l.dark])
 }
 
-// chromium starts a real browser. A missing one fails the test: a page that was
+// chromium starts a real browser. A missing browser fails the test: a page that was
 // not seen is not tested.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
@@ -92,7 +92,7 @@ func (s *served) set(c double) {
 	s.now = Handler(c, now)
 }
 
-// show loads the page with a look.
+// show loads the page in the given look.
 func show(ctx context.Context, url string, l look) error {
 	scheme := "light"
 	if l.dark {
@@ -105,7 +105,7 @@ func show(ctx context.Context, url string, l look) error {
 	return errors.Join(err, err2, chromedp.Do(ctx, chromedp.EmulateViewport(l.width, 900), chromedp.Navigate(url)))
 }
 
-// eval evaluates a script in the page, and waits for what it promises.
+// eval evaluates a script in the page and awaits its promise.
 func eval[T any](ctx context.Context, t *testing.T, script string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -147,10 +147,10 @@ const see = `(() => {
 
 const runAxe = `axe.run({ resultTypes: ["violations"] }).then((r) => r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html + " " + n.failureSummary).join("; ")))`
 
-// TestInBrowser looks at every state in a real browser: the right box is red,
-// the right sentence stands above, axe-core finds nothing, nothing is cut off,
-// and no request leaves the page's origin. The looks take turns; every state is
-// also seen where the drawing changes.
+// TestInBrowser views every state in a real browser: the right box is red, the
+// right sentence is at the top, axe-core finds nothing, nothing is cut off, and no
+// request leaves the page's origin. The looks alternate; every state is also viewed
+// where the drawing changes.
 func TestInBrowser(t *testing.T) {
 	ctx, web := chromium(t), serve(t)
 	t.Run("script", func(t *testing.T) { testScript(ctx, t, web) })
@@ -205,7 +205,7 @@ func TestInBrowser(t *testing.T) {
 	}
 }
 
-// audit opens what can be opened, and lets axe-core look at all.
+// audit opens everything that can be opened, and runs axe-core on it.
 func audit(ctx context.Context, t *testing.T, axe string) {
 	t.Helper()
 	eval[bool](ctx, t, `document.querySelectorAll("details").forEach((d) => { d.open = true }); true`)
@@ -215,7 +215,7 @@ func audit(ctx context.Context, t *testing.T, axe string) {
 	}
 }
 
-// testViews looks at each view in the states in which it differs, at each width.
+// testViews views each view in the states in which it differs, at each width.
 func testViews(ctx context.Context, t *testing.T, web *served, axe string) {
 	n := 0
 	for _, st := range viewStates() {
@@ -342,7 +342,8 @@ func check(t *testing.T, got seen, st state) {
 	}
 }
 
-// testScript: without its script the page says the same; with it a change shows by itself.
+// testScript: without its script the page says the same; with it a change appears
+// by itself.
 func testScript(ctx context.Context, t *testing.T, web *served) {
 	all := states()
 	down := all[slices.IndexFunc(all, func(s state) bool { return s.name == "RabbitMQ down" })]
@@ -363,7 +364,8 @@ func testScript(ctx context.Context, t *testing.T, web *served) {
 		web.set(connector(healthy()))
 		err := show(ctx, web.url+"/ui/", look{width: 1280})
 		web.set(connector(down.status))
-		// Where the clipboard is, the command has a button, and it is what tabs reach behind the views.
+		// If there is a clipboard, the command has a button, and it is the next tab
+		// stop after the views.
 		err = errors.Join(err, chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(".command button"))))
 		if err != nil {
 			t.Fatal(err)

@@ -40,7 +40,7 @@ func (r *ran) do(_ context.Context, args []string, asked bool) (string, error) {
 	return "run 32 tries 1 entry again", nil
 }
 
-// openDesk is one with a browser that has opened it.
+// openDesk returns a desk and a browser that has opened it.
 type openDesk struct {
 	t    *testing.T
 	ran  ran
@@ -80,7 +80,8 @@ func (d *openDesk) enter() *openDesk {
 	return d
 }
 
-// send makes a request as a browser does from a page of an origin ("" sends none).
+// send makes a request as a browser does from a page of the given origin ("" sends
+// none).
 func (d *openDesk) send(method, address, origin string, form url.Values, change func(*http.Request)) (int, string) {
 	d.t.Helper()
 	req, err := http.NewRequest(method, address, strings.NewReader(form.Encode()))
@@ -106,7 +107,7 @@ func (d *openDesk) send(method, address, origin string, form url.Values, change 
 	return resp.StatusCode, string(body)
 }
 
-// cookies are those that the browser has, as a header.
+// cookies returns the browser's cookies as a header.
 func (d *openDesk) cookies() string {
 	if d.http.Jar == nil {
 		return ""
@@ -152,7 +153,8 @@ func TestAction(t *testing.T) {
 	}
 }
 
-// TestForms: each form is the command line that it says, and nothing else can be run.
+// TestForms: each form runs the command line that it shows, and nothing else can be
+// run.
 func TestForms(t *testing.T) {
 	for _, tt := range []struct {
 		form url.Values
@@ -194,7 +196,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestNobodyElseActs: whatever does not come from our own page, or has not the
+// TestNobodyElseActs: a request that does not come from our own page, or lacks the
 // cookie, gets nothing and does nothing.
 func TestNobodyElseActs(t *testing.T) {
 	retry := url.Values{"action": {"retry"}, "key": {"3"}}
@@ -267,8 +269,9 @@ func TestNobodyElseActs(t *testing.T) {
 	}
 }
 
-// TestTheTokenWorksOnce: a used, wrong or missing token lets nobody in, and the
-// cookie goes to our own path only, to no script, and with no request of another site.
+// TestTheTokenWorksOnce: a used, wrong or missing token lets nobody in. The cookie
+// is only sent to our own path, is not visible to scripts, and is not sent with
+// requests from other sites.
 func TestTheTokenWorksOnce(t *testing.T) {
 	d := openedDesk(t)
 	for _, token := range []string{"", "?token=", "?token=unguessable", "?token=unguessable22", "?other=x"} {
@@ -300,7 +303,7 @@ func TestTheTokenWorksOnce(t *testing.T) {
 	}
 }
 
-// TestContentsAtTheDesk: the views say what the read-only ones leave out.
+// TestContentsAtTheDesk: the views show what the read-only ones leave out.
 func TestContentsAtTheDesk(t *testing.T) {
 	d := openedDesk(t).enter()
 	for path, want := range map[string]string{
@@ -320,7 +323,8 @@ func TestContentsAtTheDesk(t *testing.T) {
 	}
 }
 
-// TestReadOnlyPageHasNoActions: nothing at /ui/ takes a form, or shows one that acts.
+// TestReadOnlyPageHasNoActions: nothing at /ui/ accepts a form, or shows one that
+// acts.
 func TestReadOnlyPageHasNoActions(t *testing.T) {
 	for _, path := range []string{"/ui/", "/ui/ask", "/ui/do", "/ui/unsettled", "/ui/dead/3"} {
 		for _, method := range []string{"POST", "GET"} {

@@ -11,10 +11,11 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// feed is what ThreatMatch or an answer wrote; it must stand on no read-only page.
+// feed is text from ThreatMatch or a response; it must not appear on any read-only
+// page.
 const feed = "FEED TEXT"
 
-// double is a connector that answers the page from what the test gives it.
+// double is a connector that answers the page with what the test gives it.
 type double struct {
 	status    inspect.Status
 	err       error // of Status
@@ -52,7 +53,7 @@ func (d double) Find(_ context.Context, q string) (inspect.Found, error) {
 	return inspect.Found{Query: q}, nil
 }
 
-// connector is one in the middle of its life, in a state.
+// connector is a connector in the middle of its life, in one state.
 func connector(status inspect.Status) double {
 	return double{
 		status: status, history: pastHour(), all: pastRuns(), unsettled: someUnsettled(7), found: someFound(),
@@ -160,7 +161,7 @@ func someFound() map[string]inspect.Found {
 	}
 }
 
-// look at each view: its name, and its address behind /ui/.
+// A view's name, and its address below /ui/.
 type viewed struct{ name, path string }
 
 func views() []viewed {
@@ -170,7 +171,7 @@ func views() []viewed {
 	}
 }
 
-// viewState is a connector in a state, and what each view must say of it.
+// viewState is a connector in a state, and what each view must say about it.
 type viewState struct {
 	name      string
 	connector double

@@ -7,10 +7,10 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// now is when the states of the tests are looked at.
+// now is the time at which the tests view the states.
 func now() time.Time { return time.Date(2026, 3, 7, 4, 13, 57, 0, time.UTC) }
 
-// state is a connector in a certain state, and what the page must say of it.
+// state is a connector in a certain state, and what the page must say about it.
 type state struct {
 	name     string
 	status   inspect.Status

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestViews: each view says what it must, and nothing that the feed or an answer wrote.
+// TestViews: each view says what it must, and nothing that comes from the feed or a
+// response.
 func TestViews(t *testing.T) {
 	for _, st := range viewStates() {
 		for _, v := range views() {
@@ -27,7 +28,8 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// TestContentsShowWhereTheyMay: the same pages name the errors where contents are allowed.
+// TestContentsShowWhereTheyMay: the same pages show the errors if contents are
+// allowed.
 func TestContentsShowWhereTheyMay(t *testing.T) {
 	for _, path := range []string{"runs/31", "unsettled", "find?q=" + malware, "find?q=reports/27"} {
 		w := httptest.NewRecorder()

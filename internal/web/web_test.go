@@ -76,7 +76,7 @@ func TestNumbersOnTheWay(t *testing.T) {
 	}
 }
 
-// What a stage waits for because another one is stuck is grey, and so not red.
+// A stage that waits because another one is stuck is grey, not red.
 func TestGreyBehindRed(t *testing.T) {
 	for _, tt := range states() {
 		var grey []string
@@ -95,7 +95,7 @@ func TestGreyBehindRed(t *testing.T) {
 	}
 }
 
-// The trouble of several parts is told in the way of the data, all of it.
+// The problems of several parts are all shown, in the order of the data flow.
 func TestAllProblemsAreTold(t *testing.T) {
 	s := troubled(func(s *inspect.Status) {
 		s.NotReady["platform"], s.NotReady["deliver"], s.NotReady["another"] = "no OpenCTI", "<b>no broker</b>", "odd"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// worst lists texts that are known to be dear to readers of HTML or Markdown,
-// beside ordinary ones. Each is repeated, or nested, up to a length.
+// worst lists texts that are known to be expensive for readers of HTML or Markdown,
+// besides ordinary ones. Each is repeated, or nested, up to a length.
 var worst = []struct {
 	name string
 	text func(length int) string
@@ -68,14 +68,14 @@ func nested(open, inner, closing string) func(int) string {
 	}
 }
 
-// conversions lists what has a cost.
+// conversions lists the conversions whose cost is tested.
 func conversions(c *Converter) map[string]func(string) string {
 	return map[string]func(string) string{"Markdown": c.Markdown, "Text": c.Text, "HTML": c.HTML, "Line": c.Line}
 }
 
-// TestMemoryIsLinear holds each conversion of each of the worst texts to as much
-// memory, for its length, as a text a quarter as long needs, and to a bound, which
-// leaves room for the race detector: it makes pools forget what they hold.
+// TestMemoryIsLinear limits each conversion of each of the worst texts to as much
+// memory per length as a text a quarter as long needs, and to a bound, with a
+// margin for the race detector, which makes pools forget their content.
 func TestMemoryIsLinear(t *testing.T) {
 	c := converter(t)
 	for name, convert := range conversions(c) {
@@ -103,8 +103,8 @@ func allocated(convert func(string) string, s string) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// BenchmarkWorst is the table of time and memory against length: ns and bytes
-// per byte of text must not grow with it.
+// BenchmarkWorst is the table of time and memory by length: ns and bytes per byte
+// of text must not grow with it.
 func BenchmarkWorst(b *testing.B) {
 	c := converter(b)
 	for _, name := range []string{"Markdown", "Text", "HTML"} {
@@ -145,7 +145,7 @@ func FuzzConvert(f *testing.F) {
 	})
 }
 
-// BenchmarkDescription converts what most descriptions are: a few paragraphs.
+// BenchmarkDescription converts typical descriptions: a few paragraphs.
 func BenchmarkDescription(b *testing.B) {
 	c := converter(b)
 	s := strings.Repeat("<p>Seen in the <b>distribution</b> of a remote access trojan &amp; more; it beacons to 198.51.100.7 "+

@@ -77,8 +77,8 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-// TestMarkdownCode: nothing in code of Markdown's is a tag or an entity. What
-// stands in HTML, or has no end, is no such code.
+// TestMarkdownCode: nothing in Markdown code is a tag or an entity. Text inside
+// HTML, or without an end, is not such code.
 func TestMarkdownCode(t *testing.T) {
 	c := converter(t)
 	for _, x := range []struct{ in, want string }{

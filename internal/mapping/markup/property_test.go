@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fragments are what texts are drawn from, beside words.
+// fragments are the pieces that texts are drawn from, besides words.
 var fragments = []string{
 	" ", " ", " ", "\n", "\n\n", "<p>", "</p>", "<p class=x>", "<b>", "</b>", "<i>", "</i>", "<em>", "<strong>", "<s>", "</s>", "<br>", "</br>", "<br/>",
 	"<ul>", "</ul>", "<ol start=7>", "</ol>", "<li>", "</li>", "<li value=3>", "<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<td colspan=99>",
@@ -24,7 +24,7 @@ var fragments = []string{
 	"<q>", "</q>", "<sup>", "</sup>", "<dl>", "<dt>", "<dd>", "</dl>",
 }
 
-// drawText draws a text with words that are told apart: "w7z".
+// drawText draws a text with distinguishable words: "w7z".
 func drawText(t *rapid.T) (string, []string) {
 	var b strings.Builder
 	var words []string
@@ -39,8 +39,8 @@ func drawText(t *rapid.T) (string, []string) {
 	return b.String(), words
 }
 
-// lawful removes what may be lost: what stands between <script or <style and
-// its end, and the values of attributes.
+// lawful removes what may be lost: everything between <script or <style and its
+// end, and the values of attributes.
 func lawful(s string) string {
 	for _, name := range []string{"script", "style"} {
 		for from := 0; ; {
@@ -107,7 +107,7 @@ func TestNoTagIsLeft(t *testing.T) {
 	})
 }
 
-// withoutCode removes the code of Markdown's, where nothing is a tag.
+// withoutCode removes Markdown code, in which nothing is a tag.
 func withoutCode(s string) string {
 	var b strings.Builder
 	for f, at := (&finder{s: s}), 0; ; {
@@ -137,7 +137,8 @@ func checkNoTag(t failing, from, got string) {
 	}
 }
 
-// checkSafe holds HTML to elements, attributes and addresses that run nothing.
+// checkSafe checks that HTML has only elements, attributes and addresses that run
+// nothing.
 func checkSafe(t failing, from, got string) {
 	z := html.NewTokenizer(strings.NewReader(got))
 	for {
