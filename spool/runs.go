@@ -171,7 +171,8 @@ func (s *Spool) Run(id uint64) (Run, error) {
 }
 
 // MarkResumed flags the unfinished runs as resumed. It also repairs the indices of their tasks and objects if rows
-// were damaged: it looks without blocking writers, and writes only if there is something to repair.
+// were damaged: it looks without blocking writers, and writes only if there is something to repair. Call it before the
+// stages start: a repair would undo what they write between its look and its write.
 func (s *Spool) MarkResumed() error {
 	var ids []uint64
 	err := s.update("mark runs as resumed", frees(), func(t *txn) (err error) {

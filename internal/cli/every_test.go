@@ -149,7 +149,10 @@ type said struct {
 // call runs one command line in this process.
 func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 	t.Helper()
-	line := append(strings.Fields(words), strings.Fields(strings.NewReplacer("SPOOL", dir, "ASIDE", asideCopy(t), "NEW", filepath.Join(t.TempDir(), "new")).Replace(args))...)
+	if strings.Contains(args, "ASIDE") {
+		args = strings.ReplaceAll(args, "ASIDE", asideCopy(t))
+	}
+	line := append(strings.Fields(words), strings.Fields(strings.NewReplacer("SPOOL", dir, "NEW", filepath.Join(t.TempDir(), "new")).Replace(args))...)
 	line = append(append(line, "--spool-dir", dir), more...)
 	if words == "help" {
 		line = append(strings.Fields(words), strings.Fields(args)...)

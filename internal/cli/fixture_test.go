@@ -28,7 +28,7 @@ func body(id string) []byte {
 func makeSpool(ctx context.Context, dir string) (err error) {
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: dir, ConnectorID: fixtureConnector, KeepRecords: 1000 * time.Hour,
-		Now: func() time.Time { return fixtureTime }, Version: "test",
+		Now: func() time.Time { return fixtureTime }, Version: "test", MaxSize: 64 << 20, // the file grows in small steps
 	})
 	if err != nil {
 		return err

@@ -41,17 +41,17 @@ func TestRefusedByThePlatform(t *testing.T) {
 		"note":                 "VALIDATION_ERROR \x1b[31mThe content is not valid",
 	}
 	w.worker.Behave(worker.Behaviour{Refuse: items, RefuseMost: 20})
-	w.run(0, "run", "--once") // it does not wait
+	told := w.run(0, "run", "--once") // does not wait for the verdicts, but may come to see some
 	w.drained()
 	source.Publish(data.IOCs, 200, time.Now())
 	w.worker.Behave(worker.Behaviour{Refuse: map[string]string{"indicator": "FUNCTIONAL_ERROR Marking definition not allowed for the user"}, RefuseMost: 20})
-	w.run(0, "run", "--once")
+	told += w.run(0, "run", "--once")
 	w.drained()
 	if refused := w.worker.Counts().Refused; refused != 100 {
 		t.Fatalf("got %d refusals, want 100", refused)
 	}
 	p := w.start("run")
-	w.eventually("the works are asked for", func() bool { return strings.Count(p.output(), "OpenCTI refused objects of a run") == 2 || p.ended() })
+	w.eventually("the works are asked for", func() bool { return strings.Count(told+p.output(), "OpenCTI refused objects of a run") == 2 || p.ended() })
 	p.kill()
 	got := w.dead(t)
 	for _, kind := range []string{"no right", "missing reference", "too large", "other", "marking"} {
@@ -92,10 +92,10 @@ func TestRefusedAuthor(t *testing.T) {
 	source := data.NewGenerated(data.Options{Seed: 8, Alerts: 1, Start: time.Now().Add(-time.Minute)})
 	w := newWorld(t, options{api: threatmatch.Options{Source: source}})
 	w.worker.Behave(worker.Behaviour{Refuse: map[string]string{"identity": "FORBIDDEN_ACCESS You are not allowed to do this."}})
-	w.run(0, "run", "--once")
+	told := w.run(0, "run", "--once")
 	w.drained()
 	p := w.start("run")
-	w.eventually("the work is asked for", func() bool { return strings.Contains(p.output(), "OpenCTI refused objects of a run") || p.ended() })
+	w.eventually("the work is asked for", func() bool { return strings.Contains(told+p.output(), "OpenCTI refused objects of a run") || p.ended() })
 	p.stop()
 	source.Publish(data.IOCs, dependants, time.Now())
 	before := w.worker.Counts().Messages

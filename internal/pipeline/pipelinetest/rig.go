@@ -83,8 +83,17 @@ func (r *Rig) Know() {
 	}
 }
 
+// resume does what the program does before its loops turn.
+func (r *Rig) resume() {
+	r.T.Helper()
+	if err := r.Spool.MarkResumed(); err != nil {
+		r.T.Fatal(err)
+	}
+}
+
 // Start runs the loops until the returned function is called, which returns their errors.
 func (r *Rig) Start() (stop func() error) {
+	r.resume()
 	ctx, cancel := context.WithCancelCause(r.T.Context())
 	errs := make(chan error, 3)
 	var wg sync.WaitGroup
@@ -102,6 +111,7 @@ func (r *Rig) Start() (stop func() error) {
 func (r *Rig) RunOnce() spool.Run {
 	r.T.Helper()
 	r.Know()
+	r.resume()
 	ctx, cancel := context.WithCancelCause(r.T.Context())
 	defer cancel(nil)
 	var wg sync.WaitGroup

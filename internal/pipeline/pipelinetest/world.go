@@ -171,6 +171,7 @@ func (w *World) Start() {
 	if w.Others != nil {
 		parts = append(parts, w.Others(l)...)
 	}
+	w.Must(sp.MarkResumed()) // as the program does before its loops turn
 	var loops sync.WaitGroup
 	errs := make([]error, len(parts))
 	for i, part := range parts {

@@ -48,7 +48,6 @@ type Spool interface {
 	Retry(epoch uint64, now time.Time, dead []uint64, parked []spool.TaskKey) (spool.Run, error)
 	StartQueued(epoch uint64, now time.Time, kept bool, most int) (spool.Run, bool, error)
 	Stats() (spool.Stats, error)
-	MarkResumed() error
 }
 
 var _ Spool = (*spool.Spool)(nil)
@@ -84,9 +83,6 @@ func New(d Deps, o Options) (*Schedule, error) {
 // Run starts runs until ctx is done, or until the run of Once is done. Neither is
 // an error.
 func (s *Schedule) Run(ctx context.Context) error {
-	if err := s.Spool.MarkResumed(); err != nil {
-		return err
-	}
 	return pipeline.Loop{Stage: stageName, Status: s.Status, Wake: s.Wakes.Schedule, Step: func(context.Context) (time.Duration, error) {
 		wait, done, err := s.step()
 		switch {
