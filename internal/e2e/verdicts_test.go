@@ -51,7 +51,9 @@ func TestRefusedByThePlatform(t *testing.T) {
 		t.Fatalf("got %d refusals, want 100", refused)
 	}
 	p := w.start("run")
-	w.eventually("the works are asked for", func() bool { return strings.Count(told+p.output(), "OpenCTI refused objects of a run") == 2 || p.ended() })
+	w.eventually("the works are asked for", func() bool {
+		return strings.Count(told+p.output(), "OpenCTI refused objects of a run") == 2 || p.ended()
+	})
 	p.kill()
 	got := w.dead(t)
 	for _, kind := range []string{"no right", "missing reference", "too large", "other", "marking"} {

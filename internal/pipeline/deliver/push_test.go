@@ -165,7 +165,7 @@ func TestPushKilledAnywhere(t *testing.T) {
 				steps = w.Kill.Steps
 				w.Kill.Mu.Unlock()
 			})
-			for at := 1; at <= steps && !t.Failed(); at++ {
+			for at := 1; at <= steps && !t.Failed(); at += pipelinetest.Stride() {
 				t.Run(fmt.Sprint(at), func(t *testing.T) {
 					inPushWorld(t, p, func(w *pipelinetest.World) { killedPush(t, w, at, scenario) })
 				})
@@ -243,7 +243,7 @@ func TestPushTakenInPart(t *testing.T) {
 // TestPushChaos loses answers, refuses for a while, kills and stops at random.
 func TestPushChaos(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
-		for seed := range uint64(10) {
+		for seed := range uint64(10 / pipelinetest.Stride()) {
 			t.Run(fmt.Sprintf("%s/%d", p.Name, seed), func(t *testing.T) {
 				inPushWorld(t, p, func(w *pipelinetest.World) {
 					w.OpenCTI.API.Untold = true

@@ -48,7 +48,7 @@ func disturbances() []disturbance {
 func TestDisturbedAtEachCall(t *testing.T) {
 	for _, p := range []pipelinetest.Profile{pipelinetest.Profiles()[2], pipelinetest.Newest()} {
 		for j, what := range disturbances() {
-			first, step := 1+j%3, 3
+			first, step := 1+j%3, 3*pipelinetest.Stride()
 			if os.Getenv("SWEEP") == "all" {
 				first, step = 1, 1
 			}

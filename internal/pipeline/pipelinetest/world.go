@@ -22,6 +22,15 @@ import (
 	"threatmatch-connector/spool"
 )
 
+// Stride is the step of a sweep through its cases: one in five with -short, as under
+// the race detector, which takes six times as long.
+func Stride() int {
+	if testing.Short() {
+		return 5
+	}
+	return 1
+}
+
 // World is a spool with a platform and a broker around it, in a bubble with its own
 // time.
 type World struct {

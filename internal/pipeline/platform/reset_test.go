@@ -158,7 +158,7 @@ func TestResetCrashAnywhere(t *testing.T) {
 	for _, p := range []pipelinetest.Profile{pipelinetest.Profiles()[0], pipelinetest.Newest()} {
 		for _, how := range resets() {
 			t.Run(p.Name+"/"+how.name, func(t *testing.T) {
-				for at := 1; ; at++ {
+				for at := 1; ; at += pipelinetest.Stride() {
 					ended := false
 					t.Run(fmt.Sprint(at), func(t *testing.T) {
 						pipelinetest.InWorld(t, p, func(w *pipelinetest.World) { ended = resetCrash(w, how, at) })
