@@ -57,7 +57,7 @@ func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
 // it is open on the new file.
 func (s *Spool) compact(ctx context.Context, o Options) error {
 	tmp := filepath.Join(s.dir, compactName)
-	if err := copyTo(ctx, s.db, tmp); err != nil {
+	if err := s.copyTo(ctx, tmp); err != nil {
 		err = errors.Join(err, removeIfThere(tmp))
 		if diskFull(err) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
@@ -81,7 +81,7 @@ func (s *Spool) compact(ctx context.Context, o Options) error {
 }
 
 // copyTo copies the file to path and returns once the copy is on disk and equal, entry for entry.
-func copyTo(ctx context.Context, src *bolt.DB, path string) (err error) {
+func (s *Spool) copyTo(ctx context.Context, path string) (err error) {
 	if err := removeIfThere(path); err != nil {
 		return err
 	}
@@ -92,13 +92,14 @@ func copyTo(ctx context.Context, src *bolt.DB, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dst.Close()) }()
-	if err := bolt.Compact(dst, src, compactStep); err != nil {
+	if err := bolt.Compact(dst, s.db, compactStep); err != nil {
 		return err
 	}
 	if err := dst.Sync(); err != nil {
 		return err
 	}
-	want, err := digest(ctx, src)
+	s.point("compact:written")
+	want, err := digest(ctx, s.db)
 	if err != nil {
 		return err
 	}

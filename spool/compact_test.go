@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -71,6 +72,29 @@ func TestCompactWhileInUse(t *testing.T) {
 	mustOpen(t, Options{Dir: dir, ConnectorID: "c"})
 	if _, _, err := Compact(t.Context(), dir); !errors.Is(err, ErrLocked) {
 		t.Fatal(err)
+	}
+}
+
+// A copy in which one bit of one row is not as in the file does not take its place.
+func TestCompactDiffers(t *testing.T) {
+	dir := fastDir(t)
+	grown(t, dir)
+	o := Options{Dir: dir, ConnectorID: "c"}
+	o.hook = func(p string) {
+		if p == "compact:written" {
+			path := filepath.Join(dir, compactName)
+			b := must(os.ReadFile(path))(t)
+			b[bytes.Index(b, []byte(`"c"`))+1] ^= 1
+			ok(t, os.WriteFile(path, b, 0o600))
+		}
+	}
+	s := mustOpen(t, o)
+	want := must(digest(t.Context(), s.db))(t)
+	if err := s.compact(t.Context(), o.withDefaults()); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("compact: %v, want ErrCorrupt", err)
+	}
+	if got := must(digest(t.Context(), s.db))(t); got != want {
+		t.Error("the file changed")
 	}
 }
 
