@@ -389,12 +389,14 @@ func waitFor(t *testing.T, ok func() bool) {
 // TestBlockedIsToldWhileABatchIsSent: the sender learns of an alarm that was already on, and of none after the batch
 // has ended.
 func TestBlockedIsToldWhileABatchIsSent(t *testing.T) {
-	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {})
+	p := doubled(t, acking)
 	var got []bool
 	p.setState(StateBlocked)
-	p.watchBlocked(func(on bool) { got = append(got, on) })
-	p.setState(StateConnected)
-	p.watchBlocked(nil)
+	batch, _ := newLedger(t, 3, 1).batch(nowhere, false)
+	batch.Blocked = func(on bool) { got = append(got, on) }
+	if err := p.Send(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
 	p.setState(StateBlocked)
 	if want := []bool{true, false}; !slices.Equal(got, want) {
 		t.Errorf("told %v, want %v", got, want)

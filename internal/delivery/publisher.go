@@ -210,13 +210,14 @@ func (p *Publisher) drop(s *session) {
 func (p *Publisher) setState(state State) {
 	p.stateMu.Lock()
 	defer p.stateMu.Unlock()
-	if State(p.state.Swap(uint32(state))) == state {
+	was := State(p.state.Swap(uint32(state)))
+	if was == state {
 		return
 	}
 	if p.opt.OnState != nil {
 		p.opt.OnState(state)
 	}
-	if p.blocked != nil {
+	if p.blocked != nil && (was == StateBlocked || state == StateBlocked) {
 		p.blocked(state == StateBlocked)
 	}
 }

@@ -83,6 +83,20 @@ func TestDeliverReportsBuffering(t *testing.T) {
 	})
 }
 
+// TestBlockedEndsWithTheBatch: a broker in alarm that goes away keeps nothing back any more.
+func TestBlockedEndsWithTheBatch(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Happens(pipelinetest.SendEvent{Kind: delivery.ConnectionLost, Trouble: true, Blocked: true})
+		w.Run(spool.ReasonSchedule, 3)
+		w.Start()
+		w.Settle()
+		w.Wait(time.Minute)
+		if w.Info().Buffering {
+			t.Error("buffering though all is delivered")
+		}
+	})
+}
+
 func TestDeliverTooLarge(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {

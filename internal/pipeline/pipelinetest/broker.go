@@ -23,6 +23,7 @@ type SendEvent struct {
 	Behind  int   // nack, return: messages after it that the broker accepts nevertheless
 	Open    int   // lost, too large: messages before it whose confirms are lost with it
 	Err     error // cause
+	Blocked bool  // the broker reads nothing before it happens
 }
 
 // Broker is a scripted broker. It confirms in small steps; messages of unknown fate
@@ -193,6 +194,9 @@ func (b *Broker) trouble(ctx context.Context, batch delivery.Batch, e SendEvent,
 	out := &delivery.Outcome{Kind: e.Kind, Index: published, Err: e.Err}
 	if out.Err == nil {
 		out.Err = errors.New(e.Kind.String())
+	}
+	if e.Blocked {
+		batch.Blocked(true)
 	}
 	switch e.Kind {
 	case delivery.Nacked, delivery.Returned:
