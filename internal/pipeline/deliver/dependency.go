@@ -21,7 +21,7 @@ type deadIDs map[string]time.Time
 // deadAgain is how long that finding is valid.
 const deadAgain = 10 * time.Minute
 
-// loadDead finds, once per process and epoch, the objects that became dead letters
+// loadDead finds, once per process, the objects that became dead letters
 // and have not been sent since. Objects that refer to them come later in the spool,
 // and OpenCTI would refuse those.
 func (d *Stage) loadDead() error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -191,20 +192,15 @@ func (p *Platform) rolledBack(got string) bool {
 // strange handles a state other than the one just sent. An older one of ours is a
 // stale echo; any other was written by someone else.
 func (p *Platform) strange(got string) {
-	for _, ours := range p.notes.Sent {
-		if ours == got {
-			p.Log.Debug("stale state echoed", "stage", stageName, "state", got)
-			return
-		}
-	}
-	if p.foreign == got {
+	if slices.Contains(p.notes.Sent, got) {
+		p.Log.Debug("stale state echoed", "stage", stageName, "state", got)
 		return
 	}
-	if p.foreign == "" {
+	if !p.foreign {
+		p.foreign = true
 		p.Log.Error("the state on OpenCTI was written by somebody else: is a second connector running under this id?",
 			"stage", stageName, "state", got)
 	}
-	p.foreign = got
 	p.Status.Error(stageName, fmt.Errorf("a second writer of this connector's state: %s", got))
 }
 

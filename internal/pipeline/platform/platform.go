@@ -58,7 +58,7 @@ type Platform struct {
 	mute    bool          // the platform refuses to report the queue's size; guarded by call
 	watch   watch         // guarded by call
 	pinged  bool          // the last call that writes the entry was an answered ping; guarded by call
-	foreign string        // the latest state that we did not send; guarded by call
+	foreign bool          // a state that we did not send was reported; guarded by call
 
 	opening sync.Mutex   // held while the intention to create a work is stored, and during a reset
 	resets  atomic.Int64 // resets begun so far: deliver need not wait for a refused commit
