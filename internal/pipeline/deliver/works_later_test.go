@@ -122,6 +122,7 @@ func TestRetryWithoutMessagesEnds(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		held := w.OpenRun(spool.ReasonSchedule, 3)
 		retried := w.Run(spool.ReasonRetry)
+		w.Broker.Hang = true
 		w.Start()
 		w.Wait(time.Minute)
 		if r, _ := w.Spool.Run(retried.ID); r.DoneAt.IsZero() {
