@@ -74,6 +74,9 @@ func TestWorkDeletedBehindADeadLetter(t *testing.T) {
 		if len(k.Reports) != 0 {
 			t.Errorf("the new work is told of %v, want nothing of before it", k.Reports)
 		}
+		if want := fmt.Sprintf("%d objects sent;", k.Expected); !strings.HasPrefix(k.Message, want) {
+			t.Errorf("the new work is told %q, want %q", k.Message, want)
+		}
 	})
 }
 
