@@ -77,7 +77,6 @@ func (b *batch) staleOnArrival(it *item) string {
 		if b.recent(e.ID) {
 			return "skipped_equal"
 		}
-		it.resend = true
 		return ""
 	}
 	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)

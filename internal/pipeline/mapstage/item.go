@@ -65,7 +65,6 @@ type item struct {
 	seq     uint64
 	since   time.Time // when it was first held; zero if it never was
 	again   bool      // a whole copy of an object that was published without some references
-	resend  bool      // it was sent before, but too long ago
 	state   itemState
 	changed bool // the copy that waits on disk differs from this
 
