@@ -273,7 +273,7 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 	switch {
 	case !page.More:
 		t.Done = true
-	case progress || c.Stepped == 1 && further:
+	case progress:
 		if further {
 			c.ask(next)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +27,12 @@ func walkOn(t interface{ Fatalf(string, ...any) }, p *pipelinetest.Pager, c Curs
 	var gaps []Gap
 	for range 100000 {
 		before, form := c.After, c.Form
-		page := p.Page(c.Query())
+		asked := c.Query()
+		page := p.Page(asked)
 		turn := c.Take(page, now)
+		if turn.Fresh.Count == 0 && !turn.Done && c.Query() == asked {
+			t.Fatalf("asked %s again, which brought nothing new", asked)
+		}
 		if pieces := turn.Fresh.Pieces(page); pieces != nil {
 			body, _ := pieces.Next()
 			for _, id := range bodyIDs(t, body) {
@@ -172,6 +177,9 @@ func TestTiesFromAnOldCursor(t *testing.T) {
 						taken[o.ID]++
 					}
 					got, gaps := walkOn(t, p, c, pipelinetest.PageEpoch.Add(3*time.Hour))
+					if form == pipelinetest.Millis && p.Asked[2] == p.Asked[0] {
+						t.Errorf("%s: begins anew, though its place is confirmed", about)
+					}
 					for id, n := range taken {
 						got[id] += n
 					}
@@ -218,6 +226,18 @@ func TestSixtyInEveryForm(t *testing.T) {
 				t.Errorf("%s, exclusive %v: got %d objects in %d requests, gaps %v; want 60", name, exclusive, len(got), len(p.Asked), gaps)
 			}
 		}
+	}
+}
+
+// TestSpanEnds: what was modified at one time comes, with what else is on its pages.
+func TestSpanEnds(t *testing.T) {
+	p := &pipelinetest.Pager{Size: 4}
+	for i := range 20 {
+		p.Add(1, pipelinetest.PageEpoch.Add(time.Duration(i/3)*time.Second), pipelinetest.Millis)
+	}
+	got, _ := walkOn(t, p, NewSpan("1", "indicator", pipelinetest.PageEpoch.Add(time.Second)), pipelinetest.PageEpoch.Add(time.Hour))
+	if got["indicator--00003"]+got["indicator--00004"]+got["indicator--00005"] != 3 || len(got) > 10 {
+		t.Errorf("got %v, want the three of the time and their neighbours", got)
 	}
 }
 
@@ -328,6 +348,55 @@ func TestOddPages(t *testing.T) {
 		}
 		if gap != nil || turns > 400 {
 			t.Errorf("%d turns, gap %v", turns, gap)
+		}
+	})
+	t.Run("ever new elements without id are no progress", func(t *testing.T) {
+		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-time.Hour))
+		for n, done := 0, false; !done; n++ {
+			if n > 400 {
+				t.Fatal("no end")
+			}
+			page := []threatmatch.PageObject{object("a", "2026-03-01T11:30:00.000Z"), {Raw: fmt.Appendf(nil, `{"error":%d}`, n)}}
+			done = c.Take(threatmatch.Page{More: true, Objects: slices.Values(page)}, now).Done
+		}
+	})
+	t.Run("more different objects than a cursor may remember", func(t *testing.T) {
+		for _, more := range []bool{true, false} {
+			c := New("1", "indicator", pipelinetest.PageEpoch)
+			many := func(yield func(threatmatch.PageObject) bool) {
+				for i := range mostSeen + 1 {
+					if !yield(threatmatch.PageObject{ID: strconv.Itoa(i), Modified: "2026-03-01T12:01:00.000Z"}) {
+						return
+					}
+				}
+			}
+			turn := c.Take(threatmatch.Page{More: more, Objects: many}, now)
+			if (turn.Failed != "") != more || len(c.Seen) > 0 {
+				t.Errorf("more %v: failed %q with %d remembered", more, turn.Failed, len(c.Seen))
+			}
+		}
+	})
+	t.Run("without zone, and out of order", func(t *testing.T) {
+		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-time.Hour))
+		var page []threatmatch.PageObject
+		for _, s := range []int{3, 10, 4, 9} {
+			page = append(page, object(strconv.Itoa(s), fmt.Sprintf("2026-03-01 12:00:%02d", s)))
+		}
+		c.Take(threatmatch.Page{More: true, Objects: slices.Values(page)}, now)
+		if want := "2026-03-01 12:00:04"; c.Query() != want {
+			t.Errorf("asks %s next, want %s: from as far back as the page was out of order", c.Query(), want)
+		}
+	})
+	t.Run("a gap behind a page that was out of order", func(t *testing.T) {
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		same := threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{object("b", "2026-03-01T12:05:00.000Z"), object("a", "2026-03-01T12:01:00.000Z")})}
+		other := threatmatch.Page{Objects: slices.Values([]threatmatch.PageObject{object("c", "2026-03-01T12:30:00.000Z")})}
+		var turn Step
+		for _, page := range []threatmatch.Page{same, same, other, other} {
+			turn = c.Take(page, now)
+		}
+		if !turn.Done || turn.Fresh.Count != 1 || turn.Gap == nil {
+			t.Errorf("got %+v, want the last object, and a gap before it", turn)
 		}
 	})
 	t.Run("a filtered stretch is stepped over", func(t *testing.T) {
