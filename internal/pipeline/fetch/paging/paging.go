@@ -295,10 +295,7 @@ func (c *Cursor) move(t *Step, page threatmatch.Page, progress bool, dates times
 	}
 	again := c.After.Before(c.Last) && c.After.After(asked.At)
 	c.Again, c.Doubt = again && !t.Stalled, again && t.Stalled
-	switch {
-	case t.Done:
-		c.Seen = nil
-	case c.After.After(asked.At):
+	if c.After.After(asked.At) {
 		c.Back = &asked
 		c.forget()
 	}
