@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"maps"
+	"time"
 
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
@@ -158,5 +159,6 @@ func (f *Stage) commitEnd(v verdict) error {
 	} else {
 		f.Log.Error("dataset failed for this run; the next one goes on from here", "stage", stageName, "run", f.run.ID, "dataset", d, "error", v.end.Detail)
 	}
-	return f.loadFront(f.run, f.Now())
+	maps.DeleteFunc(f.run.front, func(k spool.TaskKey, _ time.Time) bool { return k.Dataset == d })
+	return nil
 }

@@ -474,6 +474,27 @@ func TestPageFails(t *testing.T) {
 	})
 }
 
+// TestFailedDatasetEndsAtOnce: what else was to be asked of it does not hold the run up.
+func TestFailedDatasetEndsAtOnce(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(0)
+		src.SetFail(func(call string, n int) error {
+			switch {
+			case call != "page":
+				return nil
+			case n == 1:
+				return fault.After(15*time.Minute, pipelinetest.FakeAnswer{Status: 503})
+			}
+			return pipelinetest.AnswerError(403)
+		})
+		r := newRig(t, src, rigOptions{fetch: Options{Types: []string{"indicator", "malware"}}})
+		run := r.once()
+		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetFailed || run.FetchedAt.Sub(run.Created) > 10*time.Minute {
+			t.Errorf("got %+v after %v, want it failed, and the run ended", d, run.FetchedAt.Sub(run.Created))
+		}
+	})
+}
+
 // TestTieBlockIsRecordedAsGap: what the API cannot return is logged and recorded as
 // a dead letter.
 func TestTieBlockIsRecordedAsGap(t *testing.T) {

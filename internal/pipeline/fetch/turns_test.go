@@ -3,6 +3,7 @@ package fetch
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"threatmatch-connector/spool"
 )
@@ -28,6 +29,43 @@ func TestListsAndItemsTakeTurns(t *testing.T) {
 		}
 		if want := "pipipipipipippp"; text != want {
 			t.Errorf("%d at a time: asked in the order %s, want %s", limit, text, want)
+		}
+	}
+}
+
+type queueOnly struct {
+	Spool
+	tasks []spool.NewTask
+}
+
+func (q *queueOnly) Enqueue(_ uint64, _ spool.Reason, _ []uint64, tasks []spool.NewTask) error {
+	q.tasks = append(q.tasks, tasks...)
+	return nil
+}
+
+// TestPagesOfASliceGoBack: the rest of a group and type waits for the next slice after so
+// many pages or a quarter of the period; not where its dataset has failed.
+func TestPagesOfASliceGoBack(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		pages  int
+		age    time.Duration
+		failed bool
+		back   int
+	}{
+		{slicePages - 2, 59 * time.Minute, false, 0}, {slicePages - 1, 0, false, 1}, {0, 61 * time.Minute, false, 1}, {slicePages - 1, 0, true, 0},
+	} {
+		q := &queueOnly{}
+		f := &Stage{Deps: Deps{Spool: q, Now: func() time.Time { return now }}, opt: Options{MaxWait: 4 * time.Hour}, stepTasks: tasksStep}
+		f.run = &openRun{Run: spool.Run{Reason: spool.ReasonRepull, Created: now.Add(-c.age)}, pages: c.pages}
+		v := &verdict{Outcome: spool.Outcome{
+			Task: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage}, Keep: &spool.TaskState{Cursor: []byte("here")}, Count: map[string]int64{"fetch.pages": 1},
+		}}
+		if c.failed {
+			v.end = &spool.DatasetRun{Status: spool.DatasetFailed}
+		}
+		if err := f.enqueue(v); err != nil || len(q.tasks) != c.back || (v.Keep == nil) != (c.back > 0) || c.back > 0 && string(q.tasks[0].Cursor) != "here" {
+			t.Errorf("%+v: queued %+v, kept %v, error %v", c, q.tasks, v.Keep, err)
 		}
 	}
 }

@@ -300,6 +300,13 @@ func TestRemaining(t *testing.T) {
 			t.Errorf("age %v: got %v, want %v", age, got, want)
 		}
 	}
+	// Set back once more, it is a period from then.
+	last := spool.Run{FetchedAt: now.Add(30 * time.Hour)}
+	for _, back := range []time.Duration{0, 20 * time.Hour} {
+		if got := s.remaining(last, now.Add(-back)); got != time.Hour {
+			t.Errorf("set back by %v: got %v, want a period", back, got)
+		}
+	}
 }
 
 // TestClockSetBackFarther: a clock that was far ahead when the last fetch ended
