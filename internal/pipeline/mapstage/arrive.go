@@ -69,6 +69,10 @@ func (b *batch) staleOnArrival(it *item) string {
 	if !e.found || e.Run == 0 {
 		return ""
 	}
+	if it.anew && e.Run < b.run.ID && b.recent(e.ID) {
+		e.At = b.now.Add(-b.m.opt.ResendAfter) // it may wait, and is sent again even so
+		b.putEntry(it.id, e.ID)
+	}
 	if e.Names == nil {
 		return b.staleByCount(it, e.ID)
 	}

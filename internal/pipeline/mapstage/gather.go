@@ -158,7 +158,7 @@ func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 	}
 	o.Arrive()
 	it := newItem(o, refs, m.author)
-	it.dataset, it.source = rec.Dataset, rec.Source
+	it.dataset, it.source, it.anew = rec.Dataset, rec.Source, rec.Anew
 	it.size = o.Size()
 	out.size += it.size
 	out.items = append(out.items, it)

@@ -65,6 +65,7 @@ type item struct {
 	seq     uint64
 	since   time.Time // when it was first held; zero if it never was
 	again   bool      // a whole copy of an object that was published without some references
+	anew    bool      // an operator asked for it: what earlier runs sent is sent again
 	state   itemState
 	changed bool // the copy that waits on disk differs from this
 
@@ -130,5 +131,5 @@ func (it *item) watched() (reference, bool) {
 func (it *item) merge(other *item, author string) {
 	it.obj = stix.Merge(it.obj, other.obj)
 	it.refs, it.next = referencesOf(it.obj.Type(), it.obj.Refs(), author), 0
-	it.again = it.again || other.again
+	it.again, it.anew = it.again || other.again, it.anew || other.anew
 }

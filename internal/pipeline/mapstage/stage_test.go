@@ -352,6 +352,26 @@ func TestRepullSendsEqualCopiesOnce(t *testing.T) {
 	w.audit(nil)
 }
 
+// TestQueuedItemIsSentAgain: an item that a repull has queued and that the list of an
+// import takes into its run is sent again, also if it has to wait first.
+func TestQueuedItemIsSentAgain(t *testing.T) {
+	w := newTestWorld(t, Options{MaxObjects: 1, ResendAfter: 24 * time.Hour})
+	objs := []string{sobj(ident(1)), sobj(note(1), srefs("object_refs", ident(9)))}
+	w.wholeRun(spool.ReasonSchedule, objs)
+	run := w.startRun(spool.ReasonSchedule)
+	w.check(w.sp.Enqueue(w.epoch(), spool.ReasonRepull, nil, []spool.NewTask{
+		{TaskKey: spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskItem, Source: fmt.Sprintf("s%d", w.source+1)}},
+	}))
+	w.record(run, objs...)
+	w.record(run, objs...) // not asked for
+	w.work()
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	wantIDs(t, w.ids(run), ident(1), note(1))
+	w.audit(nil)
+}
+
 // TestCommitWakesDeliver: a bundle does not wait until deliver looks by itself,
 // even while the run is still being fetched.
 func TestCommitWakesDeliver(t *testing.T) {
