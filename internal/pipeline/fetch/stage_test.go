@@ -474,6 +474,26 @@ func TestPageFails(t *testing.T) {
 	})
 }
 
+// TestRefusalsBetweenPages: five in a row fail a dataset, and not five in all.
+func TestRefusalsBetweenPages(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(0)
+		for i := range 450 {
+			src.Pages.Add(1, time.Now().Add(time.Duration(i-2000)*time.Second), pipelinetest.Millis)
+		}
+		src.SetFail(func(call string, n int) error {
+			if call == "page" && n%3 > 0 {
+				return pipelinetest.AnswerError(403)
+			}
+			return nil
+		})
+		run := newRig(t, src, rigOptions{}).once()
+		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetOK || run.Counters["fetch.pages"] < 5 {
+			t.Errorf("got %+v after %d pages, want all", d, run.Counters["fetch.pages"])
+		}
+	})
+}
+
 // TestFailedDatasetEndsAtOnce: what else was to be asked of it does not hold the run up.
 func TestFailedDatasetEndsAtOnce(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {

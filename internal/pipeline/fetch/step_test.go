@@ -90,3 +90,36 @@ func TestListInSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestListThatFailsAfterACrash: what it named before the crash is asked for all the same,
+// and the run ends.
+func TestListThatFailsAfterACrash(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		const step = 5
+		broken := errors.New("killed")
+		src := pipelinetest.NewSource(23)
+		src.Lists["reports"] = nil
+		r := newRig(t, src, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts, spool.Reports}}})
+		r.fetch.Spool, r.fetch.stepTasks = &steppedSpool{Spool: r.Spool, fail: 2, err: broken}, step
+		r.Know()
+		stop := r.Start()
+		time.Sleep(time.Minute)
+		if err := stop(); !errors.Is(err, broken) {
+			t.Fatalf("got %v, want the error of the commit", err)
+		}
+		src.SetFail(pipelinetest.FailWith(403, "list alerts"))
+		var err error
+		if r.fetch, err = New(Deps{Spool: r.Spool, Source: src, Wakes: r.Wakes, Status: r.Status, Log: r.Log, Metrics: r.metrics, Now: time.Now, Rand: r.fetch.Rand}, r.fetch.opt); err != nil {
+			t.Fatal(err)
+		}
+		r.Fetch = r.fetch
+		stop = r.Start()
+		time.Sleep(time.Hour)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if run := r.LastRun(); run.FetchedAt.IsZero() || r.Arrived() != step {
+			t.Errorf("%d items arrived of the run %+v, want %d, and the run ended", r.Arrived(), run, step)
+		}
+	})
+}

@@ -61,14 +61,29 @@ func TestStuckDatasetIsNotReady(t *testing.T) {
 				after(4, "")
 				after(5, "")
 				after(6, stuck)
-				if err := stop(); err != nil {
+				slow := func(d time.Duration) {
+					src.Mu.Lock()
+					src.Delay = d
+					src.Mu.Unlock()
+				}
+				slow(time.Minute)
+				if _, _, err := r.schedule.Trigger(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				if err := stop(); err != nil { // in the middle of run 7
 					t.Fatal(err)
 				}
 				if err := r.Spool.Close(); err != nil {
 					t.Fatal(err)
 				}
 				r, stop = begin()
-				after(6, stuck)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if got := r.Status.Snapshot()[stageName].NotReady; !strings.Contains(got, stuck) {
+					t.Errorf("not ready for %q after a restart, want %q", got, stuck)
+				}
+				slow(0)
 				src.SetFail(nil)
 				after(7, "")
 				src.SetFail(refuse)

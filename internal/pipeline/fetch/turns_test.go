@@ -36,6 +36,19 @@ func TestListsAndItemsTakeTurns(t *testing.T) {
 type queueOnly struct {
 	Spool
 	tasks []spool.NewTask
+	next  spool.Bundle
+}
+
+func (q *queueOnly) NextBundle() (spool.Bundle, error) { return q.next, nil }
+
+// TestNobodyMoves: what deliver can still send makes room, and nobody fetches into the gap.
+func TestNobodyMoves(t *testing.T) {
+	for run, want := range map[uint64]bool{4: false, 5: false, 6: true} {
+		f := &Stage{Deps: Deps{Spool: &queueOnly{next: spool.Bundle{Run: run}}}, run: &openRun{Run: spool.Run{ID: 5}}}
+		if got, err := f.nobodyMoves(spool.Stats{Bundles: 1}); got != want || err != nil {
+			t.Errorf("with a bundle of run %d beside run 5: %v (%v), want %v", run, got, err, want)
+		}
+	}
 }
 
 func (q *queueOnly) Enqueue(_ uint64, _ spool.Reason, _ []uint64, tasks []spool.NewTask) error {

@@ -277,6 +277,8 @@ func TestWindowStart(t *testing.T) {
 		{"new to a spool that ran", map[spool.Dataset]spool.Watermark{
 			spool.Profiles: {Fetched: now, Confirmed: now.Add(-2 * day)}, spool.Reports: {Fetched: now.Add(-day), Confirmed: now.Add(-day)}}, nil,
 			now.Add(-2*day - time.Minute)},
+		{"new beside one that is not confirmed", map[spool.Dataset]spool.Watermark{spool.Profiles: {Fetched: now.Add(-day)}}, nil, now.Add(-day - time.Minute)},
+		{"new beside one in the future", map[spool.Dataset]spool.Watermark{spool.Profiles: {Fetched: now.Add(day), Confirmed: now.Add(day)}}, nil, now.Add(-time.Minute)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"cmp"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -106,6 +108,42 @@ func TestQueueGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
+type queueOnly struct {
+	Spool
+	started, kept bool
+}
+
+func (q *queueOnly) Stats() (spool.Stats, error)           { return spool.Stats{Queued: 5}, nil }
+func (q *queueOnly) Meta() (spool.Meta, error)             { return spool.Meta{}, nil }
+func (q *queueOnly) Runs(uint64, int) ([]spool.Run, error) { return nil, nil }
+func (q *queueOnly) StartQueued(_ uint64, _ time.Time, kept bool, _ int) (spool.Run, bool, error) {
+	q.started, q.kept = true, kept
+	return spool.Run{}, true, nil
+}
+
+// TestSlicesOnTheirWay: no more than two, whatever else is open; and only one without
+// requests while something is being fetched.
+func TestSlicesOnTheirWay(t *testing.T) {
+	fetched := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	slice, old := spool.Run{Reason: spool.ReasonRepull, FetchedAt: fetched}, spool.Run{Reason: spool.ReasonSchedule, FetchedAt: fetched}
+	for _, c := range []struct {
+		name          string
+		open          []spool.Run
+		started, kept bool
+	}{
+		{"nothing is open", nil, true, false},
+		{"one slice and two imports", []spool.Run{slice, old, old}, true, false},
+		{"two slices", []spool.Run{slice, slice}, false, false},
+		{"an import is fetched", []spool.Run{slice, {Reason: spool.ReasonSchedule}}, true, true},
+	} {
+		q := &queueOnly{}
+		s := &Schedule{Deps: Deps{Spool: q, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, opt: Options{Period: time.Hour}}
+		if queued, err := s.slice(1, c.open); !queued || err != nil || q.started != c.started || q.kept != c.kept {
+			t.Errorf("%s: queued %v (%v), started %v, without requests %v; want %+v", c.name, queued, err, q.started, q.kept, c)
+		}
+	}
+}
+
 // TestSliceSize: a slice has as many items as the previous one fetched in a quarter
 // of the period.
 func TestSliceSize(t *testing.T) {
@@ -117,22 +155,25 @@ func TestSliceSize(t *testing.T) {
 		items  int64
 		took   time.Duration
 		want   int
+		count  string // "": of items that came
 	}{
-		{"nothing is known", period, "", 0, 0, 100},
-		{"fast", period, spool.ReasonRepull, 100, 3 * time.Second, 500},
-		{"slow", period, spool.ReasonRetry, 100, 20 * time.Minute, 50},
-		{"slower", period, spool.ReasonRepull, 100, 5 * time.Hour, 20},
-		{"a long period", 24 * time.Hour, spool.ReasonRepull, 100, 15 * time.Minute, 100},
-		{"a short period", time.Minute, spool.ReasonRepull, 100, time.Minute, 100},
-		{"too few to tell", period, spool.ReasonRepull, 19, time.Hour, 100},
-		{"an import", period, spool.ReasonSchedule, 100, time.Hour, 100},
+		{"nothing is known", period, "", 0, 0, 100, ""},
+		{"fast", period, spool.ReasonRepull, 100, 3 * time.Second, 500, ""},
+		{"slow", period, spool.ReasonRetry, 100, 20 * time.Minute, 50, ""},
+		{"slower", period, spool.ReasonRepull, 100, 5 * time.Hour, 20, ""},
+		{"a long period", 24 * time.Hour, spool.ReasonRepull, 100, 15 * time.Minute, 100, ""},
+		{"a short period", time.Minute, spool.ReasonRepull, 100, time.Minute, 100, ""},
+		{"too few to tell", period, spool.ReasonRepull, 19, time.Hour, 100, ""},
+		{"an import", period, spool.ReasonSchedule, 100, time.Hour, 100, ""},
+		{"most of it is parked", period, spool.ReasonRepull, 100, 20 * time.Minute, 50, "fetch.parked"},
+		{"most of it is given up", period, spool.ReasonRepull, 100, 20 * time.Minute, 50, "fetch.dead"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, pipelinetest.NewSource(0), rigOptions{schedule: Options{Period: c.period}})
 			if c.reason != "" {
 				now := time.Now()
 				run, err := r.Spool.StartRun(1, now, spool.RunSpec{Reason: c.reason})
-				for _, err := range []error{err, r.Spool.Count(1, run.ID, map[string]int64{"fetch.items": c.items}), r.Spool.FinishFetch(1, run.ID, now.Add(c.took))} {
+				for _, err := range []error{err, r.Spool.Count(1, run.ID, map[string]int64{cmp.Or(c.count, "fetch.items"): c.items}), r.Spool.FinishFetch(1, run.ID, now.Add(c.took))} {
 					if err != nil {
 						t.Fatal(err)
 					}
