@@ -263,7 +263,6 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
-	d.gate, d.careful, d.push = gateWatch{}, false, pushState{}
 	d.Platform.HoldQueue(false)
 	d.fine()
 }

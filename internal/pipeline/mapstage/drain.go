@@ -60,7 +60,7 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 			room: room, absent: map[string]bool{}, asked: int(run.Counters[counterPrefix+"lookups"]),
 		}
 	case d.room != room:
-		d = &drainPass{room: room, absent: d.absent, asked: d.asked, until: d.until}
+		d = &drainPass{room: room, absent: d.absent, asked: d.asked}
 	}
 	m.drains[run.ID] = d
 	return d

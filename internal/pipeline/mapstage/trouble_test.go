@@ -354,3 +354,54 @@ func TestLookingUpBeats(t *testing.T) {
 		t.Error("the platform was not asked")
 	}
 }
+
+// TestAsksForAllThatIsHeldInTurn: a run asks for so many ids on behalf of held objects,
+// and the next run goes on behind them.
+func TestAsksForAllThatIsHeldInTurn(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	res := &fakeResolver{known: map[string]string{}}
+	w.resolver = res
+	w.restart()
+	const more = 7
+	objs := []string{sobj(note(1))}
+	for n := range heldAskMax + more {
+		objs = append(objs, srel(n, note(1), ident(1000+n)))
+	}
+	w.wholeRun(spool.ReasonSchedule, objs)
+	asked := map[string]bool{}
+	for _, want := range []int{heldAskMax, heldAskMax + more} {
+		before := len(res.asked)
+		w.wholeRun(spool.ReasonSchedule)
+		for _, id := range res.asked[before:] {
+			asked[id] = true
+		}
+		if len(asked) != want {
+			t.Errorf("asked for %d ids by now, want %d", len(asked), want)
+		}
+	}
+}
+
+// TestClockSetBackWhileGathering: the open bundle waits no longer for that.
+func TestClockSetBackWhileGathering(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	w.record(w.startRun(spool.ReasonSchedule), sobj(ident(1)))
+	w.clock = w.clock.Add(-time.Hour)
+	w.work()
+	w.clock = w.clock.Add(31 * time.Second)
+	w.work()
+	if s, err := w.sp.Stats(); err != nil || s.Bundles != 1 {
+		t.Errorf("got %d bundles (%v), want one", s.Bundles, err)
+	}
+}
+
+// TestGathersNothingWhileTheSpoolIsFull: fetch goes on when what it brought is handed over.
+func TestGathersNothingWhileTheSpoolIsFull(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	ts := w.troubled()
+	w.record(w.startRun(spool.ReasonSchedule), sobj(ident(1)))
+	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
+	w.work()
+	if s, err := w.sp.Stats(); err != nil || s.Bundles != 1 {
+		t.Errorf("got %d bundles (%v), want one at once", s.Bundles, err)
+	}
+}

@@ -17,9 +17,9 @@ import (
 // over its slices, exist in the end, as a single run would keep them. With SOAK
 // there are 20,000 items.
 func TestRepullBesideWhatIsNew(t *testing.T) {
-	items, wait := 500, 20*time.Second
+	items, wait, room := 500, 20*time.Second, int64(32<<20)
 	if os.Getenv("SOAK") != "" {
-		items, wait = 20_000, 2*time.Second
+		items, wait, room = 20_000, 2*time.Second, 64<<20
 	}
 	for _, p := range []pipelinetest.Profile{pipelinetest.Newest(), pipelinetest.Profiles()[2]} {
 		t.Run(p.Name, func(t *testing.T) {
@@ -30,7 +30,8 @@ func TestRepullBesideWhatIsNew(t *testing.T) {
 				v.wait, v.fail = 50*time.Millisecond, nil
 				v.other = func(n int) int { return ((n/3*7919+13)%items)*3 + n%3 }
 				refs := map[string]int{} // by report: of its newest message
-				w.Broker.Worked = func(raw json.RawMessage, _ string, dropped bool) {
+				w.Broker.Worked = func(raw json.RawMessage, refusal string, dropped bool) {
+					s.worked(raw, refusal, dropped)
 					var o struct {
 						ID   string
 						Refs []string `json:"object_refs"`
@@ -48,6 +49,8 @@ func TestRepullBesideWhatIsNew(t *testing.T) {
 						w.Broker.WorkOff(1 << 20)
 					}
 				}
+				w.MaxSize = room
+				w.Restart()
 				w.Start()
 				pass(2 * time.Minute)
 				v.mu.Lock()

@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,9 @@ type World struct {
 	wrong      bool
 	OnLimit    func(int64)
 	Unreadable func(run, seq uint64, i int) bool
-	Offline    bool // no platform and no broker
-	ReportsOK  bool // the test expects messages that never come, or calls that count twice
+	MaxSize    int64 // of the spool that is opened next; 0: 32 MiB
+	Offline    bool  // no platform and no broker
+	ReportsOK  bool  // the test expects messages that never come, or calls that count twice
 	// Others returns what runs next to the platform loop and deliver; nil: nothing.
 	Others func(l *Process) []pipeline.Part
 	Ids    int
@@ -117,7 +119,7 @@ func (w *World) Fail(format string, args ...any) {
 func (w *World) openSpool() {
 	w.t.Helper()
 	var err error
-	w.Spool, err = spool.Open(context.Background(), spool.Options{Dir: w.dir, ConnectorID: "c1", MaxSize: 32 << 20})
+	w.Spool, err = spool.Open(context.Background(), spool.Options{Dir: w.dir, ConnectorID: "c1", MaxSize: cmp.Or(w.MaxSize, 32<<20)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
