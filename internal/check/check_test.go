@@ -74,13 +74,13 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 			"failed ThreatMatch IOCs: answered 403 forbidden", "→ the account may not read this", "offered: profiles, alerts, reports →"}},
 		{"groups refused", answer("groups", 403), faults.Rule{}, []string{"failed ThreatMatch groups", "→ the account may not read this"}},
 		{"lists refused", answer("list", 403), faults.Rule{}, []string{"failed ThreatMatch lists", "→ the account may not read this"}},
-		{"no token", answer("token", 500), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch has trouble of its own"}},
+		{"no token", answer("token", 500), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch has a problem"}},
 		{"token throttled", answer("token", 429), faults.Rule{}, []string{"failed ThreatMatch token", "→ ThreatMatch asks to slow down"}},
 		{"platform unavailable", faults.Rule{}, answer("", 503), []string{
-			"failed OpenCTI API", "→ OpenCTI, or a proxy before it, has trouble of its own", "unknown OpenCTI token: not tried"}},
+			"failed OpenCTI API", "→ OpenCTI, or a proxy in front of it, has a problem", "unknown OpenCTI token: not tried"}},
 		{"database", faults.Rule{}, faults.Rule{Kind: faults.Answer, Status: 200, ContentType: "application/json",
 			Body: `{"errors":[{"message":"no","extensions":{"code":"DATABASE_ERROR"}}]}`},
-			[]string{"failed OpenCTI API", "→ OpenCTI, or a proxy before it, has trouble of its own"}},
+			[]string{"failed OpenCTI API", "→ OpenCTI, or a proxy in front of it, has a problem"}},
 		{"not OpenCTI", faults.Rule{}, answer("", 404), []string{"failed OpenCTI API", "→ check opencti.url"}},
 	}
 	for _, tt := range tests {
@@ -105,8 +105,8 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{0, "", "ok OpenCTI push: takes bundles by its API, of 8 MiB at least"},
-		{413, "too large", "note OpenCTI push: takes bundles by its API, but none of 8 MiB"},
+		{0, "", "ok OpenCTI push: accepts bundles of at least 8 MiB through its API"},
+		{413, "too large", "note OpenCTI push: accepts bundles through its API, but none of 8 MiB"},
 		{200, `{"errors":[{"message":"no","extensions":{"code":"FORBIDDEN_ACCESS"}}]}`, "failed OpenCTI push: OpenCTI: FORBIDDEN_ACCESS no → give the connector's user"},
 		{400, `{"errors":[{"message":"no","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}`, "failed OpenCTI push"},
 		{502, "", "failed OpenCTI push: OpenCTI: "},
@@ -224,7 +224,7 @@ func TestLargerThanDisk(t *testing.T) {
 		t.Errorf("of %d free bytes, twice as many fit, or half do not", free)
 	}
 	if !LargerThanDisk(filepath.Join(dir, "to", "be", "made"), 2*free) {
-		t.Error("of a directory that is not made yet nothing is told")
+		t.Error("nothing is reported about a directory that does not exist yet")
 	}
 	if err := os.Truncate(touch(t, filepath.Join(dir, "spool.db")), 2*free); err != nil {
 		t.Fatal(err)

@@ -73,10 +73,10 @@ func (c *checker) push(ctx context.Context, client *opencti.Client) {
 	const name = "OpenCTI push"
 	switch err := client.TryPush(ctx, opencti.MaxBundle); {
 	case err == nil:
-		c.ok(name, "takes bundles by its API, of 8 MiB at least; RabbitMQ is not used")
+		c.ok(name, "accepts bundles of at least 8 MiB through its API; RabbitMQ is not used")
 	case errors.Is(err, opencti.ErrTooLarge):
-		c.remark(name, "takes bundles by its API, but none of 8 MiB: smaller ones are sent, and an object that is larger alone becomes a dead letter",
-			"let OpenCTI (app:max_payload_body_size), or the proxy before it, take requests of 20 MB")
+		c.remark(name, "accepts bundles through its API, but none of 8 MiB: smaller ones are sent, and a single object that is too large becomes a dead letter",
+			"let OpenCTI (app:max_payload_body_size), or the proxy in front of it, accept requests of 20 MB")
 	default:
 		c.failed(name, err, openCTIHint(err))
 	}
@@ -86,9 +86,9 @@ func (c *checker) push(ctx context.Context, client *opencti.Client) {
 func openCTIHint(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time: look whether OpenCTI is overloaded, or give --timeout more"
+		return "no answer in time: check whether OpenCTI is overloaded, or raise --timeout"
 	case fault.Is(err, fault.Transient):
-		return "OpenCTI, or a proxy before it, has trouble of its own: look at its logs and its dependencies; the connector tries again by itself"
+		return "OpenCTI, or a proxy in front of it, has a problem: look at its logs and its dependencies; the connector tries again by itself"
 	}
 	return "check opencti.url, and the log of OpenCTI"
 }

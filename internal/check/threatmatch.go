@@ -127,7 +127,7 @@ func threatMatchHint(err error) string {
 	e, ok := errors.AsType[*threatmatch.Error](err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time: check threatmatch.url and the way there, or give --timeout more"
+		return "no answer in time: check threatmatch.url and the network in between, or raise --timeout"
 	case !ok:
 		return ""
 	case e.Status == http.StatusForbidden, e.Status == http.StatusUnauthorized:
@@ -135,7 +135,7 @@ func threatMatchHint(err error) string {
 	case e.Status == http.StatusTooManyRequests:
 		return "ThreatMatch asks to slow down: try again later; if it comes often, lower threatmatch.requests_per_second"
 	case e.Status >= http.StatusInternalServerError:
-		return "ThreatMatch has trouble of its own: try again later; the connector does so by itself"
+		return "ThreatMatch has a problem: try again later; the connector does so by itself"
 	}
 	return ""
 }

@@ -57,7 +57,7 @@ var byReply = map[int]verdict{
 	amqp.NotAllowed:         {kind: AccessRefused, class: fault.Systemic, hint: hintAccess},
 	amqp.NotFound:           {kind: NoExchange, class: fault.Systemic, hint: hintTopology},
 	amqp.ContentTooLarge:    {kind: TooLarge, class: fault.Permanent, hint: hintSize},
-	amqp.ConnectionForced:   {kind: ConnectionLost, class: fault.Transient, words: "it closed the connection, as it stops or somebody closed it there"},
+	amqp.ConnectionForced:   {kind: ConnectionLost, class: fault.Transient, words: "it closed the connection, because it is shutting down or an administrator closed it"},
 	amqp.PreconditionFailed: {kind: ConnectionLost, class: fault.Systemic}, // unless a message is too large: see closedBy
 }
 
@@ -85,15 +85,15 @@ func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 	return v, 0, e
 }
 
-// lostLink says how a connection ended about which the broker said nothing.
+// lostLink classifies the end of a connection for which the broker gave no reason.
 func lostLink(err error) verdict {
 	v := verdict{kind: ConnectionLost, class: fault.Transient}
-	const look = "look whether the server was restarted, or a firewall ends connections"
+	const hint = "check whether the server was restarted, or a firewall closes connections"
 	switch {
 	case errors.Is(err, errSilent):
-		v.words, v.hint = "no sign of life from the server, the connection was given up", look
+		v.words, v.hint = "no sign of life from the server, so the connection was closed", hint
 	case errors.Is(err, io.EOF):
-		v.words, v.hint = "the server ended the connection", look
+		v.words, v.hint = "the server ended the connection", hint
 	default:
 		v.words, v.hint = fault.Network(err, "MQ_HOST and MQ_PORT")
 	}

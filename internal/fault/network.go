@@ -46,7 +46,7 @@ func Network(err error, setting string) (words, hint string) {
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return strings.TrimSuffix("no answer in time "+at(err), " there"), "check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the connection " + at(err) + " was cut by the other side", "look whether the server was restarted, or a proxy or firewall ends connections"
+		return "the connection " + at(err) + " was cut by the other side", "check whether the server was restarted, or a proxy or firewall closes connections"
 	}
 	return "", ""
 }

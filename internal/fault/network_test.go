@@ -29,7 +29,7 @@ func TestNetwork(t *testing.T) {
 		{dial(syscall.ETIMEDOUT), noAnswer + " at 127.0.0.1:99" + away},
 		{fmt.Errorf("get: %w", context.DeadlineExceeded), noAnswer + away},
 		{fmt.Errorf("get: %w", &net.DNSError{Name: "h", IsNotFound: true}), "the name h is not known here: check x.url and this machine's DNS"},
-		{dial(syscall.ECONNRESET), "the connection at 127.0.0.1:99 was cut by the other side: look whether the server was restarted, or a proxy or firewall ends connections"},
+		{dial(syscall.ECONNRESET), "the connection at 127.0.0.1:99 was cut by the other side: check whether the server was restarted, or a proxy or firewall closes connections"},
 		{&net.DNSError{Name: "h", IsTimeout: true}, "the name h cannot be looked up: check this machine's DNS"},
 		{x509.UnknownAuthorityError{}, "the authority of its certificate is not trusted here: name it in HTTPS_CA_CERTIFICATES"},
 		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}, "its certificate is for another name than h: check x.url"},

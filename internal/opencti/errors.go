@@ -40,7 +40,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	text := cmp.Or(strings.TrimSpace(e.Code+" "+e.Message), "no answer")
-	if e.Status == http.StatusOK && e.Code != "" { // the platform answers so to most errors
+	if e.Status == http.StatusOK && e.Code != "" { // the platform answers most errors like this
 		return text
 	}
 	return fmt.Sprintf("%s (HTTP %d)", text, e.Status)
@@ -51,7 +51,7 @@ const (
 	hintRights = "give the connector's user a role with the capability \"Connect and register connectors\" (CONNECTORAPI) and read access to connectors (MODULES)"
 	hintURL    = "check opencti.url: it must be the platform's address, with its base path"
 	hintGate   = "something between connector and platform refuses the request: check proxies and opencti.custom_headers"
-	hintOwn    = "see whether OpenCTI's RabbitMQ, Redis, storage and database run, and its log"
+	hintOwn    = "check whether OpenCTI's RabbitMQ, Redis, storage and database are running, and read its log"
 	hintCA     = "check the certificate of opencti.url, or name its authority (https_ca_certificates)"
 )
 

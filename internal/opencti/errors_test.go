@@ -104,7 +104,7 @@ func TestClasses(t *testing.T) {
 // TestWords: what people are told of an error, and of the platform's own servers
 // that it cannot reach in one sentence, however Node.js words it.
 func TestWords(t *testing.T) {
-	const own = ": see whether OpenCTI's RabbitMQ, Redis, storage and database run, and its log"
+	const own = ": check whether OpenCTI's RabbitMQ, Redis, storage and database are running, and read its log"
 	for message, want := range map[string]string{
 		"connect ECONNREFUSED 172.18.0.3:5672":             "OpenCTI: it cannot reach a server that it needs at 172.18.0.3:5672 (ECONNREFUSED)" + own,
 		"getaddrinfo ENOTFOUND rabbitmq":                   "OpenCTI: it cannot reach a server that it needs at rabbitmq (ENOTFOUND)" + own,

@@ -167,7 +167,7 @@ func newTransport(opt Options) *http.Transport {
 		TLSHandshakeTimeout:   opt.ConnectTimeout,
 		ResponseHeaderTimeout: opt.HeaderTimeout,
 		ForceAttemptHTTP2:     true,
-		// Pings notice a peer that vanished without a word.
+		// Pings notice a peer that vanished without closing the connection.
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     90 * time.Second,
