@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options, tell func(Finding)) {
 	c.spool()
 	c.outputs()
 	if filters := o.Config.Filters(); len(filters) > 0 {
-		c.remark("filters", strings.Join(filters, "; "), "each run counts what they take out; after widening one, `repull` brings what it kept back")
+		c.remark("filters", strings.Join(filters, "; "), "each run counts what they drop; after widening one, `repull` fetches what it dropped before")
 	}
 	// Both at once, so that a server that hangs does not use up the other's time.
 	var later []Finding

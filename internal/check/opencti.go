@@ -132,8 +132,8 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	b := clients.Broker(c.Config.MQ, reg.Broker)
 	if !known {
 		if !complete(b.Host, b.User) {
-			c.unknown(name, "cannot be known before the connector has registered for the first time: OpenCTI tells it then (or set mq.host, mq.user, mq.pass)")
-			c.unknown(route, "OpenCTI makes it when the connector registers for the first time")
+			c.unknown(name, "not known until the connector has registered for the first time: OpenCTI gives the address then (or set mq.host, mq.user, mq.pass)")
+			c.unknown(route, "OpenCTI creates it when the connector registers for the first time")
 			return
 		}
 		if b.Port == 0 {
@@ -157,12 +157,12 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	}()
 	address := fmt.Sprintf("%s:%d, virtual host %s, user %s", b.Host, b.Port, b.VHost, b.User)
 	if err := c.connects(ctx, pub, "", ""); err != nil {
-		c.failed(name, fault.Say(err, address+": "+fault.Words(err)), "check MQ_HOST and MQ_PORT: the address must be right as seen from here")
+		c.failed(name, fault.Say(err, address+": "+fault.Words(err)), "check MQ_HOST and MQ_PORT: the address must be reachable from here")
 		c.unknown(route, "not tried: RabbitMQ is not reached")
 		return
 	}
 	if clients.InClear(c.Config, b) {
-		c.remark(name, address+"; the password goes there in clear, though OpenCTI is reached by https", "set MQ_USE_SSL, if the broker has it")
+		c.remark(name, address+"; the password is sent there unencrypted, although OpenCTI is reached by https", "set MQ_USE_SSL, if the broker supports TLS")
 	} else {
 		c.ok(name, "%s", address)
 	}
@@ -186,7 +186,7 @@ func (c *checker) connects(ctx context.Context, pub *delivery.Publisher, exchang
 func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg opencti.Registration, known bool) {
 	const name = "RabbitMQ route"
 	if !known {
-		c.unknown(name, "OpenCTI makes it when the connector registers for the first time")
+		c.unknown(name, "OpenCTI creates it when the connector registers for the first time")
 		return
 	}
 	if err := c.connects(ctx, pub, reg.Exchange, reg.Queue); err != nil {

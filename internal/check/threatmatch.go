@@ -88,7 +88,7 @@ func (c *checker) taxii(groups []threatmatch.Group, err error) {
 		c.remark(name, fmt.Sprintf("no group %q; there are: %s", strings.Join(missing, ", "), strings.Join(names, ", ")),
 			"set threatmatch.taxii_groups to some of them")
 	case len(missing) > 0:
-		c.remark(name, fmt.Sprintf("no group %q; all there are will be used: %s", missing[0], strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
+		c.remark(name, fmt.Sprintf("no group %q; all groups are used: %s", missing[0], strings.Join(names, ", ")), "set threatmatch.taxii_group to one of them")
 	default:
 		c.ok(name, "%q of %d", strings.Join(wanted, ", "), len(groups))
 	}

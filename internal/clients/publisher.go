@@ -82,7 +82,7 @@ func (p *Publisher) SetBroker(b opencti.Broker) {
 	to := Broker(p.cfg.MQ, b)
 	if InClear(p.cfg, to) && !p.warned.Swap(true) {
 		p.log.Warn("the broker's password goes over the network in clear", "broker", to,
-			"hint", "OpenCTI is reached by https, its broker without TLS: set MQ_USE_SSL, if the broker has it")
+			"hint", "OpenCTI is reached by https, its broker without TLS: set MQ_USE_SSL, if the broker supports TLS")
 	}
 	p.Publisher.SetBroker(to)
 }

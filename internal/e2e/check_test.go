@@ -25,7 +25,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	closed := closedPort(t)
 
 	first := w.run(0, "check")
-	if !strings.Contains(first, "? RabbitMQ connection  cannot be known before") || strings.Contains(first, "✗") {
+	if !strings.Contains(first, "? RabbitMQ connection  not known until") || strings.Contains(first, "✗") {
 		t.Errorf("before the first run:\n%s", first)
 	}
 	if _, err := os.Stat(w.spool); err == nil {

@@ -60,7 +60,7 @@ func pushError(op string, err error) error {
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fault.Mark(fault.Permanent, fmt.Errorf("%s: %w: %w", op, ErrTooLarge, e))
 	case isValidation(err):
-		return hinted(fault.Mark(fault.Systemic, fmt.Errorf("%s: this OpenCTI takes no bundles by its API: %w", op, e)),
+		return hinted(fault.Mark(fault.Systemic, fmt.Errorf("%s: this OpenCTI accepts no bundles through its API: %w", op, e)),
 			"set connector.queue_protocol to amqp, or upgrade OpenCTI")
 	case isGone(err):
 		return workGone(op, err)
@@ -68,7 +68,7 @@ func pushError(op string, err error) error {
 		return unknownConnector(op, err)
 	case fault.Is(err, fault.Permanent):
 		return hinted(fault.Mark(fault.Transient, fmt.Errorf("%s: %w: %w", op, ErrNotTaken, e)),
-			"look at the log of OpenCTI: the connector may be unknown there, or its RabbitMQ away, full or refusing messages of that size")
+			"look at the log of OpenCTI: the connector may be unknown there, or its RabbitMQ may be down, full or refusing messages of that size")
 	}
 	return err
 }
