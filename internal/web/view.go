@@ -72,7 +72,10 @@ func (s *site) overview(*http.Request) (string, any, error) {
 }
 
 func overviewOf(s inspect.Status) overview {
-	v := overview{Status: s, Switches: switchesOf(s), Datasets: datasets, Groups: groupsOf(s.Failing), Problems: problemsOf(s)}
+	v := overview{Status: s, Switches: switchesOf(s), Datasets: datasets, Problems: problemsOf(s)}
+	if !s.Running || s.NotReady["fetch"] != "" { // else the problems have them
+		v.Groups = groupsOf(s.Failing)
+	}
 	way := wayOf(s)
 	v.Boxes, v.Ways = way.Boxes, draw(way)
 	p := s.Spool

@@ -48,6 +48,9 @@ func TestStates(t *testing.T) {
 			if m := sentence.FindStringSubmatch(got); m == nil || !strings.Contains(m[1], tt.sentence) {
 				t.Errorf("got the sentence %q, want %q in it", m, tt.sentence)
 			}
+			if n := strings.Count(got, tt.sentence); n != 1 {
+				t.Errorf("the page has %q %d times, want once", tt.sentence, n)
+			}
 			said := ""
 			if m := typed.FindStringSubmatch(got); m != nil {
 				said = m[1]
