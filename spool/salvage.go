@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -15,7 +16,7 @@ import (
 type Salvage struct {
 	File     string           `json:"file"`
 	Created  time.Time        `json:"created,omitzero"` // of the old spool
-	Rows     map[string]int64 `json:"rows"`             // by kind: records, objects (of bundles), waiting, held, dead_letters
+	Rows     map[string]int64 `json:"rows"`             // by kind: set_ids, records, objects (of bundles), waiting, held, dead_letters
 	Before   map[string]int64 `json:"before,omitempty"` // what earlier salvages of the same file brought back
 	Parked   int64            `json:"parked"`           // parked items, which are not brought back: the lists name them again
 	Unread   int64            `json:"unread"`           // rows and pages that cannot be read
@@ -55,7 +56,8 @@ func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) 
 
 // Salvage brings back what can be read of a set-aside file and was not delivered: records, the objects of bundles,
 // waiting and held objects, all as records of one run of reason retry, so that map compares them with what was
-// delivered since; and dead letters that are not healed. It takes no watermarks, ids or tasks. Each row comes back
+// delivered since; dead letters that are not healed; and which object has an id of an intrusion set, if no
+// other got it since. It takes no watermarks, ids or tasks. Each row comes back
 // once: the place in the file is committed with the rows, so an interrupted salvage continues there when it is
 // repeated.
 //
@@ -187,7 +189,7 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 	err := s.update("salvage", u, func(t *txn) error {
 		next = *m
 		next.Rows, next.Done = maps.Clone(m.Rows), done
-		r, err := t.runs().salvageRun(&next, now, len(rows) > 0)
+		r, err := t.runs().salvageRun(&next, now, slices.ContainsFunc(rows, func(r rescued) bool { return r.setIDs == nil }))
 		if err != nil {
 			return err
 		}
@@ -257,6 +259,10 @@ func (t *txn) rescue(now time.Time, r *storedRun, row rescued, packed []encoding
 		if err := t.records().add(r, rec, packed[i]); err != nil {
 			return err
 		}
+	}
+	maps.DeleteFunc(row.setIDs, func(id, _ string) bool { return t.meta().setID(id) != "" }) // something got it since
+	if err := t.meta().putSetIDs(row.setIDs); err != nil {
+		return err
 	}
 	if d := row.letter; d != nil {
 		letter := *d

@@ -85,6 +85,7 @@ type rescued struct {
 	n       int64 // objects of a bundle's block, else 1
 	records []NewRecord
 	letter  *DeadLetter
+	setIDs  map[string]string // see MapCommit
 }
 
 // rowPlace is a row of a set-aside file.
@@ -104,6 +105,7 @@ type rescuer struct {
 // rescuers returns the buckets in the order in which they are brought back.
 func rescuers() []rescuer {
 	return []rescuer{
+		{bktMeta, []byte(pfxSetID), len(pfxSetID + "intrusion-set--00000000-0000-0000-0000-000000000000"), (*asideFile).setID},
 		{bktRecords, nil, 16, (*asideFile).record},
 		{bktWaiting, nil, 16, (*asideFile).object},
 		{bktHeld, []byte{pfxHeld}, 9, (*asideFile).object},
@@ -167,6 +169,12 @@ func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost
 		return err
 	}
 	return flush()
+}
+
+func (f *asideFile) setID(key, sealed []byte) (rescued, error) {
+	var row setIDRow
+	_, err := encoding.Open(key, sealed, &row)
+	return rescued{kind: "set_ids", n: 1, setIDs: map[string]string{string(key[len(pfxSetID):]): row.Original}}, err
 }
 
 func (f *asideFile) record(key, sealed []byte) (rescued, error) {

@@ -19,15 +19,23 @@ func (tb metaBucket) putSetIDs(list map[string]string) error {
 	return nil
 }
 
+// setID returns the object of the source that has the id, "" if that is not known.
+func (tb metaBucket) setID(id string) string {
+	var row setIDRow
+	if _, err := encoding.Open([]byte(pfxSetID+id), tb.get([]byte(pfxSetID+id)), &row); err != nil {
+		return ""
+	}
+	return row.Original
+}
+
 // SetIDs returns, by id of an intrusion set, the object of the source that CommitMap stored for it. One that cannot
 // be read counts as unknown; Verify reports it.
 func (s *Spool) SetIDs(ids []string) (map[string]string, error) {
 	found := map[string]string{}
 	err := s.view("look up ids of intrusion sets", func(t *txn) error {
 		for _, id := range ids {
-			var row setIDRow
-			if _, err := encoding.Open([]byte(pfxSetID+id), t.meta().get([]byte(pfxSetID+id)), &row); err == nil && row.Original != "" {
-				found[id] = row.Original
+			if original := t.meta().setID(id); original != "" {
+				found[id] = original
 			}
 		}
 		return nil

@@ -68,7 +68,11 @@ func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, 
 		return err
 	}
 	g.note("spool file salvaged", "file", file, "run", done.Run, "rows", done.Rows, "unread", done.Unread)
-	return g.printSalvage(cmd, done, fmt.Sprintf("%d came back; run %d brings them when the connector is started", total(done.Rows), done.Run))
+	said := fmt.Sprintf("%d came back", total(done.Rows))
+	if done.Run != 0 {
+		said += fmt.Sprintf("; run %d brings them when the connector is started", done.Run)
+	}
+	return g.printSalvage(cmd, done, said)
 }
 
 // salvageHint adds what to do about a refusal.
@@ -96,6 +100,7 @@ func sayPlan(w io.Writer, s spool.Salvage) error {
 	for _, kind := range []struct{ name, note string }{
 		{"records", "fetched, not yet mapped"}, {"objects", "of bundles, not confirmed"}, {"waiting", "objects that waited for a reference"},
 		{"held", "objects that were held for another one"}, {"dead_letters", "not healed"},
+		{"set_ids", "intrusion sets and actors of one UUID: which of them has it"},
 	} {
 		if n := s.Rows[kind.name]; n > 0 || s.Before[kind.name] > 0 {
 			rows = append(rows, []string{kind.name, fmt.Sprint(n), kind.note})

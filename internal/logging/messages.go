@@ -85,6 +85,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "this cannot be mapped: it becomes a dead letter", "An object, or else its whole record, fails however often it is tried; the rest goes on.", "Report it, with `spool show`."},
 		{"WARNING", "times cannot be read", "Objects hold times in a form that the connector does not know; they go out without them. `first` names one.", "Tell ThreatMatch; `spool show ID` has the source."},
 		{"WARNING", "an unknown marking was removed, its object counts as TLP:RED", "Neither ThreatMatch nor OpenCTI knows the marking, so nobody can say what it restricts.", ""},
+		{"WARNING", "a copy that cannot be sent is marked more strictly than what was sent", "ThreatMatch sends a copy that lacks something, with a stricter TLP level, after the object was delivered. OpenCTI shows it under the weaker level.", "Look at the dead letter of the object; mark it in OpenCTI where it should be restricted."},
 		{"WARNING", "a value of ThreatMatch is not understood", "The kind is the count's name (deploy/METRICS.md). What marks an object and cannot be read counts as TLP:RED; what is left of a label is not imported.", ""},
 		{"ERROR", "mapping is held up, trying again", "The spool could not be read or written.", "The error says why: mostly the disk."},
 		{"WARNING", "trying the record alone at which the process died", "Mapping this record ended the process twice; if it does so again it becomes a dead letter.", "Report it, with `spool show`."},

@@ -178,6 +178,7 @@ func (r *record) killChains(o *stix.Object) {
 				phase = tactic
 			}
 			to := strings.ReplaceAll(strings.Replace(fold(tacticID.ReplaceAllString(phase, "")), "defence", "defense", 1), " ", "-")
+			to = strings.Replace(to, "weaponisation", "weaponization", 1)
 			if chain != name || to != memberText(e, "phase_name") {
 				e = withMember(e, "kill_chain_name", chain)
 				if to != "" {

@@ -44,7 +44,7 @@ func (r *record) merge() {
 func (r *record) addDeadIfLacking(o *stix.Object) bool {
 	l, dead := r.lacking[o]
 	if dead {
-		r.addDead(l.raw, o.ID(), DeadIncomplete, l.reason)
+		r.addDeadObject(l.raw, o, DeadIncomplete, l.reason)
 	}
 	return dead
 }
@@ -80,11 +80,18 @@ func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
 		merged, parts = parts[0], parts[1:] // merge makes a dead letter of the first
 	}
 	for _, o := range parts {
-		if r.addDeadIfLacking(o); o.SourceRank() > merged.SourceRank() {
-			merged.Set("object_marking_refs", unite(merged.Strings("object_marking_refs"), o.Strings("object_marking_refs")))
-		}
+		r.addDeadIfLacking(o)
+		restrictBy(merged, o)
 	}
 	return merged
+}
+
+// restrictBy makes o as strict as a copy of it that becomes a dead letter.
+func restrictBy(o, dead *stix.Object) {
+	if rank := dead.SourceRank(); rank > o.SourceRank() {
+		o.Restrict(rank)
+		o.Set("object_marking_refs", unite(o.Strings("object_marking_refs"), dead.Strings("object_marking_refs")))
+	}
 }
 
 // mergePairs merges in pairs, so that a growing list is not sorted once per copy.
@@ -109,7 +116,8 @@ func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Objec
 func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
 	both := stix.Merge(a, b)
 	if both.Len() > stix.MaxProperties {
-		r.addDead(b.AppendJSON(nil), b.ID(), DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
+		restrictBy(a, b)
+		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
 		return a
 	}
 	r.count("duplicates_merged", 1)

@@ -13,6 +13,7 @@ type Dead struct {
 	ID     string // the STIX id where there is one
 	Class  string // one of the Dead… constants
 	Reason string // one sentence
+	Rank   int    // of the strictest TLP level that the source gives it, as far as it could be read
 }
 
 // Classes of Dead.
@@ -25,6 +26,11 @@ const (
 
 func (r *record) addDead(raw []byte, id, class, reason string) {
 	r.dead = append(r.dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
+}
+
+// addDeadObject is addDead for an object, with its TLP level.
+func (r *record) addDeadObject(raw []byte, o *stix.Object, class, reason string) {
+	r.dead = append(r.dead, Dead{Raw: raw, ID: o.ID(), Class: class, Reason: reason, Rank: o.SourceRank()})
 }
 
 type element struct {

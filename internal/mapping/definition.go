@@ -23,11 +23,25 @@ func (r *record) define(raw json.RawMessage, o *stix.Object) {
 	}
 	d := definition{unread: true}
 	if o != nil {
+		r.definitionKind(o)
 		d = readDefinition(o)
 	}
 	r.defined(id, d)
 	if o != nil && o.ID() != id { // the id under which it is sent
 		r.defined(o.ID(), d)
+	}
+}
+
+// definitionKind names the type of a marking as its definition does: OpenCTI looks there
+// for it, and tells cases apart.
+func (r *record) definitionKind(o *stix.Object) {
+	raw, _ := o.Get("definition")
+	kind := o.String("definition_type")
+	for key := range stix.Members(raw) {
+		if key != kind && strings.EqualFold(key, strings.TrimSpace(kind)) {
+			o.Set("definition_type", key)
+			r.count("values_repaired", 1, "definition_type")
+		}
 	}
 }
 

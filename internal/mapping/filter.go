@@ -1,10 +1,14 @@
 package mapping
 
 import (
+	"maps"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
 )
+
+// Ceiling is the filter of tlp_max, as [Result.Filtered] names it.
+const Ceiling = "tlp_max"
 
 // filter leaves out what the operator does not want, and whatever is nothing
 // without it.
@@ -13,7 +17,7 @@ func (r *record) filter() {
 	if !c.filters() {
 		return
 	}
-	gone := map[string]bool{}
+	gone := map[string]string{}
 	item := r.itemFilter()
 	for _, o := range r.objects {
 		name := r.objectFilter(o)
@@ -21,7 +25,7 @@ func (r *record) filter() {
 			name = item
 		}
 		if name != "" {
-			gone[o.ID()] = true
+			gone[o.ID()] = name
 			r.count("filtered", 1, name)
 		}
 	}
@@ -93,7 +97,7 @@ func (r *record) objectFilter(o *stix.Object) string {
 		return ""
 	}
 	if r.overCeiling(o) {
-		return "tlp_max"
+		return Ceiling
 	}
 	if always(o.Type()) {
 		return ""
@@ -149,7 +153,10 @@ func (r *record) never(id string) bool {
 
 // leaveOut removes objects and all references to them. Whatever is nothing without
 // such a reference is removed too, and counted if it is the source's.
-func (r *record) leaveOut(gone map[string]bool) {
+func (r *record) leaveOut(gone map[string]string) {
+	if r.filtered == nil {
+		r.filtered = map[string]string{}
+	}
 	for again := len(gone) > 0 || len(r.m.choices.types) > 0; again; {
 		again = false
 		kept, made := r.objects[:0], 0
@@ -157,17 +164,17 @@ func (r *record) leaveOut(gone map[string]bool) {
 			if i == r.made {
 				made = len(kept)
 			}
-			if gone[o.ID()] {
+			if gone[o.ID()] != "" {
 				continue
 			}
 			lost := false
 			r.count("references_filtered", o.EditRefs(func(ref stix.Ref) (string, bool) {
-				out := gone[ref.ID] || r.never(ref.ID)
+				out := gone[ref.ID] != "" || r.never(ref.ID)
 				lost = lost || out && stix.Essential(o.Type(), ref.Key)
 				return ref.ID, !out
 			}))
 			if lost && missing(o) != "" {
-				gone[o.ID()], again = true, true
+				gone[o.ID()], again = "ends", true
 				if i < r.made {
 					r.count("filtered", 1, "ends")
 				}
@@ -181,6 +188,7 @@ func (r *record) leaveOut(gone map[string]bool) {
 		}
 		r.objects, r.made = kept, made
 	}
+	maps.Copy(r.filtered, gone)
 	clear(r.byID)
 	for i, o := range r.objects {
 		r.byID[o.ID()] = i
@@ -189,10 +197,10 @@ func (r *record) leaveOut(gone map[string]bool) {
 
 // filterMade leaves out entities made of labels that the type filter excludes.
 func (r *record) filterMade() {
-	gone := map[string]bool{}
+	gone := map[string]string{}
 	for _, o := range r.objects[r.made:] {
 		if !always(o.Type()) && !r.m.choices.types.pass(r.src.Dataset, o.Type()) {
-			gone[o.ID()] = true
+			gone[o.ID()] = "types"
 		}
 	}
 	if len(gone) > 0 {

@@ -33,6 +33,14 @@ malware "granular_markings":{"marking_ref":"marking-definition--5e57c739-391a-4e
 malware "name":"[TLP:RED] Thing" >> TLP-red
 malware "name":"Thing (TLP:AMBER+STRICT)" >> TLP-amber+strict
 malware "description":"<p><b>TLP:RED</b>. For the recipients only.</p>" >> TLP-red
+malware "description":"Classification: <b>TLP:RED</b><br>The loader" >> TLP-red
+malware "description":"Distribution of a TLP:RED report" >> TLP-amber !! TLP-red
+malware "labels":["Marking: TLP:GREEN | PAP:AMBER"] >> TLP-green >> "x_opencti_definition":"PAP:AMBER"
+malware "labels":["TLP:RED","a pap smear: red"] !! PAP
+malware "custom_properties":{"tlp":"red"} >> TLP-red
+malware "x_meta":[{"marking":[{"x_tlp_2_0":"amber+strict"}]}] >> TLP-amber+strict
+malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1","x":{"TLP":{"level":"Red"}}}] >> TLP-red
+malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1"}] !! TLP-red
 malware "description":"TLP:CLEAR is used here" >> TLP-amber !! TLP-clear
 malware "description":"The actor leaked a TLP:RED report" >> TLP-amber !! TLP-red
 free text
@@ -69,6 +77,7 @@ threat-actor "labels":["Country: Guinea, Guinea-Bissau and Equatorial Guinea"] >
 threat-actor "labels":["Country: Tanzania, United Republic of + Moldova, Republic of"] >> targets Tanzania >> targets Moldova
 threat-actor "labels":["Country: Virgin Islands, U.S.; Virgin Islands, British"] >> targets U.S. Virgin Islands >> targets British Virgin Islands
 threat-actor "labels":["Sector: Energy, Utilities & Mining, Legal and Forest, Paper & Packaging"] >> targets Energy, Utilities & Mining >> targets Legal >> targets Forest, Paper & Packaging
+threat-actor "labels":["Countries: Congo, the Democratic Republic of the, and Rwanda"] >> targets Democratic Republic of the Congo >> targets Rwanda
 origins
 threat-actor "labels":["Attributed to: China","China"] >> Thing originates-from China !! targets
 threat-actor "labels":["Nationality: China","PRC","Taiwan"] >> Thing originates-from China >> Thing targets Taiwan !! targets China

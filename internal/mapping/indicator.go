@@ -15,6 +15,9 @@ func (r *record) indicator(o *stix.Object) {
 	}
 	pattern := o.String("pattern")
 	kind := strings.ToLower(strings.TrimSpace(o.String("pattern_type")))
+	if strings.TrimRight(kind, " .-_0123456789v") == "stix" { // "STIX 2.1"
+		kind = "stix"
+	}
 	if kind == "" && (strings.HasPrefix(strings.TrimLeft(pattern, " \t\r\n("), "[") || checkPattern(pattern) == nil) {
 		kind = "stix"
 		r.count("defaults", 1, "pattern_type")

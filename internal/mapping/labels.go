@@ -149,7 +149,7 @@ func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 // readLabel returns what a label says. If it names its topic, unknown parts of it
 // are reported.
 func (r *record) readLabel(o *stix.Object, label string) []finding {
-	if _, said := readMark(label); said != silent || papNamed(label) != nil {
+	if _, said := readMark(label); said != silent || papNamed(label, false) != nil {
 		return []finding{{about: tlpTopic}} // used as a marking already
 	}
 	about, value := splitLabel(label)

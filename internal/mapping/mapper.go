@@ -46,6 +46,8 @@ type Result struct {
 	// earlier response said otherwise.
 	SetIDs map[string]string
 	Counts Counts
+	// Filtered names, by id, the filter that took an object out.
+	Filtered map[string]string
 }
 
 // Notice is a value of the source that could not be read as intended.
@@ -76,6 +78,7 @@ type record struct {
 
 	details     json.RawMessage         // what the portal says about the item; empty for nothing
 	contents    []string                // what the labels of the current container add to it
+	filtered    map[string]string       // see Result
 	main        string                  // id of the object that the item is about
 	paps        map[string]*stix.Object // PAP markings that labels name
 	usesMarking bool                    // the default marking beside the TLP
@@ -144,7 +147,7 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	if detailed { // the item's own response has dead-lettered the same elements
 		r.dead = slices.DeleteFunc(r.dead, func(d Dead) bool { return d.Class != DeadBody })
 	}
-	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, SetIDs: r.setIDs, Counts: r.counts}
+	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, SetIDs: r.setIDs, Counts: r.counts, Filtered: r.filtered}
 }
 
 // convert brings one object into the form OpenCTI accepts, independently of others.

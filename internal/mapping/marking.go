@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -254,7 +255,7 @@ func (m *markings) label(raw json.RawMessage) {
 	if s, ok := stix.Text(raw); ok {
 		t, said := readMark(s)
 		m.lift(t, said, s)
-		if pap := papNamed(s); pap != nil && len(m.ids) < markingsMax {
+		if pap := papNamed(s, said == readable); pap != nil && len(m.ids) < markingsMax {
 			m.lifted, m.pap = true, true
 			m.ids = appendOnce(m.ids, pap.ID())
 			m.r.paps[pap.ID()] = pap
@@ -296,10 +297,29 @@ func (m *markings) property(key string, raw json.RawMessage) {
 		return
 	}
 	if key != "extensions" && !strings.HasPrefix(key, "extension-definition--") || raw[0] != '{' {
+		m.nested(raw)
 		return
 	}
 	for k, v := range stix.Members(raw) {
 		m.property(k, v)
+	}
+}
+
+// nested reads what stands under the name of the TLP deeper in a property.
+func (m *markings) nested(raw json.RawMessage) {
+	if raw[0] == '"' || !bytes.Contains(raw, []byte("{")) {
+		return
+	}
+	for e := range stix.Elements(raw) {
+		m.nested(e)
+	}
+	for key, v := range stix.Members(raw) {
+		if !tlpProperty(key) {
+			m.nested(v)
+			continue
+		}
+		t, said := readLevels(v)
+		m.lift(t, said, string(v))
 	}
 }
 

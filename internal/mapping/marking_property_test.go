@@ -32,6 +32,8 @@ var drawnDefinitions = []struct {
 	{5, false, `"extensions":{"extension-definition--3a65884d-005a-4290-8335-cb2d778a83ce":{"identifier":"isa:guide"}}`},
 	{0, true, `"definition_type":"statement","definition":{"statement":"Bank eyes only"}`},
 	{0, true, `"name":"PAP:AMBER","definition_type":"pap","definition":{"pap":"amber"}`},
+	{0, true, `"definition_type":"PAP","definition":{"pap":"red"}`},
+	{0, true, `"definition_type":"Statement","definition":{"statement":"Members only"}`},
 	{3, true, `"definition_type":"statement","definition":{"statement":"TLP:AMBER, for members"}`},
 	{5, false, `"definition_type":"tlp","definition":{"tlp":"mauve"}`},
 }

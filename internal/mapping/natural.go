@@ -1,6 +1,10 @@
 package mapping
 
-import "strings"
+import (
+	"strings"
+
+	"threatmatch-connector/internal/stix"
+)
 
 // naturalTypes lists the obvious relationship type between two types: sources,
 // type, targets.
@@ -19,6 +23,9 @@ tool | targets | vulnerability,identity,location,event
 attack-pattern | uses | malware,tool
 attack-pattern | targets | vulnerability,identity,location,event
 indicator | indicates | attack-pattern,campaign,incident,infrastructure,intrusion-set,malware,threat-actor,tool,vulnerability
+indicator | based-on | observable
+infrastructure | consists-of | observable
+malware | communicates-with | domain-name,ipv4-addr,ipv6-addr,url
 course-of-action | mitigates | attack-pattern,indicator,malware,tool,vulnerability
 infrastructure | located-at | location
 infrastructure | has | vulnerability
@@ -31,6 +38,9 @@ malware-analysis | analysis-of | malware
 data-component | detects | attack-pattern
 identity | located-at | location
 `
+
+// observable stands for every type of observables.
+const observable = "observable"
 
 var naturals = naturalTable()
 
@@ -53,11 +63,22 @@ func naturalTable() map[[2]string]string {
 // natural returns the obvious relationship type for two types, related-to if there
 // is none, and whether it points from the second to the first.
 func natural(from, to string) (relation string, swap bool) {
-	if relation, ok := naturals[[2]string{from, to}]; ok {
-		return relation, false
-	}
-	if relation, ok := naturals[[2]string{to, from}]; ok {
-		return relation, true
+	for _, group := range [...]func(string) string{itself, observables} {
+		if relation, ok := naturals[[2]string{from, group(to)}]; ok {
+			return relation, false
+		}
+		if relation, ok := naturals[[2]string{to, group(from)}]; ok {
+			return relation, true
+		}
 	}
 	return relatedTo, false
+}
+
+func itself(typ string) string { return typ }
+
+func observables(typ string) string {
+	if stix.Observable(typ) {
+		return observable
+	}
+	return typ
 }

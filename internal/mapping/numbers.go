@@ -38,9 +38,10 @@ func readInteger(raw json.RawMessage) (any, bool) {
 	given := raw
 	if s, isText := stix.Text(raw); isText {
 		s = strings.TrimSpace(s)
-		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496, AS1.10
-			raw = json.RawMessage(s[2:])
-			high, low, dotted := strings.Cut(strings.TrimSpace(s[2:]), ".")
+		if len(s) > 2 && strings.EqualFold(s[:2], "AS") { // AS64496, ASN 64496, AS1.10
+			s := strings.TrimLeft(s[2:], "Nn ")
+			raw = json.RawMessage(s)
+			high, low, dotted := strings.Cut(s, ".")
 			h, err1 := strconv.ParseUint(high, 10, 16)
 			l, err2 := strconv.ParseUint(low, 10, 16)
 			if dotted && err1 == nil && err2 == nil {

@@ -237,12 +237,12 @@ var innerQualifier = regexp.MustCompile(`\s+((?:START\s+t'[^']*'\s+STOP\s+t'[^']
 
 func qualifierOut(s string) string { return innerQualifier.ReplaceAllString(s, "] $1") }
 
-// singleQuotes puts texts into single quotes, if the pattern has none.
+// doubleQuoted matches a text in single quotes, which stays, or in double quotes.
+var doubleQuoted = regexp.MustCompile(`'(?:[^'\\]|\\.)*'|"[^"'\\]*"`)
+
+// singleQuotes puts texts into single quotes.
 func singleQuotes(s string) string {
-	if strings.ContainsAny(s, `'\\`) {
-		return s
-	}
-	return strings.ReplaceAll(s, `"`, "'")
+	return doubleQuoted.ReplaceAllStringFunc(s, func(text string) string { return "'" + text[1:len(text)-1] + "'" })
 }
 
 // smallWord matches a text, which is kept, or a lower-case keyword.

@@ -36,6 +36,7 @@ CV Cape Verde; Cabo Verde
 CZ Czechia; Czech Republic
 GB United Kingdom; UK; Great Britain; Britain; England; Scotland; Wales; Northern Ireland
 HK Hong Kong
+IE Ireland; Republic of Ireland; Eire
 IR Iran; Iran, Islamic Republic of; Islamic Republic of Iran
 KP North Korea; DPRK; Democratic People's Republic of Korea; Korea, Democratic People's Republic of
 KR South Korea; Republic of Korea; Korea, Republic of; Korea
@@ -45,6 +46,7 @@ MM Myanmar; Burma
 MO Macao; Macau
 PS Palestine; Palestinian Territories; State of Palestine
 RU Russia; Russian Federation
+SA Saudi Arabia; Kingdom of Saudi Arabia
 SY Syria; Syrian Arab Republic
 SZ Eswatini; Swaziland
 TL Timor-Leste; East Timor
@@ -162,7 +164,7 @@ func (g *gazetteer) find(name string, explicit bool) *place {
 	if p := g.names[strings.TrimPrefix(key, "the ")]; p != nil {
 		return p
 	}
-	if p := g.names[fold(inverted(name))]; p != nil {
+	if p := g.names[strings.TrimPrefix(fold(inverted(name)), "the ")]; p != nil {
 		return p
 	}
 	if explicit {

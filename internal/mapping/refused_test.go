@@ -53,6 +53,7 @@ func TestRefused(t *testing.T) {
 
 		// Numbers as text, text as numbers.
 		{"autonomous-system", `"number":"AS64496","name":7`, `"number":64496,"name":"7"`},
+		{"autonomous-system", `"number":"ASN 64512"`, `"number":64512`},
 		{"file", `"name":"f","size":"4096","hashes":{"MD5":123,"SHA-1":"x"}`, `"size":4096,"hashes":{"SHA-1":"x"}`},
 		{"file", `"name":"f","size":5000000000`, `"size":null`},
 		{"network-traffic", `"protocols":"tcp","src_port":"443","dst_port":443.5,"is_active":"yes"`, `"protocols":["tcp"],"src_port":443,"dst_port":null,"is_active":true`},
@@ -153,6 +154,8 @@ func TestRefused(t *testing.T) {
 			`"pattern":"[url:value = 'http://e.example/a and b'] OR [url:value LIKE 'c%']"`},
 		{"indicator", `"name":"in","pattern":"[x-in:value not in ('or','b') and exists x-in:or]","pattern_type":"stix"`,
 			`"pattern":"[x-in:value NOT IN ('or','b') AND EXISTS x-in:or]"`},
+		{"indicator", `"name":"in","pattern":"[domain-name:value = 'a' OR url:value = \"it is\"]","pattern_type":"STIX 2.1"`,
+			`"pattern":"[domain-name:value = 'a' OR url:value = 'it is']","pattern_type":"stix"`},
 		{"indicator", `"name":"in","pattern":"rule x","pattern_type":"YARA"`, `"pattern_type":"yara","x_opencti_main_observable_type":null`},
 	} {
 		o, r := mapOne(t, m, c.typ, c.given)

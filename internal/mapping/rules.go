@@ -50,6 +50,7 @@ func Rules() []Rule {
 		{"vulnerability with one CVE in name or references", "the CVE as its name, the rest as an alias", "OpenCTI merges it with its own by this"},
 		{"any other label", "removed (import_labels: all keeps every label)", "ThreatMatch's labels contain little else"},
 		{"STIX TLP 2.0 marking", "OpenCTI's id for the same level", "OpenCTI does not map these ids"},
+		{"copy that lacks what OpenCTI needs", "dead letter; its TLP level restricts the other copies", "nobody sees more than the strictest copy allows"},
 		{"several TLP levels", "the strictest", "a marking is never downgraded"},
 		{"no marking", "threatmatch.tlp_level", "nothing is shown to everyone by accident"},
 		{"report; profile and alert with profile_link, alert_link", "external reference \"ThreatMatch\" with the item's id and its address in the portal", "users want to continue reading there"},
@@ -63,7 +64,7 @@ func Rules() []Rule {
 		{"tlp of the details", "the marking, if the STIX has none", "the source's own level takes precedence over a default; but an item is first sent without its details, and then the default level and tlp_max apply"},
 		{"types, sectors and connector groups of the portal (refine-sidebar-options of profiles and reports)", "not fetched", "they are the options of the portal's search: the details themselves name the type of a linked profile (typeSlug, typeName) and each tag (tagsFull), and contain no number of a sector or group; for the five known types the number is enough, and any other is counted (details_unread:linked_profiles)"},
 		{"PDF files of the portal", "not fetched", "they are encrypted, and contain nothing for the graph"},
-		{"what a filter (only_…, modified_since) or tlp_max excludes", "left out and counted, references to it removed", "the operator chose this"},
+		{"what a filter (only_…, modified_since) or tlp_max excludes", "left out and counted, references to it removed, also in other answers of the run", "the operator chose this"},
 		{"no author", "organisation \"Security Alliance\"", "users filter by author"},
 		{"pattern about one kind of observable", "x_opencti_main_observable_type", "OpenCTI uses it to show and link indicators"},
 		{"indicator without valid_from", "valid_from = created", "otherwise OpenCTI uses the time of each import"},
@@ -72,7 +73,7 @@ func Rules() []Rule {
 		{"end of a period that is before its start; valid_until that is not after valid_from", "removed", "OpenCTI refuses the object"},
 		{"indicator name or note content of less than two characters", "prefixed with the pattern or the abstract", "OpenCTI refuses the object"},
 		{"external reference that is a plain text, or has neither an address nor an id", "its text becomes description and id", "OpenCTI's splitter drops it"},
-		{"repeated references, external references and kill chain phases", "the first", "as OpenCTI's splitter does"},
+		{"repeated references, external references and kill chain phases", "the first; for one address with several ids, a reference without address per further id", "as OpenCTI's splitter does, which would drop the ids"},
 		{"relationship without confidence", "confidence_level, if set (legacy)", "as connectors of 2021 to 2025 did"},
 	}
 }

@@ -93,6 +93,29 @@ func TestSettle(t *testing.T) {
 		{"targeted-by", "identity", "intrusion-set", "identity-organization", "", "<targets", ""},
 		{"exploited-by", "vulnerability", "malware", "", "", "<exploits", ""},
 		{"impersonates", "intrusion-set", "identity", "", "identity-organization", "related-to", ""}, // nothing says the same
+		{"dropped-by", "file", "malware", "", "", "<drops", ""},
+		{"mitigated-by", "attack-pattern", "course-of-action", "", "", "<mitigates", ""},
+		{"created-by", "malware", "intrusion-set", "", "", "authored-by", ""},
+		{"authored-by", "campaign", "threat-actor", "", "", "attributed-to", ""},
+		{"sponsors", "threat-actor", "intrusion-set", "", "", "<attributed-to", ""},
+		{"resolves-to", "ipv4-addr", "domain-name", "", "", "<resolves-to", ""},
+		{"communicates-with", "url", "malware", "", "", "<communicates-with", ""},
+		{"drops", "file", "malware", "", "", "<drops", ""},
+		{"exploit", "tool", "vulnerability", "", "", "targets", ""},
+		{"use", "campaign", "tool", "", "", "uses", ""},
+		{"targets", "identity", "campaign", "identity-sector", "", "<targets", ""},
+
+		// More that versions differ in.
+		{"has", "identity", "vulnerability", "identity-organization", "", "", "7.260309.0"},
+		{"has", "identity", "vulnerability", "identity-organization", "", "related-to", "6.8.17 6.9.0 5.12.1 unheard-of"},
+		{"targets", "ai-prompt", "software", "", "", "", "7.260601.0"},
+		{"targets", "ai-prompt", "software", "", "", "related-to", "6.8.10 6.9.17"},
+		{"national-of", "threat-actor", "location", "threat-actor-individual", "location-country", "", "6.8.10 6.9.17 7.26 7.260309.0"}, // empty under 7.26
+		{"belongs-to", "channel", "user-account", "", "", "", "6.8.10 6.9.17 7.260309.0 dev"},
+		{"should-cover", "identity", "attack-pattern", "identity-organization", "", "", "6.8.10 6.9.17 7.260309.0"},
+		{"located-at", "event", "location", "", "location-city", "", "6.8.10 7.260309.0"},
+		{"located-at", "event", "location", "", "location-administrative-area", "related-to", "6.8.10 6.9.17 7.260309.0"},
+		{"located-at", "relationship", "location", "relationship-targets", "location-country", "", "6.8.10 6.9.17 7.260309.0"},
 	} {
 		for _, version = range strings.Fields(cmp.Or(c.versions, "6.8.10 6.9.17 7.260309.0 5.12.1 dev")) {
 			source, target := idOfType(c.source, 1), idOfType(c.target, 2)
@@ -128,6 +151,52 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// TestNaturalTypes maps associated_content between pairs that are not in the vendor's table,
+// and settles the result.
+func TestNaturalTypes(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	for _, c := range []struct{ source, target, want string }{ // < if the ends are swapped
+		{"tool", "intrusion-set", "<uses"},
+		{"threat-actor", "attack-pattern", "uses"},
+		{"campaign", "malware", "uses"},
+		{"malware", "indicator", "<indicates"},
+		{"indicator", "tool", "indicates"},
+		{"indicator", "ipv4-addr", "based-on"},
+		{"file", "indicator", "<based-on"},
+		{"malware", "domain-name", "communicates-with"},
+		{"url", "malware", "<communicates-with"},
+		{"hostname", "infrastructure", "<consists-of"},
+		{"vulnerability", "campaign", "<targets"},
+		{"malware", "vulnerability", "exploits"},
+		{"identity", "incident", "<targets"},
+		{"attack-pattern", "course-of-action", "<mitigates"},
+		{"intrusion-set", "threat-actor", "attributed-to"},
+		{"incident", "campaign", "attributed-to"},
+		{"infrastructure", "location", "located-at"},
+		{"ipv6-addr", "domain-name", "<resolves-to"},
+		{"malware", "malware-analysis", "<analysis-of"},
+		{"intrusion-set", "intrusion-set", "related-to"},
+		{"tool", "course-of-action", "<mitigates"},
+		{"location", "identity", "<located-at"},
+	} {
+		source, target := idOfType(c.source, 1), idOfType(c.target, 2)
+		rel := link("Associated Content", source, target)
+		r := m.Map(Source{Dataset: "profiles"}, []byte(`{"objects":[`+string(rel.AppendJSON(nil))+`]}`))
+		if len(r.Objects) != 1 {
+			t.Fatalf("%s %s: %s", c.source, c.target, show(r))
+		}
+		got := r.Objects[0]
+		m.Settle(got, func(string) string { return "" })
+		relation := got.String("relationship_type")
+		if got.String("source_ref") == target {
+			relation = "<" + relation
+		}
+		if relation != c.want {
+			t.Errorf("%s with %s: got %s, want %s", c.source, c.target, relation, c.want)
+		}
+	}
+}
+
 // TestNaturalIsLegal checks the types that the mapper itself chooses against
 // OpenCTI's table, whatever kind the ends are.
 func TestNaturalIsLegal(t *testing.T) {
@@ -138,6 +207,7 @@ func TestNaturalIsLegal(t *testing.T) {
 		}
 	}
 	for pair, relation := range naturals {
+		pair[1] = strings.Replace(pair[1], observable, "url", 1)
 		check(pair[0], relation, pair[1])
 	}
 	for pair, way := range associated {

@@ -119,10 +119,13 @@ func stricter(a, b stix.TLP) stix.TLP {
 	return a
 }
 
+// classifying are words with which sources say who may see something.
+var classifying = []string{"classification", "dissemination", "sensitivity", "handling", "sharing", "distribution", "marking", "confidential"}
+
 // classifies reports properties that say who may see an object.
 func classifies(key string) bool {
 	key = strings.ToLower(key)
-	for _, word := range [...]string{"classification", "dissemination", "sensitivity", "handling", "sharing", "distribution", "marking", "confidential"} {
+	for _, word := range classifying {
 		if strings.Contains(key, word) {
 			return true
 		}
@@ -170,7 +173,7 @@ func readMark(s string) (stix.TLP, reading) {
 }
 
 // headed finds a level at the start of a title or text, or in brackets at its end.
-var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*tlpv?[^a-z]{1,5}` + levelWord + `(?:[^a-z]|$)|[\[({]tlpv?[^a-z]{1,5}` + levelWord + `[\])}][^a-z]*$`)
+var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*(?:(?:` + strings.Join(classifying, "|") + `)(?:<[^<>]*>|[^a-z<])+)?tlpv?[^a-z]{1,5}` + levelWord + `(?:[^a-z]|$)|[\[({]tlpv?[^a-z]{1,5}` + levelWord + `[\])}][^a-z]*$`)
 
 // readHead reads the level that a title or text starts or ends with. It never makes
 // an object visible to more people: prose may mention another object's marking.
@@ -187,11 +190,19 @@ func readHead(s string) stix.TLP {
 	return atLeastAmber(t)
 }
 
-var papLabel = regexp.MustCompile(`^[^a-z]*pap[^a-z]{1,3}(white|clear|green|amber|red)[^a-z]*$`)
+var (
+	papLabel = regexp.MustCompile(`^[^a-z]*pap[^a-z]{1,3}(white|clear|green|amber|red)[^a-z]*$`)
+	papWord  = regexp.MustCompile(`(?:^|[^a-z])pap[^a-z]{1,3}(white|clear|green|amber|red)(?:[^a-z]|$)`)
+)
 
-// papNamed returns the PAP marking that a label names, nil if it names none.
-func papNamed(label string) *stix.Object {
-	found := papLabel.FindStringSubmatch(tlpText(label))
+// papNamed returns the PAP marking that a label names, alone or, if leveled, next
+// to a TLP level; nil if it names none.
+func papNamed(label string, leveled bool) *stix.Object {
+	form := papLabel
+	if leveled {
+		form = papWord
+	}
+	found := form.FindStringSubmatch(tlpText(label))
 	if found == nil {
 		return nil
 	}

@@ -6,13 +6,16 @@ import (
 )
 
 // twins lists, by relationship type, other types that mean the same for some pairs,
-// closest first. Types after < express it from the other end.
+// closest first. Types between < and > express it from the
+// other end.
 var twins = twinTable(`
 exploits | targets
 uses | exploits targets
 targets | exploits
 attributed-to | authored-by indicates < uses
-authored-by | < uses
+authored-by | attributed-to < uses
+creates | < authored-by attributed-to > uses
+sponsors | < attributed-to
 participates-in | < attributed-to
 conducts | uses < attributed-to
 indicates | < uses
@@ -62,8 +65,8 @@ func twinTable(text string) map[string][]twin {
 		}
 		swap := false
 		for word := range strings.FieldsSeq(others) {
-			if word == "<" {
-				swap = true
+			if word == "<" || word == ">" {
+				swap = word == "<"
 				continue
 			}
 			table[relation] = append(table[relation], twin{word, swap})
@@ -75,19 +78,31 @@ func twinTable(text string) map[string][]twin {
 // reversible lists the types whose direction is clear from the pair: if the
 // platform accepts one only from the other end, the source has mixed up the ends.
 var reversible = []string{"uses", "targets", "attributed-to", "exploits", "indicates", "mitigates", "originates-from",
-	"located-at", "authored-by", "based-on", "characterizes", "analysis-of"}
+	"located-at", "authored-by", "based-on", "characterizes", "analysis-of", "resolves-to", "belongs-to", "communicates-with",
+	"consists-of", "controls", "delivers", "detects", "downloads", "drops", "hosts", "owns"}
+
+// says returns the type itself where it is accepted, else its twin.
+func (m *Mapper) says(e ends, relation string) (string, bool, bool) {
+	if m.accepts(e, relation) {
+		return relation, false, true
+	}
+	return m.twin(e, relation)
+}
 
 // twin returns the accepted type that means the same for the pair, and whether it
 // points the other way.
 func (m *Mapper) twin(e ends, relation string) (string, bool, bool) {
 	if active, passive := strings.CutSuffix(relation, "-by"); passive && relation != "authored-by" {
-		for _, r := range [...]string{strings.TrimSuffix(active, "d") + "s", strings.TrimSuffix(active, "ed") + "s"} {
-			if m.accepts(e.swapped(), r) {
-				return r, true, true
-			}
-			if t, swap, ok := m.twin(e.swapped(), r); ok {
+		stem := strings.TrimSuffix(active, "ed")
+		for _, verb := range [...]string{strings.TrimSuffix(active, "d"), stem, stem[:max(0, len(stem)-1)]} { // used, targeted, dropped
+			if t, swap, ok := m.says(e.swapped(), verb+"s"); ok {
 				return t, !swap, true
 			}
+		}
+	}
+	if !strings.HasSuffix(relation, "s") {
+		if t, swap, ok := m.says(e, relation+"s"); ok {
+			return t, swap, true
 		}
 	}
 	for _, t := range twins[relation] {

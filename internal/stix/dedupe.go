@@ -3,6 +3,8 @@ package stix
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 )
 
 // entryKeys says which entries of a list are equal for OpenCTI's splitter.
@@ -13,8 +15,8 @@ var entryKeys = map[string]func(json.RawMessage) entryKey{
 
 // DedupeReferences keeps one of equal external references, of equal kill chain phases and of equal entries of a list
 // of references, as OpenCTI's splitter does, and drops entries without a key: an external reference needs a url, or a
-// source_name and an external_id. What the kept entry lacks comes from those equal to it. It returns how many entries
-// were removed.
+// source_name and an external_id. What the kept entry lacks comes from those equal to it; of one address with several
+// ids, each further id gets an entry of its own. It returns how many entries were removed.
 func (o *Object) DedupeReferences() int {
 	return o.dedupe("external_references") + o.dedupe("kill_chain_phases") + o.dedupeRefs()
 }
@@ -77,7 +79,7 @@ func (o *Object) dedupe(key string) int {
 	}
 	kept := combineEntries(entries, entryKeys[key], fillUp)
 	switch {
-	case len(kept) == len(entries):
+	case slices.EqualFunc(kept, entries, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
 	case len(kept) == 0:
 		o.Delete(key)
 	default:
@@ -90,26 +92,66 @@ func (o *Object) dedupe(key string) int {
 // out.
 func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entryKey,
 	combine func(a, b json.RawMessage) json.RawMessage) []json.RawMessage {
-	at := make(map[entryKey]int, len(entries))
-	combined := map[int]int{}
-	kept := make([]json.RawMessage, 0, len(entries))
-	for _, e := range entries {
+	groups := make(map[entryKey][]json.RawMessage, len(entries))
+	order := make([]entryKey, 0, len(entries))
+	add := func(e json.RawMessage) {
 		k := keyOf(e)
 		if k == (entryKey{}) {
-			continue
+			return
 		}
-		i, ok := at[k]
-		if !ok {
-			at[k] = len(kept)
-			kept = append(kept, e)
-			continue
+		if groups[k] == nil {
+			order = append(order, k)
 		}
-		if combined[i] < combineMax && !bytes.Equal(kept[i], e) {
-			kept[i] = combine(kept[i], e)
-			combined[i]++
+		groups[k] = append(groups[k], e)
+	}
+	for _, e := range entries {
+		add(e)
+	}
+	kept := make([]json.RawMessage, 0, len(order))
+	for i := 0; i < len(order); i++ {
+		group := groups[order[i]]
+		one := group[0]
+		for _, e := range group[1:min(len(group), 1+combineMax)] {
+			if !bytes.Equal(one, e) {
+				one = combine(one, e)
+			}
 		}
+		if order[i].kind == "url" && len(group) > 1 {
+			var others []json.RawMessage
+			one, others = divideIDs(one, group)
+			for _, e := range others {
+				add(e)
+			}
+		}
+		kept = append(kept, one)
 	}
 	return kept
+}
+
+// divideIDs leaves the address of the group to one of its ids, in one. Each other id gets a reference of its own
+// without the address, since OpenCTI keeps one reference per address.
+func divideIDs(one json.RawMessage, group []json.RawMessage) (json.RawMessage, []json.RawMessage) {
+	sources := map[string]json.RawMessage{}
+	for _, e := range group {
+		m := members(e)
+		if id := string(m["external_id"]); id != "" && bytes.Compare(m["source_name"], sources[id]) > 0 {
+			sources[id] = m["source_name"]
+		}
+	}
+	if len(sources) < 2 {
+		return one, nil
+	}
+	named := func(m map[string]json.RawMessage, id string) json.RawMessage {
+		m["external_id"], m["source_name"] = json.RawMessage(id), sources[id]
+		return objectOf(m)
+	}
+	ids := slices.Sorted(maps.Keys(sources))
+	last := len(ids) - 1
+	var others []json.RawMessage
+	for _, id := range ids[:last] {
+		others = append(others, named(map[string]json.RawMessage{}, id))
+	}
+	return named(members(one), ids[last]), others
 }
 
 // combineMax is how many entries are combined into one, since that is parsed again for each.

@@ -192,7 +192,7 @@ func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 		h.Write([]byte{0})
 		u.stamp = max(u.stamp, o.stampOf(i))
 	}
-	u.mark = uint64(binary.BigEndian.Uint32(first[:]))<<32 | uint64(h.Sum32())
+	u.mark = uint64(binary.BigEndian.Uint32(first[:]))<<32 | uint64(h.Sum32()&^1)
 	return u
 }
 

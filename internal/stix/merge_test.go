@@ -148,10 +148,12 @@ func randomCopy(t testing.TB, r *rand.Rand) *Object {
 	maybe("start_time", `"2020-01-01T00:00:00Z"`, `"2021-01-01T00:00:00Z"`)
 	maybe("stop_time", `"2022-01-01T00:00:00Z"`, `"2023-01-01T00:00:00Z"`)
 	maybe("external_references", `[{"source_name":"s","url":"u"},{"source_name":"q","external_id":"7"}]`,
-		`[{"url":"u","external_id":"T1","source_name":"mitre-attack"}]`, `[{"source_name":"z","url":"u","description":"d"}]`)
+		`[{"url":"u","external_id":"T1","source_name":"mitre-attack"}]`, `[{"url":"u","external_id":"CAPEC-1","source_name":"capec"},{"source_name":"q","external_id":"T1","url":"u"}]`,
+		`[{"source_name":"z","url":"u","description":"d"}]`)
 	maybe("hashes", `{"MD5":"1","SHA-1":"2"}`, `{"MD5":"3"}`)
 	maybe("extensions", `{"b":1,"a":2}`, `{"a":2,"b":1}`, `{"c":3}`)
 	maybe("created_by_ref", `"identity--1"`, `"identity--2"`)
+	maybe("x_any", anyKinds...)
 	o.DedupeReferences()
 	o.Arrive()
 	o.Distrust(time.Date(2024, 6, 1, 13, 7, 41, 0, time.UTC))

@@ -187,6 +187,17 @@ func TestDedupeReferences(t *testing.T) { // the splitter's vector V10
 	if o.DedupeReferences() != 0 {
 		t.Error("entries were removed a second time")
 	}
+	o = sample(t, `,"external_references":[{"source_name":"capec","external_id":"CAPEC-98","url":"http://x"},`+
+		`{"source_name":"mitre-attack","external_id":"T1566","url":"http://x","description":"d"},{"source_name":"x","external_id":"T1566","url":"http://x"},`+
+		`{"source_name":"y","url":"http://x"},{"source_name":"cwe","external_id":"CWE-1","url":"http://x"}]`)
+	if n := o.DedupeReferences(); n != 2 || o.DedupeReferences() != 0 {
+		t.Errorf("of five references of one address removed %d, want 2 once", n)
+	}
+	want = `{"type":"malware","id":"` + malwareID + `","external_references":[{"description":"d","external_id":"T1566","source_name":"x","url":"http://x"},` +
+		`{"external_id":"CAPEC-98","source_name":"capec"},{"external_id":"CWE-1","source_name":"cwe"}]}`
+	if got := string(o.AppendJSON(nil)); got != want {
+		t.Errorf("got %s", got)
+	}
 	o = sample(t, `,"external_references":[{"source_name":"a"}]`)
 	if o.DedupeReferences() != 1 || o.Has("external_references") {
 		t.Error("an empty list stays")

@@ -26,8 +26,11 @@ type traceUnits []traceUnit
 type traceUnit struct {
 	name  string
 	stamp int64
-	mark  uint64 // of a list: of its entries, in any order
+	mark  uint64 // of a list: of its entries, in any order; odd for those alone
 }
+
+// isList reports whether the unit is a list, which takes precedence over other values.
+func (u traceUnit) isList() bool { return u.mark&1 == 1 }
 
 // Verdict says what to do with a copy of an object that was sent before.
 type Verdict uint8
@@ -113,8 +116,8 @@ func (t *Trace) Changed() time.Time { return stampTime(t.changed) }
 // Rank returns the rank of the strictest TLP level that a source gave; 0 if none did.
 func (t *Trace) Rank() int { return t.rank }
 
-// Weigh says what of a copy should be sent after what the trace remembers, and returns that; nil with Nothing and
-// Conflict. sameRun says that what was sent is from the same run: then the strictest marking wins. A newer copy of a
+// Weigh says what of a copy should be sent after what the trace remembers, and returns that. With Nothing,
+// it returns what is sent if the copy is sent again anyway; with Conflict nil. sameRun says that what was sent is from the same run: then the strictest marking wins. A newer copy of a
 // later run is sent with its own marking. o is not changed.
 func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 	stricter := o.SourceRank() > t.rank
@@ -125,8 +128,10 @@ func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 		known, _, ok := t.units.find(lead)
 		switch {
 		case u.stamp == filledIn && !ok, known == u:
-		case !ok, isListMark(o, lead) && known.mark != u.mark:
+		case !ok, u.isList() && known.mark != u.mark:
 			news = true
+		case known.isList() && !u.isList():
+			worse = append(worse, lead)
 		case u.stamp > known.stamp, u.stamp == known.stamp && u.mark > known.mark:
 			news = news || known.mark != u.mark
 		case known.mark != u.mark && required[lead] && lead != "created":
@@ -135,20 +140,27 @@ func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 			worse = append(worse, lead)
 		}
 	}
-	switch {
-	case !news && !stricter:
-		return nil, Nothing
-	case clash && o.changed() <= t.changed && !stricter:
+	nothing := !news && !stricter
+	if !nothing && clash && o.changed() <= t.changed && !stricter {
 		return nil, Conflict
 	}
-	out := o.Clone()
+	out := o
+	if !nothing || worse != nil || o.SourceRank() < t.rank {
+		out = o.Clone()
+	}
 	for _, lead := range worse {
 		for _, key := range membersOf(lead) {
 			out.Delete(key)
 		}
 	}
+	if nothing {
+		if out != o {
+			out.Restrict(t.rank)
+		}
+		return out, Nothing
+	}
 	if older := o.changed() < t.changed; older || sameRun {
-		out.keepMarking(t.rank)
+		out.Restrict(t.rank)
 		if older {
 			out.restamp(t.changed)
 		}
@@ -188,7 +200,7 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 	t.changed = max(t.changed, o.changed())
 	units := o.traceUnits()
 	for _, u := range units {
-		if known, _, ok := t.units.find(u.name); u.stamp != filledIn && (!ok || u.stamp >= known.stamp || isListMark(o, u.name)) {
+		if known, _, ok := t.units.find(u.name); u.stamp != filledIn && (!ok || u.stamp >= known.stamp || u.isList()) {
 			t.units.set(u)
 		}
 	}
@@ -226,7 +238,7 @@ func (o *Object) traceUnits() traceUnits {
 		case united(f.raw, f.key): // it is united with what is there, whatever its time
 			mark := listMark(f.key, f.raw)
 			if mark != 0 && (f.stamp != filledIn || f.key == "object_marking_refs") {
-				units = append(units, traceUnit{name: lead, mark: mark})
+				units = append(units, traceUnit{name: lead, mark: mark | 1})
 				done |= bit
 			}
 		default:
@@ -236,11 +248,6 @@ func (o *Object) traceUnits() traceUnits {
 	}
 	units.sort()
 	return units
-}
-
-func isListMark(o *Object, lead string) bool {
-	raw, _ := o.Get(lead)
-	return united(raw, lead)
 }
 
 // listMark is equal for lists of the same entries in any order. TLP levels do not count: rank covers them.
@@ -302,8 +309,8 @@ func (o *Object) SourceRank() int {
 	return rank
 }
 
-// keepMarking raises the TLP level to the rank if that is stricter than what sources gave.
-func (o *Object) keepMarking(rank int) {
+// Restrict raises the TLP level to the rank if that is stricter than what sources gave.
+func (o *Object) Restrict(rank int) {
 	if rank <= o.SourceRank() {
 		return
 	}

@@ -164,10 +164,10 @@ var funnelSteps = []funnelStep{
 	{"objects in them", []string{"map.objects", "map.taken_up"}, nil, []funnelLeft{
 		{"map.merged", "copies merged with a better or equal one"}, {"map.skipped_equal", "equal to what was sent before"},
 		{"map.skipped_older", "older than what was sent before"}, {"map.skipped_poorer", "with less in them than what was sent before"},
-		{"map.older_conflict", "older, and at odds with what was sent before"},
+		{"map.older_conflict", "older, and at odds with what was sent before"}, {"map.left_out", "left out by a filter"},
 	}},
 	{"objects left after merging", []string{"map.objects", "map.taken_up"},
-		[]string{"map.merged", "map.skipped_equal", "map.skipped_older", "map.skipped_poorer", "map.older_conflict"}, []funnelLeft{
+		[]string{"map.merged", "map.skipped_equal", "map.skipped_older", "map.skipped_poorer", "map.older_conflict", "map.left_out"}, []funnelLeft{
 			{"map.held", "held until what they need comes"}, {"map.buried", "dead letters of map"},
 		}},
 	{"objects handed over", []string{"map.published", "map.companions"}, nil, []funnelLeft{{"deliver.dead", "dead letters of deliver"}}},

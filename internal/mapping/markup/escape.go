@@ -119,13 +119,17 @@ func codeLike(s string) bool {
 	return strings.Contains(s, "[.]") || strings.Contains(s, "__") || len(s) > 2 && s[0] == '*' && s[1] == '.'
 }
 
-// peel splits the punctuation of a sentence off a word.
+// peel splits the punctuation of a sentence off a word. A bracket that the
+// word opens is part of it.
 func peel(s string) (before, word, after string) {
 	word = strings.TrimLeft(s, "(\"'“‘")
 	before = s[:len(s)-len(word)]
 	trimmed := strings.TrimRight(word, ".,;:!?)\"'”’")
 	if trimmed == "" {
 		return "", s, ""
+	}
+	for open := strings.Count(trimmed, "(") - strings.Count(trimmed, ")"); open > 0 && len(trimmed) < len(word) && word[len(trimmed)] == ')'; open-- {
+		trimmed = word[:len(trimmed)+1]
 	}
 	return before, trimmed, word[len(trimmed):]
 }

@@ -51,6 +51,7 @@ func TestMarkdown(t *testing.T) {
 			"http://h/a_b_c and snake_case and \\*star\\* and \\_under\\_ and [x]\\(y)"},
 		{"<blockquote><p>a</p><p>b</p></blockquote><pre>x = 1\n  y</pre><hr>end",
 			"> a\n>\n> b\n\n```\nx = 1\n  y\n```\n\n---\n\nend"},
+		{"<p>https://h/*_(a)?r=(2) (see http://h/*b*)</p>", "`https://h/*_(a)?r=(2)` (see `http://h/*b*`)"},
 		{"<p><b>Bold </b>text <i> it </i>x<a href=http://a.example><b>l</b></a></p>",
 			"**Bold** text *it* x**[l](http://a.example)**"},
 		{"<ul><li><p>a</p></li><li>b<br>c<ol><li>x</li><li>y</li></ol></li></ul>",

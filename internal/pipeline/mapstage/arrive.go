@@ -34,6 +34,7 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 	fresh := make([]*item, 0, len(items))
 	ids := make([]string, 0, len(items))
 	for _, it := range items {
+		b.restrict(it)
 		if why := b.staleOnArrival(it); why != "" {
 			b.tally(why, 1)
 			continue
@@ -77,7 +78,7 @@ func (b *batch) staleOnArrival(it *item) string {
 		return b.staleByCount(it, e.ID)
 	}
 	trace := traceOf(e.ID)
-	if it.origin == fromRecord && !slices.ContainsFunc(it.obj.Contents(), func(c stix.Content) bool { return !trace.Took(c) }) {
+	if it.origin == fromRecord && it.obj.SourceRank() <= trace.Rank() && !slices.ContainsFunc(it.obj.Contents(), func(c stix.Content) bool { return !trace.Took(c) }) {
 		if b.recent(e.ID) {
 			return "skipped_equal"
 		}

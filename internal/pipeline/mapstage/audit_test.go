@@ -99,9 +99,9 @@ func (w *world) auditCounters() {
 			w.t.Errorf("counter %s is explained nowhere", name)
 		}
 	}
-	in := sum["objects"] + sum["taken_up"]
+	in := sum["objects"] + sum["taken_up"] + sum["restricted_again"]
 	out := sum["merged"] + sum["skipped_older"] + sum["skipped_poorer"] + sum["skipped_equal"] +
-		sum["older_conflict"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting
+		sum["older_conflict"] + sum["left_out"] + sum["published"] + sum["held"] + sum["buried"] + st.Waiting
 	if in != out {
 		w.t.Errorf("%d objects came in, %d are accounted for", in, out)
 	}

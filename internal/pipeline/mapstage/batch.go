@@ -38,6 +38,7 @@ type batch struct {
 	loaded int                // JSON bytes of all items
 
 	hasWaiting, hasHeld bool
+	notes               *notes
 
 	records []uint64
 	setIDs  map[string]string
@@ -76,6 +77,9 @@ func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 		return nil, err
 	}
 	if b.limit, err = m.limit(); err != nil {
+		return nil, err
+	}
+	if b.notes, err = m.notesOf(run); err != nil {
 		return nil, err
 	}
 	b.hasWaiting, b.hasHeld = len(watched) > 0, len(held) > 0

@@ -31,7 +31,7 @@ func drawCopies(t *rapid.T, required bool) []string {
 			{"confidence", "3", "40", "100"},
 			{"lang", `"en"`, `"de"`},
 			{"revoked", "true", "false"},
-			{"x_note", `"p"`, `"q"`, `7`},
+			{"x_note", `"p"`, `"q"`, `7`, `true`, `{"a":["b"]}`, `["p","r"]`, `["q"]`},
 			{"labels", `["x"]`, `["y","x"]`},
 		} {
 			if v := pick(property[0], append(property[1:], "")...); v != "" {

@@ -15,8 +15,9 @@ type CounterName struct {
 // Of the objects that come in, each ends in one place, so that over the life of
 // a spool that was not reset
 //
-//	objects + taken_up = merged + skipped_older + skipped_poorer + skipped_equal + older_conflict
-//	                     + published + held + buried + those that wait
+//	objects + taken_up + restricted_again
+//	                   = merged + skipped_older + skipped_poorer + skipped_equal + older_conflict
+//	                     + left_out + published + held + buried + those that wait
 //	held + kept        = taken_up + superseded + expired_held + expired_kept + those held now
 //
 // where each whole copy that is kept beside its published object counts as held once.
@@ -32,6 +33,9 @@ func Counters() []CounterName {
 		{"older_conflict", "older copies that contradict what was handed over before, of which nothing can be sent"},
 		{"older_marking", "older copies that contradict what was handed over before, of which only the stricter marking was sent"},
 		{"markings_lowered", "copies of a later run that the source itself marks less strictly than before"},
+		{"left_out", "objects of which a filter takes out what they need in another answer, or the ceiling a copy"},
+		{"restricted_again", "objects sent again, since a dead letter of them is marked more strictly"},
+		{"restricted_late", "dead letters marked more strictly than what was handed over of the object before, which stays as it is"},
 		{"published", "objects handed over to deliver"},
 		{"published_again", "of these, whole copies of objects that had been sent without some references"},
 		{"companions", "the default author and the standard markings in use that were handed over, by id"},

@@ -159,6 +159,7 @@ func (m *Stage) finish(run spool.Run, d *drainPass) (bool, time.Duration, error)
 		return false, 0, err
 	}
 	delete(m.drains, run.ID)
+	delete(m.notes, run.ID)
 	m.log.Info("run mapped", "run", run.ID)
 	m.wakes.Deliver.Signal()
 	m.wakes.Schedule.Signal()

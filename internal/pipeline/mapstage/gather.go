@@ -32,6 +32,7 @@ type gathering struct {
 	dead   []spool.DeadLetter
 	count  map[string]int64
 	setIDs map[string]string // new ones; see mapping.Result
+	notes  *notes
 
 	maxObjects, maxBytes int
 }
@@ -39,7 +40,7 @@ type gathering struct {
 func (m *Stage) newGather(run spool.Run) (*gathering, error) {
 	limit, err := m.limit()
 	return &gathering{
-		run: run, epoch: m.epoch, items: map[string]*item{}, count: map[string]int64{}, setIDs: map[string]string{},
+		run: run, epoch: m.epoch, items: map[string]*item{}, count: map[string]int64{}, setIDs: map[string]string{}, notes: newNotes(),
 		maxObjects: limit, maxBytes: m.opt.MaxBytes,
 	}, err
 }
@@ -54,14 +55,15 @@ type record struct {
 	dead    []spool.DeadLetter
 	count   map[string]int64
 	setIDs  map[string]string // new ones; see mapping.Result
-	stop    error             // the record is not at fault: too many in a row failed like this, or the spool failed
+	notes   *notes
+	stop    error // the record is not at fault: too many in a row failed like this, or the spool failed
 }
 
 // mapOne makes items of one record. mapped is called only if the record is whole.
 // Whatever cannot be mapped becomes a dead letter; so does the whole record if the
 // mapper panics or the spool cannot read it.
 func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
-	out := &record{seq: rec.Seq, fetched: rec.Fetched, count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
+	out := &record{seq: rec.Seq, fetched: rec.Fetched, notes: newNotes(), count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
 	out.from.Dataset = rec.Dataset
 	out.from.Source, _ = spool.CutDetails(rec.Source)
 	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
@@ -94,7 +96,11 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	for name, n := range res.Counts {
 		out.count[name] += n
 	}
+	for id, filter := range res.Filtered {
+		out.notes.leave(id, filter)
+	}
 	for _, d := range res.Dead {
+		out.notes.restrict(d.ID, d.Rank)
 		out.dead = append(out.dead, spool.DeadLetter{
 			Class: d.Class, Error: d.Reason, Dataset: rec.Dataset, Source: rec.Source,
 			STIX: d.ID, First: rec.Fetched, Payload: d.Raw,
@@ -125,6 +131,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 	if v, bad := m.blamed.objects[o.ID()]; bad {
 		out.count["buried"]++
+		out.notes.restrict(o.ID(), o.SourceRank())
 		out.dead = append(out.dead, spool.DeadLetter{
 			Class: v.class, Error: v.reason, Dataset: rec.Dataset, Source: rec.Source,
 			STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
@@ -226,6 +233,7 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 	}
 	g.dead = append(g.dead, r.dead...)
 	maps.Copy(g.setIDs, r.setIDs)
+	g.notes.take(r.notes)
 	for name, n := range r.count {
 		g.count[name] += n
 	}
@@ -333,8 +341,12 @@ func (m *Stage) flush(ctx context.Context) error {
 	for _, d := range g.dead {
 		b.addDeadLetter(d)
 	}
+	b.notes.take(g.notes)
 	b.freed = m.takeFreed(g.run.ID)
 	if err := b.arrive(g.order); err != nil {
+		return err
+	}
+	if err := b.restrictOthers(slices.Collect(maps.Keys(g.notes.ranks))); err != nil {
 		return err
 	}
 	if err := b.spread(); err != nil {

@@ -14,14 +14,15 @@ import (
 
 // drawRawCopy draws a copy of one report as a careless source writes it: times in
 // several forms or unreadable, nulls and empty values, an id in capitals, a level
-// in any place that can mark.
+// in any place that can mark. Some lack the name, without which they cannot be sent.
 func drawRawCopy(t *rapid.T) string {
 	pick := func(key string, values ...string) string { return rapid.SampledFrom(values).Draw(t, key) }
 	id := report(1)
 	if rapid.Bool().Draw(t, "capitals") {
 		id = "report--" + strings.ToUpper(strings.TrimPrefix(id, "report--"))
 	}
-	said := []string{`"type":"report","id":"` + id + `","name":"same","created":"2024-01-01T00:00:00.000Z","published":"2024-01-01T00:00:00.000Z"`, sref("created_by_ref", ident(5))}
+	name := pick("name", `"name":"same",`, `"name":"same",`, `"name":"same",`, `"name":"same",`, "")
+	said := []string{`"type":"report","id":"` + id + `",` + name + `"created":"2024-01-01T00:00:00.000Z","published":"2024-01-01T00:00:00.000Z"`, sref("created_by_ref", ident(5))}
 	for _, property := range [][]string{
 		{"modified", `"2024-01-02T00:00:00.000Z"`, `"2024-01-03T01:00:00+01:00"`, `1704412800`, `"2024-01-05 00:00:00"`, `"yesterday"`, `null`, `"2042-01-01T00:00:00Z"`},
 		{"description", `"one"`, `"<p>two &amp; <b>three</b></p>"`, `""`, `null`, `7`},
@@ -60,9 +61,13 @@ func TestPropertyHostileCopies(t *testing.T) {
 			copies = append(copies, drawRawCopy(t))
 		}
 		var want *stix.Object
-		rank := 0
+		rank, lacking := 0, false
 		for _, c := range copies {
-			for _, o := range w.mapper.Map(mapping.Source{Dataset: "profiles", ID: "1", Fetched: w.now()}, []byte(`{"objects":[`+c+`]}`)).Objects {
+			res := w.mapper.Map(mapping.Source{Dataset: "profiles", ID: "1", Fetched: w.now()}, []byte(`{"objects":[`+c+`]}`))
+			for _, d := range res.Dead {
+				rank, lacking = max(rank, d.Rank), true
+			}
+			for _, o := range res.Objects {
 				if o.ID() != report(1) {
 					continue
 				}
@@ -98,7 +103,10 @@ func TestPropertyHostileCopies(t *testing.T) {
 		w.work()
 		w.deliver(-1)
 		got := w.upserted(report(1))
-		if got == nil || want == nil {
+		if want == nil {
+			return // none of them can go out, or what they make together
+		}
+		if got == nil {
 			t.Fatalf("%s:\n  %s\nsent %v, want %v", place, strings.Join(copies, "\n  "), got, want)
 		}
 		if place != "runs" && got.SourceRank() < rank {
@@ -107,7 +115,7 @@ func TestPropertyHostileCopies(t *testing.T) {
 		for _, o := range []*stix.Object{got, want} {
 			o.Delete("external_references") // whose entries upserted does not join
 		}
-		if g, f := comparable(got), comparable(want); place != "runs" && g != f {
+		if g, f := comparable(got), comparable(want); place != "runs" && !lacking && g != f {
 			t.Errorf("copies met in one %s:\n  %s\ngot  %s\nwant %s", place, strings.Join(copies, "\n  "), g, f)
 		}
 		for range 2 {

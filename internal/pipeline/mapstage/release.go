@@ -30,6 +30,11 @@ func wireSize(n int) int64 { return (int64(n)+2)/3*4 + envelopeBytes }
 // release sends an item whose references are all settled with this batch, unless
 // ids has the same or better, or it cannot be sent at all.
 func (b *batch) release(it *item) error {
+	if b.notes.left[it.id] {
+		b.skip(it, "left_out")
+		return nil
+	}
+	b.restrict(it)
 	if it.obj.Type() == "relationship" {
 		counts, err := b.legal(it)
 		if err != nil {
@@ -45,12 +50,18 @@ func (b *batch) release(it *item) error {
 		b.skip(it, why)
 		return nil
 	}
+	b.letOut(it, mapping.Kind(it.obj))
+	return nil
+}
+
+// letOut lets an item go out, unless it is too large.
+func (b *batch) letOut(it *item, kind string) {
 	size := it.obj.Size()
 	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
 		b.deadLetter(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
-		return nil
+		return
 	}
-	it.state, it.size, it.kind = itemOut, size, mapping.Kind(it.obj)
+	it.state, it.size, it.kind = itemOut, size, kind
 	b.out = append(b.out, it)
 	b.size += size
 	b.tally("published", 1)
@@ -58,7 +69,6 @@ func (b *batch) release(it *item) error {
 		b.tally("published_again", 1)
 	}
 	b.free(it.id)
-	return nil
 }
 
 // handOn leaves an object to the later run that handed over an older copy of it
@@ -111,6 +121,7 @@ func (b *batch) skip(it *item, why string) {
 // deadLetter makes a dead letter of an item.
 func (b *batch) deadLetter(it *item, class, reason string) {
 	it.state = itemGone
+	b.notes.restrict(it.id, it.obj.SourceRank())
 	b.tally("buried", 1)
 	payload := it.obj.AppendJSON(nil)
 	if it.whole != nil {

@@ -2,6 +2,8 @@ package mapstage
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -166,6 +168,34 @@ func TestSetIDsOutliveTheProcess(t *testing.T) {
 		}
 		if broken, err := w.sp.Verify(t.Context()); err != nil || len(broken) > 0 {
 			t.Errorf("verify: %v %v", broken, err)
+		}
+	}
+}
+
+// TestSetIDsComeBackBySalvage: what has an id in a set-aside file has it in the spool
+// that takes the file back, unless something else got it there meanwhile.
+func TestSetIDsComeBackBySalvage(t *testing.T) {
+	element := func(typ string, n int) string {
+		return fmt.Sprintf(`{"type":%q,"id":"%s--00000000-0000-4000-8000-%012d","name":"%s"}`, typ, typ, n, typ)
+	}
+	old := newSetWorld(t, mapping.Settings{})
+	old.wholeRun(spool.ReasonSchedule, []string{element("threat-actor", 1), element("threat-actor", 2)})
+	b, err := os.ReadFile(filepath.Join(old.dir, "spool.db"))
+	old.check(err)
+	aside := filepath.Join(t.TempDir(), "spool.db.damaged-20260102T030405Z")
+	old.check(os.WriteFile(aside, b, 0o600))
+
+	w := newSetWorld(t, mapping.Settings{})
+	w.wholeRun(spool.ReasonSchedule, []string{element("intrusion-set", 2)})
+	got, err := w.sp.Salvage(t.Context(), aside, w.now(), false)
+	w.check(err)
+	if got.Rows["set_ids"] != 2 || got.Run != 0 {
+		t.Errorf("it brought %v in run %d, want 2 set_ids in none", got.Rows, got.Run)
+	}
+	w.wholeRun(spool.ReasonSchedule, []string{element("intrusion-set", 1)}, []string{element("threat-actor", 1)}, []string{element("threat-actor", 2)})
+	for n, want := range map[int]string{1: "threat-actor", 2: "intrusion-set"} {
+		if o := w.upserted(fmt.Sprintf("intrusion-set--00000000-0000-4000-8000-%012d", n)); o == nil || o.String("name") != want {
+			t.Errorf("the id of %d has %v, want the %s", n, o, want)
 		}
 	}
 }

@@ -38,9 +38,13 @@ type Spool interface {
 	HeldIDs(after string, limit int) ([]string, error)
 	CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error
 	FinishMap(epoch uint64, run uint64, now time.Time) error
+	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
+	OpenDeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
 	Crash() (spool.CrashMark, bool, error)
 	MarkCrash(m *spool.CrashMark) error
 	NextBundle() (spool.Bundle, error)
+	BundleObjects(run, seq uint64, from int, maxBytes int64) ([]spool.BundleObject, error)
+	Search(bucket string, q spool.Query, after string, budget int64) ([]spool.Hit, string, error)
 	Stats() (spool.Stats, error)
 }
 
@@ -125,6 +129,7 @@ type Stage struct {
 	epoch     uint64
 	gather    *gathering
 	drains    map[uint64]*drainPass // by run
+	notes     map[uint64]*notes     // by run
 	freed     freedQueue
 	kept      uint64    // how far the last pass over kept copies got
 	askedHeld string    // the last id asked of the platform on behalf of held objects; "": start with the first
@@ -149,7 +154,7 @@ func New(d Deps, o Options) (*Stage, error) {
 	m := &Stage{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
 		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, paused: d.Paused, opt: o.withDefaults(),
-		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{},
+		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{}, notes: map[uint64]*notes{},
 		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
 	}
 	m.maxMessage.Store(o.MaxMessageSize)
@@ -241,7 +246,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 	}
 	if meta.Epoch != m.epoch {
 		m.forget()
-		m.epoch = meta.Epoch
+		m.notes, m.epoch = map[uint64]*notes{}, meta.Epoch
 	}
 	runs, err := m.spool.OpenRuns()
 	if err != nil {

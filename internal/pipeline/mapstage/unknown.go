@@ -260,6 +260,12 @@ func (b *batch) judge(it *item, d *drainPass) error {
 			lost = append(lost, r)
 		}
 	}
+	if !d.room && b.withoutLeft(it, lost) {
+		if it.state == itemGone {
+			return nil
+		}
+		return b.judge(it, d)
+	}
 	switch vital := it.vital(lost); {
 	case len(later) > 0:
 		return b.hold(it, later[0].ID)
@@ -313,6 +319,7 @@ func (b *batch) hold(it *item, id string) error {
 // withHeld returns the item's object, merged with the held copy that it will
 // replace.
 func (b *batch) withHeld(it *item) (*stix.Object, error) {
+	b.restrict(it)
 	if it.held != nil || !b.hasHeld {
 		return it.obj, nil
 	}

@@ -60,6 +60,7 @@ func (b *batch) weigh(it *item) string {
 		out, verdict := trace.Weigh(it.obj, sameRun)
 		switch {
 		case verdict == stix.Nothing && !b.recent(e.ID) && !it.obj.Changed().Before(trace.Changed()):
+			it.obj = out
 		case verdict == stix.Nothing:
 			b.note(it, trace, e.ID)
 			return staleWord(it, trace)
