@@ -24,11 +24,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		tries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_tries_total",
 			Help: "Requests for tasks, by dataset, kind and outcome (ok or the class of the failure)."}, []string{"dataset", "kind", "outcome"}),
 		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_ioc_objects_total", Help: "IOC objects spooled."}),
-		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_record_bytes_total", Help: "Bytes of spooled answers before compression."}),
+		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_record_bytes_total", Help: "Bytes of spooled responses before compression."}),
 		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_given_up_total",
 			Help: "Items parked for a later run, or given up as dead letters, by dataset and fate."}, []string{"dataset", "fate"}),
-		gaps:    prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_gaps_total", Help: "Spans that the API could not give in full."}),
-		commits: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_commits_total", Help: "Commits of answers to the spool."}),
+		gaps:    prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_gaps_total", Help: "Time spans that the API could not return in full."}),
+		commits: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_commits_total", Help: "Commits of responses to the spool."}),
 		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_fetch_source_up", Help: "1 while ThreatMatch answers, 0 while it is down or refuses the account."}),
 	}
 	reg.MustRegister(m.tries, m.objects, m.bytes, m.parked, m.gaps, m.commits, m.up)

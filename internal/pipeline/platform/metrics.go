@@ -15,12 +15,12 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		pings:        prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_total", Help: "Pings sent to OpenCTI."}),
-		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer as it should."}),
+		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer correctly."}),
 		clientErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "client_errors_total", Help: "Calls of OpenCTI's API that failed."}),
-		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector does: 1 on its current state."}, []string{"state"}),
-		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI told it last."}),
+		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector is doing: 1 for its current state."}, []string{"state"}),
+		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI last reported it."}),
 		buffering:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_deliver_buffering", Help: "1 while messages are kept back because a queue is full or the broker is in alarm."}),
-		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_platform_resets_total", Help: "Resets of the state that were asked for on OpenCTI."}),
+		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_platform_resets_total", Help: "Resets of the state requested on OpenCTI."}),
 	}
 	reg.MustRegister(m.pings, m.pingErrors, m.clientErrors, m.state, m.queueBytes, m.buffering, m.resets)
 	m.setState("idle")

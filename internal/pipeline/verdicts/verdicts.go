@@ -50,7 +50,7 @@ type Metrics struct{ rejected *prometheus.CounterVec }
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "threatmatch_platform_rejected_total",
-		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, too_large, other. At least so many: OpenCTI keeps 100 errors of a work.",
+		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, too_large, other. At least this many: OpenCTI keeps 100 errors per work.",
 	}, []string{"kind"})}
 	reg.MustRegister(m.rejected)
 	return m
