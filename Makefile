@@ -17,10 +17,10 @@ help: ## list the targets
 build: ## build bin/threatmatch-connector and bin/threatmatch-sim, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-# The race detector makes a test take six times as long, and only finds something where
-# there are goroutines. PURE has none outside its tests. SWEPT is tried whole without it,
-# and with it by one case of a sweep in five (-short). Most of the end-to-end tests' time
-# is waiting, hence they start first and more run at once than there are processors.
+# The race detector makes a test take six times as long, and only finds something where there
+# are goroutines. PURE has none outside its tests. SWEPT runs completely without it, and with
+# it on one case of a sweep in five (-short). The end-to-end tests mostly wait, so they start
+# first, and more of them run at once than there are processors.
 PURE = ./config ./internal/facts ./internal/mapping/... ./internal/moment ./internal/stix ./spool/...
 SWEPT = ./internal/pipeline/...
 GO_TEST = $(GO) test -p 3 -parallel 4 -timeout 40m $(TEST_FLAGS)
@@ -39,13 +39,13 @@ check: ## formatting, vet, staticcheck, import arrows, generated files, licences
 	$(GO) test -count=1 ./internal ./config
 	deploy/notices.sh --check
 
-conformance: ## hold an import's messages to OpenCTI's own client and schema, from PyPI (DATA=bundles, MESSAGES=dir)
+conformance: ## validate an import's messages with OpenCTI's own client and schema, from PyPI (DATA=bundles, MESSAGES=dir)
 	internal/sim/conformance/run.sh
 
 rule-counts: ## what every rule of the mapping does to 2,000 generated items, and to the bundles in DATA
 	RULE_COUNTS=$(abspath $(or $(DATA),../shared/data/stix)) $(GO) test -count=1 -run TestRuleCounts -v ./internal/mapping
 
-beside: ## import the same data with the Python connector and with ours, and compare (CONNECTORS=checkout)
+beside: ## import the same data with the Python connector and with ours, and compare the results (CONNECTORS=checkout)
 	internal/sim/conformance/beside.sh
 
 demo: ## see it work: broker, stand-ins, an import that is killed and resumed (DATA=dir, KEEP=1)
@@ -58,13 +58,13 @@ kill: ## kill -9 the whole product KILLS times in one import (default 20), print
 crash: ## kill -9 a working spool ROUNDS times (default 50), account for every item
 	SPOOL_CRASH_ROUNDS=$(or $(ROUNDS),50) $(GO) test -count=1 -timeout 60m -run Crash -v ./spool
 
-soak: ## all loops under a seeded mix of all faults, and a repull of 20,000 items, for SOAK of the test's clock (default 12h)
+soak: ## all loops under a seeded mix of all faults, and a repull of 20,000 items, for SOAK on the test's clock (default 12h)
 	SOAK=$(or $(SOAK),12h) $(GO) test -count=1 -timeout 60m -run 'TestSoak|TestRepullBesideWhatIsNew' -v ./internal/pipeline/pipelinetest
 
 fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
 	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)
 
-inspect: ## what status --watch and spool export cost an import beside them, in pairs (ROUNDS=5, OBJECTS=100000)
+inspect: ## what status --watch and spool export cost a concurrent import, in pairs of runs (ROUNDS=5, OBJECTS=100000)
 	deploy/rabbitmq.sh install
 	INSPECT_OBJECTS=$(or $(OBJECTS),100000) INSPECT_ROUNDS=$(or $(ROUNDS),5) $(GO) test -count=1 -timeout 60m -run TestInspectedImport -v ./internal/e2e
 
@@ -73,10 +73,10 @@ page-shots: ## what the page looks like in each state, width and colour, as file
 	mkdir -p dist/page
 	PAGE_SHOTS=$(CURDIR)/dist/page $(GO) test -count=1 -run TestPageShots ./internal/web
 
-million: ## 10,000 to 1,000,000 objects through the spool: time and memory an object
+million: ## 10,000 to 1,000,000 objects through the spool: time and memory per object
 	SPOOL_OBJECTS=10000,100000,1000000 $(GO) test -count=1 -timeout 60m -run TestManyObjects -v ./spool
 
-bench: ## speed of each stage and of the whole beside a bare publisher, as a table (ROUNDS=3, SCALE=1)
+bench: ## speed of each stage and of the whole pipeline next to a bare publisher, as a table (ROUNDS=3, SCALE=1)
 	deploy/rabbitmq.sh install
 	$(GO) test -timeout 120m -run '^$$' -bench Speed -benchtime 1x ./internal/bench
 
@@ -88,25 +88,25 @@ docker: ## build the image opencti/connector-threatmatch:latest
 	DOCKER_BUILDKIT=1 docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE) \
 		-t opencti/connector-threatmatch:latest .
 
-docker-test: ## try the image with a real engine: kill, stop, lost volume, users, memory (OBJECTS=n, BINARY=prebuilt)
+docker-test: ## test the image with a real engine: kill, stop, lost volume, users, memory (OBJECTS=n, BINARY=prebuilt)
 	deploy/docker-test.sh
 	ENGINE_NETWORK=bridge deploy/docker-test.sh demo
 
-# The same, smaller, without what a slow machine may make late. Where no engine
-# can be had (77), or in ten minutes nothing failed and not all was done (124), a
-# line says so; as root with apt-get, which can have one, that is a failure.
+# A smaller docker-test, without checks that a slow machine may fail. If no engine is
+# available (77), or ten minutes passed without a failure but before the end (124), it
+# says so. As root with apt-get, which can install an engine, both are failures.
 docker-ci: build
 	@code=0; BINARY=prebuilt OBJECTS=20000 IOCS=6000 TIME_LIMIT=600 FAIL_FAST=1 \
 		deploy/docker-test.sh build import lost managed users migrate memory || code=$$?; \
 	case $$code in 77 | 124) ;; *) exit $$code ;; esac; \
-	[ $$code = 77 ] || echo "docker-test.sh: out of time, not all was tried"; \
+	[ $$code = 77 ] || echo "docker-test.sh: out of time, not everything was tested"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then exit $$code; fi; \
 	echo "docker-ci: skipped, and not as root with apt-get, so not a failure"
 
 lint-deploy: ## check unit, compose files, manifests and the arm64 binary
 	deploy/lint.sh
 
-notices: ## write the licences of everything that is linked in
+notices: ## list the licences of everything that is linked in
 	deploy/notices.sh > deploy/THIRD_PARTY_NOTICES
 
 release: ## binaries for amd64 and arm64 with checksums and SBOM, in dist/
@@ -115,7 +115,7 @@ release: ## binaries for amd64 and arm64 with checksums and SBOM, in dist/
 vuln: ## govulncheck
 	deploy/vuln.sh
 
-# Every rule but those that ARCHITECTURE.md answers ("What gosec says").
+# All rules except those discussed in ARCHITECTURE.md ("What gosec says").
 gosec: ## static analysis for security, the product's source without stand-ins
 	$(GO) run github.com/securego/gosec/v2/cmd/gosec@v2.30.0 -quiet -exclude=G104,G115,G304,G402,G404,G502,G505 \
 		-exclude-dir=internal/sim -exclude-dir=internal/brokertest -exclude-dir=internal/pipeline/pipelinetest ./...

@@ -89,18 +89,18 @@ bin/threatmatch-sim get --method POST "$SIM_URL/heal" >/dev/null
 if [ -n "$killed" ]; then
 	echo "killed after $n messages; left in the spool: records $(stats records), bundles $(stats bundles), tasks $(stats tasks)"
 else
-	echo "it was done before it could be killed"
+	echo "it finished before it could be killed"
 fi
 
 asked() { bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/^    "answered"/,/}/p' | grep -cE '"(profiles|alerts|reports)/' || true; }
-echo "items that ThreatMatch answered so far: $(asked)"
+echo "items returned by ThreatMatch so far: $(asked)"
 
-say "started again: it goes on from the spool"
+say "restarted: it resumes from the spool"
 code=0
 bin/threatmatch-connector run --once || code=$?
 case $code in
 0) echo "exit code 0: everything is delivered" ;;
-3) echo "exit code 3: everything is delivered, but what ThreatMatch could not give is in the dead letters" ;;
+3) echo "exit code 3: everything is delivered, except what ThreatMatch could not return, which is in the dead letters" ;;
 *) echo "exit code $code"; exit "$code" ;;
 esac
 
@@ -120,7 +120,7 @@ cat "$work/verdict"
 grep -q '"ok": true' "$work/verdict" || { echo "the verdict is not ok"; exit 1; }
 
 repeated=$(bin/threatmatch-sim get "$SIM_URL/stats" | sed -n '/^    "repeated"/,/]/p' | grep -c / || true)
-echo "items answered by ThreatMatch: $(asked); answered twice: ${repeated:-0} (only requests in flight when it was killed are repeated)"
+echo "items returned by ThreatMatch: $(asked); returned twice: ${repeated:-0} (only requests in flight at the kill are repeated)"
 echo "messages received: $(arrived messages), sent again with the same content: $(arrived repeats)"
 
 say "where to look next"
