@@ -23,17 +23,17 @@ func TestBehindRowsComeBack(t *testing.T) {
 		for _, open := range []bool{false, true} { // whether a later run has taken it in again
 			t.Run(name+map[bool]string{false: ", parked", true: ", in a run"}[open], func(t *testing.T) {
 				o := Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}
-				s := must(Open(t.Context(), o))(t)
+				s := must(Open(t.Context(), o))
 				run := must(s.StartRun(1, t0, RunSpec{
 					Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: since},
 					Tasks: []NewTask{{TaskKey: item(Alerts, 7), Since: since}},
-				}))(t)
+				}))
 				ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 7), Run: run.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
 				if open {
-					must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))(t)
+					must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))
 				}
 				ok(t, s.Close())
-				db := must(bolt.Open(s.path, 0o600, nil))(t)
+				db := must(bolt.Open(s.path, 0o600, nil))
 				ok(t, db.Update(func(tx *bolt.Tx) error {
 					b := tx.Bucket([]byte(bktTasks))
 					k, _ := b.Cursor().Seek([]byte{pfxBehind})
@@ -44,8 +44,8 @@ func TestBehindRowsComeBack(t *testing.T) {
 				}))
 				ok(t, db.Close())
 
-				s = must(Open(t.Context(), o))(t)
-				held := func() time.Time { t.Helper(); return must(s.Watermarks())(t)[Alerts].Held }
+				s = must(Open(t.Context(), o))
+				held := func() time.Time { t.Helper(); return must(s.Watermarks())[Alerts].Held }
 				if got := held(); !open && (got.IsZero() || got.After(since)) {
 					t.Errorf("held at %v after the opening, want %v or earlier", got, since)
 				}
@@ -53,7 +53,7 @@ func TestBehindRowsComeBack(t *testing.T) {
 				if got := held(); !got.Equal(since) {
 					t.Errorf("held at %v after the start, want %v", got, since)
 				}
-				for _, broken := range must(s.Verify(t.Context()))(t) {
+				for _, broken := range must(s.Verify(t.Context())) {
 					if !strings.Contains(broken, "counter of bytes") { // it cannot know what a removed row weighed
 						t.Errorf("still broken: %s", broken)
 					}
@@ -67,36 +67,36 @@ func TestBehindRowsComeBack(t *testing.T) {
 // A parked item whose row cannot be read is still parked, holds last_run back, and is asked for by the next run.
 func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
 	since := t0.Add(-73 * time.Minute)
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))
 	defer func() { ok(t, s.Close()) }()
 	run := must(s.StartRun(1, t0, RunSpec{
 		Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: since},
 		Tasks: []NewTask{{TaskKey: item(Alerts, 6), Since: since}, {TaskKey: item(Alerts, 7), Since: since}},
-	}))(t)
+	}))
 	for n := 6; n <= 7; n++ {
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
 	}
-	want := must(s.Task(item(Alerts, 7)))(t)
+	want := must(s.Task(item(Alerts, 7)))
 	damageValue(t, s, bktTasks, prefixed(pfxTask, taskKey(item(Alerts, 7))))
-	if got := must(s.Task(item(Alerts, 7)))(t); got.Parked.IsZero() || got.Seq != want.Seq || !got.Since.Equal(since) {
+	if got := must(s.Task(item(Alerts, 7))); got.Parked.IsZero() || got.Seq != want.Seq || !got.Since.Equal(since) {
 		t.Errorf("got %+v, want it parked as %+v", got, want)
 	}
-	next := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))(t)
+	next := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Parked: true}))
 	ready, _, err := s.ReadyTasks(next.ID, t0, 10, nil)
 	ok(t, err)
 	if len(ready) != 2 {
 		t.Errorf("the next run asks for %+v, want both items", ready)
 	}
-	if st := must(s.Stats())(t); st.Parked != 0 || st.Tasks != 2 {
+	if st := must(s.Stats()); st.Parked != 0 || st.Tasks != 2 {
 		t.Errorf("got %d parked and %d open, want 0 and 2", st.Parked, st.Tasks)
 	}
-	if got := must(s.Watermarks())(t)[Alerts].Held; !got.Equal(since) {
+	if got := must(s.Watermarks())[Alerts].Held; !got.Equal(since) {
 		t.Errorf("held at %v, want %v", got, since)
 	}
 	for _, task := range ready {
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: task.TaskKey, Run: next.ID, Dead: &DeadLetter{Class: "x", Error: "x"}}}))
 	}
-	if got := must(s.Watermarks())(t)[Alerts].Held; !got.IsZero() {
+	if got := must(s.Watermarks())[Alerts].Held; !got.IsZero() {
 		t.Errorf("held at %v though both were given up", got)
 	}
 }

@@ -32,9 +32,9 @@ func newBoundedAt(t *testing.T, limit int64, keep time.Duration) *bounded {
 	b := &bounded{T: t, r: rand.New(rand.NewPCG(1, 1))}
 	b.s = must(Open(t.Context(), Options{
 		Dir: fastDir(t), ConnectorID: "c", MaxSize: limit, slack: limit / 2, noReserve: true, KeepRecords: keep, Now: func() time.Time { return t0 },
-	}))(t)
+	}))
 	t.Cleanup(func() { closeVerified(t, b.s) })
-	b.run = must(b.s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: TaskKey{IOCs, TaskPage, "p"}}}}))(t)
+	b.run = must(b.s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: TaskKey{IOCs, TaskPage, "p"}}}}))
 	return b
 }
 
@@ -58,7 +58,7 @@ func (b *bounded) record() error {
 func (b *bounded) fill(step func() error) {
 	b.Helper()
 	for range 1000 {
-		before := must(boltfile.Newest(b.s.path))(b.T).Txid
+		before := must(boltfile.Newest(b.s.path)).Txid
 		err := step()
 		if err == nil {
 			continue
@@ -66,7 +66,7 @@ func (b *bounded) fill(step func() error) {
 		if !errors.Is(err, ErrFull) {
 			b.Fatal(err)
 		}
-		if after := must(boltfile.Newest(b.s.path))(b.T).Txid; after != before {
+		if after := must(boltfile.Newest(b.s.path)).Txid; after != before {
 			b.Fatal("what found no room was committed")
 		}
 		if r := b.s.Room(); r.Live < r.Max || r.Live > r.Cap || r.File > r.Cap {
@@ -97,7 +97,7 @@ func TestFullOfRecords(t *testing.T) {
 	b := newBounded(t, 0)
 	b.fill(b.record)
 	f := filler{s: b.s, run: b.run}
-	for must(b.s.Stats())(t).Records > 0 {
+	for must(b.s.Stats()).Records > 0 {
 		ok(t, f.mapSome(3))
 		b.deliver()
 	}
@@ -121,7 +121,7 @@ func TestFullOfWaiting(t *testing.T) {
 		t.Fatalf("fetch into the last room: %v", err)
 	}
 	for {
-		all := must(b.s.Waiting(b.run.ID, 0, 3))(t)
+		all := must(b.s.Waiting(b.run.ID, 0, 3))
 		if len(all) == 0 {
 			break
 		}
@@ -156,11 +156,11 @@ func TestFullOfHeld(t *testing.T) {
 		return err
 	})
 	b.deliver()
-	st := must(b.s.Stats())(t)
+	st := must(b.s.Stats())
 	if st.Held != int64(len(ids)) || st.Bytes[bktHeld] < st.Room.Max {
 		t.Fatalf("stats do not name what fills the spool: %+v", st)
 	}
-	must(b.s.Drop(nil, nil, ids))(t)
+	must(b.s.Drop(nil, nil, ids))
 	b.drained()
 }
 
@@ -174,7 +174,7 @@ func TestFullOfDeadLetters(t *testing.T) {
 	for _, d := range allDead(t, b.s) {
 		keys = append(keys, d.Key)
 	}
-	must(b.s.Drop(keys, nil, nil))(t)
+	must(b.s.Drop(keys, nil, nil))
 	b.drained()
 }
 
@@ -183,7 +183,7 @@ func TestFullOfIDs(t *testing.T) {
 	b := newBoundedAt(t, 4<<20, 0)
 	n := 0
 	const each = 2000 // of one commit, so of the same age
-	for must(b.s.Stats())(t).Room.Live < 5<<19 {
+	for must(b.s.Stats()).Room.Live < 5<<19 {
 		var c MapCommit
 		c.Run = b.run.ID
 		for range each {
@@ -193,9 +193,9 @@ func TestFullOfIDs(t *testing.T) {
 		}
 		ok(t, b.s.CommitMap(1, t0, c))
 	}
-	entries := must(b.s.List(bktIDs, "", 200_000))(t)
-	got := must(b.s.Prune(t0, time.Time{}))(t)
-	st := must(b.s.Stats())(t)
+	entries := must(b.s.List(bktIDs, "", 200_000))
+	got := must(b.s.Prune(t0, time.Time{}))
+	st := must(b.s.Stats())
 	if got[PrunedEvicted] == 0 || st.IDs != int64(n)-got[PrunedEvicted] {
 		t.Fatalf("%v of %d, %d left", got, n, st.IDs)
 	}
@@ -203,7 +203,7 @@ func TestFullOfIDs(t *testing.T) {
 		t.Fatalf("%d entries still take %d bytes", st.IDs, live)
 	}
 	for _, e := range entries {
-		seq, known := number(e.Key), len(must(b.s.LookupIDs([]string{e.Key}))(t)) == 1
+		seq, known := number(e.Key), len(must(b.s.LookupIDs([]string{e.Key}))) == 1
 		age, last := (seq-1)/each, int(got[PrunedEvicted])/each
 		if known && age < last || !known && age > last {
 			t.Fatalf("number %d of %d is known: %v, after %v", seq, n, known, got)
@@ -231,17 +231,17 @@ func TestFullOfKept(t *testing.T) {
 		ok(t, errors.Join(err, f.mapSome(1)))
 		b.deliver()
 	}
-	if got := must(b.s.Prune(t0.Add(time.Minute), time.Time{}))(t); got[PrunedKept] == 0 {
+	if got := must(b.s.Prune(t0.Add(time.Minute), time.Time{})); got[PrunedKept] == 0 {
 		t.Fatalf("nothing was let go: %v", got)
 	}
 	if r := b.s.Room(); r.Live > r.Max {
 		t.Fatalf("still over the mark: %+v", r)
 	}
-	if kept := must(b.s.Stats())(t).Kept; kept == 0 {
+	if kept := must(b.s.Stats()).Kept; kept == 0 {
 		t.Fatal("all are gone, though some had room and time")
 	}
-	must(b.s.Prune(t0.Add(2*time.Hour), time.Time{}))(t)
-	if kept := must(b.s.Stats())(t).Kept; kept != 0 {
+	must(b.s.Prune(t0.Add(2*time.Hour), time.Time{}))
+	if kept := must(b.s.Stats()).Kept; kept != 0 {
 		t.Fatalf("%d are kept past their time", kept)
 	}
 	b.drained()
@@ -250,9 +250,9 @@ func TestFullOfKept(t *testing.T) {
 // Pruning does not write to an idle spool.
 func TestPruneOfNothing(t *testing.T) {
 	b := newBounded(t, time.Hour)
-	before := must(boltfile.Newest(b.s.path))(t).Txid
-	must(b.s.Prune(t0, t0.AddDate(-1, 0, 0)))(t)
-	if after := must(boltfile.Newest(b.s.path))(t).Txid; after != before {
+	before := must(boltfile.Newest(b.s.path)).Txid
+	must(b.s.Prune(t0, t0.AddDate(-1, 0, 0)))
+	if after := must(boltfile.Newest(b.s.path)).Txid; after != before {
 		t.Fatalf("from transaction %d to %d", before, after)
 	}
 }
@@ -262,17 +262,17 @@ func TestSnapshot(t *testing.T) {
 	b := newBounded(t, 0)
 	ok(t, b.record())
 	dir := fastDir(t)
-	f := must(os.Create(filepath.Join(dir, fileName)))(t)
-	n := must(b.s.Snapshot(f))(t)
+	f := must(os.Create(filepath.Join(dir, fileName)))
+	n := must(b.s.Snapshot(f))
 	ok(t, f.Close())
 	if n == 0 {
 		t.Fatal("nothing was written")
 	}
-	copied := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true, ConnectorID: "c"}))(t)
-	if recs := must(copied.Records(b.run.ID, 0, 9, 1<<30))(t); len(recs) != 1 {
+	copied := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true, ConnectorID: "c"}))
+	if recs := must(copied.Records(b.run.ID, 0, 9, 1<<30)); len(recs) != 1 {
 		t.Fatalf("%d records in the snapshot", len(recs))
 	}
-	if broken := must(copied.Verify(t.Context()))(t); len(broken) > 0 {
+	if broken := must(copied.Verify(t.Context())); len(broken) > 0 {
 		t.Fatal(broken)
 	}
 	ok(t, copied.Close())
@@ -288,7 +288,7 @@ func TestSnapshot(t *testing.T) {
 func allDead(t *testing.T, s *Spool) (all []DeadLetter) {
 	t.Helper()
 	for after := uint64(0); ; after = all[len(all)-1].Key {
-		page := must(s.DeadLetters(after, 1000))(t)
+		page := must(s.DeadLetters(after, 1000))
 		if len(page) == 0 {
 			return all
 		}

@@ -12,12 +12,12 @@ import (
 // is noticed and the whole file is checked.
 func TestKillAfterACleanStopIsUnclean(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
-	ok(t, must(Open(t.Context(), o))(t).Close())
-	if info := must(ReadLock(o.Dir))(t); !info.Clean {
+	ok(t, must(Open(t.Context(), o)).Close())
+	if info := must(ReadLock(o.Dir)); !info.Clean {
 		t.Fatalf("after a clean stop the note says %+v", info)
 	}
-	crash(t, must(Open(t.Context(), o))(t))
-	if info := must(ReadLock(o.Dir))(t); info.Clean {
+	crash(t, must(Open(t.Context(), o)))
+	if info := must(ReadLock(o.Dir)); info.Clean {
 		t.Errorf("after a kill the note says %+v, want it unclean", info)
 	}
 }
@@ -37,9 +37,9 @@ func TestFailedCommits(t *testing.T) {
 		{"unreadable", syscall.EIO, 1, ErrBroken},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))(t)
+			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))
 			defer func() { _ = s.Close() }()
-			txid := int(must(boltfile.Newest(s.path))(t).Txid) + tt.ahead
+			txid := int(must(boltfile.Newest(s.path)).Txid) + tt.ahead
 			if err := s.commitError(tt.err, txid); !errors.Is(err, tt.want) || !errors.Is(err, tt.err) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
@@ -50,7 +50,7 @@ func TestFailedCommits(t *testing.T) {
 			if err := s.SavePlatform(1, []byte(`{}`)); !errors.Is(err, after) {
 				t.Errorf("the next commit: %v, want %v", err, after)
 			}
-			must(s.Meta())(t) // reading still works
+			must(s.Meta()) // reading still works
 		})
 	}
 }

@@ -41,13 +41,13 @@ func filled(t *testing.T) []byte {
 	}
 	for n := range 20 {
 		key := TaskKey{Alerts, TaskItem, fmt.Sprint("more ", n)}
-		run := must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: key}}}))(t)
+		run := must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: key}}}))
 		rec := &NewRecord{Dataset: Alerts, Source: key.Source, Body: bodyOf(n)}
 		ok(t, d.s.SettleTasks(d.m.epoch, t0, []Outcome{{Task: key, Run: run.ID, Record: rec}}))
 	}
-	must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: TaskKey{Reports, TaskItem, "open"}}}}))(t)
+	must(d.s.StartRun(d.m.epoch, t0, RunSpec{Reason: ReasonOnce, Tasks: []NewTask{{TaskKey: TaskKey{Reports, TaskItem, "open"}}}}))
 	crash(t, d.s)
-	b := must(os.ReadFile(d.s.path))(t)
+	b := must(os.ReadFile(d.s.path))
 	size := int(binary.NativeEndian.Uint32(b[metaOffset+metaPageSize:]))
 	return b[:int(newestMeta(b, size).HighWater)*size] // without what is only reserved for growth
 }
@@ -113,13 +113,13 @@ func TestMissingNoteChecksEveryPage(t *testing.T) {
 	dir := t.TempDir()
 	grown(t, dir)
 	path := filepath.Join(dir, fileName)
-	file := must(os.ReadFile(path))(t)
+	file := must(os.ReadFile(path))
 	pages := pagesOf(t, file, leafPage)
 	file[pages[len(pages)-1]] ^= 0xff
 	ok(t, os.WriteFile(path, file, 0o600))
 	ok(t, os.Remove(filepath.Join(dir, lockName)))
 	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c", NoCompact: true})
-	if m := must(s.Meta())(t); m.SetAside == "" {
+	if m := must(s.Meta()); m.SetAside == "" {
 		t.Error("the damaged page was not found")
 	}
 }
@@ -153,26 +153,26 @@ func TestDamage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := putFile(t, c.do(bytes.Clone(whole)))
-			s := must(Open(t.Context(), o))(t)
+			s := must(Open(t.Context(), o))
 			defer closeVerified(t, s)
-			meta := must(s.Meta())(t)
+			meta := must(s.Meta())
 			if (meta.SetAside != "") != c.aside {
 				t.Fatalf("set aside: %q", meta.SetAside)
 			}
 			if !c.aside {
 				return
 			}
-			kept := must(os.ReadFile(meta.SetAside))(t)
+			kept := must(os.ReadFile(meta.SetAside))
 			if !bytes.Equal(kept, c.do(bytes.Clone(whole))) || !strings.Contains(meta.SetAside, "damaged-20260102T030405Z") {
 				t.Fatalf("%s does not hold the damaged bytes", meta.SetAside)
 			}
-			if note := must(os.ReadFile(meta.SetAside + ".txt"))(t); !bytes.Contains(note, []byte("corrupt")) {
+			if note := must(os.ReadFile(meta.SetAside + ".txt")); !bytes.Contains(note, []byte("corrupt")) {
 				t.Fatalf("note %q", note)
 			}
 			if meta.StateKnown || meta.Epoch != 1 {
 				t.Fatalf("the new spool: %+v", meta)
 			}
-			must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))(t)
+			must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestRandomDamage(t *testing.T) {
 			t.Errorf("byte %d: %v", at, err)
 		}
 		switch {
-		case must(s.Meta())(t).SetAside != "":
+		case must(s.Meta()).SetAside != "":
 			aside++
 		case len(broken) > 0 || err != nil:
 			told++
@@ -259,11 +259,11 @@ func damageValue(t *testing.T, s *Spool, bucket string, key []byte) {
 // A payload that fails its checksum is reported where it is read, with the bytes that are there; nothing else is
 // affected, and every stage can get past it.
 func TestDamagedPayloads(t *testing.T) {
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))
 	defer func() { ok(t, s.Close()) }()
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{
 		{TaskKey: item(Alerts, 1)}, {TaskKey: item(Alerts, 2)}, {TaskKey: item(Alerts, 3)}, {TaskKey: item(Alerts, 4)},
-	}}))(t)
+	}}))
 	for n := 1; n <= 2; n++ {
 		rec := &NewRecord{Dataset: Alerts, Source: fmt.Sprint(n), Body: bodyOf(n)}
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Record: rec}}))
@@ -279,7 +279,7 @@ func TestDamagedPayloads(t *testing.T) {
 		Hold: []Object{{STIX: stixOf(902), Watch: stixOf(1), JSON: bodyOf(902)}},
 		Dead: []DeadLetter{{Class: "x", Dataset: Alerts, Source: "7", Payload: bodyOf(7)}},
 	}))
-	bundle := must(s.NextBundle())(t)
+	bundle := must(s.NextBundle())
 	ok(t, s.SaveCursor(1, run.ID, bundle.Seq, 3))
 
 	damageValue(t, s, bktRecords, encoding.Pair(run.ID, 1))
@@ -291,27 +291,27 @@ func TestDamagedPayloads(t *testing.T) {
 	damageValue(t, s, bktIDs, encoding.IDKey(stixOf(1)))
 	damageValue(t, s, bktCursors, encoding.Pair(run.ID, bundle.Seq))
 
-	broken := strings.Join(must(s.Verify(t.Context()))(t), "\n")
+	broken := strings.Join(must(s.Verify(t.Context())), "\n")
 	for _, want := range []string{"record 1/1", "bundle 1/1 objects 0", "waiting", "held", "dead letter 1", "task alerts/item/3", "ids: " + stixOf(1), "cursor 1/1"} {
 		if !strings.Contains(broken, want) {
 			t.Errorf("Verify does not name %q:\n%s", want, broken)
 		}
 	}
 
-	recs := must(s.Records(run.ID, 0, 10, 1<<20))(t)
+	recs := must(s.Records(run.ID, 0, 10, 1<<20))
 	if len(recs) != 2 || !errors.Is(recs[0].Err, ErrCorrupt) || len(recs[0].Body) == 0 || recs[1].Err != nil {
 		t.Fatalf("records: %v, %v", recs[0].Err, recs[1].Err)
 	}
-	if w := must(s.Waiting(run.ID, 0, 10))(t); len(w) != 1 || !errors.Is(w[0].Err, ErrCorrupt) || w[0].STIX != stixOf(901) {
+	if w := must(s.Waiting(run.ID, 0, 10)); len(w) != 1 || !errors.Is(w[0].Err, ErrCorrupt) || w[0].STIX != stixOf(901) {
 		t.Fatalf("waiting: %+v", w)
 	}
-	if h := must(s.HeldByID([]string{stixOf(902)}))(t)[stixOf(902)]; !errors.Is(h.Err, ErrCorrupt) || h.STIX != stixOf(902) {
+	if h := must(s.HeldByID([]string{stixOf(902)}))[stixOf(902)]; !errors.Is(h.Err, ErrCorrupt) || h.STIX != stixOf(902) {
 		t.Fatalf("held: %+v", h)
 	}
-	if d := must(s.DeadLetters(0, 10))(t); len(d) != 1 || !errors.Is(d[0].Err, ErrCorrupt) || len(d[0].Payload) == 0 {
+	if d := must(s.DeadLetters(0, 10)); len(d) != 1 || !errors.Is(d[0].Err, ErrCorrupt) || len(d[0].Payload) == 0 {
 		t.Fatalf("dead: %+v", d)
 	}
-	if ids := must(s.LookupIDs([]string{stixOf(1)}))(t); len(ids) != 0 {
+	if ids := must(s.LookupIDs([]string{stixOf(1)})); len(ids) != 0 {
 		t.Fatalf("a damaged id counts as known: %v", ids)
 	}
 	tasks, _, err := s.ReadyTasks(run.ID, t0, 10, nil)
@@ -332,14 +332,14 @@ func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) 
 	for i := bad.From; i < bad.To; i++ {
 		ok(t, s.SkipMessage(1, run.ID, bundle.Seq, i, DeadLetter{Class: "corrupt"}))
 	}
-	rest := must(s.BundleObjects(run.ID, bundle.Seq, bad.To, 1<<30))(t)
+	rest := must(s.BundleObjects(run.ID, bundle.Seq, bad.To, 1<<30))
 	if len(rest) == 0 || rest[0].STIX != stixOf(bad.To+1) {
 		t.Fatalf("the objects behind the damage: %d", len(rest))
 	}
 	ok(t, s.SaveCursor(1, run.ID, bundle.Seq, bundle.Objects))
 	ok(t, s.FinishBundle(1, run.ID, bundle.Seq))
 	var kept int
-	for _, d := range must(s.DeadLetters(1, 1000))(t) {
+	for _, d := range must(s.DeadLetters(1, 1000)) {
 		kept += len(d.Payload)
 	}
 	if kept == 0 {
@@ -358,7 +358,7 @@ func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) 
 	ok(t, s.FinishRun(1, run.ID, t0))
 	_, err = s.Drop([]uint64{1}, nil, nil)
 	ok(t, err)
-	for _, b := range must(s.Verify(t.Context()))(t) {
+	for _, b := range must(s.Verify(t.Context())) {
 		if !strings.HasPrefix(b, "counter messages") { // the damaged cursor counts one of three
 			t.Error(b)
 		}

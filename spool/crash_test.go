@@ -33,11 +33,11 @@ func crashPoints() []string {
 func TestCrash(t *testing.T) {
 	rounds := 8
 	if v := os.Getenv("SPOOL_CRASH_ROUNDS"); v != "" {
-		rounds = must(strconv.Atoi(v))(t)
+		rounds = must(strconv.Atoi(v))
 	}
 	seed := uint64(time.Now().UnixNano())
 	if v := os.Getenv("SPOOL_CRASH_SEED"); v != "" {
-		seed = must(strconv.ParseUint(v, 10, 64))(t)
+		seed = must(strconv.ParseUint(v, 10, 64))
 	}
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 3))
@@ -95,7 +95,7 @@ type ledger struct {
 }
 
 func (l *ledger) command(extra ...string) *exec.Cmd {
-	exe := must(os.Executable())(l.t)
+	exe := must(os.Executable())
 	cmd := exec.CommandContext(l.t.Context(), exe, l.dir)
 	cmd.Env = append(os.Environ(), append(extra, childEnv+"="+childWork)...)
 	cmd.Stderr = os.Stderr
@@ -105,7 +105,7 @@ func (l *ledger) command(extra ...string) *exec.Cmd {
 // round runs a child until it is killed, and returns where that was.
 func (l *ledger) round(k kill) string {
 	cmd := l.command(pointEnv+"="+k.point, countEnv+"="+strconv.Itoa(k.count))
-	out := must(cmd.StdoutPipe())(l.t)
+	out := must(cmd.StdoutPipe())
 	ok(l.t, cmd.Start())
 	after := k.after
 	if k.point != "" {
@@ -144,7 +144,7 @@ func (l *ledger) read(out io.Reader, at func(string)) {
 			l.lines++
 			l.note(l.did, rest)
 		case "pub":
-			n := must(strconv.Atoi(rest))(l.t)
+			n := must(strconv.Atoi(rest))
 			if l.pubs[n]++; l.pubs[n] > 1 {
 				l.repeats++
 			}
@@ -175,7 +175,7 @@ func (l *ledger) note(far map[int]int, step string) {
 		for name := range strings.SplitSeq(names, ",") {
 			kind, source, _ := strings.Cut(name, ":")
 			n, _ := strconv.Atoi(source)
-			id := must(strconv.ParseUint(run, 10, 64))(l.t)
+			id := must(strconv.ParseUint(run, 10, 64))
 			switch {
 			case kind == string(TaskList):
 				for k := range l.items {
@@ -210,47 +210,47 @@ func (l *ledger) look() (found, Stats) {
 	if err := boltfile.Check(ctx, path); err != nil {
 		l.t.Fatalf("after the kill: %v", err)
 	}
-	s := must(Open(ctx, Options{Dir: l.dir, ReadOnly: true}))(l.t)
+	s := must(Open(ctx, Options{Dir: l.dir, ReadOnly: true}))
 	defer func() { ok(l.t, s.Close()) }()
-	for _, b := range must(s.Verify(ctx))(l.t) {
+	for _, b := range must(s.Verify(ctx)) {
 		l.t.Error(b)
 	}
 	f := found{}
 	l.lookInput(s, f)
 	l.lookOutput(s, f)
-	return f, must(s.Stats())(l.t)
+	return f, must(s.Stats())
 }
 
 func (l *ledger) lookInput(s *Spool, f found) {
-	for _, e := range must(s.List(bktTasks, "", 100_000))(l.t) {
-		key := must(ParseTaskKey(e.Key))(l.t)
+	for _, e := range must(s.List(bktTasks, "", 100_000)) {
+		key := must(ParseTaskKey(e.Key))
 		if key.Kind == TaskItem {
-			f.add(must(strconv.Atoi(key.Source))(l.t), "task")
+			f.add(must(strconv.Atoi(key.Source)), "task")
 		}
 	}
-	runs := must(s.OpenRuns())(l.t)
+	runs := must(s.OpenRuns())
 	for _, r := range runs {
-		for _, rec := range must(s.Records(r.ID, 0, 100_000, 1<<40))(l.t) {
-			n := must(strconv.Atoi(rec.Source))(l.t)
+		for _, rec := range must(s.Records(r.ID, 0, 100_000, 1<<40)) {
+			n := must(strconv.Atoi(rec.Source))
 			if string(rec.Body) != string(bodyOf(n)) {
 				l.t.Errorf("record of %d has other bytes", n)
 			}
 			f.add(n, "record")
 		}
-		for _, o := range must(s.Waiting(r.ID, 0, 100_000))(l.t) {
+		for _, o := range must(s.Waiting(r.ID, 0, 100_000)) {
 			f.add(numberOf(o.STIX), "waiting")
 		}
 	}
 }
 
 func (l *ledger) lookOutput(s *Spool, f found) {
-	for _, o := range must(s.Held(0, 100_000))(l.t) {
+	for _, o := range must(s.Held(0, 100_000)) {
 		f.add(numberOf(o.STIX), "held")
 	}
-	for _, e := range must(s.List(bktBundles, "", 100_000))(l.t) {
-		n := must(numbers(e.Key, 2))(l.t)
+	for _, e := range must(s.List(bktBundles, "", 100_000)) {
+		n := must(numbers(e.Key, 2))
 		confirmed, _ := e.Fields["confirmed"].(int)
-		objects := must(s.BundleObjects(n[0], n[1], 0, 1<<40))(l.t)
+		objects := must(s.BundleObjects(n[0], n[1], 0, 1<<40))
 		skipped, _ := e.Fields["skipped"].([]int)
 		gone := map[int]bool{}
 		for _, i := range skipped {
@@ -265,7 +265,7 @@ func (l *ledger) lookOutput(s *Spool, f found) {
 	for _, d := range allDead(l.t, s) {
 		n := numberOf(d.STIX)
 		if d.Stage == StageFetch {
-			n = must(strconv.Atoi(d.Source))(l.t)
+			n = must(strconv.Atoi(d.Source))
 		}
 		if string(d.Payload) != string(bodyOf(n)) {
 			l.t.Errorf("dead letter of %d has other bytes", n)
@@ -314,7 +314,7 @@ func (l *ledger) finish(rounds int) {
 		return
 	}
 	cmd := l.command(finishEnv + "=1")
-	out := must(cmd.StdoutPipe())(l.t)
+	out := must(cmd.StdoutPipe())
 	ok(l.t, cmd.Start())
 	l.read(out, func(string) {})
 	ok(l.t, cmd.Wait())

@@ -91,14 +91,14 @@ func TestOneRuleForDamage(t *testing.T) {
 	file := oneRecordAside(t)
 	prepared := func() (Options, *Spool) {
 		o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, KeepRecords: time.Hour, Now: func() time.Time { return t0 }}
-		s := must(Open(t.Context(), o))(t)
+		s := must(Open(t.Context(), o))
 		run := prepare(t, s)
 		ok(t, s.SavePlatform(1, []byte(`{"a":1}`)))
 		ok(t, s.MarkCrash(&CrashMark{Run: run, Seq: 3}))
 		ok(t, s.SaveCursor(1, run, 2, 1))
 		ok(t, s.ForgetRun(1, run-1))
 		ok(t, s.Enqueue(1, ReasonRepull, nil, []NewTask{{TaskKey: item(Profiles, 9)}}))
-		must(s.Salvage(t.Context(), file, t0, false))(t)
+		must(s.Salvage(t.Context(), file, t0, false))
 		return o, s
 	}
 	o, s := prepared()
@@ -109,10 +109,10 @@ func TestOneRuleForDamage(t *testing.T) {
 		}
 	}
 	crash(t, s)
-	unclean := must(os.ReadFile(s.path))(t)
-	ok(t, must(Open(t.Context(), o))(t).Close())
+	unclean := must(os.ReadFile(s.path))
+	ok(t, must(Open(t.Context(), o)).Close())
 	files := map[bool][2][]byte{
-		false: {unclean, nil}, true: {must(os.ReadFile(s.path))(t), must(os.ReadFile(filepath.Join(o.Dir, lockName)))(t)},
+		false: {unclean, nil}, true: {must(os.ReadFile(s.path)), must(os.ReadFile(filepath.Join(o.Dir, lockName)))},
 	}
 	for _, p := range all {
 		for name, fault := range faults() {
@@ -126,7 +126,7 @@ func TestOneRuleForDamage(t *testing.T) {
 						ok(t, os.WriteFile(filepath.Join(o.Dir, lockName), files[clean][1], 0o600))
 					}
 					var before []byte
-					db := must(bolt.Open(path, 0o600, nil))(t)
+					db := must(bolt.Open(path, 0o600, nil))
 					ok(t, db.Update(func(tx *bolt.Tx) error {
 						b := p.in(tx)
 						if b.Get(p.key) == nil {
@@ -150,18 +150,18 @@ func TestOneRuleForDamage(t *testing.T) {
 
 // pastOneDamage opens the spool and works it off to the end.
 func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	defer func() { ok(t, s.Close()) }()
-	if m := must(s.Meta())(t); m.SetAside != "" || m.ConnectorID != "c" {
+	if m := must(s.Meta()); m.SetAside != "" || m.ConnectorID != "c" {
 		t.Fatalf("set aside or another's: %+v", m)
 	}
-	told := must(s.Verify(t.Context()))(t)
+	told := must(s.Verify(t.Context()))
 	if wantTold && len(told) == 0 {
 		t.Error("Verify says nothing")
 	}
 	readAll(s)
-	must(s.Watermarks())(t)
-	must(s.Stats())(t)
+	must(s.Watermarks())
+	must(s.Stats())
 	for _, bucket := range Exportable() {
 		for after, n := "", 0; n == 0 || after != ""; n++ {
 			var err error
@@ -174,9 +174,9 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 		_, _, err := s.Search(bucket, Query{STIX: stixOf(40)}, "", 1<<30)
 		ok(t, err)
 	}
-	epoch := must(s.Meta())(t).Epoch
+	epoch := must(s.Meta()).Epoch
 	ok(t, s.MarkResumed())
-	must(s.Salvage(t.Context(), aside, t0, true))(t)
+	must(s.Salvage(t.Context(), aside, t0, true))
 	due, _, _, err := s.WatchedWorks(t0.AddDate(1, 0, 0), 10)
 	ok(t, err)
 	for _, w := range due {
@@ -198,7 +198,7 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 		t.Fatal(err)
 	}
 	for round := 0; ; round++ {
-		open := must(s.OpenRuns())(t)
+		open := must(s.OpenRuns())
 		if len(open) == 0 {
 			break
 		}
@@ -214,12 +214,12 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	}
 	letters := allDead(t, s)
 	for _, d := range letters {
-		must(s.Drop([]uint64{d.Key}, nil, nil))(t)
+		must(s.Drop([]uint64{d.Key}, nil, nil))
 	}
 	_, _, err = s.Reset(t0)
 	ok(t, err)
 	for range 3 {
-		must(s.Prune(t0, t0))(t)
+		must(s.Prune(t0, t0))
 	}
 }
 
@@ -233,15 +233,15 @@ func drainRun(t *testing.T, s *Spool, epoch uint64, r Run) {
 	}
 	passBusy(t, s.FinishFetch(epoch, r.ID, t0))
 	ok(t, s.MarkResumed())
-	if now := must(s.Run(r.ID))(t); now.MappedAt.IsZero() {
+	if now := must(s.Run(r.ID)); now.MappedAt.IsZero() {
 		c := MapCommit{Run: r.ID}
-		for _, rec := range must(s.Records(r.ID, 0, 100, 1<<30))(t) {
+		for _, rec := range must(s.Records(r.ID, 0, 100, 1<<30)) {
 			c.Records = append(c.Records, rec.Seq)
 		}
-		for _, w := range must(s.Waiting(r.ID, 0, 100))(t) {
+		for _, w := range must(s.Waiting(r.ID, 0, 100)) {
 			c.Unwait = append(c.Unwait, w.STIX)
 		}
-		for _, h := range must(s.Held(0, 100))(t) {
+		for _, h := range must(s.Held(0, 100)) {
 			c.Unhold = append(c.Unhold, h.STIX)
 		}
 		ok(t, s.CommitMap(epoch, t0, c))

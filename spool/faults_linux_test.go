@@ -35,7 +35,7 @@ func (f *failing) open(name string, flag int, mode os.FileMode) (*os.File, error
 // become makes the descriptor stand for another file.
 func (f *failing) become(t *testing.T, path string, flag int) {
 	t.Helper()
-	fd := must(syscall.Open(path, flag, 0))(t)
+	fd := must(syscall.Open(path, flag, 0))
 	ok(t, syscall.Dup3(fd, f.fd, syscall.O_CLOEXEC))
 	ok(t, syscall.Close(fd))
 }
@@ -63,7 +63,7 @@ func TestFailingFile(t *testing.T) {
 						fail(t, &f, filepath.Join(o.Dir, fileName))
 					}
 				}
-				s := must(Open(t.Context(), o))(t)
+				s := must(Open(t.Context(), o))
 				ok(t, s.SavePlatform(1, []byte("1")))
 				armed = true
 				if err := s.SavePlatform(1, note); !errors.Is(err, ErrBroken) {
@@ -75,19 +75,19 @@ func TestFailingFile(t *testing.T) {
 					if err := s.SavePlatform(1, []byte("3")); !errors.Is(err, ErrBroken) {
 						t.Errorf("the next commit: %v, want ErrBroken", err)
 					}
-					if got := must(s.Meta())(t); string(got.Platform) != "1" {
+					if got := must(s.Meta()); string(got.Platform) != "1" {
 						t.Errorf("read %.20q, want what was committed", got.Platform)
 					}
 				}
 				if err := s.Close(); !errors.Is(err, ErrBroken) {
 					t.Errorf("closing: %v, want ErrBroken: it marks no clean stop", err)
 				}
-				if info := must(ReadLock(o.Dir))(t); info.Clean {
+				if info := must(ReadLock(o.Dir)); info.Clean {
 					t.Error("the note says that the stop was clean")
 				}
 				o.openFile, o.hook = nil, nil
-				s = must(Open(t.Context(), o))(t)
-				if m := must(s.Meta())(t); string(m.Platform) != "1" || m.SetAside != "" || !m.Unclean {
+				s = must(Open(t.Context(), o))
+				if m := must(s.Meta()); string(m.Platform) != "1" || m.SetAside != "" || !m.Unclean {
 					t.Errorf("opened again: %.20q, set aside %q, unclean %v", m.Platform, m.SetAside, m.Unclean)
 				}
 				ok(t, s.SavePlatform(1, []byte("3")))
@@ -114,7 +114,7 @@ func TestEveryCallFails(t *testing.T) {
 			t.Run(call+" "+fault, func(t *testing.T) {
 				dir := fastDir(t)
 				cmd := exec.CommandContext(t.Context(), strace, "-f", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace="+call,
-					"-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, fault, faultAt), must(os.Executable())(t), dir, call)
+					"-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, fault, faultAt), must(os.Executable()), dir, call)
 				cmd.Env = append(os.Environ(), childEnv+"="+childFault)
 				out, err := cmd.CombinedOutput()
 				if err != nil {
@@ -127,9 +127,9 @@ func TestEveryCallFails(t *testing.T) {
 						t.Fatalf("child: %s", in.Text())
 					}
 					rounds++
-					did := must(strconv.Atoi(f[2]))(t)
-					s := must(Open(t.Context(), Options{Dir: filepath.Join(dir, f[1]), ConnectorID: "c", noReserve: true, NoCompact: true}))(t)
-					m := must(s.Meta())(t)
+					did := must(strconv.Atoi(f[2]))
+					s := must(Open(t.Context(), Options{Dir: filepath.Join(dir, f[1]), ConnectorID: "c", noReserve: true, NoCompact: true}))
+					m := must(s.Meta())
 					n := 0
 					if len(m.Platform) > 0 {
 						n = int(m.Platform[0])

@@ -25,14 +25,14 @@ func TestFixtures(t *testing.T) {
 			if _, err := os.Stat(name); os.IsNotExist(err) && *update && n == schema {
 				writeFixture(t, name)
 			}
-			zr := must(gzip.NewReader(must(os.Open(name))(t)))(t)
-			o := putFile(t, must(io.ReadAll(zr))(t))
+			zr := must(gzip.NewReader(must(os.Open(name))))
+			o := putFile(t, must(io.ReadAll(zr)))
 			if n == schema {
 				compareListing(t, o.Dir, strings.TrimSuffix(name, ".db.gz")+".txt")
 			}
-			s := must(Open(t.Context(), o))(t)
+			s := must(Open(t.Context(), o))
 			defer closeVerified(t, s)
-			if m := must(s.Meta())(t); m.Schema != schema || m.ConnectorID != "c" || m.SetAside != "" {
+			if m := must(s.Meta()); m.Schema != schema || m.ConnectorID != "c" || m.SetAside != "" {
 				t.Fatalf("%+v", m)
 			}
 			workOn(t, s)
@@ -43,7 +43,7 @@ func TestFixtures(t *testing.T) {
 // writeFixture makes the fixture of the current schema.
 func writeFixture(t *testing.T, name string) {
 	o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, KeepRecords: time.Hour, MaxSize: 1 << 20, slack: 1 << 20, Now: func() time.Time { return t0 }}
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	prepare(t, s)
 	ok(t, s.MarkCrash(&CrashMark{Run: 2, Seq: 3, Starts: 1}))
 	ok(t, s.SavePlatform(1, []byte(`{"echoed":"2026"}`)))
@@ -51,8 +51,8 @@ func writeFixture(t *testing.T, name string) {
 	_, _, err := Compact(t.Context(), o.Dir)
 	ok(t, err)
 	var b bytes.Buffer
-	zw := must(gzip.NewWriterLevel(&b, gzip.BestCompression))(t)
-	must(zw.Write(must(os.ReadFile(s.path))(t)))(t)
+	zw := must(gzip.NewWriterLevel(&b, gzip.BestCompression))
+	must(zw.Write(must(os.ReadFile(s.path))))
 	ok(t, zw.Close())
 	ok(t, os.MkdirAll(filepath.Dir(name), 0o755))
 	ok(t, os.WriteFile(name, b.Bytes(), 0o644))
@@ -61,11 +61,11 @@ func writeFixture(t *testing.T, name string) {
 // compareListing compares all rows with a golden file.
 func compareListing(t *testing.T, dir, golden string) {
 	t.Helper()
-	s := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))
 	defer func() { ok(t, s.Close()) }()
 	var b strings.Builder
 	for _, bucket := range Buckets() {
-		for _, e := range must(s.List(bucket, "", 1000))(t) {
+		for _, e := range must(s.List(bucket, "", 1000)) {
 			_, payload, err := s.Show(bucket, e.Key)
 			ok(t, err)
 			fmt.Fprintf(&b, "%s %s %s %08x\n", bucket, e.Key, asJSON(t, e.Fields), crc32.Checksum(append(payload, 0, 0), crc32.MakeTable(crc32.Castagnoli)))
@@ -74,7 +74,7 @@ func compareListing(t *testing.T, dir, golden string) {
 	if *update {
 		ok(t, os.WriteFile(golden, []byte(b.String()), 0o644))
 	}
-	if want := must(os.ReadFile(golden))(t); string(want) != b.String() {
+	if want := must(os.ReadFile(golden)); string(want) != b.String() {
 		t.Errorf("the fixture reads as\n%s\nwant\n%s", b.String(), want)
 	}
 }
@@ -82,18 +82,18 @@ func compareListing(t *testing.T, dir, golden string) {
 // workOn works off what the fixture holds.
 func workOn(t *testing.T, s *Spool) {
 	t.Helper()
-	run := must(s.OpenRuns())(t)[1]
+	run := must(s.OpenRuns())[1]
 	tasks, _, err := s.ReadyTasks(run.ID, t0, 100, nil)
 	ok(t, err)
 	for _, task := range tasks {
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: task.TaskKey, Run: run.ID}}))
 	}
 	c := MapCommit{Run: run.ID}
-	for _, r := range must(s.Records(run.ID, 0, 100, 1<<30))(t) {
+	for _, r := range must(s.Records(run.ID, 0, 100, 1<<30)) {
 		ok(t, r.Err)
 		c.Records = append(c.Records, r.Seq)
 	}
-	for _, o := range must(s.Waiting(run.ID, 0, 100))(t) {
+	for _, o := range must(s.Waiting(run.ID, 0, 100)) {
 		ok(t, o.Err)
 		c.Unwait = append(c.Unwait, o.STIX)
 		c.Bundles = append(c.Bundles, NewBundle{Objects: []BundleObject{{STIX: o.STIX, JSON: o.JSON}}})

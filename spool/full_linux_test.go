@@ -30,7 +30,7 @@ func TestReadOnlyDirectory(t *testing.T) { onOwnDisk(t, "readonly") }
 
 // onOwnDisk runs a child with a disk of its own.
 func onOwnDisk(t *testing.T, kind string) {
-	cmd := exec.CommandContext(t.Context(), must(os.Executable())(t), t.TempDir())
+	cmd := exec.CommandContext(t.Context(), must(os.Executable()), t.TempDir())
 	cmd.Env = append(os.Environ(), childEnv+"="+childFull, "SPOOL_TEST_FULL="+kind)
 	if kind != "limit" {
 		cmd.SysProcAttr = ownMounts()

@@ -10,14 +10,14 @@ import (
 // if one of them is damaged.
 func TestHeldPublished(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Start: t0}))(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Start: t0}))
 	hold := func(n int, kept bool) Object {
 		return Object{STIX: stixOf(n), Watch: stixOf(100), Dataset: Alerts, Source: "s", JSON: []byte(`{"name":"held"}`), Kept: kept}
 	}
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Hold: []Object{hold(1, true), hold(2, false), hold(3, true), hold(4, true)}}))
 	want := func(held, published int64) {
 		t.Helper()
-		if st := must(s.Stats())(t); st.Held != held || st.HeldPublished != published {
+		if st := must(s.Stats()); st.Held != held || st.HeldPublished != published {
 			t.Fatalf("%d held, %d of them published, want %d and %d", st.Held, st.HeldPublished, held, published)
 		}
 	}
@@ -35,7 +35,7 @@ func TestHeldPublished(t *testing.T) {
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Hold: []Object{hold(3, false)}}))
 	want(4, 2)
 	damageValue(t, s, bktHeld, numKey(pfxHeld, 1))
-	must(s.Drop(nil, nil, []string{stixOf(1)}))(t)
+	must(s.Drop(nil, nil, []string{stixOf(1)}))
 	want(3, 1)
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Unhold: []string{stixOf(4)}}))
 	want(2, 0)

@@ -29,11 +29,11 @@ func TestItemRow(t *testing.T) {
 	for _, want := range []Item{
 		{Alerts, "7", run.ID, 7, t0.Add(time.Second)}, {Alerts, "8", next.ID, 1, t0.Add(time.Hour)}, {Alerts, "9", run.ID, 2, t0},
 	} {
-		got := must(s.Items("", want.Source))(t)
+		got := must(s.Items("", want.Source))
 		if len(got) != 1 || got[0] != want {
 			t.Errorf("item %s: got %+v, want %+v", want.Source, got, want)
 		}
-		if got := must(s.Items(Profiles, want.Source))(t); len(got) != 0 {
+		if got := must(s.Items(Profiles, want.Source)); len(got) != 0 {
 			t.Errorf("item %s of another dataset: got %+v, want none", want.Source, got)
 		}
 	}
@@ -51,14 +51,14 @@ func TestItemsGoWithIDs(t *testing.T) {
 		}
 		ok(t, b.s.CommitMap(1, at, c))
 	}
-	got := must(b.s.Prune(t0, time.Time{}))(t)
+	got := must(b.s.Prune(t0, time.Time{}))
 	if n := got[PrunedEvicted]; n <= each || n > 2*each {
 		t.Fatalf("%d ids had to make room, want those of the first hour and some of the second", n)
 	}
-	must(b.s.Prune(t0, time.Time{}))(t)
+	must(b.s.Prune(t0, time.Time{}))
 	left := func() (all []string) {
 		for hour := range 3 {
-			for _, it := range must(b.s.Items(Alerts, fmt.Sprint(hour)))(t) {
+			for _, it := range must(b.s.Items(Alerts, fmt.Sprint(hour))) {
 				all = append(all, it.Source)
 			}
 		}
@@ -67,12 +67,12 @@ func TestItemsGoWithIDs(t *testing.T) {
 	if got, want := fmt.Sprint(left()), "[1 2]"; got != want {
 		t.Errorf("items left: got %s, want %s", got, want)
 	}
-	must(b.s.Prune(t0, t0.Add(3*time.Hour)))(t)
-	must(b.s.Prune(t0, t0.Add(3*time.Hour)))(t)
+	must(b.s.Prune(t0, t0.Add(3*time.Hour)))
+	must(b.s.Prune(t0, t0.Add(3*time.Hour)))
 	if got := left(); len(got) > 0 {
 		t.Errorf("items older than spool.forget_after: got %v, want none", got)
 	}
-	if st := must(b.s.Stats())(t); st.Items != 0 {
+	if st := must(b.s.Stats()); st.Items != 0 {
 		t.Errorf("counted items: got %d, want 0", st.Items)
 	}
 }

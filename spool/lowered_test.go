@@ -5,7 +5,7 @@ import "testing"
 // A spool that was filled under a larger max_size drains under a smaller one.
 func TestMaxSizeLowered(t *testing.T) {
 	dir := t.TempDir()
-	f := must(newFiller(dir))(t)
+	f := must(newFiller(dir))
 	for range 220 {
 		ok(t, f.bring())
 	}
@@ -20,7 +20,7 @@ func TestMaxSizeLowered(t *testing.T) {
 	if err := f.bring(); err == nil {
 		t.Error("fetch may go on over the cap")
 	}
-	for must(s.Stats())(t).Records > 0 {
+	for must(s.Stats()).Records > 0 {
 		ok(t, f.deliverAll())
 		ok(t, f.mapSome(20))
 	}

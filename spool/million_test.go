@@ -21,7 +21,7 @@ func TestManyObjects(t *testing.T) {
 	if v := os.Getenv("SPOOL_OBJECTS"); v != "" {
 		sizes = nil
 		for f := range strings.SplitSeq(v, ",") {
-			sizes = append(sizes, must(strconv.Atoi(f))(t))
+			sizes = append(sizes, must(strconv.Atoi(f)))
 		}
 	}
 	var table strings.Builder
@@ -76,10 +76,10 @@ func cpuTime() time.Duration {
 
 func (f *flow) run() {
 	t := f.t
-	f.s = must(Open(t.Context(), Options{Dir: t.TempDir(), ConnectorID: "c"}))(t)
+	f.s = must(Open(t.Context(), Options{Dir: t.TempDir(), ConnectorID: "c"}))
 	defer closeVerified(t, f.s)
 	page := TaskKey{IOCs, TaskPage, "g/indicator"}
-	run := must(f.s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{IOCs: t0}, Tasks: []NewTask{{TaskKey: page}}}))(t)
+	run := must(f.s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{IOCs: t0}, Tasks: []NewTask{{TaskKey: page}}}))
 	for done := 0; done < f.n; done += pageObjects {
 		f.spool(run.ID, page, f.objects(min(pageObjects, f.n-done)))
 		// map takes five pages at once, which makes a bundle of 5000 objects
@@ -96,7 +96,7 @@ func (f *flow) run() {
 		f.sample()
 	}
 	ok(t, f.s.FinishRun(1, run.ID, t0))
-	st := must(f.s.Stats())(t)
+	st := must(f.s.Stats())
 	if f.withIDs && int(st.IDs) != f.n || st.Messages != 0 {
 		t.Fatalf("%d ids, %d messages left", st.IDs, st.Messages)
 	}

@@ -46,7 +46,7 @@ func (d *driver) compareRuns() {
 	var got []Run
 	before := uint64(0)
 	for {
-		page := must(d.s.Runs(before, 7))(d.t)
+		page := must(d.s.Runs(before, 7))
 		if len(page) == 0 {
 			break
 		}
@@ -58,19 +58,19 @@ func (d *driver) compareRuns() {
 	for _, r := range d.m.openRuns() {
 		open = append(open, r.Run)
 	}
-	d.same("open runs", must(d.s.OpenRuns())(d.t), open)
-	d.same("watermarks", must(d.s.Watermarks())(d.t), d.m.watermarks())
+	d.same("open runs", must(d.s.OpenRuns()), open)
+	d.same("watermarks", must(d.s.Watermarks()), d.m.watermarks())
 }
 
 func (d *driver) compareTasks() {
 	for _, t := range d.m.tasks {
-		d.same("task", must(d.s.Task(t.TaskKey))(d.t), t.Task)
+		d.same("task", must(d.s.Task(t.TaskKey)), t.Task)
 	}
 	if _, err := d.s.Task(TaskKey{Alerts, TaskItem, "none"}); !errors.Is(err, ErrNotFound) {
 		d.t.Fatal(err)
 	}
 	for _, r := range d.m.openRuns() {
-		d.same("open tasks", must(d.s.OpenTasks(r.ID))(d.t), d.m.openTasks(r.ID))
+		d.same("open tasks", must(d.s.OpenTasks(r.ID)), d.m.openTasks(r.ID))
 		d.compareReady(r.ID)
 	}
 }
@@ -109,7 +109,7 @@ func (d *driver) compareRecords() {
 		var got []Record
 		after := uint64(0)
 		for {
-			page := must(d.s.Records(id, after, 3, 2000))(d.t)
+			page := must(d.s.Records(id, after, 3, 2000))
 			if len(page) == 0 {
 				break
 			}
@@ -129,15 +129,15 @@ func bySeq(a, b Object) int { return int(a.Seq) - int(b.Seq) }
 func (d *driver) compareObjects() {
 	for id := range d.m.runs {
 		want := slices.SortedFunc(maps.Values(d.m.waiting[id]), bySeq)
-		d.same("waiting", must(d.s.Waiting(id, 0, 1000))(d.t), want)
-		d.same("waiting by id", must(d.s.WaitingByID(id, slices.Collect(maps.Keys(d.m.waiting[id]))))(d.t), d.m.waiting[id])
+		d.same("waiting", must(d.s.Waiting(id, 0, 1000)), want)
+		d.same("waiting by id", must(d.s.WaitingByID(id, slices.Collect(maps.Keys(d.m.waiting[id])))), d.m.waiting[id])
 		read := func(watch string, after uint64) ([]Object, error) { return d.s.Watchers(id, watch, after, 2) }
 		page := func(after string) ([]string, error) { return d.s.WatchedIDs(id, after, 3) }
 		d.compareWatched(want, page, read)
 	}
 	want := slices.SortedFunc(maps.Values(d.m.held), bySeq)
-	d.same("held", must(d.s.Held(0, 1000))(d.t), want)
-	d.same("held by id", must(d.s.HeldByID(append(slices.Collect(maps.Keys(d.m.held)), "none--1")))(d.t), d.m.held)
+	d.same("held", must(d.s.Held(0, 1000)), want)
+	d.same("held by id", must(d.s.HeldByID(append(slices.Collect(maps.Keys(d.m.held)), "none--1"))), d.m.held)
 	read := func(watch string, after uint64) ([]Object, error) { return d.s.HeldFor(watch, after, 2) }
 	d.compareWatched(want, func(after string) ([]string, error) { return d.s.HeldIDs(after, 3) }, read)
 }
@@ -150,7 +150,7 @@ func (d *driver) compareWatched(all []Object, ids func(string) ([]string, error)
 	}
 	var got []string
 	for after := ""; ; after = got[len(got)-1] {
-		page := must(ids(after))(d.t)
+		page := must(ids(after))
 		if len(page) == 0 {
 			break
 		}
@@ -164,7 +164,7 @@ func (d *driver) compareWatched(all []Object, ids func(string) ([]string, error)
 		var objects []Object
 		after := uint64(0)
 		for {
-			page := must(read(id, after))(d.t)
+			page := must(read(id, after))
 			if len(page) == 0 {
 				break
 			}
@@ -189,11 +189,11 @@ func (d *driver) compareDead() {
 
 func (d *driver) compareIDs() {
 	ids := append(slices.Collect(maps.Keys(d.m.ids)), "none--1", "")
-	d.same("ids", must(d.s.LookupIDs(ids))(d.t), d.m.ids)
+	d.same("ids", must(d.s.LookupIDs(ids)), d.m.ids)
 }
 
 func (d *driver) compareMeta() {
-	meta := must(d.s.Meta())(d.t)
+	meta := must(d.s.Meta())
 	if meta.Epoch != d.m.epoch || meta.StateKnown != d.m.known || string(meta.Platform) != d.m.platform || meta.ConnectorID != "c1" {
 		d.t.Fatalf("meta %+v", meta)
 	}
@@ -202,7 +202,7 @@ func (d *driver) compareMeta() {
 	if found != (d.m.crash != nil) || found && mark != *d.m.crash {
 		d.t.Fatalf("crash mark %v %v, want %v", mark, found, d.m.crash)
 	}
-	st := must(d.s.Stats())(d.t)
+	st := must(d.s.Stats())
 	var want Stats
 	for _, t := range d.m.tasks {
 		if t.Parked.IsZero() {

@@ -66,7 +66,7 @@ func newDriver(t *testing.T, seed uint64) *driver {
 	if seed%2 == 0 {
 		d.opts.KeepRecords, d.m.keep = time.Hour, true
 	}
-	d.s = must(Open(t.Context(), d.opts))(t)
+	d.s = must(Open(t.Context(), d.opts))
 	t.Cleanup(func() { closeVerified(t, d.s) })
 	return d
 }
@@ -286,8 +286,8 @@ func (d *driver) reopen() {
 	} else {
 		crash(d.t, d.s)
 	}
-	d.s = must(Open(d.t.Context(), d.opts))(d.t)
-	meta := must(d.s.Meta())(d.t)
+	d.s = must(Open(d.t.Context(), d.opts))
+	meta := must(d.s.Meta())
 	if meta.Unclean == clean || meta.SetAside != "" {
 		d.t.Fatalf("after clean=%v: %+v", clean, meta)
 	}

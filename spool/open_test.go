@@ -41,12 +41,12 @@ func TestOpenOptions(t *testing.T) {
 func TestNewSpool(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c1"})
-	m := must(s.Meta())(t)
+	m := must(s.Meta())
 	if m.ConnectorID != "c1" || m.Epoch != 1 || m.Schema != schema || m.Unclean || m.StateKnown || m.SetAside != "" {
 		t.Errorf("meta %+v", m)
 	}
 	for path, want := range map[string]fs.FileMode{dir: 0o700, s.path: 0o600, filepath.Join(dir, lockName): 0o600} {
-		if got := must(os.Stat(path))(t).Mode().Perm(); got != want {
+		if got := must(os.Stat(path)).Mode().Perm(); got != want {
 			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
 	}
@@ -81,12 +81,12 @@ func TestSecondProcess(t *testing.T) {
 			}
 		}
 	}
-	info := must(ReadLock(dir))(t)
+	info := must(ReadLock(dir))
 	if info.Socket != "/run/admin.sock" || info.Version != "1.2" || info.Clean {
 		t.Errorf("lock file %+v", info)
 	}
 	ok(t, s.Close())
-	if info := must(ReadLock(dir))(t); !info.Clean {
+	if info := must(ReadLock(dir)); !info.Clean {
 		t.Errorf("after closing: %+v", info)
 	}
 }
@@ -95,12 +95,12 @@ func TestSecondProcess(t *testing.T) {
 func TestReaderHoldsTheFile(t *testing.T) {
 	dir := t.TempDir()
 	ok(t, mustOpen(t, Options{Dir: dir, ConnectorID: "c"}).Close())
-	r := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))(t)
+	r := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))
 	_, err := Open(t.Context(), Options{Dir: dir, LockTimeout: 20 * time.Millisecond})
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "reading") {
 		t.Fatalf("%v", err)
 	}
-	second := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))(t)
+	second := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))
 	ok(t, errors.Join(r.Close(), second.Close()))
 	mustOpen(t, Options{Dir: dir})
 }
@@ -114,7 +114,7 @@ func TestAnotherConnector(t *testing.T) {
 			t.Errorf("read-only %v: %v", readOnly, err)
 		}
 	}
-	if i := must(ReadLock(dir))(t); !i.Clean || i.Version != "one" {
+	if i := must(ReadLock(dir)); !i.Clean || i.Version != "one" {
 		t.Errorf("the note is of the process that was refused: %+v", i)
 	}
 	// A process that is refused does not mark a file as clean whose last process is unknown.
@@ -122,7 +122,7 @@ func TestAnotherConnector(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Dir: dir, ConnectorID: "yours"}); !errors.Is(err, ErrConnector) {
 		t.Errorf("without a note: %v", err)
 	}
-	if i := must(ReadLock(dir))(t); i.Clean {
+	if i := must(ReadLock(dir)); i.Clean {
 		t.Errorf("the note says that the spool was closed: %+v", i)
 	}
 	mustOpen(t, Options{Dir: dir}) // inspection does not check
@@ -133,7 +133,7 @@ func TestBoundLater(t *testing.T) {
 	dir := t.TempDir()
 	ok(t, mustOpen(t, Options{Dir: dir}).Close())
 	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c"})
-	if m := must(s.Meta())(t); m.ConnectorID != "c" {
+	if m := must(s.Meta()); m.ConnectorID != "c" {
 		t.Errorf("%+v", m)
 	}
 }
@@ -142,17 +142,17 @@ func TestBoundLater(t *testing.T) {
 func TestReadingChangesNothing(t *testing.T) {
 	o := putFile(t, filled(t))
 	before := snapshotDir(t, o.Dir)
-	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))
 	readAll(s)
-	must(s.Verify(t.Context()))(t)
-	must(s.Snapshot(&bytes.Buffer{}))(t)
+	must(s.Verify(t.Context()))
+	must(s.Snapshot(&bytes.Buffer{}))
 	if _, err := s.StartRun(1, t0, RunSpec{}); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("a run was started: %v", err)
 	}
 	if err := s.NoteSocket("x"); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("a socket was noted: %v", err)
 	}
-	if m := must(s.Meta())(t); !m.Unclean {
+	if m := must(s.Meta()); !m.Unclean {
 		t.Error("the unclean stop is not told")
 	}
 	ok(t, s.Close())
@@ -165,9 +165,9 @@ func TestReadingChangesNothing(t *testing.T) {
 func snapshotDir(t *testing.T, dir string) string {
 	t.Helper()
 	var out strings.Builder
-	for _, e := range must(os.ReadDir(dir))(t) {
-		fi := must(e.Info())(t)
-		b := must(os.ReadFile(filepath.Join(dir, e.Name())))(t)
+	for _, e := range must(os.ReadDir(dir)) {
+		fi := must(e.Info())
+		b := must(os.ReadFile(filepath.Join(dir, e.Name())))
 		fmt.Fprintf(&out, "%s %v %d %v %x\n", e.Name(), fi.Mode(), fi.Size(), fi.ModTime(), sha256.Sum256(b))
 	}
 	return out.String()
@@ -178,7 +178,7 @@ func TestNothingToRead(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Dir: dir, ReadOnly: true}); !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	if left := must(os.ReadDir(dir))(t); len(left) > 0 {
+	if left := must(os.ReadDir(dir)); len(left) > 0 {
 		t.Fatalf("reading made %v", left)
 	}
 }
@@ -225,14 +225,14 @@ func TestClosed(t *testing.T) {
 func TestUncleanStops(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
 	for n := range 4 {
-		s := must(Open(t.Context(), o))(t)
-		if got := must(s.Meta())(t).Unclean; got != (n > 0) {
+		s := must(Open(t.Context(), o))
+		if got := must(s.Meta()).Unclean; got != (n > 0) {
 			t.Errorf("start %d: unclean %v", n, got)
 		}
 		crash(t, s)
 	}
 	ok(t, mustOpen(t, o).Close())
-	if m := must(mustOpen(t, o).Meta())(t); m.Unclean {
+	if m := must(mustOpen(t, o).Meta()); m.Unclean {
 		t.Error("unclean after a clean stop")
 	}
 }
@@ -241,25 +241,25 @@ func TestUncleanStops(t *testing.T) {
 func TestVisitHidesNoCrash(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true, Version: "daemon"}
 	visit := Options{Dir: o.Dir, noReserve: true, Version: "command", Visit: true}
-	crash(t, must(Open(t.Context(), o))(t))
-	crash(t, must(Open(t.Context(), o))(t))
-	before := must(ReadLock(o.Dir))(t)
+	crash(t, must(Open(t.Context(), o)))
+	crash(t, must(Open(t.Context(), o)))
+	before := must(ReadLock(o.Dir))
 	for range 2 {
-		ok(t, must(Open(t.Context(), visit))(t).Close())
+		ok(t, must(Open(t.Context(), visit)).Close())
 	}
-	if got := must(ReadLock(o.Dir))(t); got != before || got.Clean {
+	if got := must(ReadLock(o.Dir)); got != before || got.Clean {
 		t.Errorf("the note says %+v, before %+v", got, before)
 	}
-	s := must(Open(t.Context(), o))(t)
-	if m := must(s.Meta())(t); !m.Unclean {
-		t.Errorf("the crash is forgotten: %+v", must(ReadLock(o.Dir))(t))
+	s := must(Open(t.Context(), o))
+	if m := must(s.Meta()); !m.Unclean {
+		t.Errorf("the crash is forgotten: %+v", must(ReadLock(o.Dir)))
 	}
 	ok(t, s.Close())
-	ok(t, must(Open(t.Context(), visit))(t).Close())
-	if got := must(ReadLock(o.Dir))(t); !got.Clean || got.Version != "daemon" {
+	ok(t, must(Open(t.Context(), visit)).Close())
+	if got := must(ReadLock(o.Dir)); !got.Clean || got.Version != "daemon" {
 		t.Errorf("after a clean stop the note says %+v", got)
 	}
-	if m := must(must(Open(t.Context(), o))(t).Meta())(t); m.Unclean {
+	if m := must(must(Open(t.Context(), o)).Meta()); m.Unclean {
 		t.Error("a visit counts as a crash")
 	}
 }
@@ -274,17 +274,17 @@ func setSchema(t *testing.T, s *Spool, n int) {
 // A file of a newer version is refused and left unchanged.
 func TestNewerSchema(t *testing.T) {
 	o := Options{Dir: t.TempDir(), ConnectorID: "c", noReserve: true}
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	setSchema(t, s, schema+1)
 	ok(t, s.Close())
-	before := must(os.ReadFile(s.path))(t)
+	before := must(os.ReadFile(s.path))
 	for _, readOnly := range []bool{false, true} {
 		o.ReadOnly = readOnly
 		if _, err := Open(t.Context(), o); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "newer version") {
 			t.Errorf("read-only %v: %v", readOnly, err)
 		}
 	}
-	if after := must(os.ReadFile(s.path))(t); !bytes.Equal(before, after) {
+	if after := must(os.ReadFile(s.path)); !bytes.Equal(before, after) {
 		t.Error("the newer file was changed")
 	}
 }
@@ -312,12 +312,12 @@ func TestMigrationSteps(t *testing.T) {
 	if err := s.migrate(schema+2, steps); err == nil {
 		t.Fatal("a failing step went through")
 	}
-	if m := must(s.Meta())(t); m.Schema != schema+1 {
+	if m := must(s.Meta()); m.Schema != schema+1 {
 		t.Fatalf("at schema %d", m.Schema)
 	}
 	fail = false
 	ok(t, s.migrate(schema+2, steps))
-	if m := must(s.Meta())(t); m.Schema != schema+2 || len(did) != 2 || did[1] != schema+1 {
+	if m := must(s.Meta()); m.Schema != schema+2 || len(did) != 2 || did[1] != schema+1 {
 		t.Fatalf("at schema %d after %v", m.Schema, did)
 	}
 	if err := s.migrate(schema, steps); !errors.Is(err, ErrSchema) {

@@ -20,7 +20,7 @@ import (
 func TestOpenTime(t *testing.T) {
 	mb := 12
 	if v := os.Getenv("SPOOL_OPEN_MB"); v != "" {
-		mb = must(strconv.Atoi(v))(t)
+		mb = must(strconv.Atoi(v))
 	}
 	dir := t.TempDir()
 	o := Options{Dir: dir, ConnectorID: "c", NoCompact: true, noReserve: true}
@@ -32,7 +32,7 @@ func TestOpenTime(t *testing.T) {
 			drain(t, o)
 		}
 		clean, _ := openTime(t, o)
-		s := must(Open(t.Context(), o))(t)
+		s := must(Open(t.Context(), o))
 		commit := commitTime(t, s)
 		crash(t, s)
 		unclean, cpu := openTime(t, o)
@@ -44,8 +44,8 @@ func TestOpenTime(t *testing.T) {
 
 // fillFile fills a spool with records of about 4 KB that do not compress.
 func fillFile(t *testing.T, o Options, mb int) {
-	s := must(Open(t.Context(), o))(t)
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}}}))(t)
+	s := must(Open(t.Context(), o))
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}}}))
 	r := rand.New(rand.NewPCG(1, 1))
 	body := make([]byte, 4000)
 	for range mb << 20 / (1000 * 4300) {
@@ -67,9 +67,9 @@ func fillFile(t *testing.T, o Options, mb int) {
 }
 
 func drain(t *testing.T, o Options) {
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	for {
-		recs := must(s.Records(1, 0, 5000, 1<<30))(t)
+		recs := must(s.Records(1, 0, 5000, 1<<30))
 		if len(recs) == 0 {
 			break
 		}
@@ -85,7 +85,7 @@ func drain(t *testing.T, o Options) {
 // openTime opens and closes the spool; cpu is that of this process and its children.
 func openTime(t *testing.T, o Options) (wall, cpu time.Duration) {
 	start, before := time.Now(), cpuTime()
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	wall, cpu = time.Since(start), cpuTime()-before
 	ok(t, s.Close())
 	return wall, cpu
@@ -95,7 +95,7 @@ func openTime(t *testing.T, o Options) (wall, cpu time.Duration) {
 func syncedCommitTime(t *testing.T, o Options) time.Duration {
 	bo := o.withDefaults().bolt()
 	bo.NoFreelistSync = false
-	db := must(bolt.Open(o.Dir+"/"+fileName, 0o600, bo))(t)
+	db := must(bolt.Open(o.Dir+"/"+fileName, 0o600, bo))
 	defer func() { ok(t, db.Close()) }()
 	return commitTime(t, &Spool{db: db, path: o.Dir + "/" + fileName, room: newRoom(o.withDefaults(), db)})
 }

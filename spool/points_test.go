@@ -58,9 +58,9 @@ func stopped(t *testing.T, op writingMethod, point string) (before, after conten
 			}
 		}
 	}
-	s := must(Open(t.Context(), o))(t)
+	s := must(Open(t.Context(), o))
 	run := prepare(t, s)
-	before = must(digest(t.Context(), s.db))(t)
+	before = must(digest(t.Context(), s.db))
 	armed = true
 	func() {
 		defer func() {
@@ -71,14 +71,14 @@ func stopped(t *testing.T, op writingMethod, point string) (before, after conten
 		ok(t, op.do(s, run))
 	}()
 	armed = false
-	after = must(digest(t.Context(), s.db))(t)
+	after = must(digest(t.Context(), s.db))
 	crash(t, s)
 	o.ReadOnly, o.hook = true, nil
-	s = must(Open(t.Context(), o))(t)
-	if again := must(digest(t.Context(), s.db))(t); again != after {
+	s = must(Open(t.Context(), o))
+	if again := must(digest(t.Context(), s.db)); again != after {
 		t.Errorf("stopped at %q: the file on disk differs from what the process saw", point)
 	}
-	for _, b := range must(s.Verify(t.Context()))(t) {
+	for _, b := range must(s.Verify(t.Context())) {
 		t.Errorf("stopped at %q: %s", point, b)
 	}
 	ok(t, s.Close())
@@ -88,12 +88,12 @@ func stopped(t *testing.T, op writingMethod, point string) (before, after conten
 // prepare puts something for every method into the spool.
 func prepare(t *testing.T, s *Spool) uint64 {
 	t.Helper()
-	watched := must(s.StartRun(1, t0, RunSpec{Reason: ReasonRetry}))(t)
+	watched := must(s.StartRun(1, t0, RunSpec{Reason: ReasonRetry}))
 	ok(t, s.SaveWork(1, watched.ID, Work{ID: "w", Status: WorkProcessed}))
 	ok(t, s.FinishFetch(1, watched.ID, t0))
 	ok(t, s.FinishMap(1, watched.ID, t0))
 	ok(t, s.FinishRun(1, watched.ID, t0))
-	old := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Profiles: t0}}))(t)
+	old := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Profiles: t0}}))
 	ok(t, s.FinishFetch(1, old.ID, t0))
 	ok(t, s.FinishMap(1, old.ID, t0))
 	var tasks []NewTask
@@ -101,7 +101,7 @@ func prepare(t *testing.T, s *Spool) uint64 {
 		tasks = append(tasks, NewTask{TaskKey: item(Alerts, n)})
 	}
 	tasks = append(tasks, NewTask{TaskKey: TaskKey{IOCs, TaskPage, "p"}, Cursor: []byte("c")}, NewTask{TaskKey: list(Reports)})
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0, IOCs: t0, Reports: t0}, Tasks: tasks}))(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0, IOCs: t0, Reports: t0}, Tasks: tasks}))
 	var outcomes []Outcome
 	for n := range 4 {
 		rec := &NewRecord{Dataset: Alerts, Source: fmt.Sprint(n), Fetched: t0, Body: bodyOf(n)}

@@ -52,8 +52,8 @@ func TestPowerLossWhileCompacting(t *testing.T) {
 	grown(t, p.dir)
 	p.check = func() {
 		p.reopen("c", func(s *Spool) {
-			recs := must(s.Records(1, 0, 10, 1<<40))(t)
-			if got := must(s.Meta())(t).Platform; p.said && string(got) != "after" {
+			recs := must(s.Records(1, 0, 10, 1<<40))
+			if got := must(s.Meta()).Platform; p.said && string(got) != "after" {
 				t.Errorf("what was committed after the compaction is gone: %q", got)
 			}
 			if len(recs) != 2 || string(recs[0].Body) != string(bodyOf(29*38)) || string(recs[1].Body) != string(bodyOf(29*39)) || len(allDead(t, s)) != 1 {
@@ -73,18 +73,18 @@ func TestPowerLossWhileSettingAside(t *testing.T) {
 	}
 	path := filepath.Join(p.dir, fileName)
 	ok(t, os.WriteFile(path, file, 0o600))
-	db := must(bolt.Open(path, 0o600, nil))(t) // without a bucket it is set aside, and costs no row
+	db := must(bolt.Open(path, 0o600, nil)) // without a bucket it is set aside, and costs no row
 	ok(t, db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bktGone)) }))
 	ok(t, db.Close())
 	p.check = func() {
 		p.reopen("c", func(s *Spool) {
-			aside := must(s.Meta())(t).SetAside
+			aside := must(s.Meta()).SetAside
 			if aside == "" {
 				t.Error("no file was set aside")
 				return
 			}
 			aside = filepath.Join(p.rest, filepath.Base(aside)) // its directory was another one when it was noted
-			got := must(s.Salvage(t.Context(), aside, t0, false))(t)
+			got := must(s.Salvage(t.Context(), aside, t0, false))
 			if got.Unread > 0 {
 				t.Errorf("it could not read %v", got.Names)
 			}
@@ -132,12 +132,12 @@ func record(t *testing.T, dir string, env []string) []string {
 	out := filepath.Join(t.TempDir(), "trace")
 	cmd := exec.CommandContext(t.Context(), "strace", "-f", "-xx", "-s", "4000000", "-o", out,
 		"-e", "trace=openat,close,write,pwrite64,ftruncate,fsync,fdatasync,renameat,rename,renameat2,unlinkat",
-		must(os.Executable())(t), dir)
+		must(os.Executable()), dir)
 	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, b)
 	}
-	f := must(os.Open(out))(t)
+	f := must(os.Open(out))
 	defer func() { _ = f.Close() }()
 	var lines []string
 	in := bufio.NewReaderSize(f, 1<<20)
@@ -218,8 +218,8 @@ func newPlayback(t *testing.T) *playback {
 
 // play lets a child work, and checks what each sync could find on the disk.
 func (p *playback) play(env ...string) {
-	for _, e := range must(os.ReadDir(p.dir))(p.t) {
-		f := &vfile{durable: must(os.ReadFile(filepath.Join(p.dir, e.Name())))(p.t)}
+	for _, e := range must(os.ReadDir(p.dir)) {
+		f := &vfile{durable: must(os.ReadFile(filepath.Join(p.dir, e.Name())))}
 		p.names[e.Name()], p.durNow[e.Name()] = f, f
 	}
 	open := map[string]string{} // what a thread has begun
@@ -394,7 +394,7 @@ func (p *playback) crash() {
 		ways = append(ways, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 	}
 	for _, keep := range ways {
-		for _, e := range must(os.ReadDir(p.rest))(p.t) {
+		for _, e := range must(os.ReadDir(p.rest)) {
 			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
 		}
 		image := sha256.New()
@@ -430,7 +430,7 @@ func (p *playback) crash() {
 // reopen starts on the image as a daemon would.
 func (p *playback) reopen(connector string, look func(*Spool)) {
 	p.t.Helper()
-	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: connector, MaxSize: 64 << 20, noReserve: true, NoCompact: true}))(p.t)
+	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: connector, MaxSize: 64 << 20, noReserve: true, NoCompact: true}))
 	look(s)
 	closeVerified(p.t, s)
 }

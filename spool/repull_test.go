@@ -12,14 +12,14 @@ func TestRepullPagesItsWholeWindow(t *testing.T) {
 	run := must(s.StartRun(1, t0, RunSpec{
 		Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{IOCs: t0.Add(-48 * time.Hour)},
 		Tasks: []NewTask{{TaskKey: page, Cursor: []byte("begin")}},
-	}))(t)
+	}))
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: page, Run: run.ID, Keep: &TaskState{Cursor: []byte("far")}}}))
 	ok(t, s.FailDataset(1, run.ID, IOCs, DatasetFailed, "x"))
 	from := t0.Add(-24 * time.Hour)
 	must(s.StartRun(1, t0, RunSpec{
 		Reason: ReasonRepull, Datasets: map[Dataset]time.Time{IOCs: from}, Tasks: []NewTask{{TaskKey: page, Cursor: []byte("from")}},
-	}))(t)
-	if got := must(s.Task(page))(t); string(got.Cursor) != "from" || !got.Since.Equal(from) {
+	}))
+	if got := must(s.Task(page)); string(got.Cursor) != "from" || !got.Since.Equal(from) {
 		t.Errorf("goes on at %q of a window from %v, want its own", got.Cursor, got.Since)
 	}
 }

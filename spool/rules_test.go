@@ -19,7 +19,7 @@ func begin(t *testing.T, s *Spool, spec RunSpec, from time.Time, datasets ...Dat
 	if spec.Reason == "" {
 		spec.Reason = ReasonSchedule
 	}
-	return must(s.StartRun(1, t0, spec))(t)
+	return must(s.StartRun(1, t0, spec))
 }
 
 // finish ends a run that has nothing left.
@@ -37,7 +37,7 @@ func TestConfirmedWaitsForOlderRuns(t *testing.T) {
 	second := begin(t, s, RunSpec{Start: t0.Add(2 * time.Hour)}, t0, Alerts, Reports)
 	third := begin(t, s, RunSpec{Start: t0.Add(3 * time.Hour), Reason: ReasonRepull}, t0, Reports)
 	finish(t, s, second)
-	w := must(s.Watermarks())(t)
+	w := must(s.Watermarks())
 	if !w[Alerts].Confirmed.IsZero() || !w[Alerts].Fetched.Equal(second.Start) {
 		t.Fatalf("alerts %+v while run %d is open", w[Alerts], first.ID)
 	}
@@ -45,12 +45,12 @@ func TestConfirmedWaitsForOlderRuns(t *testing.T) {
 		t.Fatalf("reports %+v: a repull holds nothing back", w[Reports])
 	}
 	finish(t, s, first)
-	w = must(s.Watermarks())(t)
+	w = must(s.Watermarks())
 	if !w[Alerts].Confirmed.Equal(second.Start) || !w[IOCs].Confirmed.Equal(first.Start) {
 		t.Fatalf("all done: %+v", w)
 	}
 	finish(t, s, third)
-	if again := must(s.Watermarks())(t); !again[Reports].Confirmed.Equal(second.Start) || !again[Reports].Fetched.Equal(second.Start) {
+	if again := must(s.Watermarks()); !again[Reports].Confirmed.Equal(second.Start) || !again[Reports].Fetched.Equal(second.Start) {
 		t.Fatalf("a repull moved the watermark: %+v", again)
 	}
 }
@@ -60,7 +60,7 @@ func TestConfirmedWaitsForOlderRuns(t *testing.T) {
 func TestParkedHoldsBack(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		s := mustOpen(t, Options{ConnectorID: "c"})
-		held := func() time.Time { return must(s.Watermarks())(t)[Alerts].Held }
+		held := func() time.Time { return must(s.Watermarks())[Alerts].Held }
 		first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0.Add(-time.Hour), Alerts)
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: first.ID, Keep: &TaskState{Tries: 10, Runs: 1}, Park: true}}))
 		finish(t, s, first)
@@ -68,7 +68,7 @@ func TestParkedHoldsBack(t *testing.T) {
 			t.Fatalf("parked, but held is %v", held())
 		}
 		second := begin(t, s, RunSpec{Parked: true}, t0, Alerts)
-		task := must(s.Task(item(Alerts, 1)))(t)
+		task := must(s.Task(item(Alerts, 1)))
 		if task.Run != second.ID || task.Tries != 0 || task.Runs != 1 || !task.Parked.IsZero() {
 			t.Fatalf("taken in as %+v", task)
 		}
@@ -104,15 +104,15 @@ func TestPagesGoOn(t *testing.T) {
 		first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: page, Cursor: []byte("start")}}}, t0, IOCs)
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: page, Run: first.ID, Keep: &TaskState{Cursor: []byte("far"), Tries: 4}}}))
 		ok(t, s.FailDataset(1, first.ID, IOCs, DatasetFailed, "down"))
-		if w := must(s.Watermarks())(t); !w[IOCs].Held.IsZero() {
+		if w := must(s.Watermarks()); !w[IOCs].Held.IsZero() {
 			t.Error("a page holds last_run back")
 		}
 		finish(t, s, first)
-		if w := must(s.Watermarks())(t); !w[IOCs].Fetched.IsZero() {
+		if w := must(s.Watermarks()); !w[IOCs].Fetched.IsZero() {
 			t.Errorf("the watermark of a failed dataset moved: %+v", w[IOCs])
 		}
 		second := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: page, Cursor: []byte("new")}}}, c.from, IOCs)
-		if task := must(s.Task(page))(t); task.Run != second.ID || string(task.Cursor) != c.want || task.Tries != 0 {
+		if task := must(s.Task(page)); task.Run != second.ID || string(task.Cursor) != c.want || task.Tries != 0 {
 			t.Errorf("from %v: %+v", c.from, task)
 		}
 	}
@@ -126,8 +126,8 @@ func TestStaleOutcome(t *testing.T) {
 	ok(t, s.SettleTasks(1, t0, []Outcome{o, o}))
 	o.Run++
 	ok(t, s.SettleTasks(1, t0, []Outcome{o}))
-	st := must(s.Stats())(t)
-	if got := must(s.Run(run.ID))(t); st.Records != 1 || got.Counters["n"] != 1 {
+	st := must(s.Stats())
+	if got := must(s.Run(run.ID)); st.Records != 1 || got.Counters["n"] != 1 {
 		t.Fatalf("%d records, counters %v", st.Records, got.Counters)
 	}
 }
@@ -153,10 +153,10 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	if _, err := s.Retry(1, t0, nil, nil); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("a retry of nothing: %v", err)
 	}
-	if open := must(s.OpenRuns())(t); len(open) != 1 {
+	if open := must(s.OpenRuns()); len(open) != 1 {
 		t.Fatalf("the refused retry left %d runs", len(open))
 	}
-	kept := must(s.Retry(1, t0, []uint64{1, 3, 4, 5}, []TaskKey{item(Alerts, 2)}))(t)
+	kept := must(s.Retry(1, t0, []uint64{1, 3, 4, 5}, []TaskKey{item(Alerts, 2)}))
 	if kept.Reason != ReasonRetry || kept.Datasets[Alerts].Status != DatasetOK || !kept.FetchedAt.Equal(t0) {
 		t.Fatalf("%+v, want a run that has nothing to fetch", kept)
 	}
@@ -167,24 +167,24 @@ func TestRetryGoesBackToTheStage(t *testing.T) {
 	if err != nil || retry.Reason != ReasonRetry || retry.Datasets[Alerts].Status != DatasetListed || !retry.FetchedAt.IsZero() {
 		t.Fatalf("%+v, %v; want a run that fetches", retry, err)
 	}
-	if open := must(s.OpenTasks(retry.ID))(t); open[Alerts][TaskItem] != 2 {
+	if open := must(s.OpenTasks(retry.ID)); open[Alerts][TaskItem] != 2 {
 		t.Fatalf("tasks %v", open)
 	}
 	var bodies []string
-	for _, r := range must(s.Records(kept.ID, 0, 9, 1<<20))(t) {
+	for _, r := range must(s.Records(kept.ID, 0, 9, 1<<20)) {
 		bodies = append(bodies, string(r.Body))
 	}
 	if want := `{"objects":[{"id":"3"}]}|` + answer + `|no json`; strings.Join(bodies, "|") != want {
 		t.Fatalf("records %q", bodies)
 	}
-	letters := must(s.DeadLetters(0, 9))(t)
+	letters := must(s.DeadLetters(0, 9))
 	for i, healed := range []bool{false, false, true, true, true} {
 		if l := letters[i]; l.Healed.IsZero() == healed || l.RetryRun != []uint64{retry.ID, 0, kept.ID, kept.ID, kept.ID}[i] {
 			t.Errorf("dead letter %d: healed %v, retried in run %d", l.Key, l.Healed, l.RetryRun)
 		}
 	}
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: retry.ID, Record: &NewRecord{Dataset: Alerts, Source: "1"}}}))
-	if l := must(s.DeadLetters(0, 1))(t)[0]; l.Healed.IsZero() {
+	if l := must(s.DeadLetters(0, 1))[0]; l.Healed.IsZero() {
 		t.Error("its record came, but the dead letter is not healed")
 	}
 }
@@ -194,8 +194,8 @@ func TestRetryOfBoth(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Keep: &TaskState{}, Park: true, Note: &DeadLetter{Class: "x"}}}))
-	retry := must(s.Retry(1, t0, []uint64{1}, []TaskKey{item(Alerts, 1)}))(t)
-	if open := must(s.OpenTasks(retry.ID))(t); open[Alerts][TaskItem] != 1 {
+	retry := must(s.Retry(1, t0, []uint64{1}, []TaskKey{item(Alerts, 1)}))
+	if open := must(s.OpenTasks(retry.ID)); open[Alerts][TaskItem] != 1 {
 		t.Fatalf("tasks %v", open)
 	}
 }
@@ -216,15 +216,15 @@ func TestSkippedMessageIsUnknown(t *testing.T) {
 		ok(t, s.SkipMessage(1, run.ID, 1, 2-n, DeadLetter{Class: "too_large", Error: "406"}))
 		ok(t, s.SkipMessage(1, run.ID, 1, 2-n, DeadLetter{Class: "too_large", Error: "406"}))
 	}
-	known := must(s.LookupIDs([]string{stixOf(0), stixOf(1), stixOf(2)}))(t)
+	known := must(s.LookupIDs([]string{stixOf(0), stixOf(1), stixOf(2)}))
 	if _, own := known[stixOf(0)]; own || len(known) != 2 {
 		t.Fatalf("known: %v", known)
 	}
-	letters := must(s.DeadLetters(0, 9))(t)
+	letters := must(s.DeadLetters(0, 9))
 	if len(letters) != 3 || letters[2].STIX != stixOf(0) || string(letters[2].Payload) != string(bodyOf(0)) || letters[2].Dataset != Alerts {
 		t.Fatalf("%d dead letters: %+v", len(letters), letters)
 	}
-	if b := must(s.NextBundle())(t); b.Confirmed != 3 {
+	if b := must(s.NextBundle()); b.Confirmed != 3 {
 		t.Fatalf("the cursor is at %d, want 3", b.Confirmed)
 	}
 	ok(t, s.FinishBundle(1, run.ID, 1))
@@ -242,16 +242,16 @@ func TestForgetRun(t *testing.T) {
 	ok(t, s.CommitMap(1, t0, c))
 	ok(t, s.ForgetRun(1, run.ID))
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: other.ID, IDs: []IDPut{{STIX: stixOf(n), ID: ID{Run: other.ID, At: t0.Add(time.Hour)}}}}))
-	if known := must(s.LookupIDs([]string{stixOf(0), stixOf(n - 1), stixOf(n)}))(t); len(known) != 1 {
+	if known := must(s.LookupIDs([]string{stixOf(0), stixOf(n - 1), stixOf(n)})); len(known) != 1 {
 		t.Fatalf("known: %v, want the other run's only", known)
 	}
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, IDs: []IDPut{{STIX: stixOf(7), ID: ID{Run: run.ID, At: t0.Add(time.Hour)}}}}))
-	if known := must(s.LookupIDs([]string{stixOf(7)}))(t); len(known) != 1 {
+	if known := must(s.LookupIDs([]string{stixOf(7)})); len(known) != 1 {
 		t.Fatal("what was published again is not known")
 	}
-	must(s.Prune(t0, t0.Add(time.Minute)))(t)
-	must(s.Prune(t0, t0.Add(time.Minute)))(t)
-	if st, marks := must(s.Stats())(t), rows(t, s, bktIDs, subForgotten); st.IDs != 2 || marks != 0 {
+	must(s.Prune(t0, t0.Add(time.Minute)))
+	must(s.Prune(t0, t0.Add(time.Minute)))
+	if st, marks := must(s.Stats()), rows(t, s, bktIDs, subForgotten); st.IDs != 2 || marks != 0 {
 		t.Fatalf("%d entries and %d marks are left, want 2 and 0", st.IDs, marks)
 	}
 }
@@ -278,11 +278,11 @@ func TestPruneForgotten(t *testing.T) {
 	}
 	// Seen again, so it is not old any more.
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, IDs: []IDPut{{STIX: stixOf(0), ID: ID{Run: run.ID, At: t0.Add(9 * time.Hour)}}}}))
-	got := must(s.Prune(t0, t0.Add(5*time.Hour)))(t)
+	got := must(s.Prune(t0, t0.Add(5*time.Hour)))
 	if got[PrunedForgotten] != 4 {
 		t.Fatalf("%v", got)
 	}
-	if known := must(s.LookupIDs([]string{stixOf(0), stixOf(1), stixOf(4), stixOf(5)}))(t); len(known) != 2 {
+	if known := must(s.LookupIDs([]string{stixOf(0), stixOf(1), stixOf(4), stixOf(5)})); len(known) != 2 {
 		t.Fatalf("known: %v", known)
 	}
 }
@@ -306,7 +306,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 	}))
 	last := begin(t, s, RunSpec{}, t0, Alerts)
 	finish(t, s, last)
-	runs := must(s.Runs(0, 2000))(t)
+	runs := must(s.Runs(0, 2000))
 	if len(runs) != maxRuns || runs[0].ID != last.ID || runs[len(runs)-1].ID != first.ID {
 		t.Fatalf("%d runs from %d to %d", len(runs), runs[0].ID, runs[len(runs)-1].ID)
 	}
@@ -316,7 +316,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 func TestRefused(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c"})
 	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
-	before := must(digest(t.Context(), s.db))(t)
+	before := must(digest(t.Context(), s.db))
 	long := strings.Repeat("x", MaxID+1)
 	commit := func(c MapCommit) error { c.Run = run.ID; return s.CommitMap(1, t0, c) }
 	settle := func(o Outcome) error {
@@ -347,12 +347,12 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s that is not there: %v", name, err)
 		}
 	}
-	if after := must(digest(t.Context(), s.db))(t); after != before {
+	if after := must(digest(t.Context(), s.db)); after != before {
 		t.Error("something was changed")
 	}
 	// A dead letter may have any source id: nothing of it may be lost.
 	ok(t, commit(MapCommit{Dead: []DeadLetter{{Class: "x", Dataset: Alerts, Source: long, STIX: long}}}))
-	if d := must(s.DeadLetters(0, 1))(t)[0]; d.Source != long || d.STIX != long {
+	if d := must(s.DeadLetters(0, 1))[0]; d.Source != long || d.STIX != long {
 		t.Error("a dead letter lost its source id")
 	}
 }
@@ -362,22 +362,22 @@ var camel = regexp.MustCompile(`"[A-Z][A-Za-z]*":`)
 
 func asJSON(t *testing.T, v any) string {
 	t.Helper()
-	return string(must(json.Marshal(v))(t))
+	return string(must(json.Marshal(v)))
 }
 
 // Listings are stable JSON, each row can be shown by its key, and paging with the last key sees every row once.
 func TestListAndShow(t *testing.T) {
 	o := putFile(t, filled(t))
-	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: o.Dir, ReadOnly: true}))
 	defer func() { ok(t, s.Close()) }()
 	for _, bucket := range Buckets() {
-		all := must(s.List(bucket, "", 1<<20))(t)
+		all := must(s.List(bucket, "", 1<<20))
 		if len(all) == 0 && bucket != bktCursors && bucket != bktGone {
 			t.Errorf("%s is empty, so this shows nothing", bucket)
 		}
 		var paged []string
 		for after := ""; ; {
-			page := must(s.List(bucket, after, 3))(t)
+			page := must(s.List(bucket, after, 3))
 			if len(page) == 0 {
 				break
 			}
@@ -416,18 +416,18 @@ func TestListAndShow(t *testing.T) {
 // An item that is asked for twice before it is fetched is requested from ThreatMatch once.
 func TestRetryAskedTwice(t *testing.T) {
 	s := newSpool(t)
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Dead: &DeadLetter{Class: "refused", Dataset: Alerts, Source: "1"}}}))
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Dead: []DeadLetter{{Class: "element", Dataset: Alerts, Source: "2", Payload: bodyOf(2)}}}))
 	var keys []uint64
-	for _, d := range must(s.DeadLetters(0, 10))(t) {
+	for _, d := range must(s.DeadLetters(0, 10)) {
 		keys = append(keys, d.Key)
 	}
 	if len(keys) != 2 {
 		t.Fatalf("%d letters, want 2", len(keys))
 	}
-	must(s.Retry(1, t0, keys, nil))(t)
-	must(s.Retry(1, t0, keys, nil))(t)
+	must(s.Retry(1, t0, keys, nil))
+	must(s.Retry(1, t0, keys, nil))
 	for {
 		if _, found, err := s.StartQueued(1, t0, false, 0); err != nil || !found {
 			ok(t, err)
@@ -435,7 +435,7 @@ func TestRetryAskedTwice(t *testing.T) {
 		}
 	}
 	asked := 0
-	for _, r := range must(s.OpenRuns())(t) {
+	for _, r := range must(s.OpenRuns()) {
 		due, _, err := s.ReadyTasks(r.ID, t0, 10, func(TaskKey) bool { return false })
 		ok(t, err)
 		asked += len(due)

@@ -27,17 +27,17 @@ func aside(t *testing.T, b []byte) string {
 // oneRecordAside makes a set-aside file with one record.
 func oneRecordAside(t *testing.T) string {
 	t.Helper()
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))(t)
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))
 	rec := &NewRecord{Dataset: Alerts, Source: "1", Fetched: t0, Body: bodyOf(1)}
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Record: rec}}))
 	crash(t, s)
-	return aside(t, must(os.ReadFile(s.path))(t))
+	return aside(t, must(os.ReadFile(s.path)))
 }
 
 func newSpool(t *testing.T) *Spool {
 	t.Helper()
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, Now: func() time.Time { return t0 }}))(t)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, Now: func() time.Time { return t0 }}))
 	t.Cleanup(func() { closeVerified(t, s) })
 	return s
 }
@@ -46,7 +46,7 @@ func newSpool(t *testing.T) *Spool {
 // delivered, each as a record's body.
 func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	t.Helper()
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))(t)
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}))
 	run := prepare(t, s)
 	ok(t, s.SaveCursor(1, run, 2, 2))
 	ok(t, s.SkipMessage(1, run, 2, 4, DeadLetter{Class: "too_large"}))
@@ -73,7 +73,7 @@ func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	}
 	want[string(answer(bytes.Join([][]byte{bodyOf(42), bodyOf(43), bodyOf(45)}, []byte(","))))] = true
 	crash(t, s)
-	return must(os.ReadFile(s.path))(t), want
+	return must(os.ReadFile(s.path)), want
 }
 
 func noise(n int) []byte {
@@ -88,12 +88,12 @@ func noise(n int) []byte {
 func broughtBack(t *testing.T, s *Spool) map[string]int {
 	t.Helper()
 	got := map[string]int{}
-	for _, run := range must(s.OpenRuns())(t) {
+	for _, run := range must(s.OpenRuns()) {
 		if run.Reason != ReasonRetry {
 			t.Errorf("run %d has reason %s, want %s", run.ID, run.Reason, ReasonRetry)
 		}
 		for seq := uint64(0); ; {
-			recs := must(s.Records(run.ID, seq, 1000, 1<<30))(t)
+			recs := must(s.Records(run.ID, seq, 1000, 1<<30))
 			if len(recs) == 0 {
 				break
 			}
@@ -126,22 +126,22 @@ func TestSalvage(t *testing.T) {
 	file, want := undelivered(t, 10)
 	path := aside(t, file)
 	s := newSpool(t)
-	marksBefore := must(s.Watermarks())(t)
+	marksBefore := must(s.Watermarks())
 	rows := map[string]int64{"records": 13, "waiting": 1, "held": 2, "objects": 3, "dead_letters": 3}
 	for range 2 {
-		look := must(s.LookSalvage(t.Context(), path, false))(t)
+		look := must(s.LookSalvage(t.Context(), path, false))
 		if !maps.Equal(look.Rows, rows) || look.Unread != 0 || look.Parked != 1 || look.Run != 0 || look.Finished {
 			t.Fatalf("it would bring %+v, want %v and one parked item", look, rows)
 		}
 	}
-	if n := len(must(s.OpenRuns())(t)); n != 0 {
+	if n := len(must(s.OpenRuns())); n != 0 {
 		t.Fatalf("looking made %d runs", n)
 	}
-	got := must(s.Salvage(t.Context(), path, t0, false))(t)
+	got := must(s.Salvage(t.Context(), path, t0, false))
 	if !maps.Equal(got.Rows, rows) || got.Run == 0 {
 		t.Errorf("it brought %+v, want %v", got, rows)
 	}
-	if must(s.Run(got.Run))(t).FetchedAt.IsZero() {
+	if must(s.Run(got.Run)).FetchedAt.IsZero() {
 		t.Error("its run is being fetched, and would wait for ThreatMatch")
 	}
 	compareBack(t, broughtBack(t, s), want)
@@ -152,11 +152,11 @@ func TestSalvage(t *testing.T) {
 	if len(classes) != 3 || classes["invalid"] != `{"a":1}` || classes["too_large"] != string(bodyOf(44)) {
 		t.Errorf("dead letters %v", classes)
 	}
-	if now := must(s.Watermarks())(t); !maps.Equal(now, marksBefore) {
+	if now := must(s.Watermarks()); !maps.Equal(now, marksBefore) {
 		t.Errorf("watermarks %v, before %v", now, marksBefore)
 	}
 	copied := aside(t, file) // the same file under another name
-	if again := must(s.Salvage(t.Context(), copied, t0, false))(t); !again.Finished || len(again.Rows) != 0 || !maps.Equal(again.Before, rows) {
+	if again := must(s.Salvage(t.Context(), copied, t0, false)); !again.Finished || len(again.Rows) != 0 || !maps.Equal(again.Before, rows) {
 		t.Errorf("again it brought %+v", again)
 	}
 	compareBack(t, broughtBack(t, s), want)
@@ -187,10 +187,10 @@ func TestSalvageInterrupted(t *testing.T) {
 			if !errors.Is(err, killed) {
 				t.Fatal(err)
 			}
-			for _, run := range must(s.OpenRuns())(t) {
+			for _, run := range must(s.OpenRuns()) {
 				if mapped {
 					maps.Copy(got, broughtBack(t, s))
-					for must(s.Run(run.ID))(t).DoneAt.IsZero() {
+					for must(s.Run(run.ID)).DoneAt.IsZero() {
 						drainRun(t, s, 1, run)
 					}
 				}
@@ -224,9 +224,9 @@ func TestSalvageIntoAnotherRun(t *testing.T) {
 		t.Fatalf("got %v, want %v", err, killed)
 	}
 	s.hook = nil
-	first := must(s.OpenRuns())(t)[0]
+	first := must(s.OpenRuns())[0]
 	ok(t, s.FinishFetch(1, first.ID, t0))
-	if got := must(s.Salvage(t.Context(), path, t0, false))(t); got.Run == first.ID {
+	if got := must(s.Salvage(t.Context(), path, t0, false)); got.Run == first.ID {
 		t.Errorf("it went on in run %d, whose fetch had ended", got.Run)
 	}
 	compareBack(t, broughtBack(t, s), want)
@@ -313,7 +313,7 @@ func rescuedFrom(t *testing.T, path string) (back map[string]bool, unread int, e
 func TestSalvageRefused(t *testing.T) {
 	file, want := undelivered(t, 1)
 	path := aside(t, file)
-	other := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "other", noReserve: true}))(t)
+	other := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "other", noReserve: true}))
 	defer closeVerified(t, other)
 	if _, err := other.Salvage(t.Context(), path, t0, false); !errors.Is(err, ErrConnector) {
 		t.Errorf("another connector's file: %v, want %v", err, ErrConnector)
@@ -325,13 +325,13 @@ func TestSalvageRefused(t *testing.T) {
 	if _, err := s.Salvage(t.Context(), aside(t, make([]byte, 1<<16)), t0, false); !errors.Is(err, ErrCorrupt) && err == nil {
 		t.Errorf("zeros: %v", err)
 	}
-	must(s.Salvage(t.Context(), path, t0, false))(t)
+	must(s.Salvage(t.Context(), path, t0, false))
 	_, _, err := s.Reset(t0)
 	ok(t, err)
 	if _, err := s.Salvage(t.Context(), path, t0, false); !errors.Is(err, ErrInvalid) {
 		t.Errorf("after a reset: %v, want %v", err, ErrInvalid)
 	}
-	must(s.Salvage(t.Context(), path, t0, true))(t)
+	must(s.Salvage(t.Context(), path, t0, true))
 	compareBack(t, broughtBack(t, s), want)
 }
 
@@ -339,18 +339,18 @@ func TestSalvageRefused(t *testing.T) {
 // nothing about that.
 func TestSalvageLeavesLastRun(t *testing.T) {
 	o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true}
-	old := must(Open(t.Context(), o))(t)
-	run := must(old.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))(t)
+	old := must(Open(t.Context(), o))
+	run := must(old.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}))
 	ok(t, old.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Keep: &TaskState{LastError: "parked since"}, Park: true}}))
 	crash(t, old)
-	file := bytes.ReplaceAll(must(os.ReadFile(old.path))(t), []byte("parked since"), []byte("pArked since"))
+	file := bytes.ReplaceAll(must(os.ReadFile(old.path)), []byte("parked since"), []byte("pArked since"))
 	s := newSpool(t)
-	must(s.AdoptState(1, map[Dataset]time.Time{Alerts: t0}))(t)
-	before := must(s.Watermarks())(t)
-	if got := must(s.Salvage(t.Context(), aside(t, file), t0, false))(t); got.Parked != 1 || got.Run != 0 {
+	must(s.AdoptState(1, map[Dataset]time.Time{Alerts: t0}))
+	before := must(s.Watermarks())
+	if got := must(s.Salvage(t.Context(), aside(t, file), t0, false)); got.Parked != 1 || got.Run != 0 {
 		t.Errorf("it brought %+v", got)
 	}
-	if now := must(s.Watermarks())(t); !maps.Equal(now, before) {
+	if now := must(s.Watermarks()); !maps.Equal(now, before) {
 		t.Errorf("watermarks %v, before %v", now, before)
 	}
 }

@@ -19,7 +19,7 @@ func searched(t *testing.T) *Spool {
 	s := mustOpen(t, Options{KeepRecords: 1 << 40})
 	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Tasks: []NewTask{
 		{TaskKey: item(Alerts, 1)}, {TaskKey: item(Alerts, 2)},
-	}}))(t)
+	}}))
 	for n := 1; n <= 2; n++ {
 		body := fmt.Sprintf(`{"objects":[{"type":"malware","id": %q,"ref":%q,"name":"Agent %d","aliases":["Alias %d"]},{"name":7}]}`, stixID("malware", n), stixID("tool", 7), n, n)
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Record: &NewRecord{
@@ -112,16 +112,16 @@ func TestSearchFindsByIDAndSource(t *testing.T) {
 
 func TestTraceReadsTheIndices(t *testing.T) {
 	s := searched(t)
-	if tr := must(s.Trace(stixID("malware", 1)))(t); tr.Known == nil || tr.Known.Run != 1 || tr.Forgotten || tr.Held != nil || len(tr.Waiting) > 0 {
+	if tr := must(s.Trace(stixID("malware", 1))); tr.Known == nil || tr.Known.Run != 1 || tr.Forgotten || tr.Held != nil || len(tr.Waiting) > 0 {
 		t.Errorf("known: %+v", tr)
 	}
-	if tr := must(s.Trace(stixID("relationship", 1)))(t); tr.Known != nil || len(tr.Waiting) != 1 || tr.Waiting[0].Run != 1 {
+	if tr := must(s.Trace(stixID("relationship", 1))); tr.Known != nil || len(tr.Waiting) != 1 || tr.Waiting[0].Run != 1 {
 		t.Errorf("waiting: %+v", tr)
 	}
-	if tr := must(s.Trace(stixID("sighting", 1)))(t); tr.Held == nil || tr.Held.Watch != stixID("tool", 9) {
+	if tr := must(s.Trace(stixID("sighting", 1))); tr.Held == nil || tr.Held.Watch != stixID("tool", 9) {
 		t.Errorf("held: %+v", tr)
 	}
-	if tr := must(s.Trace(stixID("tool", 1)))(t); tr.Known != nil || tr.Held != nil || len(tr.Waiting) > 0 {
+	if tr := must(s.Trace(stixID("tool", 1))); tr.Known != nil || tr.Held != nil || len(tr.Waiting) > 0 {
 		t.Errorf("unknown: %+v", tr)
 	}
 }
@@ -168,7 +168,7 @@ func TestExportGivesWhatIsHeldBackOnce(t *testing.T) {
 // A listing of large entries is limited by bytes and can be continued.
 func TestListGoesOnBehindLargeEntries(t *testing.T) {
 	s := mustOpen(t, Options{})
-	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))(t)
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))
 	body := make([]byte, listBudget/2)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(body) // does not compress
 	for i := range 5 {
@@ -177,7 +177,7 @@ func TestListGoesOnBehindLargeEntries(t *testing.T) {
 	}
 	var keys []string
 	for after := ""; ; {
-		page := must(s.List("dead", after, 10))(t)
+		page := must(s.List("dead", after, 10))
 		if len(page) == 0 {
 			break
 		}

@@ -62,11 +62,11 @@ func TestStalledSnapshot(t *testing.T) {
 func TestCloseWithAStalledSnapshot(t *testing.T) {
 	for _, readOnly := range []bool{false, true} {
 		o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}
-		s := must(Open(t.Context(), o))(t)
+		s := must(Open(t.Context(), o))
 		if readOnly {
 			ok(t, s.Close())
 			o.ReadOnly = true
-			s = must(Open(t.Context(), o))(t)
+			s = must(Open(t.Context(), o))
 		}
 		w := newStalled()
 		done := stall(s, w)

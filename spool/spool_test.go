@@ -54,14 +54,12 @@ func closeVerified(t *testing.T, s *Spool) {
 	}
 }
 
-func must[T any](v T, err error) func(t *testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
+// must returns v. It panics on an error, which ends all tests of the package.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
 	}
+	return v
 }
 
 func ok(t *testing.T, err error) {
@@ -81,7 +79,7 @@ func list(d Dataset) TaskKey { return TaskKey{Dataset: d, Kind: TaskList} }
 func TestRunThroughAllStages(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})
 	from := map[Dataset]time.Time{Alerts: t0}
-	run := must(s.StartRun(1, t0.Add(time.Hour), RunSpec{Reason: ReasonSchedule, Datasets: from, Tasks: []NewTask{{TaskKey: list(Alerts)}}}))(t)
+	run := must(s.StartRun(1, t0.Add(time.Hour), RunSpec{Reason: ReasonSchedule, Datasets: from, Tasks: []NewTask{{TaskKey: list(Alerts)}}}))
 	tasks, next, err := s.ReadyTasks(run.ID, t0, 10, nil)
 	ok(t, err)
 	if len(tasks) != 1 || tasks[0].TaskKey != list(Alerts) || !next.IsZero() || !tasks[0].Since.Equal(t0) {
@@ -99,7 +97,7 @@ func TestRunThroughAllStages(t *testing.T) {
 		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Record: rec}}))
 	}
 	ok(t, s.FinishFetch(1, run.ID, t0))
-	recs := must(s.Records(run.ID, 0, 10, 1<<20))(t)
+	recs := must(s.Records(run.ID, 0, 10, 1<<20))
 	if len(recs) != 2 || recs[0].Source != "1" || recs[1].Source != "2" {
 		t.Fatalf("records %+v", recs)
 	}
@@ -112,22 +110,22 @@ func TestRunThroughAllStages(t *testing.T) {
 	if err := s.FinishRun(1, run.ID, t0); !errors.Is(err, ErrBusy) {
 		t.Fatalf("finish with bundles: %v", err)
 	}
-	b := must(s.NextBundle())(t)
-	got := must(s.BundleObjects(b.Run, b.Seq, 0, 1<<20))(t)
+	b := must(s.NextBundle())
+	got := must(s.BundleObjects(b.Run, b.Seq, 0, 1<<20))
 	if len(got) != 1 || got[0].STIX != obj.STIX || string(got[0].JSON) != `{"a":1}` {
 		t.Fatalf("objects %+v", got)
 	}
 	ok(t, s.SaveCursor(1, b.Run, b.Seq, 1))
 	ok(t, s.FinishBundle(1, b.Run, b.Seq))
 	ok(t, s.FinishRun(1, run.ID, t0))
-	w := must(s.Watermarks())(t)
+	w := must(s.Watermarks())
 	if !w[Alerts].Confirmed.Equal(run.Start) || !w[Alerts].Fetched.Equal(run.Start) {
 		t.Fatalf("watermarks %+v", w)
 	}
-	if open := must(s.OpenRuns())(t); len(open) != 0 {
+	if open := must(s.OpenRuns()); len(open) != 0 {
 		t.Fatalf("open runs %+v", open)
 	}
-	st := must(s.Stats())(t)
+	st := must(s.Stats())
 	if st.Tasks+st.Records+st.Bundles+st.Messages != 0 || st.IDs != 1 || st.Runs != 1 {
 		t.Fatalf("stats %+v", st)
 	}

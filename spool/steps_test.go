@@ -62,7 +62,7 @@ func TestLongOperationsGoOn(t *testing.T) {
 			do:   func(s *Spool) error { _, err := s.DropDataset(1, Alerts); return err },
 			want: func(st Stats) bool { return st.Tasks == 0 && st.Parked == 0 },
 			safe: func(t *testing.T, s *Spool) { // half dropped, no run may move the watermark
-				if got := must(s.Run(1))(t).Datasets[Alerts].Status; got != DatasetOff {
+				if got := must(s.Run(1)).Datasets[Alerts].Status; got != DatasetOff {
 					t.Errorf("the dataset is %q in its run, want %q from the first step on", got, DatasetOff)
 				}
 			},
@@ -84,7 +84,7 @@ func TestLongOperationsGoOn(t *testing.T) {
 			},
 			want: func(st Stats) bool { return st.Tasks == stepItems && st.Parked == 0 },
 			safe: func(t *testing.T, s *Spool) {
-				if got := must(s.Watermarks())(t)[Alerts].Held; !got.Equal(t0.Add(-time.Hour)) {
+				if got := must(s.Watermarks())[Alerts].Held; !got.Equal(t0.Add(-time.Hour)) {
 					t.Errorf("held at %v, want it where the items began", got)
 				}
 			},
@@ -130,25 +130,25 @@ func TestLongOperationsGoOn(t *testing.T) {
 						panic(errStopped)
 					}
 				}
-				s := must(Open(t.Context(), o))(t)
+				s := must(Open(t.Context(), o))
 				run := must(s.StartRun(1, t0, RunSpec{
 					Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0.Add(-time.Hour)}, Tasks: []NewTask{{TaskKey: list(Alerts)}},
-				}))(t)
+				}))
 				op.fill(t, s, run)
 				killed := diesOfPanic(t, func() error { return op.do(s) })
 				if killed {
 					crash(t, s)
 					o.hook = nil
-					s = must(Open(t.Context(), o))(t)
+					s = must(Open(t.Context(), o))
 					if op.safe != nil {
 						op.safe(t, s)
 					}
-					for _, b := range must(s.Verify(t.Context()))(t) {
+					for _, b := range must(s.Verify(t.Context())) {
 						t.Errorf("after step %d: %s", kill, b)
 					}
 					ok(t, op.do(s))
 				}
-				if st := must(s.Stats())(t); !op.want(st) {
+				if st := must(s.Stats()); !op.want(st) {
 					t.Errorf("killed after step %d: %+v", kill, st)
 				}
 				closeVerified(t, s)
@@ -182,7 +182,7 @@ func TestOneWrongNameOfMany(t *testing.T) {
 	s := newSpool(t)
 	run := begin(t, s, RunSpec{}, t0, Alerts)
 	addLetters(t, s, run)
-	before := must(digest(t.Context(), s.db))(t)
+	before := must(digest(t.Context(), s.db))
 	keys := append(letterKeys(), stepItems+1)
 	if err := s.Enqueue(1, ReasonRetry, keys, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("enqueue: %v, want ErrNotFound", err)
@@ -196,7 +196,7 @@ func TestOneWrongNameOfMany(t *testing.T) {
 	if err := s.Enqueue(2, ReasonRetry, letterKeys(), nil); !errors.Is(err, ErrEpoch) {
 		t.Errorf("after a reset: %v, want ErrEpoch", err)
 	}
-	if after := must(digest(t.Context(), s.db))(t); after != before {
+	if after := must(digest(t.Context(), s.db)); after != before {
 		t.Error("something was changed")
 	}
 }
@@ -216,7 +216,7 @@ func TestTakesInNothingParkedSince(t *testing.T) {
 		t.Fatal("it took one step, so this shows nothing")
 	}
 	s.hook = nil
-	run := must(s.OpenRuns())(t)[0]
+	run := must(s.OpenRuns())[0]
 	fresh := item(Alerts, stepItems)
 	ok(t, s.SettleTasks(1, t0, []Outcome{
 		{Task: list(Alerts), Run: run.ID, Add: []NewTask{{TaskKey: fresh}}},
@@ -225,7 +225,7 @@ func TestTakesInNothingParkedSince(t *testing.T) {
 	if err := s.FinishFetch(1, run.ID, t0); !errors.Is(err, ErrBusy) {
 		t.Errorf("with items taken in now: %v, want ErrBusy", err)
 	}
-	if st := must(s.Stats())(t); st.Parked != 1 || st.Tasks != stepItems || must(s.Task(fresh))(t).Parked.IsZero() {
+	if st := must(s.Stats()); st.Parked != 1 || st.Tasks != stepItems || must(s.Task(fresh)).Parked.IsZero() {
 		t.Errorf("%d parked and %d open, want what was parked since, and %d", st.Parked, st.Tasks, stepItems)
 	}
 }
@@ -253,7 +253,7 @@ func TestTakesInWhatWasParked(t *testing.T) {
 	if err := s.FinishFetch(1, second.ID, t0); !errors.Is(err, ErrBusy) {
 		t.Errorf("with open tasks: %v, want ErrBusy", err)
 	}
-	if st := must(s.Stats())(t); st.Parked != 2 || st.Tasks != stepItems-1 {
+	if st := must(s.Stats()); st.Parked != 2 || st.Tasks != stepItems-1 {
 		t.Errorf("%d parked and %d open, want 2 and %d", st.Parked, st.Tasks, stepItems-1)
 	}
 }
