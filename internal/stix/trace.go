@@ -116,9 +116,10 @@ func (t *Trace) Changed() time.Time { return stampTime(t.changed) }
 // Rank returns the rank of the strictest TLP level that a source gave; 0 if none did.
 func (t *Trace) Rank() int { return t.rank }
 
-// Weigh says what of a copy should be sent after what the trace remembers, and returns that. With Nothing,
-// it returns what is sent if the copy is sent again anyway; with Conflict nil. sameRun says that what was sent is from the same run: then the strictest marking wins. A newer copy of a
-// later run is sent with its own marking. o is not changed.
+// Weigh says what of a copy should be sent after what the trace remembers, and returns that. With Nothing it returns
+// what to send if the copy is sent again anyway, which is all of it, since OpenCTI may have lost or refused what was
+// sent; with Conflict it returns nil. sameRun says that what was sent is from the same run: then the strictest marking
+// wins. A newer copy of a later run is sent with its own marking. o is not changed.
 func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 	stricter := o.SourceRank() > t.rank
 	var worse []string
@@ -144,20 +145,18 @@ func (t *Trace) Weigh(o *Object, sameRun bool) (*Object, Verdict) {
 	if !nothing && clash && o.changed() <= t.changed && !stricter {
 		return nil, Conflict
 	}
-	out := o
-	if !nothing || worse != nil || o.SourceRank() < t.rank {
-		out = o.Clone()
+	if nothing {
+		if o.SourceRank() < t.rank {
+			o = o.Clone()
+			o.Restrict(t.rank)
+		}
+		return o, Nothing
 	}
+	out := o.Clone()
 	for _, lead := range worse {
 		for _, key := range membersOf(lead) {
 			out.Delete(key)
 		}
-	}
-	if nothing {
-		if out != o {
-			out.Restrict(t.rank)
-		}
-		return out, Nothing
 	}
 	if older := o.changed() < t.changed; older || sameRun {
 		out.Restrict(t.rank)

@@ -126,7 +126,7 @@ func TestTraceVerdicts(t *testing.T) {
 		want    string // what is sent, without type and id
 	}{
 		{"the same", full, false, Nothing, `"name":"n","description":"d","labels":["a"],"object_marking_refs":["` + amber + `"],` + later},
-		{"of equal age, with a value that is not as great", copyOf(t, later+`,"name":"n","description":"c"`), false, Nothing, later + `,"name":"n","object_marking_refs":["` + amber + `"]`},
+		{"of equal age, with a value that is not as great", copyOf(t, later+`,"name":"n","description":"c"`), false, Nothing, later + `,"name":"n","description":"c","object_marking_refs":["` + amber + `"]`},
 		{"newer, the same list", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"n","labels":["a"]`), false, Send, `"modified":"2024-01-03T00:00:00Z","name":"n","labels":["a"]`},
 		{"newer, a text for a list", copyOf(t, `"modified":"2024-01-03T00:00:00Z","name":"n","labels":"b"`), false, Send, `"modified":"2024-01-03T00:00:00Z","name":"n"`},
 		{"stub of equal age", copyOf(t, later+`,"name":"n"`), false, Nothing, ``},

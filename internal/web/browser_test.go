@@ -314,7 +314,7 @@ func testDesk(ctx context.Context, t *testing.T, d *openDesk, axe string) {
 	if err := show(ctx, d.once, look{width: 1280}); err != nil { // used
 		t.Fatal(err)
 	}
-	if text := eval[string](ctx, t, "document.body.textContent"); !strings.Contains(text, "each works once") {
+	if text := eval[string](ctx, t, "document.body.textContent"); !strings.Contains(text, "Each works once") {
 		t.Errorf("got %q for the used address, want it refused", text)
 	}
 }

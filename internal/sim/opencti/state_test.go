@@ -109,7 +109,7 @@ func TestResetPurges(t *testing.T) {
 func TestBrokerDown(t *testing.T) {
 	p := newPlatform(t, Options{AMQPURL: "amqp://guest:guest@127.0.0.1:1/"})
 	got := p.ask(`mutation { registerConnector(input: {id: "x", name: "TM", type: EXTERNAL_IMPORT}) { id } }`, nil)
-	if got.code() != "DATABASE_ERROR" {
+	if got.code() != "INTERNAL_SERVER_ERROR" {
 		t.Errorf("register without a broker: %v", got)
 	}
 	if err := p.SetBroker(p.vhost.URL()); err != nil {
