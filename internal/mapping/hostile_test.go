@@ -72,6 +72,10 @@ malware "description":"**Note:** see [ref][1] &amp; <i>more</i>\n\n[1]: http://z
 malware "description":"<u>x</u>\n\n~~~\n<p>code</p>\n~~~\n\n> quote" >> ~~~\n<p>code</p>\n~~~\n\n> quote
 lists in labels
 threat-actor "labels":["Targeted countries: Korea, Republic of; Korea, North; Iran, Islamic Republic of"] >> Thing targets South Korea >> Thing targets North Korea >> Thing targets Iran
+threat-actor "labels":["TLP:RED; Sector: Legal; Retail"] >> TLP-red >> identity Legal >> identity Retail !! TLP-amber
+threat-actor "labels":["Sector: Retail | Country: France; Country of origin: Iran"] >> identity Retail >> Thing targets France >> Thing originates-from Iran !! Thing targets Iran
+threat-actor "labels":["France | Spain|TLP:GREEN | Germany &amp; Italy; PAP:RED;"] >> TLP-green >> Thing targets France >> Thing targets Spain >> Thing targets Germany >> Thing targets Italy >> PAP:RED
+threat-actor "labels":["TLP:AMBER (recipients only; do not forward)"] >> TLP-amber !! targets
 threat-actor "labels":["Country: Bosnia and Herzegovina and Serbia"] >> Thing targets Bosnia & Herzegovina >> Thing targets Serbia
 threat-actor "labels":["Country: Guinea, Guinea-Bissau and Equatorial Guinea"] >> targets Guinea >> targets Guinea-Bissau >> targets Equatorial Guinea
 threat-actor "labels":["Country: Tanzania, United Republic of + Moldova, Republic of"] >> targets Tanzania >> targets Moldova

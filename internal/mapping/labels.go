@@ -146,10 +146,48 @@ func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 	return places
 }
 
-// readLabel returns what a label says. If it names its topic, unknown parts of it
-// are reported.
-func (r *record) readLabel(o *stix.Object, label string) []finding {
-	if _, said := readMark(label); said != silent || papNamed(label, false) != nil {
+// readLabel returns what a label says.
+func (r *record) readLabel(o *stix.Object, label string) (all []finding) {
+	for _, fact := range cutFacts(label) {
+		all = append(all, r.readFact(o, fact)...)
+	}
+	return all
+}
+
+// cutFacts cuts a label that states several facts, such as "TLP:RED; Sector: Legal | Country:
+// France": before each piece that is a marking or names its topic, and after a marking.
+func cutFacts(label string) (all []string) {
+	if len(label) > labelMax {
+		return []string{label}
+	}
+	label, afterMark := html.UnescapeString(label), false
+	for label != "" {
+		end := len(label)
+		if i := strings.IndexAny(label[1:], ";|"); i >= 0 {
+			end = 1 + i
+		}
+		piece := strings.TrimLeft(label[:end], ";|")
+		about, _ := splitLabel(piece)
+		if mark := isMark(piece); len(all) == 0 || mark || afterMark || about != anyTopic {
+			all, afterMark = append(all, piece), mark
+		} else {
+			all[len(all)-1] += label[:end]
+		}
+		label = label[end:]
+	}
+	return all
+}
+
+// isMark reports whether a label is read as a marking.
+func isMark(label string) bool {
+	_, said := readMark(label)
+	return said != silent || papNamed(label, false) != nil
+}
+
+// readFact returns what a part of a label says that states one fact. If it names its
+// topic, unknown parts of it are reported.
+func (r *record) readFact(o *stix.Object, label string) []finding {
+	if isMark(label) {
 		return []finding{{about: tlpTopic}} // used as a marking already
 	}
 	about, value := splitLabel(label)
