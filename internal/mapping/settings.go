@@ -98,9 +98,7 @@ func New(s Settings) (*Mapper, error) {
 		return nil, err
 	}
 	m.confidence = legacyConfidence(s.Confidence)
-	if m.shapes, err = readShapes(); err != nil {
-		return nil, err
-	}
+	m.shapes = readShapes()
 	m.relationships, err = facts.ReadRelationships()
 	return m, err
 }

@@ -1,10 +1,9 @@
 package mapping
 
 import (
+	_ "embed"
 	"encoding/json"
 	"strings"
-
-	"threatmatch-connector/internal/facts"
 )
 
 // shape is the kind of value that OpenCTI reads from a property.
@@ -39,35 +38,27 @@ var ownShapes = map[shape]string{
 	hashTable:     "hashes",
 }
 
-// inputShapes maps the types of the platform's inputs to kinds of values.
-var inputShapes = map[string]shape{"String": text, "Boolean": boolean, "Int": integer, "Float": decimal, "DateTime": instant}
+// shapesText lists the properties of each shape that the platform's inputs have, as
+// internal/facts knows them; see TestShapes, which writes it.
+//
+//go:embed shapes.txt
+var shapesText string
 
-// notShaped are names that mean something else in STIX than in an input.
-const notShaped = " type id key definition value objects samples modules languages tasks file files "
+// inputShapes are the shapes by their names in that file.
+var inputShapes = map[string]shape{
+	"text": text, "boolean": boolean, "integer": integer, "decimal": decimal, "instant": instant, "list of texts": textList,
+}
 
 // readShapes returns the shape of each property that makes workers fail if its
 // value is of another kind. Others pass unchanged: OpenCTI ignores what it does not
 // know.
-func readShapes() (map[string]shape, error) {
-	inputs, err := facts.ReadInputs()
-	if err != nil {
-		return nil, err
-	}
+func readShapes() map[string]shape {
 	table := map[string]shape{}
-	for _, input := range inputs.Names() {
-		for name, f := range inputs.Fields(facts.V6_9, input) {
-			s := inputShapes[f.Type]
-			switch {
-			case s == anything, strings.Contains(notShaped, " "+name+" "), strings.ToLower(name) != name:
-			case f.List == 0:
-				table[name] = s
-			case f.List == 1 && s == text:
-				table[name] = textList
-			}
+	for line := range strings.Lines(shapesText) {
+		name, keys, _ := strings.Cut(line, ":")
+		for key := range strings.FieldsSeq(keys) {
+			table[key] = inputShapes[name]
 		}
-	}
-	if err := addAliases(table); err != nil {
-		return nil, err
 	}
 	table["key"], table["value"] = text, text
 	for s, keys := range ownShapes {
@@ -75,29 +66,7 @@ func readShapes() (map[string]shape, error) {
 			table[key] = s
 		}
 	}
-	return table, nil
-}
-
-// addAliases gives the shape of a numeric or boolean input to each property that
-// the client puts into it, whatever its name.
-func addAliases(table map[string]shape) error {
-	client, err := facts.ReadClient(facts.V6_9)
-	if err != nil {
-		return err
-	}
-	for _, handed := range client {
-		for _, h := range handed {
-			switch s := table[h.Name]; s {
-			case integer, decimal, boolean:
-				for _, name := range h.Properties {
-					if _, known := table[name]; !known && !strings.Contains(notShaped, " "+name+" ") {
-						table[name] = s
-					}
-				}
-			}
-		}
-	}
-	return nil
+	return table
 }
 
 // read reports whether raw can stay as it is, and otherwise returns the value to
