@@ -25,7 +25,7 @@ PURE = ./config ./internal/facts ./internal/mapping/... ./internal/moment ./inte
 SWEPT = ./internal/pipeline/...
 GO_TEST = $(GO) test -p 3 -parallel 4 -timeout 40m $(TEST_FLAGS)
 
-test: ## run every test, with the race detector, a real RabbitMQ and a real Chromium
+test: ## run every test with a real RabbitMQ and a real Chromium, what is concurrent also with the race detector
 	deploy/rabbitmq.sh install
 	deploy/browser.sh install
 	$(GO_TEST) $(SWEPT) $(PURE)
