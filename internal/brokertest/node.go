@@ -66,7 +66,16 @@ func Start(tb testing.TB, conf ...string) *Node {
 	return n
 }
 
+// startNode tries twice: somebody else may have taken a port meanwhile.
 func startNode(conf []string) (*Node, error) {
+	n, err := tryNode(conf)
+	if err != nil {
+		n, err = tryNode(conf)
+	}
+	return n, err
+}
+
+func tryNode(conf []string) (*Node, error) {
 	scripts, err := findScripts()
 	if err != nil {
 		return nil, err
@@ -341,11 +350,12 @@ func (n *Node) logTail() string {
 	return "\n" + string(text[max(0, len(text)-3000):])
 }
 
-// freePorts returns ports that nothing listens on now.
+// freePorts returns ports that nothing listens on now, from a range of their own: a
+// stand-in that took one while the node starts or is stopped would keep it from starting.
 func freePorts(count int) ([]int, error) {
 	var ports []int
 	for range count {
-		l, err := serve.Listen("127.0.0.1")
+		l, err := serve.ListenIn("127.0.0.1", 8192, 16384)
 		if err != nil {
 			return nil, err
 		}

@@ -245,6 +245,7 @@ var walkMasks = []struct{ pattern, with string }{
 	{`pid \d+`, "pid 4711"},
 	{`\b(\d+m)?\d+(\.\d+)?s\b`, "5s"},
 	{`\b(\d+h)?\d+m\b`, "5m"},
+	{`\bfor 5m\b`, "for 5s"},
 	{`\d+(\.\d+)? (B|KiB|MiB|GiB)\b`, "1.5 MiB"},
 	{`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`, "…"},
 	{`(\S)  +`, "$1  "},
