@@ -22,9 +22,12 @@ func cpuOf(pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// cost is what the processors did for a row: for the connector, and for all
-// that took part.
-type cost struct{ own, all time.Duration }
+// cost is what the processors did for a row, for the connector and for all that
+// took part, and how many bytes the connector allocated.
+type cost struct {
+	own, all  time.Duration
+	allocated float64
+}
 
 // meter reads what the broker and the stand-ins computed meanwhile. What both
 // did for a row is on the account soon after its end.
@@ -46,7 +49,8 @@ func (m *meter) sum() (total time.Duration) {
 	return total
 }
 
-// with is the cost of a process of ours and of what was read.
-func (m *meter) with(own time.Duration) cost {
-	return cost{own, own + m.sum() - m.began}
+// with is the cost of a process of ours, which has stopped, and of what was read.
+func (m *meter) with(p *process) cost {
+	own := p.cpu()
+	return cost{own, own + m.sum() - m.began, p.allocated}
 }

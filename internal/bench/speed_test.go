@@ -37,7 +37,7 @@ func BenchmarkSpeed(b *testing.B) {
 		n := iocs * scale
 		m := newMeter(node.PID(), os.Getpid())
 		took := bare(b, node, bodies, n)
-		t.bare(float64(n), took, m.with(0))
+		t.bare(float64(n), took, cost{all: m.sum() - m.began})
 	}
 	for range number(b, "ROUNDS", 3) {
 		bodies = whole(b, t, node, scale, bodies)
@@ -45,7 +45,12 @@ func BenchmarkSpeed(b *testing.B) {
 		w := newWorld(b, node, content(scale)...)
 		fetchAndMap(t, w, rowFetchMap)
 		compare()
-		deliver(t, w)
+		deliver(t, w, rowDeliver)
+		compare()
+		w.close()
+		w = newWorld(b, node, content(scale, "--fault", "opencti:do=slow,delay=100ms")...)
+		mapped(w)
+		deliver(t, w, rowFar)
 		compare()
 		w.close()
 		push(t, newWorld(b, node, content(scale)...))
@@ -70,9 +75,10 @@ func whole(b *testing.B, t *table, node *brokertest.Node, scale int, bodies [][]
 	w := newWorld(b, node, content(scale)...)
 	defer w.close()
 	m := newMeter(node.PID(), w.sim.Process.Pid)
-	p := w.start("run", "--once")
-	p.finish()
-	c := m.with(p.cpu())
+	p := w.start("run")
+	p.says("run delivered")
+	p.stop()
+	c := m.with(p)
 	r := w.run()
 	t.rate(rowWhole, float64(r.Counters["deliver.messages"]), r.Done.Sub(r.Created), c)
 	if bodies == nil {
@@ -81,48 +87,49 @@ func whole(b *testing.B, t *table, node *brokertest.Node, scale int, bodies [][]
 	return bodies
 }
 
-// fetchAndMap runs a daemon that finds no broker until its run is mapped.
-func fetchAndMap(t *table, w *world, row string) {
+// mapped runs a daemon that finds no broker until its run is mapped.
+func mapped(w *world) *process {
 	w.noBroker(true)
-	m := newMeter(w.sim.Process.Pid)
 	p := w.start("run")
 	p.says("run mapped")
-	p.end(syscall.SIGTERM)
-	c := m.with(p.cpu())
+	p.stop()
+	w.noBroker(false)
+	return p
+}
+
+// fetchAndMap measures what mapped does.
+func fetchAndMap(t *table, w *world, row string) {
+	m := newMeter(w.sim.Process.Pid)
+	c := m.with(mapped(w))
 	r := w.run()
 	t.rate(row, r.objects(), r.Mapped.Sub(r.Created), c)
 }
 
-// deliver lets a daemon find what fetchAndMap left in the spool, and a broker.
-func deliver(t *table, w *world) {
+// deliver lets a daemon find what mapped left in the spool, and a broker.
+func deliver(t *table, w *world, row string) {
 	n := int(w.run().objects())
-	w.noBroker(false)
 	m := newMeter(w.vhost.Node.PID(), w.sim.Process.Pid)
 	p := w.start("run")
 	began := w.depth(1, 5*time.Millisecond)
 	took := w.depth(n, 20*time.Millisecond).Sub(began)
 	p.says("run delivered")
-	p.end(syscall.SIGTERM)
-	t.rate(rowDeliver, float64(n), took, m.with(p.cpu()))
+	p.stop()
+	t.rate(row, float64(n), took, m.with(p))
 }
 
 // push is deliver through OpenCTI's API: until the platform has taken all and split
 // it into the messages that deliver publishes itself.
 func push(t *table, w *world) {
 	defer w.close()
-	w.noBroker(true)
-	p := w.start("run")
-	p.says("run mapped")
-	p.end(syscall.SIGTERM)
-	w.noBroker(false)
+	mapped(w)
 	w.env["CONNECTOR_QUEUE_PROTOCOL"] = "api"
 	n := int(w.run().objects())
 	m := newMeter(w.vhost.Node.PID(), w.sim.Process.Pid)
-	p = w.start("run")
+	p := w.start("run")
 	began := w.depth(1, 5*time.Millisecond)
 	took := w.depth(n, 20*time.Millisecond).Sub(began)
-	p.end(syscall.SIGTERM) // nobody imports, so that the run does not end
-	t.rate(rowPush, float64(n), took, m.with(p.cpu()))
+	p.stop() // nobody imports, so that the run does not end
+	t.rate(rowPush, float64(n), took, m.with(p))
 }
 
 // BenchmarkSpeedOfPushing prints the two ways to OpenCTI's queue beside each other.
@@ -133,7 +140,7 @@ func BenchmarkSpeedOfPushing(b *testing.B) {
 		scale := number(b, "SCALE", 1)
 		w := newWorld(b, node, content(scale)...)
 		fetchAndMap(t, w, rowFetchMap)
-		deliver(t, w)
+		deliver(t, w, rowDeliver)
 		w.close()
 		push(t, newWorld(b, node, content(scale)...))
 	}

@@ -37,12 +37,10 @@ func leftBehind(t *table, w *world) {
 	defer w.close()
 	mb := number(w.b, "LEFT_MB", 2048)
 	fill(w, mb)
-	port := freePort(w.b)
-	w.env["CONNECTOR_EXPOSE_METRICS"], w.env["CONNECTOR_METRICS_PORT"] = "true", strconv.Itoa(port)
 	for range 3 {
 		began := time.Now()
 		p := w.start("run")
-		w.ready(port)
+		w.ready()
 		took := time.Since(began)
 		p.end(syscall.SIGKILL)
 		t.note(rowReady, took.Seconds(), fmt.Sprintf("s, with %d MiB", mb))
@@ -50,9 +48,9 @@ func leftBehind(t *table, w *world) {
 }
 
 // ready waits until the daemon says that it is.
-func (w *world) ready(port int) {
+func (w *world) ready() {
 	wait(w.b, "ready", 10*time.Millisecond, func() bool {
-		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", port))
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
 		if err != nil {
 			return false
 		}

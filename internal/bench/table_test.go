@@ -11,6 +11,7 @@ import (
 const (
 	rowBare      = "bare publisher"
 	rowDeliver   = "deliver alone"
+	rowFar       = "the same, OpenCTI 100 ms away"
 	rowPush      = "deliver alone, by the API"
 	rowWhole     = "whole pipeline"
 	rowFetchMap  = "fetch + map"
@@ -27,6 +28,7 @@ const (
 var rows = []struct{ name, aim string }{
 	{rowBare, ""},
 	{rowDeliver, "≥ 0.9"},
+	{rowFar, "≥ 0.85"},
 	{rowPush, ""},
 	{rowWhole, "≥ 0.6"},
 	{rowFetchMap, "apart"},
@@ -42,23 +44,25 @@ var rows = []struct{ name, aim string }{
 
 // table collects what each round brought.
 type table struct {
-	rates, ratios, own, all, values map[string][]float64
-	units                           map[string]string
-	last                            string // the row that the next bare rate stands beside
+	rates, ratios, own, all, allocated, values map[string][]float64
+	units                                      map[string]string
+	last                                       string // the row that the next bare rate stands beside
 }
 
 func newTable() *table {
 	return &table{
 		rates: map[string][]float64{}, ratios: map[string][]float64{},
-		own: map[string][]float64{}, all: map[string][]float64{}, values: map[string][]float64{}, units: map[string]string{},
+		own: map[string][]float64{}, all: map[string][]float64{}, allocated: map[string][]float64{},
+		values: map[string][]float64{}, units: map[string]string{},
 	}
 }
 
-// rate notes objects in a time, and what was computed for them.
+// rate notes objects in a time, and what was computed and allocated for them.
 func (t *table) rate(row string, n float64, took time.Duration, c cost) {
 	t.rates[row] = append(t.rates[row], n/took.Seconds())
 	t.own[row] = append(t.own[row], float64(c.own.Microseconds())/n)
 	t.all[row] = append(t.all[row], float64(c.all.Microseconds())/n)
+	t.allocated[row] = append(t.allocated[row], c.allocated/n/1024)
 	t.last = row
 }
 
@@ -76,25 +80,26 @@ func (t *table) note(row string, value float64, unit string) {
 }
 
 // String is the table: medians, with the least and the most of the rounds. The
-// last column is what the ratio would be if the processors' time were all that
-// counts; other work on the machine disturbs it less.
+// last ratio is what it would be if the processors' time were all that counts;
+// other work on the machine disturbs it less.
 func (t *table) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%-28s | %9s | %-15s | %-5s | %-11s | %-6s | %s\n",
-		"what", "objects/s", "least – most", "ratio", "least–most", "aim", "CPU µs an object: connector, all; ratio")
+	fmt.Fprintf(&s, "%-30s | %9s | %-15s | %-5s | %-11s | %-6s | %s | %s\n",
+		"what", "objects/s", "least – most", "ratio", "least–most", "aim", "CPU µs an object: connector, all; ratio", "KiB allocated an object")
 	for _, row := range rows {
 		r, ratio := t.rates[row.name], t.ratios[row.name]
 		if len(r) == 0 {
 			continue
 		}
-		fmt.Fprintf(&s, "%-28s | %9.0f | %6.0f – %6.0f | ", row.name, median(r), slices.Min(r), slices.Max(r))
+		fmt.Fprintf(&s, "%-30s | %9.0f | %6.0f – %6.0f | ", row.name, median(r), slices.Min(r), slices.Max(r))
 		if len(ratio) > 0 {
 			fmt.Fprintf(&s, "%5.2f | %4.2f – %4.2f", median(ratio), slices.Min(ratio), slices.Max(ratio))
 		} else {
 			fmt.Fprintf(&s, "%5d | %11s", 1, "")
 		}
 		all := median(t.all[row.name])
-		fmt.Fprintf(&s, " | %-6s | %4.0f %4.0f %5.2f\n", row.aim, median(t.own[row.name]), all, median(t.all[rowBare])/all)
+		fmt.Fprintf(&s, " | %-6s | %4.0f %4.0f %5.2f %23s | %6.1f\n", row.aim,
+			median(t.own[row.name]), all, median(t.all[rowBare])/all, "", median(t.allocated[row.name]))
 	}
 	s.WriteByte('\n')
 	for _, row := range rows {

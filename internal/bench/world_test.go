@@ -3,10 +3,13 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,13 +31,14 @@ type world struct {
 	vhost *brokertest.VHost
 	sim   *exec.Cmd
 	dir   string
+	port  int // of the connector's metrics
 	env   map[string]string
 }
 
 // newWorld starts the stand-ins with these flags.
 func newWorld(b *testing.B, node *brokertest.Node, flags ...string) *world {
 	b.Helper()
-	w := &world{b: b, vhost: node.VHost(b), dir: b.TempDir()}
+	w := &world{b: b, vhost: node.VHost(b), dir: b.TempDir(), port: freePort(b)}
 	file := filepath.Join(w.dir, "sim.env")
 	w.sim = exec.Command(standIns, append([]string{"--env-file", file, "--amqp-url", w.vhost.URL()}, flags...)...)
 	must(b, w.sim.Start())
@@ -43,6 +47,7 @@ func newWorld(b *testing.B, node *brokertest.Node, flags ...string) *world {
 	w.env = map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": w.dir, "TMPDIR": os.TempDir(), "SPOOL_DIR": filepath.Join(w.dir, "spool"),
 		"CONNECTOR_LOG_LEVEL": "info", "CONNECTOR_QUEUE_THRESHOLD": "1000000", "THREATMATCH_REQUESTS_PER_SECOND": "1000",
+		"CONNECTOR_EXPOSE_METRICS": "true", "CONNECTOR_METRICS_PORT": strconv.Itoa(w.port),
 	}
 	maps.Copy(w.env, readEnv(b, file))
 	return w
@@ -83,10 +88,11 @@ func (w *world) noBroker(on bool) {
 
 // process is one run of the connector.
 type process struct {
-	w    *world
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
+	w         *world
+	cmd       *exec.Cmd
+	log       string
+	done      chan struct{}
+	allocated float64 // bytes, from its start until stop
 }
 
 func (w *world) start(args ...string) *process {
@@ -112,6 +118,21 @@ func (w *world) start(args ...string) *process {
 func (p *process) end(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig)
 	<-p.done
+}
+
+// stop reads what the process has allocated and ends it.
+func (p *process) stop() {
+	p.w.b.Helper()
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", p.w.port))
+	must(p.w.b, err)
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_alloc_bytes_total "); ok {
+			p.allocated, err = strconv.ParseFloat(text, 64)
+			must(p.w.b, err)
+		}
+	}
+	p.end(syscall.SIGTERM)
 }
 
 // finish waits for the process to end by itself.
