@@ -233,19 +233,19 @@ func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) 
 	return d, nil
 }
 
-// FinishBundle removes a bundle whose cursor is at its end; otherwise it returns ErrBusy.
-func (s *Spool) FinishBundle(epoch uint64, run, seq uint64) error {
-	return s.update("finish bundle", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+// EndBundle removes a bundle whose cursor is at its end, stores its run's work and adds to the run's counters. With
+// messages left to confirm it returns ErrBusy.
+func (s *Spool) EndBundle(epoch uint64, run, seq uint64, w Work, count map[string]int64) error {
+	return s.changeRun("end bundle", epoch, run, func(t *txn, r *storedRun) error {
 		b, _, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
 		if b.Confirmed < b.Objects {
-			return fmt.Errorf("bundle %d/%d: %w: %d of %d confirmed", run, seq, ErrBusy, b.Confirmed, b.Objects)
+			return fmt.Errorf("bundle %d: %w: %d of %d confirmed", seq, ErrBusy, b.Confirmed, b.Objects)
 		}
+		r.Work = w
+		r.count(count)
 		tb := t.tab(bktBundles)
 		keys, err := tb.keys(pairKey(pfxBlock, run, seq), 0)
 		if err != nil {

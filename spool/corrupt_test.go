@@ -337,7 +337,7 @@ func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) 
 		t.Fatalf("the objects behind the damage: %d", len(rest))
 	}
 	ok(t, s.SaveCursor(1, run.ID, bundle.Seq, bundle.Objects))
-	ok(t, s.FinishBundle(1, run.ID, bundle.Seq))
+	ok(t, s.EndBundle(1, run.ID, bundle.Seq, Work{}, nil))
 	var kept int
 	for _, d := range must(s.DeadLetters(1, 1000)) {
 		kept += len(d.Payload)

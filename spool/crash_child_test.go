@@ -317,7 +317,7 @@ func (w *worker) deliver() (bool, error) {
 		return false, err
 	}
 	if b.Confirmed == b.Objects {
-		return true, w.s.FinishBundle(w.epoch, b.Run, b.Seq)
+		return true, w.s.EndBundle(w.epoch, b.Run, b.Seq, Work{}, nil)
 	}
 	objects, err := w.s.BundleObjects(b.Run, b.Seq, b.Confirmed, 1<<20)
 	if err != nil {

@@ -263,7 +263,7 @@ func drainRun(t *testing.T, s *Spool, epoch uint64, r Run) {
 			}
 		}
 		ok(t, s.SaveCursor(epoch, b.Run, b.Seq, b.Objects))
-		ok(t, s.FinishBundle(epoch, b.Run, b.Seq))
+		ok(t, s.EndBundle(epoch, b.Run, b.Seq, Work{}, nil))
 	}
 	passBusy(t, s.FinishRun(epoch, r.ID, t0))
 }

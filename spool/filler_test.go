@@ -102,7 +102,7 @@ func (f *filler) deliverAll() error {
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
-		if err = errors.Join(err, f.s.SaveCursor(1, b.Run, b.Seq, b.Objects), f.s.FinishBundle(1, b.Run, b.Seq)); err != nil {
+		if err = errors.Join(err, f.s.SaveCursor(1, b.Run, b.Seq, b.Objects), f.s.EndBundle(1, b.Run, b.Seq, Work{}, nil)); err != nil {
 			return err
 		}
 	}

@@ -184,7 +184,7 @@ func (f *flow) deliverOne() bool {
 				return err
 			}
 		}
-		return f.s.FinishBundle(1, b.Run, b.Seq)
+		return f.s.EndBundle(1, b.Run, b.Seq, Work{}, nil)
 	})
 	return true
 }

@@ -177,7 +177,7 @@ func (d *driver) staleEpoch() {
 	d.check(d.s.CommitMap(old, d.now, MapCommit{Run: run}), ErrEpoch)
 	d.check(d.s.SaveCursor(old, run, 1, 1), ErrEpoch)
 	d.check(d.s.SkipMessage(old, run, 1, 0, DeadLetter{}), ErrEpoch)
-	d.check(d.s.FinishBundle(old, run, 1), ErrEpoch)
+	d.check(d.s.EndBundle(old, run, 1, Work{}, nil), ErrEpoch)
 	d.check(d.s.FinishFetch(old, run, d.now), ErrEpoch)
 	d.check(d.s.FinishMap(old, run, d.now), ErrEpoch)
 	d.check(d.s.FinishRun(old, run, d.now), ErrEpoch)

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -255,10 +256,14 @@ func (d *driver) moveCursor(b Bundle, want *modelBundle) {
 		d.check(d.s.SaveCursor(d.m.epoch, b.Run, b.Seq, want.Objects), nil)
 		want.advance(want.Objects)
 	}
-	err := d.s.FinishBundle(d.m.epoch, b.Run, b.Seq)
+	w, sent := Work{ID: fmt.Sprint("after ", b.Seq)}, map[string]int64{"deliver.messages": int64(want.Objects)}
+	err := d.s.EndBundle(d.m.epoch, b.Run, b.Seq, w, sent)
 	done := want.Confirmed == want.Objects
 	d.check(err, busyUnless(done))
 	if done {
+		r := d.m.runs[b.Run]
+		r.Work = w
+		r.count(sent)
 		delete(d.m.bundles, [2]uint64{b.Run, b.Seq})
 	}
 }

@@ -174,7 +174,9 @@ func writingMethods(t *testing.T) []writingMethod {
 		{name: "SkipMessage", do: func(s *Spool, run uint64) error {
 			return s.SkipMessage(1, run, 2, 0, DeadLetter{Class: "too_large"})
 		}},
-		{name: "FinishBundle", do: func(s *Spool, run uint64) error { return s.FinishBundle(1, run, 1) }},
+		{name: "EndBundle", do: func(s *Spool, run uint64) error {
+			return s.EndBundle(1, run, 1, Work{ID: "w"}, map[string]int64{"a": 1})
+		}},
 		{name: "SaveWork", do: func(s *Spool, run uint64) error { return s.SaveWork(1, run, Work{ID: "w"}) }},
 		{name: "Count", do: func(s *Spool, run uint64) error { return s.Count(1, run, map[string]int64{"a": 1}) }},
 		{name: "MarkCrash", do: func(s *Spool, _ uint64) error { return s.MarkCrash(&CrashMark{Run: 1, Seq: 2}) }},

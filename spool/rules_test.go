@@ -227,7 +227,7 @@ func TestSkippedMessageIsUnknown(t *testing.T) {
 	if b := must(s.NextBundle()); b.Confirmed != 3 {
 		t.Fatalf("the cursor is at %d, want 3", b.Confirmed)
 	}
-	ok(t, s.FinishBundle(1, run.ID, 1))
+	ok(t, s.EndBundle(1, run.ID, 1, Work{}, nil))
 }
 
 // A forgotten run's entries are unknown at once, however many, and stay so; what is published again is known.

@@ -116,7 +116,7 @@ func TestRunThroughAllStages(t *testing.T) {
 		t.Fatalf("objects %+v", got)
 	}
 	ok(t, s.SaveCursor(1, b.Run, b.Seq, 1))
-	ok(t, s.FinishBundle(1, b.Run, b.Seq))
+	ok(t, s.EndBundle(1, b.Run, b.Seq, Work{}, nil))
 	ok(t, s.FinishRun(1, run.ID, t0))
 	w := must(s.Watermarks())
 	if !w[Alerts].Confirmed.Equal(run.Start) || !w[Alerts].Fetched.Equal(run.Start) {

@@ -92,7 +92,7 @@ type Work struct {
 	ToldBundle uint64 // the latest bundle whose messages were told
 	ToldFrom   int    // its cursor then: the messages before it were not told under this work
 	Settled    []int  // of its skipped messages, those whose expectations were settled
-	SentBundle uint64 // the latest bundle that Sent counts
+	SentBundle uint64 // of earlier versions: the latest bundle that Sent counts, even if it is not removed yet
 	Owed       int64  // messages certainly enqueued that go out once more, still to be told in addition
 	Unsure     bool   // more may be processed than is expected: something of unknown fate was repeated
 	Retold     bool   // more may be expected than was told: a tell of unknown fate was repeated

@@ -57,7 +57,7 @@ func deliver(t *testing.T, s *Spool, run uint64, at time.Time, c MapCommit) {
 	b, err := s.NextBundle()
 	ok(t, err)
 	ok(t, s.SaveCursor(epoch, run, b.Seq, 1))
-	ok(t, s.FinishBundle(epoch, run, b.Seq))
+	ok(t, s.EndBundle(epoch, run, b.Seq, Work{}, nil))
 	ok(t, s.SaveWork(epoch, run, Work{ID: "work", Status: WorkProcessed}))
 	ok(t, s.FinishRun(epoch, run, at))
 }

@@ -98,7 +98,7 @@ func doneRun(s *spool.Spool) error {
 	})
 	work := spool.Work{Name: "ThreatMatch run 1", ID: "work_1", Status: "processed", Told: 1, Sent: 1}
 	return errors.Join(err, s.FinishFetch(1, run.ID, fixtureTime), s.FinishMap(1, run.ID, fixtureTime),
-		s.SaveCursor(1, run.ID, 1, 1), s.FinishBundle(1, run.ID, 1), s.SaveWork(1, run.ID, work), s.FinishRun(1, run.ID, fixtureTime))
+		s.SaveCursor(1, run.ID, 1, 1), s.EndBundle(1, run.ID, 1, spool.Work{}, nil), s.SaveWork(1, run.ID, work), s.FinishRun(1, run.ID, fixtureTime))
 }
 
 // deliveringRun has a bundle with one of three messages confirmed, objects that

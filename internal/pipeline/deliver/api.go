@@ -73,7 +73,7 @@ type Spool interface {
 	BundleObjects(run, seq uint64, from int, maxBytes int64) ([]spool.BundleObject, error)
 	SaveCursor(epoch uint64, run, seq uint64, n int) error
 	SkipMessage(epoch uint64, run, seq uint64, index int, d spool.DeadLetter) error
-	FinishBundle(epoch uint64, run, seq uint64) error
+	EndBundle(epoch uint64, run, seq uint64, w spool.Work, count map[string]int64) error
 	SaveWork(epoch uint64, run uint64, w spool.Work) error
 	ForgetRun(epoch uint64, run uint64) error
 	FinishRun(epoch uint64, run uint64, now time.Time) error

@@ -13,7 +13,7 @@ import (
 
 // archiveOnly finishes a bundle that only goes to the archive.
 func (d *Stage) archiveOnly(ctx context.Context) error {
-	b := d.bundle
+	b, run := d.bundle, d.current
 	applicant := ""
 	if reg, ok := d.Platform.Registered(); ok {
 		applicant = reg.Applicant
@@ -24,10 +24,7 @@ func (d *Stage) archiveOnly(ctx context.Context) error {
 	if err := d.commit(ctx, b.Objects); err != nil {
 		return err
 	}
-	if err := d.Spool.Count(d.epoch, b.Run, map[string]int64{"deliver.messages": int64(b.Objects)}); err != nil {
-		return err
-	}
-	return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
+	return d.Spool.EndBundle(d.epoch, b.Run, b.Seq, run.Work, map[string]int64{"deliver.messages": int64(b.Objects)})
 }
 
 // archiveCopy also stores the bundle in the archive. A failure is only logged,

@@ -23,9 +23,6 @@ func (d *Stage) deliver(ctx context.Context) error {
 	if d.opt.Way == ToArchive {
 		return d.archiveOnly(ctx)
 	}
-	if run.Work.SentBundle == b.Seq && b.Confirmed == b.Objects {
-		return d.Spool.FinishBundle(d.epoch, b.Run, b.Seq)
-	}
 	reg, err := d.registration(ctx)
 	if err != nil {
 		return err
@@ -58,17 +55,11 @@ func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) 
 
 // finishBundle counts the bundle's messages and removes it.
 func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
-	w := &run.Work
-	sent := sentOf(*w, b)
-	w.Sent += sent
-	w.SentBundle = b.Seq
-	if err := d.saveWork(run); err != nil {
-		return err
+	w, sent := run.Work, sentOf(run.Work, b)
+	if w.SentBundle != b.Seq {
+		w.Sent += sent
 	}
-	if err := d.Spool.Count(d.epoch, run.ID, map[string]int64{"deliver.messages": sent}); err != nil {
-		return err
-	}
-	if err := d.Spool.FinishBundle(d.epoch, b.Run, b.Seq); err != nil {
+	if err := d.Spool.EndBundle(d.epoch, b.Run, b.Seq, w, map[string]int64{"deliver.messages": sent}); err != nil {
 		return err
 	}
 	d.Log.Debug("bundle delivered", "stage", stageName, "run", b.Run, "bundle", b.Seq,

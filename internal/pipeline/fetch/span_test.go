@@ -69,7 +69,7 @@ func delivered(t *testing.T, r *rig, o spool.BundleObject, modified time.Time) s
 		err, r.Spool.FinishFetch(1, run.ID, now),
 		r.Spool.CommitMap(1, now, spool.MapCommit{Run: run.ID, Bundles: []spool.NewBundle{{Objects: []spool.BundleObject{o}}},
 			IDs: []spool.IDPut{{STIX: o.STIX, ID: spool.ID{Hash: [16]byte{1}, Modified: modified, Run: run.ID, At: now}}}}),
-		r.Spool.FinishMap(1, run.ID, now), r.Spool.SaveCursor(1, run.ID, 1, 1), r.Spool.FinishBundle(1, run.ID, 1),
+		r.Spool.FinishMap(1, run.ID, now), r.Spool.SaveCursor(1, run.ID, 1, 1), r.Spool.EndBundle(1, run.ID, 1, spool.Work{}, nil),
 		r.Spool.SaveWork(1, run.ID, spool.Work{ID: "work", Status: spool.WorkProcessed}), r.Spool.FinishRun(1, run.ID, now),
 	} {
 		if err != nil {

@@ -69,7 +69,7 @@ func TestRetriedOlderObjectReplacesNothing(t *testing.T) {
 	for i := range b.Objects {
 		w.check(w.sp.SkipMessage(w.epoch(), b.Run, b.Seq, i, spool.DeadLetter{Class: "too_large"}))
 	}
-	w.check(w.sp.FinishBundle(w.epoch(), b.Run, b.Seq))
+	w.check(w.sp.EndBundle(w.epoch(), b.Run, b.Seq, spool.Work{}, nil))
 	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1), smod(2), `"name":"newer"`)})
 	for _, d := range w.dead() {
 		if d.STIX != ident(1) {

@@ -93,7 +93,7 @@ func (w *world) drive() (messages, commits int, peak int64) {
 			}
 			messages += b.Objects
 			w.check(w.sp.SaveCursor(w.epoch(), b.Run, b.Seq, b.Objects))
-			w.check(w.sp.FinishBundle(w.epoch(), b.Run, b.Seq))
+			w.check(w.sp.EndBundle(w.epoch(), b.Run, b.Seq, spool.Work{}, nil))
 		}
 		if !did {
 			return messages, commits, peak

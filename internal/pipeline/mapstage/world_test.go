@@ -250,7 +250,7 @@ func (w *world) deliver(n int) {
 			from += len(objs)
 		}
 		w.check(w.sp.SaveCursor(w.epoch(), b.Run, b.Seq, b.Objects))
-		w.check(w.sp.FinishBundle(w.epoch(), b.Run, b.Seq))
+		w.check(w.sp.EndBundle(w.epoch(), b.Run, b.Seq, spool.Work{}, nil))
 	}
 }
 

@@ -144,8 +144,8 @@ func (s *mortalSpool) SkipMessage(epoch uint64, run, seq uint64, i int, d spool.
 	return s.write("skip", func() error { return s.Spool.SkipMessage(epoch, run, seq, i, d) })
 }
 
-func (s *mortalSpool) FinishBundle(epoch uint64, run, seq uint64) error {
-	return s.write("bundle", func() error { return s.Spool.FinishBundle(epoch, run, seq) })
+func (s *mortalSpool) EndBundle(epoch uint64, run, seq uint64, w spool.Work, c map[string]int64) error {
+	return s.write("bundle", func() error { return s.Spool.EndBundle(epoch, run, seq, w, c) })
 }
 
 func (s *mortalSpool) SaveWork(epoch uint64, run uint64, w spool.Work) error {
