@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"threatmatch-connector/config"
@@ -48,7 +49,7 @@ func (a *app) build() (pipeline.Parts, error) {
 		return pipeline.Parts{}, err
 	}
 	keep, err := pipeline.NewHousekeep(pipeline.HousekeepDeps{
-		Spool: a.spool, Expire: a.expire, Status: a.status, Log: a.Log, Now: a.Now,
+		Spool: a.spool, Expire: a.expire, Rest: debug.FreeOSMemory, Status: a.status, Log: a.Log, Now: a.Now,
 	}, a.cfg.Spool.ForgetAfter)
 	if err != nil {
 		return pipeline.Parts{}, err

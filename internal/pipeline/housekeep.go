@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/spool"
 )
 
 const stageHousekeep = "housekeep"
@@ -19,9 +20,13 @@ const tidyPeriod = 10 * time.Second
 type HousekeepDeps struct {
 	Spool interface {
 		Prune(now, forgetBefore time.Time) (map[string]int64, error)
+		OpenRuns() ([]spool.Run, error)
 	}
 	// Expire removes old files from the archive. It is nil without an archive.
 	Expire func(now time.Time) (int, error)
+	// Rest is called when the last open run has ended, to give memory back to the
+	// system. It may be nil.
+	Rest   func()
 	Status *Status
 	Log    *slog.Logger
 	Now    func() time.Time
@@ -33,6 +38,7 @@ type HousekeepDeps struct {
 type Housekeep struct {
 	HousekeepDeps
 	forgetAfter time.Duration
+	busy        bool // a run was open at the last step
 }
 
 // NewHousekeep returns the loop. It forgets ids that were not seen for forgetAfter;
@@ -41,7 +47,7 @@ func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error
 	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("housekeeping: something it needs is missing"))
 	}
-	return &Housekeep{d, forgetAfter}, nil
+	return &Housekeep{HousekeepDeps: d, forgetAfter: forgetAfter}, nil
 }
 
 // Run cleans up until ctx is done, which is not an error.
@@ -57,6 +63,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 
 // step does one bounded piece of work and reports whether there is more to do.
 func (h *Housekeep) step() bool {
+	h.rest()
 	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()
 	var forgetBefore time.Time
@@ -83,4 +90,16 @@ func (h *Housekeep) step() bool {
 		}
 	}
 	return removed
+}
+
+// rest calls Rest when no run is open any more.
+func (h *Housekeep) rest() {
+	runs, err := h.Spool.OpenRuns()
+	if err != nil { // the stages report it
+		return
+	}
+	if h.busy && len(runs) == 0 && h.Rest != nil {
+		h.Rest()
+	}
+	h.busy = len(runs) > 0
 }

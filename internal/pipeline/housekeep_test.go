@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"threatmatch-connector/spool"
 )
 
 // tidySpool answers Prune from a script, then with nothing to do.
@@ -14,6 +16,19 @@ type tidySpool struct {
 	asked   []time.Time
 	forget  []time.Time
 	removed int64
+	open    []int // how many runs are open at each step; none after the last
+}
+
+func (s *tidySpool) OpenRuns() ([]spool.Run, error) {
+	if len(s.open) == 0 {
+		return nil, nil
+	}
+	n := s.open[0]
+	s.open = s.open[1:]
+	if n < 0 {
+		return nil, errors.New("boom")
+	}
+	return make([]spool.Run, n), nil
 }
 
 func (s *tidySpool) Prune(now, before time.Time) (map[string]int64, error) {
@@ -67,3 +82,32 @@ func TestHousekeep(t *testing.T) {
 }
 
 const day = 24 * time.Hour
+
+func TestHousekeepRests(t *testing.T) {
+	tests := []struct {
+		name string
+		open []int
+		want int
+	}{
+		{"nothing ever open", nil, 0},
+		{"one run", []int{1, 1}, 1},
+		{"one run after another", []int{1, 0, 0, 2, 1}, 2},
+		{"a step that cannot tell", []int{1, -1, 1}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rested := 0
+			h, err := NewHousekeep(HousekeepDeps{Spool: &tidySpool{open: tt.open}, Rest: func() { rested++ },
+				Status: NewStatus(time.Now), Log: quiet(), Now: time.Now}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range len(tt.open) + 2 {
+				h.step()
+			}
+			if rested != tt.want {
+				t.Errorf("rested %d times, want %d", rested, tt.want)
+			}
+		})
+	}
+}
