@@ -12,6 +12,8 @@ import (
 	"threatmatch-connector/internal/brokertest"
 )
 
+const benchWindow = 512
+
 // BenchmarkSend compares Send with a bare pipelined publisher on the same queue, in turns, with windows of the same
 // size:
 //
@@ -55,7 +57,7 @@ func purge(b *testing.B, v *brokertest.VHost, top brokertest.Topology) {
 func repeat(top brokertest.Topology, payload []byte, total int) Batch {
 	next := 0
 	return Batch{
-		Exchange: top.Exchange, RoutingKey: top.Key,
+		Exchange: top.Exchange, RoutingKey: top.Key, Window: benchWindow,
 		Next: func() (Message, error) {
 			if next == total {
 				return Message{}, io.EOF
@@ -76,7 +78,7 @@ func barePublish(b *testing.B, v *brokertest.VHost, top brokertest.Topology, pay
 		}
 		began := time.Now()
 		defer func() { took = time.Since(began) }()
-		window := make([]*amqp.DeferredConfirmation, DefaultWindow)
+		window := make([]*amqp.DeferredConfirmation, benchWindow)
 		for i := range total + len(window) {
 			at := i % len(window)
 			if window[at] != nil && !window[at].Wait() {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -219,6 +220,7 @@ func brokerOf(v *brokertest.VHost) Broker {
 
 func newPublisher(t *testing.T, opt Options) *Publisher {
 	t.Helper()
+	opt.SettleTimeout = cmp.Or(opt.SettleTimeout, 8*time.Second)
 	p, err := New(opt)
 	if err != nil {
 		t.Fatal(err)

@@ -21,10 +21,8 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultWindow         = 512
 	defaultHeartbeat      = 10 * time.Second
 	defaultDialTimeout    = 30 * time.Second
-	defaultSettleTimeout  = 8 * time.Second
 	defaultConfirmTimeout = time.Minute
 	closePatience         = 2 * time.Second
 )
@@ -78,7 +76,7 @@ type Options struct {
 	// DialTimeout covers TCP, TLS and AMQP together. Zero: 30s.
 	DialTimeout time.Duration
 	// SettleTimeout is how long Send waits at most, once its context has ended, for the broker to answer what was
-	// published; less if the context's cause is a fault.ShutdownBy that leaves less. Zero: 8s.
+	// published; less if the context's cause is a fault.ShutdownBy that leaves less.
 	SettleTimeout time.Duration
 	// ConfirmTimeout is how long a broker that is alive and not blocked may leave messages unanswered; then the
 	// connection is cut and their fate is unknown. Zero: 1m.
@@ -113,10 +111,8 @@ func New(opt Options) (*Publisher, error) {
 		return nil, fault.Mark(fault.Fatal, err)
 	}
 	opt.tls = conf
-	opt.Name = cmp.Or(opt.Name, "threatmatch-connector")
 	opt.Heartbeat = max(time.Second, cmp.Or(opt.Heartbeat, defaultHeartbeat))
 	opt.DialTimeout = cmp.Or(opt.DialTimeout, defaultDialTimeout)
-	opt.SettleTimeout = cmp.Or(opt.SettleTimeout, defaultSettleTimeout)
 	opt.ConfirmTimeout = cmp.Or(opt.ConfirmTimeout, defaultConfirmTimeout)
 	return &Publisher{opt: opt, sending: make(chan struct{}, 1), broker: opt.Broker}, nil
 }

@@ -21,7 +21,7 @@ type Message struct {
 type Batch struct {
 	Exchange, RoutingKey string
 	// Window is how many messages may be published and not yet covered by a
-	// Committed that has returned. Zero: DefaultWindow. 1 sends one at a time.
+	// Committed that has returned. 1 sends one at a time, and so does less.
 	Window int
 	// Next returns the next message, or io.EOF. It is called from the goroutine that called Send.
 	Next func() (Message, error)
@@ -41,7 +41,7 @@ type Batch struct {
 // stops publishing and waits for answers no longer than the settle timeout. When it returns, only the connection's
 // own goroutine is left.
 func (p *Publisher) Send(ctx context.Context, b Batch) error {
-	b.Window = cmp.Or(max(0, b.Window), DefaultWindow)
+	b.Window = max(1, b.Window)
 	if err := p.lock(ctx); err != nil {
 		return &Outcome{Kind: Stopped, Err: err}
 	}

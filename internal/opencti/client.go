@@ -27,7 +27,7 @@ import (
 
 const (
 	defaultTimeout = time.Minute
-	defaultMaxBody = 16 << 20
+	maxBody        = 16 << 20 // of an answer, in bytes
 )
 
 // Options is what New needs. URL and Token are required.
@@ -48,8 +48,6 @@ type Options struct {
 	NoQueue bool
 	// Timeout bounds one request with its answer. Zero: 1m.
 	Timeout time.Duration
-	// MaxBody is the largest answer in bytes. Zero: 16 MiB.
-	MaxBody int64
 	// Logger gets one debug line a request. May be nil.
 	Logger *slog.Logger
 	// Observer is called after each request with the name of its GraphQL operation and the classified error. It must
@@ -85,7 +83,6 @@ func New(opt Options) (*Client, error) {
 		return nil, err
 	}
 	opt.Timeout = cmp.Or(opt.Timeout, defaultTimeout)
-	opt.MaxBody = cmp.Or(opt.MaxBody, defaultMaxBody)
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -173,12 +170,12 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, c.opt.MaxBody+1))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return err
 	}
-	if int64(len(text)) > c.opt.MaxBody {
-		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", c.opt.MaxBody))
+	if len(text) > maxBody {
+		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", maxBody))
 	}
 	return c.redact(decode(resp, text, out))
 }

@@ -65,7 +65,7 @@ func TestClasses(t *testing.T) {
 		{name: "no data", status: 200, body: `{"data":null}`, class: fault.Transient, message: "no data"},
 		{name: "another shape", status: 200, body: `[1,2]`, class: fault.Transient},
 		{name: "wrong types", status: 200, body: `{"data":{"about":{"version":{}}}}`, class: fault.Transient, message: "decode"},
-		{name: "too large an answer", status: 200, body: strings.Repeat("x", 5000), class: fault.Permanent, message: "larger than 4096"},
+		{name: "too large an answer", status: 200, body: strings.Repeat("x", maxBody+1), class: fault.Permanent, message: "larger than 16777216"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestClasses(t *testing.T) {
 				_, _ = io.WriteString(w, tt.body)
 			}))
 			defer srv.Close()
-			_, err := newClient(t, srv.URL, func(o *Options) { o.MaxBody = 4096 }).Probe(t.Context())
+			_, err := newClient(t, srv.URL).Probe(t.Context())
 			if err == nil {
 				t.Fatal("no error")
 			}

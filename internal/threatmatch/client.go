@@ -26,12 +26,12 @@ type Options struct {
 	BaseURL      string
 	ClientID     string
 	ClientSecret string
-	// UserAgent is sent with every request. Empty means "threatmatch-connector".
+	// UserAgent is sent with every request.
 	UserAgent string
 
-	// RequestsPerSecond bounds all requests together, token requests too. Zero means 10.
+	// RequestsPerSecond bounds all requests together, token requests too.
 	RequestsPerSecond float64
-	// MaxBody is the largest answer, in bytes after decompression. Zero means 64 MiB.
+	// MaxBody is the largest answer, in bytes after decompression.
 	MaxBody int64
 	// Dir is where answers of more than 4 MiB are kept, in files without a name. Empty means in memory.
 	Dir string
@@ -41,8 +41,6 @@ type Options struct {
 	HeaderTimeout time.Duration
 	// BodyTimeout bounds reading the answer. Zero means 5 min.
 	BodyTimeout time.Duration
-	// MaxRetryAfter caps the wait that a Retry-After header asks for. Zero means 15 min.
-	MaxRetryAfter time.Duration
 
 	// Roots are the trusted certificate authorities. Nil means the system's.
 	Roots *x509.CertPool
@@ -70,13 +68,11 @@ type Observer interface {
 }
 
 const (
-	defaultRate          = 10
-	defaultMaxBody       = 64 << 20
-	defaultConnect       = 10 * time.Second
-	defaultHeader        = 2 * time.Minute
-	defaultBody          = 5 * time.Minute
-	defaultMaxRetryAfter = 15 * time.Minute
-	maxRedirects         = 5
+	connectTimeout = 10 * time.Second
+	headerTimeout  = 2 * time.Minute
+	bodyTimeout    = 5 * time.Minute
+	maxRetryAfter  = 15 * time.Minute // the longest wait that a Retry-After header can ask for
+	maxRedirects   = 5
 )
 
 // Client calls one ThreatMatch server with one account. It is safe for
@@ -97,7 +93,7 @@ func New(opt Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt.setDefaults()
+	opt.complete()
 	c := &Client{
 		opt:    opt,
 		base:   base,
@@ -130,8 +126,8 @@ func (o *Options) check() (*url.URL, error) {
 	if o.ClientSecret == "" {
 		errs = append(errs, errors.New("threatmatch client secret: missing"))
 	}
-	if o.RequestsPerSecond < 0 {
-		errs = append(errs, fmt.Errorf("threatmatch requests per second: %v is negative", o.RequestsPerSecond))
+	if o.RequestsPerSecond <= 0 || o.MaxBody <= 0 {
+		errs = append(errs, fmt.Errorf("threatmatch client: %v requests per second and answers of %d bytes: both must be above zero", o.RequestsPerSecond, o.MaxBody))
 	}
 	if o.Now == nil || o.Rand == nil {
 		errs = append(errs, errors.New("threatmatch client: Now and Rand are required"))
@@ -139,14 +135,11 @@ func (o *Options) check() (*url.URL, error) {
 	return base, errors.Join(errs...)
 }
 
-func (o *Options) setDefaults() {
-	o.UserAgent = cmp.Or(o.UserAgent, "threatmatch-connector")
-	o.RequestsPerSecond = cmp.Or(o.RequestsPerSecond, defaultRate)
-	o.MaxBody = cmp.Or(o.MaxBody, defaultMaxBody)
-	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, defaultConnect)
-	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, defaultHeader)
-	o.BodyTimeout = cmp.Or(o.BodyTimeout, defaultBody)
-	o.MaxRetryAfter = cmp.Or(o.MaxRetryAfter, defaultMaxRetryAfter)
+// complete fills in what is optional.
+func (o *Options) complete() {
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, connectTimeout)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, headerTimeout)
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, bodyTimeout)
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
 	}

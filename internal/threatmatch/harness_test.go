@@ -23,7 +23,7 @@ const tokenPath = "/api/developers-platform/token"
 func testOptions(base string) Options {
 	return Options{
 		BaseURL: base, ClientID: "id-7", ClientSecret: "s3cr3t-value",
-		RequestsPerSecond: 1e6, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		RequestsPerSecond: 1e6, MaxBody: 64 << 20, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Now: time.Now, Rand: func() float64 { return 0.5 },
 	}
 }

@@ -148,7 +148,7 @@ func TestNoRoomForLargeAnswers(t *testing.T) {
 		t.Errorf("got error %v and %q left, want the text left", err, w.rest)
 	}
 	c := &Client{opt: testOptions("http://threatmatch.example")}
-	c.opt.setDefaults()
+	c.opt.complete()
 	c.opt.Dir = t.TempDir() + "/away"
 	body, err := c.store(strings.NewReader("abc"), 10)
 	if err != nil || string(body.Bytes) != "abc" {

@@ -89,14 +89,14 @@ func (t *throttle) slowDown(sent time.Time, asked time.Duration) time.Duration {
 // jittered adds up to a tenth to a wait that the server asked for, within the cap: several connectors behind one
 // address must not come back at the same time.
 func (t *throttle) jittered(asked time.Duration) time.Duration {
-	return min(asked+time.Duration(t.opt.Rand()*float64(asked)/10), t.opt.MaxRetryAfter)
+	return min(asked+time.Duration(t.opt.Rand()*float64(asked)/10), maxRetryAfter)
 }
 
 // growing returns a random wait between one and two times the step of this strike.
 func (t *throttle) growing() time.Duration {
 	first := time.Duration(pausedRequests / float64(t.full) * float64(time.Second))
 	step := min(max(first, time.Millisecond)<<min(t.strikes, 16), maxPause/2)
-	return min(step+time.Duration(t.opt.Rand()*float64(step)), t.opt.MaxRetryAfter)
+	return min(step+time.Duration(t.opt.Rand()*float64(step)), maxRetryAfter)
 }
 
 // succeeded forgets the pauses and gives back some of the rate.
@@ -117,7 +117,7 @@ func (c *Client) retryAfter(h http.Header, answered time.Time) time.Duration {
 		return 0
 	}
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		capped := min(max(seconds, 0), int64(c.opt.MaxRetryAfter/time.Second))
+		capped := min(max(seconds, 0), int64(maxRetryAfter/time.Second))
 		return time.Duration(capped) * time.Second
 	}
 	at, err := http.ParseTime(value)
@@ -127,7 +127,7 @@ func (c *Client) retryAfter(h http.Header, answered time.Time) time.Duration {
 	if answered.IsZero() {
 		answered = c.opt.Now()
 	}
-	return min(max(at.Sub(answered), 0), c.opt.MaxRetryAfter)
+	return min(max(at.Sub(answered), 0), maxRetryAfter)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

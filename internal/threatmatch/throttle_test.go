@@ -160,7 +160,7 @@ func TestAnswersOfOnePauseCountOnce(t *testing.T) {
 	})
 }
 
-func mustDefault(o Options) Options { o.setDefaults(); return o }
+func mustDefault(o Options) Options { o.complete(); return o }
 
 func TestLargeBodiesAreReadOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

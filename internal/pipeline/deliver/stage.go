@@ -45,40 +45,25 @@ const (
 	ToArchive            // not sent to OpenCTI: no work is created
 )
 
-// Options are deliver's settings. Zero values mean the defaults in brackets.
+// Options are deliver's settings.
 type Options struct {
 	Way            Way
 	ConnectorID    string
 	ConnectorName  string        // the prefix of a work's name
 	Update         bool          // the messages' update flag
-	Window         int           // messages in flight, or in a chunk [512]
+	Window         int           // messages in flight, or in a chunk
 	Drain          time.Duration // how long a push under way may continue after a stop
 	MaxMessageSize int64         // bytes of a body; 0: the broker decides
 	QueueThreshold float64       // MB of OpenCTI's queue above which deliver pauses; 0: never
 	Once           bool          // a single run: do not wait forever for the run before it
-	QueuePoll      time.Duration // between two looks at the queue's size [10 s]
-	Settle         time.Duration // wait before a call with unknown outcome is looked up [5 s]
-	GateQuiet      time.Duration // how long the queue must be empty to count as drained [2 min]
-	GateLimit      time.Duration // how long a single run waits for that [10 min]
 }
 
-func (o *Options) setDefaults() {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	set(&o.QueuePoll, 10*time.Second)
-	set(&o.Settle, 5*time.Second)
-	set(&o.GateQuiet, 2*time.Minute)
-	set(&o.GateLimit, 10*time.Minute)
-	if o.Window <= 0 {
-		o.Window = 512
-	}
-	if o.ConnectorName == "" {
-		o.ConnectorName = "ThreatMatch"
-	}
-}
+const (
+	queuePoll   = 10 * time.Second // between two looks at the queue's size
+	settleDelay = 5 * time.Second  // before a call with unknown outcome is looked up
+	gateQuiet   = 2 * time.Minute  // how long the queue must be empty to count as drained
+	gateLimit   = 10 * time.Minute // how long a single run waits for that
+)
 
 // Stage sends bundles from the spool to OpenCTI's queue, oldest first, and reports
 // each run as a work. Everything it must remember is in the spool: after a crash at
@@ -145,8 +130,9 @@ func New(d Deps, o Options) (*Stage, error) {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: no publisher to send with"))
 	case o.Way != ToArchive && (d.Works == nil || d.Platform.Offline()):
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
+	case o.Window <= 0 || o.ConnectorName == "":
+		return nil, fault.Mark(fault.Fatal, errors.New("deliver: the window or the connector's name is not set"))
 	}
-	o.setDefaults()
 	d.keepAlive()
 	return &Stage{
 		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize}, toldLimit: o.MaxMessageSize,

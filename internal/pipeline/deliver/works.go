@@ -137,7 +137,7 @@ func (d *Stage) workOpened(ctx context.Context, run *spool.Run, id string) error
 // adoptWork looks for a work whose creation had an unknown outcome, and creates it
 // if there is none.
 func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
-	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
+	if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil { // the request may still be under way
 		return err
 	}
 	found, err := d.worksNamed(ctx, run.Work.Name)
@@ -264,7 +264,7 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 		return nil
 	}
 	q, err := d.Platform.QueueSize(ctx)
-	d.nextLook = d.Now().Add(d.opt.QueuePoll)
+	d.nextLook = d.Now().Add(queuePoll)
 	if err != nil {
 		class, _ := fault.Of(err)
 		d.Log.Debug("no queue size", "stage", stageName, "class", class.String(), "error", err)
@@ -277,7 +277,7 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 	d.Platform.HoldQueue(true)
 	d.nextLook = time.Time{}
 	return &pauseError{
-		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), d.opt.QueuePoll,
+		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), queuePoll,
 	}
 }
 

@@ -143,7 +143,7 @@ func (d *Stage) closed(run *spool.Run, status spool.WorkStatus) error {
 // deleteIntended handles a work with nothing left to send, of which only the
 // intention is known.
 func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
-	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil {
+	if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil {
 		return err
 	}
 	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {

@@ -46,7 +46,7 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 		d.gate = gateWatch{}
 		return nil
 	}
-	if d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit {
+	if d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit {
 		return fmt.Errorf("%w: OpenCTI still works on run %d", ErrUndelivered, before.ID)
 	}
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
@@ -102,7 +102,7 @@ func (d *Stage) quietQueue(ctx context.Context, reg opencti.Registration) (bool,
 	case d.gate.empty.IsZero():
 		d.gate.empty = d.Now()
 	}
-	return !d.gate.empty.IsZero() && d.Now().Sub(d.gate.empty) >= d.opt.GateQuiet, nil
+	return !d.gate.empty.IsZero() && d.Now().Sub(d.gate.empty) >= gateQuiet, nil
 }
 
 // queued counts what is left in the connector's queue, as seen by the broker and by

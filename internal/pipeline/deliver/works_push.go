@@ -51,7 +51,7 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	case quiet:
 		d.gate.unannounced, d.gate.unprocessed = max(0, pushed-info.Expected), info.Expected-info.Processed
 		return nil
-	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
+	case d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit:
 		return nil
 	}
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), pushPoll}
@@ -83,7 +83,7 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 		return false, d.settleLost(ctx, run, info)
 	case quiet:
 		return whole, nil
-	case d.opt.Once && d.Now().Sub(d.gate.since) >= d.opt.GateLimit:
+	case d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit:
 		return false, nil
 	}
 	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), pushPoll}

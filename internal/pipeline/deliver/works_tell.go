@@ -66,7 +66,7 @@ func (d *Stage) noteTold(run *spool.Run) error {
 // and carries it out if not.
 func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
-	if err := d.Status.Sleep(ctx, stageName, d.opt.Settle, nil); err != nil { // the request may still be under way
+	if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil { // the request may still be under way
 		return err
 	}
 	info, err := d.readWork(ctx, run)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/pipelinetest"
@@ -387,4 +388,22 @@ func knownIDs(t *testing.T, s *spool.Spool) int {
 		t.Fatal(err)
 	}
 	return len(known)
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Start()
+		deps := w.Live.Deliver.Deps
+		for name, o := range map[string]deliver.Options{
+			"no window": {ConnectorName: "x"},
+			"no name":   {Window: 1},
+		} {
+			if _, err := deliver.New(deps, o); !fault.Is(err, fault.Fatal) {
+				t.Errorf("%s: got error %v, want a fatal one", name, err)
+			}
+		}
+		if _, err := deliver.New(deliver.Deps{}, w.Deliver); !fault.Is(err, fault.Fatal) {
+			t.Errorf("no dependencies: got error %v, want a fatal one", err)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -37,6 +38,13 @@ func newRig(t testing.TB, src Source, o rigOptions) *rig {
 	r := &rig{Rig: pipelinetest.NewRig(t, o.dir, o.maxSize, o.now), metrics: NewMetrics(prometheus.NewRegistry())}
 	if o.fetch.Datasets == nil {
 		o.fetch.Datasets = spool.Datasets()
+	}
+	o.fetch.MaxConcurrency, o.fetch.MaxAttempts = cmp.Or(o.fetch.MaxConcurrency, 4), cmp.Or(o.fetch.MaxAttempts, 5)
+	if o.fetch.Groups == nil {
+		o.fetch.Groups = []string{"All content"}
+	}
+	if o.fetch.Types == nil {
+		o.fetch.Types = []string{"indicator"}
 	}
 	o.schedule.Datasets = o.fetch.Datasets
 	if o.schedule.ImportFrom == nil {

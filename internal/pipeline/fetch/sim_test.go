@@ -302,7 +302,7 @@ func simulate(t testing.TB, o simtm.Options, change func(*threatmatch.Options)) 
 	t.Cleanup(s.Close)
 	id, secret := s.Credentials()
 	opt := threatmatch.Options{
-		BaseURL: s.URL(), ClientID: id, ClientSecret: secret, RequestsPerSecond: 2000,
+		BaseURL: s.URL(), ClientID: id, ClientSecret: secret, RequestsPerSecond: 2000, MaxBody: 64 << 20,
 		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Now:   time.Now, Rand: rand.Float64,
 	}

@@ -3,7 +3,6 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,16 +34,16 @@ type Deps struct {
 // Options are the fetch stage's settings. Zero values mean the defaults in brackets.
 type Options struct {
 	Datasets       []spool.Dataset // the enabled ones
-	MaxConcurrency int             // requests at a time [4]
-	MaxAttempts    int             // runs that may park an item before it becomes a dead letter [5]
-	Groups         []string        // names or ids of IOC groups ["All content"]
+	MaxConcurrency int             // requests at a time
+	MaxAttempts    int             // runs that may park an item before it becomes a dead letter
+	Groups         []string        // names or ids of IOC groups
 	OnlyGroups     bool            // if none of Groups is offered, do not read the others instead
-	Types          []string        // STIX types to page ["indicator"]
+	Types          []string        // STIX types to page
 	Details        bool            // also fetch the portal's details of profiles and reports
-	// MaxWait limits every wait: the connector's period. [none]
+	// MaxWait limits every wait: the connector's period. 0: no limit.
 	MaxWait time.Duration
 	// GiveUp ends the stage with an error once the account or address has been
-	// refused for this long. [never]
+	// refused for this long. 0: never.
 	GiveUp time.Duration
 }
 
@@ -106,13 +105,8 @@ func New(d Deps, o Options) (*Stage, error) {
 		d.Metrics == nil || d.Now == nil || d.Rand == nil {
 		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
 	}
-	o.MaxConcurrency = cmp.Or(max(o.MaxConcurrency, 0), 4)
-	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
-	if len(o.Groups) == 0 {
-		o.Groups = []string{"All content"}
-	}
-	if len(o.Types) == 0 {
-		o.Types = []string{"indicator"}
+	if o.MaxConcurrency <= 0 || o.MaxAttempts <= 0 || len(o.Groups) == 0 || len(o.Types) == 0 {
+		return nil, fault.Mark(fault.Fatal, errors.New("fetch: the number of requests at a time, of attempts, the groups or the types are not set"))
 	}
 	return &Stage{
 		Deps: d, opt: o, stepTasks: tasksStep,

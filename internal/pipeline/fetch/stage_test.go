@@ -796,3 +796,19 @@ func TestNeedsItsParts(t *testing.T) {
 		}
 	})
 }
+
+func TestOptionsAreChecked(t *testing.T) {
+	good := newRig(t, pipelinetest.NewSource(0), rigOptions{}).fetch
+	for name, unset := range map[string]func(*Options){
+		"requests at a time": func(o *Options) { o.MaxConcurrency = 0 },
+		"attempts":           func(o *Options) { o.MaxAttempts = 0 },
+		"groups":             func(o *Options) { o.Groups = nil },
+		"types":              func(o *Options) { o.Types = nil },
+	} {
+		o := good.opt
+		unset(&o)
+		if _, err := New(good.Deps, o); !fault.Is(err, fault.Fatal) {
+			t.Errorf("without %s: got error %v, want a fatal one", name, err)
+		}
+	}
+}

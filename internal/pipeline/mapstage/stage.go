@@ -80,32 +80,12 @@ type Deps struct {
 
 // Options are the settings of Stage.
 type Options struct {
-	MaxObjects     int           // objects in a bundle; 0 means 5,000
-	MaxBytes       int           // bytes of JSON in a bundle; 0 means 16 MiB
-	MaxWait        time.Duration // age of the oldest record at which a bundle is closed; 0 means 30 s
+	MaxObjects     int           // objects in a bundle
+	MaxBytes       int           // bytes of JSON in a bundle
+	MaxWait        time.Duration // age of the oldest record at which a bundle is closed
 	ResendAfter    time.Duration // send an equal copy again if the last one is this old; 0 means always
-	HoldUnresolved time.Duration // how long held objects are kept; 0 means 30 days
-	MaxLookups     int           // ids asked of the platform in one run; 0 means 5,000
+	HoldUnresolved time.Duration // how long held objects are kept
 	MaxMessageSize int64         // largest message that the broker accepts; 0 means unknown
-}
-
-func (o Options) withDefaults() Options {
-	if o.MaxObjects <= 0 {
-		o.MaxObjects = 5000
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 16 << 20
-	}
-	if o.MaxWait <= 0 {
-		o.MaxWait = 30 * time.Second
-	}
-	if o.HoldUnresolved <= 0 {
-		o.HoldUnresolved = 30 * 24 * time.Hour
-	}
-	if o.MaxLookups <= 0 {
-		o.MaxLookups = 5000
-	}
-	return o
 }
 
 // Stage is the stage between fetch and deliver: it maps records, merges and
@@ -123,6 +103,7 @@ type Stage struct {
 	paused   func() string
 	opt      Options
 	author   string // id of the default author
+	lookups  int    // ids that are asked of the platform in one run
 
 	maxMessage atomic.Int64
 
@@ -147,13 +128,15 @@ type Stage struct {
 func New(d Deps, o Options) (*Stage, error) {
 	switch {
 	case d.Spool == nil, d.Mapper == nil, d.Status == nil, d.Log == nil, d.Now == nil:
-		return nil, errors.New("map: spool, mapper, status, log and clock are needed")
+		return nil, fault.Mark(fault.Fatal, errors.New("map: spool, mapper, status, log and clock are needed"))
 	case o.ResendAfter < 0:
-		return nil, errors.New("map: resend after: negative")
+		return nil, fault.Mark(fault.Fatal, errors.New("map: resend after: negative"))
+	case o.MaxObjects <= 0 || o.MaxBytes <= 0:
+		return nil, fault.Mark(fault.Fatal, errors.New("map: the objects or the bytes of a bundle are not set"))
 	}
 	m := &Stage{
 		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
-		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, paused: d.Paused, opt: o.withDefaults(),
+		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, paused: d.Paused, opt: o, lookups: maxLookups,
 		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{}, notes: map[uint64]*notes{},
 		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
 	}

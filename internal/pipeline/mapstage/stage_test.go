@@ -2,11 +2,14 @@ package mapstage
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -384,6 +387,21 @@ func TestCommitWakesDeliver(t *testing.T) {
 		case <-w.m.wakes.Deliver:
 		default:
 			t.Errorf("commit %d left deliver asleep", n+1)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	deps := Deps{
+		Spool: (*spool.Spool)(nil), Mapper: &plainMapper{}, Status: pipeline.NewStatus(time.Now), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	for name, o := range map[string]Options{
+		"no objects":      {MaxBytes: 1},
+		"no bytes":        {MaxObjects: 1},
+		"negative resend": {MaxObjects: 1, MaxBytes: 1, ResendAfter: -1},
+	} {
+		if _, err := New(deps, o); !fault.Is(err, fault.Fatal) {
+			t.Errorf("%s: got error %v, want a fatal one", name, err)
 		}
 	}
 }

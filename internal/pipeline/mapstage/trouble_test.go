@@ -273,7 +273,7 @@ func TestMakesRoomAndTheObjectComesAgain(t *testing.T) {
 }
 
 func TestLookupsAreCapped(t *testing.T) {
-	w := newTestWorld(t, Options{MaxLookups: 3})
+	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{}}
 	for i := range 10 {
 		res.known[ident(100+i)] = "identity-organization"
@@ -281,6 +281,7 @@ func TestLookupsAreCapped(t *testing.T) {
 	}
 	w.resolver = res
 	w.restart()
+	w.m.lookups = 3
 	var objs []string
 	for i := range 4 {
 		objs = append(objs, sobj(note(i), srefs("object_refs", note(100+i))))

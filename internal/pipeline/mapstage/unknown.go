@@ -9,12 +9,14 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// askMax is how many ids the platform is asked for between two commits.
-const askMax = 50
+const (
+	maxLookups = 5000 // ids that the platform is asked for in one run
+	askMax     = 50   // ids that it is asked for between two commits
+)
 
 // mayAsk reports whether the platform may still be asked for the id in this run.
 func (m *Stage) mayAsk(d *drainPass, id string) bool {
-	return m.resolver != nil && d.asked < m.opt.MaxLookups && !d.absent[id]
+	return m.resolver != nil && d.asked < m.lookups && !d.absent[id]
 }
 
 // askPlatform asks for ids that are unknown here. blocked is why it did not answer.
@@ -23,7 +25,7 @@ func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err err
 	if d.phase == phaseAskOne {
 		next = phaseAskList
 	}
-	if b.m.resolver == nil || d.asked >= b.m.opt.MaxLookups {
+	if b.m.resolver == nil || d.asked >= b.m.lookups {
 		d.enter(next)
 		return nil, nil
 	}
@@ -40,7 +42,7 @@ func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err err
 		return nil, err
 	}
 	for chunk := range slices.Chunk(ask, askMax) {
-		chunk = chunk[:min(len(chunk), b.m.opt.MaxLookups-d.asked)]
+		chunk = chunk[:min(len(chunk), b.m.lookups-d.asked)]
 		if len(chunk) == 0 {
 			break
 		}

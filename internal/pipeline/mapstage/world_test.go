@@ -1,6 +1,7 @@
 package mapstage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,10 +96,13 @@ func (w *world) restart() {
 	if w.over != nil {
 		sp = w.over(w.sp)
 	}
+	opt := w.opt
+	opt.MaxObjects, opt.MaxBytes = cmp.Or(opt.MaxObjects, 5000), cmp.Or(opt.MaxBytes, 16<<20)
+	opt.MaxWait, opt.HoldUnresolved = cmp.Or(opt.MaxWait, 30*time.Second), cmp.Or(opt.HoldUnresolved, 30*24*time.Hour)
 	m, err := New(Deps{
 		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(w.now),
 		Log: slog.New(slog.DiscardHandler), Now: w.now,
-	}, w.opt)
+	}, opt)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -134,11 +134,15 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 	f, err := fetch.New(fetch.Deps{
 		Spool: l.Spool, Source: s.vendor, Wakes: l.Wakes, Status: l.Status, Log: l.Log,
 		Metrics: fetch.NewMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: func() float64 { return 0.5 },
-	}, fetch.Options{Datasets: spool.Datasets(), MaxWait: soakPeriod})
+	}, fetch.Options{
+		Datasets: spool.Datasets(), MaxConcurrency: 4, MaxAttempts: 5, Groups: []string{"All content"}, Types: []string{"indicator"}, MaxWait: soakPeriod,
+	})
 	s.w.Must(err)
 	m, err := mapstage.New(mapstage.Deps{
 		Spool: l.Spool, Mapper: mapper, Resolver: s.w.OpenCTI, Wakes: l.Wakes, Status: l.Status, Log: l.Log, Now: time.Now,
-	}, mapstage.Options{MaxObjects: 50, ResendAfter: 24 * time.Hour})
+	}, mapstage.Options{
+		MaxObjects: 50, MaxBytes: 16 << 20, MaxWait: 30 * time.Second, ResendAfter: 24 * time.Hour, HoldUnresolved: 30 * 24 * time.Hour,
+	})
 	s.w.Must(err)
 	s.schedule, err = schedule.New(schedule.Deps{Spool: l.Spool, Wakes: l.Wakes, Status: l.Status, Log: l.Log, Now: time.Now}, schedule.Options{
 		Datasets: spool.Datasets(), Period: soakPeriod, Overlap: 10 * time.Minute,

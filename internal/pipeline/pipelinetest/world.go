@@ -99,7 +99,7 @@ func newWorld(t *testing.T, dir string, p Profile) *World {
 	w.OpenCTI = newOpenCTI(p, w.Fail)
 	w.Broker = newBroker(w.OpenCTI, 7)
 	w.Platform = platform.Options{Datasets: spool.Datasets()}
-	w.Deliver = deliver.Options{ConnectorID: "c1", ConnectorName: "ThreatMatch"}
+	w.Deliver = deliver.Options{ConnectorID: "c1", ConnectorName: "ThreatMatch", Window: 512}
 	// The reserve for a full disk need not be written each time.
 	reserve := filepath.Join(dir, "spool.reserve")
 	if err := errors.Join(os.WriteFile(reserve, nil, 0o600), os.Truncate(reserve, 64<<20)); err != nil {

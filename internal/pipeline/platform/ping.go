@@ -245,7 +245,7 @@ func (p *Platform) lastRun() (time.Time, error) {
 // refuses to tell, it is not asked again until the next registration.
 func (p *Platform) freshQueue(ctx context.Context) {
 	p.mu.Lock()
-	fresh := !p.queueAt.IsZero() && p.Now().Sub(p.queueAt) < p.opt.Period/2
+	fresh := !p.queueAt.IsZero() && p.Now().Sub(p.queueAt) < pingPeriod/2
 	p.mu.Unlock()
 	if fresh || p.mute || p.opt.QueueThreshold <= 0 {
 		return

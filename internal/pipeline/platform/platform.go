@@ -35,15 +35,17 @@ type Deps struct {
 	NextRun func() time.Time
 }
 
-// Options are the platform loop's settings. Zero values mean the defaults in
-// brackets.
+// Options are the platform loop's settings.
 type Options struct {
 	Datasets        []spool.Dataset // the enabled ones; they make up the state
 	RunAndTerminate bool
-	QueueThreshold  float64       // MB, reported only; 0: none
-	Period          time.Duration // between two pings [40 s]
-	SecondLook      time.Duration // between the two looks at an empty state [5 s]
+	QueueThreshold  float64 // MB, reported only; 0: none
 }
+
+const (
+	pingPeriod = 40 * time.Second
+	secondLook = 5 * time.Second // between the two looks at an empty state
+)
 
 // Platform keeps the connector registered with OpenCTI, pings it, and keeps
 // OpenCTI's state in step with the spool. Run is the loop; the other methods may be
@@ -79,12 +81,6 @@ func New(d Deps, o Options) (*Platform, error) {
 	if d.Client != nil && d.Works == nil {
 		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: no client for works"))
 	}
-	if o.Period <= 0 {
-		o.Period = 40 * time.Second
-	}
-	if o.SecondLook <= 0 {
-		o.SecondLook = 5 * time.Second
-	}
 	if d.Client != nil {
 		d.Client, d.Works = aliveClient{d.Client, d.Status}, aliveWorks{d.Works, d.Status}
 	}
@@ -105,9 +101,9 @@ func (p *Platform) Run(ctx context.Context) error {
 		return p.runOffline(ctx)
 	}
 	p.Status.Set(stageName, "starting", "registering", "not registered with OpenCTI")
-	back := pipeline.Backoff{Min: time.Second, Max: p.opt.Period, Rand: p.Rand}
+	back := pipeline.Backoff{Min: time.Second, Max: pingPeriod, Rand: p.Rand}
 	return pipeline.Loop{Stage: stageName, Status: p.Status, Wake: p.Wakes.Platform, Step: func(ctx context.Context) (time.Duration, error) {
-		wait := p.opt.Period
+		wait := pingPeriod
 		if err := p.step(ctx); ctx.Err() != nil {
 			return 0, nil
 		} else if err != nil {
@@ -122,7 +118,7 @@ func (p *Platform) Run(ctx context.Context) error {
 				p.Status.Set(stageName, "waiting", errSecondWriter.Error(), "")
 			}
 		}
-		if wait == p.opt.Period {
+		if wait == pingPeriod {
 			wait = p.restAndLook(ctx)
 		}
 		return wait, nil
@@ -133,11 +129,11 @@ func (p *Platform) Run(ctx context.Context) error {
 // returns how long is left until the next ping: 0 after a wake.
 func (p *Platform) restAndLook(ctx context.Context) time.Duration {
 	start := p.Now()
-	if p.Status.Sleep(ctx, stageName, p.opt.SecondLook, p.Wakes.Platform) != nil || p.Now().Sub(start) < p.opt.SecondLook {
+	if p.Status.Sleep(ctx, stageName, secondLook, p.Wakes.Platform) != nil || p.Now().Sub(start) < secondLook {
 		return 0
 	}
 	p.readBase(ctx)
-	return p.opt.Period - p.opt.SecondLook
+	return pingPeriod - secondLook
 }
 
 // runOffline starts a spool without a platform at the configured date.
@@ -205,7 +201,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 		p.Log.Warn("trouble with OpenCTI, trying again", about...)
 	}
 	back.Last = class
-	return max(back.Next(), min(after, p.opt.Period))
+	return max(back.Next(), min(after, pingPeriod))
 }
 
 // lock acquires the right to register or ping; unlock releases it.

@@ -12,7 +12,6 @@ import (
 
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline/deliver"
 	"threatmatch-connector/internal/pipeline/pipelinetest"
 	"threatmatch-connector/internal/pipeline/platform"
 	"threatmatch-connector/spool"
@@ -234,7 +233,6 @@ func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
 
 func TestPlatformFlush(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
-		w.Platform.Period = time.Hour
 		w.Start()
 		w.Soon()
 		w.Live.Deliver.Wakes.Platform = nil // no ping at the checkpoint
@@ -308,9 +306,6 @@ func TestPlatformOffline(t *testing.T) {
 
 func TestPlatformNeedsItsParts(t *testing.T) {
 	if _, err := platform.New(platform.Deps{}, platform.Options{}); !fault.Is(err, fault.Fatal) {
-		t.Errorf("error %v", err)
-	}
-	if _, err := deliver.New(deliver.Deps{}, deliver.Options{}); !fault.Is(err, fault.Fatal) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (p *Platform) secondLook(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	if err := p.Status.Sleep(ctx, stageName, p.opt.SecondLook-max(0, p.Now().Sub(p.notes.Empty)), nil); err != nil {
+	if err := p.Status.Sleep(ctx, stageName, secondLook-max(0, p.Now().Sub(p.notes.Empty)), nil); err != nil {
 		return false, err
 	}
 	reg, err := p.Client.Register(ctx)
