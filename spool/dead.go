@@ -199,10 +199,10 @@ func (tb deadBucket) close(d DeadLetter, now time.Time) error {
 	return tb.putHead(d)
 }
 
-// reopenRetried opens the dead letters again that the run retries, since it ends before it is known whether that
-// helped. A run of retries is one slice, so there are few.
-func (tb deadBucket) reopenRetried(run uint64) error {
-	keys, err := tb.keys(numKey(pfxRetried, run), 0)
+// reopenRetried opens up to limit dead letters again that the run retries, since it ends before it is known whether
+// that helped; limit 0 means all.
+func (tb deadBucket) reopenRetried(run uint64, limit int) error {
+	keys, err := tb.keys(numKey(pfxRetried, run), limit)
 	if err != nil {
 		return err
 	}
@@ -213,16 +213,36 @@ func (tb deadBucket) reopenRetried(run uint64) error {
 			}
 		}
 	}
-	return tb.forgetRetried(run)
+	return tb.delAll(keys)
 }
 
-// forgetRetried removes the rows that find the dead letters which the run retries.
-func (tb deadBucket) forgetRetried(run uint64) error {
-	keys, err := tb.keys(numKey(pfxRetried, run), 0)
-	if err != nil {
-		return err
+// reopenDropped opens the dead letters again that runs retried which a reset dropped, in bounded steps.
+func (s *Spool) reopenDropped() error {
+	for {
+		var run uint64
+		err := s.view("look for dropped retries", func(t *txn) error { run = t.dead().droppedRetry(); return nil })
+		if err != nil || run == 0 {
+			return err
+		}
+		err = s.update("open letters again", frees(), func(t *txn) error { return t.dead().reopenRetried(run, taskStep) })
+		if err != nil {
+			return err
+		}
 	}
-	return tb.delAll(keys)
+}
+
+// droppedRetry returns a dropped run whose dead letters are not opened again yet; 0 if there is none.
+func (tb deadBucket) droppedRetry() uint64 {
+	c := tb.b.Cursor()
+	k, _ := c.Seek([]byte{pfxRetried})
+	for k != nil && k[0] == pfxRetried {
+		run := encoding.U64(k, 1)
+		if tb.t.runs().dropped(run) {
+			return run
+		}
+		k, _ = c.Seek(numKey(pfxRetried, run+1))
+	}
+	return 0
 }
 
 func (tb deadBucket) putHead(d DeadLetter) error {

@@ -78,7 +78,7 @@ func (s *Spool) ForgetRun(epoch uint64, run uint64) error {
 		if err := t.meta().checkEpoch(epoch); err != nil {
 			return err
 		}
-		if err := t.dead().reopenRetried(run); err != nil {
+		if err := t.dead().reopenRetried(run, 0); err != nil {
 			return err
 		}
 		key := encoding.Num(run)

@@ -100,7 +100,8 @@ func (s *Spool) closeFile() error {
 	return s.db.Close()
 }
 
-// prepare migrates the file, binds it to its connector, marks it as open, and compacts it. A full disk may keep the
+// prepare migrates the file, binds it to its connector, marks it as open, opens the dead letters that a killed reset
+// left, and compacts it. A full disk may keep the
 // mark from being set, but not the spool from opening: what it holds must be able to drain.
 func (s *Spool) prepare(ctx context.Context, o Options) error {
 	if err := s.migrate(schema, migrations); err != nil {
@@ -128,6 +129,9 @@ func (s *Spool) prepare(ctx context.Context, o Options) error {
 	})
 	if err == nil {
 		err = s.repair((*txn).parkedDamage)
+	}
+	if err == nil {
+		err = s.reopenDropped()
 	}
 	if err != nil && !errors.Is(err, ErrFull) {
 		return err

@@ -28,6 +28,9 @@ const (
 func (s *Spool) Prune(now, forgetBefore time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	s.room.isShort()
+	if err := s.reopenDropped(); err != nil {
+		return out, err
+	}
 	if err := s.pruneItems(laterOf(forgetBefore, s.evictedUpTo())); err != nil {
 		return out, err
 	}

@@ -11,7 +11,9 @@ import (
 // Reset starts over in one transaction: it empties tasks, records, waiting, held, bundles, cursors, ids, items, kept
 // records and watermarks, ends the open runs (they stay in the list of runs, marked as dropped), keeps the dead
 // letters, raises the epoch and marks the state as known. It moves the old buckets away as they are; Prune removes
-// their rows in steps. It returns what it cleared, by kind, and the works that were open.
+// their rows in steps. The dead letters that the open runs retried are opened again in steps after the transaction;
+// Open does what a kill leaves of them, and Prune what an error leaves. It returns what it cleared, by kind, and the
+// works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
 	err = s.update("reset", frees(), func(t *txn) error {
 		c, err := t.meta().counters()
@@ -40,6 +42,7 @@ func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err
 	if err != nil {
 		return nil, nil, err
 	}
+	_ = s.reopenDropped() // the reset is done even if this fails
 	return cleared, open, nil
 }
 
@@ -150,9 +153,6 @@ func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
 	for _, id := range ids {
 		r, err := tb.change(id)
 		if err != nil {
-			return 0, nil, err
-		}
-		if err := tb.t.dead().reopenRetried(id); err != nil {
 			return 0, nil, err
 		}
 		if r.Work.Status != "" && r.Work.Status != WorkDeleted {

@@ -316,7 +316,13 @@ func (tb runBucket) open() ([]uint64, error) {
 	return ids, err
 }
 
-// prune forgets the oldest done runs beyond maxRuns.
+// dropped reports whether a reset dropped the run, or may have, if its row could not be read.
+func (tb runBucket) dropped(id uint64) bool {
+	r, err := tb.byID(id)
+	return err == nil && (r.Dropped || r.Lost && !r.DoneAt.IsZero())
+}
+
+// prune forgets the oldest done runs beyond maxRuns, except dropped ones whose dead letters are not opened again yet.
 func (tb runBucket) prune() error {
 	c, err := tb.t.meta().counters()
 	if err != nil {
@@ -325,7 +331,8 @@ func (tb runBucket) prune() error {
 	for c.Runs > maxRuns {
 		var oldest []byte
 		err := tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
-			if tb.get(numKey(pfxOpen, encoding.U64(k, 1))) != nil {
+			id := encoding.U64(k, 1)
+			if tb.get(numKey(pfxOpen, id)) != nil || tb.t.dead().has(numKey(pfxRetried, id)) && tb.dropped(id) {
 				return true, nil
 			}
 			oldest = encoding.Clone(k)

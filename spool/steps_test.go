@@ -116,6 +116,24 @@ func TestLongOperationsGoOn(t *testing.T) {
 			},
 			want: func(st Stats) bool { return st.Dead == 0 },
 		},
+		{
+			name: "open letters again", fill: func(t *testing.T, s *Spool, run Run) {
+				addLetters(t, s, run)
+				_, err := s.Retry(1, t0, letterKeys(), nil)
+				for more := err == nil; more && err == nil; {
+					_, more, err = s.StartQueued(1, t0, true, 0)
+				}
+				ok(t, err)
+			},
+			do: func(s *Spool) error {
+				if must(s.Meta()).Epoch > 1 { // it was killed, and opening did the rest
+					return nil
+				}
+				_, _, err := s.Reset(t0)
+				return err
+			},
+			want: func(st Stats) bool { return st.Dead == stepItems && st.Healed == 0 },
+		},
 	} {
 		t.Run(op.name, func(t *testing.T) {
 			for kill := 1; ; kill++ {
