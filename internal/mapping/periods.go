@@ -35,8 +35,13 @@ func (r *record) dropReversed(o *stix.Object) {
 	}
 }
 
-// dateWords matches what OpenCTI's worker takes for a date, or part of one.
-var dateWords = regexp.MustCompile(`(?i)[0-9]|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mon|tue|tues|wed|` +
+// dated reports whether OpenCTI's worker takes a word of the text for a date, or for
+// part of one.
+func dated(text string) bool {
+	return strings.ContainsAny(text, "0123456789") || dateWords.MatchString(text)
+}
+
+var dateWords = regexp.MustCompile(`(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mon|tue|tues|wed|` +
 	`thu|thur|thurs|fri|sat|sun|january|february|march|april|june|july|august|september|october|november|december|` +
 	`monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|now|am|pm)\b`)
 
@@ -60,14 +65,15 @@ func (r *record) referenceDates(o *stix.Object) {
 		name, _ := stix.Text(source)
 		text, _ := stix.Member(e, "description")
 		described, has := stix.Text(text)
-		switch dated := dateWords.MatchString(name); {
-		case has && dateWords.MatchString(described) && dated:
+		named, told := dated(name), has && dated(described)
+		switch {
+		case told && named:
 			reference["description"] = undated
 			moved = append(moved, name+": "+described)
-		case has && dateWords.MatchString(described):
+		case told:
 			delete(reference, "description")
 			moved = append(moved, name+": "+described)
-		case !has && dated:
+		case !has && named:
 			reference["description"] = undated
 			moved = append(moved, "")
 		}

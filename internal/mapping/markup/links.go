@@ -28,7 +28,7 @@ func (c *Converter) Address(ref string) string {
 // Resolve resolves the addresses of Markdown links and pictures that lead to
 // ThreatMatch's own pages, except in code.
 func (c *Converter) Resolve(s string) string {
-	if !strings.Contains(s, "](") && !strings.Contains(s, "]:") {
+	if !mayLead(s) {
 		return s
 	}
 	var b strings.Builder
@@ -46,4 +46,22 @@ func (c *Converter) Resolve(s string) string {
 		at = end
 	}
 	return b.String()
+}
+
+// mayLead is the fast path of Resolve: most texts have no addresses, or only those
+// of the web.
+func mayLead(s string) bool {
+	for {
+		_, rest, found := strings.Cut(s, "]")
+		if !found {
+			return false
+		}
+		if s = rest; s == "" || s[0] != '(' && s[0] != ':' {
+			continue
+		}
+		to := strings.TrimLeft(s[1:], " \t<")
+		if !strings.HasPrefix(to, "https://") && !strings.HasPrefix(to, "http://") {
+			return true
+		}
+	}
 }
