@@ -96,12 +96,16 @@ func valueEnd(raw []byte, pos int) int {
 	return len(raw)
 }
 
+// stringEnd returns the position after the string that begins at pos.
 func stringEnd(raw []byte, pos int) int {
 	for pos++; pos < len(raw); pos++ {
-		switch raw[pos] {
-		case '\\':
-			pos++
-		case '"':
+		quote := bytes.IndexByte(raw[pos:], '"')
+		if quote < 0 {
+			break
+		}
+		before := raw[pos : pos+quote]
+		pos += quote
+		if escapes := len(before) - len(bytes.TrimRight(before, `\`)); escapes%2 == 0 {
 			return pos + 1
 		}
 	}
