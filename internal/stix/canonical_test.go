@@ -1,6 +1,9 @@
 package stix
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestCanonicalID(t *testing.T) {
 	for id, want := range map[string]string{
@@ -18,6 +21,7 @@ func TestCanonicalID(t *testing.T) {
 		"to ol--x":          "no",
 		"":                  "no",
 		"tool--tool--name ": "",
+		"tool--x--00000001-0000-4000-8000-000000000000": "",
 	} {
 		got, ok := CanonicalID(id)
 		if ok == (want == "no") {
@@ -27,7 +31,8 @@ func TestCanonicalID(t *testing.T) {
 		if again, _ := CanonicalID(got); ok && again != got {
 			t.Errorf("%q became %s and then %s", id, got, again)
 		}
-		if prefix, form := SplitID(got); ok && (!form || prefix == "") {
+		typ, _, _ := strings.Cut(got, "--")
+		if prefix, form := SplitID(got); ok && (!form || prefix == "" || prefix != typ) {
 			t.Errorf("%q became %q, which is no id", id, got)
 		}
 		if want != "" && want != "no" && got != want {

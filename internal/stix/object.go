@@ -114,7 +114,7 @@ func New(typ, id string) *Object {
 func SplitID(id string) (string, bool) {
 	const uuid = len("00000000-0000-0000-0000-000000000000")
 	n := len(id) - uuid - 2
-	if n < 1 || id[n:n+2] != "--" || !typeName(id[:n]) {
+	if n < 1 || id[n:n+2] != "--" || !typeName(id[:n]) || strings.Contains(id[:n], "--") {
 		return "", false
 	}
 	for i, c := range []byte(id[n+2:]) {
