@@ -22,8 +22,14 @@ type Query struct {
 // Hit is an entry that Search found.
 type Hit struct {
 	Entry
-	STIX   string // the object's id; "" if the entry is not a single object
-	Refers bool   // it only refers to the object of the query
+	STIX    string // the object's id; "" if the entry is not a single object
+	Refers  bool   // it only refers to the object of the query
+	Dataset Dataset
+	Source  string
+	Fetched string // of records
+	Kept    bool   // of held objects: the whole copy of one that was sent without a reference
+	// Of dead letters; Healed is "" for one that is open.
+	Stage, Class, Error, Healed string
 	// Of bundles: the object's index, and whether its message is confirmed or became a dead letter instead.
 	Index     int
 	Confirmed bool
@@ -91,23 +97,34 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 	sealed := tb.blob(k, v)
 	fields, payload := l.fields(t, k, sealed)
 	e.Fields, e.Bytes = fields, len(sealed)
-	field := func(name string) string { s, _ := fields[name].(string); return s }
-	id := map[string]string{bktWaiting: field("id"), bktHeld: field("id"), bktDead: field("stix")}[e.Bucket]
+	h := hitOf(e)
 	size = int64(len(payload))
 	switch {
-	case q.STIX != "" && (id == q.STIX || id == "" && hasID(payload, q.STIX)):
+	case q.STIX != "" && (h.STIX == q.STIX || h.STIX == "" && hasID(payload, q.STIX)):
 	case q.STIX != "" && names(payload, q.STIX):
-		return []Hit{{Entry: e, STIX: id, Refers: true}}, size
+		h.Refers = true
 	case q.STIX == "" && q.Name != "":
 		for _, id := range named(payload, q.Name) {
-			hits = append(hits, Hit{Entry: e, STIX: id})
+			h.STIX = id
+			hits = append(hits, h)
 		}
 		return hits, size
-	case q.STIX == "" && q.isOf(Dataset(field("dataset")), field("source")):
+	case q.STIX == "" && q.isOf(h.Dataset, h.Source):
 	default:
 		return nil, size
 	}
-	return []Hit{{Entry: e, STIX: id}}, size
+	return []Hit{h}, size
+}
+
+// hitOf returns the entry with what a search may need of its fields.
+func hitOf(e Entry) Hit {
+	text := func(name string) string { s, _ := e.Fields[name].(string); return s }
+	kept, _ := e.Fields["kept"].(bool)
+	return Hit{
+		Entry: e, STIX: map[string]string{bktWaiting: text("id"), bktHeld: text("id"), bktDead: text("stix")}[e.Bucket],
+		Dataset: Dataset(text("dataset")), Source: text("source"), Fetched: text("fetched"), Kept: kept,
+		Stage: text("stage"), Class: text("class"), Error: text("error"), Healed: text("healed"),
+	}
 }
 
 // matchBundle compares a bundle's objects with q. Blocks that cannot be read are left to Verify.

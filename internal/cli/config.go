@@ -36,69 +36,6 @@ func newConfig(g *globals) *cobra.Command {
 	return c
 }
 
-func newConfigPrint(g *globals) *cobra.Command {
-	var origin, changed bool
-	c := &cobra.Command{
-		Use:     "print",
-		Short:   "Print every setting in force; secrets are hidden",
-		Example: "  " + name + " config print --origin",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, report, err := g.load()
-			if err != nil {
-				return err
-			}
-			printWarnings(cmd.ErrOrStderr(), report)
-			return config.WriteEffective(cmd.OutOrStdout(), cfg, report, g.json, origin, changed)
-		},
-	}
-	c.Flags().BoolVar(&changed, "changed", false, "print only what was set, not what is left at its default")
-	c.Flags().BoolVar(&origin, "origin", false, "also print where each value comes from")
-	return c
-}
-
-func newConfigCheck(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "check",
-		Short:   "Check the settings without connecting anywhere",
-		Example: "  " + name + " config check --config config.yml",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, report, err := g.load()
-			if g.json {
-				if perr := printJSON(cmd.OutOrStdout(), checkResult(report, err)); perr != nil {
-					return perr
-				}
-				if err != nil {
-					return quietError{errUsage{err}}
-				}
-				return nil
-			}
-			printWarnings(cmd.ErrOrStderr(), report)
-			if err != nil {
-				return err
-			}
-			_, err = sayLine(cmd.OutOrStdout(), "the settings are fine")
-			return err
-		},
-	}
-}
-
-type configCheck struct {
-	OK       bool             `json:"ok"`
-	File     string           `json:"file,omitempty"` // the settings file that was read
-	Warnings []config.Warning `json:"warnings"`
-	Problems []config.Problem `json:"problems"`
-}
-
-func checkResult(report config.Report, err error) configCheck {
-	return configCheck{
-		OK: err == nil, File: report.File,
-		Warnings: append([]config.Warning{}, report.Warnings...),
-		Problems: append([]config.Problem{}, config.ProblemsOf(err)...),
-	}
-}
-
 func printWarnings(w io.Writer, report config.Report) {
 	for _, warning := range report.Warnings {
 		sayLine(w, "warning:", warning)

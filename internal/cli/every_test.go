@@ -34,6 +34,11 @@ func commands(c *cobra.Command, words string) map[string]*cobra.Command {
 	return all
 }
 
+// written are the commands that only write a generated file; config.go has them all.
+var written = []string{"config schema", "config sample"}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
 // TestEveryCommand tests each command of the program on the spool of a stopped
 // connector, on that of a killed one, and over the socket of a running one, as text
 // and as JSON: the exit codes, that reading changes no byte, that the answers are
@@ -44,8 +49,14 @@ func TestEveryCommand(t *testing.T) {
 		if len(trials[words]) == 0 {
 			t.Errorf("%q has no trial", words)
 		}
-		if foreign := strings.HasPrefix(words, "completion") || words == "help"; !c.Hidden && !foreign && (c.Short == "" || c.Example == "") {
+		if strings.HasPrefix(words, "completion") || words == "help" {
+			continue // the library's
+		}
+		if !c.Hidden && (c.Short == "" || c.Example == "") {
 			t.Errorf("%q has no help with an example", words)
+		}
+		if file := strings.ReplaceAll(words, " ", "_") + ".go"; !exists(file) && !slices.Contains(written, words) {
+			t.Errorf("%q has no file %s", words, file)
 		}
 	}
 	fields, tried := map[string]bool{}, 0

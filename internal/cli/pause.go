@@ -37,12 +37,6 @@ func newPause(g *globals) *cobra.Command {
 		})
 }
 
-func newResume(g *globals) *cobra.Command {
-	return g.newStageCommand("resume", "Resume a paused stage",
-		"Resume a stage that was paused. The command works on a running and on a stopped connector, and asks, unless --yes.",
-		stageChange{logged: "stage resumed", live: (*admin.Client).Resume, stopped: app.Resume})
-}
-
 // stageChange is a requested change to a stage.
 type stageChange struct {
 	question map[string]string // by stage; nil: "resume it?"

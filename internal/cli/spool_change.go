@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,35 +15,6 @@ import (
 	"threatmatch-connector/spool"
 )
 
-func newSpoolRetry(g *globals) *cobra.Command {
-	var every, yes bool
-	var f filter
-	c := &cobra.Command{
-		Use:   "retry KEY… | --all",
-		Short: "Retry dead letters and parked items, in their own run",
-		Long: "Retry dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id), in\n" +
-			"their own run. A running connector begins at once, a stopped one when it is started. --all takes all\n" +
-			"dead letters that are not healed and all parked items; with --stage or --class, only those dead letters.",
-		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
-		ValidArgsFunction: g.completeFrom(0, proposeDead),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFilter(cmd, f); err != nil {
-				return err
-			}
-			return g.touch(cmd, change{
-				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
-				live: (*admin.Client).Retry, stopped: g.retryStopped,
-			})
-		},
-	}
-	c.Flags().BoolVar(&every, "all", false, "everything that can be retried")
-	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
-	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	oneOf(c, "stage", stageNames...)
-	return c
-}
-
 var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver), string(spool.StagePlatform)}
 
 // checkFilter rejects empty names, so that they do not mean "all".
@@ -56,28 +26,6 @@ func checkFilter(cmd *cobra.Command, f filter) error {
 		return errUsage{errors.New("--class is given without a name; leave it out for all classes")}
 	}
 	return nil
-}
-
-func newSpoolDrop(g *globals) *cobra.Command {
-	var healed, yes bool
-	c := &cobra.Command{
-		Use:   "drop KEY… | --healed",
-		Short: "Remove dead letters, parked items and held objects for good",
-		Long: "Remove dead letters (by number, or all of an item by dataset/id), parked items (by dataset/id) and held\n" +
-			"objects (by STIX id) for good. This is the only command that loses data which ThreatMatch has returned;\n" +
-			"export it first if in doubt. --healed removes all dead letters that were retried successfully.",
-		Example:           "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
-		ValidArgsFunction: g.completeFrom(0, proposeDroppable),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.touch(cmd, change{
-				verb: "drop for good", keys: args, every: healed, filter: filter{healed: true}, yes: yes,
-				live: (*admin.Client).Drop, stopped: g.dropStopped,
-			})
-		},
-	}
-	c.Flags().BoolVar(&healed, "healed", false, "all dead letters that are healed")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return c
 }
 
 // change is a request to change named entries.
@@ -219,86 +167,4 @@ func (g *globals) printAnswers(cmd *cobra.Command, answers []admin.Answer) error
 		}
 	}
 	return nil
-}
-
-func (g *globals) retryStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
-	meta, err := s.Meta()
-	if err != nil {
-		return admin.Answer{}, err
-	}
-	run, err := s.Retry(meta.Epoch, g.env.Now(), n.Dead, n.Parked)
-	if err != nil {
-		return admin.Answer{}, err
-	}
-	g.note("retry asked for", "run", run.ID, "keys", n.Keys())
-	return admin.Answer{
-		Run: run.ID, Count: n.Len(), Message: admin.Retried(run.ID, n.Len()) + " when the connector is started",
-	}, nil
-}
-
-func (g *globals) dropStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
-	count, err := s.Drop(n.Dead, n.Parked, n.Held)
-	if err != nil {
-		return admin.Answer{}, err
-	}
-	g.note("entries dropped", "keys", n.Keys())
-	return admin.Answer{Count: count, Message: admin.Dropped(count)}, nil
-}
-
-func newSpoolCompact(g *globals) *cobra.Command {
-	var yes bool
-	c := &cobra.Command{
-		Use:   "compact",
-		Short: "Rewrite the file of a stopped connector without its free pages",
-		Long: "Rewrite the file of a stopped connector without its free pages. A connector does this itself at startup\n" +
-			"if much of the file is free. A crash leaves either the old or the new file, each complete.",
-		Example: "  " + name + " spool compact --yes",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd.Context(), cmd, yes) },
-	}
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return c
-}
-
-// stopped returns the place of a stopped connector's spool.
-func (g *globals) stopped(ctx context.Context) (place, error) {
-	p, err := g.place()
-	if err != nil {
-		return p, err
-	}
-	if c, _ := p.dial(ctx); c != nil {
-		_ = c.Close()
-		return p, errors.New("the connector is running: stop it first")
-	}
-	return p, nil
-}
-
-func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
-	p, err := g.stopped(ctx)
-	if err != nil {
-		return err
-	}
-	var stats inspect.Stats
-	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
-		stats, err = inspect.FromSpool(s).Stats()
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !yes {
-		if err := g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))); err != nil {
-			return err
-		}
-	}
-	before, after, err := spool.Compact(ctx, p.dir)
-	if err != nil {
-		return err
-	}
-	g.note("spool compacted", "before", before, "after", after)
-	if g.json {
-		return printJSON(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after})
-	}
-	_, err = say(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
-	return err
 }

@@ -176,14 +176,8 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 	return all, nil
 }
 
-func str(fields map[string]any, name string) string { s, _ := fields[name].(string); return s }
-
-func deadHit(h spool.Hit) FoundDead {
-	f := h.Fields
-	return FoundDead{h.Key, str(f, "stage"), str(f, "class"), str(f, "error"), str(f, "healed")}
-}
+func deadHit(h spool.Hit) FoundDead { return FoundDead{h.Key, h.Stage, h.Class, h.Error, h.Healed} }
 
 func recordHit(h spool.Hit) FoundRecord {
-	f := h.Fields
-	return FoundRecord{h.Bucket, h.Key, str(f, "dataset"), str(f, "source"), str(f, "fetched")}
+	return FoundRecord{h.Bucket, h.Key, string(h.Dataset), h.Source, h.Fetched}
 }

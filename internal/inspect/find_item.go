@@ -57,12 +57,12 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 					pending++
 				}
 			}
-		case str(h.Fields, "dataset") != string(set):
+		case h.Dataset != set:
 		case h.Bucket == "dead":
 			s.Dead = append(s.Dead, deadHit(h))
 		case h.Bucket == "waiting" || h.Bucket == "held":
 			s.Objects = append(s.Objects, h.STIX)
-			if again, _ := h.Fields["kept"].(bool); !again { // a whole copy of a published object is not pending
+			if !h.Kept { // a whole copy of a published object is not pending
 				pending++
 			}
 		default:

@@ -2,62 +2,14 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
-
-func newSpoolSnapshot(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "snapshot FILE",
-		Short: "Write a consistent copy of the spool, also while the connector runs, for example for support",
-		Long: "Write a consistent copy of the spool, also while the connector runs, into a new file; its directory is\n" +
-			"created if needed. The copy contains what ThreatMatch sent, but no secrets from the settings. To inspect\n" +
-			"it, name it spool.db in its own directory and pass that directory with --spool-dir.",
-		Example: "  " + name + " spool snapshot /tmp/case/spool.db\n  " + name + " spool stats --spool-dir /tmp/case",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var n int64
-			err := g.inspect(cmd.Context(), func(i inspect.Inspector) (err error) {
-				n, err = writeNew(args[0], i.Snapshot)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if g.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"file": args[0], "bytes": n})
-			}
-			_, err = say(cmd.OutOrStdout(), "%s, %s\n", args[0], size(n))
-			return err
-		},
-	}
-}
-
-// writeNew writes a file that must not exist yet, and removes it if that fails.
-func writeNew(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return 0, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}()
-	n, err = write(f)
-	return n, errors.Join(err, f.Sync(), f.Close())
-}
 
 func newSpoolVerify(g *globals) *cobra.Command {
 	var temp string

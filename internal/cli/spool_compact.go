@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolCompact(g *globals) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "compact",
+		Short: "Rewrite the file of a stopped connector without its free pages",
+		Long: "Rewrite the file of a stopped connector without its free pages. A connector does this itself at startup\n" +
+			"if much of the file is free. A crash leaves either the old or the new file, each complete.",
+		Example: "  " + name + " spool compact --yes",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd.Context(), cmd, yes) },
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// stopped returns the place of a stopped connector's spool.
+func (g *globals) stopped(ctx context.Context) (place, error) {
+	p, err := g.place()
+	if err != nil {
+		return p, err
+	}
+	if c, _ := p.dial(ctx); c != nil {
+		_ = c.Close()
+		return p, errors.New("the connector is running: stop it first")
+	}
+	return p, nil
+}
+
+func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
+	p, err := g.stopped(ctx)
+	if err != nil {
+		return err
+	}
+	var stats inspect.Stats
+	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
+		stats, err = inspect.FromSpool(s).Stats()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !yes {
+		if err := g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))); err != nil {
+			return err
+		}
+	}
+	before, after, err := spool.Compact(ctx, p.dir)
+	if err != nil {
+		return err
+	}
+	g.note("spool compacted", "before", before, "after", after)
+	if g.json {
+		return printJSON(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after})
+	}
+	_, err = say(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
+	return err
+}

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolLs(g *globals) *cobra.Command {
+	var limit *int
+	var after string
+	c := &cobra.Command{
+		Use:       "ls BUCKET",
+		Short:     "List a bucket, or the failing requests",
+		Long:      "List a bucket: " + strings.Join(spool.Buckets(), ", ") + ";\nor failing: the requests whose last try failed and that are retried in their run.",
+		Example:   "  " + name + " spool ls records --limit 50\n  " + name + " spool ls tasks --after alerts/item/1234",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: append([]string{failingList}, spool.Buckets()...),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == failingList {
+				return g.listFailing(cmd, *limit)
+			}
+			if err := checkBucket(args[0]); err != nil {
+				return err
+			}
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+				entries, err := list(i, args[0], after, *limit)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printJSON(cmd.OutOrStdout(), entries)
+				}
+				var rows [][]string
+				for _, e := range entries {
+					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), describe(e)})
+				}
+				out := screenOf(cmd.OutOrStdout())
+				if !out.terminal {
+					out.width = 0 // whole rows for other programs
+				}
+				return printTable(out, []string{"KEY", "SIZE", "WHAT"}, rows)
+			})
+		},
+	}
+	limit = limitFlag(c, 100)
+	c.Flags().StringVar(&after, "after", "", "continue after this key")
+	return c
+}
+
+func checkBucket(b string) error {
+	if !slices.Contains(spool.Buckets(), b) {
+		return errUsage{fmt.Errorf("no bucket %q; there are %s", b, strings.Join(spool.Buckets(), ", "))}
+	}
+	return nil
+}
+
+func list(i inspect.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
+	return collect(after, limit, func(last string, n int) ([]spool.Entry, error) { return i.List(bucket, last, n) }, func(e spool.Entry) string { return e.Key })
+}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/spool"
+)
+
+func newSpoolRetry(g *globals) *cobra.Command {
+	var every, yes bool
+	var f filter
+	c := &cobra.Command{
+		Use:   "retry KEY… | --all",
+		Short: "Retry dead letters and parked items, in their own run",
+		Long: "Retry dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id), in\n" +
+			"their own run. A running connector begins at once, a stopped one when it is started. --all takes all\n" +
+			"dead letters that are not healed and all parked items; with --stage or --class, only those dead letters.",
+		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
+		ValidArgsFunction: g.completeFrom(0, proposeDead),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFilter(cmd, f); err != nil {
+				return err
+			}
+			return g.touch(cmd, change{
+				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
+				live: (*admin.Client).Retry, stopped: g.retryStopped,
+			})
+		},
+	}
+	c.Flags().BoolVar(&every, "all", false, "everything that can be retried")
+	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
+	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	oneOf(c, "stage", stageNames...)
+	return c
+}
+
+func (g *globals) retryStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
+	meta, err := s.Meta()
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	run, err := s.Retry(meta.Epoch, g.env.Now(), n.Dead, n.Parked)
+	if err != nil {
+		return admin.Answer{}, err
+	}
+	g.note("retry asked for", "run", run.ID, "keys", n.Keys())
+	return admin.Answer{
+		Run: run.ID, Count: n.Len(), Message: admin.Retried(run.ID, n.Len()) + " when the connector is started",
+	}, nil
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/internal/metrics"
+)
+
+func newSpoolRun(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:               "run ID",
+		Short:             "One import with all its counters",
+		Example:           "  " + name + " spool run 3",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.completeFrom(1, proposeRuns),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return errUsage{fmt.Errorf("run id %q is not a number", args[0])}
+			}
+			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+				r, err := i.Run(id)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printJSON(cmd.OutOrStdout(), r)
+				}
+				return printRun(cmd.OutOrStdout(), r)
+			})
+		},
+	}
+}
+
+func printRun(w io.Writer, r inspect.Run) error {
+	rows := [][]string{
+		{"run", strconv.FormatUint(r.ID, 10), reasonOf(r) + ", " + r.Phase},
+		{"start", stamp(r.Start), "created " + stamp(r.Created)},
+		{"fetched", stamp(r.Fetched), ""}, {"mapped", stamp(r.Mapped), ""}, {"done", stamp(r.Done), ""},
+	}
+	for _, d := range r.Datasets {
+		rows = append(rows, []string{"dataset " + d.Dataset, d.Status, clip("from "+stamp(d.From)+" "+d.Detail, 100)})
+	}
+	if r.Work.Name != "" {
+		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
+		name, text := k, metrics.CounterText(k)
+		if kind, of, ok := strings.Cut(k, ":"); ok { // an id or a type, which may be long
+			name, text = kind, strings.TrimSpace(of+"  "+text)
+		}
+		rows = append(rows, []string{name, strconv.FormatInt(r.Counters[k], 10), text})
+	}
+	return printTable(w, []string{"WHAT", "VALUE", "NOTE"}, rows)
+}
+
+// reasonOf says why the run began, and whether another process resumed it.
+func reasonOf(r inspect.Run) string {
+	if r.Resumed {
+		return r.Reason + " (resumed)"
+	}
+	return r.Reason
+}
