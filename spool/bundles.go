@@ -82,6 +82,37 @@ func (s *Spool) NextBundleOf(run uint64) (Bundle, error) {
 	return out, err
 }
 
+// Unconfirmed counts the run's messages that are neither confirmed nor skipped, in up to most bundles from the oldest
+// on, and returns the range from the first of them to the end of the last bundle.
+func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error) {
+	err = s.view("count unconfirmed messages", func(t *txn) error {
+		var next uint64
+		for i := range most {
+			seq, found := t.bundles().nextOf(run, next)
+			if !found {
+				return nil
+			}
+			b, _, err := t.bundles().head(run, seq)
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				in.From = Place{seq, b.Confirmed}
+			}
+			in.Through = Place{seq, b.Objects}
+			n += int64(b.Objects - b.Confirmed)
+			for _, i := range b.Skipped {
+				if i >= b.Confirmed {
+					n--
+				}
+			}
+			next = seq + 1
+		}
+		return nil
+	})
+	return n, in, err
+}
+
 // head reads a bundle's header and cursor.
 func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	b := Bundle{Run: run, Seq: seq}

@@ -1,19 +1,26 @@
 package spool
 
-import "threatmatch-connector/spool/internal/encoding"
+import (
+	"slices"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // oldest returns the oldest bundle of the oldest run that has one, found by its header or its blocks.
-func (tb bundleBucket) oldest() (run, seq uint64, found bool) { return tb.oldestUnder(nil) }
+func (tb bundleBucket) oldest() (run, seq uint64, found bool) { return tb.oldestUnder(nil, nil) }
 
 // oldestOf returns the oldest bundle of a run.
-func (tb bundleBucket) oldestOf(run uint64) (seq uint64, found bool) {
-	_, seq, found = tb.oldestUnder(encoding.Num(run))
+func (tb bundleBucket) oldestOf(run uint64) (seq uint64, found bool) { return tb.nextOf(run, 0) }
+
+// nextOf returns the run's oldest bundle from this seq on.
+func (tb bundleBucket) nextOf(run, from uint64) (seq uint64, found bool) {
+	_, seq, found = tb.oldestUnder(encoding.Num(run), encoding.Num(from))
 	return seq, found
 }
 
-func (tb bundleBucket) oldestUnder(key []byte) (run, seq uint64, found bool) {
+func (tb bundleBucket) oldestUnder(key, from []byte) (run, seq uint64, found bool) {
 	for _, pfx := range []byte{pfxHead, pfxBlock} {
-		_ = tb.scan(prefixed(pfx, key), nil, func(k, _ []byte) (bool, error) {
+		_ = tb.scan(prefixed(pfx, key), prefixed(pfx, slices.Concat(key, from)), func(k, _ []byte) (bool, error) {
 			r, q := encoding.U64(k, 1), encoding.U64(k, 9)
 			if _, _, err := tb.head(r, q); err != nil {
 				return true, nil // the row belongs to nothing; Verify reports it

@@ -89,18 +89,22 @@ type Work struct {
 	Replaced  int               // works that vanished on the platform before this one
 	Extra     map[string]string // room for deliver's own notes
 
-	ToldBundle uint64 // the latest bundle whose messages were told
-	ToldFrom   int    // its cursor then: the messages before it were not told under this work
-	Settled    []int  // of its skipped messages, those whose expectations were settled
-	SentBundle uint64 // of earlier versions: the latest bundle that Sent counts, even if it is not removed yet
-	Owed       int64  // messages certainly enqueued that go out once more, still to be told in addition
-	Unsure     bool   // more may be processed than is expected: something of unknown fate was repeated
-	Retold     bool   // more may be expected than was told: a tell of unknown fate was repeated
-	Doubt      bool   // there may be a second work of this name: its opening was repeated
-	Quiet      bool   // nothing was in flight when the process stopped
+	From      Place   // the first message that goes out under this work; zero: none did yet
+	ToldIn    []Range // messages that were told under this work, those of removed bundles aside
+	Ahead     int64   // how many were told of bundles that are not removed yet
+	SettledIn []Place // of the oldest bundle: skipped messages that were told, and were settled
+	Owed      int64   // messages certainly enqueued that go out once more, still to be told in addition
+	Unsure    bool    // more may be processed than is expected: something of unknown fate was repeated
+	Retold    bool    // more may be expected than was told: a tell of unknown fate was repeated
+	Doubt     bool    // there may be a second work of this name: its opening was repeated
+	Quiet     bool    // nothing was in flight when the process stopped
 
-	ToldIn    []Range // messages whose expectations were told under this work, in order
-	SettledIn []Range // messages whose expectations were settled without sending them
+	// Of versions that told bundle by bundle, and read by deliver alone: the latest bundle that was told and its
+	// cursor then, which of its skipped messages were settled, and the latest bundle that Sent counts.
+	ToldBundle uint64 `json:",omitempty"`
+	ToldFrom   int    `json:",omitempty"`
+	Settled    []int  `json:",omitempty"`
+	SentBundle uint64 `json:",omitempty"`
 }
 
 // Place is a message's position in a run: the bundle's seq and its index in it.
@@ -109,11 +113,18 @@ type Place struct {
 	Index  int    `json:"i"`
 }
 
+func (p Place) before(q Place) bool {
+	return p.Bundle < q.Bundle || p.Bundle == q.Bundle && p.Index < q.Index
+}
+
 // Range is the messages of a run from From up to, not including, Through.
 type Range struct {
 	From    Place `json:"from"`
 	Through Place `json:"through"`
 }
+
+// Has reports whether the message at p is in the range.
+func (r Range) Has(p Place) bool { return !p.before(r.From) && p.before(r.Through) }
 
 // WorkStatus is how far a work has got; "" means that none was opened.
 type WorkStatus string
@@ -131,9 +142,11 @@ const (
 type Intent struct {
 	N      int64 // what is being added
 	Before int64 // the platform's count before
-	Bundle uint64
-	From   int // the bundle's cursor
-	In     Range
+	In     Range // the messages that are told; empty: only messages that go out once more
+
+	// Of versions that told bundle by bundle: the bundle and its cursor.
+	Bundle uint64 `json:",omitempty"`
+	From   int    `json:",omitempty"`
 }
 
 // TaskKind is the kind of request that a task stands for.

@@ -70,6 +70,7 @@ type Spool interface {
 	Run(id uint64) (spool.Run, error)
 	NextBundle() (spool.Bundle, error)
 	NextBundleOf(run uint64) (spool.Bundle, error)
+	Unconfirmed(run uint64, most int) (n int64, in spool.Range, err error)
 	BundleObjects(run, seq uint64, from int, maxBytes int64) ([]spool.BundleObject, error)
 	SaveCursor(epoch uint64, run, seq uint64, n int) error
 	SkipMessage(epoch uint64, run, seq uint64, index int, d spool.DeadLetter) error

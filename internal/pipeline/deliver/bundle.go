@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ func (d *Stage) deliver(ctx context.Context) error {
 	if d.opt.Way == ToArchive {
 		return d.archiveOnly(ctx)
 	}
+	d.fromEarlier(&run.Work, b)
 	reg, err := d.registration(ctx)
 	if err != nil {
 		return err
@@ -56,9 +58,10 @@ func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) 
 // finishBundle counts the bundle's messages and removes it.
 func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
 	w, sent := run.Work, sentOf(run.Work, b)
-	if w.SentBundle != b.Seq {
-		w.Sent += sent
-	}
+	w.Sent += sent
+	w.Ahead = max(0, w.Ahead-int64(b.Objects-firstOf(w, b)))
+	w.ToldIn = slices.DeleteFunc(slices.Clone(w.ToldIn), func(r spool.Range) bool { return r.Through.Bundle <= b.Seq })
+	w.SettledIn = nil
 	if err := d.Spool.EndBundle(d.epoch, b.Run, b.Seq, w, map[string]int64{"deliver.messages": sent}); err != nil {
 		return err
 	}
@@ -67,11 +70,24 @@ func (d *Stage) finishBundle(run *spool.Run, b spool.Bundle) error {
 	return nil
 }
 
+// firstOf returns the index of the bundle's first message that goes out under the
+// work.
+func firstOf(w spool.Work, b spool.Bundle) int {
+	switch w.From.Bundle {
+	case 0: // none did yet
+		return b.Confirmed
+	case b.Seq:
+		return w.From.Index
+	}
+	return 0
+}
+
 // sentOf returns how many messages of the bundle were sent under the work.
 func sentOf(w spool.Work, b spool.Bundle) int64 {
-	sent := int64(b.Confirmed - w.ToldFrom)
+	first := firstOf(w, b)
+	sent := int64(b.Confirmed - first)
 	for _, i := range b.Skipped {
-		if i >= w.ToldFrom {
+		if i >= first {
 			sent--
 		}
 	}
@@ -111,7 +127,7 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 			}
 			continue
 		}
-		if err := d.tellBundle(ctx, d.current, *d.bundle); err != nil { // repeats are discovered on the way
+		if err := d.tellAhead(ctx, d.current, d.place()); err != nil { // repeats are discovered on the way
 			return err
 		}
 		if err := d.send(ctx, reg); err != nil {
@@ -121,23 +137,27 @@ func (d *Stage) publish(ctx context.Context, reg opencti.Registration) error {
 	return nil
 }
 
-// begin records whether the queue may hold messages of this bundle beyond the
-// cursor: those of a process that did not stop cleanly.
+// begin records whether more may be processed than is expected: a process that did
+// not stop cleanly may have sent messages beyond the cursor, or settled some that it
+// did not note.
 func (d *Stage) begin() error {
-	w := &d.current.Work
-	key := bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}
-	doubt := d.begun != key && w.ToldBundle == key.seq && !w.Quiet && d.bundle.Confirmed < d.bundle.Objects
+	w, run := &d.current.Work, d.current.ID
+	under := len(w.ToldIn) > 0
+	if d.opt.Way == ToAPI {
+		under = w.From != spool.Place{}
+	}
+	doubt := d.begun != run && under && !w.Quiet
 	if w.Quiet || doubt && !w.Unsure {
 		w.Quiet, w.Unsure = false, w.Unsure || doubt
 		if err := d.saveWork(d.current); err != nil {
 			return err
 		}
 	}
-	if d.begun.run != key.run && d.current.Reason == spool.ReasonRetry {
+	if d.begun != run && d.current.Reason == spool.ReasonRetry {
 		d.limit.forget() // the limit may have been raised since
 	}
 	d.tellLimit()
-	d.begun = key
+	d.begun = run
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestDeliverChaos(t *testing.T) {
 func chaos(w *pipelinetest.World, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	w.Broker.Rand = rand.New(rand.NewPCG(seed, 3))
-	w.Run(spool.ReasonSchedule, 1+r.IntN(40), 1+r.IntN(40))
+	w.Run(spool.ReasonSchedule, 1+r.IntN(30), 1+r.IntN(30), 1+r.IntN(30))
 	w.Run(spool.ReasonSchedule)
 	w.Run(spool.ReasonTrigger, 1+r.IntN(40))
 	interrupted := 0

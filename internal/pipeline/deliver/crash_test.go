@@ -10,10 +10,12 @@ import (
 )
 
 // TestCrashAnywhere kills the process before and after each commit, call and
-// publish of two runs, reopens the spool and lets a new process continue.
+// publish of two runs, reopens the spool and lets a new process continue. A kill
+// repeats at most a window of messages. A work is unsure afterwards if, and only if,
+// something was announced under it and not finished.
 func TestCrashAnywhere(t *testing.T) {
 	scenario := func(w *pipelinetest.World) {
-		w.Run(spool.ReasonSchedule, 11, 3)
+		w.Run(spool.ReasonSchedule, 7, 3, 4)
 		w.Run(spool.ReasonTrigger, 5)
 	}
 	for _, p := range pipelinetest.Profiles()[2:] {
@@ -33,14 +35,30 @@ func TestCrashAnywhere(t *testing.T) {
 						scenario(w)
 						w.Kill.At = at
 						w.Start()
+						stop := w.WorkersRun()
 						<-w.Live.Ended
+						stop()
 						w.Restart()
+						killed, err := w.Spool.Runs(0, 2)
+						w.Must(err)
 						w.Wait(time.Minute)
 						w.Start()
 						w.Drive()
 						w.CheckAll()
 						if n := len(w.Order()); n != 19 {
 							t.Errorf("%d objects", n)
+						}
+						sent := 0
+						for _, n := range w.Broker.All {
+							sent += n
+						}
+						if sent > 19+8 {
+							t.Errorf("%d messages were sent again, want at most a window of 8", sent-19)
+						}
+						for _, r := range killed {
+							if run, _ := w.Spool.Run(r.ID); run.Work.Unsure != (len(r.Work.ToldIn) > 0) {
+								t.Errorf("killed with the work %+v: unsure %v", r.Work, run.Work.Unsure)
+							}
 						}
 					})
 				})

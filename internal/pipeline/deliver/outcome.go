@@ -23,7 +23,7 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 		d.current.Work.Owed += int64(out.Repeats)
 		d.current.Work.Unsure = d.current.Work.Unsure || out.Unknown > 0
 		if err := d.saveWork(d.current); err != nil {
-			d.begun = bundleKey{}
+			d.begun = 0
 			return errors.Join(err, out)
 		}
 	}
@@ -123,7 +123,8 @@ func (d *Stage) skip() error {
 func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundle) error {
 	w := &run.Work
 	for _, i := range b.Skipped {
-		if i < w.ToldFrom || slices.Contains(w.Settled, i) || d.opt.Way == ToAPI && !toldAlone(w, spool.Place{Bundle: b.Seq, Index: i}) {
+		at := spool.Place{Bundle: b.Seq, Index: i}
+		if !told(w, at) || slices.Contains(w.SettledIn, at) {
 			continue
 		}
 		objects, err := d.Spool.BundleObjects(b.Run, b.Seq, i, 1)
@@ -138,7 +139,7 @@ func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundl
 		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
 			return errors.Join(d.unsure(run), fmt.Errorf("settle the message of %s: %w", id, err))
 		}
-		w.Settled = append(w.Settled, i)
+		w.SettledIn = append(w.SettledIn, at)
 		if err := d.saveWork(run); err != nil {
 			return err
 		}

@@ -329,7 +329,7 @@ func TestDeliverStopsInOrder(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
 				w.Broker.Slow = time.Second
-				w.Run(spool.ReasonSchedule, 60)
+				w.Run(spool.ReasonSchedule, 15, 25, 20)
 				w.Start()
 				w.Wait(20 * time.Second)
 				if err := w.Halt(); err != nil {

@@ -58,20 +58,19 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 		d.push.most = 0
 	}
 	if err := d.commit(ctx, d.bundle.Confirmed+n); err != nil {
-		d.begun = bundleKey{} // it is queued beyond the cursor
+		d.begun = 0 // it is queued beyond the cursor
 		return err
 	}
 	return nil
 }
 
-// beginPush records from where on the bundle's messages are sent under this work.
+// beginPush records from where on messages are sent under this work.
 func (d *Stage) beginPush() error {
-	w, b := &d.current.Work, d.bundle
-	if w.ToldBundle == b.Seq {
+	w := &d.current.Work
+	if w.From != (spool.Place{}) {
 		return nil
 	}
-	w.ToldBundle, w.ToldFrom, w.Settled, w.ToldIn = b.Seq, b.Confirmed, nil, nil
-	d.begun = bundleKey{run: b.Run, seq: b.Seq}
+	w.From = d.place()
 	return d.saveWork(d.current)
 }
 
@@ -89,8 +88,8 @@ func (d *Stage) chunk(ctx context.Context) (*delivery.Chunk, error) {
 	if d.push.most > 0 {
 		most = min(most, d.push.most)
 	}
-	w, here := &d.current.Work, spool.Place{Bundle: b.Seq, Index: b.Confirmed}
-	if toldAlone(w, here) || w.Intent != nil {
+	w := &d.current.Work
+	if told(w, d.place()) || w.Intent != nil {
 		most = 1 // it is announced already
 	}
 	chunk := delivery.NewChunk(d.bundleID())
@@ -135,13 +134,13 @@ func (d *Stage) outlive(ctx context.Context) (context.Context, func()) {
 // tellAlone announces the message at the cursor, which is sent alone: nobody splits
 // it, and nobody else announces it.
 func (d *Stage) tellAlone(ctx context.Context) error {
-	w, b := &d.current.Work, d.bundle
-	here := spool.Place{Bundle: b.Seq, Index: b.Confirmed}
-	if toldAlone(w, here) {
+	w, here := &d.current.Work, d.place()
+	if told(w, here) {
 		return nil
 	}
+	in := spool.Range{From: here, Through: spool.Place{Bundle: here.Bundle, Index: here.Index + 1}}
 	if w.Intent == nil {
-		w.Intent = &spool.Intent{N: 1, Bundle: b.Seq, From: b.Confirmed}
+		w.Intent = &spool.Intent{N: 1, In: in}
 		if err := d.saveWork(d.current); err != nil {
 			return err
 		}
@@ -155,18 +154,12 @@ func (d *Stage) tellAlone(ctx context.Context) error {
 		w.Unsure = true
 	}
 	w.Told, w.Intent = w.Told+1, nil
-	w.ToldIn = append(w.ToldIn, spool.Range{From: here, Through: spool.Place{Bundle: here.Bundle, Index: here.Index + 1}})
-	return d.saveWork(d.current)
-}
-
-// toldAlone reports whether that message was announced to OpenCTI.
-func toldAlone(w *spool.Work, p spool.Place) bool {
-	for _, r := range w.ToldIn {
-		if r.From == p {
-			return true
-		}
+	if last := len(w.ToldIn) - 1; last >= 0 && w.ToldIn[last].Through == here {
+		w.ToldIn[last].Through = in.Through
+	} else {
+		w.ToldIn = append(w.ToldIn, in)
 	}
-	return false
+	return d.saveWork(d.current)
 }
 
 // pushFailed handles a chunk of n objects and size bytes that was refused or whose
@@ -182,7 +175,7 @@ func (d *Stage) pushFailed(ctx context.Context, n, size int, err error) error {
 	}
 	if !fault.Is(err, fault.Systemic) {
 		if e := d.unsure(d.current); e != nil {
-			d.begun = bundleKey{}
+			d.begun = 0
 			return errors.Join(e, err)
 		}
 	}

@@ -78,9 +78,9 @@ type Stage struct {
 
 	current   *spool.Run // the run whose bundle is being sent
 	bundle    *spool.Bundle
-	begun     bundleKey // the bundle that this process is publishing
-	stop      obstacle  // a message that cannot be sent, to be skipped when the cursor reaches it
-	dead      deadIDs   // STIX ids skipped and not sent since; nil: not loaded
+	begun     uint64   // the run that this process is publishing
+	stop      obstacle // a message that cannot be sent, to be skipped when the cursor reaches it
+	dead      deadIDs  // STIX ids skipped and not sent since; nil: not loaded
 	limit     sizeLimit
 	toldLimit int64     // the last value passed to OnMaxMessageSize
 	careful   bool      // the next message is sent alone
@@ -96,7 +96,7 @@ type Stage struct {
 	warned map[string]bool // missing rights that were logged
 }
 
-// bundleKey identifies a bundle or, with an index, one of its messages.
+// bundleKey identifies a message.
 type bundleKey struct {
 	run, seq uint64
 	index    int
@@ -111,6 +111,11 @@ type checkedWork struct {
 // cursor returns the first message of the bundle that is not confirmed.
 func (d *Stage) cursor() bundleKey {
 	return bundleKey{d.bundle.Run, d.bundle.Seq, d.bundle.Confirmed}
+}
+
+// place is where that message is in its run.
+func (d *Stage) place() spool.Place {
+	return spool.Place{Bundle: d.bundle.Seq, Index: d.bundle.Confirmed}
 }
 
 // obstacle is a message that becomes a dead letter.
@@ -248,21 +253,26 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 // forget drops everything that belongs to an epoch that a reset ended.
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
-	d.current, d.bundle, d.begun, d.stop = nil, nil, bundleKey{}, obstacle{}
+	d.current, d.bundle, d.begun, d.stop = nil, nil, 0, obstacle{}
 	d.Platform.HoldQueue(false)
 	d.fine()
 }
 
-// quiet records at a clean stop that nothing is in flight.
+// quiet records at a clean stop that nothing is in flight, in mid-bundle or before
+// the next one that was told.
 func (d *Stage) quiet() error {
-	if d.current == nil || d.begun != (bundleKey{run: d.bundle.Run, seq: d.bundle.Seq}) || d.current.Work.Quiet {
+	if d.begun == 0 {
 		return nil
 	}
-	d.current.Work.Quiet = true
-	if err := d.saveWork(d.current); err != nil && !errors.Is(err, spool.ErrEpoch) {
-		return err
+	run, err := d.Spool.Run(d.begun)
+	if err == nil && run.DoneAt.IsZero() && !run.Work.Quiet {
+		run.Work.Quiet = true
+		err = d.saveWork(&run)
 	}
-	return nil
+	if errors.Is(err, spool.ErrEpoch) || errors.Is(err, spool.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (d *Stage) saveWork(r *spool.Run) error {

@@ -176,23 +176,32 @@ func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
 	return nil
 }
 
-// settleSurplus settles what OpenCTI expects beyond what it was told, if a repeated
-// announcement took effect twice: otherwise the work would never complete.
+// settleSurplus settles what OpenCTI expects and will not get, because a bundle was
+// damaged after it was told or a repeated announcement took effect twice: otherwise
+// the work would never complete.
 func (d *Stage) settleSurplus(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
-	if !w.Retold {
-		return nil
-	}
-	info, err := d.Works.Work(ctx, w.ID)
-	if err != nil {
-		return err
-	}
-	for w.Told < info.Expected {
-		err := d.Works.ReportExpectation(ctx, w.ID, "announced twice after an answer of OpenCTI was lost", "")
-		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
-			return errors.Join(d.unsure(run), fmt.Errorf("settle a surplus of the work %s: %w", w.ID, err))
+	expected := w.Told
+	if w.Retold {
+		info, err := d.Works.Work(ctx, w.ID)
+		if err != nil {
+			return err
 		}
-		w.Told++
+		expected = info.Expected
+	}
+	for w.Ahead > 0 || w.Told < expected {
+		if err := d.unsure(run); err != nil {
+			return err
+		}
+		err := d.Works.ReportExpectation(ctx, w.ID, "announced, but not sent", "")
+		if err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+			return fmt.Errorf("settle a surplus of the work %s: %w", w.ID, err)
+		}
+		if w.Ahead > 0 {
+			w.Ahead--
+		} else {
+			w.Told++
+		}
 		if err := d.saveWork(run); err != nil {
 			return err
 		}

@@ -134,16 +134,21 @@ func TestRetryWithoutMessagesEnds(t *testing.T) {
 	})
 }
 
-// TestWorkDeletedInALongBundle: if a work is deleted while one bundle is being
-// sent, that is noticed within 15 seconds, and the rest is sent under a new work.
-func TestWorkDeletedInALongBundle(t *testing.T) {
+// TestWorkDeletedMeanwhile: if a work is deleted while a bundle is being sent, or one
+// of several that were announced together, that is noticed within 15 seconds, and the rest is sent under a new work.
+func TestWorkDeletedMeanwhile(t *testing.T) {
+	const objects = 100
 	for _, p := range pipelinetest.Profiles()[2:] {
-		for _, after := range []time.Duration{time.Second, 13 * time.Second, 44 * time.Second} {
-			t.Run(fmt.Sprintf("%s/%v", p.Name, after), func(t *testing.T) {
+		for i, after := range []time.Duration{time.Second, 13 * time.Second, 44 * time.Second, 44 * time.Second} {
+			bundles := []int{objects}
+			if i == 3 {
+				bundles = []int{40, 30, objects - 70}
+			}
+			t.Run(fmt.Sprintf("%s/%v %v", p.Name, after, bundles), func(t *testing.T) {
 				pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
-					const objects, slow = 100, time.Second
+					const slow = time.Second
 					w.Broker.Slow = slow
-					r := w.Run(spool.ReasonSchedule, objects)
+					r := w.Run(spool.ReasonSchedule, bundles...)
 					w.Start()
 					w.Wait(after + 177*time.Millisecond)
 					w.OpenCTI.DeleteWorks()
@@ -184,6 +189,9 @@ func TestAliveIsAskedOnATimer(t *testing.T) {
 			w.Settle()
 			if got := w.OpenCTI.Count("alive"); got > c.want || got < c.want-1 {
 				t.Errorf("with %v a message: asked %d times whether the work lives, want %d", c.slow, got, c.want)
+			}
+			if got := w.OpenCTI.Count("work"); got > 2 { // to announce, and at the end
+				t.Errorf("with %v a message: read the work %d times, want twice", c.slow, got)
 			}
 		})
 	}

@@ -3,22 +3,31 @@ package deliver
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"threatmatch-connector/spool"
 )
 
-// tellBundle announces to OpenCTI how many messages of the bundle will come under
-// the run's work, before the first of them, and how many are sent again.
-func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) error {
+// tellMost is how many bundles are announced at once.
+const tellMost = 1000
+
+// tellAhead announces to OpenCTI how many messages will come under the run's work,
+// before the first of them: those of all its bundles that are in the spool. It also
+// announces how many are sent again.
+func (d *Stage) tellAhead(ctx context.Context, run *spool.Run, at spool.Place) error {
 	w := &run.Work
 	if w.Intent != nil {
 		if err := d.resolveTell(ctx, run); err != nil {
 			return err
 		}
 	}
-	n := w.Owed
-	if w.ToldBundle != b.Seq {
-		n += int64(b.Objects - b.Confirmed)
+	n, in := w.Owed, spool.Range{}
+	if !told(w, at) {
+		ahead, left, err := d.Spool.Unconfirmed(run.ID, tellMost)
+		if err != nil {
+			return err
+		}
+		n, in = n+ahead, left
 	}
 	if n == 0 {
 		return nil
@@ -27,7 +36,7 @@ func (d *Stage) tellBundle(ctx context.Context, run *spool.Run, b spool.Bundle) 
 	if err != nil {
 		return err
 	}
-	w.Intent = &spool.Intent{N: n, Before: info.Expected, Bundle: b.Seq, From: b.Confirmed}
+	w.Intent = &spool.Intent{N: n, Before: info.Expected, In: in}
 	if info.Unread {
 		d.note(noModules, nil)
 	}
@@ -46,17 +55,25 @@ func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
 	return d.noteTold(run)
 }
 
+// told reports whether OpenCTI was told of that message.
+func told(w *spool.Work, at spool.Place) bool {
+	return slices.ContainsFunc(w.ToldIn, func(r spool.Range) bool { return r.Has(at) })
+}
+
 // noteTold records that the intention was carried out.
 func (d *Stage) noteTold(run *spool.Run) error {
 	w := &run.Work
 	in := *w.Intent
 	w.Told += in.N
+	w.Ahead += in.N - w.Owed
 	w.Repeats += w.Owed
 	w.Sent += w.Owed
 	d.Metrics.repeats.Add(float64(w.Owed))
-	if w.ToldBundle != in.Bundle {
-		w.ToldBundle, w.ToldFrom, w.Settled = in.Bundle, in.From, nil
-		d.begun = bundleKey{run: run.ID, seq: in.Bundle} // nothing of it was published before
+	if in.In != (spool.Range{}) {
+		w.ToldIn = append(w.ToldIn, in.In)
+		if w.From == (spool.Place{}) {
+			w.From = in.In.From
+		}
 	}
 	w.Owed, w.Intent = 0, nil
 	return d.saveWork(run)
@@ -94,4 +111,36 @@ func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
 		return err
 	}
 	return d.noteTold(run)
+}
+
+// fromEarlier turns what versions stored that told bundle by bundle into what is
+// stored now. b is the run's oldest bundle.
+func (d *Stage) fromEarlier(w *spool.Work, b *spool.Bundle) {
+	if in := w.Intent; in != nil && in.Bundle != 0 {
+		if in.Bundle != w.ToldBundle {
+			in.In = bundleFrom(b, in.From)
+		}
+		in.Bundle, in.From = 0, 0
+	}
+	if w.ToldBundle == 0 {
+		return
+	}
+	w.From = spool.Place{Bundle: w.ToldBundle, Index: w.ToldFrom}
+	if w.ToldBundle == b.Seq {
+		if d.opt.Way == ToBroker {
+			w.ToldIn = []spool.Range{bundleFrom(b, w.ToldFrom)}
+		}
+		for _, i := range w.Settled {
+			w.SettledIn = append(w.SettledIn, spool.Place{Bundle: b.Seq, Index: i})
+		}
+		if w.SentBundle == b.Seq {
+			w.Sent -= sentOf(*w, *b)
+		}
+	}
+	w.ToldBundle, w.ToldFrom, w.Settled, w.SentBundle = 0, 0, nil, 0
+}
+
+// bundleFrom is the bundle's messages from an index on.
+func bundleFrom(b *spool.Bundle, index int) spool.Range {
+	return spool.Range{From: spool.Place{Bundle: b.Seq, Index: index}, Through: spool.Place{Bundle: b.Seq, Index: b.Objects}}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -241,14 +242,21 @@ func (w *World) OpenRun(reason spool.Reason, bundles ...int) spool.Run {
 	return r
 }
 
+// AddBundle adds a bundle of objects of that size.
 func (w *World) AddBundle(run uint64, objects, size int) {
 	w.t.Helper()
+	w.Add(run, slices.Repeat([]int{size}, objects)...)
+}
+
+// Add adds a bundle with an object of each of the sizes.
+func (w *World) Add(run uint64, sizes ...int) {
+	w.t.Helper()
 	c := spool.MapCommit{Run: run, Bundles: []spool.NewBundle{{}}}
-	for range objects {
+	for _, size := range sizes {
 		w.Ids++
 		id := fmt.Sprintf("malware--00000000-0000-4000-8000-%012d", w.Ids)
 		text := fmt.Sprintf(`{"type":"malware","id":%q,"x":%q}`, id, strings.Repeat("x", size))
-		c.Bundles[0].Objects = append(c.Bundles[0].Objects, spool.BundleObject{STIX: id, Deps: 1, JSON: []byte(text)})
+		c.Bundles[0].Objects = append(c.Bundles[0].Objects, spool.BundleObject{STIX: id, Deps: 1, Source: "s", JSON: []byte(text)})
 		c.IDs = append(c.IDs, spool.IDPut{STIX: id, ID: spool.ID{Hash: [16]byte{1}, Modified: time.Now(), Run: run, At: time.Now()}})
 	}
 	w.Must(w.Spool.CommitMap(w.Epoch(), time.Now(), c))
@@ -280,4 +288,12 @@ func (w *World) Settle() bool {
 	}
 	w.Fail("runs not done after a day:\n%s", w.Logs.Tail(40))
 	return false
+}
+
+// Replace continues with the spool in a file instead of its own.
+func (w *World) Replace(db []byte) {
+	w.t.Helper()
+	w.Must(w.Spool.Close())
+	w.Must(os.WriteFile(filepath.Join(w.dir, "spool.db"), db, 0o600))
+	w.openSpool()
 }
