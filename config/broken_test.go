@@ -144,7 +144,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	save(t, filepath.Join(dir, "big.yml"), strings.Repeat("#\n", maxFile))
 	_, _, err := Load(Options{Dir: dir, Path: "big.yml", Environ: environ(base())})
 	if ps := ProblemsOf(err); len(ps) != 1 || ps[0].Error() != "big.yml: is too large for a file of settings" {
-		t.Errorf("%v", err)
+		t.Errorf("got error %v, want one problem: too large", err)
 	}
 	_, report := mustLoad(t, Options{Dir: write(t, "config.yaml", "x"), Environ: environ(base())})
 	if len(report.Warnings) != 1 || report.Warnings[0].Key != "config.yaml" {

@@ -25,7 +25,7 @@ func TestSampleNeedsOnlyItsChangeMes(t *testing.T) {
 	_, _, err := Load(Options{Dir: write(t, "config.yml", text)})
 	for _, p := range ProblemsOf(err) {
 		if p.Message != changeMe {
-			t.Errorf("%s", p)
+			t.Errorf("got problem %s, want only ChangeMe ones", p)
 		}
 	}
 	text = strings.Replace(text, "\n  id: ChangeMe", "\n  id: "+someID, 1)
@@ -55,7 +55,7 @@ func TestSampleIsWholeWithoutItsMarks(t *testing.T) {
 	cfg, report := mustLoad(t, Options{Dir: dir})
 	for _, w := range report.Warnings {
 		if w.Key != "connector.send_to_directory_path" {
-			t.Errorf("%s", w)
+			t.Errorf("got warning %s, want only that of connector.send_to_directory_path", w)
 		}
 	}
 	for _, s := range Settings() {

@@ -115,7 +115,7 @@ func TestFirstGenerationMeansWhatItMeant(t *testing.T) {
 func TestIntervalGivesWayToThePeriod(t *testing.T) {
 	cfg, report := mustLoad(t, Options{Environ: environ(base(), map[string]string{"THREATMATCH_INTERVAL": "5", "CONNECTOR_DURATION_PERIOD": "PT1H"})})
 	if cfg.Connector.DurationPeriod.String() != "PT1H" || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0].Message, "ignored") {
-		t.Errorf("%s %v", cfg.Connector.DurationPeriod, report.Warnings)
+		t.Errorf("got period %s and warnings %v, want PT1H and one warning: ignored", cfg.Connector.DurationPeriod, report.Warnings)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestMisspeltName(t *testing.T) {
 	// If the right name is given, too, that one wins.
 	cfg, report = mustLoad(t, Options{Environ: environ(base(), map[string]string{misspelt: "false", "THREATMATCH_THREAT_ACTOR_AS_INTRUSION_SET": "true"})})
 	if !cfg.ThreatMatch.ThreatActorAsIntrusionSet || len(report.Warnings) != 2 {
-		t.Errorf("%v %v", cfg.ThreatMatch.ThreatActorAsIntrusionSet, report.Warnings)
+		t.Errorf("got %v and warnings %v, want true and two warnings", cfg.ThreatMatch.ThreatActorAsIntrusionSet, report.Warnings)
 	}
 }
 
@@ -205,7 +205,7 @@ threatmatch:
 	}
 	for _, p := range problems {
 		if p.Message != changeMe || p.Source == "" {
-			t.Errorf("%s", p)
+			t.Errorf("got problem %s, want only ChangeMe ones with their source", p)
 		}
 	}
 }
@@ -213,7 +213,7 @@ threatmatch:
 func TestTheDefaultIDIsThatOfThePythonConnector(t *testing.T) {
 	cfg, report := mustLoad(t, Options{Environ: environ(base(), map[string]string{"CONNECTOR_ID": ""})})
 	if cfg.Connector.ID != "9850490a-4273-429b-95f8-47dacda88fbf" || len(report.Warnings) != 1 || report.Warnings[0].Key != "connector.id" {
-		t.Errorf("%s %v", cfg.Connector.ID, report.Warnings)
+		t.Errorf("got id %s and warnings %v, want the known id and one warning", cfg.Connector.ID, report.Warnings)
 	}
 }
 

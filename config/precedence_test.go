@@ -81,7 +81,7 @@ func TestSecretInTwoPlaces(t *testing.T) {
 	maps.Copy(vars, map[string]string{"THREATMATCH_CLIENT_SECRET_FILE": "value", "CREDENTIALS_DIRECTORY": write(t, "threatmatch_client_secret", "another")})
 	cfg, report = mustLoad(t, Options{Dir: dir, Environ: environ(vars)})
 	if cfg.ThreatMatch.ClientSecret.Reveal() != "secret-in-a-file" || len(report.Warnings) != 1 {
-		t.Errorf("%q, %q", cfg.ThreatMatch.ClientSecret.Reveal(), report.Warnings)
+		t.Errorf("got secret %q and warnings %q, want that of the file and one warning", cfg.ThreatMatch.ClientSecret.Reveal(), report.Warnings)
 	}
 }
 

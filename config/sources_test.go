@@ -272,11 +272,11 @@ func TestCustomHeaders(t *testing.T) {
 func TestDirectoryFromTheSystem(t *testing.T) {
 	cfg, report := mustLoad(t, Options{Environ: environ(base(), map[string]string{"STATE_DIRECTORY": "/var/lib/one:/var/lib/two"})})
 	if cfg.Spool.Dir != "/var/lib/one" || cfg.Admin.Socket != "/var/lib/one/admin.sock" || report.Origins["spool.dir"] != "environment STATE_DIRECTORY" {
-		t.Errorf("%+v %+v %v", cfg.Spool, cfg.Admin, report.Origins["spool.dir"])
+		t.Errorf("got %+v, %+v and origin %v, want the first STATE_DIRECTORY", cfg.Spool, cfg.Admin, report.Origins["spool.dir"])
 	}
 	cfg, _, err := Load(Options{Environ: environ(base())})
 	if err != nil || cfg.Spool.Dir != "./threatmatch-spool" || cfg.Admin.Socket != "threatmatch-spool/admin.sock" {
-		t.Errorf("%+v %+v %v", cfg.Spool, cfg.Admin, err)
+		t.Errorf("got %+v, %+v and error %v, want the default directory", cfg.Spool, cfg.Admin, err)
 	}
 }
 

@@ -80,7 +80,7 @@ func accepted(t *testing.T, environ []string) *config.Config {
 func TestComposeFiles(t *testing.T) {
 	files, err := filepath.Glob("../deploy/docker-compose*.yml")
 	if err != nil || len(files) < 3 {
-		t.Fatalf("%v, %v", files, err)
+		t.Fatalf("got files %v and error %v, want at least three compose files", files, err)
 	}
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -172,6 +172,6 @@ func TestUnit(t *testing.T) {
 		t.Errorf("TimeoutStopSec %v, drain timeout %v: %v", stop, cfg.Connector.DrainTimeout, err)
 	}
 	if values["Type"] != "notify" || values["DynamicUser"] != "yes" || values["StateDirectory"] != "threatmatch-connector" {
-		t.Errorf("%v", values)
+		t.Errorf("got %v, want Type notify, DynamicUser and our StateDirectory", values)
 	}
 }

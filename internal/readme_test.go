@@ -63,7 +63,7 @@ func TestREADMELeadsOn(t *testing.T) {
 	}
 	documents, err := filepath.Glob("../deploy/*.md")
 	if err != nil || len(documents) < 4 {
-		t.Fatalf("%v, %v", documents, err)
+		t.Fatalf("got documents %v and error %v, want at least four", documents, err)
 	}
 	for _, d := range documents {
 		wanted = append(wanted, "](deploy/"+filepath.Base(d))

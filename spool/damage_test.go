@@ -210,7 +210,7 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 		}
 	}
 	if run.ID == 0 {
-		t.Error("no run")
+		t.Error("got no run, want that of the fixture")
 	}
 	letters := allDead(t, s)
 	for _, d := range letters {

@@ -33,7 +33,7 @@ func TestFixtures(t *testing.T) {
 			s := must(Open(t.Context(), o))
 			defer closeVerified(t, s)
 			if m := must(s.Meta()); m.Schema != schema || m.ConnectorID != "c" || m.SetAside != "" {
-				t.Fatalf("%+v", m)
+				t.Fatalf("got meta %+v, want our schema, connector c and nothing set aside", m)
 			}
 			workOn(t, s)
 		})

@@ -34,7 +34,7 @@ func FuzzTaskKey(f *testing.F) {
 func TestParseTaskKey(t *testing.T) {
 	k := TaskKey{Alerts, TaskItem, "a/b/c"}
 	if got, err := ParseTaskKey(k.String()); err != nil || got != k {
-		t.Fatalf("%v %v", got, err)
+		t.Fatalf("got %v and error %v, want the key back", got, err)
 	}
 	if _, err := ParseTaskKey("alerts/item"); err == nil {
 		t.Fatal("a key without a source")

@@ -98,7 +98,7 @@ func TestReaderHoldsTheFile(t *testing.T) {
 	r := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))
 	_, err := Open(t.Context(), Options{Dir: dir, LockTimeout: 20 * time.Millisecond})
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "reading") {
-		t.Fatalf("%v", err)
+		t.Fatalf("got error %v, want locked by a reader", err)
 	}
 	second := must(Open(t.Context(), Options{Dir: dir, ReadOnly: true}))
 	ok(t, errors.Join(r.Close(), second.Close()))
@@ -134,7 +134,7 @@ func TestBoundLater(t *testing.T) {
 	ok(t, mustOpen(t, Options{Dir: dir}).Close())
 	s := mustOpen(t, Options{Dir: dir, ConnectorID: "c"})
 	if m := must(s.Meta()); m.ConnectorID != "c" {
-		t.Errorf("%+v", m)
+		t.Errorf("got meta %+v, want connector c", m)
 	}
 }
 

@@ -280,7 +280,7 @@ func TestPruneForgotten(t *testing.T) {
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, IDs: []IDPut{{STIX: stixOf(0), ID: ID{Run: run.ID, At: t0.Add(9 * time.Hour)}}}}))
 	got := must(s.Prune(t0, t0.Add(5*time.Hour)))
 	if got[PrunedForgotten] != 4 {
-		t.Fatalf("%v", got)
+		t.Fatalf("got %v, want four ids forgotten", got)
 	}
 	if known := must(s.LookupIDs([]string{stixOf(0), stixOf(1), stixOf(4), stixOf(5)})); len(known) != 2 {
 		t.Fatalf("known: %v", known)

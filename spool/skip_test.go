@@ -87,7 +87,7 @@ func TestSkipOfTheFirstImport(t *testing.T) {
 		t.Errorf("%+v, want the left-behind page dropped, from %v", got, from)
 	}
 	if w := must(s.Watermarks())[IOCs]; !w.Fetched.Equal(t0.Add(-time.Hour)) || !w.Confirmed.Equal(w.Fetched) {
-		t.Errorf("%+v", w)
+		t.Errorf("got watermark %+v, want both an hour before the start", w)
 	}
 }
 

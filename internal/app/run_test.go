@@ -181,7 +181,7 @@ func TestStartAfterAKill(t *testing.T) {
 	}
 	first := lines(t, &log)[0]
 	if first.Message != "connector starts" || first.Attributes["goes_on_with_run"] != 1.0 || first.Attributes["stop_before"] == nil {
-		t.Errorf("%+v", first)
+		t.Errorf("got first line %+v, want a start that names run 1 and the stop before", first)
 	}
 }
 

@@ -147,7 +147,7 @@ func abandon(t *testing.T, dir string) {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), raw, 0o600))
 	}
 	if info, ierr := spool.ReadLock(dir); err != nil || ierr != nil || info.Clean {
-		t.Fatalf("%v, %v, %+v", err, ierr, info)
+		t.Fatalf("got errors %v and %v and lock %+v, want the note of a killed process", err, ierr, info)
 	}
 }
 

@@ -54,10 +54,10 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	fmt.Fprintln(p, "second line of the log")
 	got := played(t, out.String())
 	if len(got) != 6 || got[0] != "first line of the log" || got[1] != "second line of the log" {
-		t.Fatalf("%q", got)
+		t.Fatalf("got %q, want six lines, the log first", got)
 	}
 	if got[2] != "alerts    20 listed, 10 fetched, 5 records mapped, 1 failed" || got[3] != "iocs      500 fetched, 0 records mapped" {
-		t.Errorf("%q", got[2:4])
+		t.Errorf("got %q, want how far alerts and iocs are", got[2:4])
 	}
 	if !strings.HasPrefix(got[4], "fetched  50% [") || !strings.HasSuffix(got[4], "] 10/20 requests") {
 		t.Errorf("bar %q", got[4])
@@ -71,7 +71,7 @@ func TestProgressStaysBelowTheLog(t *testing.T) {
 	p.show(s)
 	got = played(t, out.String())
 	if !strings.HasPrefix(got[5], "delivered  25% [") || got[4] != "deliver: RabbitMQ refuses us" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want why deliver waits, then 25 %% delivered", got)
 	}
 	p.end()
 	if got = played(t, out.String()); len(got) != 3 || got[2] != "" {

@@ -46,7 +46,7 @@ func TestLogLine(t *testing.T) {
 		log.Log(t.Context(), LevelNotice, "run delivered")
 		got := lines(t, &out)
 		if len(got) != 2 || got[0].Name != "My connector" || got[0].Level != "WARNING" || got[1].Level != "INFO" {
-			t.Fatalf("%+v", got)
+			t.Fatalf("got lines %+v, want a WARNING and an INFO of My connector", got)
 		}
 		want := map[string]any{
 			"stage": "fetch", "answer.error": "a <b>", "answer.took": "1s", "answer.inner.n": 1.0, "answer.at": "2026-01-02T03:04:05Z",
@@ -85,7 +85,7 @@ func TestRepeatsAreFolded(t *testing.T) {
 		time.Sleep(foldFor)
 		fetch.Warn("trouble", "error", "dial 127.0.0.1:9: refused")
 		if got := lines(t, &out); len(got) != 1 || got[0].Attributes["repeated"] != 4.0 {
-			t.Fatalf("%+v", got)
+			t.Fatalf("got lines %+v, want one, repeated 4 times", got)
 		}
 		out.Reset()
 		fetch.Warn("trouble", "error", "dial 127.0.0.1:10: refused")
@@ -93,7 +93,7 @@ func TestRepeatsAreFolded(t *testing.T) {
 		Flush(log)
 		Flush(log)
 		if got := lines(t, &out); len(got) != 1 || got[0].Attributes["repeated"] != 2.0 || got[0].Attributes["stage"] != "fetch" {
-			t.Fatalf("%+v", got)
+			t.Fatalf("got lines %+v, want one of fetch, repeated twice", got)
 		}
 	})
 }
@@ -104,7 +104,7 @@ func TestTextForTerminals(t *testing.T) {
 	log.Warn("not printed")
 	log.Log(t.Context(), LevelNotice, "connector starts", "version", "1")
 	if got := out.String(); !strings.Contains(got, "INF connector starts version=1") {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want the notice as INF", got)
 	}
 	out.Reset()
 }

@@ -47,7 +47,7 @@ func TestAuthor(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
 	a := m.Author()
 	if a.ID() != stix.IdentityID("Security Alliance", "organization") || a.String("identity_class") != "organization" {
-		t.Errorf("%s", a.AppendJSON(nil))
+		t.Errorf("got author %s, want the organization Security Alliance", a.AppendJSON(nil))
 	}
 	a.Set("name", "changed")
 	if m.Author().String("name") != authorName {
@@ -55,15 +55,15 @@ func TestAuthor(t *testing.T) {
 	}
 	o := stix.New("tool", idOfType("tool", 1))
 	if !m.EnsureAuthor(o) || o.String("created_by_ref") != a.ID() || m.EnsureAuthor(o) {
-		t.Errorf("%s", o.AppendJSON(nil))
+		t.Errorf("got %s, want the author added, once", o.AppendJSON(nil))
 	}
 	address := stix.New("ipv4-addr", idOfType("ipv4-addr", 1))
 	if !m.EnsureAuthor(address) || address.String("x_opencti_created_by_ref") != a.ID() || m.EnsureAuthor(address) {
-		t.Errorf("%s", address.AppendJSON(nil))
+		t.Errorf("got %s, want the author added under its own name, once", address.AppendJSON(nil))
 	}
 	for _, typ := range []string{"marking-definition", "label", "external-reference", "kill-chain-phase", "vocabulary"} {
 		if o := stix.New(typ, idOfType(typ, 1)); m.EnsureAuthor(o) || m.EnsureMarking(o) || o.Len() != 3 {
-			t.Errorf("%s", o.AppendJSON(nil))
+			t.Errorf("got %s, want nothing added", o.AppendJSON(nil))
 		}
 	}
 	if m.EnsureAuthor(m.Author()) {
@@ -101,7 +101,7 @@ func TestEnsureMarking(t *testing.T) {
 	}
 	if m.Marking(red.ID).String("name") != "TLP:RED" || m.Marking(other) != nil ||
 		m.Marking("marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1") != nil {
-		t.Error("Marking")
+		t.Error("got another marking, want TLP:RED by its id and nil for ids that are not in the mapper")
 	}
 }
 
@@ -139,7 +139,7 @@ func TestPlaces(t *testing.T) {
 	for _, p := range g.codes {
 		countries[p.code] = true
 		if p.name == "" || len(p.alts) != 2 {
-			t.Errorf("%+v", p)
+			t.Errorf("got country %+v, want a name and two alternatives", p)
 		}
 	}
 	// ISO 3166 has 249 countries; CLDR adds a few such as Kosovo.
@@ -221,7 +221,7 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for range 5 {
 				if got := show(m.Map(Source{}, body)); got != want {
-					t.Error("another result")
+					t.Errorf("got %s, want %s", got, want)
 				}
 			}
 		})
@@ -234,7 +234,7 @@ func TestTables(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range CountTable() {
 		if names[c.Name] || c.Text == "" || !slices.Contains([]Effect{Left, Removed, Changed, Added}, c.Effect) {
-			t.Errorf("%+v", c)
+			t.Errorf("got counter %+v, want a new name, a text and a known effect", c)
 		}
 		names[c.Name] = true
 	}
@@ -252,14 +252,14 @@ func TestTables(t *testing.T) {
 	}
 	for _, r := range Rules() {
 		if r.From == "" || r.To == "" || r.Why == "" {
-			t.Errorf("%+v", r)
+			t.Errorf("got rule %+v, want it complete", r)
 		}
 	}
 	datasets := []string{}
 	for _, i := range Imports() {
 		datasets = append(datasets, i.Dataset)
 		if i.Content == "" || len(i.Entities) == 0 || len(i.Relationships) == 0 {
-			t.Errorf("%+v", i)
+			t.Errorf("got import %+v, want it complete", i)
 		}
 	}
 	if !slices.Equal(datasets, []string{"profiles", "alerts", "reports", "iocs"}) {

@@ -75,7 +75,7 @@ func TestMetricsAreNamedOnceAndExplained(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range All() {
 		if seen[m.Name] || m.Help == "" || !strings.HasSuffix(m.Help, ".") {
-			t.Errorf("%+v", m)
+			t.Errorf("got %+v, want a name that is not taken and a sentence of help", m)
 		}
 		seen[m.Name] = true
 	}

@@ -1,15 +1,15 @@
 package opencti
 
-// An Operation is a GraphQL document that the client may send. It sends nothing else, whatever the platform's
-// version, the settings and earlier answers say.
+// An Operation is a GraphQL document that the client may send. The client sends no other documents, whatever the
+// platform's version, the settings or earlier answers.
 type Operation struct {
 	Name string // of the document, in errors and metrics, too
-	// Documents are its forms: the first is valid on every platform from 6.7.5 on, the others if the probe found
-	// their fields.
+	// Documents are its forms: the first is valid on every platform from 6.7.5 on, the others only where the probe
+	// found their fields.
 	Documents []string
 	// Reference says whether OpenCTI's own Python client sends the same field.
 	Reference bool
-	Source    string // of the field in the platform's schema, with the capability that it asks for
+	Source    string // where the platform's schema defines the field, and the capability that it requires
 	Fallback  string // what happens if the platform or the user's rights do not allow it
 }
 

@@ -70,31 +70,6 @@ func ThreatActorID(name, kind string) string {
 	return makeID("threat-actor", folded(name), part{"opencti_type", kind})
 }
 
-// TechniqueID returns the id of an attack-pattern or course-of-action: by its MITRE id if it has one, else by name.
-func TechniqueID(typ, name, mitreID string) string {
-	if mitreID != "" {
-		return makeID(typ, part{"x_mitre_id", strip(mitreID)})
-	}
-	return makeID(typ, folded(name))
-}
-
-// ReportID returns the id of a report; published is used as it is written.
-func ReportID(name, published string) string {
-	return makeID("report", folded(name), part{"published", published})
-}
-
-// NoteID returns the id of a note; an empty created is left out.
-func NoteID(created, content string) string {
-	data := []part{{"content", strip(content)}}
-	if created != "" {
-		data = append(data, part{"created", created})
-	}
-	return makeID("note", data...)
-}
-
-// IndicatorID returns the id of an indicator.
-func IndicatorID(pattern string) string { return makeID("indicator", part{"pattern", strip(pattern)}) }
-
 // Link is what identifies a relationship for OpenCTI.
 type Link struct{ Type, Source, Target, Start, Stop string }
 
@@ -120,17 +95,4 @@ func MarkingID(kind, definition string) string {
 		}
 	}
 	return makeID("marking-definition", part{"definition_type", kind}, part{"definition", definition})
-}
-
-// ReferenceID returns the id of an external reference: by url if it has one, else by source name and external id.
-func ReferenceID(url, source, externalID string) string {
-	if url != "" {
-		return makeID("external-reference", part{"url", url})
-	}
-	return makeID("external-reference", part{"source_name", source}, part{"external_id", externalID})
-}
-
-// PhaseID returns the id of a kill chain phase.
-func PhaseID(phase, chain string) string {
-	return makeID("kill-chain-phase", part{"phase_name", phase}, part{"kill_chain_name", chain})
 }

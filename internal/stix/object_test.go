@@ -341,7 +341,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("the clone shares state")
 		}
 		if !json.Valid(c.AppendJSON(nil)) {
-			t.Fatalf("%s", c.AppendJSON(nil))
+			t.Fatalf("got %s, want valid JSON", c.AppendJSON(nil))
 		}
 		Order([]*Object{c, o})
 	})

@@ -74,7 +74,7 @@ func TestItemsThatAlwaysFail(t *testing.T) {
 				}
 				dead, err := r.Spool.DeadLetters(0, 10)
 				if err != nil || len(dead) != 2 {
-					t.Fatalf("%v %v", dead, err)
+					t.Fatalf("got dead letters %v and error %v, want two", dead, err)
 				}
 				d := dead[0]
 				if string(d.Payload) != "the last answer" || d.Attempts != 3 || d.Stage != spool.StageFetch || d.Source == "" || d.Last.IsZero() {

@@ -116,7 +116,7 @@ func TestBadIDs(t *testing.T) {
 		t.Errorf("%d items came, want %d", n, 35-len(bad))
 	}
 	if first.Counters["fetch.parked"] != int64(len(bad)) {
-		t.Errorf("%v", first.Counters)
+		t.Errorf("got counters %v, want every bad item parked", first.Counters)
 	}
 	r.once()
 	dead, err := r.Spool.DeadLetters(0, 100)
@@ -185,7 +185,7 @@ func TestTokensInMidRun(t *testing.T) {
 		run := r.once()
 		complete(t, r, sim)
 		if run.Counters["fetch.retries"] != 0 {
-			t.Errorf("%v", run.Counters)
+			t.Errorf("got counters %v, want no retries", run.Counters)
 		}
 	})
 }

@@ -453,7 +453,7 @@ func TestPageFails(t *testing.T) {
 		r := newRig(t, src, rigOptions{})
 		run := r.once()
 		if d := run.Datasets[spool.IOCs]; d.Status != spool.DatasetFailed || run.Counters["fetch.pages"] != 4 {
-			t.Errorf("%+v %v", d, run.Counters)
+			t.Errorf("got %+v and counters %v, want a failed dataset after 4 pages", d, run.Counters)
 		}
 		if _, ok := r.Marks()[spool.IOCs]; ok {
 			t.Errorf("watermark %v", r.Marks())
@@ -461,7 +461,7 @@ func TestPageFails(t *testing.T) {
 		src.SetFail(nil)
 		second := r.once()
 		if second.Counters["fetch.pages"] != 7 || second.Datasets[spool.IOCs].Status != spool.DatasetOK {
-			t.Errorf("%v", second.Counters)
+			t.Errorf("got counters %v, want 7 pages and a dataset that is fine", second.Counters)
 		}
 		for id, n := range r.Got {
 			if n != 1 && strings.HasPrefix(id, "indicator") {

@@ -110,13 +110,13 @@ func TestCrashMarkOfAnInnocent(t *testing.T) {
 	w.once() // maps both, each in its own commit
 	w.die()
 	if w.start() {
-		t.Fatal("died")
+		t.Fatal("got a death, want the records mapped one by one")
 	}
 	w.deliver(-1)
 	w.audit(nil)
 	wantIDs(t, w.ids(run), ident(1), ident(2))
 	if len(w.dead()) > 0 {
-		t.Error("dead letters")
+		t.Errorf("got dead letters %v, want none", w.dead())
 	}
 	if w.sent[0].bundle == w.sent[len(w.sent)-1].bundle {
 		t.Error("what stood in the spool was mapped in one commit")

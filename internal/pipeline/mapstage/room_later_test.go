@@ -20,7 +20,7 @@ func TestMakesRoomBehindALaterRun(t *testing.T) {
 	w.clock = w.clock.Add(time.Minute)
 	w.work()
 	if s, err := w.sp.Stats(); err != nil || s.Waiting != 1 || s.Bundles != 1 {
-		t.Fatalf("%+v %v", s, err)
+		t.Fatalf("got %+v and error %v, want one waiting object and one bundle", s, err)
 	}
 	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
 	w.work()

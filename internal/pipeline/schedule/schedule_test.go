@@ -149,7 +149,7 @@ func TestRepull(t *testing.T) {
 		from := time.Now().AddDate(0, 0, -3)
 		run, err := r.schedule.Repull(from, spool.Alerts)
 		if err != nil || run.Reason != spool.ReasonRepull || len(run.Datasets) != 1 {
-			t.Fatalf("%+v %v", run, err)
+			t.Fatalf("got run %+v and error %v, want a repull of one dataset", run, err)
 		}
 		if _, err := r.schedule.Repull(from); err != nil { // a second one behind it
 			t.Fatal(err)

@@ -40,7 +40,7 @@ func FuzzEnvelope(f *testing.F) {
 			t.Fatal(err)
 		}
 		if back, err := Open(ident, again, nil); err != nil || !bytes.Equal(back, payload) {
-			t.Fatalf("%v", err)
+			t.Fatalf("got error %v or another payload, want it back", err)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func FuzzCursor(f *testing.F) {
 			b[1], b[2], b[3], b[4] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
 		}
 		if c, err := DecodeCursor(key, b); err != nil && !errors.Is(err, ErrCorrupt) || c.Confirmed < 0 {
-			t.Fatalf("%+v %v", c, err)
+			t.Fatalf("got cursor %+v and error %v, want a corrupt row or no negative count", c, err)
 		}
 	})
 }
