@@ -82,8 +82,8 @@ func (s *Spool) NextBundleOf(run uint64) (Bundle, error) {
 	return out, err
 }
 
-// Unconfirmed counts the run's messages that are neither confirmed nor skipped, in up to most bundles from the oldest
-// on, and returns the range from the first of them to the end of the last bundle.
+// Unconfirmed counts the run's messages beyond the cursors, skipped ones too, in up to most bundles from the oldest on,
+// and returns the range from the first of them to the end of the last bundle.
 func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error) {
 	err = s.view("count unconfirmed messages", func(t *txn) error {
 		var next uint64
@@ -101,11 +101,6 @@ func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error)
 			}
 			in.Through = Place{seq, b.Objects}
 			n += int64(b.Objects - b.Confirmed)
-			for _, i := range b.Skipped {
-				if i >= b.Confirmed {
-					n--
-				}
-			}
 			next = seq + 1
 		}
 		return nil

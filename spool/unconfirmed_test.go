@@ -7,8 +7,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// What is left to confirm of a run is counted from its cursors on, without skipped messages and other runs' bundles,
-// also in a bundle whose header is lost.
+// What is left to confirm of a run is counted from its cursors on, with skipped messages, which are settled once they
+// were told, and without other runs' bundles, also in a bundle whose header is lost.
 func TestUnconfirmed(t *testing.T) {
 	s := mustOpen(t, Options{Dir: fastDir(t), ConnectorID: "c"})
 	run, other := begin(t, s, RunSpec{}, t0, Alerts), begin(t, s, RunSpec{}, t0, Alerts)
@@ -36,8 +36,8 @@ func TestUnconfirmed(t *testing.T) {
 	ok(t, s.SaveCursor(1, run.ID, 1, 1))
 	ok(t, s.SkipMessage(1, run.ID, 1, 2, DeadLetter{Class: "too_large"}))
 	ok(t, s.SkipMessage(1, run.ID, 3, 0, DeadLetter{Class: "too_large"}))
-	check(run, 10, 2+2+2, Place{1, 1}, Place{4, 2})
-	check(run, 2, 2+2, Place{1, 1}, Place{3, 3})
+	check(run, 10, 3+2+2, Place{1, 1}, Place{4, 2})
+	check(run, 2, 3+2, Place{1, 1}, Place{3, 3})
 	check(other, 10, 7, Place{2, 0}, Place{2, 7})
 	key := pairKey(pfxHead, run.ID, 3)
 	var head []byte
@@ -45,7 +45,7 @@ func TestUnconfirmed(t *testing.T) {
 		head = bytes.Clone(tx.Bucket([]byte(bktBundles)).Get(key))
 		return tx.Bucket([]byte(bktBundles)).Delete(key)
 	}))
-	check(run, 10, 2+2+2, Place{1, 1}, Place{4, 2})
+	check(run, 10, 3+2+2, Place{1, 1}, Place{4, 2})
 	ok(t, s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bktBundles)).Put(key, head) }))
 	in := Range{Place{1, 1}, Place{4, 2}}
 	for p, want := range map[Place]bool{{1, 0}: false, {1, 1}: true, {3, 9}: true, {4, 1}: true, {4, 2}: false, {5, 0}: false} {
