@@ -9,14 +9,6 @@ import (
 // STIX patterns are parsed like OASIS's validator does, with which the platform
 // refuses invalid ones.
 
-// patternToken matches the next token of a pattern.
-var patternToken = regexp.MustCompile(`^(?:` +
-	`(?:[tT]|[hHbB])?'(?:[^'\\]|\\'|\\\\)*'` + // text, instant, hex, base64
-	`|[-+]?\d*\.?\d+` +
-	`|[a-zA-Z_][a-zA-Z0-9_-]*` +
-	`|==|!=|<>|<=|>=|[][()=<>.:,*]` +
-	`)`)
-
 var patternInstant = regexp.MustCompile(`^t'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z'$`)
 
 // patternBytes matches hex and base64.
@@ -25,10 +17,85 @@ var patternBytes = regexp.MustCompile(`^(?:[hH]'(?:[0-9a-fA-F]{2})*'|[bB]'(?:[A-
 // hyphenStep matches a path step that must be quoted.
 var hyphenStep = regexp.MustCompile(`\.([A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)+)`)
 
+// patternToken returns the next token of a pattern: a text, instant, hex or base64, a
+// number, a word or a sign. It returns "" if there is none.
+func patternToken(s string) string {
+	switch c := s[0]; {
+	case c == '\'':
+		return quotedToken(s, 0)
+	case len(s) > 1 && s[1] == '\'' && strings.IndexByte("tThHbB", c) >= 0:
+		if token := quotedToken(s, 1); token != "" {
+			return token
+		}
+		return s[:1]
+	case c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.':
+		return numberToken(s)
+	case wordByte(c) && c != '-':
+		return s[:run(s, 0, wordByte)]
+	}
+	for _, sign := range [...]string{"==", "!=", "<>", "<=", ">=", "]", "[", "(", ")", "=", "<", ">", ":", ",", "*"} {
+		if strings.HasPrefix(s, sign) {
+			return sign
+		}
+	}
+	return ""
+}
+
+// quotedToken returns the text that begins with the quote at i, and what is before it.
+// A backslash must be followed by a quote or another backslash.
+func quotedToken(s string, i int) string {
+	for i++; i < len(s); i++ {
+		switch {
+		case s[i] == '\'':
+			return s[:i+1]
+		case s[i] == '\\':
+			if i++; i == len(s) || s[i] != '\'' && s[i] != '\\' {
+				return ""
+			}
+		}
+	}
+	return ""
+}
+
+// numberToken returns a number, with or without sign and fraction, or a dot.
+func numberToken(s string) string {
+	start := 0
+	if s[0] == '-' || s[0] == '+' {
+		start = 1
+	}
+	whole := run(s, start, digit)
+	if whole < len(s) && s[whole] == '.' {
+		if end := run(s, whole+1, digit); end > whole+1 {
+			return s[:end]
+		}
+	}
+	if whole == start && s[0] == '.' {
+		return s[:1]
+	}
+	if whole == start {
+		return ""
+	}
+	return s[:whole]
+}
+
+// run returns where the bytes of a kind that begin at i end.
+func run(s string, i int, is func(byte) bool) int {
+	for i < len(s) && is(s[i]) {
+		i++
+	}
+	return i
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
+
+func wordByte(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || digit(c) || c == '_' || c == '-'
+}
+
 func patternTokens(pattern string) ([]string, error) {
-	var tokens []string
+	tokens := make([]string, 0, 8)
 	for rest := strings.TrimSpace(pattern); rest != ""; rest = strings.TrimSpace(rest) {
-		token := patternToken.FindString(rest)
+		token := patternToken(rest)
 		if token == "" {
 			return nil, fmt.Errorf("unexpected %.20q", rest)
 		}

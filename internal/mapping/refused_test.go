@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -200,7 +201,17 @@ func TestDeadPatterns(t *testing.T) {
 func FuzzPattern(f *testing.F) {
 	f.Add("[file:hashes.'SHA-256' = 'a' AND (file:name IN ('x','y') OR EXISTS file:size)] REPEATS 5 TIMES")
 	f.Add("([a:b[*].c = t'2018-01-01T00:00:00Z']) WITHIN 1.5 SECONDS")
+	for _, seed := range []string{`t'x`, `'\\\''`, `'\x'`, "-.5", "12.", "..", "-", "+a", "1.2.3", "!", "<>=", "b'a", "é", "_a-1"} {
+		f.Add(seed)
+	}
+	// token says in one expression what patternToken accepts.
+	token := regexp.MustCompile(`^(?:(?:[tT]|[hHbB])?'(?:[^'\\]|\\'|\\\\)*'|[-+]?\d*\.?\d+|[a-zA-Z_][a-zA-Z0-9_-]*|==|!=|<>|<=|>=|[][()=<>:.,*])`)
 	f.Fuzz(func(t *testing.T, pattern string) {
+		for rest := strings.TrimSpace(pattern); rest != ""; rest = rest[1:] {
+			if got, want := patternToken(rest), token.FindString(rest); got != want {
+				t.Errorf("the first token of %q is %q, want %q", rest, got, want)
+			}
+		}
 		if fixed := repairPattern(pattern); fixed != pattern && checkPattern(fixed) != nil {
 			t.Errorf("%q became %q, which does not parse", pattern, fixed)
 		}
