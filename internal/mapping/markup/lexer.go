@@ -38,12 +38,13 @@ type attributes struct {
 // so that no word is lost. Only the content of a script or style element is left
 // out.
 type lexer struct {
-	z        *html.Tokenizer
+	z        *html.Tokenizer // nil: up to pos all tags were simple
 	s        string
-	pos      int   // after the current token
-	tags     int   // number of real tags
-	ends     tally // position of the last end tag of each name
-	opens    tally // number of open elements of each name
+	pos      int       // after the current token
+	simple   atom.Atom // of the current token, if it is a simple tag
+	tags     int       // number of real tags
+	ends     tally     // position of the last end tag of each name
+	opens    tally     // number of open elements of each name
 	lists    int
 	tables   int
 	foreign  int
@@ -75,7 +76,7 @@ func (t *tally) of(a atom.Atom) *int {
 }
 
 func newLexer(s string) *lexer {
-	l := &lexer{z: html.NewTokenizer(strings.NewReader(s)), s: s, lastTick: strings.LastIndexByte(s, '`'), code: finder{s: s}}
+	l := &lexer{s: s, lastTick: strings.LastIndexByte(s, '`'), code: finder{s: s}}
 	l.ends, l.opens = l.buffer[0][:0], l.buffer[1][:0]
 	for i := 0; ; {
 		n := strings.Index(s[i:], "</")
@@ -109,6 +110,79 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 func blankByte(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
 
+// advance goes to the next token. As long as all tags are simple it needs no
+// tokenizer, which takes 4 KiB.
+func (l *lexer) advance() html.TokenType {
+	if rest := l.s[l.pos:]; l.z == nil {
+		if rest == "" {
+			return html.ErrorToken
+		}
+		if n := markAt(rest); n > 0 {
+			l.pos += n
+			return html.TextToken
+		}
+		tt, a, n := simpleTag(rest)
+		if l.simple = a; n > 0 {
+			l.pos += n
+			return tt
+		}
+		l.z = html.NewTokenizer(strings.NewReader(rest))
+	}
+	tt := l.z.Next()
+	l.pos += len(l.z.Raw())
+	return tt
+}
+
+// markAt returns where the first tag, comment or the like begins; len(s) if nowhere.
+func markAt(s string) int {
+	for i := 0; ; i++ {
+		n := strings.IndexByte(s[i:], '<')
+		if n < 0 || i+n+1 == len(s) {
+			return len(s)
+		}
+		if i += n; letter(s[i+1]) || strings.IndexByte("/!?", s[i+1]) >= 0 {
+			return i
+		}
+	}
+}
+
+// simpleTag reads a tag at the start of s that has no attributes, and after which
+// the text goes on as usual. Its length is 0 if there is none.
+func simpleTag(s string) (tt html.TokenType, a atom.Atom, length int) {
+	tt, rest := html.StartTagToken, s[1:]
+	if rest[0] == '/' {
+		tt, rest = html.EndTagToken, rest[1:]
+	}
+	a = nameAt(rest)
+	if r := roleOf(a); r == unknown || r == hidden || r == script || a == atom.Xmp {
+		return 0, 0, 0
+	}
+	rest = rest[len(a.String()):]
+	if tt == html.StartTagToken {
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, " "), "/")
+	}
+	if rest == "" || rest[0] != '>' {
+		return 0, 0, 0
+	}
+	return tt, a, len(s) - len(rest) + 1
+}
+
+// tagName returns the name of the current tag, and whether it has attributes.
+func (l *lexer) tagName() (name []byte, a atom.Atom, more bool) {
+	if l.z == nil {
+		return nil, l.simple, false
+	}
+	name, more = l.z.TagName()
+	return name, atom.Lookup(name), more
+}
+
+// notRaw says that what follows the current tag is not taken whole.
+func (l *lexer) notRaw() {
+	if l.z != nil {
+		l.z.NextIsNotRawText()
+	}
+}
+
 // next returns the next token; false at the end. markdown means that text is
 // Markdown here, in whose code nothing is a tag.
 func (l *lexer) next(markdown bool) (token, bool) {
@@ -116,14 +190,13 @@ func (l *lexer) next(markdown bool) (token, bool) {
 		return l.text(markdown), true
 	}
 	for {
-		tt := l.z.Next()
 		start := l.pos
-		l.pos += len(l.z.Raw())
+		tt := l.advance()
 		raw := l.s[start:l.pos]
 		l.ticks += strings.Count(raw, "`")
 		if start < l.codeEnd && tt != html.TextToken && raw != "" {
 			if tt == html.StartTagToken {
-				l.z.NextIsNotRawText()
+				l.notRaw()
 			}
 			tt = html.TextToken
 		}
@@ -192,15 +265,15 @@ func foldPrefix(s, prefix string) bool {
 
 // start reads a start tag. It returns false if there is nothing to return.
 func (l *lexer) start(raw string) (token, bool) {
-	name, more := l.z.TagName()
-	t := token{kind: startToken, atom: atom.Lookup(name)}
+	name, a, more := l.tagName()
+	t := token{kind: startToken, atom: a}
 	t.role = roleOf(t.atom)
 	if t.role == unknown {
 		return l.noTag(raw, name)
 	}
 	var ok bool
 	if t.attr, ok = l.attributes(more); !ok || !l.meant(t, raw, more) {
-		l.z.NextIsNotRawText()
+		l.notRaw()
 		return token{text: raw}, true
 	}
 	l.tags++
@@ -208,7 +281,7 @@ func (l *lexer) start(raw string) (token, bool) {
 	if t.role == script {
 		return l.skip()
 	}
-	l.z.NextIsNotRawText()
+	l.notRaw()
 	if t.role != lineBreak && t.role != picture && t.role != rule && t.role != hiddenVoid {
 		*l.opens.of(t.atom)++
 		l.nest(t.role, 1)
@@ -243,8 +316,8 @@ func (l *lexer) skip() (token, bool) {
 
 // end reads an end tag.
 func (l *lexer) end(raw string, at int) (token, bool) {
-	name, _ := l.z.TagName()
-	t := token{kind: endToken, atom: atom.Lookup(name)}
+	name, a, _ := l.tagName()
+	t := token{kind: endToken, atom: a}
 	if t.role = roleOf(t.atom); t.role == unknown {
 		return l.noTag(raw, name)
 	}

@@ -21,7 +21,7 @@ var fragments = []string{
 	"<style>p{}</style>", "<!--", "-->", "<!-- c -->", "<!", "<?php", "?>", "<![CDATA[", "]]>", "<!doctype html>", "</", "<", ">", "</ >", "<id>", "<it@bank.example>",
 	"<http://x.example/a>", "&lt;", "&lt;script&gt;", "&amp;", "&amp;lt;", "&nbsp;", "&", "&#0;", "&#60;", "&copy=1", "*", "**", "_", "__", "`", "```", "~~",
 	"[", "]", "](", "[a](b)", "\\", "#", "- ", "1. ", "> ", "|", "\"", "'", "=", " tag", "<b and c>", "<a href=\"x>", "<o:p>", "</o:p>", "\x00", "\r\n", "<wbr>",
-	"<q>", "</q>", "<sup>", "</sup>", "<dl>", "<dt>", "<dd>", "</dl>",
+	"<br />", "<P>", "</p >", "<p/>", "<q>", "</q>", "<sup>", "</sup>", "<dl>", "<dt>", "<dd>", "</dl>",
 }
 
 // drawText draws a text with distinguishable words: "w7z".
@@ -57,6 +57,23 @@ func lawful(s string) string {
 		}
 	}
 	return s
+}
+
+// TestSimpleTags: whoever reads the simple tags, we or the library, the tokens are the same.
+func TestSimpleTags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, _ := drawText(t)
+		ours, theirs := newLexer(text), newLexer(text)
+		theirs.z = html.NewTokenizer(strings.NewReader(text))
+		for more := true; more; {
+			got, ok := ours.next(true)
+			want, also := theirs.next(true)
+			if got != want || ok != also {
+				t.Fatalf("%q: got %+v, want %+v", text, got, want)
+			}
+			more = ok
+		}
+	})
 }
 
 func TestNoWordIsLost(t *testing.T) {
