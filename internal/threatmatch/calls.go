@@ -170,7 +170,7 @@ func entryID(raw []byte) string {
 		return identifier(raw)
 	}
 	for key, value := range members(raw) {
-		if key == "id" {
+		if string(key) == "id" {
 			return identifier(value)
 		}
 	}
@@ -241,7 +241,7 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 	for raw := range elements(trimmed) {
 		var g Group
 		for key, value := range members(raw) {
-			switch key {
+			switch string(key) {
 			case "id":
 				g.ID = identifier(value)
 			case "name":
@@ -285,7 +285,11 @@ func decodePage(body []byte) (Page, Kind, error) {
 	if err != nil {
 		return Page{}, kind, err
 	}
-	return Page{Objects: pageObjects(found["objects"]), More: truth(found["more"])}, "", nil
+	objects := pageObjects(found["objects"])
+	if len(body) <= pieceBytes && few(found["objects"]) { // walked once, since paging looks at all of them several times
+		objects = slices.Values(slices.Collect(objects))
+	}
+	return Page{Objects: objects, More: truth(found["more"])}, "", nil
 }
 
 func pageObjects(list []byte) iter.Seq[PageObject] {
@@ -301,7 +305,7 @@ func pageObjects(list []byte) iter.Seq[PageObject] {
 func pageObject(raw []byte) PageObject {
 	o := PageObject{Raw: raw}
 	for key, value := range members(raw) {
-		switch key {
+		switch string(key) {
 		case "id":
 			o.ID = text(value)
 		case "modified":

@@ -145,7 +145,7 @@ func FuzzBodies(f *testing.F) {
 		if json.Unmarshal(body, &object) == nil && object != nil {
 			got := map[string]json.RawMessage{}
 			for k, v := range members(body) {
-				got[k] = v
+				got[string(k)] = v
 			}
 			if !reflect.DeepEqual(got, object) {
 				t.Errorf("members of %q: got %q, want %q", body, got, object)

@@ -16,15 +16,15 @@ import (
 var errNotJSON = errors.New("answer is not JSON")
 
 // members yields the keys and values of a JSON object. raw must be valid JSON; anything but an object has no members.
-func members(raw []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
+func members(raw []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
 		i := space(raw, 0)
 		if i >= len(raw) || raw[i] != '{' {
 			return
 		}
 		for i = space(raw, i+1); i < len(raw) && raw[i] == '"'; {
 			end := skip(raw, i)
-			key, ok := unquote(raw[i:end])
+			key, ok := unquoted(raw[i:end])
 			if !ok {
 				return
 			}
@@ -79,27 +79,43 @@ func (w *arrayWalk) next() ([]byte, bool) {
 
 // skip returns the index after the value that begins at i.
 func skip(raw []byte, i int) int {
-	depth, quoted := 0, false
-	for ; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-			if !quoted && depth == 0 {
-				return i + 1
+	for depth := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			if i = skipString(raw, i); depth == 0 {
+				return i
 			}
-		case quoted:
-		case c == '{' || c == '[':
+			i--
+		case '{', '[':
 			depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			if depth--; depth == 0 {
 				return i + 1
 			}
 			if depth < 0 {
 				return i
 			}
-		case depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+		case ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(raw)
+}
+
+// skipString returns the index after the string that begins at i.
+func skipString(raw []byte, i int) int {
+	for i++; i < len(raw); {
+		n := bytes.IndexByte(raw[i:], '"')
+		if n < 0 {
+			break
+		}
+		escapes := 0
+		for escapes < n && raw[i+n-1-escapes] == '\\' {
+			escapes++
+		}
+		if i += n + 1; escapes%2 == 0 {
 			return i
 		}
 	}
@@ -124,11 +140,11 @@ func object(body []byte, names ...string) (map[string][]byte, Kind, error) {
 	}
 	found := make(map[string][]byte, len(names))
 	for key, value := range members(body) {
-		if key == "error" && !empty(value) {
+		if string(key) == "error" && !empty(value) {
 			return nil, KindErrorBody, errors.New("answer is an error")
 		}
 		for _, name := range names {
-			if key == name {
+			if string(key) == name {
 				found[name] = value
 			}
 		}
@@ -171,12 +187,18 @@ func text(value []byte) string {
 	return s
 }
 
-// unquote reads a JSON string; false if it is none. Without escapes, as most are, it is what is between the quotes.
+// unquote reads a JSON string; false if it is none.
 func unquote(value []byte) (string, bool) {
+	b, ok := unquoted(value)
+	return string(b), ok
+}
+
+// unquoted is unquote without a copy where there are no escapes, as in most.
+func unquoted(value []byte) ([]byte, bool) {
 	if n := len(value); n >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
-		return string(value[1 : n-1]), true
+		return value[1 : n-1], true
 	}
 	var s string
 	err := json.Unmarshal(value, &s)
-	return s, err == nil
+	return []byte(s), err == nil
 }

@@ -1,9 +1,6 @@
 package threatmatch
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 // The most that one piece of an answer holds, unless a single object is larger.
 const (
@@ -54,7 +51,7 @@ func (p *Pieces) Next() (body []byte, last bool) {
 	if p.ahead == nil {
 		return nil, true
 	}
-	b := slices.Clone(p.head)
+	b := append(make([]byte, 0, min(len(p.head)+p.walk.left()+len(p.ahead)+len("]}"), pieceBytes)), p.head...)
 	for n := 0; p.ahead != nil && (n == 0 || n < pieceObjects && len(b)+len(p.ahead) < pieceBytes); n++ {
 		if n > 0 {
 			b = append(b, ',')
@@ -62,7 +59,10 @@ func (p *Pieces) Next() (body []byte, last bool) {
 		b = append(b, p.ahead...)
 		p.ahead, _ = p.walk.next()
 	}
-	return append(b, "]}"...), p.ahead == nil
+	if b = append(b, "]}"...); cap(b) > 2*len(b) { // it waits for its commit, so no room is wasted
+		b = bytes.Clone(b)
+	}
+	return b, p.ahead == nil
 }
 
 // few reports whether a list fits a piece by its number of objects.
@@ -116,6 +116,9 @@ func (w *objectWalk) next() ([]byte, bool) {
 				continue
 			}
 		}
+		if !bytes.Contains(e, []byte("bundle")) && !bytes.Contains(e, []byte(`\u`)) {
+			return e, true
+		}
 		if typ, inner := kindOfObject(e); typ == "bundle" && isArray(inner) && depth <= deepest {
 			w.within = append(w.within, walkArray(inner))
 			continue
@@ -125,10 +128,18 @@ func (w *objectWalk) next() ([]byte, bool) {
 	return nil, false
 }
 
+// left returns the most that the objects take which next has not returned yet.
+func (w *objectWalk) left() (n int) {
+	for _, list := range w.within {
+		n += len(list.raw) - list.at
+	}
+	return n
+}
+
 // kindOfObject returns the type of an object and its "objects".
 func kindOfObject(raw []byte) (typ string, objects []byte) {
 	for key, value := range members(raw) {
-		switch key {
+		switch string(key) {
 		case "type":
 			typ = text(value)
 		case "objects":
