@@ -24,7 +24,7 @@ type storedID struct {
 // LookupIDs returns the entries of those ids that are known, by id. An entry that fails its checksum counts as
 // unknown; Verify reports it.
 func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
-	out := make(map[string]ID, len(ids))
+	out := map[string]ID{}
 	err := s.view("look up ids", func(t *txn) error {
 		for _, id := range ids {
 			e, ok, err := t.ids().get(id)
@@ -132,10 +132,11 @@ func (tb idBucket) putOne(p keyedPut) error {
 	if err != nil {
 		return err
 	}
-	if err := tb.entries().put(key, encoding.EncodeID(key, p.ID, seq, p.origin)); err != nil {
+	if err := tb.entries().putNew(key, encoding.EncodeID(key, p.ID, seq, p.origin)); err != nil {
 		return err
 	}
-	if err := tb.log().put(encoding.Num(seq), append(binary.AppendUvarint(nil, p.Run), key...)); err != nil {
+	row := append(binary.AppendUvarint(make([]byte, 0, len(key)+binary.MaxVarintLen64), p.Run), key...)
+	if err := tb.log().putNew(encoding.Num(seq), row); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) { c.IDs++ })

@@ -134,6 +134,13 @@ func (d *driver) compareObjects() {
 		read := func(watch string, after uint64) ([]Object, error) { return d.s.Watchers(id, watch, after, 2) }
 		page := func(after string) ([]string, error) { return d.s.WatchedIDs(id, after, 3) }
 		d.compareWatched(want, page, read)
+		awaited, ids := map[string]bool{}, []string{"none--1"}
+		for _, objects := range []map[string]Object{d.m.waiting[id], d.m.held} {
+			for own, o := range objects {
+				ids, awaited[o.Watch] = append(ids, own, o.Watch), true
+			}
+		}
+		d.same("awaited", must(d.s.Awaited(id, ids)), awaited)
 	}
 	want := slices.SortedFunc(maps.Values(d.m.held), bySeq)
 	d.same("held", must(d.s.Held(0, 1000)), want)

@@ -194,6 +194,21 @@ func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) ([]st
 	return out, err
 }
 
+// Awaited returns those of ids for which objects wait in the run, or are held.
+func (s *Spool) Awaited(run uint64, ids []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	err := s.view("read watched ids", func(t *txn) error {
+		waiting, held := waitingOf(run)(t), heldOf(t)
+		for _, id := range ids {
+			if waiting.index.has(waiting.watchKey(id)) || held.index.has(held.watchKey(id)) {
+				out[id] = true
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // pastID returns a key after all rows of the watched id.
 func (x objectIndex) pastID(id string) []byte {
 	return append(x.watchKey(id), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)

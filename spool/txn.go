@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -191,6 +192,7 @@ func (t *txn) flush() error {
 type table struct {
 	t    *txn
 	b    *bolt.Bucket
+	c    *bolt.Cursor // of seek, which puts it anew each time
 	name string
 }
 
@@ -213,26 +215,45 @@ func (t *txn) tab(name string) *table {
 
 // sub returns a bucket inside ids.
 func (t *txn) sub(name string) *table {
-	key := bktIDs + "/" + name
-	if tb := t.tables[key]; tb != nil {
+	if tb := t.tables[name]; tb != nil {
 		return tb
 	}
 	tb := &table{t: t, b: t.tx.Bucket([]byte(bktIDs)).Bucket([]byte(name)), name: bktIDs}
 	if name == subLog {
 		tb.b.FillPercent = fill
 	}
-	t.tables[key] = tb
+	t.tables[name] = tb
 	return tb
 }
 
 // get returns the value under the key, valid only inside the transaction; nil if there is none.
-func (tb *table) get(key []byte) []byte { return tb.b.Get(key) }
+func (tb *table) get(key []byte) []byte {
+	if k, v := tb.seek(key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
+}
+
+// seek returns the first row not before the key.
+func (tb *table) seek(key []byte) (k, v []byte) {
+	if tb.c == nil {
+		tb.c = tb.b.Cursor()
+	}
+	return tb.c.Seek(key)
+}
 
 func (tb *table) put(key, value []byte) error {
 	size := len(key) + len(value)
-	if old := tb.b.Get(key); old != nil {
+	if old := tb.get(key); old != nil {
 		size -= len(key) + len(old)
 	}
+	return tb.write(key, value, size)
+}
+
+// putNew is put for a key that is not there.
+func (tb *table) putNew(key, value []byte) error { return tb.write(key, value, len(key)+len(value)) }
+
+func (tb *table) write(key, value []byte, size int) error {
 	if err := tb.b.Put(key, value); err != nil {
 		return err
 	}
@@ -241,7 +262,7 @@ func (tb *table) put(key, value []byte) error {
 
 // del removes the key and reports whether it was there.
 func (tb *table) del(key []byte) (bool, error) {
-	old := tb.b.Get(key)
+	old := tb.get(key)
 	if old == nil {
 		return false, nil
 	}
@@ -297,7 +318,7 @@ func (tb *table) keys(prefix []byte, limit int) ([][]byte, error) {
 
 // has reports whether any key has the prefix.
 func (tb *table) has(prefix []byte) bool {
-	k, _ := tb.b.Cursor().Seek(prefix)
+	k, _ := tb.seek(prefix)
 	return k != nil && hasPrefix(k, prefix)
 }
 

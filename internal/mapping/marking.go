@@ -291,7 +291,7 @@ func (m *markings) property(key string, raw json.RawMessage) {
 		m.classified(raw)
 		return
 	}
-	if s, ok := stix.Text(raw); ok && len(s) < 50 && onlyTLP.MatchString(tlpText(s)) {
+	if s, ok := shortText(raw); ok && namesOnlyTLP(s) {
 		t, said := readTLP(s)
 		m.lift(t, said, s)
 		return
@@ -303,6 +303,15 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	for k, v := range stix.Members(raw) {
 		m.property(k, v)
 	}
+}
+
+// shortText returns a text of less than 50 bytes, of which each may be written as "\u0001".
+func shortText(raw json.RawMessage) (string, bool) {
+	if len(raw) > len(`""`)+50*len(`\u0001`) {
+		return "", false
+	}
+	s, ok := stix.Text(raw)
+	return s, ok && len(s) < 50
 }
 
 // nested reads what stands under the name of the TLP deeper in a property.

@@ -34,6 +34,11 @@ var (
 	onlyTLP = regexp.MustCompile(`^[^a-z]*tlpv?[^a-z]*` + levelWord + `[^a-z]*$`)
 )
 
+func namesOnlyTLP(s string) bool {
+	s = tlpText(s)
+	return strings.Contains(s, "tlp") && onlyTLP.MatchString(s)
+}
+
 // tlpText brings a text into the form that the patterns above expect.
 func tlpText(s string) string {
 	return strings.ToLower(norm.NFKC.String(html.UnescapeString(s)))

@@ -20,10 +20,12 @@ func (o *Object) Hash() [16]byte {
 			buf = append(buf, ',')
 		}
 		buf = append(appendString(buf, f.key), ':')
-		if len(f.raw) > cap(few) && f.raw[0] == '"' { // without a copy
+		if len(buf)+len(f.raw) > cap(few)-64 {
 			h.Write(buf)
-			h.Write(f.raw)
 			buf = buf[:0]
+		}
+		if len(f.raw) > cap(few)/2 && f.raw[0] != '{' && f.raw[0] != '[' { // without a copy
+			h.Write(f.raw)
 			continue
 		}
 		buf = appendCanonicalValue(buf, f.raw)

@@ -193,11 +193,11 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 	} else {
 		t.rank = rank
 	}
+	units := o.traceUnits()
 	if t.units == nil {
-		t.changed, t.units = o.changed(), make(traceUnits, 0, o.Len())
+		t.changed, t.units = o.changed(), make(traceUnits, 0, len(units))
 	}
 	t.changed = max(t.changed, o.changed())
-	units := o.traceUnits()
 	for _, u := range units {
 		if known, _, ok := t.units.find(u.name); u.stamp != filledIn && (!ok || u.stamp >= known.stamp || u.isList()) {
 			t.units.set(u)

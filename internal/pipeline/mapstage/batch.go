@@ -57,9 +57,10 @@ type knownID struct {
 
 // freedID is an id that is known now, and how far its watchers were read.
 type freedID struct {
-	id    string
-	after uint64
-	held  bool // its watchers among the waiting objects are done
+	id      string
+	after   uint64
+	held    bool // its watchers among the waiting objects are done
+	awaited bool // there is something that waits for it
 }
 
 func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
@@ -229,6 +230,12 @@ func (b *batch) free(id string) {
 // batch is full.
 func (b *batch) spread() error {
 	for len(b.freed) > 0 && !b.full() {
+		if !b.freed[0].awaited {
+			if err := b.dropUnawaited(); err != nil {
+				return err
+			}
+			continue
+		}
 		f := &b.freed[0]
 		if err := b.learn([]string{f.id}); err != nil {
 			return err
@@ -254,6 +261,29 @@ func (b *batch) spread() error {
 		}
 	}
 	return nil
+}
+
+// dropUnawaited drops those of the next freed ids that nothing waits for, which most are.
+func (b *batch) dropUnawaited() error {
+	n := slices.IndexFunc(b.freed, func(f freedID) bool { return f.awaited })
+	if n < 0 {
+		n = len(b.freed)
+	}
+	n = min(n, idPage)
+	ids := make([]string, n)
+	for i, f := range b.freed[:n] {
+		ids[i] = f.id
+	}
+	awaited, err := b.m.spool.Awaited(b.run.ID, ids)
+	left := 0
+	for _, f := range slices.Backward(b.freed[:n]) {
+		if f.awaited = awaited[f.id]; f.awaited {
+			left++
+			b.freed[n-left] = f
+		}
+	}
+	b.freed = b.freed[n-left:]
+	return err
 }
 
 // page reads the next objects that watch a freed id.

@@ -69,7 +69,7 @@ func (b *batch) report(c spool.MapCommit) {
 // build makes the commit of the batch.
 func (b *batch) build() (spool.MapCommit, error) {
 	c := spool.MapCommit{
-		Run: b.run.ID, Records: b.records, IDs: b.ids, Unhold: b.unhold, Dead: b.dead, SetIDs: b.setIDs,
+		Run: b.run.ID, Records: b.records, IDs: append(make([]spool.IDPut, 0, len(b.ids)+len(b.out)+8), b.ids...), Unhold: b.unhold, Dead: b.dead, SetIDs: b.setIDs,
 	}
 	for _, it := range b.order {
 		b.m.at = it.id
@@ -253,7 +253,7 @@ func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		entry.Kind = mapping.Kind(o)
 		puts = append(puts, spool.IDPut{STIX: o.ID(), ID: entry})
 	}
-	c.IDs = append(puts, c.IDs...) // a copy from the source itself takes precedence
+	c.IDs = slices.Insert(c.IDs, 0, puts...) // a copy from the source itself takes precedence
 	return send, nil
 }
 

@@ -31,6 +31,7 @@ type Spool interface {
 	WaitingByID(run uint64, ids []string) (map[string]spool.Object, error)
 	Waiting(run, after uint64, limit int) ([]spool.Object, error)
 	Watchers(run uint64, id string, after uint64, limit int) ([]spool.Object, error)
+	Awaited(run uint64, ids []string) (map[string]bool, error)
 	WatchedIDs(run uint64, after string, limit int) ([]string, error)
 	HeldByID(ids []string) (map[string]spool.Object, error)
 	Held(after uint64, limit int) ([]spool.Object, error)

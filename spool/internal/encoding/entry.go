@@ -76,7 +76,7 @@ var nameCodes = []string{
 // EncodeID builds the value of the entry under the key. seq is its log row; origin says what brought the object, ""
 // if unknown.
 func EncodeID(key []byte, e ID, seq uint64, origin string) []byte {
-	b := make([]byte, 6, 96)
+	b := make([]byte, 6, 192)
 	b[0] = idVersion
 	flag := func(set bool, f byte) bool {
 		if set {

@@ -11,7 +11,7 @@ import (
 //	1 type-code uuid          a type of the table below
 //	2 type 0 uuid             another type
 //	3 string                  everything else, see PutString
-func IDKey(id string) []byte { return AppendID(nil, id) }
+func IDKey(id string) []byte { return AppendID(make([]byte, 0, 18), id) }
 
 const (
 	idCoded  = 1

@@ -30,10 +30,10 @@ func U32(b []byte, off int) uint32 {
 }
 
 // Num returns a key of one number.
-func Num(v uint64) []byte { return PutU64(nil, v) }
+func Num(v uint64) []byte { return PutU64(make([]byte, 0, 8), v) }
 
 // Pair returns a key of two numbers: run and seq.
-func Pair(run, seq uint64) []byte { return PutU64(Num(run), seq) }
+func Pair(run, seq uint64) []byte { return PutU64(PutU64(make([]byte, 0, 16), run), seq) }
 
 // The range of times that a key can hold; others are clamped to it.
 var (
