@@ -281,9 +281,9 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	case "object_marking_refs", "granular_markings":
 		return
 	case "name", "description", "abstract", "content", "x_opencti_content":
-		if s, ok := stix.Text(raw); ok {
-			if t := readHead(s); t.Rank > 0 {
-				m.lift(t, readable, s)
+		if text, ok := stix.TextBytes(raw); ok {
+			if t := readHead(text); t.Rank > 0 {
+				m.lift(t, readable, string(text))
 			}
 		}
 	}

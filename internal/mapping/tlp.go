@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"html"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -182,12 +183,12 @@ var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*(?:(?:` + strings.Join(cl
 
 // readHead reads the level that a title or text starts or ends with. It never makes
 // an object visible to more people: prose may mention another object's marking.
-func readHead(s string) stix.TLP {
+func readHead(text []byte) stix.TLP {
 	const most = 100
-	if len(s) > 2*most {
-		s = s[:most] + "…" + s[len(s)-most:]
+	if len(text) > 2*most {
+		text = slices.Concat(text[:most], []byte("…"), text[len(text)-most:])
 	}
-	s = tlpText(s)
+	s := tlpText(string(text))
 	if !strings.Contains(s, "tlp") {
 		return stix.TLP{}
 	}

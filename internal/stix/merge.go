@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"hash/fnv"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -173,7 +171,7 @@ func (o dated) unit(lead string) unit {
 func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 	u := traceUnit{name: lead, stamp: filledIn}
 	var first [4]byte
-	h := fnv.New32a()
+	h := uint32(fnv32Start)
 	for _, key := range membersOf(lead) {
 		i := o.index(key)
 		if i < 0 {
@@ -187,14 +185,22 @@ func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 		if key == lead {
 			copy(first[:], bytes.TrimPrefix(value, []byte{'"'}))
 		}
-		io.WriteString(h, key)
-		h.Write(value)
-		h.Write([]byte{0})
+		h = fnv32(fnv32(fnv32(h, key), value), "\x00")
 		u.stamp = max(u.stamp, o.stampOf(i))
 	}
-	u.mark = uint64(binary.BigEndian.Uint32(first[:]))<<32 | uint64(h.Sum32()&^1)
+	u.mark = uint64(binary.BigEndian.Uint32(first[:]))<<32 | uint64(h&^1)
 	return u
 }
+
+// fnv32 continues FNV-1a; see entryMark.
+func fnv32[T string | []byte](h uint32, text T) uint32 {
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * 16777619
+	}
+	return h
+}
+
+const fnv32Start = 2166136261
 
 // compareUnits says which copy wins: the later one, then the one with the greater value.
 func compareUnits(a, b dated, lead string) int {

@@ -44,12 +44,12 @@ func (o *Object) refs() iter.Seq2[*field, []byte] {
 			switch {
 			case strings.HasSuffix(f.key, "_refs"):
 				for e := range Elements(f.raw) {
-					if id, ok := textBytes(e); ok && !yield(f, id) {
+					if id, ok := TextBytes(e); ok && !yield(f, id) {
 						return
 					}
 				}
 			case strings.HasSuffix(f.key, "_ref"):
-				if id, ok := textBytes(f.raw); ok && !yield(f, id) {
+				if id, ok := TextBytes(f.raw); ok && !yield(f, id) {
 					return
 				}
 			}

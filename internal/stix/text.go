@@ -51,12 +51,12 @@ func appendRune(dst []byte, r rune) []byte {
 
 // Text returns the string in normal JSON text; false if raw is not a string.
 func Text(raw json.RawMessage) (string, bool) {
-	b, ok := textBytes(raw)
+	b, ok := TextBytes(raw)
 	return string(b), ok
 }
 
-// textBytes is Text without copying if there are no escapes.
-func textBytes(raw json.RawMessage) ([]byte, bool) {
+// TextBytes is Text without a copy if there are no escapes. The result must not be changed.
+func TextBytes(raw json.RawMessage) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false
 	}

@@ -2,7 +2,6 @@ package stix
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -270,10 +269,13 @@ func listMark(key string, raw json.RawMessage) uint64 {
 	return sum
 }
 
+// entryMark is FNV-1a, as hash/fnv has it: that one takes memory for each of its arguments.
 func entryMark(entry []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(entry)
-	return h.Sum64()
+	h := uint64(14695981039346656037)
+	for _, c := range entry {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
 }
 
 // required lists what an object is always sent with: without one of these properties OpenCTI refuses it, or takes it

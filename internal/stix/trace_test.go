@@ -2,6 +2,7 @@ package stix
 
 import (
 	"encoding/json"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -190,5 +191,20 @@ func TestTraceOfTurns(t *testing.T) {
 	}
 	if sent != 2 {
 		t.Errorf("%d messages, want 2", sent)
+	}
+}
+
+// TestMarksAreFNV: entries of ids hold marks, so they must not change.
+func TestMarksAreFNV(t *testing.T) {
+	for _, text := range []string{"", "a", "\x00\xffvalue"} {
+		long, short := fnv.New64a(), fnv.New32a()
+		_, _ = long.Write([]byte(text))
+		_, _ = short.Write([]byte(text + "\x00"))
+		if got := entryMark([]byte(text)); got != long.Sum64() {
+			t.Errorf("the mark of %q is %x, want %x", text, got, long.Sum64())
+		}
+		if got := fnv32(fnv32(fnv32Start, text), []byte{0}); got != short.Sum32() {
+			t.Errorf("the sum of %q is %x, want %x", text, got, short.Sum32())
+		}
 	}
 }

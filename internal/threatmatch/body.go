@@ -18,13 +18,14 @@ type Body struct {
 	Bytes []byte
 	Date  time.Time // the server's clock; zero if it does not say
 
-	free func()
+	objects []byte // the array, if it was found already
+	free    func()
 }
 
 // Release frees what the body takes. It may be called more than once.
 func (b *Body) Release() {
 	free := b.free
-	b.Bytes, b.free = nil, nil
+	b.Bytes, b.objects, b.free = nil, nil, nil
 	if free != nil {
 		free()
 	}

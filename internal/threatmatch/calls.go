@@ -187,7 +187,8 @@ func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 		op:   "item", object: dataset + "/" + id,
 		path: "/api/stix/" + dataset + "/" + url.PathEscape(id),
 		decode: func(ans *answer) (Kind, error) {
-			_, kind, err := decodeObjects(ans.body.Bytes)
+			found, kind, err := decodeObjects(ans.body.Bytes)
+			ans.body.objects = found["objects"]
 			return kind, err
 		},
 	}
@@ -276,6 +277,7 @@ func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page,
 	if err != nil {
 		return Page{}, err
 	}
+	ans.body.objects = page.objects
 	page.Body = ans.body
 	return page, nil
 }
@@ -289,7 +291,7 @@ func decodePage(body []byte) (Page, Kind, error) {
 	if len(body) <= pieceBytes && few(found["objects"]) { // walked once, since paging looks at all of them several times
 		objects = slices.Values(slices.Collect(objects))
 	}
-	return Page{Objects: objects, More: truth(found["more"])}, "", nil
+	return Page{Body: Body{objects: found["objects"]}, Objects: objects, More: truth(found["more"])}, "", nil
 }
 
 func pageObjects(list []byte) iter.Seq[PageObject] {

@@ -47,13 +47,13 @@ func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) 
 		return Body{}, err
 	}
 	defer item.Release()
-	found, _, err := decodeObjects(item.Bytes)
+	objects, err := item.list()
 	if err != nil {
 		return Body{}, err
 	}
-	if len(details)+len(found["objects"]) > pieceBytes || !few(found["objects"]) {
+	if len(details)+len(objects) > pieceBytes || !few(objects) {
 		e := &Error{Op: "details", Object: dataset + "/" + id, Kind: KindTooLarge, cause: errLargeItem}
 		return Body{}, e.marked()
 	}
-	return Body{Bytes: slices.Concat([]byte(`{"details":`), details, []byte(`,"objects":`), found["objects"], []byte("}")), Date: item.Date}, nil
+	return Body{Bytes: slices.Concat([]byte(`{"details":`), details, []byte(`,"objects":`), objects, []byte("}")), Date: item.Date}, nil
 }

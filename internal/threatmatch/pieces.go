@@ -23,11 +23,11 @@ type Pieces struct {
 // Pieces cuts the body. Each piece has a copy of the answer's marking definitions, since an object with an unknown
 // marking counts as TLP:RED.
 func (b *Body) Pieces() *Pieces {
-	found, _, err := decodeObjects(b.Bytes)
-	if err != nil || len(b.Bytes) <= pieceBytes && few(found["objects"]) {
+	objects, err := b.list()
+	if err != nil || len(b.Bytes) <= pieceBytes && few(objects) {
 		return &Pieces{whole: b.Bytes}
 	}
-	if p := cut(found["objects"], nil); p.ahead != nil {
+	if p := cut(objects, nil); p.ahead != nil {
 		return p
 	}
 	return &Pieces{whole: []byte(`{"objects":[]}`)}
@@ -36,11 +36,20 @@ func (b *Body) Pieces() *Pieces {
 // Pieces cuts the page, without the objects for which fresh returns false. fresh gets the index of the object, from
 // 0; nil takes all.
 func (p *Page) Pieces(fresh func(i int) bool) *Pieces {
-	found, _, err := decodeObjects(p.Bytes)
-	if err != nil || fresh == nil && len(p.Bytes) <= pieceBytes && few(found["objects"]) {
+	objects, err := p.list()
+	if err != nil || fresh == nil && len(p.Bytes) <= pieceBytes && few(objects) {
 		return &Pieces{whole: p.Bytes}
 	}
-	return cut(found["objects"], fresh)
+	return cut(objects, fresh)
+}
+
+// list returns the array of the answer's objects.
+func (b *Body) list() ([]byte, error) {
+	if b.objects != nil {
+		return b.objects, nil
+	}
+	found, _, err := decodeObjects(b.Bytes)
+	return found["objects"], err
 }
 
 // Next returns the next piece and whether it is the last. If no object is fresh, the piece is nil.
