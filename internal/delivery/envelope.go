@@ -27,6 +27,12 @@ type Envelope struct {
 	Object []byte
 }
 
+// About what the bundle adds to an object, and the envelope to the bundle.
+const (
+	aroundObject = 192
+	aroundBundle = 512
+)
+
 // AppendEnvelope appends the message that OpenCTI's workers read: a bundle of one object, as base64 in a JSON
 // envelope. It fails if Object is not a JSON object. The same input gives the same bytes. The format is that of
 // OpenCTI 6.x and 7.x.
@@ -35,6 +41,7 @@ func AppendEnvelope(dst []byte, e Envelope) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("object %d of %s is not a JSON object", e.Sequence, e.BundleID)
 	}
+	dst = slices.Grow(dst, base64.StdEncoding.EncodedLen(len(e.Object)+aroundObject)+aroundBundle) // at once: an object may have tens of megabytes
 	dst = append(dst, `{"bundle_type":"QUEUE_BUNDLE","applicant_id":`...)
 	dst = appendString(dst, e.ApplicantID)
 	dst = append(dst, `,"action_sequence":`...)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"cmp"
 	"strings"
 	"unicode/utf8"
@@ -96,7 +97,7 @@ var needed = map[string]string{"ipv4-addr": "value", "ipv6-addr": "value", "doma
 func missing(o *stix.Object) string {
 	switch typ := o.Type(); {
 	case named[typ]:
-		if utf8.RuneCountInString(strings.TrimSpace(o.String("name"))) < 2 {
+		if utf8.RuneCount(trimmed(o, "name")) < 2 {
 			return "no name of at least two characters"
 		}
 		if typ == "report" && !o.Has("published") {
@@ -155,9 +156,16 @@ func missingMarking(o *stix.Object) string {
 	return "neither definition nor name of the marking"
 }
 
+// trimmed returns a text without the blanks around it. It is no copy: a text may be as large as its answer.
+func trimmed(o *stix.Object, key string) []byte {
+	raw, _ := o.Get(key)
+	text, _ := stix.TextBytes(raw)
+	return bytes.TrimSpace(text)
+}
+
 func absent(o *stix.Object, keys ...string) string {
 	for _, key := range keys {
-		if strings.TrimSpace(o.String(key)) == "" {
+		if len(trimmed(o, key)) == 0 {
 			return "no " + key
 		}
 	}

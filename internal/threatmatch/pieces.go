@@ -60,7 +60,8 @@ func (p *Pieces) Next() (body []byte, last bool) {
 	if p.ahead == nil {
 		return nil, true
 	}
-	b := append(make([]byte, 0, min(len(p.head)+p.walk.left()+len(p.ahead)+len("]}"), pieceBytes)), p.head...)
+	least := len(p.head) + len(p.ahead) + len("]}")
+	b := append(make([]byte, 0, max(least, min(least+p.walk.left(), pieceBytes))), p.head...)
 	for n := 0; p.ahead != nil && (n == 0 || n < pieceObjects && len(b)+len(p.ahead) < pieceBytes); n++ {
 		if n > 0 {
 			b = append(b, ',')

@@ -46,6 +46,7 @@ func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop fun
 	for _, rec := range recs {
 		results = append(results, m.guard(rec, nil))
 	}
+	ahead := slices.Clone(results) // the caller drops its own one by one
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	if !slices.ContainsFunc(recs, m.suspect) {
@@ -53,7 +54,7 @@ func (m *Stage) mapAhead(recs []spool.Record) (results []func() mapped, stop fun
 			wg.Go(func() {
 				for i := next.Add(1); i < int64(len(recs)); i = next.Add(1) { // the caller maps the first
 					if recs[i].Err == nil {
-						results[i]()
+						ahead[i]()
 					}
 				}
 			})

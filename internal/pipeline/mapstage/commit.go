@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,15 @@ func (b *batch) commit(ctx context.Context) error {
 	b.report(c)
 	b.m.wakes.Deliver.Signal()
 	return nil
+}
+
+// collect frees what is left of a large object when it has taken another form. Otherwise
+// the collector may let that stand beside the next copy.
+func collect(size int) {
+	const large = 4 << 20
+	if size > large {
+		runtime.GC()
+	}
 }
 
 // report logs, once per commit, what an operator should look at.
@@ -86,6 +96,12 @@ func (b *batch) build() (spool.MapCommit, error) {
 	if err := b.pack(&c); err != nil {
 		return c, err
 	}
+	largest := 0
+	for _, it := range b.out {
+		it.obj = nil // it is in the bundle now
+		largest = max(largest, it.size)
+	}
+	collect(largest)
 	c.Count = b.count
 	return c, nil
 }

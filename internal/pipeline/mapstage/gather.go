@@ -271,8 +271,9 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 		if ctx.Err() != nil {
 			return true, nil
 		}
-		recs[i].Body = nil // frees the body, which may be large
-		if err := m.addRecord(ctx, run, rec, results[i]); err != nil {
+		mapped := results[i]
+		recs[i].Body, results[i] = nil, nil // frees the body and what was made of it, which may be large
+		if err := m.addRecord(ctx, run, rec, mapped); err != nil {
 			return true, err
 		}
 	}
@@ -301,6 +302,7 @@ func (m *Stage) addRecord(ctx context.Context, run spool.Run, rec spool.Record, 
 	if r.stop != nil {
 		return r.stop
 	}
+	collect(len(rec.Body))
 	if m.gather != nil && !m.gather.room(r) {
 		if err := m.flush(ctx); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -44,10 +45,30 @@ func Pack(payload []byte) Packed {
 	if len(payload) < minCompress {
 		return p
 	}
-	if c := s2.EncodeBetter(nil, payload); len(c) < len(payload)*9/10 {
+	if c := compress(payload); len(c) < len(payload)*9/10 {
 		p.Codec, p.Data = codecS2, c
 	}
 	return p
+}
+
+// pieceSize is how much is compressed at once: the compressor wants a buffer of more than that.
+const pieceSize = 1 << 20
+
+// compress returns an S2 block of the payload.
+func compress(payload []byte) []byte {
+	if len(payload) <= pieceSize {
+		return s2.EncodeBetter(nil, payload)
+	}
+	room := make([]byte, s2.MaxEncodedLen(pieceSize))
+	var pieces [][]byte
+	for piece := range slices.Chunk(payload, pieceSize) {
+		pieces = append(pieces, Clone(s2.EncodeBetter(room, piece)))
+	}
+	block, err := s2.ConcatBlocks(nil, pieces...)
+	if err != nil { // cannot happen: the pieces are blocks
+		return payload
+	}
+	return block
 }
 
 // Seal builds the envelope of an entry.

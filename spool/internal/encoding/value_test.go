@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -131,5 +132,20 @@ func TestEntryIsCompact(t *testing.T) {
 	}
 	if n := len(EncodeID(key, e, 1<<20, "")); n > 90 {
 		t.Errorf("%d bytes, want at most 90", n)
+	}
+}
+
+// TestLargePayload: a payload of many megabytes comes back, and is packed without a buffer of its size.
+func TestLargePayload(t *testing.T) {
+	text := bytes.Repeat([]byte("a text of megabytes "), 8*pieceSize/20+1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	packed := Pack(text)
+	runtime.ReadMemStats(&after)
+	if back, err := Unpack(packed); err != nil || !bytes.Equal(back, text) || packed.Codec != codecS2 {
+		t.Errorf("codec %d, %d bytes came back, %v", packed.Codec, len(back), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 4*pieceSize {
+		t.Errorf("packing %d bytes took %d", len(text), took)
 	}
 }
