@@ -81,6 +81,7 @@ const (
 	keyCrash      = "crash"
 	keyCounters   = "counters"
 	keyPaused     = "paused"
+	keyLimit      = "message_limit"
 	pfxSetID      = "set " // and the id of an intrusion set
 )
 

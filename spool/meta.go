@@ -17,6 +17,7 @@ type Meta struct {
 	StateKnown  bool                // watermarks came from the platform or from runs of this spool
 	SetAside    string              // path of a damaged predecessor that Open set aside; empty if none
 	Paused      map[Stage]time.Time // stages that an operator paused, and since when; see Pause
+	Limit       MessageLimit        // see SaveMessageLimit
 	Platform    []byte              // the platform loop's own notes (JSON), see SavePlatform
 }
 
@@ -78,7 +79,7 @@ func (tb metaBucket) describe() (Meta, error) {
 	}
 	m := Meta{
 		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
-		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(),
+		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(), Limit: tb.limit(),
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {

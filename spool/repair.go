@@ -65,7 +65,7 @@ func (t *txn) repairMeta() error {
 	if err := t.repairState(); err != nil {
 		return err
 	}
-	for _, key := range []string{keyPlatform, keyCrash, keyPaused} {
+	for _, key := range []string{keyPlatform, keyCrash, keyPaused, keyLimit} {
 		if v := t.meta().get([]byte(key)); v != nil {
 			if _, err := encoding.Open([]byte(key), v, nil); err != nil {
 				if err := t.meta().b.Delete([]byte(key)); err != nil {

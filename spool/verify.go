@@ -142,7 +142,8 @@ func (v *verifier) meta() error {
 		}
 	}
 	known := map[string]bool{
-		keySchema: true, keyConnector: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true, keyPaused: true,
+		keySchema: true, keyConnector: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
+		keyPaused: true, keyLimit: true,
 	}
 	return v.t.tab(bktMeta).scan(nil, nil, func(k, val []byte) (bool, error) {
 		if !known[string(k)] && !strings.HasPrefix(string(k), pfxSetID) {

@@ -44,7 +44,7 @@ func (a *app) build() (pipeline.Parts, error) {
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
-	deliver, err := a.deliverStage(api, platform, mapper)
+	deliver, err := a.deliverStage(api, platform)
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
@@ -147,10 +147,10 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	})
 }
 
-func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform, m *mapstage.Stage) (stage *deliver.Stage, err error) {
+func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform) (stage *deliver.Stage, err error) {
 	c := a.cfg
 	deps := deliver.Deps{
-		Spool: a.spool, Platform: loop, OnMaxMessageSize: m.SetMaxMessageSize,
+		Spool: a.spool, Platform: loop,
 		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random, Paused: a.paused(spool.StageDeliver),
 	}
 	way := deliver.ToArchive

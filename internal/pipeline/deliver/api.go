@@ -72,6 +72,7 @@ type Spool interface {
 	NextBundleOf(run uint64) (spool.Bundle, error)
 	Unconfirmed(run uint64, most int) (n int64, in spool.Range, err error)
 	BundleObjects(run, seq uint64, from int, maxBytes int64) ([]spool.BundleObject, error)
+	SaveMessageLimit(l spool.MessageLimit) error
 	SaveCursor(epoch uint64, run, seq uint64, n int) error
 	SkipMessage(epoch uint64, run, seq uint64, index int, d spool.DeadLetter) error
 	EndBundle(epoch uint64, run, seq uint64, w spool.Work, count map[string]int64) error

@@ -154,9 +154,10 @@ func (d *Stage) begin() error {
 		}
 	}
 	if d.begun != run && d.current.Reason == spool.ReasonRetry {
-		d.limit.forget() // the limit may have been raised since
+		if err := d.saveLimit(spool.MessageLimit{}); err != nil { // it may have been raised since
+			return err
+		}
 	}
-	d.tellLimit()
 	d.begun = run
 	return nil
 }

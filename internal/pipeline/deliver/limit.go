@@ -1,6 +1,10 @@
 package deliver
 
-import "time"
+import (
+	"time"
+
+	"threatmatch-connector/spool"
+)
 
 // limitLife is how long a limit that the broker reported is trusted: an operator
 // may raise it at any time.
@@ -9,23 +13,15 @@ const limitLife = time.Hour
 // sizeLimit is the largest body in bytes that the broker accepts, as far as known.
 type sizeLimit struct {
 	fixed int64 // set by the operator; 0: not set
-	told  int64 // reported by the broker; 0: not reported
-	until time.Time
+	told  spool.MessageLimit
 }
 
 // bytes returns the limit, 0 if none is known.
-func (l *sizeLimit) bytes(now time.Time) int64 {
-	if l.told > 0 && now.Before(l.until) && (l.fixed == 0 || l.told < l.fixed) {
-		return l.told
-	}
-	return l.fixed
-}
+func (l *sizeLimit) bytes(now time.Time) int64 { return l.told.With(l.fixed, now) }
 
 // learn records what the broker reported, which may be 0.
 func (l *sizeLimit) learn(n int64, now time.Time) {
 	if n > 0 {
-		l.told, l.until = n, now.Add(limitLife)
+		l.told = spool.MessageLimit{Bytes: n, Until: now.UTC().Add(limitLife)}
 	}
 }
-
-func (l *sizeLimit) forget() { l.told = 0 }

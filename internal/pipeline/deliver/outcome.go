@@ -48,8 +48,11 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 // tooLarge records which message the broker does not accept. It is skipped once
 // everything before it is confirmed.
 func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
-	d.limit.learn(out.Limit, d.Now())
-	d.tellLimit()
+	learnt := d.limit
+	learnt.learn(out.Limit, d.Now())
+	if err := d.saveLimit(learnt.told); err != nil {
+		return errors.Join(err, out)
+	}
 	text := tooLargeText(0, out.Limit)
 	switch {
 	case out.Index >= 0:
@@ -63,13 +66,13 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 	return nil
 }
 
-// tellLimit passes the current limit on if it changed.
-func (d *Stage) tellLimit() {
-	now := d.limit.bytes(d.Now())
-	if d.OnMaxMessageSize != nil && now != d.toldLimit {
-		d.OnMaxMessageSize(now)
+// saveLimit stores what the broker accepts, for map and for the next start.
+func (d *Stage) saveLimit(l spool.MessageLimit) error {
+	if l == d.limit.told {
+		return nil
 	}
-	d.toldLimit = now
+	d.limit.told = l
+	return d.Spool.SaveMessageLimit(l)
 }
 
 func tooLargeText(size int, limit int64) string {

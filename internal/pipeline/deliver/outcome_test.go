@@ -101,8 +101,6 @@ func TestDeliverTooLarge(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
 			pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
-				var told []int64
-				w.OnLimit = func(n int64) { told = append(told, n) }
 				r := w.OpenRun(spool.ReasonSchedule, 5)
 				w.AddBundle(r.ID, 1, 5000)
 				w.AddBundle(r.ID, 4, 200)
@@ -131,8 +129,8 @@ func TestDeliverTooLarge(t *testing.T) {
 				if err != nil || len(known) != 0 {
 					t.Errorf("ids still know %v, %v", known, err)
 				}
-				if !slices.Equal(told, []int64{2000}) {
-					t.Errorf("map was told %v", told)
+				if m, err := w.Spool.Meta(); err != nil || m.Limit.Bytes != 2000 {
+					t.Errorf("the limit %+v is stored, %v; want 2000 bytes", m.Limit, err)
 				}
 				if w.Broker.TooLarge != 1 {
 					t.Errorf("%d messages over the limit were tried", w.Broker.TooLarge)

@@ -23,17 +23,13 @@ type Deps struct {
 	Works     WorkClient // nil with ToArchive
 	Publisher Publisher  // only with ToBroker
 	Archive   Archive    // nil: none
-	// OnMaxMessageSize is called with the broker's limit once a message was over
-	// it, and with 0 or the operator's own limit when the broker's is no longer
-	// trusted. May be nil.
-	OnMaxMessageSize func(bytes int64)
-	Wakes            pipeline.Wakes
-	Status           *pipeline.Status
-	Log              *slog.Logger
-	Metrics          *Metrics
-	Now              func() time.Time
-	Rand             func() float64 // in [0, 1), for jitter
-	Paused           func() string  // why an operator has paused sending; "" or nil: not paused
+	Wakes     pipeline.Wakes
+	Status    *pipeline.Status
+	Log       *slog.Logger
+	Metrics   *Metrics
+	Now       func() time.Time
+	Rand      func() float64 // in [0, 1), for jitter
+	Paused    func() string  // why an operator has paused sending; "" or nil: not paused
 }
 
 // Way is how messages reach OpenCTI's workers.
@@ -76,21 +72,20 @@ type Stage struct {
 	epoch  uint64
 	resets int64 // the platform loop's count of resets when the step began
 
-	current   *spool.Run // the run whose bundle is being sent
-	bundle    *spool.Bundle
-	begun     uint64   // the run that this process is publishing
-	stop      obstacle // a message that cannot be sent, to be skipped when the cursor reaches it
-	dead      deadIDs  // STIX ids skipped and not sent since; nil: not loaded
-	limit     sizeLimit
-	toldLimit int64     // the last value passed to OnMaxMessageSize
-	careful   bool      // the next message is sent alone
-	push      pushState // how chunks are sent
-	body      []byte    // buffer of the last message, reused for the next
-	moved     bool      // something was confirmed since the last trouble
-	said      string    // the last trouble that was logged
-	unready   string    // why nothing can be sent, until something is
-	nextLook  time.Time // when to ask for the queue's size
-	checked   checkedWork
+	current  *spool.Run // the run whose bundle is being sent
+	bundle   *spool.Bundle
+	begun    uint64   // the run that this process is publishing
+	stop     obstacle // a message that cannot be sent, to be skipped when the cursor reaches it
+	dead     deadIDs  // STIX ids skipped and not sent since; nil: not loaded
+	limit    sizeLimit
+	careful  bool      // the next message is sent alone
+	push     pushState // how chunks are sent
+	body     []byte    // buffer of the last message, reused for the next
+	moved    bool      // something was confirmed since the last trouble
+	said     string    // the last trouble that was logged
+	unready  string    // why nothing can be sent, until something is
+	nextLook time.Time // when to ask for the queue's size
+	checked  checkedWork
 
 	gate   gateWatch
 	warned map[string]bool // missing rights that were logged
@@ -140,7 +135,7 @@ func New(d Deps, o Options) (*Stage, error) {
 	}
 	d.keepAlive()
 	return &Stage{
-		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize}, toldLimit: o.MaxMessageSize,
+		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize},
 		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
 	}, nil
 }
@@ -177,7 +172,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	d.epoch = meta.Epoch
+	d.epoch, d.limit.told = meta.Epoch, meta.Limit
 	runs, err := d.Spool.OpenRuns() // read before the bundles: a run that is mapped now has all of its bundles
 	if err != nil {
 		return false, err

@@ -2,7 +2,6 @@ package deliver_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -25,8 +24,6 @@ func TestRaisedLimit(t *testing.T) {
 		t.Run(fmt.Sprint(c.reason, c.after), func(t *testing.T) {
 			pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 				w.ReportsOK = true
-				var told []int64
-				w.OnLimit = func(n int64) { told = append(told, n) }
 				w.Broker.Limit = 2000
 				r := w.OpenRun(spool.ReasonSchedule, 2)
 				w.AddBundle(r.ID, 1, 5000)
@@ -42,15 +39,15 @@ func TestRaisedLimit(t *testing.T) {
 				w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
 				w.Live.Wakes.Deliver.Signal()
 				w.Drive()
-				want, limits := 3, []int64{2000}
+				want, limit := 3, int64(2000)
 				if c.sent {
-					want, limits = 4, []int64{2000, 0}
+					want, limit = 4, 0
 				}
 				if got := len(w.Order()); got != want {
 					t.Errorf("got %d messages, want %d", got, want)
 				}
-				if !slices.Equal(told, limits) {
-					t.Errorf("map was told %v, want %v", told, limits)
+				if m, err := w.Spool.Meta(); err != nil || m.Limit.With(0, time.Now()) != limit {
+					t.Errorf("the limit %+v is stored, %v; want %d bytes", m.Limit, err, limit)
 				}
 			})
 		})

@@ -24,7 +24,7 @@ func (m *Stage) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.epoch = meta.Epoch
+	m.epoch, m.maxMessage = meta.Epoch, meta.Limit.With(m.opt.MaxMessageSize, m.now())
 	mark, marked, err := m.spool.Crash()
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (b *batch) release(it *item) error {
 // letOut lets an item go out, unless it is too large.
 func (b *batch) letOut(it *item, kind string) {
 	size := it.obj.Size()
-	if limit := b.m.maxMessage.Load(); limit > 0 && wireSize(size) > limit {
+	if limit := b.m.maxMessage; limit > 0 && wireSize(size) > limit {
 		b.deadLetter(it, deadTooLarge, fmt.Sprintf("a message of %d bytes; the broker takes %d", wireSize(size), limit))
 		return
 	}

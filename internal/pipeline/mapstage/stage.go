@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -106,7 +105,7 @@ type Stage struct {
 	author   string // id of the default author
 	lookups  int    // ids that are asked of the platform in one run
 
-	maxMessage atomic.Int64
+	maxMessage int64 // the largest message that the broker accepts; 0: unknown
 
 	epoch     uint64
 	gather    *gathering
@@ -141,13 +140,8 @@ func New(d Deps, o Options) (*Stage, error) {
 		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{}, notes: map[uint64]*notes{},
 		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
 	}
-	m.maxMessage.Store(o.MaxMessageSize)
 	return m, nil
 }
-
-// SetMaxMessageSize sets the largest message that the broker accepts; larger
-// objects become dead letters here. Safe for concurrent use.
-func (m *Stage) SetMaxMessageSize(n int64) { m.maxMessage.Store(n) }
 
 // idlePoll is the longest sleep between two looks at the spool.
 const idlePoll = 5 * time.Second
@@ -232,6 +226,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 		m.forget()
 		m.notes, m.epoch = map[uint64]*notes{}, meta.Epoch
 	}
+	m.maxMessage = meta.Limit.With(m.opt.MaxMessageSize, m.now())
 	runs, err := m.spool.OpenRuns()
 	if err != nil {
 		return 0, err

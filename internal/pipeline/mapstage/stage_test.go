@@ -261,7 +261,8 @@ func TestBuriesRelationshipCycles(t *testing.T) {
 }
 
 func TestDeadLetters(t *testing.T) {
-	w := newTestWorld(t, Options{MaxMessageSize: 4000})
+	w := newTestWorld(t, Options{})
+	w.check(w.sp.SaveMessageLimit(spool.MessageLimit{Bytes: 4000, Until: w.clock.Add(time.Hour)})) // as deliver does
 	run := w.startRun(spool.ReasonSchedule)
 	w.record(run, sobj(ident(1)), `{"no":"type"}`, sobj(ident(2), `"name":"`+strings.Repeat("x", 4000)+`"`))
 	w.body(run, "<html>")

@@ -136,6 +136,10 @@ func (s *mortalSpool) Reset(now time.Time) (cleared map[string]int64, works []sp
 	return cleared, works, err
 }
 
+func (s *mortalSpool) SaveMessageLimit(l spool.MessageLimit) error {
+	return s.write("limit", func() error { return s.Spool.SaveMessageLimit(l) })
+}
+
 func (s *mortalSpool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 	return s.write("cursor", func() error { return s.Spool.SaveCursor(epoch, run, seq, n) })
 }

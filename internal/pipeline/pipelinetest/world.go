@@ -48,7 +48,6 @@ type World struct {
 	Platform   platform.Options
 	Logs       *LogLines
 	wrong      bool
-	OnLimit    func(int64)
 	Unreadable func(run, seq uint64, i int) bool
 	MaxSize    int64 // of the spool that is opened next; 0: 32 MiB
 	Offline    bool  // no platform and no broker
@@ -165,7 +164,7 @@ func (w *World) Start() {
 	l.Platform, err = platform.New(pdeps, w.Platform)
 	w.Must(err)
 	deps := deliver.Deps{
-		Spool: sp, Platform: l.Platform, Works: w.OpenCTI, Publisher: w.Broker, OnMaxMessageSize: w.OnLimit,
+		Spool: sp, Platform: l.Platform, Works: w.OpenCTI, Publisher: w.Broker,
 		Wakes: l.Wakes, Status: l.Status, Log: log, Metrics: deliver.NewMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: chance,
 	}
 	if w.Archive != nil {

@@ -1,0 +1,36 @@
+package spool
+
+import "time"
+
+// MessageLimit is the largest message that the broker accepts, as far as it said.
+type MessageLimit struct {
+	Bytes int64     `json:"bytes"`
+	Until time.Time `json:"until"` // not trusted from then on, because an operator may have raised it
+}
+
+// With returns the smaller of the limit and the operator's own one, 0 if there is neither.
+func (l MessageLimit) With(own int64, now time.Time) int64 {
+	if l.Bytes > 0 && now.Before(l.Until) && (own == 0 || l.Bytes < own) {
+		return l.Bytes
+	}
+	return own
+}
+
+// SaveMessageLimit stores what the broker accepts, also over resets; the zero value forgets it. Meta returns it.
+func (s *Spool) SaveMessageLimit(l MessageLimit) error {
+	return s.update("save message limit", frees(), func(t *txn) error {
+		if l == (MessageLimit{}) {
+			return t.tab(bktMeta).b.Delete([]byte(keyLimit))
+		}
+		return t.meta().save(keyLimit, l)
+	})
+}
+
+// limit returns the stored limit. One that cannot be read is unknown.
+func (tb metaBucket) limit() MessageLimit {
+	var l MessageLimit
+	if tb.read(keyLimit, &l) != nil {
+		return MessageLimit{}
+	}
+	return l
+}
