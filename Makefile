@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG).version=$(VERSION) -X $(PKG).commit=$(COMMIT) -X $(PK
 TEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: soak help build test check conformance rule-counts beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln gosec clean
+.PHONY: soak hostile help build test check conformance rule-counts beside demo kill crash fuzz million inspect page-shots bench bench-mem fmt docker docker-test docker-ci lint-deploy notices release vuln gosec clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ crash: ## kill -9 a working spool ROUNDS times (default 50), account for every i
 
 soak: ## all loops under a seeded mix of all faults, and a repull of 20,000 items, for SOAK on the test's clock (default 12h)
 	SOAK=$(or $(SOAK),12h) $(GO) test -count=1 -timeout 60m -run 'TestSoak|TestRepullBesideWhatIsNew' -v ./internal/pipeline/pipelinetest
+
+hostile: ## all loops on a ThreatMatch whose answers are mutated at random, for HOSTILE on the test's clock (default 24h)
+	HOSTILE=$(or $(HOSTILE),24h) $(GO) test -count=1 -timeout 120m -run TestHostile -v ./internal/pipeline/pipelinetest
 
 fuzz: ## fuzz every decoder of PKGS (default all) for FUZZTIME each (default 20s)
 	FUZZTIME=$(or $(FUZZTIME),20s) deploy/fuzz.sh $(PKGS)

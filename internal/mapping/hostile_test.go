@@ -99,6 +99,8 @@ autonomous-system "number":"AS 1.10" >> "number":65546
 location "name":"London","latitude":"51.5N","longitude":"0.1 W" >> "latitude":51.5 >> "longitude":-0.1
 network-traffic "src_port":"443/tcp","protocols":"tcp" >> "src_port":443
 note "content":" ","abstract":"Abs","object_refs":["malware--00000000-0000-4000-8000-000000000002"] >> "content":"Abs"
+markup written with escapes
+report "name":"R\u0026amp;D","description":"one \u003cscript\u003ealert(1)\u003c/script\u003e\u003cb\u003etwo\u003c/b\u003e" >> R&D >> "description":"one **two**" !! alert
 addresses of links
 report "content":"<p><img src=' DATA:IMAGE/JPEG;base64,/9j/AAAA ' alt='j'></p>" >> data:image/jpeg;base64,/9j/AAAA
 names that join
@@ -151,6 +153,24 @@ func TestHostileInputs(t *testing.T) {
 	}
 	if n < 70 {
 		t.Errorf("only %d inputs were read", n)
+	}
+}
+
+// TestMovedTextIsConverted: what the text of a reference brings into the description of a relationship is converted
+// like any description.
+func TestMovedTextIsConverted(t *testing.T) {
+	m, err := New(Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"x", "May 2024"} {
+		r := m.Map(Source{Dataset: "profiles", ID: "9"}, []byte(`{"objects":[{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000001",
+			"created":"2024-01-02T03:04:05.000Z","modified":"2024-01-02T03:04:05.000Z","relationship_type":"uses",
+			"source_ref":"malware--00000000-0000-4000-8000-000000000002","target_ref":"tool--00000000-0000-4000-8000-000000000003",
+			"external_references":[{"source_name":"`+name+`","description":"<script>alert(1)</script>"}]}]}`))
+		if got := r.Objects[0].String("description"); got != name+":" {
+			t.Errorf("the description is %q, want what stands before the script", got)
+		}
 	}
 }
 

@@ -47,6 +47,9 @@ type Options struct {
 	// Proxy chooses the proxy of a request. Nil means that of the environment (HTTPS_PROXY, NO_PROXY, …).
 	Proxy func(*http.Request) (*url.URL, error)
 
+	// Transport carries the requests. Nil means the network.
+	Transport http.RoundTripper
+
 	// Now is the clock.
 	Now func() time.Time
 	// Rand returns a number in [0, 1). It must be safe for concurrent use.
@@ -101,7 +104,10 @@ func New(opt Options) (*Client, error) {
 		redact: newRedactor(opt.ClientSecret),
 		gate:   newThrottle(opt),
 	}
-	c.http = &http.Client{Transport: newTransport(opt), CheckRedirect: c.checkRedirect}
+	c.http = &http.Client{Transport: opt.Transport, CheckRedirect: c.checkRedirect}
+	if opt.Transport == nil {
+		c.http.Transport = newTransport(opt)
+	}
 	c.token = newTokenSource(c.requestToken, opt.Now)
 	return c, nil
 }

@@ -68,6 +68,8 @@ type soak struct {
 	again    bool // resets and repulls happen, too
 	steady   bool // the process lives to the end
 	vendor   *vendor
+	source   fetch.Source
+	spooled  func(spool.NewRecord) // is told of every record that was committed; may be nil
 	schedule *schedule.Schedule
 	began    time.Time
 	until    map[string]time.Time // by fault: when it ends
@@ -91,6 +93,7 @@ func newSoak(t *testing.T, w *pipelinetest.World, seed uint64) *soak {
 		t: t, w: w, r: rand.New(rand.NewPCG(seed, 15)), again: seed%2 == 0, vendor: newVendor(rand.New(rand.NewPCG(seed, 16))), began: time.Now(),
 		until: map[string]time.Time{}, happened: map[string]int{}, imported: map[string]string{}, dropped: map[string]bool{}, refused: map[string]bool{},
 	}
+	s.source = s.vendor
 	w.Broker.Rand = rand.New(rand.NewPCG(seed, 17))
 	refuse := rand.New(rand.NewPCG(seed, 18))
 	w.Broker.Refuses = func(json.RawMessage) string {
@@ -132,7 +135,7 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 	mapper, err := mapping.New(mapping.Settings{})
 	s.w.Must(err)
 	f, err := fetch.New(fetch.Deps{
-		Spool: l.Spool, Source: s.vendor, Wakes: l.Wakes, Status: l.Status, Log: l.Log,
+		Spool: &fetchSpool{l.Spool, s.spooled}, Source: s.source, Wakes: l.Wakes, Status: l.Status, Log: l.Log,
 		Metrics: fetch.NewMetrics(prometheus.NewRegistry()), Now: time.Now, Rand: func() float64 { return 0.5 },
 	}, fetch.Options{
 		Datasets: spool.Datasets(), MaxConcurrency: 4, MaxAttempts: 5, Groups: []string{"All content"}, Types: []string{"indicator"}, MaxWait: soakPeriod,
@@ -155,6 +158,22 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 		Spool: l.Spool, Works: s.w.OpenCTI, Status: l.Status, Log: l.Log, Metrics: verdicts.NewMetrics(prometheus.NewRegistry()), Now: time.Now,
 	})
 	return []pipeline.Part{f, m, s.schedule, keep, read}
+}
+
+// fetchSpool tells of the records that fetch committed.
+type fetchSpool struct {
+	fetch.Spool
+	spooled func(spool.NewRecord)
+}
+
+func (f *fetchSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
+	err := f.Spool.SettleTasks(epoch, now, outcomes)
+	for _, o := range outcomes {
+		if err == nil && o.Record != nil && f.spooled != nil {
+			f.spooled(*o.Record)
+		}
+	}
+	return err
 }
 
 // run lets things happen for this long, minute by minute.
