@@ -20,6 +20,7 @@ type brokerFault struct {
 	before func(*faultRig)
 	hurt   func(*faultRig)
 	lost   bool // what lies in the queue goes with it, by the operator's own hand
+	own    bool // hurts the whole broker, so that it needs one of its own
 }
 
 // faultRig is what a fault can lay hands on.
@@ -31,20 +32,20 @@ type faultRig struct {
 }
 
 var brokerFaults = []brokerFault{
-	{name: "stopped and started twice", hurt: func(r *faultRig) {
+	{name: "stopped and started twice", own: true, hurt: func(r *faultRig) {
 		for range 2 {
 			r.node.Stop(r.t)
 			r.node.Restart(r.t)
 			r.more(100)
 		}
 	}},
-	{name: "killed", hurt: func(r *faultRig) {
+	{name: "killed", own: true, hurt: func(r *faultRig) {
 		r.node.Sync(r.t)
 		r.node.Kill(r.t)
 		r.node.Restart(r.t)
 	}},
 	{name: "connections closed by the broker", hurt: func(r *faultRig) { r.vhost.CloseConnections() }},
-	{name: "memory alarm", hurt: func(r *faultRig) {
+	{name: "memory alarm", own: true, hurt: func(r *faultRig) {
 		r.node.MemoryAlarm(r.t, true)
 		time.Sleep(2 * time.Second)
 		r.node.MemoryAlarm(r.t, false)
@@ -94,41 +95,58 @@ func TestBrokerFaults(t *testing.T) {
 	if s := os.Getenv("IOCS"); s != "" {
 		iocs, _ = strconv.Atoi(s)
 	}
-	node := brokertest.Start(t)
+	t.Run("the whole broker", func(t *testing.T) {
+		t.Parallel()
+		node := brokertest.Start(t)
+		for _, f := range brokerFaults {
+			if f.own {
+				t.Run(f.name, func(t *testing.T) { f.run(t, node, iocs) })
+			}
+		}
+	})
 	for _, f := range brokerFaults {
-		t.Run(f.name, func(t *testing.T) {
-			vhost := node.VHost(t)
-			u, err := url.Parse(vhost.URL())
-			must(t, err)
-			port, _ := strconv.Atoi(u.Port())
-			proxy := brokertest.NewProxy(t, u.Hostname(), port)
-			w := newWorld(t, options{
-				amqp: vhost.URL(),
-				api:  threatmatch.Options{Generate: data.Options{Seed: 9, Profiles: 30, Alerts: 30, Reports: 10, IOCs: iocs}},
-				platform: opencti.Options{Connection: func(c *opencti.Connection) {
-					c.Host, c.Port = proxy.Host, proxy.Port
-				}},
+		if !f.own {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				f.run(t, brokertest.Shared(t), iocs)
 			})
-			w.env["BUNDLE_MAX_OBJECTS"] = "500"
-			w.env["MQ_CONFIRM_WINDOW"] = "100"
-			r := &faultRig{w, node, vhost, proxy}
-			if f.before != nil {
-				f.before(r)
-			}
-			p := w.start("run", "--once")
-			r.more(300)
-			if p.ended() {
-				t.Fatalf("the import was over before the fault:\n%s", tail(p.output()))
-			}
-			f.hurt(r)
-			if code := p.code(); code != 0 {
-				t.Fatalf("exit code %d\n%s", code, tail(p.output()))
-			}
-			if f.lost {
-				return
-			}
-			w.intact()
-			t.Logf("objects %d, sent again %d", w.worker.Counts().Distinct, w.worker.Counts().Repeats)
-		})
+		}
 	}
+}
+
+// run imports so many IOCs through the node, and hurts it on the way.
+func (f brokerFault) run(t *testing.T, node *brokertest.Node, iocs int) {
+	t.Helper()
+	vhost := node.VHost(t)
+	u, err := url.Parse(vhost.URL())
+	must(t, err)
+	port, _ := strconv.Atoi(u.Port())
+	proxy := brokertest.NewProxy(t, u.Hostname(), port)
+	w := newWorld(t, options{
+		amqp: vhost.URL(),
+		api:  threatmatch.Options{Generate: data.Options{Seed: 9, Profiles: 30, Alerts: 30, Reports: 10, IOCs: iocs}},
+		platform: opencti.Options{Connection: func(c *opencti.Connection) {
+			c.Host, c.Port = proxy.Host, proxy.Port
+		}},
+	})
+	w.env["BUNDLE_MAX_OBJECTS"] = "500"
+	w.env["MQ_CONFIRM_WINDOW"] = "100"
+	r := &faultRig{w, node, vhost, proxy}
+	if f.before != nil {
+		f.before(r)
+	}
+	p := w.start("run", "--once")
+	r.more(300)
+	if p.ended() {
+		t.Fatalf("the import was over before the fault:\n%s", tail(p.output()))
+	}
+	f.hurt(r)
+	if code := p.code(); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, tail(p.output()))
+	}
+	if f.lost {
+		return
+	}
+	w.intact()
+	t.Logf("objects %d, sent again %d", w.worker.Counts().Distinct, w.worker.Counts().Repeats)
 }

@@ -26,6 +26,7 @@ import (
 func TestInspectedImport(t *testing.T) {
 	objects, rounds := number(t, "INSPECT_OBJECTS", 8000), number(t, "INSPECT_ROUNDS", 0)
 	if rounds == 0 {
+		t.Parallel()
 		w, got := importObjects(t, objects, true, worker.Options{})
 		w.intact()
 		if got.exports == 0 {
@@ -168,7 +169,7 @@ func (w *world) look(p *process, got *imported) {
 
 // command prepares a run of the program.
 func (w *world) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(w.t.Context(), binary, args...)
+	cmd := exec.CommandContext(w.t.Context(), w.binary, args...)
 	for k, v := range w.env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}

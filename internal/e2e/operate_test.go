@@ -120,7 +120,7 @@ func TestSocketElsewhere(t *testing.T) {
 func TestLiveCommands(t *testing.T) {
 	t.Parallel()
 	k := &walk{t: t}
-	k.begin(options{api: few()})
+	k.begin(options{api: few(), race: true})
 	k.env["SPOOL_KEEP_RECORDS"] = "P1D"
 	k.platform.SetQueueSize(opencti.QueueSize{Bytes: 700e6}) // so that messages wait
 	p := k.start("run")

@@ -16,6 +16,7 @@ func TestEverythingAroundFails(t *testing.T) {
 	node := brokertest.Start(t)
 	w := newWorld(t, options{
 		amqp: node.VHost(t).URL(),
+		race: true,
 		api: threatmatch.Options{
 			Latency: 20 * time.Millisecond,
 			Generate: data.Options{

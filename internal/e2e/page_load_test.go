@@ -21,6 +21,7 @@ import (
 func TestImportWithThePageOpen(t *testing.T) {
 	objects, rounds := number(t, "PAGE_OBJECTS", 4000), number(t, "PAGE_ROUNDS", 0)
 	if rounds == 0 {
+		t.Parallel()
 		w, got := importShown(t, objects, 100*time.Millisecond, worker.Options{})
 		w.intact()
 		if got.exports == 0 {
@@ -52,6 +53,7 @@ func importShown(t *testing.T, objects int, every time.Duration, o worker.Option
 	k, base := exposed(t, options{
 		api:    threatmatch.Options{Generate: data.Options{Seed: 1, Profiles: items, Alerts: items, Reports: items / 3, IOCs: objects * 4 / 5}},
 		worker: o,
+		race:   every > 0,
 	})
 	w = k.world
 	w.env["CONNECTOR_LOG_LEVEL"] = "error"

@@ -35,6 +35,7 @@ func TestPlatformFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range platformFaults {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, options{
 				api: threatmatch.Options{Generate: data.Options{Seed: 9, Profiles: 30, Alerts: 30, Reports: 10, IOCs: 1500}},
 			})

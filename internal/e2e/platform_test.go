@@ -15,8 +15,9 @@ import (
 )
 
 // platformWorld has an import of some seconds, in several bundles.
-func platformWorld(t *testing.T, o opencti.Options) *world {
+func platformWorld(t *testing.T, o opencti.Options, race bool) *world {
 	w := newWorld(t, options{
+		race:     race,
 		platform: o,
 		api: threatmatch.Options{PageSize: 50, Latency: 40 * time.Millisecond, Generate: data.Options{
 			Seed: 8, Profiles: 20, Alerts: 20, Reports: 5, IOCs: 1500,
@@ -40,7 +41,7 @@ func TestEachPlatformVersion(t *testing.T) {
 	for _, version := range opencti.ProfileNames() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			w := platformWorld(t, opencti.Options{Version: version, HideStateTimestamp: version == "6.7.5"})
+			w := platformWorld(t, opencti.Options{Version: version, HideStateTimestamp: version == "6.7.5"}, false)
 			p := w.start("run", "--once")
 			w.eventually("the import began", func() bool { return w.worker.Counts().Distinct > 200 || p.ended() })
 			p.kill() // and goes on under the same work
@@ -68,7 +69,7 @@ func TestResetInMidRun(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := platformWorld(t, opencti.Options{Version: c.version})
+			w := platformWorld(t, opencti.Options{Version: c.version}, true)
 			w.env["CONNECTOR_DURATION_PERIOD"] = "P1D"
 			p := w.start("run")
 			w.eventually("the import began", func() bool { return w.worker.Counts().Distinct > 300 || p.ended() })
@@ -99,7 +100,7 @@ func TestResetInMidRun(t *testing.T) {
 
 func TestWorkDeletedInMidRun(t *testing.T) {
 	t.Parallel()
-	w := platformWorld(t, opencti.Options{})
+	w := platformWorld(t, opencti.Options{}, false)
 	w.worker.Behave(worker.Behaviour{Delay: time.Millisecond})
 	p := w.start("run", "--once")
 	w.eventually("the import began", func() bool { return w.worker.Counts().Distinct > 200 || p.ended() })
@@ -123,7 +124,7 @@ func TestWorkDeletedInMidRun(t *testing.T) {
 // TestAnswersLost: OpenCTI carries out what it is asked and its answers are lost.
 func TestAnswersLost(t *testing.T) {
 	t.Parallel()
-	w := platformWorld(t, opencti.Options{})
+	w := platformWorld(t, opencti.Options{}, false)
 	for _, route := range []string{"registerConnector", "pingConnector", "workAdd", "workEdit.addExpectations", "workEdit.toProcessed", "work", "isWorkAlive", "works"} {
 		w.platform.SetFault(faults.Rule{Route: route, Kind: faults.Lost, Rate: 0.3, Times: 3})
 	}
@@ -139,7 +140,7 @@ func TestAnswersLost(t *testing.T) {
 // that the spool holds the rest.
 func TestStoppedInMidRun(t *testing.T) {
 	t.Parallel()
-	w := platformWorld(t, opencti.Options{Version: "6.8.10"})
+	w := platformWorld(t, opencti.Options{Version: "6.8.10"}, false)
 	p := w.start("run", "--once")
 	w.eventually("the import began", func() bool { return w.worker.Counts().Distinct > 300 || p.ended() })
 	must(t, p.cmd.Process.Signal(os.Interrupt))

@@ -19,7 +19,8 @@ func pushWorld(t *testing.T, version string, o data.Options) *world {
 	t.Helper()
 	port := closedPort(t)
 	w := newWorld(t, options{
-		api: threatmatch.Options{Generate: o},
+		race: version == "newest",
+		api:  threatmatch.Options{Generate: o},
 		platform: opencti.Options{Version: version, Connection: func(c *opencti.Connection) {
 			_, _ = fmt.Sscanf(port, "127.0.0.1:%d", &c.Port)
 		}},
@@ -50,6 +51,7 @@ func TestPush(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"6.7.5", "6.9.17", "newest"} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			w := pushWorld(t, version, data.Options{Seed: 3, Profiles: 20, Alerts: 20, Reports: 5, IOCs: 300})
 			w.env["MQ_CONFIRM_WINDOW"] = "100"
 			w.worker.Behave(worker.Behaviour{Delay: 2 * time.Millisecond}) // what is told too early meets a full queue

@@ -52,11 +52,7 @@ func TestSpoolFullWhileTheBrokerIsAway(t *testing.T) {
 	p := w.start("run", "--once")
 	w.eventually("the first message", func() bool { return w.worker.Counts().Messages > 0 || p.ended() })
 	node.Stop(t)
-	w.eventually("fetch waits for room", func() bool {
-		var s inspect.Status
-		must(t, json.Unmarshal([]byte(w.run(0, "status", "--json")), &s))
-		return strings.Contains(stage(s, "fetch").Detail, "waits for room")
-	})
+	w.until("fetch waits for room", func(s inspect.Status) bool { return strings.Contains(stage(s, "fetch").Detail, "waits for room") })
 	asked := len(w.api.Stats().Answered)
 	time.Sleep(2 * time.Second)
 	if now := len(w.api.Stats().Answered); now > asked+10 {

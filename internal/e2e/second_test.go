@@ -35,8 +35,11 @@ func TestTwoConnectorsUnderOneID(t *testing.T) {
 		w.eventually("it finds the other", func() bool { return strings.Contains(p.output(), line) || p.ended() })
 		w.env["SPOOL_DIR"] = p.spool
 		w.eventually("its status says so", func() bool {
-			return strings.Contains(strings.Join(strings.Fields(w.run(0, "status")), " "), "platform waiting: a second connector runs under this id") || p.ended()
+			return strings.Contains(stage(w.status(), "platform").Detail, "a second connector runs under this id") || p.ended()
 		})
+		if out := strings.Join(strings.Fields(w.run(0, "status")), " "); !strings.Contains(out, "platform waiting: a second connector runs under this id") {
+			t.Errorf("got status %q, want it to name the second connector", out)
+		}
 		if n := strings.Count(p.output(), line); n != 1 {
 			t.Errorf("told %d times, want once", n)
 		}

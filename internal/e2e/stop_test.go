@@ -37,7 +37,7 @@ func TestStopWhileNothingAnswers(t *testing.T) {
 	})
 	w.env["BUNDLE_MAX_OBJECTS"] = "200"
 	w.env["BUNDLE_MAX_WAIT"] = "PT1S"
-	w.env["CONNECTOR_DRAIN_TIMEOUT"] = "PT5S"
+	w.env["CONNECTOR_DRAIN_TIMEOUT"] = "PT8S"
 	p := w.start("run")
 	w.eventually("messages arrive", func() bool { return w.worker.Counts().Messages >= 100 || p.ended() })
 	w.api.SetFault(faults.Rule{Kind: faults.Hang})

@@ -20,8 +20,9 @@ import (
 
 const connectorID = "11111111-2222-4333-8444-555555555555"
 
-// binary is the program under test, built once.
-var binary string
+// binary is the program under test, built once. Where E2E_RACE is set, raced is another
+// build of it, with the race detector; else it is the same.
+var binary, raced string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -35,22 +36,32 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "threatmatch-connector")
-	args := []string{"build", "-o", binary}
-	if raceEnabled {
-		args = append(args, "-race")
+	raced = binary
+	err = build("-o", binary)
+	if err == nil && os.Getenv("E2E_RACE") != "" {
+		raced = filepath.Join(dir, "threatmatch-connector-race")
+		err = build("-race", "-o", raced)
 	}
-	build := exec.Command("go", append(args, "threatmatch-connector/cmd/threatmatch-connector")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer brokertest.Close()
 	return m.Run()
 }
 
+func build(args ...string) error {
+	args = append(append([]string{"build"}, args...), "threatmatch-connector/cmd/threatmatch-connector")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // world is everything around the program.
 type world struct {
 	t        *testing.T
+	binary   string
 	amqp     string
 	api      *threatmatch.Server
 	platform *opencti.Server
@@ -65,11 +76,15 @@ type options struct {
 	platform opencti.Options
 	worker   worker.Options
 	amqp     string // "" is a virtual host of the shared broker
+	race     bool   // the program has the race detector, and takes six times as long
 }
 
 func newWorld(t *testing.T, o options) *world {
 	t.Helper()
-	w := &world{t: t, amqp: o.amqp, spool: filepath.Join(t.TempDir(), "spool")}
+	w := &world{t: t, binary: binary, amqp: o.amqp, spool: filepath.Join(t.TempDir(), "spool")}
+	if o.race {
+		w.binary = raced
+	}
 	if w.amqp == "" {
 		w.amqp = brokertest.Shared(t).VHost(t).URL()
 	}
@@ -123,7 +138,7 @@ func (w *world) start(args ...string) *process {
 	w.t.Helper()
 	f, err := os.CreateTemp(w.t.TempDir(), "log")
 	must(w.t, err)
-	p := &process{t: w.t, log: f.Name(), done: make(chan struct{}), cmd: exec.Command(binary, args...)}
+	p := &process{t: w.t, log: f.Name(), done: make(chan struct{}), cmd: exec.Command(w.binary, args...)}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = f, f, filepath.Dir(f.Name())
 	for k, v := range w.env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
