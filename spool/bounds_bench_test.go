@@ -20,7 +20,6 @@ const many = 100_000
 
 // BenchmarkBounds shows that no operation grows with the contents of the spool: the most heap that it needs, in MiB
 // above what was in use, and how long its longest transaction took, in wall and in processor time.
-// transaction took, by the clock and of the processor.
 //
 //	go test -run '^$' -bench Bounds -benchtime 1x ./spool
 func BenchmarkBounds(b *testing.B) {

@@ -56,10 +56,9 @@ func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) 
 
 // Salvage brings back what can be read of a set-aside file and was not delivered: records, the objects of bundles,
 // waiting and held objects, all as records of one run of reason retry, so that map compares them with what was
-// delivered since; dead letters that are not healed; and which object has an id of an intrusion set, if no
-// other got it since. It takes no watermarks, ids or tasks. Each row comes back
-// once: the place in the file is committed with the rows, so an interrupted salvage continues there when it is
-// repeated.
+// delivered since; dead letters that are not healed; and which object has the id of an intrusion set, if no other has
+// got it since. It takes no watermarks, ids or tasks. Each row comes back once: the place in the file is committed
+// with the rows, so an interrupted salvage continues there when it is repeated.
 //
 // It returns ErrConnector for another connector's file; ErrInvalid for the spool's own and, unless beforeReset, for
 // one that may be from before a reset; ErrFull if the spool has to drain first.

@@ -2,8 +2,8 @@ package spool
 
 import "threatmatch-connector/spool/internal/encoding"
 
-// Which object of the source has the id of an intrusion set is stored in meta, since it outlives a reset: what was
-// sent under the id is still on the platform.
+// Which object of the source is sent under the id of an intrusion set is stored in meta. It survives a reset, since
+// what was sent under that id is still on the platform.
 
 // setIDRow names the object of the source that has the id of an intrusion set.
 type setIDRow struct {

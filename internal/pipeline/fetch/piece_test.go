@@ -31,9 +31,10 @@ func (s *largeSource) Item(ctx context.Context, dataset, id string) (threatmatch
 	return threatmatch.Body{Bytes: []byte(`{"objects":[` + strings.Join(objects, ",") + `]}`)}, nil
 }
 
-// pieceSpool fails the n-th commit that adds a record, once.
+// pieceSpool fails the n-th commit that adds a record, once: before it, or after.
 type pieceSpool struct {
 	Spool
+	late    bool
 	n, fail int
 	err     error
 	most    int // bytes of the records of one commit
@@ -61,10 +62,13 @@ func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.O
 		}
 	}
 	s.spooled = false
-	if s.n++; s.n == s.fail {
+	if s.n++; s.n == s.fail && !s.late {
 		return s.err
 	}
 	err := s.Spool.SettleTasks(epoch, now, outcomes)
+	if s.n == s.fail && s.late {
+		return s.err // nobody is left to wake map; the next start does
+	}
 	s.spooled = err == nil
 	return err
 }
@@ -73,8 +77,8 @@ func (s *pieceSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.O
 // between, all of it is in the spool in the end, and its task ends with the last
 // record.
 func TestItemInPieces(t *testing.T) {
-	broken := errors.New("killed")
-	for _, err := range []error{broken, fmt.Errorf("settle tasks: %w", spool.ErrFull)} {
+	broken, after := errors.New("killed"), errors.New("killed after the commit")
+	for _, err := range []error{broken, after, fmt.Errorf("settle tasks: %w", spool.ErrFull)} {
 		for fail := range 4 {
 			t.Run(fmt.Sprintf("%v/%d", err, fail), func(t *testing.T) {
 				pipelinetest.InBubble(t, func(t *testing.T) {
@@ -82,21 +86,27 @@ func TestItemInPieces(t *testing.T) {
 					r := newRig(t, src.Source, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
 					r.fetch.Source = src
 					r.fetch.Wakes.Map = pipeline.NewWake() // nobody but this test listens
-					w := &pieceSpool{Spool: r.Spool, fail: fail, err: err, wake: r.fetch.Wakes.Map}
+					w := &pieceSpool{Spool: r.Spool, fail: fail, err: err, late: err == after, wake: r.fetch.Wakes.Map}
 					r.fetch.Spool = w
 					r.Know()
-					asked := 1
-					if fail > 0 && errors.Is(err, broken) {
+					asked, again := 1, max(0, fail-1) // what was committed before the kill comes again
+					if err == after {
+						again = fail % 3 // with the last piece its task was gone
+					}
+					if fail > 0 && (err == broken || err == after) {
 						stop := r.Start()
 						time.Sleep(time.Minute)
-						if err := stop(); !errors.Is(err, broken) {
-							t.Fatalf("got %v, want the error of the commit", err)
+						if got := stop(); !errors.Is(got, err) {
+							t.Fatalf("got %v, want the error of the commit", got)
 						}
-						stage, err := New(r.fetch.Deps, r.fetch.opt)
-						if err != nil {
-							t.Fatal(err)
+						stage, nerr := New(r.fetch.Deps, r.fetch.opt)
+						if nerr != nil {
+							t.Fatal(nerr)
 						}
-						r.fetch, r.Fetch, asked = stage, stage, 2
+						r.fetch, r.Fetch = stage, stage
+						if fail < 3 || err == broken {
+							asked = 2
+						}
 					}
 					stop := r.Start()
 					time.Sleep(time.Hour)
@@ -111,7 +121,7 @@ func TestItemInPieces(t *testing.T) {
 					}
 					want := 3
 					if asked == 2 {
-						want += fail - 1 // what was committed comes again
+						want += again
 					}
 					if n := r.Records("alerts/1"); n != want {
 						t.Errorf("the item became %d records, want %d", n, want)
