@@ -139,7 +139,11 @@ func (m *model) retry(now time.Time, dead []uint64, parked []TaskKey) ([]*modelR
 		runs = append(runs, r)
 	}
 	if len(asked)+len(parked) > 0 {
-		runs = append(runs, m.retryRun(now, asked, parked))
+		r := m.retryRun(now, asked, parked)
+		if len(m.openTasks(r.ID)) == 0 { // other runs request it already
+			m.finishFetch(r, now)
+		}
+		runs = append(runs, r)
 	}
 	return runs, true
 }
