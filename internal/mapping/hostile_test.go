@@ -31,6 +31,10 @@ malware "x_markings":[{"definition":"TLP:RED"}] >> TLP-red
 malware "object_marking_refs":{"ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> TLP-red
 malware "granular_markings":{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> "object_marking_refs":["TLP-red"]
 malware "name":"[TLP:RED] Thing" >> TLP-red
+malware "labels":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> TLP-red
+malware "x_marking":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed" >> TLP-red
+malware "x_source":{"object_marking_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"]} >> TLP-red
+malware "extensions":{"extension-definition--00000001-0000-4000-8000-000000000001":{"extension_type":"property-extension","object_marking_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"]}} >> TLP-red
 malware "name":"Thing (TLP:AMBER+STRICT)" >> TLP-amber+strict
 malware "description":"<p><b>TLP:RED</b>. For the recipients only.</p>" >> TLP-red
 malware "description":"Classification: <b>TLP:RED</b><br>The loader" >> TLP-red

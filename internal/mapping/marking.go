@@ -92,7 +92,9 @@ func (r *record) mark(o *stix.Object) {
 	m.parts(o)
 	m.labels(o)
 	for key, raw := range o.All() {
-		m.property(key, raw)
+		if key != "object_marking_refs" && key != "granular_markings" { // read already
+			m.property(key, raw)
+		}
 	}
 	if m.pap && m.levels == 0 { // PAP says what may be done with the object, not who may see it
 		m.addLevel(r.m.defaultLevel(r.src.Dataset, o.Type()))
@@ -253,6 +255,7 @@ func (m *markings) labels(o *stix.Object) {
 // label reads one or several labels, however they are wrapped.
 func (m *markings) label(raw json.RawMessage) {
 	if s, ok := stix.Text(raw); ok {
+		m.refers(raw, s)
 		t, said := readMark(s)
 		m.lift(t, said, s)
 		if pap := papNamed(s, said == readable); pap != nil && len(m.ids) < markingsMax {
@@ -269,6 +272,14 @@ func (m *markings) label(raw json.RawMessage) {
 	}
 }
 
+// refers reads the ids of markings in a text that is not in the object's list.
+func (m *markings) refers(raw json.RawMessage, text string) {
+	if strings.Contains(strings.ToLower(text), markingPrefix) {
+		m.lifted = true
+		m.entry(raw)
+	}
+}
+
 // property reads the level in a property that is named for it or contains nothing
 // else, in the object or in one of its extensions.
 func (m *markings) property(key string, raw json.RawMessage) {
@@ -278,8 +289,6 @@ func (m *markings) property(key string, raw json.RawMessage) {
 		return
 	}
 	switch key {
-	case "object_marking_refs", "granular_markings":
-		return
 	case "name", "description", "abstract", "content", "x_opencti_content":
 		if text, ok := stix.TextBytes(raw); ok {
 			if t := readHead(text); t.Rank > 0 {
@@ -314,7 +323,8 @@ func shortText(raw json.RawMessage) (string, bool) {
 	return s, ok && len(s) < 50
 }
 
-// nested reads what stands under the name of the TLP deeper in a property.
+// nested reads what stands under the name of the TLP, or of a list of markings,
+// deeper in a property.
 func (m *markings) nested(raw json.RawMessage) {
 	if raw[0] == '"' || !bytes.Contains(raw, []byte("{")) {
 		return
@@ -323,18 +333,22 @@ func (m *markings) nested(raw json.RawMessage) {
 		m.nested(e)
 	}
 	for key, v := range stix.Members(raw) {
-		if !tlpProperty(key) {
+		switch {
+		case tlpProperty(key):
+			t, said := readLevels(v)
+			m.lift(t, said, string(v))
+		case key == "object_marking_refs" || key == "marking_ref":
+			m.classified(v)
+		default:
 			m.nested(v)
-			continue
 		}
-		t, said := readLevels(v)
-		m.lift(t, said, string(v))
 	}
 }
 
 // classified reads the level in a property that says who may see the object.
 func (m *markings) classified(raw json.RawMessage) {
 	if s, ok := stix.Text(raw); ok {
+		m.refers(raw, s)
 		t, said := readTLP(s)
 		if said == silent {
 			if t = restricting(s); t.Rank > 0 {

@@ -72,8 +72,8 @@ func (m *markedObject) drawMark(t *rapid.T) {
 		}
 		m.object[key] = append(list, v)
 	}
-	form := rapid.SampledFrom([]string{"id", "own id", "text", "entry", "part", "own part", "label", "extension", "property",
-		"nonsense", "bad label", "bad part"}).Draw(t, "form")
+	form := rapid.SampledFrom([]string{"id", "own id", "text", "entry", "part", "own part", "label", "id label", "extension", "property",
+		"id property", "nonsense", "bad label", "bad part"}).Draw(t, "form")
 	own := rapid.IntRange(0, len(drawnDefinitions)-1).Draw(t, "definition")
 	ownSaid := func() {
 		m.say(drawnDefinitions[own].rank)
@@ -106,6 +106,13 @@ func (m *markedObject) drawMark(t *rapid.T) {
 		pattern := rapid.SampledFrom([]string{"tlp:%s", `threatmatch:tlp="%s"`, "[TLP:%s]", "TLP: %s (recipients only)", "classification:TLP:%s",
 			"TLP-%s"}).Draw(t, "pattern")
 		add(rapid.SampledFrom([]string{"labels", "x_opencti_labels"}).Draw(t, "key"), fmt.Sprintf(pattern, word))
+		m.say(level.rank)
+	case "id label":
+		add("labels", spell(t, standard.ID))
+		m.say(level.rank)
+	case "id property":
+		key := fmt.Sprintf("x_%d", len(m.object))
+		m.object[key] = map[string]any{"object_marking_refs": rapid.SampledFrom([]any{standard.ID, []any{spell(t, standard.ID)}}).Draw(t, "value")}
 		m.say(level.rank)
 	case "extension":
 		if m.object["extensions"] == nil {
