@@ -30,9 +30,13 @@ func TestMessageLimit(t *testing.T) {
 			t.Errorf("with %d of the operator's, after %v: %d, want %d", c.own, c.at, got, c.want)
 		}
 	}
-	ok(t, s.SaveMessageLimit(MessageLimit{}))
+	must(s.StartRun(2, t0, RunSpec{Reason: ReasonSchedule}))
+	if got := must(s.Meta()).Limit; got != l {
+		t.Errorf("after a run began the limit is %+v, want %+v", got, l)
+	}
+	must(s.StartRun(2, t0, RunSpec{Reason: ReasonRetry}))
 	if got := must(s.Meta()).Limit; got != (MessageLimit{}) {
-		t.Errorf("forgotten, but %+v", got)
+		t.Errorf("after a retry the limit is %+v, want none", got)
 	}
 	ok(t, s.SaveMessageLimit(l))
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {

@@ -77,6 +77,11 @@ func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
 	if err != nil {
 		return nil, err
 	}
+	if spec.Reason == ReasonRetry { // the broker's limit may have been raised since
+		if err := tb.t.meta().saveLimit(MessageLimit{}); err != nil {
+			return nil, err
+		}
+	}
 	id, err := tb.next()
 	if err != nil {
 		return nil, err

@@ -153,11 +153,6 @@ func (d *Stage) begin() error {
 			return err
 		}
 	}
-	if d.begun != run && d.current.Reason == spool.ReasonRetry {
-		if err := d.saveLimit(spool.MessageLimit{}); err != nil { // it may have been raised since
-			return err
-		}
-	}
 	d.begun = run
 	return nil
 }

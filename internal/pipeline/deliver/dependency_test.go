@@ -70,6 +70,7 @@ func TestDeliverSkipsWhatRefersToADeadLetter(t *testing.T) {
 
 				w.Restart() // all come again, behind one that still waits
 				w.Broker.Limit = 0
+				w.Must(w.Spool.SaveMessageLimit(spool.MessageLimit{})) // as a retry does
 				w.BundleOf(dependent(waiting, 10, large))
 				w.BundleOf(again...)
 				w.BundleOf(dependent(free, 10, large, report))
