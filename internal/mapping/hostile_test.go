@@ -178,6 +178,25 @@ func TestMovedTextIsConverted(t *testing.T) {
 	}
 }
 
+// TestRefusedTypeIsConverted: the type of a relationship that OpenCTI refuses is converted like any text on its way
+// into the description.
+func TestRefusedTypeIsConverted(t *testing.T) {
+	m, err := New(Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel, err := stix.Parse([]byte(`{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000001",
+		"relationship_type":"uses <script>alert(1)</script>","source_ref":"malware--00000000-0000-4000-8000-000000000002",
+		"target_ref":"tool--00000000-0000-4000-8000-000000000003"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Settle(rel, func(string) string { return "" })
+	if got, want := rel.String("description"), "Original relationship type: uses"; got != want {
+		t.Errorf("the description is %q, want %q", got, want)
+	}
+}
+
 // legible writes a result for people: levels by name, made entities by name, and
 // relationships between names.
 func legible(r Result) string {

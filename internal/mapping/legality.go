@@ -60,7 +60,7 @@ func (m *Mapper) Settle(rel *stix.Object, kind func(id string) string) Counts {
 		counts.add("relationship_translated", 1, relation)
 		return counts
 	}
-	relate(rel, relation)
+	relate(rel, m.text(relation))
 	counts.add("relationship_refused", 1, relation)
 	return counts
 }
