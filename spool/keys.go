@@ -68,7 +68,7 @@ const (
 	pfxOpenDL  = 'u' // dead: u key → nothing, while it is not healed
 	pfxSource  = 's' // dead: s dataset source id key → nothing
 	pfxEqual   = 'e' // dead: e hash → key
-	pfxRetried = 'r' // dead: r run key → nothing, while the run that took it back is not done
+	pfxRetried = 'r' // dead: r run key → nothing, from when the run took it back; see FORMAT.md
 )
 
 // Keys of the meta bucket.

@@ -101,8 +101,8 @@ func (s *Spool) closeFile() error {
 }
 
 // prepare migrates the file, binds it to its connector, marks it as open, opens the dead letters that a killed reset
-// left, and compacts it. A full disk may keep the
-// mark from being set, but not the spool from opening: what it holds must be able to drain.
+// left, and compacts it. A full disk may keep the mark from being set, but not the spool from opening: what it holds
+// must be able to drain.
 func (s *Spool) prepare(ctx context.Context, o Options) error {
 	if err := s.migrate(schema, migrations); err != nil {
 		return err

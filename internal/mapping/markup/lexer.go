@@ -154,7 +154,7 @@ func simpleTag(s string) (tt html.TokenType, a atom.Atom, length int) {
 		tt, rest = html.EndTagToken, rest[1:]
 	}
 	a = nameAt(rest)
-	if r := roleOf(a); r == unknown || r == hidden || r == script || a == atom.Xmp {
+	if r := roleOf(a); r == unknown || r == hidden || r == script {
 		return 0, 0, 0
 	}
 	rest = rest[len(a.String()):]

@@ -31,7 +31,7 @@ type Deps struct {
 	Paused  func() string  // why an operator has paused fetching; "" or nil: not paused
 }
 
-// Options are the fetch stage's settings. Zero values mean the defaults in brackets.
+// Options are the fetch stage's settings.
 type Options struct {
 	Datasets       []spool.Dataset // the enabled ones
 	MaxConcurrency int             // requests at a time
