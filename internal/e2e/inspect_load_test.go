@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/sim/data"
+	"threatmatch-connector/internal/sim/faults"
 	"threatmatch-connector/internal/sim/threatmatch"
 	"threatmatch-connector/internal/sim/worker"
 )
@@ -109,8 +110,8 @@ func importObjects(t *testing.T, objects int, looked bool, o worker.Options) (w 
 		worker: o,
 	})
 	w.env["CONNECTOR_LOG_LEVEL"] = "error"
-	if !o.CountOnly { // not measured: an export must come to its end while this goes on
-		w.env["THREATMATCH_REQUESTS_PER_SECOND"] = "15"
+	if !o.CountOnly { // not measured: the import must not end before an export has
+		w.platform.SetFault(faults.Rule{Route: "workEdit.toProcessed", Kind: faults.Answer, Status: 503})
 	}
 	began := time.Now()
 	p := w.start("run", "--once")
@@ -163,6 +164,7 @@ func (w *world) look(p *process, got *imported) {
 		}
 		files, _ := filepath.Glob(filepath.Join(dir, "*"))
 		got.exports, got.exported = got.exports+1, got.exported+len(files)
+		w.platform.Heal()
 		select {
 		case <-p.done:
 		case <-time.After(time.Duration(pause) * time.Millisecond):
