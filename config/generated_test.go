@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"flag"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -10,6 +11,18 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the generated files anew")
+
+// Generated returns the files beside this package that are made from the table, by name, each with the function that
+// writes it.
+func Generated() map[string]func(io.Writer) error {
+	return map[string]func(io.Writer) error{
+		"config.yml.sample":            WriteSample,
+		"connector_config_schema.json": WriteSchema,
+		"connector_manifest.json":      WriteManifest,
+		"connector_catalog.json":       WriteCatalog,
+		"SETTINGS.md":                  WriteMarkdown,
+	}
+}
 
 func sampleText(t *testing.T) string {
 	t.Helper()

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// slug is the connector's name in OpenCTI's catalogue.
+const slug = "threatmatch"
+
 // property is one setting in the schema, with its fields in the order that the platform's own connectors use.
 type property struct {
 	Description string `json:"description"`

@@ -1,5 +1,4 @@
-// Package logging has the logger: the format of its lines, its levels, the folding of repeats, and the catalogue of
-// messages.
+// Package logging has the logger: the format of its lines, its levels, and the folding of repeats.
 package logging
 
 import (

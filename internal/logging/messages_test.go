@@ -118,7 +118,7 @@ func TestMessagesAreThoseOfTheSource(t *testing.T) {
 	}
 	for text, level := range found {
 		if strings.Contains(text, " ") || level == "ERROR" { // a single word is not a message, but a label of something else
-			t.Errorf("internal/logging/messages.go lacks %s %q", level, text)
+			t.Errorf("internal/logging/catalogue_test.go lacks %s %q", level, text)
 		}
 	}
 }

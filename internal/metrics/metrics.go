@@ -1,5 +1,5 @@
-// Package metrics has every metric of the connector, the rates derived from them, and the catalogues of metrics and
-// of a run's counters.
+// Package metrics has every metric of the connector, the rates derived from them, and what the counters of a run
+// mean.
 package metrics
 
 import (

@@ -5,10 +5,7 @@ import (
 	"io"
 )
 
-const (
-	slug  = "threatmatch"
-	title = "ThreatMatch"
-)
+const title = "ThreatMatch"
 
 // manifest is how OpenCTI's catalogue describes a connector.
 type manifest struct {
