@@ -164,25 +164,33 @@ func (c *Client) Message(run, bundle uint64, index int) ([]byte, error) {
 }
 
 // Trigger starts a run now.
-func (c *Client) Trigger() (Answer, error) { return post[Answer](c, "trigger", nil) }
+func (c *Client) Trigger(ctx context.Context) (Answer, error) { return c.post(ctx, "trigger", nil) }
 
-// Repull imports a past window again.
-func (c *Client) Repull(q RepullRequest) (Answer, error) { return post[Answer](c, "repull", q) }
+// Repull implements Changes.
+func (c *Client) Repull(ctx context.Context, q RepullRequest) (Answer, error) {
+	return c.post(ctx, "repull", q)
+}
 
-// Skip moves a dataset past a span that ThreatMatch does not deliver.
-func (c *Client) Skip(q SkipRequest) (Answer, error) { return post[Answer](c, "skip", q) }
+// Skip implements Changes.
+func (c *Client) Skip(ctx context.Context, q SkipRequest) (Answer, error) {
+	return c.post(ctx, "skip", q)
+}
 
-// Pause stops a stage until Resume.
-func (c *Client) Pause(q StageRequest) (Answer, error) { return post[Answer](c, "pause", q) }
+// Pause implements Changes.
+func (c *Client) Pause(ctx context.Context, q StageRequest) (Answer, error) {
+	return c.post(ctx, "pause", q)
+}
 
-// Resume lets a paused stage continue.
-func (c *Client) Resume(q StageRequest) (Answer, error) { return post[Answer](c, "resume", q) }
+// Resume implements Changes.
+func (c *Client) Resume(ctx context.Context, q StageRequest) (Answer, error) {
+	return c.post(ctx, "resume", q)
+}
 
-// Retry tries dead letters and parked items again.
-func (c *Client) Retry(n Names) (Answer, error) { return post[Answer](c, "retry", n) }
+// Retry implements Changes.
+func (c *Client) Retry(ctx context.Context, n Names) (Answer, error) { return c.post(ctx, "retry", n) }
 
-// Drop removes named entries for good.
-func (c *Client) Drop(n Names) (Answer, error) { return post[Answer](c, "drop", n) }
+// Drop implements Changes.
+func (c *Client) Drop(ctx context.Context, n Names) (Answer, error) { return c.post(ctx, "drop", n) }
 
 const base = "http://daemon/v1/"
 
@@ -199,13 +207,16 @@ func getWith[T any](ctx context.Context, hc *http.Client, name string, q url.Val
 	return decode[T](name)(hc.Do(req))
 }
 
-func post[T any](c *Client, name string, body any) (T, error) {
+func (c *Client) post(ctx context.Context, name string, body any) (Answer, error) {
 	raw, err := json.Marshal(body)
 	if err != nil {
-		var zero T
-		return zero, err
+		return Answer{}, err
 	}
-	return decode[T](name)(c.http.Post(base+name, "application/json", bytes.NewReader(raw)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+name, bytes.NewReader(raw))
+	if err != nil {
+		return Answer{}, err
+	}
+	return decode[Answer](name)(c.http.Do(req))
 }
 
 func decode[T any](name string) func(*http.Response, error) (T, error) {

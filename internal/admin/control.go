@@ -4,7 +4,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -16,14 +15,21 @@ import (
 // concurrently.
 type Control interface {
 	Health
+	Changes
 	// Status describes the daemon at this moment.
-	Status(ctx context.Context) (inspect.Status, error)
+	Status() (inspect.Status, error)
 	// History returns its samples of the last hour and day.
-	History() inspect.History
+	History() (inspect.History, error)
 	// Setup returns what it was started with.
-	Setup() inspect.Setup
+	Setup() (inspect.Setup, error)
 	// Trigger starts a run now, or joins one that is being fetched.
 	Trigger(ctx context.Context) (Answer, error)
+	// Message returns a message of a bundle exactly as it goes to the broker.
+	Message(ctx context.Context, run, bundle uint64, index int) ([]byte, error)
+}
+
+// Changes are what an operator may change, whether the connector runs or not.
+type Changes interface {
 	// Repull imports a past window again.
 	Repull(ctx context.Context, q RepullRequest) (Answer, error)
 	// Skip moves a dataset past a span that ThreatMatch does not deliver.
@@ -36,8 +42,6 @@ type Control interface {
 	Retry(ctx context.Context, names Names) (Answer, error)
 	// Drop removes dead letters, parked and held objects for good.
 	Drop(ctx context.Context, names Names) (Answer, error)
-	// Message returns a message of a bundle exactly as it goes to the broker.
-	Message(ctx context.Context, run, bundle uint64, index int) ([]byte, error)
 }
 
 // Names are the entries that an operator named.
@@ -86,19 +90,4 @@ func (n Names) Keys() []string {
 		all = append(all, key.Title())
 	}
 	return append(all, n.Held...)
-}
-
-// Retried is the message that a run tries n entries again.
-func Retried(run uint64, n int) string {
-	return fmt.Sprintf("run %d tries %s again", run, entries(n))
-}
-
-// Dropped is the message that n entries were removed.
-func Dropped(n int) string { return entries(n) + " dropped" }
-
-func entries(n int) string {
-	if n == 1 {
-		return "1 entry"
-	}
-	return fmt.Sprintf("%d entries", n)
 }

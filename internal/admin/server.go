@@ -86,9 +86,9 @@ func routes(ins inspect.Inspector, ctl Control) http.Handler {
 	}
 	readRoutes(handle, ins)
 	mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, _ *http.Request) { snapshot(w, ins) })
-	handle("GET /v1/status", func(r *http.Request) (any, error) { return ctl.Status(r.Context()) })
-	handle("GET /v1/history", func(*http.Request) (any, error) { return ctl.History(), nil })
-	handle("GET /v1/setup", func(*http.Request) (any, error) { return ctl.Setup(), nil })
+	handle("GET /v1/status", func(*http.Request) (any, error) { return ctl.Status() })
+	handle("GET /v1/history", func(*http.Request) (any, error) { return ctl.History() })
+	handle("GET /v1/setup", func(*http.Request) (any, error) { return ctl.Setup() })
 	handle("GET /v1/health", func(*http.Request) (any, error) { return ReportOf(ctl), nil })
 	handle("GET /v1/message", func(r *http.Request) (any, error) {
 		return ctl.Message(r.Context(), number(r, "run"), number(r, "bundle"), int(number(r, "index")))

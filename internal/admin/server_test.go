@@ -82,7 +82,7 @@ func talk(t *testing.T, d *double) *Client {
 func TestTheKernelTellsWhoAsks(t *testing.T) {
 	d := &double{}
 	c := talk(t, d)
-	a, err := c.Drop(Names{Dead: []uint64{1, 2}, Held: []string{"x"}})
+	a, err := c.Drop(t.Context(), Names{Dead: []uint64{1, 2}, Held: []string{"x"}})
 	if err != nil || a.Count != 3 {
 		t.Fatal(a, err)
 	}
@@ -95,7 +95,7 @@ func TestSkipGoesOverTheSocket(t *testing.T) {
 	d := &double{}
 	c := talk(t, d)
 	to := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	a, err := c.Skip(SkipRequest{Dataset: "iocs", To: to})
+	a, err := c.Skip(t.Context(), SkipRequest{Dataset: "iocs", To: to})
 	if want := "iocs " + to.String(); err != nil || a.Message != want || a.Count != 2 || d.peer != Self() {
 		t.Errorf("got %+v, %v, asked by %+v, want %q", a, err, d.peer, want)
 	}

@@ -148,7 +148,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.registerer().MustRegister(metrics.NewSpoolCollector(a.spool, health{a}, a.Now, a.Log, a.period(), a.Version))
+	a.registerer().MustRegister(metrics.NewSpoolCollector(a.spool, a.control(), a.Now, a.Log, a.period(), a.Version))
 	if err := a.spool.MarkResumed(); err != nil {
 		return err
 	}
@@ -164,10 +164,13 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	defer stopAdmin()
-	defer a.handleTriggers()()
+	drained := context.WithoutCancel(ctx) // for what goes on during the drain
+	defer beside(drained, a.handleTriggers)()
 	defer a.notify(ctx)()
-	defer a.watch(ctx)()
-	defer a.reportStalls(ctx)()
+	if a.Watch != nil {
+		defer beside(drained, func(ctx context.Context) { a.Watch(ctx, a.control().Status) })()
+	}
+	defer beside(ctx, (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now}).Run)()
 	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, logging.LevelNotice, "connector stops", append([]any{"ran_for", a.Now().Sub(a.began).Round(time.Second)}, a.left()...)...)
@@ -207,25 +210,11 @@ func (a *app) left() []any {
 	return []any{"next_start", text}
 }
 
-// reportStalls logs what holds stages up, until the returned function is called.
-func (a *app) reportStalls(ctx context.Context) func() {
+// beside runs f until ctx is done or the returned function is called, which waits for f.
+func beside(ctx context.Context, f func(context.Context)) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now}).Run(ctx) })
-	return func() {
-		cancel()
-		wg.Wait()
-	}
-}
-
-// watch runs Watch until the returned function is called.
-func (a *app) watch(ctx context.Context) func() {
-	if a.Watch == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	wg.Go(func() { a.Watch(ctx, func() (inspect.Status, error) { return control{a}.Status(ctx) }) })
+	wg.Go(func() { f(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()
@@ -260,24 +249,16 @@ func (a *app) incomplete() error {
 	return nil
 }
 
-// handleTriggers starts a run for each trigger, until the returned function is called.
-func (a *app) handleTriggers() func() {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-done:
-				return
-			case <-a.Trigger:
-				answer, err := control{a}.Trigger(context.Background())
-				a.Log.Info("run asked for by signal", "answer", answer, "error", err)
-			}
+// handleTriggers starts a run for each trigger.
+func (a *app) handleTriggers(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.Trigger:
+			answer, err := a.control().Trigger(ctx)
+			a.Log.Info("run asked for by signal", "answer", answer, "error", err)
 		}
-	}()
-	return func() {
-		close(done)
-		<-ended
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/opencti"
 	"threatmatch-connector/internal/pipeline"
@@ -92,11 +93,9 @@ func (a *app) platformLoop(api *opencti.Client) (*platform.Platform, error) {
 		deps.Client, deps.Works = api, api
 	}
 	return platform.New(deps, platform.Options{
-		Datasets: a.datasets(), RunAndTerminate: a.once, QueueThreshold: float64(a.cfg.Connector.QueueThresholdMB),
+		Datasets: datasetsOf(a.cfg), RunAndTerminate: a.once, QueueThreshold: float64(a.cfg.Connector.QueueThresholdMB),
 	})
 }
-
-func (a *app) datasets() []spool.Dataset { return datasetsOf(a.cfg) }
 
 func (a *app) threatMatch() (*threatmatch.Client, error) {
 	opt := clients.ThreatMatchOptions(a.cfg, a.Version)
@@ -211,7 +210,7 @@ func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	}
 	a.closers = append(a.closers, client.Close)
 	opt := fetch.Options{
-		Datasets: a.datasets(), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
+		Datasets: datasetsOf(a.cfg), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
 		Groups: []string{c.ThreatMatch.TAXIIGroup}, Types: c.ThreatMatch.TAXIITypes, Details: c.Choices.Details,
 		MaxWait: c.Connector.DurationPeriod.Approx(),
 	}
@@ -231,8 +230,20 @@ func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	a.schedule, err = schedule.New(schedule.Deps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log, Now: a.Now,
 	}, schedule.Options{
-		Datasets: a.datasets(), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
+		Datasets: datasetsOf(a.cfg), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
 		Once: a.once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})
 	return fetch, a.schedule, err
+}
+
+// paused returns a function that says that and since when an operator has paused the stage; "" if it is not paused. A
+// spool that cannot be read pauses nothing: the stage itself reports what is wrong.
+func (a *app) paused(st spool.Stage) func() string {
+	return func() string {
+		meta, err := a.spool.Meta()
+		if since, ok := meta.Paused[st]; err == nil && ok {
+			return inspect.Paused{Stage: string(st), Since: since}.Why()
+		}
+		return ""
+	}
 }

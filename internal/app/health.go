@@ -8,18 +8,15 @@ import (
 	"threatmatch-connector/internal/pipeline"
 )
 
-// health answers the probes from the status of the stages.
-type health struct{ a *app }
-
 // silentAfter is how long a stage may be silent. Every wait beats, however long it takes, so that only work of our
 // own can be silent.
 const silentAfter = 10 * time.Minute
 
 // NotAlive implements admin.Health.
-func (h health) NotAlive() map[string]string {
-	now := h.a.Now()
+func (c control) NotAlive() map[string]string {
+	now := c.a.Now()
 	reasons := map[string]string{}
-	for name, s := range h.a.status.Snapshot() {
+	for name, s := range c.a.status.Snapshot() {
 		if silent := now.Sub(s.Beat); s.State != "stopped" && silent > silentAfter {
 			reasons[name] = fmt.Sprintf("no sign of life for %v; %s %s", silent.Round(time.Second), s.State, s.Detail)
 		}
@@ -27,17 +24,14 @@ func (h health) NotAlive() map[string]string {
 	return reasons
 }
 
-// Alive reports whether every part still ticks.
-func (h health) Alive() bool { return len(h.NotAlive()) == 0 }
-
 // NotReady implements admin.Health.
-func (h health) NotReady() map[string]string {
+func (c control) NotReady() map[string]string {
 	reasons := map[string]string{}
-	meta, err := h.a.spool.Meta()
+	meta, err := c.a.spool.Meta()
 	if err != nil {
 		reasons["spool"] = err.Error()
 	}
-	for name, s := range h.a.status.Snapshot() {
+	for name, s := range c.a.status.Snapshot() {
 		if s.NotReady != "" {
 			reasons[name] = s.NotReady
 		}

@@ -20,28 +20,22 @@ func (a *app) notify(ctx context.Context) func() {
 	if every > 0 {
 		tick = time.Tick(every / 3)
 	}
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		stopping := ctx.Done()
+	stopping := ctx.Done()
+	return beside(context.WithoutCancel(ctx), func(ctx context.Context) {
 		for {
 			select {
-			case <-done:
+			case <-ctx.Done():
 				return
 			case <-stopping:
 				a.tell(daemon.SdNotifyStopping)
 				stopping = nil // the drain still ticks
 			case <-tick:
-				if (health{a}).Alive() {
+				if len(a.control().NotAlive()) == 0 {
 					a.tell(daemon.SdNotifyWatchdog)
 				}
 			}
 		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-	}
+	})
 }
 
 func (a *app) tell(state string) {

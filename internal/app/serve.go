@@ -12,7 +12,6 @@ import (
 
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/fault"
-	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/web"
 )
 
@@ -55,27 +54,15 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	a.Log.Info("metrics and probes are served", "address", ln.Addr().String())
 	var page http.Handler
 	if a.cfg.Admin.Page {
-		page = web.Handler(shown{inspect.FromSpool(a.spool), control{a}}, a.Now)
+		page = web.Handler(a.control(), a.Now)
 	}
 	wg.Go(func() {
-		if err := admin.ServeHTTP(ctx, ln, a.registry, health{a}, page); err != nil {
+		if err := admin.ServeHTTP(ctx, ln, a.registry, a.control(), page); err != nil {
 			a.Log.Warn("the metrics port ended", "error", err)
 		}
 	})
 	return nil
 }
-
-// shown is what the page is made from.
-type shown struct {
-	inspect.Inspector
-	control control
-}
-
-func (s shown) Status() (inspect.Status, error) { return s.control.Status(context.Background()) }
-
-func (s shown) History() (inspect.History, error) { return s.control.History(), nil }
-
-func (s shown) Setup() (inspect.Setup, error) { return s.control.Setup(), nil }
 
 // maxSocketPath is a length, in bytes, that every system accepts for the path of a socket.
 const maxSocketPath = 100
@@ -86,7 +73,7 @@ func (a *app) listen() (srv *admin.Server, remove func(), err error) {
 	path := a.cfg.Admin.Socket
 	remove = func() {}
 	if len(path) <= maxSocketPath {
-		srv, err = admin.Listen(path, inspect.FromSpool(a.spool), control{a})
+		srv, err = admin.Listen(path, a.control(), a.control())
 	} else {
 		err = fmt.Errorf("the path has %d bytes, more than %d", len(path), maxSocketPath)
 	}
@@ -98,7 +85,7 @@ func (a *app) listen() (srv *admin.Server, remove func(), err error) {
 		}
 		remove = func() { _ = os.RemoveAll(dir) }
 		path = filepath.Join(dir, "admin.sock")
-		if srv, err = admin.Listen(path, inspect.FromSpool(a.spool), control{a}); err != nil {
+		if srv, err = admin.Listen(path, a.control(), a.control()); err != nil {
 			remove()
 			return nil, remove, fmt.Errorf("%w; %w", cause, err)
 		}

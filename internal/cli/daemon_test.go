@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -43,7 +44,12 @@ func serve(dir string) (stop func() error, err error) {
 		cancel()
 		return nil, err
 	}
-	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), inspect.FromSpool(s), still{s})
+	changes, err := app.Stopped(s, nil, func() time.Time { return fixtureTime }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, s.Close())
+	}
+	srv, err := admin.Listen(filepath.Join(dir, "admin.sock"), inspect.FromSpool(s), still{changes, s})
 	if err != nil {
 		cancel()
 		return nil, errors.Join(err, s.Close())
@@ -67,7 +73,10 @@ func cmdUnserve(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // still is a daemon whose stages do nothing.
-type still struct{ s *spool.Spool }
+type still struct {
+	admin.Changes
+	s *spool.Spool
+}
 
 func (d still) NotAlive() map[string]string { return nil }
 
@@ -75,7 +84,7 @@ func (d still) NotReady() map[string]string {
 	return map[string]string{"fetch": "ThreatMatch does not answer"}
 }
 
-func (d still) Status(context.Context) (inspect.Status, error) {
+func (d still) Status() (inspect.Status, error) {
 	s := inspect.Status{
 		Running: true, Now: fixtureTime.Add(time.Minute), Alive: true, NotReady: d.NotReady(),
 		Process: inspect.Process{PID: 42, Started: fixtureTime, Version: "test"},
@@ -84,9 +93,11 @@ func (d still) Status(context.Context) (inspect.Status, error) {
 	return s, s.Fill(inspect.FromSpool(d.s))
 }
 
-func (d still) History() inspect.History { return inspect.History{Began: fixtureTime} }
+func (d still) History() (inspect.History, error) {
+	return inspect.History{Began: fixtureTime}, nil
+}
 
-func (d still) Setup() inspect.Setup { return inspect.Setup{Connector: "test"} }
+func (d still) Setup() (inspect.Setup, error) { return inspect.Setup{Connector: "test"}, nil }
 
 func (d still) Trigger(ctx context.Context) (admin.Answer, error) {
 	return admin.Answer{Run: 9, Message: "run 9 starts"}, nil
@@ -94,19 +105,6 @@ func (d still) Trigger(ctx context.Context) (admin.Answer, error) {
 
 func (d still) Repull(_ context.Context, q admin.RepullRequest) (admin.Answer, error) {
 	return admin.Answer{Run: 9, Message: fmt.Sprintf("run 9 imports %v again from %s", q.Datasets, q.From.Format(time.RFC3339))}, nil
-}
-
-func (d still) Skip(_ context.Context, q admin.SkipRequest) (admin.Answer, error) {
-	_, answer, err := app.Skip(d.s, fixtureTime, q)
-	return answer, err
-}
-
-func (d still) Pause(_ context.Context, q admin.StageRequest) (admin.Answer, error) {
-	return app.Pause(d.s, fixtureTime, q)
-}
-
-func (d still) Resume(_ context.Context, q admin.StageRequest) (admin.Answer, error) {
-	return app.Resume(d.s, q)
 }
 
 func (d still) Retry(ctx context.Context, n admin.Names) (admin.Answer, error) {

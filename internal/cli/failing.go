@@ -15,16 +15,8 @@ import (
 const failingList = "failing"
 
 func (g *globals) listFailing(cmd *cobra.Command, limit int) error {
-	return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-		all, err := i.Failing(limit)
-		if err != nil {
-			return err
-		}
-		if g.json {
-			return printJSON(cmd.OutOrStdout(), all)
-		}
-		return printFailing(cmd.OutOrStdout(), all, g.env.Now())
-	})
+	return show(g, cmd, func(i inspect.Inspector) ([]inspect.Failing, error) { return i.Failing(limit) },
+		func(w io.Writer, all []inspect.Failing) error { return printFailing(w, all, g.env.Now()) })
 }
 
 func printFailing(w io.Writer, all []inspect.Failing, now time.Time) error {

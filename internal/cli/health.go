@@ -63,28 +63,23 @@ func (g *globals) printHealth(cmd *cobra.Command, r admin.Report, ready bool) er
 }
 
 // health asks over the socket, or else over HTTP.
-func (g *globals) health(ctx context.Context) (admin.Report, error) {
-	p, err := g.place()
-	if err != nil {
-		return admin.Report{}, err
-	}
-	c, err := p.dial(ctx)
-	if err != nil {
-		return admin.Report{}, err
-	}
-	if c != nil {
-		defer func() { _ = c.Close() }()
-		return c.Health(ctx)
-	}
-	cfg, _, err := config.Load(g.configOptions())
-	if err != nil || !cfg.Connector.ExposeMetrics {
-		return admin.Report{}, p.notRunning()
-	}
-	host := cfg.Connector.MetricsAddress
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return healthOver(ctx, "http://"+net.JoinHostPort(host, strconv.Itoa(cfg.Connector.MetricsPort)))
+func (g *globals) health(ctx context.Context) (r admin.Report, err error) {
+	err = g.reach(ctx, func(c *admin.Client) (err error) {
+		r, err = c.Health(ctx)
+		return err
+	}, func(p place) (err error) {
+		cfg, _, err := config.Load(g.configOptions())
+		if err != nil || !cfg.Connector.ExposeMetrics {
+			return p.notRunning()
+		}
+		host := cfg.Connector.MetricsAddress
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		r, err = healthOver(ctx, "http://"+net.JoinHostPort(host, strconv.Itoa(cfg.Connector.MetricsPort)))
+		return err
+	})
+	return r, err
 }
 
 // healthOver asks both probes over HTTP.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -26,27 +27,16 @@ func newPause(g *globals) *cobra.Command {
 			"deliver sends nothing. Responses and a bundle under way are finished first. The other stages continue. The\n"+
 			"connector stays alive but is not ready, and the first line of status says so. The command works on a running\n"+
 			"and on a stopped connector, and asks, unless --yes.",
-		stageChange{
-			question: map[string]string{
-				"fetch":   "ask ThreatMatch for nothing until it is resumed?",
-				"map":     "map nothing until it is resumed?",
-				"deliver": "send nothing to OpenCTI until it is resumed?",
-			},
-			logged: "stage paused", live: (*admin.Client).Pause,
-			stopped: func(s *spool.Spool, q admin.StageRequest) (admin.Answer, error) { return app.Pause(s, g.env.Now(), q) },
-		})
+		map[string]string{
+			"fetch":   "ask ThreatMatch for nothing until it is resumed?",
+			"map":     "map nothing until it is resumed?",
+			"deliver": "send nothing to OpenCTI until it is resumed?",
+		}, admin.Changes.Pause)
 }
 
-// stageChange is a requested change to a stage.
-type stageChange struct {
-	question map[string]string // by stage; nil: "resume it?"
-	logged   string
-	live     func(*admin.Client, admin.StageRequest) (admin.Answer, error)
-	stopped  func(*spool.Spool, admin.StageRequest) (admin.Answer, error)
-}
-
-func (g *globals) newStageCommand(verb, short, long string, ch stageChange) *cobra.Command {
-	var yes bool
+// newStageCommand returns a command that changes a stage; questions are by stage.
+func (g *globals) newStageCommand(verb, short, long string, questions map[string]string,
+	do func(admin.Changes, context.Context, admin.StageRequest) (admin.Answer, error)) *cobra.Command {
 	c := &cobra.Command{
 		Use: verb + " STAGE", Short: short, Long: long,
 		Example:   "  " + name + " " + verb + " fetch\n  " + name + " " + verb + " deliver --yes",
@@ -56,46 +46,17 @@ func (g *globals) newStageCommand(verb, short, long string, ch stageChange) *cob
 			if !slices.Contains(pausable(), args[0]) {
 				return errUsage{fmt.Errorf("stage %q is none of %s", args[0], strings.Join(pausable(), ", "))}
 			}
-			question := ch.question[args[0]]
-			if question == "" {
-				question = "resume " + args[0] + "?"
-			}
-			if !yes {
-				if err := g.agreed(cmd, question); err != nil {
+			return g.change(cmd.Context(), func(inspect.Inspector, *spool.Spool) (bool, error) {
+				return true, agreed(cmd, questions[args[0]])
+			}, func(c admin.Changes) error {
+				a, err := do(c, cmd.Context(), admin.StageRequest{Stage: args[0]})
+				if err != nil {
 					return err
 				}
-			}
-			a, err := g.changeStage(cmd, ch, admin.StageRequest{Stage: args[0]})
-			if err != nil {
-				return err
-			}
-			return g.printAnswers(cmd, []admin.Answer{a})
+				return g.answer(cmd, a)
+			})
 		},
 	}
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	return c
-}
-
-// changeStage makes the change in the running daemon, or under the lock of a
-// stopped one.
-func (g *globals) changeStage(cmd *cobra.Command, ch stageChange, q admin.StageRequest) (a admin.Answer, err error) {
-	p, err := g.place()
-	if err != nil {
-		return a, err
-	}
-	c, err := p.dial(cmd.Context())
-	if err != nil {
-		return a, err
-	}
-	if c != nil {
-		defer func() { _ = c.Close() }()
-		return ch.live(c, q)
-	}
-	err = g.change(cmd.Context(), p, func(s *spool.Spool) error {
-		if a, err = ch.stopped(s, q); err == nil {
-			g.note(ch.logged, "stage", q.Stage)
-		}
-		return err
-	})
-	return a, err
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
+	"github.com/spf13/cobra"
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/terminal"
 )
 
@@ -66,6 +68,25 @@ func printJSON(w io.Writer, v any) error {
 	}
 	_, err := io.WriteString(w, terminal.Text(text.String()))
 	return err
+}
+
+// print prints v as JSON, or by text.
+func (g *globals) print(w io.Writer, v any, text func(io.Writer) error) error {
+	if g.json {
+		return printJSON(w, v)
+	}
+	return text(w)
+}
+
+// show prints what it reads from the running or the stopped connector.
+func show[T any](g *globals, cmd *cobra.Command, read func(inspect.Inspector) (T, error), text func(io.Writer, T) error) error {
+	return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
+		v, err := read(i)
+		if err != nil {
+			return err
+		}
+		return g.print(cmd.OutOrStdout(), v, func(w io.Writer) error { return text(w, v) })
+	})
 }
 
 // printTable prints rows under a header, without borders. It fits the terminal:

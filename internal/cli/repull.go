@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +13,13 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
 func newRepull(g *globals) *cobra.Command {
 	var from string
 	var sets []string
-	var yes bool
 	c := &cobra.Command{
 		Use:   "repull --from DATE",
 		Short: "Import a past window again, even what was published before",
@@ -38,12 +36,12 @@ func newRepull(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.repull(cmd, q, yes)
+			return g.repull(cmd, q)
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "start of the window: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	oneOf(c, "dataset", datasetNames()...)
 	return c
 }
@@ -77,39 +75,25 @@ func datasetNames() []string {
 	return names
 }
 
-// repull says what will be imported again and what that costs, asks, and starts it,
-// in the running daemon or for a stopped one.
-func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest, yes bool) error {
-	p, err := g.place()
-	if err != nil {
-		return err
-	}
-	c, err := p.dial(cmd.Context())
-	if err != nil {
-		return err
-	}
-	do := func() (admin.Answer, error) { return c.Repull(q) }
-	if c != nil {
-		defer func() { _ = c.Close() }()
-	} else {
-		// The settings say which datasets are enabled, so they must be valid.
-		cfg, _, err := g.load()
+// repull says what will be imported again and what that costs, asks, and starts it.
+func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest) error {
+	return g.change(cmd.Context(), func(_ inspect.Inspector, stopped *spool.Spool) (bool, error) {
+		if stopped != nil { // the settings say which datasets are enabled, so they must be valid
+			if _, _, err := g.load(); err != nil {
+				return false, err
+			}
+		}
+		if !yes(cmd) {
+			g.sayRepull(cmd.ErrOrStderr(), q)
+		}
+		return true, agreed(cmd, "import this again?")
+	}, func(c admin.Changes) error {
+		a, err := c.Repull(cmd.Context(), q)
 		if err != nil {
 			return err
 		}
-		do = func() (admin.Answer, error) { return g.repullStopped(cmd.Context(), p, cfg, q) }
-	}
-	if !yes {
-		g.sayRepull(cmd.ErrOrStderr(), q)
-		if err := g.agreed(cmd, "import this again?"); err != nil {
-			return err
-		}
-	}
-	a, err := do()
-	if err != nil {
-		return err
-	}
-	return g.printAnswers(cmd, []admin.Answer{a})
+		return g.answer(cmd, a)
+	})
 }
 
 func (g *globals) sayRepull(w io.Writer, q admin.RepullRequest) {
@@ -117,17 +101,4 @@ func (g *globals) sayRepull(w io.Writer, q admin.RepullRequest) {
 	say(w, "datasets: %s\nwindow:   from %s (%s ago) until now\n", sets, stamp(q.From), span(g.env.Now().Sub(q.From)))
 	sayLine(w, "costs:    one request for each item that ThreatMatch lists as changed in it, and each object goes to OpenCTI once more,")
 	sayLine(w, "          also where nothing changed; nothing is doubled there, but its workers have to work through it")
-}
-
-// repullStopped stores the run in the spool of a stopped connector.
-func (g *globals) repullStopped(ctx context.Context, p place, cfg *config.Config, q admin.RepullRequest) (a admin.Answer, err error) {
-	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
-		a, err = app.QueueRepull(cfg, s, g.env.Now, q)
-		return err
-	})
-	if err == nil {
-		a.Message += " when the connector is started"
-		g.note("repull asked for", "run", a.Run, "from", q.From, "datasets", q.Datasets)
-	}
-	return a, err
 }

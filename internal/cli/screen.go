@@ -43,6 +43,16 @@ func screenOf(w io.Writer) screen {
 	return screen{Writer: w, width: defaultWidth}
 }
 
+// wholeRows returns the screen behind w, without a width unless it is a terminal:
+// other programs get rows that are not wrapped.
+func wholeRows(w io.Writer) screen {
+	s := screenOf(w)
+	if !s.terminal {
+		s.width = 0
+	}
+	return s
+}
+
 // size asks the terminal for its current size.
 func (s screen) size() (width, height int) {
 	if f, ok := s.Writer.(*os.File); ok {

@@ -21,6 +21,8 @@ type selection struct {
 	lines []string       // one per entry, for display
 	kinds map[string]int // number of each kind
 	taken map[any]bool   // by key: an entry may be named both by its number and by its item
+
+	skipped int // dead letters that cannot be retried
 }
 
 // take reports whether the key is new to the selection.
@@ -171,7 +173,7 @@ func (s *selection) pickParked(i inspect.Inspector, key string) error {
 
 // pickDeadOf selects the dead letters of an item.
 func (s *selection) pickDeadOf(i inspect.Inspector, dataset, id string) (found bool, err error) {
-	all, err := pickAll(i, filter{item: dataset + "/" + id})
+	all, err := pickAll(i, filter{item: dataset + "/" + id}, false)
 	for _, d := range all.Dead {
 		if err == nil {
 			found, err = true, s.pickDead(i, d)
@@ -192,8 +194,9 @@ func (f filter) takes(d inspect.Dead) bool {
 }
 
 // pickAll selects all dead letters that match the filter and, unless it names a
-// stage, a class or healed letters, all parked items.
-func pickAll(i inspect.Inspector, f filter) (selection, error) {
+// stage, a class or healed letters, all parked items. With retry it leaves out dead
+// letters that name nothing that could be fetched again.
+func pickAll(i inspect.Inspector, f filter, retry bool) (selection, error) {
 	var s selection
 	for after := uint64(0); ; {
 		page, err := i.Dead(after, 1000)
@@ -204,10 +207,14 @@ func pickAll(i inspect.Inspector, f filter) (selection, error) {
 			break
 		}
 		for _, d := range page {
-			if f.takes(d) {
+			after = d.Key
+			switch {
+			case !f.takes(d):
+			case retry && d.NoRetry != "":
+				s.skipped++
+			default:
 				s.addDead(d)
 			}
-			after = d.Key
 		}
 	}
 	if f != (filter{}) {
@@ -225,29 +232,4 @@ func pickAll(i inspect.Inspector, f filter) (selection, error) {
 			}
 		}
 	}
-}
-
-// retryable removes dead letters that name nothing that could be fetched again.
-func (s *selection) retryable(i inspect.Inspector) (skipped int, err error) {
-	var out selection
-	for _, key := range s.Dead {
-		page, err := i.Dead(key-1, 1)
-		if err != nil {
-			return 0, err
-		}
-		if len(page) == 0 || page[0].Key != key {
-			continue
-		}
-		if page[0].NoRetry != "" {
-			skipped++
-			continue
-		}
-		out.addDead(page[0])
-	}
-	for k, line := range s.lines[len(s.Dead):] {
-		out.Parked = append(out.Parked, s.Parked[k])
-		out.add("parked items of "+string(s.Parked[k].Dataset), line)
-	}
-	*s = out
-	return skipped, nil
 }

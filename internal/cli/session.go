@@ -12,6 +12,7 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
+	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
@@ -74,8 +75,8 @@ func (p place) notRunning() error {
 	return fault.Hint(fmt.Errorf("%w: %s", errNotRunning, p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
 }
 
-// daemon calls f with a client of the running daemon.
-func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error {
+// reach calls live with a client of the running daemon, or stopped if none runs.
+func (g *globals) reach(ctx context.Context, live func(*admin.Client) error, stopped func(place) error) error {
 	p, err := g.place()
 	if err != nil {
 		return err
@@ -85,28 +86,55 @@ func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error
 	case err != nil:
 		return err
 	case c == nil:
-		return p.notRunning()
+		return stopped(p)
 	}
 	defer func() { _ = c.Close() }()
-	return f(c)
+	return live(c)
+}
+
+// daemon calls f with a client of the running daemon.
+func (g *globals) daemon(ctx context.Context, f func(*admin.Client) error) error {
+	return g.reach(ctx, f, place.notRunning)
 }
 
 // inspect calls f with a way to read: over the socket while the daemon runs,
 // otherwise on the file, read-only.
 func (g *globals) inspect(ctx context.Context, f func(inspect.Inspector) error) error {
-	p, err := g.place()
-	if err != nil {
-		return err
-	}
-	c, err := p.dial(ctx)
-	if err != nil {
-		return err
-	}
-	if c != nil {
-		defer func() { _ = c.Close() }()
-		return f(c)
-	}
-	return g.read(ctx, p, func(s *spool.Spool) error { return f(inspect.FromSpool(s)) })
+	return g.reach(ctx, func(c *admin.Client) error { return f(c) }, func(p place) error {
+		return g.read(ctx, p, func(s *spool.Spool) error { return f(inspect.FromSpool(s)) })
+	})
+}
+
+// change makes a change in the running daemon, or under the lock of a stopped one.
+// look goes first: it says what will change and asks, and returns false if there is
+// nothing to do. stopped is the spool of a stopped connector, nil for a running one.
+func (g *globals) change(ctx context.Context, look func(i inspect.Inspector, stopped *spool.Spool) (bool, error), do func(admin.Changes) error) error {
+	return g.reach(ctx, func(c *admin.Client) error {
+		if ok, err := look(c, nil); !ok || err != nil {
+			return err
+		}
+		return do(c)
+	}, func(p place) error {
+		goOn := false
+		err := g.read(ctx, p, func(s *spool.Spool) (err error) { // a request that changes nothing must leave the file untouched
+			goOn, err = look(inspect.FromSpool(s), s)
+			return err
+		})
+		if !goOn || err != nil {
+			return err
+		}
+		cfg, _, err := g.load()
+		if err != nil {
+			cfg = nil // only a repull needs them, and has looked
+		}
+		return g.write(ctx, p, func(s *spool.Spool) error {
+			changes, err := app.Stopped(s, cfg, g.env.Now, g.log())
+			if err != nil {
+				return err
+			}
+			return do(changes)
+		})
+	})
 }
 
 // read opens the file of a stopped daemon without changing a byte of it.
@@ -122,8 +150,8 @@ func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error)
 	return f(s)
 }
 
-// change opens the file of a stopped daemon for writing, under its lock.
-func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) error) (err error) {
+// write opens the file of a stopped daemon for writing, under its lock.
+func (g *globals) write(ctx context.Context, p place, f func(*spool.Spool) error) (err error) {
 	if _, err := os.Stat(filepath.Join(p.dir, "spool.db")); err != nil {
 		return fault.Hint(fmt.Errorf("open spool %q: %w", p.dir, err), "name the directory with --spool-dir, or the settings file with --config")
 	}
@@ -138,8 +166,12 @@ func (g *globals) change(ctx context.Context, p place, f func(*spool.Spool) erro
 	return f(s)
 }
 
-// note logs a change that this process made itself, as a daemon would.
+// log is for changes that this process makes itself, as a daemon would.
+func (g *globals) log() *slog.Logger {
+	return logging.New(g.env.Stderr, slog.LevelInfo, name, isTerminal(g.env.Stderr))
+}
+
+// note logs such a change.
 func (g *globals) note(what string, args ...any) {
-	log := logging.New(g.env.Stderr, slog.LevelInfo, name, isTerminal(g.env.Stderr))
-	log.Log(context.Background(), logging.LevelNotice, what, append([]any{"asked_by", admin.Self().String()}, args...)...)
+	g.log().Log(context.Background(), logging.LevelNotice, what, append([]any{"asked_by", admin.Self().String()}, args...)...)
 }

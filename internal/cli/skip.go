@@ -12,14 +12,12 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/internal/app"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
 func newSkip(g *globals) *cobra.Command {
 	var set, to string
-	var yes bool
 	c := &cobra.Command{
 		Use:   "skip --dataset NAME --to DATE",
 		Short: "Move a dataset past data that ThreatMatch does not return",
@@ -34,12 +32,12 @@ func newSkip(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.skip(cmd, q, yes)
+			return g.skip(cmd, q)
 		},
 	}
 	c.Flags().StringVar(&set, "dataset", "", "the dataset: profiles, alerts, reports or iocs; required")
 	c.Flags().StringVar(&to, "to", "", "where to continue: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	oneOf(c, "dataset", datasetNames()...)
 	return c
 }
@@ -62,61 +60,29 @@ func (g *globals) skipRequest(set, to string) (admin.SkipRequest, error) {
 	return q, nil
 }
 
-// skip says what will be given up, asks, and does it, in the running daemon or
-// under the lock of a stopped one.
-func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest, yes bool) error {
-	p, err := g.place()
-	if err != nil {
-		return err
-	}
-	c, err := p.dial(cmd.Context())
-	if err != nil {
-		return err
-	}
-	var a admin.Answer
-	if c != nil {
-		defer func() { _ = c.Close() }()
-		if err := g.agreeSkip(cmd, c, q, yes); err != nil {
+// skip says what will be given up, asks, and does it.
+func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest) error {
+	return g.change(cmd.Context(), func(i inspect.Inspector, stopped *spool.Spool) (bool, error) {
+		if stopped != nil {
+			if _, err := stopped.SkipFrom(spool.Dataset(q.Dataset), q.To); err != nil {
+				return false, err
+			}
+		}
+		if !yes(cmd) {
+			stats, err := i.Stats()
+			if err != nil {
+				return false, err
+			}
+			saySkip(cmd.ErrOrStderr(), stats, q)
+		}
+		return true, agreed(cmd, "go on from there?")
+	}, func(c admin.Changes) error {
+		a, err := c.Skip(cmd.Context(), q)
+		if err != nil {
 			return err
 		}
-		if a, err = c.Skip(q); err != nil {
-			return err
-		}
-		return g.printAnswers(cmd, []admin.Answer{a})
-	}
-	err = g.read(cmd.Context(), p, func(s *spool.Spool) error { // a request that changes nothing must leave the file untouched
-		if _, err := s.SkipFrom(spool.Dataset(q.Dataset), q.To); err != nil {
-			return err
-		}
-		return g.agreeSkip(cmd, inspect.FromSpool(s), q, yes)
+		return g.answer(cmd, a)
 	})
-	if err != nil {
-		return err
-	}
-	err = g.change(cmd.Context(), p, func(s *spool.Spool) error {
-		skipped, answer, err := app.Skip(s, g.env.Now(), q)
-		if err == nil {
-			a = answer
-			g.note("dataset skipped", "dataset", q.Dataset, "from", skipped.From, "to", skipped.To, "dead_letter", skipped.Dead)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return g.printAnswers(cmd, []admin.Answer{a})
-}
-
-func (g *globals) agreeSkip(cmd *cobra.Command, i inspect.Inspector, q admin.SkipRequest, yes bool) error {
-	if yes {
-		return nil
-	}
-	stats, err := i.Stats()
-	if err != nil {
-		return err
-	}
-	saySkip(cmd.ErrOrStderr(), stats, q)
-	return g.agreed(cmd, "go on from there?")
 }
 
 func saySkip(w io.Writer, stats inspect.Stats, q admin.SkipRequest) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,6 @@ import (
 )
 
 func newSpoolCompact(g *globals) *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
 		Use:   "compact",
 		Short: "Rewrite the file of a stopped connector without its free pages",
@@ -20,9 +20,9 @@ func newSpoolCompact(g *globals) *cobra.Command {
 			"if much of the file is free. A crash leaves either the old or the new file, each complete.",
 		Example: "  " + name + " spool compact --yes",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd.Context(), cmd, yes) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd) },
 	}
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	return c
 }
 
@@ -39,32 +39,29 @@ func (g *globals) stopped(ctx context.Context) (place, error) {
 	return p, nil
 }
 
-func (g *globals) compact(ctx context.Context, cmd *cobra.Command, yes bool) error {
+func (g *globals) compact(cmd *cobra.Command) error {
+	ctx := cmd.Context()
 	p, err := g.stopped(ctx)
 	if err != nil {
 		return err
 	}
-	var stats inspect.Stats
-	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
-		stats, err = inspect.FromSpool(s).Stats()
-		return err
+	err = g.read(ctx, p, func(s *spool.Spool) error {
+		stats, err := inspect.FromSpool(s).Stats()
+		if err != nil {
+			return err
+		}
+		return agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes)))
 	})
 	if err != nil {
 		return err
-	}
-	if !yes {
-		if err := g.agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes))); err != nil {
-			return err
-		}
 	}
 	before, after, err := spool.Compact(ctx, p.dir)
 	if err != nil {
 		return err
 	}
 	g.note("spool compacted", "before", before, "after", after)
-	if g.json {
-		return printJSON(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after})
-	}
-	_, err = say(cmd.OutOrStdout(), "%s before, %s now\n", size(before), size(after))
-	return err
+	return g.print(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after}, func(w io.Writer) error {
+		_, err := say(w, "%s before, %s now\n", size(before), size(after))
+		return err
+	})
 }

@@ -24,16 +24,7 @@ func newSpoolDead(g *globals) *cobra.Command {
 		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				rows, err := failures(i, after, *limit)
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), rows)
-				}
-				return printFailures(cmd.OutOrStdout(), rows)
-			})
+			return show(g, cmd, func(i inspect.Inspector) ([]failure, error) { return failures(i, after, *limit) }, printFailures)
 		},
 	}
 	limit = limitFlag(c, 100)
@@ -112,10 +103,7 @@ func printFailures(w io.Writer, all []failure) error {
 		}
 		rows = append(rows, []string{f.key(), f.Stage, f.Class, last, what})
 	}
-	out := screenOf(w)
-	if !out.terminal {
-		out.width = 0 // whole rows for other programs
-	}
+	out := wholeRows(w)
 	if err := printTable(out, []string{"KEY", "STAGE", "CLASS", "LAST", "WHAT"}, rows); err != nil || len(classes) == 0 {
 		return err
 	}

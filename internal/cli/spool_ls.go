@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -28,24 +29,7 @@ func newSpoolLs(g *globals) *cobra.Command {
 			if err := checkBucket(args[0]); err != nil {
 				return err
 			}
-			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				entries, err := list(i, args[0], after, *limit)
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), entries)
-				}
-				var rows [][]string
-				for _, e := range entries {
-					rows = append(rows, []string{e.Key, size(int64(e.Bytes)), describe(e)})
-				}
-				out := screenOf(cmd.OutOrStdout())
-				if !out.terminal {
-					out.width = 0 // whole rows for other programs
-				}
-				return printTable(out, []string{"KEY", "SIZE", "WHAT"}, rows)
-			})
+			return show(g, cmd, func(i inspect.Inspector) ([]spool.Entry, error) { return list(i, args[0], after, *limit) }, printEntries)
 		},
 	}
 	limit = limitFlag(c, 100)
@@ -62,4 +46,12 @@ func checkBucket(b string) error {
 
 func list(i inspect.Inspector, bucket, after string, limit int) ([]spool.Entry, error) {
 	return collect(after, limit, func(last string, n int) ([]spool.Entry, error) { return i.List(bucket, last, n) }, func(e spool.Entry) string { return e.Key })
+}
+
+func printEntries(w io.Writer, entries []spool.Entry) error {
+	var rows [][]string
+	for _, e := range entries {
+		rows = append(rows, []string{e.Key, size(int64(e.Bytes)), describe(e)})
+	}
+	return printTable(wholeRows(w), []string{"KEY", "SIZE", "WHAT"}, rows)
 }

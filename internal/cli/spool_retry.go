@@ -4,11 +4,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
-	"threatmatch-connector/spool"
 )
 
 func newSpoolRetry(g *globals) *cobra.Command {
-	var every, yes bool
+	var every bool
 	var f filter
 	c := &cobra.Command{
 		Use:   "retry KEY… | --all",
@@ -22,31 +21,13 @@ func newSpoolRetry(g *globals) *cobra.Command {
 			if err := checkFilter(cmd, f); err != nil {
 				return err
 			}
-			return g.touch(cmd, change{
-				verb: "try again", keys: args, every: every, filter: f, yes: yes, retry: true,
-				live: (*admin.Client).Retry, stopped: g.retryStopped,
-			})
+			return g.touch(cmd, request{verb: "try again", keys: args, every: every, filter: f, retry: true, do: admin.Changes.Retry})
 		},
 	}
 	c.Flags().BoolVar(&every, "all", false, "everything that can be retried")
 	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
 	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	oneOf(c, "stage", stageNames...)
 	return c
-}
-
-func (g *globals) retryStopped(s *spool.Spool, n admin.Names) (admin.Answer, error) {
-	meta, err := s.Meta()
-	if err != nil {
-		return admin.Answer{}, err
-	}
-	run, err := s.Retry(meta.Epoch, g.env.Now(), n.Dead, n.Parked)
-	if err != nil {
-		return admin.Answer{}, err
-	}
-	g.note("retry asked for", "run", run.ID, "keys", n.Keys())
-	return admin.Answer{
-		Run: run.ID, Count: n.Len(), Message: admin.Retried(run.ID, n.Len()) + " when the connector is started",
-	}, nil
 }

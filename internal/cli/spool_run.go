@@ -26,16 +26,7 @@ func newSpoolRun(g *globals) *cobra.Command {
 			if err != nil {
 				return errUsage{fmt.Errorf("run id %q is not a number", args[0])}
 			}
-			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				r, err := i.Run(id)
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), r)
-				}
-				return printRun(cmd.OutOrStdout(), r)
-			})
+			return show(g, cmd, func(i inspect.Inspector) (inspect.Run, error) { return i.Run(id) }, printRun)
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"strconv"
 	"strings"
 
@@ -18,28 +19,25 @@ func newSpoolRuns(g *globals) *cobra.Command {
 		Example: "  " + name + " spool runs --limit 5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				runs, err := collect(before, *limit, i.Runs, func(r inspect.Run) uint64 { return r.ID })
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), runs)
-				}
-				var rows [][]string
-				for _, r := range runs {
-					rows = append(rows, []string{
-						strconv.FormatUint(r.ID, 10), reasonOf(r), r.Phase, stamp(r.Start), stamp(r.Done),
-						strconv.FormatInt(r.Work.Sent, 10), datasets(r),
-					})
-				}
-				return printTable(cmd.OutOrStdout(), []string{"RUN", "REASON", "PHASE", "START", "DONE", "SENT", "DATASETS"}, rows)
-			})
+			return show(g, cmd, func(i inspect.Inspector) ([]inspect.Run, error) {
+				return collect(before, *limit, i.Runs, func(r inspect.Run) uint64 { return r.ID })
+			}, printRuns)
 		},
 	}
 	limit = limitFlag(c, 20)
 	c.Flags().Uint64Var(&before, "before", 0, "only runs older than this one")
 	return c
+}
+
+func printRuns(w io.Writer, runs []inspect.Run) error {
+	var rows [][]string
+	for _, r := range runs {
+		rows = append(rows, []string{
+			strconv.FormatUint(r.ID, 10), reasonOf(r), r.Phase, stamp(r.Start), stamp(r.Done),
+			strconv.FormatInt(r.Work.Sent, 10), datasets(r),
+		})
+	}
+	return printTable(w, []string{"RUN", "REASON", "PHASE", "START", "DONE", "SENT", "DATASETS"}, rows)
 }
 
 func datasets(r inspect.Run) string {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,7 @@ import (
 )
 
 func newSpoolSalvage(g *globals) *cobra.Command {
-	var yes, beforeReset bool
+	var beforeReset bool
 	c := &cobra.Command{
 		Use:   "salvage FILE",
 		Short: "Recover what a damaged, set-aside spool file had not delivered",
@@ -27,15 +26,16 @@ func newSpoolSalvage(g *globals) *cobra.Command {
 		Example: "  " + name + " spool salvage spool.db.damaged-20260131T120000Z\n  " + name + " spool salvage FILE --before-reset --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.salvage(cmd.Context(), cmd, args[0], beforeReset, yes)
+			return g.salvage(cmd, args[0], beforeReset)
 		},
 	}
 	c.Flags().BoolVar(&beforeReset, "before-reset", false, "also if the connector's state was reset on OpenCTI after this spool was created")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(c)
 	return c
 }
 
-func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, beforeReset, yes bool) error {
+func (g *globals) salvage(cmd *cobra.Command, file string, beforeReset bool) error {
+	ctx := cmd.Context()
 	p, err := g.stopped(ctx)
 	if err != nil {
 		return err
@@ -51,16 +51,16 @@ func (g *globals) salvage(ctx context.Context, cmd *cobra.Command, file string, 
 	if total(plan.Rows) == 0 {
 		return g.printSalvage(cmd, plan, "there is nothing more to bring back")
 	}
-	if !yes {
+	if !yes(cmd) {
 		if err := sayPlan(cmd.ErrOrStderr(), plan); err != nil {
 			return err
 		}
-		if err := g.agreed(cmd, fmt.Sprintf("bring these %d back?", total(plan.Rows))); err != nil {
-			return err
-		}
+	}
+	if err := agreed(cmd, fmt.Sprintf("bring these %d back?", total(plan.Rows))); err != nil {
+		return err
 	}
 	var done spool.Salvage
-	err = g.change(ctx, p, func(s *spool.Spool) (err error) {
+	err = g.write(ctx, p, func(s *spool.Spool) (err error) {
 		done, err = s.Salvage(ctx, file, g.env.Now(), beforeReset)
 		return salvageHint(err)
 	})
@@ -121,12 +121,11 @@ func sayPlan(w io.Writer, s spool.Salvage) error {
 }
 
 func (g *globals) printSalvage(cmd *cobra.Command, s spool.Salvage, message string) error {
-	if g.json {
-		return printJSON(cmd.OutOrStdout(), s)
-	}
-	if err := sayPlan(cmd.OutOrStdout(), s); err != nil {
+	return g.print(cmd.OutOrStdout(), s, func(w io.Writer) error {
+		if err := sayPlan(w, s); err != nil {
+			return err
+		}
+		_, err := sayLine(w, message)
 		return err
-	}
-	_, err := sayLine(cmd.OutOrStdout(), message)
-	return err
+	})
 }

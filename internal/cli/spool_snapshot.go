@@ -29,11 +29,10 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if g.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"file": args[0], "bytes": n})
-			}
-			_, err = say(cmd.OutOrStdout(), "%s, %s\n", args[0], size(n))
-			return err
+			return g.print(cmd.OutOrStdout(), map[string]any{"file": args[0], "bytes": n}, func(w io.Writer) error {
+				_, err := say(w, "%s, %s\n", args[0], size(n))
+				return err
+			})
 		},
 	}
 }

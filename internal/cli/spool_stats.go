@@ -17,16 +17,7 @@ func newSpoolStats(g *globals) *cobra.Command {
 		Example: "  " + name + " spool stats",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
-				s, err := i.Stats()
-				if err != nil {
-					return err
-				}
-				if g.json {
-					return printJSON(cmd.OutOrStdout(), s)
-				}
-				return printStats(cmd.OutOrStdout(), s)
-			})
+			return show(g, cmd, inspect.Inspector.Stats, printStats)
 		},
 	}
 }

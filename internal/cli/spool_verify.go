@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/spool"
 )
 
@@ -45,30 +46,26 @@ func newSpoolVerify(g *globals) *cobra.Command {
 }
 
 func (g *globals) verify(ctx context.Context, temp string) (broken []string, err error) {
-	p, err := g.place()
-	if err != nil {
-		return nil, err
+	verify := func(p place) error {
+		return g.read(ctx, p, func(s *spool.Spool) (err error) {
+			broken, err = s.Verify(ctx)
+			return err
+		})
 	}
-	c, err := p.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if c != nil {
-		defer func() { _ = c.Close() }()
+	err = g.reach(ctx, func(c *admin.Client) error {
 		dir, err := os.MkdirTemp(temp, "threatmatch-verify-")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		if _, err := writeNew(filepath.Join(dir, "spool.db"), c.Snapshot); err != nil {
-			return nil, err
+			return err
 		}
-		p.dir = dir
-	}
-	g.stepAside() // not earlier: the copy keeps the connector from reusing pages
-	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
-		broken, err = s.Verify(ctx)
-		return err
+		g.stepAside() // not earlier: the copy keeps the connector from reusing pages
+		return verify(place{dir: dir})
+	}, func(p place) error {
+		g.stepAside()
+		return verify(p)
 	})
 	return broken, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/config"
+	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
@@ -61,27 +62,22 @@ func newStatus(g *globals) *cobra.Command {
 
 // status asks the daemon, or reads the file of a stopped one.
 func (g *globals) status(ctx context.Context) (s inspect.Status, err error) {
-	p, err := g.place()
-	if err != nil {
-		return s, err
-	}
-	c, err := p.dial(ctx)
-	if err != nil {
-		return s, err
-	}
-	if c != nil {
-		defer func() { _ = c.Close() }()
-		return c.Status()
-	}
-	err = g.read(ctx, p, func(sp *spool.Spool) (err error) {
-		s, err = inspect.Stopped(inspect.FromSpool(sp), p.info, g.env.Now())
+	err = g.reach(ctx, func(c *admin.Client) (err error) {
+		s, err = c.Status()
 		return err
-	})
-	if err == nil && g.dir == "" { // with an explicit directory the settings do not matter
-		if cfg, _, cerr := config.Load(g.configOptions()); cerr == nil && cfg.Connector.ID != s.Spool.ConnectorID {
+	}, func(p place) error {
+		err := g.read(ctx, p, func(sp *spool.Spool) (err error) {
+			s, err = inspect.Stopped(inspect.FromSpool(sp), p.info, g.env.Now())
+			return err
+		})
+		if err != nil || g.dir != "" { // with an explicit directory the settings do not matter
+			return err
+		}
+		if cfg, _, err := config.Load(g.configOptions()); err == nil && cfg.Connector.ID != s.Spool.ConnectorID {
 			s.Settings = cfg.Connector.ID
 		}
-	}
+		return nil
+	})
 	return s, err
 }
 

@@ -15,11 +15,11 @@ func newTrigger(g *globals) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.daemon(cmd.Context(), func(c *admin.Client) error {
-				a, err := c.Trigger()
+				a, err := c.Trigger(cmd.Context())
 				if err != nil {
 					return err
 				}
-				return g.printAnswers(cmd, []admin.Answer{a})
+				return g.answer(cmd, a)
 			})
 		},
 	}

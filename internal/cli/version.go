@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/version"
@@ -14,11 +16,10 @@ func newVersion(g *globals) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := version.Get()
-			if g.json {
-				return printJSON(cmd.OutOrStdout(), v)
-			}
-			_, err := say(cmd.OutOrStdout(), "threatmatch-connector %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Date, v.Go)
-			return err
+			return g.print(cmd.OutOrStdout(), v, func(w io.Writer) error {
+				_, err := say(w, "threatmatch-connector %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Date, v.Go)
+				return err
+			})
 		},
 	}
 }
