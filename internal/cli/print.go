@@ -10,9 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/config"
@@ -90,94 +87,63 @@ func show[T any](g *globals, cmd *cobra.Command, read func(inspect.Inspector) (T
 }
 
 // printTable prints rows under a header, without borders. It fits the terminal:
-// whatever the last column has no room for continues below.
+// what the last column has no room for continues below it, or below the whole row
+// if the other columns leave little room.
 func printTable(w io.Writer, head []string, rows [][]string) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "nothing")
 		return err
 	}
-	var page bytes.Buffer
-	t := tablewriter.NewTable(&page,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders:  tw.BorderNone,
-			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
-		})),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithHeaderAlignment(tw.AlignLeft),
-		tablewriter.WithRowAlignment(tw.AlignLeft),
-		tablewriter.WithPadding(tw.Padding{Right: "  "}),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-	)
-	for _, row := range rows {
-		for i, cell := range row {
-			row[i] = terminal.Quote(cell)
-		}
-	}
-	rows, below := fitRows(head, rows, screenOf(w).width)
-	t.Header(head[:len(rows[0])])
-	if err := t.Bulk(rows); err != nil {
-		return err
-	}
-	if err := t.Render(); err != nil {
-		return err
-	}
-	n := -1 // the header
-	for line := range strings.Lines(page.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-		if n >= 0 && n < len(below) {
-			for _, text := range below[n] {
-				if _, err := fmt.Fprintln(w, "    "+text); err != nil {
-					return err
-				}
-			}
-		}
-		n++
-	}
-	return nil
-}
-
-// fitRows wraps the last column so that no row has more than width letters. If the
-// other columns leave little room, the last one is placed below them.
-func fitRows(head []string, rows [][]string, width int) (fitting [][]string, below [][]string) {
 	const least = 24
 	last := len(head) - 1
-	beside, widest := 0, utf8.RuneCountInString(head[last])
-	for i := range last {
-		n := utf8.RuneCountInString(head[i])
-		for _, row := range rows {
-			n = max(n, utf8.RuneCountInString(row[i]))
+	widths := make([]int, len(head))
+	for _, row := range append([][]string{head}, rows...) {
+		for i, cell := range row {
+			row[i] = terminal.Quote(cell)
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
-		beside += n + 2
 	}
+	width := screenOf(w).width
+	room := width
+	for _, n := range widths[:last] {
+		room -= n + 2
+	}
+	below := width > 0 && widths[last] > room && room < least
+	if below {
+		head = head[:last]
+	}
+	var page bytes.Buffer
+	writeRow(&page, widths, head)
 	for _, row := range rows {
-		widest = max(widest, utf8.RuneCountInString(row[last]))
-	}
-	room := width - beside
-	switch {
-	case width <= 0 || widest <= room:
-		return rows, nil
-	case room < least:
-		for _, row := range rows {
-			fitting = append(fitting, row[:last])
-			below = append(below, nil)
-			if row[last] != "" {
-				below[len(below)-1] = wrap(row[last], width-4)
+		switch {
+		case below:
+			writeRow(&page, widths, row[:last])
+			for _, text := range wrap(row[last], width-4) {
+				if text != "" {
+					page.WriteString("    " + text + "\n")
+				}
 			}
-		}
-		return fitting, below
-	}
-	for _, row := range rows {
-		for i, text := range wrap(row[last], room) {
-			if i > 0 {
-				row = make([]string, last+1)
+		case width > 0 && widths[last] > room:
+			for _, text := range wrap(row[last], room) {
+				row[last] = text
+				writeRow(&page, widths, row)
+				row = make([]string, len(head))
 			}
-			row[last] = text
-			fitting = append(fitting, row)
+		default:
+			writeRow(&page, widths, row)
 		}
 	}
-	return fitting, nil
+	_, err := page.WriteTo(w)
+	return err
+}
+
+// writeRow writes a row in columns of the given widths.
+func writeRow(page *bytes.Buffer, widths []int, row []string) {
+	line := ""
+	for i, cell := range row {
+		line += fmt.Sprintf("%-*s  ", widths[i], cell)
+	}
+	page.WriteString(strings.TrimRight(line, " ") + "\n")
 }
 
 // printLabelled prints text after a label, and continues below it if the terminal

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"threatmatch-connector/internal/inspect"
@@ -207,14 +206,15 @@ func (p *liveView) line(phase string, done, total int64, text string) string {
 	if room < least {
 		return head + " " + text
 	}
-	bar := progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(room),
-		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetTheme(progressbar.ThemeASCII))
-	_ = bar.Set64(min(max(done, 0), max(total, 1))) // writing to the buffer cannot fail
-	drawn := bar.String()
-	if i := strings.IndexByte(drawn, '['); i >= 0 {
-		drawn = strings.TrimRight(drawn[i:], " \r")
+	filled := room
+	if done < total {
+		filled = room * percent / 100
 	}
-	return head + " " + drawn + " " + text
+	bar := strings.Repeat("=", filled)
+	if filled < room {
+		bar += ">" + strings.Repeat(" ", room-filled-1)
+	}
+	return head + " [" + bar + "] " + text
 }
 
 // pace measures the speed of a phase since it was first seen.
