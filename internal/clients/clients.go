@@ -22,13 +22,9 @@ func OpenCTIOptions(c *config.Config, version string) opencti.Options {
 	for _, h := range c.OpenCTI.CustomHeaders {
 		headers[h.Name] = h.Value.Reveal()
 	}
-	tls := opencti.TLS{Insecure: !c.VerifyOpenCTI()}
-	if pem := c.OpenCTICAs(); len(pem) > 0 {
-		tls.CAs = []string{string(pem)}
-	}
 	return opencti.Options{
-		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers, TLS: tls, Proxy: Proxy(c.Network),
-		NoQueue: c.Pushes(),
+		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers,
+		CAs: c.OpenCTICAs(), Insecure: !c.VerifyOpenCTI(), Proxy: Proxy(c.Network), NoQueue: c.Pushes(),
 		Connector: opencti.Connector{
 			ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope, Slug: "threatmatch",
 		},
@@ -69,7 +65,7 @@ func Proxy(n config.Network) func(*http.Request) (*url.URL, error) {
 // BrokerTLS returns the options for TLS to the broker.
 func BrokerTLS(mq config.MQ) delivery.TLS {
 	return delivery.TLS{
-		CA: string(mq.SSLCA.Bytes()), Cert: string(mq.SSLCert.Bytes()), Key: string(mq.SSLKey.Bytes()),
+		CA: mq.SSLCA.Bytes(), Cert: mq.SSLCert.Bytes(), Key: mq.SSLKey.Bytes(),
 		Passphrase: mq.SSLPassphrase.Reveal(), Insecure: !mq.SSLRejectUnauthorized,
 		Required: asksForTLS(mq),
 	}

@@ -24,7 +24,7 @@ type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	pem  string
+	pem  []byte
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -47,17 +47,17 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-func (a *authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) string {
+func (a *authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) []byte {
 	a.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key, a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // issue makes a certificate for localhost, as a server and a client.
-func (a *authority) issue(name string, key *ecdsa.PublicKey) string {
+func (a *authority) issue(name string, key *ecdsa.PublicKey) []byte {
 	return a.sign(&x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -66,19 +66,19 @@ func (a *authority) issue(name string, key *ecdsa.PublicKey) string {
 	}, key)
 }
 
-func keyPEM(t *testing.T, key *ecdsa.PrivateKey) string {
+func keyPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-func file(t *testing.T, dir, name, text string) string {
+func file(t *testing.T, dir, name string, text []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -111,10 +111,7 @@ func TestTLS(t *testing.T) {
 		hint string // "": it works
 	}{
 		{name: "private authority and client certificate", tls: TLS{CA: own.pem, Cert: client, Key: key}},
-		{name: "files and a key with a passphrase", tls: TLS{
-			CA: filepath.Join(dir, "ca.pem"), Cert: file(t, dir, "client.pem", client),
-			Key: filepath.Join("testdata", "keys", "pkcs8-aes256-sha256.pem"), Passphrase: passphrase,
-		}},
+		{name: "a key with a passphrase", tls: TLS{CA: own.pem, Cert: client, Key: readKey(t, "pkcs8-aes256-sha256.pem"), Passphrase: passphrase}},
 		{name: "any certificate", tls: TLS{Insecure: true, Cert: client, Key: key}},
 		{name: "wrong authority", tls: TLS{CA: foreign.pem, Cert: client, Key: key}, hint: hintCA},
 		{name: "system's authorities", tls: TLS{Cert: client, Key: key}, hint: hintCA},
@@ -184,14 +181,13 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTLSOptions(t *testing.T) {
-	clear := string(readKey(t, "clear.pem"))
+	clear := readKey(t, "clear.pem")
 	for name, tls := range map[string]TLS{
-		"no such file":        {CA: "/no/such/file"},
 		"no certificate":      {CA: clear},
 		"key alone":           {Key: clear},
 		"certificate alone":   {Cert: clear},
-		"wrong passphrase":    {Cert: clear, Key: string(readKey(t, "pkcs8-des3.pem")), Passphrase: "x"},
-		"no passphrase":       {Cert: clear, Key: string(readKey(t, "legacy-aes256.pem"))},
+		"wrong passphrase":    {Cert: clear, Key: readKey(t, "pkcs8-des3.pem"), Passphrase: "x"},
+		"no passphrase":       {Cert: clear, Key: readKey(t, "legacy-aes256.pem")},
 		"key of another kind": {Cert: newAuthority(t, "a").pem, Key: clear},
 	} {
 		_, err := New(Options{TLS: tls})

@@ -41,7 +41,10 @@ type Options struct {
 	Connector Connector
 	// Headers are sent with every request, for gateways in front of the platform.
 	Headers map[string]string
-	TLS     TLS
+	// CAs are certificates in PEM to trust besides the system's.
+	CAs []byte
+	// Insecure accepts any certificate.
+	Insecure bool
 	// Proxy chooses the proxy of a request. Nil means HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// NoQueue: the platform's broker is not used, and registering does not ask for it.

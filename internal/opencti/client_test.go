@@ -26,8 +26,7 @@ func TestOptions(t *testing.T) {
 		{Token: "x"},
 		{URL: "https://opencti.example.org"},
 		{URL: "https://opencti.example.org", Token: "ChangeMe"},
-		{URL: "https://opencti.example.org", Token: "x", TLS: TLS{CAs: []string{"/no/such/file"}}},
-		{URL: "https://opencti.example.org", Token: "x", TLS: TLS{CAs: []string{"-----BEGIN NONSENSE-----"}}},
+		{URL: "https://opencti.example.org", Token: "x", CAs: []byte("-----BEGIN NONSENSE-----")},
 	} {
 		_, err := New(opt)
 		if !fault.Is(err, fault.Fatal) || fault.HintOf(err) == "" {

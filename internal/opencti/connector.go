@@ -1,6 +1,7 @@
 package opencti
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"regexp"
@@ -141,8 +142,10 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 	return r, nil
 }
 
+func (n *connectorNode) echo() Echo { return Echo{State: n.State, Reset: n.Timestamp} }
+
 func (n *connectorNode) registration() Registration {
-	r := Registration{Echo: Echo{State: n.State, Reset: n.Timestamp}, Applicant: n.UserID}
+	r := Registration{Echo: n.echo(), Applicant: n.UserID}
 	if n.Config == nil {
 		return r
 	}
@@ -192,8 +195,6 @@ type Echo struct {
 // state. The platform declares the queues again. Send one ping at a time: two with different states race. Ping
 // returns ErrUnknownConnector if the platform does not know the id.
 func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Echo, error) {
-	id := c.opt.Connector.ID
-	op := "ping connector " + id
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return Echo{}, err
@@ -202,25 +203,37 @@ func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Ec
 	if caps.StateTimestamp {
 		query = pingQueryTimestamp
 	}
-	if state == "" {
-		state = "null"
+	node, err := c.connector(ctx, "ping", query, map[string]any{"state": cmp.Or(state, "null"), "connectorInfo": info.variables()})
+	if err != nil {
+		return Echo{}, err
 	}
+	return node.echo(), nil
+}
+
+// connector sends a document about our connector and returns its node, or ErrUnknownConnector. verb says for errors
+// what is done to it.
+func (c *Client) connector(ctx context.Context, verb, query string, vars map[string]any) (*connectorNode, error) {
+	id := c.opt.Connector.ID
+	op := verb + " connector " + id
+	vars["id"] = id
 	var out struct {
-		Node *connectorNode `json:"pingConnector"`
+		Read   *connectorNode `json:"connector"`
+		Pinged *connectorNode `json:"pingConnector"`
 	}
-	err = c.call(ctx, op, request{Query: query, Variables: map[string]any{"id": id, "state": state, "connectorInfo": info.variables()}}, &out)
+	err := c.call(ctx, op, request{Query: query, Variables: vars}, &out)
+	node := cmp.Or(out.Read, out.Pinged)
 	switch {
 	case err != nil && isUnknownConnector(err):
-		return Echo{}, unknownConnector(op, err)
+		return nil, unknownConnector(op, err)
 	case err != nil:
 		if isValidation(err) {
 			c.forget()
 		}
-		return Echo{}, err
-	case out.Node == nil:
-		return Echo{}, unknownConnector(op, nil)
+		return nil, err
+	case node == nil:
+		return nil, unknownConnector(op, nil)
 	}
-	return Echo{State: out.Node.State, Reset: out.Node.Timestamp}, nil
+	return node, nil
 }
 
 // Stored is the connector's entry on the platform as it is read between pings.
@@ -232,8 +245,6 @@ type Stored struct {
 
 // Stored reads the connector's entry, or returns ErrUnknownConnector.
 func (c *Client) Stored(ctx context.Context) (Stored, error) {
-	id := c.opt.Connector.ID
-	op := "read connector " + id
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return Stored{}, err
@@ -242,19 +253,11 @@ func (c *Client) Stored(ctx context.Context) (Stored, error) {
 	if caps.StateTimestamp {
 		query = storedQueryTimestamp
 	}
-	var out struct {
-		Node *connectorNode `json:"connector"`
-	}
-	err = c.call(ctx, op, request{Query: query, Variables: map[string]any{"id": id}}, &out)
-	switch {
-	case err != nil && isUnknownConnector(err):
-		return Stored{}, unknownConnector(op, err)
-	case err != nil:
+	node, err := c.connector(ctx, "read", query, map[string]any{})
+	if err != nil {
 		return Stored{}, err
-	case out.Node == nil:
-		return Stored{}, unknownConnector(op, nil)
 	}
-	return Stored{Echo: Echo{State: out.Node.State, Reset: out.Node.Timestamp}, Updated: out.Node.Updated}, nil
+	return Stored{Echo: node.echo(), Updated: node.Updated}, nil
 }
 
 // QueueSize is the size of the connector's push queue as the platform's broker reports it, some seconds old; 0 if the
@@ -268,21 +271,12 @@ func (q QueueSize) MB() float64 { return float64(q.Bytes) / 1e6 }
 
 // Queue returns the size of the connector's queue, or ErrUnknownConnector.
 func (c *Client) Queue(ctx context.Context) (QueueSize, error) {
-	id := c.opt.Connector.ID
-	op := "read queue of connector " + id
-	var out struct {
-		Node *connectorNode `json:"connector"`
-	}
-	err := c.call(ctx, op, request{Query: queueQuery, Variables: map[string]any{"id": id}}, &out)
-	switch {
-	case err != nil && isUnknownConnector(err):
-		return QueueSize{}, unknownConnector(op, err)
-	case err != nil:
+	node, err := c.connector(ctx, "read queue of", queueQuery, map[string]any{})
+	if err != nil {
 		return QueueSize{}, err
-	case out.Node == nil:
-		return QueueSize{}, unknownConnector(op, nil)
-	case out.Node.Queue == nil:
-		return QueueSize{}, incomplete(op)
 	}
-	return QueueSize{Messages: int64(out.Node.Queue.Number), Bytes: int64(out.Node.Queue.Size)}, nil
+	if node.Queue == nil {
+		return QueueSize{}, incomplete("read queue of connector " + c.opt.Connector.ID)
+	}
+	return QueueSize{Messages: int64(node.Queue.Number), Bytes: int64(node.Queue.Size)}, nil
 }

@@ -49,21 +49,12 @@ const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id)
 // ErrUnknownConnector. Unlike Register it does not declare the connector's queues, and does not ask for the
 // platform's version.
 func (c *Client) Lookup(ctx context.Context) (Registration, error) {
-	id := c.opt.Connector.ID
-	op := "look up connector " + id
-	var out struct {
-		Node *connectorNode `json:"connector"`
-	}
-	err := c.call(ctx, op, request{Query: connectorQuery, Variables: map[string]any{"id": id}}, &out)
-	switch {
-	case err != nil && isUnknownConnector(err):
-		return Registration{}, unknownConnector(op, err)
-	case err != nil:
+	node, err := c.connector(ctx, "look up", connectorQuery, map[string]any{})
+	if err != nil {
 		return Registration{}, err
-	case out.Node == nil:
-		return Registration{}, unknownConnector(op, nil)
-	case out.Node.Config == nil:
-		return Registration{}, incomplete(op)
 	}
-	return out.Node.registration(), nil
+	if node.Config == nil {
+		return Registration{}, incomplete("look up connector " + c.opt.Connector.ID)
+	}
+	return node.registration(), nil
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"threatmatch-connector/internal/fault"
@@ -18,25 +16,20 @@ func TestTLS(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	defer srv.Close()
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(path, []byte(ca), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
 	for name, tt := range map[string]struct {
 		url  string
-		tls  TLS
+		tls  Options
 		ok   bool
 		hint bool
 	}{
-		"not trusted":       {srv.URL, TLS{}, false, true},
-		"authority as text": {srv.URL, TLS{CAs: []string{ca}}, true, false},
-		"authority in file": {srv.URL, TLS{CAs: []string{path + "\n"}}, true, false},
-		"any certificate":   {srv.URL, TLS{Insecure: true}, true, false},
-		"no TLS there":      {"https" + f.URL[len("http"):], TLS{}, false, false},
+		"not trusted":     {srv.URL, Options{}, false, true},
+		"authority":       {srv.URL, Options{CAs: ca}, true, false},
+		"any certificate": {srv.URL, Options{Insecure: true}, true, false},
+		"no TLS there":    {"https" + f.URL[len("http"):], Options{}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newClient(t, tt.url, func(o *Options) { o.TLS = tt.tls }).Probe(t.Context())
+			_, err := newClient(t, tt.url, func(o *Options) { o.CAs, o.Insecure = tt.tls.CAs, tt.tls.Insecure }).Probe(t.Context())
 			if (err == nil) != tt.ok {
 				t.Fatalf("probe: %v", err)
 			}

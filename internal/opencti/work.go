@@ -99,22 +99,8 @@ func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (str
 
 // Work reads a work, or returns ErrWorkGone. Unread is set if the user may not read works.
 func (c *Client) Work(ctx context.Context, id string) (Work, error) {
-	op := "read work " + id
-	var out struct {
-		Work *workNode `json:"work"`
-	}
-	err := c.call(ctx, op, request{Query: workQuery, Variables: map[string]any{"id": id}}, &out)
-	switch {
-	case IsForbidden(err):
-		return Work{ID: id, Unread: true}, nil
-	case err != nil && isGone(err):
-		return Work{}, workGone(op, err)
-	case err != nil:
-		return Work{}, err
-	case out.Work == nil:
-		return Work{}, workGone(op, nil)
-	}
-	return out.Work.work(), nil
+	w, _, err := c.readWork(ctx, "read work "+id, workQuery, id)
+	return w, err
 }
 
 // NotSent is what the connector itself reports of a message that was announced and will not be sent. Read back, it is
@@ -126,26 +112,25 @@ const MaxWorkErrors = 100
 
 // WorkError is what a worker reports about a message that the platform refused.
 type WorkError struct {
-	At      time.Time
-	Message string
+	At      time.Time `json:"timestamp"`
+	Message string    `json:"message"`
 	// Source is the message's bundle or object as JSON; for a large one a text instead.
-	Source string
+	Source string `json:"source"`
 }
 
 // WorkErrors reads a work with its errors, or returns ErrWorkGone. Unread is set if the user may not read works.
 func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, error) {
-	op := "read the errors of work " + id
+	return c.readWork(ctx, "read the errors of work "+id, errorsQuery, id)
+}
+
+func (c *Client) readWork(ctx context.Context, op, query, id string) (Work, []WorkError, error) {
 	var out struct {
 		Work *struct {
 			workNode
-			Errors []struct {
-				At      time.Time `json:"timestamp"`
-				Message string    `json:"message"`
-				Source  string    `json:"source"`
-			} `json:"errors"`
+			Errors []WorkError `json:"errors"`
 		} `json:"work"`
 	}
-	err := c.call(ctx, op, request{Query: errorsQuery, Variables: map[string]any{"id": id}}, &out)
+	err := c.call(ctx, op, request{Query: query, Variables: map[string]any{"id": id}}, &out)
 	switch {
 	case IsForbidden(err):
 		return Work{ID: id, Unread: true}, nil, nil
@@ -156,11 +141,7 @@ func (c *Client) WorkErrors(ctx context.Context, id string) (Work, []WorkError, 
 	case out.Work == nil:
 		return Work{}, nil, workGone(op, nil)
 	}
-	var all []WorkError
-	for _, e := range out.Work.Errors {
-		all = append(all, WorkError{e.At, e.Message, e.Source})
-	}
-	return out.Work.work(), all, nil
+	return out.Work.work(), out.Work.Errors, nil
 }
 
 // WorkAlive reports whether workers still accept messages of the work. If the platform cannot say (before 6.8.6), a
@@ -250,9 +231,7 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 
 // AddExpectations announces n messages. OpenCTI accepts it silently even if the work is gone; ask WorkAlive first.
 func (c *Client) AddExpectations(ctx context.Context, id string, n int64) error {
-	return c.edit(ctx, "announce messages of work "+id,
-		expectQuery,
-		map[string]any{"id": id, "n": n})
+	return c.edit(ctx, "announce messages of work ", id, expectQuery, map[string]any{"n": n})
 }
 
 // ReportExpectation settles one announced message that will not be sent. If errText is not "", the work shows it as
@@ -262,23 +241,18 @@ func (c *Client) ReportExpectation(ctx context.Context, id, errText, source stri
 	if errText != "" {
 		report = map[string]any{"error": errText, "source": source}
 	}
-	return c.edit(ctx, "settle a message of work "+id,
-		reportQuery,
-		map[string]any{"id": id, "error": report})
+	return c.edit(ctx, "settle a message of work ", id, reportQuery, map[string]any{"error": report})
 }
 
 // Processed tells the platform that everything of the work was sent. The work completes once its messages are
 // processed.
 func (c *Client) Processed(ctx context.Context, id, message string, inError bool) error {
-	return c.edit(ctx, "finish work "+id,
-		processedQuery,
-		map[string]any{"id": id, "message": message, "inError": inError})
+	return c.edit(ctx, "finish work ", id, processedQuery, map[string]any{"message": message, "inError": inError})
 }
 
 // DeleteWork deletes one of our works. One that is gone already is no error.
 func (c *Client) DeleteWork(ctx context.Context, id string) error {
-	err := c.edit(ctx, "delete work "+id,
-		deleteQuery, map[string]any{"id": id})
+	err := c.edit(ctx, "delete work ", id, deleteQuery, map[string]any{})
 	if errors.Is(err, ErrWorkGone) {
 		return nil
 	}
@@ -286,7 +260,9 @@ func (c *Client) DeleteWork(ctx context.Context, id string) error {
 }
 
 // edit sends one workEdit; the platform refuses two in a document.
-func (c *Client) edit(ctx context.Context, op, query string, vars map[string]any) error {
+func (c *Client) edit(ctx context.Context, op, id, query string, vars map[string]any) error {
+	op += id
+	vars["id"] = id
 	var out struct {
 		Work map[string]any `json:"workEdit"`
 	}
