@@ -18,20 +18,23 @@ build: ## build bin/threatmatch-connector and bin/threatmatch-sim, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 # The race detector makes a test take six times as long, and only finds something where there
-# are goroutines. PURE has none outside its tests. SWEPT runs completely without it, and with
-# it on one case of a sweep in five (-short). E2E has it in the program of some tests, in which
-# the most happens at once, and not in the stand-ins around it. It mostly waits, so it starts
-# first, beside the others, and more of its tests run at once than there are processors.
+# are goroutines. SEQUENTIAL has none outside its tests; E2E runs what its commands ask of a
+# daemon. SWEPT runs completely without it, and with it on one case of a sweep in five (-short)
+# and not on LONG, loads that take the ways of shorter tests again and again. E2E has it in the
+# program of some tests, in which the most happens at once, and not in the stand-ins around it.
+# It mostly waits, so it starts first, beside the others, and more of its tests run at once than
+# there are processors.
 E2E = ./internal/e2e
-PURE = ./config ./internal/facts ./internal/mapping/... ./internal/moment ./internal/stix ./spool/...
+SEQUENTIAL = ./config ./internal/cli ./internal/facts ./internal/mapping/... ./internal/moment ./internal/stix ./spool/...
 SWEPT = ./internal/pipeline/...
+LONG = TestHostile|TestRepull|TestRetryOf|TestSecondWriter|TestLong|TestManyWaiting|TestManyCycles|TestTies|TestStuckDataset|TestOneItemIsAlwaysPutOff|TestItemsAreNotBlamed
 GO_TEST = $(GO) test -p 3 -parallel 6 -timeout 40m $(TEST_FLAGS)
 
 test: ## run every test with a real RabbitMQ and a real Chromium, what is concurrent also with the race detector
 	deploy/rabbitmq.sh install
 	deploy/browser.sh install
-	E2E_RACE=1 $(GO_TEST) $(E2E) $(SWEPT) $(PURE)
-	$(GO_TEST) -race -short $$($(GO) list ./... | grep -vxF "$$($(GO) list $(E2E) $(PURE))")
+	E2E_RACE=1 $(GO_TEST) $(E2E) $(SWEPT) $(SEQUENTIAL)
+	$(GO_TEST) -race -short -skip '$(LONG)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(E2E) $(SEQUENTIAL))")
 	$(GO_TEST) -race -run 'TestModel$$|Snapshot' ./spool
 
 check: ## formatting, vet, staticcheck, import arrows, generated files, licences

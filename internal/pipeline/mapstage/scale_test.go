@@ -129,7 +129,7 @@ func scale(t *testing.T, n, again int, object func(i int) string) {
 }
 
 func TestLongChain(t *testing.T) {
-	n := scaled(100_000)
+	n := scaled(40_000)
 	scale(t, n, 0, func(i int) string {
 		if i == n-1 {
 			return sobj(note(i))
@@ -139,18 +139,18 @@ func TestLongChain(t *testing.T) {
 }
 
 func TestLongCycle(t *testing.T) {
-	n := scaled(20_000)
+	n := scaled(10_000)
 	scale(t, n, 1, func(i int) string { return sobj(note(i), srefs("object_refs", note((i+1)%n))) })
 }
 
 func TestManyCycles(t *testing.T) {
-	n := scaled(20_000)
+	n := scaled(10_000)
 	scale(t, n, n/2, func(i int) string { return sobj(note(i), srefs("object_refs", note(i^1))) })
 }
 
 // Every object waits for one author that comes last.
 func TestManyWaiting(t *testing.T) {
-	n := scaled(100_000)
+	n := scaled(40_000)
 	w := newTestWorld(t, Options{})
 	run := w.startRun(spool.ReasonSchedule)
 	w.spoolMany(run, n, func(i int) string {
