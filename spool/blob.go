@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
@@ -18,9 +19,19 @@ func fragmentKey(key []byte, n int) []byte {
 	return binary.BigEndian.AppendUint16(encoding.Clone(key), uint16(n))
 }
 
-// putBlob stores an envelope under the key, replacing what was there.
-func (tb *table) putBlob(key, sealed []byte) error {
-	if len(sealed) > fragmentSize*maxFragments {
+// putSealed stores an envelope of the head and the payload under the key, replacing what was there. The payload must
+// not change before the commit.
+func (tb *table) putSealed(key []byte, head any, body encoding.Packed) error {
+	v, err := encoding.SealPieces(key, head, body)
+	if err != nil {
+		return err
+	}
+	return tb.putBlob(key, v...)
+}
+
+// putBlob is putSealed for an envelope, which may come in pieces.
+func (tb *table) putBlob(key []byte, sealed ...[]byte) error {
+	if size(sealed) > fragmentSize*maxFragments {
 		return ErrInvalid
 	}
 	if _, err := tb.delBlob(key); err != nil {
@@ -31,13 +42,51 @@ func (tb *table) putBlob(key, sealed []byte) error {
 		if n > 0 {
 			k = fragmentKey(key, n)
 		}
-		part := sealed[:min(len(sealed), fragmentSize)]
+		var part []byte
+		part, sealed = cutFragment(sealed)
 		if err := tb.put(k, part); err != nil {
 			return err
 		}
-		sealed = sealed[len(part):]
 	}
 	return nil
+}
+
+// cutFragment cuts the next fragment from the pieces. One that lies within a piece is not copied.
+func cutFragment(pieces [][]byte) (fragment []byte, rest [][]byte) {
+	n := min(size(pieces), fragmentSize)
+	if len(pieces[0]) >= n {
+		fragment, pieces[0] = pieces[0][:n], pieces[0][n:]
+	} else {
+		for fragment = make([]byte, 0, n); len(fragment) < n; {
+			part := pieces[0][:min(len(pieces[0]), n-len(fragment))]
+			fragment = append(fragment, part...)
+			if pieces[0] = pieces[0][len(part):]; len(pieces[0]) == 0 {
+				pieces = pieces[1:]
+			}
+		}
+	}
+	if size(pieces) == 0 {
+		pieces = nil
+	}
+	return fragment, pieces
+}
+
+func size(pieces [][]byte) (n int) {
+	for _, piece := range pieces {
+		n += len(piece)
+	}
+	return n
+}
+
+// open reads the envelope under the key; first is as for blob. The payload is the caller's.
+func (tb *table) open(key, first []byte, head any) ([]byte, error) {
+	if first == nil {
+		first = tb.get(key)
+	}
+	if len(first) < fragmentSize {
+		return encoding.Open(key, first, head)
+	}
+	return encoding.OpenShared(key, tb.blob(key, first), head)
 }
 
 // blob returns the envelope under the key, valid only inside the transaction; nil if there is none. first is the
@@ -49,15 +98,15 @@ func (tb *table) blob(key, first []byte) []byte {
 	if len(first) < fragmentSize {
 		return first
 	}
-	out := encoding.Clone(first)
+	parts := [][]byte{first}
 	for n := 1; n < maxFragments; n++ {
 		part := tb.get(fragmentKey(key, n))
 		if part == nil {
 			break
 		}
-		out = append(out, part...)
+		parts = append(parts, part)
 	}
-	return out
+	return slices.Concat(parts...)
 }
 
 // delBlob removes the envelope under the key and reports whether there was one.

@@ -27,16 +27,21 @@ func packBlocks(objects []BundleObject) []block {
 		}
 		p := encoding.Pack(buf)
 		if p.Codec == encoding.CodecRaw {
-			p.Data = encoding.Clone(buf) // buf is used again
+			p.Data = [][]byte{encoding.Clone(buf)} // buf is used again
 		}
 		out = append(out, block{n, p})
 		buf, n = buf[:0], 0
 	}
 	for _, o := range objects {
-		if n > 0 && len(buf)+len(o.JSON) > blockSize {
+		if len(buf)+len(o.JSON) > blockSize {
 			flush()
 		}
-		buf, n = encoding.AppendObject(buf, encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}), n+1
+		e := encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}
+		if len(o.JSON) > blockSize { // a block of its own, without a copy
+			out = append(out, block{1, encoding.Pack(encoding.AppendHead(nil, e), o.JSON)})
+			continue
+		}
+		buf, n = encoding.AppendObject(buf, e), n+1
 	}
 	flush()
 	return out
@@ -73,7 +78,7 @@ func (h bundleHead) locate(index int) (number, first int) {
 // block reads one block of a bundle.
 func (tb bundleBucket) block(run, seq uint64, h bundleHead, number, first int) ([]BundleObject, error) {
 	key := blockKey(run, seq, uint32(number))
-	sealed := tb.blob(key, nil)
+	sealed := tb.get(key)
 	want := h.Blocks[number]
 	fail := func(err error) error {
 		return &BlockError{Run: run, Seq: seq, From: first, To: first + want, Err: err}
@@ -81,7 +86,7 @@ func (tb bundleBucket) block(run, seq uint64, h bundleHead, number, first int) (
 	if sealed == nil {
 		return nil, fail(fmt.Errorf("%w: block is missing", ErrCorrupt))
 	}
-	raw, err := encoding.Open(key, sealed, nil)
+	raw, err := tb.open(key, sealed, nil)
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -30,20 +30,12 @@ func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []bloc
 	for i, bl := range blocks {
 		h.Blocks = append(h.Blocks, bl.objects)
 		key := blockKey(run, seq, uint32(i))
-		v, err := encoding.Seal(key, nil, bl.body)
-		if err != nil {
-			return err
-		}
-		if err := tb.putBlob(key, v); err != nil {
+		if err := tb.putSealed(key, nil, bl.body); err != nil {
 			return err
 		}
 	}
 	key := pairKey(pfxHead, run, seq)
-	v, err := encoding.Seal(key, h, encoding.Packed{})
-	if err != nil {
-		return err
-	}
-	if err := tb.putBlob(key, v); err != nil {
+	if err := tb.putSealed(key, h, encoding.Packed{}); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) {

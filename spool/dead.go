@@ -28,11 +28,7 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) erro
 		return err
 	}
 	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
-	v, err := encoding.Seal(numKey(pfxPayload, key), nil, body)
-	if err != nil {
-		return err
-	}
-	if err := tb.putBlob(numKey(pfxPayload, key), v); err != nil {
+	if err := tb.putSealed(numKey(pfxPayload, key), nil, body); err != nil {
 		return err
 	}
 	for _, row := range [][]byte{numKey(pfxOpenDL, key), sourceKey(d)} {
@@ -248,11 +244,7 @@ func (tb deadBucket) droppedRetry() uint64 {
 func (tb deadBucket) putHead(d DeadLetter) error {
 	key := numKey(pfxDead, d.Key)
 	d.First, d.Last = d.First.UTC(), d.Last.UTC()
-	v, err := encoding.Seal(key, d, encoding.Packed{})
-	if err != nil {
-		return err
-	}
-	return tb.putBlob(key, v)
+	return tb.putSealed(key, d, encoding.Packed{})
 }
 
 // head reads a dead letter without its payload. If its checksum fails, Err is set.
@@ -277,7 +269,7 @@ func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 		return d, false
 	}
 	k := numKey(pfxPayload, key)
-	body, err := encoding.Open(k, tb.blob(k, nil), nil)
+	body, err := tb.open(k, nil, nil)
 	if d.Payload = body; err != nil && d.Err == nil {
 		d.Err = fmt.Errorf("payload of dead letter %d: %w", key, err)
 	}

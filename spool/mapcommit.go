@@ -40,12 +40,12 @@ func (p packedMap) size() int64 {
 	var n int64
 	for _, blocks := range p.blocks {
 		for _, b := range blocks {
-			n += int64(len(b.body.Data))
+			n += int64(b.body.Size())
 		}
 	}
 	for _, all := range [][]encoding.Packed{p.wait, p.hold, p.dead} {
 		for _, one := range all {
-			n += int64(len(one.Data))
+			n += int64(one.Size())
 		}
 	}
 	return n

@@ -8,18 +8,14 @@ import (
 
 // putObject stores the envelope of an object under the key.
 func (tb *table) putObject(key []byte, o Object, body encoding.Packed) error {
-	v, err := encoding.Seal(key, o, body)
-	if err != nil {
-		return err
-	}
-	return tb.putBlob(key, v)
+	return tb.putSealed(key, o, body)
 }
 
 // object reads an object of putObject. If its checksum fails, Err is set.
 func (tb *table) object(key, v []byte) Object {
 	var o Object
 	var err error
-	o.JSON, err = encoding.Open(key, tb.blob(key, v), &o)
+	o.JSON, err = tb.open(key, v, &o)
 	o.Seq = encoding.U64(key, len(key)-8)
 	if err != nil {
 		o.Err = fmt.Errorf("%s %x: %w", tb.name, key, err)

@@ -17,11 +17,7 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 	}
 	key := encoding.Pair(r.ID, seq)
 	n.Fetched = n.Fetched.UTC()
-	v, err := encoding.Seal(key, n, body)
-	if err != nil {
-		return err
-	}
-	if err := tb.putBlob(key, v); err != nil {
+	if err := tb.putSealed(key, n, body); err != nil {
 		return err
 	}
 	return tb.t.meta().count(func(c *counters) { c.Records++ })
@@ -58,7 +54,7 @@ func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Reco
 func (tb recordBucket) read(k, v []byte) Record {
 	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
 	var err error
-	if r.Body, err = encoding.Open(k, tb.blob(k, v), &r.NewRecord); err != nil {
+	if r.Body, err = tb.open(k, v, &r.NewRecord); err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
 	}
 	return r
@@ -67,12 +63,12 @@ func (tb recordBucket) read(k, v []byte) Record {
 // consume removes a record after it was mapped, and keeps a copy if that is wanted.
 func (tb recordBucket) consume(now time.Time, run, seq uint64) error {
 	tb, key := tb, encoding.Pair(run, seq)
-	sealed := tb.blob(key, nil)
-	if sealed == nil {
+	first := tb.get(key)
+	if first == nil {
 		return fmt.Errorf("record %d/%d: %w", run, seq, ErrNotFound)
 	}
 	if tb.t.keep > 0 {
-		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), encoding.Clone(sealed)); err != nil {
+		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), encoding.Clone(tb.blob(key, first))); err != nil {
 			return err
 		}
 	}

@@ -181,7 +181,7 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 			packed[i] = append(packed[i], encoding.Pack(r.letter.Payload))
 		}
 		for _, p := range packed[i] {
-			u.brings += int64(len(p.Data))
+			u.brings += int64(p.Size())
 		}
 	}
 	next := *m

@@ -55,7 +55,7 @@ func packOutcome(o Outcome) packedOutcome {
 }
 
 func (p packedOutcome) size() int64 {
-	return int64(len(p.record.Data) + len(p.letters[0].Data) + len(p.letters[1].Data))
+	return int64(p.record.Size() + p.letters[0].Size() + p.letters[1].Size())
 }
 
 func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {

@@ -111,7 +111,7 @@ func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, 
 	packed := make([]encoding.Packed, len(letters))
 	for i, d := range letters {
 		packed[i] = encoding.Pack(d.Payload)
-		size += int64(len(packed[i].Data))
+		size += int64(packed[i].Size())
 	}
 	return s.update("save verdict", use{share: moves, brings: size}, func(t *txn) error {
 		key := numKey(pfxWork, w.Run)

@@ -2,8 +2,10 @@ package bench
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -38,6 +40,10 @@ var hostiles = []hostile{
 	{"item of 20,000,000 {}", "/api/stix/alerts/1", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 120 * time.Second},
 	{"item of one object of 60 MB", "/api/stix/alerts/1", repeated(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
 		60, strings.Repeat("x", megabyte), `","published":"2026-01-01T00:00:00Z"}]}`), 0},
+	{"the same, of noise", "/api/stix/alerts/1", noise(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
+		60, `","published":"2026-01-01T00:00:00Z"}]}`), 0},
+	{"the same, a description of noise", "/api/stix/alerts/1", noise(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","description":"`, 60, `"}]}`), 0},
 	{"IOC page of 20,000,000 {}", "/api/taxii/objects", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 0},
 	{"IOC page of 5,000,000 distinct ids", "/api/taxii/objects", numbered(`{"more":true,"objects":[`, 5_000_000, `{"id":"%d"}`, "]}"), 60 * time.Second},
 	{"IOC page of 60 MB of indicators", "/api/taxii/objects", numbered(`{"objects":[`, 300_000,
@@ -84,6 +90,17 @@ func repeated(head string, n int, element, tail string) func(io.Writer) {
 		}
 		_, _ = b.WriteString(tail)
 		_ = b.Flush()
+	}
+}
+
+// noise writes a text of n MiB that does not compress.
+func noise(head string, n int, tail string) func(io.Writer) {
+	return func(w io.Writer) {
+		_, _ = io.WriteString(w, head)
+		text := base64.NewEncoder(base64.RawURLEncoding, w)
+		_, _ = io.CopyN(text, rand.NewChaCha8([32]byte{}), int64(n)*megabyte*3/4)
+		_ = text.Close()
+		_, _ = io.WriteString(w, tail)
 	}
 }
 

@@ -1,6 +1,9 @@
 package threatmatch
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // The most that one piece of an answer holds, unless a single object is larger.
 const (
@@ -27,10 +30,15 @@ func (b *Body) Pieces() *Pieces {
 	if err != nil || len(b.Bytes) <= pieceBytes && few(objects) {
 		return &Pieces{whole: b.Bytes}
 	}
-	if p := cut(objects, nil); p.ahead != nil {
-		return p
+	p := cut(objects, nil)
+	if p.ahead == nil {
+		return &Pieces{whole: []byte(`{"objects":[]}`)}
 	}
-	return &Pieces{whole: []byte(`{"objects":[]}`)}
+	rest := objectWalk{within: slices.Clone(p.walk.within)}
+	if _, more := rest.next(); !more && len(b.Bytes) <= len(p.ahead)+pieceBytes { // one large object: not copied
+		return &Pieces{whole: b.Bytes}
+	}
+	return p
 }
 
 // Pieces cuts the page, without the objects for which fresh returns false. fresh gets the index of the object, from

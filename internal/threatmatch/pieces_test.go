@@ -76,6 +76,14 @@ func TestPieces(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a single object is not copied", func(t *testing.T) {
+		for more, want := range map[int]bool{0: true, pieceBytes / 2: true, pieceBytes + 1: false} {
+			b := Body{Bytes: []byte(`{"objects":[{"objects":[` + many(1, pieceBytes+1)[0] + `],"type":"bundle"}],"x":"` + strings.Repeat("x", more) + `"}`)}
+			if body, last := b.Pieces().Next(); !last || (&body[0] == &b.Bytes[0]) != want {
+				t.Errorf("beside %d bytes: last %v, the answer itself %v, want %v", more, last, !want, want)
+			}
+		}
+	})
 	t.Run("each piece knows the markings", func(t *testing.T) {
 		b := Body{Bytes: []byte(`{"objects":[` + strings.Join(append(many(12_000, 1), marking), ",") + `]}`)}
 		n := 0

@@ -209,6 +209,7 @@ func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Regis
 	if err != nil {
 		return delivery.Message{}, err
 	}
+	pipeline.Collect(len(o.JSON))
 	body, err := delivery.AppendEnvelope(d.body[:0], delivery.Envelope{
 		ApplicantID: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
 		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
@@ -315,6 +316,7 @@ func (r *bundleReader) next() (spool.BundleObject, error) {
 		}
 	}
 	o := r.ready[0]
+	r.ready[0] = spool.BundleObject{} // frees it, which may be large
 	r.ready = r.ready[1:]
 	r.at++
 	return o, nil

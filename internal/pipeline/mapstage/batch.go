@@ -37,6 +37,8 @@ type batch struct {
 	size   int                // JSON bytes of out
 	loaded int                // JSON bytes of all items
 
+	largest int // JSON bytes of the largest item
+
 	hasWaiting, hasHeld bool
 	notes               *notes
 

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"threatmatch-connector/internal/mapping"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -40,17 +40,9 @@ func (b *batch) commit(ctx context.Context) error {
 	b.m.keepFreed(b)
 	b.m.met.committed(c)
 	b.report(c)
+	pipeline.Collect(b.largest)
 	b.m.wakes.Deliver.Signal()
 	return nil
-}
-
-// collect frees what is left of a large object when it has taken another form. Otherwise
-// the collector may let that stand beside the next copy.
-func collect(size int) {
-	const large = 4 << 20
-	if size > large {
-		runtime.GC()
-	}
 }
 
 // report logs, once per commit, what an operator should look at.
@@ -96,12 +88,11 @@ func (b *batch) build() (spool.MapCommit, error) {
 	if err := b.pack(&c); err != nil {
 		return c, err
 	}
-	largest := 0
-	for _, it := range b.out {
-		it.obj = nil // it is in the bundle now
-		largest = max(largest, it.size)
+	for _, it := range b.order {
+		it.obj = nil // it is in the commit now
+		b.largest = max(b.largest, it.size)
 	}
-	collect(largest)
+	pipeline.Collect(b.largest)
 	c.Count = b.count
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -298,11 +299,12 @@ func (m *Stage) addRecord(ctx context.Context, run spool.Run, rec spool.Record, 
 		}
 	}
 	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
+	pipeline.Collect(len(rec.Body))
 	r := m.mapOne(rec, mapped)
 	if r.stop != nil {
 		return r.stop
 	}
-	collect(len(rec.Body))
+	pipeline.Collect(len(rec.Body))
 	if m.gather != nil && !m.gather.room(r) {
 		if err := m.flush(ctx); err != nil {
 			return err

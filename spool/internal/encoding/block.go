@@ -16,13 +16,15 @@ type Object struct {
 }
 
 // AppendObject appends an object to a block.
-func AppendObject(b []byte, o Object) []byte {
+func AppendObject(b []byte, o Object) []byte { return append(AppendHead(b, o), o.JSON...) }
+
+// AppendHead appends an object without its JSON, which must follow.
+func AppendHead(b []byte, o Object) []byte {
 	b = AppendString(b, o.STIX)
 	b = binary.AppendUvarint(b, uint64(o.Deps))
 	b = AppendString(b, o.Dataset)
 	b = AppendString(b, o.Source)
-	b = binary.AppendUvarint(b, uint64(len(o.JSON)))
-	return append(b, o.JSON...)
+	return binary.AppendUvarint(b, uint64(len(o.JSON)))
 }
 
 // AppendString appends a length and the bytes of s.

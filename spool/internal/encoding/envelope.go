@@ -36,17 +36,26 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 type Packed struct {
 	Codec byte
 	Raw   int
-	Data  []byte
+	Data  [][]byte // in pieces, since a payload may have tens of megabytes
 }
 
-// Pack compresses the payload if that saves a tenth.
-func Pack(payload []byte) Packed {
-	p := Packed{Codec: CodecRaw, Raw: len(payload), Data: payload}
-	if len(payload) < minCompress {
-		return p
+// Size returns the number of bytes that are stored.
+func (p Packed) Size() int {
+	n := 0
+	for _, piece := range p.Data {
+		n += len(piece)
 	}
-	if c := compress(payload); len(c) < len(payload)*9/10 {
-		p.Codec, p.Data = codecS2, c
+	return n
+}
+
+// Pack compresses the payload, which may come in pieces, if that saves a tenth. The result may share memory with it.
+func Pack(payload ...[]byte) Packed {
+	p := Packed{Codec: CodecRaw, Data: payload}
+	p.Raw = p.Size()
+	if p.Raw >= minCompress {
+		if c := compress(payload, p.Raw); c != nil {
+			p.Codec, p.Data = codecS2, c
+		}
 	}
 	return p
 }
@@ -54,25 +63,38 @@ func Pack(payload []byte) Packed {
 // pieceSize is how much is compressed at once: the compressor wants a buffer of more than that.
 const pieceSize = 1 << 20
 
-// compress returns an S2 block of the payload.
-func compress(payload []byte) []byte {
-	if len(payload) <= pieceSize {
-		return s2.EncodeBetter(nil, payload)
+// compress returns an S2 block of the payload of that length; nil if, from the first megabyte on, it does not save a
+// tenth.
+func compress(payload [][]byte, length int) [][]byte {
+	room := make([]byte, s2.MaxEncodedLen(min(length, pieceSize)))
+	out := [][]byte{binary.AppendUvarint(nil, uint64(length))} // a block is its length and, piece by piece, what follows
+	read, size := 0, 0
+	for _, part := range payload {
+		for piece := range slices.Chunk(part, pieceSize) {
+			block := s2.EncodeBetter(room, piece)
+			_, n := binary.Uvarint(block)
+			block = block[n:]
+			read, size = read+len(piece), size+len(block)
+			if read >= min(length, pieceSize) && size >= read*9/10 {
+				return nil
+			}
+			if read < length { // room is used again
+				block = Clone(block)
+			}
+			out = append(out, block)
+		}
 	}
-	room := make([]byte, s2.MaxEncodedLen(pieceSize))
-	var pieces [][]byte
-	for piece := range slices.Chunk(payload, pieceSize) {
-		pieces = append(pieces, Clone(s2.EncodeBetter(room, piece)))
-	}
-	block, err := s2.ConcatBlocks(nil, pieces...)
-	if err != nil { // cannot happen: the pieces are blocks
-		return payload
-	}
-	return block
+	return out
 }
 
 // Seal builds the envelope of an entry.
 func Seal(ident []byte, head any, p Packed) ([]byte, error) {
+	pieces, err := SealPieces(ident, head, p)
+	return slices.Concat(pieces...), err
+}
+
+// SealPieces is Seal without a copy of the payload.
+func SealPieces(ident []byte, head any, p Packed) ([][]byte, error) {
 	var h []byte
 	if head != nil {
 		var err error
@@ -80,28 +102,40 @@ func Seal(ident []byte, head any, p Packed) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b := make([]byte, envelopeHeader, envelopeHeader+len(h)+len(p.Data)+2*binary.MaxVarintLen32)
+	b := make([]byte, envelopeHeader, envelopeHeader+len(h)+2*binary.MaxVarintLen32)
 	b[0], b[1] = envelopeVersion, p.Codec
 	b = binary.AppendUvarint(b, uint64(len(h)))
 	b = append(b, h...)
 	b = binary.AppendUvarint(b, uint64(p.Raw))
-	b = append(b, p.Data...)
-	binary.BigEndian.PutUint32(b[2:], checksum(ident, b))
-	return b, nil
+	binary.BigEndian.PutUint32(b[2:], checksum(ident, b, p.Data...))
+	return append([][]byte{b}, p.Data...), nil
 }
 
-func checksum(ident, sealed []byte) uint32 {
+func checksum(ident, sealed []byte, more ...[]byte) uint32 {
 	t := castagnoli()
 	c := crc32.Update(0, t, ident)
 	c = crc32.Update(c, t, sealed[:2])
-	return crc32.Update(c, t, sealed[envelopeHeader:])
+	c = crc32.Update(c, t, sealed[envelopeHeader:])
+	for _, piece := range more {
+		c = crc32.Update(c, t, piece)
+	}
+	return c
 }
 
 // Open checks an envelope and returns its payload, freshly allocated; head receives its head. With ErrCorrupt, head
 // and payload are what could still be read.
 func Open(ident, sealed []byte, head any) ([]byte, error) {
+	payload, err := OpenShared(ident, sealed, head)
+	if payload != nil && (err != nil || sealed[1] == CodecRaw) {
+		payload = Clone(payload)
+	}
+	return payload, err
+}
+
+// OpenShared is Open for an envelope that nobody else uses: the payload may share its memory.
+func OpenShared(ident, sealed []byte, head any) ([]byte, error) {
 	if len(sealed) < envelopeHeader {
-		return append([]byte(nil), sealed...), fmt.Errorf("%w: envelope of %d bytes", ErrCorrupt, len(sealed))
+		return sealed, fmt.Errorf("%w: envelope of %d bytes", ErrCorrupt, len(sealed))
 	}
 	var sumErr error
 	if got, want := checksum(ident, sealed), binary.BigEndian.Uint32(sealed[2:]); got != want {
@@ -121,7 +155,7 @@ func Open(ident, sealed []byte, head any) ([]byte, error) {
 		err = sumErr
 	}
 	if err != nil && payload == nil {
-		payload = append([]byte(nil), sealed...)
+		payload = sealed
 	}
 	return payload, err
 }
@@ -164,22 +198,28 @@ func split(sealed []byte) (Packed, []byte, error) {
 	if w <= 0 || raw > maxPayload {
 		return Packed{}, nil, fmt.Errorf("%w: payload length", ErrCorrupt)
 	}
-	return Packed{Codec: sealed[1], Raw: int(raw), Data: rest[w:]}, head, nil
+	return Packed{Codec: sealed[1], Raw: int(raw), Data: [][]byte{rest[w:]}}, head, nil
 }
 
-// Unpack returns the payload that was given to Pack, freshly allocated.
+// Unpack returns the payload that was given to Pack. It may share memory with the data.
 func Unpack(p Packed) ([]byte, error) {
+	var data []byte
+	if len(p.Data) == 1 {
+		data = p.Data[0]
+	} else {
+		data = slices.Concat(p.Data...)
+	}
 	switch p.Codec {
 	case CodecRaw:
-		if len(p.Data) != p.Raw {
-			return nil, fmt.Errorf("%w: payload of %d bytes, want %d", ErrCorrupt, len(p.Data), p.Raw)
+		if len(data) != p.Raw {
+			return nil, fmt.Errorf("%w: payload of %d bytes, want %d", ErrCorrupt, len(data), p.Raw)
 		}
-		return append([]byte{}, p.Data...), nil
+		return data, nil
 	case codecS2:
-		if n, err := s2.DecodedLen(p.Data); err != nil || n != p.Raw {
+		if n, err := s2.DecodedLen(data); err != nil || n != p.Raw {
 			return nil, fmt.Errorf("%w: compressed payload", ErrCorrupt)
 		}
-		out, err := s2.Decode(make([]byte, p.Raw), p.Data)
+		out, err := s2.Decode(make([]byte, p.Raw), data)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 		}

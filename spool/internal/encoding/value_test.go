@@ -3,8 +3,10 @@ package encoding
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,8 +58,8 @@ func TestSmallPayloadsStayAsTheyAre(t *testing.T) {
 	if p := Pack(bytes.Repeat([]byte("a"), minCompress-1)); p.Codec != CodecRaw {
 		t.Error("a small payload was compressed")
 	}
-	if p := Pack(bytes.Repeat([]byte("a"), 10_000)); p.Codec != codecS2 || len(p.Data) > 1000 {
-		t.Errorf("codec %d, %d bytes", p.Codec, len(p.Data))
+	if p := Pack(bytes.Repeat([]byte("a"), 10_000)); p.Codec != codecS2 || p.Size() > 1000 {
+		t.Errorf("codec %d, %d bytes", p.Codec, p.Size())
 	}
 }
 
@@ -147,5 +149,30 @@ func TestLargePayload(t *testing.T) {
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > 4*pieceSize {
 		t.Errorf("packing %d bytes took %d", len(text), took)
+	}
+}
+
+// TestLargeNoise: a payload of many megabytes that does not compress is packed, sealed and opened without a copy.
+func TestLargeNoise(t *testing.T) {
+	noise := make([]byte, 8*pieceSize)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sealed, err := SealPieces([]byte("k"), "head", Pack([]byte("begins with "), noise))
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > 4*pieceSize {
+		t.Errorf("sealing %d bytes took %d: %v", len(noise), took, err)
+	}
+	whole := slices.Concat(sealed...)
+	runtime.ReadMemStats(&before)
+	back, err := OpenShared([]byte("k"), whole, new(string))
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > pieceSize || string(back) != "begins with "+string(noise) {
+		t.Errorf("opening took %d, %d bytes came back of %d: %v", took, len(back), len(noise), err)
+	}
+	kept, _ := Open([]byte("k"), whole, new(string))
+	clear(whole)
+	if string(kept) != "begins with "+string(noise) {
+		t.Error("what Open returns shares memory with the envelope")
 	}
 }
