@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"threatmatch-connector/internal/pipeline"
@@ -138,6 +141,146 @@ func TestItemInPieces(t *testing.T) {
 		}
 	}
 }
+
+// betweenSpool calls between, once, after the first commit of a piece, and lasts
+// counts the commits of an item's last piece.
+type betweenSpool struct {
+	Spool
+	between func()
+	lasts   int
+}
+
+func (s *betweenSpool) SettleTasks(epoch uint64, now time.Time, outcomes []spool.Outcome) error {
+	err := s.Spool.SettleTasks(epoch, now, outcomes)
+	for _, o := range outcomes {
+		if err == nil && o.Record != nil && o.Keep == nil {
+			s.lasts++
+		}
+		if err == nil && o.Record != nil && o.Keep != nil && s.between != nil {
+			between := s.between
+			s.between = nil
+			between()
+		}
+	}
+	return err
+}
+
+// TestBetweenPieces: after a reset between two pieces of an item, none of the old
+// run's comes any more, and the next run brings all of them; a stop or a pause there
+// loses none and does not request the item again.
+func TestBetweenPieces(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		do      func(r *rig, stop func())
+		asked   int
+		records int // that map takes over all
+	}{
+		{"nothing", func(*rig, func()) {}, 1, 3},
+		{"reset", func(r *rig, _ func()) {
+			if _, _, err := r.Spool.Reset(time.Now()); err != nil {
+				r.T.Error(err)
+			}
+			r.Know()
+		}, 2, 3},
+		{"stop", func(_ *rig, stop func()) { stop() }, 1, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pipelinetest.InBubble(t, func(t *testing.T) {
+				src := &largeSource{pipelinetest.NewSource(1)}
+				r := newRig(t, src.Source, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
+				r.fetch.Source = src
+				s := &betweenSpool{Spool: r.Spool}
+				r.fetch.Spool = s
+				r.Know()
+				ended := make(chan error, 1)
+				var stop func() error
+				s.between = func() { tt.do(r, func() { go func() { ended <- stop() }() }) }
+				stop = r.Start()
+				time.Sleep(time.Minute)
+				if tt.name == "stop" {
+					select {
+					case err := <-ended:
+						if err != nil {
+							t.Fatal(err)
+						}
+					default:
+						t.Fatal("no commit came between two pieces")
+					}
+					stage, err := New(r.fetch.Deps, r.fetch.opt)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.fetch, r.Fetch = stage, stage
+					stop = r.Start()
+				}
+				time.Sleep(time.Hour)
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if n := src.Count("item alerts/1"); n != tt.asked {
+					t.Errorf("asked for the item %d times, want %d", n, tt.asked)
+				}
+				if n := r.Records("alerts/1"); n != tt.records || s.lasts != 1 {
+					t.Errorf("%d records and %d ends of the item, want %d and 1", n, s.lasts, tt.records)
+				}
+				if n := r.Arrived(); n != largeItem {
+					t.Errorf("%d objects arrived, want %d", n, largeItem)
+				}
+				if run := r.LastRun(); run.DoneAt.IsZero() || run.Counters["fetch.items"] != 1 {
+					t.Errorf("the last run is not done, or did not fetch the item: %+v", run)
+				}
+				r.CheckSpool()
+			})
+		})
+	}
+}
+
+// TestCutBetweenPieces: nothing of a large item whose body ends early, after
+// thousands of good objects, becomes a record. It is requested again.
+func TestCutBetweenPieces(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		var objects [largeItem]string
+		for i := range objects {
+			objects[i] = fmt.Sprintf(`{"id":"%d","x":"%s"}`, i, strings.Repeat("x", 400))
+		}
+		whole := `{"objects":[` + strings.Join(objects[:], ",") + `]}`
+		asked := 0
+		client, err := threatmatch.New(threatmatch.Options{
+			BaseURL: "http://threatmatch.test", ClientID: "id", ClientSecret: "secret", RequestsPerSecond: 10, MaxBody: 64 << 20, Dir: t.TempDir(),
+			Now: time.Now, Rand: func() float64 { return 0.5 },
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				var body io.Reader = strings.NewReader(`{"access_token":"t","token_type":"Bearer","expires_at":86400}`)
+				switch {
+				case r.URL.Path == "/api/alerts/all":
+					body = strings.NewReader(`{"list":["1"]}`)
+				case r.URL.Path == "/api/taxii/groups":
+					body = strings.NewReader(`[{"id":"1","name":"All content"}]`)
+				case strings.HasPrefix(r.URL.Path, "/api/stix/"):
+					if asked++; asked == 1 {
+						body = io.MultiReader(strings.NewReader(whole[:len(whole)*10/11]), iotest.ErrReader(io.ErrUnexpectedEOF))
+					} else {
+						body = strings.NewReader(whole)
+					}
+				}
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(body), Request: r}, nil
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		r := newRig(t, client, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.Alerts}}})
+		r.once()
+		if n := r.Records("alerts/1"); asked != 2 || n != 3 || r.Arrived() != largeItem {
+			t.Errorf("asked %d times for %d records with %d objects, want 2, 3 and %d", asked, n, r.Arrived(), largeItem)
+		}
+		r.CheckSpool()
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestAnswersAreGivenBack: a response is kept until it is committed or a reset has
 // made it void, and is then released once.
