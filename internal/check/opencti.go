@@ -1,11 +1,11 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"threatmatch-connector/internal/clients"
 	"threatmatch-connector/internal/delivery"
@@ -124,24 +124,20 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	}
 	reg, err := client.Lookup(ctx)
 	known := err == nil
-	if err != nil && !errors.Is(err, opencti.ErrUnknownConnector) && !complete(c.Config.MQ.Host, c.Config.MQ.User) {
+	if err != nil && !errors.Is(err, opencti.ErrUnknownConnector) && (c.Config.MQ.Host == "" || c.Config.MQ.User == "") {
 		c.failed(name, err, openCTIHint(err))
 		c.unknown(route, "not tried: the broker's address is not known")
 		return
 	}
 	b := clients.Broker(c.Config.MQ, reg.Broker)
 	if !known {
-		if !complete(b.Host, b.User) {
+		if b.Host == "" || b.User == "" {
 			c.unknown(name, "not known until the connector has registered for the first time: OpenCTI gives the address then (or set mq.host, mq.user, mq.pass)")
 			c.unknown(route, "OpenCTI creates it when the connector registers for the first time")
 			return
 		}
-		if b.Port == 0 {
-			b.Port = map[bool]int{false: 5672, true: 5671}[b.UseTLS]
-		}
-		if b.VHost == "" {
-			b.VHost = "/"
-		}
+		b.Port = cmp.Or(b.Port, map[bool]int{false: 5672, true: 5671}[b.UseTLS])
+		b.VHost = cmp.Or(b.VHost, "/")
 	}
 	pub, err := delivery.New(delivery.Options{
 		Broker: b, Name: c.Config.Connector.Name + " check", TLS: clients.BrokerTLS(c.Config.MQ), DialTimeout: c.Timeout,
@@ -150,13 +146,9 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		c.failed(name, err, "")
 		return
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = pub.Close(closing)
-	}()
+	defer func() { _ = pub.Close(ctx) }()
 	address := fmt.Sprintf("%s:%d, virtual host %s, user %s", b.Host, b.Port, b.VHost, b.User)
-	if err := c.connects(ctx, pub, "", ""); err != nil {
+	if err := pub.Check(ctx, "", ""); err != nil {
 		c.failed(name, fault.Say(err, address+": "+fault.Words(err)), "check MQ_HOST and MQ_PORT: the address must be reachable from here")
 		c.unknown(route, "not tried: RabbitMQ is not reached")
 		return
@@ -169,19 +161,6 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 	c.route(ctx, pub, reg, known)
 }
 
-func complete(parts ...string) bool {
-	for _, p := range parts {
-		if p == "" {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *checker) connects(ctx context.Context, pub *delivery.Publisher, exchange, queue string) error {
-	return pub.Check(ctx, exchange, queue)
-}
-
 // route checks that the exchange and the queue exist.
 func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg opencti.Registration, known bool) {
 	const name = "RabbitMQ route"
@@ -189,7 +168,7 @@ func (c *checker) route(ctx context.Context, pub *delivery.Publisher, reg openct
 		c.unknown(name, "OpenCTI creates it when the connector registers for the first time")
 		return
 	}
-	if err := c.connects(ctx, pub, reg.Exchange, reg.Queue); err != nil {
+	if err := pub.Check(ctx, reg.Exchange, reg.Queue); err != nil {
 		c.failed(name, err, "check the broker's user and its rights on the virtual host")
 		return
 	}

@@ -50,7 +50,7 @@ func proposeDead(i inspect.Inspector) []string {
 	letters, _ := i.Dead(0, proposals)
 	var words []string
 	for _, d := range letters {
-		words = append(words, fmt.Sprintf("%d\t%s %s %s", d.Key, d.Stage, d.Class, whatDead(d)))
+		words = append(words, fmt.Sprintf("%d\t%s %s %s", d.Key, d.Stage, d.Class, d.Of()))
 	}
 	tasks, _ := i.Tasks("", proposals)
 	for _, t := range tasks {

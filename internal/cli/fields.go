@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -55,7 +56,7 @@ func appendFields(all []pair, name string, v any, nested bool) []pair {
 		switch {
 		case nested && err == nil && n == 0:
 		case err == nil && (name == "size" || strings.HasPrefix(name, "bytes.")):
-			text = size(n)
+			text = inspect.Size(n)
 		default:
 			text = v.String()
 		}

@@ -199,22 +199,6 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// size formats a number of bytes.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, suffix := float64(n), ""
-	for _, s := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		v, suffix = v/unit, s
-		if v < unit {
-			break
-		}
-	}
-	return fmt.Sprintf("%.1f %s", v, suffix)
-}
-
 // clip shortens text for a table cell and puts it on one line.
 func clip(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")

@@ -49,7 +49,7 @@ func (s *selection) addDead(d inspect.Dead) {
 	}
 	s.Dead = append(s.Dead, d.Key)
 	s.add(fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
-		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, whatDead(d), clip(d.Error, 80)))
+		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, d.Of(), clip(d.Error, 80)))
 }
 
 func (s *selection) addParked(t inspect.Task) {

@@ -68,11 +68,9 @@ func notAllowed(dir string, err error) error {
 	return fault.Hint(fmt.Errorf("it is unknown whether a connector runs on %s: %w", dir, err), "only the user that owns the spool, and root, may look")
 }
 
-// errNotRunning means that the request needs a daemon.
-var errNotRunning = errors.New("no connector is running on this spool")
-
+// notRunning is the error of a request that needs a daemon.
 func (p place) notRunning() error {
-	return fault.Hint(fmt.Errorf("%w: %s", errNotRunning, p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
+	return fault.Hint(fmt.Errorf("no connector is running on this spool: %s", p.dir), "start it with "+name+" run; or name its spool with --spool-dir or its settings with --config")
 }
 
 // reach calls live with a client of the running daemon, or stopped if none runs.

@@ -50,7 +50,7 @@ func (g *globals) compact(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		return agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", size(stats.FileBytes), size(stats.LiveBytes)))
+		return agreed(cmd, fmt.Sprintf("rewrite the file of %s, of which %s are in use?", inspect.Size(stats.FileBytes), inspect.Size(stats.LiveBytes)))
 	})
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (g *globals) compact(cmd *cobra.Command) error {
 	}
 	g.note("spool compacted", "before", before, "after", after)
 	return g.print(cmd.OutOrStdout(), map[string]int64{"bytes_before": before, "bytes_after": after}, func(w io.Writer) error {
-		_, err := say(w, "%s before, %s now\n", size(before), size(after))
+		_, err := say(w, "%s before, %s now\n", inspect.Size(before), inspect.Size(after))
 		return err
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +42,7 @@ func (f failure) key() string {
 	if f.Key == 0 {
 		return f.Item
 	}
-	return strconv.FormatUint(f.Key, 10)
+	return f.Name()
 }
 
 // failures reads up to most failures: first the dead letters after the given key.
@@ -97,7 +96,7 @@ func printFailures(w io.Writer, all []failure) error {
 		default:
 			last = "healed " + stamp(f.Healed)
 		}
-		what := whatDead(f.Dead) + ": " + f.Error
+		what := f.Of() + ": " + f.Error
 		if f.Key == 0 {
 			what = f.Error
 		}
@@ -110,15 +109,4 @@ func printFailures(w io.Writer, all []failure) error {
 	slices.SortFunc(classes, slices.Compare[[]string])
 	sayLine(w)
 	return printTable(out, []string{"CLASS", "WHAT TO DO"}, classes)
-}
-
-// whatDead returns what a dead letter is about.
-func whatDead(d inspect.Dead) string {
-	switch {
-	case d.STIX != "":
-		return d.STIX
-	case d.Source != "":
-		return d.Item()
-	}
-	return d.Dataset
 }

@@ -51,7 +51,7 @@ func list(i inspect.Inspector, bucket, after string, limit int) ([]spool.Entry, 
 func printEntries(w io.Writer, entries []spool.Entry) error {
 	var rows [][]string
 	for _, e := range entries {
-		rows = append(rows, []string{e.Key, size(int64(e.Bytes)), describe(e)})
+		rows = append(rows, []string{e.Key, inspect.Size(int64(e.Bytes)), describe(e)})
 	}
 	return printTable(wholeRows(w), []string{"KEY", "SIZE", "WHAT"}, rows)
 }

@@ -30,7 +30,7 @@ func newSpoolSnapshot(g *globals) *cobra.Command {
 				return err
 			}
 			return g.print(cmd.OutOrStdout(), map[string]any{"file": args[0], "bytes": n}, func(w io.Writer) error {
-				_, err := say(w, "%s, %s\n", args[0], size(n))
+				_, err := say(w, "%s, %s\n", args[0], inspect.Size(n))
 				return err
 			})
 		},

@@ -27,7 +27,7 @@ func printStats(w io.Writer, s inspect.Stats) error {
 	rows := [][]string{
 		{"connector", "", s.ConnectorID},
 		{"created", stamp(s.Created), fmt.Sprintf("schema %d, epoch %d", s.Schema, s.Epoch)},
-		{"room", size(s.LiveBytes) + " live", fmt.Sprintf("of %s; file %s, cap %s", size(s.MaxBytes), size(s.FileBytes), size(s.CapBytes))},
+		{"room", inspect.Size(s.LiveBytes) + " live", fmt.Sprintf("of %s; file %s, cap %s", inspect.Size(s.MaxBytes), inspect.Size(s.FileBytes), inspect.Size(s.CapBytes))},
 		{"runs", n(s.Runs), ""},
 		{"tasks", n(s.Tasks), n(s.Parked) + " parked"},
 		{"records", n(s.Records), "fetched, not yet mapped"},

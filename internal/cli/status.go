@@ -175,7 +175,7 @@ func printFacts(w io.Writer, s inspect.Status) {
 			confirmed = ", nothing of " + first.Dataset + " confirmed yet"
 		}
 	}
-	fact("spool", "%s of %s (%d%%)%s", size(s.Spool.LiveBytes), size(s.Spool.MaxBytes), percent(s.Spool.LiveBytes, s.Spool.MaxBytes), confirmed)
+	fact("spool", "%s of %s (%d%%)%s", inspect.Size(s.Spool.LiveBytes), inspect.Size(s.Spool.MaxBytes), percent(s.Spool.LiveBytes, s.Spool.MaxBytes), confirmed)
 }
 
 // progressOf says how far a run is.

@@ -130,31 +130,27 @@ func (s source) Show(bucket, key string) (e spool.Entry, body []byte, err error)
 
 // History is only available from a running connector.
 func (s source) History() (h inspect.History, err error) {
-	err = s.g.daemon(s.ctx, func(c *admin.Client) (err error) {
+	err = s.g.reach(s.ctx, func(c *admin.Client) (err error) {
 		h, err = c.History()
 		return err
-	})
-	if errors.Is(err, errNotRunning) {
-		return inspect.History{}, nil
-	}
+	}, func(place) error { return nil })
 	return h, err
 }
 
 // Setup is the running connector's, or what this command would start one with.
 func (s source) Setup() (v inspect.Setup, err error) {
-	err = s.g.daemon(s.ctx, func(c *admin.Client) (err error) {
+	err = s.g.reach(s.ctx, func(c *admin.Client) (err error) {
 		v, err = c.Setup()
 		return err
+	}, func(place) error {
+		v = inspect.Setup{Connector: s.g.version(), Go: version.Get().Go}
+		cfg, report, err := s.g.load()
+		if v.File = report.File; err != nil {
+			v.Problem = err.Error()
+			return nil
+		}
+		v.Settings = app.Settings(cfg, report)
+		return nil
 	})
-	if !errors.Is(err, errNotRunning) {
-		return v, err
-	}
-	v = inspect.Setup{Connector: s.g.version(), Go: version.Get().Go}
-	cfg, report, err := s.g.load()
-	if v.File = report.File; err != nil {
-		v.Problem = err.Error()
-		return v, nil
-	}
-	v.Settings = app.Settings(cfg, report)
-	return v, nil
+	return v, err
 }

@@ -3,6 +3,7 @@
 package clients
 
 import (
+	"cmp"
 	"crypto/x509"
 	"net/http"
 	"net/url"
@@ -84,24 +85,12 @@ func InClear(c *config.Config, b delivery.Broker) bool {
 
 // Broker returns b with our MQ_* settings laid over what the platform says.
 func Broker(mq config.MQ, b opencti.Broker) delivery.Broker {
-	out := delivery.Broker(b)
-	if mq.Host != "" {
-		out.Host = mq.Host
-	}
-	if mq.Port != 0 {
-		out.Port = mq.Port
-	}
-	if mq.VHost != "" {
-		out.VHost = mq.VHost
-	}
+	tls := b.UseTLS
 	if mq.UseSSL != nil {
-		out.UseTLS = *mq.UseSSL
+		tls = *mq.UseSSL
 	}
-	if mq.User != "" {
-		out.User = mq.User
+	return delivery.Broker{
+		Host: cmp.Or(mq.Host, b.Host), Port: cmp.Or(mq.Port, b.Port), VHost: cmp.Or(mq.VHost, b.VHost), UseTLS: tls,
+		User: cmp.Or(mq.User, b.User), Password: cmp.Or(mq.Pass.Reveal(), b.Password),
 	}
-	if mq.Pass.IsSet() {
-		out.Password = mq.Pass.Reveal()
-	}
-	return out
 }

@@ -274,7 +274,7 @@ func (d Dead) Of() string {
 	case d.STIX != "":
 		return d.STIX
 	case d.Source != "":
-		return d.Dataset + "/" + d.Source
+		return d.Item()
 	}
 	return d.Dataset
 }

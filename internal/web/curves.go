@@ -136,7 +136,7 @@ type series struct {
 func (p plot) curves() []curve {
 	speed := func(v float64) string { return arrow{Rate: v}.Text() + "/s" }
 	count := func(v float64) string { return short(int64(v)) }
-	bytes := func(v float64) string { return size(int64(v)) }
+	bytes := func(v float64) string { return inspect.Size(int64(v)) }
 	age := func(v float64) string { return took(time.Duration(v) * time.Second) }
 	var behind []series
 	for i, name := range datasets {

@@ -54,7 +54,7 @@ func (s *site) setup(*http.Request) (string, any, error) {
 	}
 	if status.Running {
 		why := status.NotReady["spool"]
-		v.Parts = slices.Insert(v.Parts, 0, checked{"spool", size(status.Spool.LiveBytes) + " of " + size(status.Spool.MaxBytes), why, why != ""})
+		v.Parts = slices.Insert(v.Parts, 0, checked{"spool", inspect.Size(status.Spool.LiveBytes) + " of " + inspect.Size(status.Spool.MaxBytes), why, why != ""})
 	}
 	return "setup.html", v, nil
 }

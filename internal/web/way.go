@@ -37,7 +37,7 @@ func (b bar) String() string {
 	if b.Decimal {
 		return fmt.Sprintf("%.0f MB of %.0f MB", float64(b.Used)/1e6, float64(b.Limit)/1e6)
 	}
-	return size(b.Used) + " of " + size(b.Limit)
+	return inspect.Size(b.Used) + " of " + inspect.Size(b.Limit)
 }
 
 // arrow is the flow between two boxes; Unit is "" if it is not measured.
@@ -241,17 +241,4 @@ func short(n int64) string {
 		return fmt.Sprintf("%dk", n/1000)
 	}
 	return fmt.Sprintf("%.1fM", float64(n/1000)/1000)
-}
-
-func size(n int64) string {
-	const units = "KMGT"
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, i := float64(n)/(1<<10), 0
-	for v >= 1<<10 && i < len(units)-1 {
-		v /= 1 << 10
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", v, units[i])
 }

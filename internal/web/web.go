@@ -23,7 +23,7 @@ var files embed.FS
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"utc":   utc,
 	"rfc":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"size":  size,
+	"size":  inspect.Size,
 	"high":  func(most int64) int64 { return most / 5 * 4 },
 	"add":   func(a, b int) int { return a + b },
 	"took":  took,
