@@ -22,22 +22,12 @@ type errUsage struct{ err error }
 func (e errUsage) Error() string { return e.err.Error() }
 func (e errUsage) Unwrap() error { return e.err }
 
-// codeError ends a command with a specific exit code after it has printed its
-// result.
-type codeError int
-
-func (codeError) Error() string        { return errQuiet.Error() }
-func (codeError) Is(target error) bool { return target == errQuiet }
-
 // exitCode turns an error into an exit code. It is the only place that does.
 func exitCode(err error) int {
 	var usage errUsage
-	var code codeError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &code):
-		return int(code)
 	case errors.As(err, &usage), errors.Is(err, spool.ErrConnector):
 		return exitUsage
 	case errors.Is(err, app.ErrIncomplete):

@@ -22,9 +22,8 @@ import (
 // place is where a connector's spool and socket are.
 type place struct {
 	dir     string
-	sockets []string // where a daemon may answer, most likely first
-	info    spool.LockInfo
-	known   bool // there is a lock file; info is its content
+	sockets []string       // where a daemon may answer, most likely first
+	info    spool.LockInfo // zero without a lock file
 	max     int64
 	keep    time.Duration
 }
@@ -40,7 +39,7 @@ func (g *globals) place() (place, error) {
 	}
 	p := place{dir: settings.Dir, sockets: []string{adm.Socket}, max: settings.MaxSize, keep: settings.KeepRecords}
 	if info, err := spool.ReadLock(p.dir); err == nil {
-		p.info, p.known = info, true
+		p.info = info
 		if info.Socket != "" && !slices.Contains(p.sockets, info.Socket) {
 			p.sockets = slices.Insert(p.sockets, 0, info.Socket)
 		}

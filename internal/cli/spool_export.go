@@ -56,20 +56,11 @@ func newSpoolExport(g *globals) *cobra.Command {
 
 // exportFile is one file; its line in index.jsonl also has the entries.
 type exportFile struct {
-	File    string          `json:"file"`
-	Bucket  string          `json:"bucket"`
-	Objects int             `json:"objects"`
-	Count   int             `json:"count"`
-	Entries []exportedEntry `json:"entries,omitempty"`
-}
-
-type exportedEntry struct {
-	Key     string `json:"key"`
-	STIX    string `json:"stix_id,omitempty"`
-	Run     uint64 `json:"run,omitempty"`
-	Dataset string `json:"dataset,omitempty"`
-	Source  string `json:"source_id,omitempty"`
-	Error   string `json:"error,omitempty"`
+	File    string                  `json:"file"`
+	Bucket  string                  `json:"bucket"`
+	Objects int                     `json:"objects"`
+	Count   int                     `json:"count"`
+	Entries []inspect.ExportedEntry `json:"entries,omitempty"`
 }
 
 // exporter writes bundles of bounded size, so that memory does not grow with the
@@ -115,6 +106,7 @@ func (x *exporter) all(i inspect.Inspector, buckets []string) (err error) {
 	return nil
 }
 
+// create makes a file that must not exist yet.
 func create(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 }
@@ -132,14 +124,13 @@ func (x *exporter) note(f exportFile) error {
 }
 
 func (x *exporter) add(bucket string, e inspect.Exported) error {
-	entry := exportedEntry{e.Key, e.STIX, e.Run, e.Dataset, e.Source, e.Error}
 	switch {
 	case e.Error != "":
-		return x.raw(bucket, e, entry)
+		return x.raw(bucket, e)
 	case bucket == answers && json.Valid(e.Body):
 		enc := json.NewEncoder(&x.objects)
 		enc.SetEscapeHTML(false)
-		if err := enc.Encode(exportedAnswer{entry, e.Body}); err != nil {
+		if err := enc.Encode(exportedAnswer{e.ExportedEntry, e.Body}); err != nil {
 			return err
 		}
 	case bucket != answers && isObject(e.Body):
@@ -149,10 +140,10 @@ func (x *exporter) add(bucket string, e inspect.Exported) error {
 		x.objects.Write(e.Body)
 		x.file.Objects++
 	default:
-		return x.raw(bucket, e, entry)
+		return x.raw(bucket, e)
 	}
 	x.file.Bucket = bucket
-	x.file.Entries = append(x.file.Entries, entry)
+	x.file.Entries = append(x.file.Entries, e.ExportedEntry)
 	if len(x.file.Entries) >= exportObjects || x.objects.Len() >= exportBytes {
 		return x.flush()
 	}
@@ -165,7 +156,7 @@ const answers = "records"
 
 // exportedAnswer is one line of a file of responses.
 type exportedAnswer struct {
-	exportedEntry
+	inspect.ExportedEntry
 	Answer json.RawMessage `json:"answer"`
 }
 
@@ -177,10 +168,10 @@ func isObject(body []byte) bool {
 }
 
 // raw writes a body that is not an object, unchanged.
-func (x *exporter) raw(bucket string, e inspect.Exported, entry exportedEntry) error {
+func (x *exporter) raw(bucket string, e inspect.Exported) error {
 	file := fmt.Sprintf("%s-%s.raw", bucket, strings.ReplaceAll(e.Key, "/", "-"))
 	err := os.WriteFile(filepath.Join(x.dir, file), e.Body, 0o600)
-	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []exportedEntry{entry}}))
+	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []inspect.ExportedEntry{e.ExportedEntry}}))
 }
 
 // flush writes the objects collected so far as one bundle.

@@ -42,7 +42,7 @@ func writeNew(path string, write func(io.Writer) (int64, error)) (n int64, err e
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return 0, err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := create(path)
 	if err != nil {
 		return 0, err
 	}

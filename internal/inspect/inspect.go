@@ -194,15 +194,20 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 // exportBudget is roughly how many bytes one page of an export holds.
 const exportBudget = 4 << 20
 
-// Exported is something that the spool still holds.
+// Exported is something that the spool still holds, with its body.
 type Exported struct {
+	ExportedEntry
+	Body []byte `json:"body"`
+}
+
+// ExportedEntry says what an exported body is.
+type ExportedEntry struct {
 	Key     string `json:"key"`
 	STIX    string `json:"stix_id,omitempty"`
 	Run     uint64 `json:"run,omitempty"`
 	Dataset string `json:"dataset,omitempty"`
 	Source  string `json:"source_id,omitempty"`
 	Error   string `json:"error,omitempty"` // it is damaged; the body is what is left
-	Body    []byte `json:"body"`
 }
 
 func (d direct) Export(bucket, after string) ([]Exported, string, error) {
@@ -212,7 +217,7 @@ func (d direct) Export(bucket, after string) ([]Exported, string, error) {
 	}
 	views := make([]Exported, len(all))
 	for i, x := range all {
-		views[i] = Exported{Key: x.Key, STIX: x.STIX, Run: x.Run, Dataset: string(x.Dataset), Source: x.Source, Body: x.Body}
+		views[i] = Exported{ExportedEntry{Key: x.Key, STIX: x.STIX, Run: x.Run, Dataset: string(x.Dataset), Source: x.Source}, x.Body}
 		if x.Err != nil {
 			views[i].Error = x.Err.Error()
 		}

@@ -22,44 +22,37 @@ type SpoolCollector struct {
 	period time.Duration
 	build  string // version of the program
 
-	gauges   []spoolGauge
-	oldest   *prometheus.Desc
-	payload  *prometheus.Desc
-	marks    *prometheus.Desc
-	held     *prometheus.Desc
-	failed   *prometheus.Desc
-	ready    *prometheus.Desc
-	notReady *prometheus.Desc
-	periods  *prometheus.Desc
-	info     *prometheus.Desc
+	descs  map[string]*prometheus.Desc // by name, without "threatmatch_"
+	gauges []spoolGauge
 }
 
 // spoolGauge is one number of the spool's statistics.
 type spoolGauge struct {
-	desc  *prometheus.Desc
+	name  string
 	value func(spool.Stats) int64
 }
 
 // NewSpoolCollector returns a collector that is not registered yet. period is the time between two runs, zero for a
 // single run; version is the program's.
 func NewSpoolCollector(s *spool.Spool, h Readiness, now func() time.Time, log *slog.Logger, period time.Duration, version string) *SpoolCollector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("threatmatch_"+name, help, labels, nil)
-	}
 	c := &SpoolCollector{
-		spool: s, health: h, now: now, log: log, period: period, build: version,
-		oldest:   desc("spool_oldest_age_seconds", "Age of the oldest entry of a kind: records, waiting, held, bundles, dead, parked. Absent while there is none.", "kind"),
-		payload:  desc("spool_bucket_bytes", "Bytes of keys and values as stored, by bucket.", "bucket"),
-		marks:    desc("watermark_age_seconds", "Age of the last run that is fully confirmed, by dataset.", "dataset"),
-		held:     desc("watermark_held_back", "1 while a parked item holds the dataset's last_run back.", "dataset"),
-		failed:   desc("dataset_failed", "1 if the dataset failed in the latest run that is fetched, else 0.", "dataset"),
-		ready:    desc("ready", "1 while /readyz answers yes."),
-		notReady: desc("not_ready", "1 for each part that is not ready; absent otherwise.", "part"),
-		periods:  desc("period_seconds", "Time between two runs by the settings, 0 for a single one."),
-		info:     desc("build_info", "Always 1.", "version", "go_version"),
+		spool: s, health: h, now: now, log: log, period: period, build: version, descs: map[string]*prometheus.Desc{},
 	}
+	desc := func(name, help string, labels ...string) {
+		c.descs[name] = prometheus.NewDesc("threatmatch_"+name, help, labels, nil)
+	}
+	desc("spool_oldest_age_seconds", "Age of the oldest entry of a kind: records, waiting, held, bundles, dead, parked. Absent while there is none.", "kind")
+	desc("spool_bucket_bytes", "Bytes of keys and values as stored, by bucket.", "bucket")
+	desc("watermark_age_seconds", "Age of the last run that is fully confirmed, by dataset.", "dataset")
+	desc("watermark_held_back", "1 while a parked item holds the dataset's last_run back.", "dataset")
+	desc("dataset_failed", "1 if the dataset failed in the latest run that is fetched, else 0.", "dataset")
+	desc("ready", "1 while /readyz answers yes.")
+	desc("not_ready", "1 for each part that is not ready; absent otherwise.", "part")
+	desc("period_seconds", "Time between two runs by the settings, 0 for a single one.")
+	desc("build_info", "Always 1.", "version", "go_version")
 	gauge := func(name, help string, value func(spool.Stats) int64) {
-		c.gauges = append(c.gauges, spoolGauge{desc("spool_"+name, help), value})
+		desc("spool_"+name, help)
+		c.gauges = append(c.gauges, spoolGauge{"spool_" + name, value})
 	}
 	gauge("live_bytes", "Bytes in use in the spool's file.", func(s spool.Stats) int64 { return s.Room.Live })
 	gauge("file_bytes", "Size of the spool's file, free pages included.", func(s spool.Stats) int64 { return s.Room.File })
@@ -92,45 +85,42 @@ func oneIf(on bool) int64 {
 
 // Describe implements prometheus.Collector.
 func (c *SpoolCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, g := range c.gauges {
-		ch <- g.desc
-	}
-	for _, d := range []*prometheus.Desc{c.oldest, c.payload, c.marks, c.held, c.failed, c.ready, c.notReady, c.periods, c.info} {
+	for _, d := range c.descs {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c *SpoolCollector) Collect(ch chan<- prometheus.Metric) {
-	put := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	put := func(name string, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, v, labels...)
 	}
-	put(c.info, 1, c.build, runtime.Version())
-	put(c.periods, c.period.Seconds())
+	put("build_info", 1, c.build, runtime.Version())
+	put("period_seconds", c.period.Seconds())
 	reasons := c.health.NotReady()
-	put(c.ready, float64(oneIf(len(reasons) == 0)))
+	put("ready", float64(oneIf(len(reasons) == 0)))
 	for part := range reasons {
-		put(c.notReady, 1, part)
+		put("not_ready", 1, part)
 	}
 	if err := c.collectSpool(put); err != nil {
 		c.log.Debug("the spool's numbers cannot be read", "error", err)
 	}
 }
 
-func (c *SpoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...string)) error {
+func (c *SpoolCollector) collectSpool(put func(string, float64, ...string)) error {
 	now := c.now()
 	stats, err := c.spool.Stats()
 	if err != nil {
 		return err
 	}
 	for _, g := range c.gauges {
-		put(g.desc, float64(g.value(stats)))
+		put(g.name, float64(g.value(stats)))
 	}
 	for kind, at := range stats.Oldest {
-		put(c.oldest, max(now.Sub(at), 0).Seconds(), kind)
+		put("spool_oldest_age_seconds", max(now.Sub(at), 0).Seconds(), kind)
 	}
 	for bucket, n := range stats.Bytes {
-		put(c.payload, float64(n), bucket)
+		put("spool_bucket_bytes", float64(n), bucket)
 	}
 	marks, err := c.spool.Watermarks()
 	if err != nil {
@@ -138,15 +128,15 @@ func (c *SpoolCollector) collectSpool(put func(*prometheus.Desc, float64, ...str
 	}
 	for d, m := range marks {
 		if !m.Confirmed.IsZero() {
-			put(c.marks, max(now.Sub(m.Confirmed), 0).Seconds(), string(d))
+			put("watermark_age_seconds", max(now.Sub(m.Confirmed), 0).Seconds(), string(d))
 		}
-		put(c.held, float64(oneIf(!m.Held.IsZero())), string(d))
+		put("watermark_held_back", float64(oneIf(!m.Held.IsZero())), string(d))
 	}
 	return c.collectFailed(put)
 }
 
 // collectFailed reports which datasets failed in the latest run whose fetch has ended.
-func (c *SpoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...string)) error {
+func (c *SpoolCollector) collectFailed(put func(string, float64, ...string)) error {
 	const recent = 20
 	runs, err := c.spool.Runs(0, recent)
 	if err != nil {
@@ -157,7 +147,7 @@ func (c *SpoolCollector) collectFailed(put func(*prometheus.Desc, float64, ...st
 			continue
 		}
 		for d, dr := range r.Datasets {
-			put(c.failed, float64(oneIf(dr.Status == spool.DatasetFailed)), string(d))
+			put("dataset_failed", float64(oneIf(dr.Status == spool.DatasetFailed)), string(d))
 		}
 		return nil
 	}
