@@ -8,20 +8,20 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// notes are what map knows of objects that do not go out, while their run is mapped.
-// Of dead letters it is found again after a stop; of what a filter took out it is not,
-// and what refers to that is held then.
+// notes are what map knows, while a run is mapped, about objects of it that are not
+// sent. After a stop the ranks are read again from the dead letters. What a filter took
+// out is forgotten then, and objects that refer to it are held.
 type notes struct {
 	ranks map[string]int  // of the strictest TLP level of copies that became dead letters
 	left  map[string]bool // taken out by a filter; true: by the ceiling, which no copy may pass
 }
 
-// notesMax bounds each of them. What comes behind it restricts nothing.
+// notesMax limits the size of each map. Objects beyond it restrict nothing.
 const notesMax = 100_000
 
 func newNotes() *notes { return &notes{ranks: map[string]int{}, left: map[string]bool{}} }
 
-// restrict notes that a copy of the object which cannot go out is marked with the rank.
+// restrict notes the rank of the marking of a copy that cannot be sent.
 func (n *notes) restrict(id string, rank int) {
 	if rank > n.ranks[id] && (len(n.ranks) < notesMax || n.ranks[id] > 0) {
 		n.ranks[id] = rank
@@ -34,7 +34,7 @@ func (n *notes) leave(id, filter string) {
 	}
 }
 
-// take notes what did not come of a record.
+// take adds the notes of one record.
 func (n *notes) take(from *notes) {
 	for id, rank := range from.ranks {
 		n.restrict(id, rank)
@@ -76,7 +76,7 @@ func (m *Stage) notesOf(run spool.Run) (*notes, error) {
 	return n, nil
 }
 
-// rankOf returns the rank of the marking of what became a dead letter.
+// rankOf returns the rank of the marking of a dead letter.
 func (m *Stage) rankOf(d spool.DeadLetter) (rank int) {
 	res := m.guard(spool.Record{NewRecord: spool.NewRecord{
 		Dataset: d.Dataset, Source: d.Source, Fetched: d.First, Mapped: d.Class != mapping.DeadIncomplete,
@@ -91,7 +91,7 @@ func (m *Stage) rankOf(d spool.DeadLetter) (rank int) {
 	return rank
 }
 
-// restrict marks an item as strictly as copies of it that cannot go out.
+// restrict marks an item as strictly as those of its copies that cannot be sent.
 func (b *batch) restrict(it *item) {
 	if rank := b.notes.ranks[it.id]; rank > it.obj.SourceRank() {
 		it.obj = it.obj.Clone()
@@ -99,8 +99,8 @@ func (b *batch) restrict(it *item) {
 	}
 }
 
-// restrictOthers lets copies that cannot go out restrict what is held of the ids, and
-// what went out.
+// restrictOthers applies the markings of copies that cannot be sent to the held copies
+// of these ids, and to the copies that were sent.
 func (b *batch) restrictOthers(ids []string) error {
 	ids = slices.DeleteFunc(ids, func(id string) bool { return b.items[id] != nil })
 	waits, err := b.waiting(ids)
@@ -140,16 +140,16 @@ func (b *batch) restrictOthers(ids []string) error {
 	return nil
 }
 
-// How often a batch looks for what went out, and how far, in bytes of bundles that
-// were not delivered yet.
+// How often a batch searches the undelivered bundles for an object that was sent, and
+// how many bytes each search reads.
 const (
 	lookBacks = 4
 	lookBack  = 64 << 20
 )
 
-// sendAgain sends an object again, as it stands in a bundle that is not delivered, under the
-// stricter marking of a copy that cannot go out. Where there is no such bundle the bytes
-// are gone, and that is told.
+// sendAgain sends an object again, as an undelivered bundle has it, under the stricter
+// marking of a copy that cannot be sent. Without such a bundle its bytes are gone; that
+// is logged and counted.
 func (b *batch) sendAgain(id string, entry spool.ID, look bool) (err error) {
 	var hits []spool.Hit
 	if look {
@@ -184,8 +184,8 @@ func (b *batch) sendAgain(id string, entry spool.ID, look bool) (err error) {
 	return nil
 }
 
-// withoutLeft takes references to what a filter took out from an item, of which they are
-// lost; without some of them the item does not go out.
+// withoutLeft removes those of an item's lost references whose objects a filter took
+// out. An item that needs one of them is not sent.
 func (b *batch) withoutLeft(it *item, lost []reference) (changed bool) {
 	gone := slices.DeleteFunc(slices.Clone(lost), func(r reference) bool {
 		_, left := b.notes.left[r.ID]
