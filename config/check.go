@@ -134,7 +134,7 @@ func (l *loader) advise(opt Options) {
 		l.problem(Problem{Key: "threatmatch.import_profiles", Message: "every dataset is switched off, so that nothing would be imported; switch one on"})
 	}
 	for _, s := range l.settings {
-		// These two bound what is pushed, too.
+		// These two also limit what is pushed.
 		if cfg.Pushes() && sectionOf(s.Key) == "mq" && l.isGiven(s.Key) && s.Key != "mq.confirm_window" && s.Key != "mq.max_message_size" {
 			l.warn(s.Key, l.origins[s.Key], "does nothing with connector.queue_protocol api")
 		}

@@ -143,7 +143,7 @@ type Spool struct {
 	ForgetAfter time.Duration // ids not seen for that long
 }
 
-// Bundle says when a bundle is closed: by whichever comes first.
+// Bundle says when a bundle is closed: as soon as one of the limits is reached.
 type Bundle struct {
 	MaxObjects int
 	MaxBytes   int64

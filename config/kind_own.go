@@ -25,8 +25,8 @@ func startKind() kind[Start] {
 	return patternFold("date or duration", startAllowed, startPattern, parseStart, Start.String)
 }
 
-// patternFold returns a kind of which read alone decides, in any case; the schema's pattern is the canonical form of
-// what read takes.
+// patternFold returns a kind whose values are whatever read accepts, in any case. Only the schema uses the pattern: the
+// canonical form of such values.
 func patternFold[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
 	return kind[T]{
 		name: name, allowed: allowed, parse: read, format: format,

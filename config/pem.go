@@ -34,8 +34,7 @@ const pemStart = "-----BEGIN "
 
 func parsePEM(text string) (PEM, error) {
 	if strings.Contains(text, pemStart) {
-		// A variable of one line often has
-		//  for its line ends.
+		// A variable of one line often has \n in place of line ends.
 		return PEM{data: NewSecret(strings.ReplaceAll(text, `\n`, "\n"))}, nil
 	}
 	if len(text) > 4096 || strings.ContainsAny(text, "\n\x00") {

@@ -73,8 +73,8 @@ func networkSettings() []Setting {
 	}
 }
 
-// known are names of the platform's client library, and of what starts connectors, that mean nothing to this
-// connector. If a user sets one, the warning has the reason; those that a manager sets by itself ("") get no warning.
+// known returns variables of OpenCTI's client library, and of managers that start connectors, that this connector does
+// not use, each with the reason for a warning. Those that a manager sets itself ("") get no warning.
 func known() map[string]string {
 	const (
 		streams    = "it is for stream connectors"

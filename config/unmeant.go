@@ -9,11 +9,10 @@ import (
 // left matches a reference to a variable that was not replaced by a value.
 var left = regexp.MustCompile(`^\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::?[-?+][^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))$|^\{\{[^{}]*\}\}$`)
 
-// maybeLeft matches what is hardly a value, but may be one.
+// maybeLeft matches what is probably such a reference or a placeholder, but may be a value.
 var maybeLeft = regexp.MustCompile(`^(?:\$[A-Z_][A-Z0-9_]*|<[A-Za-z][^<>]*>)$`)
 
-// dropSamples removes a ChangeMe if there is a real value, too: a sample was not filled in since the value comes from
-// elsewhere.
+// dropSamples removes a ChangeMe if the setting also has a real value from elsewhere.
 func (l *loader) dropSamples() {
 	sample := func(g given) bool { text, ok := g.raw.(string); return ok && isChangeMe(text) }
 	real := map[int]bool{}

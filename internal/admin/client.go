@@ -256,7 +256,7 @@ func failed(status string, raw []byte) error {
 	return err
 }
 
-// remoteError is an error that the daemon reported, with the error of the spool that it stands for.
+// remoteError is an error that the daemon reported. It wraps the spool's error of that meaning.
 type remoteError struct {
 	text string
 	is   error

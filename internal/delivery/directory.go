@@ -32,7 +32,7 @@ type ConnectorInfo struct {
 type DirectoryOptions struct {
 	Path      string
 	Connector ConnectorInfo
-	// Retention is how long files are kept. Zero means for ever.
+	// Retention is how long files are kept. Zero means forever.
 	Retention time.Duration
 }
 
