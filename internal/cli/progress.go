@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
 	"threatmatch-connector/internal/inspect"
 )
 
@@ -34,16 +32,6 @@ type liveView struct {
 // newLiveView returns an empty view. width returns the terminal's width in columns.
 func newLiveView(out io.Writer, width func() int, now func() time.Time) *liveView {
 	return &liveView{out: out, width: width, now: now}
-}
-
-// terminalWidth asks the terminal for its width, and falls back to 80.
-func terminalWidth(fd uintptr) func() int {
-	return func() int {
-		if w, _, err := term.GetSize(int(fd)); err == nil && w > 20 {
-			return w
-		}
-		return 80
-	}
 }
 
 // Write prints log lines above the block.

@@ -45,7 +45,8 @@ func (g *globals) run(ctx context.Context, once bool) error {
 	text := !cfg.OpenCTI.JSONLogging || report.Origins["opencti.json_logging"] == "default" && isTerminal(g.env.Stderr)
 	out, watch := g.env.Stderr, (func(context.Context, func() (inspect.Status, error)))(nil)
 	if text && (once || cfg.Once()) && isTerminal(g.env.Stderr) && g.lookup("TERM") != "dumb" {
-		p := newLiveView(out, terminalWidth(out.(*os.File).Fd()), g.env.Now)
+		s := g.newScreen(out)
+		p := newLiveView(out, func() int { width, _ := s.size(); return width }, g.env.Now)
 		out, watch = p, p.watch
 	}
 	log := logging.New(out, cfg.Connector.LogLevel, cfg.Connector.Name, text)

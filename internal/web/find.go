@@ -55,55 +55,44 @@ func (s *site) find(r *http.Request) (string, any, error) {
 
 // bare returns what was found without any text from a response.
 func bare(f inspect.Found) inspect.Found {
-	f.Objects = append([]inspect.FoundObject{}, f.Objects...)
-	for i := range f.Objects {
-		o := &f.Objects[i]
+	f.Objects = changed(f.Objects, func(o *inspect.FoundObject) {
 		o.Dead, o.Verdict = bareDead(o.Dead, o.Verdict)
 		o.ID, o.Verdict = plainID(o.ID), plainWords(o.Verdict)
-		o.RefersTo, o.ReferredBy = bareRefs(o.RefersTo), bareRefs(o.ReferredBy)
-		o.Records = bareRecords(o.Records)
-	}
-	f.Sources = append([]inspect.FoundSource{}, f.Sources...)
-	for i := range f.Sources {
-		s := &f.Sources[i]
+		o.RefersTo, o.ReferredBy = changed(o.RefersTo, bareRef), changed(o.ReferredBy, bareRef)
+		o.Records = changed(o.Records, bareRecord)
+	})
+	f.Sources = changed(f.Sources, func(s *inspect.FoundSource) {
 		s.Dead, s.Verdict = bareDead(s.Dead, s.Verdict)
 		if t := s.Task; t != nil {
 			s.Verdict = without(s.Verdict, t.Error)
 		}
 		s.Source, s.Verdict = plainID(s.Source), plainWords(s.Verdict)
-		s.Objects = append([]string{}, s.Objects...)
-		for i := range s.Objects {
-			s.Objects[i] = plainID(s.Objects[i])
-		}
-		s.Records = bareRecords(s.Records)
-	}
+		s.Objects = changed(s.Objects, func(id *string) { *id = plainID(*id) })
+		s.Records = changed(s.Records, bareRecord)
+	})
 	return f
 }
 
-func bareDead(dead []inspect.FoundDead, verdict string) ([]inspect.FoundDead, string) {
-	dead = append([]inspect.FoundDead{}, dead...)
-	for i := range dead {
-		verdict = without(verdict, dead[i].Error)
-		dead[i].Error = ""
+// changed returns a changed copy of a list.
+func changed[T any](all []T, change func(*T)) []T {
+	all = append([]T{}, all...)
+	for i := range all {
+		change(&all[i])
 	}
+	return all
+}
+
+func bareDead(dead []inspect.FoundDead, verdict string) ([]inspect.FoundDead, string) {
+	dead = changed(dead, func(d *inspect.FoundDead) {
+		verdict = without(verdict, d.Error)
+		d.Error = ""
+	})
 	return dead, verdict
 }
 
-func bareRefs(refs []inspect.Reference) []inspect.Reference {
-	refs = append([]inspect.Reference{}, refs...)
-	for i := range refs {
-		refs[i] = inspect.Reference{By: plainID(refs[i].By), ID: plainID(refs[i].ID)}
-	}
-	return refs
-}
+func bareRef(r *inspect.Reference) { r.By, r.ID = plainID(r.By), plainID(r.ID) }
 
-func bareRecords(records []inspect.FoundRecord) []inspect.FoundRecord {
-	records = append([]inspect.FoundRecord{}, records...)
-	for i := range records {
-		records[i].Source = plainID(records[i].Source)
-	}
-	return records
-}
+func bareRecord(r *inspect.FoundRecord) { r.Source = plainID(r.Source) }
 
 // plainWords replaces each word that is not plain, such as an unusual id.
 func plainWords(sentence string) string {

@@ -46,12 +46,8 @@ func (s *site) list(*http.Request) (string, any, error) {
 
 func (s *site) group(g inspect.Group) unsettledGroup {
 	v := unsettledGroup{Group: g, More: g.Count - len(g.First), Letter: g.Kind == inspect.KindDead}
-	v.First = append([]inspect.Case{}, g.First...)
 	if !s.contents {
-		for i := range v.First {
-			c := &v.First[i]
-			c.Key, c.Of, c.Error = plainID(c.Key), plainID(c.Of), ""
-		}
+		v.First = changed(g.First, func(c *inspect.Case) { c.Key, c.Of, c.Error = plainID(c.Key), plainID(c.Of), "" })
 	}
 	n := int64(g.Count)
 	switch g.Kind {
