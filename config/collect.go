@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -99,7 +100,7 @@ func (c *collector) addFile(g given, path string) {
 
 // readEnv takes the variables of one layer; source says where a variable comes from.
 func (c *collector) readEnv(vars map[string]string, l layer, source func(name string) string) {
-	for _, name := range slices.SortedFunc(mapKeys(vars), upperFirst) {
+	for _, name := range slices.SortedFunc(maps.Keys(vars), upperFirst) {
 		value := vars[name]
 		g := given{layer: l, source: source(name), name: name}
 		if what, ok := c.env(name); ok {

@@ -25,7 +25,6 @@ type schemaType struct {
 	Enum             []any       `json:"enum,omitempty"`
 	Pattern          string      `json:"pattern,omitempty"`
 	MinLength        int         `json:"minLength,omitempty"`
-	MaxLength        int         `json:"maxLength,omitempty"`
 	Minimum          *int        `json:"minimum,omitempty"`
 	Maximum          *int        `json:"maximum,omitempty"`
 	ExclusiveMinimum *int        `json:"exclusiveMinimum,omitempty"`
@@ -139,16 +138,15 @@ func onlyFalse(why string) kind[bool] {
 	return k
 }
 
-// maybeBoolKind tells "not given" (nil) from no.
-func maybeBoolKind() kind[*bool] {
-	k := boolKind()
-	return kind[*bool]{
+// maybe is k for a setting that may be missing; nil if it is.
+func maybe[T any](k kind[T]) kind[*T] {
+	return kind[*T]{
 		name: k.name, allowed: k.allowed, schema: k.schema,
-		parse: func(text string) (*bool, error) {
+		parse: func(text string) (*T, error) {
 			v, err := k.parse(text)
 			return &v, err
 		},
-		format: func(v *bool) string {
+		format: func(v *T) string {
 			if v == nil {
 				return ""
 			}

@@ -17,10 +17,9 @@ type Period struct {
 
 // Lengths that Approx uses for units without a fixed one.
 const (
-	day        = 24 * time.Hour
-	monthDays  = 30
-	yearDays   = 365
-	monthsYear = 12
+	day       = 24 * time.Hour
+	monthDays = 30
+	yearDays  = 365
 )
 
 // IsZero reports whether p is no time at all.
@@ -78,9 +77,6 @@ func (p Period) String() string {
 	}
 	return b.String()
 }
-
-// MarshalText implements encoding.TextMarshaler.
-func (p Period) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // durationText returns d in ISO 8601.
 func durationText(d time.Duration) string {

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 )
 
@@ -80,11 +79,6 @@ type Warning struct {
 // String returns the warning in one line.
 func (w Warning) String() string {
 	return Problem{Key: w.Key, Source: w.Source, Message: w.Message}.Error()
-}
-
-// LogValue implements slog.LogValuer.
-func (w Warning) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("key", w.Key), slog.String("source", w.Source), slog.String("message", w.Message))
 }
 
 // Report says where the settings come from.

@@ -47,7 +47,7 @@ func choiceSettings() []Setting {
 			example("https://eu.threatmatch.com/app/profiles/view/{id}")),
 		row("threatmatch.alert_link", link, func(c *C) *string { return &c.Choices.AlertLink }, "",
 			"The same for alerts.", example("https://eu.threatmatch.com/app/alerts/view/{id}")),
-		row("threatmatch.indicator_score", maybeIntKind(0, 100), func(c *C) **int { return &c.Choices.IndicatorScore }, "",
+		row("threatmatch.indicator_score", maybe(intKind(0, 100)), func(c *C) **int { return &c.Choices.IndicatorScore }, "",
 			"Score of indicators that have neither a score nor a confidence, nor a rule for their type.", example("50")),
 		row("threatmatch.indicator_score_by_type", numbersKind("observable types with = and a score from 0 to 100", `(?:100|[1-9]?[0-9])`),
 			func(c *C) *map[string]int { return &c.Choices.ScoreByType }, "",
@@ -109,24 +109,6 @@ func (c *Config) Filters() []string {
 		}
 	}
 	return set
-}
-
-// maybeIntKind is intKind for a setting that may be missing; nil if it is.
-func maybeIntKind(least, most int) kind[*int] {
-	k := intKind(least, most)
-	return kind[*int]{
-		name: k.name, allowed: k.allowed, schema: k.schema,
-		parse: func(text string) (*int, error) {
-			v, err := k.parse(text)
-			return &v, err
-		},
-		format: func(v *int) string {
-			if v == nil {
-				return ""
-			}
-			return strconv.Itoa(*v)
-		},
-	}
 }
 
 // numbersKind takes a list of names with a number each.

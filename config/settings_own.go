@@ -9,7 +9,7 @@ func mqSettings() []Setting {
 			"Port of RabbitMQ.", example("5672")),
 		row("mq.vhost", textKind(), func(c *C) *string { return &c.MQ.VHost }, "",
 			"Virtual host.", example("/")),
-		row("mq.use_ssl", maybeBoolKind(), func(c *C) **bool { return &c.MQ.UseSSL }, "",
+		row("mq.use_ssl", maybe(boolKind()), func(c *C) **bool { return &c.MQ.UseSSL }, "",
 			"Whether to use TLS.", example("true")),
 		row("mq.user", textKind(), func(c *C) *string { return &c.MQ.User }, "",
 			"User.", example("opencti")),

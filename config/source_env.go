@@ -2,8 +2,6 @@ package config
 
 import (
 	"cmp"
-	"iter"
-	"maps"
 	"os"
 	"strings"
 
@@ -22,8 +20,6 @@ func variables(environ []string) (map[string]string, error) {
 	}
 	return vars, nil
 }
-
-func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 
 // upperFirst orders names so that the usual spelling in capitals comes before others of the same name.
 func upperFirst(a, b string) int {

@@ -41,9 +41,6 @@ func (s Start) String() string {
 	return s.at.Format(time.RFC3339Nano)
 }
 
-// MarshalText implements encoding.TextMarshaler.
-func (s Start) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // datePattern matches dates that exist, in the years 1000 to 2999, including leap days.
 const datePattern = `(?:` +
 	`[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))` +
