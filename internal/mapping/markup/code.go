@@ -6,39 +6,72 @@ import "strings"
 // of code, so that a text with many odd runs takes linear time.
 const longestTicks = 20
 
-// finder finds Markdown code in a text, from start to end.
+// finder finds Markdown code in a text, from start to end. What it finds is code for
+// every reader: a reader that sees no code there would take tags in it for tags. So
+// it finds only spans on one line, without what may divide the cells of a table, and
+// fences at the start of a line. After backticks or a fence of any other kind,
+// nothing with a tag counts as code, since readers may differ on where that ends.
 type finder struct {
-	s         string
-	paragraph int                   // end of the last span's paragraph
-	noSpan    [longestTicks + 1]int // up to here there is no run of that length
-	noFence   map[byte]int          // no fence of this length or more follows
+	s       string
+	at      int                   // up to here it has looked
+	doubt   bool                  // there was something that may be code
+	within  bool                  // an element is open, whose marks may stand before a fence
+	line    int                   // end of the last span's line
+	noSpan  [longestTicks + 1]int // up to here there is no run of that length
+	noFence map[byte]int          // no fence of this length or more follows
 }
 
 // next returns where the first code that starts in s[from:to] starts and ends: a
 // fence with its lines, or a span with its backticks. It returns -1 if there is
 // none.
 func (f *finder) next(from, to int) (start, end int) {
+	f.doubt = f.doubt || strings.Contains(f.s[f.at:max(f.at, from)], "`") // in a tag
+	f.at = max(f.at, from)
 	for i := from; i < to; {
 		n := strings.IndexAny(f.s[i:to], "`~")
 		if n < 0 {
 			break
 		}
 		i += n
-		run := runLength(f.s[i:])
+		run, end := runLength(f.s[i:]), 0
 		switch {
 		case run > longestTicks || i > 0 && f.s[i-1] == '\\':
-		case run >= 3 && startOfLine(f.s, i):
-			if end := f.fence(i, run); end > 0 {
-				return i, end
-			}
+		case run >= 3 && startOfLine(f.s, i) && !f.within:
+			end = f.fence(i, run)
 		case f.s[i] == '`':
-			if end := f.span(i, run); end > 0 {
-				return i, end
-			}
+			end = f.span(i, run)
 		}
+		f.pass(i)
+		if end > 0 && !(f.doubt && strings.Contains(f.s[i:end], "<")) {
+			f.at = end
+			return i, end
+		}
+		f.doubt = f.doubt || f.s[i] == '`' || run >= 3
 		i += run
 	}
+	f.pass(to)
 	return -1, -1
+}
+
+// pass goes on to a place. An entity on the way may become what readers see as code,
+// or as the end of a line.
+func (f *finder) pass(to int) {
+	if to <= f.at {
+		return
+	}
+	text := f.s[f.at:to]
+	f.doubt = f.doubt || strings.Contains(text, "&") && signs(text) != signs(Decode(text))
+	f.at = to
+}
+
+// signs counts what makes code in Markdown, or ends it.
+func signs(s string) (n int) {
+	for _, c := range []byte(s) {
+		if strings.IndexByte("`~\\|\n\r", c) >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // runLength returns how often the first byte of s is repeated.
@@ -56,12 +89,16 @@ func (f *finder) fence(i, run int) int {
 	if known, ok := f.noFence[c]; line < 0 || ok && run >= known || c == '`' && strings.Contains(f.s[i+run:i+line], "`") {
 		return 0
 	}
+	indent := i - strings.LastIndexByte(f.s[:i], '\n') - 1
 	for at := i + line + 1; at < len(f.s); {
 		end := strings.IndexByte(f.s[at:], '\n')
 		if end < 0 {
 			end = len(f.s) - at
 		}
 		text := strings.TrimLeft(f.s[at:at+end], " ")
+		if strings.Contains(strings.TrimSuffix(text, "\r"), "\r") || end-len(text) < indent && strings.TrimSpace(text) != "" {
+			break // a return ends a line for some readers, and an item of a list ends before such a line
+		}
 		if text != "" && text[0] == c && end-len(text) <= 3 && runLength(text) >= run && strings.TrimSpace(text[runLength(text):]) == "" {
 			return at + end
 		}
@@ -74,17 +111,18 @@ func (f *finder) fence(i, run int) int {
 	return 0
 }
 
-// span returns the end of the code span that starts at s[i], within its paragraph;
-// 0 if there is none.
+// span returns the end of the code span that starts at s[i]; 0 if there is none.
 func (f *finder) span(i, run int) int {
-	if i >= f.paragraph {
-		f.paragraph = endOfParagraph(f.s, i)
+	if i >= f.line {
+		if f.line = i + strings.IndexAny(f.s[i:], "\n\r|"); f.line < i {
+			f.line = len(f.s)
+		}
 	}
 	if i < f.noSpan[run] {
 		return 0
 	}
-	for at := i + run; at < f.paragraph; {
-		n := strings.IndexByte(f.s[at:f.paragraph], '`')
+	for at := i + run; at < f.line; {
+		n := strings.IndexByte(f.s[at:f.line], '`')
 		if n < 0 {
 			break
 		}
@@ -94,21 +132,6 @@ func (f *finder) span(i, run int) int {
 			return at
 		}
 	}
-	f.noSpan[run] = f.paragraph
+	f.noSpan[run] = f.line
 	return 0
-}
-
-// endOfParagraph returns the start of the next blank line.
-func endOfParagraph(s string, i int) int {
-	for {
-		n := strings.IndexByte(s[i:], '\n')
-		if n < 0 {
-			return len(s)
-		}
-		i += n + 1
-		next, _, _ := strings.Cut(s[i:], "\n")
-		if strings.TrimSpace(next) == "" {
-			return i
-		}
-	}
 }

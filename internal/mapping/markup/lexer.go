@@ -2,6 +2,7 @@ package markup
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -230,12 +231,16 @@ func (l *lexer) text(markdown bool) token {
 		l.held = l.held[to-at:]
 		return text
 	}
+	l.code.within = slices.ContainsFunc(l.opens, func(c count) bool { return c.n > 0 })
 	if at >= l.codeEnd && markdown {
 		if start, end := l.code.next(at, l.pos); start >= 0 {
 			if l.codeEnd = end; start > at {
 				return token{text: Decode(cut(start))}
 			}
 		}
+	}
+	if !markdown {
+		l.code.at = max(l.code.at, l.pos) // its backticks will be escaped
 	}
 	if at < l.codeEnd {
 		return token{text: cut(min(l.codeEnd, l.pos)), verbatim: true}

@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -106,6 +107,28 @@ func TestMarkdownCode(t *testing.T) {
 	}
 	if got, want := c.Text("`<b>x</b>`"), "`&lt;b>x&lt;/b>`"; got != want {
 		t.Errorf("as text: got %q, want %q", got, want)
+	}
+}
+
+// TestNoCodeForSomeReaders: a tag stays only in what is code for every reader of
+// Markdown. Each of these texts has it between backticks or fences that a reader
+// pairs in another way.
+func TestNoCodeForSomeReaders(t *testing.T) {
+	c := converter(t)
+	for _, in := range []string{
+		"`a\n# h X`", "`a\n- X`", "`a\n***\nX`", "`a\n> X`", "`a\n```\nx\n```\nX`", "`a\rX`", // blocks end a paragraph
+		"`a\n```\nb` c\n```\nX\n```",
+		"|a|b|\n|-|-|\n|`a|X`|", "|a|b|\n|-|-|\n|`a|b` `X`|", // cells
+		"- ```\nX\n```", "- a\n   ```\nX\n   ```", "- a\n   ```\nx\n   ```\n```\nX\n```", " ```\nX\n```\nX\n```", // items of a list
+		"\\\\`a` X `b`", "```a`b``` X `", "`` a` X `", "`a` X`", // backticks without a partner, or with another
+		"~~~~~~~~~~~~~~~~~~~~~\n```\n~~~~~~~~~~~~~~~~~~~~~\nX\n```", "```\na\r```\rX\n```",
+		"&#96; `X`", "&#92;`X`", "&grave; `X`", "&#126;&#126;&#126;\n```\na\n~~~\nX\n```", // entities
+		"<x `> `X` `", "<!-- ` --> `X`", "<a href=\"`\"> `X` `", "<b>\n```\nX\n```\n</b>", "a<u>\n</u>```\nX\n```", // tags
+	} {
+		in = strings.ReplaceAll(in, "X", "<img src=x onerror=alert(1)>")
+		if got := c.Markdown(in); strings.Contains(got, "<img") {
+			t.Errorf("%q became %q", in, got)
+		}
 	}
 }
 
