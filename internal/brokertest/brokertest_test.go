@@ -61,19 +61,3 @@ func TestVHost(t *testing.T) {
 		})
 	}
 }
-
-// TestOwnNode shows that a killed and a stopped node come back with their messages.
-func TestOwnNode(t *testing.T) {
-	n := Start(t)
-	v := n.VHost(t)
-	top := v.Declare("c-1", "classic")
-	publish(t, v, top, "a")
-	n.Kill(t)
-	n.Restart(t)
-	publish(t, v, top, "b")
-	n.Stop(t)
-	n.Restart(t)
-	if got := v.Depth(top.Queue); got != 2 {
-		t.Errorf("%d messages after kill and stop, want 2", got)
-	}
-}
