@@ -27,6 +27,9 @@ malware "traffic_light_protocol":"red" >> TLP-red
 malware "tlp":["green","red"] >> TLP-red
 malware "x_threatmatch_tlp":{"colour":"red","caveat":"x"} >> TLP-red
 malware "x_opencti_marking_definitions":["TLP:RED"] >> TLP-red
+malware "x_tags":["a","TLP:RED"] >> TLP-red
+malware "x_meta":{"access":["ＴＬＰ：ＲＥＤ"]} >> TLP-red
+malware "x_meta":{"notes":["like TLP:RED, they say"]} >> TLP-amber !! TLP-red
 malware "x_markings":[{"definition":"TLP:RED"}] >> TLP-red
 malware "object_marking_refs":{"ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> TLP-red
 malware "granular_markings":{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> "object_marking_refs":["TLP-red"]

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -324,9 +325,16 @@ func shortText(raw json.RawMessage) (string, bool) {
 }
 
 // nested reads what stands under the name of the TLP, or of a list of markings,
-// deeper in a property.
+// deeper in a property, and texts there that name only a level.
 func (m *markings) nested(raw json.RawMessage) {
-	if raw[0] == '"' || !bytes.Contains(raw, []byte("{")) {
+	if raw[0] == '"' {
+		if s, ok := shortText(raw); ok && mentionsTLP(raw) && namesOnlyTLP(s) {
+			t, said := readTLP(s)
+			m.lift(t, said, s)
+		}
+		return
+	}
+	if !bytes.Contains(raw, []byte("{")) && !mentionsTLP(raw) {
 		return
 	}
 	for e := range stix.Elements(raw) {
@@ -343,6 +351,16 @@ func (m *markings) nested(raw json.RawMessage) {
 			m.nested(v)
 		}
 	}
+}
+
+// mentionsTLP is the fast path of nested; other signs than ASCII may spell TLP, too.
+func mentionsTLP(raw []byte) bool {
+	for i := 2; i < len(raw); i++ {
+		if raw[i] >= utf8.RuneSelf || raw[i]|0x20 == 'p' && raw[i-1]|0x20 == 'l' && raw[i-2]|0x20 == 't' {
+			return true
+		}
+	}
+	return false
 }
 
 // classified reads the level in a property that says who may see the object.

@@ -73,7 +73,7 @@ func (m *markedObject) drawMark(t *rapid.T) {
 		m.object[key] = append(list, v)
 	}
 	form := rapid.SampledFrom([]string{"id", "own id", "text", "entry", "part", "own part", "label", "id label", "extension", "property",
-		"id property", "nonsense", "bad label", "bad part"}).Draw(t, "form")
+		"id property", "text deeper", "nonsense", "bad label", "bad part"}).Draw(t, "form")
 	own := rapid.IntRange(0, len(drawnDefinitions)-1).Draw(t, "definition")
 	ownSaid := func() {
 		m.say(drawnDefinitions[own].rank)
@@ -113,6 +113,14 @@ func (m *markedObject) drawMark(t *rapid.T) {
 	case "id property":
 		key := fmt.Sprintf("x_%d", len(m.object))
 		m.object[key] = map[string]any{"object_marking_refs": rapid.SampledFrom([]any{standard.ID, []any{spell(t, standard.ID)}}).Draw(t, "value")}
+		m.say(level.rank)
+	case "text deeper":
+		key := fmt.Sprintf("x_%d", len(m.object))
+		text := any(rapid.SampledFrom([]string{"TLP:", "[tlp] ", "ＴＬＰ："}).Draw(t, "named") + word)
+		for range rapid.IntRange(0, 3).Draw(t, "depth") {
+			text = rapid.SampledFrom([]any{[]any{"a", text}, map[string]any{"b": text}}).Draw(t, "inside")
+		}
+		m.object[key] = text
 		m.say(level.rank)
 	case "extension":
 		if m.object["extensions"] == nil {
