@@ -97,6 +97,22 @@ func TestMapMemoryIsLinear(t *testing.T) {
 	}
 }
 
+// TestLongPattern: reading a pattern takes no memory that grows with it.
+func TestLongPattern(t *testing.T) {
+	for _, pattern := range []string{strings.Repeat("[a:b=1]OR", 1<<17) + "[a:b=1]", strings.Repeat("[a:b=1]OR", 1<<17), strings.Repeat("(", 1<<20)} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err, subject := checkPattern(pattern), patternSubject(pattern)
+		runtime.ReadMemStats(&after)
+		if valid := strings.HasSuffix(pattern, "]"); (err == nil) != valid || valid && subject != "a" {
+			t.Errorf("%.20s: %v, about %q", pattern, err, subject)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<16 {
+			t.Errorf("%.20s: %d bytes for %d", pattern, took, len(pattern))
+		}
+	}
+}
+
 func mapAllocated(m *Mapper, body []byte) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -92,59 +92,63 @@ func wordByte(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || digit(c) || c == '_' || c == '-'
 }
 
-func patternTokens(pattern string) ([]string, error) {
-	tokens := make([]string, 0, 8)
-	for rest := strings.TrimSpace(pattern); rest != ""; rest = strings.TrimSpace(rest) {
-		token := patternToken(rest)
-		if token == "" {
-			return nil, fmt.Errorf("unexpected %.20q", rest)
-		}
-		tokens, rest = append(tokens, token), rest[len(token):]
-	}
-	return tokens, nil
-}
-
 // checkPattern returns what is wrong with a STIX pattern.
 func checkPattern(pattern string) error {
-	tokens, err := patternTokens(pattern)
-	if err != nil {
-		return err
-	}
-	p := patternParser{tokens: tokens}
-	if p.observations(0); p.err == nil && len(p.tokens) > 0 {
+	p := parsePattern(pattern)
+	if p.observations(0); p.token != "" {
 		p.fail()
 	}
 	return p.err
 }
 
+// patternParser reads a pattern token by token: a list of them would take many times
+// the memory of a long pattern.
 type patternParser struct {
-	tokens []string
-	err    error
+	rest  string // from the token on
+	token string // the next; "" at the end
+	err   error
+}
+
+func parsePattern(pattern string) *patternParser {
+	p := &patternParser{rest: pattern}
+	p.take()
+	return p
+}
+
+// take goes to the next token.
+func (p *patternParser) take() {
+	p.rest = strings.TrimSpace(p.rest[len(p.token):])
+	if p.token = ""; p.rest == "" {
+		return
+	}
+	if p.token = patternToken(p.rest); p.token == "" && p.err == nil {
+		p.err = fmt.Errorf("unexpected %.20q", p.rest)
+	}
 }
 
 // maxPatternDepth limits the nesting of parentheses.
 const maxPatternDepth = 50
 
 func (p *patternParser) fail() {
-	if p.err == nil && len(p.tokens) == 0 {
+	if p.err == nil && p.token == "" {
 		p.err = fmt.Errorf("it ends too early")
 	} else if p.err == nil {
-		p.err = fmt.Errorf("unexpected %.20q", p.tokens[0])
+		p.err = fmt.Errorf("unexpected %.20q", p.token)
 	}
 }
 
 func (p *patternParser) peek() string {
-	if p.err != nil || len(p.tokens) == 0 {
+	if p.err != nil {
 		return ""
 	}
-	return p.tokens[0]
+	return p.token
 }
 
 // accept takes the next token if it is one of these; keywords in capitals.
 func (p *patternParser) accept(words ...string) bool {
 	for _, w := range words {
 		if next := p.peek(); next == w {
-			p.tokens = p.tokens[1:]
+			p.take()
 			return true
 		}
 	}
@@ -163,7 +167,7 @@ func (p *patternParser) expectKind(is func(word string) bool) {
 		p.fail()
 		return
 	}
-	p.tokens = p.tokens[1:]
+	p.take()
 }
 
 func (p *patternParser) observations(depth int) {
@@ -364,16 +368,19 @@ func mendStrings(s string) string {
 // patternSubject returns the object type that all comparisons of a STIX pattern are
 // about, "" if there are several or none.
 func patternSubject(pattern string) string {
-	tokens, _ := patternTokens(pattern)
-	subject := ""
-	for i := 1; i < len(tokens); i++ {
-		if tokens[i] != ":" || !isName(tokens[i-1]) {
-			continue
+	subject, last := "", ""
+	p := parsePattern(pattern)
+	for ; p.token != ""; p.take() {
+		if p.token == ":" && last != "" && isName(last) {
+			if subject != "" && subject != last {
+				return ""
+			}
+			subject = last
 		}
-		if subject != "" && subject != tokens[i-1] {
-			return ""
-		}
-		subject = tokens[i-1]
+		last = p.token
+	}
+	if p.err != nil {
+		return ""
 	}
 	return subject
 }
