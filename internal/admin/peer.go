@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,4 +49,15 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, Peer{Known: true, UID: -1}) // matches no user, so it is refused
 	}
 	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// peerOf asks the kernel for the process at the other end.
+func peerOf(c *net.UnixConn) (p Peer, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return Peer{}, err
+	}
+	var credErr error
+	err = raw.Control(func(fd uintptr) { p, credErr = credentials(int(fd)) })
+	return p, errors.Join(err, credErr)
 }

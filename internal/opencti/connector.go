@@ -39,11 +39,12 @@ type Registration struct {
 
 // Broker is the platform's own view of its RabbitMQ.
 type Broker struct {
-	Host           string
-	Port           int
-	VHost          string
-	UseTLS         bool
-	User, Password string
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	VHost    string `json:"vhost"`
+	UseTLS   bool   `json:"use_ssl"`
+	User     string `json:"user"`
+	Password string `json:"pass"`
 }
 
 // LogValue keeps the password out of logs.
@@ -54,17 +55,17 @@ func (b Broker) LogValue() slog.Value {
 
 // registerConnector and the others select what all of 6.x and 7.x know, plus what the probe found.
 const (
-	registerQuery = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
- id connector_state connector_user_id
- config { connection { host vhost use_ssl port user pass } push push_routing push_exchange } } }`
-	registerQueryTimestamp = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
- id connector_state connector_state_timestamp connector_user_id
- config { connection { host vhost use_ssl port user pass } push push_routing push_exchange } } }`
+	registerHead  = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) { `
+	brokerFields  = ` config { connection { host vhost use_ssl port user pass } push push_routing push_exchange }`
+	plainFields   = `id connector_state connector_user_id`
+	stampedFields = `id connector_state connector_state_timestamp connector_user_id`
+
+	registerQuery          = registerHead + plainFields + brokerFields + ` } }`
+	registerQueryTimestamp = registerHead + stampedFields + brokerFields + ` } }`
 	// Without the broker's address, which a platform may keep to itself, and its password.
-	registerNoQueue = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
- id connector_state connector_user_id } }`
-	registerNoQueueTimestamp = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) {
- id connector_state connector_state_timestamp connector_user_id } }`
+	registerNoQueue          = registerHead + plainFields + ` } }`
+	registerNoQueueTimestamp = registerHead + stampedFields + ` } }`
+
 	pingQuery = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
  pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state } }`
 	pingQueryTimestamp = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
@@ -81,14 +82,7 @@ type connectorNode struct {
 	Updated   time.Time `json:"updated_at"`
 	UserID    string    `json:"connector_user_id"`
 	Config    *struct {
-		Connection struct {
-			Host   string `json:"host"`
-			VHost  string `json:"vhost"`
-			UseSSL bool   `json:"use_ssl"`
-			Port   int    `json:"port"`
-			User   string `json:"user"`
-			Pass   string `json:"pass"`
-		} `json:"connection"`
+		Connection   Broker `json:"connection"`
 		Push         string `json:"push"`
 		PushRouting  string `json:"push_routing"`
 		PushExchange string `json:"push_exchange"`
@@ -149,9 +143,8 @@ func (n *connectorNode) registration() Registration {
 	if n.Config == nil {
 		return r
 	}
-	conn := n.Config.Connection
 	r.Exchange, r.RoutingKey, r.Queue = n.Config.PushExchange, n.Config.PushRouting, n.Config.Push
-	r.Broker = Broker{Host: conn.Host, VHost: conn.VHost, Port: conn.Port, UseTLS: conn.UseSSL, User: conn.User, Password: conn.Pass}
+	r.Broker = n.Config.Connection
 	return r
 }
 
