@@ -44,6 +44,15 @@ var hostiles = []hostile{
 		60, `","published":"2026-01-01T00:00:00Z"}]}`), 0},
 	{"the same, a description of noise", "/api/stix/alerts/1", noise(
 		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","description":"`, 60, `"}]}`), 0},
+	{"the same, of references", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","object_refs":[`,
+		1_200_000, `"malware--00000000-0000-4000-8000-%012d"`, "]}]}"), 60 * time.Second},
+	{"the same, of labels", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","labels":[`,
+		4_000_000, `"l %d"`, "]}]}"), 60 * time.Second},
+	{"the same, a pattern", "/api/stix/alerts/1", repeated(
+		`{"objects":[{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","name":"n","pattern_type":"stix","pattern":"[a:b='`,
+		60, strings.Repeat("(", megabyte), `"}]}`), 60 * time.Second},
 	{"IOC page of 20,000,000 {}", "/api/taxii/objects", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 0},
 	{"IOC page of 5,000,000 distinct ids", "/api/taxii/objects", numbered(`{"more":true,"objects":[`, 5_000_000, `{"id":"%d"}`, "]}"), 60 * time.Second},
 	{"IOC page of 60 MB of indicators", "/api/taxii/objects", numbered(`{"objects":[`, 300_000,

@@ -110,6 +110,13 @@ func TestLongPattern(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<16 {
 			t.Errorf("%.20s: %d bytes for %d", pattern, took, len(pattern))
 		}
+		pattern = "[" + strings.Repeat(pattern, 2)
+		runtime.ReadMemStats(&before)
+		same := repairPattern(pattern) == pattern
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; !same || took > 1<<16 {
+			t.Errorf("%.20s: mended %v, with %d bytes for %d", pattern, !same, took, len(pattern))
+		}
 	}
 }
 

@@ -288,10 +288,12 @@ func isLiteral(w string) bool {
 // repairPattern fixes obvious mistakes: quotes that are doubled instead of escaped,
 // lone backslashes, double quotes, lower-case keywords, a comparison without
 // brackets, hashes.SHA-256 without quotes, a qualifier inside the brackets. If that
-// does not help, it returns the pattern unchanged.
+// does not help, or the pattern is longer than anyone writes, it returns the pattern
+// unchanged.
 func repairPattern(pattern string) string {
+	const most = 1 << 20
 	fixed := strings.TrimSpace(pattern)
-	if checkPattern(fixed) == nil {
+	if checkPattern(fixed) == nil || len(pattern) > most {
 		return pattern
 	}
 	for _, mend := range [...]func(string) string{singleQuotes, mendStrings, keywords, bracketed, quoteSteps, qualifierOut} {
