@@ -7,69 +7,80 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
 // ErrDamaged means that the pages of a file are inconsistent.
 var ErrDamaged = errors.New("damaged")
 
+// file is an open file with its valid metas.
+type file struct {
+	io.ReaderAt
+	io.Closer
+	length int64
+	metas  []Meta // the newest first; at least one
+}
+
+// openFile opens a file to read its pages. It returns ErrDamaged if neither meta page is valid: then nothing says where
+// to begin.
+func openFile(path string) (*file, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	out := &file{ReaderAt: f, Closer: f}
+	fi, err := f.Stat()
+	if err == nil {
+		out.length = fi.Size()
+		err = out.readMetas()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return out, nil
+}
+
 // Check checks the length of the file and every page that its newest meta reaches. It returns an error that wraps
 // ErrDamaged for a damaged file, and the system's error if the file cannot be read. Nobody may write to the file
 // meanwhile.
 func Check(ctx context.Context, path string) error {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	fi, err := f.Stat()
-	if err != nil {
+	if err := f.checkLength(); err != nil {
 		return err
 	}
-	if err := checkLength(f, fi.Size()); err != nil {
-		return err
-	}
-	return walkPages(ctx, f, fi.Size())
+	return f.walkPages(ctx)
 }
 
 // CheckLength compares the file's length with what its metas say is used; it reads only a few pages. A truncated file
 // kills the process that maps it.
 func CheckLength(path string) error {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return checkLength(f, fi.Size())
+	return f.checkLength()
 }
 
 // Newest returns the newest valid meta of the file, or ErrDamaged if there is none.
 func Newest(path string) (Meta, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return Meta{}, err
 	}
-	defer func() { _ = f.Close() }()
-	metas, err := readMetas(f)
-	if err != nil {
-		return Meta{}, err
-	}
-	return newest(metas)
+	return f.metas[0], f.Close()
 }
 
-func newest(metas []Meta) (Meta, error) {
-	var m Meta
-	for _, one := range metas {
-		if one.Txid >= m.Txid {
-			m = one
+func (f *file) checkLength() error {
+	for _, m := range f.metas {
+		if want := m.HighWater * m.PageSize; uint64(f.length) < want {
+			return fmt.Errorf("%w: %d bytes long, its meta page says %d", ErrDamaged, f.length, want)
 		}
 	}
-	if len(metas) == 0 {
-		return m, fmt.Errorf("%w: no valid meta page", ErrDamaged)
-	}
-	return m, nil
+	return nil
 }

@@ -38,7 +38,12 @@ func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
 		b := bytes.Clone(whole)
 		copy(b[int(at)%len(b):], patch)
-		if err := walkPages(t.Context(), bytes.NewReader(b), int64(len(b))); err != nil && !errors.Is(err, ErrDamaged) {
+		f := &file{ReaderAt: bytes.NewReader(b), length: int64(len(b))}
+		err := f.readMetas()
+		if err == nil {
+			err = f.walkPages(t.Context())
+		}
+		if err != nil && !errors.Is(err, ErrDamaged) {
 			t.Fatal(err)
 		}
 	})

@@ -1,11 +1,13 @@
 package boltfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 )
 
 // The layout of bbolt's meta pages: a 16-byte page header, then magic, version,
@@ -49,45 +51,31 @@ func parseMeta(b []byte) (Meta, bool) {
 	}, true
 }
 
-// readMetas returns the valid metas of a file. The second one is one page behind the first; since the page size may
-// be unknown, all usual sizes are tried.
-func readMetas(f io.ReaderAt) ([]Meta, error) {
+// readMetas reads the valid metas. The second one is one page behind the first; since the page size may be unknown,
+// all usual sizes are tried.
+func (f *file) readMetas() error {
 	buf := make([]byte, 64<<10+metaOffset+metaSize)
 	n, err := f.ReadAt(buf, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	buf = buf[:n]
-	at := func(off int) (Meta, bool) {
-		if len(buf) < off+metaOffset+metaSize {
-			return Meta{}, false
-		}
-		return parseMeta(buf[off+metaOffset:])
-	}
-	var out []Meta
-	if m, ok := at(0); ok {
-		out = append(out, m)
-	}
-	for size := 1 << 10; size <= 64<<10; size <<= 1 {
-		if m, ok := at(size); ok && m.PageSize == uint64(size) {
-			return append(out, m), nil
-		}
-	}
-	return out, nil
-}
-
-func checkLength(f io.ReaderAt, length int64) error {
-	metas, err := readMetas(f)
-	if err != nil {
 		return err
 	}
-	if len(metas) == 0 {
-		return fmt.Errorf("%w: no valid meta page in %d bytes", ErrDamaged, length)
-	}
-	for _, m := range metas {
-		if want := m.HighWater * m.PageSize; uint64(length) < want {
-			return fmt.Errorf("%w: %d bytes long, its meta page says %d", ErrDamaged, length, want)
+	buf = buf[:n]
+	found := func(at int) bool {
+		if len(buf) < at+metaOffset {
+			return false
 		}
+		m, ok := parseMeta(buf[at+metaOffset:])
+		if ok = ok && (at == 0 || m.PageSize == uint64(at)); ok {
+			f.metas = append(f.metas, m)
+		}
+		return ok
 	}
+	found(0)
+	for size := 1 << 10; size <= 64<<10 && !found(size); size <<= 1 {
+	}
+	if len(f.metas) == 0 {
+		return fmt.Errorf("%w: no valid meta page in %d bytes", ErrDamaged, f.length)
+	}
+	slices.SortStableFunc(f.metas, func(a, b Meta) int { return cmp.Compare(b.Txid, a.Txid) })
 	return nil
 }

@@ -41,20 +41,13 @@ type walker struct {
 }
 
 // walkPages checks the pages below the newest meta of the file.
-func walkPages(ctx context.Context, f io.ReaderAt, length int64) error {
-	metas, err := readMetas(f)
-	if err != nil {
-		return err
-	}
-	m, err := newest(metas)
-	if err != nil {
-		return err
-	}
+func (f *file) walkPages(ctx context.Context) error {
+	m := f.metas[0]
 	if m.PageSize < 512 || m.HighWater < 3 {
 		return fmt.Errorf("%w: page size %d, %d pages", ErrDamaged, m.PageSize, m.HighWater)
 	}
-	if m.HighWater > uint64(length)/m.PageSize {
-		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrDamaged, length, m.HighWater, m.PageSize)
+	if m.HighWater > uint64(f.length)/m.PageSize {
+		return fmt.Errorf("%w: %d bytes long, %d pages of %d", ErrDamaged, f.length, m.HighWater, m.PageSize)
 	}
 	w := &walker{ctx: ctx, f: f, m: m, seen: make([]uint64, m.HighWater/64+1)}
 	if err := w.page(m.Root, 0, span{}); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -18,33 +17,16 @@ const maxRun = 16 << 20
 // Tree reads what can be read of a file whose pages are inconsistent. Like Check it uses plain reads with bounds on
 // everything. If a page is damaged it looks into the tree of the previous transaction, which shares most pages. Not
 // safe for concurrent use.
-type Tree struct {
-	f     *os.File
-	metas []Meta // the newest first
-}
+type Tree struct{ *file }
 
-// OpenTree opens a file to read what is left of it. It returns ErrDamaged if neither meta page is valid: then nothing
-// says where to begin.
+// OpenTree opens a file to read what is left of it. It returns ErrDamaged if neither meta page is valid.
 func OpenTree(path string) (*Tree, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	metas, err := readMetas(f)
-	if err == nil && len(metas) == 0 {
-		err = fmt.Errorf("%s: %w: neither meta page is valid", path, ErrDamaged)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if len(metas) == 2 && metas[0].Txid < metas[1].Txid {
-		metas[0], metas[1] = metas[1], metas[0]
-	}
-	return &Tree{f, metas}, nil
+	return &Tree{f}, nil
 }
-
-// Close closes the file.
-func (t *Tree) Close() error { return t.f.Close() }
 
 // Rows calls fn for the rows of a top-level bucket with keys not less than from until it returns false, in order
 // except for damaged keys. fn may keep key and value. Rows calls lost with what cannot be read. It returns fn's
@@ -138,7 +120,7 @@ func (r *rows) read(id uint64) ([]byte, error) {
 		return bad("the file has %d pages of %d bytes", m.HighWater, m.PageSize)
 	}
 	head := make([]byte, pageHeader)
-	if _, err := r.t.f.ReadAt(head, int64(id*m.PageSize)); err != nil {
+	if _, err := r.t.ReadAt(head, int64(id*m.PageSize)); err != nil {
 		return bad("%v", err)
 	}
 	size := (uint64(binary.NativeEndian.Uint32(head[12:])) + 1) * m.PageSize
@@ -146,7 +128,7 @@ func (r *rows) read(id uint64) ([]byte, error) {
 		return bad("its header says page %d of %d bytes", got, size)
 	}
 	buf := make([]byte, size)
-	n, err := r.t.f.ReadAt(buf, int64(id*m.PageSize))
+	n, err := r.t.ReadAt(buf, int64(id*m.PageSize))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return bad("%v", err)
 	}
