@@ -19,24 +19,24 @@ func fragmentKey(key []byte, n int) []byte {
 	return binary.BigEndian.AppendUint16(encoding.Clone(key), uint16(n))
 }
 
-// putSealed stores an envelope of the head and the payload under the key, replacing what was there. The payload must
-// not change before the commit.
-func (tb *table) putSealed(key []byte, head any, body encoding.Packed) error {
+// sealBlob stores an envelope of the head and the payload under the key, replacing what was there. The payload must not
+// change before the commit.
+func (tb *table) sealBlob(key []byte, head any, body encoding.Packed) {
 	v, err := encoding.SealPieces(key, head, body)
 	if err != nil {
-		return err
+		tb.t.fail(tb.name, err)
+		return
 	}
-	return tb.putBlob(key, v...)
+	tb.putBlob(key, v...)
 }
 
-// putBlob is putSealed for an envelope, which may come in pieces.
-func (tb *table) putBlob(key []byte, sealed ...[]byte) error {
+// putBlob is sealBlob for an envelope, which may come in pieces.
+func (tb *table) putBlob(key []byte, sealed ...[]byte) {
 	if size(sealed) > fragmentSize*maxFragments {
-		return ErrInvalid
+		tb.t.fail(tb.name, ErrInvalid)
+		return
 	}
-	if _, err := tb.delBlob(key); err != nil {
-		return err
-	}
+	tb.delBlob(key)
 	for n := 0; n == 0 || len(sealed) > 0; n++ {
 		k := key
 		if n > 0 {
@@ -44,11 +44,8 @@ func (tb *table) putBlob(key []byte, sealed ...[]byte) error {
 		}
 		var part []byte
 		part, sealed = cutFragment(sealed)
-		if err := tb.put(k, part); err != nil {
-			return err
-		}
+		tb.put(k, part)
 	}
-	return nil
 }
 
 // cutFragment cuts the next fragment from the pieces. One that lies within a piece is not copied.
@@ -80,13 +77,18 @@ func size(pieces [][]byte) (n int) {
 
 // open reads the envelope under the key; first is as for blob. The payload is the caller's.
 func (tb *table) open(key, first []byte, head any) ([]byte, error) {
+	return tb.openAs(key, key, first, head)
+}
+
+// openAs is open for an envelope that was sealed under another key.
+func (tb *table) openAs(ident, key, first []byte, head any) ([]byte, error) {
 	if first == nil {
 		first = tb.get(key)
 	}
 	if len(first) < fragmentSize {
-		return encoding.Open(key, first, head)
+		return encoding.Open(ident, first, head)
 	}
-	return encoding.OpenShared(key, tb.blob(key, first), head)
+	return encoding.OpenShared(ident, tb.blob(key, first), head)
 }
 
 // blob returns the envelope under the key, valid only inside the transaction; nil if there is none. first is the
@@ -109,22 +111,12 @@ func (tb *table) blob(key, first []byte) []byte {
 	return slices.Concat(parts...)
 }
 
-// delBlob removes the envelope under the key and reports whether there was one.
-func (tb *table) delBlob(key []byte) (bool, error) {
+// delBlob removes the envelope under the key.
+func (tb *table) delBlob(key []byte) {
 	first := tb.get(key)
-	if first == nil {
-		return false, nil
-	}
 	more := len(first) == fragmentSize
-	if _, err := tb.del(key); err != nil {
-		return false, err
-	}
+	tb.del(key)
 	for n := 1; more && n < maxFragments; n++ {
-		ok, err := tb.del(fragmentKey(key, n))
-		if err != nil {
-			return false, err
-		}
-		more = ok
+		more = tb.del(fragmentKey(key, n))
 	}
-	return true, nil
 }

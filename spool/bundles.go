@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,41 +19,29 @@ type bundleHead struct {
 }
 
 // add appends a bundle to the run.
-func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []block) error {
-	seq, err := tb.next()
-	if err != nil {
-		return err
-	}
+func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []block) {
+	seq := tb.next()
 	h := bundleHead{Created: now.UTC(), Objects: len(b.Objects)}
 	for _, o := range b.Objects {
 		h.Bytes += int64(len(o.JSON))
 	}
 	for i, bl := range blocks {
 		h.Blocks = append(h.Blocks, bl.objects)
-		key := blockKey(run, seq, uint32(i))
-		if err := tb.putSealed(key, nil, bl.body); err != nil {
-			return err
-		}
+		tb.sealBlob(blockKey(run, seq, uint32(i)), nil, bl.body)
 	}
-	key := pairKey(pfxHead, run, seq)
-	if err := tb.putSealed(key, h, encoding.Packed{}); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) {
-		c.Bundles++
-		c.Messages += int64(h.Objects)
-	})
+	tb.sealBlob(pairKey(pfxHead, run, seq), h, encoding.Packed{})
+	c := tb.t.counters()
+	c.Bundles++
+	c.Messages += int64(h.Objects)
 }
 
 // NextBundle returns the oldest bundle of the oldest run that has one, or ErrNotFound.
-func (s *Spool) NextBundle() (Bundle, error) {
-	var out Bundle
-	err := s.view("read next bundle", func(t *txn) error {
-		run, seq, found := t.bundles().oldest()
+func (s *Spool) NextBundle() (out Bundle, err error) {
+	err = s.view("read next bundle", func(t *txn) error {
+		run, seq, found := t.bundles().oldest(nil, nil)
 		if !found {
 			return fmt.Errorf("bundle: %w", ErrNotFound)
 		}
-		var err error
 		out, _, err = t.bundles().head(run, seq)
 		return err
 	})
@@ -60,14 +49,12 @@ func (s *Spool) NextBundle() (Bundle, error) {
 }
 
 // NextBundleOf returns the run's oldest bundle, or ErrNotFound.
-func (s *Spool) NextBundleOf(run uint64) (Bundle, error) {
-	var out Bundle
-	err := s.view("read the run's next bundle", func(t *txn) error {
-		seq, found := t.bundles().oldestOf(run)
+func (s *Spool) NextBundleOf(run uint64) (out Bundle, err error) {
+	err = s.view("read the run's next bundle", func(t *txn) error {
+		_, seq, found := t.bundles().oldest(encoding.Num(run), nil)
 		if !found {
 			return fmt.Errorf("bundle of run %d: %w", run, ErrNotFound)
 		}
-		var err error
 		out, _, err = t.bundles().head(run, seq)
 		return err
 	})
@@ -80,7 +67,7 @@ func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error)
 	err = s.view("count unconfirmed messages", func(t *txn) error {
 		var next uint64
 		for i := range most {
-			seq, found := t.bundles().nextOf(run, next)
+			_, seq, found := t.bundles().oldest(encoding.Num(run), encoding.Num(next))
 			if !found {
 				return nil
 			}
@@ -111,7 +98,9 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 			return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
 		}
 	}
-	cur := tb.cursor(run, seq)
+	key = encoding.Pair(run, seq)
+	// One that cannot be read counts as being at the start: publishing again is safe, skipping is not.
+	cur, _ := encoding.DecodeCursor(key, tb.t.tab(bktCursors).get(key))
 	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes
 	b.Confirmed, b.Skipped = min(cur.Confirmed, h.Objects), cur.Skipped
 	return b, h, nil
@@ -119,9 +108,8 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 
 // BundleObjects returns objects of the bundle from index from on, until their JSON exceeds maxBytes; at least one,
 // and none past the end. If the object at from cannot be read, the error is a *BlockError.
-func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]BundleObject, error) {
-	var out []BundleObject
-	err := s.view("read bundle", func(t *txn) error {
+func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []BundleObject, err error) {
+	err = s.view("read bundle", func(t *txn) error {
 		_, h, err := t.bundles().head(run, seq)
 		if err != nil || from < 0 {
 			return err
@@ -154,10 +142,7 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) ([]Bund
 
 // SaveCursor stores that the bundle's first n messages are confirmed. The cursor never moves back.
 func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
-	return s.update("save cursor", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+	return s.handOver("save cursor", frees(), epoch, func(t *txn) error {
 		b, _, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
@@ -165,22 +150,22 @@ func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 		if n > b.Objects {
 			return fmt.Errorf("bundle %d/%d: %w: cursor %d of %d", run, seq, ErrInvalid, n, b.Objects)
 		}
-		if n <= b.Confirmed {
-			return nil
+		if n > b.Confirmed {
+			t.bundles().moveCursor(b, n)
 		}
-		return t.bundles().moveCursor(b, n)
+		return nil
 	})
 }
 
-// moveCursor stores the cursor at n, or past the skipped messages that follow.
-func (tb bundleBucket) moveCursor(b Bundle, n int) error {
+// moveCursor stores the cursor at n, or past the skipped messages that follow. It has a bucket of its own, so that few
+// pages change however large the bundle is.
+func (tb bundleBucket) moveCursor(b Bundle, n int) {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
 	}
-	if err := tb.putCursor(b.Run, b.Seq, encoding.Cursor{Confirmed: n, Skipped: b.Skipped}); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) { c.Messages -= int64(n - b.Confirmed) })
+	key := encoding.Pair(b.Run, b.Seq)
+	tb.t.tab(bktCursors).put(key, encoding.EncodeCursor(key, encoding.Cursor{Confirmed: n, Skipped: b.Skipped}))
+	tb.t.counters().Messages -= int64(n - b.Confirmed)
 }
 
 // SkipMessage turns the bundle's message at index into a dead letter and removes its entry from ids, in one
@@ -189,10 +174,7 @@ func (tb bundleBucket) moveCursor(b Bundle, n int) error {
 // which entries in ids belong to it, so call ForgetRun, too.
 func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
 	now := s.now()
-	return s.update("skip message", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+	return s.handOver("skip message", frees(), epoch, func(t *txn) error {
 		b, h, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
@@ -210,30 +192,23 @@ func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLett
 		if err != nil {
 			return err
 		}
-		if err := t.dead().add(now, letter, encoding.Pack(letter.Payload)); err != nil {
-			return err
-		}
-		if err := t.ids().removeOf(run, letter.STIX); err != nil {
-			return err
-		}
+		t.dead().add(now, letter, encoding.Pack(letter.Payload))
+		t.ids().removeOf(run, letter.STIX)
 		b.Skipped = append(b.Skipped, index)
 		slices.Sort(b.Skipped)
-		return t.bundles().moveCursor(b, b.Confirmed)
+		t.bundles().moveCursor(b, b.Confirmed)
+		return nil
 	})
 }
 
 // skipped completes the dead letter of a bundle's message.
 func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLetter, error) {
 	d.Run = b.Run
-	if d.Stage == "" {
-		d.Stage = StageDeliver
-	}
+	d.Stage = cmp.Or(d.Stage, StageDeliver)
 	number, first := h.locate(index)
 	objects, err := tb.block(b.Run, b.Seq, h, number, first)
 	if errors.Is(err, ErrCorrupt) {
-		if d.Error == "" {
-			d.Error = err.Error()
-		}
+		d.Error = cmp.Or(d.Error, err.Error())
 		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+h.Blocks[number] })
 		if !again {
 			d.Payload = encoding.Clone(tb.blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
@@ -254,7 +229,7 @@ func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) 
 // EndBundle removes a bundle whose cursor is at its end, stores its run's work and adds to the run's counters. With
 // messages left to confirm it returns ErrBusy.
 func (s *Spool) EndBundle(epoch uint64, run, seq uint64, w Work, count map[string]int64) error {
-	return s.changeRun("end bundle", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("end bundle", frees(), epoch, run, func(t *txn, r *storedRun) error {
 		b, _, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
@@ -264,21 +239,11 @@ func (s *Spool) EndBundle(epoch uint64, run, seq uint64, w Work, count map[strin
 		}
 		r.Work = w
 		r.count(count)
-		tb := t.tab(bktBundles)
-		keys, err := tb.keys(pairKey(pfxBlock, run, seq), 0)
-		if err != nil {
-			return err
+		for _, pfx := range []byte{pfxBlock, pfxHead} {
+			t.bundles().delAll(t.bundles().keys(pairKey(pfx, run, seq), 0))
 		}
-		heads, err := tb.keys(pairKey(pfxHead, run, seq), 0)
-		if err != nil {
-			return err
-		}
-		if err := tb.delAll(append(keys, heads...)); err != nil {
-			return err
-		}
-		if _, err := t.tab(bktCursors).del(encoding.Pair(run, seq)); err != nil {
-			return err
-		}
-		return t.meta().count(func(c *counters) { c.Bundles-- })
+		t.tab(bktCursors).del(encoding.Pair(run, seq))
+		t.counters().Bundles--
+		return nil
 	})
 }

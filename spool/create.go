@@ -42,14 +42,11 @@ func fillNew(t *txn, st *state) error {
 			return err
 		}
 	}
-	if err := t.meta().stamp(schema); err != nil {
-		return err
-	}
-	if err := t.meta().save(keyConnector, connectorRow{st.ConnectorID}); err != nil {
-		return err
-	}
+	t.meta().stamp(schema)
+	t.meta().save(keyConnector, connectorRow{st.ConnectorID})
 	t.st, t.stDirty, t.count = st, true, &counters{Bytes: map[string]int64{}, HeldPublished: new(int64), Rejected: new(int64)}
-	return t.flush()
+	t.flush()
+	return t.err
 }
 
 // removeLeftovers removes what a crash during creation or compaction left behind.

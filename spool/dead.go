@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -12,83 +13,62 @@ import (
 // A dead letter has one row for its head and one for its payload, so that healing it or counting it again does not
 // write the payload again.
 
-func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) error {
-	if d.Last.IsZero() {
-		d.Last = now
-	}
-	if d.First.IsZero() {
-		d.First = d.Last
-	}
+func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) {
+	d.Last = cmp.Or(d.Last, now)
+	d.First = cmp.Or(d.First, d.Last)
 	same := equalKey(d)
 	if old, ok := tb.head(encoding.U64(tb.get(same), 0)); ok && old.Err == nil && bytes.Equal(equalKeyOf(old, d.Payload), same) {
-		return tb.failedAgain(old, d)
+		tb.failedAgain(old, d)
+		return
 	}
-	key, err := tb.next()
-	if err != nil {
-		return err
-	}
-	d.Key, d.Healed, d.Retried, d.RetryRun = key, time.Time{}, time.Time{}, 0
-	if err := tb.putSealed(numKey(pfxPayload, key), nil, body); err != nil {
-		return err
-	}
-	for _, row := range [][]byte{numKey(pfxOpenDL, key), sourceKey(d)} {
-		if err := tb.put(row, []byte{}); err != nil {
-			return err
-		}
-	}
-	if err := tb.put(same, encoding.Num(key)); err != nil {
-		return err
-	}
-	if err := tb.count(d, 1, 0); err != nil {
-		return err
-	}
-	return tb.putHead(d)
+	d.Key, d.Healed, d.Retried, d.RetryRun = tb.next(), time.Time{}, time.Time{}, 0
+	tb.sealBlob(numKey(pfxPayload, d.Key), nil, body)
+	tb.put(numKey(pfxOpenDL, d.Key), []byte{})
+	tb.put(sourceKey(d), []byte{})
+	tb.put(same, encoding.Num(d.Key))
+	tb.count(d, 1, 0)
+	tb.putHead(d)
 }
 
 // failedAgain counts d in the dead letter old that equals it. old is open again if it was healed.
-func (tb deadBucket) failedAgain(old, d DeadLetter) error {
+func (tb deadBucket) failedAgain(old, d DeadLetter) {
 	old.Attempts += max(1, d.Attempts)
 	old.Last, old.Run, old.Error = d.Last, d.Run, d.Error
-	return tb.reopen(old)
+	tb.reopen(old)
 }
 
 // reopen stores a dead letter's head as open.
-func (tb deadBucket) reopen(d DeadLetter) error {
+func (tb deadBucket) reopen(d DeadLetter) {
 	if !d.Healed.IsZero() {
 		d.Healed = time.Time{}
-		if err := tb.put(numKey(pfxOpenDL, d.Key), []byte{}); err != nil {
-			return err
-		}
-		if err := tb.count(d, 1, -1); err != nil {
-			return err
-		}
+		tb.put(numKey(pfxOpenDL, d.Key), []byte{})
+		tb.count(d, 1, -1)
 	}
-	return tb.putHead(d)
+	tb.putHead(d)
 }
 
 // count adds to the counters of open and healed dead letters; d says of which stage they are.
-func (tb deadBucket) count(d DeadLetter, open, healed int64) error {
-	return tb.t.meta().count(func(c *counters) {
-		c.Dead, c.Healed = c.Dead+open, c.Healed+healed
-		switch {
-		case open != 0 && d.Err != nil:
-			c.Rejected = nil // its stage is unknown, so they are counted again
-		case d.Stage == StagePlatform && c.Rejected != nil:
-			*c.Rejected += open
-		}
-	})
+func (tb deadBucket) count(d DeadLetter, open, healed int64) {
+	c := tb.t.counters()
+	c.Dead, c.Healed = c.Dead+open, c.Healed+healed
+	switch {
+	case open != 0 && d.Err != nil:
+		c.Rejected = nil // its stage is unknown, so they are counted again
+	case d.Stage == StagePlatform && c.Rejected != nil:
+		*c.Rejected += open
+	}
 }
 
 // countRejected counts the open dead letters of stage platform, in a file of a version that did not count them, and
 // after a damaged one was removed.
-func (tb deadBucket) countRejected() (n int64, err error) {
-	err = tb.scan([]byte{pfxOpenDL}, nil, func(k, _ []byte) (bool, error) {
+func (tb deadBucket) countRejected() *int64 {
+	n := new(int64)
+	for k := range tb.rows([]byte{pfxOpenDL}) {
 		if d, ok := tb.head(encoding.U64(k, 1)); ok && d.Err == nil && d.Stage == StagePlatform {
-			n++
+			*n++
 		}
-		return true, nil
-	})
-	return n, err
+	}
+	return n
 }
 
 // equalKey is the key of the dead letter that differs from d only in times, run and text. So what fails in the same
@@ -126,90 +106,65 @@ const healMost = 1000
 
 // heal marks the open dead letters of a source and object as healed, since these succeeded; stix is "" for those
 // about no single object.
-func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) error {
-	if source == "" {
-		return nil
+func (tb deadBucket) heal(now time.Time, d Dataset, source, stix string) {
+	if source != "" {
+		tb.healAll(now, sourcePrefix(d, source, stix), func(l DeadLetter) bool {
+			return l.Source == source && l.STIX == stix && (l.Stage != StageFetch || stix == "")
+		})
 	}
-	return tb.healAll(now, sourcePrefix(d, source, stix), func(l DeadLetter) bool {
-		return l.Source == source && l.STIX == stix && (l.Stage != StageFetch || stix == "")
-	})
 }
 
 // healRejected marks the open dead letters of an object that the platform refused as healed. If it refuses the new
 // copy, too, they are opened again.
-func (tb deadBucket) healRejected(now time.Time, stix string) error {
-	return tb.healAll(now, sourcePrefix("", "", stix), func(l DeadLetter) bool {
+func (tb deadBucket) healRejected(now time.Time, stix string) {
+	tb.healAll(now, sourcePrefix("", "", stix), func(l DeadLetter) bool {
 		return l.Stage == StagePlatform && l.STIX == stix
 	})
 }
 
-func (tb deadBucket) healAll(now time.Time, prefix []byte, of func(DeadLetter) bool) error {
-	if !tb.has(prefix) {
-		return nil
+func (tb deadBucket) healAll(now time.Time, prefix []byte, of func(DeadLetter) bool) {
+	if !tb.has(prefix) { // the usual case, and cheap
+		return
 	}
-	keys, err := tb.keys(prefix, healMost)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		l, ok := tb.head(encoding.U64(k, len(k)-8))
-		if !ok || l.Err != nil || !l.Healed.IsZero() || !of(l) {
-			continue
-		}
-		if err := tb.close(l, now); err != nil {
-			return err
+	for _, k := range tb.keys(prefix, healMost) {
+		if l, ok := tb.head(encoding.U64(k, len(k)-8)); ok && l.Err == nil && l.Healed.IsZero() && of(l) {
+			tb.close(l, now)
 		}
 	}
-	return nil
 }
 
 // healPublished marks dead letters as healed whose objects are handed over now: those of map and deliver if the
 // object comes from the same source, and those of the platform.
-func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) error {
-	c, err := tb.t.meta().counters()
-	if err != nil || c.Dead == 0 {
-		return err
+func (tb deadBucket) healPublished(now time.Time, bundles []NewBundle) {
+	if tb.t.counters().Dead == 0 {
+		return
 	}
 	for _, b := range bundles {
 		for _, o := range b.Objects {
-			if err := tb.heal(now, o.Dataset, o.Source, o.STIX); err != nil {
-				return err
-			}
-			if err := tb.healRejected(now, o.STIX); err != nil {
-				return err
-			}
+			tb.heal(now, o.Dataset, o.Source, o.STIX)
+			tb.healRejected(now, o.STIX)
 		}
 	}
-	return nil
 }
 
 // close stores a dead letter's head as healed now. It can still be found if it fails again.
-func (tb deadBucket) close(d DeadLetter, now time.Time) error {
+func (tb deadBucket) close(d DeadLetter, now time.Time) {
 	d.Healed = now.UTC()
-	if _, err := tb.del(numKey(pfxOpenDL, d.Key)); err != nil {
-		return err
-	}
-	if err := tb.count(d, -1, 1); err != nil {
-		return err
-	}
-	return tb.putHead(d)
+	tb.del(numKey(pfxOpenDL, d.Key))
+	tb.count(d, -1, 1)
+	tb.putHead(d)
 }
 
 // reopenRetried opens up to limit dead letters again that the run retries, since it ends before it is known whether
 // that helped; limit 0 means all.
-func (tb deadBucket) reopenRetried(run uint64, limit int) error {
-	keys, err := tb.keys(numKey(pfxRetried, run), limit)
-	if err != nil {
-		return err
-	}
+func (tb deadBucket) reopenRetried(run uint64, limit int) {
+	keys := tb.keys(numKey(pfxRetried, run), limit)
 	for _, k := range keys {
 		if d, ok := tb.head(encoding.U64(k, 9)); ok && d.Err == nil && d.RetryRun == run && d.Healed.Equal(d.Retried) {
-			if err := tb.reopen(d); err != nil {
-				return err
-			}
+			tb.reopen(d)
 		}
 	}
-	return tb.delAll(keys)
+	tb.delAll(keys)
 }
 
 // reopenDropped opens the dead letters again that runs retried which a reset dropped, in bounded steps.
@@ -220,7 +175,7 @@ func (s *Spool) reopenDropped() error {
 		if err != nil || run == 0 {
 			return err
 		}
-		err = s.update("open letters again", frees(), func(t *txn) error { return t.dead().reopenRetried(run, taskStep) })
+		err = s.update("open letters again", frees(), func(t *txn) error { t.dead().reopenRetried(run, taskStep); return nil })
 		if err != nil {
 			return err
 		}
@@ -228,23 +183,22 @@ func (s *Spool) reopenDropped() error {
 }
 
 // droppedRetry returns a dropped run whose dead letters are not opened again yet; 0 if there is none.
-func (tb deadBucket) droppedRetry() uint64 {
-	c := tb.b.Cursor()
-	k, _ := c.Seek([]byte{pfxRetried})
-	for k != nil && k[0] == pfxRetried {
-		run := encoding.U64(k, 1)
-		if tb.t.runs().dropped(run) {
+func (tb deadBucket) droppedRetry() (run uint64) {
+	for {
+		k, _ := tb.first([]byte{pfxRetried}, numKey(pfxRetried, run))
+		if k == nil {
+			return 0
+		}
+		if run = encoding.U64(k, 1); tb.t.runs().dropped(run) {
 			return run
 		}
-		k, _ = c.Seek(numKey(pfxRetried, run+1))
+		run++
 	}
-	return 0
 }
 
-func (tb deadBucket) putHead(d DeadLetter) error {
-	key := numKey(pfxDead, d.Key)
+func (tb deadBucket) putHead(d DeadLetter) {
 	d.First, d.Last = d.First.UTC(), d.Last.UTC()
-	return tb.putSealed(key, d, encoding.Packed{})
+	tb.sealBlob(numKey(pfxDead, d.Key), d, encoding.Packed{})
 }
 
 // head reads a dead letter without its payload. If its checksum fails, Err is set.
@@ -278,48 +232,40 @@ func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 
 // DeadLetters returns up to limit dead letters with Key > after, oldest first, healed ones included. It returns fewer
 // if they are large, but at least one while there are any.
-func (s *Spool) DeadLetters(after uint64, limit int) ([]DeadLetter, error) {
-	var out []DeadLetter
+func (s *Spool) DeadLetters(after uint64, limit int) (out []DeadLetter, err error) {
 	var size int
-	err := s.view("read dead letters", func(t *txn) error {
-		if after == ^uint64(0) {
-			return nil
-		}
-		return t.tab(bktDead).scan([]byte{pfxDead}, numKey(pfxDead, after+1), func(k, _ []byte) (bool, error) {
+	err = s.view("read dead letters", func(t *txn) error {
+		for k := range t.dead().rowsFrom([]byte{pfxDead}, past(numKey(pfxDead, after))) {
 			if len(out) >= limit || size >= readBytes {
-				return false, nil
+				break
 			}
 			if len(k) != 9 {
-				return true, nil
+				continue
 			}
 			if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 				d.NoRetry = t.dead().noRetry(d)
 				out = append(out, d)
 				size += len(d.Payload)
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }
 
 // OpenDeadLetters returns up to limit dead letters with Key > after that are not healed, oldest first, without their
 // payloads. Stats has their number.
-func (s *Spool) OpenDeadLetters(after uint64, limit int) ([]DeadLetter, error) {
-	var out []DeadLetter
-	err := s.view("read open dead letters", func(t *txn) error {
-		if after == ^uint64(0) {
-			return nil
-		}
-		return t.tab(bktDead).scan([]byte{pfxOpenDL}, numKey(pfxOpenDL, after+1), func(k, _ []byte) (bool, error) {
+func (s *Spool) OpenDeadLetters(after uint64, limit int) (out []DeadLetter, err error) {
+	err = s.view("read open dead letters", func(t *txn) error {
+		for k := range t.dead().rowsFrom([]byte{pfxOpenDL}, past(numKey(pfxOpenDL, after))) {
 			if len(out) >= limit {
-				return false, nil
+				break
 			}
 			if d, ok := t.dead().head(encoding.U64(k, 1)); ok {
 				out = append(out, d)
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -15,21 +14,20 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 	if err := s.droppable(dead, parked, held); err != nil {
 		return 0, err
 	}
-	var drops []func(*txn) (int, error)
+	var drops []func(*txn) int
 	for _, key := range slices.Compact(slices.Sorted(slices.Values(dead))) {
-		drops = append(drops, func(t *txn) (int, error) { return t.dead().drop(key) })
+		drops = append(drops, func(t *txn) int { return t.dead().drop(key) })
 	}
 	for _, key := range parked {
-		drops = append(drops, func(t *txn) (int, error) {
-			st, err := t.tasks().parked(key)
-			if err == nil {
-				err = t.tasks().remove(st)
+		drops = append(drops, func(t *txn) int {
+			if st, err := t.tasks().parked(key); err == nil {
+				t.tasks().remove(st)
 			}
-			return 0, err
+			return 0
 		})
 	}
 	for _, id := range held {
-		drops = append(drops, func(t *txn) (int, error) { return t.held().drop(id) })
+		drops = append(drops, func(t *txn) int { return t.held().drop(id) })
 	}
 	n := 0
 	for n < len(drops) {
@@ -37,11 +35,7 @@ func (s *Spool) Drop(dead []uint64, parked []TaskKey, held []string) (int, error
 		err := s.update("drop", frees(), func(t *txn) error {
 			done = 0
 			for size := 0; size < dropBytes && done < taskStep && n+done < len(drops); done++ {
-				looked, err := drops[n+done](t)
-				if err != nil && !errors.Is(err, ErrNotFound) { // it was removed meanwhile
-					return err
-				}
-				size += looked
+				size += drops[n+done](t)
 			}
 			return nil
 		})
@@ -78,65 +72,61 @@ func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error 
 	})
 }
 
-// drop removes a dead letter and returns how many bytes it read.
-func (tb deadBucket) drop(key uint64) (int, error) {
+// drop removes a dead letter, unless it was removed meanwhile, and returns how many bytes it read.
+func (tb deadBucket) drop(key uint64) int {
 	d, ok := tb.read(key)
 	if !ok {
-		return 0, fmt.Errorf("dead letter %d: %w", key, ErrNotFound)
+		return 0
 	}
-	healed := tb.get(numKey(pfxOpenDL, key)) == nil
-	if err := tb.unindex(d); err != nil {
-		return 0, err
+	if tb.get(numKey(pfxOpenDL, key)) == nil {
+		tb.count(d, 0, -1)
+	} else {
+		tb.count(d, -1, 0)
 	}
+	tb.unindex(d)
 	if d.RetryRun != 0 {
-		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
-			return 0, err
-		}
+		tb.del(retriedKey(d.RetryRun, key))
 	}
 	for _, pfx := range []byte{pfxDead, pfxPayload, pfxOpenDL} {
-		if _, err := tb.delBlob(numKey(pfx, key)); err != nil {
-			return 0, err
-		}
+		tb.delBlob(numKey(pfx, key))
 	}
-	if healed {
-		return len(d.Payload), tb.count(d, 0, -1)
-	}
-	return len(d.Payload), tb.count(d, -1, 0)
+	return len(d.Payload)
 }
 
 // unindex removes the rows that find a dead letter by its contents. If those cannot be read it walks the indices.
-func (tb deadBucket) unindex(d DeadLetter) error {
-	key := d.Key
+func (tb deadBucket) unindex(d DeadLetter) {
 	if d.Err == nil {
-		if _, err := tb.del(sourceKey(d)); err != nil {
-			return err
-		}
-		_, err := tb.del(equalKey(d))
-		return err
+		tb.del(sourceKey(d))
+		tb.del(equalKey(d))
+		return
 	}
 	var gone [][]byte
 	for _, pfx := range []byte{pfxSource, pfxEqual, pfxRetried} {
-		err := tb.scan([]byte{pfx}, nil, func(k, v []byte) (bool, error) {
-			if pfx == pfxEqual && encoding.U64(v, 0) == key || pfx != pfxEqual && encoding.U64(k, len(k)-8) == key {
+		for k, v := range tb.rows([]byte{pfx}) {
+			if letterOf(k, v) == d.Key {
 				gone = append(gone, encoding.Clone(k))
 			}
-			return true, nil
-		})
-		if err != nil {
-			return err
 		}
 	}
-	return tb.delAll(gone)
+	tb.delAll(gone)
 }
 
-// drop removes a held object. Its entry in ids goes, too, unless the object is the whole copy of one that is
-// published.
-func (tb heldBucket) drop(id string) (int, error) {
-	o, err := tb.unhold(id)
-	if err != nil || o.Kept || o.Seq == 0 {
-		return len(o.JSON), err
+// letterOf returns the key of the dead letter that a row of an index names.
+func letterOf(k, v []byte) uint64 {
+	if k[0] == pfxEqual {
+		return encoding.U64(v, 0)
 	}
-	return len(o.JSON), tb.t.ids().remove(encoding.IDKey(id))
+	return encoding.U64(k, len(k)-8)
+}
+
+// drop removes a held object, unless it was removed meanwhile, and returns how many bytes it read. Its entry in ids
+// goes, too, unless the object is the whole copy of one that is published.
+func (tb heldBucket) drop(id string) int {
+	o := tb.unhold(id)
+	if !o.Kept && o.Seq != 0 {
+		tb.t.ids().remove(encoding.IDKey(id))
+	}
+	return len(o.JSON)
 }
 
 // parked returns a parked item, or ErrNotFound.

@@ -34,31 +34,13 @@ func (s *Spool) Export(bucket, after string, maxBytes int64) (out []Exported, ne
 			out, next, err = t.exportBundles(after, maxBytes)
 			return err
 		}
-		return t.walkRows(bucket, after, maxBytes, &next, func(tb *table, _ listing, e Entry, k, v []byte) int64 {
-			x := t.exported(tb, bucket, k, v)
-			x.Key = e.Key
-			out = append(out, x)
-			return int64(len(x.Body))
+		return t.walkRows(bucket, after, maxBytes, &next, func(tb *table, _ listing, name string, k, v []byte) int64 {
+			h, body, err := t.content(tb, Hit{Bucket: bucket}, k, v)
+			out = append(out, Exported{Key: name, STIX: h.STIX, Run: h.Run, Dataset: h.Dataset, Source: h.Source, Body: body, Err: err})
+			return int64(len(body))
 		})
 	})
 	return out, next, err
-}
-
-// exported reads one row.
-func (t *txn) exported(tb *table, bucket string, k, v []byte) Exported {
-	switch bucket {
-	case bktRecords:
-		r := t.records().read(k, v)
-		return Exported{Run: r.Run, Dataset: r.Dataset, Source: r.Source, Body: r.Body, Err: r.Err}
-	case bktDead:
-		d, _ := t.dead().read(encoding.U64(k, 1))
-		return Exported{STIX: d.STIX, Run: d.Run, Dataset: d.Dataset, Source: d.Source, Body: d.Payload, Err: d.Err}
-	}
-	o := tb.object(k, v)
-	if bucket == bktWaiting {
-		o.Run = encoding.U64(k, 0)
-	}
-	return Exported{STIX: o.STIX, Run: o.Run, Dataset: o.Dataset, Source: o.Source, Body: o.JSON, Err: o.Err}
 }
 
 // exportBundles returns objects of the bundles after the named object.
@@ -71,32 +53,28 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		}
 		run, seq, from = n[0], n[1], n[2]+1
 	}
-	err = t.tab(bktBundles).scan([]byte{pfxHead}, pairKey(pfxHead, run, seq), func(k, _ []byte) (bool, error) {
+	for k := range t.bundles().rowsFrom([]byte{pfxHead}, pairKey(pfxHead, run, seq)) {
 		if len(k) != 17 {
-			return true, nil // a further fragment
+			continue // a further fragment
 		}
 		b, h, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 		if err != nil {
-			return true, nil // Verify reports it
+			continue // Verify reports it
 		}
 		start := b.Confirmed
 		if b.Run == run && b.Seq == seq {
 			start = max(start, int(from))
 		}
-		objects, err := t.exportBundle(b, h, start, &maxBytes)
-		out = append(out, objects...)
-		if err == nil && maxBytes <= 0 && len(out) > 0 {
-			next = out[len(out)-1].Key
-			return false, nil
+		out = append(out, t.exportBundle(b, h, start, &maxBytes)...)
+		if maxBytes <= 0 && len(out) > 0 {
+			return out, out[len(out)-1].Key, nil
 		}
-		return true, err
-	})
-	return out, next, err
+	}
+	return out, "", nil
 }
 
 // exportBundle returns the bundle's objects from index from on that are not skipped, until their bytes use up left.
-func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exported, error) {
-	var out []Exported
+func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) (out []Exported) {
 	for number, first := h.locate(from); number < len(h.Blocks); number++ {
 		objects, err := t.bundles().block(b.Run, b.Seq, h, number, first)
 		if err != nil {
@@ -108,7 +86,7 @@ func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exp
 				continue
 			}
 			if *left <= 0 {
-				return out, nil
+				return out
 			}
 			*left -= max(int64(len(o.JSON)), 1)
 			out = append(out, Exported{
@@ -118,5 +96,5 @@ func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) ([]Exp
 		}
 		first += h.Blocks[number]
 	}
-	return out, nil
+	return out
 }

@@ -16,11 +16,16 @@ func headFields(key, v []byte) (map[string]any, []byte) {
 	if f == nil {
 		f = map[string]any{}
 	}
+	renamed, _ := snake(f).(map[string]any)
+	return withError(renamed, err), payload
+}
+
+// withError adds why a row cannot be read.
+func withError(f map[string]any, err error) map[string]any {
 	if err != nil {
 		f["error_reading"] = err.Error()
 	}
-	renamed, _ := snake(f).(map[string]any)
-	return renamed, payload
+	return f
 }
 
 // snake renames the fields of JSON that was made from Go structs to the names of listings: lower case, with
@@ -71,10 +76,10 @@ func runFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	return f, payload
 }
 
-func taskFields(t *txn, key, v []byte) (map[string]any, []byte) {
+func taskFields(t *txn, key, _ []byte) (map[string]any, []byte) {
 	st, err := t.tasks().byKey(key[1:])
 	if err != nil {
-		return map[string]any{"error_reading": err.Error()}, nil
+		return withError(map[string]any{}, err), nil
 	}
 	s := st.State
 	return map[string]any{
@@ -92,21 +97,15 @@ func recordFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	return f, payload
 }
 
-func keptFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	f, payload := headFields(key[8:], v)
-	f["run"], f["seq"], f["size"], f["mapped"] = encoding.U64(key, 8), encoding.U64(key, 16), len(payload), encoding.TimeAt(key, 0)
+func keptFields(t *txn, key, v []byte) (map[string]any, []byte) {
+	f, payload := recordFields(t, key[8:], v)
+	f["mapped"] = encoding.TimeAt(key, 0)
 	return f, payload
 }
 
-func waitingFields(_ *txn, key, v []byte) (map[string]any, []byte) {
+func objectFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	f, payload := headFields(key, v)
-	f["seq"], f["size"] = encoding.U64(key, 8), len(payload)
-	return f, payload
-}
-
-func heldFields(_ *txn, key, v []byte) (map[string]any, []byte) {
-	f, payload := headFields(key, v)
-	f["seq"], f["size"] = encoding.U64(key, 1), len(payload)
+	f["seq"], f["size"] = encoding.U64(key, len(key)-8), len(payload)
 	return f, payload
 }
 
@@ -114,10 +113,7 @@ func deadFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	f, _ := headFields(key, v)
 	d, _ := t.dead().read(encoding.U64(key, 1))
 	f["key"], f["size"] = d.Key, len(d.Payload)
-	if d.Err != nil {
-		f["error_reading"] = d.Err.Error()
-	}
-	return f, d.Payload
+	return withError(f, d.Err), d.Payload
 }
 
 func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
@@ -127,19 +123,13 @@ func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
 		"run": run, "seq": seq, "created": b.Created, "objects": b.Objects, "size": b.Bytes,
 		"blocks": len(h.Blocks), "confirmed": b.Confirmed, "skipped": b.Skipped,
 	}
-	if err != nil {
-		f["error_reading"] = err.Error()
-	}
-	return f, nil
+	return withError(f, err), nil
 }
 
 func cursorFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	c, err := encoding.DecodeCursor(key, v)
 	f := map[string]any{"run": encoding.U64(key, 0), "seq": encoding.U64(key, 8), "confirmed": c.Confirmed, "skipped": c.Skipped}
-	if err != nil {
-		f["error_reading"] = err.Error()
-	}
-	return f, nil
+	return withError(f, err), nil
 }
 
 func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
@@ -149,12 +139,10 @@ func idFields(t *txn, key, v []byte) (map[string]any, []byte) {
 		"kind": e.Kind, "run": e.Run, "at": e.At, "names": e.Names, "lists": len(e.Lists),
 		"earlier": len(e.Earlier), "marking": e.Marking,
 	}
-	if err != nil {
-		f["error_reading"] = err.Error()
-	} else if t.ids().forgets(e) {
+	if err == nil && t.ids().forgets(e) {
 		f["forgotten"] = true
 	}
-	return f, nil
+	return withError(f, err), nil
 }
 
 func byIDFields(_ *txn, key, v []byte) (map[string]any, []byte) {
@@ -168,10 +156,7 @@ func metaFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	if string(key) == keyPlatform {
 		payload, err := encoding.Open(key, v, nil)
 		f := map[string]any{"size": len(payload)}
-		if err != nil {
-			f["error_reading"] = err.Error()
-		}
-		return f, payload
+		return withError(f, err), payload
 	}
 	return headFields(key, v)
 }
@@ -179,12 +164,5 @@ func metaFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 func itemFields(_ *txn, key, v []byte) (map[string]any, []byte) {
 	it, err := decodeItem(key, v)
 	f := map[string]any{"dataset": it.Dataset, "source": it.Source, "run": it.Run, "objects": it.Objects, "at": it.At}
-	if err != nil {
-		f["error_reading"] = err.Error()
-	}
-	return f, nil
-}
-
-func goneFields(_ *txn, key, _ []byte) (map[string]any, []byte) {
-	return map[string]any{"epoch": encoding.U64(key, 0)}, nil
+	return withError(f, err), nil
 }

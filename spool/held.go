@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -11,38 +12,26 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Pac
 	if err := checkObject(o); err != nil {
 		return err
 	}
-	old, err := tb.unhold(o.STIX)
-	if err != nil {
-		return err
-	}
+	old := tb.unhold(o.STIX)
 	if o.Seq = old.Seq; o.Seq == 0 {
-		if o.Seq, err = tb.next(); err != nil {
-			return err
-		}
+		o.Seq = tb.next()
 	}
-	if !old.Since.IsZero() {
-		o.Since = old.Since
-	}
-	if o.Since.IsZero() {
-		o.Since = now
-	}
-	o.Since, o.Run = o.Since.UTC(), run
-	if err := heldOf(tb.t).add(o, body); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) { c.addPublished(o.Kept, 1) })
+	o.Since, o.Run = cmp.Or(old.Since, o.Since, now).UTC(), run
+	heldOf(tb.t).add(o, body)
+	tb.t.counters().addPublished(o.Kept, 1)
+	return nil
 }
 
 // countPublished counts the held copies of published objects, in a file of a version that did not count them, and
 // after a damaged object was removed.
-func (tb heldBucket) countPublished() (n int64, err error) {
-	err = tb.scan([]byte{pfxHeld}, nil, func(k, v []byte) (bool, error) {
+func (tb heldBucket) countPublished() *int64 {
+	n := new(int64)
+	for k, v := range tb.rows([]byte{pfxHeld}) {
 		if len(k) == 9 && tb.object(k, v).Kept {
-			n++
+			*n++
 		}
-		return true, nil
-	})
-	return n, err
+	}
+	return n
 }
 
 func (c *counters) addPublished(kept bool, n int64) {
@@ -52,17 +41,14 @@ func (c *counters) addPublished(kept bool, n int64) {
 }
 
 // unhold removes the held object of this id and returns it; its Seq is 0 if there was none.
-func (tb heldBucket) unhold(id string) (Object, error) {
-	o, err := heldOf(tb.t).remove(id)
-	if err != nil || o.Seq == 0 {
-		return o, err
+func (tb heldBucket) unhold(id string) Object {
+	o := heldOf(tb.t).remove(id)
+	c := tb.t.counters()
+	c.addPublished(o.Kept, -1)
+	if o.Err != nil {
+		c.HeldPublished = nil // it may have been such a copy, so they are counted again
 	}
-	return o, tb.t.meta().count(func(c *counters) {
-		c.addPublished(o.Kept, -1)
-		if o.Err != nil {
-			c.HeldPublished = nil // it may have been such a copy, so they are counted again
-		}
-	})
+	return o
 }
 
 // HeldByID returns those of ids that are held, by id.

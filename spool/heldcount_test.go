@@ -29,7 +29,8 @@ func TestHeldPublished(t *testing.T) {
 			return err
 		}
 		c.HeldPublished = nil
-		return tr.meta().save(keyCounters, c)
+		tr.meta().save(keyCounters, c)
+		return tr.err
 	}))
 	want(4, 3)
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Hold: []Object{hold(3, false)}}))

@@ -3,7 +3,6 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math"
 	"slices"
 
@@ -27,11 +26,7 @@ func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 	out := map[string]ID{}
 	err := s.view("look up ids", func(t *txn) error {
 		for _, id := range ids {
-			e, ok, err := t.ids().get(id)
-			if err != nil {
-				return err
-			}
-			if ok {
+			if e, ok := t.ids().get(id); ok {
 				out[id] = e.ID
 			}
 		}
@@ -40,18 +35,15 @@ func (s *Spool) LookupIDs(ids []string) (map[string]ID, error) {
 	return out, err
 }
 
-// get reads one entry.
-func (tb idBucket) get(id string) (storedID, bool, error) {
+// get reads one entry and reports whether it is known: one that cannot be read is not.
+func (tb idBucket) get(id string) (storedID, bool) {
 	key := encoding.IDKey(id)
 	v := tb.entries().get(key)
 	if v == nil {
-		return storedID{}, false, nil
+		return storedID{}, false
 	}
 	e, err := decodeEntry(key, v)
-	if errors.Is(err, ErrCorrupt) {
-		return storedID{}, false, nil
-	}
-	return e, !tb.forgets(e), nil
+	return e, err == nil && !tb.forgets(e)
 }
 
 // forgets reports whether the entry was forgotten with its run. If the mark of the run cannot be read, all of its
@@ -74,16 +66,12 @@ func (tb idBucket) forgets(e storedID) bool {
 // ForgetRun makes the run's entries in ids count as unknown, after its work was deleted on the platform. Prune
 // removes them later.
 func (s *Spool) ForgetRun(epoch uint64, run uint64) error {
-	return s.update("forget run", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
-		if err := t.dead().reopenRetried(run, 0); err != nil {
-			return err
-		}
+	return s.handOver("forget run", frees(), epoch, func(t *txn) error {
+		t.dead().reopenRetried(run, 0)
 		key := encoding.Num(run)
 		delete(t.forgotten, run)
-		return t.ids().marks().put(key, encoding.EncodeMark(key, t.ids().log().b.Sequence()))
+		t.ids().marks().put(key, encoding.EncodeMark(key, t.ids().log().b.Sequence()))
+		return nil
 	})
 }
 
@@ -115,68 +103,46 @@ func (tb idBucket) putAll(list []IDPut, origins map[string]string) error {
 		if i+1 < len(puts) && bytes.Equal(p.key, puts[i+1].key) {
 			continue
 		}
-		if err := tb.putOne(p); err != nil {
-			return err
-		}
+		tb.putOne(p)
 	}
 	return nil
 }
 
 // putOne stores or replaces an entry.
-func (tb idBucket) putOne(p keyedPut) error {
+func (tb idBucket) putOne(p keyedPut) {
 	key := p.key
-	if err := tb.remove(key); err != nil {
-		return err
-	}
-	seq, err := tb.log().next()
-	if err != nil {
-		return err
-	}
-	if err := tb.entries().putNew(key, encoding.EncodeID(key, p.ID, seq, p.origin)); err != nil {
-		return err
-	}
+	tb.remove(key)
+	seq := tb.log().next()
+	tb.entries().putNew(key, encoding.EncodeID(key, p.ID, seq, p.origin))
 	row := append(binary.AppendUvarint(make([]byte, 0, len(key)+binary.MaxVarintLen64), p.Run), key...)
-	if err := tb.log().putNew(encoding.Num(seq), row); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) { c.IDs++ })
+	tb.log().putNew(encoding.Num(seq), row)
+	tb.t.counters().IDs++
 }
 
 // remove removes an entry and its log row, if there is one.
-func (tb idBucket) remove(key []byte) error {
+func (tb idBucket) remove(key []byte) {
 	v := tb.entries().get(key)
 	if v == nil {
-		return nil
+		return
 	}
 	e, err := decodeEntry(key, v)
 	if err != nil {
-		if e, err = tb.findLogRow(key); err != nil {
-			return err
-		}
+		e.Seq = tb.findLogRow(key)
 	}
-	if _, err := tb.entries().del(key); err != nil {
-		return err
-	}
-	if err := tb.t.meta().count(func(c *counters) { c.IDs-- }); err != nil || e.Seq == 0 {
-		return err
-	}
-	_, err = tb.log().del(encoding.Num(e.Seq))
-	return err
+	tb.entries().del(key)
+	tb.t.counters().IDs--
+	tb.log().del(encoding.Num(e.Seq))
 }
 
 // findLogRow finds the log row of an entry that cannot be read. It walks the whole log, which only a damaged entry is
-// worth. Seq is 0 if there is none.
-func (tb idBucket) findLogRow(key []byte) (storedID, error) {
-	var e storedID
-	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
-		run, id, ok := cutLogRow(v)
-		if !ok || string(id) != string(key) {
-			return true, nil
+// worth. It returns 0, which is the number of none, if there is none.
+func (tb idBucket) findLogRow(key []byte) uint64 {
+	for k, v := range tb.log().rows(nil) {
+		if _, id, ok := cutLogRow(v); ok && string(id) == string(key) {
+			return encoding.U64(k, 0)
 		}
-		e.Seq, e.Run = encoding.U64(k, 0), run
-		return false, nil
-	})
-	return e, err
+	}
+	return 0
 }
 
 // cutLogRow splits a log row into run and id key.
@@ -190,13 +156,8 @@ func cutLogRow(v []byte) (run uint64, key []byte, ok bool) {
 
 // removeOf removes the entry of an object that the run did not deliver after all. What other runs delivered, or the
 // platform has, stays known.
-func (tb idBucket) removeOf(run uint64, id string) error {
-	if id == "" {
-		return nil
+func (tb idBucket) removeOf(run uint64, id string) {
+	if e, known := tb.get(id); id != "" && known && e.Run == run {
+		tb.remove(encoding.IDKey(id))
 	}
-	e, ok, err := tb.get(id)
-	if err != nil || !ok || e.Run != run {
-		return err
-	}
-	return tb.remove(encoding.IDKey(id))
 }

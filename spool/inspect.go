@@ -37,13 +37,12 @@ type listing struct {
 //	gone                     epoch
 //	waiting_by_id            run/STIX id
 //	meta                     name
-func (s *Spool) List(bucket, after string, limit int) ([]Entry, error) {
-	var out []Entry
+func (s *Spool) List(bucket, after string, limit int) (out []Entry, err error) {
 	budget := int64(listBudget)
-	err := s.view("list "+bucket, func(t *txn) error {
+	err = s.view("list "+bucket, func(t *txn) error {
 		var next string
-		return t.walkRows(bucket, after, int64(limit), &next, func(tb *table, l listing, e Entry, k, v []byte) int64 {
-			e, _ = t.entry(tb, l, bucket, e.Key, k, v)
+		return t.walkRows(bucket, after, int64(limit), &next, func(tb *table, l listing, name string, k, v []byte) int64 {
+			e, _ := t.entry(tb, l, bucket, name, k, v)
 			out = append(out, e)
 			if budget -= int64(e.Bytes); budget <= 0 {
 				return int64(limit)
@@ -110,29 +109,29 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 	var l listing
 	switch bucket {
 	case bktRuns:
-		l = numbered(pfxRun, runFields)
+		l = numbered([]byte{pfxRun}, 1, runFields)
 	case bktHeld:
-		l = numbered(pfxHeld, heldFields)
+		l = numbered([]byte{pfxHeld}, 1, objectFields)
 	case bktDead:
-		l = numbered(pfxDead, deadFields)
+		l = numbered([]byte{pfxDead}, 1, deadFields)
 	case bktTasks:
 		l = listing{prefix: []byte{pfxTask}, name: taskName, key: taskOfName, fields: taskFields}
 	case bktRecords:
-		l = paired(nil, recordFields)
+		l = numbered(nil, 2, recordFields)
 	case bktWaiting:
-		l = paired(nil, waitingFields)
+		l = numbered(nil, 2, objectFields)
 	case bktBundles:
-		l = paired([]byte{pfxHead}, bundleFields)
+		l = numbered([]byte{pfxHead}, 2, bundleFields)
 	case bktCursors:
-		l = paired(nil, cursorFields)
+		l = numbered(nil, 2, cursorFields)
 	case bktKept:
-		l = listing{name: keptName, key: keptOfName, fields: keptFields}
+		l = numbered(nil, 3, keptFields)
 	case bktWaitingByID:
 		l = listing{prefix: []byte{pfxByID}, name: byIDName, key: byIDOfName, fields: byIDFields}
 	case bktItems:
 		l = listing{name: itemName, key: itemOfName, fields: itemFields}
 	case bktGone:
-		l = listing{name: func(k []byte) (string, bool) { return strconv.FormatUint(encoding.U64(k, 0), 10), true }, key: numberKey, fields: goneFields}
+		l = numbered(nil, 1, nil) // it has buckets, which are not listed
 	case bktMeta:
 		l = listing{name: plainName, key: plainKey, fields: metaFields}
 	default:
@@ -141,40 +140,33 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 	return t.tab(bucket), l, nil
 }
 
-type fieldsOf = func(t *txn, key, v []byte) (map[string]any, []byte)
-
-// numbered lists a bucket whose rows have a prefix and a number.
-func numbered(pfx byte, fields fieldsOf) listing {
-	return listing{
-		prefix: []byte{pfx},
-		name: func(k []byte) (string, bool) {
-			return strconv.FormatUint(encoding.U64(k, 1), 10), len(k) == 9
-		},
-		key: func(name string) ([]byte, error) {
-			n, err := strconv.ParseUint(name, 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("key %q: %w: want a number", name, ErrInvalid)
-			}
-			return numKey(pfx, n), nil
-		},
-		fields: fields,
+// numbered lists a bucket whose rows have a prefix and n numbers, written with slashes. The first of three is a time.
+func numbered(prefix []byte, n int, fields func(t *txn, key, v []byte) (map[string]any, []byte)) listing {
+	var flip uint64 // of a time
+	if n == 3 {
+		flip = 1 << 63
 	}
-}
-
-// paired lists a bucket whose rows are named run/number.
-func paired(prefix []byte, fields fieldsOf) listing {
 	return listing{
 		prefix: prefix,
 		name: func(k []byte) (string, bool) {
 			k = k[len(prefix):]
-			return fmt.Sprintf("%d/%d", encoding.U64(k, 0), encoding.U64(k, 8)), len(k) == 16
+			name := strconv.FormatUint(encoding.U64(k, 0)^flip, 10)
+			for i := 1; i < n; i++ {
+				name += "/" + strconv.FormatUint(encoding.U64(k, i*8), 10)
+			}
+			return name, len(k) == n*8
 		},
 		key: func(name string) ([]byte, error) {
-			n, err := numbers(name, 2)
+			all, err := numbers(name, n)
 			if err != nil {
 				return nil, err
 			}
-			return append(encoding.Clone(prefix), encoding.Pair(n[0], n[1])...), nil
+			all[0] ^= flip
+			key := encoding.Clone(prefix)
+			for _, v := range all {
+				key = encoding.PutU64(key, v)
+			}
+			return key, nil
 		},
 		fields: fields,
 	}
@@ -186,7 +178,10 @@ func numbers(name string, n int) ([]uint64, error) {
 	out := make([]uint64, len(parts))
 	for i, p := range parts {
 		v, err := strconv.ParseUint(p, 10, 64)
-		if err != nil || len(parts) != n {
+		switch {
+		case (err != nil || len(parts) != n) && n == 1:
+			return nil, fmt.Errorf("key %q: %w: want a number", name, ErrInvalid)
+		case err != nil || len(parts) != n:
 			return nil, fmt.Errorf("key %q: %w: want %d numbers between slashes", name, ErrInvalid, n)
 		}
 		out[i] = v
@@ -211,18 +206,6 @@ func ParseTaskKey(s string) (TaskKey, error) {
 		return TaskKey{}, fmt.Errorf("key %q: %w: want dataset/kind/source", s, ErrInvalid)
 	}
 	return TaskKey{Dataset: Dataset(parts[0]), Kind: TaskKind(parts[1]), Source: parts[2]}, nil
-}
-
-func keptName(k []byte) (string, bool) {
-	return fmt.Sprintf("%d/%d/%d", encoding.TimeAt(k, 0).UnixMilli(), encoding.U64(k, 8), encoding.U64(k, 16)), len(k) == 24
-}
-
-func keptOfName(name string) ([]byte, error) {
-	n, err := numbers(name, 3)
-	if err != nil {
-		return nil, err
-	}
-	return encoding.PutU64(encoding.PutU64(encoding.Num(n[0]^(1<<63)), n[1]), n[2]), nil
 }
 
 func idName(k []byte) (string, bool) {
@@ -261,14 +244,6 @@ func itemOfName(name string) ([]byte, error) {
 		return nil, fmt.Errorf("key %q: %w: want dataset/source", name, ErrInvalid)
 	}
 	return itemKey(Dataset(d), source), nil
-}
-
-func numberKey(name string) ([]byte, error) {
-	n, err := numbers(name, 1)
-	if err != nil {
-		return nil, err
-	}
-	return encoding.Num(n[0]), nil
 }
 
 func plainName(k []byte) (string, bool) { return string(k), true }

@@ -122,22 +122,23 @@ func dueKey(run uint64, due time.Time, seq uint64) []byte {
 	return encoding.PutU64(encoding.PutTime(numKey(pfxDue, run), due), seq)
 }
 
-func parkedKey(d Dataset, seq uint64) []byte {
-	return encoding.PutU64(encoding.PutString([]byte{pfxParked}, string(d)), seq)
-}
+func parkedPrefix(d Dataset) []byte { return encoding.PutString([]byte{pfxParked}, string(d)) }
+
+func parkedKey(d Dataset, seq uint64) []byte { return encoding.PutU64(parkedPrefix(d), seq) }
 
 func behindPrefix(d Dataset) []byte { return encoding.PutString([]byte{pfxBehind}, string(d)) }
 
 // holdBack writes the row with which a task holds its dataset's last_run back. Its value is a checksum.
-func (tb taskBucket) holdBack(st *storedTask) error {
+func (tb taskBucket) holdBack(st *storedTask) {
 	k := behindKey(st.key.Dataset, st.Since, st.Seq)
-	return tb.put(k, encoding.Sum(k, nil))
+	tb.put(k, encoding.Sum(k, nil))
 }
 
 // cutBehind parses a row of holdBack; false if it is damaged.
 func cutBehind(k, v []byte) (since time.Time, ok bool) {
 	_, rest, ok := encoding.CutString(k[1:])
-	return encoding.TimeAt(rest, 0), ok && len(rest) == 16 && string(v) == string(encoding.Sum(k, nil))
+	value, sound := encoding.CutSum(k, v)
+	return encoding.TimeAt(rest, 0), ok && len(rest) == 16 && sound && len(value) == 0
 }
 
 func behindKey(d Dataset, since time.Time, seq uint64) []byte {

@@ -16,18 +16,12 @@ func (l MessageLimit) With(own int64, now time.Time) int64 {
 	return own
 }
 
-// SaveMessageLimit stores what the broker accepts, also over resets. Meta returns it. A run that
-// retries forgets it.
+// SaveMessageLimit stores what the broker accepts, also over resets. Meta returns it. A run that retries forgets it.
 func (s *Spool) SaveMessageLimit(l MessageLimit) error {
-	return s.update("save message limit", frees(), func(t *txn) error { return t.meta().saveLimit(l) })
-}
-
-// saveLimit stores the limit; the zero value forgets it.
-func (tb metaBucket) saveLimit(l MessageLimit) error {
-	if l == (MessageLimit{}) {
-		return tb.b.Delete([]byte(keyLimit))
-	}
-	return tb.save(keyLimit, l)
+	return s.update("save message limit", frees(), func(t *txn) error {
+		t.meta().save(keyLimit, l)
+		return nil
+	})
 }
 
 // limit returns the stored limit. One that cannot be read is unknown.

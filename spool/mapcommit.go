@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -10,60 +11,55 @@ import (
 // packedMap is a MapCommit with packed payloads.
 type packedMap struct {
 	MapCommit
-	blocks     [][]block
-	wait, hold []encoding.Packed
-	dead       []encoding.Packed
+	blocks           [][]block
+	wait, hold, dead []encoding.Packed
 }
 
-func packMap(c MapCommit) (packedMap, error) {
-	p := packedMap{MapCommit: c}
+// packMap returns how many bytes the payloads have, too.
+func packMap(c MapCommit) (p packedMap, size int64, err error) {
+	p.MapCommit = c
 	for _, b := range c.Bundles {
 		if len(b.Objects) == 0 {
-			return p, fmt.Errorf("empty bundle: %w", ErrInvalid)
+			return p, 0, fmt.Errorf("empty bundle: %w", ErrInvalid)
 		}
-		p.blocks = append(p.blocks, packBlocks(b.Objects))
+		blocks := packBlocks(b.Objects)
+		for _, b := range blocks {
+			size += int64(b.body.Size())
+		}
+		p.blocks = append(p.blocks, blocks)
 	}
-	for _, o := range c.Wait {
-		p.wait = append(p.wait, encoding.Pack(o.JSON))
-	}
-	for _, o := range c.Hold {
-		p.hold = append(p.hold, encoding.Pack(o.JSON))
-	}
-	for _, d := range c.Dead {
-		p.dead = append(p.dead, encoding.Pack(d.Payload))
-	}
-	return p, nil
+	object := func(o Object) []byte { return o.JSON }
+	p.wait = packAll(c.Wait, object, &size)
+	p.hold = packAll(c.Hold, object, &size)
+	p.dead = packAll(c.Dead, payloadOf, &size)
+	return p, size, nil
 }
 
-// size returns the number of bytes of the payloads.
-func (p packedMap) size() int64 {
-	var n int64
-	for _, blocks := range p.blocks {
-		for _, b := range blocks {
-			n += int64(b.body.Size())
-		}
+// packAll packs what the elements of a list hold, and adds the bytes to size.
+func packAll[T any](list []T, payload func(T) []byte, size *int64) []encoding.Packed {
+	out := make([]encoding.Packed, len(list))
+	for i, one := range list {
+		out[i] = encoding.Pack(payload(one))
+		*size += int64(out[i].Size())
 	}
-	for _, all := range [][]encoding.Packed{p.wait, p.hold, p.dead} {
-		for _, one := range all {
-			n += int64(one.Size())
-		}
-	}
-	return n
+	return out
 }
+
+func payloadOf(d DeadLetter) []byte { return d.Payload }
 
 // CommitMap is the hand-over from map to deliver. Removals come before additions, so an id may be in Unwait and Wait,
 // in Unhold and Hold, or in Dead and IDs. A record that does not exist any more makes it fail with ErrNotFound; ids
 // in Unwait and Unhold that do not exist are no error.
 func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
-	p, err := packMap(c)
+	p, size, err := packMap(c)
 	if err != nil {
 		return fmt.Errorf("commit map: run %d: %w", c.Run, err)
 	}
-	u := use{share: releases, brings: p.size()}
+	u := use{share: releases, brings: size}
 	if len(c.Wait)+len(c.Hold) > 0 {
 		u.share = moves
 	}
-	return s.changeRunIn("commit map", u, epoch, c.Run, func(t *txn, r *storedRun) error {
+	return s.changeRun("commit map", u, epoch, c.Run, func(t *txn, r *storedRun) error {
 		if !r.DoneAt.IsZero() {
 			return fmt.Errorf("%w: it is done", ErrInvalid)
 		}
@@ -88,31 +84,17 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 		}
 	}
 	for _, id := range c.Unwait {
-		if _, err := waitingOf(c.Run)(t).remove(id); err != nil {
-			return err
-		}
+		waitingOf(c.Run)(t).remove(id)
 	}
 	for _, id := range c.Unhold {
-		if _, err := t.held().unhold(id); err != nil {
-			return err
-		}
+		t.held().unhold(id)
 	}
-	if err := t.dead().healPublished(now, c.Bundles); err != nil {
-		return err
-	}
+	t.dead().healPublished(now, c.Bundles)
 	for i, d := range c.Dead {
-		if d.Run == 0 {
-			d.Run = c.Run
-		}
-		if d.Stage == "" {
-			d.Stage = StageMap
-		}
-		if err := t.dead().add(now, d, c.dead[i]); err != nil {
-			return err
-		}
-		if err := t.ids().removeOf(c.Run, d.STIX); err != nil {
-			return err
-		}
+		d.Run = cmp.Or(d.Run, c.Run)
+		d.Stage = cmp.Or(d.Stage, StageMap)
+		t.dead().add(now, d, c.dead[i])
+		t.ids().removeOf(c.Run, d.STIX)
 	}
 	return nil
 }
@@ -120,19 +102,13 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 // mapOutput adds what came of it.
 func (t *txn) mapOutput(now time.Time, c packedMap) error {
 	for i, b := range c.Bundles {
-		if err := t.bundles().add(now, c.Run, b, c.blocks[i]); err != nil {
-			return err
-		}
+		t.bundles().add(now, c.Run, b, c.blocks[i])
 	}
 	if err := t.ids().putAll(c.IDs, origins(c.Bundles)); err != nil {
 		return err
 	}
-	if err := t.items().put(c.Items); err != nil {
-		return err
-	}
-	if err := t.meta().putSetIDs(c.SetIDs); err != nil {
-		return err
-	}
+	t.items().put(c.Items)
+	t.meta().putSetIDs(c.SetIDs)
 	for i, o := range c.Wait {
 		if err := t.waiting().wait(c.Run, o, c.wait[i]); err != nil {
 			return err
@@ -154,11 +130,9 @@ type CrashMark struct {
 }
 
 // Crash returns the mark left by the last process, if any.
-func (s *Spool) Crash() (CrashMark, bool, error) {
-	var m CrashMark
-	var found bool
-	err := s.view("read crash mark", func(t *txn) error {
-		found = t.tab(bktMeta).get([]byte(keyCrash)) != nil
+func (s *Spool) Crash() (m CrashMark, found bool, err error) {
+	err = s.view("read crash mark", func(t *txn) error {
+		found = t.meta().get([]byte(keyCrash)) != nil
 		if t.meta().read(keyCrash, &m) != nil {
 			m, found = CrashMark{}, false // which record it was is lost; Verify reports it
 		}
@@ -171,8 +145,10 @@ func (s *Spool) Crash() (CrashMark, bool, error) {
 func (s *Spool) MarkCrash(m *CrashMark) error {
 	return s.update("mark record", frees(), func(t *txn) error {
 		if m == nil {
-			return t.tab(bktMeta).b.Delete([]byte(keyCrash))
+			t.meta().unset(keyCrash)
+		} else {
+			t.meta().save(keyCrash, m)
 		}
-		return t.meta().save(keyCrash, m)
+		return nil
 	})
 }

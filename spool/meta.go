@@ -38,21 +38,8 @@ type state struct {
 
 // counters are changed in the transactions that change what they count.
 type counters struct {
-	Runs     int64            `json:"runs"`
-	Tasks    int64            `json:"tasks"`
-	Parked   int64            `json:"parked"`
-	Queued   int64            `json:"queued"`
-	Records  int64            `json:"records"`
-	Waiting  int64            `json:"waiting"`
-	Held     int64            `json:"held"`
-	Bundles  int64            `json:"bundles"`
-	Messages int64            `json:"messages"`
-	IDs      int64            `json:"ids"`
-	Dead     int64            `json:"dead"`
-	Healed   int64            `json:"healed"`
-	Kept     int64            `json:"kept"`
-	Items    int64            `json:"items"`
-	Bytes    map[string]int64 `json:"bytes"`
+	Counts
+	Bytes map[string]int64 `json:"bytes"`
 
 	// Of Held: whole copies of published objects. Nil if they have to be counted first: see countPublished.
 	HeldPublished *int64 `json:"held_published,omitempty"`
@@ -61,10 +48,8 @@ type counters struct {
 }
 
 // Meta returns the spool's own state.
-func (s *Spool) Meta() (Meta, error) {
-	var m Meta
-	err := s.view("read state", func(t *txn) error {
-		var err error
+func (s *Spool) Meta() (m Meta, err error) {
+	err = s.view("read state", func(t *txn) (err error) {
 		m, err = t.meta().describe()
 		return err
 	})
@@ -92,36 +77,33 @@ func (tb metaBucket) describe() (Meta, error) {
 // SavePlatform stores the platform loop's own notes.
 func (s *Spool) SavePlatform(epoch uint64, notes []byte) error {
 	p := encoding.Pack(notes)
-	return s.update("save platform notes", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
-		v, err := encoding.Seal([]byte(keyPlatform), nil, p)
-		if err != nil {
-			return err
-		}
-		return t.tab(bktMeta).b.Put([]byte(keyPlatform), v)
+	return s.handOver("save platform notes", frees(), epoch, func(t *txn) error {
+		t.meta().set(keyPlatform, t.sealed([]byte(keyPlatform), nil, p))
+		return nil
 	})
 }
 
 // stamp writes the schema number with its checksum.
-func (tb metaBucket) stamp(n int) error {
-	key := []byte(keySchema)
-	return tb.b.Put(key, encoding.Sum(key, encoding.PutU32(nil, uint32(n))))
+func (tb metaBucket) stamp(n int) {
+	tb.set(keySchema, encoding.Sum([]byte(keySchema), encoding.PutU32(nil, uint32(n))))
 }
 
 // schema returns the file's schema number. Schema 1 had no checksum. If the number cannot be read, the buckets tell
 // which of the known schemas it is.
 func (tb metaBucket) schema() int {
-	key := []byte(keySchema)
-	v := tb.get(key)
-	switch {
-	case len(v) == 8 && string(encoding.Sum(key, v[:4:4])) == string(v):
-		return int(encoding.U32(v, 0))
-	case tb.t.tx.Bucket([]byte(bktGone)) != nil:
+	if n, ok := cutSchema(tb.get([]byte(keySchema))); ok {
+		return n
+	}
+	if tb.t.tx.Bucket([]byte(bktGone)) != nil {
 		return schema
 	}
 	return 1
+}
+
+// cutSchema parses a row of stamp.
+func cutSchema(v []byte) (int, bool) {
+	n, ok := encoding.CutSum([]byte(keySchema), v)
+	return int(encoding.U32(n, 0)), ok && len(n) == 4
 }
 
 // state returns the spool's state, for reading.
@@ -158,64 +140,41 @@ func (tb metaBucket) checkEpoch(epoch uint64) error {
 	return nil
 }
 
-// counters returns the counters for changing; flush writes them.
-func (tb metaBucket) counters() (*counters, error) {
-	if tb.t.count != nil {
-		return tb.t.count, nil
+// counters returns the counters for changing; flush writes them. A row that cannot be read is counted again.
+func (t *txn) counters() *counters {
+	if t.count != nil {
+		return t.count
 	}
-	c, err := tb.readCounters()
-	if err != nil {
-		return nil, err
-	}
-	tb.t.count = c
-	return c, nil
-}
-
-func (tb metaBucket) readCounters() (*counters, error) {
 	c := &counters{}
-	if err := tb.read(keyCounters, c); err != nil || tb.get([]byte(keyCounters)) == nil {
-		return tb.t.recount()
+	if err := t.meta().read(keyCounters, c); err != nil || t.meta().get([]byte(keyCounters)) == nil {
+		c = t.recount()
 	}
 	if c.Bytes == nil {
 		c.Bytes = map[string]int64{}
 	}
 	if c.HeldPublished == nil {
-		n, err := tb.t.held().countPublished()
-		if err != nil {
-			return nil, err
-		}
-		c.HeldPublished = &n
+		c.HeldPublished = t.held().countPublished()
 	}
 	if c.Rejected == nil {
-		n, err := tb.t.dead().countRejected()
-		if err != nil {
-			return nil, err
-		}
-		c.Rejected = &n
+		c.Rejected = t.dead().countRejected()
 	}
-	return c, nil
+	t.count = c
+	return c
 }
 
-// count changes the counters by fn.
-func (tb metaBucket) count(fn func(c *counters)) error {
-	c, err := tb.counters()
-	if err == nil {
-		fn(c)
-	}
-	return err
+// set stores a value in the meta bucket, whose bytes are not counted.
+func (tb metaBucket) set(key string, v []byte) {
+	tb.t.fail(key, tb.b.Put([]byte(key), v))
 }
 
-func (tb metaBucket) countBytes(bucket string, n int) error {
-	return tb.count(func(c *counters) { c.Bytes[bucket] += int64(n) })
+// unset removes a value of the meta bucket.
+func (tb metaBucket) unset(key string) {
+	tb.t.fail(key, tb.b.Delete([]byte(key)))
 }
 
 // save stores a JSON value in the meta bucket.
-func (tb metaBucket) save(key string, head any) error {
-	v, err := encoding.Seal([]byte(key), head, encoding.Packed{})
-	if err != nil {
-		return err
-	}
-	return tb.b.Put([]byte(key), v)
+func (tb metaBucket) save(key string, head any) {
+	tb.set(key, tb.t.sealed([]byte(key), head, encoding.Packed{}))
 }
 
 // read reads a JSON value of the meta bucket; a missing one leaves head as it is.

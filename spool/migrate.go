@@ -51,7 +51,8 @@ func (s *Spool) migrate(to int, steps map[int]migration) error {
 			if err != nil || !done {
 				return err
 			}
-			return t.meta().stamp(at + 1)
+			t.meta().stamp(at + 1)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -72,12 +73,8 @@ func migrateTo2(t *txn) (bool, error) {
 	if t.tx.Bucket([]byte(bktItems)) == nil {
 		return false, startMigrationTo2(t)
 	}
-	done, err := t.dead().migrate()
-	if err != nil || !done {
-		return false, err
-	}
-	if done, err = t.tasks().migrate(); err != nil || !done {
-		return false, err
+	if !t.dead().migrate() || !t.tasks().migrate() {
+		return false, nil
 	}
 	return true, makeBucket(t.tx, bktGone, nil) // last, since it shows the schema
 }
@@ -87,9 +84,7 @@ func startMigrationTo2(t *txn) error {
 	if err != nil {
 		return err
 	}
-	if err := t.meta().save(keyConnector, connectorRow{st.ConnectorID}); err != nil {
-		return err
-	}
+	t.meta().save(keyConnector, connectorRow{st.ConnectorID})
 	ids := t.tx.Bucket([]byte(bktIDs))
 	if _, err := ids.CreateBucket([]byte(subForgotten)); err != nil {
 		return err
@@ -97,17 +92,15 @@ func startMigrationTo2(t *txn) error {
 	const runs = "runs" // first row, number of entries, forgotten up to row
 	if b := ids.Bucket([]byte(runs)); b != nil {
 		err := b.ForEach(func(k, v []byte) error {
-			if err := t.meta().countBytes(bktIDs, -len(k)-len(v)); err != nil {
-				return err
-			}
+			t.counters().Bytes[bktIDs] -= int64(len(k) + len(v))
 			forget := encoding.U64(v, 16)
 			if len(v) != 24 {
 				forget = t.ids().log().b.Sequence()
 			}
-			if forget == 0 {
-				return nil
+			if forget != 0 {
+				t.ids().marks().put(k, encoding.EncodeMark(k, forget))
 			}
-			return t.ids().marks().put(k, encoding.EncodeMark(k, forget))
+			return nil
 		})
 		if err == nil {
 			err = ids.DeleteBucket([]byte(runs))
@@ -120,74 +113,57 @@ func startMigrationTo2(t *txn) error {
 }
 
 // migrate rewrites a step of the dead letters of schema 1 and reports whether none is left.
-func (tb deadBucket) migrate() (bool, error) {
+func (tb deadBucket) migrate() bool {
 	var todo []uint64
 	size := 0
-	err := tb.scan([]byte{pfxDead}, nil, func(k, v []byte) (bool, error) {
-		if len(k) != 9 || tb.get(numKey(pfxPayload, encoding.U64(k, 1))) != nil {
-			return true, nil
+	for k, v := range tb.rows([]byte{pfxDead}) {
+		if len(todo) == migrateRows || size >= migrateBytes {
+			break
 		}
-		todo = append(todo, encoding.U64(k, 1))
-		size += len(v)
-		if len(v) == fragmentSize {
+		if len(k) == 9 && tb.get(numKey(pfxPayload, encoding.U64(k, 1))) == nil {
+			todo = append(todo, encoding.U64(k, 1))
 			size += len(tb.blob(k, v))
 		}
-		return len(todo) < migrateRows && size < migrateBytes, nil
-	})
-	if err != nil {
-		return false, err
 	}
 	for _, key := range todo {
-		if err := tb.migrateOne(key); err != nil {
-			return false, err
-		}
+		tb.migrateOne(key)
 	}
-	return len(todo) == 0, nil
+	return len(todo) == 0
 }
 
-func (tb deadBucket) migrateOne(key uint64) error {
+func (tb deadBucket) migrateOne(key uint64) {
 	k := numKey(pfxDead, key)
 	var d DeadLetter
 	body, err := encoding.Open(k, tb.blob(k, nil), &d)
-	p := numKey(pfxPayload, key)
-	v, serr := encoding.Seal(p, nil, encoding.Pack(body))
-	if serr != nil {
-		return serr
-	}
-	if perr := tb.putBlob(p, v); perr != nil || err != nil {
-		return perr // a damaged one stays as it is, beside its bytes
+	tb.sealBlob(numKey(pfxPayload, key), nil, encoding.Pack(body))
+	if err != nil {
+		return // a damaged one stays as it is, beside its bytes
 	}
 	d.Key = key
 	old := encoding.PutString(encoding.PutString([]byte{pfxSource}, string(d.Dataset)), d.Source[:min(len(d.Source), MaxID)])
-	if _, err := tb.del(encoding.PutU64(old, key)); err != nil {
-		return err
-	}
+	tb.del(encoding.PutU64(old, key))
 	d.Payload = body
-	rows := [][2][]byte{{sourceKey(d), {}}, {equalKey(d), encoding.Num(key)}}
-	if d.RetryRun != 0 && tb.t.tab(bktRuns).get(numKey(pfxOpen, d.RetryRun)) != nil {
-		rows = append(rows, [2][]byte{retriedKey(d.RetryRun, key), {}})
+	tb.put(sourceKey(d), []byte{})
+	tb.put(equalKey(d), encoding.Num(key))
+	if d.RetryRun != 0 && tb.t.runs().get(numKey(pfxOpen, d.RetryRun)) != nil {
+		tb.put(retriedKey(d.RetryRun, key), []byte{})
 	}
-	for _, r := range rows {
-		if err := tb.put(r[0], r[1]); err != nil {
-			return err
-		}
-	}
-	return tb.putHead(d)
+	tb.putHead(d)
 }
 
 // migrate gives a step of the rows that hold last_run back a checksum, and reports whether none is left.
-func (tb taskBucket) migrate() (bool, error) {
+func (tb taskBucket) migrate() bool {
 	var todo [][]byte
-	err := tb.scan([]byte{pfxBehind}, nil, func(k, v []byte) (bool, error) {
+	for k, v := range tb.rows([]byte{pfxBehind}) {
 		if len(v) == 0 {
 			todo = append(todo, encoding.Clone(k))
 		}
-		return len(todo) < migrateRows, nil
-	})
-	for _, k := range todo {
-		if err == nil {
-			err = tb.put(k, encoding.Sum(k, nil))
+		if len(todo) == migrateRows {
+			break
 		}
 	}
-	return len(todo) == 0, err
+	for _, k := range todo {
+		tb.put(k, encoding.Sum(k, nil))
+	}
+	return len(todo) == 0
 }

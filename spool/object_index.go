@@ -39,12 +39,10 @@ func (x objectIndex) watchKey(id string) []byte {
 func (x objectIndex) seq(id string) uint64 { return encoding.U64(x.index.get(x.idKey(id)), 0) }
 
 // putRows stores the rows that find an object.
-func (x objectIndex) putRows(o Object) error {
+func (x objectIndex) putRows(o Object) {
 	key := x.idKey(o.STIX)
-	if err := x.index.put(key, encoding.EncodeMark(key, o.Seq)); err != nil {
-		return err
-	}
-	return x.index.put(encoding.PutU64(x.watchKey(o.Watch), o.Seq), []byte{})
+	x.index.put(key, encoding.EncodeMark(key, o.Seq))
+	x.index.put(encoding.PutU64(x.watchKey(o.Watch), o.Seq), []byte{})
 }
 
 // indexSeq parses a row of putRows; schema 1 wrote no checksum.
@@ -57,54 +55,40 @@ func indexSeq(key, v []byte) (uint64, bool) {
 }
 
 // add stores an object under its seq.
-func (x objectIndex) add(o Object, body encoding.Packed) error {
-	if err := x.rows.putObject(x.key(o.Seq), o, body); err != nil {
-		return err
-	}
-	if err := x.putRows(o); err != nil {
-		return err
-	}
-	return x.rows.t.meta().count(func(c *counters) { *x.count(c)++ })
+func (x objectIndex) add(o Object, body encoding.Packed) {
+	x.rows.sealBlob(x.key(o.Seq), o, body)
+	x.putRows(o)
+	*x.count(x.rows.t.counters())++
 }
 
 // remove removes the object of this id and returns it; its Seq is 0 if there was none.
-func (x objectIndex) remove(id string) (Object, error) {
+func (x objectIndex) remove(id string) Object {
 	seq := x.seq(id)
 	if seq == 0 {
-		return Object{}, nil
+		return Object{}
 	}
 	o := x.rows.object(x.key(seq), nil)
-	o.Seq = seq
 	if o.Err != nil {
-		if err := x.dropWatch(seq); err != nil {
-			return o, err
-		}
-	} else if _, err := x.index.del(encoding.PutU64(x.watchKey(o.Watch), seq)); err != nil {
-		return o, err
+		x.dropWatch(seq)
+	} else {
+		x.index.del(encoding.PutU64(x.watchKey(o.Watch), seq))
 	}
-	if _, err := x.index.del(x.idKey(id)); err != nil {
-		return o, err
-	}
-	if _, err := x.rows.delBlob(x.key(seq)); err != nil {
-		return o, err
-	}
-	return o, x.rows.t.meta().count(func(c *counters) { *x.count(c)-- })
+	x.index.del(x.idKey(id))
+	x.rows.delBlob(x.key(seq))
+	*x.count(x.rows.t.counters())--
+	return o
 }
 
 // dropWatch removes the watch rows of an object that cannot be read. It walks the index, which only a damaged object
 // is worth.
-func (x objectIndex) dropWatch(seq uint64) error {
+func (x objectIndex) dropWatch(seq uint64) {
 	var gone [][]byte
-	err := x.index.scan(x.watch, nil, func(k, _ []byte) (bool, error) {
+	for k := range x.index.rows(x.watch) {
 		if encoding.U64(k, len(k)-8) == seq {
 			gone = append(gone, encoding.Clone(k))
 		}
-		return true, nil
-	})
-	if err != nil {
-		return err
 	}
-	return x.index.delAll(gone)
+	x.index.delAll(gone)
 }
 
 // at reads one object. If it is damaged its id comes from the index.
@@ -116,12 +100,11 @@ func (x objectIndex) at(seq uint64) Object {
 	if o.STIX = ""; x.run != 0 {
 		o.Run = x.run
 	}
-	_ = x.index.scan(x.id, nil, func(k, v []byte) (bool, error) {
-		if encoding.U64(v, 0) == seq {
+	for k, v := range x.index.rows(x.id) {
+		if encoding.U64(v, 0) == seq && o.STIX == "" {
 			o.STIX, _, _ = encoding.CutID(k[len(x.id):])
 		}
-		return o.STIX == "", nil
-	})
+	}
 	return o
 }
 
@@ -141,50 +124,44 @@ func (s *Spool) objects(op string, of indexOf, ids []string) (map[string]Object,
 
 // objectsAfter returns up to limit objects with Seq > after, oldest first; fewer if they are large, but at least one
 // while there are any. With a watched id it returns only those that wait for it.
-func (s *Spool) objectsAfter(op string, of indexOf, watched *string, after uint64, limit int) ([]Object, error) {
-	var out []Object
-	if after == ^uint64(0) {
-		return nil, nil
-	}
-	err := s.view(op, func(t *txn) error {
+func (s *Spool) objectsAfter(op string, of indexOf, watched *string, after uint64, limit int) (out []Object, err error) {
+	err = s.view(op, func(t *txn) error {
 		x := of(t)
 		rows, prefix := x.rows, x.row
 		if watched != nil {
 			rows, prefix = x.index, x.watchKey(*watched)
 		}
 		size := 0
-		return rows.scan(prefix, encoding.PutU64(encoding.Clone(prefix), after+1), func(k, _ []byte) (bool, error) {
+		for k := range rows.rowsFrom(prefix, past(encoding.PutU64(encoding.Clone(prefix), after))) {
 			if len(out) >= limit || size >= readBytes {
-				return false, nil
+				break
 			}
 			if len(k) == len(prefix)+8 { // else a further fragment
 				out = append(out, x.at(encoding.U64(k, len(prefix))))
 				size += len(out[len(out)-1].JSON)
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }
 
 // watchedIDs returns up to limit distinct ids after the given one that objects wait for.
-func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) ([]string, error) {
-	var out []string
-	err := s.view(op, func(t *txn) error {
+func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) (out []string, err error) {
+	err = s.view(op, func(t *txn) error {
 		x := of(t)
 		from := x.watch
 		if after != "" {
 			from = x.pastID(after)
 		}
 		for len(out) < limit {
-			var id string
-			var found bool
-			err := x.index.scan(x.watch, from, func(k, _ []byte) (bool, error) {
-				id, _, found = encoding.CutID(k[len(x.watch):])
-				return false, nil
-			})
-			if err != nil || !found {
-				return err
+			k, _ := x.index.first(x.watch, from)
+			if k == nil {
+				break
+			}
+			id, _, ok := encoding.CutID(k[len(x.watch):])
+			if !ok {
+				break // Verify reports it
 			}
 			out = append(out, id)
 			from = x.pastID(id)

@@ -6,11 +6,6 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// putObject stores the envelope of an object under the key.
-func (tb *table) putObject(key []byte, o Object, body encoding.Packed) error {
-	return tb.putSealed(key, o, body)
-}
-
 // object reads an object of putObject. If its checksum fails, Err is set.
 func (tb *table) object(key, v []byte) Object {
 	var o Object

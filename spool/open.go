@@ -120,9 +120,7 @@ func (s *Spool) prepare(ctx context.Context, o Options) error {
 		}
 		if st.ConnectorID == "" && o.ConnectorID != "" {
 			st.ConnectorID = o.ConnectorID
-			if err := t.meta().save(keyConnector, connectorRow{o.ConnectorID}); err != nil {
-				return err
-			}
+			t.meta().save(keyConnector, connectorRow{o.ConnectorID})
 		}
 		st.Open = true
 		return nil

@@ -267,7 +267,8 @@ func TestVisitHidesNoCrash(t *testing.T) {
 func setSchema(t *testing.T, s *Spool, n int) {
 	t.Helper()
 	ok(t, s.db.Update(func(tx *bolt.Tx) error {
-		return newTxn(tx, 0).meta().stamp(n)
+		newTxn(tx, 0).meta().stamp(n)
+		return nil
 	}))
 }
 
@@ -298,9 +299,7 @@ func TestMigrationSteps(t *testing.T) {
 	fail := true
 	step := func(n int) migration {
 		return func(t *txn) (bool, error) {
-			if err := t.meta().save(keyPlatform, n); err != nil {
-				return false, err
-			}
+			t.meta().save(keyPlatform, n)
 			if n == schema+1 && fail {
 				return false, errors.New("no")
 			}

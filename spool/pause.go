@@ -38,9 +38,11 @@ func (s *Spool) changePaused(op string, fn func(map[Stage]time.Time)) error {
 		all := t.meta().paused()
 		fn(all)
 		if len(all) == 0 {
-			return t.tab(bktMeta).b.Delete([]byte(keyPaused))
+			t.meta().unset(keyPaused)
+		} else {
+			t.meta().save(keyPaused, all)
 		}
-		return t.meta().save(keyPaused, all)
+		return nil
 	})
 }
 

@@ -57,22 +57,21 @@ func (s *Spool) pruneOnce(now, forgetBefore time.Time, over int64) (n int, kind 
 	}
 	var evicted time.Time
 	err = s.update("prune", frees(), func(t *txn) error {
-		var err error
-		if n, err = t.removeGone(); err != nil || n > 0 {
+		if n = t.removeGone(); n > 0 {
 			kind, n = PrunedReset, max(n>>10, 1)
-			return err
+			return nil
 		}
-		if n, err = t.kept().prune(now.Add(-t.keep), over); err != nil || n > 0 {
+		if n = t.kept().prune(now.Add(-t.keep), over); n > 0 {
 			kind = PrunedKept
-			return err
+			return nil
 		}
-		if n, err = t.ids().prune(func(e storedID) bool { return e.At.Before(forgetBefore) }); err != nil || n > 0 {
+		if n = t.ids().prune(func(e storedID) bool { return e.At.Before(forgetBefore) }); n > 0 {
 			kind = PrunedForgotten
-			return err
+			return nil
 		}
 		kind = PrunedEvicted
-		n, evicted, err = t.ids().evict(s.room.max / 4)
-		return err
+		n, evicted = t.ids().evict(s.room.max / 4)
+		return nil
 	})
 	if err == nil && n > 0 && kind == PrunedEvicted {
 		s.pruning.Lock()
@@ -103,60 +102,50 @@ func (s *Spool) pruneItems(before time.Time) error {
 	defer s.pruning.Unlock()
 	var todo bool
 	err := s.view("look what to prune", func(t *txn) error {
-		marks, err := t.ids().endedMarks()
-		todo = len(marks) > 0
-		if k, v := t.items().b.Cursor().Seek(append(s.itemsAt, 0)); k != nil {
-			it, derr := decodeItem(k, v)
-			todo = todo || derr != nil || it.At.Before(before)
+		todo = len(t.ids().endedMarks()) > 0
+		if k, v := t.items().seek(past(s.itemsAt)); k != nil {
+			it, err := decodeItem(k, v)
+			todo = todo || err != nil || it.At.Before(before)
 		}
-		return err
+		return nil
 	})
 	if err != nil || !todo {
 		s.itemsAt = nil
 		return err
 	}
 	return s.update("prune items", frees(), func(t *txn) error {
-		marks, err := t.ids().endedMarks()
-		if err == nil {
-			err = t.ids().marks().delAll(marks)
-		}
-		if err == nil {
-			_, s.itemsAt, err = t.items().prune(s.itemsAt, before)
-		}
-		return err
+		t.ids().marks().delAll(t.ids().endedMarks())
+		s.itemsAt = t.items().prune(s.itemsAt, before)
+		return nil
 	})
 }
 
 // endedMarks returns the marks below the oldest row of the log.
-func (tb idBucket) endedMarks() ([][]byte, error) {
-	first, _ := tb.log().b.Cursor().First()
-	var out [][]byte
-	err := tb.marks().scan(nil, nil, func(k, v []byte) (bool, error) {
+func (tb idBucket) endedMarks() (out [][]byte) {
+	first, _ := tb.log().seek(nil)
+	for k, v := range tb.marks().rows(nil) {
 		if mark, err := encoding.DecodeMark(k, v); err == nil && (first == nil || mark < encoding.U64(first, 0)) {
 			out = append(out, encoding.Clone(k))
 		}
-		return len(out) < pruneStep, nil
-	})
-	return out, err
+		if len(out) == pruneStep {
+			break
+		}
+	}
+	return out
 }
 
 // anythingToPrune looks first, so that an idle spool is not written to.
-func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (bool, error) {
-	var todo bool
-	err := s.view("look what to prune", func(t *txn) error {
-		c, err := t.meta().readCounters()
-		if err != nil {
-			return err
-		}
-		if k, _ := t.tab(bktKept).b.Cursor().First(); k != nil {
+func (s *Spool) anythingToPrune(now, forgetBefore time.Time, over int64) (todo bool, err error) {
+	err = s.view("look what to prune", func(t *txn) error {
+		if k, _ := t.kept().seek(nil); k != nil {
 			todo = over > 0 || !encoding.TimeAt(k, 0).After(now.Add(-t.keep))
 		}
-		if k, v := t.sub(subLog).b.Cursor().First(); k != nil {
+		if k, v := t.ids().log().seek(nil); k != nil {
 			e, ok := t.ids().logEntry(v)
 			todo = todo || !ok || e.At.Before(forgetBefore)
 		}
-		k, _ := t.tx.Bucket([]byte(bktGone)).Cursor().First()
-		todo = todo || k != nil || idSpace(c) > s.room.max/4
+		k, _ := t.tab(bktGone).seek(nil)
+		todo = todo || k != nil || idSpace(t.counters()) > s.room.max/4
 		return nil
 	})
 	return todo, err
@@ -169,28 +158,23 @@ func idSpace(c *counters) int64 {
 }
 
 // prune removes kept records from before the given time, and then the oldest ones until they make up for over bytes.
-func (tb keptBucket) prune(before time.Time, over int64) (int, error) {
+func (tb keptBucket) prune(before time.Time, over int64) int {
 	var gone [][]byte
-	err := tb.scan(nil, nil, func(k, v []byte) (bool, error) {
+	for k, v := range tb.rows(nil) {
 		first := len(k) == 24 // else a further fragment of the one before
 		if first && (len(gone) >= pruneStep || over <= 0 && encoding.TimeAt(k, 0).After(before)) {
-			return false, nil
+			break
 		}
 		if first {
 			gone = append(gone, encoding.Clone(k))
 		}
 		over -= int64(len(v))
-		return true, nil
-	})
-	if err != nil {
-		return 0, err
 	}
 	for _, k := range gone {
-		if _, err := tb.delBlob(k); err != nil {
-			return 0, err
-		}
+		tb.delBlob(k)
 	}
-	return len(gone), tb.t.meta().count(func(c *counters) { c.Kept -= int64(len(gone)) })
+	tb.t.counters().Kept -= int64(len(gone))
+	return len(gone)
 }
 
 // logEntry returns the entry of a log row; false if it cannot be read.
@@ -208,49 +192,38 @@ func (tb idBucket) logEntry(row []byte) (storedID, bool) {
 }
 
 // prune removes the oldest entries for as long as gone reports true.
-func (tb idBucket) prune(gone func(storedID) bool) (int, error) {
+func (tb idBucket) prune(gone func(storedID) bool) int {
 	var rows, keys [][]byte
-	err := tb.log().scan(nil, nil, func(k, v []byte) (bool, error) {
+	for k, v := range tb.log().rows(nil) {
 		e, ok := tb.logEntry(v)
 		if len(keys) >= pruneStep || ok && !gone(e) {
-			return false, nil
+			break
 		}
 		_, key, _ := cutLogRow(v)
 		rows, keys = append(rows, encoding.Clone(k)), append(keys, encoding.Clone(key))
-		return true, nil
-	})
-	if err != nil {
-		return 0, err
 	}
-	for i, key := range keys {
-		if err := tb.remove(key); err != nil {
-			return 0, err
-		}
-		if _, err := tb.log().del(rows[i]); err != nil { // a row without an entry
-			return 0, err
-		}
+	for _, key := range keys {
+		tb.remove(key)
 	}
-	return len(keys), nil
+	tb.log().delAll(rows) // those without an entry
+	return len(keys)
 }
 
 // evict removes the oldest entries while ids take more than limit bytes. last is when the newest of them was written.
-func (tb idBucket) evict(limit int64) (n int, last time.Time, err error) {
-	c, err := tb.t.meta().counters()
-	if err != nil {
-		return 0, last, err
-	}
+func (tb idBucket) evict(limit int64) (n int, last time.Time) {
+	c := tb.t.counters()
 	excess := idSpace(c) - limit
 	if excess <= 0 || c.IDs == 0 {
-		return 0, last, nil
+		return 0, last
 	}
 	each := max(idSpace(c)/c.IDs, 1)
 	left := excess/each + 1
-	n, err = tb.prune(func(e storedID) bool {
+	n = tb.prune(func(e storedID) bool {
 		if left--; left < 0 {
 			return false
 		}
 		last = laterOf(last, e.At)
 		return true
 	})
-	return n, last, err
+	return n, last
 }

@@ -63,18 +63,13 @@ func (s *Spool) Enqueue(epoch uint64, reason Reason, dead []uint64, tasks []NewT
 		return err
 	}
 	for step := range slices.Chunk(rows, taskStep) {
-		err := s.update("enqueue", use{share: moves}, func(t *txn) error {
-			if err := t.meta().checkEpoch(epoch); err != nil {
-				return err
-			}
+		err := s.handOver("enqueue", use{share: moves}, epoch, func(t *txn) error {
 			for _, row := range step {
 				q := queued{Reason: reason}
 				if row.task != nil {
 					q.Since, q.Cursor = row.task.Since.UTC(), row.task.Cursor
 				}
-				if err := t.tasks().enqueue(row.key, q); err != nil {
-					return err
-				}
+				t.tasks().enqueue(row.key, q)
 			}
 			return nil
 		})
@@ -126,49 +121,38 @@ func (s *Spool) queueRows(epoch uint64, dead []uint64, tasks []NewTask) ([]queue
 	return rows, nil
 }
 
-func (tb taskBucket) enqueue(key []byte, q queued) error {
-	v, err := encoding.Seal(key, q, encoding.Packed{})
-	if err != nil {
-		return err
-	}
+func (tb taskBucket) enqueue(key []byte, q queued) {
 	if tb.get(key) == nil {
-		if err := tb.t.meta().count(func(c *counters) { c.Queued++ }); err != nil {
-			return err
-		}
+		tb.t.counters().Queued++
 	}
-	return tb.put(key, v)
+	tb.seal(key, q)
 }
 
 // dequeue removes a row of the queue and reports whether there was one.
-func (tb taskBucket) dequeue(key []byte) (bool, error) {
-	there, err := tb.del(key)
-	if err != nil || !there {
-		return there, err
+func (tb taskBucket) dequeue(key []byte) bool {
+	there := tb.del(key)
+	if there {
+		tb.t.counters().Queued--
 	}
-	return true, tb.t.meta().count(func(c *counters) { c.Queued-- })
+	return there
 }
 
 // StartQueued starts a run of the next slice of the queue and reports whether there was one. With kept it takes only
 // dead letters that bring their bytes: such a run has no request to make. most bounds the rows; 0 means the largest
 // slice.
-func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (Run, bool, error) {
+func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (run Run, found bool, err error) {
 	if most <= 0 || most > sliceRows {
 		most = sliceRows
 	}
-	var run Run
-	var found bool
 	packed, err := s.packQueued(kept, most)
 	if err != nil {
 		return run, false, err
 	}
-	err = s.update("start queued", use{share: moves, brings: sliceBytes}, func(t *txn) error {
+	err = s.handOver("start queued", use{share: moves, brings: sliceBytes}, epoch, func(t *txn) error {
 		run, found = Run{}, false
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
-		rows, err := t.tasks().slice(kept, most)
-		if err != nil || len(rows) == 0 {
-			return err
+		rows := t.tasks().slice(kept, most)
+		if len(rows) == 0 {
+			return nil
 		}
 		r, err := t.runs().add(now, RunSpec{Reason: rows[0].Reason, Start: now})
 		if err != nil {
@@ -193,8 +177,7 @@ func (s *Spool) StartQueued(epoch uint64, now time.Time, kept bool, most int) (R
 func (s *Spool) packQueued(kept bool, most int) (map[uint64]encoding.Packed, error) {
 	packed := map[uint64]encoding.Packed{}
 	err := s.view("start queued", func(t *txn) error {
-		rows, err := t.tasks().slice(kept, most)
-		for _, row := range rows {
+		for _, row := range t.tasks().slice(kept, most) {
 			_, key, isTask := cutQueued(row.key)
 			if isTask {
 				continue
@@ -203,7 +186,7 @@ func (s *Spool) packQueued(kept bool, most int) (map[uint64]encoding.Packed, err
 				packed[key] = encoding.Pack(recordBody(d))
 			}
 		}
-		return err
+		return nil
 	})
 	return packed, err
 }
@@ -216,19 +199,18 @@ type sliceRow struct {
 
 // slice returns the next rows of the queue that go together: dead letters that bring their bytes or, unless kept,
 // what is to be fetched. A row that cannot be read counts as a retry, since its key can be.
-func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
-	var out []sliceRow
+func (tb taskBucket) slice(kept bool, most int) (out []sliceRow) {
 	var size, pages int
-	err := tb.scan([]byte{pfxQueued}, nil, func(k, v []byte) (bool, error) {
-		if !isKept(k) && (kept || len(out) > 0 && isKept(out[0].key)) {
-			return false, nil
+	for k, v := range tb.rows([]byte{pfxQueued}) {
+		if len(out) == most || !isKept(k) && (kept || len(out) > 0 && isKept(out[0].key)) {
+			break
 		}
 		row := sliceRow{key: encoding.Clone(k)}
 		if _, err := encoding.Open(k, v, &row.queued); err != nil {
 			row.queued = queued{Reason: ReasonRetry}
 		}
 		if len(out) > 0 && row.Reason != out[0].Reason {
-			return true, nil
+			continue
 		}
 		if key, letter, ok := cutQueued(k); ok && key.Kind == TaskPage {
 			pages++
@@ -236,19 +218,16 @@ func (tb taskBucket) slice(kept bool, most int) ([]sliceRow, error) {
 			size += encoding.RawLen(tb.t.dead().get(numKey(pfxPayload, letter)))
 		}
 		if len(out) > 0 && (size > sliceBytes || pages > slicePages) {
-			return false, nil
+			break
 		}
 		out = append(out, row)
-		return len(out) < most, nil
-	})
-	return out, err
+	}
+	return out
 }
 
 // takeQueued moves a row of the queue into the run.
 func (t *txn) takeQueued(now time.Time, r *storedRun, row sliceRow, packed map[uint64]encoding.Packed) error {
-	if _, err := t.tasks().dequeue(row.key); err != nil {
-		return err
-	}
+	t.tasks().dequeue(row.key)
 	key, letter, ok := cutQueued(row.key)
 	if !ok {
 		return t.dead().retry(now, r, letter, packed)

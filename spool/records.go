@@ -11,50 +11,42 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 	if err := checkLen("source id", string(n.Dataset), n.Source); err != nil {
 		return err
 	}
-	seq, err := tb.next()
-	if err != nil {
-		return err
-	}
-	key := encoding.Pair(r.ID, seq)
 	n.Fetched = n.Fetched.UTC()
-	if err := tb.putSealed(key, n, body); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) { c.Records++ })
+	tb.sealBlob(encoding.Pair(r.ID, tb.next()), n, body)
+	tb.t.counters().Records++
+	return nil
 }
 
 // Records returns up to maxCount records of the run with Seq > after, until their bodies exceed maxBytes (at least
 // one). If the checksum of one fails, its Err is set.
-func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) ([]Record, error) {
-	var out []Record
+func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) (out []Record, err error) {
 	var size int64
-	err := s.view("read records", func(t *txn) error {
-		if after == ^uint64(0) {
-			return nil
-		}
-		return t.tab(bktRecords).scan(encoding.Num(run), encoding.Pair(run, after+1), func(k, v []byte) (bool, error) {
+	err = s.view("read records", func(t *txn) error {
+		for k, v := range t.records().rowsFrom(encoding.Num(run), past(encoding.Pair(run, after))) {
 			if len(out) >= maxCount {
-				return false, nil
+				break
 			}
 			if len(k) != 16 {
-				return true, nil // a further fragment
+				continue // a further fragment
 			}
-			r := t.records().read(k, v)
+			r := t.records().record(k, v)
 			size += int64(len(r.Body))
 			if len(out) > 0 && size > maxBytes {
-				return false, nil
+				break
 			}
 			out = append(out, r)
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }
 
-func (tb recordBucket) read(k, v []byte) Record {
-	r := Record{Run: encoding.U64(k, 0), Seq: encoding.U64(k, 8)}
+// record reads a record or a kept one, whose key ends in run and seq.
+func (tb *table) record(k, v []byte) Record {
+	ident := k[len(k)-16:]
+	r := Record{Run: encoding.U64(ident, 0), Seq: encoding.U64(ident, 8)}
 	var err error
-	if r.Body, err = tb.open(k, v, &r.NewRecord); err != nil {
+	if r.Body, err = tb.openAs(ident, k, v, &r.NewRecord); err != nil {
 		r.Err = fmt.Errorf("record %d/%d: %w", r.Run, r.Seq, err)
 	}
 	return r
@@ -62,23 +54,17 @@ func (tb recordBucket) read(k, v []byte) Record {
 
 // consume removes a record after it was mapped, and keeps a copy if that is wanted.
 func (tb recordBucket) consume(now time.Time, run, seq uint64) error {
-	tb, key := tb, encoding.Pair(run, seq)
+	key := encoding.Pair(run, seq)
 	first := tb.get(key)
 	if first == nil {
 		return fmt.Errorf("record %d/%d: %w", run, seq, ErrNotFound)
 	}
+	c := tb.t.counters()
 	if tb.t.keep > 0 {
-		if err := tb.t.tab(bktKept).putBlob(keptKey(now, run, seq), encoding.Clone(tb.blob(key, first))); err != nil {
-			return err
-		}
+		tb.t.kept().putBlob(keptKey(now, run, seq), encoding.Clone(tb.blob(key, first)))
+		c.Kept++
 	}
-	if _, err := tb.delBlob(key); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) {
-		c.Records--
-		if tb.t.keep > 0 {
-			c.Kept++
-		}
-	})
+	tb.delBlob(key)
+	c.Records--
+	return nil
 }

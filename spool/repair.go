@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
@@ -19,7 +20,7 @@ func (tb metaBucket) rebuiltState() (state, error) {
 		return state{}, fmt.Errorf("owner of the spool: %w: neither copy of the connector id can be read", ErrCorrupt)
 	}
 	st := state{ConnectorID: id.ID, Epoch: 1, Open: true}
-	err := tb.t.tab(bktRuns).scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {
+	for k, v := range tb.t.runs().rows([]byte{pfxRun}) {
 		var r storedRun
 		if _, err := encoding.Open(k, v, &r); err == nil {
 			st.Epoch = max(st.Epoch, r.Epoch+1)
@@ -27,37 +28,19 @@ func (tb metaBucket) rebuiltState() (state, error) {
 				st.Created = r.Created
 			}
 		}
-		return true, nil
-	})
+	}
 	m := marks{}
 	st.StateKnown = tb.read(keyWatermarks, &m) == nil && len(m) > 0
-	return st, err
+	return st, nil
 }
 
 // recount counts all rows, to replace the row of counters.
-func (t *txn) recount() (*counters, error) {
-	fresh := newTxn(t.tx, t.keep)
-	v := &verifier{ctx: context.Background(), t: fresh, bytes: map[string]int64{}}
-	if err := v.contents(); err != nil {
-		return nil, err
-	}
-	if v.n.HeldPublished == nil {
-		n, err := fresh.held().countPublished()
-		if err != nil {
-			return nil, err
-		}
-		v.n.HeldPublished = &n
-	}
-	if v.n.Rejected == nil {
-		n, err := fresh.dead().countRejected()
-		if err != nil {
-			return nil, err
-		}
-		v.n.Rejected = &n
-	}
+func (t *txn) recount() *counters {
+	v := &verifier{ctx: context.Background(), t: newTxn(t.tx, t.keep), bytes: map[string]int64{}}
+	v.contents()
 	v.n.Bytes = v.bytes
 	delete(v.n.Bytes, bktMeta)
-	return &v.n, nil
+	return &v.n
 }
 
 // repairMeta repairs, at open, the rows of meta and runs that everything else needs.
@@ -66,22 +49,13 @@ func (t *txn) repairMeta() error {
 		return err
 	}
 	for _, key := range []string{keyPlatform, keyCrash, keyPaused, keyLimit} {
-		if v := t.meta().get([]byte(key)); v != nil {
-			if _, err := encoding.Open([]byte(key), v, nil); err != nil {
-				if err := t.meta().b.Delete([]byte(key)); err != nil {
-					return err
-				}
-			}
+		if t.meta().read(key, nil) != nil {
+			t.meta().unset(key)
 		}
 	}
-	if err := t.repairRuns(); err != nil {
-		return err
-	}
-	if err := t.meta().read(keyCounters, &counters{}); err == nil && t.meta().get([]byte(keyCounters)) != nil {
-		return nil
-	}
-	_, err := t.meta().counters() // flush writes them
-	return err
+	t.counters() // flush writes them
+	t.repairRuns()
+	return nil
 }
 
 func (t *txn) repairState() error {
@@ -93,54 +67,36 @@ func (t *txn) repairState() error {
 	}
 	if m := (marks{}); t.meta().read(keyWatermarks, &m) != nil {
 		st.StateKnown = false // the platform's state is adopted
-		if err := t.meta().b.Delete([]byte(keyWatermarks)); err != nil {
-			return err
-		}
+		t.meta().unset(keyWatermarks)
 	}
 	if !lost {
-		return t.meta().save(keyConnector, connectorRow{st.ConnectorID})
+		t.meta().save(keyConnector, connectorRow{st.ConnectorID})
+		return nil
 	}
-	ids, err := t.runs().open()
-	for _, id := range ids {
-		r, rerr := t.runs().change(id)
-		if rerr != nil {
-			return rerr
-		}
-		r.Epoch = st.Epoch
+	for _, r := range t.runs().open() {
+		r.Epoch, r.dirty = st.Epoch, true
 	}
-	return err
+	return nil
 }
 
 // repairRuns rewrites runs whose rows cannot be read, and marks runs as open that are not done.
-func (t *txn) repairRuns() error {
+func (t *txn) repairRuns() {
 	tb := t.runs()
-	ids, err := tb.open()
-	if err != nil {
-		return err
-	}
-	err = tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
-		ids = append(ids, encoding.U64(k, 1))
-		return true, nil
-	})
-	if err != nil {
-		return err
+	var ids []uint64
+	for _, pfx := range []byte{pfxOpen, pfxRun} {
+		for k := range tb.rows([]byte{pfx}) {
+			ids = append(ids, encoding.U64(k, 1))
+		}
 	}
 	for _, id := range ids {
 		var stored storedRun
 		key := numKey(pfxRun, id)
-		v := tb.get(key)
-		_, rerr := encoding.Open(key, v, &stored)
-		if rerr != nil {
-			if _, err := tb.change(id); err != nil {
-				return err
-			}
-		} else if stored.DoneAt.IsZero() && tb.get(numKey(pfxOpen, id)) == nil {
-			if err := tb.put(numKey(pfxOpen, id), []byte{}); err != nil {
-				return err
-			}
+		if _, err := encoding.Open(key, tb.get(key), &stored); err != nil {
+			_, _ = tb.change(id)
+		} else if stored.DoneAt.IsZero() {
+			tb.put(numKey(pfxOpen, id), []byte{})
 		}
 	}
-	return nil
 }
 
 // rebuilt replaces a run whose row cannot be read. Its datasets count as failed, so that it moves no watermark; what
@@ -153,7 +109,7 @@ func (tb runBucket) rebuilt(id uint64) *storedRun {
 	if st, err := tb.t.meta().state(); err == nil {
 		r.Epoch, r.Created, r.Start = st.Epoch, st.Created, st.Created
 	}
-	m, _ := tb.t.meta().marks()
+	m := tb.t.meta().marks()
 	for _, d := range Datasets() {
 		r.Datasets[d] = DatasetRun{From: m.of(d).Confirmed, Status: DatasetFailed, Detail: "the run's row could not be read"}
 	}
@@ -161,15 +117,21 @@ func (tb runBucket) rebuilt(id uint64) *storedRun {
 		r.FetchedAt, r.MappedAt, r.DoneAt = r.Created, r.Created, r.Created
 		return r
 	}
-	_ = tb.t.tab(bktTasks).scan(numKey(pfxDue, id), nil, func(_, v []byte) (bool, error) {
-		if key, ok := cutTaskKey(v); ok {
-			r.countOpen(key)
-		}
-		return true, nil
-	})
+	tb.t.tasks().countDue(r)
 	return r
 }
 
+// countDue counts the rows of the run's due index.
+func (tb taskBucket) countDue(r *storedRun) {
+	r.Open = nil
+	for _, v := range tb.rows(numKey(pfxDue, r.ID)) {
+		if key, ok := cutTaskKey(v); ok {
+			r.countOpen(key)
+		}
+	}
+}
+
+// countOpen counts an open task.
 func (r *storedRun) countOpen(key TaskKey) {
 	if r.Open == nil {
 		r.Open = map[Dataset]map[TaskKind]int{}
@@ -189,10 +151,9 @@ func (r *storedRun) unread(d Dataset) {
 
 // failUnread marks the datasets as failed of which something could not be read.
 func (r *storedRun) failUnread() {
-	for d, dr := range r.Datasets {
+	for d := range r.Datasets {
 		if r.Unread[d] || r.Lost {
-			dr.Status, dr.Detail = DatasetFailed, "a task or the run itself could not be read"
-			r.Datasets[d] = dr
+			r.setStatus(d, DatasetFailed, "a task or the run itself could not be read")
 		}
 	}
 }
@@ -206,28 +167,26 @@ func (tb taskBucket) fromDueRow(k []byte, key TaskKey) *storedTask {
 
 // lost finds a task whose own row is gone in the run's due index; nil if it is not there.
 func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
-	var st *storedTask
 	enc := string(taskKey(key))
-	_ = tb.scan(numKey(pfxDue, run), nil, func(k, v []byte) (bool, error) {
+	for k, v := range tb.rows(numKey(pfxDue, run)) {
 		if string(v) == enc {
-			st = tb.fromDueRow(k, key)
+			return tb.fromDueRow(k, key)
 		}
-		return st == nil, nil
-	})
-	return st
+	}
+	return nil
 }
 
 // A damageCheck looks for damage and returns what repairs it, nil if there is none.
-type damageCheck func(*txn) (fix func(*txn) error, err error)
+type (
+	damageCheck func(*txn) repairing
+	repairing   func(*txn) error
+)
 
 // repair runs the check in a read transaction, which may be long, and writes only if something is wrong. Nothing else
 // writes meanwhile.
 func (s *Spool) repair(check damageCheck) error {
-	var fix func(*txn) error
-	err := s.view("look for damage", func(t *txn) (err error) {
-		fix, err = check(t)
-		return err
-	})
+	var fix repairing
+	err := s.view("look for damage", func(t *txn) error { fix = check(t); return nil })
 	if err != nil || fix == nil {
 		return err
 	}
@@ -237,44 +196,50 @@ func (s *Spool) repair(check damageCheck) error {
 // dueDamage checks that the due index of a run agrees with its count and its tasks, and that those of its items hold
 // last_run back that were parked once.
 func dueDamage(run uint64) damageCheck {
-	return func(t *txn) (func(*txn) error, error) {
+	return func(t *txn) repairing {
 		r, err := t.runs().byID(run)
 		if err != nil {
-			return nil, err
+			return nil
 		}
-		want, good := 0, 0
-		for _, kinds := range r.Open {
-			for _, n := range kinds {
-				want += n
-			}
-		}
+		good := 0
 		var wrong [][]byte
 		var missing []*storedTask
 		tb := t.tasks()
-		err = tb.scan(numKey(pfxDue, run), nil, func(k, v []byte) (bool, error) {
-			if _, ok := cutTaskKey(v); !ok || len(k) != 25 {
+		for k, v := range tb.rows(numKey(pfxDue, run)) {
+			st, err := tb.byKey(v)
+			switch {
+			case len(k) == 25 && errors.Is(err, ErrNotFound):
+				good++ // the task is rebuilt from the row
+			case len(k) != 25 || err != nil || string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)):
 				wrong = append(wrong, encoding.Clone(k))
-			} else if st, err := tb.byKey(v); errors.Is(err, ErrNotFound) || err == nil && string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) {
+			default:
 				good++
-				if err == nil && st.Behind && !tb.holdsBack(st) {
+				if st.Behind && !tb.holdsBack(st) {
 					missing = append(missing, st)
 				}
-			} else {
-				wrong = append(wrong, encoding.Clone(k))
 			}
-			return true, nil
-		})
-		fits := len(wrong) == 0 && good == want
-		if err != nil || fits && len(missing) == 0 {
-			return nil, err
+		}
+		fits := len(wrong) == 0 && good == r.openTasks()
+		if fits && len(missing) == 0 {
+			return nil
 		}
 		return func(t *txn) error {
-			if err := t.tasks().holdAllBack(missing); err != nil || fits {
-				return err
+			if t.tasks().holdAllBack(missing); fits {
+				return nil
 			}
 			return t.tasks().repairDue(run, wrong)
-		}, nil
+		}
 	}
+}
+
+// openTasks returns how many open tasks the run counts.
+func (r *storedRun) openTasks() (n int) {
+	for _, kinds := range r.Open {
+		for _, one := range kinds {
+			n += one
+		}
+	}
+	return n
 }
 
 // repairDue rebuilds the due index of a run from its tasks, without the rows that are wrong.
@@ -283,28 +248,14 @@ func (tb taskBucket) repairDue(run uint64, wrong [][]byte) error {
 	if err != nil {
 		return err
 	}
-	if err := tb.delAll(wrong); err != nil {
-		return err
-	}
+	tb.delAll(wrong)
 	for _, d := range Datasets() {
-		all, err := tb.of(d, "")
-		if err != nil {
-			return err
-		}
-		for _, st := range all {
-			if st.Run != run {
-				continue
-			}
-			if err := tb.put(dueKey(run, st.State.Due, st.Seq), taskKey(st.key)); err != nil {
-				return err
+		for _, st := range slices.Collect(tb.of(d, "")) {
+			if st.Run == run {
+				tb.put(dueKey(run, st.State.Due, st.Seq), taskKey(st.key))
 			}
 		}
 	}
-	r.Open = nil
-	return tb.scan(numKey(pfxDue, run), nil, func(_, v []byte) (bool, error) {
-		if key, ok := cutTaskKey(v); ok {
-			r.countOpen(key)
-		}
-		return true, nil
-	})
+	tb.countDue(r)
+	return nil
 }

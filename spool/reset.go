@@ -16,28 +16,28 @@ import (
 // works that were open.
 func (s *Spool) Reset(now time.Time) (cleared map[string]int64, open []Work, err error) {
 	err = s.update("reset", frees(), func(t *txn) error {
-		c, err := t.meta().counters()
-		if err != nil {
-			return err
-		}
-		cleared = map[string]int64{
-			"tasks": c.Tasks, "parked": c.Parked, "queued": c.Queued, "records": c.Records, "waiting": c.Waiting,
-			"held": c.Held, "bundles": c.Bundles, "messages": c.Messages, "ids": c.IDs, "items": c.Items, "kept": c.Kept,
-		}
-		st, err := t.meta().state()
+		c := t.counters()
+		cleared = c.byName()
+		delete(cleared, "dead")
+		delete(cleared, "healed")
+		st, err := t.meta().changeState()
 		if err != nil {
 			return err
 		}
 		if err := t.moveAway(st.Epoch); err != nil {
 			return err
 		}
-		*c = counters{Runs: c.Runs, Dead: c.Dead, Healed: c.Healed, HeldPublished: new(int64), Rejected: c.Rejected, Bytes: map[string]int64{
-			bktRuns: c.Bytes[bktRuns], bktDead: c.Bytes[bktDead],
-		}}
-		if cleared["runs"], open, err = t.runs().drop(now); err != nil {
-			return err
+		*c = counters{
+			Counts:        Counts{Runs: c.Runs, Dead: c.Dead, Healed: c.Healed},
+			HeldPublished: new(int64), Rejected: c.Rejected,
+			Bytes: map[string]int64{bktRuns: c.Bytes[bktRuns], bktDead: c.Bytes[bktDead]},
 		}
-		return t.meta().reset()
+		cleared["runs"], open = t.runs().drop(now)
+		t.meta().unset(keyWatermarks)
+		t.meta().unset(keyCrash)
+		st.Epoch++
+		st.StateKnown = true
+		return nil
 	})
 	if err != nil {
 		return nil, nil, err
@@ -109,84 +109,49 @@ func subBuckets(name string) []string {
 const goneStep = 4 << 20
 
 // removeGone removes a step of what resets moved away and returns about how many bytes it was.
-func (t *txn) removeGone() (int, error) {
+func (t *txn) removeGone() int {
 	left := goneStep
-	_, err := removeSome(t.tx.Bucket([]byte(bktGone)), &left)
-	return goneStep - left, err
+	t.removeSome(t.tx.Bucket([]byte(bktGone)), &left)
+	return goneStep - left
 }
 
 // removeSome removes rows of a bucket until left is used up, and reports whether the bucket is empty then.
-func removeSome(b *bolt.Bucket, left *int) (bool, error) {
+func (t *txn) removeSome(b *bolt.Bucket, left *int) (empty bool) {
 	var keys [][]byte
 	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if *left <= 0 {
-			break
-		}
+	for k, v := c.First(); k != nil && *left > 0; k, v = c.Next() {
 		if v != nil {
 			*left -= len(k) + len(v) + 64
 			keys = append(keys, encoding.Clone(k))
 			continue
 		}
-		if empty, err := removeSome(b.Bucket(k), left); err != nil || !empty {
-			return false, err
+		if t.removeSome(b.Bucket(k), left) {
+			*left--
+			t.fail(bktGone, b.DeleteBucket(encoding.Clone(k)))
 		}
-		*left--
-		return false, b.DeleteBucket(encoding.Clone(k)) // the cursor does not survive it
+		return false // the cursor does not survive it
 	}
 	for _, k := range keys {
-		if err := b.Delete(k); err != nil {
-			return false, err
-		}
+		t.fail(bktGone, b.Delete(k))
 	}
 	k, _ := b.Cursor().First()
-	return k == nil, nil
+	return k == nil
 }
 
 // drop ends the open runs and returns their number and their open works.
-func (tb runBucket) drop(now time.Time) (int64, []Work, error) {
-	ids, err := tb.open()
-	if err != nil {
-		return 0, nil, err
-	}
-	var open []Work
-	for _, id := range ids {
-		r, err := tb.change(id)
-		if err != nil {
-			return 0, nil, err
-		}
+func (tb runBucket) drop(now time.Time) (n int64, open []Work) {
+	for _, r := range tb.open() {
 		if r.Work.Status != "" && r.Work.Status != WorkDeleted {
 			open = append(open, r.Work)
 		}
 		r.Dropped, r.DoneAt, r.Open, r.Behind, r.TakeIn = true, now.UTC(), nil, nil, nil
-		if _, err := tb.del(numKey(pfxOpen, id)); err != nil {
-			return 0, nil, err
-		}
+		r.dirty = true
+		tb.del(numKey(pfxOpen, r.ID))
+		n++
 	}
 	for _, pfx := range []byte{pfxWork, pfxSalvage} { // what a salvage brought goes, too, so it may be brought again
-		keys, err := tb.keys([]byte{pfx}, 0)
-		if err == nil {
-			err = tb.delAll(keys)
-		}
-		if err != nil {
-			return 0, nil, err
-		}
+		tb.delAll(tb.keys([]byte{pfx}, 0))
 	}
-	return int64(len(ids)), open, tb.prune()
-}
-
-// reset removes the watermarks and the crash mark of the old epoch and begins a new one.
-func (tb metaBucket) reset() error {
-	for _, key := range []string{keyWatermarks, keyCrash} {
-		if err := tb.b.Delete([]byte(key)); err != nil {
-			return err
-		}
-	}
-	st, err := tb.changeState()
-	if err != nil {
-		return err
-	}
-	st.Epoch++
-	st.StateKnown = true
-	return nil
+	tb.prune()
+	return n, open
 }

@@ -70,10 +70,7 @@ func (tb deadBucket) modified(d DeadLetter) time.Time {
 	if d.Dataset != IOCs {
 		return time.Time{}
 	}
-	e, _, err := tb.t.ids().get(d.STIX)
-	if err != nil {
-		return time.Time{} // damaged counts as unknown
-	}
+	e, _ := tb.t.ids().get(d.STIX) // damaged counts as unknown
 	return e.Modified
 }
 
@@ -100,31 +97,24 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[u
 		return nil
 	}
 	if d.RetryRun != 0 {
-		if _, err := tb.del(retriedKey(d.RetryRun, key)); err != nil {
-			return err
-		}
+		tb.del(retriedKey(d.RetryRun, key))
 	}
 	d.Retried, d.RetryRun = now.UTC(), r.ID
-	if err := tb.put(retriedKey(r.ID, key), []byte{}); err != nil {
-		return err
-	}
+	tb.put(retriedKey(r.ID, key), []byte{})
 	if d.refetched() {
 		task := tb.request(d, r)
 		r.touch(d.Dataset, task.Since, r.Start)
-		if err := tb.t.tasks().addAll(r, []NewTask{task}); err != nil {
-			return err
-		}
-		return tb.putHead(d)
+		tb.putHead(d)
+		return tb.t.tasks().addAll(r, []NewTask{task})
+	}
+	if d.Healed.IsZero() {
+		tb.close(d, now)
+	} else {
+		tb.putHead(d)
 	}
 	r.touch(d.Dataset, now, now)
 	rec := NewRecord{Dataset: d.Dataset, Source: d.Source, Fetched: d.Last, Mapped: d.STIX != ""}
-	if err := tb.t.records().add(r, rec, body); err != nil {
-		return err
-	}
-	if !d.Healed.IsZero() {
-		return tb.putHead(d)
-	}
-	return tb.close(d, now)
+	return tb.t.records().add(r, rec, body)
 }
 
 // recordBody turns a dead letter's payload back into a record. What is a whole answer already, or is not JSON, stays

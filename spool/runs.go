@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"time"
 
@@ -27,6 +28,8 @@ type storedRun struct {
 	Lost bool `json:",omitempty"`
 	// TakeIn are the parked items that still have to be taken in, by dataset.
 	TakeIn map[Dataset]seqs `json:",omitempty"`
+
+	dirty bool // it was changed, and flush writes it
 }
 
 // seqs are the seqs above After, up to and including Through.
@@ -35,20 +38,14 @@ type seqs struct{ After, Through uint64 }
 // StartRun adds a run with its tasks and returns it. Start defaults to now, a task's Since to its dataset's window
 // start, or else to Start. Parked items are taken in by bounded steps; FinishFetch takes in what an error or a kill
 // leaves of them.
-func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error) {
-	var run Run
+func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (run Run, err error) {
 	var more bool
-	err := s.update("start run", use{share: moves}, func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+	err = s.handOver("start run", use{share: moves}, epoch, func(t *txn) error {
 		r, err := t.runs().add(now, spec)
-		if err == nil {
-			more, err = t.tasks().takeParked(r)
-		}
 		if err != nil {
 			return err
 		}
+		more = t.tasks().takeParked(r)
 		run = r.copy()
 		return nil
 	})
@@ -59,17 +56,14 @@ func (s *Spool) StartRun(epoch uint64, now time.Time, spec RunSpec) (Run, error)
 }
 
 // takeParked takes in the rest of the parked items that belong to a run.
-func (s *Spool) takeParked(epoch, run uint64) error {
-	for more := true; more; {
-		err := s.changeRunIn("take in parked items", use{share: moves}, epoch, run, func(t *txn, r *storedRun) (err error) {
-			more, err = t.tasks().takeParked(r)
-			return err
+func (s *Spool) takeParked(epoch, run uint64) (err error) {
+	for more := true; more && err == nil; {
+		err = s.changeRun("take in parked items", use{share: moves}, epoch, run, func(t *txn, r *storedRun) error {
+			more = t.tasks().takeParked(r)
+			return nil
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return err
 }
 
 func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
@@ -77,32 +71,23 @@ func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	if spec.Reason == ReasonRetry { // the broker's limit may have been raised since
-		if err := tb.t.meta().saveLimit(MessageLimit{}); err != nil {
-			return nil, err
-		}
+	if spec.Reason == ReasonRetry {
+		tb.t.meta().unset(keyLimit) // it may have been raised since
 	}
-	id, err := tb.next()
-	if err != nil {
-		return nil, err
-	}
+	id := tb.next()
 	r := &storedRun{Run: Run{
 		ID: id, Epoch: st.Epoch, Reason: spec.Reason, Created: now.UTC(), Start: spec.Start.UTC(),
 		Datasets: map[Dataset]DatasetRun{}, Counters: map[string]int64{},
-	}}
+	}, dirty: true}
 	if spec.Start.IsZero() {
 		r.Start = r.Created
 	}
 	for d, from := range spec.Datasets {
 		r.Datasets[d] = DatasetRun{From: from.UTC(), Status: DatasetOpen}
 	}
-	tb.t.cached[id], tb.t.runDirty[id] = r, true
-	if err := tb.put(numKey(pfxOpen, id), []byte{}); err != nil {
-		return nil, err
-	}
-	if err := tb.t.meta().count(func(c *counters) { c.Runs++ }); err != nil {
-		return nil, err
-	}
+	tb.t.cached[id] = r
+	tb.put(numKey(pfxOpen, id), []byte{})
+	tb.t.counters().Runs++
 	if err := tb.t.tasks().addAll(r, spec.Tasks); err != nil {
 		return nil, err
 	}
@@ -116,14 +101,26 @@ func (tb runBucket) add(now time.Time, spec RunSpec) (*storedRun, error) {
 }
 
 // OpenRuns returns the runs that are not done, oldest first.
-func (s *Spool) OpenRuns() ([]Run, error) {
-	var out []Run
-	err := s.view("read open runs", func(t *txn) error {
-		ids, err := t.runs().open()
-		if err != nil {
-			return err
+func (s *Spool) OpenRuns() (out []Run, err error) {
+	err = s.view("read open runs", func(t *txn) error {
+		for _, r := range t.runs().open() {
+			out = append(out, r.Run)
 		}
-		for _, id := range ids {
+		return nil
+	})
+	return out, err
+}
+
+// Runs returns up to limit runs older than before (0 = from the newest), newest first.
+func (s *Spool) Runs(before uint64, limit int) (out []Run, err error) {
+	if before == 0 {
+		before = ^uint64(0)
+	}
+	err = s.view("read runs", func(t *txn) error {
+		for id := range t.runs().before(before) {
+			if len(out) >= limit {
+				break
+			}
 			r, err := t.runs().byID(id)
 			if err != nil {
 				return err
@@ -135,37 +132,9 @@ func (s *Spool) OpenRuns() ([]Run, error) {
 	return out, err
 }
 
-// Runs returns up to limit runs older than before (0 = from the newest), newest first.
-func (s *Spool) Runs(before uint64, limit int) ([]Run, error) {
-	var out []Run
-	err := s.view("read runs", func(t *txn) error {
-		tb := t.tab(bktRuns)
-		c := tb.b.Cursor()
-		if before == 0 {
-			before = ^uint64(0)
-		}
-		k, _ := c.Seek(numKey(pfxRun, before))
-		if k == nil {
-			k, _ = c.Last()
-		} else {
-			k, _ = c.Prev()
-		}
-		for ; k != nil && k[0] == pfxRun && len(out) < limit; k, _ = c.Prev() {
-			r, err := t.runs().byID(encoding.U64(k, 1))
-			if err != nil {
-				return err
-			}
-			out = append(out, r.Run)
-		}
-		return nil
-	})
-	return out, err
-}
-
 // Run returns one run, or ErrNotFound.
-func (s *Spool) Run(id uint64) (Run, error) {
-	var out Run
-	err := s.view("read run", func(t *txn) error {
+func (s *Spool) Run(id uint64) (out Run, err error) {
+	err = s.view("read run", func(t *txn) error {
 		r, err := t.runs().byID(id)
 		if err == nil {
 			out = r.Run
@@ -179,25 +148,16 @@ func (s *Spool) Run(id uint64) (Run, error) {
 // were damaged: it looks without blocking writers, and writes only if there is something to repair. Call it before the
 // stages start: a repair would undo what they write between its look and its write.
 func (s *Spool) MarkResumed() error {
-	var ids []uint64
-	err := s.update("mark runs as resumed", frees(), func(t *txn) (err error) {
-		if ids, err = t.runs().open(); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			r, err := t.runs().change(id)
-			if err != nil {
-				return err
-			}
-			r.Resumed = true
+	var checks []damageCheck
+	err := s.update("mark runs as resumed", frees(), func(t *txn) error {
+		checks = nil
+		for _, r := range t.runs().open() {
+			r.Resumed, r.dirty = true, true
+			checks = append(checks, dueDamage(r.ID), objectDamage(waitingOf(r.ID)))
 		}
 		return nil
 	})
-	checks := []damageCheck{(*txn).behindDamage, objectDamage(heldOf)}
-	for _, id := range ids {
-		checks = append([]damageCheck{dueDamage(id), objectDamage(waitingOf(id))}, checks...)
-	}
-	for _, check := range checks {
+	for _, check := range append(checks, (*txn).behindDamage, objectDamage(heldOf)) {
 		if err == nil {
 			err = s.repair(check)
 		}
@@ -207,7 +167,7 @@ func (s *Spool) MarkResumed() error {
 
 // SaveWork stores the run's work.
 func (s *Spool) SaveWork(epoch uint64, run uint64, w Work) error {
-	return s.changeRun("save work", epoch, run, func(_ *txn, r *storedRun) error {
+	return s.changeRun("save work", frees(), epoch, run, func(_ *txn, r *storedRun) error {
 		r.Work = w
 		return nil
 	})
@@ -215,7 +175,7 @@ func (s *Spool) SaveWork(epoch uint64, run uint64, w Work) error {
 
 // Count adds to a run's counters.
 func (s *Spool) Count(epoch uint64, run uint64, count map[string]int64) error {
-	return s.changeRun("count", epoch, run, func(_ *txn, r *storedRun) error {
+	return s.changeRun("count", frees(), epoch, run, func(_ *txn, r *storedRun) error {
 		r.count(count)
 		return nil
 	})
@@ -224,7 +184,7 @@ func (s *Spool) Count(epoch uint64, run uint64, count map[string]int64) error {
 // FinishMap marks the run as mapped. It returns ErrBusy while the run has records or waiting objects, or is being
 // fetched. Repeating it changes nothing.
 func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
-	return s.changeRun("finish map", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("finish map", frees(), epoch, run, func(t *txn, r *storedRun) error {
 		switch {
 		case !r.MappedAt.IsZero():
 			return nil
@@ -240,16 +200,9 @@ func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 	})
 }
 
-// changeRun is a transaction that changes one run.
-func (s *Spool) changeRun(op string, epoch, run uint64, fn func(*txn, *storedRun) error) error {
-	return s.changeRunIn(op, frees(), epoch, run, fn)
-}
-
-func (s *Spool) changeRunIn(op string, u use, epoch, run uint64, fn func(*txn, *storedRun) error) error {
-	return s.update(op, u, func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+// changeRun is a hand-over that changes one run.
+func (s *Spool) changeRun(op string, u use, epoch, run uint64, fn func(*txn, *storedRun) error) error {
+	return s.handOver(op, u, epoch, func(t *txn) error {
 		r, err := t.runs().change(run)
 		if err != nil {
 			return err
@@ -272,10 +225,14 @@ func (tb runBucket) byID(id uint64) (*storedRun, error) {
 		return nil, fmt.Errorf("run %d: %w", id, ErrNotFound)
 	}
 	r := &storedRun{}
-	if v == nil {
+	if _, err := encoding.Open(key, v, r); err != nil {
 		r = tb.rebuilt(id)
-	} else if _, err := encoding.Open(key, v, r); err != nil {
-		r = tb.rebuilt(id)
+	}
+	if r.Counters == nil {
+		r.Counters = map[string]int64{}
+	}
+	if r.Datasets == nil {
+		r.Datasets = map[Dataset]DatasetRun{}
 	}
 	tb.t.cached[id] = r
 	return r, nil
@@ -284,41 +241,38 @@ func (tb runBucket) byID(id uint64) (*storedRun, error) {
 // change returns a run for changing; flush writes it.
 func (tb runBucket) change(id uint64) (*storedRun, error) {
 	r, err := tb.byID(id)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		r.dirty = true
 	}
-	tb.t.runDirty[id] = true
-	if r.Counters == nil {
-		r.Counters = map[string]int64{}
-	}
-	if r.Datasets == nil {
-		r.Datasets = map[Dataset]DatasetRun{}
-	}
-	return r, nil
+	return r, err
 }
 
-func (tb runBucket) flush() error {
-	for id := range tb.t.runDirty {
-		key := numKey(pfxRun, id)
-		v, err := encoding.Seal(key, tb.t.cached[id], encoding.Packed{})
-		if err != nil {
-			return err
-		}
-		if err := tb.put(key, v); err != nil {
-			return err
+// open returns the runs that are not done, oldest first. Each can be read, if only rebuilt.
+func (tb runBucket) open() (all []*storedRun) {
+	for k := range tb.rows([]byte{pfxOpen}) {
+		if r, err := tb.byID(encoding.U64(k, 1)); err == nil {
+			all = append(all, r)
 		}
 	}
-	return nil
+	return all
 }
 
-// open returns the ids of the runs that are not done, oldest first.
-func (tb runBucket) open() ([]uint64, error) {
-	var ids []uint64
-	err := tb.scan([]byte{pfxOpen}, nil, func(k, _ []byte) (bool, error) {
-		ids = append(ids, encoding.U64(k, 1))
-		return true, nil
-	})
-	return ids, err
+// before walks the ids of the runs before this one, newest first.
+func (tb runBucket) before(id uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		c := tb.b.Cursor()
+		k, _ := c.Seek(numKey(pfxRun, id))
+		if k == nil {
+			k, _ = c.Last()
+		} else {
+			k, _ = c.Prev()
+		}
+		for ; k != nil && k[0] == pfxRun; k, _ = c.Prev() {
+			if !yield(encoding.U64(k, 1)) {
+				return
+			}
+		}
+	}
 }
 
 // dropped reports whether a reset dropped the run, or may have, if its row could not be read.
@@ -328,39 +282,35 @@ func (tb runBucket) dropped(id uint64) bool {
 }
 
 // prune forgets the oldest done runs beyond maxRuns, except dropped ones whose dead letters are not opened again yet.
-func (tb runBucket) prune() error {
-	c, err := tb.t.meta().counters()
-	if err != nil {
-		return err
-	}
-	for c.Runs > maxRuns {
-		var oldest []byte
-		err := tb.scan([]byte{pfxRun}, nil, func(k, _ []byte) (bool, error) {
-			id := encoding.U64(k, 1)
-			if tb.get(numKey(pfxOpen, id)) != nil || tb.t.dead().has(numKey(pfxRetried, id)) && tb.dropped(id) {
-				return true, nil
-			}
-			oldest = encoding.Clone(k)
-			return false, nil
-		})
-		if err != nil || oldest == nil {
-			return err
+func (tb runBucket) prune() {
+	c := tb.t.counters()
+	var gone [][]byte
+	for k := range tb.rows([]byte{pfxRun}) {
+		id := encoding.U64(k, 1)
+		if c.Runs <= maxRuns {
+			break
 		}
-		id := encoding.U64(oldest, 1)
+		if tb.get(numKey(pfxOpen, id)) != nil || tb.t.dead().has(numKey(pfxRetried, id)) && tb.dropped(id) {
+			continue
+		}
 		delete(tb.t.cached, id)
-		delete(tb.t.runDirty, id)
-		if _, err := tb.del(oldest); err != nil {
-			return err
-		}
+		gone = append(gone, encoding.Clone(k))
 		c.Runs--
 	}
-	return nil
+	tb.delAll(gone)
 }
 
 func (r *storedRun) count(add map[string]int64) {
 	for k, n := range add {
 		r.Counters[k] += n
 	}
+}
+
+// setStatus changes how far the run has got with the dataset, and why.
+func (r *storedRun) setStatus(d Dataset, status DatasetStatus, detail string) {
+	dr := r.Datasets[d]
+	dr.Status, dr.Detail = status, detail
+	r.Datasets[d] = dr
 }
 
 // copy returns a run that shares no map with the transaction.
@@ -372,17 +322,15 @@ func (r *storedRun) copy() Run {
 
 // earliest returns the oldest window start of the dataset in all runs that are remembered, else the creation of the
 // spool: it stands in for the Since of a task that cannot be read.
-func (tb runBucket) earliest(d Dataset) time.Time {
-	var from time.Time
-	_ = tb.scan([]byte{pfxRun}, nil, func(k, v []byte) (bool, error) {
+func (tb runBucket) earliest(d Dataset) (from time.Time) {
+	for k, v := range tb.rows([]byte{pfxRun}) {
 		var r storedRun
 		if _, err := encoding.Open(k, v, &r); err == nil {
 			if at := r.Datasets[d].From; !at.IsZero() && (from.IsZero() || at.Before(from)) {
 				from = at
 			}
 		}
-		return true, nil
-	})
+	}
 	if st, err := tb.t.meta().state(); from.IsZero() && err == nil {
 		from = st.Created
 	}

@@ -98,7 +98,10 @@ func (s *Spool) salvage(ctx context.Context, path string, beforeReset bool, step
 	var rows []rescued
 	size := 0
 	flush := func(done bool) error {
-		err := step(f, &m, rows, done)
+		err := context.Cause(ctx) // then the rows may have been read in part only
+		if err == nil {
+			err = step(f, &m, rows, done)
+		}
 		if err == nil {
 			for _, r := range rows {
 				out.Rows[r.kind] += r.n
@@ -107,22 +110,16 @@ func (s *Spool) salvage(ctx context.Context, path string, beforeReset bool, step
 		}
 		return err
 	}
-	err = f.each(m.At, func(r rescued) error {
+	for r := range f.each(m.At, out.lost) {
 		if size+r.size() > salvageBytes && len(rows) > 0 || len(rows) >= salvageRows {
 			if err := flush(false); err != nil {
-				return err
+				return fail(err)
 			}
 		}
 		rows, size = append(rows, r), size+r.size()
-		return nil
-	}, out.lost)
-	if err == nil {
-		out.Parked, err = f.parked(out.lost)
 	}
-	if err == nil {
-		err = flush(true)
-	}
-	if err != nil {
+	out.Parked = f.parked(out.lost)
+	if err := flush(true); err != nil {
 		return fail(err)
 	}
 	return out, nil
@@ -204,12 +201,8 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 				return err
 			}
 		}
-		key := salvageKey(f.id)
-		v, err := encoding.Seal(key, next, encoding.Packed{})
-		if err != nil {
-			return err
-		}
-		return t.runs().put(key, v)
+		t.runs().seal(salvageKey(f.id), next)
+		return nil
 	})
 	if err == nil {
 		*m = next
@@ -260,13 +253,11 @@ func (t *txn) rescue(now time.Time, r *storedRun, row rescued, packed []encoding
 		}
 	}
 	maps.DeleteFunc(row.setIDs, func(id, _ string) bool { return t.meta().setID(id) != "" }) // something got it since
-	if err := t.meta().putSetIDs(row.setIDs); err != nil {
-		return err
-	}
+	t.meta().putSetIDs(row.setIDs)
 	if d := row.letter; d != nil {
 		letter := *d
 		letter.Run = r.ID
-		return t.dead().add(now, letter, packed[0])
+		t.dead().add(now, letter, packed[0])
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 7), Run: run, Keep: &TaskState{}, Record: big}}))
 	healed := Outcome{Task: item(Alerts, 7), Run: run, Keep: &TaskState{}, Note: &DeadLetter{Stage: StageMap, Class: "healed", Source: "h", Payload: []byte("{}")}}
 	ok(t, s.SettleTasks(1, t0, []Outcome{healed}))
-	ok(t, s.update("heal", frees(), func(tx *txn) error { return tx.dead().heal(t0, Alerts, "h", "") }))
+	ok(t, s.update("heal", frees(), func(tx *txn) error { tx.dead().heal(t0, Alerts, "h", ""); return nil }))
 	want = map[string]bool{string(big.Body): true}
 	for i := range n {
 		want[string(bodyOf(100+i))] = true
@@ -209,6 +209,41 @@ func TestSalvageInterrupted(t *testing.T) {
 	}
 }
 
+// dying is a context that ends when it was asked so often.
+type dying struct {
+	context.Context
+	left *int
+}
+
+func (d dying) Err() error {
+	if *d.left--; *d.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A salvage that is cancelled while it reads takes nothing that it read in part for the whole.
+func TestSalvageCancelled(t *testing.T) {
+	file, want := undelivered(t, 20)
+	path := aside(t, file)
+	s := newSpool(t)
+	rounds := 0
+	for ; ; rounds++ {
+		left := 1 + 9*rounds
+		_, err := s.Salvage(dying{t.Context(), &left}, path, t0, false)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if rounds < 5 {
+		t.Errorf("cancelled %d times, want several", rounds)
+	}
+	compareBack(t, broughtBack(t, s), want)
+}
+
 // A run whose fetch has ended takes nothing more: what comes back later goes into another one.
 func TestSalvageIntoAnotherRun(t *testing.T) {
 	file, want := undelivered(t, 1100)
@@ -297,15 +332,14 @@ func rescuedFrom(t *testing.T, path string) (back map[string]bool, unread int, e
 	}
 	defer func() { ok(t, f.Close()) }()
 	back = map[string]bool{}
-	err = f.each(rowPlace{}, func(r rescued) error {
+	for r := range f.each(rowPlace{}, func(error) { unread++ }) {
 		for _, rec := range r.records {
 			for _, piece := range piecesOf(rec.Body) {
 				back[piece] = true
 			}
 		}
-		return nil
-	}, func(error) { unread++ })
-	return back, unread, err
+	}
+	return back, unread, nil
 }
 
 // Only a file of the same connector comes back, not the spool's own, and one from before a reset only if that is

@@ -1,11 +1,14 @@
 package spool
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 
@@ -40,9 +43,8 @@ func openAside(ctx context.Context, path string) (*asideFile, error) {
 
 // identify reads which connector the file belonged to, and its format.
 func (f *asideFile) identify() error {
-	row := f.Get(f.ctx, bktMeta, []byte(keySchema))
-	if n := encoding.U32(row, 0); len(row) == 8 && string(encoding.Sum([]byte(keySchema), row[:4:4])) == string(row) && n > schema {
-		return schemaError(int(n))
+	if n, ok := cutSchema(f.Get(f.ctx, bktMeta, []byte(keySchema))); ok && n > schema {
+		return schemaError(n)
 	}
 	if _, err := encoding.Open([]byte(keyState), f.Get(f.ctx, bktMeta, []byte(keyState)), &f.state); err == nil {
 		return nil
@@ -51,7 +53,7 @@ func (f *asideFile) identify() error {
 	_, err := encoding.Open([]byte(keyConnector), f.Get(f.ctx, bktMeta, []byte(keyConnector)), &copied)
 	f.state = state{ConnectorID: copied.ID}
 	if err != nil {
-		return fmt.Errorf("owner of the file: %w: neither copy of the connector id can be read", ErrCorrupt)
+		return cmp.Or(context.Cause(f.ctx), fmt.Errorf("owner of the file: %w: neither copy of the connector id can be read", ErrCorrupt))
 	}
 	return nil
 }
@@ -114,61 +116,58 @@ func rescuers() []rescuer {
 	}
 }
 
-// each calls fn for what can be rescued after the place, in order, and lost for what cannot be read.
-func (f *asideFile) each(from rowPlace, fn func(rescued) error, lost func(error)) error {
-	all := rescuers()
-	if i := slices.IndexFunc(all, func(r rescuer) bool { return r.bucket == from.Bucket }); i >= 0 {
-		all = all[i:]
-	}
-	for _, r := range all {
-		begin := r.prefix
-		if r.bucket == from.Bucket {
-			begin = after(from.Key)
+// each walks what can be rescued after the place, in order, and calls lost with what cannot be read. It ends early when
+// the context does.
+func (f *asideFile) each(from rowPlace, lost func(error)) iter.Seq[rescued] {
+	return func(yield func(rescued) bool) {
+		all := rescuers()
+		if i := slices.IndexFunc(all, func(r rescuer) bool { return r.bucket == from.Bucket }); i >= 0 {
+			all = all[i:]
 		}
-		if err := f.bucket(r, begin, fn, lost); err != nil {
-			return err
+		for _, r := range all {
+			begin := r.prefix
+			if r.bucket == from.Bucket {
+				begin = past(from.Key)
+			}
+			for key, sealed := range f.envelopes(r, begin, lost) {
+				got, err := r.rescue(f, key, sealed)
+				if err != nil {
+					lost(fmt.Errorf("%s %x: %w", r.bucket, key, err))
+					continue
+				}
+				got.at = rowPlace{r.bucket, key}
+				if got.n > 0 && !yield(got) { // else nothing of it has to be brought back
+					return
+				}
+			}
 		}
 	}
-	return nil
 }
 
-// bucket joins the fragments of each row and rescues it.
-func (f *asideFile) bucket(r rescuer, begin []byte, fn func(rescued) error, lost func(error)) error {
-	var key, sealed []byte
-	flush := func() error {
-		if key == nil {
-			return nil
-		}
-		got, err := r.rescue(f, key, sealed)
-		at := rowPlace{r.bucket, key}
-		key, sealed = nil, nil
-		if err != nil {
-			lost(fmt.Errorf("%s %x: %w", at.Bucket, at.Key, err))
-			return nil
-		}
-		if got.at = at; got.n == 0 {
-			return nil // nothing of it has to be brought back
-		}
-		return fn(got)
-	}
-	err := f.Rows(f.ctx, r.bucket, begin, func(k, v []byte) (bool, error) {
-		switch {
-		case !hasPrefix(k, r.prefix):
-			return len(r.prefix) > 0 && string(k) < string(r.prefix), nil
-		case len(k) == r.length:
-			if err := flush(); err != nil {
-				return false, err
+// envelopes walks the rows of a bucket, with their fragments joined.
+func (f *asideFile) envelopes(r rescuer, begin []byte, lost func(error)) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, sealed []byte) bool) {
+		var key, sealed []byte
+		for k, v := range f.Rows(f.ctx, r.bucket, begin, lost) {
+			if !bytes.HasPrefix(k, r.prefix) {
+				if string(k) > string(r.prefix) {
+					break
+				}
+				continue // a damaged key
 			}
-			key, sealed = k, encoding.Clone(v)
-		case key != nil && hasPrefix(k, key):
-			sealed = append(sealed, v...)
+			if len(k) == r.length {
+				if key != nil && !yield(key, sealed) {
+					return
+				}
+				key, sealed = k, encoding.Clone(v)
+			} else if key != nil && bytes.HasPrefix(k, key) {
+				sealed = append(sealed, v...)
+			}
 		}
-		return true, nil
-	}, lost)
-	if err != nil {
-		return err
+		if key != nil {
+			yield(key, sealed)
+		}
 	}
-	return flush()
 }
 
 func (f *asideFile) setID(key, sealed []byte) (rescued, error) {
@@ -277,29 +276,28 @@ func (f *asideFile) letter(key, sealed []byte) (rescued, error) {
 }
 
 // blob returns the envelope under a key with its fragments; nil if there is none.
-func (f *asideFile) blob(bucket string, key []byte) []byte {
-	var out []byte
-	_ = f.Rows(f.ctx, bucket, key, func(k, v []byte) (bool, error) {
-		if !hasPrefix(k, key) {
-			return false, nil
+func (f *asideFile) blob(bucket string, key []byte) (out []byte) {
+	for k, v := range f.Rows(f.ctx, bucket, key, func(error) {}) {
+		if !bytes.HasPrefix(k, key) {
+			break
 		}
-		out = append(out, v...)
-		return len(v) == fragmentSize, nil
-	}, func(error) {})
+		if out = append(out, v...); len(v) != fragmentSize {
+			break
+		}
+	}
 	return out
 }
 
 // parked counts the items that were parked. They are not brought back: they held last_run back, so the lists name
 // them again.
-func (f *asideFile) parked(lost func(error)) (n int64, err error) {
-	err = f.Rows(f.ctx, bktTasks, []byte{pfxParked}, func(k, v []byte) (bool, error) {
+func (f *asideFile) parked(lost func(error)) (n int64) {
+	for k, v := range f.Rows(f.ctx, bktTasks, []byte{pfxParked}, lost) {
 		if k[0] != pfxParked {
-			return false, nil
+			break
 		}
 		if _, ok := cutTaskKey(v); ok {
 			n++
 		}
-		return true, nil
-	}, lost)
-	return n, err
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
@@ -21,15 +22,15 @@ type Query struct {
 
 // Hit is an entry that Search found.
 type Hit struct {
-	Entry
-	STIX    string // the object's id; "" if the entry is not a single object
-	Refers  bool   // it only refers to the object of the query
-	Dataset Dataset
-	Source  string
-	Fetched string // of records
-	Kept    bool   // of held objects: the whole copy of one that was sent without a reference
-	// Of dead letters; Healed is "" for one that is open.
-	Stage, Class, Error, Healed string
+	Bucket, Key string // as Show takes them
+	STIX        string // the object's id; "" if the entry is not a single object
+	Refers      bool   // it only refers to the object of the query
+	Run         uint64
+	Dataset     Dataset
+	Source      string
+	Fetched     time.Time   // of records
+	Kept        bool        // of held objects: the whole copy of one that was sent without a reference
+	Dead        *DeadLetter // of dead letters
 	// Of bundles: the object's index, and whether its message is confirmed or became a dead letter instead.
 	Index     int
 	Confirmed bool
@@ -49,8 +50,8 @@ func (s *Spool) Search(bucket string, q Query, after string, budget int64) (hits
 		return nil, "", fmt.Errorf("search %s: %w: not one of %v", bucket, ErrInvalid, Searchable())
 	}
 	err = s.view("search "+bucket, func(t *txn) error {
-		return t.walkRows(bucket, after, budget, &next, func(tb *table, l listing, e Entry, k, v []byte) int64 {
-			found, size := t.match(tb, l, e, k, v, q)
+		return t.walkRows(bucket, after, budget, &next, func(tb *table, _ listing, name string, k, v []byte) int64 {
+			found, size := t.match(tb, Hit{Bucket: bucket, Key: name}, k, v, q)
 			hits = append(hits, found...)
 			return size
 		})
@@ -60,7 +61,7 @@ func (s *Spool) Search(bucket string, q Query, after string, budget int64) (hits
 
 // walkRows calls visit for the rows of a bucket after the named one until its results add up to budget; next then
 // names the last row that was visited.
-func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit func(tb *table, l listing, e Entry, k, v []byte) int64) error {
+func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit func(tb *table, l listing, name string, k, v []byte) int64) error {
 	tb, l, err := t.listing(bucket)
 	if err != nil {
 		return err
@@ -71,34 +72,55 @@ func (t *txn) walkRows(bucket, after string, budget int64, next *string, visit f
 		if err != nil {
 			return err
 		}
-		from = append(k, 0)
+		from = past(k)
 	}
 	last := ""
-	return tb.scan(l.prefix, from, func(k, v []byte) (bool, error) {
+	for k, v := range tb.rowsFrom(l.prefix, from) {
 		name, ok := l.name(k)
 		if !ok {
-			return true, nil
+			continue
 		}
 		if budget <= 0 {
 			*next = last
-			return false, nil
+			break
 		}
-		budget -= max(visit(tb, l, Entry{Bucket: bucket, Key: name}, encoding.Clone(k), v), 1)
+		budget -= max(visit(tb, l, name, encoding.Clone(k), v), 1)
 		last = name
-		return true, nil
-	})
+	}
+	return nil
+}
+
+// content reads what a row holds: a response, an object, or what became a dead letter.
+func (t *txn) content(tb *table, h Hit, k, v []byte) (Hit, []byte, error) {
+	switch h.Bucket {
+	case bktRecords, bktKept:
+		r := tb.record(k, v)
+		h.Run, h.Dataset, h.Source, h.Fetched = r.Run, r.Dataset, r.Source, r.Fetched
+		return h, r.Body, r.Err
+	case bktDead:
+		d, _ := t.dead().read(encoding.U64(k, 1))
+		h.STIX, h.Run, h.Dataset, h.Source, h.Dead = d.STIX, d.Run, d.Dataset, d.Source, &d
+		return h, d.Payload, d.Err
+	}
+	o := tb.object(k, v)
+	if h.Bucket == bktWaiting {
+		o.Run = encoding.U64(k, 0)
+	}
+	h.STIX, h.Run, h.Dataset, h.Source, h.Kept = o.STIX, o.Run, o.Dataset, o.Source, o.Kept
+	return h, o.JSON, o.Err
 }
 
 // match compares one row with q; size is how many bytes that took.
-func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
-	if e.Bucket == bktBundles {
-		return t.matchBundle(l, e, k, v, q)
+func (t *txn) match(tb *table, h Hit, k, v []byte, q Query) (hits []Hit, size int64) {
+	if h.Bucket == bktBundles {
+		return t.matchBundle(h, k, q)
 	}
-	sealed := tb.blob(k, v)
-	fields, payload := l.fields(t, k, sealed)
-	e.Fields, e.Bytes = fields, len(sealed)
-	h := hitOf(e)
-	size = int64(len(payload))
+	h, payload, _ := t.content(tb, h, k, v)
+	return q.hits(h, payload), int64(len(payload))
+}
+
+// hits returns the hits in what an entry holds: one, or of a response one for each object of a name.
+func (q Query) hits(h Hit, payload []byte) (hits []Hit) {
 	switch {
 	case q.STIX != "" && (h.STIX == q.STIX || h.STIX == "" && hasID(payload, q.STIX)):
 	case q.STIX != "" && names(payload, q.STIX):
@@ -108,53 +130,28 @@ func (t *txn) match(tb *table, l listing, e Entry, k, v []byte, q Query) (hits [
 			h.STIX = id
 			hits = append(hits, h)
 		}
-		return hits, size
+		return hits
 	case q.STIX == "" && q.isOf(h.Dataset, h.Source):
 	default:
-		return nil, size
+		return nil
 	}
-	return []Hit{h}, size
-}
-
-// hitOf returns the entry with what a search may need of its fields.
-func hitOf(e Entry) Hit {
-	text := func(name string) string { s, _ := e.Fields[name].(string); return s }
-	kept, _ := e.Fields["kept"].(bool)
-	return Hit{
-		Entry: e, STIX: map[string]string{bktWaiting: text("id"), bktHeld: text("id"), bktDead: text("stix")}[e.Bucket],
-		Dataset: Dataset(text("dataset")), Source: text("source"), Fetched: text("fetched"), Kept: kept,
-		Stage: text("stage"), Class: text("class"), Error: text("error"), Healed: text("healed"),
-	}
+	return []Hit{h}
 }
 
 // matchBundle compares a bundle's objects with q. Blocks that cannot be read are left to Verify.
-func (t *txn) matchBundle(l listing, e Entry, k, v []byte, q Query) (hits []Hit, size int64) {
-	run, seq := encoding.U64(k, 1), encoding.U64(k, 9)
-	b, h, err := t.bundles().head(run, seq)
+func (t *txn) matchBundle(h Hit, k []byte, q Query) (hits []Hit, size int64) {
+	b, head, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 	if err != nil {
 		return nil, 0
 	}
-	e.Fields, _ = l.fields(t, k, v)
 	first := 0
-	for number, n := range h.Blocks {
-		objects, err := t.bundles().block(run, seq, h, number, first)
+	for number, n := range head.Blocks {
+		objects, _ := t.bundles().block(b.Run, b.Seq, head, number, first)
 		for i, o := range objects {
-			wanted := o.STIX == q.STIX || q.STIX != "" && names(o.JSON, q.STIX)
-			switch {
-			case q.STIX != "":
-			case q.Name != "":
-				wanted = len(named(o.JSON, q.Name)) > 0
-			default:
-				wanted = q.isOf(o.Dataset, o.Source)
-			}
-			if err != nil || !wanted {
-				continue
-			}
-			at := first + i
-			hits = append(hits, Hit{
-				Entry: e, STIX: o.STIX, Index: at, Refers: q.STIX != "" && o.STIX != q.STIX,
-				Confirmed: at < b.Confirmed && !slices.Contains(b.Skipped, at), Skipped: slices.Contains(b.Skipped, at),
-			})
+			h.Run, h.STIX, h.Dataset, h.Source, h.Index = b.Run, o.STIX, o.Dataset, o.Source, first+i
+			h.Skipped = slices.Contains(b.Skipped, h.Index)
+			h.Confirmed = h.Index < b.Confirmed && !h.Skipped
+			hits = append(hits, q.hits(h, o.JSON)...)
 		}
 		first += n
 	}

@@ -105,10 +105,10 @@ func TestSearchFindsByIDAndSource(t *testing.T) {
 	if !hits[0].Confirmed || hits[1].Confirmed || !hits[2].Skipped || hits[2].Confirmed || hits[3].Skipped {
 		t.Errorf("places %+v", hits)
 	}
-	if d := all(t, s, "dead", Query{STIX: stixID("malware", 3)})[0]; d.Stage == "" || d.Class == "" || d.Source != "1" {
+	if d := all(t, s, "dead", Query{STIX: stixID("malware", 3)})[0]; d.Dead == nil || d.Dead.Stage == "" || d.Dead.Class == "" || d.Source != "1" {
 		t.Errorf("got dead letter %+v, want it with stage, class and source 1", d)
 	}
-	if r := all(t, s, "records", Query{Source: "2"})[0]; r.Dataset != Alerts || r.Source != "2" || r.Fetched == "" {
+	if r := all(t, s, "records", Query{Source: "2"})[0]; r.Dataset != Alerts || r.Source != "2" || r.Fetched.IsZero() {
 		t.Errorf("got record %+v, want alerts/2 and when it was fetched", r)
 	}
 	if _, _, err := s.Search("ids", Query{STIX: "x"}, "", 1); err == nil {

@@ -10,13 +10,10 @@ type setIDRow struct {
 	Original string `json:"original"`
 }
 
-func (tb metaBucket) putSetIDs(list map[string]string) error {
+func (tb metaBucket) putSetIDs(list map[string]string) {
 	for id, original := range list {
-		if err := tb.save(pfxSetID+id, setIDRow{original}); err != nil {
-			return err
-		}
+		tb.save(pfxSetID+id, setIDRow{original})
 	}
-	return nil
 }
 
 // setID returns the object of the source that has the id, "" if that is not known.

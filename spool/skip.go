@@ -21,13 +21,9 @@ type Skipped struct {
 // class gap, whose payload is JSON with dataset, from and to. Skip returns ErrInvalid if to is not after the
 // watermark, or is later than the start of the newest run of the dataset: nobody knows that what lies there cannot be
 // had.
-func (s *Spool) Skip(epoch uint64, now time.Time, d Dataset, to time.Time) (Skipped, error) {
-	var out Skipped
+func (s *Spool) Skip(epoch uint64, now time.Time, d Dataset, to time.Time) (out Skipped, err error) {
 	to = to.UTC()
-	err := s.update("skip", frees(), func(t *txn) error {
-		if err := t.meta().checkEpoch(epoch); err != nil {
-			return err
-		}
+	err = s.handOver("skip", frees(), epoch, func(t *txn) error {
 		from, err := t.runs().skippable(d, to)
 		if err != nil {
 			return err
@@ -36,18 +32,15 @@ func (s *Spool) Skip(epoch uint64, now time.Time, d Dataset, to time.Time) (Skip
 		if err := t.tasks().dropRequests(&out, d); err != nil {
 			return err
 		}
-		if err := t.runs().moveMark(d, to); err != nil {
-			return err
-		}
+		t.runs().moveMark(d, to)
 		return t.dead().addSkipped(now, d, &out)
 	})
 	return out, err
 }
 
 // SkipFrom returns where a skip of the dataset to a time would begin, or why Skip would refuse it.
-func (s *Spool) SkipFrom(d Dataset, to time.Time) (time.Time, error) {
-	var from time.Time
-	err := s.view("skip", func(t *txn) (err error) {
+func (s *Spool) SkipFrom(d Dataset, to time.Time) (from time.Time, err error) {
+	err = s.view("skip", func(t *txn) error {
 		from, err = t.runs().skippable(d, to.UTC())
 		return err
 	})
@@ -60,14 +53,7 @@ func (tb runBucket) skippable(d Dataset, to time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	m, err := tb.t.meta().marks()
-	if err != nil {
-		return time.Time{}, err
-	}
-	var from time.Time
-	if w := m[d]; w != nil {
-		from = w.Fetched
-	}
+	from := tb.t.meta().marks().of(d).Fetched
 	if from.IsZero() && newest != nil {
 		from = newest.Datasets[d].From // it never got through: each run has asked for the same
 	}
@@ -89,15 +75,8 @@ func (tb runBucket) newest(d Dataset) (*storedRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := tb.b.Cursor()
-	k, _ := c.Seek(numKey(pfxRun, ^uint64(0)))
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
-	}
-	for ; k != nil && k[0] == pfxRun; k, _ = c.Prev() {
-		r, err := tb.byID(encoding.U64(k, 1))
+	for id := range tb.before(^uint64(0)) {
+		r, err := tb.byID(id)
 		if err != nil || r.Epoch != st.Epoch {
 			return nil, err
 		}
@@ -111,55 +90,35 @@ func (tb runBucket) newest(d Dataset) (*storedRun, error) {
 // dropRequests drops the dataset's lists and pages except those of repulls and retries, and fails the dataset in the
 // runs that had them.
 func (tb taskBucket) dropRequests(out *Skipped, d Dataset) error {
-	for _, kind := range []TaskKind{TaskList, TaskPage} {
-		all, err := tb.of(d, kind)
-		if err != nil {
-			return err
-		}
-		for _, st := range all {
-			if st.Run != 0 {
-				r, err := tb.t.runs().change(st.Run)
-				if err != nil {
-					return err
-				}
-				if !r.Reason.MovesWatermarks() {
-					continue
-				}
-				if err := tb.leave(r, st); err != nil {
-					return err
-				}
-				dr := r.Datasets[d]
-				dr.Status = DatasetFailed
-				dr.Detail = "skipped to " + out.To.Format(time.RFC3339) + " by an operator; the next run goes on from there"
-				r.Datasets[d] = dr
-			}
-			if err := tb.remove(st); err != nil {
+	for _, st := range tb.requests(d) {
+		if st.Run != 0 {
+			r, err := tb.t.runs().change(st.Run)
+			if err != nil {
 				return err
 			}
-			if !st.Since.IsZero() && st.Since.Before(out.From) {
-				out.From = st.Since.UTC()
+			if !r.Reason.MovesWatermarks() {
+				continue
 			}
-			out.Tasks++
+			tb.leave(r, st)
+			r.setStatus(d, DatasetFailed, "skipped to "+out.To.Format(time.RFC3339)+" by an operator; the next run goes on from there")
 		}
+		tb.remove(st)
+		if !st.Since.IsZero() && st.Since.Before(out.From) {
+			out.From = st.Since.UTC()
+		}
+		out.Tasks++
 	}
 	return nil
 }
 
 // moveMark moves the dataset's watermarks to a time, as a run would that is done now.
-func (tb runBucket) moveMark(d Dataset, to time.Time) error {
-	m, err := tb.t.meta().marks()
-	if err != nil {
-		return err
-	}
+func (tb runBucket) moveMark(d Dataset, to time.Time) {
+	m := tb.t.meta().marks()
 	w := m.of(d)
 	w.Previous, w.Fetched = w.Fetched, to
 	w.Early = append(w.Early, earlyDone{Run: tb.b.Sequence(), At: to})
-	oldest, err := tb.oldestOpen(d)
-	if err != nil {
-		return err
-	}
-	w.confirmBefore(oldest)
-	return tb.t.meta().save(keyWatermarks, m)
+	w.confirmBefore(tb.oldestOpen(d))
+	tb.t.meta().save(keyWatermarks, m)
 }
 
 // addSkipped adds the dead letter that names the span.
@@ -173,9 +132,7 @@ func (tb deadBucket) addSkipped(now time.Time, d Dataset, out *Skipped) error {
 		Stage: StageFetch, Class: "gap", Attempts: 1, Dataset: d, Payload: payload,
 		Error: fmt.Sprintf("skipped up to %s by an operator: threatmatch-connector repull --from %s --dataset %s brings what lies between", to, from, d),
 	}
-	if err := tb.add(now, letter, encoding.Pack(payload)); err != nil {
-		return err
-	}
+	tb.add(now, letter, encoding.Pack(payload))
 	out.Dead = encoding.U64(tb.get(equalKey(letter)), 0)
 	return nil
 }

@@ -29,90 +29,79 @@ func (st *storedTask) task() Task {
 
 // ReadyTasks returns up to limit tasks of the run that are due at now and not in skip, in order of due time and
 // arrival, and when the next other one falls due (zero if none is backing off). skip may be nil.
-func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskKey) bool) ([]Task, time.Time, error) {
-	var out []Task
-	var next time.Time
-	err := s.view("read ready tasks", func(t *txn) error {
-		tb := t.tab(bktTasks)
+func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskKey) bool) (out []Task, next time.Time, err error) {
+	err = s.view("read ready tasks", func(t *txn) error {
+		tb := t.tasks()
 		prefix := numKey(pfxDue, run)
 		later := dueKey(run, now, ^uint64(0))
-		err := tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
+		for k, v := range tb.rows(prefix) {
 			if len(out) >= limit || string(k) > string(later) {
-				return false, nil
+				break
 			}
 			key, ok := cutTaskKey(v)
 			if !ok || skip != nil && skip(key) {
-				return true, nil
+				continue
 			}
-			st, err := t.tasks().byKey(v)
+			st, err := tb.byKey(v)
 			if errors.Is(err, ErrNotFound) {
-				st, err = t.tasks().fromDueRow(k, key), nil
+				st, err = tb.fromDueRow(k, key), nil
 			}
 			if err != nil {
-				return false, err
+				return err
 			}
 			if string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) && st.Run == run { // else a damaged row
 				out = append(out, st.task())
 			}
-			return true, nil
-		})
-		if err != nil {
-			return err
 		}
-		return tb.scan(prefix, after(later), func(k, _ []byte) (bool, error) {
+		if k, _ := tb.first(prefix, past(later)); k != nil {
 			next = encoding.TimeAt(k, 9)
-			return false, nil
-		})
+		}
+		return nil
 	})
 	return out, next, err
 }
 
 // FailingTasks returns up to limit tasks of the run whose last try failed and that will be tried again in it, in
 // order of the next try.
-func (s *Spool) FailingTasks(run uint64, limit int) ([]Task, error) {
-	var out []Task
-	err := s.view("read failing tasks", func(t *txn) error {
-		tb := t.tab(bktTasks)
-		prefix := numKey(pfxDue, run)
+func (s *Spool) FailingTasks(run uint64, limit int) (out []Task, err error) {
+	err = s.view("read failing tasks", func(t *txn) error {
 		untried := dueKey(run, time.Time{}, ^uint64(0)) // what has no due time has not failed
-		return tb.scan(prefix, after(untried), func(_, v []byte) (bool, error) {
+		for _, v := range t.tasks().rowsFrom(numKey(pfxDue, run), past(untried)) {
 			if len(out) >= limit {
-				return false, nil
+				break
 			}
 			st, err := t.tasks().byKey(v)
 			if err != nil {
-				return false, err
+				return err
 			}
 			if st.State.Tries+st.State.Waived > 0 {
 				out = append(out, st.task())
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }
 
 // ParkedTasks returns up to limit parked items, by dataset and in order of arrival.
-func (s *Spool) ParkedTasks(limit int) ([]Task, error) {
-	var out []Task
-	err := s.view("read parked items", func(t *txn) error {
-		return t.tab(bktTasks).scan([]byte{pfxParked}, nil, func(_, v []byte) (bool, error) {
+func (s *Spool) ParkedTasks(limit int) (out []Task, err error) {
+	err = s.view("read parked items", func(t *txn) error {
+		for _, v := range t.tasks().rows([]byte{pfxParked}) {
 			if len(out) >= limit {
-				return false, nil
+				break
 			}
 			if st, err := t.tasks().byKey(v); err == nil { // Verify reports the others
 				out = append(out, st.task())
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }
 
 // OpenTasks counts the run's tasks that are neither done nor parked, by dataset and kind.
-func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
-	var out map[Dataset]map[TaskKind]int
-	err := s.view("count tasks", func(t *txn) error {
+func (s *Spool) OpenTasks(run uint64) (out map[Dataset]map[TaskKind]int, err error) {
+	err = s.view("count tasks", func(t *txn) error {
 		r, err := t.runs().byID(run)
 		if err != nil {
 			return err
@@ -126,9 +115,8 @@ func (s *Spool) OpenTasks(run uint64) (map[Dataset]map[TaskKind]int, error) {
 }
 
 // Task returns one task, open or parked, or ErrNotFound.
-func (s *Spool) Task(key TaskKey) (Task, error) {
-	var out Task
-	err := s.view("read task", func(t *txn) error {
+func (s *Spool) Task(key TaskKey) (out Task, err error) {
+	err = s.view("read task", func(t *txn) error {
 		st, err := t.tasks().byKey(taskKey(key))
 		if err == nil {
 			out = st.task()
@@ -151,47 +139,38 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 	}
 	st := &storedTask{key: key}
 	if _, err := encoding.Open(k, tb.blob(k, v), st); err != nil {
-		return tb.rebuild(key, enc, err)
+		return tb.rebuild(key, enc, err), nil
 	}
 	return st, nil
 }
 
 // rebuild rebuilds a task that cannot be read from the indices that name it. Its tries are forgotten: asking again
 // repairs it.
-func (tb taskBucket) rebuild(key TaskKey, enc []byte, cause error) (*storedTask, error) {
+func (tb taskBucket) rebuild(key TaskKey, enc []byte, cause error) *storedTask {
 	st := &storedTask{key: key, rebuilt: true, State: TaskState{LastError: cause.Error()}}
-	err := tb.scan([]byte{pfxDue}, nil, func(k, v []byte) (bool, error) {
-		if string(v) != string(enc) {
-			return true, nil
+	for k, v := range tb.rows([]byte{pfxDue}) {
+		if string(v) == string(enc) {
+			st.Run, st.State.Due, st.Seq = encoding.U64(k, 1), encoding.TimeAt(k, 9), encoding.U64(k, 17)
+			break
 		}
-		st.Run, st.State.Due, st.Seq = encoding.U64(k, 1), encoding.TimeAt(k, 9), encoding.U64(k, 17)
-		return false, nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	prefix := encoding.PutString([]byte{pfxParked}, string(key.Dataset))
-	err = tb.scan(prefix, nil, func(k, v []byte) (bool, error) {
+	prefix := parkedPrefix(key.Dataset)
+	for k, v := range tb.rows(prefix) {
 		if string(v) == string(enc) {
 			st.Seq = encoding.U64(k, len(prefix))
 			st.Parked = time.UnixMilli(0).UTC() // when is lost; that it is parked is not
 		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	prefix = behindPrefix(key.Dataset)
-	err = tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
+	for k := range tb.rows(prefix) {
 		if encoding.U64(k, len(prefix)+8) == st.Seq {
 			st.Behind, st.Since = true, encoding.TimeAt(k, len(prefix))
 		}
-		return true, nil
-	})
+	}
 	if st.Since.IsZero() {
 		st.Since = tb.t.runs().earliest(key.Dataset)
 	}
-	return st, err
+	return st
 }
 
 // String returns the key as listings show it: dataset/kind/source.
@@ -211,31 +190,21 @@ func (k TaskKey) Title() string {
 }
 
 // enter stores a task that now belongs to the run.
-func (tb taskBucket) enter(r *storedRun, st *storedTask) error {
-	if err := tb.addDue(r, st); err != nil {
-		return err
-	}
-	return tb.save(st)
+func (tb taskBucket) enter(r *storedRun, st *storedTask) {
+	tb.addDue(r, st)
+	tb.save(st)
 }
 
 // addDue counts a task in its run and adds it to the run's due index.
-func (tb taskBucket) addDue(r *storedRun, st *storedTask) error {
-	if r.Open == nil {
-		r.Open = map[Dataset]map[TaskKind]int{}
-	}
-	if r.Open[st.key.Dataset] == nil {
-		r.Open[st.key.Dataset] = map[TaskKind]int{}
-	}
-	r.Open[st.key.Dataset][st.key.Kind]++
-	tb.t.runDirty[r.ID] = true
-	return tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
+func (tb taskBucket) addDue(r *storedRun, st *storedTask) {
+	r.countOpen(st.key)
+	r.dirty = true
+	tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
 }
 
 // leave removes an open task from its run's due index and count.
-func (tb taskBucket) leave(r *storedRun, st *storedTask) error {
-	if _, err := tb.del(dueKey(st.Run, st.State.Due, st.Seq)); err != nil {
-		return err
-	}
+func (tb taskBucket) leave(r *storedRun, st *storedTask) {
+	tb.del(dueKey(st.Run, st.State.Due, st.Seq))
 	kinds := r.Open[st.key.Dataset]
 	if kinds[st.key.Kind]--; kinds[st.key.Kind] <= 0 {
 		delete(kinds, st.key.Kind)
@@ -243,61 +212,45 @@ func (tb taskBucket) leave(r *storedRun, st *storedTask) error {
 	if len(kinds) == 0 {
 		delete(r.Open, st.key.Dataset)
 	}
-	tb.t.runDirty[r.ID] = true
-	return nil
+	r.dirty = true
 }
 
-func (tb taskBucket) save(st *storedTask) error {
-	k := prefixed(pfxTask, taskKey(st.key))
-	v, err := encoding.Seal(k, st, encoding.Packed{})
-	if err != nil {
-		return err
-	}
-	return tb.putBlob(k, v)
+func (tb taskBucket) save(st *storedTask) {
+	tb.sealBlob(prefixed(pfxTask, taskKey(st.key)), st, encoding.Packed{})
 }
 
 // park puts a task that left its run aside for a later one.
-func (tb taskBucket) park(st *storedTask, now time.Time) error {
+func (tb taskBucket) park(st *storedTask, now time.Time) {
 	st.Run, st.Parked = 0, now.UTC()
-	if err := tb.put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key)); err != nil {
-		return err
-	}
+	tb.put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key))
 	if !st.Behind {
 		st.Behind = true
-		if err := tb.holdBack(st); err != nil {
-			return err
-		}
+		tb.holdBack(st)
 	}
-	if err := tb.t.meta().count(func(c *counters) { c.Tasks--; c.Parked++ }); err != nil {
-		return err
-	}
-	return tb.save(st)
+	c := tb.t.counters()
+	c.Tasks--
+	c.Parked++
+	tb.save(st)
 }
 
-func (tb taskBucket) unpark(st *storedTask) error {
-	if _, err := tb.del(parkedKey(st.key.Dataset, st.Seq)); err != nil {
-		return err
-	}
+func (tb taskBucket) unpark(st *storedTask) {
+	tb.del(parkedKey(st.key.Dataset, st.Seq))
 	st.Parked = time.Time{}
-	return tb.t.meta().count(func(c *counters) { c.Tasks++; c.Parked-- })
+	c := tb.t.counters()
+	c.Tasks++
+	c.Parked--
 }
 
 // remove removes a task that is in no run's due index any more.
-func (tb taskBucket) remove(st *storedTask) error {
+func (tb taskBucket) remove(st *storedTask) {
 	if !st.Parked.IsZero() {
-		if err := tb.unpark(st); err != nil {
-			return err
-		}
+		tb.unpark(st)
 	}
 	if st.Behind {
-		if _, err := tb.del(behindKey(st.key.Dataset, st.Since, st.Seq)); err != nil {
-			return err
-		}
+		tb.del(behindKey(st.key.Dataset, st.Since, st.Seq))
 	}
-	if _, err := tb.delBlob(prefixed(pfxTask, taskKey(st.key))); err != nil {
-		return err
-	}
-	return tb.t.meta().count(func(c *counters) { c.Tasks-- })
+	tb.delBlob(prefixed(pfxTask, taskKey(st.key)))
+	tb.t.counters().Tasks--
 }
 
 func checkTaskKey(k TaskKey) error {

@@ -15,19 +15,13 @@ type Trace struct {
 func (s *Spool) Trace(id string) (Trace, error) {
 	var out Trace
 	err := s.view("trace "+id, func(t *txn) error {
-		if err := t.ids().trace(id, &out); err != nil {
-			return err
-		}
+		t.ids().trace(id, &out)
 		if seq := heldOf(t).seq(id); seq != 0 {
 			o := heldOf(t).at(seq)
 			out.Held = &o
 		}
-		runs, err := t.runs().open()
-		if err != nil {
-			return err
-		}
-		for _, run := range runs {
-			if x := waitingOf(run)(t); x.seq(id) != 0 {
+		for _, r := range t.runs().open() {
+			if x := waitingOf(r.ID)(t); x.seq(id) != 0 {
 				out.Waiting = append(out.Waiting, x.at(x.seq(id)))
 			}
 		}
@@ -36,16 +30,9 @@ func (s *Spool) Trace(id string) (Trace, error) {
 	return out, err
 }
 
-func (tb idBucket) trace(id string, out *Trace) error {
+func (tb idBucket) trace(id string, out *Trace) {
 	key := encoding.IDKey(id)
-	v := tb.entries().get(key)
-	if v == nil {
-		return nil
+	if e, err := decodeEntry(key, tb.entries().get(key)); err == nil { // else it is unknown, or Verify reports it
+		out.Known, out.Forgotten = &e.ID, tb.forgets(e)
 	}
-	e, err := decodeEntry(key, v)
-	if err != nil {
-		return nil // counts as unknown everywhere; Verify reports it
-	}
-	out.Known, out.Forgotten = &e.ID, tb.forgets(e)
-	return nil
 }

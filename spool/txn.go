@@ -2,9 +2,11 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
 	"time"
 
@@ -25,8 +27,8 @@ type txn struct {
 	stDirty   bool
 	count     *counters
 	cached    map[uint64]*storedRun
-	runDirty  map[uint64]bool
 	forgotten map[uint64]uint64 // marks in ids that were read
+	err       error             // see fail
 }
 
 // use says which room a writing transaction may use, and how many bytes it brings. The room up to bbolt's cap is
@@ -72,6 +74,16 @@ func (s *Spool) update(op string, u use, fn func(*txn) error) error {
 	return nil
 }
 
+// handOver is update for what was read under an epoch: after a reset it is refused.
+func (s *Spool) handOver(op string, u use, epoch uint64, fn func(*txn) error) error {
+	return s.update(op, u, func(t *txn) error {
+		if err := t.meta().checkEpoch(epoch); err != nil {
+			return err
+		}
+		return fn(t)
+	})
+}
+
 // commit is one attempt at a transaction.
 func (s *Spool) commit(op string, fn func(*txn) error) error {
 	s.writing.Lock()
@@ -92,10 +104,11 @@ func (s *Spool) commit(op string, fn func(*txn) error) error {
 	txid := tx.ID()
 	err = s.guard(func() error {
 		t := newTxn(tx, s.keep)
-		if err := fn(t); err != nil {
-			return err
+		err := fn(t)
+		if err == nil {
+			t.flush()
 		}
-		return t.flush()
+		return cmp.Or(t.err, err)
 	})
 	if noRoom(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
@@ -168,24 +181,31 @@ func (s *Spool) guard(fn func() error) (err error) {
 func newTxn(tx *bolt.Tx, keep time.Duration) *txn {
 	return &txn{
 		tx: tx, keep: keep, tables: map[string]*table{},
-		cached: map[uint64]*storedRun{}, runDirty: map[uint64]bool{}, forgotten: map[uint64]uint64{},
+		cached: map[uint64]*storedRun{}, forgotten: map[uint64]uint64{},
+	}
+}
+
+// fail makes the transaction fail as a whole if err is an error. So writing returns none: the first one counts, and
+// nothing that follows it reaches the disk.
+func (t *txn) fail(what string, err error) {
+	if err != nil && t.err == nil {
+		t.err = fmt.Errorf("%s: %w", what, err)
 	}
 }
 
 // flush writes what the transaction collected: runs, state, counters.
-func (t *txn) flush() error {
-	if err := t.runs().flush(); err != nil {
-		return err
-	}
-	if t.stDirty {
-		if err := t.meta().save(keyState, t.st); err != nil {
-			return err
+func (t *txn) flush() {
+	for id, r := range t.cached {
+		if r.dirty {
+			t.runs().seal(numKey(pfxRun, id), r)
 		}
 	}
-	if t.count != nil {
-		return t.meta().save(keyCounters, t.count)
+	if t.stDirty {
+		t.meta().save(keyState, t.st)
 	}
-	return nil
+	if t.count != nil {
+		t.meta().save(keyCounters, t.count)
+	}
 }
 
 // table is one bucket in a transaction. Its put and del keep the count of bytes.
@@ -242,89 +262,101 @@ func (tb *table) seek(key []byte) (k, v []byte) {
 	return tb.c.Seek(key)
 }
 
-func (tb *table) put(key, value []byte) error {
+func (tb *table) put(key, value []byte) {
 	size := len(key) + len(value)
 	if old := tb.get(key); old != nil {
 		size -= len(key) + len(old)
 	}
-	return tb.write(key, value, size)
+	tb.write(key, value, size)
 }
 
 // putNew is put for a key that is not there.
-func (tb *table) putNew(key, value []byte) error { return tb.write(key, value, len(key)+len(value)) }
+func (tb *table) putNew(key, value []byte) { tb.write(key, value, len(key)+len(value)) }
 
-func (tb *table) write(key, value []byte, size int) error {
-	if err := tb.b.Put(key, value); err != nil {
-		return err
-	}
-	return tb.t.meta().countBytes(tb.name, size)
+func (tb *table) write(key, value []byte, size int) {
+	tb.t.counters().Bytes[tb.name] += int64(size)
+	tb.t.fail(tb.name, tb.b.Put(key, value))
 }
 
 // del removes the key and reports whether it was there.
-func (tb *table) del(key []byte) (bool, error) {
+func (tb *table) del(key []byte) bool {
 	old := tb.get(key)
 	if old == nil {
-		return false, nil
+		return false
 	}
-	size := len(key) + len(old)
-	if err := tb.b.Delete(key); err != nil {
-		return false, err
-	}
-	return true, tb.t.meta().countBytes(tb.name, -size)
+	tb.t.counters().Bytes[tb.name] -= int64(len(key) + len(old))
+	tb.t.fail(tb.name, tb.b.Delete(key))
+	return true
 }
 
-func (tb *table) delAll(keys [][]byte) error {
+func (tb *table) delAll(keys [][]byte) {
 	for _, k := range keys {
-		if _, err := tb.del(k); err != nil {
-			return err
-		}
+		tb.del(k)
 	}
-	return nil
 }
 
-// next returns the next number of the bucket's own sequence. Numbers are never
-// given twice, not even after a reset.
-func (tb *table) next() (uint64, error) { return tb.b.NextSequence() }
+// seal stores an envelope without payload in one row.
+func (tb *table) seal(key []byte, head any) {
+	if v := tb.t.sealed(key, head, encoding.Packed{}); v != nil {
+		tb.put(key, v)
+	}
+}
 
-// scan calls fn for the keys with the prefix that are not less than from, in
-// order, until fn returns false. fn must not change the table.
-func (tb *table) scan(prefix, from []byte, fn func(k, v []byte) (bool, error)) error {
-	c := tb.b.Cursor()
-	if from == nil {
-		from = prefix
-	}
-	for k, v := c.Seek(from); k != nil && hasPrefix(k, prefix); k, v = c.Next() {
-		if v == nil {
-			continue // a nested bucket
+// sealed returns an envelope; nil if the transaction fails because of it.
+func (t *txn) sealed(key []byte, head any, p encoding.Packed) []byte {
+	v, err := encoding.Seal(key, head, p)
+	t.fail("envelope", err)
+	return v
+}
+
+// next returns the next number of the bucket's own sequence. Numbers are never given twice, not even after a reset.
+func (tb *table) next() uint64 {
+	n, err := tb.b.NextSequence()
+	tb.t.fail(tb.name, err)
+	return n
+}
+
+// rows walks the rows with the prefix, in order. The table must not change meanwhile.
+func (tb *table) rows(prefix []byte) iter.Seq2[[]byte, []byte] { return tb.rowsFrom(prefix, prefix) }
+
+// rowsFrom walks those rows with the prefix that are not before from.
+func (tb *table) rowsFrom(prefix, from []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		c := tb.b.Cursor()
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			nested := v == nil // a bucket
+			if !nested && !yield(k, v) {
+				return
+			}
 		}
-		more, err := fn(k, v)
-		if err != nil || !more {
-			return err
-		}
 	}
-	return nil
 }
 
 // keys returns copies of up to limit keys with the prefix; limit 0 means all. Callers that delete while they walk use
 // it, since cursors do not survive that.
-func (tb *table) keys(prefix []byte, limit int) ([][]byte, error) {
-	var out [][]byte
-	err := tb.scan(prefix, nil, func(k, _ []byte) (bool, error) {
+func (tb *table) keys(prefix []byte, limit int) (out [][]byte) {
+	for k := range tb.rows(prefix) {
 		out = append(out, encoding.Clone(k))
-		return limit == 0 || len(out) < limit, nil
-	})
-	return out, err
+		if len(out) == limit {
+			break
+		}
+	}
+	return out
+}
+
+// first returns the first row with the prefix that is not before from, as seek does; nil if there is none.
+func (tb *table) first(prefix, from []byte) (k, v []byte) {
+	if k, v = tb.seek(from); !bytes.HasPrefix(k, prefix) {
+		return nil, nil
+	}
+	return k, v
 }
 
 // has reports whether any key has the prefix.
 func (tb *table) has(prefix []byte) bool {
-	k, _ := tb.seek(prefix)
-	return k != nil && hasPrefix(k, prefix)
+	k, _ := tb.first(prefix, prefix)
+	return k != nil
 }
 
-func hasPrefix(k, prefix []byte) bool {
-	return len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix)
-}
-
-// after returns the least key greater than k: k followed by a zero byte.
-func after(k []byte) []byte { return append(encoding.Clone(k), 0) }
+// past returns the least key greater than k: k followed by a zero byte.
+func past(k []byte) []byte { return append(encoding.Clone(k), 0) }

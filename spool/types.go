@@ -51,6 +51,9 @@ const (
 	DatasetOff     DatasetStatus = "off"     // switched off while the run was open
 )
 
+// goesOn reports whether more of the dataset may come in its run.
+func (s DatasetStatus) goesOn() bool { return s == DatasetOpen || s == DatasetListed || s == "" }
+
 // DatasetRun is one dataset's part in a run.
 type DatasetRun struct {
 	From   time.Time     // absolute start of the window, overlap already subtracted

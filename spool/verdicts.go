@@ -61,27 +61,17 @@ func mayBeUnnamed(object []byte) bool {
 }
 
 // watch stores the work of a run that is done now.
-func (tb runBucket) watch(r *storedRun, now time.Time) error {
-	if r.Work.ID == "" || r.Work.Status != WorkProcessed {
-		return nil
+func (tb runBucket) watch(r *storedRun, now time.Time) {
+	if r.Work.ID != "" && r.Work.Status == WorkProcessed {
+		tb.seal(numKey(pfxWork, r.ID), WatchedWork{ID: r.Work.ID, Since: now.UTC(), Large: r.Large})
 	}
-	return tb.putWatched(WatchedWork{Run: r.ID, ID: r.Work.ID, Since: now.UTC(), Large: r.Large})
-}
-
-func (tb runBucket) putWatched(w WatchedWork) error {
-	key := numKey(pfxWork, w.Run)
-	v, err := encoding.Seal(key, w, encoding.Packed{})
-	if err != nil {
-		return err
-	}
-	return tb.put(key, v)
 }
 
 // WatchedWorks returns up to limit works that are due, oldest run first, when the next of the others is due (zero if
 // there is none), and how many there are in all. A row that cannot be read is rebuilt from its run.
 func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next time.Time, all int, err error) {
 	err = s.view("read works", func(t *txn) error {
-		return t.runs().scan([]byte{pfxWork}, nil, func(k, v []byte) (bool, error) {
+		for k, v := range t.runs().rows([]byte{pfxWork}) {
 			all++
 			w := WatchedWork{Run: encoding.U64(k, 1)}
 			if _, err := encoding.Open(k, v, &w); err != nil {
@@ -96,8 +86,8 @@ func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next 
 			case next.IsZero() || w.Due.Before(next):
 				next = w.Due
 			}
-			return true, nil
-		})
+		}
+		return nil
 	})
 	return due, next, all, err
 }
@@ -108,11 +98,7 @@ func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next 
 // ErrNotFound.
 func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, done bool) error {
 	var size int64
-	packed := make([]encoding.Packed, len(letters))
-	for i, d := range letters {
-		packed[i] = encoding.Pack(d.Payload)
-		size += int64(packed[i].Size())
-	}
+	packed := packAll(letters, payloadOf, &size)
 	return s.update("save verdict", use{share: moves, brings: size}, func(t *txn) error {
 		key := numKey(pfxWork, w.Run)
 		if t.runs().get(key) == nil {
@@ -120,29 +106,25 @@ func (s *Spool) SaveVerdict(now time.Time, w WatchedWork, letters []DeadLetter, 
 		}
 		for i, d := range letters {
 			d.Run, d.Stage = w.Run, StagePlatform
-			if err := t.refused(now, d, packed[i]); err != nil {
-				return err
-			}
+			t.refused(now, d, packed[i])
 		}
 		if done {
-			_, err := t.runs().del(key)
-			return err
+			t.runs().del(key)
+		} else {
+			t.runs().seal(key, w)
 		}
-		return t.runs().putWatched(w)
+		return nil
 	})
 }
 
 // refused adds one dead letter of the platform.
-func (t *txn) refused(now time.Time, d DeadLetter, body encoding.Packed) error {
-	e, known, err := t.ids().get(d.STIX)
-	if err != nil {
-		return err
-	}
+func (t *txn) refused(now time.Time, d DeadLetter, body encoding.Packed) {
+	e, known := t.ids().get(d.STIX)
 	d.Dataset, d.Source = cutOrigin(e.Origin)
-	if err := t.dead().add(now, d, body); err != nil || !known || e.Run <= d.Run || d.STIX == "" {
-		return err
+	t.dead().add(now, d, body)
+	if known && e.Run > d.Run && d.STIX != "" {
+		t.dead().healRejected(now, d.STIX)
 	}
-	return t.dead().healRejected(now, d.STIX)
 }
 
 // An origin says which item brought an object: the dataset's number, and the item's source id. For a page of IOCs it

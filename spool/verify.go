@@ -1,9 +1,13 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"strings"
 
 	"threatmatch-connector/spool/internal/boltfile"
@@ -17,10 +21,9 @@ const maxBroken = 200
 // names existing rows and the reverse, no orphans, checksums, order. If the file is open read-only it checks the page
 // structure, too. It reads the whole file in one transaction, so that the numbers are consistent; its memory does not
 // grow with the contents.
-func (s *Spool) Verify(ctx context.Context) ([]string, error) {
-	v := &verifier{ctx: ctx, bytes: map[string]int64{}}
-	err := s.view("verify", func(t *txn) error {
-		v.t = t
+func (s *Spool) Verify(ctx context.Context) (found []string, err error) {
+	err = s.view("verify", func(t *txn) error {
+		v := &verifier{ctx: ctx, t: t, bytes: map[string]int64{}}
 		if s.readOnly {
 			if err := boltfile.Check(ctx, s.path); errors.Is(err, boltfile.ErrDamaged) {
 				v.broken("page structure: %v", err)
@@ -28,12 +31,14 @@ func (s *Spool) Verify(ctx context.Context) ([]string, error) {
 				return err
 			}
 		}
-		return v.all()
+		v.contents()
+		v.counters()
+		if found = v.found; v.more > 0 {
+			found = append(found, fmt.Sprintf("and %d more", v.more))
+		}
+		return context.Cause(ctx)
 	})
-	if v.more > 0 {
-		v.found = append(v.found, fmt.Sprintf("and %d more", v.more))
-	}
-	return v.found, err
+	return found, err
 }
 
 // verifier collects what is broken.
@@ -56,36 +61,34 @@ func (v *verifier) broken(format string, args ...any) {
 	v.found = append(v.found, fmt.Sprintf(format, args...))
 }
 
-func (v *verifier) all() error {
-	if err := v.contents(); err != nil {
-		return err
-	}
-	return v.counters()
-}
-
 // contents walks all rows.
-func (v *verifier) contents() error {
+func (v *verifier) contents() {
 	v.n.HeldPublished, v.n.Rejected = new(int64), new(int64)
-	for _, check := range []func() error{
+	for _, check := range []func(){
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
 		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idMarks, v.items, v.dead,
 	} {
-		if err := check(); err != nil {
-			return err
-		}
+		check()
 	}
-	return nil
 }
 
-// walk visits all entries of a bucket and adds up their bytes.
-func (v *verifier) walk(tb *table, fn func(k, val []byte) error) error {
-	return tb.scan(nil, nil, func(k, val []byte) (bool, error) {
-		if v.seen++; v.seen%1024 == 0 && v.ctx.Err() != nil {
-			return false, context.Cause(v.ctx)
+// walk walks all rows of a bucket, until the context ends, and adds up their bytes.
+func (v *verifier) walk(tb *table) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, val []byte) bool) {
+		for k, val := range tb.rows(nil) {
+			v.bytes[tb.name] += int64(len(k) + len(val))
+			if v.seen++; v.seen%1024 == 0 && v.ctx.Err() != nil || !yield(k, val) {
+				return
+			}
 		}
-		v.bytes[tb.name] += int64(len(k) + len(val))
-		return true, fn(k, val)
-	})
+	}
+}
+
+// envelope checks one whose head says nothing about other rows.
+func (v *verifier) envelope(key, sealed []byte, what string, args ...any) {
+	if _, err := encoding.Open(key, sealed, nil); err != nil {
+		v.broken("%s: %v", fmt.Sprintf(what, args...), err)
+	}
 }
 
 // fragment reports whether k is longer than its bucket's rows, and checks that it then continues an envelope.
@@ -119,7 +122,7 @@ func (v *verifier) run(what string, id uint64) *storedRun {
 	return r
 }
 
-func (v *verifier) meta() error {
+func (v *verifier) meta() {
 	st, err := v.t.meta().state()
 	switch {
 	case err != nil:
@@ -130,78 +133,53 @@ func (v *verifier) meta() error {
 	if n := v.t.meta().schema(); n != schema {
 		v.broken("meta: schema %d", n)
 	}
-	m, err := v.t.meta().marks()
-	if err != nil {
-		v.broken("meta: %v", err)
-	}
-	for d, w := range m {
-		if len(w.Early) > 0 {
-			if oldest, err := v.t.runs().oldestOpen(d); err == nil && oldest > w.Early[0].Run {
-				v.broken("meta: the confirmed watermark of %s does not count run %d", d, w.Early[0].Run)
-			}
+	for d, w := range v.t.meta().marks() {
+		if len(w.Early) > 0 && v.t.runs().oldestOpen(d) > w.Early[0].Run {
+			v.broken("meta: the confirmed watermark of %s does not count run %d", d, w.Early[0].Run)
 		}
 	}
-	known := map[string]bool{
-		keySchema: true, keyConnector: true, keyState: true, keyWatermarks: true, keyPlatform: true, keyCrash: true, keyCounters: true,
-		keyPaused: true, keyLimit: true,
-	}
-	return v.t.tab(bktMeta).scan(nil, nil, func(k, val []byte) (bool, error) {
-		if !known[string(k)] && !strings.HasPrefix(string(k), pfxSetID) {
+	known := []string{keySchema, keyConnector, keyState, keyWatermarks, keyPlatform, keyCrash, keyCounters, keyPaused, keyLimit}
+	for k, val := range v.t.meta().rows(nil) {
+		if !slices.Contains(known, string(k)) && !strings.HasPrefix(string(k), pfxSetID) {
 			v.broken("meta: unknown key %q", k)
 		} else if string(k) != keySchema {
-			if _, err := encoding.Open(k, val, nil); err != nil {
-				v.broken("meta: %s: %v", k, err)
-			}
+			v.envelope(k, val, "meta: %s", k)
 		}
-		return true, nil
-	})
+	}
 }
 
-func (v *verifier) runs() error {
-	tb := v.t.tab(bktRuns)
-	return v.walk(tb, func(k, val []byte) error {
+func (v *verifier) runs() {
+	tb := v.t.runs()
+	for k, val := range v.walk(tb.table) {
 		id := encoding.U64(k, 1)
-		if len(k) == 9 && k[0] == pfxWork {
-			if _, err := encoding.Open(k, val, nil); err != nil {
-				v.broken("runs: the work of run %d, whose errors are to be read: %v", id, err)
-			}
-			return nil
-		}
-		if k[0] == pfxSalvage {
-			if _, err := encoding.Open(k, val, nil); err != nil {
-				v.broken("runs: what came back of a set-aside file: %v", err)
-			}
-			return nil
-		}
-		if len(k) != 9 || k[0] != pfxRun && k[0] != pfxOpen {
+		switch {
+		case k[0] == pfxSalvage:
+			v.envelope(k, val, "runs: what came back of a set-aside file")
+		case len(k) != 9:
 			v.broken("runs: key %x", k)
-			return nil
-		}
-		if k[0] == pfxOpen {
+		case k[0] == pfxWork:
+			v.envelope(k, val, "runs: the work of run %d, whose errors are to be read", id)
+		case k[0] == pfxOpen:
 			if tb.get(numKey(pfxRun, id)) == nil {
 				v.broken("runs: open run %d is not there", id)
 			}
-			return nil
+		case k[0] == pfxRun:
+			v.n.Runs++
+			v.sequence(tb.table, id)
+			r := &storedRun{}
+			if _, err := encoding.Open(k, val, r); err != nil {
+				v.broken("run %d: %v", id, err)
+			} else {
+				v.oneRun(r)
+			}
+		default:
+			v.broken("runs: key %x", k)
 		}
-		v.n.Runs++
-		v.sequence(tb, id)
-		if _, err := encoding.Open(k, val, nil); err != nil {
-			v.broken("run %d: %v", id, err)
-			return nil
-		}
-		r, err := v.t.runs().byID(id)
-		delete(v.t.cached, id) // a thousand runs need not stay in memory
-		if err != nil {
-			v.broken("runs: %v", err)
-			return nil
-		}
-		v.oneRun(tb, r)
-		return nil
-	})
+	}
 }
 
-func (v *verifier) oneRun(tb *table, r *storedRun) {
-	open := tb.get(numKey(pfxOpen, r.ID)) != nil
+func (v *verifier) oneRun(r *storedRun) {
+	open := v.t.runs().get(numKey(pfxOpen, r.ID)) != nil
 	if open != r.DoneAt.IsZero() {
 		v.broken("run %d: open is %v, but it was done at %v", r.ID, open, r.DoneAt)
 	}
@@ -211,52 +189,28 @@ func (v *verifier) oneRun(tb *table, r *storedRun) {
 	if !r.FetchedAt.IsZero() && len(r.Open) > 0 {
 		v.broken("run %d: its fetch has ended with open tasks %v", r.ID, r.Open)
 	}
-	want := 0
-	for _, kinds := range r.Open {
-		for _, n := range kinds {
-			want += n
-		}
-	}
 	got := 0
-	_ = v.t.tab(bktTasks).scan(numKey(pfxDue, r.ID), nil, func(_, _ []byte) (bool, error) {
+	for range v.t.tasks().rows(numKey(pfxDue, r.ID)) {
 		got++
-		return true, nil
-	})
-	if got != want {
+	}
+	if want := r.openTasks(); got != want {
 		v.broken("run %d: it counts %d open tasks and has %d", r.ID, want, got)
 	}
 }
 
-func (v *verifier) counters() error {
-	c, err := v.t.meta().readCounters()
-	if err != nil {
-		v.broken("counters: %v", err)
-		return nil
-	}
-	for _, n := range []struct {
-		name      string
-		got, want int64
-	}{
-		{"runs", c.Runs, v.n.Runs}, {"tasks", c.Tasks, v.n.Tasks}, {"parked", c.Parked, v.n.Parked},
-		{"records", c.Records, v.n.Records}, {"waiting", c.Waiting, v.n.Waiting}, {"held", c.Held, v.n.Held},
-		{"bundles", c.Bundles, v.n.Bundles}, {"messages", c.Messages, v.n.Messages}, {"ids", c.IDs, v.n.IDs},
-		{"queued", c.Queued, v.n.Queued}, {"items", c.Items, v.n.Items},
-		{"dead", c.Dead, v.n.Dead}, {"healed", c.Healed, v.n.Healed}, {"kept", c.Kept, v.n.Kept},
-	} {
-		if n.got != n.want {
-			v.broken("counter %s is %d, there are %d", n.name, n.got, n.want)
+func (v *verifier) counters() {
+	c := v.t.counters()
+	got, want := c.byName(), v.n.byName()
+	got["held_published"], want["held_published"] = *c.HeldPublished, *cmp.Or(v.n.HeldPublished, c.HeldPublished)
+	got["rejected"], want["rejected"] = *c.Rejected, *cmp.Or(v.n.Rejected, c.Rejected)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			v.broken("counter %s is %d, there are %d", name, got[name], want[name])
 		}
-	}
-	if got, want := c.HeldPublished, v.n.HeldPublished; want != nil && *got != *want {
-		v.broken("counter held_published is %d, there are %d", *got, *want)
-	}
-	if got, want := c.Rejected, v.n.Rejected; want != nil && *got != *want {
-		v.broken("counter rejected is %d, there are %d", *got, *want)
 	}
 	for _, name := range Buckets() {
 		if name != bktMeta && name != bktGone && c.Bytes[name] != v.bytes[name] {
 			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.bytes[name])
 		}
 	}
-	return nil
 }

@@ -8,9 +8,9 @@ import (
 
 // The checks of what fetch writes: tasks, records, kept records; and dead letters.
 
-func (v *verifier) tasks() error {
-	tb := v.t.tab(bktTasks)
-	err := v.walk(tb, func(k, val []byte) error {
+func (v *verifier) tasks() {
+	tb := v.t.tasks().table
+	for k, val := range v.walk(tb) {
 		switch k[0] {
 		case pfxTask:
 			v.task(tb, k)
@@ -26,9 +26,7 @@ func (v *verifier) tasks() error {
 			}
 		case pfxQueued:
 			v.n.Queued++
-			if _, err := encoding.Open(k, val, nil); err != nil {
-				v.broken("tasks: row %x of the queue: %v", k, err)
-			}
+			v.envelope(k, val, "tasks: row %x of the queue", k)
 		case pfxBehind:
 			if _, ok := cutBehind(k, val); !ok {
 				v.broken("tasks: row %x, which holds last_run back: %v", k, ErrCorrupt)
@@ -37,12 +35,10 @@ func (v *verifier) tasks() error {
 		default:
 			v.broken("tasks: key %x", k)
 		}
-		return nil
-	})
+	}
 	if v.rows.behind != v.rows.heldBack {
 		v.broken("tasks: %d rows hold last_run back, for %d items that were parked", v.rows.behind, v.rows.heldBack)
 	}
-	return err
 }
 
 // indexedTask returns the task that an index row names.
@@ -112,71 +108,58 @@ func (v *verifier) openTask(tb *table, st *storedTask) {
 	}
 }
 
-func (v *verifier) records() error {
-	tb := v.t.tab(bktRecords)
-	return v.walk(tb, func(k, val []byte) error {
-		if v.fragment(tb, k, 16) {
-			return nil
+func (v *verifier) records() {
+	tb := v.t.records()
+	for k, val := range v.walk(tb.table) {
+		if v.fragment(tb.table, k, 16) {
+			continue
 		}
 		v.n.Records++
-		v.sequence(tb, encoding.U64(k, 8))
-		rec := v.t.records().read(k, val)
+		v.sequence(tb.table, encoding.U64(k, 8))
+		rec := tb.record(k, val)
 		if rec.Err != nil {
 			v.broken("%v", rec.Err)
 		}
 		if r := v.run("records", rec.Run); r != nil && !r.MappedAt.IsZero() {
 			v.broken("record %d/%d: its run is mapped", rec.Run, rec.Seq)
 		}
-		return nil
-	})
+	}
 }
 
-func (v *verifier) kept() error {
-	tb := v.t.tab(bktKept)
-	return v.walk(tb, func(k, val []byte) error {
-		if v.fragment(tb, k, 24) {
-			return nil
+func (v *verifier) kept() {
+	tb := v.t.kept().table
+	for k, val := range v.walk(tb) {
+		if !v.fragment(tb, k, 24) {
+			v.n.Kept++
+			v.envelope(k[8:], tb.blob(k, val), "kept record %d/%d", encoding.U64(k, 8), encoding.U64(k, 16))
 		}
-		v.n.Kept++
-		if _, err := encoding.Open(k[8:], tb.blob(k, val), nil); err != nil {
-			v.broken("kept record %d/%d: %v", encoding.U64(k, 8), encoding.U64(k, 16), err)
-		}
-		return nil
-	})
+	}
 }
 
-func (v *verifier) dead() error {
-	tb := v.t.tab(bktDead)
-	err := v.walk(tb, func(k, val []byte) error {
+func (v *verifier) dead() {
+	tb := v.t.dead().table
+	for k, val := range v.walk(tb) {
+		names := encoding.U64(k, 1) // the dead letter
 		switch k[0] {
-		case pfxDead:
-			if !v.fragment(tb, k, 9) {
-				v.deadLetter(tb, encoding.U64(k, 1))
+		case pfxDead, pfxPayload:
+			if v.fragment(tb, k, 9) {
+				continue
 			}
 		case pfxOpenDL:
 			v.n.Dead++
-			if tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
-				v.broken("dead letter %d: is listed, but does not exist", encoding.U64(k, 1))
-			}
-		case pfxPayload:
-			if !v.fragment(tb, k, 9) && tb.get(numKey(pfxDead, encoding.U64(k, 1))) == nil {
-				v.broken("dead letter %d: its payload exists, but it does not", encoding.U64(k, 1))
-			}
 		case pfxSource, pfxRetried, pfxEqual:
-			key := encoding.U64(k, len(k)-8)
-			if k[0] == pfxEqual {
-				key = encoding.U64(val, 0)
-			}
-			if tb.get(numKey(pfxDead, key)) == nil {
-				v.broken("dead letter %d: row %x names it, but it does not exist", key, k)
-			}
+			names = letterOf(k, val)
 		default:
 			v.broken("dead: key %x", k)
+			continue
 		}
-		return nil
-	})
+		if k[0] == pfxDead {
+			v.deadLetter(tb, names)
+		} else if tb.get(numKey(pfxDead, names)) == nil {
+			v.broken("dead letter %d: row %x names it, but it does not exist", names, k)
+		}
+	}
 	v.n.Healed = v.rows.deadAll - v.n.Dead
-	return err
 }
 
 func (v *verifier) deadLetter(tb *table, key uint64) {

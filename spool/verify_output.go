@@ -1,121 +1,110 @@
 package spool
 
-import "threatmatch-connector/spool/internal/encoding"
+import (
+	"cmp"
+	"fmt"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // The checks of what map writes: waiting and held objects, bundles, cursors, ids.
 
-func (v *verifier) waiting() error {
-	tb := v.t.tab(bktWaiting)
-	return v.walk(tb, func(k, val []byte) error {
+func (v *verifier) waiting() {
+	tb := v.t.waiting().table
+	for k := range v.walk(tb) {
 		if v.fragment(tb, k, 16) {
-			return nil
+			continue
 		}
 		v.n.Waiting++
-		run, seq := encoding.U64(k, 0), encoding.U64(k, 8)
-		v.sequence(tb, seq)
+		run := encoding.U64(k, 0)
 		if r := v.run("waiting objects", run); r != nil && !r.MappedAt.IsZero() {
-			v.broken("waiting object %d/%d: its run is mapped", run, seq)
+			v.broken("waiting object %d/%d: its run is mapped", run, encoding.U64(k, 8))
 		}
-		o, x := tb.object(k, val), waitingOf(run)(v.t)
-		if o.Err != nil {
-			v.broken("%v", o.Err)
-			return nil
-		}
-		if x.seq(o.STIX) != seq {
-			v.broken("waiting object %d/%d: is not found by its id %s", run, seq, o.STIX)
-		}
-		if x.index.get(encoding.PutU64(x.watchKey(o.Watch), seq)) == nil {
-			v.broken("waiting object %d/%d: is not found by %s, which it waits for", run, seq, o.Watch)
-		}
-		return nil
-	})
+		v.object(waitingOf(run)(v.t), encoding.U64(k, 8))
+	}
 }
 
-func (v *verifier) waitingByID() error {
-	rows := v.t.tab(bktWaiting)
-	var byID, byWatch int64
-	err := v.walk(v.t.tab(bktWaitingByID), func(k, val []byte) error {
+func (v *verifier) waitingByID() {
+	var n indexRows
+	for k, val := range v.walk(v.t.tab(bktWaitingByID)) {
 		if len(k) < 10 || k[0] != pfxByID && k[0] != pfxWatch {
 			v.broken("waiting_by_id: key %x", k)
-			return nil
+			continue
 		}
-		run, seq := encoding.U64(k, 1), encoding.U64(val, 0)
-		_, rest, ok := encoding.CutID(k[9:])
-		if k[0] == pfxWatch {
-			byWatch++
-			seq = encoding.U64(rest, 0)
-			ok = ok && len(rest) == 8
-		} else {
-			byID++
-			_, sound := indexSeq(k, val)
-			ok = ok && sound && len(rest) == 0
-		}
-		if !ok || rows.get(encoding.Pair(run, seq)) == nil {
-			v.broken("waiting_by_id: key %x names nothing", k)
-		}
-		return nil
-	})
-	if byID != v.n.Waiting || byWatch != v.n.Waiting {
-		v.broken("waiting_by_id: %d ids and %d watched ones for %d objects", byID, byWatch, v.n.Waiting)
+		v.indexRow(waitingOf(encoding.U64(k, 1))(v.t), &n, k, val)
 	}
-	return err
+	v.indexSize("waiting_by_id", n, v.n.Waiting)
 }
 
-func (v *verifier) held() error {
-	tb := v.t.tab(bktHeld)
-	var byID, byWatch int64
-	err := v.walk(tb, func(k, val []byte) error {
+func (v *verifier) held() {
+	x := heldOf(v.t)
+	var n indexRows
+	for k, val := range v.walk(x.rows) {
 		switch k[0] {
 		case pfxHeld:
-			if v.fragment(tb, k, 9) {
-				return nil
+			if v.fragment(x.rows, k, 9) {
+				continue
 			}
 			v.n.Held++
-			v.heldObject(tb, k, val)
-		case pfxByID:
-			byID++
-			_, sound := indexSeq(k, val)
-			if id, rest, ok := encoding.CutID(k[1:]); !ok || !sound || len(rest) > 0 || tb.get(numKey(pfxHeld, encoding.U64(val, 0))) == nil {
-				v.broken("held: id %q names nothing", id)
+			o := v.object(x, encoding.U64(k, 1))
+			if v.n.addPublished(o.Kept, 1); o.Err != nil {
+				v.n.HeldPublished = nil // it may be such a copy
 			}
-		case pfxWatch:
-			byWatch++
-			if id, rest, ok := encoding.CutID(k[1:]); !ok || len(rest) != 8 || tb.get(numKey(pfxHeld, encoding.U64(rest, 0))) == nil {
-				v.broken("held: watched id %q names nothing", id)
-			}
+		case pfxByID, pfxWatch:
+			v.indexRow(x, &n, k, val)
 		default:
 			v.broken("held: key %x", k)
 		}
-		return nil
-	})
-	if byID != v.n.Held || byWatch != v.n.Held {
-		v.broken("held: %d ids and %d watched ones for %d objects", byID, byWatch, v.n.Held)
 	}
-	return err
+	v.indexSize("held", n, v.n.Held)
 }
 
-func (v *verifier) heldObject(tb *table, k, val []byte) {
-	seq := encoding.U64(k, 1)
-	v.sequence(tb, seq)
-	o := tb.object(k, val)
-	if o.Err != nil {
+// object checks that an object can be read, and is found by both ids.
+func (v *verifier) object(x objectIndex, seq uint64) Object {
+	v.sequence(x.rows, seq)
+	o := x.rows.object(x.key(seq), nil)
+	switch {
+	case o.Err != nil:
 		v.broken("%v", o.Err)
-		v.n.HeldPublished = nil // it may be such a copy
-		return
+	case x.seq(o.STIX) != seq:
+		v.broken("%s %x: is not found by its id %s", x.rows.name, x.key(seq), o.STIX)
+	case x.index.get(encoding.PutU64(x.watchKey(o.Watch), seq)) == nil:
+		v.broken("%s %x: is not found by %s, which it waits for", x.rows.name, x.key(seq), o.Watch)
 	}
-	v.n.addPublished(o.Kept, 1)
-	if heldOf(v.t).seq(o.STIX) != seq {
-		v.broken("held object %d: is not found by its id %s", seq, o.STIX)
+	return o
+}
+
+// indexRows are the numbers of the rows of an index.
+type indexRows struct{ byID, byWatch int64 }
+
+// indexRow checks that a row of an index names an object.
+func (v *verifier) indexRow(x objectIndex, n *indexRows, k, val []byte) {
+	_, rest, ok := encoding.CutID(k[len(x.id):])
+	seq := encoding.U64(rest, 0)
+	if k[0] == pfxWatch {
+		n.byWatch++
+		ok = ok && len(rest) == 8
+	} else {
+		n.byID++
+		var sound bool
+		seq, sound = indexSeq(k, val)
+		ok = ok && sound && len(rest) == 0
 	}
-	if tb.get(encoding.PutU64(heldOf(v.t).watchKey(o.Watch), seq)) == nil {
-		v.broken("held object %d: is not found by %s, which it needs", seq, o.Watch)
+	if !ok || x.rows.get(x.key(seq)) == nil {
+		v.broken("%s: key %x names nothing", x.index.name, k)
 	}
 }
 
-func (v *verifier) bundles() error {
-	tb := v.t.tab(bktBundles)
+func (v *verifier) indexSize(name string, n indexRows, want int64) {
+	if n.byID != want || n.byWatch != want {
+		v.broken("%s: %d ids and %d watched ones for %d objects", name, n.byID, n.byWatch, want)
+	}
+}
+
+func (v *verifier) bundles() {
+	tb := v.t.bundles().table
 	blocks, want := 0, 0
-	err := v.walk(tb, func(k, _ []byte) error {
+	for k := range v.walk(tb) {
 		switch {
 		case k[0] == pfxBlock && len(k) == 21:
 			blocks++
@@ -127,22 +116,19 @@ func (v *verifier) bundles() error {
 		default:
 			v.broken("bundles: key %x", k)
 		}
-		return nil
-	})
+	}
 	if blocks != want {
 		v.broken("bundles: %d blocks, their headers name %d", blocks, want)
 	}
-	return err
 }
 
 // bundle checks one bundle with its blocks and returns how many it has.
 func (v *verifier) bundle(tb *table, run, seq uint64) int {
+	name := fmt.Sprintf("bundle %d/%d", run, seq)
 	v.sequence(tb, seq)
 	v.run("bundles", run)
 	key := pairKey(pfxHead, run, seq)
-	if _, err := encoding.Open(key, tb.blob(key, nil), nil); err != nil {
-		v.broken("bundle %d/%d: its header: %v", run, seq, err)
-	}
+	v.envelope(key, tb.blob(key, nil), "%s: its header", name)
 	b, h, err := v.t.bundles().head(run, seq)
 	if err != nil {
 		v.broken("%v", err)
@@ -162,87 +148,70 @@ func (v *verifier) bundle(tb *table, run, seq uint64) int {
 		first += h.Blocks[n]
 	}
 	if first != h.Objects {
-		v.broken("bundle %d/%d: %d objects, its header says %d", run, seq, first, h.Objects)
+		v.broken("%s: %d objects, its header says %d", name, first, h.Objects)
 	}
-	if err == nil && bytes > h.Bytes {
-		v.broken("bundle %d/%d: %d bytes, its header says %d", run, seq, bytes, h.Bytes)
+	if bytes > h.Bytes {
+		v.broken("%s: %d bytes, its header says %d", name, bytes, h.Bytes)
 	}
 	return len(h.Blocks)
 }
 
-func (v *verifier) cursors() error {
-	return v.walk(v.t.tab(bktCursors), func(k, val []byte) error {
+func (v *verifier) cursors() {
+	for k, val := range v.walk(v.t.tab(bktCursors)) {
 		run, seq := encoding.U64(k, 0), encoding.U64(k, 8)
 		c, err := encoding.DecodeCursor(k, val)
-		if err != nil {
+		b, _, herr := v.t.bundles().head(run, seq)
+		if err = cmp.Or(err, herr); err != nil {
 			v.broken("cursor %d/%d: %v", run, seq, err)
-			return nil
-		}
-		b, _, err := v.t.bundles().head(run, seq)
-		if err != nil {
-			v.broken("cursor %d/%d: %v", run, seq, err)
-			return nil
-		}
-		if c.Confirmed > b.Objects || len(c.Skipped) > 0 && c.Skipped[len(c.Skipped)-1] >= b.Objects {
+		} else if c.Confirmed > b.Objects || len(c.Skipped) > 0 && c.Skipped[len(c.Skipped)-1] >= b.Objects {
 			v.broken("cursor %d/%d: is at %d with skipped %v of %d", run, seq, c.Confirmed, c.Skipped, b.Objects)
 		}
-		return nil
-	})
+	}
 }
 
-func (v *verifier) ids() error {
-	log := v.t.sub(subLog)
-	return v.walk(v.t.sub(subEntries), func(k, val []byte) error {
+func (v *verifier) ids() {
+	for k, val := range v.walk(v.t.ids().entries()) {
 		v.n.IDs++
 		id, rest, ok := encoding.CutID(k)
+		e, err := decodeEntry(k, val)
 		if !ok || len(rest) > 0 {
 			v.broken("ids: key %x", k)
-			return nil
-		}
-		e, err := decodeEntry(k, val)
-		if err != nil {
+		} else if err != nil {
 			v.broken("ids: %s: %v", id, err)
-			return nil
-		}
-		if run, key, ok := cutLogRow(log.get(encoding.Num(e.Seq))); !ok || run != e.Run || string(key) != string(k) {
+		} else if run, key, ok := cutLogRow(v.t.ids().log().get(encoding.Num(e.Seq))); !ok || run != e.Run || string(key) != string(k) {
 			v.broken("ids: %s: its log row %d is not there", id, e.Seq)
 		}
-		return nil
-	})
+	}
 }
 
-func (v *verifier) idLog() error {
+func (v *verifier) idLog() {
 	var rows int64
-	tb := v.t.sub(subLog)
-	err := v.walk(tb, func(k, val []byte) error {
+	tb := v.t.ids().log()
+	for k, val := range v.walk(tb) {
 		rows++
 		v.sequence(tb, encoding.U64(k, 0))
-		if _, key, ok := cutLogRow(val); !ok || v.t.sub(subEntries).get(key) == nil {
+		if _, key, ok := cutLogRow(val); !ok || v.t.ids().entries().get(key) == nil {
 			v.broken("ids: log row %d names nothing", encoding.U64(k, 0))
 		}
-		return nil
-	})
+	}
 	if rows != v.n.IDs {
 		v.broken("ids: %d log rows for %d entries", rows, v.n.IDs)
 	}
-	return err
 }
 
-func (v *verifier) idMarks() error {
-	return v.walk(v.t.ids().marks(), func(k, val []byte) error {
+func (v *verifier) idMarks() {
+	for k, val := range v.walk(v.t.ids().marks()) {
 		if _, err := encoding.DecodeMark(k, val); err != nil || len(k) != 8 {
 			v.broken("ids: what is forgotten of run %d: %v", encoding.U64(k, 0), err)
 		}
-		return nil
-	})
+	}
 }
 
-func (v *verifier) items() error {
-	return v.walk(v.t.items().table, func(k, val []byte) error {
+func (v *verifier) items() {
+	for k, val := range v.walk(v.t.items().table) {
 		v.n.Items++
 		if _, err := decodeItem(k, val); err != nil {
 			v.broken("%v", err)
 		}
-		return nil
-	})
+	}
 }

@@ -1,6 +1,10 @@
 package spool
 
-import "threatmatch-connector/spool/internal/encoding"
+import (
+	"cmp"
+
+	"threatmatch-connector/spool/internal/encoding"
+)
 
 // wait stores a waiting object, replacing an older copy of its id in the run.
 func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
@@ -8,24 +12,15 @@ func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
 		return err
 	}
 	x := waitingOf(run)(tb.t)
-	old, err := x.remove(o.STIX)
-	if err != nil {
-		return err
-	}
-	if old.Seq > 0 {
-		o.Seq = old.Seq
-	}
+	old := x.remove(o.STIX)
+	o.Run, o.Seq = run, cmp.Or(old.Seq, o.Seq)
 	if o.Seq == 0 || tb.get(x.key(o.Seq)) != nil {
-		if o.Seq, err = tb.next(); err != nil {
-			return err
-		}
+		o.Seq = tb.next()
 	} else if o.Seq > tb.b.Sequence() {
-		if err := tb.b.SetSequence(o.Seq); err != nil {
-			return err
-		}
+		tb.t.fail(tb.name, tb.b.SetSequence(o.Seq))
 	}
-	o.Run = run
-	return x.add(o, body)
+	x.add(o, body)
+	return nil
 }
 
 // WaitingByID returns those of ids that wait in the run, by id.

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -35,21 +34,18 @@ func (m marks) of(d Dataset) *storedMark {
 func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
 	out := map[Dataset]Watermark{}
 	err := s.view("read watermarks", func(t *txn) error {
-		m, err := t.meta().marks()
-		if err != nil {
-			return err
-		}
-		for d, w := range m {
+		for d, w := range t.meta().marks() {
 			out[d] = Watermark{Fetched: w.Fetched, Previous: w.Previous, Confirmed: w.Confirmed}
 		}
-		return t.tasks().addHeld(out)
+		t.tasks().addHeld(out)
+		return nil
 	})
 	return out, err
 }
 
 // addHeld fills in Held: the oldest window start of the items that were parked once and have not arrived, or arrived
 // in a run that is not done.
-func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
+func (tb taskBucket) addHeld(out map[Dataset]Watermark) {
 	hold := func(d Dataset, since time.Time) {
 		w := out[d]
 		if w.Held.IsZero() || since.Before(w.Held) {
@@ -57,79 +53,59 @@ func (tb taskBucket) addHeld(out map[Dataset]Watermark) error {
 			out[d] = w
 		}
 	}
-	var from []byte
+	from := []byte{pfxBehind}
 	for {
-		var found bool
-		err := tb.scan([]byte{pfxBehind}, from, func(k, _ []byte) (bool, error) {
-			name, rest, ok := encoding.CutString(k[1:])
-			if !ok || len(rest) != 16 {
-				return true, nil
-			}
-			hold(Dataset(name), encoding.TimeAt(rest, 0))
-			from = append(behindPrefix(Dataset(name)), 0xff)
-			found = true
-			return false, nil
-		})
-		if err != nil {
-			return err
-		}
-		if !found {
+		k, _ := tb.first([]byte{pfxBehind}, from)
+		if k == nil {
 			break
 		}
-	}
-	ids, err := tb.t.runs().open()
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		r, err := tb.t.runs().byID(id)
-		if err != nil {
-			return err
+		name, rest, ok := encoding.CutString(k[1:])
+		if !ok || len(rest) != 16 {
+			from = past(k) // a damaged row
+			continue
 		}
+		hold(Dataset(name), encoding.TimeAt(rest, 0))
+		from = append(behindPrefix(Dataset(name)), 0xff)
+	}
+	for _, r := range tb.t.runs().open() {
 		for d, since := range r.Behind {
 			hold(d, since)
 		}
 	}
-	return nil
 }
 
 // AdoptState sets the watermarks (Fetched and Confirmed alike) of a spool that does not know its state yet, and marks
 // the state as known. Datasets that are missing in at start from the configured date. On a spool that knows its state
 // it changes nothing and returns false.
-func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (bool, error) {
-	var adopted bool
-	err := s.update("adopt state", frees(), func(t *txn) error {
-		adopted = false
-		if err := t.meta().checkEpoch(epoch); err != nil {
+func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (adopted bool, err error) {
+	err = s.handOver("adopt state", frees(), epoch, func(t *txn) error {
+		st, err := t.meta().changeState()
+		if err != nil {
 			return err
 		}
-		st, err := t.meta().state()
-		if err != nil || st.StateKnown {
-			return err
-		}
-		if st, err = t.meta().changeState(); err != nil {
-			return err
+		if adopted = !st.StateKnown; !adopted {
+			return nil
 		}
 		st.StateKnown = true
 		m := marks{}
 		for d, w := range at {
-			if w.IsZero() {
-				continue
+			if !w.IsZero() {
+				m[d] = &storedMark{Fetched: w.UTC(), Confirmed: w.UTC()}
 			}
-			m[d] = &storedMark{Fetched: w.UTC(), Confirmed: w.UTC()}
 		}
-		adopted = true
-		return t.meta().save(keyWatermarks, m)
+		t.meta().save(keyWatermarks, m)
+		return nil
 	})
 	return adopted, err
 }
 
-func (tb metaBucket) marks() (marks, error) {
+// marks returns the watermarks. If they cannot be read they are unknown, as Open treated them; Verify reports it.
+func (tb metaBucket) marks() marks {
 	m := marks{}
-	if err := tb.read(keyWatermarks, &m); err != nil {
-		return marks{}, nil // Open treated them as unknown; Verify reports it
+	if tb.read(keyWatermarks, &m) != nil {
+		return marks{}
 	}
-	return m, nil
+	return m
 }
 
 // FinishFetch ends the run's fetch: every dataset still open or listed becomes DatasetOK, and the watermarks of the
@@ -149,7 +125,7 @@ func (s *Spool) FinishFetch(epoch uint64, run uint64, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return s.changeRun("finish fetch", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("finish fetch", frees(), epoch, run, func(t *txn, r *storedRun) error {
 		if !r.FetchedAt.IsZero() {
 			return nil
 		}
@@ -169,18 +145,14 @@ func (r *storedRun) endFetch(now time.Time) {
 	r.FetchedAt, r.TakeIn = now.UTC(), nil
 	r.failUnread()
 	for d, dr := range r.Datasets {
-		if dr.Status == DatasetOpen || dr.Status == DatasetListed || dr.Status == "" {
-			dr.Status = DatasetOK
-			r.Datasets[d] = dr
+		if dr.Status.goesOn() {
+			r.setStatus(d, DatasetOK, dr.Detail)
 		}
 	}
 }
 
 func (tb runBucket) moveFetched(r *storedRun) error {
-	m, err := tb.t.meta().marks()
-	if err != nil {
-		return err
-	}
+	m := tb.t.meta().marks()
 	for d, dr := range r.Datasets {
 		// A server's clock may say anything: no watermark moves back because of it, unless it lies in the future.
 		if w := m[d]; w != nil && r.moves(dr) && w.Fetched.After(r.Start) && !w.Fetched.After(r.Created) {
@@ -199,7 +171,8 @@ func (tb runBucket) moveFetched(r *storedRun) error {
 		return err
 	}
 	st.StateKnown = true
-	return tb.t.meta().save(keyWatermarks, m)
+	tb.t.meta().save(keyWatermarks, m)
+	return nil
 }
 
 // moves reports whether what came of the dataset moves its watermark.
@@ -211,7 +184,7 @@ func (r *storedRun) moves(dr DatasetRun) bool {
 // the last 1,000. It returns ErrBusy while the run is being fetched or mapped or has bundles. A watermark waits while
 // an older run that has the dataset is not done.
 func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
-	return s.changeRun("finish run", epoch, run, func(t *txn, r *storedRun) error {
+	return s.changeRun("finish run", frees(), epoch, run, func(t *txn, r *storedRun) error {
 		switch {
 		case !r.DoneAt.IsZero():
 			return nil
@@ -220,29 +193,21 @@ func (s *Spool) FinishRun(epoch uint64, run uint64, now time.Time) error {
 		case r.MappedAt.IsZero():
 			return fmt.Errorf("%w: its mapping goes on", ErrBusy)
 		}
-		if left, err := t.bundles().left(run); err != nil || left {
-			return cmp.Or(err, fmt.Errorf("%w: bundles are left", ErrBusy))
+		if t.bundles().left(run) {
+			return fmt.Errorf("%w: bundles are left", ErrBusy)
 		}
 		r.DoneAt = now.UTC()
-		if _, err := t.tab(bktRuns).del(numKey(pfxOpen, run)); err != nil {
-			return err
-		}
-		if err := t.runs().moveConfirmed(r); err != nil {
-			return err
-		}
-		if err := t.runs().watch(r, now); err != nil {
-			return err
-		}
-		return t.runs().prune()
+		t.runs().del(numKey(pfxOpen, run))
+		t.runs().moveConfirmed(r)
+		t.runs().watch(r, now)
+		t.runs().prune()
+		return nil
 	})
 }
 
 // moveConfirmed moves the confirmed watermarks up to the oldest run that is not done.
-func (tb runBucket) moveConfirmed(done *storedRun) error {
-	m, err := tb.t.meta().marks()
-	if err != nil {
-		return err
-	}
+func (tb runBucket) moveConfirmed(done *storedRun) {
+	m := tb.t.meta().marks()
 	if done.Reason.MovesWatermarks() {
 		for d, dr := range done.Datasets {
 			if done.moves(dr) {
@@ -252,13 +217,9 @@ func (tb runBucket) moveConfirmed(done *storedRun) error {
 		}
 	}
 	for d, w := range m {
-		oldest, err := tb.oldestOpen(d)
-		if err != nil {
-			return err
-		}
-		w.confirmBefore(oldest)
+		w.confirmBefore(tb.oldestOpen(d))
 	}
-	return tb.t.meta().save(keyWatermarks, m)
+	tb.t.meta().save(keyWatermarks, m)
 }
 
 // confirmBefore applies the runs that are done and older than run.
@@ -277,19 +238,11 @@ func (w *storedMark) confirmBefore(run uint64) {
 }
 
 // oldestOpen returns the oldest open run that moves the dataset's watermark; the greatest number if there is none.
-func (tb runBucket) oldestOpen(d Dataset) (uint64, error) {
-	ids, err := tb.open()
-	if err != nil {
-		return 0, err
-	}
-	for _, id := range ids {
-		r, err := tb.byID(id)
-		if err != nil {
-			return 0, err
-		}
+func (tb runBucket) oldestOpen(d Dataset) uint64 {
+	for _, r := range tb.open() {
 		if _, ok := r.Datasets[d]; ok && r.Reason.MovesWatermarks() {
-			return id, nil
+			return r.ID
 		}
 	}
-	return ^uint64(0), nil
+	return ^uint64(0)
 }

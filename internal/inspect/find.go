@@ -176,8 +176,18 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 	return all, nil
 }
 
-func deadHit(h spool.Hit) FoundDead { return FoundDead{h.Key, h.Stage, h.Class, h.Error, h.Healed} }
+func deadHit(h spool.Hit) FoundDead {
+	return FoundDead{h.Key, string(h.Dead.Stage), h.Dead.Class, h.Dead.Error, written(h.Dead.Healed)}
+}
 
 func recordHit(h spool.Hit) FoundRecord {
-	return FoundRecord{h.Bucket, h.Key, string(h.Dataset), h.Source, h.Fetched}
+	return FoundRecord{h.Bucket, h.Key, string(h.Dataset), h.Source, written(h.Fetched)}
+}
+
+// written returns a time as RFC 3339, and nothing for none.
+func written(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format(time.RFC3339Nano)
 }

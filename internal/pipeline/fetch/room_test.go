@@ -70,7 +70,9 @@ type roomySpool struct {
 
 func (s *roomySpool) Room() spool.Room { return s.room }
 
-func (s *roomySpool) Stats() (spool.Stats, error) { return spool.Stats{Records: s.records}, nil }
+func (s *roomySpool) Stats() (spool.Stats, error) {
+	return spool.Stats{Counts: spool.Counts{Records: s.records}}, nil
+}
 
 // TestRoomMarks: fetch pauses above max_size, not at it, and resumes below four
 // fifths of it, not at them. If nothing moves, it requests one task at a time, down

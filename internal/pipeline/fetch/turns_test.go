@@ -45,7 +45,7 @@ func (q *queueOnly) NextBundle() (spool.Bundle, error) { return q.next, nil }
 func TestNobodyMoves(t *testing.T) {
 	for run, want := range map[uint64]bool{4: false, 5: false, 6: true} {
 		f := &Stage{Deps: Deps{Spool: &queueOnly{next: spool.Bundle{Run: run}}}, run: &openRun{Run: spool.Run{ID: 5}}}
-		if got, err := f.nobodyMoves(spool.Stats{Bundles: 1}); got != want || err != nil {
+		if got, err := f.nobodyMoves(spool.Stats{Counts: spool.Counts{Bundles: 1}}); got != want || err != nil {
 			t.Errorf("with a bundle of run %d beside run 5: %v (%v), want %v", run, got, err, want)
 		}
 	}

@@ -23,7 +23,7 @@ func TestCommitsLessIntoLargeIndexes(t *testing.T) {
 		{manyWaiting + 1, manyIDs + 1, 100, 100},
 	} {
 		m := &Stage{
-			spool: grownSpool{stats: spool.Stats{Waiting: int64(c.waiting), IDs: int64(c.ids)}},
+			spool: grownSpool{stats: spool.Stats{Counts: spool.Counts{Waiting: int64(c.waiting), IDs: int64(c.ids)}}},
 			opt:   Options{MaxObjects: c.most},
 		}
 		if got, err := m.limit(); got != c.want || err != nil {

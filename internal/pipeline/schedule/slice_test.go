@@ -113,7 +113,9 @@ type queueOnly struct {
 	started, kept bool
 }
 
-func (q *queueOnly) Stats() (spool.Stats, error)           { return spool.Stats{Queued: 5}, nil }
+func (q *queueOnly) Stats() (spool.Stats, error) {
+	return spool.Stats{Counts: spool.Counts{Queued: 5}}, nil
+}
 func (q *queueOnly) Meta() (spool.Meta, error)             { return spool.Meta{}, nil }
 func (q *queueOnly) Runs(uint64, int) ([]spool.Run, error) { return nil, nil }
 func (q *queueOnly) StartQueued(_ uint64, _ time.Time, kept bool, _ int) (spool.Run, bool, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 )
 
@@ -28,71 +29,76 @@ func OpenTree(path string) (*Tree, error) {
 	return &Tree{f}, nil
 }
 
-// Rows calls fn for the rows of a top-level bucket with keys not less than from until it returns false, in order
-// except for damaged keys. fn may keep key and value. Rows calls lost with what cannot be read. It returns fn's
-// error, or that of ctx.
-func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, fn func(k, v []byte) (bool, error), lost func(error)) error {
-	for i, m := range t.metas {
-		v := t.header(ctx, m, bucket)
-		if v == nil {
-			continue
+// Rows walks the rows of a top-level bucket with keys not less than from, in order except for damaged keys. Keys and
+// values may be kept. It calls lost with what cannot be read. It ends early when ctx does.
+func (t *Tree) Rows(ctx context.Context, bucket string, from []byte, lost func(error)) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		for i, m := range t.metas {
+			v := t.header(ctx, m, bucket)
+			if v == nil {
+				continue
+			}
+			if i > 0 {
+				lost(fmt.Errorf("%s: %w: it is read as of the previous transaction", bucket, ErrDamaged))
+			}
+			r := &rows{ctx: ctx, t: t, bucket: bucket, from: from, yield: yield, lost: lost, seen: map[uint64]bool{}}
+			if i+1 < len(t.metas) {
+				r.before = t.header(ctx, t.metas[i+1], bucket)
+			}
+			r.root(v, span{})
+			return
 		}
-		if i > 0 {
-			lost(fmt.Errorf("%s: %w: it is read as of the previous transaction", bucket, ErrDamaged))
-		}
-		r := &rows{ctx: ctx, t: t, bucket: bucket, from: from, fn: fn, lost: lost, seen: map[uint64]bool{}}
-		if i+1 < len(t.metas) {
-			r.before = t.header(ctx, t.metas[i+1], bucket)
-		}
-		_, err := r.root(v, span{})
-		return err
+		lost(fmt.Errorf("%w: no bucket %s can be found", ErrDamaged, bucket))
 	}
-	lost(fmt.Errorf("%w: no bucket %s can be found", ErrDamaged, bucket))
-	return context.Cause(ctx)
 }
 
 // Get returns the value under a key; nil if there is none that can be read.
-func (t *Tree) Get(ctx context.Context, bucket string, key []byte) (value []byte) {
+func (t *Tree) Get(ctx context.Context, bucket string, key []byte) []byte {
 	left := 3 // a damaged key may come first
-	_ = t.Rows(ctx, bucket, key, func(k, v []byte) (bool, error) {
-		left--
-		if bytes.Equal(k, key) {
-			value = v
+	for k, v := range t.Rows(ctx, bucket, key, func(error) {}) {
+		if left--; bytes.Equal(k, key) {
+			return v
+		} else if left == 0 {
+			break
 		}
-		return value == nil && left > 0, nil
-	}, func(error) {})
-	return value
+	}
+	return nil
 }
 
 // header returns the header of a bucket in a meta's tree: its root page and, if that is 0, its rows.
 func (t *Tree) header(ctx context.Context, m Meta, bucket string) (header []byte) {
 	r := &rows{ctx: ctx, t: t, from: []byte(bucket), buckets: true, seen: map[uint64]bool{}, lost: func(error) {}}
-	r.fn = func(k, v []byte) (bool, error) {
+	r.yield = func(k, v []byte) bool {
 		if string(k) == bucket && len(v) >= 16 {
 			header = v
 		}
-		return header == nil, nil
+		return header == nil
 	}
-	_, _ = r.page(m.Root, 0, span{})
+	r.page(m.Root, 0, span{})
 	return header
 }
 
-// rows is one walk over the rows of a bucket.
+// rows is one walk over the rows of a bucket. Its methods report whether it goes on.
 type rows struct {
 	ctx     context.Context
 	t       *Tree
 	bucket  string
 	from    []byte
 	buckets bool // of the root: look for buckets, not for rows
-	fn      func(k, v []byte) (bool, error)
+	yield   func(k, v []byte) bool
 	lost    func(error)
 	before  []byte          // header of the bucket in the previous transaction
 	seen    map[uint64]bool // branch pages that were reached
 	strict  bool            // in the previous transaction: only rows inside the span
 }
 
+// damaged says what is wrong with a page.
+func (r *rows) damaged(id uint64, format string, args ...any) error {
+	return fmt.Errorf("%s: %w: page %d: %s", r.bucket, ErrDamaged, id, fmt.Sprintf(format, args...))
+}
+
 // root walks the bucket with this header, as far as the span.
-func (r *rows) root(header []byte, in span) (more bool, err error) {
+func (r *rows) root(header []byte, in span) bool {
 	if id := binary.NativeEndian.Uint64(header); id != 0 {
 		return r.page(id, 0, in)
 	}
@@ -100,10 +106,10 @@ func (r *rows) root(header []byte, in span) (more bool, err error) {
 }
 
 // lose reports what cannot be read, and looks for it in the previous transaction.
-func (r *rows) lose(in span, err error) (bool, error) {
+func (r *rows) lose(in span, err error) bool {
 	r.lost(err)
 	if r.before == nil {
-		return true, nil
+		return true
 	}
 	old := *r // the tree is whole there, or shares the damage
 	old.before, old.strict, old.seen, old.lost = nil, true, map[uint64]bool{}, func(error) {}
@@ -113,32 +119,29 @@ func (r *rows) lose(in span, err error) (bool, error) {
 // read returns a page with its overflow pages, as far as the file goes.
 func (r *rows) read(id uint64) ([]byte, error) {
 	m := r.t.metas[0]
-	bad := func(format string, args ...any) ([]byte, error) {
-		return nil, fmt.Errorf("%s: %w: page %d: %s", r.bucket, ErrDamaged, id, fmt.Sprintf(format, args...))
-	}
 	if id < 2 || id >= m.HighWater || m.PageSize < 512 || m.PageSize > 64<<10 {
-		return bad("the file has %d pages of %d bytes", m.HighWater, m.PageSize)
+		return nil, r.damaged(id, "the file has %d pages of %d bytes", m.HighWater, m.PageSize)
 	}
 	head := make([]byte, pageHeader)
 	if _, err := r.t.ReadAt(head, int64(id*m.PageSize)); err != nil {
-		return bad("%v", err)
+		return nil, r.damaged(id, "%v", err)
 	}
 	size := (uint64(binary.NativeEndian.Uint32(head[12:])) + 1) * m.PageSize
 	if got := binary.NativeEndian.Uint64(head); got != id || size > maxRun {
-		return bad("its header says page %d of %d bytes", got, size)
+		return nil, r.damaged(id, "its header says page %d of %d bytes", got, size)
 	}
 	buf := make([]byte, size)
 	n, err := r.t.ReadAt(buf, int64(id*m.PageSize))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return bad("%v", err)
+		return nil, r.damaged(id, "%v", err)
 	}
 	return buf[:n], nil
 }
 
 // page walks a page and everything below it.
-func (r *rows) page(id uint64, depth int, in span) (more bool, err error) {
-	if err := context.Cause(r.ctx); err != nil {
-		return false, err
+func (r *rows) page(id uint64, depth int, in span) bool {
+	if r.ctx.Err() != nil {
+		return false
 	}
 	buf, err := r.read(id)
 	if err != nil {
@@ -148,7 +151,7 @@ func (r *rows) page(id uint64, depth int, in span) (more bool, err error) {
 	case flags == leafPage:
 		return r.leaf(id, buf, in)
 	case flags != branchPage || depth > maxDepth || r.seen[id]:
-		return r.lose(in, fmt.Errorf("%s: %w: page %d: flags %#x at depth %d, reached before: %v", r.bucket, ErrDamaged, id, flags, depth, r.seen[id]))
+		return r.lose(in, r.damaged(id, "flags %#x at depth %d, reached before: %v", flags, depth, r.seen[id]))
 	}
 	r.seen[id] = true
 	return r.branch(id, buf, depth, in)
@@ -167,7 +170,7 @@ func (in span) has(key []byte) bool {
 }
 
 // branch walks what is below a branch page. A key that is out of order bounds nothing, but its child is still read.
-func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
+func (r *rows) branch(id uint64, buf []byte, depth int, in span) bool {
 	ne := binary.NativeEndian
 	n := uint64(ne.Uint16(buf[10:]))
 	keys, children := make([][]byte, n), make([]uint64, n)
@@ -175,7 +178,7 @@ func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
 		at := pageHeader + i*elementSize
 		e, ok := cut(buf, at, elementSize)
 		if !ok {
-			return r.lose(in, fmt.Errorf("%s: %w: page %d: it ends before element %d", r.bucket, ErrDamaged, id, i))
+			return r.lose(in, r.damaged(id, "it ends before element %d", i))
 		}
 		keys[i], _ = cut(buf, at+uint64(ne.Uint32(e)), uint64(ne.Uint32(e[4:])))
 		children[i] = ne.Uint64(e[8:])
@@ -195,11 +198,11 @@ func (r *rows) branch(id uint64, buf []byte, depth int, in span) (bool, error) {
 		if below.max != nil && bytes.Compare(below.max, r.from) <= 0 {
 			continue
 		}
-		if more, err := r.page(child, depth+1, below); err != nil || !more {
-			return more, err
+		if !r.page(child, depth+1, below) {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // dropOutliers clears the keys that do not fit between their neighbours.
@@ -225,23 +228,20 @@ func dropOutliers(keys [][]byte, in span) {
 type row struct{ key, value []byte }
 
 // leaf passes the rows of a leaf page to fn, unless all of them belong elsewhere.
-func (r *rows) leaf(id uint64, buf []byte, in span) (bool, error) {
+func (r *rows) leaf(id uint64, buf []byte, in span) bool {
 	found, bad := r.elements(buf)
 	if len(buf) < pageHeader || len(found) > 0 && !slices.ContainsFunc(found, func(e row) bool { return in.has(e.key) }) {
-		return r.lose(in, fmt.Errorf("%s: %w: page %d: it does not belong here", r.bucket, ErrDamaged, id))
+		return r.lose(in, r.damaged(id, "it does not belong here"))
 	}
 	if bad > 0 {
-		r.lost(fmt.Errorf("%s: %w: page %d: %d of its rows cannot be read", r.bucket, ErrDamaged, id, bad))
+		r.lost(r.damaged(id, "%d of its rows cannot be read", bad))
 	}
 	for _, e := range found {
-		if bytes.Compare(e.key, r.from) < 0 || r.strict && !in.has(e.key) {
-			continue
-		}
-		if more, err := r.fn(e.key, e.value); err != nil || !more {
-			return false, err
+		if bytes.Compare(e.key, r.from) >= 0 && (!r.strict || in.has(e.key)) && !r.yield(e.key, e.value) {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // elements returns the rows of a leaf, and how many cannot be read.

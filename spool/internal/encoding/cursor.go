@@ -3,7 +3,6 @@ package encoding
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 )
 
 const cursorVersion = 1
@@ -31,11 +30,7 @@ func EncodeCursor(key []byte, c Cursor) []byte {
 	return b
 }
 
-func cursorChecksum(key, b []byte) uint32 {
-	c := crc32.Update(0, castagnoli(), key)
-	c = crc32.Update(c, castagnoli(), b[:1])
-	return crc32.Update(c, castagnoli(), b[5:])
-}
+func cursorChecksum(key, b []byte) uint32 { return crc(key, b[:1], b[5:]) }
 
 // DecodeCursor parses a value of EncodeCursor.
 func DecodeCursor(key, b []byte) (Cursor, error) {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -28,8 +27,6 @@ const (
 	// maxPayload bounds what a damaged length can make us allocate.
 	maxPayload = 1 << 30
 )
-
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // Packed is a payload ready to be stored. Packing is the slow part of writing, so it is done before a transaction
 // begins.
@@ -112,14 +109,7 @@ func SealPieces(ident []byte, head any, p Packed) ([][]byte, error) {
 }
 
 func checksum(ident, sealed []byte, more ...[]byte) uint32 {
-	t := castagnoli()
-	c := crc32.Update(0, t, ident)
-	c = crc32.Update(c, t, sealed[:2])
-	c = crc32.Update(c, t, sealed[envelopeHeader:])
-	for _, piece := range more {
-		c = crc32.Update(c, t, piece)
-	}
-	return c
+	return crc(slices.Concat([][]byte{ident, sealed[:2], sealed[envelopeHeader:]}, more)...)
 }
 
 // Open checks an envelope and returns its payload, freshly allocated; head receives its head. With ErrCorrupt, head

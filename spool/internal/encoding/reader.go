@@ -29,19 +29,13 @@ func (r *Reader) Bytes(n uint64) []byte {
 }
 
 // Uvarint returns the next unsigned varint.
-func (r *Reader) Uvarint() uint64 {
-	v, n := binary.Uvarint(r.B)
-	if r.Bad || n <= 0 {
-		r.Bad = true
-		return 0
-	}
-	r.B = r.B[n:]
-	return v
-}
+func (r *Reader) Uvarint() uint64 { return varint(r, binary.Uvarint) }
 
 // Varint returns the next signed varint.
-func (r *Reader) Varint() int64 {
-	v, n := binary.Varint(r.B)
+func (r *Reader) Varint() int64 { return varint(r, binary.Varint) }
+
+func varint[T uint64 | int64](r *Reader, parse func([]byte) (T, int)) T {
+	v, n := parse(r.B)
 	if r.Bad || n <= 0 {
 		r.Bad = true
 		return 0
