@@ -49,7 +49,7 @@ func mistakes() []mistake {
 			}},
 		{title: "Every dataset is switched off",
 			env:      env("THREATMATCH_IMPORT_PROFILES", "false", "THREATMATCH_IMPORT_ALERTS", "false", "THREATMATCH_IMPORT_REPORTS", "false", "THREATMATCH_IMPORT_IOCS", "false"),
-			remedy:   "Leave at least one of the four on.",
+			remedy:   "Leave at least one of them on.",
 			messages: []string{"threatmatch.import_profiles: every dataset is switched off, so that nothing would be imported; switch one on"}},
 		{title: "A STIX type is misspelt", env: env("THREATMATCH_TAXII_TYPES", "indicators"),
 			remedy:   "Names of types have no plural.",

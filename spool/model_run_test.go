@@ -180,7 +180,7 @@ func (d *driver) step() string {
 	return ""
 }
 
-func (d *driver) dataset() Dataset { return Datasets()[d.r.IntN(4)] }
+func (d *driver) dataset() Dataset { return Datasets()[d.r.IntN(len(Datasets()))] }
 
 func (d *driver) when() time.Time {
 	return t0.Add(time.Duration(d.r.IntN(1_000_000)) * time.Second)

@@ -18,7 +18,8 @@ const (
 	IOCs     Dataset = "iocs"
 )
 
-// Datasets returns all datasets in listing order.
+// Datasets returns all datasets in listing order. A new one goes at the end: the ids store a dataset's place here, see
+// origins.
 func Datasets() []Dataset { return []Dataset{Profiles, Alerts, Reports, IOCs} }
 
 // Reason says why a run was started.

@@ -9,6 +9,15 @@ import (
 	"time"
 )
 
+// TestOriginOnDisk: spools in use hold these numbers.
+func TestOriginOnDisk(t *testing.T) {
+	for origin, want := range map[string]Dataset{"07": Profiles, "17": Alerts, "27": Reports, "3": IOCs, "~7": ""} {
+		if got, _ := cutOrigin(origin); got != want {
+			t.Errorf("origin %q is of dataset %q, want %q", origin, got, want)
+		}
+	}
+}
+
 // deliveredRun makes a done run with a work, of one profile, 7, that brought the object.
 func deliveredRun(t *testing.T, s *Spool, at time.Time, stix string, anew bool) uint64 {
 	t.Helper()

@@ -40,7 +40,7 @@ func newRepull(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "start of the window: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
-	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: profiles, alerts, reports, iocs")
+	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: "+strings.Join(datasetNames(), ", "))
 	yesFlag(c)
 	oneOf(c, "dataset", datasetNames()...)
 	return c

@@ -35,7 +35,7 @@ func newSkip(g *globals) *cobra.Command {
 			return g.skip(cmd, q)
 		},
 	}
-	c.Flags().StringVar(&set, "dataset", "", "the dataset: profiles, alerts, reports or iocs; required")
+	c.Flags().StringVar(&set, "dataset", "", "the dataset, one of "+strings.Join(datasetNames(), ", ")+"; required")
 	c.Flags().StringVar(&to, "to", "", "where to continue: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	yesFlag(c)
 	oneOf(c, "dataset", datasetNames()...)

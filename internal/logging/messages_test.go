@@ -85,20 +85,26 @@ func message(call *ast.CallExpr, texts map[string]string) (level, text string) {
 		if at >= len(call.Args) {
 			continue
 		}
-		switch arg := call.Args[at].(type) {
-		case *ast.BasicLit:
-			text, _ = strconv.Unquote(arg.Value)
-		case *ast.Ident:
-			if owner, ok := sel.X.(*ast.SelectorExpr); ok && strings.EqualFold(owner.Sel.Name, "status") {
-				return "", ""
-			}
-			text = texts[arg.Name]
+		if owner, ok := sel.X.(*ast.SelectorExpr); ok && strings.EqualFold(owner.Sel.Name, "status") {
+			return "", ""
 		}
-		if text != "" {
+		if text = textOf(call.Args[at], texts); text != "" {
 			return level, text
 		}
 	}
 	return "", ""
+}
+
+func textOf(e ast.Expr, texts map[string]string) (text string) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, _ = strconv.Unquote(e.Value)
+	case *ast.Ident:
+		text = texts[e.Name]
+	case *ast.BinaryExpr: // over two lines
+		text = textOf(e.X, texts) + textOf(e.Y, texts)
+	}
+	return text
 }
 
 // The catalogue and the source have the same messages at the same levels.

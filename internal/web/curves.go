@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 // The coordinate space of the curves; the browser stretches it.
@@ -15,9 +16,6 @@ const (
 	curveW = 1000
 	curveH = 100
 )
-
-// datasets in the order of Sample.Behind.
-var datasets = []string{"profiles", "alerts", "reports", "iocs"}
 
 // history is the last hour or day as curves.
 type history struct {
@@ -139,8 +137,8 @@ func (p plot) curves() []curve {
 	bytes := func(v float64) string { return inspect.Size(int64(v)) }
 	age := func(v float64) string { return took(time.Duration(v) * time.Second) }
 	var behind []series
-	for i, name := range datasets {
-		behind = append(behind, series{name, func(s inspect.Sample) float64 {
+	for i, d := range spool.Datasets() { // the order of Sample.Behind
+		behind = append(behind, series{string(d), func(s inspect.Sample) float64 {
 			if i >= len(s.Behind) {
 				return -1
 			}

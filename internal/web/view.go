@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 // overview is what the first page shows.
@@ -22,7 +23,7 @@ type overview struct {
 	Stores   []store
 	Groups   []group
 	Switches []stageSwitch
-	Datasets []string
+	Datasets []spool.Dataset
 }
 
 // stageSwitch pauses or resumes a stage.
@@ -72,7 +73,7 @@ func (s *site) overview(*http.Request) (string, any, error) {
 }
 
 func overviewOf(s inspect.Status) overview {
-	v := overview{Status: s, Switches: switchesOf(s), Datasets: datasets, Problems: problemsOf(s)}
+	v := overview{Status: s, Switches: switchesOf(s), Datasets: spool.Datasets(), Problems: problemsOf(s)}
 	if !s.Running || s.NotReady["fetch"] != "" { // else the problems have them
 		v.Groups = groupsOf(s.Failing)
 	}

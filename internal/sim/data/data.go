@@ -7,13 +7,14 @@ package data
 import (
 	"encoding/json"
 	"iter"
+	"slices"
 	"time"
 )
 
 // Dataset names one kind of item, as the connector names it.
 type Dataset string
 
-// The four datasets of ThreatMatch.
+// The datasets of ThreatMatch.
 const (
 	Profiles Dataset = "profiles"
 	Alerts   Dataset = "alerts"
@@ -25,7 +26,7 @@ const (
 var ItemDatasets = []Dataset{Profiles, Alerts, Reports}
 
 // All is every dataset.
-var All = []Dataset{Profiles, Alerts, Reports, IOCs}
+var All = slices.Concat(ItemDatasets, []Dataset{IOCs})
 
 // Entry is one row of a list.
 type Entry struct {
