@@ -32,6 +32,7 @@ malware "x_meta":{"access":["ＴＬＰ：ＲＥＤ"]} >> TLP-red
 malware "x_meta":{"notes":["like TLP:RED, they say"]} >> TLP-amber !! TLP-red
 malware "x_markings":[{"definition":"TLP:RED"}] >> TLP-red
 malware "object_marking_refs":{"ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> TLP-red
+malware "object_marking_refs":[{"id":"marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da","definition_type":"tlp","definition":{"tlp":"red"}}] >> TLP-red
 malware "granular_markings":{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"} >> "object_marking_refs":["TLP-red"]
 malware "name":"[TLP:RED] Thing" >> TLP-red
 malware "labels":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> TLP-red

@@ -141,6 +141,7 @@ func (m *markings) entry(raw json.RawMessage) {
 		return
 	}
 	if raw[0] == '{' {
+		m.inline(raw)
 		if id, ok := stix.Member(raw, "id"); ok {
 			raw = id
 		} else if ref, ok := stix.Member(raw, "marking_ref"); ok {
@@ -162,6 +163,20 @@ func (m *markings) entry(raw json.RawMessage) {
 		m.unread(text)
 	case n == 0:
 		m.named(text)
+	}
+}
+
+// inline reads the level that a marking written out in the list defines.
+func (m *markings) inline(raw json.RawMessage) {
+	o := stix.New("marking-definition", "")
+	for _, key := range []string{"definition_type", "definition", "name", "extensions", "x_opencti_definition_type", "x_opencti_definition"} {
+		if v, ok := stix.Member(raw, key); ok {
+			o.Set(key, v)
+		}
+	}
+	if d := readDefinition(o); d.level.Rank > 0 {
+		m.rewritten = true
+		m.addLevel(d.level)
 	}
 }
 
