@@ -146,7 +146,8 @@ func behindKey(d Dataset, since time.Time, seq uint64) []byte {
 }
 
 func sourcePrefix(d Dataset, source, stix string) []byte {
-	k := encoding.PutString([]byte{pfxSource}, string(d))
+	k := append(make([]byte, 0, len(d)+len(source)+len(stix)+16), pfxSource)
+	k = encoding.PutString(k, string(d))
 	k = encoding.PutString(k, source[:min(len(source), MaxID)])
 	return encoding.PutString(k, stix[:min(len(stix), MaxID)])
 }

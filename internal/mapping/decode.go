@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -78,6 +79,9 @@ func (r *record) decodeList(elements []element, list json.RawMessage, depth int)
 
 // bundled returns the objects of an element that is a bundle itself.
 func bundled(raw json.RawMessage) (json.RawMessage, bool) {
+	if !bytes.Contains(raw, []byte(`"bundle"`)) {
+		return nil, false
+	}
 	typ, _ := stix.Member(raw, "type")
 	if string(typ) != `"bundle"` {
 		return nil, false
@@ -107,9 +111,11 @@ func objectList(body json.RawMessage) (json.RawMessage, string) {
 // decodeElement makes an object of one element, or makes a dead letter of it and
 // returns nil.
 func (r *record) decodeElement(raw json.RawMessage) *stix.Object {
-	if e, ok := stix.Member(raw, "error"); ok && !blank(e) {
-		r.addDead(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
-		return nil
+	if bytes.Contains(raw, []byte(`"error"`)) {
+		if e, ok := stix.Member(raw, "error"); ok && !blank(e) {
+			r.addDead(raw, idOf(raw), DeadError, fmt.Sprintf("the source says: %.200s", e))
+			return nil
+		}
 	}
 	o, err := stix.DecodeSource(raw)
 	if err != nil {

@@ -17,6 +17,9 @@ type definition struct {
 // define reads the marking definitions of the response before its objects are
 // marked with them. o is nil if the element is not a usable object.
 func (r *record) define(raw json.RawMessage, o *stix.Object) {
+	if o != nil && o.Type() != "marking-definition" {
+		return
+	}
 	id := strings.ToLower(strings.TrimSpace(idOf(raw)))
 	if !strings.HasPrefix(id, markingPrefix) {
 		return

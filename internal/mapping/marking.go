@@ -154,6 +154,10 @@ func (m *markings) entry(raw json.RawMessage) {
 		return
 	}
 	text = strings.ToLower(text)
+	if typ, ok := stix.SplitID(text); ok && typ == "marking-definition" { // as mostly
+		m.id(text)
+		return
+	}
 	ids := markingID.FindAllString(text, -1)
 	for _, id := range ids {
 		m.id(id)
@@ -330,9 +334,9 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	}
 }
 
-// shortText returns a text of less than 50 bytes, of which each may be written as "\u0001".
+// shortText returns a text of less than 50 bytes, of which each may be written as "\u0001", if it may name the TLP.
 func shortText(raw json.RawMessage) (string, bool) {
-	if len(raw) > len(`""`)+50*len(`\u0001`) {
+	if len(raw) > len(`""`)+50*len(`\u0001`) || !mayNameTLP(raw) {
 		return "", false
 	}
 	s, ok := stix.Text(raw)

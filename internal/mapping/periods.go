@@ -20,9 +20,12 @@ var periods = [...][2]string{
 // OpenCTI refuses it; an indicator's end must be after its start.
 func (r *record) dropReversed(o *stix.Object) {
 	for _, p := range periods {
-		start, hasStart := moment.Parse(o.String(p[0]))
 		end, hasEnd := moment.Parse(o.String(p[1]))
-		if !hasStart || !hasEnd {
+		if !hasEnd { // as mostly
+			continue
+		}
+		start, hasStart := moment.Parse(o.String(p[0]))
+		if !hasStart {
 			continue
 		}
 		if end.Time.Before(start.Time) || p[1] == "valid_until" && end.Time.Equal(start.Time) {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -38,6 +39,19 @@ var (
 func namesOnlyTLP(s string) bool {
 	s = tlpText(s)
 	return strings.Contains(s, "tlp") && onlyTLP.MatchString(s)
+}
+
+// mayNameTLP reports whether tlpText of a text, which may be JSON in normal form, can contain "tlp". It copies nothing.
+func mayNameTLP(text []byte) bool {
+	for i, c := range text {
+		if c >= utf8.RuneSelf || c == '&' {
+			return true
+		}
+		if c|0x20 == 't' && i+2 < len(text) && text[i+1]|0x20 == 'l' && text[i+2]|0x20 == 'p' {
+			return true
+		}
+	}
+	return false
 }
 
 // tlpText brings a text into the form that the patterns above expect.
@@ -185,6 +199,9 @@ var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*(?:(?:` + strings.Join(cl
 // an object visible to more people: prose may mention another object's marking.
 func readHead(text []byte) stix.TLP {
 	const most = 100
+	if !mayNameTLP(text[:min(2*most, len(text))]) && !mayNameTLP(text[max(0, len(text)-most):]) {
+		return stix.TLP{}
+	}
 	if len(text) > 2*most {
 		text = slices.Concat(text[:most], []byte("…"), text[len(text)-most:])
 	}

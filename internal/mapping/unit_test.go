@@ -12,6 +12,23 @@ import (
 	"threatmatch-connector/internal/stix"
 )
 
+// TestMayNameTLP: a text may be skipped only if it cannot name the TLP, in whatever form.
+func TestMayNameTLP(t *testing.T) {
+	for _, first := range []string{"t", "T", "ｔ", "&#84;"} {
+		for _, second := range []string{"l", "L", "Ⓛ", "&#x6c;"} {
+			for _, third := range []string{"p", "P", "ｐ", "&#112;"} {
+				s := "a \"t\"\n" + first + second + third
+				if !strings.Contains(tlpText(s), "tlp") || !mayNameTLP([]byte(s)) || !mayNameTLP(stix.Quote(s)) {
+					t.Errorf("%q is skipped", s)
+				}
+			}
+		}
+	}
+	if mayNameTLP([]byte("atlas of people, tl")) {
+		t.Error("a text without the word is not skipped")
+	}
+}
+
 func TestNew(t *testing.T) {
 	for _, c := range []struct {
 		settings Settings

@@ -1,6 +1,7 @@
 package stix
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
@@ -13,6 +14,7 @@ func (o *Object) Hash() [16]byte {
 	h := sha256.New()
 	var places [48]int
 	var few [512]byte
+	var nested []byte
 	buf := append(few[:0], '{')
 	for n, i := range sorted(places[:0], o.fields) {
 		f := &o.fields[i]
@@ -20,15 +22,14 @@ func (o *Object) Hash() [16]byte {
 			buf = append(buf, ',')
 		}
 		buf = append(appendString(buf, f.key), ':')
-		if len(buf)+len(f.raw) > cap(few)-64 {
+		value := canonical(f.raw, &nested)
+		if len(buf)+len(value) > cap(few)-64 {
 			h.Write(buf)
+			h.Write(value)
 			buf = buf[:0]
+		} else {
+			buf = append(buf, value...)
 		}
-		if len(f.raw) > cap(few)/2 && f.raw[0] != '{' && f.raw[0] != '[' { // without a copy
-			h.Write(f.raw)
-			continue
-		}
-		buf = appendCanonicalValue(buf, f.raw)
 	}
 	h.Write(append(buf, '}'))
 	var sum [sha256.Size]byte
@@ -56,6 +57,15 @@ func appendCanonical(dst []byte, fields []field) []byte {
 		dst = appendCanonicalValue(dst, f.raw)
 	}
 	return append(dst, '}')
+}
+
+// canonical is [appendCanonicalValue] without a copy where the order of keys does not matter; buf is used where it does.
+func canonical(raw json.RawMessage, buf *[]byte) []byte {
+	if bytes.IndexByte(raw, '{') < 0 {
+		return raw
+	}
+	*buf = appendCanonicalValue((*buf)[:0], raw)
+	return *buf
 }
 
 func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {

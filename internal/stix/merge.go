@@ -168,7 +168,7 @@ func (o dated) unit(lead string) unit {
 
 // traceUnit returns what stands for a unit where its bytes are not kept. The mark is the first bytes of the leading
 // value, then a hash of the whole, so most marks compare as the bytes do.
-func (o dated) traceUnit(lead string, buf []byte) traceUnit {
+func (o dated) traceUnit(lead string, buf *[]byte) traceUnit {
 	u := traceUnit{name: lead, stamp: filledIn}
 	var first [4]byte
 	h := uint32(fnv32Start)
@@ -177,11 +177,7 @@ func (o dated) traceUnit(lead string, buf []byte) traceUnit {
 		if i < 0 {
 			continue
 		}
-		value := []byte(o.fields[i].raw)
-		if value[0] == '{' || value[0] == '[' {
-			buf = appendCanonicalValue(buf[:0], value)
-			value = buf
-		}
+		value := canonical(o.fields[i].raw, buf)
 		if key == lead {
 			copy(first[:], bytes.TrimPrefix(value, []byte{'"'}))
 		}
@@ -208,13 +204,14 @@ func compareUnits(a, b dated, lead string) int {
 		return 0
 	}
 	ua, ub := a.unit(lead), b.unit(lead)
+	var buf []byte
 	switch {
 	case ua.bytes == nil || ub.bytes == nil:
 		return cmp.Compare(len(ua.bytes), len(ub.bytes))
 	case ua.stamp != ub.stamp:
 		return cmp.Compare(ua.stamp, ub.stamp)
 	}
-	if c := cmp.Compare(a.traceUnit(lead, nil).mark, b.traceUnit(lead, nil).mark); c != 0 {
+	if c := cmp.Compare(a.traceUnit(lead, &buf).mark, b.traceUnit(lead, &buf).mark); c != 0 {
 		return c
 	}
 	if c := bytes.Compare(ua.bytes, ub.bytes); c != 0 {

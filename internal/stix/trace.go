@@ -194,7 +194,9 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 	}
 	units := o.traceUnits()
 	if t.units == nil {
-		t.changed, t.units = o.changed(), make(traceUnits, 0, len(units))
+		t.changed = o.changed()
+		t.units = slices.DeleteFunc(units, func(u traceUnit) bool { return u.stamp == filledIn })
+		units = nil // they are all new
 	}
 	t.changed = max(t.changed, o.changed())
 	for _, u := range units {
@@ -227,20 +229,20 @@ func (o *Object) traceUnits() traceUnits {
 	units := make(traceUnits, 0, len(o.fields))
 	d := o.dated()
 	var done uint64 // a bit for each of together
-	var buf [512]byte
+	var buf []byte
 	for i := range o.fields {
 		f := &o.fields[i]
 		lead, bit := leading(f.key)
 		switch {
 		case done&bit != 0, f.key == "type", f.key == "id", f.key == "spec_version", f.key == "modified":
 		case united(f.raw, f.key): // it is united with what is there, whatever its time
-			mark := listMark(f.key, f.raw)
+			mark := listMark(f.key, f.raw, &buf)
 			if mark != 0 && (f.stamp != filledIn || f.key == "object_marking_refs") {
 				units = append(units, traceUnit{name: lead, mark: mark | 1})
 				done |= bit
 			}
 		default:
-			units = append(units, d.traceUnit(lead, buf[:0]))
+			units = append(units, d.traceUnit(lead, &buf))
 			done |= bit
 		}
 	}
@@ -248,23 +250,22 @@ func (o *Object) traceUnits() traceUnits {
 	return units
 }
 
-// listMark is equal for lists of the same entries in any order. TLP levels do not count: rank covers them.
-func listMark(key string, raw json.RawMessage) uint64 {
+// listMark is equal for lists of the same entries in any order. TLP levels do not count: rank covers them. What buf
+// holds is lost.
+func listMark(key string, raw json.RawMessage, buf *[]byte) uint64 {
 	sum := uint64(0)
-	var few [256]byte
-	buf := few[:0]
 	for k, v := range Members(raw) {
-		buf = append(append(buf[:0], k...), v...)
-		sum += entryMark(buf)
+		*buf = append(append((*buf)[:0], k...), v...)
+		sum += entryMark(*buf)
 	}
 	for e := range Elements(raw) {
-		if id, ok := Text(e); ok && key == "object_marking_refs" {
+		if key == "object_marking_refs" {
+			id, _ := Text(e)
 			if _, level := TLPByID(id); level {
 				continue
 			}
 		}
-		buf = appendCanonicalValue(buf[:0], e)
-		sum += entryMark(buf)
+		sum += entryMark(canonical(e, buf))
 	}
 	return sum
 }

@@ -44,14 +44,13 @@ type lexer struct {
 	pos      int       // after the current token
 	simple   atom.Atom // of the current token, if it is a simple tag
 	tags     int       // number of real tags
-	ends     tally     // position of the last end tag of each name
-	opens    tally     // number of open elements of each name
+	names    tally
 	lists    int
 	tables   int
 	foreign  int
-	ticks    int // backticks before the current token
-	lastTick int // position of the last backtick
-	buffer   [2][12]count
+	ticks    int       // backticks before the current token
+	lastTick int       // position of the last backtick
+	buffer   [12]count // of names
 
 	code    finder
 	codeEnd int    // end of the current Markdown code
@@ -63,22 +62,23 @@ type tally []count
 
 type count struct {
 	atom atom.Atom
-	n    int
+	end  int32 // position of the last end tag of this name
+	open int32 // number of open elements
 }
 
-func (t *tally) of(a atom.Atom) *int {
+func (t *tally) of(a atom.Atom) *count {
 	for i := range *t {
 		if (*t)[i].atom == a {
-			return &(*t)[i].n
+			return &(*t)[i]
 		}
 	}
 	*t = append(*t, count{atom: a})
-	return &(*t)[len(*t)-1].n
+	return &(*t)[len(*t)-1]
 }
 
 func newLexer(s string) *lexer {
 	l := &lexer{s: s, lastTick: strings.LastIndexByte(s, '`'), code: finder{s: s}}
-	l.ends, l.opens = l.buffer[0][:0], l.buffer[1][:0]
+	l.names = l.buffer[:0]
 	for i := 0; ; {
 		n := strings.Index(s[i:], "</")
 		if n < 0 {
@@ -86,7 +86,7 @@ func newLexer(s string) *lexer {
 		}
 		i += n + len("</")
 		if a := nameAt(s[i:]); roleOf(a) != unknown {
-			*l.ends.of(a) = i
+			l.names.of(a).end = int32(i)
 		}
 	}
 }
@@ -231,7 +231,7 @@ func (l *lexer) text(markdown bool) token {
 		l.held = l.held[to-at:]
 		return text
 	}
-	l.code.within = slices.ContainsFunc(l.opens, func(c count) bool { return c.n > 0 })
+	l.code.within = slices.ContainsFunc(l.names, func(c count) bool { return c.open > 0 })
 	if at >= l.codeEnd && markdown {
 		if start, end := l.code.next(at, l.pos); start >= 0 {
 			if l.codeEnd = end; start > at {
@@ -282,13 +282,13 @@ func (l *lexer) start(raw string) (token, bool) {
 		return token{text: raw}, true
 	}
 	l.tags++
-	t.ended = *l.ends.of(t.atom) > l.pos
+	t.ended = int(l.names.of(t.atom).end) > l.pos
 	if t.role == script {
 		return l.skip()
 	}
 	l.notRaw()
 	if t.role != lineBreak && t.role != picture && t.role != rule && t.role != hiddenVoid {
-		*l.opens.of(t.atom)++
+		l.names.of(t.atom).open++
 		l.nest(t.role, 1)
 	}
 	return t, true
@@ -326,7 +326,7 @@ func (l *lexer) end(raw string, at int) (token, bool) {
 	if t.role = roleOf(t.atom); t.role == unknown {
 		return l.noTag(raw, name)
 	}
-	if n := l.opens.of(t.atom); *n > 0 {
+	if n := &l.names.of(t.atom).open; *n > 0 {
 		*n--
 		l.nest(t.role, -1)
 		return t, true

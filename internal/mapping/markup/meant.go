@@ -10,7 +10,7 @@ func (l *lexer) meant(t token, raw string, attributed bool) bool {
 	if !attributed && spokenOf(after) {
 		return false
 	}
-	ended := *l.ends.of(t.atom) > l.pos
+	ended := int(l.names.of(t.atom).end) > l.pos
 	switch t.role {
 	case lineBreak, rule:
 		return true

@@ -66,20 +66,20 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 // staleOnArrival says why the object is not needed, or "". What a relationship will
 // become is known only when it is released.
 func (b *batch) staleOnArrival(it *item) string {
-	e := b.known[it.id]
-	if !e.found || e.Run == 0 {
+	e, found := b.entry(it.id)
+	if !found || e.Run == 0 {
 		return ""
 	}
-	if it.anew && e.Run < b.run.ID && b.recent(e.ID) {
+	if it.anew && e.Run < b.run.ID && b.recent(e) {
 		e.At = b.now.Add(-b.m.opt.ResendAfter) // it may wait, and is sent again even so
-		b.putEntry(it.id, e.ID)
+		b.putEntry(it.id, e)
 	}
 	if e.Names == nil {
-		return b.staleByCount(it, e.ID)
+		return b.staleByCount(it, e)
 	}
-	trace := traceOf(e.ID)
+	trace := traceOf(e)
 	if it.origin == fromRecord && it.obj.SourceRank() <= trace.Rank() && !slices.ContainsFunc(it.obj.Contents(), func(c stix.Content) bool { return !trace.Took(c) }) {
-		if b.recent(e.ID) {
+		if b.recent(e) {
 			return "skipped_equal"
 		}
 		return ""
@@ -89,9 +89,9 @@ func (b *batch) staleOnArrival(it *item) string {
 	switch {
 	case it.obj.Type() == "relationship" && !older:
 	case verdict == stix.Conflict && older:
-		return b.conflict(it, trace, e.ID)
-	case verdict == stix.Nothing && (older || b.recent(e.ID)):
-		b.note(it, trace, e.ID)
+		return b.conflict(it, trace, e)
+	case verdict == stix.Nothing && (older || b.recent(e)):
+		b.note(it, trace, e)
 		return staleWord(it, trace)
 	}
 	return ""

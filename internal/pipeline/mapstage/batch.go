@@ -31,11 +31,11 @@ type batch struct {
 	items  map[string]*item // by id
 	order  []*item          // in the order of arrival
 	by     map[string][]*item
-	known  map[string]knownID // what ids says, as far as it was asked
-	out    []*item            // in the order of release: dependencies first
-	freed  []freedID          // released; their watchers in the spool are not checked yet
-	size   int                // JSON bytes of out
-	loaded int                // JSON bytes of all items
+	known  map[string]*spool.ID // what ids says, as far as it was asked; nil: nothing
+	out    []*item              // in the order of release: dependencies first
+	freed  []freedID            // released; their watchers in the spool are not checked yet
+	size   int                  // JSON bytes of out
+	loaded int                  // JSON bytes of all items
 
 	largest int // JSON bytes of the largest item
 
@@ -51,12 +51,6 @@ type batch struct {
 	count   map[string]int64
 }
 
-// knownID is what ids knows about an id.
-type knownID struct {
-	spool.ID
-	found bool
-}
-
 // freedID is an id that is known now, and how far its watchers were read.
 type freedID struct {
 	id      string
@@ -68,7 +62,7 @@ type freedID struct {
 func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 	b := &batch{
 		m: m, run: run, epoch: epoch, now: m.now(),
-		items: map[string]*item{}, by: map[string][]*item{}, known: map[string]knownID{},
+		items: map[string]*item{}, by: map[string][]*item{}, known: map[string]*spool.ID{},
 		count: map[string]int64{},
 	}
 	watched, err := m.spool.WatchedIDs(run.ID, "", 1)
@@ -124,7 +118,7 @@ func (b *batch) learn(ids []string) error {
 	ask := ids[:0:0]
 	for _, id := range ids {
 		if _, asked := b.known[id]; !asked {
-			b.known[id] = knownID{}
+			b.known[id] = nil
 			ask = append(ask, id)
 		}
 	}
@@ -134,10 +128,18 @@ func (b *batch) learn(ids []string) error {
 			return err
 		}
 		for id, e := range found {
-			b.known[id] = knownID{ID: e, found: true}
+			b.known[id] = &e
 		}
 	}
 	return nil
+}
+
+// entry returns what ids says about an id; found is false if it says nothing, or was not asked.
+func (b *batch) entry(id string) (e spool.ID, found bool) {
+	if known := b.known[id]; known != nil {
+		return *known, true
+	}
+	return spool.ID{}, false
 }
 
 // isSettled reports whether a reference to id may be sent now: the object it names
@@ -148,15 +150,18 @@ func (b *batch) isSettled(id string) bool {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return true
 	}
-	k := b.known[id]
-	return k.found && k.Run <= b.run.ID
+	e := b.known[id]
+	return e != nil && e.Run <= b.run.ID
 }
 
 // learnRefs looks up everything that the items refer to, and the items themselves.
 func (b *batch) learnRefs(items ...*item) error {
-	var ids []string
+	ids := make([]string, 0, 4*len(items))
 	for _, it := range items {
-		ids = append(append(ids, it.id), refIDs(it.refs)...)
+		ids = append(ids, it.id)
+		for _, r := range it.refs {
+			ids = append(ids, r.ID)
+		}
 	}
 	return b.learn(ids)
 }

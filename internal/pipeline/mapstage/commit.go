@@ -188,10 +188,12 @@ func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 		if w := whole[obj]; w != nil {
 			obj = w
 		}
-		bo := spool.BundleObject{STIX: obj.ID(), Deps: o.Deps, JSON: obj.AppendJSON(nil)}
+		bo := spool.BundleObject{STIX: obj.ID(), Deps: o.Deps}
 		if it := b.items[bo.STIX]; it != nil { // companions have no item
 			bo.Dataset, bo.Source = it.dataset, it.source
+			bo.JSON = make([]byte, 0, it.size)
 		}
+		bo.JSON = obj.AppendJSON(bo.JSON)
 		nb.Objects = append(nb.Objects, bo)
 	}
 	c.Bundles = append(c.Bundles, nb)

@@ -59,7 +59,7 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 		if d.askedHeld >= heldAskMax {
 			break
 		}
-		if id <= b.m.askedHeld || b.known[id].found || !b.m.mayAsk(d, id) {
+		if id <= b.m.askedHeld || b.known[id] != nil || !b.m.mayAsk(d, id) {
 			continue
 		}
 		objs, err := b.m.spool.HeldFor(id, 0, 1)
@@ -147,13 +147,14 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 	if err := b.learnRefs(it); err != nil {
 		return false, err
 	}
-	e, open := b.known[it.id], b.open(it)
+	e, found := b.entry(it.id)
+	open := b.open(it)
 	switch {
 	case it.vital(open) != "" || e.Run > b.run.ID:
 		return false, nil
 	case len(open) == 0 || !o.Kept:
 		return true, nil
-	case !e.found:
+	case !found:
 		return false, nil
 	}
 	b.strip(it, open)
@@ -165,7 +166,7 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 	if e.Names == nil {
 		return it.obj.Hash() != e.Hash, nil
 	}
-	trace := traceOf(e.ID)
+	trace := traceOf(e)
 	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)
 	return verdict == stix.Send, nil
 }

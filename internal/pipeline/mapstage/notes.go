@@ -129,9 +129,9 @@ func (b *batch) restrictOthers(ids []string) error {
 				}
 				continue
 			}
-			if e := b.known[id]; e.Run != 0 && b.notes.ranks[id] > e.Marking {
+			if e, _ := b.entry(id); e.Run != 0 && b.notes.ranks[id] > e.Marking {
 				searches--
-				if err := b.sendAgain(id, e.ID, searches >= 0); err != nil {
+				if err := b.sendAgain(id, e, searches >= 0); err != nil {
 					return err
 				}
 			}

@@ -43,7 +43,7 @@ func (b *batch) release(it *item) error {
 		}
 		b.tallyAll(counts)
 	}
-	if b.known[it.id].Run > b.run.ID {
+	if e, _ := b.entry(it.id); e.Run > b.run.ID {
 		return b.handOn(it)
 	}
 	if why := b.weigh(it); why != "" {
@@ -97,7 +97,8 @@ func (b *batch) kindOf(id string) string {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return it.kind
 	}
-	return b.known[id].Kind
+	e, _ := b.entry(id)
+	return e.Kind
 }
 
 // recent reports whether an equal copy was sent recently enough not to be sent

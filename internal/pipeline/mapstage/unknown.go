@@ -91,7 +91,7 @@ func (b *batch) unknown(ids []string) ([]string, error) {
 		return nil, err
 	}
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		return b.known[id].found || b.isSettled(id)
+		return b.known[id] != nil || b.isSettled(id)
 	})
 	waits, err := b.waiting(ids)
 	if err != nil {
@@ -139,7 +139,7 @@ func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, e
 		}
 		e := spool.ID{Kind: kind, At: b.now}
 		b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
-		b.known[id] = knownID{ID: e, found: true}
+		b.known[id] = &e
 		b.free(id)
 	}
 	if err != nil && !fault.Is(err, fault.Permanent) {
@@ -254,7 +254,7 @@ func (b *batch) judge(it *item, d *drainPass) error {
 	var later, coming, lost []reference
 	for _, r := range open {
 		switch {
-		case b.known[r.ID].found:
+		case b.known[r.ID] != nil:
 			later = append(later, r)
 		case waits[r.ID] || b.m.mayAsk(d, r.ID):
 			coming = append(coming, r)

@@ -45,10 +45,10 @@ func keepContents(e *spool.ID, contents []stix.Content) {
 // weigh compares the item with what ids knows of it. It returns why nothing of it
 // is sent, or "" with what to send in the item.
 func (b *batch) weigh(it *item) string {
-	e := b.known[it.id]
-	known := e.found && e.Run != 0
+	e, found := b.entry(it.id)
+	known := found && e.Run != 0
 	if known && e.Names == nil {
-		if why := b.staleByCount(it, e.ID); why != "" {
+		if why := b.staleByCount(it, e); why != "" {
 			return why
 		}
 		known = false
@@ -56,16 +56,16 @@ func (b *batch) weigh(it *item) string {
 	var trace stix.Trace
 	sameRun := !known || e.Run == b.run.ID
 	if known {
-		trace = traceOf(e.ID)
+		trace = traceOf(e)
 		out, verdict := trace.Weigh(it.obj, sameRun)
 		switch {
-		case verdict == stix.Nothing && !b.recent(e.ID) && !it.obj.Changed().Before(trace.Changed()):
+		case verdict == stix.Nothing && !b.recent(e) && !it.obj.Changed().Before(trace.Changed()):
 			it.obj = out
 		case verdict == stix.Nothing:
-			b.note(it, trace, e.ID)
+			b.note(it, trace, e)
 			return staleWord(it, trace)
 		case verdict == stix.Conflict:
-			return b.conflict(it, trace, e.ID)
+			return b.conflict(it, trace, e)
 		default:
 			if verdict == stix.OnlyMarking {
 				b.tally("older_marking", 1)
@@ -104,7 +104,7 @@ func (b *batch) note(it *item, trace stix.Trace, e spool.ID) {
 // putEntry changes an entry of ids without sending anything of it in this batch.
 func (b *batch) putEntry(id string, e spool.ID) {
 	b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
-	b.known[id] = knownID{ID: e, found: true}
+	b.known[id] = &e
 }
 
 func staleWord(it *item, trace stix.Trace) string {

@@ -111,7 +111,10 @@ func EncodeID(key []byte, e ID, seq uint64, origin string) []byte {
 		b = appendName(b, n)
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Lists)))
-	for _, n := range slices.Sorted(maps.Keys(e.Lists)) {
+	var few [32]string
+	names := slices.AppendSeq(few[:0], maps.Keys(e.Lists))
+	slices.Sort(names)
+	for _, n := range names {
 		b = PutU64(appendName(b, n), e.Lists[n])
 	}
 	b = binary.AppendUvarint(b, uint64(max(e.Marking, 0)))

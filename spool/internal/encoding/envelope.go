@@ -68,7 +68,7 @@ func compress(payload [][]byte, length int) [][]byte {
 	read, size := 0, 0
 	for _, part := range payload {
 		for piece := range slices.Chunk(part, pieceSize) {
-			block := s2.EncodeBetter(room, piece)
+			block := s2.Encode(room, piece)
 			_, n := binary.Uvarint(block)
 			block = block[n:]
 			read, size = read+len(piece), size+len(block)

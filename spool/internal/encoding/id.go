@@ -71,8 +71,8 @@ func CutID(b []byte) (id string, rest []byte, ok bool) {
 
 // splitID takes apart an id whose uuid is in the canonical lower-case form.
 func splitID(id string) (typ string, uuid [16]byte, ok bool) {
-	i := strings.LastIndex(id, "--")
-	if i < 1 || len(id)-i-2 != 36 || strings.IndexByte(id[:i], 0) >= 0 {
+	i := len(id) - len("--") - 36
+	if i < 1 || id[i:i+2] != "--" || strings.IndexByte(id[:i], 0) >= 0 {
 		return "", uuid, false
 	}
 	text := id[i+2:]
@@ -80,8 +80,10 @@ func splitID(id string) (typ string, uuid [16]byte, ok bool) {
 		return "", uuid, false
 	}
 	plain := text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
-	if strings.ToLower(plain) != plain {
-		return "", uuid, false
+	for i := range len(plain) {
+		if plain[i] >= 'A' && plain[i] <= 'F' {
+			return "", uuid, false
+		}
 	}
 	if _, err := hex.Decode(uuid[:], []byte(plain)); err != nil {
 		return "", uuid, false
