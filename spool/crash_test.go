@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,11 +22,27 @@ func crashPoints() []string {
 	var out []string
 	for _, op := range []string{
 		"mark as open", "mark runs as resumed", "start run", "settle tasks", "finish fetch", "commit map",
-		"finish map", "skip message", "save cursor", "finish bundle", "finish run",
+		"finish map", "skip message", "save cursor", "end bundle", "finish run",
 	} {
 		out = append(out, op+":before", op+":inside", op+":after")
 	}
 	return append(out, "commit map:between", "compact:copied", "compact:renamed")
+}
+
+// TestCrashPoints: the names of the points are those of operations.
+func TestCrashPoints(t *testing.T) {
+	var source strings.Builder
+	for _, name := range must(filepath.Glob("*.go")) {
+		if !strings.HasSuffix(name, "_test.go") {
+			source.Write(must(os.ReadFile(name)))
+		}
+	}
+	for _, p := range crashPoints() {
+		op, _, _ := strings.Cut(p, ":")
+		if !strings.Contains(source.String(), `"`+op+`"`) && !strings.Contains(source.String(), `"`+p+`"`) {
+			t.Errorf("nothing has the point %q", p)
+		}
+	}
 }
 
 // The child is killed with SIGKILL at random and at named points, again and again on the same file: what it said it
@@ -109,7 +126,7 @@ func (l *ledger) round(k kill) string {
 	ok(l.t, cmd.Start())
 	after := k.after
 	if k.point != "" {
-		after = 20 * time.Second // only if it never gets there
+		after = 2 * time.Second // only if it does not get there
 	}
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 	where := "random, " + k.after.String()
