@@ -364,3 +364,17 @@ func (s *Spool) pastDamage(t *testing.T, run Run, bundle Bundle, recs []Record) 
 		}
 	}
 }
+
+// A run that is not done and has lost the row that says it is open goes on after a repair.
+func TestLostOpenRow(t *testing.T) {
+	o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}
+	s := must(Open(t.Context(), o))
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))
+	ok(t, s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bktRuns)).Delete(numKey(pfxOpen, run.ID)) }))
+	crash(t, s)
+	s = must(Open(t.Context(), o))
+	defer func() { ok(t, s.Close()) }()
+	if runs := must(s.OpenRuns()); len(runs) != 1 || runs[0].ID != run.ID {
+		t.Errorf("got open runs %+v, want run %d", runs, run.ID)
+	}
+}
