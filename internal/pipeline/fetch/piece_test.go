@@ -182,7 +182,7 @@ func TestBetweenPieces(t *testing.T) {
 			}
 			r.Know()
 		}, 2, 3},
-		{"stop", func(_ *rig, stop func()) { stop() }, 1, 3},
+		{"stop", func(_ *rig, stop func()) { stop(); time.Sleep(time.Second) }, 1, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pipelinetest.InBubble(t, func(t *testing.T) {
@@ -192,19 +192,13 @@ func TestBetweenPieces(t *testing.T) {
 				s := &betweenSpool{Spool: r.Spool}
 				r.fetch.Spool = s
 				r.Know()
-				ended := make(chan error, 1)
-				var stop func() error
-				s.between = func() { tt.do(r, func() { go func() { ended <- stop() }() }) }
-				stop = r.Start()
-				time.Sleep(time.Minute)
+				between := make(chan struct{}, 1)
+				s.between = func() { tt.do(r, func() { between <- struct{}{} }) }
+				stop := r.Start()
 				if tt.name == "stop" {
-					select {
-					case err := <-ended:
-						if err != nil {
-							t.Fatal(err)
-						}
-					default:
-						t.Fatal("no commit came between two pieces")
+					<-between
+					if err := stop(); err != nil {
+						t.Fatal(err)
 					}
 					stage, err := New(r.fetch.Deps, r.fetch.opt)
 					if err != nil {
