@@ -164,14 +164,16 @@ func TestStopWithoutAnswer(t *testing.T) {
 
 // TestStopByATime: the deadline of an orderly stop bounds the wait, whatever the settle timeout is.
 func TestStopByATime(t *testing.T) {
-	p := doubled(t, func(brokertest.Published, *brokertest.Answers) {}, func(o *Options) { o.SettleTimeout = time.Hour })
+	var arrived atomic.Int64 // only then it is certain that all eight were published
+	p := doubled(t, func(brokertest.Published, *brokertest.Answers) { arrived.Add(1) }, func(o *Options) { o.SettleTimeout = time.Hour })
 	for _, left := range []time.Duration{50 * time.Millisecond, -time.Second} {
+		arrived.Store(0)
 		l := newLedger(t, 100, 8)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		batch, _ := l.batch(nowhere, false)
 		done := make(chan error)
 		go func() { done <- p.Send(ctx, batch) }()
-		waitFor(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.widest == 8 })
+		waitFor(t, func() bool { return arrived.Load() == 8 })
 		cancel(fault.ShutdownBy(time.Now().Add(left)))
 		err := <-done // for ever, if the deadline did not count
 		o, ok := errors.AsType[*Outcome](err)
