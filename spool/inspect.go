@@ -131,7 +131,7 @@ func (t *txn) listing(bucket string) (*table, listing, error) {
 	case bktItems:
 		l = listing{name: itemName, key: itemOfName, fields: itemFields}
 	case bktGone:
-		l = numbered(nil, 1, nil) // it has buckets, which are not listed
+		l = numbered(nil, 1, metaFields) // it has buckets, which are not listed; any row is damage
 	case bktMeta:
 		l = listing{name: plainName, key: plainKey, fields: metaFields}
 	default:

@@ -24,15 +24,13 @@ func (tb bundleBucket) oldest(key, from []byte) (run, seq uint64, found bool) {
 	return run, seq, found
 }
 
-// left reports whether the run has bundles, and removes rows of the run that belong to none.
+// left reports whether the run has bundles. If it has none, rows of the run that belong to none are removed.
 func (tb bundleBucket) left(run uint64) bool {
+	if _, _, found := tb.oldest(encoding.Num(run), nil); found {
+		return true
+	}
 	for _, pfx := range []byte{pfxHead, pfxBlock} {
-		for _, k := range tb.keys(numKey(pfx, run), 2) {
-			if _, _, err := tb.head(encoding.U64(k, 1), encoding.U64(k, 9)); err == nil {
-				return true
-			}
-			tb.del(k)
-		}
+		tb.delAll(tb.keys(numKey(pfx, run), 0))
 	}
 	return false
 }

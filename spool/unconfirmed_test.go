@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -53,4 +54,37 @@ func TestUnconfirmed(t *testing.T) {
 			t.Errorf("%v in %v: %v", p, in, !want)
 		}
 	}
+}
+
+// A run is not done while a bundle of it is left, however many rows before it belong to none.
+func TestDamagedRowsHideNoBundle(t *testing.T) {
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))
+	defer func() { ok(t, s.Close()) }()
+	run := begin(t, s, RunSpec{}, t0)
+	for n := range 4 {
+		b := NewBundle{Objects: []BundleObject{{STIX: stixOf(n), JSON: bodyOf(n)}}}
+		ok(t, s.CommitMap(1, t0, MapCommit{Run: run.ID, Bundles: []NewBundle{b}}))
+	}
+	ok(t, s.FinishFetch(1, run.ID, t0))
+	ok(t, s.FinishMap(1, run.ID, t0))
+	ok(t, s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bktBundles))
+		for seq := uint64(1); seq <= 3; seq++ {
+			block := blockKey(run.ID, seq, 0)
+			ok(t, b.Put(pairKey(pfxHead, run.ID, seq), []byte("damaged")))
+			ok(t, b.Put(append(bytes.Clone(block), 0, 1), []byte("a fragment of nothing")))
+			ok(t, b.Delete(block))
+		}
+		return nil
+	}))
+	if err := s.FinishRun(1, run.ID, t0); !errors.Is(err, ErrBusy) {
+		t.Fatalf("got %v, want %v", err, ErrBusy)
+	}
+	next := must(s.NextBundle())
+	if next.Seq != 4 {
+		t.Fatalf("the next bundle is %d, want 4", next.Seq)
+	}
+	ok(t, s.SaveCursor(1, run.ID, next.Seq, 1))
+	ok(t, s.EndBundle(1, run.ID, next.Seq, Work{}, nil))
+	ok(t, s.FinishRun(1, run.ID, t0))
 }

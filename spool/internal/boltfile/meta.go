@@ -71,7 +71,10 @@ func (f *file) readMetas() error {
 		return ok
 	}
 	found(0)
-	for size := 1 << 10; size <= 64<<10 && !found(size); size <<= 1 {
+	for size := 1 << 10; size <= 64<<10; size <<= 1 {
+		if found(size) {
+			break
+		}
 	}
 	if len(f.metas) == 0 {
 		return fmt.Errorf("%w: no valid meta page in %d bytes", ErrDamaged, f.length)
