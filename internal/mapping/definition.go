@@ -92,6 +92,20 @@ func readDefinition(o *stix.Object) definition {
 	return d
 }
 
+// inline reads the level that a marking written out in the list defines.
+func (m *markings) inline(raw json.RawMessage) {
+	o := stix.New("marking-definition", "")
+	for _, key := range []string{"definition_type", "definition", "name", "extensions", "x_opencti_definition_type", "x_opencti_definition"} {
+		if v, ok := stix.Member(raw, key); ok {
+			o.Set(key, v)
+		}
+	}
+	if d := readDefinition(o); d.level.Rank > 0 {
+		m.rewritten = true
+		m.addLevel(d.level)
+	}
+}
+
 // says reports whether the text of a marking says more than a level.
 func says(s string) bool {
 	return strings.TrimSpace(s) != "" && s != "custom" && !onlyTLP.MatchString(tlpText(s))

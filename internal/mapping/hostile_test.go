@@ -28,6 +28,7 @@ malware "tlp":["green","red"] >> TLP-red
 malware "x_threatmatch_tlp":{"colour":"red","caveat":"x"} >> TLP-red
 malware "x_opencti_marking_definitions":["TLP:RED"] >> TLP-red
 malware "x_tags":["a","TLP:RED"] >> TLP-red
+malware "x_tags":["&#84;LP:RED"] >> TLP-red
 malware "x_meta":{"access":["ＴＬＰ：ＲＥＤ"]} >> TLP-red
 malware "x_meta":{"notes":["like TLP:RED, they say"]} >> TLP-amber !! TLP-red
 malware "x_markings":[{"definition":"TLP:RED"}] >> TLP-red

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -167,20 +166,6 @@ func (m *markings) entry(raw json.RawMessage) {
 		m.unread(text)
 	case n == 0:
 		m.named(text)
-	}
-}
-
-// inline reads the level that a marking written out in the list defines.
-func (m *markings) inline(raw json.RawMessage) {
-	o := stix.New("marking-definition", "")
-	for _, key := range []string{"definition_type", "definition", "name", "extensions", "x_opencti_definition_type", "x_opencti_definition"} {
-		if v, ok := stix.Member(raw, key); ok {
-			o.Set(key, v)
-		}
-	}
-	if d := readDefinition(o); d.level.Rank > 0 {
-		m.rewritten = true
-		m.addLevel(d.level)
 	}
 }
 
@@ -347,13 +332,13 @@ func shortText(raw json.RawMessage) (string, bool) {
 // deeper in a property, and texts there that name only a level.
 func (m *markings) nested(raw json.RawMessage) {
 	if raw[0] == '"' {
-		if s, ok := shortText(raw); ok && mentionsTLP(raw) && namesOnlyTLP(s) {
+		if s, ok := shortText(raw); ok && namesOnlyTLP(s) {
 			t, said := readTLP(s)
 			m.lift(t, said, s)
 		}
 		return
 	}
-	if !bytes.Contains(raw, []byte("{")) && !mentionsTLP(raw) {
+	if !bytes.Contains(raw, []byte("{")) && !mayNameTLP(raw) {
 		return
 	}
 	for e := range stix.Elements(raw) {
@@ -370,16 +355,6 @@ func (m *markings) nested(raw json.RawMessage) {
 			m.nested(v)
 		}
 	}
-}
-
-// mentionsTLP is the fast path of nested; other signs than ASCII may spell TLP, too.
-func mentionsTLP(raw []byte) bool {
-	for i := 2; i < len(raw); i++ {
-		if raw[i] >= utf8.RuneSelf || raw[i]|0x20 == 'p' && raw[i-1]|0x20 == 'l' && raw[i-2]|0x20 == 't' {
-			return true
-		}
-	}
-	return false
 }
 
 // classified reads the level in a property that says who may see the object.
