@@ -39,7 +39,7 @@ var ownShapes = map[shape]string{
 }
 
 // shapesText lists the properties of each shape that the platform's inputs have, as
-// internal/facts knows them; see TestShapes, which writes it.
+// internal/sim/schema knows them; see TestShapes, which writes it.
 //
 //go:embed shapes.txt
 var shapesText string

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"threatmatch-connector/internal/facts"
+	"threatmatch-connector/internal/sim/schema"
 )
 
 // notShaped are names that mean something else in STIX than in an input.
@@ -17,11 +18,11 @@ const notShaped = " type id key definition value objects samples modules languag
 // TestShapes: shapes.txt is what the platform's inputs say. The product does not carry
 // those, ten times the size.
 func TestShapes(t *testing.T) {
-	inputs, err := facts.ReadInputs()
+	inputs, err := schema.ReadInputs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := facts.ReadClient(facts.V6_9)
+	client, err := schema.ReadClient(facts.V6_9)
 	if err != nil {
 		t.Fatal(err)
 	}

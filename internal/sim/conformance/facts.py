@@ -1,5 +1,5 @@
-"""What OpenCTI accepts, read from internal/facts: inputs of its GraphQL,
-relationship types, vocabularies. Nothing here knows a client."""
+"""What OpenCTI accepts: relationship types, read from internal/facts, and inputs of
+its GraphQL and vocabularies, read from internal/sim/schema. Nothing here knows a client."""
 
 import csv
 import datetime
@@ -11,6 +11,7 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}
 UUID_ONLY = re.compile(UUID, re.IGNORECASE)
 STIX_ID = re.compile(rf"([a-z0-9-]+)--{UUID}", re.IGNORECASE)
 DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3])(:[0-5]\d){2}(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)")
+SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "schema")
 # Leaves of variables that the facts do not describe and that are always fine.
 UNJUDGED_SCALARS = {"ID", "Any", "Upload", "JSON"}
 
@@ -33,7 +34,7 @@ class Facts:
     """The facts as one version of the platform has them."""
 
     def __init__(self, directory, version, known_types):
-        with open(os.path.join(directory, "inputs.json"), encoding="utf-8") as file:
+        with open(os.path.join(SCHEMA, "inputs.json"), encoding="utf-8") as file:
             data = json.load(file)
         self.version = version
         self.old = version == "6.8.10"
@@ -48,7 +49,7 @@ class Facts:
             for row in list(csv.reader(file))[1:]:
                 if "yes" in (row[column], row[4] if column == 5 else ""):
                     self.relations.add((end(row[0]), row[1], end(row[2])))
-        with open(os.path.join(directory, "vocabularies.csv"), encoding="utf-8") as file:
+        with open(os.path.join(SCHEMA, "vocabularies.csv"), encoding="utf-8") as file:
             self.vocabularies = list(csv.DictReader(file))
 
     def fields(self, name):

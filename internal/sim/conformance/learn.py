@@ -1,5 +1,5 @@
 """Learn which property of an object the client hands to which field of which
-input, by trying: the table client.csv of internal/facts.
+input, by trying: the table client.csv of internal/sim/schema.
 
 Usage: learn.py FACTS [OTHER] > client.csv
 

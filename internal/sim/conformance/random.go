@@ -12,6 +12,7 @@ import (
 
 	"threatmatch-connector/internal/facts"
 	"threatmatch-connector/internal/sim/opencti"
+	"threatmatch-connector/internal/sim/schema"
 	"threatmatch-connector/internal/sim/worker"
 )
 
@@ -25,7 +26,7 @@ var versions = map[string]string{"6.8.10": "6.8.10", "6.9.17": "6.9.17"}
 // every kind of reference can point to, and what the worker's stand-in refuses of them
 // into out/verdicts.json, by version and seed.
 func random(out string, n int, seeds []uint64) error {
-	client, err := facts.ReadClient(facts.V6_9)
+	client, err := schema.ReadClient(facts.V6_9)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func verdicts(version string, objects []object) (map[string]string, error) {
 // maker makes objects that are mostly right and wrong in one or two places.
 type maker struct {
 	*rand.Rand
-	client map[string][]facts.Handed
+	client map[string][]schema.Handed
 	count  int
 	known  []string
 }
@@ -150,12 +151,12 @@ func (g *maker) right(kind string) object {
 }
 
 // required reports whether an object of the kind is refused without the field.
-func (g *maker) required(h facts.Handed) bool {
+func (g *maker) required(h schema.Handed) bool {
 	return h.Needed || inputs.Fields(facts.V6_9, h.Input)[h.Name].Required
 }
 
-var inputs = func() *facts.Inputs {
-	in, err := facts.ReadInputs()
+var inputs = func() *schema.Inputs {
+	in, err := schema.ReadInputs()
 	if err != nil {
 		panic(err) // part of the program
 	}
@@ -163,7 +164,7 @@ var inputs = func() *facts.Inputs {
 }()
 
 // fitting is a value that a field takes.
-func (g *maker) fitting(h facts.Handed) any {
+func (g *maker) fitting(h schema.Handed) any {
 	f := inputs.Fields(facts.V6_9, h.Input)[h.Name]
 	var v any
 	switch f.Type {
@@ -313,7 +314,7 @@ func (g *maker) change(kind string, o object) {
 	o[key] = g.value(o, key, h)
 }
 
-func (g *maker) value(o object, key string, h facts.Handed) any {
+func (g *maker) value(o object, key string, h schema.Handed) any {
 	if strings.HasSuffix(key, "_refs") {
 		return pick[any](g, []any{g.reference(o)}, []any{}, []any{g.reference(o), g.reference(o)})
 	}

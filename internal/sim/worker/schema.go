@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"threatmatch-connector/internal/facts"
+	"threatmatch-connector/internal/sim/schema"
 	"threatmatch-connector/internal/sim/splitter"
 	"threatmatch-connector/internal/stix"
 )
@@ -17,14 +18,14 @@ import (
 // platformFacts are what one version of the platform accepts.
 type platformFacts struct {
 	version   facts.Version
-	inputs    *facts.Inputs
+	inputs    *schema.Inputs
 	relations *facts.Relationships
-	client    map[string][]facts.Handed
+	client    map[string][]schema.Handed
 	words     []string // properties that hold words of a vocabulary
 }
 
 func readFacts(version string) (*platformFacts, error) {
-	inputs, err := facts.ReadInputs()
+	inputs, err := schema.ReadInputs()
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +35,11 @@ func readFacts(version string) (*platformFacts, error) {
 	}
 	// Of what lies before 6.8 nothing was read: it counts as 6.8.10.
 	v := cmp.Or(facts.VersionOf(version), facts.V6_8)
-	client, err := facts.ReadClient(v)
+	client, err := schema.ReadClient(v)
 	if err != nil {
 		return nil, err
 	}
-	words, err := facts.VocabularyFields()
+	words, err := schema.VocabularyFields()
 	return &platformFacts{v, inputs, relations, client, words}, err
 }
 
@@ -80,7 +81,7 @@ func (c *objectCheck) schema() {
 }
 
 // handed is what the client makes of the object; nil is nothing.
-func (c *objectCheck) handed() []facts.Handed {
+func (c *objectCheck) handed() []schema.Handed {
 	kind := c.text("type")
 	if list := c.facts.client[kind]; list != nil && kind != "file" {
 		return list
@@ -93,14 +94,14 @@ func (c *objectCheck) handed() []facts.Handed {
 
 // observableFields are what the mutation for observables takes beside the
 // observable's own input.
-var observableFields = map[string]facts.Field{
+var observableFields = map[string]schema.Field{
 	"stix_id": {Type: "StixId"}, "x_opencti_score": {Type: "Int"}, "x_opencti_description": {Type: "String"},
 	"createIndicator": {Type: "Boolean"}, "createdBy": {Type: "String"}, "objectMarking": {Type: "String", List: 1},
 	"objectOrganization": {Type: "String", List: 1},
 }
 
 // value is what the client sends for a field.
-func (c *objectCheck) value(h facts.Handed) (any, bool) {
+func (c *objectCheck) value(h schema.Handed) (any, bool) {
 	for _, key := range h.Properties {
 		if v, has := c.o[key]; has {
 			return v, true
@@ -123,7 +124,7 @@ func (c *objectCheck) sent(name string) any {
 // elsewhere are fields that the client fills by way of something else.
 var elsewhere = []string{"fromId", "toId", "type", "definition", "definition_type", "hashes"}
 
-func (c *objectCheck) field(name string, f facts.Field, value any) {
+func (c *objectCheck) field(name string, f schema.Field, value any) {
 	if slices.Contains(elsewhere, name) {
 		return
 	}
@@ -144,7 +145,7 @@ func (c *objectCheck) field(name string, f facts.Field, value any) {
 }
 
 // list checks the elements of a list; a value alone counts as a list of one.
-func (c *objectCheck) list(name string, f facts.Field, depth int, value any) {
+func (c *objectCheck) list(name string, f schema.Field, depth int, value any) {
 	elements, ok := value.([]any)
 	if depth == 0 || !ok {
 		if value != nil {

@@ -1,11 +1,14 @@
-package facts
+package schema
 
 import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"threatmatch-connector/internal/facts"
 )
 
 //go:embed inputs.json
@@ -101,9 +104,9 @@ func parseType(s string) Field {
 // Fields returns the fields of an input (IndicatorAddInput, …) in version v, by name; nil if that version has no such
 // input. The source of 7.26 was not read: it counts as 6.9.17, and an unknown version counts as 6.8.10, whose fields
 // both have. The caller owns the map.
-func (in *Inputs) Fields(v Version, input string) map[string]Field {
+func (in *Inputs) Fields(v facts.Version, input string) map[string]Field {
 	all, ok := in.fields[input]
-	old := v == V6_8 || v == Unknown
+	old := v == facts.V6_8 || v == facts.Unknown
 	if !ok || old && slices.Contains(in.added, input) {
 		return nil
 	}
@@ -124,10 +127,5 @@ func (in *Inputs) Scalar(name string) string { return in.scalars[name] }
 
 // Names lists all inputs, sorted.
 func (in *Inputs) Names() []string {
-	names := make([]string, 0, len(in.fields))
-	for name := range in.fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(in.fields))
 }

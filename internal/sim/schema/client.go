@@ -1,4 +1,4 @@
-package facts
+package schema
 
 import (
 	_ "embed"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"threatmatch-connector/internal/facts"
 )
 
 //go:embed client.csv
@@ -29,14 +31,14 @@ type Handed struct {
 // relationships names it. 7.26 counts as 6.9.17, an unknown version as 6.8.10. Properties that the client handles in
 // another way (labels, external references, kill chain phases, hashes) are not listed. An error means that the
 // embedded file is damaged.
-func ReadClient(v Version) (map[string][]Handed, error) {
+func ReadClient(v facts.Version) (map[string][]Handed, error) {
 	rows, err := csv.NewReader(strings.NewReader(clientCSV)).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read client.csv: %w", err)
 	}
-	read := V6_9
-	if v == V6_8 || v == Unknown {
-		read = V6_8
+	read := facts.V6_9
+	if v == facts.V6_8 || v == facts.Unknown {
+		read = facts.V6_8
 	}
 	kinds := map[string][]Handed{}
 	for _, row := range rows[1:] {
