@@ -2,50 +2,16 @@ package internal_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/sim/opencti"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of the documents")
-
-// generatedIn says in which document each part is.
-var generatedIn = map[string]string{
-	"mistakes": "../deploy/TROUBLESHOOTING.md",
-	"imports":  "mapping/RULES.md",
-	"rules":    "mapping/RULES.md",
-}
-
-// generated makes the parts of documents that stand in the code; config has
-// tests of its own for SETTINGS.md.
-var generated = map[string]func() (string, error){
-	"mistakes": func() (string, error) {
-		raw, err := os.ReadFile("../config/mistakes.md")
-		return string(raw), err
-	},
-	"imports": func() (string, error) {
-		var b strings.Builder
-		b.WriteString("| dataset | what it is | entities | relationships |\n|---|---|---|---|\n")
-		for _, i := range mapping.Imports() {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", i.Dataset, i.Content, strings.Join(i.Entities, ", "), strings.Join(i.Relationships, ", "))
-		}
-		return b.String(), nil
-	},
-	"rules": func() (string, error) {
-		var b strings.Builder
-		b.WriteString("| ThreatMatch sends | OpenCTI gets | why |\n|---|---|---|\n")
-		for _, r := range mapping.Rules() {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.From, r.To, r.Why)
-		}
-		return b.String(), nil
-	},
-}
+var update = flag.Bool("update", false, "write the generated part of the guide")
 
 // The README leads to every document of deploy, and names what is needed.
 func TestREADMELeadsOn(t *testing.T) {
@@ -83,36 +49,31 @@ func TestREADMELeadsOn(t *testing.T) {
 	}
 }
 
-func TestDocumentsAreGenerated(t *testing.T) {
-	for name, make := range generated {
-		want, err := make()
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := generatedIn[name]
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := string(raw)
-		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
-		i, j := strings.Index(text, begin), strings.Index(text, end)
-		if i < 0 || j < i {
-			t.Errorf("%s has no part %q", path, name)
-			continue
-		}
-		i += len(begin)
-		if strings.TrimSpace(text[i:j]) == strings.TrimSpace(want) {
-			continue
-		}
-		if !*update {
-			t.Errorf("the part %q of %s is not what the code says; run: go test ./internal -update", name, path)
-			continue
-		}
-		text = text[:i] + "\n" + strings.TrimSpace(want) + "\n\n" + text[j:]
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+// TestMistakesAreInTheGuide: the list of mistakes that config makes is a part of the guide.
+func TestMistakesAreInTheGuide(t *testing.T) {
+	const guide, begin, end = "../deploy/TROUBLESHOOTING.md", "<!-- begin mistakes -->\n", "<!-- end mistakes -->"
+	want, err := os.ReadFile("../config/mistakes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begun := strings.Cut(string(raw), begin)
+	list, after, ended := strings.Cut(rest, end)
+	if !begun || !ended {
+		t.Fatalf("%s has no part between %q and %q", guide, begin, end)
+	}
+	text := strings.TrimSpace(string(want))
+	if strings.TrimSpace(list) == text {
+		return
+	}
+	if !*update {
+		t.Fatalf("the mistakes in %s are not those of config; run: go test ./internal -update", guide)
+	}
+	if err := os.WriteFile(guide, []byte(before+begin+"\n"+text+"\n\n"+end+after), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,9 +7,8 @@
 // counted by the names in [CountTable]; what it cannot map is returned whole as
 // [Dead].
 //
-// [Rules] lists what is done to which property and why; [Imports] lists which
-// entity and relationship types each dataset contains. RULES.md is generated from
-// both.
+// RULES.md lists what is done to which property and why, and which entity and
+// relationship types each dataset contains.
 //
 // Two things can only be decided when an object is released, because they depend on
 // objects of other records: whether a relationship is legal between its two ends

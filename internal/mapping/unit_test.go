@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -246,8 +247,8 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestTables checks that the tables from which documents are made are complete.
-func TestTables(t *testing.T) {
+// TestCountTable checks that the table of counts is complete.
+func TestCountTable(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range CountTable() {
 		if names[c.Name] || c.Text == "" || !slices.Contains([]Effect{Left, Removed, Changed, Added}, c.Effect) {
@@ -267,20 +268,35 @@ func TestTables(t *testing.T) {
 			t.Errorf("no golden file counts %s", name)
 		}
 	}
-	for _, r := range Rules() {
-		if r.From == "" || r.To == "" || r.Why == "" {
-			t.Errorf("got rule %+v, want it complete", r)
+}
+
+// TestRulesAreComplete: no cell of a table in RULES.md is empty, and each dataset has a row.
+func TestRulesAreComplete(t *testing.T) {
+	raw, err := os.ReadFile("RULES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	columns := 0
+	for line := range strings.Lines(string(raw)) {
+		row, isRow := strings.CutPrefix(strings.TrimSpace(line), "| ")
+		if !isRow {
+			continue
+		}
+		cells := strings.Split(strings.TrimSuffix(row, " |"), " | ")
+		if columns != 4 && cells[0] == "dataset" || columns != 3 && cells[0] == "ThreatMatch sends" {
+			columns = len(cells)
+			continue
+		}
+		if len(cells) != columns || slices.Contains(cells, "") {
+			t.Errorf("got the cells %q, want %d of them, each with a text", cells, columns)
+		}
+		if columns == 4 {
+			described = append(described, cells[0])
 		}
 	}
-	datasets := []string{}
-	for _, i := range Imports() {
-		datasets = append(datasets, i.Dataset)
-		if i.Content == "" || len(i.Entities) == 0 || len(i.Relationships) == 0 {
-			t.Errorf("got import %+v, want it complete", i)
-		}
-	}
-	if !slices.Equal(datasets, []string{"profiles", "alerts", "reports", "iocs"}) {
-		t.Error(datasets)
+	if !slices.Equal(described, datasets) || columns != 3 {
+		t.Errorf("the tables describe %q, want %q and then the rules", described, datasets)
 	}
 }
 
