@@ -17,12 +17,18 @@ type Backoff struct {
 
 // Next returns how long to wait before the next try, between Min and Max.
 func (b *Backoff) Next() time.Duration {
-	ceiling := b.Max
-	if b.Tries < 30 && b.Min<<b.Tries < b.Max {
-		ceiling = b.Min << b.Tries
-	}
 	b.Tries++
-	return b.Min + time.Duration(b.Rand()*float64(ceiling-b.Min))
+	return Jitter(b.Tries-1, b.Min, b.Max, b.Rand())
+}
+
+// Jitter returns a random wait between first and a ceiling that doubles with each
+// try before this one, up to most. random is in [0, 1).
+func Jitter(tries int, first, most time.Duration, random float64) time.Duration {
+	ceiling := most
+	if tries < 30 && first<<tries < most {
+		ceiling = first << tries
+	}
+	return first + time.Duration(random*float64(ceiling-first))
 }
 
 // Reset starts over after a success.

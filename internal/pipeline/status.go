@@ -12,16 +12,18 @@ import (
 // StageStatus is what one loop reports about itself, for status, readiness and
 // logs.
 type StageStatus struct {
-	State     string    `json:"state"`               // "starting", "idle", "working", "retrying", "waiting", "paused", "stopped"
-	Detail    string    `json:"detail,omitempty"`    // what it is working on or waiting for
-	NotReady  string    `json:"not_ready,omitempty"` // why it is not ready; empty when ready
-	Since     time.Time `json:"since"`               // when State last changed
-	LastError string    `json:"last_error,omitempty"`
-	ErrorAt   time.Time `json:"error_at,omitzero"`
-	Beat      time.Time `json:"beat"` // the latest sign of life
+	State     string    // "starting", "idle", "working", "retrying", "waiting", "paused", "stopped"
+	Detail    string    // what it is working on or waiting for
+	NotReady  string    // why it is not ready; empty when ready
+	Since     time.Time // when State last changed
+	LastError string
+	ErrorAt   time.Time
+	Beat      time.Time // the latest sign of life
 
-	HeldSince time.Time `json:"-"` // when NotReady was last set; kept after it is cleared
-	Told      bool      `json:"-"` // the stall was logged as an error, but not yet its end
+	HeldSince time.Time // when NotReady was last set; kept after it is cleared
+	Told      bool      // the stall was logged as an error, but not yet its end
+
+	waits int // waits under way
 }
 
 // Status holds the status of all loops. It is safe for concurrent use.
@@ -29,38 +31,38 @@ type Status struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	stages map[string]StageStatus
-	waits  map[string]int // waits under way, by stage
-	ahead  time.Duration  // how far our clock is ahead of ThreatMatch's
+	ahead  time.Duration // how far our clock is ahead of ThreatMatch's
 }
 
 // NewStatus returns an empty status.
 func NewStatus(now func() time.Time) *Status {
-	return &Status{now: now, stages: map[string]StageStatus{}, waits: map[string]int{}}
+	return &Status{now: now, stages: map[string]StageStatus{}}
+}
+
+// change changes a stage's status. f is given the time.
+func (b *Status) change(stage string, f func(s *StageStatus, now time.Time)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stages[stage]
+	f(&s, b.now())
+	b.stages[stage] = s
 }
 
 // Set replaces a stage's state, detail and readiness. The last error stays.
 func (b *Status) Set(stage, state, detail, notReady string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.stages[stage]
-	if s.State != state || s.Since.IsZero() {
-		s.Since = b.now()
-	}
-	if s.NotReady == "" && notReady != "" && !s.Told { // a stall that returns before its end was logged is still the same one
-		s.HeldSince = b.now()
-	}
-	s.State, s.Detail, s.NotReady, s.Beat = state, detail, notReady, b.now()
-	b.stages[stage] = s
+	b.change(stage, func(s *StageStatus, now time.Time) {
+		if s.State != state || s.Since.IsZero() {
+			s.Since = now
+		}
+		if s.NotReady == "" && notReady != "" && !s.Told { // a stall that returns before its end was logged is still the same one
+			s.HeldSince = now
+		}
+		s.State, s.Detail, s.NotReady, s.Beat = state, detail, notReady, now
+	})
 }
 
 // Beat records that the stage is alive, whether or not it finds work.
-func (b *Status) Beat(stage string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.stages[stage]
-	s.Beat = b.now()
-	b.stages[stage] = s
-}
+func (b *Status) Beat(stage string) { b.wait(stage, 0) }
 
 // Waiting records that the stage waits for something outside the process. It counts
 // as alive until the returned function is called, however long that takes.
@@ -70,12 +72,10 @@ func (b *Status) Waiting(stage string) (done func()) {
 }
 
 func (b *Status) wait(stage string, n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.waits[stage] += n
-	s := b.stages[stage]
-	s.Beat = b.now()
-	b.stages[stage] = s
+	b.change(stage, func(s *StageStatus, now time.Time) {
+		s.waits += n
+		s.Beat = now
+	})
 }
 
 // Sleep waits for d or a wake, and beats meanwhile. If ctx ends first, it returns
@@ -95,11 +95,7 @@ func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake 
 
 // Error records a stage's latest error, as text for operators.
 func (b *Status) Error(stage string, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.stages[stage]
-	s.LastError, s.ErrorAt = fault.Sentence(err), b.now()
-	b.stages[stage] = s
+	b.change(stage, func(s *StageStatus, now time.Time) { s.LastError, s.ErrorAt = fault.Sentence(err), now })
 }
 
 // ClockIs records how far this machine's clock is ahead of ThreatMatch's.
@@ -122,11 +118,7 @@ func (b *Status) Told(stage string) { b.setTold(stage, true) }
 func (b *Status) forgetTold(stage string) { b.setTold(stage, false) }
 
 func (b *Status) setTold(stage string, told bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.stages[stage]
-	s.Told = told
-	b.stages[stage] = s
+	b.change(stage, func(s *StageStatus, _ time.Time) { s.Told = told })
 }
 
 // Snapshot returns a copy of all statuses. A stage that is waiting counts as
@@ -135,8 +127,8 @@ func (b *Status) Snapshot() map[string]StageStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all := maps.Clone(b.stages)
-	for stage, n := range b.waits {
-		if s := all[stage]; n > 0 {
+	for stage, s := range all {
+		if s.waits > 0 {
 			s.Beat = b.now()
 			all[stage] = s
 		}

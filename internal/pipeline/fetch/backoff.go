@@ -15,13 +15,3 @@ const (
 	refusedTries  = 3
 	refusedWindow = time.Minute
 )
-
-// jitter returns a random wait between first and a ceiling that doubles with each
-// try (counted from 1), up to most.
-func jitter(tries int, first, most time.Duration, random float64) time.Duration {
-	ceiling := most
-	if tries < 30 && first<<max(tries, 0) < most {
-		ceiling = first << max(tries, 0)
-	}
-	return first + time.Duration(random*float64(ceiling-first))
-}

@@ -28,16 +28,12 @@ type verdict struct {
 	release func()
 }
 
-// drop releases verdicts that will not be committed.
+// drop releases verdicts that are committed, or will not be.
 func drop(all []verdict) {
 	for _, v := range all {
-		v.done()
-	}
-}
-
-func (v *verdict) done() {
-	if v.release != nil {
-		v.release()
+		if v.release != nil {
+			v.release()
+		}
 	}
 }
 
@@ -49,14 +45,10 @@ func (f *Stage) commit() error {
 	}
 	var outcomes []spool.Outcome
 	for i := range f.ready {
-		if err := f.addItems(&f.ready[i]); err != nil {
-			return f.uncommitted(err)
-		}
-		if err := f.addPieces(&f.ready[i]); err != nil {
-			return f.uncommitted(err)
-		}
-		if err := f.enqueue(&f.ready[i]); err != nil {
-			return f.uncommitted(err)
+		for _, step := range []func(*verdict) error{f.addItems, f.addPieces, f.enqueue} {
+			if err := step(&f.ready[i]); err != nil {
+				return f.uncommitted(err)
+			}
 		}
 	}
 	for _, v := range f.ready {
@@ -115,7 +107,9 @@ func (f *Stage) committed(outcomes []spool.Outcome) {
 	for _, o := range outcomes {
 		delete(f.flying, o.Task)
 		if o.Task.Kind != spool.TaskItem {
-			f.moveFront(o)
+			if delete(f.run.front, o.Task); o.Keep != nil {
+				f.run.front[o.Task] = o.Keep.Due
+			}
 		}
 		for _, n := range o.Add {
 			if n.Kind != spool.TaskItem {
@@ -136,14 +130,6 @@ func (f *Stage) committed(outcomes []spool.Outcome) {
 func (f *Stage) recorded(r *spool.NewRecord) {
 	f.Metrics.bytes.Add(float64(len(r.Body)))
 	f.Wakes.Map.Signal()
-}
-
-func (f *Stage) moveFront(o spool.Outcome) {
-	if o.Keep == nil {
-		delete(f.run.front, o.Task)
-		return
-	}
-	f.run.front[o.Task] = o.Keep.Due
 }
 
 // commitEnd ends a dataset in the run.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -53,7 +54,7 @@ func (f *Stage) triedState(r result) spool.TaskState {
 	st.LastTry = r.ended
 	st.LastClass = cmp.Or(kind, class.String())
 	st.LastError, st.LastAnswer = fault.Sentence(r.err), []byte(snippet)
-	wait := max(after, jitter(st.Tries+st.Waived, retryFirst, retryMost, f.Rand()))
+	wait := max(after, pipeline.Jitter(st.Tries+st.Waived, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st
 }

@@ -47,11 +47,7 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 	if len(missing) > 0 {
 		f.Log.Warn("IOC groups not found", "stage", stageName, "run", r.run.ID, "groups", missing, "using", groupNames(groups))
 	}
-	if spool.IsSpan(r.task.TaskKey) {
-		v.Add = f.spanTasks(groups, r.task)
-	} else {
-		v.Add = f.pageTasks(groups, r.run.Datasets[spool.IOCs].From)
-	}
+	v.Add = f.pageTasks(groups, r.task, r.run.Datasets[spool.IOCs].From)
 	f.run.list(spool.IOCs).ok = true
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1}
@@ -60,38 +56,25 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 	}
 }
 
-// pageTasks returns a first page task for each group and type.
-func (f *Stage) pageTasks(groups []threatmatch.Group, from time.Time) []spool.NewTask {
+// pageTasks returns a first page task for each group and type. If the list's task
+// is for a single time, so are they, and their keys differ from the usual ones,
+// which hold an import's cursors.
+func (f *Stage) pageTasks(groups []threatmatch.Group, list spool.Task, from time.Time) []spool.NewTask {
 	var tasks []spool.NewTask
 	for _, g := range groups {
 		for _, stixType := range f.opt.Types {
-			cursor, err := json.Marshal(paging.New(g.ID, stixType, from))
+			task := spool.NewTask{TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType}, Since: from}
+			cursor := paging.New(g.ID, stixType, from)
+			if spool.IsSpan(list.TaskKey) {
+				task.Source, task.Since, task.Anew = list.Source+"/"+task.Source, list.Since, true
+				cursor = paging.NewSpan(g.ID, stixType, list.Since)
+			}
+			text, err := json.Marshal(cursor)
 			if err != nil {
 				continue // cannot happen: text and times always marshal
 			}
-			tasks = append(tasks, spool.NewTask{
-				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: g.ID + "/" + stixType},
-				Since:   from, Cursor: cursor,
-			})
-		}
-	}
-	return tasks
-}
-
-// spanTasks returns the page tasks for what was modified at the task's time. Their
-// keys differ from the usual ones, which hold an import's cursors.
-func (f *Stage) spanTasks(groups []threatmatch.Group, t spool.Task) []spool.NewTask {
-	var tasks []spool.NewTask
-	for _, g := range groups {
-		for _, stixType := range f.opt.Types {
-			cursor, err := json.Marshal(paging.NewSpan(g.ID, stixType, t.Since))
-			if err != nil {
-				continue // cannot happen: text and times always marshal
-			}
-			tasks = append(tasks, spool.NewTask{
-				TaskKey: spool.TaskKey{Dataset: spool.IOCs, Kind: spool.TaskPage, Source: t.Source + "/" + g.ID + "/" + stixType},
-				Since:   t.Since, Cursor: cursor, Anew: true,
-			})
+			task.Cursor = text
+			tasks = append(tasks, task)
 		}
 	}
 	return tasks

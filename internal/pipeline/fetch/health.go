@@ -2,9 +2,11 @@ package fetch
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/threatmatch"
 )
 
@@ -74,7 +76,7 @@ func (f *Stage) handleControl(err error) {
 			return
 		}
 		h.fails++
-		h.probeAt = now.Add(f.bounded(max(after, jitter(h.fails, controlEvery, downMost, f.Rand()))))
+		h.probeAt = now.Add(f.bounded(max(after, pipeline.Jitter(h.fails, controlEvery, downMost, f.Rand()))))
 		f.trouble(serverDown, err)
 	case fault.Fatal:
 		f.fatal = err
@@ -198,9 +200,4 @@ func (f *Stage) bounded(d time.Duration) time.Duration {
 	return d
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

@@ -87,8 +87,6 @@ func (f *Stage) succeedList(r result, v *verdict) {
 	}
 	if v.Note != nil {
 		v.Note.Payload = []byte(strings.Join(r.list.UnusableEntries, "\n"))
-	}
-	if v.Note != nil {
 		f.Log.Warn("list is not complete", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", v.Note.Error)
 	}
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -114,7 +115,10 @@ func (f *Stage) dispatch() (time.Duration, error) {
 	}
 	if len(tasks) == 0 {
 		f.Status.Set(stageName, f.failing.working(), f.detail(), f.notReady())
-		return untilNext(now, next), nil
+		if next.IsZero() {
+			return time.Minute, nil
+		}
+		return max(next.Sub(now), time.Millisecond), nil // a response ends it early
 	}
 	tasks, wait, err := f.withinRoom(tasks)
 	if err != nil {
@@ -124,14 +128,6 @@ func (f *Stage) dispatch() (time.Duration, error) {
 		f.start(f.run, t)
 	}
 	return wait, nil
-}
-
-// untilNext returns the wait until the next task is due. A response ends it early.
-func untilNext(now, next time.Time) time.Duration {
-	if next.IsZero() {
-		return time.Minute
-	}
-	return max(next.Sub(now), time.Millisecond)
 }
 
 // longestWait is longer than any task ever has to wait. A task that seems to wait
@@ -187,10 +183,7 @@ func (f *Stage) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool
 		}
 	}
 	slices.SortFunc(keys, func(a, b spool.TaskKey) int {
-		if c := f.run.front[a].Compare(f.run.front[b]); c != 0 {
-			return c
-		}
-		return compareKeys(a, b)
+		return cmp.Or(f.run.front[a].Compare(f.run.front[b]), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Dataset, b.Dataset), cmp.Compare(a.Source, b.Source))
 	})
 	var tasks []spool.Task
 	for _, key := range keys[:min(len(keys), limit)] {
@@ -205,12 +198,6 @@ func (f *Stage) dueFront(now time.Time, limit int, only func(spool.TaskKey) bool
 		tasks = append(tasks, task)
 	}
 	return tasks, next, nil
-}
-
-func compareKeys(a, b spool.TaskKey) int {
-	return slices.Compare(
-		[]string{string(a.Kind), string(a.Dataset), a.Source},
-		[]string{string(b.Kind), string(b.Dataset), b.Source})
 }
 
 // waitForServer makes no requests while the server is down or refuses us, except

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -53,7 +54,7 @@ type datasetPart struct {
 
 // datasetParts reads the runs, newest first, no further back than needed.
 func datasetParts(s Spool, enabled []spool.Dataset, marks map[spool.Dataset]spool.Watermark) (map[spool.Dataset]datasetPart, error) {
-	const page = 20
+	const atLeast = 20 // so that datasets that are switched off are found, too
 	meta, err := s.Meta()
 	if err != nil {
 		return nil, err
@@ -67,22 +68,13 @@ func datasetParts(s Spool, enabled []spool.Dataset, marks map[spool.Dataset]spoo
 		}
 		return true
 	}
-	for before := uint64(0); ; {
-		runs, err := s.Runs(before, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range runs {
-			if r.Epoch != meta.Epoch {
-				return parts, nil
-			}
-			before = r.ID
-			addParts(parts, r)
-		}
-		if len(runs) < page || enough() {
-			return parts, nil
-		}
-	}
+	read := 0
+	err = pipeline.RunHistory(s, meta.Epoch, 0, func(r spool.Run) bool {
+		addParts(parts, r)
+		read++
+		return read%atLeast != 0 || !enough()
+	})
+	return parts, err
 }
 
 func addParts(parts map[spool.Dataset]datasetPart, r spool.Run) {

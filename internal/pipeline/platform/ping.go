@@ -55,7 +55,13 @@ func (p *Platform) ping(ctx context.Context) error {
 	if !errors.Is(err, opencti.ErrUnknownConnector) {
 		return err
 	}
-	if err := p.unknown(ctx, err); err != nil {
+	p.Log.Warn("OpenCTI does not know the connector, registering again", "stage", stageName, "error", err)
+	p.notes.Unknown = true // the response to the registration shows whether the connector was deleted
+	if err := p.saveNotes(); err != nil {
+		return err
+	}
+	p.unregister()
+	if err := p.register(ctx); err != nil {
 		return err
 	}
 	return p.pingOnce(ctx)
@@ -85,18 +91,6 @@ func (p *Platform) pingOnce(ctx context.Context) error {
 	}
 	p.pinged = true
 	return p.heard(ctx, text, echo)
-}
-
-// unknown registers again after OpenCTI did not know the connector. The response
-// then shows whether the connector was deleted.
-func (p *Platform) unknown(ctx context.Context, cause error) error {
-	p.Log.Warn("OpenCTI does not know the connector, registering again", "stage", stageName, "error", cause)
-	p.notes.Unknown = true
-	if err := p.saveNotes(); err != nil {
-		return err
-	}
-	p.unregister()
-	return p.register(ctx)
 }
 
 // heard handles the echo of a ping.

@@ -96,12 +96,8 @@ func (s *Schedule) Retry(dead []uint64, parked []spool.TaskKey) (spool.Run, erro
 		return spool.Run{}, err
 	}
 	run, err := s.Spool.Retry(meta.Epoch, s.Now(), dead, parked)
-	if err != nil {
-		return run, err
+	if err == nil {
+		s.started(run)
 	}
-	s.Log.Info("run starts", "stage", stageName, "run", run.ID, "reason", run.Reason)
-	s.Wakes.Fetch.Signal()
-	s.Wakes.Map.Signal()
-	s.Wakes.Platform.Signal()
-	return run, nil
+	return run, err
 }

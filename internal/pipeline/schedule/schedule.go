@@ -252,10 +252,21 @@ func (s *Schedule) begin(epoch uint64, now time.Time, spec spool.RunSpec) (spool
 	if err != nil {
 		return run, err
 	}
-	s.Log.Info("run starts", "stage", stageName, "run", run.ID, "reason", run.Reason, "windows", windowText(run))
-	s.Wakes.Fetch.Signal()
-	s.Wakes.Platform.Signal()
+	windows := map[string]string{}
+	for d, dr := range run.Datasets {
+		windows[string(d)] = dr.From.UTC().Format(time.RFC3339)
+	}
+	s.started(run, "windows", windows)
 	return run, nil
+}
+
+// started logs the start of a run and wakes those who work on it. Runs of what the
+// spool holds may have something to map at once.
+func (s *Schedule) started(run spool.Run, about ...any) {
+	s.Log.Info("run starts", append([]any{"stage", stageName, "run", run.ID, "reason", run.Reason}, about...)...)
+	s.Wakes.Fetch.Signal()
+	s.Wakes.Map.Signal()
+	s.Wakes.Platform.Signal()
 }
 
 // listTasks returns the first requests of a run: a list for each dataset; for IOCs,
@@ -270,12 +281,4 @@ func listTasks(windows map[spool.Dataset]time.Time, source string) []spool.NewTa
 		}
 	}
 	return tasks
-}
-
-func windowText(run spool.Run) map[string]string {
-	text := map[string]string{}
-	for d, dr := range run.Datasets {
-		text[string(d)] = dr.From.UTC().Format(time.RFC3339)
-	}
-	return text
 }

@@ -39,10 +39,7 @@ func (s *Schedule) slice(epoch uint64, open []spool.Run) (queued bool, err error
 	if err != nil || !found {
 		return true, err
 	}
-	s.Log.Info("run starts", "stage", stageName, "run", run.ID, "reason", run.Reason, "left", stats.Queued)
-	s.Wakes.Fetch.Signal()
-	s.Wakes.Map.Signal()
-	s.Wakes.Platform.Signal()
+	s.started(run, "left", stats.Queued)
 	return true, nil
 }
 

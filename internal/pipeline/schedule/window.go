@@ -103,9 +103,4 @@ func lastRun(marks map[spool.Dataset]spool.Watermark) time.Time {
 	return last
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }

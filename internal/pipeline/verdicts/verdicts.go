@@ -128,12 +128,8 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 		w.Due = l.off
 		return l.save(w, nil, over)
 	}
-	wait := lastTry
-	if w.Tries < 10 {
-		wait = min(firstTry<<w.Tries, lastTry)
-	}
+	w.Due = now.Add(min(firstTry<<min(w.Tries, 10), lastTry))
 	w.Tries++
-	w.Due = now.Add(wait)
 	work, list, err := l.Works.WorkErrors(ctx, w.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
@@ -143,7 +139,10 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 		return errors.Join(err, l.save(w, nil, over))
 	case work.Unread:
 		l.off = now.Add(offFor)
-		l.unread(ctx)
+		if !l.told {
+			l.told = true
+			l.Log.Log(ctx, logging.LevelNotice, "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "stage", stageName)
+		}
 		w.Due = l.off
 		return l.save(w, nil, over)
 	}
@@ -169,12 +168,4 @@ func (l *Reader) save(w spool.WatchedWork, letters []spool.DeadLetter, done bool
 		return nil
 	}
 	return err
-}
-
-func (l *Reader) unread(ctx context.Context) {
-	if l.told {
-		return
-	}
-	l.told = true
-	l.Log.Log(ctx, logging.LevelNotice, "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "stage", stageName)
 }

@@ -4,6 +4,7 @@ package paging
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/threatmatch"
@@ -359,9 +360,4 @@ func (c *Cursor) forget() {
 	c.Seen = kept
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
