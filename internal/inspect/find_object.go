@@ -61,7 +61,7 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 			o.Published.Work = run.Work.ID
 		}
 	}
-	o.RefersTo, o.ReferredBy = refersTo(own), few(o.ReferredBy)
+	o.RefersTo, o.ReferredBy = few(refsOf(own)), few(o.ReferredBy)
 	if o.NeededBy, err = d.neededBy(id); err != nil {
 		return o, err
 	}
@@ -99,7 +99,7 @@ func (d direct) neededBy(id string) ([]string, error) {
 // verdict says in one sentence where the object is.
 func (o FoundObject) verdict() string {
 	pending := slices.IndexFunc(o.Messages, func(m FoundMessage) bool { return !m.Confirmed && !m.Skipped })
-	open := slices.IndexFunc(o.Dead, func(d FoundDead) bool { return d.Healed == "" })
+	open := slices.IndexFunc(o.Dead, func(d FoundDead) bool { return d.Healed.IsZero() })
 	switch {
 	case pending >= 0:
 		m := o.Messages[pending]
@@ -124,7 +124,7 @@ func (o FoundObject) verdict() string {
 		return "fetched and mapped, but not published under this id"
 	}
 	if n := len(o.NeededBy); n > 0 {
-		return "unknown: it did not come yet; needed by " + Count(int64(n), "object")
+		return "unknown: it did not come yet; needed by " + Count(n, "object")
 	}
 	return "unknown: it did not come, or it was forgotten"
 }

@@ -18,8 +18,8 @@ type Reference struct {
 // mostReferences limits the references reported in each direction.
 const mostReferences = 100
 
-// refersTo returns what the object in a JSON text refers to.
-func refersTo(body []byte) []Reference {
+// refsOf returns what the object in a JSON text refers to.
+func refsOf(body []byte) []Reference {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
 		return nil
@@ -40,7 +40,7 @@ func refersTo(body []byte) []Reference {
 			}
 		}
 	}
-	return few(all)
+	return all
 }
 
 // few sorts and deduplicates references and limits their number.
@@ -53,7 +53,7 @@ func few(all []Reference) []Reference {
 // referrals returns the references from the object in a JSON text to the id.
 func referrals(object []byte, id string) []Reference {
 	var all []Reference
-	for _, r := range refersTo(object) {
+	for _, r := range refsOf(object) {
 		if r.ID == id {
 			all = append(all, Reference{r.By, idOf(object)})
 		}
