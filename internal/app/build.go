@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"threatmatch-connector/config"
@@ -166,7 +167,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform) (stage 
 		dir, err := delivery.NewDirectory(delivery.DirectoryOptions{
 			Path: c.Connector.SendToDirectoryPath, Retention: time.Duration(c.Connector.SendToDirectoryRetentionDays) * day,
 			Connector: delivery.ConnectorInfo{
-				ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: scopeText(c.Connector.Scope),
+				ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: strings.Join(c.Connector.Scope, ","),
 			},
 		})
 		if err != nil {

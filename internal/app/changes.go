@@ -133,7 +133,7 @@ func (c changes) Retry(ctx context.Context, n admin.Names) (admin.Answer, error)
 		return admin.Answer{}, err
 	}
 	c.note(ctx, "retry asked for", "run", run.ID, "keys", n.Keys())
-	return admin.Answer{Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %s again%s", run.ID, entries(n.Len()), c.when)}, nil
+	return admin.Answer{Run: run.ID, Count: n.Len(), Message: fmt.Sprintf("run %d tries %s again%s", run.ID, inspect.Count(n.Len(), "entry"), c.when)}, nil
 }
 
 // Drop implements admin.Changes.
@@ -144,12 +144,5 @@ func (c changes) Drop(ctx context.Context, n admin.Names) (admin.Answer, error) 
 	}
 	c.note(ctx, "entries dropped", "keys", n.Keys())
 	c.wakes.Platform.Signal() // a parked item may have held last_run back
-	return admin.Answer{Count: count, Message: entries(count) + " dropped"}, nil
-}
-
-func entries(n int) string {
-	if n == 1 {
-		return "1 entry"
-	}
-	return fmt.Sprintf("%d entries", n)
+	return admin.Answer{Count: count, Message: inspect.Count(count, "entry") + " dropped"}, nil
 }

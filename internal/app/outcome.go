@@ -36,5 +36,3 @@ func shortcoming(r spool.Run) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-func scopeText(scope []string) string { return strings.Join(scope, ",") }

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"errors"
+	"iter"
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"threatmatch-connector/internal/inspect"
 )
 
 // pageSize is how many entries one query reads, so that views of the spool stay
@@ -33,17 +36,42 @@ func (l *limit) Set(text string) error {
 	return nil
 }
 
-// collect reads as many pages as are needed for up to most entries; each page
-// starts after last.
+// each yields the entries after last, reading pages of size entries.
+func each[K, T any](last K, size int, page func(last K, n int) ([]T, error), key func(T) K) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			next, err := page(last, size)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, v := range next {
+				if last = key(v); !yield(v, nil) {
+					return
+				}
+			}
+			if len(next) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// collect reads up to most entries; see each.
 func collect[K, T any](last K, most int, page func(last K, n int) ([]T, error), key func(T) K) ([]T, error) {
 	all := []T{}
-	for len(all) < most {
-		next, err := page(last, min(most-len(all), pageSize))
-		if err != nil || len(next) == 0 {
+	for v, err := range each(last, min(most, pageSize), page, key) {
+		if err != nil {
 			return all, err
 		}
-		all = append(all, next...)
-		last = key(next[len(next)-1])
+		if all = append(all, v); len(all) == most {
+			break
+		}
 	}
 	return all, nil
 }
+
+func deadKey(d inspect.Dead) uint64 { return d.Key }
+
+func taskKey(t inspect.Task) string { return t.Key().String() }

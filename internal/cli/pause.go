@@ -50,10 +50,7 @@ func (g *globals) newStageCommand(verb, short, long string, questions map[string
 				return true, agreed(cmd, questions[args[0]])
 			}, func(c admin.Changes) error {
 				a, err := do(c, cmd.Context(), admin.StageRequest{Stage: args[0]})
-				if err != nil {
-					return err
-				}
-				return g.answer(cmd, a)
+				return g.answered(cmd, a, err)
 			})
 		},
 	}

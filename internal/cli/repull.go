@@ -89,10 +89,7 @@ func (g *globals) repull(cmd *cobra.Command, q admin.RepullRequest) error {
 		return true, agreed(cmd, "import this again?")
 	}, func(c admin.Changes) error {
 		a, err := c.Repull(cmd.Context(), q)
-		if err != nil {
-			return err
-		}
-		return g.answer(cmd, a)
+		return g.answered(cmd, a, err)
 	})
 }
 

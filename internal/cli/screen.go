@@ -63,12 +63,6 @@ func (s screen) size() (width, height int) {
 	return s.width, 24
 }
 
-// on returns the same screen with another writer behind it.
-func (s screen) on(w io.Writer) screen {
-	s.Writer = w
-	return s
-}
-
 // Colours of a terminal.
 const (
 	plain  = ""

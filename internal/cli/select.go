@@ -25,39 +25,27 @@ type selection struct {
 	skipped int // dead letters that cannot be retried
 }
 
-// take reports whether the key is new to the selection.
-func (s *selection) take(key any) bool {
+// add adds an entry to a list of names, unless it is in the selection already.
+func add[K comparable](s *selection, names *[]K, key K, kind, line string) {
+	if s.taken[key] {
+		return
+	}
 	if s.taken == nil {
-		s.taken = map[any]bool{}
+		s.taken, s.kinds = map[any]bool{}, map[string]int{}
 	}
-	known := s.taken[key]
 	s.taken[key] = true
-	return !known
-}
-
-func (s *selection) add(kind, line string) {
-	if s.kinds == nil {
-		s.kinds = map[string]int{}
-	}
 	s.kinds[kind]++
 	s.lines = append(s.lines, line)
+	*names = append(*names, key)
 }
 
 func (s *selection) addDead(d inspect.Dead) {
-	if !s.take(d.Key) {
-		return
-	}
-	s.Dead = append(s.Dead, d.Key)
-	s.add(fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
+	add(s, &s.Dead, d.Key, fmt.Sprintf("dead letters of %s, %s", d.Stage, d.Class),
 		fmt.Sprintf("dead letter %d  %s %s  %s  %s", d.Key, d.Stage, d.Class, d.Of(), clip(d.Error, 80)))
 }
 
 func (s *selection) addParked(t inspect.Task) {
-	if !s.take(t.Key()) {
-		return
-	}
-	s.Parked = append(s.Parked, t.Key())
-	s.add("parked items of "+t.Dataset, fmt.Sprintf("parked item %s  %s", t.Name(), clip(t.Error, 80)))
+	add(s, &s.Parked, t.Key(), "parked items of "+t.Dataset, fmt.Sprintf("parked item %s  %s", t.Name(), clip(t.Error, 80)))
 }
 
 // print shows the selection: every entry if there are few, otherwise the number of
@@ -141,8 +129,7 @@ func (s *selection) pickHeld(i inspect.Inspector, id string) error {
 	if err != nil {
 		return err
 	}
-	s.Held = append(s.Held, id)
-	s.add("held objects", fmt.Sprintf("held object %s  for %s", id, cmp.Or(h.For, h.Unreadable)))
+	add(s, &s.Held, id, "held objects", fmt.Sprintf("held object %s  for %s", id, cmp.Or(h.For, h.Unreadable)))
 	return nil
 }
 
@@ -155,16 +142,14 @@ func (s *selection) pickParked(i inspect.Inspector, key string) error {
 			return derr
 		}
 	}
-	if errors.Is(err, spool.ErrNotFound) {
+	switch {
+	case errors.Is(err, spool.ErrNotFound):
 		return fmt.Errorf("neither a parked item nor a dead letter: %s", key)
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if t.Unreadable != "" {
+	case t.Unreadable != "":
 		return fmt.Errorf("%s cannot be read: %s", key, t.Unreadable)
-	}
-	if !t.IsParked() {
+	case !t.IsParked():
 		return fmt.Errorf("%s is not parked: it is still to be fetched in run %d", key, t.Run)
 	}
 	s.addParked(t)
@@ -173,24 +158,26 @@ func (s *selection) pickParked(i inspect.Inspector, key string) error {
 
 // pickDeadOf selects the dead letters of an item.
 func (s *selection) pickDeadOf(i inspect.Inspector, dataset, id string) (found bool, err error) {
-	all, err := pickAll(i, filter{item: dataset + "/" + id}, false)
-	for _, d := range all.Dead {
-		if err == nil {
-			found, err = true, s.pickDead(i, d)
+	for d, err := range each(0, pageSize, i.Dead, deadKey) {
+		if err != nil {
+			return found, err
+		}
+		if d.Healed.IsZero() && d.Item() == dataset+"/"+id {
+			found = true
+			s.addDead(d)
 		}
 	}
-	return found, err
+	return found, nil
 }
 
 // filter narrows down a selection of everything.
 type filter struct {
 	stage, class string
-	item         string // dataset/id
 	healed       bool
 }
 
 func (f filter) takes(d inspect.Dead) bool {
-	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && (f.item == "" || f.item == d.Item()) && d.Healed.IsZero() != f.healed
+	return (f.stage == "" || f.stage == d.Stage) && (f.class == "" || f.class == d.Class) && d.Healed.IsZero() != f.healed
 }
 
 // pickAll selects all dead letters that match the filter and, unless it names a
@@ -198,38 +185,27 @@ func (f filter) takes(d inspect.Dead) bool {
 // letters that name nothing that could be fetched again.
 func pickAll(i inspect.Inspector, f filter, retry bool) (selection, error) {
 	var s selection
-	for after := uint64(0); ; {
-		page, err := i.Dead(after, 1000)
-		if err != nil {
+	for d, err := range each(0, pageSize, i.Dead, deadKey) {
+		switch {
+		case err != nil:
 			return s, err
-		}
-		if len(page) == 0 {
-			break
-		}
-		for _, d := range page {
-			after = d.Key
-			switch {
-			case !f.takes(d):
-			case retry && d.NoRetry != "":
-				s.skipped++
-			default:
-				s.addDead(d)
-			}
+		case !f.takes(d):
+		case retry && d.NoRetry != "":
+			s.skipped++
+		default:
+			s.addDead(d)
 		}
 	}
 	if f != (filter{}) {
 		return s, nil
 	}
-	for after := ""; ; {
-		page, err := i.Tasks(after, 1000)
-		if err != nil || len(page) == 0 {
+	for t, err := range each("", pageSize, i.Tasks, taskKey) {
+		if err != nil {
 			return s, err
 		}
-		for _, t := range page {
-			after = t.Key().String()
-			if t.IsParked() {
-				s.addParked(t)
-			}
+		if t.IsParked() {
+			s.addParked(t)
 		}
 	}
+	return s, nil
 }

@@ -78,10 +78,7 @@ func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest) error {
 		return true, agreed(cmd, "go on from there?")
 	}, func(c admin.Changes) error {
 		a, err := c.Skip(cmd.Context(), q)
-		if err != nil {
-			return err
-		}
-		return g.answer(cmd, a)
+		return g.answered(cmd, a, err)
 	})
 }
 

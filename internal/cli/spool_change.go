@@ -123,6 +123,14 @@ func agreed(cmd *cobra.Command, question string) error {
 	return no
 }
 
+// answered prints what was done, if it was.
+func (g *globals) answered(cmd *cobra.Command, a admin.Answer, err error) error {
+	if err != nil {
+		return err
+	}
+	return g.answer(cmd, a)
+}
+
 // answer prints what was done.
 func (g *globals) answer(cmd *cobra.Command, answers ...admin.Answer) error {
 	var v any = append([]admin.Answer{}, answers...)

@@ -47,7 +47,7 @@ func (f failure) key() string {
 
 // failures reads up to most failures: first the dead letters after the given key.
 func failures(i inspect.Inspector, after uint64, most int) ([]failure, error) {
-	letters, err := collect(after, most, i.Dead, func(d inspect.Dead) uint64 { return d.Key })
+	letters, err := collect(after, most, i.Dead, deadKey)
 	if err != nil {
 		return nil, err
 	}
@@ -64,17 +64,20 @@ func failures(i inspect.Inspector, after uint64, most int) ([]failure, error) {
 		return nil, err
 	}
 	most = min(most, len(all)+int(stats.Parked))
-	for last := ""; len(all) < most; {
-		page, err := i.Tasks(last, pageSize)
-		if err != nil || len(page) == 0 {
+	if len(all) == most {
+		return all, nil
+	}
+	for t, err := range each("", pageSize, i.Tasks, taskKey) {
+		if err != nil {
 			return all, err
 		}
-		for _, t := range page {
-			if last = t.Key().String(); t.IsParked() && len(all) < most {
-				all = append(all, failure{Item: t.Name(), Dead: inspect.Dead{
-					Stage: string(spool.StageFetch), Class: inspect.ClassParked, Error: t.Error, Last: t.Parked, Dataset: t.Dataset, Source: t.Source,
-				}})
-			}
+		if t.IsParked() {
+			all = append(all, failure{Item: t.Name(), Dead: inspect.Dead{
+				Stage: string(spool.StageFetch), Class: inspect.ClassParked, Error: t.Error, Last: t.Parked, Dataset: t.Dataset, Source: t.Source,
+			}})
+		}
+		if len(all) == most {
+			break
 		}
 	}
 	return all, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func printFound(w io.Writer, f inspect.Found) {
 	for _, o := range f.Objects {
 		say(w, "%s: %s\n", o.ID, o.Verdict)
 		if p := o.Published; p != nil && p.Run > 0 {
-			say(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), dash(p.Work), stamp(p.Modified), dash(p.Hash))
+			say(w, "  handed over  run %d at %s, work %s, modified %s, hash %s\n", p.Run, stamp(p.At), cmp.Or(p.Work, "-"), stamp(p.Modified), cmp.Or(p.Hash, "-"))
 		}
 		for _, m := range o.Messages {
 			say(w, "  message      %d of bundle %s, %s\n", m.Index+1, m.Bundle, messageState(m))
@@ -114,12 +115,12 @@ func printNoTrace(w io.Writer, f inspect.Found) {
 
 func printTraces(w io.Writer, records []inspect.FoundRecord, dead []inspect.FoundDead) {
 	for _, r := range records {
-		say(w, "  fetched      %s, as %s/%s; see: spool show %s %s\n", second(r.Fetched), r.Dataset, r.Source, r.Bucket, r.Key)
+		say(w, "  fetched      %s, as %s/%s; see: spool show %s %s\n", stamp(r.Fetched), r.Dataset, r.Source, r.Bucket, r.Key)
 	}
 	for _, d := range dead {
 		healed := ""
-		if d.Healed != "" {
-			healed = ", healed " + second(d.Healed)
+		if !d.Healed.IsZero() {
+			healed = ", healed " + stamp(d.Healed)
 		}
 		say(w, "  dead letter  %s (%s, %s%s): %s\n", d.Key, d.Stage, d.Class, healed, d.Error)
 	}
@@ -131,10 +132,10 @@ func requestState(t inspect.FoundTask) string {
 		parts = append(parts, fmt.Sprintf("run %d", t.Run))
 	}
 	if t.Tries > 0 {
-		parts = append(parts, inspect.Tries(t.Tries))
+		parts = append(parts, inspect.Count(t.Tries, "try"))
 	}
 	if t.Runs > 0 {
-		parts = append(parts, "failed in "+inspect.Count(int64(t.Runs), "run"))
+		parts = append(parts, "failed in "+inspect.Count(t.Runs, "run"))
 	}
 	if !t.Due.IsZero() {
 		parts = append(parts, "next "+stamp(t.Due))
@@ -158,11 +159,4 @@ func second(text string) string {
 		return stamp(t)
 	}
 	return text
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

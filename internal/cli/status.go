@@ -118,15 +118,15 @@ func printHead(w io.Writer, s inspect.Status) {
 		printLabelled(w, red, "PAUSED", fmt.Sprintf("%s, for %s → resume %s", p.Stage, span(s.Now.Sub(p.Since)), p.Stage))
 	}
 	p := s.Process
-	process := fmt.Sprintf("for %s, pid %d, version %s", span(s.Now.Sub(p.Started)), p.PID, dash(p.Version))
+	process := fmt.Sprintf("for %s, pid %d, version %s", span(s.Now.Sub(p.Started)), p.PID, cmp.Or(p.Version, "-"))
 	switch {
 	case !s.Running && p.PID == 0:
 		printLabelled(w, plain, "not running", "")
 	case !s.Running && !p.Clean:
 		printLabelled(w, red, "not running", fmt.Sprintf("pid %d of %s, version %s, was killed; what it fetched is in the spool, and the next start goes on with it",
-			p.PID, stamp(p.Started), dash(p.Version)))
+			p.PID, stamp(p.Started), cmp.Or(p.Version, "-")))
 	case !s.Running:
-		printLabelled(w, plain, "not running", fmt.Sprintf("pid %d of %s, version %s, stopped in order", p.PID, stamp(p.Started), dash(p.Version)))
+		printLabelled(w, plain, "not running", fmt.Sprintf("pid %d of %s, version %s, stopped in order", p.PID, stamp(p.Started), cmp.Or(p.Version, "-")))
 	case !s.Alive:
 		printLabelled(w, red, "NOT ALIVE", process+": a stage does not turn any more; see: health")
 	case !s.Ready:
@@ -188,7 +188,7 @@ func progressOf(r inspect.Run) string {
 	}
 	text := fmt.Sprintf("%d fetched", fetched)
 	if open > 0 {
-		text += ", " + inspect.Count(int64(open), "request") + " to make"
+		text += ", " + inspect.Count(open, "request") + " to make"
 	}
 	sent, all := r.Counters["deliver.messages"], handedOver(r)
 	switch {

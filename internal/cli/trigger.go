@@ -16,10 +16,7 @@ func newTrigger(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.daemon(cmd.Context(), func(c *admin.Client) error {
 				a, err := c.Trigger(cmd.Context())
-				if err != nil {
-					return err
-				}
-				return g.answer(cmd, a)
+				return g.answered(cmd, a, err)
 			})
 		},
 	}

@@ -42,7 +42,9 @@ func (g *globals) watch(ctx context.Context, w screen, o watchOptions, show func
 			w.width, _ = w.size()
 		}
 		var out bytes.Buffer
-		if err := show(ctx, w.on(&out)); err != nil {
+		into := w
+		into.Writer = &out
+		if err := show(ctx, into); err != nil {
 			out.Reset()
 			sayLine(&out, err)
 		}

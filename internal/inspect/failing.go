@@ -1,10 +1,6 @@
 package inspect
 
-import (
-	"time"
-
-	"threatmatch-connector/spool"
-)
+import "time"
 
 // Failing is a request whose last try failed and that is retried in its run.
 type Failing struct {
@@ -33,15 +29,11 @@ func (d direct) Failing(limit int) ([]Failing, error) {
 			return nil, err
 		}
 		for _, t := range tasks {
-			all = append(all, failingOf(t))
+			all = append(all, Failing{
+				Run: t.Run, Dataset: string(t.Dataset), Request: t.Title(), Tries: t.Tries + t.Waived,
+				Since: t.FirstTry, Next: t.Due, Class: t.LastClass, Error: t.LastError,
+			})
 		}
 	}
 	return all, nil
-}
-
-func failingOf(t spool.Task) Failing {
-	return Failing{
-		Run: t.Run, Dataset: string(t.Dataset), Request: t.Title(), Tries: t.Tries + t.Waived,
-		Since: t.FirstTry, Next: t.Due, Class: t.LastClass, Error: t.LastError,
-	}
 }

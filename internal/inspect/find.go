@@ -63,20 +63,20 @@ type FoundWaiting struct {
 
 // FoundDead is a dead letter.
 type FoundDead struct {
-	Key    string `json:"key"`
-	Stage  string `json:"stage"`
-	Class  string `json:"class"`
-	Error  string `json:"error"`
-	Healed string `json:"healed,omitempty"`
+	Key    string    `json:"key"`
+	Stage  string    `json:"stage"`
+	Class  string    `json:"class"`
+	Error  string    `json:"error"`
+	Healed time.Time `json:"healed,omitzero"`
 }
 
 // FoundRecord is a response of ThreatMatch.
 type FoundRecord struct {
-	Bucket  string `json:"bucket"` // records: not mapped yet; kept: mapped
-	Key     string `json:"key"`
-	Dataset string `json:"dataset"`
-	Source  string `json:"source_id"`
-	Fetched string `json:"fetched"`
+	Bucket  string    `json:"bucket"` // records: not mapped yet; kept: mapped
+	Key     string    `json:"key"`
+	Dataset string    `json:"dataset"`
+	Source  string    `json:"source_id"`
+	Fetched time.Time `json:"fetched"`
 }
 
 // FoundSource is everything known about one item of ThreatMatch.
@@ -161,11 +161,11 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 			}
 			for _, h := range hits {
 				if h.Refers {
-					if refer++; refer > mostReferences {
-						continue
-					}
+					refer++
 				}
-				all = append(all, h)
+				if !h.Refers || refer <= mostReferences {
+					all = append(all, h)
+				}
 			}
 			if next == "" {
 				break
@@ -177,17 +177,9 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 }
 
 func deadHit(h spool.Hit) FoundDead {
-	return FoundDead{h.Key, string(h.Dead.Stage), h.Dead.Class, h.Dead.Error, written(h.Dead.Healed)}
+	return FoundDead{h.Key, string(h.Dead.Stage), h.Dead.Class, h.Dead.Error, h.Dead.Healed}
 }
 
 func recordHit(h spool.Hit) FoundRecord {
-	return FoundRecord{h.Bucket, h.Key, string(h.Dataset), h.Source, written(h.Fetched)}
-}
-
-// written returns a time as RFC 3339, and nothing for none.
-func written(at time.Time) string {
-	if at.IsZero() {
-		return ""
-	}
-	return at.Format(time.RFC3339Nano)
+	return FoundRecord{h.Bucket, h.Key, string(h.Dataset), h.Source, h.Fetched}
 }

@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,11 +66,13 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 			}
 		default:
 			s.Records = append(s.Records, recordHit(h))
-			s.Objects = append(s.Objects, d.idsIn(h)...)
+			for _, o := range d.objectsOf(h) {
+				s.Objects = append(s.Objects, idOf(o))
+			}
 		}
 	}
 	slices.Sort(s.Objects)
-	s.Objects = slices.Compact(s.Objects)
+	s.Objects = slices.DeleteFunc(slices.Compact(s.Objects), func(id string) bool { return id == "" })
 	s.Mapped = d.mapped(set, source)
 	s.Verdict = s.verdict(pending)
 	return s, s.Task != nil || s.Mapped != nil || len(s.Records)+len(s.Objects)+len(s.Dead) > 0
@@ -95,7 +96,7 @@ func (d direct) mapped(set spool.Dataset, source string) *FoundMapped {
 }
 
 func (m FoundMapped) verdict() string {
-	text := fmt.Sprintf("mapped to %s at %s in run %d", Count(int64(m.Objects), "object"), m.At.Format(time.RFC3339), m.Run)
+	text := fmt.Sprintf("mapped to %s at %s in run %d", Count(m.Objects, "object"), m.At.Format(time.RFC3339), m.Run)
 	switch {
 	case !m.Sent:
 		return text + ", which is not delivered yet"
@@ -118,31 +119,8 @@ func (d direct) objectAt(h spool.Hit) (spool.BundleObject, error) {
 	return objects[0], nil
 }
 
-// idsIn returns the ids of the objects in a record.
-func (d direct) idsIn(h spool.Hit) []string {
-	_, body, err := d.s.Show(h.Bucket, h.Key)
-	if err != nil {
-		return nil
-	}
-	var answer struct {
-		Objects []struct {
-			ID string `json:"id"`
-		} `json:"objects"`
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		return nil
-	}
-	var ids []string
-	for _, o := range answer.Objects {
-		if o.ID != "" {
-			ids = append(ids, o.ID)
-		}
-	}
-	return ids
-}
-
 func (s FoundSource) verdict(pending int) string {
-	open := slices.IndexFunc(s.Dead, func(d FoundDead) bool { return d.Healed == "" })
+	open := slices.IndexFunc(s.Dead, func(d FoundDead) bool { return d.Healed.IsZero() })
 	switch {
 	case s.Task != nil && !s.Task.Parked.IsZero():
 		return fmt.Sprintf("parked since %s, tried again in the next run: %s", s.Task.Parked.UTC().Format(time.RFC3339), s.Task.Error)

@@ -10,7 +10,7 @@ import (
 // only if an old dead letter is all that is left of it.
 func TestVerdictOfAnItem(t *testing.T) {
 	objects := []string{"malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"}
-	healed := []FoundDead{{Key: "3", Healed: "2026-09-02T03:04:05Z"}}
+	healed := []FoundDead{{Key: "3", Healed: time.Date(2026, 9, 2, 3, 4, 5, 0, time.UTC)}}
 	for _, tt := range []struct {
 		name    string
 		item    FoundSource

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -72,28 +73,19 @@ func (s Status) stageTroubles() []Trouble {
 	for _, p := range s.Spool.Paused { // shown at the top of a status
 		told[p.Stage] = true
 	}
-	for _, part := range append([]string{"spool"}, names(s.Stages)...) {
+	parts := []string{"spool"}
+	for _, st := range s.Stages {
+		parts = append(parts, st.Name)
+	}
+	for _, part := range append(parts, slices.Sorted(maps.Keys(s.NotReady))...) {
 		if why := s.NotReady[part]; why != "" && !told[part] {
 			all, told[part] = append(all, Trouble{true, part, why, ""}), true
-		}
-	}
-	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
-		if why := s.NotReady[part]; !told[part] && why != "" {
-			all = append(all, Trouble{true, part, why, ""})
 		}
 	}
 	for _, st := range s.Stages {
 		if s.NotReady[st.Name] == "" && st.Detail != "" && (st.State == "paused" || st.State == "waiting" || st.State == "retrying" && st.LastError != "" && st.Name != "fetch") {
 			all = append(all, Trouble{false, st.Name, st.State + ": " + st.Detail, ""})
 		}
-	}
-	return all
-}
-
-func names(stages []Stage) []string {
-	var all []string
-	for _, st := range stages {
-		all = append(all, st.Name)
 	}
 	return all
 }
@@ -129,19 +121,11 @@ func (s Status) why(r Run, d DatasetRun) (text string, retried bool) {
 	if !s.Running {
 		next = "tried again at the next start"
 	}
-	text = fmt.Sprintf("%s: %s, %s, %s", oldest.Request, cmp.Or(oldest.Error, oldest.Class), Tries(oldest.Tries), next)
+	text = fmt.Sprintf("%s: %s, %s, %s", oldest.Request, cmp.Or(oldest.Error, oldest.Class), Count(oldest.Tries, "try"), next)
 	if n > 1 {
 		text += fmt.Sprintf("; %d more", n-1)
 	}
 	return text, true
-}
-
-// Tries formats a number of tries.
-func Tries(n int) string {
-	if n == 1 {
-		return "1 try"
-	}
-	return fmt.Sprintf("%d tries", n)
 }
 
 // NextIn says when the next try is due.
@@ -153,7 +137,10 @@ func (f Failing) NextIn(now time.Time) string {
 }
 
 // Count formats a number with its noun.
-func Count(n int64, noun string) string {
+func Count[N int | int64](n N, noun string) string {
+	if y, ok := strings.CutSuffix(noun, "y"); ok && n != 1 {
+		return fmt.Sprintf("%d %sies", n, y)
+	}
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -57,10 +57,7 @@ func (d direct) Unsettled() (Unsettled, error) {
 	if err != nil {
 		return u, err
 	}
-	for _, f := range failing {
-		u.add(Group{Kind: KindFailing, Stage: string(spool.StageFetch), Class: f.Class, Dataset: f.Dataset},
-			Case{Key: f.Request, Tries: f.Tries, Since: f.Since, Next: f.Next, Error: f.Error})
-	}
+	u.addFailing(failing)
 	parked, err := d.s.ParkedTasks(mostUnsettled)
 	if err != nil {
 		return u, err
@@ -79,6 +76,21 @@ func (d direct) Unsettled() (Unsettled, error) {
 		return cmp.Or(slices.Index(kinds, a.Kind)-slices.Index(kinds, b.Kind), b.Count-a.Count)
 	})
 	return u, err
+}
+
+func (u *Unsettled) addFailing(failing []Failing) {
+	for _, f := range failing {
+		u.add(Group{Kind: KindFailing, Stage: string(spool.StageFetch), Class: f.Class, Dataset: f.Dataset},
+			Case{Key: f.Request, Tries: f.Tries, Since: f.Since, Next: f.Next, Error: f.Error})
+	}
+}
+
+// FailingGroups groups the failing requests of a status, in the order in which they
+// come.
+func (s Status) FailingGroups() []Group {
+	var u Unsettled
+	u.addFailing(s.Failing)
+	return u.Groups
 }
 
 func (d direct) addDead(u *Unsettled) error {

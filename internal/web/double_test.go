@@ -151,7 +151,7 @@ func someFound() map[string]inspect.Found {
 			ID: malware, Verdict: "not published: dead letter 3 (map, invalid): " + feed, Dead: dead,
 			Published: &inspect.Publication{Run: 30, Work: "work--30", At: at, Modified: at.Add(-time.Hour)},
 			Messages:  []inspect.FoundMessage{{Bundle: "31/2", Index: 7}}, Held: &inspect.FoundWaiting{Run: 31, For: tool, Since: at},
-			Records:  []inspect.FoundRecord{{Bucket: "kept", Key: "1/2/3", Dataset: "profiles", Source: "7", Fetched: "2026-03-07T02:11:13Z"}},
+			Records:  []inspect.FoundRecord{{Bucket: "kept", Key: "1/2/3", Dataset: "profiles", Source: "7", Fetched: time.Date(2026, 3, 7, 2, 11, 13, 0, time.UTC)}},
 			RefersTo: []inspect.Reference{{By: "created_by_ref", ID: tool}}, ReferredBy: []inspect.Reference{{By: "source_ref", ID: uses}},
 		}}},
 		"reports/27": {Query: "reports/27", Sources: []inspect.FoundSource{{

@@ -21,7 +21,7 @@ type overview struct {
 	Ways     []drawing
 	Boxes    []box
 	Stores   []store
-	Groups   []group
+	Groups   []string // the requests that fail, by dataset and reason
 	Switches []stageSwitch
 	Datasets []spool.Dataset
 }
@@ -50,13 +50,6 @@ type problem struct {
 	Command      string // the command to run next
 }
 
-// group is the requests of a dataset that fail for the same reason.
-type group struct {
-	Dataset, Class string
-	Count, Tries   int       // requests; most tries of a single one
-	Next           time.Time // the earliest next try
-}
-
 type store struct {
 	Name  string
 	Count int64
@@ -75,7 +68,9 @@ func (s *site) overview(*http.Request) (string, any, error) {
 func overviewOf(s inspect.Status) overview {
 	v := overview{Status: s, Switches: switchesOf(s), Datasets: spool.Datasets(), Problems: problemsOf(s)}
 	if !s.Running || s.NotReady["fetch"] != "" { // else the problems have them
-		v.Groups = groupsOf(s.Failing)
+		for _, g := range s.FailingGroups() {
+			v.Groups = append(v.Groups, failingText(g))
+		}
 	}
 	way := wayOf(s)
 	v.Boxes, v.Ways = way.Boxes, draw(way)
@@ -116,8 +111,8 @@ func problemsOf(s inspect.Status) []problem {
 		}
 	}
 	if s.NotReady["fetch"] == "" {
-		for _, g := range groupsOf(s.Failing) {
-			all = append(all, problem{"fetch", g.String(), program + "spool ls failing"})
+		for _, g := range s.FailingGroups() {
+			all = append(all, problem{"fetch", failingText(g), program + "spool ls failing"})
 		}
 	}
 	return all
@@ -147,32 +142,13 @@ func commandFor(s inspect.Status, part string) string {
 	return program + "status"
 }
 
-// String says what fails, without any text from a response.
-func (g group) String() string {
+// failingText says which requests fail, without any text from a response.
+func failingText(g inspect.Group) string {
 	what := "1 request of " + g.Dataset + " fails"
 	if g.Count > 1 {
 		what = fmt.Sprintf("%d requests of %s fail", g.Count, g.Dataset)
 	}
-	return fmt.Sprintf("%s (%s), up to %s, next %s", what, g.Class, inspect.Tries(g.Tries), utc(g.Next))
-}
-
-// groupsOf keeps the order in which the groups first appear.
-func groupsOf(failing []inspect.Failing) []group {
-	var all []group
-	for _, f := range failing {
-		i := slices.IndexFunc(all, func(g group) bool { return g.Dataset == f.Dataset && g.Class == f.Class })
-		if i < 0 {
-			all = append(all, group{f.Dataset, f.Class, 1, f.Tries, f.Next})
-			continue
-		}
-		g := &all[i]
-		g.Count++
-		g.Tries = max(g.Tries, f.Tries)
-		if f.Next.Before(g.Next) {
-			g.Next = f.Next
-		}
-	}
-	return all
+	return fmt.Sprintf("%s (%s), up to %s, next %s", what, g.Class, inspect.Count(g.Tries, "try"), utc(g.Next))
 }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

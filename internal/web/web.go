@@ -27,7 +27,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"high":  func(most int64) int64 { return most / 5 * 4 },
 	"add":   func(a, b int) int { return a + b },
 	"took":  took,
-	"tries": inspect.Tries,
+	"tries": func(n int) string { return inspect.Count(n, "try") },
 	"table": func(label string, all []inspect.Setting) settingsTable { return settingsTable{label, all} },
 	"refs":  func(base string, all []inspect.Reference) refs { return refs{base, all} },
 }).ParseFS(files, "*.html"))
@@ -85,7 +85,10 @@ func Handler(src Source, now func() time.Time) http.Handler {
 	s := &site{src: src, now: now, base: "/ui/"}
 	mux := http.NewServeMux()
 	s.route(mux)
-	return secure(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w, "no-referrer")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (s *site) route(mux *http.ServeMux) {
@@ -95,8 +98,9 @@ func (s *site) route(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc("GET "+s.base+path, func(w http.ResponseWriter, r *http.Request) { s.show(w, r, view) })
 	}
-	mux.Handle("GET "+s.base+"page.css", asset("page.css", "text/css; charset=utf-8"))
-	mux.Handle("GET "+s.base+"page.js", asset("page.js", "text/javascript; charset=utf-8"))
+	for _, name := range []string{"page.css", "page.js"} {
+		mux.HandleFunc("GET "+s.base+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, name) })
+	}
 }
 
 // errAbsent means that an address names something that does not exist.
@@ -133,25 +137,6 @@ func (s *site) ask() (inspect.Status, error) { return s.status.get(s.now(), time
 func number(r *http.Request, name string) uint64 {
 	n, _ := strconv.ParseUint(r.FormValue(name), 10, 64) // absent means start with the newest
 	return n
-}
-
-func asset(name, kind string) http.Handler {
-	body, err := files.ReadFile(name)
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err != nil {
-			http.Error(w, "not found", http.StatusNotFound)
-			return
-		}
-		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(body)
-	})
-}
-
-func secure(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w, "no-referrer")
-		next.ServeHTTP(w, r)
-	})
 }
 
 // protect keeps browsers from doing with a page what we do not intend.
