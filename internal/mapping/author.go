@@ -17,12 +17,18 @@ const (
 const epoch = "2020-01-01T00:00:00.000Z"
 
 func newAuthor() *stix.Object {
-	o := stix.New("identity", stix.IdentityID(authorName, "organization"))
-	o.Set("created", epoch)
-	o.Set("modified", epoch)
-	o.Set("name", authorName)
+	o := newShared("identity", stix.IdentityID(authorName, "organization"), authorName)
 	o.Set("description", authorDescription)
 	o.Set("identity_class", "organization")
+	return o
+}
+
+// newShared makes an object that is the same in all responses.
+func newShared(typ, id, name string) *stix.Object {
+	o := stix.New(typ, id)
+	o.Set("created", epoch)
+	o.Set("modified", epoch)
+	o.Set("name", name)
 	return o
 }
 

@@ -116,7 +116,8 @@ func TestPropertyIndicatorLife(t *testing.T) {
 		if at, _ := time.Parse(time.RFC3339, o.String("valid_until")); !at.Equal(end) {
 			t.Errorf("valid until %s, want %s", o.String("valid_until"), end)
 		}
-		if got, want := o.Bool("x_opencti_detection"), detects == nil && c.Detection || detects != nil && *detects%2 == 0; got != want {
+		raw, _ := o.Get("x_opencti_detection")
+		if got, want := string(raw) == "true", detects == nil && c.Detection || detects != nil && *detects%2 == 0; got != want {
 			t.Errorf("detection %v, want %v", got, want)
 		}
 	})

@@ -101,7 +101,8 @@ func TestIndicatorLife(t *testing.T) {
 		if string(got) != c.score || o.String("valid_until") != c.until {
 			t.Errorf("%s %s: score %s until %s, want %s until %s", c.pattern, c.extra, got, o.String("valid_until"), c.score, c.until)
 		}
-		if got := o.Bool("x_opencti_detection"); got != c.choices.Detection {
+		raw, _ := o.Get("x_opencti_detection")
+		if got := string(raw) == "true"; got != c.choices.Detection {
 			t.Errorf("%s: detection %v, want %v", c.pattern, got, c.choices.Detection)
 		}
 	}

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -66,13 +68,5 @@ var mainTypes = map[string]string{"autonomous-system": "Autonomous-System", "dir
 	"persona": "Persona"}
 
 func knownMainType(name string) bool {
-	if name == "Unknown" || name == "File" {
-		return true
-	}
-	for _, known := range mainTypes {
-		if known == name {
-			return true
-		}
-	}
-	return false
+	return name == "Unknown" || name == "File" || slices.Contains(slices.Collect(maps.Values(mainTypes)), name)
 }

@@ -20,10 +20,7 @@ func (r *record) learnFreeSector(o *stix.Object, name string) bool {
 var tlpClear, _ = stix.FindTLP("clear")
 
 func sectorObject(name string) *stix.Object {
-	s := stix.New("identity", stix.IdentityID(name, "class"))
-	s.Set("created", epoch)
-	s.Set("modified", epoch)
-	s.Set("name", name)
+	s := newShared("identity", stix.IdentityID(name, "class"), name)
 	s.Set("identity_class", "class")
 	return s
 }

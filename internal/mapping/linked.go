@@ -72,7 +72,7 @@ func (r *record) linkPortal(given *stix.Object) {
 		pairs[[2]string{main.ID(), id}] = true
 		if stix.Container(main.Type()) {
 			contents = append(contents, id)
-		} else if r.associateProfile(main, id) {
+		} else if r.include(newLink(main, associatedContent, main.ID(), id)) != "" {
 			r.count("details_read", 1, "linked_profiles")
 		}
 	}
@@ -118,15 +118,6 @@ func (r *record) include(o *stix.Object) string {
 	}
 	r.make(o)
 	return o.ID()
-}
-
-func (r *record) associateProfile(main *stix.Object, id string) bool {
-	o := stix.New("relationship", stix.Link{Type: associatedContent, Source: main.ID(), Target: id}.ID())
-	o.Copy(main, "created_by_ref", "created", "modified", "object_marking_refs")
-	o.Set("relationship_type", associatedContent)
-	o.Set("source_ref", main.ID())
-	o.Set("target_ref", id)
-	return r.include(o) != ""
 }
 
 // relatedReports adds the portal's addresses of the reports that it says are

@@ -237,5 +237,7 @@ func (r *record) link(owner *stix.Object, relation, source, target string) bool 
 		return false
 	}
 	r.links[l] = true
-	return r.make(r.newLink(owner, relation, source, target))
+	o := newLink(owner, relation, source, target)
+	r.complete(o)
+	return r.make(o)
 }

@@ -46,11 +46,8 @@ var naturals = naturalTable()
 
 func naturalTable() map[[2]string]string {
 	table := map[[2]string]string{}
-	for line := range strings.Lines(naturalTypes) {
-		row := strings.Split(strings.TrimSpace(line), " | ")
-		if len(row) != 3 {
-			continue
-		}
+	for line := range lines(naturalTypes) {
+		row := strings.Split(line, " | ")
 		for source := range strings.SplitSeq(row[0], ",") {
 			for target := range strings.SplitSeq(row[2], ",") {
 				table[[2]string{source, target}] = row[1]

@@ -64,8 +64,7 @@ func (r *record) referenceDates(o *stix.Object) {
 		for k, v := range stix.Members(e) {
 			reference[k] = v
 		}
-		source, _ := stix.Member(e, "source_name")
-		name, _ := stix.Text(source)
+		name := memberText(e, "source_name")
 		text, _ := stix.Member(e, "description")
 		described, has := stix.Text(text)
 		named, told := dated(name), has && dated(described)

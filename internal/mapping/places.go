@@ -217,15 +217,12 @@ func (g *gazetteer) bound(name, piece string) binding {
 // object makes the location. Countries have their codes as aliases, by which
 // OpenCTI finds an entity that it may have under an official name.
 func (p *place) object() *stix.Object {
-	o := stix.New("location", stix.LocationID(p.name, p.kind))
-	o.Set("created", epoch)
-	o.Set("modified", epoch)
-	o.Set("name", p.name)
-	o.Set("country", p.code)
-	if p.code == "" {
-		o.Delete("country")
+	o := newShared("location", stix.LocationID(p.name, p.kind), p.name)
+	if p.code != "" {
+		o.Set("country", p.code)
+	} else {
+		o.Set("region", p.area)
 	}
-	o.SetRef("region", p.area)
 	o.Set("x_opencti_location_type", p.kind)
 	o.Set("x_opencti_aliases", p.alts)
 	return o

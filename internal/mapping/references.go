@@ -11,9 +11,6 @@ import (
 // returns false, having counted the object, if a relationship or sighting has lost
 // an end that way.
 func (r *record) references(o *stix.Object) bool {
-	if !r.suspect(o) {
-		return true
-	}
 	lostEnd := false
 	o.EditRefs(func(ref stix.Ref) (string, bool) {
 		typ, ok := stix.SplitID(ref.ID)
@@ -65,17 +62,6 @@ func misplaced(key, typ string) bool {
 		return typ != "identity"
 	}
 	return false
-}
-
-// suspect is the fast path: most objects have only good references.
-func (r *record) suspect(o *stix.Object) bool {
-	bad := false
-	o.EditRefs(func(ref stix.Ref) (string, bool) {
-		typ, ok := stix.SplitID(ref.ID)
-		bad = bad || !ok || !stix.Supported(typ) || ref.ID == o.ID() || misplaced(ref.Key, typ)
-		return ref.ID, true
-	})
-	return bad
 }
 
 // relateContents turns object_refs of an object that is not a container, which

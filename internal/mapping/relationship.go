@@ -24,12 +24,11 @@ func swapEnds(rel *stix.Object) {
 
 // newLink makes a relationship that a source object implies. It has the owner's
 // author, markings and dates, and OpenCTI's deterministic id.
-func (r *record) newLink(owner *stix.Object, relation, source, target string) *stix.Object {
+func newLink(owner *stix.Object, relation, source, target string) *stix.Object {
 	o := stix.New("relationship", stix.Link{Type: relation, Source: source, Target: target}.ID())
 	o.Copy(owner, "created_by_ref", "created", "modified", "object_marking_refs")
 	o.Set("relationship_type", relation)
 	o.Set("source_ref", source)
 	o.Set("target_ref", target)
-	r.complete(o)
 	return o
 }

@@ -23,7 +23,7 @@ func (r *record) texts(o *stix.Object) {
 	switch {
 	case o.Type() == "note":
 		r.longText(o, "content")
-	case contentType(o.Type()):
+	case contentTypes[o.Type()]:
 		r.content(o)
 	default:
 		r.describe(o)
@@ -61,14 +61,8 @@ func (r *record) setText(o *stix.Object, key, s string) {
 	o.Set(key, s)
 }
 
-// contentType reports types whose full text OpenCTI shows in its own tab.
-func contentType(typ string) bool {
-	switch typ {
-	case "report", "grouping", "case-incident", "case-rfi", "case-rft":
-		return true
-	}
-	return false
-}
+// contentTypes are the types whose full text OpenCTI shows in its own tab.
+var contentTypes = nameSet("report grouping case-incident case-rfi case-rft")
 
 // content moves the full text of a report to x_opencti_content, which OpenCTI shows
 // as HTML; a plain content would be overwritten. If there are both, one is appended

@@ -58,11 +58,8 @@ type twin struct {
 
 func twinTable(text string) map[string][]twin {
 	table := map[string][]twin{}
-	for line := range strings.Lines(text) {
-		relation, others, ok := strings.Cut(strings.TrimSpace(line), " | ")
-		if !ok {
-			continue
-		}
+	for line := range lines(text) {
+		relation, others, _ := strings.Cut(line, " | ")
 		swap := false
 		for word := range strings.FieldsSeq(others) {
 			if word == "<" || word == ">" {

@@ -248,11 +248,8 @@ type terms map[string]string
 // returns for it.
 func readTerms(list string, otherwise func(string) string) terms {
 	t := terms{}
-	for line := range strings.Lines(list) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), " = ")
-		if name == "" {
-			continue
-		}
+	for line := range lines(list) {
+		name, value, ok := strings.Cut(line, " = ")
 		if !ok {
 			value = otherwise(name)
 		}

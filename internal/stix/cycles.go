@@ -2,23 +2,40 @@ package stix
 
 // breakCycles cuts the references that lead back onto the path of a depth-first walk. If such a reference is
 // essential, the last one on the path that is not essential is cut instead, and the walk returns to before it. The
-// walk has its own stack: chains may be as long as memory allows.
-func (g *graph) breakCycles() {
-	w := walk{g: g, depth: make([]int, len(g.nodes))}
+// walk has its own stack: chains may be as long as memory allows. It computes deps and returns the nodes in post-order.
+func (g *graph) breakCycles() []int {
+	w := walk{g: g, depth: make([]int, len(g.nodes)), order: make([]int, 0, len(g.nodes))}
 	for root := range g.nodes {
 		w.run(root)
 	}
+	return w.order
 }
 
 type walk struct {
 	g     *graph
 	path  []frame
 	depth []int // of a node on the path: its index there
+	order []int // of the nodes that are done
 }
 
+type frame struct{ node, next int }
+
 func (w *walk) push(i int) {
+	w.g.nodes[i].state = onPath
 	w.depth[i] = len(w.path)
-	w.path = append(w.path, w.g.enter(i))
+	w.path = append(w.path, frame{node: i})
+}
+
+// done weighs a node: everything that it refers to is done.
+func (w *walk) done(i int) {
+	n := &w.g.nodes[i]
+	n.state, n.deps = done, 1
+	for _, e := range n.edges {
+		if !e.cut {
+			n.deps = addSaturating(n.deps, w.g.nodes[e.to].deps)
+		}
+	}
+	w.order = append(w.order, i)
 }
 
 func (w *walk) run(root int) {
@@ -30,7 +47,7 @@ func (w *walk) run(root int) {
 		f := &w.path[len(w.path)-1]
 		n := &w.g.nodes[f.node]
 		if f.next == len(n.edges) {
-			n.state = done
+			w.done(f.node)
 			w.path = w.path[:len(w.path)-1]
 			continue
 		}

@@ -26,47 +26,28 @@ type entryKey struct{ kind, a, b string }
 
 // referenceKey follows pycti: a url alone decides, whatever else is there.
 func referenceKey(entry json.RawMessage) entryKey {
-	var source, id entryPart
-	for k, v := range Members(entry) {
-		switch k {
-		case "url":
-			if url, ok := Text(v); ok {
-				return entryKey{"url", url, ""}
-			}
-		case "source_name":
-			source.read(v)
-		case "external_id":
-			id.read(v)
-		}
+	raw, _ := Member(entry, "url")
+	if url, ok := Text(raw); ok {
+		return entryKey{"url", url, ""}
 	}
-	if source.ok && id.ok {
-		return entryKey{"id", source.text, id.text}
-	}
-	return entryKey{}
+	return pairKey("id", entry, "source_name", "external_id")
 }
 
 func phaseKey(entry json.RawMessage) entryKey {
-	var chain, phase entryPart
-	for k, v := range Members(entry) {
-		switch k {
-		case "kill_chain_name":
-			chain.read(v)
-		case "phase_name":
-			phase.read(v)
-		}
-	}
-	if chain.ok && phase.ok {
-		return entryKey{"phase", chain.text, phase.text}
-	}
-	return entryKey{}
+	return pairKey("phase", entry, "kill_chain_name", "phase_name")
 }
 
-type entryPart struct {
-	text string
-	ok   bool
+// pairKey is the key of an entry that two texts decide.
+func pairKey(kind string, entry json.RawMessage, first, second string) entryKey {
+	rawA, _ := Member(entry, first)
+	rawB, _ := Member(entry, second)
+	a, okA := Text(rawA)
+	b, okB := Text(rawB)
+	if !okA || !okB {
+		return entryKey{}
+	}
+	return entryKey{kind, a, b}
 }
-
-func (p *entryPart) read(raw json.RawMessage) { p.text, p.ok = Text(raw) }
 
 func (o *Object) dedupe(key string) int {
 	i := o.index(key)
@@ -133,7 +114,7 @@ func combineEntries(entries []json.RawMessage, keyOf func(json.RawMessage) entry
 func divideIDs(one json.RawMessage, group []json.RawMessage) (json.RawMessage, []json.RawMessage) {
 	sources := map[string]json.RawMessage{}
 	for _, e := range group {
-		m := members(e)
+		m := maps.Collect(Members(e))
 		if id := string(m["external_id"]); id != "" && bytes.Compare(m["source_name"], sources[id]) > 0 {
 			sources[id] = m["source_name"]
 		}
@@ -151,7 +132,7 @@ func divideIDs(one json.RawMessage, group []json.RawMessage) (json.RawMessage, [
 	for _, id := range ids[:last] {
 		others = append(others, named(map[string]json.RawMessage{}, id))
 	}
-	return named(members(one), ids[last]), others
+	return named(maps.Collect(Members(one)), ids[last]), others
 }
 
 // combineMax is how many entries are combined into one, since that is parsed again for each.
@@ -160,7 +141,7 @@ const combineMax = 20
 // fillUp combines two entries: what the first lacks comes from the second. The name of a source goes with its id,
 // since OpenCTI reads the two as one.
 func fillUp(first, second json.RawMessage) json.RawMessage {
-	a, b := members(first), members(second)
+	a, b := maps.Collect(Members(first)), maps.Collect(Members(second))
 	if a["external_id"] == nil && b["external_id"] != nil && b["source_name"] != nil {
 		a["source_name"] = b["source_name"]
 	}
@@ -175,7 +156,7 @@ func fillUp(first, second json.RawMessage) json.RawMessage {
 // combine combines two entries, with the same result in either order: what one lacks comes from the other, else the
 // greater value wins.
 func combine(a, b json.RawMessage) json.RawMessage {
-	ma, mb := members(a), members(b)
+	ma, mb := maps.Collect(Members(a)), maps.Collect(Members(b))
 	source, id := ma["source_name"], ma["external_id"]
 	if bytes.Compare(nameOf(ma), nameOf(mb)) < 0 {
 		source, id = mb["source_name"], mb["external_id"]
@@ -191,14 +172,6 @@ func combine(a, b json.RawMessage) json.RawMessage {
 		}
 	}
 	return objectOf(ma)
-}
-
-func members(raw json.RawMessage) map[string]json.RawMessage {
-	m := map[string]json.RawMessage{}
-	for k, v := range Members(raw) {
-		m[k] = v
-	}
-	return m
 }
 
 // nameOf is the key by which names are ordered: with an id after those without, then by value.

@@ -227,12 +227,6 @@ func texts(raw json.RawMessage) []string {
 	return list
 }
 
-// Bool returns a boolean property; false if it is absent or not a boolean.
-func (o *Object) Bool(key string) bool {
-	raw, _ := o.Get(key)
-	return string(raw) == "true"
-}
-
 // Modified returns the time in modified, else that in created, else the zero time.
 func (o *Object) Modified() time.Time {
 	for _, key := range [...]string{"modified", "created"} {
@@ -268,16 +262,6 @@ func (o *Object) Fill(key string, v any) {
 func (o *Object) Filled(key string) bool {
 	i := o.index(key)
 	return i >= 0 && o.fields[i].stamp == filledIn
-}
-
-// SetRaw replaces or appends a property with JSON text, which is checked and normalized.
-func (o *Object) SetRaw(key string, raw json.RawMessage) error {
-	normal, err := Normalize(nil, raw)
-	if err != nil {
-		return err
-	}
-	o.put(key, normal)
-	return nil
 }
 
 func (o *Object) put(key string, raw json.RawMessage) {

@@ -30,10 +30,9 @@ type Ordered struct {
 func Order(objs []*Object) []Ordered {
 	g := newGraph(objs)
 	g.markCyclic()
-	g.breakCycles()
 	out := make([]Ordered, 0, len(g.nodes))
 	var cyclic []Ordered
-	for _, i := range g.weigh() {
+	for _, i := range g.breakCycles() {
 		n := &g.nodes[i]
 		if n.cyclic {
 			cyclic = append(cyclic, Ordered{Object: n.obj, Deps: n.deps, Cyclic: true})
@@ -156,48 +155,6 @@ func (g *graph) markCyclic() {
 func (g *graph) links(i int) bool {
 	t := g.nodes[i].obj.Type()
 	return t == "relationship" || t == "sighting"
-}
-
-// weigh computes deps and returns the nodes in depth-first post-order. The graph must have no cycles any more.
-func (g *graph) weigh() []int {
-	order := make([]int, 0, len(g.nodes))
-	for i := range g.nodes {
-		g.nodes[i].state = fresh
-	}
-	var path []frame
-	for root := range g.nodes {
-		if g.nodes[root].state == fresh {
-			path = append(path, g.enter(root))
-		}
-		for len(path) > 0 {
-			f := &path[len(path)-1]
-			n := &g.nodes[f.node]
-			if f.next == len(n.edges) {
-				n.state = done
-				order = append(order, f.node)
-				path = path[:len(path)-1]
-				continue
-			}
-			e := n.edges[f.next]
-			switch to := &g.nodes[e.to]; {
-			case e.cut:
-				f.next++
-			case to.state == fresh:
-				path = append(path, g.enter(e.to))
-			default:
-				f.next++
-				n.deps = addSaturating(n.deps, to.deps)
-			}
-		}
-	}
-	return order
-}
-
-type frame struct{ node, next int }
-
-func (g *graph) enter(i int) frame {
-	g.nodes[i].state, g.nodes[i].deps = onPath, 1
-	return frame{node: i}
 }
 
 func addSaturating(a, b uint32) uint32 {

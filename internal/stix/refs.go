@@ -57,15 +57,6 @@ func (o *Object) refs() iter.Seq2[*field, []byte] {
 	}
 }
 
-// SetRef sets a single reference; an empty id removes it.
-func (o *Object) SetRef(key, id string) {
-	if id == "" {
-		o.Delete(key)
-		return
-	}
-	o.Set(key, id)
-}
-
 // AddRef appends id to a list of references if it is not there, and reports whether it was added.
 func (o *Object) AddRef(key, id string) bool { return o.AddRefs(key, []string{id}) > 0 }
 

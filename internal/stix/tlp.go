@@ -1,9 +1,6 @@
 package stix
 
-import (
-	"cmp"
-	"strings"
-)
+import "strings"
 
 // TLP is one of OpenCTI's five standard markings, which every platform has from its first start.
 type TLP struct {
@@ -73,12 +70,11 @@ func (t TLP) Object() *Object {
 	o.Set("created", t.created)
 	if t.classic != "" {
 		o.Set("name", t.Name)
-	}
-	o.Set("definition_type", cmp.Or(map[bool]string{true: "tlp"}[t.classic != ""], "statement"))
-	if t.classic != "" {
+		o.Set("definition_type", "tlp")
 		o.Set("definition", map[string]string{"tlp": t.classic})
 		return o
 	}
+	o.Set("definition_type", "statement")
 	o.Set("definition", map[string]string{"statement": "custom"})
 	o.Set("x_opencti_definition_type", "TLP")
 	o.Set("x_opencti_definition", t.Name)

@@ -1,5 +1,7 @@
 package stix
 
+import "maps"
+
 // Supported reports whether OpenCTI's splitter passes objects of this type, and references to them (OpenCTI 7.26,
 // opencti_stix2_utils.py). It drops everything else silently. Types that configure the platform (users, roles,
 // settings, works, …) are left out: no source of knowledge may bring them.
@@ -40,9 +42,7 @@ func set(names ...string) map[string]bool {
 func union(sets ...map[string]bool) map[string]bool {
 	all := map[string]bool{}
 	for _, s := range sets {
-		for n := range s {
-			all[n] = true
-		}
+		maps.Copy(all, s)
 	}
 	return all
 }

@@ -11,10 +11,12 @@ import (
 func isUnited(a, b *Object, key string) bool {
 	ra, _ := a.Get(key)
 	rb, _ := b.Get(key)
-	return isList(ra) || isList(rb) || key == "hashes" && (isMap(ra) || isMap(rb))
+	return united(ra, key) || united(rb, key)
 }
 
-func isMap(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '{' }
+func united(raw json.RawMessage, key string) bool {
+	return isList(raw) || key == "hashes" && len(raw) > 0 && raw[0] == '{'
+}
 
 // unite returns the union of a list that one or both of the copies have. Equal lists keep their order; the entries of
 // different ones are sorted.
@@ -43,10 +45,6 @@ func unite(a, b *Object, key string) field {
 		out.raw = listOf(uniteEntries(key, fa.raw, fb.raw))
 	}
 	return out
-}
-
-func united(raw json.RawMessage, key string) bool {
-	return isList(raw) || key == "hashes" && isMap(raw)
 }
 
 // own returns a list property, which has no time: only whether it was filled in is kept.
@@ -131,15 +129,14 @@ func uniteMarkings(a, b *Object) field {
 }
 
 func listOf(entries []json.RawMessage) json.RawMessage {
-	return slices.Concat([]byte{'['}, bytes.Join(rawBytes(entries), []byte{','}), []byte{']'})
-}
-
-func rawBytes(entries []json.RawMessage) [][]byte {
-	out := make([][]byte, len(entries))
+	list := []byte{'['}
 	for i, e := range entries {
-		out[i] = e
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, e...)
 	}
-	return out
+	return append(list, ']')
 }
 
 // objectOf writes members in canonical order.

@@ -9,12 +9,7 @@ import (
 // addresses, relative ones resolved against base, and defanged ones unchanged.
 // Anything else becomes "": it would run code, read files, or lead nowhere.
 func address(base *url.URL, ref string) string {
-	ref = strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ReplaceAll(strings.TrimSpace(ref), " ", "%20"))
+	ref = printable(strings.ReplaceAll(strings.TrimSpace(ref), " ", "%20"))
 	u, err := url.Parse(ref)
 	if ref == "" || err != nil || strings.HasPrefix(ref, "#") {
 		return ""
@@ -34,6 +29,16 @@ func address(base *url.URL, ref string) string {
 		return base.ResolveReference(u).String()
 	}
 	return ""
+}
+
+// printable removes blanks and control characters.
+func printable(ref string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, ref)
 }
 
 // linkable reports whether a browser may be sent there: not to a defanged address.
@@ -69,13 +74,7 @@ func appendTarget(dst []byte, href string) []byte {
 // runs in a browser or reads a file of the analyst's may not; one without a scheme,
 // or a defanged one, leads nowhere by itself and may.
 func Allowed(ref string) bool {
-	ref = strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, ref)
-	scheme, rest, ok := strings.Cut(ref, ":")
+	scheme, rest, ok := strings.Cut(printable(ref), ":")
 	if !ok || strings.ContainsAny(scheme, "/?#.[]") {
 		return true
 	}

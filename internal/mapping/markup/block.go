@@ -55,7 +55,7 @@ func (w *writer) blockTag(t token) {
 	case quote:
 		w.nest(nest{role: quote, atom: t.atom, indent: "> "}, starts)
 	case bulletList, numberedList:
-		w.nest(nest{role: t.role, atom: t.atom, number: number(t.attr.start, 1)}, starts)
+		w.nest(nest{role: t.role, atom: t.atom, number: number(t.attr["start"], 1)}, starts)
 	case preformatted:
 		if starts {
 			w.startPre()
@@ -142,7 +142,7 @@ func (w *writer) item(t token, starts bool) {
 func (w *writer) itemLine(t token, list *nest) {
 	marker := "- "
 	if list.role == numberedList {
-		list.number = number(t.attr.value, list.number)
+		list.number = number(t.attr["value"], list.number)
 		marker = strconv.Itoa(list.number) + ". "
 		list.number++
 	}

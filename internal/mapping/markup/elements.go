@@ -1,6 +1,10 @@
 package markup
 
-import "golang.org/x/net/html/atom"
+import (
+	"strings"
+
+	"golang.org/x/net/html/atom"
+)
 
 // role is how we treat an HTML element.
 type role uint8
@@ -43,90 +47,56 @@ const (
 	script     // script and style: their content is not text
 )
 
+// roles are the roles of the HTML elements.
+var roles = roleTable(map[role]string{
+	bold:        "b strong",
+	italic:      "i em cite dfn var",
+	strike:      "s strike del",
+	code:        "code kbd samp tt",
+	link:        "a",
+	quotation:   "q",
+	superscript: "sup",
+	phrase: `span font u small big sub abbr acronym ins mark label bdi bdo time data ruby rb rt rtc rp nobr
+		output blink`,
+	lineBreak: "br",
+	picture:   "img",
+	heading:   "h1 h2 h3 h4 h5 h6",
+	paragraph: "p",
+	division: `div section article aside header footer main nav address center details summary figure figcaption
+		fieldset legend hgroup dl dialog`,
+	term:         "dt dd",
+	quote:        "blockquote",
+	preformatted: "pre listing xmp",
+	bulletList:   "ul menu dir",
+	numberedList: "ol",
+	listItem:     "li",
+	rule:         "hr",
+	tableOf:      "table",
+	tableRow:     "tr",
+	tableCell:    "td th",
+	tablePart:    "thead tbody tfoot colgroup",
+	caption:      "caption",
+	hidden: `html head body title iframe object applet noscript template form button textarea select option
+		optgroup datalist frameset noembed noframes audio video canvas map marquee progress meter plaintext
+		picture slot`,
+	hiddenVoid: `input meta link base basefont bgsound embed param source track area col frame keygen isindex image
+		wbr`,
+	foreign: "svg math",
+	script:  "script style",
+})
+
+func roleTable(elements map[role]string) map[atom.Atom]role {
+	table := map[atom.Atom]role{}
+	for r, names := range elements {
+		for name := range strings.FieldsSeq(names) {
+			table[atom.Lookup([]byte(name))] = r
+		}
+	}
+	return table
+}
+
 // roleOf returns the role of an HTML element.
-func roleOf(a atom.Atom) role {
-	switch a {
-	case atom.B, atom.Strong:
-		return bold
-	case atom.I, atom.Em, atom.Cite, atom.Dfn, atom.Var:
-		return italic
-	case atom.S, atom.Strike, atom.Del:
-		return strike
-	case atom.Code, atom.Kbd, atom.Samp, atom.Tt:
-		return code
-	case atom.A:
-		return link
-	case atom.Q:
-		return quotation
-	case atom.Sup:
-		return superscript
-	case atom.Span, atom.Font, atom.U, atom.Small, atom.Big, atom.Sub, atom.Abbr, atom.Acronym, atom.Ins, atom.Mark,
-		atom.Label, atom.Bdi, atom.Bdo, atom.Time, atom.Data, atom.Ruby, atom.Rb, atom.Rt, atom.Rtc, atom.Rp, atom.Nobr,
-		atom.Output, atom.Blink:
-		return phrase
-	case atom.Br:
-		return lineBreak
-	case atom.Img:
-		return picture
-	}
-	return blockRole(a)
-}
-
-func blockRole(a atom.Atom) role {
-	switch a {
-	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
-		return heading
-	case atom.P:
-		return paragraph
-	case atom.Div, atom.Section, atom.Article, atom.Aside, atom.Header, atom.Footer, atom.Main, atom.Nav, atom.Address,
-		atom.Center, atom.Details, atom.Summary, atom.Figure, atom.Figcaption, atom.Fieldset, atom.Legend, atom.Hgroup,
-		atom.Dl, atom.Dialog:
-		return division
-	case atom.Dt, atom.Dd:
-		return term
-	case atom.Blockquote:
-		return quote
-	case atom.Pre, atom.Listing, atom.Xmp:
-		return preformatted
-	case atom.Ul, atom.Menu, atom.Dir:
-		return bulletList
-	case atom.Ol:
-		return numberedList
-	case atom.Li:
-		return listItem
-	case atom.Hr:
-		return rule
-	case atom.Table:
-		return tableOf
-	case atom.Tr:
-		return tableRow
-	case atom.Td, atom.Th:
-		return tableCell
-	case atom.Thead, atom.Tbody, atom.Tfoot, atom.Colgroup:
-		return tablePart
-	case atom.Caption:
-		return caption
-	}
-	return hiddenRole(a)
-}
-
-func hiddenRole(a atom.Atom) role {
-	switch a {
-	case atom.Html, atom.Head, atom.Body, atom.Title, atom.Iframe, atom.Object, atom.Applet, atom.Noscript, atom.Template,
-		atom.Form, atom.Button, atom.Textarea, atom.Select, atom.Option, atom.Optgroup, atom.Datalist, atom.Frameset,
-		atom.Noembed, atom.Noframes, atom.Audio, atom.Video, atom.Canvas, atom.Map, atom.Marquee, atom.Progress, atom.Meter,
-		atom.Plaintext, atom.Picture, atom.Slot:
-		return hidden
-	case atom.Input, atom.Meta, atom.Link, atom.Base, atom.Basefont, atom.Bgsound, atom.Embed, atom.Param, atom.Source,
-		atom.Track, atom.Area, atom.Col, atom.Frame, atom.Keygen, atom.Isindex, atom.Image, atom.Wbr:
-		return hiddenVoid
-	case atom.Svg, atom.Math:
-		return foreign
-	case atom.Script, atom.Style:
-		return script
-	}
-	return unknown
-}
+func roleOf(a atom.Atom) role { return roles[a] }
 
 // block reports whether an element of this role is on its own lines.
 func (r role) block() bool { return r >= heading && r <= caption }

@@ -29,10 +29,10 @@ type token struct {
 	ended    bool // a matching end tag follows later
 }
 
-// attributes are the attributes that are used, with decoded entities.
-type attributes struct {
-	href, src, alt, title, start, value, colspan, rowspan string
-}
+// attributes are the attributes that are used, with decoded entities, by name.
+type attributes map[string]string
+
+var usedAttributes = []string{"href", "src", "alt", "title", "start", "value", "colspan", "rowspan"}
 
 // lexer reads a text in one pass. What a browser would take for a tag but a reader
 // would not (<id>, <it@bank.example>, "injects <script> tags") is returned as text,
@@ -354,39 +354,19 @@ func (l *lexer) noTag(raw string, name []byte) (token, bool) {
 // attributes reads the attributes of a tag. It returns false if they are words of a
 // sentence: "if a <b and c> d".
 func (l *lexer) attributes(more bool) (attributes, bool) {
-	var a attributes
-	ok := true
+	if !more {
+		return nil, true
+	}
+	a, ok := attributes{}, true
 	for more {
 		var key, value []byte
 		key, value, more = l.z.TagAttr()
-		if to := a.field(key); to != nil {
-			*to = string(value)
+		if name := string(key); slices.Contains(usedAttributes, name) {
+			a[name] = string(value)
 		}
 		ok = ok && (len(value) > 0 && !bytes.ContainsAny(key, "<,;.?!") || attributeName(key))
 	}
 	return a, ok
-}
-
-func (a *attributes) field(key []byte) *string {
-	switch string(key) {
-	case "href":
-		return &a.href
-	case "src":
-		return &a.src
-	case "alt":
-		return &a.alt
-	case "title":
-		return &a.title
-	case "start":
-		return &a.start
-	case "value":
-		return &a.value
-	case "colspan":
-		return &a.colspan
-	case "rowspan":
-		return &a.rowspan
-	}
-	return nil
 }
 
 // attributeName reports whether this is a valid name of an attribute without a

@@ -15,7 +15,7 @@ func (l *lexer) meant(t token, raw string, attributed bool) bool {
 	case lineBreak, rule:
 		return true
 	case picture:
-		return t.attr.src != "" || t.attr.alt != ""
+		return t.attr["src"] != "" || t.attr["alt"] != ""
 	case hiddenVoid:
 		return attributed
 	case paragraph:

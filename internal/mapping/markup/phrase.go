@@ -1,6 +1,8 @@
 package markup
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -14,8 +16,12 @@ func (w *writer) phraseTag(t token) {
 	starts := t.kind == startToken
 	switch t.role {
 	case bold, italic, strike:
-		if !w.plain {
-			w.want[t.role-bold] += step(starts)
+		switch {
+		case w.plain:
+		case starts:
+			w.want[t.role-bold]++
+		default:
+			w.want[t.role-bold]--
 		}
 	case code:
 		w.codeTag(starts)
@@ -45,13 +51,6 @@ func (w *writer) apart() {
 	}
 }
 
-func step(starts bool) int {
-	if starts {
-		return 1
-	}
-	return -1
-}
-
 func (w *writer) lineBreak() {
 	switch {
 	case w.table != nil, w.headings > 0, w.piped:
@@ -73,11 +72,7 @@ func (w *writer) lineBreak() {
 }
 
 // trimLine removes the blanks at the end of the line, but not the line ends.
-func (w *writer) trimLine() {
-	for n := len(w.out); n > 0 && (w.out[n-1] == ' ' || w.out[n-1] == '\t'); n-- {
-		w.out = w.out[:n-1]
-	}
-}
+func (w *writer) trimLine() { w.out = bytes.TrimRight(w.out, " \t") }
 
 // closeMarks closes the marks that are no longer wanted, and those inside them,
 // which are opened again before the next word.
@@ -179,7 +174,7 @@ func (w *writer) linkTag(t token, starts bool) {
 	w.endLink()
 	w.link = span{}
 	if starts {
-		if href := address(w.base, t.attr.href); href != "" {
+		if href := address(w.base, t.attr["href"]); href != "" {
 			w.link = span{open: 1, href: href}
 		}
 	}
@@ -212,11 +207,8 @@ func (w *writer) endLink() {
 // picture shows a picture of ThreatMatch. A picture of another host becomes a link,
 // because loading it would tell that host who reads what.
 func (w *writer) picture(a attributes) {
-	name := a.alt
-	if name == "" {
-		name = a.title
-	}
-	src := address(w.base, a.src)
+	name := cmp.Or(a["alt"], a["title"])
+	src := address(w.base, a["src"])
 	switch {
 	case w.plain || src == "" || !linkable(src) || w.link.open > 0:
 		w.apart()
@@ -228,11 +220,8 @@ func (w *writer) picture(a attributes) {
 		w.escape(strings.Join(strings.Fields(name), " "))
 		w.out = append(appendTarget(append(w.out, "]("...), src), ')')
 	default:
-		if name == "" {
-			name = src
-		}
-		w.linkTag(token{attr: attributes{href: src}}, true)
-		w.words(name)
+		w.linkTag(token{attr: attributes{"href": src}}, true)
+		w.words(cmp.Or(name, src))
 		w.linkTag(token{}, false)
 	}
 }

@@ -2,6 +2,7 @@ package markup
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func sameTokens(t interface{ Fatalf(string, ...any) }, text string) {
 	for more := true; more; {
 		got, ok := ours.next(true)
 		want, also := theirs.next(true)
-		if got != want || ok != also {
+		if !reflect.DeepEqual(got, want) || ok != also {
 			t.Fatalf("%q: got %+v, want %+v", text, got, want)
 		}
 		more = ok

@@ -132,13 +132,9 @@ func (w *safeWriter) tag(t token) {
 
 func (w *safeWriter) open(name string, t token) {
 	w.out.WriteString("<" + name)
-	for _, a := range [...]struct {
-		key, value string
-		role       role
-	}{{"start", t.attr.start, numberedList}, {"value", t.attr.value, listItem},
-		{"colspan", t.attr.colspan, tableCell}, {"rowspan", t.attr.rowspan, tableCell}} {
-		if a.role == t.role && a.value != "" {
-			w.attribute(a.key, a.value)
+	for _, key := range [...]string{"start", "value", "colspan", "rowspan"} { // the policy says of which elements
+		if value := t.attr[key]; value != "" {
+			w.attribute(key, value)
 		}
 	}
 	w.out.WriteByte('>')
@@ -149,7 +145,7 @@ func (w *safeWriter) linkTag(t token) {
 	if w.link {
 		w.out.WriteString("</a>")
 	}
-	href := address(w.base, t.attr.href)
+	href := address(w.base, t.attr["href"])
 	if w.link = t.kind == startToken && linkable(href); w.link {
 		w.out.WriteString("<a")
 		w.attribute("href", href)
@@ -164,11 +160,11 @@ func (w *safeWriter) attribute(key, value string) {
 // picture keeps embedded pictures, and those of ThreatMatch. A picture of another
 // host becomes a link: showing it would tell that host who reads.
 func (w *safeWriter) picture(a attributes) {
-	name := cmp.Or(a.alt, a.title)
-	src := address(w.base, a.src)
+	name := cmp.Or(a["alt"], a["title"])
+	src := address(w.base, a["src"])
 	switch {
-	case foldPrefix(strings.TrimSpace(a.src), "data:image/"):
-		kind, data, _ := strings.Cut(strings.TrimSpace(a.src), ",")
+	case foldPrefix(strings.TrimSpace(a["src"]), "data:image/"):
+		kind, data, _ := strings.Cut(strings.TrimSpace(a["src"]), ",")
 		src = strings.ToLower(kind) + "," + data
 		fallthrough
 	case src != "" && sameHost(w.base, src):

@@ -68,7 +68,7 @@ func (w *writer) openCell(t token) {
 	b.breaks, w.breaks = w.breaks, 0
 	b.marker, w.marker = w.marker, ""
 	b.inCell, b.at, w.lineAt = true, len(w.out), len(w.out)
-	b.span, b.down = min(number(t.attr.colspan, 1), spanMax), min(number(t.attr.rowspan, 1), spanMax)
+	b.span, b.down = min(number(t.attr["colspan"], 1), spanMax), min(number(t.attr["rowspan"], 1), spanMax)
 }
 
 func (w *writer) endCell() {

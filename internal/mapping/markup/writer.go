@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 )
@@ -113,26 +114,28 @@ func (w *writer) raw(s string) {
 	w.piped = w.piped && !strings.Contains(w.space, "\n")
 }
 
-const blanks = " \t\n\f\v"
+// blanks are those of Markdown and plain text, htmlBlanks those of HTML.
+const (
+	blanks     = " \t\n\f\v"
+	htmlBlanks = " \t\n\r\f"
+)
 
 func (w *writer) words(s string) {
 	for s != "" {
-		n := 0
-		for n < len(s) && (blankByte(s[n])) {
-			n++
-		}
-		if n > 0 && w.space == "" {
+		rest := strings.TrimLeft(s, htmlBlanks)
+		if len(rest) < len(s) && w.space == "" {
 			w.space = " "
 		}
-		if s = s[n:]; s == "" {
+		if s = rest; s == "" {
 			return
 		}
-		for n = 0; n < len(s) && !blankByte(s[n]); {
-			n++
+		end := strings.IndexAny(s, htmlBlanks)
+		if end < 0 {
+			end = len(s)
 		}
 		w.begin()
-		w.word(s[:n])
-		s = s[n:]
+		w.word(s[:end])
+		s = s[end:]
 	}
 }
 
@@ -172,7 +175,7 @@ func (w *writer) line(n int) {
 
 func (w *writer) newLine() {
 	if len(w.out) > 0 {
-		w.trim()
+		w.out = bytes.TrimRight(w.out, htmlBlanks)
 		for range w.breaks {
 			w.trimLine()
 			w.out = append(w.out, '\n')
@@ -182,13 +185,6 @@ func (w *writer) newLine() {
 		w.prefix()
 	}
 	w.breaks, w.fresh, w.lineAt = 0, true, len(w.out)
-}
-
-// trim removes the blanks at the end of the line.
-func (w *writer) trim() {
-	for n := len(w.out); n > 0 && blankByte(w.out[n-1]); n-- {
-		w.out = w.out[:n-1]
-	}
 }
 
 func (w *writer) finish() []byte {
@@ -201,12 +197,5 @@ func (w *writer) finish() []byte {
 	if w.table != nil {
 		w.endTable()
 	}
-	s := w.out
-	for len(s) > 0 && blankByte(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	for len(s) > 0 && blankByte(s[0]) {
-		s = s[1:]
-	}
-	return s
+	return bytes.Trim(w.out, htmlBlanks)
 }
