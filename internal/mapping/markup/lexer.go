@@ -109,8 +109,6 @@ func nameAt(s string) atom.Atom {
 
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-func blankByte(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
-
 // advance goes to the next token. As long as all tags are simple it needs no
 // tokenizer, which takes 4 KiB.
 func (l *lexer) advance() html.TokenType {
