@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,7 @@ func (f *flight) publish() error {
 			return err
 		}
 		m, err := f.b.Next()
-		if isEnd(err) {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

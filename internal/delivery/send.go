@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 
 	"threatmatch-connector/internal/fault"
 )
@@ -125,6 +124,3 @@ func (f *flight) oversize(limit int64) (index int, found bool) {
 
 // errStopped: the context ended before everything was published.
 var errStopped = errors.New("stopped")
-
-// isEnd reports the regular end of a batch.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }

@@ -50,10 +50,10 @@ func (r *record) sentID(id string) string {
 		return id
 	}
 	sent := setPrefix + uuid
-	if r.setIDs[sent] == "" {
-		r.setIDs[sent] = cmp.Or(r.src.SetIDs[sent], id)
+	if r.SetIDs[sent] == "" {
+		r.SetIDs[sent] = cmp.Or(r.src.SetIDs[sent], id)
 	}
-	if r.setIDs[sent] != id {
+	if r.SetIDs[sent] != id {
 		return stix.DerivedID("intrusion-set", id)
 	}
 	return sent

@@ -15,10 +15,10 @@ type lacking struct {
 // merge keeps one object per id, at the position of the first copy. If no copy of
 // an object has what OpenCTI requires, all of them become dead letters.
 func (r *record) merge() {
-	r.byID = make(map[string]int, len(r.objects))
-	kept := r.objects[:0]
+	r.byID = make(map[string]int, len(r.Objects))
+	kept := r.Objects[:0]
 	copies := map[int][]*stix.Object{}
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		if i, ok := r.byID[o.ID()]; ok {
 			copies[i] = append(copies[i], o)
 			continue
@@ -31,10 +31,10 @@ func (r *record) merge() {
 			kept[i] = r.mergeAll(append([]*stix.Object{kept[i]}, list...))
 		}
 	}
-	if r.objects = kept; len(r.lacking) > 0 {
-		r.objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.addDeadIfLacking(o) })
+	if r.Objects = kept; len(r.lacking) > 0 {
+		r.Objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.addDeadIfLacking(o) })
 		clear(r.byID)
-		for i, o := range r.objects {
+		for i, o := range r.Objects {
 			r.byID[o.ID()] = i
 		}
 	}

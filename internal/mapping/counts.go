@@ -99,7 +99,7 @@ func shortName(s string) string {
 	return s
 }
 
-func (r *record) count(name string, n int, detail ...string) { r.counts.add(name, int64(n), detail...) }
+func (r *record) count(name string, n int, detail ...string) { r.Counts.add(name, int64(n), detail...) }
 
 const (
 	maxNotices = 20  // per name and body; the count includes the others
@@ -114,5 +114,5 @@ func (r *record) tell(object, name, value string) {
 	if len(value) > maxNotice {
 		value = strings.ToValidUTF8(value[:maxNotice], "")
 	}
-	r.notices = append(r.notices, Notice{Name: name, Object: object, Value: value})
+	r.Notices = append(r.Notices, Notice{Name: name, Object: object, Value: value})
 }

@@ -26,12 +26,12 @@ const (
 )
 
 func (r *record) addDead(raw []byte, id, class, reason string) {
-	r.dead = append(r.dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
+	r.Dead = append(r.Dead, Dead{Raw: raw, ID: id, Class: class, Reason: reason})
 }
 
 // addDeadObject is addDead for an object, with its TLP level.
 func (r *record) addDeadObject(raw []byte, o *stix.Object, class, reason string) {
-	r.dead = append(r.dead, Dead{Raw: raw, ID: o.ID(), Class: class, Reason: reason, Rank: o.SourceRank()})
+	r.Dead = append(r.Dead, Dead{Raw: raw, ID: o.ID(), Class: class, Reason: reason, Rank: o.SourceRank()})
 }
 
 type element struct {

@@ -76,27 +76,33 @@ func (r *record) portalAliases(o *stix.Object) {
 	if o.Has("x_opencti_aliases") || o.Type() == "vulnerability" {
 		key = "x_opencti_aliases"
 	}
-	known := map[string]bool{fold(o.String("name")): true}
 	list := o.Strings(key)
 	if one := o.String(key); one != "" {
 		list = []string{one}
 	}
-	for _, name := range list {
-		known[fold(name)] = true
+	names = slices.DeleteFunc(names, func(name string) bool {
+		folded := fold(name)
+		return len([]rune(strings.TrimSpace(name))) < 2 || folded == fold(o.String("name")) || slices.Contains(noAlias, folded)
+	})
+	r.extend(o, key, list, names, "known_as")
+}
+
+// extend sets a list of texts to list and those of the names that are not in it,
+// folded.
+func (r *record) extend(o *stix.Object, key string, list, names []string, counted string) {
+	before, known := len(list), map[string]bool{}
+	for _, s := range list {
+		known[fold(s)] = true
 	}
-	before := len(list)
 	for _, name := range names {
-		name = strings.TrimSpace(name)
-		switch folded := fold(name); {
-		case len([]rune(name)) < 2, known[folded], slices.Contains(noAlias, folded):
-		default:
+		if folded := fold(name); !known[folded] {
 			known[folded] = true
-			list = append(list, name)
+			list = append(list, strings.TrimSpace(name))
 		}
 	}
 	if n := len(list) - before; n > 0 {
 		o.Set(key, list)
-		r.count("details_read", n, "known_as")
+		r.count("details_read", n, counted)
 	}
 }
 
@@ -145,23 +151,13 @@ func (r *record) portalText(o *stix.Object) {
 // portalTags reads tagsFull as labels, which become knowledge like others.
 func (r *record) portalTags(o *stix.Object) {
 	raw, _ := stix.Member(r.details, "tagsFull")
-	labels := o.Strings("labels")
-	before := len(labels)
-	seen := map[string]bool{}
-	for _, l := range labels {
-		seen[fold(l)] = true
-	}
+	var names []string
 	for tag := range listed(raw) {
-		name := strings.TrimSpace(memberText(tag, "name"))
-		if name != "" && !seen[fold(name)] {
-			seen[fold(name)] = true
-			labels = append(labels, name)
+		if name := strings.TrimSpace(memberText(tag, "name")); name != "" {
+			names = append(names, name)
 		}
 	}
-	if n := len(labels) - before; n > 0 {
-		o.Set("labels", labels)
-		r.count("details_read", n, "tags")
-	}
+	r.extend(o, "labels", o.Strings("labels"), names, "tags")
 }
 
 // portalLevel reads tlp, if the STIX has no marking. A level that cannot be read

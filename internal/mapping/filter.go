@@ -19,7 +19,7 @@ func (r *record) filter() {
 	}
 	gone := map[string]string{}
 	item := r.itemFilter()
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		name := r.objectFilter(o)
 		if name == "" && !always(o.Type()) {
 			name = item
@@ -154,13 +154,13 @@ func (r *record) never(id string) bool {
 // leaveOut removes objects and all references to them. Whatever is nothing without
 // such a reference is removed too, and counted if it is the source's.
 func (r *record) leaveOut(gone map[string]string) {
-	if r.filtered == nil {
-		r.filtered = map[string]string{}
+	if r.Filtered == nil {
+		r.Filtered = map[string]string{}
 	}
 	for again := len(gone) > 0 || len(r.m.choices.types) > 0; again; {
 		again = false
-		kept, made := r.objects[:0], 0
-		for i, o := range r.objects {
+		kept, made := r.Objects[:0], 0
+		for i, o := range r.Objects {
 			if i == r.made {
 				made = len(kept)
 			}
@@ -183,14 +183,14 @@ func (r *record) leaveOut(gone map[string]string) {
 			r.m.EnsureAuthor(o)
 			kept = append(kept, o)
 		}
-		if len(r.objects) == r.made {
+		if len(r.Objects) == r.made {
 			made = len(kept)
 		}
-		r.objects, r.made = kept, made
+		r.Objects, r.made = kept, made
 	}
-	maps.Copy(r.filtered, gone)
+	maps.Copy(r.Filtered, gone)
 	clear(r.byID)
-	for i, o := range r.objects {
+	for i, o := range r.Objects {
 		r.byID[o.ID()] = i
 	}
 }
@@ -198,7 +198,7 @@ func (r *record) leaveOut(gone map[string]string) {
 // filterMade leaves out entities made of labels that the type filter excludes.
 func (r *record) filterMade() {
 	gone := map[string]string{}
-	for _, o := range r.objects[r.made:] {
+	for _, o := range r.Objects[r.made:] {
 		if !always(o.Type()) && !r.m.choices.types.pass(r.src.Dataset, o.Type()) {
 			gone[o.ID()] = "types"
 		}

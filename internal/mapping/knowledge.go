@@ -63,7 +63,7 @@ func (r *record) attach(o, entity *stix.Object, about topic) bool {
 // before. A copy from the source itself is unchanged.
 func (r *record) restrict(entity *stix.Object) {
 	i := r.byID[entity.ID()]
-	if before := r.objects[i]; i >= r.made {
+	if before := r.Objects[i]; i >= r.made {
 		before.Set("object_marking_refs", unite(before.Strings("object_marking_refs"), entity.Strings("object_marking_refs")))
 	}
 }

@@ -135,7 +135,7 @@ func (r *record) relatedOrigins(o *stix.Object) map[*place]bool {
 		if !ok {
 			continue
 		}
-		l := r.objects[i]
+		l := r.Objects[i]
 		for _, key := range [...]string{"country", "name", "region"} {
 			if p := r.m.places.find(l.String(key), true); p != nil {
 				places[p] = true

@@ -39,10 +39,10 @@ func (r *record) linkPortal(given *stix.Object) {
 	if !ok {
 		return
 	}
-	main := r.objects[i]
+	main := r.Objects[i]
 	raw, _ := stix.Member(r.details, "linked_profiles")
 	names, pairs := map[[2]string]string{}, map[[2]string]bool{}
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		if name := o.String("name"); name != "" {
 			names[[2]string{roleOf(o.Type()), fold(name)}] = o.ID()
 		}

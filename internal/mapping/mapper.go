@@ -59,26 +59,20 @@ type Notice struct {
 
 // record is the state of mapping one body.
 type record struct {
+	Result
 	m         *Mapper
 	src       Source
-	objects   []*stix.Object
-	byID      map[string]int // positions in objects
-	made      int            // objects from this position on are made by us
-	dead      []Dead
-	lacking   map[*stix.Object]lacking // until copies are merged
-	unread    []string
-	counts    Counts
-	setIDs    map[string]string          // see Result
+	byID      map[string]int             // positions in Objects
+	made      int                        // Objects from this position on are made by us
+	lacking   map[*stix.Object]lacking   // until copies are merged
 	including bool                       // the object being converted is made by us, from converted ones
 	links     map[stix.Link]bool         // relationships of the body, without times
 	members   map[string]map[string]bool // of each container
 	origins   map[string][]string        // places that relationships say an object is from
-	notices   []Notice
-	told      map[string]int // notices by name, including those not kept
+	told      map[string]int             // notices by name, including those not kept
 
 	details     json.RawMessage         // what the portal says about the item; empty for nothing
 	contents    []string                // what the labels of the current container add to it
-	filtered    map[string]string       // see Result
 	main        string                  // id of the object that the item is about
 	paps        map[string]*stix.Object // PAP markings that labels name
 	usesMarking bool                    // the default marking beside the TLP
@@ -92,8 +86,9 @@ type record struct {
 func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)
 	src.ID = id
-	r := &record{m: m, src: src, counts: Counts{}, told: map[string]int{}, markings: map[string]definition{},
-		lacking: map[*stix.Object]lacking{}, setIDs: map[string]string{}, paps: map[string]*stix.Object{}}
+	r := &record{m: m, src: src, told: map[string]int{}, markings: map[string]definition{},
+		lacking: map[*stix.Object]lacking{}, paps: map[string]*stix.Object{}}
+	r.Counts, r.SetIDs = Counts{}, map[string]string{}
 	elements := r.decode(body, detailed)
 	main := r.detailed(elements)
 	r.noteSets(elements)
@@ -111,18 +106,18 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 		if !src.Fetched.IsZero() {
 			e.object.Distrust(src.Fetched)
 		}
-		r.objects = append(r.objects, e.object)
+		r.Objects = append(r.Objects, e.object)
 	}
 	r.merge()
 	if main != nil {
 		r.linkPortal(main)
 	}
-	r.made = len(r.objects)
+	r.made = len(r.Objects)
 	r.findMain()
 	r.filter()
 	r.portal()
 	r.indexLinks()
-	for _, o := range r.objects[:r.made] {
+	for _, o := range r.Objects[:r.made] {
 		r.relateContents(o)
 		r.learn(o)
 		if r.contents != nil {
@@ -137,17 +132,17 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 	if r.usesMarking {
 		r.make(m.choices.marking.Clone())
 	}
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		r.count("references_duplicate", o.DedupeReferences())
 		r.pruneSelectors(o)
 	}
-	for _, o := range r.objects[r.made:] {
+	for _, o := range r.Objects[r.made:] {
 		r.count("generated", 1, o.Type())
 	}
 	if detailed { // the item's own response has dead-lettered the same elements
-		r.dead = slices.DeleteFunc(r.dead, func(d Dead) bool { return d.Class != DeadBody })
+		r.Dead = slices.DeleteFunc(r.Dead, func(d Dead) bool { return d.Class != DeadBody })
 	}
-	return Result{Objects: r.objects, Dead: r.dead, Notices: r.notices, Unread: r.unread, SetIDs: r.setIDs, Counts: r.counts, Filtered: r.filtered}
+	return r.Result
 }
 
 // convert brings one object into the form OpenCTI accepts, independently of others.
@@ -199,8 +194,8 @@ func (r *record) make(o *stix.Object) bool {
 	if _, ok := r.byID[o.ID()]; ok {
 		return false
 	}
-	r.byID[o.ID()] = len(r.objects)
-	r.objects = append(r.objects, o)
+	r.byID[o.ID()] = len(r.Objects)
+	r.Objects = append(r.Objects, o)
 	return true
 }
 
@@ -210,7 +205,7 @@ func (r *record) indexLinks() {
 	r.links = map[stix.Link]bool{}
 	r.members = map[string]map[string]bool{}
 	r.origins = map[string][]string{}
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		switch {
 		case o.Type() == "relationship":
 			l := stix.Link{Type: o.String("relationship_type"), Source: o.String("source_ref"), Target: o.String("target_ref")}

@@ -158,14 +158,10 @@ func (g *gazetteer) add(p *place, names []string) {
 // find looks a name up. explicit means that the text is meant as a place.
 func (g *gazetteer) find(name string, explicit bool) *place {
 	key := fold(name)
-	if p := g.names[key]; p != nil {
-		return p
-	}
-	if p := g.names[strings.TrimPrefix(key, "the ")]; p != nil {
-		return p
-	}
-	if p := g.names[strings.TrimPrefix(fold(inverted(name)), "the ")]; p != nil {
-		return p
+	for _, known := range [...]string{key, strings.TrimPrefix(key, "the "), strings.TrimPrefix(fold(inverted(name)), "the ")} {
+		if p := g.names[known]; p != nil {
+			return p
+		}
 	}
 	if explicit {
 		return g.codes[key]

@@ -18,7 +18,7 @@ func (r *record) findMain() {
 		return
 	}
 	weight := map[string]int{}
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		switch refs := o.Strings("object_refs"); {
 		case o.Type() == "relationship":
 			weight[o.String("source_ref")] += 2 // prefer the source: an actor uses a tool
@@ -28,7 +28,7 @@ func (r *record) findMain() {
 		}
 	}
 	most := -1
-	for _, o := range r.objects {
+	for _, o := range r.Objects {
 		if !r.mainType(o.Type()) {
 			continue
 		}
@@ -49,7 +49,7 @@ func (r *record) mainObject() *stix.Object {
 	if !ok {
 		return nil
 	}
-	return r.objects[i]
+	return r.Objects[i]
 }
 
 // mainType reports whether an item of the dataset can be about an object of this

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,7 +36,7 @@ func (r *record) repair(o *stix.Object) (unread []string) {
 		if c.to == nil {
 			if raw, _ := o.Get(c.key); r.m.shapes[c.key] == instant {
 				unread = append(unread, fmt.Sprintf("%s %.200s", c.key, raw))
-				r.unread = append(r.unread, o.ID()+" "+unread[len(unread)-1])
+				r.Unread = append(r.Unread, o.ID()+" "+unread[len(unread)-1])
 			}
 			o.Delete(c.key)
 			r.count("values_invalid", 1, c.key)
@@ -99,79 +100,65 @@ func readInstant(raw json.RawMessage) (any, bool) {
 	return nil, false
 }
 
-func readTexts(raw json.RawMessage) (any, bool) {
-	if raw[0] != '[' {
-		if s, ok := stix.Text(raw); ok && strings.TrimSpace(s) != "" {
-			return []string{s}, false
-		}
-		return nil, false
-	}
-	fine := true
-	var list []string
-	for e := range stix.Elements(raw) {
-		s, ok := stix.Text(e)
-		if !ok && isNumber(e) {
-			s = string(e)
-		}
-		if fine = fine && ok && strings.TrimSpace(s) != ""; strings.TrimSpace(s) != "" {
-			list = append(list, s)
-		}
-	}
-	if fine {
-		return nil, true
-	}
-	if list == nil {
-		return nil, false
-	}
-	return list, false
-}
-
-func readObjects(raw json.RawMessage) (any, bool) {
-	if raw[0] == '{' {
-		return []json.RawMessage{raw}, false
-	}
-	fine := raw[0] == '['
-	var list []json.RawMessage
-	for e := range stix.Elements(raw) {
-		if e[0] == '{' {
-			list = append(list, e)
-		} else {
-			fine = false
-		}
-	}
-	if fine {
-		return nil, true
-	}
-	if list == nil {
-		return nil, false
-	}
-	return list, false
-}
-
-// readReferences reads external references: url, source_name and external_id are
-// texts, and source_name is required. A plain text is an address, or the
-// description.
-func readReferences(raw json.RawMessage) (any, bool) {
+// readList reads a list, or one value that should be a list of it. element returns
+// what an element becomes, nil if it is removed, and whether it was right as it is.
+func readList(raw json.RawMessage, element func(json.RawMessage) (json.RawMessage, bool)) (any, bool) {
 	fine := raw[0] == '['
 	if !fine {
 		raw = slices.Concat([]byte{'['}, raw, []byte{']'})
 	}
 	var list []json.RawMessage
 	for e := range stix.Elements(raw) {
-		fixed := fixReference(e)
-		if fixed != nil {
-			fine, e = false, fixed
-		}
-		if e[0] == '{' && len(e) > 2 {
-			list = append(list, e)
-		} else {
-			fine = false
+		to, ok := element(e)
+		fine = fine && ok
+		if to != nil {
+			list = append(list, to)
 		}
 	}
-	if list == nil {
+	if fine || list == nil {
 		return nil, fine
 	}
-	return list, fine
+	return list, false
+}
+
+func readTexts(raw json.RawMessage) (any, bool) {
+	if isNumber(raw) {
+		return nil, false
+	}
+	return readList(raw, func(e json.RawMessage) (json.RawMessage, bool) {
+		if isNumber(e) {
+			return stix.Quote(string(e)), false
+		}
+		if s, ok := stix.TextBytes(e); ok && len(bytes.TrimSpace(s)) > 0 {
+			return e, true
+		}
+		return nil, false
+	})
+}
+
+func readObjects(raw json.RawMessage) (any, bool) {
+	return readList(raw, func(e json.RawMessage) (json.RawMessage, bool) {
+		if e[0] == '{' {
+			return e, true
+		}
+		return nil, false
+	})
+}
+
+// readReferences reads external references: url, source_name and external_id are
+// texts, and source_name is required. A plain text is an address, or the
+// description.
+func readReferences(raw json.RawMessage) (any, bool) {
+	return readList(raw, func(e json.RawMessage) (json.RawMessage, bool) {
+		fixed := fixReference(e)
+		if fixed != nil {
+			e = fixed
+		}
+		if e[0] != '{' || len(e) <= len("{}") {
+			return nil, false
+		}
+		return e, fixed == nil
+	})
 }
 
 // textReference makes a reference of a text in its place.

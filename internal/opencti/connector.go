@@ -53,27 +53,38 @@ func (b Broker) LogValue() slog.Value {
 		slog.Bool("tls", b.UseTLS), slog.String("user", b.User))
 }
 
-// registerConnector and the others select what all of 6.x and 7.x know, plus what the probe found.
+// The documents select what all of 6.x and 7.x know, plus what the probe found.
 const (
-	registerHead  = `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) { `
-	brokerFields  = ` config { connection { host vhost use_ssl port user pass } push push_routing push_exchange }`
-	plainFields   = `id connector_state connector_user_id`
-	stampedFields = `id connector_state connector_state_timestamp connector_user_id`
-
-	registerQuery          = registerHead + plainFields + brokerFields + ` } }`
-	registerQueryTimestamp = registerHead + stampedFields + brokerFields + ` } }`
-	// Without the broker's address, which a platform may keep to itself, and its password.
-	registerNoQueue          = registerHead + plainFields + ` } }`
-	registerNoQueueTimestamp = registerHead + stampedFields + ` } }`
-
-	pingQuery = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
- pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state } }`
-	pingQueryTimestamp = `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
- pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { id connector_state connector_state_timestamp } }`
-	storedQuery          = `query StoredState($id: String!) { connector(id: $id) { id connector_state updated_at } }`
-	storedQueryTimestamp = `query StoredState($id: String!) { connector(id: $id) { id connector_state connector_state_timestamp updated_at } }`
-	queueQuery           = `query ConnectorQueue($id: String!) { connector(id: $id) { id connector_queue_details { messages_number messages_size } } }`
+	brokerFields = ` config { connection { host vhost use_ssl port user pass } push push_routing push_exchange }`
+	queueQuery   = `query ConnectorQueue($id: String!) { connector(id: $id) { id connector_queue_details { messages_number messages_size } } }`
 )
+
+// stateFields are the fields of the connector's state.
+func (c Capabilities) stateFields() string {
+	if c.StateTimestamp {
+		return `id connector_state connector_state_timestamp`
+	}
+	return `id connector_state`
+}
+
+// registerQuery asks for the broker only if the connector uses it: a platform may keep its address to itself.
+func registerQuery(state string, noQueue bool) string {
+	broker := brokerFields
+	if noQueue {
+		broker = ""
+	}
+	return `mutation RegisterConnector($input: RegisterConnectorInput) { registerConnector(input: $input) { ` +
+		state + ` connector_user_id` + broker + ` } }`
+}
+
+func pingQuery(state string) string {
+	return `mutation PingConnector($id: ID!, $state: String, $connectorInfo: ConnectorInfoInput) {
+ pingConnector(id: $id, state: $state, connectorInfo: $connectorInfo) { ` + state + ` } }`
+}
+
+func storedQuery(state string) string {
+	return `query StoredState($id: String!) { connector(id: $id) { ` + state + ` updated_at } }`
+}
 
 type connectorNode struct {
 	ID        string    `json:"id"`
@@ -113,10 +124,7 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 	if caps.RegisterVersion && semver.MatchString(version) && in.Slug != "" {
 		input["version"], input["slug"] = version, in.Slug
 	}
-	query := map[[2]bool]string{
-		{false, false}: registerQuery, {false, true}: registerQueryTimestamp,
-		{true, false}: registerNoQueue, {true, true}: registerNoQueueTimestamp,
-	}[[2]bool{c.opt.NoQueue, caps.StateTimestamp}]
+	query := registerQuery(caps.stateFields(), c.opt.NoQueue)
 	var out struct {
 		Node *connectorNode `json:"registerConnector"`
 	}
@@ -192,11 +200,7 @@ func (c *Client) Ping(ctx context.Context, state string, info ConnectorInfo) (Ec
 	if err != nil {
 		return Echo{}, err
 	}
-	query := pingQuery
-	if caps.StateTimestamp {
-		query = pingQueryTimestamp
-	}
-	node, err := c.connector(ctx, "ping", query, map[string]any{"state": cmp.Or(state, "null"), "connectorInfo": info.variables()})
+	node, err := c.connector(ctx, "ping", pingQuery(caps.stateFields()), map[string]any{"state": cmp.Or(state, "null"), "connectorInfo": info.variables()})
 	if err != nil {
 		return Echo{}, err
 	}
@@ -242,11 +246,7 @@ func (c *Client) Stored(ctx context.Context) (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	query := storedQuery
-	if caps.StateTimestamp {
-		query = storedQueryTimestamp
-	}
-	node, err := c.connector(ctx, "read", query, map[string]any{})
+	node, err := c.connector(ctx, "read", storedQuery(caps.stateFields()), map[string]any{})
 	if err != nil {
 		return Stored{}, err
 	}

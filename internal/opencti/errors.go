@@ -257,8 +257,7 @@ func isValidation(err error) bool {
 
 // IsForbidden reports whether the connector's user lacks the capability for a call.
 func IsForbidden(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == "FORBIDDEN_ACCESS"
+	return codeOf(err) == "FORBIDDEN_ACCESS"
 }
 
 // isGone reports whether the object of a call does not exist any more.
@@ -279,18 +278,19 @@ func isUnknownConnector(err error) bool {
 
 // unknownConnector is systemic, so that no item is blamed: the caller registers and continues.
 func unknownConnector(op string, cause error) error {
-	err := fmt.Errorf("%s: %w", op, ErrUnknownConnector)
-	if cause != nil {
-		err = fmt.Errorf("%w: %w", ErrUnknownConnector, cause)
-	}
-	return hinted(fault.Mark(fault.Systemic, err), "the connector registers again by itself")
+	err := fault.Mark(fault.Systemic, because(ErrUnknownConnector, op, cause))
+	return hinted(err, "the connector registers again by itself")
 }
 
 // workGone is the error of a work that was deleted.
 func workGone(op string, cause error) error {
-	err := fmt.Errorf("%s: %w", op, ErrWorkGone)
-	if cause != nil {
-		err = fmt.Errorf("%w: %w", ErrWorkGone, cause)
+	return fault.Mark(fault.Permanent, because(ErrWorkGone, op, cause))
+}
+
+// because joins an error with what the platform said, which names op, if it said anything.
+func because(err error, op string, cause error) error {
+	if cause == nil {
+		return fmt.Errorf("%s: %w", op, err)
 	}
-	return fault.Mark(fault.Permanent, err)
+	return fmt.Errorf("%w: %w", err, cause)
 }

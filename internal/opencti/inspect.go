@@ -42,7 +42,7 @@ func (c *Client) Me(ctx context.Context) (User, error) {
 	return u, nil
 }
 
-const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id) { ` + plainFields + brokerFields + ` } }`
+const connectorQuery = `query ConnectorConfig($id: String!) { connector(id: $id) { id connector_state connector_user_id` + brokerFields + ` } }`
 
 // Lookup returns what Register would for a connector that the platform knows already, without changing anything, or
 // ErrUnknownConnector. Unlike Register it does not declare the connector's queues, and does not ask for the

@@ -19,6 +19,9 @@ const (
 	none            = "none: without it nothing can be delivered, the stage waits and says why"
 )
 
+// plainState and stampedState are the fields of a state without and with the time of its reset.
+var plainState, stampedState = Capabilities{}.stateFields(), Capabilities{StateTimestamp: true}.stateFields()
+
 // Operations returns the table of all documents.
 func Operations() []Operation {
 	return []Operation{
@@ -26,9 +29,9 @@ func Operations() []Operation {
 		{"ProbeMutations", []string{probeMutations}, false, "__type, which any user may read", none},
 		{"Me", []string{meQuery}, false, "opencti.graphql, me", "`check` alone asks, and says that it could not"},
 		{"ConnectorConfig", []string{connectorQuery}, false, connectorSchema + ", connector: MODULES", "`check` alone asks, and says that it could not"},
-		{"RegisterConnector", []string{registerQuery, registerQueryTimestamp, registerNoQueue, registerNoQueueTimestamp}, true, connectorSchema + ", registerConnector: CONNECTORAPI", none},
-		{"PingConnector", []string{pingQuery, pingQueryTimestamp}, true, connectorSchema + ", pingConnector: CONNECTORAPI", none},
-		{"StoredState", []string{storedQuery, storedQueryTimestamp}, false, connectorSchema + ", connector: MODULES",
+		{"RegisterConnector", []string{registerQuery(plainState, false), registerQuery(stampedState, false), registerQuery(plainState, true), registerQuery(stampedState, true)}, true, connectorSchema + ", registerConnector: CONNECTORAPI", none},
+		{"PingConnector", []string{pingQuery(plainState), pingQuery(stampedState)}, true, connectorSchema + ", pingConnector: CONNECTORAPI", none},
+		{"StoredState", []string{storedQuery(plainState), storedQuery(stampedState)}, false, connectorSchema + ", connector: MODULES",
 			"a second connector under the id goes unnoticed, which is logged once"},
 		{"ConnectorQueue", []string{queueQuery}, true, connectorSchema + ", connector_queue_details: MODULES",
 			"connector.queue_threshold has no effect; the queue is watched at the broker"},

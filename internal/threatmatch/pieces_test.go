@@ -152,8 +152,8 @@ func TestNoRoomForLargeAnswers(t *testing.T) {
 	}
 	defer f.Close()
 	w.f = f
-	if _, err := w.Write([]byte("abc")); err == nil || w.err == nil || string(w.rest) != "abc" {
-		t.Errorf("got error %v and %q left, want the text left", err, w.rest)
+	if _, err := w.Write([]byte("abc")); err == nil || w.err == nil || w.rest.String() != "abc" {
+		t.Errorf("got error %v and %q left, want the text left", err, w.rest.String())
 	}
 	c := &Client{opt: testOptions("http://threatmatch.example")}
 	c.opt.complete()

@@ -1,9 +1,12 @@
 package threatmatch
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // store writes at most size bytes of r to a file without a name in the directory, and maps it into memory. If there
@@ -12,26 +15,26 @@ import (
 func (c *Client) store(r io.Reader, size int64) (Body, error) {
 	r = io.LimitReader(r, size)
 	var f *os.File
-	if c.opt.Dir != "" && canMap {
+	if c.opt.Dir != "" {
 		var err error
 		if f, err = createHidden(c.opt.Dir); err != nil {
 			c.opt.Log.Warn("no file for a large answer, which is kept in memory", "error", err)
 		}
 	}
 	if f == nil {
-		return intoMemory(nil, r, size)
+		return intoMemory(r, size)
 	}
 	defer f.Close()
 	w := &fileWriter{f: f}
 	n, err := io.Copy(w, r)
 	if w.err != nil {
 		c.opt.Log.Warn("no room on disk for a large answer, which is kept in memory", "error", w.err)
-		return intoMemory(io.NewSectionReader(f, 0, n), io.MultiReader(&w.rest, r), size)
+		return intoMemory(io.MultiReader(io.NewSectionReader(f, 0, n), &w.rest, r), size)
 	}
 	body, free, mapErr := mapFile(f, int(n))
 	if mapErr != nil {
 		c.opt.Log.Warn("a large answer cannot be mapped and is kept in memory", "error", mapErr)
-		kept, readErr := intoMemory(io.NewSectionReader(f, 0, n), nil, size)
+		kept, readErr := intoMemory(io.NewSectionReader(f, 0, n), size)
 		return kept, errors.Join(err, readErr)
 	}
 	return Body{Bytes: body, free: free}, err
@@ -50,41 +53,27 @@ func createHidden(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func intoMemory(begin, rest io.Reader, size int64) (Body, error) {
+// intoMemory reads at most size bytes. Unlike io.ReadFull it tells an answer that was cut from one that ended.
+func intoMemory(r io.Reader, size int64) (Body, error) {
 	text := make([]byte, size)
 	n := 0
-	for _, r := range []io.Reader{begin, rest} {
-		if r == nil {
-			continue
+	for n < len(text) {
+		more, err := r.Read(text[n:])
+		n += more
+		if err == io.EOF { // compared as it is: an answer that was cut wraps it
+			break
 		}
-		more, err := fill(text[n:], r)
-		if n += more; err != nil {
+		if err != nil {
 			return Body{Bytes: text[:n]}, err
 		}
 	}
 	return Body{Bytes: text[:n:n]}, nil
 }
 
-// fill reads until text is full or r ends. Unlike io.ReadFull it tells an answer that was cut from one that ended.
-func fill(text []byte, r io.Reader) (int, error) {
-	n := 0
-	for n < len(text) {
-		more, err := r.Read(text[n:])
-		n += more
-		if err == io.EOF { // compared as it is: an answer that was cut wraps it
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
 // fileWriter tells errors of writing from those of reading, and keeps what it could not write.
 type fileWriter struct {
 	f    *os.File
-	rest leftover
+	rest bytes.Buffer
 	err  error
 }
 
@@ -92,19 +81,16 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	n, err := w.f.Write(p)
 	if err != nil {
 		w.err = err
-		w.rest = append(w.rest, p[n:]...)
+		w.rest.Write(p[n:])
 	}
 	return n, err
 }
 
-// leftover can be read once.
-type leftover []byte
-
-func (l *leftover) Read(p []byte) (int, error) {
-	if len(*l) == 0 {
-		return 0, io.EOF
+// mapFile maps the first n bytes of a file for reading; n is at least 1. free unmaps them.
+func mapFile(f *os.File, n int) (text []byte, free func(), err error) {
+	text, err = unix.Mmap(int(f.Fd()), 0, n, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("mmap", err)
 	}
-	n := copy(p, *l)
-	*l = (*l)[n:]
-	return n, nil
+	return text, func() { _ = unix.Munmap(text) }, nil
 }
