@@ -52,6 +52,16 @@ malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1"
 malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1"}] !! TLP-red
 malware "description":"TLP:CLEAR is used here" >> TLP-amber !! TLP-clear
 malware "description":"The actor leaked a TLP:RED report" >> TLP-amber !! TLP-red
+malware "x_foo_refs":["identity--00000000-0000-4000-8000-000000000002","marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> "object_marking_refs":["TLP-red"]
+malware "x_foo_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed" >> "object_marking_refs":["TLP-red"]
+malware "x_meta":{"a":[{"b":"see Marking-Definition--5E57C739-391A-4EB3-B6BE-7D15CA92D5ED."}]} >> "object_marking_refs":["TLP-red"]
+malware "extensions":{"extension-definition--00000001-0000-4000-8000-000000000001":{"extension_type":"property-extension","seen_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"]}} >> "object_marking_refs":["TLP-red"]
+malware "x_foo_ref":"marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003","labels":["TLP:GREEN"] >> "object_marking_refs":["TLP-amber+strict"]
+malware "x_foo_ref":"marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da" >> "object_marking_refs":["TLP-amber"]
+malware "x_foo_ref":"marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da","labels":["TLP:CLEAR"] >> "object_marking_refs":["TLP-green"]
+malware "x_foo_ref":"marking-definition--00000000-0000-4000-8000-000000000009" >> "object_marking_refs":["TLP-amber"]
+malware "x_foo_ref":"unmarking-definition--1 marking-definition--5e57c739" >> "object_marking_refs":["TLP-amber"]
+report "object_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> "object_marking_refs":["TLP-amber"]
 free text
 malware "labels":["TLP:RED","Targeted Sector: Bank of Foo, Legal; Our client Bar"] >> identity Our client Bar TLP-red >> identity Legal TLP-clear !! Bank of Foo
 malware "labels":["TLP:RED","Country: Republic of Contoso"] !! TLP-clear !! Contoso
