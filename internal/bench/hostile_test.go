@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -43,25 +44,40 @@ var hostiles = []hostile{
 	{"the same, of noise", "/api/stix/alerts/1", noise(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
 		60, `","published":"2026-01-01T00:00:00Z"}]}`), 0},
 	{"the same, a description of noise", "/api/stix/alerts/1", noise(
-		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","description":"`, 60, `"}]}`), 0},
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","description":"`, 60, `"}]}`), 0},
 	{"the same, of references", "/api/stix/alerts/1", numbered(
-		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","object_refs":[`,
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","object_refs":[`,
 		1_200_000, `"malware--00000000-0000-4000-8000-%012d"`, "]}]}"), 60 * time.Second},
+	{"the same, of references to be rewritten", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","object_refs":[`,
+		1_200_000, `"malware--00000000-0000-0000-0000-%012d"`, "]}]}"), 60 * time.Second},
+	{"the same, 100,000 texts as references", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","external_references":[`,
+		100_000, `"`+strings.Repeat("x", 600)+`%d"`, "]}]}"), 60 * time.Second},
+	{"100,000 associations of malware", "/api/stix/alerts/1", numbered(
+		`{"objects":[{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000001","name":"nn","object_refs":[`,
+		100_000, `"tool--00000000-0000-4000-8000-%012d"`, "]}]}"), 60 * time.Second},
+	{"the same, a description of <", "/api/stix/alerts/1", repeated(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","description":"`,
+		60, strings.Repeat("<x ", megabyte/3), `"}]}`), 60 * time.Second},
+	{"the same, a description of <p>*_", "/api/stix/alerts/1", repeated(
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","description":"<p>`,
+		60, strings.Repeat("*_", megabyte/2), `"}]}`), 60 * time.Second},
 	{"the same, of labels", "/api/stix/alerts/1", numbered(
-		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","labels":[`,
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","labels":[`,
 		4_000_000, `"l %d"`, "]}]}"), 60 * time.Second},
 	{"the same, a pattern", "/api/stix/alerts/1", repeated(
-		`{"objects":[{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","name":"n","pattern_type":"stix","pattern":"[a:b='`,
+		`{"objects":[{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","name":"nn","pattern_type":"stix","pattern":"[a:b='`,
 		60, strings.Repeat("(", megabyte), `"}]}`), 60 * time.Second},
 	{"IOC page of 20,000,000 {}", "/api/taxii/objects", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 0},
 	{"IOC page of 5,000,000 distinct ids", "/api/taxii/objects", numbered(`{"more":true,"objects":[`, 5_000_000, `{"id":"%d"}`, "]}"), 60 * time.Second},
 	{"IOC page of 60 MB of indicators", "/api/taxii/objects", numbered(`{"objects":[`, 300_000,
 		`{"type":"indicator","id":"indicator--00000000-0000-4000-8000-%012d","modified":"2026-01-01T00:00:00Z","pattern":"[ipv4-addr:value = '10.0.0.1']","pattern_type":"stix"}`, "]}"), 0},
 	{"100,000 sectors on one object", "/api/stix/alerts/1", numbered(
-		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"n","published":"2026-01-01T00:00:00Z","object_refs":["identity--00000000-0000-4000-8000-000000000001"],"labels":[`,
+		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","object_refs":["identity--00000000-0000-4000-8000-000000000001"],"labels":[`,
 		100_000, `"sector: Sector %d"`, "]}]}"), 60 * time.Second},
 	{"100,000 sectors of one actor", "/api/stix/alerts/1", numbered(
-		`{"objects":[{"type":"threat-actor","id":"threat-actor--00000000-0000-4000-8000-000000000001","name":"n","sectors":[`,
+		`{"objects":[{"type":"threat-actor","id":"threat-actor--00000000-0000-4000-8000-000000000001","name":"nn","sectors":[`,
 		100_000, `"Sector %d"`, "]}]}"), 60 * time.Second},
 	{"item over the limit", "/api/stix/alerts/1", repeated(`{"objects":["`, 80, strings.Repeat("x", megabyte), `"]}`), 20 * time.Second},
 	{"token of 60 MB", "/api/developers-platform/token", repeated(`{"access_token":"`, 60, strings.Repeat("x", megabyte), `","token_type":"Bearer","expires_at":3600}`), 10 * time.Second},
@@ -133,12 +149,23 @@ func (h hostile) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
+// letters lists the classes of the dead letters.
+func (w *world) letters() string {
+	cmd := exec.Command(connector, "spool", "dead", "--json", "--limit", "3")
+	cmd.Dir = w.dir
+	for k, v := range w.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	out, _ := cmd.Output()
+	return strings.Join(regexp.MustCompile(`"(?:class|error)": *"[^"]{0,150}`).FindAllString(string(out), -1), " ")
+}
+
 // BenchmarkHostile prints what one answer of at most max_body takes of memory.
 // ONLY is a pattern that names some of them.
 func BenchmarkHostile(b *testing.B) {
 	node := brokertest.Start(b)
 	var s strings.Builder
-	fmt.Fprintf(&s, "%-36s | %s | %s | %s\n", "answer", "most RssAnon MiB (aim ≤ 96)", "spool file MiB", "ended")
+	fmt.Fprintf(&s, "%-40s | %s | %s | %s\n", "answer", "most RssAnon MiB (aim ≤ 96)", "spool file MiB", "ended")
 	for _, h := range hostiles {
 		if wanted, err := regexp.MatchString(os.Getenv("ONLY"), h.name); err != nil || !wanted {
 			continue
@@ -152,7 +179,7 @@ func BenchmarkHostile(b *testing.B) {
 			defer stop.Stop()
 		}
 		most, file := p.watch()
-		fmt.Fprintf(&s, "%-36s | %27.0f | %14d | %v\n", h.name, float64(most)/1024, file>>20, p.cmd.ProcessState)
+		fmt.Fprintf(&s, "%-40s | %27.0f | %14d | %v %s\n", h.name, float64(most)/1024, file>>20, p.cmd.ProcessState, w.letters())
 		fmt.Println(s.String()[strings.LastIndexByte(s.String()[:s.Len()-1], '\n')+1:])
 		server.Close()
 		w.close()

@@ -78,9 +78,7 @@ func (r *record) noteSets(elements []element) {
 // 4.17): personal motivations are added to the motivations; types, roles and
 // sophistication have no counterpart.
 func (r *record) actorFields(o *stix.Object) {
-	for _, motive := range o.Strings("personal_motivations") {
-		addMotivation(o, motive)
-	}
+	addMotivations(o, o.Strings("personal_motivations")...)
 	o.Delete("personal_motivations")
 	for _, key := range [...]string{"threat_actor_types", "roles", "sophistication", "x_opencti_type"} {
 		if o.Delete(key) {
@@ -89,15 +87,13 @@ func (r *record) actorFields(o *stix.Object) {
 	}
 }
 
-// addMotivation adds a motivation as the primary or as a secondary one.
-func addMotivation(o *stix.Object, motive string) {
-	switch first := o.String("primary_motivation"); first {
-	case motive:
-	case "":
-		o.Set("primary_motivation", motive)
-	default:
-		if list := o.Strings("secondary_motivations"); !slices.Contains(list, motive) {
-			o.Set("secondary_motivations", append(list, motive))
-		}
+// addMotivations adds the first one as the primary motivation if there is none, and
+// the others as secondary ones.
+func addMotivations(o *stix.Object, motives ...string) {
+	first := o.String("primary_motivation")
+	if first == "" && len(motives) > 0 {
+		first = motives[0]
+		o.Set("primary_motivation", first)
 	}
+	o.AddRefs("secondary_motivations", slices.DeleteFunc(motives, func(s string) bool { return s == first }))
 }

@@ -72,7 +72,7 @@ func (r *record) mergeAll(copies []*stix.Object) *stix.Object {
 		merged = mergePairs(whole, r.mergeTwo)
 		all = stix.Merge(merged, all)
 	}
-	if all.Len() <= stix.MaxProperties && missing(all) == "" {
+	if all.TooMuch() == nil && missing(all) == "" {
 		r.count("duplicates_merged", merges)
 		return all
 	}
@@ -111,13 +111,13 @@ func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Objec
 	return copies[0]
 }
 
-// mergeTwo merges complete copies. A copy that would give the object too many
-// properties becomes a dead letter.
+// mergeTwo merges complete copies. A copy that would make the object too much
+// becomes a dead letter.
 func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
 	both := stix.Merge(a, b)
-	if both.Len() > stix.MaxProperties {
+	if err := both.TooMuch(); err != nil {
 		restrictBy(a, b)
-		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the copies of it in the answer it has "+stix.ErrTooMany.Error())
+		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the copies of it in the answer it has "+err.Error())
 		return a
 	}
 	r.count("duplicates_merged", 1)

@@ -25,6 +25,9 @@ var worstBodies = []struct {
 	{"own fields", object("malware", `"opencti_%d":1`)},
 	{"members", within("malware", `"x_a":{`, `"k%d":{"a":null}`, `}`)},
 	{"aliases", within("malware", `"aliases":[`, `"&amp;%d"`, `]`)},
+	{"motivations", within("threat-actor", `"personal_motivations":[`, `"m%d"`, `]`)},
+	{"texts as references", within("malware", `"external_references":[`, `"%d"`, `]`)},
+	{"one address with many ids", within("malware", `"external_references":[`, `{"url":"http://x.example","external_id":"%d"}`, `]`)},
 	{"references", within("malware", `"external_references":[`, `{"source_name":"x","url":"java:%d"}`, `]`)},
 	{"sectors of a report", within("report", `"labels":[`, `"Sector: s%d"`, `]`)},
 	{"sectors of malware", within("malware", `"labels":[`, `"Sector: s%d"`, `]`)},
@@ -140,6 +143,21 @@ func TestBounds(t *testing.T) {
 		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","name":"xx","id":"tool--00000000-0000-4000-8000-000000000000"`+b.String()+`}]}`))
 		if len(r.Dead) != want || len(r.Objects) != 1-want {
 			t.Errorf("%d properties: %d dead letters and %d objects, want %d and %d", n, len(r.Dead), len(r.Objects), want, 1-want)
+		}
+	}
+	for _, form := range []string{`"labels":["%s"]`, `"x_a":{"b":[{"c":["%s"]}]}`, `"object_refs":["%s"]`} {
+		for n, want := range map[int]int{stix.MaxEntries: 0, stix.MaxEntries + 2: 1} {
+			list := fmt.Sprintf(form, strings.Repeat(`x","`, n-1))
+			r := m.Map(Source{}, []byte(`{"objects":[{"type":"report","published":"2024-01-02T03:04:05Z","name":"xx","id":"`+idOfType("report", 1)+`",`+list+`}]}`))
+			if len(r.Dead) != want || len(r.Objects) != 1-want {
+				t.Errorf("%d entries in %s: %d dead letters and %d objects, want %d and %d", n, form, len(r.Dead), len(r.Objects), want, 1-want)
+			}
+		}
+	}
+	for n, want := range map[int]int{stix.MaxAssociated: 0, stix.MaxAssociated + 1: 1} {
+		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","name":"xx","id":"`+idOfType("tool", 1)+`","object_refs":["x"`+strings.Repeat(`,"x"`, n-1)+`]}]}`))
+		if len(r.Dead) != want {
+			t.Errorf("%d associations: %d dead letters, want %d", n, len(r.Dead), want)
 		}
 	}
 	var copies []string

@@ -244,3 +244,15 @@ func TestDetailsSayNothingTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkedProfilesAreBounded: each becomes an object and a relationship.
+func TestLinkedProfilesAreBounded(t *testing.T) {
+	many := make([]string, stix.MaxAssociated+7)
+	for i := range many {
+		many[i] = fmt.Sprintf(`{"title":"Name %d","type_id":"5"}`, i)
+	}
+	r := mapDetails(t, Settings{}, "profiles", detailedBody(`{"title":"Red Fox","linked_profiles":[`+strings.Join(many, ",")+`]}`, detailedActor))
+	if got := len(links(r)); got != stix.MaxAssociated || r.Counts["details_unread:linked_profiles"] != 7 {
+		t.Errorf("%d links and %d counted, want %d and 7", got, r.Counts["details_unread:linked_profiles"], stix.MaxAssociated)
+	}
+}

@@ -237,3 +237,20 @@ func legible(r Result) string {
 	}
 	return text
 }
+
+// TestLongTextAsReference: a text in place of a reference becomes its description, and its id too unless it is long.
+func TestLongTextAsReference(t *testing.T) {
+	m, err := New(Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, long := range map[int]bool{250 - len(`""`): false, 251 - len(`""`): true} {
+		text := strings.Repeat("x", n)
+		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","id":"tool--00000000-0000-4000-8000-000000000001","name":"xx","external_references":["`+text+`"]}]}`))
+		raw, _ := r.Objects[0].Get("external_references")
+		if got := string(raw); !strings.Contains(got, `"description":"`+text+`"`) || strings.Contains(got, `"external_id":"`+text+`"`) == long ||
+			strings.Contains(got, `"external_id":"external-reference--`) != long {
+			t.Errorf("a text of %d bytes became %s", n, got)
+		}
+	}
+}

@@ -301,7 +301,7 @@ func (r *record) apply(o *stix.Object, f finding) bool {
 	case somewhere, victim, origin:
 		return r.learnPlace(o, f.place, f.about)
 	case motivation:
-		addMotivation(o, f.name)
+		addMotivations(o, f.name)
 		return true
 	case kindOf:
 		addType(o, f.name)

@@ -51,7 +51,12 @@ func (r *record) linkPortal(given *stix.Object) {
 		}
 	}
 	var contents []string
+	n := 0
 	for profile := range listed(raw) {
+		if n++; n > stix.MaxAssociated {
+			r.count("details_unread", 1, "linked_profiles")
+			continue
+		}
 		title, typ := strings.TrimSpace(r.m.markup.Line(memberText(profile, "title"))), profileType(profile)
 		if title == "" || typ == "" {
 			r.count("details_unread", 1, "linked_profiles")

@@ -254,7 +254,22 @@ func nameReference(fixed map[string]any) {
 			id = source
 		}
 		if id != nil {
-			fixed["external_id"] = id
+			fixed["external_id"] = shortID(id)
 		}
 	}
+}
+
+// shortID returns a text, or JSON text, that serves as an id; a UUID if it is long, since it is elsewhere as well.
+func shortID(text any) any {
+	const most = 250
+	s, isText := text.(string)
+	if raw, ok := text.(json.RawMessage); ok {
+		s = string(raw)
+	} else if !isText {
+		return text
+	}
+	if len(s) > most {
+		return stix.DerivedID("external-reference", s)
+	}
+	return text
 }

@@ -46,7 +46,7 @@ func acceptedUUID(text string) bool {
 
 // DecodeSource is [Decode] for an object as a source writes it: its id may have any form that CanonicalID accepts,
 // and becomes the canonical one. The id of a marking must have the form of a UUID, since nobody would find the
-// marking by another id. The object may have at most MaxProperties properties.
+// marking by another id. It must not be too much, as TooMuch says.
 func DecodeSource(raw json.RawMessage) (*Object, error) {
 	o, err := Decode(raw)
 	if err != nil && !errors.Is(err, ErrBadID) {
@@ -57,8 +57,8 @@ func DecodeSource(raw json.RawMessage) (*Object, error) {
 			return nil, ErrBadID
 		}
 	}
-	if o.Len() > MaxProperties {
-		return nil, ErrTooMany
+	if err := o.TooMuch(); err != nil {
+		return nil, err
 	}
 	id, ok := CanonicalID(o.id)
 	if !ok || !strings.HasPrefix(id, o.typ+"--") {

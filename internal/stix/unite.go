@@ -129,14 +129,18 @@ func uniteMarkings(a, b *Object) field {
 }
 
 func listOf(entries []json.RawMessage) json.RawMessage {
-	list := []byte{'['}
+	size := len("[]") + len(entries)
+	for _, e := range entries {
+		size += len(e)
+	}
+	out := append(make([]byte, 0, size), '[')
 	for i, e := range entries {
 		if i > 0 {
-			list = append(list, ',')
+			out = append(out, ',')
 		}
-		list = append(list, e...)
+		out = append(out, e...)
 	}
-	return append(list, ']')
+	return append(out, ']')
 }
 
 // objectOf writes members in canonical order.
