@@ -14,7 +14,7 @@ type kind[T any] struct {
 	parse   func(text string) (T, error) // text is trimmed and not empty; errors are *refusal
 	format  func(T) string               // what parse reads back
 	items   func([]string) (T, error)    // reads a YAML list; nil if the kind takes none
-	schema  func() schemaType            // what the JSON schema says about the canonical form
+	schema  schemaType                   // what the JSON schema says about the canonical form
 }
 
 // schemaType is the part of a schema property that depends on the kind. The platform wants it flat: no anyOf, no
@@ -32,24 +32,32 @@ type schemaType struct {
 	MinItems         int         `json:"minItems,omitempty"`
 }
 
-// patterned returns a kind whose values match pattern; read explains why a text is refused, and converts.
-func patterned[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
+// patterned returns a kind whose values match pattern. read converts them; why says what is wrong with a text that does
+// not match.
+func patterned[T any](name, allowed, pattern string, why func(string) *refusal, read func(string) (T, error), format func(T) string) kind[T] {
 	pattern = `^(?:` + pattern + `)$`
 	shape := regexp.MustCompile(pattern)
 	return kind[T]{
 		name: name, allowed: allowed, format: format,
 		parse: func(text string) (T, error) {
-			v, err := read(text)
-			if err == nil && !shape.MatchString(text) {
-				err = &refusal{message: "not within what is allowed"}
+			if !shape.MatchString(text) {
+				var none T
+				return none, why(text)
 			}
-			return v, err
+			return read(text)
 		},
-		schema: func() schemaType { return schemaType{Type: "string", Pattern: pattern} },
+		schema: schemaType{Type: "string", Pattern: pattern},
 	}
 }
 
+// because returns a reason that is the same for every text.
+func because(message string) func(string) *refusal {
+	return func(string) *refusal { return &refusal{message: message} }
+}
+
 func same(text string) string { return text }
+
+func asIs(text string) (string, error) { return text, nil }
 
 // A character inside a line, and one at its ends.
 const (
@@ -64,17 +72,15 @@ func textKind() kind[string] {
 
 // patternText takes the texts that match pattern.
 func patternText(name, allowed, pattern string) kind[string] {
-	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
-	return patterned(name, allowed, pattern, func(text string) (string, error) {
-		if !shape.MatchString(text) {
-			return "", &refusal{message: "not of the form that is allowed"}
-		}
-		return text, nil
-	}, same)
+	return patterned(name, allowed, pattern, because("not of the form that is allowed"), asIs, same)
 }
 
 // wordKind takes one of words, in any case.
 func wordKind(words ...string) kind[string] {
+	enum := make([]any, len(words))
+	for i, w := range words {
+		enum[i] = w
+	}
 	return kind[string]{
 		name: "word", allowed: strings.Join(words, ", "), format: same,
 		parse: func(text string) (string, error) {
@@ -87,13 +93,7 @@ func wordKind(words ...string) kind[string] {
 			last := text[strings.LastIndexByte(text, ':')+1:] // of TLP:AMBER
 			return "", &refusal{message: "not one of the words that are allowed", nearest: nearest(last, words)}
 		},
-		schema: func() schemaType {
-			enum := make([]any, len(words))
-			for i, w := range words {
-				enum[i] = w
-			}
-			return schemaType{Type: "string", Enum: enum}
-		},
+		schema: schemaType{Type: "string", Enum: enum},
 	}
 }
 
@@ -119,7 +119,7 @@ func parseBool(text string) (bool, error) {
 func boolKind() kind[bool] {
 	return kind[bool]{
 		name: "boolean", allowed: "true, false, yes, no, on, off, 1, 0", parse: parseBool, format: strconv.FormatBool,
-		schema: func() schemaType { return schemaType{Type: "boolean"} },
+		schema: schemaType{Type: "boolean"},
 	}
 }
 
@@ -134,7 +134,7 @@ func onlyFalse(why string) kind[bool] {
 		}
 		return false, err
 	}
-	k.schema = func() schemaType { return schemaType{Type: "boolean", Enum: []any{false}} }
+	k.schema.Enum = []any{false}
 	return k
 }
 
@@ -177,7 +177,7 @@ func intKind(least, most int) kind[int] {
 			}
 			return n, nil
 		},
-		schema: func() schemaType { return schemaType{Type: "integer", Minimum: &least, Maximum: &most} },
+		schema: schemaType{Type: "integer", Minimum: &least, Maximum: &most},
 	}
 }
 
@@ -198,9 +198,7 @@ func rateKind(most int) kind[float64] {
 			}
 			return v, nil
 		},
-		schema: func() schemaType {
-			return schemaType{Type: "number", ExclusiveMinimum: &zero, Maximum: &most}
-		},
+		schema: schemaType{Type: "number", ExclusiveMinimum: &zero, Maximum: &most},
 	}
 }
 
@@ -229,9 +227,7 @@ func listKind(allowed, pattern string) kind[[]string] {
 		name: "list", allowed: allowed, items: read,
 		parse:  func(text string) ([]string, error) { return read(strings.Split(text, ",")) },
 		format: func(list []string) string { return strings.Join(list, ",") },
-		schema: func() schemaType {
-			return schemaType{Type: "array", MinItems: 1, Items: &schemaType{Type: "string", Pattern: pattern}}
-		},
+		schema: schemaType{Type: "array", MinItems: 1, Items: &schemaType{Type: "string", Pattern: pattern}},
 	}
 }
 

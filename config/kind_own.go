@@ -2,7 +2,6 @@ package config
 
 import (
 	"log/slog"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +29,7 @@ func startKind() kind[Start] {
 func patternFold[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {
 	return kind[T]{
 		name: name, allowed: allowed, parse: read, format: format,
-		schema: func() schemaType { return schemaType{Type: "string", Pattern: `^(?:` + pattern + `)$`} },
+		schema: schemaType{Type: "string", Pattern: `^(?:` + pattern + `)$`},
 	}
 }
 
@@ -40,16 +39,16 @@ func sizeKind(least int64, zero bool) kind[int64] {
 	if zero {
 		allowed += ", or 0"
 	}
-	pattern := sizePattern(least, zero)
-	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
-	return patterned("size", allowed, pattern, func(text string) (int64, error) {
-		n, err := parseSize(text)
-		switch {
+	return patterned("size", allowed, sizePattern(least, zero), func(text string) *refusal {
+		switch n, err := parseSize(text); {
 		case err != nil:
-			return 0, err
-		case !shape.MatchString(text) && n < least:
-			return 0, &refusal{message: "too small"}
+			return err
+		case n < least:
+			return &refusal{message: "too small"}
 		}
+		return &refusal{message: "not within what is allowed"}
+	}, func(text string) (int64, error) {
+		n, _ := parseSize(text) // it matches
 		return n, nil
 	}, sizeText)
 }
@@ -72,18 +71,15 @@ func logLevelKind() kind[slog.Level] {
 
 // uuidKind takes version 4 UUIDs.
 func uuidKind() kind[string] {
-	shape := regexp.MustCompile(`^(?:` + uuidPattern + `)$`)
-	return patterned("uuid", "a UUID of version 4, such as one that cat /proc/sys/kernel/random/uuid prints", uuidPattern, func(text string) (string, error) {
+	return patterned("uuid", "a UUID of version 4, such as one that cat /proc/sys/kernel/random/uuid prints", uuidPattern, func(text string) *refusal {
 		switch {
-		case shape.MatchString(text):
-			return text, nil
 		case isChangeMe(text):
-			return "", &refusal{message: changeMe}
+			return &refusal{message: changeMe}
 		case strings.Contains(text, "_"):
-			return "", &refusal{message: "has an underscore, which OpenCTI uses to cut queue names apart"}
+			return &refusal{message: "has an underscore, which OpenCTI uses to cut queue names apart"}
 		}
-		return "", &refusal{message: "not a UUID of version 4"}
-	}, same)
+		return &refusal{message: "not a UUID of version 4"}
+	}, asIs, same)
 }
 
 const uuidPattern = `[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-4[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}`
@@ -107,16 +103,12 @@ var notChangeMe = func() string {
 
 // requiredText takes any text of one line except ChangeMe.
 func requiredText() kind[string] {
-	shape := regexp.MustCompile(`^(?:` + notChangeMe + `)$`)
-	return patterned("text", "text of one line", notChangeMe, func(text string) (string, error) {
-		switch {
-		case isChangeMe(text):
-			return "", &refusal{message: changeMe}
-		case !shape.MatchString(text):
-			return "", &refusal{message: "more than one line, or control characters in it"}
+	return patterned("text", "text of one line", notChangeMe, func(text string) *refusal {
+		if isChangeMe(text) {
+			return &refusal{message: changeMe}
 		}
-		return text, nil
-	}, same)
+		return &refusal{message: "more than one line, or control characters in it"}
+	}, asIs, same)
 }
 
 // secretKind takes any text of one line; if required, not ChangeMe.
@@ -125,17 +117,14 @@ func secretKind(required bool) kind[Secret] {
 	if required {
 		inner = requiredText()
 	}
+	inner.schema.Format = "password"
 	return kind[Secret]{
 		name: "secret", allowed: inner.allowed, format: Secret.String,
 		parse: func(text string) (Secret, error) {
 			v, err := inner.parse(text)
 			return NewSecret(v), err
 		},
-		schema: func() schemaType {
-			s := inner.schema()
-			s.Format = "password"
-			return s
-		},
+		schema: inner.schema,
 	}
 }
 
@@ -143,7 +132,7 @@ func secretKind(required bool) kind[Secret] {
 func pemKind() kind[PEM] {
 	return kind[PEM]{
 		name: "PEM or path", allowed: "PEM text, or the path of a file that holds it", parse: parsePEM, format: PEM.String,
-		schema: func() schemaType { return schemaType{Type: "string"} },
+		schema: schemaType{Type: "string"},
 	}
 }
 
@@ -169,7 +158,7 @@ func verifyKind() kind[verify] {
 			}
 			return strconv.FormatBool(v.on)
 		},
-		schema: func() schemaType { return schemaType{Type: "string"} },
+		schema: schemaType{Type: "string"},
 	}
 }
 
@@ -181,11 +170,7 @@ const (
 // headersKind takes headers as pycti does: name:value pairs separated by semicolons.
 func headersKind() kind[[]Header] {
 	pattern := headerPattern + `(?:;` + headerPattern + `)*;?`
-	shape := regexp.MustCompile(`^(?:` + pattern + `)$`)
 	read := func(text string) ([]Header, error) {
-		if !shape.MatchString(text) {
-			return nil, &refusal{message: "not name:value pairs with semicolons between them"}
-		}
 		var list []Header
 		for pair := range strings.SplitSeq(strings.TrimSuffix(text, ";"), ";") {
 			name, value, _ := strings.Cut(pair, ":")
@@ -193,22 +178,15 @@ func headersKind() kind[[]Header] {
 		}
 		return list, nil
 	}
-	k := patterned("headers", `name:value, several with semicolons between them`, pattern, read, func(list []Header) string {
-		var b strings.Builder
-		for i, h := range list {
-			if i > 0 {
-				b.WriteByte(';')
-			}
-			b.WriteString(h.Name + ":" + h.Value.String())
+	why := because("not name:value pairs with semicolons between them")
+	k := patterned("headers", `name:value, several with semicolons between them`, pattern, why, read, func(list []Header) string {
+		var pairs []string
+		for _, h := range list {
+			pairs = append(pairs, h.Name+":"+h.Value.String())
 		}
-		return b.String()
+		return strings.Join(pairs, ";")
 	})
-	k.items = func(items []string) ([]Header, error) { return read(strings.Join(items, ";")) }
-	plain := k.schema
-	k.schema = func() schemaType {
-		s := plain()
-		s.Format = "password"
-		return s
-	}
+	k.items = func(items []string) ([]Header, error) { return k.parse(strings.Join(items, ";")) }
+	k.schema.Format = "password"
 	return k
 }

@@ -32,11 +32,8 @@ var urlShape = regexp.MustCompile(`^(?:` + urlPattern + `)$`)
 
 // urlKind takes http and https addresses, and removes the ending cut.
 func urlKind(cut string) kind[string] {
-	k := patterned("url", "an http:// or https:// address without user, password, query and fragment", urlPattern,
+	k := patterned("url", "an http:// or https:// address without user, password, query and fragment", urlPattern, urlRefusal,
 		func(text string) (string, error) {
-			if !urlShape.MatchString(text) {
-				return "", urlRefusal(text)
-			}
 			if _, err := url.Parse(text); err != nil {
 				return "", &refusal{message: "not an address"}
 			}
@@ -46,16 +43,11 @@ func urlKind(cut string) kind[string] {
 			}
 			return base, nil
 		}, same)
-	plain := k.schema
-	k.schema = func() schemaType {
-		s := plain()
-		s.Format = "uri"
-		return s
-	}
+	k.schema.Format = "uri"
 	return k
 }
 
-func urlRefusal(text string) error {
+func urlRefusal(text string) *refusal {
 	switch u, err := url.Parse(text); {
 	case isChangeMe(text):
 		return &refusal{message: changeMe}

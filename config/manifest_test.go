@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 )
@@ -51,37 +52,27 @@ func theManifest() manifest {
 
 // WriteManifest writes the connector's description for OpenCTI's catalogue.
 func WriteManifest(w io.Writer) error {
-	text, err := marshalIndent(theManifest())
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
+	return indented(w).Encode(theManifest())
 }
 
 // WriteCatalog writes a catalogue of only this connector, manifest and schema together, for a platform to offer
 // beside its own: APP__CUSTOM_CATALOGS names such files.
 func WriteCatalog(w io.Writer) error {
-	schema, err := schemaText()
-	if err != nil {
+	var schema bytes.Buffer
+	if err := WriteSchema(&schema); err != nil {
 		return err
 	}
 	type contract struct {
 		manifest
 		ConfigSchema json.RawMessage `json:"config_schema"`
 	}
-	text, err := marshalIndent(struct {
+	return indented(w).Encode(struct {
 		ID          string     `json:"id"`
 		Name        string     `json:"name"`
 		Description string     `json:"description"`
 		Contracts   []contract `json:"contracts"`
 	}{
 		ID: "threatmatch-connector", Name: title, Description: "threatmatch-connector, managed by the platform",
-		Contracts: []contract{{theManifest(), schema}},
+		Contracts: []contract{{theManifest(), schema.Bytes()}},
 	})
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
 }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +27,10 @@ func WriteSample(w io.Writer) error {
 		indent := ""
 		if sec.name != "" {
 			indent = "  "
-			b.WriteString(sec.comment() + sec.name + ":\n")
+			if !slices.Contains([]string{"opencti", "connector", "threatmatch"}, sec.name) { // no setting in it must be set
+				b.WriteString("# ")
+			}
+			b.WriteString(sec.name + ":\n")
 		}
 		for _, s := range Settings() {
 			if sectionOf(s.Key) != sec.name || s.Legacy != "" {
@@ -36,18 +41,6 @@ func WriteSample(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// asked reports whether the section has settings that every user must set.
-func (s section) asked() bool {
-	return s.name == "opencti" || s.name == "connector" || s.name == "threatmatch"
-}
-
-func (s section) comment() string {
-	if s.asked() {
-		return ""
-	}
-	return "# "
 }
 
 // sample returns the setting's lines in the sample. The indent comes before the comment mark, so that an uncommented
@@ -66,10 +59,7 @@ func (s Setting) sample(indent string) string {
 	if !found {
 		name = s.Key
 	}
-	value := s.Default
-	if s.Example != "" {
-		value = s.Example
-	}
+	value := cmp.Or(s.Example, s.Default)
 	mark := "# "
 	if s.Required || value == "ChangeMe" {
 		mark = ""

@@ -24,22 +24,13 @@ type property struct {
 // forms; Load also accepts blanks, other cases and words for yes and no. Only Load checks what depends on two
 // settings.
 func WriteSchema(w io.Writer) error {
-	text, err := schemaText()
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
-}
-
-func schemaText() ([]byte, error) {
 	var properties bytes.Buffer
 	var need []string
 	for _, s := range Settings() {
 		if s.NoSchema {
 			continue
 		}
-		p := property{Description: s.Doc, Deprecated: s.Legacy != "", schemaType: s.schema()}
+		p := property{Description: s.Doc, Deprecated: s.Legacy != "", schemaType: s.schema}
 		if s.Legacy != "" {
 			p.Description += " Use instead: " + s.Legacy + "."
 		}
@@ -49,17 +40,15 @@ func schemaText() ([]byte, error) {
 		if s.Required {
 			need = append(need, s.Env)
 		}
-		text, err := marshal(p)
-		if err != nil {
-			return nil, err
-		}
 		if properties.Len() > 0 {
 			properties.WriteByte(',')
 		}
 		properties.WriteString(strconv.Quote(s.Env) + ":")
-		properties.Write(text)
+		if err := plainJSON(&properties).Encode(p); err != nil {
+			return err
+		}
 	}
-	return marshalIndent(struct {
+	return indented(w).Encode(struct {
 		Schema     string          `json:"$schema"`
 		ID         string          `json:"$id"`
 		Type       string          `json:"type"`
@@ -77,7 +66,7 @@ func schemaText() ([]byte, error) {
 // instance converts text to the type that the schema gives the setting, or returns the text itself if it is not of
 // that type.
 func (s Setting) instance(text string) any {
-	switch s.schema().Type {
+	switch s.schema.Type {
 	case "boolean":
 		if v, ok := boolWord(text); ok {
 			return v
@@ -96,22 +85,15 @@ func (s Setting) instance(text string) any {
 	return text
 }
 
-// marshal is json.Marshal without the escapes for HTML.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+// plainJSON is an encoder that does not escape what is special in HTML.
+func plainJSON(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSpace(b.Bytes()), err
+	return enc
 }
 
-func marshalIndent(v any) ([]byte, error) {
-	text, err := marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = json.Indent(&b, text, "", "  ")
-	b.WriteByte('\n')
-	return b.Bytes(), err
+func indented(w io.Writer) *json.Encoder {
+	enc := plainJSON(w)
+	enc.SetIndent("", "  ")
+	return enc
 }

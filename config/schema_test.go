@@ -40,8 +40,8 @@ func compileSchema(t *testing.T, formats bool) *jsonschema.Schema {
 }
 
 func TestSchemaHasTheShapeOfTheCatalogue(t *testing.T) {
-	text, err := schemaText()
-	if err != nil {
+	var text bytes.Buffer
+	if err := WriteSchema(&text); err != nil {
 		t.Fatal(err)
 	}
 	var doc struct {
@@ -52,7 +52,7 @@ func TestSchemaHasTheShapeOfTheCatalogue(t *testing.T) {
 		Required   []string                  `json:"required"`
 		Additional *bool                     `json:"additionalProperties"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
+	dec := json.NewDecoder(&text)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&doc); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestSchemaHasTheShapeOfTheCatalogue(t *testing.T) {
 func TestPatternsAreJavaScriptToo(t *testing.T) {
 	needless := regexp.MustCompile(`\\[^\[\].|/(){}*+?^$\\xt]|\\x[^0-9A-F]|\(\?[^:]|[^\\]\[\^?\]|\[\[:`)
 	for _, s := range Settings() {
-		for _, pattern := range []string{s.schema().Pattern, items(s).Pattern} {
+		for _, pattern := range []string{s.schema.Pattern, items(s).Pattern} {
 			if at := needless.FindString(pattern); at != "" {
 				t.Errorf("%s: %q in %s", s.Key, at, pattern)
 			}
@@ -109,7 +109,7 @@ func TestPatternsAreJavaScriptToo(t *testing.T) {
 }
 
 func items(s Setting) schemaType {
-	if it := s.schema().Items; it != nil {
+	if it := s.schema.Items; it != nil {
 		return *it
 	}
 	return schemaType{}
@@ -148,7 +148,7 @@ var plainNumber = regexp.MustCompile(`^[0-9]{1,15}(?:\.[0-9]{1,6})?$`)
 // formValue returns what the platform's form holds for a text that a user enters, and the text that the platform
 // passes to the connector for it.
 func formValue(s Setting, text string) (value any, handed string) {
-	switch s.schema().Type {
+	switch s.schema.Type {
 	case "boolean":
 		if v, ok := boolWord(text); ok {
 			return v, strconv.FormatBool(v)
@@ -176,7 +176,7 @@ func canonical(s Setting, text string) string {
 	text = trim(text)
 	switch s.Kind {
 	case "word":
-		for _, w := range s.schema().Enum {
+		for _, w := range s.schema.Enum {
 			if word, _ := w.(string); strings.EqualFold(word, text) {
 				return word
 			}
@@ -206,10 +206,10 @@ func texts() []string {
 
 func drawText(t *rapid.T, s Setting) string {
 	gens := []*rapid.Generator[string]{rapid.SampledFrom(texts()), rapid.SampledFrom(texts())}
-	if p := s.schema().Pattern; p != "" {
+	if p := s.schema.Pattern; p != "" {
 		gens = append(gens, rapid.StringMatching(p))
 	}
-	if e := s.schema().Enum; len(e) > 0 {
+	if e := s.schema.Enum; len(e) > 0 {
 		gens = append(gens, rapid.Custom(func(t *rapid.T) string {
 			if word, ok := rapid.SampledFrom(e).Draw(t, "word").(string); ok {
 				return word
@@ -217,7 +217,7 @@ func drawText(t *rapid.T, s Setting) string {
 			return "false"
 		}))
 	}
-	if s.schema().Type == "integer" {
+	if s.schema.Type == "integer" {
 		gens = append(gens, rapid.Custom(func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, 70_000).Draw(t, "n")) }))
 	}
 	text := rapid.OneOf(gens...).Draw(t, s.Env)

@@ -23,7 +23,7 @@ type Setting struct {
 
 	aliases []alias
 	items   bool // takes a YAML list
-	schema  func() schemaType
+	schema  schemaType
 	set     func(*Config, any) error // any is a string or []string
 	get     func(*Config) string     // as it is printed
 	normal  func(any) string         // equal for equal values; may hold a secret

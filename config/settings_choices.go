@@ -61,7 +61,7 @@ func choiceSettings() []Setting {
 			"Marking beside the TLP of objects that come without any: PAP:AMBER and the like, else the text of a statement.", example("PAP:AMBER")),
 		row("threatmatch.tlp_levels", levelsKind(level), func(c *C) *map[string]string { return &c.Choices.TLPLevels }, "",
 			"Default levels in place of tlp_level, by dataset, STIX type, or both with a colon between.", example("vulnerability=clear,alerts:report=red")),
-		row("threatmatch.tlp_max", wordKind("clear", "white", "green", "amber", "amber+strict", "red"), func(c *C) *string { return &c.Choices.TLPMax }, "",
+		row("threatmatch.tlp_max", wordKind(tlpLevels()...), func(c *C) *string { return &c.Choices.TLPMax }, "",
 			"Strictest level that is imported; what is marked stricter, or with a marking that its answer does not define, is left out.", example("amber+strict")),
 		row("threatmatch.only_types", listKind("STIX types"+listForm, anyDataset+stixType), func(c *C) *[]string { return &c.Choices.OnlyTypes }, "",
 			"Types of entities that are imported; relationships go with what they link.", example("malware,intrusion-set,iocs:indicator")),
@@ -89,7 +89,7 @@ func choiceSettings() []Setting {
 // checkChoices refuses a ceiling that nothing without a marking would pass.
 func (l *loader) checkChoices() {
 	c := l.cfg.Choices
-	levels := []string{"clear", "white", "green", "amber", "amber+strict", "red"}
+	levels := tlpLevels()
 	if least := l.cfg.ThreatMatch.TLPLevel; c.TLPMax != "" && slices.Index(levels, least) > max(1, slices.Index(levels, c.TLPMax)) {
 		l.problem(Problem{Key: "threatmatch.tlp_max", Value: c.TLPMax, Source: l.origins["threatmatch.tlp_max"],
 			Message: "is below threatmatch.tlp_level (" + least + "): nothing that comes without a marking would be imported"})

@@ -10,6 +10,9 @@ type (
 	duration = time.Duration
 )
 
+// tlpLevels are the words for TLP levels, from the least strict on.
+func tlpLevels() []string { return []string{"clear", "white", "green", "amber", "amber+strict", "red"} }
+
 func threatmatchSettings() []Setting {
 	type C = Config
 	return []Setting{
@@ -29,7 +32,7 @@ func threatmatchSettings() []Setting {
 			"Import the reports dataset; an account that has none is skipped with one warning."),
 		row("threatmatch.import_iocs", boolKind(), func(c *C) *bool { return &c.ThreatMatch.ImportIOCs }, "true",
 			"Import the IOCs dataset."),
-		row("threatmatch.tlp_level", wordKind("clear", "white", "green", "amber", "amber+strict", "red"),
+		row("threatmatch.tlp_level", wordKind(tlpLevels()...),
 			func(c *C) *string { return &c.ThreatMatch.TLPLevel }, "amber",
 			"TLP marking of objects that come without one."),
 		row("threatmatch.threat_actor_as_intrusion_set", boolKind(), func(c *C) *bool { return &c.ThreatMatch.ThreatActorAsIntrusionSet }, "true",

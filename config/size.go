@@ -66,7 +66,7 @@ func atLeast(n int64, digits int) string {
 var sizeShape = regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
 
 // parseSize reads a number of bytes: "4GiB", "500MB", "4Gi", "1048576".
-func parseSize(text string) (int64, error) {
+func parseSize(text string) (int64, *refusal) {
 	m := sizeShape.FindStringSubmatch(text)
 	if m == nil {
 		return 0, &refusal{message: "not a size"}

@@ -65,15 +65,13 @@ func (l *loader) checkTypes() {
 
 // checkBase warns of addresses that are more than the base address.
 func (l *loader) checkBase() {
-	const key = "threatmatch.url"
-	base, _, found := strings.Cut(l.cfg.ThreatMatch.URL+"/", "/api/")
-	if found && !l.bad[key] {
-		l.warn(key, l.origins[key], "has /api in it, which the connector adds itself; give the base address, "+base)
-	}
-	const platform = "opencti.url"
-	base, _, found = strings.Cut(l.cfg.OpenCTI.URL+"/", "/dashboard/")
-	if found && !l.bad[platform] {
-		l.warn(platform, l.origins[platform], "has /dashboard in it, which is a page for people; give the base address, "+base)
+	for _, u := range []struct{ key, url, part, why string }{
+		{"threatmatch.url", l.cfg.ThreatMatch.URL, "/api", "which the connector adds itself"},
+		{"opencti.url", l.cfg.OpenCTI.URL, "/dashboard", "which is a page for people"},
+	} {
+		if base, _, found := strings.Cut(u.url+"/", u.part+"/"); found && !l.bad[u.key] {
+			l.warn(u.key, l.origins[u.key], "has "+u.part+" in it, "+u.why+"; give the base address, "+base)
+		}
 	}
 }
 
