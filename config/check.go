@@ -17,20 +17,18 @@ func (l *loader) derive(environ map[string]string) {
 	cfg := l.cfg
 	if cfg.Spool.Dir == "" && !l.bad["spool.dir"] {
 		cfg.Spool.Dir, l.origins["spool.dir"] = "./threatmatch-spool", originDefault
-		if dir := firstDir(environ["STATE_DIRECTORY"]); dir != "" {
+		if dir, _, _ := strings.Cut(environ["STATE_DIRECTORY"], ":"); dir != "" { // systemd may list several
 			cfg.Spool.Dir, l.origins["spool.dir"] = dir, "environment STATE_DIRECTORY"
 		}
 	}
-	cfg.Spool.Dir = l.place(cfg.Spool.Dir)
+	cfg.Spool.Dir = inDir(l.dir, cfg.Spool.Dir)
 	if cfg.Admin.Socket == "" {
 		cfg.Admin.Socket, l.origins["admin.socket"] = filepath.Join(cfg.Spool.Dir, "admin.sock"), originDefault
 	}
-	cfg.Admin.Socket = l.place(cfg.Admin.Socket)
-	cfg.Connector.SendToDirectoryPath = l.place(cfg.Connector.SendToDirectoryPath)
-	for i, s := range l.settings {
-		if suffix := "/graphql"; s.Key == "opencti.url" && l.isGiven(s.Key) && l.cutsEnding(i, suffix) {
-			l.warn(s.Key, l.origins[s.Key], "ends in "+suffix+", which is left out: the base address is meant")
-		}
+	cfg.Admin.Socket = inDir(l.dir, cfg.Admin.Socket)
+	cfg.Connector.SendToDirectoryPath = inDir(l.dir, cfg.Connector.SendToDirectoryPath)
+	if key, suffix := "opencti.url", "/graphql"; l.isGiven(key) && l.cutsEnding(l.rowOf(key), suffix) {
+		l.warn(key, l.origins[key], "ends in "+suffix+", which is left out: the base address is meant")
 	}
 	l.loadPEM("opencti.ssl_verify", &cfg.OpenCTI.SSLCA, "CERTIFICATE")
 	l.loadPEM("mq.use_ssl_ca", &cfg.MQ.SSLCA, "CERTIFICATE")

@@ -2,9 +2,7 @@ package config
 
 import (
 	"cmp"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,8 +74,9 @@ func read(opt Options) (*Config, Report, Problems) {
 	l.merge()
 	l.derive(environ)
 	l.check(opt, broken)
-	report.Warnings = l.sortedWarnings()
-	return l.cfg, report, l.sortedProblems()
+	l.sort()
+	report.Warnings = l.warnings
+	return l.cfg, report, l.problems
 }
 
 // readFile reads config.yml and returns its path, "" if there is none.
@@ -133,16 +132,12 @@ func (c *collector) readDotenv(environ map[string]string) {
 	c.readEnv(vars, layerDotenv, func(name string) string { return dotenvFile + ":" + strconv.Itoa(lines[name]) })
 }
 
-// sortedProblems sorts problems in the order of the table; those of no setting come first, in the order in which they
-// were found.
-func (c *collector) sortedProblems() Problems {
+// sort puts problems and warnings into the order of the table; those of no setting come first, in the order in which
+// they were found.
+func (c *collector) sort() {
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return cmp.Compare(c.rowOf(a.Key), c.rowOf(b.Key)) })
-	return slices.Compact(c.problems)
-}
-
-func (c *collector) sortedWarnings() []Warning {
 	slices.SortStableFunc(c.warnings, func(a, b Warning) int { return cmp.Compare(c.rowOf(a.Key), c.rowOf(b.Key)) })
-	return c.warnings
+	c.problems = slices.Compact(c.problems)
 }
 
 func (c *collector) rowOf(key string) int {
@@ -208,26 +203,4 @@ func unquoted(text string) string {
 		return trim(text[1 : n-1])
 	}
 	return text
-}
-
-// shown formats a value for a message, without secrets.
-func shown(s Setting, raw any) string {
-	if s.Secret {
-		return "a value"
-	}
-	return fmt.Sprintf("%q", hideUser(rawText(raw)))
-}
-
-// place makes a relative path one below the directory of Options.
-func (l *loader) place(path string) string {
-	if path == "" || l.dir == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(l.dir, path)
-}
-
-// firstDir returns the first of the directories that systemd lists.
-func firstDir(list string) string {
-	first, _, _ := strings.Cut(list, ":")
-	return first
 }

@@ -74,15 +74,11 @@ func (l *loader) differs(g, winner given) {
 	if s.normal(g.raw) == s.normal(winner.raw) {
 		return
 	}
-	message := "is set in two places: " + shown(s, winner.raw) + " here is used"
-	if s.Secret {
-		message = "is set in two places: the value here is used"
+	here, there := "the value", "the other one"
+	if !s.Secret {
+		here, there = strconv.Quote(hideUser(rawText(winner.raw))), strconv.Quote(hideUser(rawText(g.raw)))
 	}
-	message += ", not " + shown(s, g.raw) + " of " + g.source
-	if s.Secret {
-		message = strings.Replace(message, ", not a value of ", ", not the other one of ", 1)
-	}
-	l.warn(s.Key, winner.source, message)
+	l.warn(s.Key, winner.source, "is set in two places: "+here+" here is used, not "+there+" of "+g.source)
 }
 
 // oldName warns of a name that will be dropped.

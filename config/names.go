@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -77,10 +76,9 @@ func (n *names) meaningless(env string) (reason string, ok bool) {
 	if reason, ok = n.ignored[env]; ok {
 		return reason, true
 	}
-	for _, name := range slices.Sorted(maps.Keys(n.ignored)) {
-		family := slices.Contains([]string{"CONNECTOR_LIVE_STREAM_ID", "CONNECTOR_LISTEN_PROTOCOL", "CONNECTOR_SEND_TO_S3"}, name)
-		if family && strings.HasPrefix(env, strings.TrimSuffix(name, "ID")) {
-			return n.ignored[name], true
+	for _, family := range []string{"CONNECTOR_LISTEN_PROTOCOL", "CONNECTOR_LIVE_STREAM_", "CONNECTOR_SEND_TO_S3"} {
+		if strings.HasPrefix(env, family) {
+			return n.ignored[family], true
 		}
 	}
 	return "", false

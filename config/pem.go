@@ -125,9 +125,9 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// inDir returns path, relative to dir unless it is absolute.
+// inDir makes a relative path one below dir, unless dir is "".
 func inDir(dir, path string) string {
-	if filepath.IsAbs(path) {
+	if path == "" || dir == "" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(dir, path)

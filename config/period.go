@@ -25,19 +25,14 @@ const (
 // IsZero reports whether p is no time at all.
 func (p Period) IsZero() bool { return p == Period{} }
 
-// After returns the time p after t, in UTC. A month ends on its last day at the latest: one month after 31 January is
+// Before returns the time p before t, in UTC. A month ends on its last day at the latest: one month before 31 March is
 // the last of February.
-func (p Period) After(t time.Time) time.Time { return p.shift(t, 1) }
-
-// Before returns the time p before t, in UTC.
-func (p Period) Before(t time.Time) time.Time { return p.shift(t, -1) }
-
-func (p Period) shift(t time.Time, sign int) time.Time {
+func (p Period) Before(t time.Time) time.Time {
 	t = t.UTC()
 	first := time.Date(t.Year(), t.Month(), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
-	month := first.AddDate(sign*p.Years, sign*p.Months, 0)
+	month := first.AddDate(-p.Years, -p.Months, 0)
 	last := month.AddDate(0, 1, -1).Day()
-	return month.AddDate(0, 0, min(t.Day(), last)-1+sign*p.Days).Add(time.Duration(sign) * p.Clock)
+	return month.AddDate(0, 0, min(t.Day(), last)-1-p.Days).Add(-p.Clock)
 }
 
 // Approx returns p with a month counted as 30 days and a year as 365.

@@ -74,7 +74,8 @@ func networkSettings() []Setting {
 }
 
 // known returns variables of OpenCTI's client library, and of managers that start connectors, that this connector does
-// not use, each with the reason for a warning. Those that a manager sets itself ("") get no warning.
+// not use, each with the reason for a warning. Those that a manager sets itself ("") get no warning. Three stand for all
+// names that begin so; see meaningless.
 func known() map[string]string {
 	const (
 		streams    = "it is for stream connectors"
@@ -91,21 +92,9 @@ func known() map[string]string {
 		"CONNECTOR_PLAYBOOK_COMPATIBLE":                          enrichment,
 		"CONNECTOR_XTM_ONE_INTENT":                               enrichment,
 		"CONNECTOR_LISTEN_PROTOCOL":                              listen,
-		"CONNECTOR_LISTEN_PROTOCOL_API_PORT":                     listen,
-		"CONNECTOR_LISTEN_PROTOCOL_API_PATH":                     listen,
-		"CONNECTOR_LISTEN_PROTOCOL_API_SSL":                      listen,
-		"CONNECTOR_LISTEN_PROTOCOL_API_URI":                      listen,
-		"CONNECTOR_LIVE_STREAM_ID":                               streams,
-		"CONNECTOR_LIVE_STREAM_LISTEN_DELETE":                    streams,
-		"CONNECTOR_LIVE_STREAM_NO_DEPENDENCIES":                  streams,
-		"CONNECTOR_LIVE_STREAM_WITH_INFERENCES":                  streams,
-		"CONNECTOR_LIVE_STREAM_RECOVER_ISO_DATE":                 streams,
-		"CONNECTOR_LIVE_STREAM_START_TIMESTAMP":                  streams,
+		"CONNECTOR_LIVE_STREAM_":                                 streams,
 		"CONNECTOR_CONSUMER_COUNT":                               streams,
 		"CONNECTOR_SEND_TO_S3":                                   s3,
-		"CONNECTOR_SEND_TO_S3_BUCKET":                            s3,
-		"CONNECTOR_SEND_TO_S3_FOLDER":                            s3,
-		"CONNECTOR_SEND_TO_S3_RETENTION":                         s3,
 		"CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT":                  "create the user on the platform and give its token",
 		"CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL": "create the user on the platform and set its confidence there",
 	}

@@ -13,21 +13,16 @@ import (
 type sizeUnit struct {
 	name, pattern string
 	bytes         int64
+	digits        int // before the unit, limited so that no product overflows an int64
 }
 
 func sizeUnits() []sizeUnit {
 	return []sizeUnit{
-		{"TiB", `[Tt][Ii][Bb]?`, 1 << 40}, {"GiB", `[Gg][Ii][Bb]?`, 1 << 30}, {"MiB", `[Mm][Ii][Bb]?`, 1 << 20}, {"KiB", `[Kk][Ii][Bb]?`, 1 << 10},
-		{"TB", `[Tt][Bb]`, 1e12}, {"GB", `[Gg][Bb]`, 1e9}, {"MB", `[Mm][Bb]`, 1e6}, {"KB", `[Kk][Bb]`, 1e3},
-		{"B", `[Bb]?`, 1},
+		{"TiB", `[Tt][Ii][Bb]?`, 1 << 40, 6}, {"GiB", `[Gg][Ii][Bb]?`, 1 << 30, 6}, {"MiB", `[Mm][Ii][Bb]?`, 1 << 20, 6}, {"KiB", `[Kk][Ii][Bb]?`, 1 << 10, 6},
+		{"TB", `[Tt][Bb]`, 1e12, 6}, {"GB", `[Gg][Bb]`, 1e9, 6}, {"MB", `[Mm][Bb]`, 1e6, 6}, {"KB", `[Kk][Bb]`, 1e3, 6},
+		{"B", `[Bb]?`, 1, 15},
 	}
 }
-
-// Numbers of digits before a unit, limited so that no product overflows an int64.
-const (
-	sizeDigits = 6
-	byteDigits = 15
-)
 
 // sizePattern matches sizes of at least least bytes, and 0 if zero is set.
 func sizePattern(least int64, zero bool) string {
@@ -36,12 +31,8 @@ func sizePattern(least int64, zero bool) string {
 		parts = append(parts, `0 ?(?:[KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb]?)?`)
 	}
 	for _, u := range sizeUnits() {
-		digits := sizeDigits
-		if u.bytes == 1 {
-			digits = byteDigits
-		}
 		n := max((least+u.bytes-1)/u.bytes, 1)
-		parts = append(parts, atLeast(n, digits)+` ?`+u.pattern)
+		parts = append(parts, atLeast(n, u.digits)+` ?`+u.pattern)
 	}
 	return strings.Join(parts, `|`)
 }
@@ -90,11 +81,7 @@ func parseSize(text string) (int64, *refusal) {
 	if i < 0 {
 		return 0, &refusal{message: "unknown unit " + strconv.Quote(m[2])}
 	}
-	digits := sizeDigits
-	if units[i].bytes == 1 {
-		digits = byteDigits
-	}
-	if len(m[1]) > digits {
+	if len(m[1]) > units[i].digits {
 		return 0, &refusal{message: "too many digits"}
 	}
 	return n * units[i].bytes, nil

@@ -15,12 +15,6 @@ type Start struct {
 // ParseStart reads what threatmatch.import_from_date takes: a date, or a period before now.
 func ParseStart(text string) (Start, error) { return parseStart(trim(text)) }
 
-// StartAt returns a Start at t.
-func StartAt(t time.Time) Start { return Start{at: t.UTC()} }
-
-// StartBefore returns a Start that is p before the time at which it is resolved.
-func StartBefore(p Period) Start { return Start{back: p} }
-
 // Resolve returns the point in time, in UTC. A relative start is counted back from now; an absolute one is returned
 // as it is, even if it is after now.
 func (s Start) Resolve(now time.Time) time.Time {
@@ -30,12 +24,9 @@ func (s Start) Resolve(now time.Time) time.Time {
 	return s.back.Before(now)
 }
 
-// Relative reports whether s is counted back from now.
-func (s Start) Relative() bool { return s.at.IsZero() }
-
 // String returns s as ISO 8601.
 func (s Start) String() string {
-	if s.Relative() {
+	if s.at.IsZero() {
 		return s.back.String()
 	}
 	return s.at.Format(time.RFC3339Nano)
@@ -62,7 +53,7 @@ var (
 func parseStart(text string) (Start, error) {
 	upper := strings.ToUpper(text)
 	if p, err := parsePeriod(text); err == nil {
-		return StartBefore(p), nil
+		return Start{back: p}, nil
 	} else if !startShape.MatchString(upper) {
 		r := &refusal{message: "neither a date nor a duration", nearest: nearPeriod(text)}
 		if strings.HasPrefix(text, "-") {
@@ -77,7 +68,7 @@ func parseStart(text string) (Start, error) {
 		"2006-01-02T15:04Z0700", "2006-01-02T15:04:05.999999999Z0700",
 	} {
 		if t, err := time.ParseInLocation(layout, upper, time.UTC); err == nil {
-			return StartAt(t), nil
+			return Start{at: t.UTC()}, nil
 		}
 	}
 	return Start{}, &refusal{message: "not a date that can be used"}

@@ -37,7 +37,9 @@ func (d *double) NotReady() map[string]string { return d.ready }
 
 func (d *double) Snapshot(w io.Writer) (int64, error) { return d.snapshot(w) }
 
-func (d *double) Stats() (inspect.Stats, error) { return inspect.Stats{Runs: 7}, d.err }
+func (d *double) Stats() (inspect.Stats, error) {
+	return inspect.Stats{Counts: spool.Counts{Runs: 7}}, d.err
+}
 
 func (d *double) Drop(ctx context.Context, n Names) (Answer, error) {
 	d.peer = PeerOf(ctx)

@@ -50,12 +50,9 @@ func (a *app) build() (pipeline.Parts, error) {
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
-	keep, err := pipeline.NewHousekeep(pipeline.HousekeepDeps{
+	keep := pipeline.NewHousekeep(pipeline.HousekeepDeps{
 		Spool: a.spool, Expire: a.expire, Rest: debug.FreeOSMemory, Status: a.status, Log: a.Log, Now: a.Now,
 	}, a.cfg.Spool.ForgetAfter)
-	if err != nil {
-		return pipeline.Parts{}, err
-	}
 	parts := pipeline.Parts{
 		Keep: keep, Platform: platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
 		Recover: mapper.Recover, Flush: platform.Flush,

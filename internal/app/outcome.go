@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
 
@@ -17,21 +18,18 @@ func shortcoming(r spool.Run) string {
 		}
 	}
 	for _, c := range []struct {
-		n         int64
-		one, many string
+		n           int64
+		noun, which string
 	}{
-		{r.Counters["fetch.parked"], "item parked", "items parked"},
-		{r.Counters["fetch.dead"], "dead letter of fetch", "dead letters of fetch"},
-		{r.Counters["fetch.gaps"], "span that ThreatMatch did not give in full", "spans that ThreatMatch did not give in full"},
-		{r.Counters["fetch.unusable"], "list entry without an id", "list entries without an id"},
-		{r.Counters["map.dead"] - r.Counters["map.dead_unresolved"], "dead letter of map", "dead letters of map"},
-		{r.Counters["deliver.dead"], "dead letter of deliver", "dead letters of deliver"},
+		{r.Counters["fetch.parked"], "item", "parked"},
+		{r.Counters["fetch.dead"], "dead letter", "of fetch"},
+		{r.Counters["fetch.gaps"], "span", "that ThreatMatch did not give in full"},
+		{r.Counters["fetch.unusable"], "list entry", "without an id"},
+		{r.Counters["map.dead"] - r.Counters["map.dead_unresolved"], "dead letter", "of map"},
+		{r.Counters["deliver.dead"], "dead letter", "of deliver"},
 	} {
-		switch {
-		case c.n == 1:
-			parts = append(parts, "1 "+c.one)
-		case c.n > 1:
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.many))
+		if c.n > 0 {
+			parts = append(parts, inspect.Count(c.n, c.noun)+" "+c.which)
 		}
 	}
 	return strings.Join(parts, ", ")

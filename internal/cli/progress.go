@@ -38,14 +38,23 @@ func newLiveView(out io.Writer, width func() int, now func() time.Time) *liveVie
 func (p *liveView) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var page bytes.Buffer
-	p.erase(&page)
-	page.Write(b)
-	p.draw(&page)
-	if _, err := p.out.Write(page.Bytes()); err != nil {
+	if err := p.redraw(b); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// redraw moves to the start of the block, clears from there, and draws the block
+// anew below some text.
+func (p *liveView) redraw(above []byte) error {
+	var page bytes.Buffer
+	if p.shown > 0 {
+		say(&page, "\x1b[%dA\r\x1b[J", p.shown)
+	}
+	page.Write(above)
+	p.draw(&page)
+	_, err := p.out.Write(page.Bytes())
+	return err
 }
 
 // watch redraws the block until ctx is done, then removes it.
@@ -74,35 +83,23 @@ func (p *liveView) show(s inspect.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.block = p.render(s)
-	var page bytes.Buffer
-	p.erase(&page)
-	p.draw(&page)
-	_, _ = p.out.Write(page.Bytes()) // if the terminal is gone, nobody needs the progress
+	_ = p.redraw(nil) // if the terminal is gone, nobody needs the progress
 }
 
 // end removes the block, or leaves it in place if the run is delivered.
 func (p *liveView) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var page bytes.Buffer
 	if p.done {
 		p.shown = 0
 	}
 	p.block = ""
-	p.erase(&page)
-	_, _ = p.out.Write(page.Bytes()) // as above
-}
-
-// erase moves to the start of the block and clears from there.
-func (p *liveView) erase(w *bytes.Buffer) {
-	if p.shown > 0 {
-		say(w, "\x1b[%dA\r\x1b[J", p.shown)
-	}
-	p.shown = 0
+	_ = p.redraw(nil) // as above
 }
 
 func (p *liveView) draw(w *bytes.Buffer) {
 	width := p.width()
+	p.shown = 0
 	for line := range strings.Lines(p.block) {
 		line = strings.TrimRight(line, "\r\n")
 		if r := []rune(line); len(r) >= width { // a wrapped line could not be erased
@@ -171,9 +168,8 @@ func (p *liveView) barOf(r inspect.Run, pending int64) string {
 			total += int64(d.Open)
 		}
 	}
-	p.pace.saw(phase, done, p.now())
 	text := fmt.Sprintf("%d/%d %s", done, total, unit)
-	if rate, ok := p.pace.rate(); ok {
+	if rate, ok := p.pace.rate(phase, done, p.now()); ok {
 		text += fmt.Sprintf(", %s/s", short(rate))
 		if left := time.Duration(float64(total-done) / rate * float64(time.Second)); total > done {
 			text += fmt.Sprintf(", about %s left", clock(left))
@@ -207,26 +203,22 @@ func (p *liveView) line(phase string, done, total int64, text string) string {
 
 // pace measures the speed of a phase since it was first seen.
 type pace struct {
-	phase       string
-	first, last int64
-	since, at   time.Time
-}
-
-func (p *pace) saw(phase string, done int64, now time.Time) {
-	if phase != p.phase {
-		*p = pace{phase: phase, first: done, since: now}
-	}
-	p.last, p.at = done, now
+	phase string
+	first int64
+	since time.Time
 }
 
 // rate returns the speed per second, and false while it is still unknown.
-func (p *pace) rate() (float64, bool) {
+func (p *pace) rate(phase string, done int64, now time.Time) (float64, bool) {
 	const settle = 2 * time.Second
-	took := p.at.Sub(p.since)
-	if took < settle || p.last <= p.first {
+	if phase != p.phase {
+		*p = pace{phase, done, now}
+	}
+	took := now.Sub(p.since)
+	if took < settle || done <= p.first {
 		return 0, false
 	}
-	return float64(p.last-p.first) / took.Seconds(), true
+	return float64(done-p.first) / took.Seconds(), true
 }
 
 // short formats a rate with the digits that matter.

@@ -70,24 +70,18 @@ func (g *globals) ended(err error, terminate bool, log *slog.Logger) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, app.ErrIncomplete):
+		reason := err
 		if terminate {
-			log.Log(context.Background(), logging.LevelNotice, endIncomplete, "reason", err, "exit_code", exitOK)
-			return nil
+			err = nil
 		}
-		log.Log(context.Background(), logging.LevelNotice, endIncomplete, "reason", err, "exit_code", exitIncomplete)
+		log.Log(context.Background(), logging.LevelNotice, "ends with something missing", "reason", reason, "exit_code", exitCode(err))
 	case errors.Is(err, app.ErrUndelivered):
-		log.Log(context.Background(), logging.LevelNotice, endUndelivered, "reason", err, "exit_code", exitUndelivered)
+		log.Log(context.Background(), logging.LevelNotice, "ends before everything is delivered", "reason", err, "exit_code", exitUndelivered)
 	default:
-		log.Error(endFatal, "error", err, "hint", fault.HintOf(err), "exit_code", exitCode(err))
+		log.Error("the connector cannot go on", "error", err, "hint", fault.HintOf(err), "exit_code", exitCode(err))
 	}
 	return err
 }
-
-const (
-	endIncomplete  = "ends with something missing"
-	endUndelivered = "ends before everything is delivered"
-	endFatal       = "the connector cannot go on"
-)
 
 // quietError has been logged already; only its exit code is still used.
 type quietError struct{ err error }

@@ -128,7 +128,7 @@ func printHead(w io.Writer, s inspect.Status) {
 	case !s.Running:
 		printLabelled(w, plain, "not running", fmt.Sprintf("pid %d of %s, version %s, stopped in order", p.PID, stamp(p.Started), cmp.Or(p.Version, "-")))
 	case !s.Alive:
-		printLabelled(w, red, "NOT ALIVE", process+": a stage does not turn any more; see: health")
+		printLabelled(w, red, "NOT ALIVE", process+": a stage shows no sign of life; see: health")
 	case !s.Ready:
 		printLabelled(w, red, "NOT READY", process)
 	default:

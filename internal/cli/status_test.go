@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 var statusNow = time.Date(2026, 3, 7, 3, 14, 27, 0, time.UTC)
@@ -32,7 +33,8 @@ func importingStatus() inspect.Status {
 				Datasets: []inspect.DatasetRun{{Dataset: "profiles", Status: "ok", Fetched: 1_015_677}, {Dataset: "iocs", Status: "ok", Fetched: 4_000}}},
 			{ID: 13, Reason: "schedule", Phase: "fetching", Created: ago(9 * time.Minute), Datasets: []inspect.DatasetRun{{Dataset: "profiles", Status: "open", Open: 1}}},
 		},
-		Spool: inspect.Stats{LiveBytes: gib, MaxBytes: 4 * gib, Tasks: 1, Records: 44, Waiting: 156, Held: 20, HeldPublished: 8, Messages: 1_088_967,
+		Spool: inspect.Stats{LiveBytes: gib, MaxBytes: 4 * gib, HeldPublished: 8,
+			Counts:     spool.Counts{Tasks: 1, Records: 44, Waiting: 156, Held: 20, Messages: 1_088_967},
 			Watermarks: []inspect.Watermark{{Dataset: "profiles", Confirmed: ago(4 * time.Hour)}, {Dataset: "iocs", Confirmed: ago(5 * time.Hour)}}},
 	}
 }
@@ -56,7 +58,7 @@ func TestHealthyStatus(t *testing.T) {
 	last.Phase, last.Done, last.Resumed = "done", statusNow.Add(-time.Hour), false
 	last.Counters = map[string]int64{"map.published": 1_543_806, "deliver.messages": 1_543_806}
 	idle.Runs, idle.Last, idle.Rates = []inspect.Run{}, &last, &inspect.Rates{}
-	idle.Spool = inspect.Stats{LiveBytes: 1 << 20, MaxBytes: 4 << 30, HeldPublished: 8, Held: 8, Watermarks: busy.Spool.Watermarks}
+	idle.Spool = inspect.Stats{LiveBytes: 1 << 20, MaxBytes: 4 << 30, HeldPublished: 8, Counts: spool.Counts{Held: 8}, Watermarks: busy.Spool.Watermarks}
 	for _, tt := range []struct {
 		name   string
 		status inspect.Status

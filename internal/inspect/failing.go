@@ -16,7 +16,7 @@ type Failing struct {
 
 func (d direct) Failing(limit int) ([]Failing, error) {
 	all := []Failing{}
-	runs, err := d.s.OpenRuns()
+	runs, err := d.Spool.OpenRuns()
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (d direct) Failing(limit int) ([]Failing, error) {
 		if !r.FetchedAt.IsZero() || r.Dropped || len(all) >= limit {
 			continue
 		}
-		tasks, err := d.s.FailingTasks(r.ID, limit-len(all))
+		tasks, err := d.Spool.FailingTasks(r.ID, limit-len(all))
 		if err != nil {
 			return nil, err
 		}

@@ -155,7 +155,7 @@ func (d direct) search(ctx context.Context, q spool.Query) ([]spool.Hit, error) 
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			hits, next, err := d.s.Search(bucket, q, after, findBudget)
+			hits, next, err := d.Spool.Search(bucket, q, after, findBudget)
 			if err != nil {
 				return nil, err
 			}

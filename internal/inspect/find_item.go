@@ -43,7 +43,7 @@ func (d direct) findItems(ctx context.Context, f *Found) error {
 // sourceOf collects what is known about one dataset's item.
 func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (FoundSource, bool) {
 	s := FoundSource{Dataset: string(set), Source: source}
-	if t, err := d.s.Task(spool.TaskKey{Dataset: set, Kind: spool.TaskItem, Source: source}); err == nil {
+	if t, err := d.Spool.Task(spool.TaskKey{Dataset: set, Kind: spool.TaskItem, Source: source}); err == nil {
 		s.Task = &FoundTask{t.Run, t.Parked, t.Due, t.Tries, t.Runs, t.LastError}
 	}
 	pending := 0
@@ -80,12 +80,12 @@ func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (Fo
 
 // mapped returns what is kept about an item after it was mapped; nil for nothing.
 func (d direct) mapped(set spool.Dataset, source string) *FoundMapped {
-	items, err := d.s.Items(set, source)
+	items, err := d.Spool.Items(set, source)
 	if err != nil || len(items) == 0 {
 		return nil
 	}
 	m := &FoundMapped{Run: items[0].Run, At: items[0].At, Objects: items[0].Objects}
-	switch run, err := d.s.Run(m.Run); {
+	switch run, err := d.Spool.Run(m.Run); {
 	case err == nil:
 		m.Work, m.Done = run.Work.ID, run.DoneAt
 		m.Sent = !run.DoneAt.IsZero() && !run.Dropped
@@ -112,7 +112,7 @@ func (d direct) objectAt(h spool.Hit) (spool.BundleObject, error) {
 	if _, err := fmt.Sscanf(h.Key, "%d/%d", &run, &seq); err != nil {
 		return spool.BundleObject{}, err
 	}
-	objects, err := d.s.BundleObjects(run, seq, h.Index, 1)
+	objects, err := d.Spool.BundleObjects(run, seq, h.Index, 1)
 	if err != nil || len(objects) == 0 {
 		return spool.BundleObject{}, spool.ErrNotFound
 	}

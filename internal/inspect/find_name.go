@@ -24,7 +24,7 @@ func (d direct) named(ctx context.Context, name string) ([]string, error) {
 		ids = append(ids, h.STIX)
 	}
 	for _, id := range stix.IDsOfName(name) {
-		tr, err := d.s.Trace(id)
+		tr, err := d.Spool.Trace(id)
 		if err != nil {
 			return nil, err
 		}

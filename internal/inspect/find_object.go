@@ -14,7 +14,7 @@ import (
 
 func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) {
 	o := FoundObject{ID: id}
-	tr, err := d.s.Trace(id)
+	tr, err := d.Spool.Trace(id)
 	if err != nil {
 		return o, err
 	}
@@ -57,7 +57,7 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 		if k.Hash != [16]byte{} {
 			o.Published.Hash = hex.EncodeToString(k.Hash[:])
 		}
-		if run, err := d.s.Run(k.Run); err == nil {
+		if run, err := d.Spool.Run(k.Run); err == nil {
 			o.Published.Work = run.Work.ID
 		}
 	}
@@ -73,11 +73,11 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 func (d direct) neededBy(id string) ([]string, error) {
 	const most = 20
 	var all []string
-	held, err := d.s.HeldFor(id, 0, most)
+	held, err := d.Spool.HeldFor(id, 0, most)
 	for _, o := range held {
 		all = append(all, o.STIX)
 	}
-	runs, rerr := d.s.OpenRuns()
+	runs, rerr := d.Spool.OpenRuns()
 	if err = errors.Join(err, rerr); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (d direct) neededBy(id string) ([]string, error) {
 		if len(all) >= most {
 			break
 		}
-		waiting, err := d.s.Watchers(r.ID, id, 0, most-len(all))
+		waiting, err := d.Spool.Watchers(r.ID, id, 0, most-len(all))
 		if err != nil {
 			return nil, err
 		}

@@ -52,14 +52,15 @@ type Inspector interface {
 // FromSpool returns an Inspector that reads an open spool.
 func FromSpool(s *spool.Spool) Inspector { return direct{s} }
 
-type direct struct{ s *spool.Spool }
+// direct has the spool's own List, Show and Snapshot.
+type direct struct{ *spool.Spool }
 
 func (d direct) Stats() (Stats, error) {
-	st, err := d.s.Stats()
+	st, err := d.Spool.Stats()
 	if err != nil {
 		return Stats{}, err
 	}
-	marks, err := d.s.Watermarks()
+	marks, err := d.Spool.Watermarks()
 	if err != nil {
 		return Stats{}, err
 	}
@@ -67,7 +68,7 @@ func (d direct) Stats() (Stats, error) {
 }
 
 func (d direct) Runs(before uint64, limit int) ([]Run, error) {
-	runs, err := d.s.Runs(before, limit)
+	runs, err := d.Spool.Runs(before, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (d direct) Runs(before uint64, limit int) ([]Run, error) {
 }
 
 func (d direct) Run(id uint64) (Run, error) {
-	r, err := d.s.Run(id)
+	r, err := d.Spool.Run(id)
 	if err != nil {
 		return Run{}, err
 	}
@@ -94,7 +95,7 @@ func (d direct) view(r spool.Run) (Run, error) {
 	if !r.FetchedAt.IsZero() {
 		return v, nil
 	}
-	open, err := d.s.OpenTasks(r.ID)
+	open, err := d.Spool.OpenTasks(r.ID)
 	if err != nil {
 		return v, err
 	}
@@ -106,16 +107,8 @@ func (d direct) view(r spool.Run) (Run, error) {
 	return v, nil
 }
 
-func (d direct) List(bucket, after string, limit int) ([]spool.Entry, error) {
-	return d.s.List(bucket, after, limit)
-}
-
-func (d direct) Show(bucket, key string) (spool.Entry, []byte, error) {
-	return d.s.Show(bucket, key)
-}
-
 func (d direct) Tasks(after string, limit int) ([]Task, error) {
-	entries, err := d.s.List("tasks", after, limit)
+	entries, err := d.Spool.List("tasks", after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +132,7 @@ func (d direct) Tasks(after string, limit int) ([]Task, error) {
 
 func (d direct) Task(key spool.TaskKey) (Task, error) {
 	v := Task{Dataset: string(key.Dataset), Kind: string(key.Kind), Source: key.Source}
-	t, err := d.s.Task(key)
+	t, err := d.Spool.Task(key)
 	if errors.Is(err, spool.ErrCorrupt) {
 		v.Unreadable = err.Error()
 		return v, nil
@@ -149,7 +142,7 @@ func (d direct) Task(key spool.TaskKey) (Task, error) {
 }
 
 func (d direct) Held(limit int) ([]Held, error) {
-	objects, err := d.s.Held(0, limit)
+	objects, err := d.Spool.Held(0, limit)
 	views := make([]Held, len(objects))
 	for i, o := range objects {
 		views[i] = heldOf(o)
@@ -158,7 +151,7 @@ func (d direct) Held(limit int) ([]Held, error) {
 }
 
 func (d direct) HeldObject(id string) (Held, error) {
-	t, err := d.s.Trace(id)
+	t, err := d.Spool.Trace(id)
 	if err == nil && t.Held == nil {
 		err = fmt.Errorf("held object %s: %w", id, spool.ErrNotFound)
 	}
@@ -171,7 +164,7 @@ func (d direct) HeldObject(id string) (Held, error) {
 }
 
 func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
-	letters, err := d.s.DeadLetters(after, limit)
+	letters, err := d.Spool.DeadLetters(after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +176,7 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 			continue
 		}
 		if _, known := open[l.RetryRun]; !known {
-			run, err := d.s.Run(l.RetryRun)
+			run, err := d.Spool.Run(l.RetryRun)
 			open[l.RetryRun] = err == nil && run.DoneAt.IsZero()
 		}
 		views[i].Trying = open[l.RetryRun]
@@ -211,7 +204,7 @@ type ExportedEntry struct {
 }
 
 func (d direct) Export(bucket, after string) ([]Exported, string, error) {
-	all, next, err := d.s.Export(bucket, after, exportBudget)
+	all, next, err := d.Spool.Export(bucket, after, exportBudget)
 	if err != nil {
 		return nil, "", err
 	}
@@ -224,5 +217,3 @@ func (d direct) Export(bucket, after string) ([]Exported, string, error) {
 	}
 	return views, next, nil
 }
-
-func (d direct) Snapshot(w io.Writer) (int64, error) { return d.s.Snapshot(w) }

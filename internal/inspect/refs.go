@@ -70,7 +70,7 @@ func (d direct) objectsOf(h spool.Hit) []json.RawMessage {
 		}
 		return []json.RawMessage{o.JSON}
 	}
-	_, body, err := d.s.Show(h.Bucket, h.Key)
+	_, body, err := d.Spool.Show(h.Bucket, h.Key)
 	if err != nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"slices"
 	"time"
 
 	"threatmatch-connector/spool"
@@ -49,6 +50,15 @@ type Stage struct {
 	Since     time.Time `json:"since"`
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"error_at,omitzero"`
+}
+
+// Stage returns what the named loop says about itself, and false if it says nothing.
+func (s Status) Stage(name string) (Stage, bool) {
+	i := slices.IndexFunc(s.Stages, func(st Stage) bool { return st.Name == name })
+	if i < 0 {
+		return Stage{}, false
+	}
+	return s.Stages[i], true
 }
 
 // Queue is the connector's queue as the platform sees it.

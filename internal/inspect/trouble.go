@@ -70,15 +70,12 @@ func (s Status) Troubles() []Trouble {
 func (s Status) stageTroubles() []Trouble {
 	var all []Trouble
 	told := map[string]bool{}
-	for _, p := range s.Spool.Paused { // shown at the top of a status
-		told[p.Stage] = true
-	}
 	parts := []string{"spool"}
 	for _, st := range s.Stages {
 		parts = append(parts, st.Name)
 	}
 	for _, part := range append(parts, slices.Sorted(maps.Keys(s.NotReady))...) {
-		if why := s.NotReady[part]; why != "" && !told[part] {
+		if why := s.NotReady[part]; why != "" && !told[part] && !s.Spool.IsPaused(part) { // the top of a status shows what is paused
 			all, told[part] = append(all, Trouble{true, part, why, ""}), true
 		}
 	}

@@ -58,7 +58,7 @@ func (d direct) Unsettled() (Unsettled, error) {
 		return u, err
 	}
 	u.addFailing(failing)
-	parked, err := d.s.ParkedTasks(mostUnsettled)
+	parked, err := d.Spool.ParkedTasks(mostUnsettled)
 	if err != nil {
 		return u, err
 	}
@@ -69,7 +69,7 @@ func (d direct) Unsettled() (Unsettled, error) {
 	if err := d.addDead(&u); err != nil {
 		return u, err
 	}
-	stats, err := d.s.Stats()
+	stats, err := d.Spool.Stats()
 	u.All = max(int64(len(failing))+stats.Parked+stats.Dead, int64(u.Looked))
 	slices.SortStableFunc(u.Groups, func(a, b Group) int {
 		kinds := []string{KindFailing, KindParked, KindDead}
@@ -96,7 +96,7 @@ func (s Status) FailingGroups() []Group {
 func (d direct) addDead(u *Unsettled) error {
 	const page = 1000
 	for after, n := uint64(0), 0; n < mostUnsettled; {
-		letters, err := d.s.OpenDeadLetters(after, page)
+		letters, err := d.Spool.OpenDeadLetters(after, page)
 		if err != nil || len(letters) == 0 {
 			return err
 		}

@@ -6,6 +6,7 @@ package inspect
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,19 +26,7 @@ type Stats struct {
 	FileBytes   int64                `json:"file_bytes"`
 	MaxBytes    int64                `json:"max_bytes"`
 	CapBytes    int64                `json:"cap_bytes"`
-	Runs        int64                `json:"runs"`
-	Tasks       int64                `json:"tasks"`
-	Parked      int64                `json:"parked"`
-	Records     int64                `json:"records"`
-	Waiting     int64                `json:"waiting"`
-	Held        int64                `json:"held"`
-	Bundles     int64                `json:"bundles"`
-	Messages    int64                `json:"messages"`
-	IDs         int64                `json:"ids"`
-	Dead        int64                `json:"dead"` // includes Rejected
-	Rejected    int64                `json:"rejected"`
-	Healed      int64                `json:"healed"`
-	Kept        int64                `json:"kept"`
+	Rejected    int64                `json:"rejected"` // of Dead
 	Bytes       map[string]int64     `json:"payload_bytes,omitempty"`
 	Oldest      map[string]time.Time `json:"oldest,omitempty"`
 	Watermarks  []Watermark          `json:"watermarks"`
@@ -46,6 +35,8 @@ type Stats struct {
 	// Of Held: whole copies of published objects; nothing of them is missing in
 	// OpenCTI.
 	HeldPublished int64 `json:"held_published"`
+
+	spool.Counts
 }
 
 // Paused is a stage that an operator has paused.
@@ -68,6 +59,11 @@ func PausedOf(m spool.Meta) []Paused {
 		}
 	}
 	return all
+}
+
+// IsPaused reports whether an operator has paused the stage.
+func (s Stats) IsPaused(stage string) bool {
+	return slices.ContainsFunc(s.Paused, func(p Paused) bool { return p.Stage == stage })
 }
 
 // Backlog says what is still to be done, "" if nothing is.
@@ -199,9 +195,7 @@ func statsOf(s spool.Stats, marks map[spool.Dataset]spool.Watermark) Stats {
 		ConnectorID: s.Meta.ConnectorID, Schema: s.Meta.Schema, Epoch: s.Meta.Epoch, Created: s.Meta.Created,
 		Unclean: s.Meta.Unclean, SetAside: s.Meta.SetAside,
 		LiveBytes: s.Room.Live, FileBytes: s.Room.File, MaxBytes: s.Room.Max, CapBytes: s.Room.Cap,
-		Runs: s.Runs, Tasks: s.Tasks, Parked: s.Parked, Records: s.Records, Waiting: s.Waiting, Held: s.Held, HeldPublished: s.HeldPublished,
-		Bundles: s.Bundles, Messages: s.Messages, IDs: s.IDs, Dead: s.Dead, Rejected: s.Rejected, Healed: s.Healed, Kept: s.Kept,
-		Bytes: s.Bytes, Oldest: s.Oldest, Paused: PausedOf(s.Meta),
+		Counts: s.Counts, HeldPublished: s.HeldPublished, Rejected: s.Rejected, Bytes: s.Bytes, Oldest: s.Oldest, Paused: PausedOf(s.Meta),
 	}
 	for _, d := range spool.Datasets() {
 		if m, ok := marks[d]; ok {

@@ -46,7 +46,7 @@ func New(w io.Writer, level slog.Level, name string, text bool) *slog.Logger {
 			},
 		})))
 	}
-	return slog.New(newFolding(&jsonHandler{w: &lockedWriter{w: w}, level: level, name: name}))
+	return slog.New(newFolding(&jsonHandler{mu: &sync.Mutex{}, w: w, level: level, name: name}))
 }
 
 // Flush prints the repeats that a logger of New has only counted so far.
@@ -58,16 +58,12 @@ func Flush(log *slog.Logger) {
 
 // jsonHandler writes lines in OpenCTI's format. Groups are flattened with dots.
 type jsonHandler struct {
-	w      *lockedWriter
+	mu     *sync.Mutex // for w
+	w      io.Writer
 	level  slog.Level
 	name   string
 	prefix string
 	attrs  []slog.Attr
-}
-
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
 }
 
 type logLine struct {
@@ -103,9 +99,9 @@ func (h *jsonHandler) Handle(_ context.Context, r slog.Record) error {
 	if err := enc.Encode(line); err != nil {
 		return err
 	}
-	h.w.mu.Lock()
-	defer h.w.mu.Unlock()
-	_, err := io.WriteString(h.w.w, terminal.Text(buf.String()))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := io.WriteString(h.w, terminal.Text(buf.String()))
 	return err
 }
 

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/threatmatch"
 )
 
@@ -24,18 +26,12 @@ func latencies() []float64 { return []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 func newSourceMetrics(reg prometheus.Registerer) *SourceMetrics {
 	m := &SourceMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "threatmatch_api_requests_total",
-			Help: "Requests to ThreatMatch by route, status (0: no answer) and kind of failure (empty: none).",
-		}, []string{"route", "status", "failure"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		requests: pipeline.CounterVec(reg, "threatmatch_api_requests_total", "Requests to ThreatMatch by route, status (0: no answer) and kind of failure (empty: none).", "route", "status", "failure"),
+		seconds: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "threatmatch_api_request_seconds", Help: "Time that requests to ThreatMatch took, without waits for the rate limit.", Buckets: latencies(),
 		}, []string{"route"}),
-		paused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "threatmatch_api_paused_seconds_total", Help: "Seconds for which answers 429 made all requests to ThreatMatch wait.",
-		}),
+		paused: pipeline.Counter(reg, "threatmatch_api_paused_seconds_total", "Seconds for which answers 429 made all requests to ThreatMatch wait."),
 	}
-	reg.MustRegister(m.requests, m.seconds, m.paused)
 	return m
 }
 
@@ -58,14 +54,11 @@ type OpenCTIMetrics struct {
 
 func newOpenCTIMetrics(reg prometheus.Registerer) *OpenCTIMetrics {
 	m := &OpenCTIMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "threatmatch_opencti_requests_total", Help: "Calls of OpenCTI's API by operation and outcome (ok or the class of the failure).",
-		}, []string{"operation", "outcome"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		requests: pipeline.CounterVec(reg, "threatmatch_opencti_requests_total", "Calls of OpenCTI's API by operation and outcome (ok or the class of the failure).", "operation", "outcome"),
+		seconds: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "threatmatch_opencti_request_seconds", Help: "Time that calls of OpenCTI's API took.", Buckets: latencies(),
 		}, []string{"operation"}),
 	}
-	reg.MustRegister(m.requests, m.seconds)
 	return m
 }
 
@@ -94,22 +87,15 @@ type BrokerMetrics struct {
 
 func newBrokerMetrics(reg prometheus.Registerer, clock func() time.Time) *BrokerMetrics {
 	m := &BrokerMetrics{
-		clock: clock,
-		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "threatmatch_broker_state", Help: "State of the connection to RabbitMQ: 1 on the current one.",
-		}, []string{"state"}),
-		connections: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "threatmatch_broker_connections_total", Help: "Connections made to RabbitMQ; all but the first are reconnections.",
-		}),
-		blocked: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "threatmatch_broker_blocked_seconds_total", Help: "Seconds in which RabbitMQ read nothing because of a memory or disk alarm, counted when it ends.",
-		}),
-		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		clock:       clock,
+		state:       pipeline.GaugeVec(reg, "threatmatch_broker_state", "State of the connection to RabbitMQ: 1 on the current one.", "state"),
+		connections: pipeline.Counter(reg, "threatmatch_broker_connections_total", "Connections made to RabbitMQ; all but the first are reconnections."),
+		blocked:     pipeline.Counter(reg, "threatmatch_broker_blocked_seconds_total", "Seconds in which RabbitMQ read nothing because of a memory or disk alarm, counted when it ends."),
+		batches: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "threatmatch_broker_batch_seconds", Help: "Time from the first publish of a batch to its last confirm, or to its interruption.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 4, 9),
 		}, []string{"outcome"}),
 	}
-	reg.MustRegister(m.state, m.connections, m.blocked, m.batches)
 	m.Changed(delivery.StateReconnecting)
 	return m
 }

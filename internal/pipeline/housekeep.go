@@ -2,11 +2,9 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
-	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/spool"
 )
 
@@ -43,11 +41,8 @@ type Housekeep struct {
 
 // NewHousekeep returns the loop. It forgets ids that were not seen for forgetAfter;
 // zero keeps them.
-func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) (*Housekeep, error) {
-	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil {
-		return nil, fault.Mark(fault.Fatal, errors.New("housekeeping: something it needs is missing"))
-	}
-	return &Housekeep{HousekeepDeps: d, forgetAfter: forgetAfter}, nil
+func NewHousekeep(d HousekeepDeps, forgetAfter time.Duration) *Housekeep {
+	return &Housekeep{HousekeepDeps: d, forgetAfter: forgetAfter}
 }
 
 // Run cleans up until ctx is done, which is not an error.
@@ -63,7 +58,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 
 // step does one bounded piece of work and reports whether there is more to do.
 func (h *Housekeep) step() bool {
-	h.rest()
+	h.restWhenDone()
 	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()
 	var forgetBefore time.Time
@@ -92,8 +87,8 @@ func (h *Housekeep) step() bool {
 	return removed
 }
 
-// rest calls Rest when no run is open any more.
-func (h *Housekeep) rest() {
+// restWhenDone calls Rest when no run is open any more.
+func (h *Housekeep) restWhenDone() {
 	runs, err := h.Spool.OpenRuns()
 	if err != nil { // the stages report it
 		return

@@ -59,10 +59,7 @@ func TestHousekeep(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
-				h, err := NewHousekeep(HousekeepDeps{Spool: tt.spool, Status: NewStatus(time.Now), Log: quiet(), Now: time.Now}, tt.forget)
-				if err != nil {
-					t.Fatal(err)
-				}
+				h := NewHousekeep(HousekeepDeps{Spool: tt.spool, Status: NewStatus(time.Now), Log: quiet(), Now: time.Now}, tt.forget)
 				if err := h.Run(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -97,11 +94,8 @@ func TestHousekeepRests(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			rested := 0
-			h, err := NewHousekeep(HousekeepDeps{Spool: &tidySpool{open: tt.open}, Rest: func() { rested++ },
+			h := NewHousekeep(HousekeepDeps{Spool: &tidySpool{open: tt.open}, Rest: func() { rested++ },
 				Status: NewStatus(time.Now), Log: quiet(), Now: time.Now}, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
 			for range len(tt.open) + 2 {
 				h.step()
 			}

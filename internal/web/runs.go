@@ -35,7 +35,7 @@ type phase struct {
 const runsShown = 20
 
 func (s *site) runs(r *http.Request) (string, any, error) {
-	before := number(r, "before")
+	before, _ := strconv.ParseUint(r.FormValue("before"), 10, 64) // absent means start with the newest
 	all, err := s.src.Runs(before, runsShown)
 	if err != nil {
 		return "", nil, err
@@ -63,10 +63,7 @@ func runsOf(all []inspect.Run, now time.Time) runs {
 			class string
 			end   time.Time
 		}{{"fetching", r.Fetched}, {"mapping", r.Mapped}, {"delivering", r.Done}} {
-			end := p.end
-			if end.IsZero() {
-				end = endOf(r, now)
-			}
+			end := cmp.Or(p.end, endOf(r, now))
 			if x := share(begin.Sub(v.From), span); end.After(begin) || p.class == "fetching" {
 				row.Bars = append(row.Bars, phase{p.class, min(x, curveW-4), max(share(end.Sub(begin), span), 4), took(end.Sub(begin))})
 			}
@@ -87,18 +84,10 @@ func share(d, of time.Duration) float64 { return float64(d) / float64(of) * curv
 // endOf returns when a run ended, or now if it has not. A run that a reset dropped
 // may have no end.
 func endOf(r inspect.Run, now time.Time) time.Time {
-	if r.Done.IsZero() && r.Phase == "dropped" {
-		for _, t := range []time.Time{r.Mapped, r.Fetched} {
-			if !t.IsZero() {
-				return t
-			}
-		}
-		return r.Created
+	if r.Phase == "dropped" {
+		return cmp.Or(r.Done, r.Mapped, r.Fetched, r.Created)
 	}
-	if r.Done.IsZero() {
-		return now
-	}
-	return r.Done
+	return cmp.Or(r.Done, now)
 }
 
 // oneRun shows a run as a funnel.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/inspect"
+	"threatmatch-connector/spool"
 )
 
 // now is the time at which the tests view the states.
@@ -37,7 +38,7 @@ func healthy() inspect.Status {
 		Runs:  []inspect.Run{{ID: 31, Phase: "fetching", Created: at(611), Work: inspect.Work{ID: "work--1"}}},
 	}
 	s.Spool = inspect.Stats{
-		LiveBytes: 700 << 20, MaxBytes: 4 << 30, Tasks: 1234, Records: 97, Waiting: 412, Held: 13, Bundles: 2, Messages: 8123,
+		LiveBytes: 700 << 20, MaxBytes: 4 << 30, Counts: spool.Counts{Tasks: 1234, Records: 97, Waiting: 412, Held: 13, Bundles: 2, Messages: 8123},
 		Bytes:  map[string]int64{"records": 211 << 20, "waiting": 37 << 20, "held": 1 << 20, "bundles": 301 << 20},
 		Oldest: map[string]time.Time{"records": at(73), "waiting": at(611), "held": at(90000), "bundles": at(31)},
 	}

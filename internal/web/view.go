@@ -32,13 +32,11 @@ type stageSwitch struct{ Stage, Action, Text string }
 func switchesOf(s inspect.Status) []stageSwitch {
 	var all []stageSwitch
 	for _, st := range stages {
-		sw := stageSwitch{st, "pause", "Pause " + st}
-		for _, p := range s.Spool.Paused {
-			if p.Stage == st {
-				sw = stageSwitch{st, "resume", "Resume " + st}
-			}
+		if s.Spool.IsPaused(st) {
+			all = append(all, stageSwitch{st, "resume", "Resume " + st})
+		} else {
+			all = append(all, stageSwitch{st, "pause", "Pause " + st})
 		}
-		all = append(all, sw)
 	}
 	return all
 }
@@ -89,14 +87,12 @@ var parts = []string{"spool", "schedule", "fetch", "map", "deliver", "platform",
 
 func problemsOf(s inspect.Status) []problem {
 	var all []problem
-	paused := map[string]bool{}
 	for _, p := range s.Spool.Paused { // also of a stopped connector
 		why, _, _ := strings.Cut(p.Why(), ";") // the command is shown below it
 		all = append(all, problem{p.Stage, why, program + "resume " + p.Stage})
-		paused[p.Stage] = true
 	}
 	for _, part := range slices.SortedFunc(maps.Keys(s.NotReady), byWay) {
-		if !paused[part] {
+		if !s.Spool.IsPaused(part) {
 			all = append(all, problem{part, s.NotReady[part], commandFor(s, part)})
 		}
 	}

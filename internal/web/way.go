@@ -67,13 +67,10 @@ const (
 func wayOf(s inspect.Status) way {
 	stuck := stuckBoxes(s)
 	stage := func(name string) box {
-		b := box{Name: name, State: "not running"}
-		for _, st := range s.Stages {
-			if st.Name == name {
-				b.State, b.Since = st.State, st.Since
-			}
+		if st, ok := s.Stage(name); ok {
+			return box{Name: name, State: st.State, Since: st.Since}
 		}
-		return b
+		return box{Name: name, State: "not running"}
 	}
 	p := s.Spool
 	stored := func(name, what string, n int64, oldest time.Time, buckets ...string) box {
@@ -120,13 +117,10 @@ func idle(state string) bool {
 
 // stuckBoxes returns the stations at which data is held up.
 func stuckBoxes(s inspect.Status) map[string]bool {
-	at, paused := map[string]bool{}, map[string]bool{}
-	for _, p := range s.Spool.Paused {
-		paused[p.Stage] = true
-	}
+	at := map[string]bool{}
 	for part := range s.NotReady {
 		switch {
-		case paused[part]:
+		case s.Spool.IsPaused(part):
 			at[part] = true
 		case part == "fetch" && sourceDown(s):
 			at[atSource] = true
@@ -162,18 +156,12 @@ func source(s inspect.Status) box {
 	b := box{Name: atSource, State: "not asked"}
 	switch {
 	case sourceDown(s):
-		b.State = "no answer, or refused"
+		fetch, _ := s.Stage("fetch")
+		b.State, b.Since = "no answer, or refused", fetch.Since
 	case s.Running && len(s.Failing) > 0:
 		b.State = "some requests fail"
 	case s.Rates != nil && s.Rates.Requests > 0:
 		b.State = "answers"
-	}
-	if b.State == "no answer, or refused" {
-		for _, st := range s.Stages {
-			if st.Name == "fetch" {
-				b.Since = st.Since
-			}
-		}
 	}
 	return b
 }
@@ -204,10 +192,8 @@ func openCTI(s inspect.Status) box {
 	if works > 0 {
 		b.State = plural(works, "open work")
 	}
-	for _, st := range s.Stages {
-		if st.Name == "platform" && s.NotReady["platform"] != "" {
-			b.State, b.Since = st.State, st.Since
-		}
+	if st, ok := s.Stage("platform"); ok && s.NotReady["platform"] != "" {
+		b.State, b.Since = st.State, st.Since
 	}
 	if q := s.Queue; q != nil && q.Threshold > 0 {
 		b.Bar = &bar{q.Bytes, q.Threshold, true}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -133,11 +132,6 @@ func (s *site) frame(title, here string, every time.Duration) frame {
 }
 
 func (s *site) ask() (inspect.Status, error) { return s.status.get(s.now(), time.Second, s.src.Status) }
-
-func number(r *http.Request, name string) uint64 {
-	n, _ := strconv.ParseUint(r.FormValue(name), 10, 64) // absent means start with the newest
-	return n
-}
 
 // protect keeps browsers from doing with a page what we do not intend.
 func protect(w http.ResponseWriter, referrer string) {

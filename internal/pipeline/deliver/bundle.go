@@ -25,7 +25,10 @@ func (d *Stage) deliver(ctx context.Context) error {
 		return d.archiveOnly(ctx)
 	}
 	d.fromEarlier(&run.Work, b)
-	reg, err := d.registration(ctx)
+	if _, ok := d.Platform.Registered(); !ok {
+		d.Status.Set(stageName, "waiting", "the connector is not registered with OpenCTI", "")
+	}
+	reg, err := d.Platform.Registration(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,14 +48,6 @@ func (d *Stage) deliver(ctx context.Context) error {
 		return err
 	}
 	return d.finishBundle(run, *b)
-}
-
-// registration waits for a registration.
-func (d *Stage) registration(ctx context.Context) (opencti.Registration, error) {
-	if _, ok := d.Platform.Registered(); !ok {
-		d.Status.Set(stageName, "waiting", "the connector is not registered with OpenCTI", "")
-	}
-	return d.Platform.Registration(ctx)
 }
 
 // finishBundle counts the bundle's messages and removes it.

@@ -64,8 +64,7 @@ func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 		return fmt.Errorf("look up what was skipped: %w", err)
 	}
 	for _, id := range ids {
-		e, ok := known[id]
-		sent, err := d.sent(e, ok)
+		sent, err := d.sent(known, id)
 		if err != nil {
 			return err
 		}
@@ -78,7 +77,8 @@ func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
 
 // sent reports whether an object is known in ids and not still to come: it belongs
 // to this run, to an older one, or to a later one that went first.
-func (d *Stage) sent(e spool.ID, known bool) (bool, error) {
+func (d *Stage) sent(ids map[string]spool.ID, id string) (bool, error) {
+	e, known := ids[id]
 	if !known || e.Run <= d.bundle.Run {
 		return known, nil
 	}
@@ -123,8 +123,7 @@ func (d *Stage) askDead(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", id, err)
 	}
-	e, ok := known[id]
-	sent, err := d.sent(e, ok)
+	sent, err := d.sent(known, id)
 	if err != nil {
 		return err
 	}

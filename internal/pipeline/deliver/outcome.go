@@ -48,10 +48,12 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 // tooLarge records which message the broker does not accept. It is skipped once
 // everything before it is confirmed.
 func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
-	learnt := d.limit
-	learnt.learn(out.Limit, d.Now())
-	if err := d.saveLimit(learnt.told); err != nil {
-		return errors.Join(err, out)
+	before := d.limit.told
+	d.limit.learn(out.Limit, d.Now())
+	if d.limit.told != before { // map and the next start want to know
+		if err := d.Spool.SaveMessageLimit(d.limit.told); err != nil {
+			return errors.Join(err, out)
+		}
 	}
 	text := tooLargeText(0, out.Limit)
 	switch {
@@ -64,15 +66,6 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 		return out
 	}
 	return nil
-}
-
-// saveLimit stores what the broker accepts, for map and for the next start.
-func (d *Stage) saveLimit(l spool.MessageLimit) error {
-	if l == d.limit.told {
-		return nil
-	}
-	d.limit.told = l
-	return d.Spool.SaveMessageLimit(l)
 }
 
 func tooLargeText(size int, limit int64) string {

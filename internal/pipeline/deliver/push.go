@@ -27,8 +27,11 @@ type pushState struct {
 // pushChunk sends the next objects of the bundle to OpenCTI's API, whose response
 // confirms them. A chunk with unknown outcome is sent again as a whole.
 func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
-	if err := d.beginPush(); err != nil {
-		return err
+	if w := &d.current.Work; w.From == (spool.Place{}) { // from here on messages are sent under this work
+		w.From = d.place()
+		if err := d.saveWork(d.current); err != nil {
+			return err
+		}
 	}
 	if err := d.inOrder(ctx, reg); err != nil {
 		return err
@@ -62,16 +65,6 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 		return err
 	}
 	return nil
-}
-
-// beginPush records from where on messages are sent under this work.
-func (d *Stage) beginPush() error {
-	w := &d.current.Work
-	if w.From != (spool.Place{}) {
-		return nil
-	}
-	w.From = d.place()
-	return d.saveWork(d.current)
 }
 
 // chunk collects the objects from the cursor on that are sent together.

@@ -20,7 +20,7 @@ func (scriptedSpool) BundleObjects(_, _ uint64, from int, _ int64) ([]spool.Bund
 func TestSentByALaterRun(t *testing.T) {
 	d := &Stage{Deps: Deps{Spool: scriptedSpool{}}, bundle: &spool.Bundle{Run: 5}}
 	for run, want := range map[uint64]bool{4: true, 5: true, 8: true, 9: false} {
-		if got, err := d.sent(spool.ID{Run: run}, true); got != want || err != nil {
+		if got, err := d.sent(map[string]spool.ID{"a": {Run: run}}, "a"); got != want || err != nil {
 			t.Errorf("handed over by run %d: sent %v (%v), want %v", run, got, err, want)
 		}
 	}

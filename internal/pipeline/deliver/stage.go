@@ -121,16 +121,7 @@ type obstacle struct {
 
 // New returns the stage. It sends nothing yet.
 func New(d Deps, o Options) (*Stage, error) {
-	switch {
-	case d.Spool == nil || d.Platform == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil:
-		return nil, fault.Mark(fault.Fatal, errors.New("deliver: something it needs is missing"))
-	case o.Way == ToArchive && d.Archive == nil:
-		return nil, fault.Mark(fault.Fatal, errors.New("deliver: neither a queue nor a directory to send to"))
-	case o.Way == ToBroker && d.Publisher == nil:
-		return nil, fault.Mark(fault.Fatal, errors.New("deliver: no publisher to send with"))
-	case o.Way != ToArchive && (d.Works == nil || d.Platform.Offline()):
-		return nil, fault.Mark(fault.Fatal, errors.New("deliver: a queue needs the platform"))
-	case o.Window <= 0 || o.ConnectorName == "":
+	if o.Window <= 0 || o.ConnectorName == "" {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: the window or the connector's name is not set"))
 	}
 	d.keepAlive()

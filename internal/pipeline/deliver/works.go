@@ -38,7 +38,9 @@ func (d *Stage) openWork(ctx context.Context, reg opencti.Registration, run *spo
 	}
 	replaced := run.Work.Replaced
 	run.Work = spool.Work{Name: d.workName(run, replaced), Status: spool.WorkIntended, Replaced: replaced}
-	if err := d.intend(run); err != nil {
+	// A reset of the spool waits for this, or refuses it, so that no work is created
+	// that nobody knows about.
+	if err := d.Platform.WhileNoReset(func() error { return d.saveWork(run) }); err != nil {
 		return err
 	}
 	return d.addWork(ctx, reg, run)
@@ -87,19 +89,13 @@ func (d *Stage) readWork(ctx context.Context, run *spool.Run) (opencti.Work, err
 	return info, nil
 }
 
-// intend stores the intention to create a work. A reset of the spool waits for it,
-// or refuses it, so no work is created that nobody knows about.
-func (d *Stage) intend(run *spool.Run) error {
-	return d.Platform.WhileNoReset(func() error { return d.saveWork(run) })
-}
-
 // workName returns a name that ends with the run's id and is never reused.
 func (d *Stage) workName(run *spool.Run, replaced int) string {
-	at := run.Created.UTC().Format("2006-01-02T15:04:05Z")
+	part := ""
 	if replaced > 0 {
-		return fmt.Sprintf("%s run @ %s, part %d, run %d", d.opt.ConnectorName, at, replaced+1, run.ID)
+		part = fmt.Sprintf(", part %d", replaced+1)
 	}
-	return fmt.Sprintf("%s run @ %s, run %d", d.opt.ConnectorName, at, run.ID)
+	return fmt.Sprintf("%s run @ %s%s, run %d", d.opt.ConnectorName, run.Created.UTC().Format(time.RFC3339), part, run.ID)
 }
 
 // addWork creates the intended work.
@@ -260,7 +256,7 @@ func waitForRun(run, other *spool.Run) error {
 
 // roomInQueue pauses delivery while OpenCTI's queue is over the threshold.
 func (d *Stage) roomInQueue(ctx context.Context) error {
-	if d.opt.QueueThreshold <= 0 || d.Now().Before(d.nextLook) {
+	if !d.lookDue() {
 		return nil
 	}
 	q, err := d.Platform.QueueSize(ctx)

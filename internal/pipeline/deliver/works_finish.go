@@ -49,7 +49,13 @@ func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 	}
 	switch run.Work.Status {
 	case spool.WorkIntended:
-		return d.deleteIntended(ctx, run)
+		if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil { // the request may still be under way
+			return err
+		}
+		if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {
+			return err
+		}
+		return d.closed(run, spool.WorkDeleted)
 	case spool.WorkOpen, spool.WorkClosing:
 	default:
 		return nil
@@ -67,8 +73,10 @@ func (d *Stage) closeWork(ctx context.Context, run *spool.Run) error {
 	case !alive:
 		return d.loseWork(run)
 	}
-	if err := d.dropDoubles(ctx, run); err != nil {
-		return err
+	if run.Work.Doubt { // a repeated creation may have left others behind
+		if err := d.deleteWorks(ctx, run.Work.Name, run.Work.ID); err != nil {
+			return err
+		}
 	}
 	if err := d.settleSurplus(ctx, run); err != nil {
 		return err
@@ -97,10 +105,7 @@ func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, 
 		return info, false, err
 	}
 	alive, err := d.Works.WorkAlive(ctx, id)
-	if err != nil {
-		return info, false, err
-	}
-	return info, alive, nil
+	return info, alive, err
 }
 
 // tellProcessed ends a work that is alive.
@@ -140,26 +145,7 @@ func (d *Stage) closed(run *spool.Run, status spool.WorkStatus) error {
 	return d.saveWork(run)
 }
 
-// deleteIntended handles a work with nothing left to send, of which only the
-// intention is known.
-func (d *Stage) deleteIntended(ctx context.Context, run *spool.Run) error {
-	if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil {
-		return err
-	}
-	if err := d.deleteWorks(ctx, run.Work.Name, ""); err != nil {
-		return err
-	}
-	return d.closed(run, spool.WorkDeleted)
-}
-
-// dropDoubles deletes works that a repeated creation left behind.
-func (d *Stage) dropDoubles(ctx context.Context, run *spool.Run) error {
-	if !run.Work.Doubt {
-		return nil
-	}
-	return d.deleteWorks(ctx, run.Work.Name, run.Work.ID)
-}
-
+// deleteWorks deletes the works of that name, except one.
 func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
 	found, err := d.worksNamed(ctx, name)
 	if err != nil {

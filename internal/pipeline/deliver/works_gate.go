@@ -25,13 +25,21 @@ type gateWatch struct {
 
 const gatePoll = 10 * time.Second
 
+// waitAtGate notes that the run waits from now on, unless it does already.
+func (d *Stage) waitAtGate(run *spool.Run) {
+	if d.gate.run != run.ID {
+		d.gate = gateWatch{run: run.ID, since: d.Now()}
+	}
+}
+
+// tooLongAtGate reports whether a single run has waited as long as it may.
+func (d *Stage) tooLongAtGate() bool { return d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit }
+
 // passGate holds a run's work back until the previous one is finished. On OpenCTI
 // 6.8.6 to 7.260601, once a newer work reports, workers drop what is left of an
 // older one.
 func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
-	if d.gate.run != run.ID {
-		d.gate = gateWatch{run: run.ID, since: d.Now()}
-	}
+	d.waitAtGate(run)
 	before, err := d.workBefore(run)
 	if err != nil {
 		return err
@@ -46,7 +54,7 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 		d.gate = gateWatch{}
 		return nil
 	}
-	if d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit {
+	if d.tooLongAtGate() {
 		return fmt.Errorf("%w: OpenCTI still works on run %d", ErrUndelivered, before.ID)
 	}
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}

@@ -29,9 +29,7 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	if reg.SplitsPushed || pushed == 0 {
 		return nil
 	}
-	if d.gate.run != run.ID {
-		d.gate = gateWatch{run: run.ID, since: d.Now()}
-	}
+	d.waitAtGate(run)
 	info, err := d.Works.Work(ctx, run.Work.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
@@ -51,7 +49,7 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	case quiet:
 		d.gate.unannounced, d.gate.unprocessed = max(0, pushed-info.Expected), info.Expected-info.Processed
 		return nil
-	case d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit:
+	case d.tooLongAtGate():
 		return nil
 	}
 	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), pushPoll}
@@ -65,9 +63,7 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 		d.note(noModules, nil)
 		return false, nil
 	}
-	if d.gate.run != run.ID {
-		d.gate = gateWatch{run: run.ID, since: d.Now()}
-	}
+	d.waitAtGate(run)
 	w := &run.Work
 	whole := d.split(info, *w) && info.Processed >= info.Expected
 	// A repeated chunk may be counted for one still to come, except where the
@@ -83,7 +79,7 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 		return false, d.settleLost(ctx, run, info)
 	case quiet:
 		return whole, nil
-	case d.opt.Once && d.Now().Sub(d.gate.since) >= gateLimit:
+	case d.tooLongAtGate():
 		return false, nil
 	}
 	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), pushPoll}

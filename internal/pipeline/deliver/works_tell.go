@@ -43,12 +43,6 @@ func (d *Stage) tellAhead(ctx context.Context, run *spool.Run, at spool.Place) e
 	if err := d.saveWork(run); err != nil {
 		return err
 	}
-	return d.tellIntent(ctx, run)
-}
-
-// tellIntent carries out the stored intention.
-func (d *Stage) tellIntent(ctx context.Context, run *spool.Run) error {
-	w := &run.Work
 	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
 		return err
 	}

@@ -402,8 +402,5 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Errorf("%s: got error %v, want a fatal one", name, err)
 			}
 		}
-		if _, err := deliver.New(deliver.Deps{}, w.Deliver); !fault.Is(err, fault.Fatal) {
-			t.Errorf("no dependencies: got error %v, want a fatal one", err)
-		}
 	})
 }

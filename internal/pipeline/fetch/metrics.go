@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -21,17 +22,14 @@ type Metrics struct {
 // NewMetrics registers the metrics with reg, which adds the operator's prefix.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		tries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_tries_total",
-			Help: "Requests for tasks, by dataset, kind and outcome (ok or the class of the failure)."}, []string{"dataset", "kind", "outcome"}),
-		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_ioc_objects_total", Help: "IOC objects spooled."}),
-		bytes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_record_bytes_total", Help: "Bytes of spooled responses before compression."}),
-		parked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "threatmatch_fetch_given_up_total",
-			Help: "Items parked for a later run, or given up as dead letters, by dataset and fate."}, []string{"dataset", "fate"}),
-		gaps:    prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_gaps_total", Help: "Time spans that the API could not return in full."}),
-		commits: prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_fetch_commits_total", Help: "Commits of responses to the spool."}),
-		up:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_fetch_source_up", Help: "1 while ThreatMatch answers, 0 while it is down or refuses the account."}),
+		tries:   pipeline.CounterVec(reg, "threatmatch_fetch_tries_total", "Requests for tasks, by dataset, kind and outcome (ok or the class of the failure).", "dataset", "kind", "outcome"),
+		objects: pipeline.Counter(reg, "threatmatch_fetch_ioc_objects_total", "IOC objects spooled."),
+		bytes:   pipeline.Counter(reg, "threatmatch_fetch_record_bytes_total", "Bytes of spooled responses before compression."),
+		parked:  pipeline.CounterVec(reg, "threatmatch_fetch_given_up_total", "Items parked for a later run, or given up as dead letters, by dataset and fate.", "dataset", "fate"),
+		gaps:    pipeline.Counter(reg, "threatmatch_fetch_gaps_total", "Time spans that the API could not return in full."),
+		commits: pipeline.Counter(reg, "threatmatch_fetch_commits_total", "Commits of responses to the spool."),
+		up:      pipeline.Gauge(reg, "threatmatch_fetch_source_up", "1 while ThreatMatch answers, 0 while it is down or refuses the account."),
 	}
-	reg.MustRegister(m.tries, m.objects, m.bytes, m.parked, m.gaps, m.commits, m.up)
 	m.up.Set(1)
 	for _, d := range spool.Datasets() { // a counter that does not exist yet cannot be seen to grow
 		m.parked.WithLabelValues(string(d), "parked")

@@ -101,10 +101,6 @@ type Stage struct {
 
 // New returns the stage. It does nothing yet.
 func New(d Deps, o Options) (*Stage, error) {
-	if d.Spool == nil || d.Source == nil || d.Status == nil || d.Log == nil ||
-		d.Metrics == nil || d.Now == nil || d.Rand == nil {
-		return nil, fault.Mark(fault.Fatal, errors.New("fetch: something it needs is missing"))
-	}
 	if o.MaxConcurrency <= 0 || o.MaxAttempts <= 0 || len(o.Groups) == 0 || len(o.Types) == 0 {
 		return nil, fault.Mark(fault.Fatal, errors.New("fetch: the number of requests at a time, of attempts, the groups or the types are not set"))
 	}

@@ -784,10 +784,7 @@ func TestCommitWithoutRoom(t *testing.T) {
 	})
 }
 
-func TestNeedsItsParts(t *testing.T) {
-	if _, err := New(Deps{}, Options{}); !fault.Is(err, fault.Fatal) {
-		t.Errorf("got %v", err)
-	}
+func TestOptionsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(1)
 		r := newRig(t, src, rigOptions{})

@@ -29,7 +29,7 @@ func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped 
 				res.frame = panicFrame(debug.Stack())
 				res.panicked = fmt.Sprintf("panic: %v at %s", r, res.frame)
 			}
-			m.met.mapped(m.now().Sub(start).Seconds())
+			m.met.seconds.Observe(m.now().Sub(start).Seconds())
 		}()
 		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, rec.Body)
 		return res

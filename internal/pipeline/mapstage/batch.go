@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -332,8 +331,7 @@ func (b *batch) load(o spool.Object, held bool) (*item, error) {
 	}
 	if held {
 		// A copy that waits in this run is newer and goes the usual way.
-		waiting, err := b.m.spool.WaitingByID(b.run.ID, []string{o.STIX})
-		if err != nil || len(waiting) > 0 {
+		if _, waits, err := b.stored(o.STIX); waits || err != nil {
 			return nil, err
 		}
 	}
@@ -378,11 +376,5 @@ func (m *Stage) reload(o spool.Object) *item {
 func (b *batch) tally(name string, n int64) {
 	if n != 0 {
 		b.count[counterPrefix+name] += n
-	}
-}
-
-func (b *batch) tallyAll(c mapping.Counts) {
-	for name, n := range c {
-		b.tally(name, n)
 	}
 }

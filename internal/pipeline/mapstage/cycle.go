@@ -1,6 +1,11 @@
 package mapstage
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"threatmatch-connector/spool"
+)
 
 // breakCycles goes through the objects that still wait, oldest first. Each waits
 // for another waiting object, so following the watched ids leads into a cycle; one
@@ -108,9 +113,15 @@ func (b *batch) watchOf(id string) (string, bool, error) {
 	if it := b.items[id]; it != nil {
 		return it.watch, it.state == itemPending, nil
 	}
+	o, ok, err := b.stored(id)
+	return o.Watch, ok && o.Err == nil, err
+}
+
+// stored reads an object that waits on disk, and returns false if there is none.
+func (b *batch) stored(id string) (spool.Object, bool, error) {
 	found, err := b.m.spool.WaitingByID(b.run.ID, []string{id})
 	o, ok := found[id]
-	return o.Watch, ok && o.Err == nil, err
+	return o, ok, err
 }
 
 // pendingItem loads a waiting object into the batch. It returns nil if the object
@@ -123,14 +134,11 @@ func (b *batch) pendingItem(id string) (*item, error) {
 		}
 		return it, nil
 	}
-	found, err := b.m.spool.WaitingByID(b.run.ID, []string{id})
-	if err != nil {
+	o, ok, err := b.stored(id)
+	if !ok || err != nil {
 		return nil, err
 	}
-	if o, ok := found[id]; ok {
-		return b.load(o, false)
-	}
-	return nil, nil
+	return b.load(o, false)
 }
 
 // victim picks the object of a cycle that can best do without what it watches: one
@@ -143,10 +151,10 @@ func (b *batch) victim(id string, length int) (*item, error) {
 		if err != nil || it == nil {
 			return nil, err
 		}
-		switch r, _ := it.watched(); {
-		case r.need == needEntry, r.need == needSingle, r.need == needWitness && b.witnessed(it):
+		switch need := it.watched(); {
+		case need == needEntry, need == needSingle, need == needWitness && b.witnessed(it):
 			return b.pendingItem(id)
-		case r.need == needAuthor && second == "":
+		case need == needAuthor && second == "":
 			second = id
 		}
 		id = it.watch
@@ -163,24 +171,16 @@ func (b *batch) peek(id string) (*item, error) {
 	if it := b.items[id]; it != nil {
 		return it, nil
 	}
-	found, err := b.m.spool.WaitingByID(b.run.ID, []string{id})
-	if err != nil {
+	o, ok, err := b.stored(id)
+	if !ok || err != nil {
 		return nil, err
 	}
-	if o, ok := found[id]; ok {
-		return b.m.reload(o), nil
-	}
-	return nil, nil
+	return b.m.reload(o), nil
 }
 
 // witnessed reports whether another entry of where_sighted_refs is settled.
 func (b *batch) witnessed(it *item) bool {
-	for _, r := range it.refs {
-		if r.need == needWitness && b.isSettled(r.ID) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(it.refs, func(r reference) bool { return r.need == needWitness && b.isSettled(r.ID) })
 }
 
 // sacrifice sends an object of a cycle without everything that it still waits for.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
@@ -67,15 +68,12 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	out := &record{seq: rec.Seq, fetched: rec.Fetched, notes: newNotes(), count: map[string]int64{"records": 1, "records_" + string(rec.Dataset): 1}}
 	out.from.Dataset = rec.Dataset
 	out.from.Source, _ = spool.CutDetails(rec.Source)
-	whole := spool.DeadLetter{Dataset: rec.Dataset, Source: rec.Source, First: rec.Fetched, Payload: rec.Body}
 	if rec.Err != nil {
-		whole.Class, whole.Error = deadCorrupt, rec.Err.Error()
-		out.dead = append(out.dead, whole)
+		out.bury(rec, "", verdict{deadCorrupt, rec.Err.Error()}, rec.Body)
 		return out
 	}
 	if v, bad := m.blamed.records[rec.Seq]; bad {
-		whole.Class, whole.Error = v.class, v.reason
-		out.dead = append(out.dead, whole)
+		out.bury(rec, "", v, rec.Body)
 		return out
 	}
 	res, err := m.withSetIDs(rec, mapped())
@@ -84,16 +82,28 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 		return out
 	}
 	out.setIDs = res.SetIDs
-	if res.panicked == "" {
-		m.blamed.mapper = streak{}
-	} else {
+	if res.panicked != "" {
+		v := verdict{deadPanic, res.panicked}
 		if m.blamed.mapper.again(res.frame, fmt.Sprint(rec.Seq)) {
-			out.stop = &stoppedError{&brokenError{verdict: verdict{deadPanic, res.panicked}}}
+			out.stop = &stoppedError{&brokenError{verdict: v}}
 		}
-		whole.Class, whole.Error = deadPanic, res.panicked
-		out.dead = append(out.dead, whole)
+		out.bury(rec, "", v, rec.Body)
 		return out
 	}
+	m.blamed.mapper = streak{}
+	if n := len(res.Unread); n > 0 {
+		m.log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
+	}
+	for _, n := range res.Notices {
+		m.log.Warn("a value of ThreatMatch is not understood", "kind", n.Name, "object", n.Object, "value", n.Value,
+			"dataset", rec.Dataset, "source", rec.Source)
+	}
+	out.addResult(m, rec, res.Result)
+	return out
+}
+
+// addResult makes items of what a record was mapped to.
+func (out *record) addResult(m *Stage, rec spool.Record, res mapping.Result) {
 	for name, n := range res.Counts {
 		out.count[name] += n
 	}
@@ -102,17 +112,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	}
 	for _, d := range res.Dead {
 		out.notes.restrict(d.ID, d.Rank)
-		out.dead = append(out.dead, spool.DeadLetter{
-			Class: d.Class, Error: d.Reason, Dataset: rec.Dataset, Source: rec.Source,
-			STIX: d.ID, First: rec.Fetched, Payload: d.Raw,
-		})
-	}
-	if n := len(res.Unread); n > 0 {
-		m.log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
-	}
-	for _, n := range res.Notices {
-		m.log.Warn("a value of ThreatMatch is not understood", "kind", n.Name, "object", n.Object, "value", n.Value,
-			"dataset", rec.Dataset, "source", rec.Source)
+		out.bury(rec, d.ID, verdict{d.Class, d.Reason}, d.Raw)
 	}
 	out.count["objects"] = int64(len(res.Objects))
 	out.from.Objects = len(res.Objects)
@@ -124,7 +124,14 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 		out.addItem(m, o, rec)
 	}
 	m.at = ""
-	return out
+}
+
+// bury makes a dead letter of an object of the record, or of the whole record if id
+// is "".
+func (out *record) bury(rec spool.Record, id string, v verdict, payload []byte) {
+	out.dead = append(out.dead, spool.DeadLetter{
+		Class: v.class, Error: v.reason, Dataset: rec.Dataset, Source: rec.Source, STIX: id, First: rec.Fetched, Payload: payload,
+	})
 }
 
 // addItem makes an item of a mapped object. References of an object to itself are
@@ -133,10 +140,7 @@ func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 	if v, bad := m.blamed.objects[o.ID()]; bad {
 		out.count["buried"]++
 		out.notes.restrict(o.ID(), o.SourceRank())
-		out.dead = append(out.dead, spool.DeadLetter{
-			Class: v.class, Error: v.reason, Dataset: rec.Dataset, Source: rec.Source,
-			STIX: o.ID(), First: rec.Fetched, Payload: o.AppendJSON(nil),
-		})
+		out.bury(rec, o.ID(), v, o.AppendJSON(nil))
 		return
 	}
 	refs := o.Refs()
@@ -153,10 +157,7 @@ func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 		out.count["cut_self"]++
 		if stix.Essential(o.Type(), r.Key) && !o.Has(r.Key) {
 			out.count["buried"]++
-			out.dead = append(out.dead, spool.DeadLetter{
-				Class: deadCycle, Error: r.Key + " refers to the object itself", Dataset: rec.Dataset,
-				Source: rec.Source, STIX: o.ID(), First: rec.Fetched, Payload: raw.AppendJSON(nil),
-			})
+			out.bury(rec, o.ID(), verdict{deadCycle, r.Key + " refers to the object itself"}, raw.AppendJSON(nil))
 			return
 		}
 		m.mapper.EnsureAuthor(o)

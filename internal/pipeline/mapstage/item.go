@@ -117,14 +117,13 @@ func needOf(typ string, r stix.Ref) need {
 	return needSingle
 }
 
-// watched returns the reference that the item watches, if any.
-func (it *item) watched() (reference, bool) {
-	for _, r := range it.refs {
-		if r.ID == it.watch {
-			return r, true
-		}
+// watched returns what the item becomes without the reference that it watches.
+func (it *item) watched() need {
+	i := slices.IndexFunc(it.refs, func(r reference) bool { return r.ID == it.watch })
+	if i < 0 {
+		return needEssential
 	}
-	return reference{}, false
+	return it.refs[i].need
 }
 
 // merge adds the content of another copy of the object; see [stix.Merge].

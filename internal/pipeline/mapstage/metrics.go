@@ -2,7 +2,9 @@ package mapstage
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -16,21 +18,14 @@ type Metrics struct {
 // NewMetrics registers the map stage's metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "threatmatch_map_events_total",
-			Help: "What became of records and objects in map, by kind; the kinds are those of a run's counters.",
-		}, []string{"kind"}),
-		commits: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "threatmatch_map_commits_total",
-			Help: "Hand-overs from map to deliver.",
-		}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		events:  pipeline.CounterVec(reg, "threatmatch_map_events_total", "What became of records and objects in map, by kind; the kinds are those of a run's counters.", "kind"),
+		commits: pipeline.Counter(reg, "threatmatch_map_commits_total", "Hand-overs from map to deliver."),
+		seconds: promauto.With(reg).NewHistogram(prometheus.HistogramOpts{
 			Name:    "threatmatch_map_record_seconds",
 			Help:    "Time to map one record.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 		}),
 	}
-	reg.MustRegister(m.events, m.commits, m.seconds)
 	for _, name := range Counters() { // a counter that does not exist yet cannot be seen to grow
 		m.events.WithLabelValues(name.Name)
 	}
@@ -38,19 +33,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) committed(c spool.MapCommit) {
-	if m == nil {
-		return
-	}
 	m.commits.Inc()
 	for _, name := range Counters() {
 		if n := c.Count[counterPrefix+name.Name]; n > 0 {
 			m.events.WithLabelValues(name.Name).Add(float64(n))
 		}
-	}
-}
-
-func (m *Metrics) mapped(seconds float64) {
-	if m != nil {
-		m.seconds.Observe(seconds)
 	}
 }

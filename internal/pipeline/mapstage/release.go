@@ -41,7 +41,9 @@ func (b *batch) release(it *item) error {
 			b.deadLetter(it, deadPanic, err.Error())
 			return nil
 		}
-		b.tallyAll(counts)
+		for name, n := range counts {
+			b.tally(name, n)
+		}
 	}
 	if e, _ := b.entry(it.id); e.Run > b.run.ID {
 		return b.handOn(it)

@@ -65,7 +65,7 @@ type Resolver interface {
 	Known(ctx context.Context, ids []string) (map[string]string, error)
 }
 
-// Deps are the dependencies of Stage. Resolver is nil offline; Metrics may be nil.
+// Deps are the dependencies of Stage. Resolver is nil offline.
 type Deps struct {
 	Spool    Spool
 	Mapper   Mapper
@@ -127,8 +127,6 @@ type Stage struct {
 // New returns the stage. Run it once.
 func New(d Deps, o Options) (*Stage, error) {
 	switch {
-	case d.Spool == nil, d.Mapper == nil, d.Status == nil, d.Log == nil, d.Now == nil:
-		return nil, fault.Mark(fault.Fatal, errors.New("map: spool, mapper, status, log and clock are needed"))
 	case o.ResendAfter < 0:
 		return nil, fault.Mark(fault.Fatal, errors.New("map: resend after: negative"))
 	case o.MaxObjects <= 0 || o.MaxBytes <= 0:

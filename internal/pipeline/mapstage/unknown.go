@@ -87,12 +87,16 @@ func (b *batch) collect(watched []string, d *drainPass) ([]string, error) {
 
 // unknown returns those of ids that are neither in ids nor waiting in the run.
 func (b *batch) unknown(ids []string) ([]string, error) {
+	return b.missing(ids, func(id string) bool { return b.known[id] != nil || b.isSettled(id) })
+}
+
+// missing returns those of ids that neither wait in the run nor are here, as far as
+// ids and the batch know.
+func (b *batch) missing(ids []string, here func(id string) bool) ([]string, error) {
 	if err := b.learn(ids); err != nil {
 		return nil, err
 	}
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		return b.known[id] != nil || b.isSettled(id)
-	})
+	ids = slices.DeleteFunc(slices.Clone(ids), here)
 	waits, err := b.waiting(ids)
 	if err != nil {
 		return nil, err
@@ -174,7 +178,8 @@ func (b *batch) judgeUnknown(d *drainPass) error {
 			}
 			return nil
 		}
-		if d.queue, err = b.notComing(ids); err != nil {
+		// What a later run handed over will not be settled in this one either.
+		if d.queue, err = b.missing(ids, b.isSettled); err != nil {
 			return err
 		}
 		d.id, d.seq = ids[len(ids)-1], 0
@@ -189,20 +194,6 @@ func (b *batch) judgeUnknown(d *drainPass) error {
 		}
 	}
 	return nil
-}
-
-// notComing returns those of ids that will not be settled in this run: unknown
-// ones, and those that a later run handed over.
-func (b *batch) notComing(ids []string) ([]string, error) {
-	if err := b.learn(ids); err != nil {
-		return nil, err
-	}
-	ids = slices.DeleteFunc(slices.Clone(ids), b.isSettled)
-	waits, err := b.waiting(ids)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(ids, func(id string) bool { return waits[id] }), nil
 }
 
 // judgeWatchers judges a page of the objects that watch the id and reports whether

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/internal/stix"
@@ -101,7 +103,7 @@ func (w *world) restart() {
 	opt.MaxWait, opt.HoldUnresolved = cmp.Or(opt.MaxWait, 30*time.Second), cmp.Or(opt.HoldUnresolved, 30*24*time.Hour)
 	m, err := New(Deps{
 		Spool: sp, Mapper: w.mapper, Resolver: w.resolver, Wakes: pipeline.NewWakes(), Status: pipeline.NewStatus(w.now),
-		Log: slog.New(slog.DiscardHandler), Now: w.now,
+		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Now: w.now,
 	}, opt)
 	if err != nil {
 		w.t.Fatal(err)

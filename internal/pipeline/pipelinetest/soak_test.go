@@ -146,7 +146,8 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 	})
 	s.w.Must(err)
 	m, err := mapstage.New(mapstage.Deps{
-		Spool: l.Spool, Mapper: mapper, Resolver: s.w.OpenCTI, Wakes: l.Wakes, Status: l.Status, Log: l.Log, Now: time.Now,
+		Spool: l.Spool, Mapper: mapper, Resolver: s.w.OpenCTI, Wakes: l.Wakes, Status: l.Status, Log: l.Log,
+		Metrics: mapstage.NewMetrics(prometheus.NewRegistry()), Now: time.Now,
 	}, mapstage.Options{
 		MaxObjects: 50, MaxBytes: 16 << 20, MaxWait: 30 * time.Second, ResendAfter: 24 * time.Hour, HoldUnresolved: 30 * 24 * time.Hour,
 	})
@@ -156,8 +157,7 @@ func (s *soak) stages(l *pipelinetest.Process) []pipeline.Part {
 		ImportFrom: func(time.Time) time.Time { return s.began.Add(-time.Hour) },
 	})
 	s.w.Must(err)
-	keep, err := pipeline.NewHousekeep(pipeline.HousekeepDeps{Spool: l.Spool, Status: l.Status, Log: l.Log, Now: time.Now}, 6*time.Hour)
-	s.w.Must(err)
+	keep := pipeline.NewHousekeep(pipeline.HousekeepDeps{Spool: l.Spool, Status: l.Status, Log: l.Log, Now: time.Now}, 6*time.Hour)
 	read := verdicts.New(verdicts.Deps{
 		Spool: l.Spool, Works: s.w.OpenCTI, Status: l.Status, Log: l.Log, Metrics: verdicts.NewMetrics(prometheus.NewRegistry()), Now: time.Now,
 	})

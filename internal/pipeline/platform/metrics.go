@@ -1,6 +1,10 @@
 package platform
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"threatmatch-connector/internal/pipeline"
+)
 
 // Metrics counts what the platform loop does. The first four have the names that
 // every OpenCTI connector exposes.
@@ -14,15 +18,14 @@ type Metrics struct {
 // NewMetrics registers the metrics with reg, which adds the operator's prefix.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		pings:        prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_total", Help: "Pings sent to OpenCTI."}),
-		pingErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ping_api_errors_total", Help: "Pings that OpenCTI did not answer correctly."}),
-		clientErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "client_errors_total", Help: "Calls of OpenCTI's API that failed."}),
-		state:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "state", Help: "What the connector is doing: 1 for its current state."}, []string{"state"}),
-		queueBytes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_platform_queue_bytes", Help: "Size of the connector's queue as OpenCTI last reported it."}),
-		buffering:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "threatmatch_deliver_buffering", Help: "1 while messages are kept back because a queue is full or the broker is in alarm."}),
-		resets:       prometheus.NewCounter(prometheus.CounterOpts{Name: "threatmatch_platform_resets_total", Help: "Resets of the state requested on OpenCTI."}),
+		pings:        pipeline.Counter(reg, "ping_api_total", "Pings sent to OpenCTI."),
+		pingErrors:   pipeline.Counter(reg, "ping_api_errors_total", "Pings that OpenCTI did not answer correctly."),
+		clientErrors: pipeline.Counter(reg, "client_errors_total", "Calls of OpenCTI's API that failed."),
+		state:        pipeline.GaugeVec(reg, "state", "What the connector is doing: 1 for its current state.", "state"),
+		queueBytes:   pipeline.Gauge(reg, "threatmatch_platform_queue_bytes", "Size of the connector's queue as OpenCTI last reported it."),
+		buffering:    pipeline.Gauge(reg, "threatmatch_deliver_buffering", "1 while messages are kept back because a queue is full or the broker is in alarm."),
+		resets:       pipeline.Counter(reg, "threatmatch_platform_resets_total", "Resets of the state requested on OpenCTI."),
 	}
-	reg.MustRegister(m.pings, m.pingErrors, m.clientErrors, m.state, m.queueBytes, m.buffering, m.resets)
 	m.setState("idle")
 	return m
 }

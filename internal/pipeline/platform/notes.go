@@ -1,12 +1,8 @@
 package platform
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
-
-	"threatmatch-connector/spool"
 )
 
 // keepSent is how many of our own states we remember, to tell a stale echo from the
@@ -39,17 +35,6 @@ type oldWork struct {
 	ID    string    `json:"id,omitempty"`
 	Until time.Time `json:"until,omitzero"`
 	Sent  bool      `json:"sent,omitempty"` // everything was sent: keep it if it is complete
-}
-
-func loadNotes(m spool.Meta) (notes, error) {
-	var n notes
-	if len(m.Platform) == 0 {
-		return n, nil
-	}
-	if err := json.Unmarshal(m.Platform, &n); err != nil {
-		return n, fmt.Errorf("read platform notes: %w", err)
-	}
-	return n, nil
 }
 
 // remember records a state as ours and reports whether it was new.

@@ -4,7 +4,7 @@ package platform
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
@@ -75,12 +75,6 @@ type Platform struct {
 
 // New returns the loop. It sends nothing yet.
 func New(d Deps, o Options) (*Platform, error) {
-	if d.Spool == nil || d.Status == nil || d.Log == nil || d.Metrics == nil || d.Now == nil || d.Rand == nil {
-		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: something it needs is missing"))
-	}
-	if d.Client != nil && d.Works == nil {
-		return nil, fault.Mark(fault.Fatal, fmt.Errorf("platform loop: no client for works"))
-	}
 	if d.Client != nil {
 		d.Client, d.Works = aliveClient{d.Client, d.Status}, aliveWorks{d.Works, d.Status}
 	}
@@ -89,8 +83,10 @@ func New(d Deps, o Options) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.notes, err = loadNotes(meta); err != nil {
-		d.Log.Error("the platform loop starts without its notes", "stage", stageName, "error", err)
+	if len(meta.Platform) > 0 {
+		if err := json.Unmarshal(meta.Platform, &p.notes); err != nil {
+			d.Log.Error("the platform loop starts without its notes", "stage", stageName, "error", err)
+		}
 	}
 	return p, nil
 }

@@ -304,12 +304,6 @@ func TestPlatformOffline(t *testing.T) {
 	})
 }
 
-func TestPlatformNeedsItsParts(t *testing.T) {
-	if _, err := platform.New(platform.Deps{}, platform.Options{}); !fault.Is(err, fault.Fatal) {
-		t.Errorf("error %v", err)
-	}
-}
-
 // TestPlatformOnlyHarmlessCalls: nothing but these is ever asked of OpenCTI.
 func TestPlatformOnlyHarmlessCalls(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {

@@ -70,8 +70,6 @@ type Schedule struct {
 // New returns the schedule. It starts nothing yet.
 func New(d Deps, o Options) (*Schedule, error) {
 	switch {
-	case d.Spool == nil || d.Status == nil || d.Log == nil || d.Now == nil || o.ImportFrom == nil:
-		return nil, fault.Mark(fault.Fatal, errors.New("schedule: something it needs is missing"))
 	case len(o.Datasets) == 0:
 		return nil, fault.Mark(fault.Fatal, errors.New("schedule: no dataset is enabled"))
 	case !o.Once && o.Period <= 0:

@@ -336,13 +336,12 @@ func TestClockSetBackFarther(t *testing.T) {
 	})
 }
 
-func TestScheduleNeedsItsParts(t *testing.T) {
+func TestOptionsAreChecked(t *testing.T) {
 	r := newRig(t, pipelinetest.NewSource(0), rigOptions{})
 	from := func(now time.Time) time.Time { return now }
 	for want, o := range map[string]Options{
 		"no dataset": {Period: time.Hour, ImportFrom: from},
 		"no period":  {Datasets: spool.Datasets(), ImportFrom: from},
-		"missing":    {Datasets: spool.Datasets(), Period: time.Hour},
 	} {
 		if _, err := New(r.schedule.Deps, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -48,12 +48,7 @@ type Metrics struct{ rejected *prometheus.CounterVec }
 
 // NewMetrics registers the metrics with reg, which adds the operator's prefix.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "threatmatch_platform_rejected_total",
-		Help: "Objects that OpenCTI's workers refused, by kind: right, marking, reference, too_large, other. At least this many: OpenCTI keeps 100 errors per work.",
-	}, []string{"kind"})}
-	reg.MustRegister(m.rejected)
-	return m
+	return &Metrics{pipeline.CounterVec(reg, "threatmatch_platform_rejected_total", "Objects that OpenCTI's workers refused, by kind: right, marking, reference, too_large, other. At least this many: OpenCTI keeps 100 errors per work.", "kind")}
 }
 
 // Reader reads the errors of works.
