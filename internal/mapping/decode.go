@@ -93,7 +93,7 @@ func bundled(raw json.RawMessage) (json.RawMessage, bool) {
 // objectList finds the list of objects in a bundle or page.
 func objectList(body json.RawMessage) (json.RawMessage, string) {
 	if body[0] != '{' {
-		return nil, "the answer is no JSON object"
+		return nil, "the answer is not a JSON object"
 	}
 	list, ok := stix.Member(body, "objects")
 	if ok && list[0] == '[' {
@@ -105,7 +105,7 @@ func objectList(body json.RawMessage) (json.RawMessage, string) {
 	if !ok {
 		return nil, "the answer has no objects"
 	}
-	return nil, "the objects of the answer are no list"
+	return nil, "the objects of the answer are not a list"
 }
 
 // decodeElement makes an object of one element, or makes a dead letter of it and

@@ -161,9 +161,6 @@ func (r *record) leaveOut(gone map[string]string) {
 		again = false
 		kept, made := r.Objects[:0], 0
 		for i, o := range r.Objects {
-			if i == r.made {
-				made = len(kept)
-			}
 			if gone[o.ID()] != "" {
 				continue
 			}
@@ -182,9 +179,9 @@ func (r *record) leaveOut(gone map[string]string) {
 			}
 			r.m.EnsureAuthor(o)
 			kept = append(kept, o)
-		}
-		if len(r.Objects) == r.made {
-			made = len(kept)
+			if i < r.made {
+				made++
+			}
 		}
 		r.Objects, r.made = kept, made
 	}

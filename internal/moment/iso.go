@@ -29,11 +29,11 @@ func parseISO(text string) (Reading, bool) {
 		return Reading{}, false
 	}
 	at := time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC).Add(-offset)
-	r := Reading{Time: at, Unit: isoUnit(m)}
-	if m[10] == "" {
-		r.Layout = isoLayout(m)
+	resolution, layout := isoForm(m)
+	if m[10] != "" {
+		layout = ""
 	}
-	return r, true
+	return Reading{Time: at, Unit: resolution, Layout: layout}, true
 }
 
 func number(digits string, otherwise int) int {
@@ -46,18 +46,21 @@ func number(digits string, otherwise int) int {
 
 const day = 24 * time.Hour
 
-func isoUnit(m []string) time.Duration {
-	switch {
-	case m[2] == "":
-		return 366 * day
-	case m[3] == "":
-		return 31 * day
-	case m[5] == "":
-		return day
-	case m[7] == "":
-		return time.Minute
+// isoForm returns the resolution of a text, and its layout without a zone.
+func isoForm(m []string) (resolution time.Duration, layout string) {
+	resolution, layout = 366*day, "2006"
+	for _, part := range [...]struct {
+		digits, layout string
+		resolution     time.Duration
+	}{
+		{m[2], "-01", 31 * day}, {m[3], "-02", day}, {m[5], m[4] + "15:04", time.Minute}, {m[7], ":05", time.Second},
+		{m[9], m[8] + strings.Repeat("0", min(len(m[9]), 9)), unit(len(m[9]))},
+	} {
+		if part.digits != "" {
+			resolution, layout = part.resolution, layout+part.layout
+		}
 	}
-	return unit(len(m[9]))
+	return resolution, layout
 }
 
 // unit is the resolution of a fraction of a second with that many digits.
@@ -71,26 +74,6 @@ func unit(digits int) time.Duration {
 		return time.Microsecond
 	}
 	return time.Nanosecond
-}
-
-func isoLayout(m []string) string {
-	layout := "2006"
-	if m[2] != "" {
-		layout += "-01"
-	}
-	if m[3] != "" {
-		layout += "-02"
-	}
-	if m[5] != "" {
-		layout += m[4] + "15:04"
-	}
-	if m[7] != "" {
-		layout += ":05"
-	}
-	if m[9] != "" {
-		layout += m[8] + strings.Repeat("0", min(len(m[9]), 9))
-	}
-	return layout
 }
 
 // zone reads Z, UTC, GMT, +02, +0200 and +02:00. No zone means UTC.

@@ -67,32 +67,21 @@ type safeWriter struct {
 	link  bool // a link is open
 }
 
-// elementOf returns the element for a role; "" for none.
+// shownAs lists the elements that are shown as another one, or, unlike others of
+// their role, as themselves; "" for not at all.
+var shownAs = map[atom.Atom]string{atom.Cite: "i", atom.Dfn: "i", atom.Var: "i", atom.Strike: "s", atom.Tt: "code",
+	atom.Dl: "dl", atom.U: "u", atom.Sub: "sub", atom.Ins: "ins", atom.Colgroup: ""}
+
+// elementOf returns the element that a tag is shown as; "" for none.
 func elementOf(t token) string {
+	if name, ok := shownAs[t.atom]; ok {
+		return name
+	}
 	switch t.role {
-	case phrase, code:
-		switch t.atom {
-		case atom.U, atom.Sub, atom.Ins, atom.Code, atom.Kbd, atom.Samp:
-			return t.atom.String()
-		case atom.Tt:
-			return "code"
-		}
-		return ""
-	case bold, italic, strike, superscript, heading, paragraph, term, quote, listItem, tableOf, tableRow, tableCell, tablePart,
-		caption, link, lineBreak, rule, picture:
-		switch t.atom {
-		case atom.Cite, atom.Dfn, atom.Var:
-			return "i"
-		case atom.Strike:
-			return "s"
-		case atom.Colgroup:
-			return ""
-		}
+	case bold, italic, strike, code, superscript, heading, paragraph, term, quote, listItem, tableOf, tableRow, tableCell,
+		tablePart, caption, link, lineBreak, rule, picture:
 		return t.atom.String()
 	case division:
-		if t.atom == atom.Dl {
-			return "dl"
-		}
 		return "div"
 	case preformatted:
 		return "pre"
