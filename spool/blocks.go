@@ -16,35 +16,68 @@ type block struct {
 	body    encoding.Packed
 }
 
-// packBlocks cuts the objects into blocks and compresses them.
-func packBlocks(objects []BundleObject) []block {
-	var out []block
-	var buf []byte
-	n := 0
-	flush := func() {
-		if n == 0 {
-			return
-		}
-		p := encoding.Pack(buf)
-		if p.Codec == encoding.CodecRaw {
-			p.Data = [][]byte{encoding.Clone(buf)} // buf is used again
-		}
-		out = append(out, block{n, p})
-		buf, n = buf[:0], 0
+// BundlePacker makes a NewBundle of objects that are added one by one, in order: it compresses them block by block, so
+// that their JSON need not be held together.
+type BundlePacker struct {
+	bundle NewBundle
+	buf    []byte // the open block
+	n      int    // objects in it
+	packer encoding.Packer
+}
+
+// Add adds an object. It returns its JSON as a buffer to be used again, or nil if it keeps that.
+func (p *BundlePacker) Add(o BundleObject) (buf []byte) {
+	if len(p.buf)+len(o.JSON) > blockSize {
+		p.flush()
 	}
-	for _, o := range objects {
-		if len(buf)+len(o.JSON) > blockSize {
-			flush()
-		}
-		e := encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}
-		if len(o.JSON) > blockSize { // a block of its own, without a copy
-			out = append(out, block{1, encoding.Pack(encoding.AppendHead(nil, e), o.JSON)})
-			continue
-		}
-		buf, n = encoding.AppendObject(buf, e), n+1
+	e := encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}
+	b := &p.bundle
+	b.bytes += int64(len(o.JSON))
+	if len(b.large) < mostLarge && mayBeUnnamed(o.JSON) {
+		b.large = append(b.large, o.STIX)
 	}
-	flush()
-	return out
+	if len(o.JSON) > blockSize { // a block of its own, without a copy
+		b.blocks = append(b.blocks, block{1, p.packer.Pack(encoding.AppendHead(nil, e), o.JSON)})
+	} else {
+		p.buf, p.n = encoding.AppendObject(p.buf, e), p.n+1
+		buf = o.JSON[:0]
+	}
+	o.JSON = nil
+	b.Objects = append(b.Objects, o)
+	return buf
+}
+
+func (p *BundlePacker) flush() {
+	if p.n == 0 {
+		return
+	}
+	body := p.packer.Pack(p.buf)
+	if body.Codec == encoding.CodecRaw {
+		body.Data = [][]byte{encoding.Clone(p.buf)} // buf is used again
+	}
+	p.bundle.blocks = append(p.bundle.blocks, block{p.n, body})
+	p.buf, p.n = p.buf[:0], 0
+}
+
+// Bundle returns the bundle of all that was added. Its objects are without JSON.
+func (p *BundlePacker) Bundle() NewBundle {
+	p.flush()
+	return p.bundle
+}
+
+// Size returns how many bytes of JSON a packed bundle has.
+func (b NewBundle) Size() int64 { return b.bytes }
+
+// packed returns the bundle with blocks.
+func (b NewBundle) packed() NewBundle {
+	if b.blocks != nil {
+		return b
+	}
+	var p BundlePacker
+	for _, o := range b.Objects {
+		p.Add(o)
+	}
+	return p.Bundle()
 }
 
 // BlockError is an ErrCorrupt of one block of a bundle: its objects from index From up to, not including, To cannot

@@ -19,13 +19,10 @@ type bundleHead struct {
 }
 
 // add appends a bundle to the run.
-func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle, blocks []block) {
+func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle) {
 	seq := tb.next()
-	h := bundleHead{Created: now.UTC(), Objects: len(b.Objects)}
-	for _, o := range b.Objects {
-		h.Bytes += int64(len(o.JSON))
-	}
-	for i, bl := range blocks {
+	h := bundleHead{Created: now.UTC(), Objects: len(b.Objects), Bytes: b.bytes}
+	for i, bl := range b.blocks {
 		h.Blocks = append(h.Blocks, bl.objects)
 		tb.sealBlob(blockKey(run, seq, uint32(i)), nil, bl.body)
 	}
@@ -106,8 +103,8 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 	return b, h, nil
 }
 
-// BundleObjects returns objects of the bundle from index from on, until their JSON exceeds maxBytes; at least one,
-// and none past the end. If the object at from cannot be read, the error is a *BlockError.
+// BundleObjects returns objects of the bundle from index from on, at least one, and none past the end: those of the
+// block of the first, or of as many blocks as are whole within maxBytes, but never more than maxBytes of JSON. If the object at from cannot be read, the error is a *BlockError.
 func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []BundleObject, err error) {
 	err = s.view("read bundle", func(t *txn) error {
 		_, h, err := t.bundles().head(run, seq)
@@ -116,6 +113,10 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []
 		}
 		var size int64
 		for number, first := h.locate(from); number < len(h.Blocks); number++ {
+			key := blockKey(run, seq, uint32(number))
+			if len(out) > 0 && size+int64(encoding.RawLen(t.bundles().get(key))) > maxBytes {
+				return nil // unpacked twice otherwise
+			}
 			objects, err := t.bundles().block(run, seq, h, number, first)
 			if err != nil {
 				if len(out) > 0 {

@@ -11,22 +11,21 @@ import (
 // packedMap is a MapCommit with packed payloads.
 type packedMap struct {
 	MapCommit
-	blocks           [][]block
 	wait, hold, dead []encoding.Packed
 }
 
 // packMap returns how many bytes the payloads have, too.
 func packMap(c MapCommit) (p packedMap, size int64, err error) {
 	p.MapCommit = c
-	for _, b := range c.Bundles {
+	p.Bundles = make([]NewBundle, len(c.Bundles))
+	for i, b := range c.Bundles {
 		if len(b.Objects) == 0 {
 			return p, 0, fmt.Errorf("empty bundle: %w", ErrInvalid)
 		}
-		blocks := packBlocks(b.Objects)
-		for _, b := range blocks {
+		p.Bundles[i] = b.packed()
+		for _, b := range p.Bundles[i].blocks {
 			size += int64(b.body.Size())
 		}
-		p.blocks = append(p.blocks, blocks)
 	}
 	object := func(o Object) []byte { return o.JSON }
 	p.wait = packAll(c.Wait, object, &size)
@@ -38,8 +37,9 @@ func packMap(c MapCommit) (p packedMap, size int64, err error) {
 // packAll packs what the elements of a list hold, and adds the bytes to size.
 func packAll[T any](list []T, payload func(T) []byte, size *int64) []encoding.Packed {
 	out := make([]encoding.Packed, len(list))
+	var packer encoding.Packer
 	for i, one := range list {
-		out[i] = encoding.Pack(payload(one))
+		out[i] = packer.Pack(payload(one))
 		*size += int64(out[i].Size())
 	}
 	return out
@@ -70,7 +70,7 @@ func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 		if err := t.mapOutput(now, p); err != nil {
 			return err
 		}
-		r.noteLarge(c.Bundles)
+		r.noteLarge(p.Bundles)
 		r.count(c.Count)
 		return nil
 	})
@@ -101,8 +101,8 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 
 // mapOutput adds what came of it.
 func (t *txn) mapOutput(now time.Time, c packedMap) error {
-	for i, b := range c.Bundles {
-		t.bundles().add(now, c.Run, b, c.blocks[i])
+	for _, b := range c.Bundles {
+		t.bundles().add(now, c.Run, b)
 	}
 	if err := t.ids().putAll(c.IDs, origins(c.Bundles)); err != nil {
 		return err

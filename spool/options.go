@@ -134,6 +134,7 @@ type Spool struct {
 	broken   atomic.Bool // only reading is allowed until the file is opened again
 	damaged  atomic.Bool // its pages are inconsistent
 	copies   copies
+	packers  sync.Pool // of SettleTasks
 	pruning  sync.Mutex
 	itemsAt  []byte    // where pruning of items continues
 	evicted  time.Time // ids from up to then had to make room

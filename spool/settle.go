@@ -17,8 +17,13 @@ import (
 func (s *Spool) SettleTasks(epoch uint64, now time.Time, outcomes []Outcome) error {
 	packed := make([]packedOutcome, len(outcomes))
 	u := use{share: moves}
+	packer, _ := s.packers.Get().(*encoding.Packer)
+	if packer == nil {
+		packer = new(encoding.Packer)
+	}
+	defer s.packers.Put(packer)
 	for i, o := range outcomes {
-		packed[i] = packOutcome(o, &u.brings)
+		packed[i] = packOutcome(o, packer, &u.brings)
 		if o.Record != nil || len(o.Add) > 0 {
 			u.share = grows
 		}
@@ -40,9 +45,9 @@ type packedOutcome struct {
 	bodies  []encoding.Packed
 }
 
-func packOutcome(o Outcome, size *int64) (p packedOutcome) {
+func packOutcome(o Outcome, packer *encoding.Packer, size *int64) (p packedOutcome) {
 	if o.Record != nil {
-		p.record = encoding.Pack(o.Record.Body)
+		p.record = packer.Pack(o.Record.Body)
 		*size += int64(p.record.Size())
 	}
 	for _, d := range []*DeadLetter{o.Dead, o.Note} {

@@ -300,9 +300,14 @@ type Object struct {
 	Err     error                `json:"-"` // ErrCorrupt if the checksum fails; JSON is then what can be read. Ignored when stored
 }
 
-// NewBundle is an ordered batch of objects of one run.
+// NewBundle is an ordered batch of objects of one run. A BundlePacker makes it piece by piece.
 type NewBundle struct {
 	Objects []BundleObject
+
+	// What a BundlePacker made of them: then they are without JSON.
+	blocks []block
+	bytes  int64
+	large  []string // see Run.Large
 }
 
 // BundleObject is one object of a bundle; it becomes one message.

@@ -28,9 +28,9 @@ const mostLarge = 100
 // noteLarge remembers the large ones among the objects that are sent.
 func (r *storedRun) noteLarge(bundles []NewBundle) {
 	for _, b := range bundles {
-		for _, o := range b.Objects {
-			if len(r.Large) < mostLarge && mayBeUnnamed(o.JSON) && !slices.Contains(r.Large, o.STIX) {
-				r.Large = append(r.Large, o.STIX)
+		for _, id := range b.large {
+			if len(r.Large) < mostLarge && !slices.Contains(r.Large, id) {
+				r.Large = append(r.Large, id)
 			}
 		}
 	}

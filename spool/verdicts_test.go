@@ -38,7 +38,7 @@ func deliveredObject(t *testing.T, s *Spool, at time.Time, o BundleObject, modif
 	r, err := s.StartRun(epochOf(t, s), at, RunSpec{Reason: ReasonRetry, Start: at})
 	ok(t, err)
 	ok(t, s.FinishFetch(r.Epoch, r.ID, at))
-	deliver(t, s, r.ID, at, MapCommit{Bundles: []NewBundle{{[]BundleObject{o}}},
+	deliver(t, s, r.ID, at, MapCommit{Bundles: []NewBundle{{Objects: []BundleObject{o}}},
 		IDs: []IDPut{{STIX: o.STIX, ID: ID{Hash: [16]byte{1}, Modified: modified, Run: r.ID, At: at}}}})
 	return r.ID
 }
@@ -52,7 +52,7 @@ func mapRun(t *testing.T, s *Spool, run uint64, at time.Time, stix string) {
 	records, err := s.Records(run, 0, 10, 1<<20)
 	ok(t, err)
 	deliver(t, s, run, at, MapCommit{Records: []uint64{records[0].Seq},
-		Bundles: []NewBundle{{[]BundleObject{{STIX: stix, Dataset: Profiles, Source: "7", JSON: []byte("{}")}}}},
+		Bundles: []NewBundle{{Objects: []BundleObject{{STIX: stix, Dataset: Profiles, Source: "7", JSON: []byte("{}")}}}},
 		IDs:     []IDPut{{STIX: stix, ID: ID{Hash: [16]byte{1}, Run: run, At: at}}}})
 }
 

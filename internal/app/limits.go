@@ -12,7 +12,7 @@ import (
 // which halves the collector's work. Above it, the collector works as hard as it must, up to half of the processors'
 // time. However long an import is, it stays below, unless a record has tens of megabytes.
 const (
-	enoughMemory   = 88 << 20
+	enoughMemory   = 66 << 20
 	garbagePercent = 200
 )
 

@@ -8,7 +8,7 @@ import (
 )
 
 func TestMemoryLimitIsTheLowest(t *testing.T) {
-	const most = 88 << 20
+	const most = 66 << 20
 	for name, c := range map[string]struct {
 		container memlimit.Provider
 		want      uint64

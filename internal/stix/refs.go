@@ -17,7 +17,7 @@ type Ref struct {
 
 // Refs returns the object's references in order, including repeated ones.
 func (o *Object) Refs() []Ref {
-	refs := make([]Ref, 0, 8)
+	refs := make([]Ref, 0, 2) // most have an author and a marking
 	for f, id := range o.refs() {
 		refs = append(refs, Ref{f.key, string(id), strings.HasSuffix(f.key, "_refs")})
 	}

@@ -58,13 +58,12 @@ func (b *batch) report(c spool.MapCommit) {
 		return
 	}
 	for _, nb := range c.Bundles {
-		size, types := 0, map[string]int{}
+		types := map[string]int{}
 		for _, o := range nb.Objects {
 			stixType, _, _ := strings.Cut(o.STIX, "--")
 			types[stixType]++
-			size += len(o.JSON)
 		}
-		log.Debug("bundle made", "objects", len(nb.Objects), "bytes", size, "types", types)
+		log.Debug("bundle made", "objects", len(nb.Objects), "bytes", nb.Size(), "types", types)
 	}
 }
 
@@ -179,7 +178,8 @@ func (b *batch) pack(c *spool.MapCommit) error {
 // them as one bundle.
 func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 	whole := map[*stix.Object]*stix.Object{}
-	nb := spool.NewBundle{Objects: make([]spool.BundleObject, 0, len(objs))}
+	var packer spool.BundlePacker
+	var buf []byte
 	for _, o := range stix.Order(onlyBackward(objs, whole)) {
 		if o.Cyclic || len(o.Cut) > 0 {
 			return unmappable(o.Object.ID(), "part of a cycle in a bundle that is in order") // cannot happen: they are in order already
@@ -191,12 +191,12 @@ func (b *batch) bundle(objs []*stix.Object, c *spool.MapCommit) error {
 		bo := spool.BundleObject{STIX: obj.ID(), Deps: o.Deps}
 		if it := b.items[bo.STIX]; it != nil { // companions have no item
 			bo.Dataset, bo.Source = it.dataset, it.source
-			bo.JSON = make([]byte, 0, it.size)
+			buf = slices.Grow(buf, it.size)
 		}
-		bo.JSON = obj.AppendJSON(bo.JSON)
-		nb.Objects = append(nb.Objects, bo)
+		bo.JSON = obj.AppendJSON(buf)
+		buf = packer.Add(bo)
 	}
-	c.Bundles = append(c.Bundles, nb)
+	c.Bundles = append(c.Bundles, packer.Bundle())
 	return nil
 }
 

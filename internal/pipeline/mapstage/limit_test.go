@@ -17,10 +17,10 @@ func (g grownSpool) Stats() (spool.Stats, error) { return g.stats, nil }
 func TestCommitsLessIntoLargeIndexes(t *testing.T) {
 	for _, c := range []struct{ waiting, ids, most, want int }{
 		{0, 0, 5000, 5000},
-		{manyWaiting, manyIDs, 5000, 5000},
-		{0, manyIDs + 1, 5000, idsCommit},
-		{manyWaiting + 1, manyIDs + 1, 5000, smallCommit},
-		{manyWaiting + 1, manyIDs + 1, 100, 100},
+		{manyRows, manyRows, 5000, 5000},
+		{0, manyRows + 1, 5000, smallCommit},
+		{manyRows + 1, 0, 5000, smallCommit},
+		{manyRows + 1, manyRows + 1, 100, 100},
 	} {
 		m := &Stage{
 			spool: grownSpool{stats: spool.Stats{Counts: spool.Counts{Waiting: int64(c.waiting), IDs: int64(c.ids)}}},

@@ -185,24 +185,19 @@ func (m *Stage) trouble(err error) (time.Duration, error) {
 	return retryWait(m.failed), nil
 }
 
-// Above manyWaiting waiting objects or manyIDs entries of ids, commits are limited
-// to smallCommit or idsCommit objects: every row of a large index is on its own
-// page, which a commit holds in memory.
+// Above manyRows waiting objects or entries of ids, commits are limited to
+// smallCommit objects: every row of a large index is on its own page, which a commit
+// holds in memory.
 const (
-	manyWaiting = 50_000
+	manyRows    = 50_000
 	smallCommit = 1500
-	manyIDs     = 200_000
-	idsCommit   = 2500
 )
 
 // limit returns how many objects a commit should have at most.
 func (m *Stage) limit() (int, error) {
 	st, err := m.spool.Stats()
-	switch {
-	case err == nil && st.Waiting > manyWaiting:
+	if err == nil && max(st.Waiting, st.IDs) > manyRows {
 		return min(m.opt.MaxObjects, smallCommit), nil
-	case err == nil && st.IDs > manyIDs:
-		return min(m.opt.MaxObjects, idsCommit), nil
 	}
 	return m.opt.MaxObjects, err
 }

@@ -45,40 +45,45 @@ func (p Packed) Size() int {
 	return n
 }
 
+// Packer packs one payload after the other with one buffer.
+type Packer struct{ room []byte }
+
 // Pack compresses the payload, which may come in pieces, if that saves a tenth. The result may share memory with it.
-func Pack(payload ...[]byte) Packed {
+func (k *Packer) Pack(payload ...[]byte) Packed {
 	p := Packed{Codec: CodecRaw, Data: payload}
 	p.Raw = p.Size()
 	if p.Raw >= minCompress {
-		if c := compress(payload, p.Raw); c != nil {
+		if c := k.compress(payload, p.Raw); c != nil {
 			p.Codec, p.Data = codecS2, c
 		}
 	}
 	return p
 }
 
+// Pack packs a single payload.
+func Pack(payload ...[]byte) Packed { return new(Packer).Pack(payload...) }
+
 // pieceSize is how much is compressed at once: the compressor wants a buffer of more than that.
 const pieceSize = 1 << 20
 
 // compress returns an S2 block of the payload of that length; nil if, from the first megabyte on, it does not save a
 // tenth.
-func compress(payload [][]byte, length int) [][]byte {
-	room := make([]byte, s2.MaxEncodedLen(min(length, pieceSize)))
+func (k *Packer) compress(payload [][]byte, length int) [][]byte {
+	if want := s2.MaxEncodedLen(min(length, pieceSize)); cap(k.room) < want {
+		k.room = make([]byte, want)
+	}
 	out := [][]byte{binary.AppendUvarint(nil, uint64(length))} // a block is its length and, piece by piece, what follows
 	read, size := 0, 0
 	for _, part := range payload {
 		for piece := range slices.Chunk(part, pieceSize) {
-			block := s2.Encode(room, piece)
+			block := s2.Encode(k.room[:cap(k.room)], piece)
 			_, n := binary.Uvarint(block)
 			block = block[n:]
 			read, size = read+len(piece), size+len(block)
 			if read >= min(length, pieceSize) && size >= read*9/10 {
 				return nil
 			}
-			if read < length { // room is used again
-				block = Clone(block)
-			}
-			out = append(out, block)
+			out = append(out, Clone(block))
 		}
 	}
 	return out
