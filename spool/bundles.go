@@ -104,7 +104,8 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 }
 
 // BundleObjects returns objects of the bundle from index from on, at least one, and none past the end: those of the
-// block of the first, or of as many blocks as are whole within maxBytes, but never more than maxBytes of JSON. If the object at from cannot be read, the error is a *BlockError.
+// block of the first, or of as many blocks as are whole within maxBytes, but never more than maxBytes of JSON. If the
+// object at from cannot be read, the error is a *BlockError.
 func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []BundleObject, err error) {
 	err = s.view("read bundle", func(t *txn) error {
 		_, h, err := t.bundles().head(run, seq)

@@ -23,7 +23,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "%9s | %s | %s | %s | %s\n",
-		"objects", "most RssAnon MiB (aim ≤ 96)", "largest spool file MiB", "µs an object", "CPU µs an object")
+		"objects", "most RssAnon MiB (aim ≤ 64)", "largest spool file MiB", "µs an object", "CPU µs an object")
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
 		must(b, err)
