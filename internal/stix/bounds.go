@@ -1,0 +1,66 @@
+package stix
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// What TooMuch says.
+var (
+	ErrTooMany = fmt.Errorf("more than %d properties", MaxProperties)
+	ErrTooLong = fmt.Errorf("more than %d entries in its lists", MaxEntries)
+	ErrTooWide = fmt.Errorf("more than %d objects associated with an object that is no container", MaxAssociated)
+)
+
+// MaxProperties is how many properties an object from a source may have. STIX and OpenCTI together define fewer than
+// 100 for any type, and most operations on an object look at all of them.
+const MaxProperties = 500
+
+// MaxEntries is how many entries the lists of such an object may have together, and the objects in it members, at
+// every level. Each takes up to two kilobytes, made of a few bytes.
+const MaxEntries = 100_000
+
+// MaxAssociated is how many objects an object may list that is not a container: each becomes a relationship.
+const MaxAssociated = 5_000
+
+// TooMuch returns ErrTooMany, ErrTooLong or ErrTooWide for an object that no source may bring.
+func (o *Object) TooMuch() error {
+	if o.Len() > MaxProperties {
+		return ErrTooMany
+	}
+	if refs, ok := o.Get("object_refs"); ok && !Container(o.typ) && commas(refs) >= MaxAssociated {
+		return ErrTooWide
+	}
+	size, n := 0, 0
+	for i := range o.fields {
+		size += len(o.fields[i].raw)
+	}
+	if size < len("1,")*MaxEntries {
+		return nil
+	}
+	for i := range o.fields {
+		n += commas(o.fields[i].raw)
+	}
+	if n > MaxEntries {
+		return ErrTooLong
+	}
+	return nil
+}
+
+// commas counts those between entries in JSON text in normal form.
+func commas(raw json.RawMessage) (n int) {
+	text := false
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			text = !text
+		case '\\':
+			i++
+		case ',':
+			if !text {
+				n++
+			}
+		}
+	}
+	return n
+}
