@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	_ "embed"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -141,19 +142,13 @@ func rest(name string, start, end int) string {
 	return strings.TrimSpace(before + " " + after)
 }
 
-// chains maps other spellings (folded) to the names by which OpenCTI knows the kill
-// chains.
-var chains = map[string]string{
-	"mitre attack": "mitre-attack", "mitre att and ck": "mitre-attack", "att and ck": "mitre-attack", "attack": "mitre-attack",
-	"mitre": "mitre-attack", "mitre attack enterprise": "mitre-attack", "mitre att and ck enterprise": "mitre-attack",
-	"enterprise attack": "mitre-attack", "mitre enterprise attack": "mitre-attack", "mitre att and ck for enterprise": "mitre-attack",
-	"mitre attack mobile": "mitre-mobile-attack", "mitre att and ck mobile": "mitre-mobile-attack",
-	"mitre mobile attack": "mitre-mobile-attack", "mobile attack": "mitre-mobile-attack",
-	"mitre attack ics": "mitre-ics-attack", "mitre att and ck ics": "mitre-ics-attack", "mitre ics attack": "mitre-ics-attack",
-	"mitre att and ck for ics": "mitre-ics-attack", "ics attack": "mitre-ics-attack",
-	"lockheed martin cyber kill chain": "lockheed-martin-cyber-kill-chain", "cyber kill chain": "lockheed-martin-cyber-kill-chain",
-	"lockheed martin kill chain": "lockheed-martin-cyber-kill-chain", "lockheed martin": "lockheed-martin-cyber-kill-chain",
-}
+// chainNames has the names by which OpenCTI knows the kill chains, with other
+// spellings, folded.
+//
+//go:embed tables/killchains.txt
+var chainNames string
+
+var chains = readGroups[string](chainNames)
 
 // tacticID is the id in front of a tactic's name: "TA0002 Execution".
 var tacticID = regexp.MustCompile(`(?i)^\s*(?:TA[0-9]{4}\b[\s:–—-]*)`)

@@ -1,6 +1,9 @@
 package mapping
 
-import "strings"
+import (
+	_ "embed"
+	"strings"
+)
 
 // Counts says how often something was done, by name. A name may have a detail after
 // a colon ("type_unknown:x-foo").
@@ -25,58 +28,19 @@ type CountName struct {
 	Text   string
 }
 
+// countNames has a line "name | effect | text" for each name.
+//
+//go:embed tables/counts.txt
+var countNames string
+
 // CountTable returns every name that Map and Settle count under.
 func CountTable() []CountName {
-	return []CountName{
-		{"type_unknown", Left, "objects of a type that OpenCTI does not know, by type"},
-		{"relationship_end_unknown", Left, "relationships and sightings of objects of a type that OpenCTI does not know"},
-		{"tlp_object_standard", Left, "TLP marking objects that the connector sends itself"},
-		{"duplicates_merged", Left, "copies of an object in the same response, which are sent as one"},
-		{"filtered", Left, "objects excluded by a filter or by tlp_max, by filter; ends: relationships and sightings of such objects"},
-		{"references_filtered", Removed, "references to objects excluded by a filter or by tlp_max"},
-		{"nulls_removed", Removed, "nulls, empty lists and empty objects"},
-		{"references_unknown_type", Removed, "references to objects of a type that OpenCTI does not know"},
-		{"references_invalid", Removed, "references that are not a STIX id"},
-		{"references_misplaced", Removed, "places of a sighting that are neither an identity nor a location, and authors that are not an identity"},
-		{"references_to_self", Removed, "references of an object to itself"},
-		{"references_duplicate", Removed, "repeated references, external references and kill chain phases, and those without a key"},
-		{"platform_fields", Removed, "properties that only the platform may set, by name"},
-		{"selectors_removed", Removed, "selectors of granular markings whose property was removed"},
-		{"values_invalid", Removed, "values of a kind that OpenCTI refuses, by property"},
-		{"addresses_unsafe", Removed, "addresses in references that would run something or read one of the reader's files"},
-		{"files_removed", Removed, "attached files of a type that is not allowed"},
-		{"times_reversed", Removed, "ends of periods that are before their start"},
-		{"labels_dropped", Removed, "labels without knowledge that OpenCTI has a place for, or that are not wanted"},
-		{"labels_unread", Removed, "unknown parts of labels that name their topic, by topic"},
-		{"actor_fields_dropped", Removed, "properties of threat actors that intrusion sets lack, by name"},
-		{"object_refs_dropped", Removed, "associations with objects that cannot be related, such as relationships"},
-		{"object_refs_known", Removed, "associations that a container or a relationship of the same response already contains"},
-		{"bundles_unpacked", Changed, "bundles inside a response, whose objects were used"},
-		{"ids_rewritten", Changed, "references whose id OpenCTI does not accept as it is"},
-		{"actors_converted", Changed, "threat actors that became intrusion sets"},
-		{"actor_ids_rewritten", Changed, "references to threat actors that became references to intrusion sets"},
-		{"actor_located_at", Changed, "located-at of threat actors that became originates-from of intrusion sets"},
-		{"associated_content", Changed, "associated_content relationships that got a STIX type, by type"},
-		{"relationship_translated", Changed, "relationships that OpenCTI refuses between their ends and that got an equivalent type, by original type"},
-		{"relationship_refused", Changed, "relationships that OpenCTI refuses between their ends and that became related-to, by original type"},
-		{"relationship_type_spelling", Changed, "relationship types that were spelled differently"},
-		{"html_converted", Changed, "texts and names with HTML in them"},
-		{"content_moved", Changed, "report texts that became the content of the report in OpenCTI"},
-		{"content_described", Changed, "full texts of objects other than reports, moved into their description"},
-		{"tlp_id_rewritten", Changed, "objects whose STIX TLP 2.0 marking became OpenCTI's"},
-		{"tlp_lifted", Changed, "objects with a marking only in a label, in a property or on a part"},
-		{"markings_unreadable", Changed, "markings that cannot be read, and count as TLP:RED"},
-		{"values_repaired", Changed, "values that were brought into the form that OpenCTI reads, by property"},
-		{"names_joined", Changed, "names and ids brought into the form by which OpenCTI merges objects, by property"},
-		{"labels_mapped", Changed, "labels that became knowledge, by kind"},
-		{"reference_dates_moved", Changed, "references of relationships whose dates OpenCTI would take as the time of the relationship"},
-		{"defaults", Added, "properties that OpenCTI or STIX requires and the source lacks, by property"},
-		{"details_unread", Removed, "details of the portal that match no object of the response, are not published, or have no place in OpenCTI, by property"},
-		{"details_read", Added, "values that details of the portal added, by property"},
-		{"portal_links", Added, "addresses at which the portal shows the item"},
-		{"object_refs_related", Added, "relationships made from associations of objects that are not containers, by type"},
-		{"generated", Added, "objects made from labels and associations, by type"},
+	var all []CountName
+	for line := range lines(countNames) {
+		row := strings.Split(line, " | ")
+		all = append(all, CountName{row[0], Effect(row[1]), row[2]})
 	}
+	return all
 }
 
 // add adds n to a name of CountTable, with an optional detail.

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"cmp"
+	_ "embed"
 	"html"
 	"iter"
 	"regexp"
@@ -21,6 +22,19 @@ func lines(list string) iter.Seq[string] {
 	}
 }
 
+// readGroups reads lines of "value = name; name; …" and returns the value of each
+// name.
+func readGroups[T ~string](list string) map[string]T {
+	values := map[string]T{}
+	for line := range lines(list) {
+		value, names, _ := strings.Cut(line, " = ")
+		for name := range strings.SplitSeq(names, "; ") {
+			values[name] = T(value)
+		}
+	}
+	return values
+}
+
 // labelKeys are the properties from which OpenCTI makes labels.
 var labelKeys = [...]string{"labels", "x_opencti_labels"}
 
@@ -38,32 +52,13 @@ const (
 	tlpTopic   topic = "tlp"
 )
 
-// topics maps the prefix of labels such as "Sector: Technology" or
-// threatmatch:sector="Technology" to their topic.
-var topics = map[string]topic{
-	"sector": sector, "sectors": sector, "industry": sector, "industries": sector, "targeted sector": sector,
-	"targeted sectors": sector, "target sector": sector, "target sectors": sector, "targeted industry": sector,
-	"targeted industries": sector, "victim sector": sector, "victim sectors": sector,
-	"country": somewhere, "countries": somewhere, "region": somewhere, "regions": somewhere, "location": somewhere,
-	"locations": somewhere, "geography": somewhere,
-	"targeted country": victim, "targeted countries": victim, "target country": victim, "target countries": victim,
-	"targeted region": victim, "targeted regions": victim, "target region": victim, "target regions": victim,
-	"targeted location": victim, "targeted locations": victim, "victim country": victim, "victim countries": victim,
-	"target": victim, "targets": victim,
-	"origin": origin, "origins": origin, "country of origin": origin, "countries of origin": origin, "origin country": origin,
-	"attributed to": origin, "attribution": origin, "attributed country": origin, "nationality": origin, "nexus": origin,
-	"state sponsor": origin, "sponsor": origin, "sponsoring country": origin, "based in": origin, "home country": origin,
-	"operating from": origin, "actor origin": origin, "threat actor origin": origin, "origin countries": origin, "originates from": origin,
-	"suspected origin": origin, "region of origin": origin, "source country": origin, "suspected country of origin": origin,
-	"motivation": motivation, "motivations": motivation, "motive": motivation, "motives": motivation,
-	"primary motivation": motivation, "secondary motivation": motivation, "secondary motivations": motivation,
-	"actor motivation": motivation,
-	"malware type":     kindOf, "malware types": kindOf, "alert type": kindOf, "alert types": kindOf, "incident type": kindOf,
-	"incident types": kindOf, "type": kindOf, "types": kindOf, "report type": kindOf, "report types": kindOf,
-	"tool type": kindOf, "tool types": kindOf, "indicator type": kindOf, "indicator types": kindOf,
-	"threat actor type": kindOf, "threat actor types": kindOf, "infrastructure type": kindOf, "infrastructure types": kindOf,
-	"tlp": tlpTopic,
-}
+// topicNames has, by topic, the prefixes of labels such as "Sector: Technology" or
+// threatmatch:sector="Technology".
+//
+//go:embed tables/topics.txt
+var topicNames string
+
+var topics = readGroups[topic](topicNames)
 
 // finding is one thing that a label says.
 type finding struct {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	_ "embed"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -8,36 +9,9 @@ import (
 
 // naturalTypes lists the obvious relationship type between two types: sources,
 // type, targets.
-const naturalTypes = `
-threat-actor,intrusion-set | uses | malware,tool,attack-pattern,infrastructure,channel,narrative,file
-threat-actor,intrusion-set | targets | vulnerability,identity,location,event
-campaign,incident | uses | malware,tool,attack-pattern,infrastructure,channel,narrative
-campaign,incident | targets | vulnerability,identity,location,event
-campaign,incident | attributed-to | threat-actor,intrusion-set
-incident | attributed-to | campaign
-malware | uses | attack-pattern,infrastructure,tool
-malware | exploits | vulnerability
-malware | targets | identity,location,event
-tool | uses | attack-pattern,infrastructure
-tool | targets | vulnerability,identity,location,event
-attack-pattern | uses | malware,tool
-attack-pattern | targets | vulnerability,identity,location,event
-indicator | indicates | attack-pattern,campaign,incident,infrastructure,intrusion-set,malware,threat-actor,tool,vulnerability
-indicator | based-on | observable
-infrastructure | consists-of | observable
-malware | communicates-with | domain-name,ipv4-addr,ipv6-addr,url
-course-of-action | mitigates | attack-pattern,indicator,malware,tool,vulnerability
-infrastructure | located-at | location
-infrastructure | has | vulnerability
-ipv4-addr,ipv6-addr | located-at | location
-ipv4-addr,ipv6-addr | belongs-to | autonomous-system
-domain-name | resolves-to | ipv4-addr,ipv6-addr
-software | has | vulnerability
-intrusion-set | attributed-to | threat-actor
-malware-analysis | analysis-of | malware
-data-component | detects | attack-pattern
-identity | located-at | location
-`
+//
+//go:embed tables/natural.txt
+var naturalTypes string
 
 // observable stands for every type of observables.
 const observable = "observable"

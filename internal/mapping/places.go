@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	_ "embed"
 	"slices"
 	"strings"
 
@@ -28,82 +29,15 @@ type gazetteer struct {
 
 // spellings are names that the Unicode tables spell differently or in an outdated
 // way.
-const spellings = `
-CD Democratic Republic of the Congo; Congo, Democratic Republic of the; DR Congo; DRC; Congo (DRC); Congo (Kinshasa)
-CG Republic of the Congo; Congo; Congo (Brazzaville)
-CI Côte d'Ivoire; Ivory Coast
-CV Cape Verde; Cabo Verde
-CZ Czechia; Czech Republic
-GB United Kingdom; UK; Great Britain; Britain; England; Scotland; Wales; Northern Ireland
-HK Hong Kong
-IE Ireland; Republic of Ireland; Eire
-IR Iran; Iran, Islamic Republic of; Islamic Republic of Iran
-KP North Korea; DPRK; Democratic People's Republic of Korea; Korea, Democratic People's Republic of
-KR South Korea; Republic of Korea; Korea, Republic of; Korea
-LA Laos; Lao People's Democratic Republic
-MK North Macedonia; Macedonia
-MM Myanmar; Burma
-MO Macao; Macau
-PS Palestine; Palestinian Territories; State of Palestine
-RU Russia; Russian Federation
-SA Saudi Arabia; Kingdom of Saudi Arabia
-SY Syria; Syrian Arab Republic
-SZ Eswatini; Swaziland
-TL Timor-Leste; East Timor
-TR Turkey; Türkiye; Turkiye
-TW Taiwan; Taiwan, Province of China
-TZ Tanzania; United Republic of Tanzania
-US United States; USA; US; United States of America; U.S.; U.S.A.; America
-VA Vatican City; Holy See; Vatican
-VN Vietnam; Viet Nam
-AE United Arab Emirates; UAE; Emirates
-BO Bolivia; Bolivia, Plurinational State of
-VE Venezuela; Venezuela, Bolivarian Republic of
-MD Moldova; Republic of Moldova
-BA Bosnia & Herzegovina; Bosnia; Bosnia Herzegovina
-BN Brunei; Brunei Darussalam
-CN China; People's Republic of China; PRC; Mainland China
-FM Micronesia; Federated States of Micronesia
-NL Netherlands; Holland
-`
+//
+//go:embed tables/countries.txt
+var spellings string
 
 // regions are the United Nations' (M49), by the values of STIX's region-ov, plus
 // the few others that reports mention.
-const regions = `
-africa Africa
-eastern-africa Eastern Africa; East Africa
-middle-africa Middle Africa; Central Africa
-northern-africa Northern Africa; North Africa
-southern-africa Southern Africa
-western-africa Western Africa; West Africa
-americas Americas; The Americas
-latin-america-caribbean Latin America and the Caribbean; Latin America; LATAM
-south-america South America
-caribbean Caribbean; The Caribbean
-central-america Central America
-northern-america Northern America; North America
-asia Asia
-central-asia Central Asia
-eastern-asia Eastern Asia; East Asia
-southern-asia Southern Asia; South Asia
-south-eastern-asia South-Eastern Asia; Southeast Asia; South East Asia; South-East Asia
-western-asia Western Asia; West Asia
-europe Europe
-eastern-europe Eastern Europe; East Europe
-northern-europe Northern Europe; Nordics; Scandinavia
-southern-europe Southern Europe
-western-europe Western Europe
-oceania Oceania
-antarctica Antarctica
-australia-new-zealand Australia and New Zealand; Australasia; ANZ
-melanesia Melanesia
-polynesia Polynesia
-western-asia Middle East; The Middle East
-africa Sub-Saharan Africa
-asia Asia Pacific; Asia-Pacific; APAC
-europe European Union; EU
-europe Europe, Middle East and Africa; EMEA
-`
+//
+//go:embed tables/regions.txt
+var regions string
 
 func newGazetteer() *gazetteer {
 	g := &gazetteer{names: map[string]*place{}, codes: map[string]*place{}, words: map[string][]string{}}

@@ -1,55 +1,18 @@
 package mapping
 
 import (
+	_ "embed"
 	"slices"
 	"strings"
 )
 
 // twins lists, by relationship type, other types that mean the same for some pairs,
-// closest first. Types between < and > express it from the
-// other end.
-var twins = twinTable(`
-exploits | targets
-uses | exploits targets
-targets | exploits
-attributed-to | authored-by indicates < uses
-authored-by | attributed-to < uses
-creates | < authored-by attributed-to > uses
-sponsors | < attributed-to
-participates-in | < attributed-to
-conducts | uses < attributed-to
-indicates | < uses
-compromises | targets
-communicates-with | uses
-beacons-to | uses communicates-with
-exfiltrates-to | uses
-delivers | uses
-drops | uses
-downloads | uses
-deploys | uses
-leverages | uses targets
-employs | uses
-owns | uses
-controls | uses
-located-at | originates-from
-originates-from | located-at
-based-in | located-at originates-from
-national-of | originates-from located-at
-resides-in | located-at originates-from
-citizen-of | located-at originates-from
-detects | indicates mitigates
-identifies | indicates
-remediates | mitigates
-affects | targets
-victim-of | < targets
-has-victim | targets
-used-in | < uses
-operates | owns uses
-develops | < authored-by
-member-of | part-of attributed-to
-belongs-to | part-of attributed-to
-part-of | attributed-to
-`)
+// closest first. Types between < and > express it from the other end.
+//
+//go:embed tables/twins.txt
+var twinTypes string
+
+var twins = twinTable(twinTypes)
 
 type twin struct {
 	relation string

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	_ "embed"
 	"strings"
 	"unicode"
 
@@ -9,105 +10,20 @@ import (
 
 // The vocabularies are those that the vendor of ThreatMatch publishes as the MISP
 // taxonomy "threatmatch" (version 3), one value per line; after "=" is the
-// equivalent value of the STIX 2.1 vocabulary.
-
-const sectorNames = `
-Banking & Capital Markets
-Financial Services
-Insurance
-Pension
-Government & Public Service
-Diplomatic Services
-Energy, Utilities & Mining
-Telecommunications
-Technology
-Academic/Research Institutes
-Aerospace, Defence & Security
-Agriculture
-Asset & Wealth Management
-Automotive
-Business and Professional Services
-Capital Projects & Infrastructure
-Charity/Not-for-Profit
-Chemicals
-Commercial Aviation
-Commodities
-Education
-Engineering & Construction
-Entertainment & Media
-Forest, Paper & Packaging
-Healthcare
-Hospitality & Leisure
-Industrial Manufacturing
-IT Industry
-Legal
-Metals
-Pharmaceuticals & Life Sciences
-Private Equity
-Retail & Consumer
-Semiconductors
-Sovereign Investment Funds
-Transport & Logistics
-`
-
-const alertNames = `
-Actor Campaigns = campaign
-Credential Breach
-DDoS
-Exploit Alert
-General Notification
-Vulnerability = vulnerability
-Information Leakages
-Malware = malware
-Suspicious Domain
-Forum Mention
-Phishing Attempts
-Social Media Alerts
-Supply Chain Event
-Technical Exposure
-Threat Actor Update = threat-actor
-Direct Targeting
-Protest Activity
-Violent Event
-Strategic Event
-Insider Threat
-`
-
-const malwareNames = `
-Adware = adware
-Backdoor = backdoor
-Banking Trojan
-Botnet = bot
-Destructive = wiper
-Downloader = downloader
-Exploit Kit = exploit-kit
-Fileless Malware
-Keylogger = keylogger
-Legitimate Tool
-Mobile Application
-Mobile Malware
-Point-of-Sale (PoS)
-Remote Access Trojan = remote-access-trojan
-Rootkit = rootkit
-Skimmer
-Spyware = spyware
-Surveillance Tool
-Trojan = trojan
-Virus = virus
-Worm = worm
-Zero-day
-Unknown = unknown
-Ransomware = ransomware
-Wiper = wiper
-Dropper = dropper
-Bootkit = bootkit
-Webshell = webshell
-Web Shell = webshell
-Bot = bot
-RAT = remote-access-trojan
-Infostealer
-Information Stealer = infostealer
-`
+// equivalent value of the STIX 2.1 vocabulary. The motivations are STIX's own values
+// (attack-motivation-ov) and the words that threat reports use for them.
+var (
+	//go:embed tables/sectors.txt
+	sectorNames string
+	//go:embed tables/alerts.txt
+	alertNames string
+	//go:embed tables/malware.txt
+	malwareNames string
+	//go:embed tables/incidents.txt
+	incidentNames string
+	//go:embed tables/motivations.txt
+	motivationNames string
+)
 
 // The types that STIX 2.1 lists for each kind of object.
 const (
@@ -156,90 +72,6 @@ func wordTerms(words string, others ...terms) terms {
 	}
 	return t
 }
-
-const incidentNames = `
-ATM Attacks
-ATM Breach
-Attempted Exploitation
-Botnet Activity
-Business Email Compromise
-Crypto Mining
-Data Breach/Compromise
-Data Dump
-Data Leakage
-DDoS
-Defacement Activity
-Denial of Service (DoS)
-Disruption Activity
-Espionage
-Espionage Activity
-Exec Targeting
-Exposure of Data
-Extortion Activity
-Fraud Activity
-General Notification
-Hacktivism Activity
-Malicious Insider
-Malware Infection
-Man in the Middle Attacks
-MFA Attack
-Mobile Malware
-Phishing Activity
-Ransomware Activity
-Social Engineering Activity
-Social Media Compromise
-Spear-phishing Activity
-Spyware
-SQL Injection Activity
-Supply Chain Compromise
-Trojanised Software
-Vishing
-Website Attack (Other)
-Unknown
-`
-
-// motivationNames has STIX's own values (attack-motivation-ov) and the words that
-// threat reports use for them.
-const motivationNames = `
-Accidental = accidental
-Coercion = coercion
-Extortion = coercion
-Dominance = dominance
-Sabotage = dominance
-Destruction = dominance
-Disruption = dominance
-Military = dominance
-Geopolitical = dominance
-Ideology = ideology
-Ideological = ideology
-Political = ideology
-Religious = ideology
-Hacktivism = ideology
-Hacktivist = ideology
-Activism = ideology
-Notoriety = notoriety
-Fame = notoriety
-Organizational Gain = organizational-gain
-Organisational Gain = organizational-gain
-Espionage = organizational-gain
-Cyber Espionage = organizational-gain
-Corporate Espionage = organizational-gain
-Industrial Espionage = organizational-gain
-Information Theft = organizational-gain
-Intelligence Gathering = organizational-gain
-Personal Gain = personal-gain
-Financial = personal-gain
-Financial Gain = personal-gain
-Financially Motivated = personal-gain
-Financial Crime = personal-gain
-Cyber Crime = personal-gain
-Cybercrime = personal-gain
-Personal Satisfaction = personal-satisfaction
-Thrill = personal-satisfaction
-Revenge = revenge
-Retaliation = revenge
-Unpredictable = unpredictable
-`
 
 // terms maps a folded name to its meaning.
 type terms map[string]string
