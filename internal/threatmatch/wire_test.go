@@ -11,15 +11,17 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"threatmatch-connector/internal/sim/forms"
 )
 
 // noText is the own function of a server that wrote no times.
 func noText(string) bool { return false }
 
 // formOf finds the form of a request, and its parameters.
-func formOf(t *testing.T, r *http.Request) (Form, url.Values) {
+func formOf(t *testing.T, r *http.Request) (forms.Form, url.Values) {
 	t.Helper()
-	for _, f := range Forms() {
+	for _, f := range forms.Forms() {
 		path := strings.NewReplacer("{dataset}", "alerts", "{id}", "12").Replace(f.Path)
 		if r.Method != f.Method || r.URL.EscapedPath() != path {
 			continue
@@ -39,7 +41,7 @@ func formOf(t *testing.T, r *http.Request) (Form, url.Values) {
 		return f, got
 	}
 	t.Errorf("%s %s is in no form", r.Method, r.URL)
-	return Form{}, nil
+	return forms.Form{}, nil
 }
 
 // TestEveryRequestHasItsForm makes each call at times that are never round.
@@ -107,43 +109,5 @@ func TestTokenRequestHasItsForm(t *testing.T) {
 	})
 	if _, err := c.Groups(t.Context()); err != nil || asked != 2 {
 		t.Errorf("got %d requests, %v; want 2", asked, err)
-	}
-}
-
-func TestMissed(t *testing.T) {
-	own := func(s string) bool { return s == "2026-03-01 12:00:00" }
-	page := slices.IndexFunc(forms, func(f Form) bool { return f.Op == "page" })
-	list := slices.IndexFunc(forms, func(f Form) bool { return f.Op == "list" })
-	for _, row := range []struct {
-		form  int
-		query string
-		want  string
-	}{
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.123Z", ""},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01+12:00:00", ""},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01+12:00:01", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00Z", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.123456Z", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.098871147Z", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00,123Z", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.123%2B00:00", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=0000-12-31T23:50:00.000Z", "modifiedAfter"},
-		{page, "groupId=1&stixTypeName=indicator", "modifiedAfter"},
-		{page, "groupId=1&groupId=2&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.123Z", "groupId"},
-		{page, "groupId=1&stixTypeName=Indicator&modifiedAfter=2026-03-01T12:00:00.123Z", "stixTypeName"},
-		{page, "groupId=1&stixTypeName=indicator&modifiedAfter=2026-03-01T12:00:00.123Z&limit=5", "limit"},
-		{list, "mode=compact&date_since=2026-03-01+12:00", ""},
-		{list, "mode=extended&date_since=2026-03-01+12:00", "mode"},
-		{list, "mode=compact&date_since=2026-03-01+12:00:00", "date_since"},
-		{list, "mode=compact&date_since=2026-03-01T12:00", "date_since"},
-		{list, "mode=compact", "date_since"},
-	} {
-		q, err := url.ParseQuery(row.query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := forms[row.form].Missed(q, own); got != row.want {
-			t.Errorf("%s: got %q, want %q", row.query, got, row.want)
-		}
 	}
 }

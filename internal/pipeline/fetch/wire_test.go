@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/sim/forms"
 	simtm "threatmatch-connector/internal/sim/threatmatch"
 	"threatmatch-connector/internal/threatmatch"
 	"threatmatch-connector/spool"
@@ -34,7 +35,7 @@ type wireLog struct {
 func (l *wireLog) look(r *http.Request) (*url.URL, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, f := range threatmatch.Forms() {
+	for _, f := range forms.Forms() {
 		path := "^" + strings.NewReplacer("{dataset}", "(profiles|alerts|reports)", "{id}", `\d+`).Replace(f.Path) + "$"
 		if r.Method != f.Method || !regexp.MustCompile(path).MatchString(r.URL.EscapedPath()) {
 			continue

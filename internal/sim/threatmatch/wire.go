@@ -10,7 +10,7 @@ import (
 	"sort"
 
 	"threatmatch-connector/internal/moment"
-	wire "threatmatch-connector/internal/threatmatch"
+	"threatmatch-connector/internal/sim/forms"
 )
 
 // ops are the routes as the table of forms names them.
@@ -21,7 +21,7 @@ var ops = map[string]string{"list": "list", "item": "item", "details": "details"
 // expected.
 func (s *Server) foreign(r *http.Request) (name, want string) {
 	route, _ := routeOf(r)
-	for _, form := range wire.Forms() {
+	for _, form := range forms.Forms() {
 		if form.Op != ops[route] {
 			continue
 		}
