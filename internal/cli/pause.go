@@ -13,13 +13,8 @@ import (
 	"threatmatch-connector/spool"
 )
 
-func pausable() []string {
-	var all []string
-	for _, st := range spool.Pausable() {
-		all = append(all, string(st))
-	}
-	return all
-}
+// pausable are the stages that can be paused.
+var pausable = words(spool.Pausable())
 
 func newPause(g *globals) *cobra.Command {
 	return g.newStageCommand("pause", "Pause a stage until resume, also across restarts",
@@ -41,10 +36,10 @@ func (g *globals) newStageCommand(verb, short, long string, questions map[string
 		Use: verb + " STAGE", Short: short, Long: long,
 		Example:   "  " + name + " " + verb + " fetch\n  " + name + " " + verb + " deliver --yes",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: pausable(),
+		ValidArgs: pausable,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(pausable(), args[0]) {
-				return errUsage{fmt.Errorf("stage %q is none of %s", args[0], strings.Join(pausable(), ", "))}
+			if !slices.Contains(pausable, args[0]) {
+				return errUsage{fmt.Errorf("stage %q is none of %s", args[0], strings.Join(pausable, ", "))}
 			}
 			return g.change(cmd.Context(), func(inspect.Inspector, *spool.Spool) (bool, error) {
 				return true, agreed(cmd, questions[args[0]])

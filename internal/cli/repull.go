@@ -40,39 +40,55 @@ func newRepull(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "start of the window: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
-	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: "+strings.Join(datasetNames(), ", "))
+	c.Flags().StringSliceVar(&sets, "dataset", nil, "only this dataset, repeatable: "+strings.Join(datasetNames, ", "))
 	yesFlag(c)
-	oneOf(c, "dataset", datasetNames()...)
+	oneOf(c, "dataset", datasetNames...)
 	return c
 }
 
 func (g *globals) repullRequest(from string, sets []string) (admin.RepullRequest, error) {
-	now := g.env.Now()
 	if from == "" {
 		return admin.RepullRequest{}, errUsage{errors.New("--from is missing: where to begin, such as --from 2026-01-31")}
 	}
-	start, err := config.ParseStart(from)
+	at, err := g.pastTime("from", from)
 	if err != nil {
-		return admin.RepullRequest{}, errUsage{fmt.Errorf("--from %q: %w", from, err)}
+		return admin.RepullRequest{}, err
 	}
-	at := start.Resolve(now)
-	if at.After(now) {
-		return admin.RepullRequest{}, errUsage{fmt.Errorf("--from %s is not in the past", at.Format(time.RFC3339))}
-	}
-	for _, d := range sets {
-		if !slices.Contains(spool.Datasets(), spool.Dataset(d)) {
-			return admin.RepullRequest{}, errUsage{fmt.Errorf("--dataset %q is none of %s", d, strings.Join(datasetNames(), ", "))}
-		}
-	}
-	return admin.RepullRequest{From: at.UTC(), Datasets: sets}, nil
+	return admin.RepullRequest{From: at, Datasets: sets}, checkDatasets(sets...)
 }
 
-func datasetNames() []string {
-	var names []string
-	for _, d := range spool.Datasets() {
-		names = append(names, string(d))
+// pastTime reads a flag that names a point in time, which must not be in the future.
+func (g *globals) pastTime(flag, text string) (time.Time, error) {
+	start, err := config.ParseStart(text)
+	if err != nil {
+		return time.Time{}, errUsage{fmt.Errorf("--%s %q: %w", flag, text, err)}
 	}
-	return names
+	at := start.Resolve(g.env.Now()).UTC()
+	if at.After(g.env.Now()) {
+		return at, errUsage{fmt.Errorf("--%s %s is not in the past", flag, at.Format(time.RFC3339))}
+	}
+	return at, nil
+}
+
+// datasetNames are what --dataset takes.
+var datasetNames = words(spool.Datasets())
+
+func checkDatasets(names ...string) error {
+	for _, d := range names {
+		if !slices.Contains(datasetNames, d) {
+			return errUsage{fmt.Errorf("--dataset %q is none of %s", d, strings.Join(datasetNames, ", "))}
+		}
+	}
+	return nil
+}
+
+// words converts names to plain texts.
+func words[T ~string](names []T) []string {
+	all := make([]string, len(names))
+	for i, n := range names {
+		all[i] = string(n)
+	}
+	return all
 }
 
 // repull says what will be imported again and what that costs, asks, and starts it.

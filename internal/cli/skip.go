@@ -2,15 +2,11 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
@@ -35,10 +31,10 @@ func newSkip(g *globals) *cobra.Command {
 			return g.skip(cmd, q)
 		},
 	}
-	c.Flags().StringVar(&set, "dataset", "", "the dataset, one of "+strings.Join(datasetNames(), ", ")+"; required")
+	c.Flags().StringVar(&set, "dataset", "", "the dataset, one of "+strings.Join(datasetNames, ", ")+"; required")
 	c.Flags().StringVar(&to, "to", "", "where to continue: a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D); required")
 	yesFlag(c)
-	oneOf(c, "dataset", datasetNames()...)
+	oneOf(c, "dataset", datasetNames...)
 	return c
 }
 
@@ -46,18 +42,11 @@ func (g *globals) skipRequest(set, to string) (admin.SkipRequest, error) {
 	if set == "" || to == "" {
 		return admin.SkipRequest{}, errUsage{errors.New("--dataset and --to are needed: which dataset goes on from where, such as --dataset iocs --to 2026-01-31")}
 	}
-	if !slices.Contains(datasetNames(), set) {
-		return admin.SkipRequest{}, errUsage{fmt.Errorf("--dataset %q is none of %s", set, strings.Join(datasetNames(), ", "))}
+	if err := checkDatasets(set); err != nil {
+		return admin.SkipRequest{}, err
 	}
-	at, err := config.ParseStart(to)
-	if err != nil {
-		return admin.SkipRequest{}, errUsage{fmt.Errorf("--to %q: %w", to, err)}
-	}
-	q := admin.SkipRequest{Dataset: set, To: at.Resolve(g.env.Now()).UTC()}
-	if q.To.After(g.env.Now()) {
-		return q, errUsage{fmt.Errorf("--to %s is not in the past", q.To.Format(time.RFC3339))}
-	}
-	return q, nil
+	at, err := g.pastTime("to", to)
+	return admin.SkipRequest{Dataset: set, To: at}, err
 }
 
 // skip says what will be given up, asks, and does it.

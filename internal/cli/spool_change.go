@@ -17,7 +17,7 @@ import (
 	"threatmatch-connector/spool"
 )
 
-var stageNames = []string{string(spool.StageFetch), string(spool.StageMap), string(spool.StageDeliver), string(spool.StagePlatform)}
+var stageNames = words([]spool.Stage{spool.StageFetch, spool.StageMap, spool.StageDeliver, spool.StagePlatform})
 
 // checkFilter rejects empty names, so that they do not mean "all".
 func checkFilter(cmd *cobra.Command, f filter) error {

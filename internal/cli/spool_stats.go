@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,24 +18,32 @@ func newSpoolStats(g *globals) *cobra.Command {
 		Example: "  " + name + " spool stats",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(g, cmd, inspect.Inspector.Stats, printStats)
+			return show(g, cmd, inspect.Inspector.Stats, func(w io.Writer, s inspect.Stats) error { return printStats(w, s, g.env.Now()) })
 		},
 	}
 }
 
-func printStats(w io.Writer, s inspect.Stats) error {
+// printStats prints what the spool holds at a time.
+func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
+	// since adds the age of the oldest entry of a kind to its note.
+	since := func(kind, note string) string {
+		if at, ok := s.Oldest[kind]; ok {
+			note += "; oldest " + span(now.Sub(at))
+		}
+		return note
+	}
 	rows := [][]string{
 		{"connector", "", s.ConnectorID},
 		{"created", stamp(s.Created), fmt.Sprintf("schema %d, epoch %d", s.Schema, s.Epoch)},
 		{"room", inspect.Size(s.LiveBytes) + " live", fmt.Sprintf("of %s; file %s, cap %s", inspect.Size(s.MaxBytes), inspect.Size(s.FileBytes), inspect.Size(s.CapBytes))},
 		{"runs", n(s.Runs), ""},
-		{"tasks", n(s.Tasks), n(s.Parked) + " parked"},
-		{"records", n(s.Records), "fetched, not yet mapped"},
-		{"waiting", n(s.Waiting), "for references that may come in their run"},
+		{"tasks", n(s.Tasks), since("parked", n(s.Parked)+" parked")},
+		{"records", n(s.Records), since("records", "fetched, not yet mapped")},
+		{"waiting", n(s.Waiting), since("waiting", "for references that may come in their run")},
 		{"held", n(s.Held - s.HeldPublished), "they go out when what they need comes"},
 		{"held copies", n(s.HeldPublished), "published; go out again when whole"},
-		{"bundles", n(s.Bundles), n(s.Messages) + " messages not yet confirmed"},
+		{"bundles", n(s.Bundles), since("bundles", n(s.Messages)+" messages not yet confirmed")},
 		{"ids", n(s.IDs), "objects handed over, or on OpenCTI"},
 		{"dead letters", n(s.Dead), n(s.Healed) + " healed"},
 	}

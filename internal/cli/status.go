@@ -100,17 +100,18 @@ func (g *globals) printStatus(w io.Writer, s inspect.Status, all bool) error {
 	if !all {
 		return nil
 	}
-	tables := []func(io.Writer, inspect.Status) error{printShownRuns, printBacklog, printWatermarks}
 	if s.Running {
-		tables = append([]func(io.Writer, inspect.Status) error{printStages}, tables...)
-	}
-	for _, table := range tables {
 		sayLine(w)
-		if err := table(w, s); err != nil {
+		if err := printStages(w, s); err != nil {
 			return err
 		}
 	}
-	return nil
+	sayLine(w)
+	if err := printShownRuns(w, s); err != nil {
+		return err
+	}
+	sayLine(w)
+	return printStats(w, s.Spool, s.Now)
 }
 
 func printHead(w io.Writer, s inspect.Status) {
@@ -233,62 +234,6 @@ func printShownRuns(w io.Writer, s inspect.Status) error {
 		}
 	}
 	return printTable(w, []string{"RUN", "PHASE", "DATASET", "STATUS", "FETCHED", "TO FETCH", "PARKED", "DEAD"}, rows)
-}
-
-func printBacklog(w io.Writer, s inspect.Status) error {
-	type stored struct {
-		what  string
-		n     int64
-		since time.Time // of the oldest; zero if unknown
-		note  string
-	}
-	st := s.Spool
-	held, copies := st.Held-st.HeldPublished, st.HeldPublished
-	rows := []stored{
-		{"requests to make", st.Tasks, time.Time{}, ""},
-		{"parked items", st.Parked, st.Oldest["parked"], "tried again in the next run; see: spool dead"},
-		{"records to map", st.Records, st.Oldest["records"], ""},
-		{"waiting objects", st.Waiting, st.Oldest["waiting"], "for references that may come in their run"},
-		{"held objects", held, time.Time{}, "for an object to come; see: spool ls held"},
-		{"held copies", copies, time.Time{}, "published already; nothing is missing"},
-		{"messages to confirm", st.Messages, st.Oldest["bundles"], ""},
-		{"dead letters", st.Dead, st.Oldest["dead"], "see: spool dead"},
-	}
-	if st.Rejected > 0 {
-		rows = append(rows, stored{"of them refused", st.Rejected, time.Time{}, "by OpenCTI's workers"})
-	}
-	if copies == 0 { // the bucket has both
-		rows[4].since = st.Oldest["held"]
-	} else if held == 0 {
-		rows[5].since = st.Oldest["held"]
-	}
-	var lines [][]string
-	for _, r := range rows {
-		since := "-"
-		if !r.since.IsZero() {
-			since = span(s.Now.Sub(r.since))
-		}
-		if r.n == 0 {
-			r.note = ""
-		}
-		lines = append(lines, []string{r.what, strconv.FormatInt(r.n, 10), since, r.note})
-	}
-	return printTable(w, []string{"BACKLOG", "COUNT", "OLDEST", ""}, lines)
-}
-
-func printWatermarks(w io.Writer, s inspect.Status) error {
-	var rows [][]string
-	for _, m := range s.Spool.Watermarks {
-		held := ""
-		if !m.Held.IsZero() {
-			held = "held by a parked item"
-		}
-		rows = append(rows, []string{m.Dataset, stamp(m.Fetched), stamp(m.Confirmed), held})
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	return printTable(w, []string{"DATASET", "FETCHED UP TO", "CONFIRMED UP TO", ""}, rows)
 }
 
 func percent(n, of int64) int64 {
