@@ -11,6 +11,18 @@ import (
 // addresses converts the texts of external references and removes addresses that
 // would run something in a browser or read a local file.
 func (r *record) addresses(o *stix.Object) {
+	for _, key := range [...]string{"external_uri", "url"} {
+		if o.Type() != "external-reference" && key == "url" { // elsewhere it is an observable's value
+			continue
+		}
+		if s := o.String(key); s != "" {
+			if to, ok := r.address(s); !ok {
+				o.Delete(key)
+			} else if to != s {
+				o.Set(key, to)
+			}
+		}
+	}
 	raw, ok := o.Get("external_references")
 	if !ok || raw[0] != '[' {
 		return
@@ -33,7 +45,7 @@ func (r *record) addresses(o *stix.Object) {
 // dubious is the fast path: most references consist of a web address and plain
 // names.
 func dubious(raw json.RawMessage) bool {
-	return marked(raw) || !bytes.Contains(raw, []byte(`"url":"http`)) && bytes.Contains(raw, []byte(`"url":`)) ||
+	return marked(raw) || linked(raw) || !bytes.Contains(raw, []byte(`"url":"http`)) && bytes.Contains(raw, []byte(`"url":`)) ||
 		bytes.Contains(raw, []byte("x_opencti_files")) || bytes.Contains(raw, []byte(`\`))
 }
 
@@ -46,13 +58,14 @@ func (r *record) reference(raw json.RawMessage) json.RawMessage {
 		case !isText:
 			return v
 		case key == "url":
-			if s = markup.Decode(s); !markup.Allowed(s) {
-				r.count("addresses_unsafe", 1)
-				return nil
+			if to, ok := r.address(s); ok {
+				return to
 			}
-			return r.m.markup.Address(s)
-		case key == "source_name", key == "external_id", key == "description":
+			return nil
+		case key == "source_name", key == "external_id":
 			return r.line(s)
+		case key == "description":
+			return r.long(s)
 		}
 		return v
 	})
@@ -60,6 +73,15 @@ func (r *record) reference(raw json.RawMessage) json.RawMessage {
 		return fixed
 	}
 	return to
+}
+
+// address returns an address as it may be sent; false if it may not be.
+func (r *record) address(s string) (string, bool) {
+	if s = markup.Decode(s); !markup.Allowed(s) {
+		r.count("addresses_unsafe", 1)
+		return "", false
+	}
+	return r.m.markup.Address(s), true
 }
 
 // editMembers replaces each member's value with what edit returns; nil removes the

@@ -12,6 +12,28 @@ import (
 // What must be in the result follows >>, what must not follows !!; levels are
 // written TLP-red, and relationships as "source name, type, target name".
 const hostile = `
+other names of what OpenCTI reads
+malware "name":"Thing","files":[{"name":"x.html","data":"eA==","mime_type":"text/html"},{"name":"y.pdf","data":"eQ=="}] >> "x_opencti_files":[{"name":"y.pdf","data":"eQ==","mime_type":"application/pdf","no_trigger_import":true}] !! x.html
+ipv4-addr "value":"192.0.2.1","x_opencti_files":[{"name":"z.pdf","data":"eg=="}],"files":[{"name":"y.pdf","data":"eQ=="}] >> z.pdf >> y.pdf !! "files"
+malware "name":"Thing","x_opencti_files":[{"name":"z.pdf","data":"eg=="}],"extensions":{"extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba":{"files":[{"name":"y.pdf","data":"eQ=="},{"name":"x.svg","data":"eA=="}]}} >> z.pdf >> y.pdf !! x.svg
+malware "name":"Thing","external_references":[{"source_name":"a","url":"https://r.example/","files":[{"name":"x.html","data":"eA==","mime_type":"text/html"}]}] >> https://r.example/ !! x.html
+malware "name":"Thing","x_meta":[{"external_references":[{"files":[{"name":"x.html"}]}]}] !! x.html
+malware "name":"Thing","external_references":[{"source_name":"a","external_id":"1"}],"x_opencti_external_references":[{"source_name":"b","url":"javascript:alert(1)"},{"source_name":"c","url":"https://c.example/"}] >> "source_name":"a" >> https://c.example/ !! javascript
+malware "name":"Thing","x_opencti_kill_chain_phases":[{"phase_name":"nowhere"},{"kill_chain_name":"mitre-attack","phase_name":"impact"}] >> "kill_chain_phases":[{"kill_chain_name":"mitre-attack","phase_name":"impact"}] !! nowhere
+external-reference "source_name":"a <b>b</b>","url":"javascript:alert(1)","files":[{"name":"x.html","data":"eA=="}] >> "source_name":"a b" !! javascript !! x.html
+security-coverage "external_uri":"javascript:alert(1)" !! javascript
+x-opencti-case-incident "x_opencti_content":"<img src=data:, onerror=alert(1)>words" >> "x_opencti_content":"words" !! onerror
+x-opencti-task "x_opencti_content":"<p>words</p><script>alert(1)</script>" >> "description":"words" !! alert
+note "content":"first","x_opencti_content":"<p>words</p><script>alert(1)</script>" >> "content":"first\n\nwords" !! alert
+ipv4-addr "value":"192.0.2.1","granted_ref":"identity--00000000-0000-4000-8000-000000000002","object_assignee_refs":["identity--00000000-0000-4000-8000-000000000002"],"object_marking_ref":"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9","resolves_to_refs":["mac-addr--00000000-0000-4000-8000-000000000003"] >> "resolves_to_refs":["mac-addr--00000000-0000-4000-8000-000000000003"] !! granted !! assignee !! object_marking_ref"
+addresses of references
+malware "external_references":[{"source_name":"a","external_id":"1","url":"javascript:1/alert(1)"}] !! javascript
+malware "external_references":[{"source_name":"a","external_id":"1","url":"Java\tScript:0;alert(1)"}] !! alert
+malware "external_references":[{"source_name":"a","external_id":"1","url":"data:1"},{"source_name":"b","external_id":"1","url":"ms-msdt:1/id"}] !! data: !! msdt
+malware "external_references":[{"source_name":"a","external_id":"1","url":"\\\\files.example\\share"}] !! share
+malware "external_references":[{"source_name":"a","external_id":"1","url":"localhost:8080/x"},{"source_name":"b","url":"h.example:8080/javascript:x"}] >> localhost:8080/x >> h.example:8080/javascript:x
+malware "external_references":[{"source_name":"a","external_id":"1","description":"<img src=x onerror=alert(1)>"}] !! onerror
+malware "external_references":[{"source_name":"a","external_id":"1","description":"so &lt;img src=x onerror=alert(1)&gt;"}] >> so &lt;img src=x onerror=alert(1)>
 markings
 malware "labels":["ＴＬＰ：ＲＥＤ"] >> TLP-red
 malware "labels":["tlp-2:red"] >> TLP-red
@@ -186,8 +208,8 @@ func TestMovedTextIsConverted(t *testing.T) {
 		r := m.Map(Source{Dataset: "profiles", ID: "9"}, []byte(`{"objects":[{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000001",
 			"created":"2024-01-02T03:04:05.000Z","modified":"2024-01-02T03:04:05.000Z","relationship_type":"uses",
 			"source_ref":"malware--00000000-0000-4000-8000-000000000002","target_ref":"tool--00000000-0000-4000-8000-000000000003",
-			"external_references":[{"source_name":"`+name+`","description":"<script>alert(1)</script>"}]}]}`))
-		if got := r.Objects[0].String("description"); got != name+":" {
+			"external_references":[{"source_name":"`+name+`","description":"in May 2024<script>alert(1)</script>"}]}]}`))
+		if got := r.Objects[0].String("description"); got != name+": in May 2024" {
 			t.Errorf("the description is %q, want what stands before the script", got)
 		}
 	}

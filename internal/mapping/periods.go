@@ -71,10 +71,10 @@ func (r *record) referenceDates(o *stix.Object) {
 		switch {
 		case told && named:
 			reference["description"] = undated
-			moved = append(moved, r.m.text(name+": "+described))
+			moved = append(moved, r.m.text(name)+": "+described)
 		case told:
 			delete(reference, "description")
-			moved = append(moved, r.m.text(name+": "+described))
+			moved = append(moved, r.m.text(name)+": "+described)
 		case !has && named:
 			reference["description"] = undated
 			moved = append(moved, "")

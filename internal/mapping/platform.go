@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -30,10 +31,19 @@ var ownMITRE = nameSet("id detection permissions_required platforms version")
 
 // commands are the bare names that OpenCTI's client acts on, except those that STIX
 // uses for something else.
-var commands = nameSet(`assignee_ids auto_enrichment_disable connector_ids granted_refs group_ids is_inferred
+var commands = nameSet(`assignee_ids authorized_authorities authorized_members auto_enrichment_disable connector_ids
+	files granted_refs group_ids is_inferred
 	max_distinct_count merge_source_ids merge_target_id modified_at nb_deps no_trigger_import order organization_ids
-	participant_ids playbook_id relationships_config security_coverage_result_id sharing_direct_container
+	participant_ids playbook_id relationships_config restricted_members security_coverage_result_id sharing_direct_container
 	sharing_organization_ids stix_ids template_id tenant_id tenant_name workflow_id`)
+
+// observableRefs lists the references of observables. OpenCTI's client makes a
+// relationship of any other one too, by its name: granted_ref would share the
+// observable with an organization.
+var observableRefs = nameSet(`bcc_refs belongs_to_refs body_raw_ref cc_refs child_refs contains_refs content_ref
+	created_by_ref creator_user_ref dst_payload_ref dst_ref encapsulated_by_ref encapsulates_refs from_ref image_ref
+	object_marking_refs object_refs opened_connection_refs parent_directory_ref parent_ref raw_email_ref
+	resolves_to_refs sender_ref service_dll_refs src_payload_ref src_ref to_refs x_opencti_created_by_ref`)
 
 // fileMembers lists what a source may say about a file that it attaches. A uri
 // would be read with the platform's own rights.
@@ -63,9 +73,14 @@ var hoisted = map[string]string{"labels": "labels", "external_references": "exte
 	"kill_chain_phases": "kill_chain_phases", "content": "x_opencti_content", "description": "x_opencti_description",
 	"created_by_ref": "x_opencti_created_by_ref", "files": "x_opencti_files"}
 
-// hoist moves members of OpenCTI's extensions that must be checked like the
-// object's own properties. The object's own values take precedence, as in OpenCTI.
-// The values of x_opencti_tags become labels, as in OpenCTI.
+// otherNames are those under which OpenCTI reads what must be checked.
+var otherNames = [...]struct{ from, to string }{{"files", "x_opencti_files"},
+	{"x_opencti_external_references", "external_references"}, {"x_opencti_kill_chain_phases", "kill_chain_phases"}}
+
+// hoist moves properties with another name, and members of OpenCTI's extensions, to
+// where they are checked. Lists are joined; otherwise the object's own values take
+// precedence, as in OpenCTI. The values of x_opencti_tags become labels, as in
+// OpenCTI.
 func (r *record) hoist(o *stix.Object) {
 	var labels []string
 	add := func(raw json.RawMessage) {
@@ -80,6 +95,12 @@ func (r *record) hoist(o *stix.Object) {
 		}
 		o.Delete("x_opencti_tags")
 	}
+	for _, t := range otherNames {
+		if value, ok := o.Get(t.from); ok {
+			o.Delete(t.from)
+			adopt(o, t.to, value)
+		}
+	}
 	extensions, _ := o.Get("extensions")
 	for _, id := range [...]string{extensionOpenCTI, extensionObservable} {
 		ours, _ := stix.Member(extensions, id)
@@ -89,13 +110,24 @@ func (r *record) hoist(o *stix.Object) {
 				for e := range stix.Elements(value) {
 					add(e)
 				}
-			case to != "" && !o.Has(to):
-				o.Set(to, value)
+			case to != "":
+				adopt(o, to, value)
 			}
 		}
 	}
 	if labels != nil {
 		o.AddRefs("labels", labels)
+	}
+}
+
+// adopt sets a property that the object lacks, or adds to its list.
+func adopt(o *stix.Object, key string, value json.RawMessage) {
+	own, has := o.Get(key)
+	switch {
+	case !has:
+		o.Set(key, value)
+	case own[0] == '[' && value[0] == '[':
+		o.Set(key, slices.AppendSeq(slices.Collect(stix.Elements(own)), stix.Elements(value)))
 	}
 }
 
@@ -108,10 +140,10 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 	}
 	var changes []change
 	for key, raw := range o.All() {
-		if forbidden(key) {
+		if forbidden(key) || stix.Observable(o.Type()) && isRef(key) && !observableRefs[key] {
 			r.count("platform_fields", 1, key)
 			changes = append(changes, change{key, nil})
-		} else if to, n := r.withoutCommands(key, raw); n > 0 {
+		} else if to, n := r.withoutCommands(key, key, raw); n > 0 {
 			changes = append(changes, change{key, to})
 		}
 	}
@@ -127,9 +159,9 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 	}
 }
 
-// withoutCommands returns a property's value without the members that only the
-// platform may set, at every level, and how many were removed.
-func (r *record) withoutCommands(key string, raw json.RawMessage) (json.RawMessage, int) {
+// withoutCommands returns what stands under key in a property without the members
+// that only the platform may set, at every level, and how many were removed.
+func (r *record) withoutCommands(property, key string, raw json.RawMessage) (json.RawMessage, int) {
 	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
 	if raw[0] != '{' && raw[0] != '[' || !judged && !suspicious(raw) {
 		return raw, 0
@@ -137,7 +169,7 @@ func (r *record) withoutCommands(key string, raw json.RawMessage) (json.RawMessa
 	removed := 0
 	out := []byte{raw[0]}
 	add := func(name []byte, key string, value json.RawMessage) {
-		to, n := r.withoutCommands(key, value)
+		to, n := r.withoutCommands(property, key, value)
 		removed += n
 		if len(out) > 1 {
 			out = append(out, ',')
@@ -157,12 +189,14 @@ func (r *record) withoutCommands(key string, raw json.RawMessage) (json.RawMessa
 			continue
 		}
 		removed++
-		if hoisted[name] == "" || !ours(key) {
+		if moved := hoisted[name] != "" && ours(key) && property == "extensions"; !moved {
 			r.count("platform_fields", 1, name)
 		}
 	}
 	return append(out, '}'), removed
 }
+
+func isRef(key string) bool { return strings.HasSuffix(key, "_ref") || strings.HasSuffix(key, "_refs") }
 
 func ours(extension string) bool {
 	return extension == extensionOpenCTI || extension == extensionObservable

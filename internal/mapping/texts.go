@@ -9,10 +9,11 @@ import (
 )
 
 // longTexts are shown as Markdown.
-var longTexts = [...]string{"description", "x_opencti_description", "abstract", "explanation"}
+var longTexts = [...]string{"description", "x_opencti_description", "abstract", "explanation", "contact_information",
+	"x_mitre_detection"}
 
 // shortTexts are shown as they are.
-var shortTexts = [...]string{"name", "objective", "aliases", "x_opencti_aliases", "goals", "roles"}
+var shortTexts = [...]string{"name", "objective", "aliases", "x_opencti_aliases", "goals", "roles", "source_name", "external_id"}
 
 // texts converts HTML in the texts of an object, and puts its full text where
 // OpenCTI shows it.
@@ -26,7 +27,10 @@ func (r *record) texts(o *stix.Object) {
 	case contentTypes[o.Type()]:
 		r.content(o)
 	default:
-		r.describe(o)
+		r.describe(o, "content")
+	}
+	if !contentTypes[o.Type()] {
+		r.describe(o, "x_opencti_content")
 	}
 	for _, key := range shortTexts {
 		r.shortText(o, key)
@@ -38,19 +42,29 @@ func marked(raw json.RawMessage) bool {
 	return bytes.IndexByte(raw, '<') >= 0 || bytes.IndexByte(raw, '&') >= 0
 }
 
+// linked reports whether JSON text may contain a link or picture of Markdown.
+func linked(raw json.RawMessage) bool {
+	return bytes.Contains(raw, []byte("](")) || bytes.Contains(raw, []byte("]:"))
+}
+
 func (r *record) longText(o *stix.Object, key string) {
 	raw, ok := o.Get(key)
-	if !ok || !marked(raw) && !bytes.Contains(raw, []byte("](")) && !bytes.Contains(raw, []byte("]:")) {
+	if !ok || !marked(raw) && !linked(raw) {
 		return
 	}
 	s, _ := stix.Text(raw)
+	if out := r.long(s); out != s {
+		r.setText(o, key, out)
+	}
+}
+
+// long converts a text that is shown as Markdown.
+func (r *record) long(s string) string {
 	out := r.m.text(s)
 	if out != s {
 		r.count("html_converted", 1)
 	}
-	if out = r.m.markup.Resolve(out); out != s {
-		r.setText(o, key, out)
-	}
+	return r.m.markup.Resolve(out)
 }
 
 func (r *record) setText(o *stix.Object, key, s string) {
@@ -62,7 +76,8 @@ func (r *record) setText(o *stix.Object, key, s string) {
 }
 
 // contentTypes are the types whose full text OpenCTI shows in its own tab.
-var contentTypes = nameSet("report grouping case-incident case-rfi case-rft")
+var contentTypes = nameSet(`report grouping case-incident case-rfi case-rft x-opencti-case-incident x-opencti-case-rfi
+	x-opencti-case-rft`)
 
 // content moves the full text of a report to x_opencti_content, which OpenCTI shows
 // as HTML; a plain content would be overwritten. If there are both, one is appended
@@ -87,8 +102,8 @@ func (r *record) content(o *stix.Object) {
 
 // describe appends the full text of an object that has no place for one to its
 // description.
-func (r *record) describe(o *stix.Object) {
-	raw, ok := o.Get("content")
+func (r *record) describe(o *stix.Object, from string) {
+	raw, ok := o.Get(from)
 	if !ok || plain(o.Type()) {
 		return
 	}
@@ -97,10 +112,13 @@ func (r *record) describe(o *stix.Object) {
 		return
 	}
 	key := "description"
-	if stix.Observable(o.Type()) {
+	switch {
+	case o.Type() == "note":
+		key = "content"
+	case stix.Observable(o.Type()):
 		key = "x_opencti_description"
 	}
-	o.Delete("content")
+	o.Delete(from)
 	r.count("content_described", 1)
 	text := strings.TrimSpace(r.m.markup.Resolve(r.m.text(s)))
 	if before := o.String(key); !strings.Contains(before, text) {

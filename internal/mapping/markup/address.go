@@ -74,13 +74,17 @@ func appendTarget(dst []byte, href string) []byte {
 // runs in a browser or reads a file of the analyst's may not; one without a scheme,
 // or a defanged one, leads nowhere by itself and may.
 func Allowed(ref string) bool {
-	scheme, rest, ok := strings.Cut(printable(ref), ":")
+	ref = printable(ref)
+	if strings.HasPrefix(ref, `\\`) { // a file of another host
+		return false
+	}
+	scheme, _, ok := strings.Cut(ref, ":")
 	if !ok || strings.ContainsAny(scheme, "/?#.[]") {
 		return true
 	}
 	switch strings.ToLower(scheme) {
-	case "http", "https", "ftp", "ftps", "sftp", "mailto", "hxxp", "hxxps", "fxp", "urn", "doi", "tel":
+	case "http", "https", "ftp", "ftps", "sftp", "mailto", "hxxp", "hxxps", "fxp", "urn", "doi", "tel", "localhost":
 		return true
 	}
-	return rest != "" && rest[0] >= '0' && rest[0] <= '9' && strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	return false // a host and a port may be a scheme and what it runs: javascript:1/alert(1)
 }

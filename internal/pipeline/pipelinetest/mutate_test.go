@@ -24,7 +24,7 @@ const (
 // commands are properties by which OpenCTI's client takes orders.
 var commands = strings.Fields(`opencti_operation opencti_field_patch opencti_upsert_operations opencti_id merge_target_id merge_source_ids
 	workflow_id assignee_ids participant_ids granted_refs stix_ids x_opencti_id x_opencti_stix_ids x_opencti_workflow_id
-	x_opencti_granted_refs x_opencti_patch x_opencti_event_version organization_ids template_id is_inferred`)
+	x_opencti_granted_refs files x_opencti_patch x_opencti_event_version organization_ids template_id is_inferred`)
 
 // values are what a feed may say anywhere instead of what belongs there.
 func (m mutator) value() any {
