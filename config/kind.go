@@ -24,7 +24,6 @@ type schemaType struct {
 	Format           string      `json:"format,omitempty"`
 	Enum             []any       `json:"enum,omitempty"`
 	Pattern          string      `json:"pattern,omitempty"`
-	MinLength        int         `json:"minLength,omitempty"`
 	Minimum          *int        `json:"minimum,omitempty"`
 	Maximum          *int        `json:"maximum,omitempty"`
 	ExclusiveMinimum *int        `json:"exclusiveMinimum,omitempty"`

@@ -16,14 +16,6 @@ func durationKind() kind[time.Duration] {
 		}, durationText)
 }
 
-func periodKind() kind[Period] {
-	return patternFold("duration", periodAllowed, periodPattern, parsePeriod, Period.String)
-}
-
-func startKind() kind[Start] {
-	return patternFold("date or duration", startAllowed, startPattern, parseStart, Start.String)
-}
-
 // patternFold returns a kind whose values are whatever read accepts, in any case. Only the schema uses the pattern: the
 // canonical form of such values.
 func patternFold[T any](name, allowed, pattern string, read func(string) (T, error), format func(T) string) kind[T] {

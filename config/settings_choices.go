@@ -59,7 +59,7 @@ func choiceSettings() []Setting {
 			"Mark indicators for detection that do not say whether they are."),
 		row("threatmatch.default_marking", textKind(), func(c *C) *string { return &c.Choices.DefaultMarking }, "",
 			"Marking beside the TLP of objects that come without any: PAP:AMBER and the like, else the text of a statement.", example("PAP:AMBER")),
-		row("threatmatch.tlp_levels", levelsKind(level), func(c *C) *map[string]string { return &c.Choices.TLPLevels }, "",
+		row("threatmatch.tlp_levels", pairsKind("datasets, STIX types, or both with a colon, with = and a TLP level, with commas between them", anyDataset+stixType+`=`+level, same, same), func(c *C) *map[string]string { return &c.Choices.TLPLevels }, "",
 			"Default levels in place of tlp_level, by dataset, STIX type, or both with a colon between.", example("vulnerability=clear,alerts:report=red")),
 		row("threatmatch.tlp_max", wordKind(tlpLevels()...), func(c *C) *string { return &c.Choices.TLPMax }, "",
 			"Strictest level that is imported; what is marked stricter, or with a marking that its answer does not define, is left out.", example("amber+strict")),
@@ -115,12 +115,6 @@ func (c *Config) Filters() []string {
 func numbersKind(allowed, number string) kind[map[string]int] {
 	return pairsKind(allowed+", with commas between them", `[A-Za-z0-9][A-Za-z0-9-]*=`+number,
 		func(v string) int { n, _ := strconv.Atoi(v); return n }, strconv.Itoa)
-}
-
-// levelsKind takes a list of datasets and types with a TLP level each.
-func levelsKind(level string) kind[map[string]string] {
-	return pairsKind("datasets, STIX types, or both with a colon, with = and a TLP level, with commas between them",
-		anyDataset+stixType+`=`+level, same, same)
 }
 
 // pairsKind takes a list of name=value; of equal names the last one counts.

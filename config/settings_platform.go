@@ -47,7 +47,7 @@ func connectorSettings() []Setting {
 			"Scope that the platform shows.", atTop("scope")),
 		row("connector.log_level", logLevelKind(), func(c *C) *level { return &c.Connector.LogLevel }, "error",
 			"Lowest level of log lines; start, run summaries and stop are logged at every level.", atTop("log_level")),
-		row("connector.duration_period", periodKind(), func(c *C) *Period { return &c.Connector.DurationPeriod }, "P1D",
+		row("connector.duration_period", patternFold("duration", periodAllowed, periodPattern, parsePeriod, Period.String), func(c *C) *Period { return &c.Connector.DurationPeriod }, "P1D",
 			"Time from the end of a run's fetch to the next run; 0 means one run and exit.", atTop("duration_period")),
 		row("connector.run_and_terminate", boolKind(), func(c *C) *bool { return &c.Connector.RunAndTerminate }, "false",
 			"Make one run and exit.", atTop("run_and_terminate")),

@@ -22,7 +22,7 @@ func threatmatchSettings() []Setting {
 			"OAuth2 client id (client credentials) of the ThreatMatch account.", required, example("ChangeMe")),
 		row("threatmatch.client_secret", secretKind(true), func(c *C) *Secret { return &c.ThreatMatch.ClientSecret }, "",
 			"OAuth2 client secret that goes with it.", required, secret, example("ChangeMe")),
-		row("threatmatch.import_from_date", startKind(), func(c *C) *Start { return &c.ThreatMatch.ImportFromDate }, "P30D",
+		row("threatmatch.import_from_date", patternFold("date or duration", startAllowed, startPattern, parseStart, Start.String), func(c *C) *Start { return &c.ThreatMatch.ImportFromDate }, "P30D",
 			"Where the first import begins: a date, or how long before now; later runs continue from the previous one."),
 		row("threatmatch.import_profiles", boolKind(), func(c *C) *bool { return &c.ThreatMatch.ImportProfiles }, "true",
 			"Import the profiles dataset."),

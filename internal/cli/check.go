@@ -28,7 +28,6 @@ func newCheck(g *globals) *cobra.Command {
 			"Exit code: 0 if everything that can be tested works, 1 if something must be fixed, 78 if the settings\n" +
 			"are wrong.",
 		Example: "  " + name + " check\n  " + name + " check --json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()

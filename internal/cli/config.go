@@ -26,7 +26,6 @@ func newConfig(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Print, check and explain the settings",
-		Args:  cobra.NoArgs,
 	}
 	c.AddCommand(
 		newConfigPrint(g), newConfigCheck(g),
@@ -45,7 +44,7 @@ func printWarnings(w io.Writer, report config.Report) {
 // writer is a command that prints text that does not depend on the settings.
 func writer(use, short, file string, write func(io.Writer) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs, Example: "  " + name + " config " + use + " > " + file,
+		Use: use, Short: short, Example: "  " + name + " config " + use + " > " + file,
 		RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd.OutOrStdout()) },
 	}
 }

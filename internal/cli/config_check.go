@@ -11,7 +11,6 @@ func newConfigCheck(g *globals) *cobra.Command {
 		Use:     "check",
 		Short:   "Check the settings without connecting anywhere",
 		Example: "  " + name + " config check --config config.yml",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, report, err := g.load()
 			if g.json {

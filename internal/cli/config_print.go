@@ -12,7 +12,6 @@ func newConfigPrint(g *globals) *cobra.Command {
 		Use:     "print",
 		Short:   "Print every setting in force; secrets are hidden",
 		Example: "  " + name + " config print --origin",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, report, err := g.load()
 			if err != nil {

@@ -27,7 +27,6 @@ func newHealth(g *globals) *cobra.Command {
 			"also be registered and have no problem that needs attention. The exit code is 78 if the settings cannot\n" +
 			"be read.",
 		Example: "  " + name + " health\n  " + name + " health --ready --json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()

@@ -27,7 +27,6 @@ func newRepull(g *globals) *cobra.Command {
 			"even if it was published before. The watermarks do not move. A running connector begins at once, a\n" +
 			"stopped one when it is started. The command says what it will do and asks, unless --yes.",
 		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs --yes",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("dataset") && len(sets) == 0 {
 				return errUsage{errors.New("--dataset is given without a name; leave it out for all datasets")}

@@ -70,7 +70,6 @@ func newRoot(g *globals) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version.Get().Version,
-		Args:          cobra.NoArgs,
 	}
 	root.SetIn(g.env.Stdin)
 	root.SetOut(g.newScreen(g.env.Stdout)) // must come before the completion commands, which store it
@@ -92,13 +91,17 @@ func newRoot(g *globals) *cobra.Command {
 const name = "threatmatch-connector"
 
 // enter records, for c and its children, that a command has begun: any error before
-// that is a usage error. A command that only has children prints its help.
+// that is a usage error. A command that only has children prints its help. One that
+// does not say which arguments it takes takes none.
 func (g *globals) enter(c *cobra.Command) {
 	if c.HasSubCommands() && !c.Runnable() {
 		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 	if c.Name() == "help" {
-		c.Run, c.RunE = nil, helpOn
+		c.Run, c.RunE, c.Args = nil, helpOn, cobra.ArbitraryArgs
+	}
+	if c.Args == nil {
+		c.Args = cobra.NoArgs
 	}
 	if run := c.RunE; run != nil {
 		c.RunE = func(cmd *cobra.Command, args []string) error {

@@ -27,7 +27,6 @@ func newRun(g *globals) *cobra.Command {
 		Short: "Import from ThreatMatch, periodically or once",
 		Example: "  threatmatch-connector run\n" +
 			"  threatmatch-connector run --once --config /etc/threatmatch-connector/config.yml",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },
 	}
 	c.Flags().BoolVar(&once, "once", false, "finish what the spool holds, import once, and exit")

@@ -22,7 +22,6 @@ func newSkip(g *globals) *cobra.Command {
 			"the skipped time; once ThreatMatch returns that data, a repull imports it. The command works on a\n" +
 			"running and on a stopped connector, says what it will do and asks, unless --yes.",
 		Example: "  " + name + " skip --dataset iocs --to 2026-01-31\n  " + name + " skip --dataset iocs --to 2026-01-31T12:00:00Z --yes",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := g.skipRequest(set, to)
 			if err != nil {

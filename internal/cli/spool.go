@@ -10,7 +10,6 @@ func newSpool(g *globals) *cobra.Command {
 		Short: "Inspect and repair the spool of a running or a stopped connector",
 		Long: "Inspect the spool of a running connector over its socket, or of a stopped one through its file.\n" +
 			"Inspecting changes nothing; retry, drop, compact and salvage say what they will change and ask.",
-		Args: cobra.NoArgs,
 	}
 	c.AddCommand(
 		newSpoolStats(g), newSpoolRuns(g), newSpoolRun(g), newSpoolLs(g), newSpoolShow(g), newSpoolFind(g), newSpoolDead(g),

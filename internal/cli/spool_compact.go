@@ -19,7 +19,6 @@ func newSpoolCompact(g *globals) *cobra.Command {
 		Long: "Rewrite the file of a stopped connector without its free pages. A connector does this itself at startup\n" +
 			"if much of the file is free. A crash leaves either the old or the new file, each complete.",
 		Example: "  " + name + " spool compact --yes",
-		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return g.compact(cmd) },
 	}
 	yesFlag(c)

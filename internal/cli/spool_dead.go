@@ -21,7 +21,6 @@ func newSpoolDead(g *globals) *cobra.Command {
 			"retry, and what to do about each class. retry and drop take the KEY: the number of a dead letter, or a\n" +
 			"parked or dead item as dataset/id.",
 		Example: "  " + name + " spool dead\n  " + name + " spool dead --json --after 100",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(g, cmd, func(i inspect.Inspector) ([]failure, error) { return failures(i, after, *limit) }, printFailures)
 		},

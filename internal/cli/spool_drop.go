@@ -15,6 +15,7 @@ func newSpoolDrop(g *globals) *cobra.Command {
 			"objects (by STIX id) for good. This is the only command that loses data which ThreatMatch has returned;\n" +
 			"export it first if in doubt. --healed removes all dead letters that were retried successfully.",
 		Example:           "  " + name + " spool drop 3\n  " + name + " spool drop relationship--6d3c…\n  " + name + " spool drop --healed --yes",
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: g.completeFrom(0, proposeDroppable),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.touch(cmd, request{verb: "drop for good", keys: args, every: healed, filter: filter{healed: true}, do: admin.Changes.Drop})

@@ -16,6 +16,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 			"their own run. A running connector begins at once, a stopped one when it is started. --all takes all\n" +
 			"dead letters that are not healed and all parked items; with --stage or --class, only those dead letters.",
 		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: g.completeFrom(0, proposeDead),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFilter(cmd, f); err != nil {

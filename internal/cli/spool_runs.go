@@ -17,7 +17,6 @@ func newSpoolRuns(g *globals) *cobra.Command {
 		Use:     "runs",
 		Short:   "The latest imports, newest first",
 		Example: "  " + name + " spool runs --limit 5",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(g, cmd, func(i inspect.Inspector) ([]inspect.Run, error) {
 				return collect(before, *limit, i.Runs, func(r inspect.Run) uint64 { return r.ID })

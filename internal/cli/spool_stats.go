@@ -16,7 +16,6 @@ func newSpoolStats(g *globals) *cobra.Command {
 		Use:     "stats",
 		Short:   "What the spool holds, and how much room it takes",
 		Example: "  " + name + " spool stats",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(g, cmd, inspect.Inspector.Stats, func(w io.Writer, s inspect.Stats) error { return printStats(w, s, g.env.Now()) })
 		},

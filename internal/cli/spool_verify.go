@@ -20,7 +20,6 @@ func newSpoolVerify(g *globals) *cobra.Command {
 		Long: "Check every invariant of the spool. For a running connector a copy is checked, so that the connector is\n" +
 			"not held up; the copy takes as much room as the file, in the directory named by --temp.",
 		Example: "  " + name + " spool verify\n  " + name + " spool verify --temp /var/tmp",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			broken, err := g.verify(cmd.Context(), temp)
 			if err != nil {

@@ -32,7 +32,6 @@ func newStatus(g *globals) *cobra.Command {
 			"in a few lines the run, the speed, the backlog, and up to when everything is confirmed. --all adds each\n" +
 			"stage, dataset and store. For a stopped connector it shows what the spool holds.",
 		Example: "  " + name + " status\n  " + name + " status --all\n  " + name + " status --watch",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			show := func(ctx context.Context, w io.Writer) error {
 				s, err := g.status(ctx)

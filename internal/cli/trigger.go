@@ -12,7 +12,6 @@ func newTrigger(g *globals) *cobra.Command {
 		Short:   "Let the running connector import now",
 		Long:    "Let the running connector import now. If a run is already being fetched, no new one starts.",
 		Example: "  " + name + " trigger",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.daemon(cmd.Context(), func(c *admin.Client) error {
 				a, err := c.Trigger(cmd.Context())

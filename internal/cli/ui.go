@@ -35,7 +35,6 @@ func newUI(g *globals) *cobra.Command {
 			"interrupted. The printed address lets one browser in, once. Each action shows the equivalent command and\n" +
 			"asks what that command asks.",
 		Example: "  " + name + " ui\n  ssh -L 9096:127.0.0.1:9096 server " + name + " ui --port 9096",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if port < 0 || port > 65535 {
 				return errUsage{fmt.Errorf("--port %d is no port", port)}

@@ -13,7 +13,6 @@ func newVersion(g *globals) *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit and build date",
 		Example: "  " + name + " version --json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := version.Get()
 			return g.print(cmd.OutOrStdout(), v, func(w io.Writer) error {

@@ -9,22 +9,10 @@ import (
 // a colon ("type_unknown:x-foo").
 type Counts map[string]int64
 
-// Effect is what a count means for the data.
-type Effect string
-
-// A count of objects that are not sent; of properties, list entries or references
-// removed from an object that is; of changes; of additions.
-const (
-	Left    Effect = "left out"
-	Removed Effect = "removed"
-	Changed Effect = "changed"
-	Added   Effect = "added"
-)
-
 // CountName explains one name of Counts.
 type CountName struct {
 	Name   string // without the detail after a colon
-	Effect Effect
+	Effect string // left out (objects), removed (from an object that is sent), changed or added
 	Text   string
 }
 
@@ -38,7 +26,7 @@ func CountTable() []CountName {
 	var all []CountName
 	for line := range lines(countNames) {
 		row := strings.Split(line, " | ")
-		all = append(all, CountName{row[0], Effect(row[1]), row[2]})
+		all = append(all, CountName{row[0], row[1], row[2]})
 	}
 	return all
 }

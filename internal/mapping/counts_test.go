@@ -50,7 +50,7 @@ func (c *tally) add(m *mapping.Mapper, src mapping.Source, objects []json.RawMes
 func (c *tally) left() int64 {
 	n := c.elements + c.counts["generated"] - c.objects - c.dead
 	for _, row := range mapping.CountTable() {
-		if row.Effect == mapping.Left {
+		if row.Effect == "left out" {
 			n -= c.counts[row.Name]
 		}
 	}
@@ -139,7 +139,7 @@ func ruleTable(sets []*tally) string {
 	row("objects sent", func(c *tally) int64 { return c.objects })
 	row("dead letters", func(c *tally) int64 { return c.dead })
 	for _, r := range mapping.CountTable() {
-		row(r.Name+" ("+string(r.Effect)+")", func(c *tally) int64 { return c.counts[r.Name] })
+		row(r.Name+" ("+r.Effect+")", func(c *tally) int64 { return c.counts[r.Name] })
 	}
 	_ = w.Flush()
 	var never []string

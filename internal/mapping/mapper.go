@@ -81,7 +81,7 @@ type record struct {
 
 // Map maps the body of one response: a STIX bundle, or a page of objects. Every
 // element of its objects is in the result, among the dead, or counted under a name
-// of effect Left. body is not kept, but Dead.Raw may share memory with it. The same
+// of effect "left out". body is not kept, but Dead.Raw may share memory with it. The same
 // source and body give the same result.
 func (m *Mapper) Map(src Source, body []byte) Result {
 	id, detailed := strings.CutSuffix(src.ID, detailsSuffix)

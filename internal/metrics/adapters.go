@@ -11,7 +11,6 @@ import (
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/pipeline"
-	"threatmatch-connector/internal/threatmatch"
 )
 
 // SourceMetrics measure the requests to ThreatMatch.
@@ -43,8 +42,6 @@ func (m *SourceMetrics) Request(op string, status int, kind string, d time.Durat
 
 // Paused implements threatmatch.Observer.
 func (m *SourceMetrics) Paused(d time.Duration) { m.paused.Add(d.Seconds()) }
-
-var _ threatmatch.Observer = (*SourceMetrics)(nil)
 
 // OpenCTIMetrics measure the calls of OpenCTI's API.
 type OpenCTIMetrics struct {

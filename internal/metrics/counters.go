@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	_ "embed"
 	"strings"
 
 	"threatmatch-connector/internal/mapping"
@@ -8,39 +9,28 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// counterName explains one counter of a run.
-type counterName struct{ Name, Text string }
+// fetchCounters has a line "name | text" for each counter of fetch.
+//
+//go:embed counters.txt
+var fetchCounters string
 
 // runCounters lists every counter of a run, with the stage before its name. A detail may follow: _<dataset> where the
 // text says so, _<class> for dead letters, and after a colon what the mapper found.
-func runCounters() []counterName {
-	all := []counterName{
-		{"fetch.lists", "answers with a list"},
-		{"fetch.listed", "items that the lists named; also by dataset"},
-		{"fetch.items", "items fetched; also by dataset"},
-		{"fetch.details", "details of the portal fetched (threatmatch.details)"},
-		{"fetch.details_failed", "details of the portal that could not be fetched; their items came without them"},
-		{"fetch.groups", "groups of IOCs asked for, by id/name behind a colon"},
-		{"fetch.pages", "pages of IOCs fetched"},
-		{"fetch.pages_of", "of these, by STIX type behind a colon"},
-		{"fetch.objects", "IOC objects fetched; also by dataset"},
-		{"fetch.gaps", "spans that the API could not give in full; each is a dead letter"},
-		{"fetch.unusable", "list entries that name no id; they are in a dead letter"},
-		{"fetch.retries", "tries that failed and are made again in the run"},
-		{"fetch.parked", "items parked: a later run tries them again; also by dataset"},
-		{"fetch.dead", "items given up as dead letters; also by dataset"},
-		{"fetch.dropped", "open requests dropped, since their dataset was switched off or failed"},
+func runCounters() (all []mapstage.CounterName) {
+	add := func(name, text string) { all = append(all, mapstage.CounterName{Name: name, Text: text}) }
+	for line := range strings.Lines(fetchCounters) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), " | ")
+		add(name, text)
 	}
 	for _, c := range mapstage.Counters() {
-		all = append(all, counterName{"map." + c.Name, c.Text})
+		add("map."+c.Name, c.Text)
 	}
 	for _, c := range mapping.CountTable() {
-		all = append(all, counterName{"map." + c.Name, string(c.Effect) + ": " + c.Text})
+		add("map."+c.Name, c.Effect+": "+c.Text)
 	}
-	return append(all,
-		counterName{"deliver.messages", "messages that the broker confirmed"},
-		counterName{"deliver.dead", "messages that became dead letters"},
-	)
+	add("deliver.messages", "messages that the broker confirmed")
+	add("deliver.dead", "messages that became dead letters")
+	return all
 }
 
 // CounterText explains a counter of a run, whatever detail its name carries; "" if the counter is not known.

@@ -83,5 +83,3 @@ type Spool interface {
 	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
 	LookupIDs(ids []string) (map[string]spool.ID, error)
 }
-
-var _ Spool = (*spool.Spool)(nil)

@@ -66,8 +66,6 @@ type Spool interface {
 	FinishFetch(epoch uint64, run uint64, now time.Time) error
 }
 
-var _ Spool = (*spool.Spool)(nil)
-
 // Stage makes the requests of the spool's tasks and commits the responses. One
 // goroutine owns all its state: it starts requests, which report back to it, judges
 // the responses, and commits together those that are ready. A request's slot is

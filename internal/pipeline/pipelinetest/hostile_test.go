@@ -159,7 +159,7 @@ func (h *hostile) took(rec spool.NewRecord) {
 			counted := false
 			for _, c := range mapping.CountTable() {
 				for name, n := range alone.Counts {
-					if c.Effect == mapping.Left && n > 0 && (name == c.Name || strings.HasPrefix(name, c.Name+":")) {
+					if c.Effect == "left out" && n > 0 && (name == c.Name || strings.HasPrefix(name, c.Name+":")) {
 						counted = true
 						h.left[c.Name] += n
 					}

@@ -43,5 +43,3 @@ type Spool interface {
 	Runs(before uint64, limit int) ([]spool.Run, error)
 	OpenRuns() ([]spool.Run, error)
 }
-
-var _ Spool = (*spool.Spool)(nil)

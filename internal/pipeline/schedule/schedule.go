@@ -50,8 +50,6 @@ type Spool interface {
 	Stats() (spool.Stats, error)
 }
 
-var _ Spool = (*spool.Spool)(nil)
-
 // Schedule starts runs. Run is the loop; the other methods may be called from any
 // goroutine. The time of the next run follows from what the spool holds, so a
 // restart neither loses nor hastens it.
