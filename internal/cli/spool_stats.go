@@ -32,6 +32,13 @@ func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 		}
 		return note
 	}
+	held, copies := "they go out when what they need comes", "published; go out again when whole"
+	switch s.HeldPublished { // the age is that of both
+	case 0:
+		held = since("held", held)
+	case s.Held:
+		copies = since("held", copies)
+	}
 	rows := [][]string{
 		{"connector", "", s.ConnectorID},
 		{"created", stamp(s.Created), fmt.Sprintf("schema %d, epoch %d", s.Schema, s.Epoch)},
@@ -40,11 +47,11 @@ func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 		{"tasks", n(s.Tasks), since("parked", n(s.Parked)+" parked")},
 		{"records", n(s.Records), since("records", "fetched, not yet mapped")},
 		{"waiting", n(s.Waiting), since("waiting", "for references that may come in their run")},
-		{"held", n(s.Held - s.HeldPublished), "they go out when what they need comes"},
-		{"held copies", n(s.HeldPublished), "published; go out again when whole"},
+		{"held", n(s.Held - s.HeldPublished), held},
+		{"held copies", n(s.HeldPublished), copies},
 		{"bundles", n(s.Bundles), since("bundles", n(s.Messages)+" messages not yet confirmed")},
 		{"ids", n(s.IDs), "objects handed over, or on OpenCTI"},
-		{"dead letters", n(s.Dead), n(s.Healed) + " healed"},
+		{"dead letters", n(s.Dead), since("dead", n(s.Healed)+" healed")},
 	}
 	if s.Rejected > 0 {
 		rows = append(rows, []string{"refused", n(s.Rejected), "of the dead letters: by OpenCTI's workers"})

@@ -40,8 +40,8 @@ var commands = nameSet(`assignee_ids authorized_authorities authorized_members a
 // observableRefs lists the references of observables. OpenCTI's client makes a
 // relationship of any other one too, by its name: granted_ref would share the
 // observable with an organization.
-var observableRefs = nameSet(`bcc_refs belongs_to_refs body_raw_ref cc_refs child_refs contains_refs content_ref
-	created_by_ref creator_user_ref dst_payload_ref dst_ref encapsulated_by_ref encapsulates_refs from_ref image_ref
+var observableRefs = nameSet(`bcc_refs belongs_to_ref belongs_to_refs body_raw_ref cc_refs child_refs contains_refs
+	content_ref created_by_ref creator_user_ref dst_payload_ref dst_ref encapsulated_by_ref encapsulates_refs from_ref image_ref
 	object_marking_refs object_refs opened_connection_refs parent_directory_ref parent_ref raw_email_ref
 	resolves_to_refs sender_ref service_dll_refs src_payload_ref src_ref to_refs x_opencti_created_by_ref`)
 
@@ -98,7 +98,7 @@ func (r *record) hoist(o *stix.Object) {
 	for _, t := range otherNames {
 		if value, ok := o.Get(t.from); ok {
 			o.Delete(t.from)
-			adopt(o, t.to, value)
+			r.adopt(o, t.to, value)
 		}
 	}
 	extensions, _ := o.Get("extensions")
@@ -111,7 +111,7 @@ func (r *record) hoist(o *stix.Object) {
 					add(e)
 				}
 			case to != "":
-				adopt(o, to, value)
+				r.adopt(o, to, value)
 			}
 		}
 	}
@@ -121,13 +121,15 @@ func (r *record) hoist(o *stix.Object) {
 }
 
 // adopt sets a property that the object lacks, or adds to its list.
-func adopt(o *stix.Object, key string, value json.RawMessage) {
+func (r *record) adopt(o *stix.Object, key string, value json.RawMessage) {
 	own, has := o.Get(key)
 	switch {
 	case !has:
 		o.Set(key, value)
 	case own[0] == '[' && value[0] == '[':
 		o.Set(key, slices.AppendSeq(slices.Collect(stix.Elements(own)), stix.Elements(value)))
+	case own[0] == '[' || value[0] == '[':
+		r.count("values_invalid", 1, key)
 	}
 }
 
