@@ -3,7 +3,6 @@ package facts
 import (
 	_ "embed"
 	"encoding/csv"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -15,33 +14,24 @@ var relationshipsCSV string
 
 type triple struct{ source, relation, target string }
 
-// Relationships is OpenCTI's table of relationship types.
-type Relationships struct {
-	accepted map[triple][]Version
-}
+// Relationships is OpenCTI's table of relationship types: the versions that accept each.
+type Relationships map[triple][]Version
 
-// ReadRelationships reads the embedded table. An error means that the embedded file is damaged.
-func ReadRelationships() (*Relationships, error) {
-	rows, err := csv.NewReader(strings.NewReader(relationshipsCSV)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("read relationships.csv: %w", err)
-	}
-	versions := []Version{V6_8, V6_9, V7}
-	if want := []string{"source", "relationship_type", "target", string(V6_8), string(V6_9), string(V7)}; len(rows) == 0 ||
-		!slices.Equal(rows[0], want) {
-		return nil, fmt.Errorf("read relationships.csv: its first row is not %q", want)
-	}
-	table := make(map[triple][]Version, len(rows))
+// ReadRelationships reads the embedded table. Its columns are source, type, target and a yes or no for 6.8.10, 6.9.17
+// and 7.26.
+func ReadRelationships() Relationships {
+	rows, _ := csv.NewReader(strings.NewReader(relationshipsCSV)).ReadAll() // embedded, so that it can be read
+	table := make(Relationships, len(rows))
 	for _, row := range rows[1:] {
 		key := triple{relationshipKind(row[0]), row[1], relationshipKind(row[2])}
-		for i, v := range versions {
+		for i, v := range [...]Version{V6_8, V6_9, V7} {
 			// The modules of 7.26 were not read: what 6.9.17 accepts counts as accepted.
 			if row[3+i] == "yes" || v == V7 && row[4] == "yes" {
 				table[key] = append(table[key], v)
 			}
 		}
 	}
-	return &Relationships{table}, nil
+	return table
 }
 
 // relationshipKind returns the name in 7.26 of a relationship that is an end of another: what 6.x calls uses and
@@ -57,7 +47,7 @@ func relationshipKind(kind string) string {
 // names of the table: a STIX type, and identity-individual, -organization, -sector, -system, -security-platform,
 // location-city, -country, …, threat-actor-group, -individual, stix-file, and relationship-uses for a relationship as
 // an end.
-func (r *Relationships) Accepts(v Version, source, relation, target string) bool {
+func (r Relationships) Accepts(v Version, source, relation, target string) bool {
 	if relation == "related-to" || relation == "revoked-by" {
 		return true
 	}
@@ -71,8 +61,8 @@ func (r *Relationships) Accepts(v Version, source, relation, target string) bool
 	return false
 }
 
-func (r *Relationships) accepts(v Version, t triple) bool {
-	versions := r.accepted[t]
+func (r Relationships) accepts(v Version, t triple) bool {
+	versions := r[t]
 	if v == Unknown {
 		return slices.Contains(versions, V6_8) && slices.Contains(versions, V6_9)
 	}

@@ -22,8 +22,8 @@ const (
 	DescriptionText     = "text"
 )
 
-// Settings are the user's choices. Empty strings mean the defaults amber, knowledge
-// and markdown.
+// Settings are the user's choices. Empty strings mean the defaults amber, knowledge and markdown. Package config has
+// checked words and ranges.
 type Settings struct {
 	// TLP is the level for objects without a marking: clear, white, green, amber,
 	// amber+strict, red.
@@ -60,46 +60,31 @@ type Mapper struct {
 	markup     *markup.Converter
 	text       func(string) string // of long texts
 
-	relationships *facts.Relationships
+	relationships facts.Relationships
 	shapes        map[string]shape
 }
 
-// New checks the settings and returns a mapper. Errors name the setting.
+// New returns a mapper. Errors name the setting.
 func New(s Settings) (*Mapper, error) {
 	s.TLP = cmp.Or(s.TLP, "amber")
 	s.Labels = cmp.Or(s.Labels, LabelsKnowledge)
 	s.Description = cmp.Or(s.Description, DescriptionMarkdown)
-	m := &Mapper{settings: s, author: newAuthor(), places: newGazetteer()}
+	m := &Mapper{
+		settings: s, author: newAuthor(), places: newGazetteer(), confidence: legacyConfidence(s.Confidence),
+		shapes: readShapes(), relationships: facts.ReadRelationships(),
+	}
 	var ok bool
 	if m.tlp, ok = stix.FindTLP(s.TLP); !ok {
 		return nil, fmt.Errorf("tlp level %q: not one of clear, white, green, amber, amber+strict, red", s.TLP)
-	}
-	switch s.Labels {
-	case LabelsKnowledge, LabelsAll, LabelsNone:
-	default:
-		return nil, fmt.Errorf("import labels %q: not one of knowledge, all, none", s.Labels)
 	}
 	var err error
 	if m.markup, err = markup.New(s.URL); err != nil {
 		return nil, fmt.Errorf("address of ThreatMatch: %w", err)
 	}
-	switch s.Description {
-	case DescriptionMarkdown:
-		m.text = m.markup.Markdown
-	case DescriptionText:
+	if m.text = m.markup.Markdown; s.Description == DescriptionText {
 		m.text = m.markup.Text
-	default:
-		return nil, fmt.Errorf("description format %q: not one of markdown, text", s.Description)
 	}
-	if s.Confidence < 0 || s.Confidence > 100 {
-		return nil, fmt.Errorf("confidence level %d: not between 0 and 100", s.Confidence)
-	}
-	if m.choices, err = newChoices(s, m.tlp); err != nil {
-		return nil, err
-	}
-	m.confidence = legacyConfidence(s.Confidence)
-	m.shapes = readShapes()
-	m.relationships, err = facts.ReadRelationships()
+	m.choices, err = newChoices(s, m.tlp)
 	return m, err
 }
 

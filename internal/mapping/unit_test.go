@@ -38,10 +38,6 @@ func TestNew(t *testing.T) {
 		{Settings{}, ""},
 		{Settings{TLP: "AMBER+STRICT", Labels: "all", Description: "text", Confidence: 100}, ""},
 		{Settings{TLP: "purple"}, `tlp level "purple"`},
-		{Settings{Labels: "some"}, `import labels "some"`},
-		{Settings{Description: "html"}, `description format "html"`},
-		{Settings{Confidence: -1}, "confidence level -1"},
-		{Settings{Confidence: 101}, "confidence level 101"},
 	} {
 		m, err := New(c.settings)
 		if c.want == "" {

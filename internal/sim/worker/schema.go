@@ -19,17 +19,13 @@ import (
 type platformFacts struct {
 	version   facts.Version
 	inputs    *schema.Inputs
-	relations *facts.Relationships
+	relations facts.Relationships
 	client    map[string][]schema.Handed
 	words     []string // properties that hold words of a vocabulary
 }
 
 func readFacts(version string) (*platformFacts, error) {
 	inputs, err := schema.ReadInputs()
-	if err != nil {
-		return nil, err
-	}
-	relations, err := facts.ReadRelationships()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +36,7 @@ func readFacts(version string) (*platformFacts, error) {
 		return nil, err
 	}
 	words, err := schema.VocabularyFields()
-	return &platformFacts{v, inputs, relations, client, words}, err
+	return &platformFacts{v, inputs, facts.ReadRelationships(), client, words}, err
 }
 
 // schema holds what the client would send of the object against the inputs of
