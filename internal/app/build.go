@@ -72,7 +72,7 @@ func (a *app) platformClient() (*opencti.Client, error) {
 		return nil, nil
 	}
 	opt := clients.OpenCTIOptions(c, a.Version)
-	opt.Logger, opt.Observer = a.Log.With("part", "opencti"), a.metrics.OpenCTI.Observe
+	opt.Logger, opt.Observer, opt.Waiting = a.Log.With("part", "opencti"), a.metrics.OpenCTI.Observe, pipeline.Waiting
 	client, err := opencti.New(opt)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,8 @@ type Options struct {
 	Timeout time.Duration
 	// Logger gets one debug line a request. May be nil.
 	Logger *slog.Logger
+	// Waiting is called before each request, and what it returns when that has ended. May be nil.
+	Waiting func(context.Context) (done func())
 	// Observer is called after each request with the name of its GraphQL operation and the classified error. It must
 	// not block. May be nil.
 	Observer func(operation string, err error, took time.Duration)
@@ -89,6 +91,9 @@ func New(opt Options) (*Client, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opt.Waiting == nil {
+		opt.Waiting = func(context.Context) func() { return func() {} }
+	}
 	if opt.Observer == nil {
 		opt.Observer = func(string, error, time.Duration) {}
 	}
@@ -115,6 +120,7 @@ type request struct {
 
 // call sends one GraphQL document and decodes its data into out. op says what is done to what, for errors and logs.
 func (c *Client) call(ctx context.Context, op string, req request, out any) error {
+	defer c.opt.Waiting(ctx)()
 	began := time.Now()
 	err := c.exchange(ctx, req, out)
 	took := time.Since(began)

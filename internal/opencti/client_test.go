@@ -1,6 +1,7 @@
 package opencti
 
 import (
+	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -284,5 +285,21 @@ func TestAffectedVersion(t *testing.T) {
 		if got := AffectedVersion(version); got != want {
 			t.Errorf("%q: got %v, want %v", version, got, want)
 		}
+	}
+}
+
+// TestEachRequestIsAWait: a loop beats while it waits for the platform.
+func TestEachRequestIsAWait(t *testing.T) {
+	waits, asked := 0, 0
+	c := newFake(t).client(func(o *Options) {
+		o.Waiting = func(context.Context) func() { waits++; return func() { waits-- } }
+		o.Observer = func(string, error, time.Duration) { // before the end of the call
+			if asked++; waits != 1 {
+				t.Errorf("got %d waits in request %d, want 1", waits, asked)
+			}
+		}
+	})
+	if _, err := c.Probe(t.Context()); err != nil || asked != 2 || waits != 0 {
+		t.Errorf("after %d requests %d waits are left: %v", asked, waits, err)
 	}
 }

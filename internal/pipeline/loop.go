@@ -11,7 +11,8 @@ var ErrDone = errors.New("nothing is left to do")
 
 // Loop runs a stage: one step after another until ctx is done. It beats before each
 // step, then sleeps as long as the step says or until a wake, and sets the state
-// "stopped" at the end.
+// "stopped" at the end. A step's calls to the outside tell with Waiting that they
+// wait.
 type Loop struct {
 	Stage  string
 	Status *Status
@@ -30,6 +31,7 @@ type Loop struct {
 // Run steps until ctx is done, which is not an error, or until a step fails.
 func (l Loop) Run(ctx context.Context) error {
 	defer l.Status.Set(l.Stage, "stopped", "", "")
+	ctx = context.WithValue(ctx, inLoop{}, func() func() { return l.Status.Waiting(l.Stage) })
 	for ctx.Err() == nil {
 		l.Status.Beat(l.Stage)
 		if why := l.hold(); why != "" {

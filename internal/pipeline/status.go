@@ -78,10 +78,23 @@ func (b *Status) wait(stage string, n int) {
 	})
 }
 
+// inLoop is the key under which a loop's context has its Waiting.
+type inLoop struct{}
+
+// Waiting is Status.Waiting of the loop whose context this is. Outside of a loop it
+// does nothing.
+func Waiting(ctx context.Context) (done func()) {
+	if begin, ok := ctx.Value(inLoop{}).(func() func()); ok {
+		return begin()
+	}
+	return func() {}
+}
+
 // Sleep waits for d or a wake, and beats meanwhile. If ctx ends first, it returns
 // the cause. A nil wake never fires.
 func (b *Status) Sleep(ctx context.Context, stage string, d time.Duration, wake Wake) error {
 	defer b.Waiting(stage)()
+	defer Waiting(ctx)() // of another loop, if that calls the stage
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

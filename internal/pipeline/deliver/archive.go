@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/delivery"
+	"threatmatch-connector/internal/pipeline"
 )
 
 // archiveOnly finishes a bundle that only goes to the archive.
@@ -48,6 +49,7 @@ func (d *Stage) archiveCopy(ctx context.Context, applicant string) error {
 }
 
 func (d *Stage) archive(ctx context.Context, applicant string) error {
+	defer pipeline.Waiting(ctx)()
 	b := d.bundle
 	err := d.Archive.Write(ctx, delivery.DirectoryBundle{
 		ID: d.bundleID(), ApplicantID: applicant, Update: d.opt.Update, CommittedAt: archiveTime(b.Created, b.Seq),

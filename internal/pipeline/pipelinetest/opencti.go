@@ -10,6 +10,7 @@ import (
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/opencti"
+	"threatmatch-connector/internal/pipeline"
 )
 
 var errAnswerLost = errors.New("answer lost")
@@ -92,6 +93,7 @@ func newOpenCTI(p Profile, wrong func(string, ...any)) *OpenCTI {
 // call runs one request: it is refused, carried out with its answer lost, or
 // succeeds.
 func (f *OpenCTI) call(ctx context.Context, name string, do func() error) error {
+	defer pipeline.Waiting(ctx)() // as the client does
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

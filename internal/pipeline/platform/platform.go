@@ -75,9 +75,6 @@ type Platform struct {
 
 // New returns the loop. It sends nothing yet.
 func New(d Deps, o Options) (*Platform, error) {
-	if d.Client != nil {
-		d.Client, d.Works = aliveClient{d.Client, d.Status}, aliveWorks{d.Works, d.Status}
-	}
 	p := &Platform{Deps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{})}
 	meta, err := d.Spool.Meta()
 	if err != nil {
@@ -202,7 +199,7 @@ func (p *Platform) trouble(err error, back *pipeline.Backoff) time.Duration {
 
 // lock acquires the right to register or ping; unlock releases it.
 func (p *Platform) lock(ctx context.Context) error {
-	defer p.Status.Waiting(stageName)()
+	defer pipeline.Waiting(ctx)()
 	select {
 	case p.call <- struct{}{}:
 		return nil
@@ -241,6 +238,7 @@ func (p *Platform) registration() *opencti.Registration {
 // Registration returns the current registration, and waits for one if there is
 // none.
 func (p *Platform) Registration(ctx context.Context) (opencti.Registration, error) {
+	defer pipeline.Waiting(ctx)()
 	for {
 		p.mu.Lock()
 		reg, wait := p.reg, p.registered
