@@ -152,6 +152,39 @@ func TestScenes(t *testing.T) {
 	}
 }
 
+// TestCutWhileMessagesWait: messages that the link still holds when it dies are neither lost nor confirmed.
+func TestCutWhileMessagesWait(t *testing.T) {
+	t.Parallel()
+	v := brokertest.Shared(t).VHost(t)
+	top, proxy := v.Declare("c", "classic"), brokertest.NewProxy(t, v.Node.Host, v.Node.Port)
+	b := brokerOf(v)
+	b.Host, b.Port = proxy.Host, proxy.Port
+	p := newPublisher(t, Options{Broker: b, Heartbeat: time.Second, ConfirmTimeout: 3 * time.Second})
+	const window = 64
+	l := newLedger(t, 400, window)
+	l.size = func(int) int { return 300 }
+	waited := 0
+	l.before = func(i int) error {
+		link := p.session.link
+		link.writing.Lock()
+		defer link.writing.Unlock()
+		if i >= 150 && waited == 0 && len(link.held) > 1000 {
+			waited = len(link.held)
+			proxy.Cut()
+		}
+		return nil
+	}
+	sum := l.drive(p, top, func(o *Outcome) {
+		if o.Kind != ConnectionLost || o.Unknown == 0 || o.Repeats+o.Unknown > window {
+			t.Errorf("%v, %d repeats and %d unknown", o, o.Repeats, o.Unknown)
+		}
+	})
+	l.arrived(numbers(t, v, top.Queue), sum)
+	if waited == 0 || len(sum.outcomes) != 1 {
+		t.Errorf("cut with %d bytes waiting, outcomes %s", waited, sum.kinds())
+	}
+}
+
 func check(t *testing.T, s *scene, l *ledger, sum totals, want []Kind) {
 	t.Helper()
 	l.arrived(append(s.drained, numbers(t, s.v, s.top.Queue)...), sum)

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,9 @@ func (f *flight) set(change func()) {
 }
 
 // publish sends messages while there is room. It returns nil at the end of the batch.
-func (f *flight) publish() error {
+func (f *flight) publish() (err error) {
+	_ = f.s.link.gather(true) // nothing waits yet
+	defer func() { err = cmp.Or(err, f.s.link.gather(false)) }()
 	for index := 0; ; index++ {
 		if err := f.room(); err != nil {
 			return err
@@ -157,11 +160,18 @@ func (f *flight) room() error {
 			f.idle = false
 			return nil
 		}
-		if !f.idle {
-			f.idle = true
-			f.cond.Broadcast() // commit what is confirmed now
+		if f.idle {
+			f.cond.Wait()
+			continue
 		}
-		f.cond.Wait()
+		f.idle = true
+		f.cond.Broadcast() // commit what is confirmed now
+		f.mu.Unlock()
+		err := f.s.link.flush()
+		f.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
 }
 

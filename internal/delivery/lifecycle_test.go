@@ -90,6 +90,18 @@ func TestSlowCommit(t *testing.T) {
 	}
 }
 
+// TestSlowSource: what is published reaches the broker however long the next message takes.
+func TestSlowSource(t *testing.T) {
+	var arrived atomic.Int64
+	p := doubled(t, func(m brokertest.Published, a *brokertest.Answers) { arrived.Add(1); a.Ack(m.Tag, false) })
+	l := newLedger(t, 6, 8)
+	l.before = func(i int) error {
+		waitFor(t, func() bool { return arrived.Load() == int64(i) })
+		return nil
+	}
+	l.drive(p, nowhere, func(o *Outcome) { t.Error(o) })
+}
+
 // TestSteps: progress is committed in steps of a quarter of the window.
 func TestSteps(t *testing.T) {
 	p := doubled(t, acking)

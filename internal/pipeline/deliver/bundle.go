@@ -163,6 +163,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 		end = min(end, stop.index)
 	}
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
+	id := d.bundleID()
 	d.Publisher.SetBroker(reg.Broker)
 	err := d.Publisher.Send(ctx, delivery.Batch{
 		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
@@ -170,7 +171,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 			if ctx.Err() != nil || in.at >= end || d.lookDue() || d.checkDue(d.current) || d.Platform.Resets() != d.resets {
 				return delivery.Message{}, io.EOF
 			}
-			return d.message(ctx, in, reg)
+			return d.message(ctx, in, reg, id)
 		},
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
 		Blocked:   d.blocked,
@@ -198,7 +199,7 @@ const keepBody = 1 << 20
 
 // message builds the next message. Its body is valid until the next call. A message
 // that cannot be sent ends the batch.
-func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Registration) (delivery.Message, error) {
+func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Registration, bundleID string) (delivery.Message, error) {
 	key := bundleKey{in.run, in.seq, in.at}
 	o, err := d.object(in)
 	if err != nil {
@@ -206,7 +207,7 @@ func (d *Stage) message(ctx context.Context, in *bundleReader, reg opencti.Regis
 	}
 	pipeline.Collect(len(o.JSON))
 	body, err := delivery.AppendEnvelope(d.body[:0], delivery.Envelope{
-		ApplicantID: reg.Applicant, WorkID: d.current.Work.ID, BundleID: d.bundleID(),
+		ApplicantID: reg.Applicant, WorkID: d.current.Work.ID, BundleID: bundleID,
 		Sequence: key.index + 1, Deps: o.Deps, Update: d.opt.Update, Object: o.JSON,
 	})
 	if err != nil {
