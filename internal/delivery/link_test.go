@@ -64,7 +64,7 @@ func TestMessagesAreWrittenTogether(t *testing.T) {
 			{"a flush of nothing", func() { do(l.flush()) }, nil},
 			{"enough", func() { write("e", enough) }, []string{"e"}},
 			{"more than enough", func() { write(enough + "f") }, []string{enough, enough + "f"}},
-			{"nothing after it", func() { write("g"); time.Sleep(soon - 1); write("h"); time.Sleep(1) }, []string{"gh"}},
+			{"nothing after it", func() { write("g"); time.Sleep(soon - 1); write("h"); time.Sleep(time.Nanosecond) }, []string{"gh"}},
 			{"a slow peer", func() { r.slow = true; write("i", "j", "k"); do(l.flush()); r.slow = false }, []string{"i", "j", "k"}},
 			{"the end", func() { write("l"); do(l.gather(false)); write("m") }, []string{"l", "m"}},
 		} {
