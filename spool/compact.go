@@ -43,7 +43,7 @@ func (s *Spool) compactAtOpen(ctx context.Context, o Options) error {
 	if o.NoCompact || free <= r.File/2 || free <= o.compactMin {
 		return nil
 	}
-	if left, known := diskFree(s.dir); known && left < r.Live+r.Live/4+compactMargin {
+	if left, known := DiskFree(s.dir); known && left < r.Live+r.Live/4+compactMargin {
 		return nil
 	}
 	err := s.compact(ctx, o)

@@ -9,13 +9,18 @@ import (
 
 // Exported is an entry that the spool still has and that is neither confirmed by the broker nor dropped.
 type Exported struct {
-	Key     string // as Show takes it; of bundles followed by "/" and the object's index
-	STIX    string // of objects
-	Run     uint64
-	Dataset Dataset
-	Source  string
-	Body    []byte // an object's JSON, or a record's answer as it came
-	Err     error  // ErrCorrupt: Body is what can be read
+	ExportedEntry
+	Body []byte `json:"body"` // an object's JSON, or a record's response as it arrived
+}
+
+// ExportedEntry says what an exported body is.
+type ExportedEntry struct {
+	Key     string  `json:"key"`               // as Show takes it; of bundles followed by "/" and the object's index
+	STIX    string  `json:"stix_id,omitempty"` // of objects
+	Run     uint64  `json:"run,omitempty"`
+	Dataset Dataset `json:"dataset,omitempty"`
+	Source  string  `json:"source_id,omitempty"`
+	Error   string  `json:"error,omitempty"` // it is damaged; the body is what can be read
 }
 
 // Exportable returns the buckets that Export takes, in the order of the data flow.
@@ -36,7 +41,11 @@ func (s *Spool) Export(bucket, after string, maxBytes int64) (out []Exported, ne
 		}
 		return t.walkRows(bucket, after, maxBytes, &next, func(tb *table, _ listing, name string, k, v []byte) int64 {
 			h, body, err := t.content(tb, Hit{Bucket: bucket}, k, v)
-			out = append(out, Exported{Key: name, STIX: h.STIX, Run: h.Run, Dataset: h.Dataset, Source: h.Source, Body: body, Err: err})
+			x := Exported{ExportedEntry{name, h.STIX, h.Run, h.Dataset, h.Source, ""}, body}
+			if err != nil {
+				x.Error = err.Error()
+			}
+			out = append(out, x)
 			return int64(len(body))
 		})
 	})
@@ -78,7 +87,8 @@ func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) (out [
 	for number, first := h.locate(from); number < len(h.Blocks); number++ {
 		objects, err := t.bundles().block(b.Run, b.Seq, h, number, first)
 		if err != nil {
-			out = append(out, Exported{Key: fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+h.Blocks[number]-1), Run: b.Run, Err: err})
+			key := fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+h.Blocks[number]-1)
+			out = append(out, Exported{ExportedEntry: ExportedEntry{Key: key, Run: b.Run, Error: err.Error()}})
 		}
 		for i, o := range objects {
 			at := first + i
@@ -89,10 +99,8 @@ func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) (out [
 				return out
 			}
 			*left -= max(int64(len(o.JSON)), 1)
-			out = append(out, Exported{
-				Key: fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, at), STIX: o.STIX, Run: b.Run,
-				Dataset: o.Dataset, Source: o.Source, Body: o.JSON,
-			})
+			key := fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, at)
+			out = append(out, Exported{ExportedEntry{key, o.STIX, b.Run, o.Dataset, o.Source, ""}, o.JSON})
 		}
 		first += h.Blocks[number]
 	}

@@ -193,7 +193,7 @@ func fullThenDrained(dir string) error {
 			return fmt.Errorf("drain: %w", err)
 		}
 	}
-	free, _ := diskFree(dir)
+	free, _ := DiskFree(dir)
 	if err := errors.Join(f.expect("the disk is as full as it was", free < 4<<20), f.expect("room in the file", !f.s.Room().Short), f.bring()); err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func fullThenDrained(dir string) error {
 	if f.s, err = Open(context.Background(), f.opts); err != nil {
 		return err
 	}
-	free, _ = diskFree(dir)
+	free, _ = DiskFree(dir)
 	err = errors.Join(f.expect("compacted", free > 10<<20 && f.s.room.hasReserve() && !f.s.Room().Short), f.bring(), f.whole())
 	fmt.Println("ok: filled with " + strconv.FormatInt(filled, 10) + " records, drained, and went on")
 	return errors.Join(err, f.s.Close(), boltfile.Check(context.Background(), filepath.Join(dir, fileName)))

@@ -115,7 +115,7 @@ func (r *room) hasOrNeedsNone() bool { return r.reserve == 0 || r.hasReserve() }
 
 // left returns the bytes that the spool can still fill, on the disk and in its own file.
 func (r *room) left() (bytes int64, known bool) {
-	free, known := diskFree(r.dir)
+	free, known := DiskFree(r.dir)
 	return free + max(r.used.Load()-r.live(), 0), known
 }
 
@@ -160,7 +160,7 @@ func (r *room) makeReserve() error {
 		return nil
 	}
 	defer r.making.Unlock()
-	if free, known := diskFree(r.dir); r.hasOrNeedsNone() || known && free < 2*r.reserve {
+	if free, known := DiskFree(r.dir); r.hasOrNeedsNone() || known && free < 2*r.reserve {
 		return nil
 	}
 	err := writeZeros(r.reservePath(), r.reserve)

@@ -148,7 +148,7 @@ func TestExportGivesWhatIsHeldBackOnce(t *testing.T) {
 				out, next, err := s.Export(bucket, after, max(budget, 1))
 				ok(t, err)
 				for _, x := range out {
-					if x.Err != nil || len(x.Body) == 0 {
+					if x.Error != "" || len(x.Body) == 0 {
 						t.Errorf("%s: %+v", bucket, x)
 					}
 					if bucket == "records" {

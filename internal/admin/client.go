@@ -117,7 +117,7 @@ func (c *Client) Find(ctx context.Context, query string) (inspect.Found, error) 
 }
 
 // Export implements inspect.Inspector.
-func (c *Client) Export(bucket, after string) ([]inspect.Exported, string, error) {
+func (c *Client) Export(bucket, after string) ([]spool.Exported, string, error) {
 	e, err := get[exported](c, "export", url.Values{"bucket": {bucket}, "after": {after}})
 	return e.Items, e.Next, err
 }

@@ -151,8 +151,8 @@ type shown struct {
 }
 
 type exported struct {
-	Items []inspect.Exported `json:"items"`
-	Next  string             `json:"next,omitempty"`
+	Items []spool.Exported `json:"items"`
+	Next  string           `json:"next,omitempty"`
 }
 
 // failure is the answer to a request that failed.

@@ -216,7 +216,7 @@ func TestCheckTellsFilters(t *testing.T) {
 // TestLargerThanDisk: a spool that may grow beyond its disk is reported; what its file already has counts as room.
 func TestLargerThanDisk(t *testing.T) {
 	dir := t.TempDir()
-	free, ok := diskFree(dir)
+	free, ok := spool.DiskFree(dir)
 	if !ok {
 		t.Fatal("the free room is not known here")
 	}

@@ -15,12 +15,3 @@ func remoteFS(dir string) (string, bool) {
 	name, ok := names[int64(st.Type)]
 	return name, ok
 }
-
-// diskFree returns the bytes of the directory's file system that are available to us.
-func diskFree(dir string) (int64, bool) {
-	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) != nil {
-		return 0, false
-	}
-	return int64(st.Bavail) * int64(st.Bsize), true
-}

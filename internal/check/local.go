@@ -54,7 +54,7 @@ func (c *checker) spool() {
 		return
 	}
 	room := ""
-	if free, ok := diskFree(at); ok {
+	if free, ok := spool.DiskFree(at); ok {
 		room = fmt.Sprintf("; %s free on the disk, spool.max_size %s", gib(free), gib(c.Config.Spool.MaxSize))
 		if free < leastFree {
 			c.failed(name, fmt.Errorf("%s: only %s free on the disk", dir, gib(free)), "make room, or move spool.dir")
@@ -109,7 +109,7 @@ func existing(dir string) (at string, err error) {
 // have some.
 func LargerThanDisk(dir string, size int64) bool {
 	at, _ := existing(dir)
-	free, ok := diskFree(at)
+	free, ok := spool.DiskFree(at)
 	if file, err := os.Stat(filepath.Join(dir, "spool.db")); err == nil {
 		size -= file.Size()
 	}

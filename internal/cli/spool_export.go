@@ -56,11 +56,11 @@ func newSpoolExport(g *globals) *cobra.Command {
 
 // exportFile is one file; its line in index.jsonl also has the entries.
 type exportFile struct {
-	File    string                  `json:"file"`
-	Bucket  string                  `json:"bucket"`
-	Objects int                     `json:"objects"`
-	Count   int                     `json:"count"`
-	Entries []inspect.ExportedEntry `json:"entries,omitempty"`
+	File    string                `json:"file"`
+	Bucket  string                `json:"bucket"`
+	Objects int                   `json:"objects"`
+	Count   int                   `json:"count"`
+	Entries []spool.ExportedEntry `json:"entries,omitempty"`
 }
 
 // exporter writes bundles of bounded size, so that memory does not grow with the
@@ -98,7 +98,7 @@ func (x *exporter) all(i inspect.Inspector, buckets []string) (err error) {
 	defer func() { err = errors.Join(err, x.index.Close()) }()
 	for _, bucket := range buckets {
 		x.bundles = 0
-		err := pages(i, bucket, "", func(e inspect.Exported) (bool, error) { return true, x.add(bucket, e) })
+		err := pages(i, bucket, "", func(e spool.Exported) (bool, error) { return true, x.add(bucket, e) })
 		if err = errors.Join(err, x.flush()); err != nil {
 			return fmt.Errorf("export %s: %w", bucket, err)
 		}
@@ -123,7 +123,7 @@ func (x *exporter) note(f exportFile) error {
 	return err
 }
 
-func (x *exporter) add(bucket string, e inspect.Exported) error {
+func (x *exporter) add(bucket string, e spool.Exported) error {
 	switch {
 	case e.Error != "":
 		return x.raw(bucket, e)
@@ -156,7 +156,7 @@ const answers = "records"
 
 // exportedAnswer is one line of a file of responses.
 type exportedAnswer struct {
-	inspect.ExportedEntry
+	spool.ExportedEntry
 	Answer json.RawMessage `json:"answer"`
 }
 
@@ -168,10 +168,10 @@ func isObject(body []byte) bool {
 }
 
 // raw writes a body that is not an object, unchanged.
-func (x *exporter) raw(bucket string, e inspect.Exported) error {
+func (x *exporter) raw(bucket string, e spool.Exported) error {
 	file := fmt.Sprintf("%s-%s.raw", bucket, strings.ReplaceAll(e.Key, "/", "-"))
 	err := os.WriteFile(filepath.Join(x.dir, file), e.Body, 0o600)
-	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []inspect.ExportedEntry{e.ExportedEntry}}))
+	return errors.Join(err, x.note(exportFile{File: file, Bucket: bucket, Entries: []spool.ExportedEntry{e.ExportedEntry}}))
 }
 
 // flush writes the objects collected so far as one bundle.

@@ -88,7 +88,7 @@ func (g *globals) showEntry(w io.Writer, e spool.Entry, payload []byte) error {
 // showBundle prints the objects that are not confirmed yet, one per line.
 func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) error {
 	var objects []string
-	err := pages(i, "bundles", "", func(x inspect.Exported) (bool, error) {
+	err := pages(i, "bundles", "", func(x spool.Exported) (bool, error) {
 		if !strings.HasPrefix(x.Key, e.Key+"/") {
 			return len(objects) == 0, nil // bundles are in order
 		}
@@ -112,7 +112,7 @@ func (g *globals) showBundle(w io.Writer, i inspect.Inspector, e spool.Entry) er
 }
 
 // pages calls f for everything that a bucket still holds, until f returns false.
-func pages(i inspect.Inspector, bucket, after string, f func(inspect.Exported) (bool, error)) error {
+func pages(i inspect.Inspector, bucket, after string, f func(spool.Exported) (bool, error)) error {
 	for {
 		page, next, err := i.Export(bucket, after)
 		if err != nil {

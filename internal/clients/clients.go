@@ -25,7 +25,7 @@ func OpenCTIOptions(c *config.Config, version string) opencti.Options {
 	}
 	return opencti.Options{
 		URL: c.OpenCTI.URL, Token: c.OpenCTI.Token.Reveal(), Version: version, Headers: headers,
-		CAs: c.OpenCTICAs(), Insecure: !c.VerifyOpenCTI(), Proxy: Proxy(c.Network), NoQueue: c.Pushes(),
+		Roots: Roots(c.OpenCTICAs()), Insecure: !c.VerifyOpenCTI(), Proxy: Proxy(c.Network), NoQueue: c.Pushes(),
 		Connector: opencti.Connector{
 			ID: c.Connector.ID, Name: c.Connector.Name, Type: c.Connector.Type, Scope: c.Connector.Scope, Slug: "threatmatch",
 		},

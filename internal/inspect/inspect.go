@@ -44,7 +44,7 @@ type Inspector interface {
 	Find(ctx context.Context, query string) (Found, error)
 	// Export returns what a bucket still holds, and where to continue, "" at the
 	// end.
-	Export(bucket, after string) ([]Exported, string, error)
+	Export(bucket, after string) ([]spool.Exported, string, error)
 	// Snapshot writes a consistent copy of the file.
 	Snapshot(w io.Writer) (int64, error)
 }
@@ -187,33 +187,6 @@ func (d direct) Dead(after uint64, limit int) ([]Dead, error) {
 // exportBudget is roughly how many bytes one page of an export holds.
 const exportBudget = 4 << 20
 
-// Exported is something that the spool still holds, with its body.
-type Exported struct {
-	ExportedEntry
-	Body []byte `json:"body"`
-}
-
-// ExportedEntry says what an exported body is.
-type ExportedEntry struct {
-	Key     string `json:"key"`
-	STIX    string `json:"stix_id,omitempty"`
-	Run     uint64 `json:"run,omitempty"`
-	Dataset string `json:"dataset,omitempty"`
-	Source  string `json:"source_id,omitempty"`
-	Error   string `json:"error,omitempty"` // it is damaged; the body is what is left
-}
-
-func (d direct) Export(bucket, after string) ([]Exported, string, error) {
-	all, next, err := d.Spool.Export(bucket, after, exportBudget)
-	if err != nil {
-		return nil, "", err
-	}
-	views := make([]Exported, len(all))
-	for i, x := range all {
-		views[i] = Exported{ExportedEntry{Key: x.Key, STIX: x.STIX, Run: x.Run, Dataset: string(x.Dataset), Source: x.Source}, x.Body}
-		if x.Err != nil {
-			views[i].Error = x.Err.Error()
-		}
-	}
-	return views, next, nil
+func (d direct) Export(bucket, after string) ([]spool.Exported, string, error) {
+	return d.Spool.Export(bucket, after, exportBudget)
 }

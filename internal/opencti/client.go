@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ const (
 	maxBody        = 16 << 20 // of an answer, in bytes
 )
 
-// Options is what New needs. URL and Token are required.
+// Options is what New needs. URL and Token are required; package config has checked them.
 type Options struct {
 	// URL is the platform's address as users see it, with its base path; "/graphql" is appended.
 	URL   string
@@ -41,11 +42,11 @@ type Options struct {
 	Connector Connector
 	// Headers are sent with every request, for gateways in front of the platform.
 	Headers map[string]string
-	// CAs are certificates in PEM to trust besides the system's.
-	CAs []byte
+	// Roots are the trusted certificate authorities. Nil means the system's.
+	Roots *x509.CertPool
 	// Insecure accepts any certificate.
 	Insecure bool
-	// Proxy chooses the proxy of a request. Nil means HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment.
+	// Proxy chooses the proxy of a request. Nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// NoQueue: the platform's broker is not used, and registering does not ask for it.
 	NoQueue bool
@@ -72,20 +73,11 @@ type Client struct {
 	noAlive bool
 }
 
-// New checks the options and sends nothing. Its errors are fatal.
+// New returns a client. It sends nothing.
 func New(opt Options) (*Client, error) {
-	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(opt.URL), "/"))
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fault.Hint(fault.Mark(fault.Fatal, fmt.Errorf("opencti url %q: not an http or https address", opt.URL)),
-			"set opencti.url to the platform's address, such as https://opencti.example.org")
-	}
-	if opt.Token == "" || opt.Token == "ChangeMe" {
-		return nil, fault.Hint(fault.Mark(fault.Fatal, errors.New("opencti token: not set")),
-			"set opencti.token to the API token of the connector's user")
-	}
-	tr, err := transport(opt)
+	u, err := url.Parse(strings.TrimRight(opt.URL, "/"))
 	if err != nil {
-		return nil, err
+		return nil, errors.New("opencti url: not a URL")
 	}
 	opt.Timeout = cmp.Or(opt.Timeout, defaultTimeout)
 	if opt.Logger == nil {
@@ -101,7 +93,7 @@ func New(opt Options) (*Client, error) {
 		opt:      opt,
 		endpoint: u.String() + "/graphql",
 		http: &http.Client{
-			Transport: tr,
+			Transport: transport(opt),
 			// A redirected POST would become a GET, or send the token elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -7,7 +7,7 @@ import (
 
 // User is the owner of the token.
 type User struct {
-	ID, Name     string
+	Name         string
 	Capabilities []string
 }
 
@@ -18,14 +18,14 @@ func (u User) Can(capability string) bool {
 	})
 }
 
-const meQuery = `query Me { me { id name capabilities { name } } }`
+const meQuery = `query Me { me { name capabilities { name } } }`
 
 // Me returns the user of the token. It changes nothing.
 func (c *Client) Me(ctx context.Context) (User, error) {
 	const op = "read user of the token"
 	var out struct {
 		Me *struct {
-			ID, Name     string
+			Name         string
 			Capabilities []named
 		} `json:"me"`
 	}
@@ -35,7 +35,7 @@ func (c *Client) Me(ctx context.Context) (User, error) {
 	if out.Me == nil {
 		return User{}, incomplete(op)
 	}
-	u := User{ID: out.Me.ID, Name: out.Me.Name}
+	u := User{Name: out.Me.Name}
 	for _, n := range out.Me.Capabilities {
 		u.Capabilities = append(u.Capabilities, n.Name)
 	}

@@ -1,7 +1,7 @@
 package opencti
 
 import (
-	"encoding/pem"
+	"crypto/x509"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -16,7 +16,8 @@ func TestTLS(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	defer srv.Close()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	ca := x509.NewCertPool()
+	ca.AddCert(srv.Certificate())
 	for name, tt := range map[string]struct {
 		url  string
 		tls  Options
@@ -24,12 +25,12 @@ func TestTLS(t *testing.T) {
 		hint bool
 	}{
 		"not trusted":     {srv.URL, Options{}, false, true},
-		"authority":       {srv.URL, Options{CAs: ca}, true, false},
+		"authority":       {srv.URL, Options{Roots: ca}, true, false},
 		"any certificate": {srv.URL, Options{Insecure: true}, true, false},
 		"no TLS there":    {"https" + f.URL[len("http"):], Options{}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newClient(t, tt.url, func(o *Options) { o.CAs, o.Insecure = tt.tls.CAs, tt.tls.Insecure }).Probe(t.Context())
+			_, err := newClient(t, tt.url, func(o *Options) { o.Roots, o.Insecure = tt.tls.Roots, tt.tls.Insecure }).Probe(t.Context())
 			if (err == nil) != tt.ok {
 				t.Fatalf("probe: %v", err)
 			}

@@ -5,13 +5,12 @@ import (
 )
 
 // RunHistory calls yield with the runs of an epoch, newest first, until yield
-// returns false. It starts with the run before the id before; 0 means the newest
-// run.
+// returns false.
 func RunHistory(sp interface {
 	Runs(before uint64, limit int) ([]spool.Run, error)
-}, epoch, before uint64, yield func(spool.Run) bool) error {
+}, epoch uint64, yield func(spool.Run) bool) error {
 	const page = 50
-	for {
+	for before := uint64(0); ; {
 		runs, err := sp.Runs(before, page)
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@
 package threatmatch
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,11 +17,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"cmp"
 )
 
-// Options of a Client. BaseURL, ClientID, ClientSecret, Now and Rand are required.
+// Options of a Client. BaseURL, ClientID, ClientSecret, RequestsPerSecond, MaxBody, Now and Rand are required. Package
+// config has checked what the user sets.
 type Options struct {
 	// BaseURL is the scheme and host of the platform, with an optional path in front of "/api".
 	BaseURL      string
@@ -44,7 +44,7 @@ type Options struct {
 
 	// Roots are the trusted certificate authorities. Nil means the system's.
 	Roots *x509.CertPool
-	// Proxy chooses the proxy of a request. Nil means that of the environment (HTTPS_PROXY, NO_PROXY, …).
+	// Proxy chooses the proxy of a request. Nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// Transport carries the requests. Nil means the network.
@@ -90,18 +90,21 @@ type Client struct {
 	redact *redactor
 }
 
-// New returns a client, or everything that is wrong with the options. It makes no request.
+// New returns a client. It makes no request.
 func New(opt Options) (*Client, error) {
-	base, err := opt.check()
+	base, err := url.Parse(strings.TrimRight(opt.BaseURL, "/"))
 	if err != nil {
-		return nil, err
+		return nil, errors.New("threatmatch url: not a URL")
+	}
+	if opt.RequestsPerSecond <= 0 || opt.MaxBody <= 0 {
+		return nil, fmt.Errorf("threatmatch client: %v requests per second and responses of %d bytes: both must be above zero", opt.RequestsPerSecond, opt.MaxBody)
 	}
 	opt.complete()
 	c := &Client{
 		opt:    opt,
 		base:   base,
 		large:  make(chan struct{}, 1),
-		redact: newRedactor(opt.ClientSecret),
+		redact: &redactor{secret: opt.ClientSecret},
 		gate:   newThrottle(opt),
 	}
 	c.http = &http.Client{Transport: opt.Transport, CheckRedirect: c.checkRedirect}
@@ -115,40 +118,11 @@ func New(opt Options) (*Client, error) {
 // Close closes idle connections. Calls in progress are ended by their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func (o *Options) check() (*url.URL, error) {
-	var errs []error
-	base, err := url.Parse(strings.TrimRight(o.BaseURL, "/"))
-	switch {
-	case err != nil:
-		errs = append(errs, errors.New("threatmatch url: not a URL"))
-	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
-		errs = append(errs, errors.New("threatmatch url: want http(s)://host"))
-	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
-		errs = append(errs, errors.New("threatmatch url: no user, query or fragment allowed"))
-	}
-	if o.ClientID == "" {
-		errs = append(errs, errors.New("threatmatch client id: missing"))
-	}
-	if o.ClientSecret == "" {
-		errs = append(errs, errors.New("threatmatch client secret: missing"))
-	}
-	if o.RequestsPerSecond <= 0 || o.MaxBody <= 0 {
-		errs = append(errs, fmt.Errorf("threatmatch client: %v requests per second and answers of %d bytes: both must be above zero", o.RequestsPerSecond, o.MaxBody))
-	}
-	if o.Now == nil || o.Rand == nil {
-		errs = append(errs, errors.New("threatmatch client: Now and Rand are required"))
-	}
-	return base, errors.Join(errs...)
-}
-
 // complete fills in what is optional.
 func (o *Options) complete() {
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, connectTimeout)
 	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, headerTimeout)
 	o.BodyTimeout = cmp.Or(o.BodyTimeout, bodyTimeout)
-	if o.Proxy == nil {
-		o.Proxy = http.ProxyFromEnvironment
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

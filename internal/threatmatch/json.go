@@ -183,17 +183,11 @@ func identifier(value []byte) string {
 
 // text reads a JSON string; "" if it is none.
 func text(value []byte) string {
-	s, _ := unquote(value)
-	return s
+	s, _ := unquoted(value)
+	return string(s)
 }
 
-// unquote reads a JSON string; false if it is none.
-func unquote(value []byte) (string, bool) {
-	b, ok := unquoted(value)
-	return string(b), ok
-}
-
-// unquoted is unquote without a copy where there are no escapes, as in most.
+// unquoted reads a JSON string, without a copy where there are no escapes, as in most; false if it is none.
 func unquoted(value []byte) ([]byte, bool) {
 	if n := len(value); n >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
 		return value[1 : n-1], true

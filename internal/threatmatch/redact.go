@@ -26,8 +26,6 @@ type redactor struct {
 	tokens []string // the current one and the previous one
 }
 
-func newRedactor(secret string) *redactor { return &redactor{secret: secret} }
-
 func (r *redactor) addToken(token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -65,7 +65,7 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 // one another, but not always in the order of runs.
 func (d *Stage) workBefore(run *spool.Run) (spool.Run, error) {
 	var last spool.Run
-	err := pipeline.RunHistory(d.Spool, run.Epoch, 0, func(r spool.Run) bool {
+	err := pipeline.RunHistory(d.Spool, run.Epoch, func(r spool.Run) bool {
 		switch {
 		case r.ID == run.ID || r.Work.ID == "" || r.Work.Status == spool.WorkDeleted:
 		case r.DoneAt.IsZero():

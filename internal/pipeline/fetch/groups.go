@@ -112,7 +112,7 @@ func (f *Stage) goneGroup(missing []string) (string, error) {
 		return "", nil
 	}
 	gone := ""
-	err := pipeline.RunHistory(f.Spool, f.epoch, 0, func(r spool.Run) bool {
+	err := pipeline.RunHistory(f.Spool, f.epoch, func(r spool.Run) bool {
 		for _, g := range groupsOf(r) {
 			if i := slices.IndexFunc(missing, g.Is); i >= 0 {
 				gone = missing[i]
@@ -130,7 +130,7 @@ func (f *Stage) newGroups(run *openRun, groups []threatmatch.Group) error {
 	if !run.Reason.MovesWatermarks() {
 		return nil
 	}
-	return pipeline.RunHistory(f.Spool, f.epoch, 0, func(r spool.Run) bool {
+	return pipeline.RunHistory(f.Spool, f.epoch, func(r spool.Run) bool {
 		had := groupsOf(r)
 		if len(had) == 0 {
 			return true

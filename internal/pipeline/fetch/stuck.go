@@ -19,7 +19,7 @@ func (f *Stage) lookForStuck() error {
 	var stuck []string
 	for _, d := range f.opt.Datasets {
 		failed, why := 0, ""
-		err := pipeline.RunHistory(f.Spool, f.epoch, 0, func(r spool.Run) bool {
+		err := pipeline.RunHistory(f.Spool, f.epoch, func(r spool.Run) bool {
 			dr, asked := r.Datasets[d]
 			if !asked || !r.Reason.MovesWatermarks() || r.FetchedAt.IsZero() {
 				return true

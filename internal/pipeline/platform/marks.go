@@ -69,7 +69,7 @@ func datasetParts(s Spool, enabled []spool.Dataset, marks map[spool.Dataset]spoo
 		return true
 	}
 	read := 0
-	err = pipeline.RunHistory(s, meta.Epoch, 0, func(r spool.Run) bool {
+	err = pipeline.RunHistory(s, meta.Epoch, func(r spool.Run) bool {
 		addParts(parts, r)
 		read++
 		return read%atLeast != 0 || !enough()

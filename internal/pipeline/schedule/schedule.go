@@ -224,7 +224,7 @@ func (s *Schedule) history(yield func(spool.Run) bool) error {
 	if err != nil {
 		return err
 	}
-	return pipeline.RunHistory(s.Spool, meta.Epoch, 0, yield)
+	return pipeline.RunHistory(s.Spool, meta.Epoch, yield)
 }
 
 // start begins a run of all enabled datasets. The caller holds the lock.

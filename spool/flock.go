@@ -1,5 +1,3 @@
-//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
-
 package spool
 
 import (
@@ -41,8 +39,8 @@ func waitFlock(f *os.File, exclusive bool, timeout time.Duration) error {
 	}
 }
 
-// diskFree returns the bytes of the directory's file system that are available to us.
-func diskFree(dir string) (int64, bool) {
+// DiskFree returns the bytes of the directory's file system that are available to us, and false if it cannot tell.
+func DiskFree(dir string) (int64, bool) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, false
