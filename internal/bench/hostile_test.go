@@ -29,6 +29,8 @@ type hostile struct {
 
 const megabyte = 1 << 20
 
+const largeReport = `{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z",`
+
 var hostiles = []hostile{
 	{"nothing", "", nil, 0},
 	{"list of 200,000 ids", "/api/alerts/all", ids(200_000), 30 * time.Second},
@@ -41,6 +43,7 @@ var hostiles = []hostile{
 	{"item of 20,000,000 {}", "/api/stix/alerts/1", repeated(`{"objects":[`, 20_000_000, "{}", "]}"), 120 * time.Second},
 	{"item of one object of 60 MB", "/api/stix/alerts/1", repeated(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
 		60, strings.Repeat("x", megabyte), `","published":"2026-01-01T00:00:00Z"}]}`), 0},
+	{"one object of 60 MB that compresses", "/api/stix/alerts/1", repeated(largeReport+`"description":"`, 60, strings.Repeat("x", megabyte), `"}]}`), 0},
 	{"the same, of noise", "/api/stix/alerts/1", noise(`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"`,
 		60, `","published":"2026-01-01T00:00:00Z"}]}`), 0},
 	{"the same, a description of noise", "/api/stix/alerts/1", noise(
@@ -54,6 +57,18 @@ var hostiles = []hostile{
 	{"the same, 100,000 texts as references", "/api/stix/alerts/1", numbered(
 		`{"objects":[{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","name":"nn","published":"2026-01-01T00:00:00Z","external_references":[`,
 		100_000, `"`+strings.Repeat("x", 600)+`%d"`, "]}]}"), 60 * time.Second},
+	{"100,000 short texts as references", "/api/stix/alerts/1", numbered(largeReport+`"external_references":[`, 99_000,
+		`"`+strings.Repeat("x", 60)+`%d"`, "]}]}"), 60 * time.Second},
+	{"a file of 60 MB", "/api/stix/alerts/1", repeated(largeReport+`"x_opencti_files":[{"name":"a.pdf","data":"`, 60,
+		strings.Repeat("QUJD", megabyte/4), `"}]}]}`), 60 * time.Second},
+	{"content of 60 MB of quotes", "/api/stix/alerts/1", repeated(largeReport+`"content":"`, 60, strings.Repeat(`\"`, megabyte/2), `"}]}`), 60 * time.Second},
+	{"names of 7 MB", "/api/stix/alerts/1", repeated(`{"objects":[{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000001","name":"`,
+		7, strings.Repeat("<b>é</b> ", megabyte/10), `"}]}`), 60 * time.Second},
+	{"60 MB that are no UTF-8", "/api/stix/alerts/1", repeated(largeReport+`"description":"`, 60, strings.Repeat("\xe9", megabyte), `"}]}`), 20 * time.Second},
+	{"27,000 marking definitions", "/api/stix/alerts/1", numbered(`{"objects":[`, 27_000,
+		`{"type":"marking-definition","id":"marking-definition--00000000-0000-4000-8000-%012d","definition_type":"statement","definition":{"statement":"x"}}`, "]}"), 60 * time.Second},
+	{"60 MB of marking definitions", "/api/stix/alerts/1", numbered(`{"objects":[`, 400_000,
+		`{"type":"marking-definition","id":"marking-definition--00000000-0000-4000-8000-%012d","definition_type":"statement","definition":{"statement":"x"}}`, "]}"), 120 * time.Second},
 	{"100,000 associations of malware", "/api/stix/alerts/1", numbered(
 		`{"objects":[{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000001","name":"nn","object_refs":[`,
 		100_000, `"tool--00000000-0000-4000-8000-%012d"`, "]}]}"), 60 * time.Second},

@@ -50,11 +50,14 @@ func dubious(raw json.RawMessage) bool {
 }
 
 func (r *record) reference(raw json.RawMessage) json.RawMessage {
-	to := editMembers(raw, func(key string, v json.RawMessage) any {
+	to := appendMembers(make([]byte, 0, len(raw)), raw, func(key string, v json.RawMessage) any {
 		s, isText := stix.Text(v)
 		switch {
 		case key == "x_opencti_files":
-			return r.fileList(v)
+			if list := r.fileList(v); list != nil {
+				return list
+			}
+			return nil
 		case !isText:
 			return v
 		case key == "url":
@@ -84,16 +87,16 @@ func (r *record) address(s string) (string, bool) {
 	return r.m.markup.Address(s), true
 }
 
-// editMembers replaces each member's value with what edit returns; nil removes the
-// member.
-func editMembers(raw json.RawMessage, edit func(string, json.RawMessage) any) json.RawMessage {
-	out := append(make([]byte, 0, len(raw)), '{')
+// appendMembers appends an object in which each member's value is what edit returns; nil
+// removes the member.
+func appendMembers(dst []byte, raw json.RawMessage, edit func(string, json.RawMessage) any) []byte {
+	start, out := len(dst), append(dst, '{')
 	for key, v := range stix.Members(raw) {
 		to := edit(key, v)
 		if to == nil {
 			continue
 		}
-		if len(out) > 1 {
+		if len(out) > start+1 {
 			out = append(out, ',')
 		}
 		out = append(append(out, stix.Quote(key)...), ':')

@@ -61,6 +61,9 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 	referenced := form.references(o)
 	var named []string
 	name := o.String("name")
+	if len(name) > joinMost {
+		return
+	}
 	places := form.named.FindAllStringSubmatchIndex(name, -1)
 	for _, at := range places {
 		named = appendOnce(named, mitreName(name[at[2]:at[3]]))
@@ -86,6 +89,9 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 	}
 }
 
+// joinMost is the longest text in which ids are looked for: there may be millions.
+const joinMost = 4096
+
 // mitreName writes an id as MITRE does.
 func mitreName(id string) string { return strings.ToUpper(strings.Replace(id, "/", ".", 1)) }
 
@@ -97,6 +103,9 @@ func (form mitreID) references(o *stix.Object) []string {
 	var ids []string
 	raw, _ := o.Get("external_references")
 	for e := range stix.Elements(raw) {
+		if len(ids) > 1 { // they do not agree
+			break
+		}
 		if source := fold(memberText(e, "source_name")); strings.HasPrefix(source, "mitre") || strings.Contains(source, "att and ck") ||
 			source == "attack" {
 			if m := form.whole.FindStringSubmatch(memberText(e, "external_id")); m != nil {
@@ -221,6 +230,9 @@ func (r *record) vulnerability(o *stix.Object) {
 // cvesIn returns the CVE ids in a text, in standard form, and the position of the
 // first.
 func cvesIn(text string) (ids []string, at [2]int) {
+	if len(text) > joinMost {
+		return nil, at
+	}
 	for _, m := range cve.FindAllStringSubmatchIndex(text, -1) {
 		if ids == nil {
 			at = [2]int{m[0], m[5]}
@@ -238,6 +250,9 @@ func cveReferences(o *stix.Object) []string {
 	var ids []string
 	raw, _ := o.Get("external_references")
 	for e := range stix.Elements(raw) {
+		if len(ids) > 1 {
+			break
+		}
 		if source := fold(memberText(e, "source_name")); source != "cve" && source != "nvd" && source != "mitre cve" && source != "nist nvd" {
 			continue
 		}

@@ -126,8 +126,13 @@ func (r *record) decodeElement(raw json.RawMessage) *stix.Object {
 	return o
 }
 
+// idOf returns the id of an element, "" if it is too long to be one.
 func idOf(raw json.RawMessage) string {
+	const most = 1000
 	id, _ := stix.Member(raw, "id")
+	if len(id) > most {
+		return ""
+	}
 	text, _ := stix.Text(id)
 	return text
 }

@@ -3,7 +3,6 @@ package mapping
 import (
 	"bytes"
 	"cmp"
-	"strings"
 	"unicode/utf8"
 
 	"threatmatch-connector/internal/stix"
@@ -30,8 +29,8 @@ func (r *record) defaults(o *stix.Object) {
 	case "sighting":
 		r.place(o)
 	case "note":
-		if abstract := o.String("abstract"); strings.TrimSpace(o.String("content")) == "" && strings.TrimSpace(abstract) != "" {
-			o.Fill("content", abstract)
+		if abstract := trimmed(o, "abstract"); len(trimmed(o, "content")) == 0 && len(abstract) > 0 {
+			o.Fill("content", beginning(abstract, contentMost))
 			r.count("defaults", 1, "content")
 		}
 		r.lengthen(o, "content", "abstract", "Note")
@@ -61,13 +60,16 @@ func (r *record) place(o *stix.Object) {
 // lengthen prepends another text to one of a single character, which OpenCTI would
 // refuse.
 func (r *record) lengthen(o *stix.Object, key, with, otherwise string) {
-	s := strings.TrimSpace(o.String(key))
-	if utf8.RuneCountInString(s) != 1 {
+	s := trimmed(o, key)
+	if utf8.RuneCount(s) != 1 {
 		return
 	}
-	o.Set(key, cmp.Or(o.String(with), otherwise)+": "+s)
+	o.Set(key, cmp.Or(beginning(trimmed(o, with), contentMost), otherwise)+": "+string(s))
 	r.count("values_repaired", 1, key)
 }
+
+// contentMost is how much of its abstract becomes the content of a note that has none.
+const contentMost = 1 << 20
 
 // fill sets a property that is absent, unless value is empty.
 func (r *record) fill(o *stix.Object, key string, value any) {
@@ -114,7 +116,7 @@ func missing(o *stix.Object) string {
 			return "no number"
 		}
 	case typ == "indicator":
-		if err := checkPattern(o.String("pattern")); err != nil && o.String("pattern_type") == "stix" && o.Has("pattern") {
+		if err := checkPattern(trimmed(o, "pattern")); err != nil && o.String("pattern_type") == "stix" && o.Has("pattern") {
 			return "the pattern does not parse: " + err.Error()
 		}
 		return absent(o, "pattern", "pattern_type")

@@ -23,52 +23,52 @@ var fileTypes = map[string]string{
 // them itself: their content would bypass this mapping.
 func (r *record) files(o *stix.Object) {
 	if raw, ok := o.Get("x_opencti_files"); ok {
-		if list := r.fileList(raw); list == nil {
-			o.Delete("x_opencti_files")
-		} else {
-			o.Set("x_opencti_files", list)
-		}
+		o.SetNormal("x_opencti_files", r.fileList(raw))
 	}
 }
 
 // fileList returns nil if no file may stay.
-func (r *record) fileList(raw json.RawMessage) any {
-	out := []byte{'['}
+func (r *record) fileList(raw json.RawMessage) json.RawMessage {
+	const files, added = stix.MaxEntries / 2, 150 // each has at least two members
+	out := append(make([]byte, 0, len(raw)+min(len(raw)*4, files*added)), '[')
 	for e := range stix.Elements(raw) {
-		file, ok := cleanFile(e)
-		if !ok {
-			r.count("files_removed", 1)
-			continue
-		}
-		if len(out) > 1 {
+		before := len(out)
+		if before > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, file...)
+		with, ok := appendFile(out, e)
+		if !ok {
+			r.count("files_removed", 1)
+			out = out[:before]
+			continue
+		}
+		out = with
 	}
 	if len(out) == 1 {
 		return nil
 	}
-	return json.RawMessage(append(out, ']'))
+	return append(out, ']')
 }
 
-// cleanFile sets the media type that matches the file's name, because browsers go
-// by it.
-func cleanFile(raw json.RawMessage) (json.RawMessage, bool) {
+// appendFile appends a file with the media type that matches its name, because browsers
+// go by it. It returns false if the file must not stay.
+func appendFile(dst []byte, raw json.RawMessage) ([]byte, bool) {
 	var name string
 	hasData := false
 	for key, v := range stix.Members(raw) {
-		switch s, _ := stix.Text(v); key {
+		switch key {
 		case "name":
+			s, _ := stix.Text(v)
 			name = path.Base(strings.ReplaceAll(s, `\`, "/"))
 		case "data":
-			hasData = s != ""
+			hasData = len(v) > len(`""`) && v[0] == '"'
 		}
 	}
 	media, ok := fileTypes[strings.ToLower(path.Ext(name))]
 	if !ok || !hasData || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return nil, false
 	}
-	out := editMembers(raw, func(key string, v json.RawMessage) any {
+	out := appendMembers(dst, raw, func(key string, v json.RawMessage) any {
 		switch key {
 		case "name":
 			return name

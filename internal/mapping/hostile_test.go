@@ -276,3 +276,56 @@ func TestLongTextAsReference(t *testing.T) {
 		}
 	}
 }
+
+// TestTextsAsTheyAre: texts that are too long to be converted keep every sign, where
+// OpenCTI shows them, and nothing in them can be read as a tag.
+func TestTextsAsTheyAre(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	long := strings.Repeat(`<b>x</b> & \"y\" a < b <3 <\u0000script>\n`, textsMost/40)
+	want := strings.NewReplacer("<b", "< b", "</b", "< /b", "<\x00s", "< \x00s").Replace(
+		strings.Repeat("<b>x</b> & \"y\" a < b <3 <\x00script>\n", textsMost/40))
+	for _, c := range []struct{ typ, members, key, want string }{
+		{"report", `"description":"` + long + `"`, "description", want},
+		{"report", `"content":"` + long + `","description":"<b>x</b>"`, "x_opencti_content", want},
+		{"report", `"content":"` + long + `","x_opencti_content":"a <b"`, "x_opencti_content", "a < b\n\n" + want},
+		{"note", `"content":"` + long + `<"`, "content", want + "< "},
+		{"malware", `"content":"` + long + `","description":"a <"`, "description", "a < \n\n" + want},
+		{"malware", `"content":"` + long + `"`, "description", want},
+		{"file", `"content":"` + long + `"`, "x_opencti_description", want},
+	} {
+		r := m.Map(Source{}, largeBody(c.typ, c.members))
+		if len(r.Objects) != 1 || r.Counts["texts_unconverted"] != 1 || len(r.Dead) != 0 {
+			t.Fatalf("%s: %d objects, %v, %d dead letters", c.typ, len(r.Objects), r.Counts, len(r.Dead))
+		}
+		o := r.Objects[0]
+		if got := o.String(c.key); got != c.want {
+			t.Errorf("%s: got %.60q… as %s, of %d bytes, want %.60q…, of %d", c.typ, got, c.key, len(got), c.want, len(c.want))
+		}
+		if o.Has("content") && c.typ != "note" {
+			t.Errorf("%s: the content is still there", c.typ)
+		}
+	}
+}
+
+// TestLongNames: a long pattern is not the name of its indicator, nor does a text that
+// stands for a missing one double its object.
+func TestLongNames(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	for n, want := range map[int]int{400: 400 + len("[a:b='']"), 1000: nameMost + len("…")} {
+		pattern := "[a:b='" + strings.Repeat("x", n) + "']"
+		o := m.Map(Source{}, largeBody("indicator", `"name":"","pattern":"`+pattern+`"`)).Objects[0]
+		if got := o.String("name"); len(got) != want || !strings.HasPrefix(pattern, strings.TrimSuffix(got, "…")) || o.String("pattern") != pattern {
+			t.Errorf("a pattern of %d bytes gives a name of %d, want %d: %.30s…", len(pattern), len(got), want, got)
+		}
+	}
+	for _, n := range []int{1000, 3 * contentMost} {
+		o := m.Map(Source{}, largeBody("note", `"abstract":"`+strings.Repeat("é", n/2)+`"`)).Objects[0]
+		if got := len(o.String("content")); got != min(n, contentMost+len("…")) || len(o.String("abstract")) != n {
+			t.Errorf("an abstract of %d bytes gives a content of %d", n, got)
+		}
+	}
+	name := "CVE-2020-12345 " + strings.Repeat("x", joinMost)
+	if o := m.Map(Source{}, largeBody("vulnerability", `"name":"`+name+`"`)).Objects[0]; o.String("name") != name {
+		t.Errorf("got the name %.50s…, want it as it is", o.String("name"))
+	}
+}

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -15,12 +16,13 @@ func (r *record) indicator(o *stix.Object) {
 	if o.Type() != "indicator" {
 		return
 	}
-	pattern := o.String("pattern")
+	raw, _ := o.Get("pattern")
+	pattern, _ := stix.TextBytes(raw)
 	kind := strings.ToLower(strings.TrimSpace(o.String("pattern_type")))
 	if strings.TrimRight(kind, " .-_0123456789v") == "stix" { // "STIX 2.1"
 		kind = "stix"
 	}
-	if kind == "" && (strings.HasPrefix(strings.TrimLeft(pattern, " \t\r\n("), "[") || checkPattern(pattern) == nil) {
+	if kind == "" && (bytes.HasPrefix(bytes.TrimLeft(pattern, " \t\r\n("), []byte("[")) || checkPattern(pattern) == nil) {
 		kind = "stix"
 		r.count("defaults", 1, "pattern_type")
 	}
@@ -28,14 +30,14 @@ func (r *record) indicator(o *stix.Object) {
 		o.Set("pattern_type", kind)
 	}
 	if kind == "stix" {
-		if fixed := repairPattern(pattern); fixed != pattern {
-			o.Set("pattern", fixed)
+		if fixed := repairPattern(pattern); !bytes.Equal(fixed, pattern) {
+			o.Set("pattern", string(fixed))
 			r.count("values_repaired", 1, "pattern")
 			pattern = fixed
 		}
 	}
-	if name := strings.TrimSpace(o.String("name")); o.Has("name") && utf8.RuneCountInString(name) < 2 && pattern != "" {
-		o.Fill("name", strings.TrimSpace(name+" "+pattern))
+	if name := strings.TrimSpace(o.String("name")); o.Has("name") && utf8.RuneCountInString(name) < 2 && len(pattern) > 0 {
+		o.Fill("name", strings.TrimSpace(name+" "+beginning(pattern, nameMost)))
 		r.count("defaults", 1, "name")
 	}
 	if given := o.String("x_opencti_main_observable_type"); given != "" && !knownMainType(given) {
@@ -51,6 +53,19 @@ func (r *record) indicator(o *stix.Object) {
 	if r.m.settings.CreateObservables && !o.Has("x_opencti_create_observables") {
 		o.Set("x_opencti_create_observables", true)
 	}
+}
+
+// nameMost is how many bytes of its pattern an indicator is called by. OpenCTI finds no
+// longer name.
+const nameMost = 500
+
+// beginning returns a text, or the beginning of a long one, for a second place in its
+// object.
+func beginning(text []byte, most int) string {
+	if len(text) <= most {
+		return string(text)
+	}
+	return strings.ToValidUTF8(string(text[:most]), "") + "…"
 }
 
 // mainTypes maps observable types to OpenCTI's names.

@@ -100,6 +100,9 @@ func (m *Mapper) Map(src Source, body []byte) Result {
 		if !ok {
 			continue
 		}
+		if len(e.raw) > 4<<20 {
+			e.object.Detach(1 << 20)
+		}
 		if lack != "" {
 			r.lacking[e.object] = lacking{e.raw, lack}
 		}

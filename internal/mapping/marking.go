@@ -298,7 +298,7 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	case "name", "description", "abstract", "content", "x_opencti_content":
 		if text, ok := stix.TextBytes(raw); ok {
 			if t := readHead(text); t.Rank > 0 {
-				m.lift(t, readable, string(text))
+				m.lift(t, readable, string(text[:min(len(text), maxNotice)]))
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 package mapping
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // STIX patterns are parsed like OASIS's validator does, with which the platform
@@ -18,13 +20,13 @@ var patternBytes = regexp.MustCompile(`^(?:[hH]'(?:[0-9a-fA-F]{2})*'|[bB]'(?:[A-
 var hyphenStep = regexp.MustCompile(`\.([A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)+)`)
 
 // patternToken returns the next token of a pattern: a text, instant, hex or base64, a
-// number, a word or a sign. It returns "" if there is none.
-func patternToken(s string) string {
+// number, a word or a sign. It returns nil if there is none.
+func patternToken(s []byte) []byte {
 	switch c := s[0]; {
 	case c == '\'':
 		return quotedToken(s, 0)
 	case len(s) > 1 && s[1] == '\'' && strings.IndexByte("tThHbB", c) >= 0:
-		if token := quotedToken(s, 1); token != "" {
+		if token := quotedToken(s, 1); token != nil {
 			return token
 		}
 		return s[:1]
@@ -34,31 +36,31 @@ func patternToken(s string) string {
 		return s[:run(s, 0, wordByte)]
 	}
 	for _, sign := range [...]string{"==", "!=", "<>", "<=", ">=", "]", "[", "(", ")", "=", "<", ">", ":", ",", "*"} {
-		if strings.HasPrefix(s, sign) {
-			return sign
+		if len(s) >= len(sign) && string(s[:len(sign)]) == sign {
+			return s[:len(sign)]
 		}
 	}
-	return ""
+	return nil
 }
 
 // quotedToken returns the text that begins with the quote at i, and what is before it.
 // A backslash must be followed by a quote or another backslash.
-func quotedToken(s string, i int) string {
+func quotedToken(s []byte, i int) []byte {
 	for i++; i < len(s); i++ {
 		switch {
 		case s[i] == '\'':
 			return s[:i+1]
 		case s[i] == '\\':
 			if i++; i == len(s) || s[i] != '\'' && s[i] != '\\' {
-				return ""
+				return nil
 			}
 		}
 	}
-	return ""
+	return nil
 }
 
 // numberToken returns a number, with or without sign and fraction, or a dot.
-func numberToken(s string) string {
+func numberToken(s []byte) []byte {
 	start := 0
 	if s[0] == '-' || s[0] == '+' {
 		start = 1
@@ -73,13 +75,13 @@ func numberToken(s string) string {
 		return s[:1]
 	}
 	if whole == start {
-		return ""
+		return nil
 	}
 	return s[:whole]
 }
 
 // run returns where the bytes of a kind that begin at i end.
-func run(s string, i int, is func(byte) bool) int {
+func run(s []byte, i int, is func(byte) bool) int {
 	for i < len(s) && is(s[i]) {
 		i++
 	}
@@ -93,9 +95,9 @@ func wordByte(c byte) bool {
 }
 
 // checkPattern returns what is wrong with a STIX pattern.
-func checkPattern(pattern string) error {
+func checkPattern(pattern []byte) error {
 	p := parsePattern(pattern)
-	if p.observations(0); p.token != "" {
+	if p.observations(0); len(p.token) > 0 {
 		p.fail()
 	}
 	return p.err
@@ -104,12 +106,12 @@ func checkPattern(pattern string) error {
 // patternParser reads a pattern token by token: a list of them would take many times
 // the memory of a long pattern.
 type patternParser struct {
-	rest  string // from the token on
-	token string // the next; "" at the end
+	rest  []byte // from the token on
+	token []byte // the next; empty at the end
 	err   error
 }
 
-func parsePattern(pattern string) *patternParser {
+func parsePattern(pattern []byte) *patternParser {
 	p := &patternParser{rest: pattern}
 	p.take()
 	return p
@@ -117,12 +119,12 @@ func parsePattern(pattern string) *patternParser {
 
 // take goes to the next token.
 func (p *patternParser) take() {
-	p.rest = strings.TrimSpace(p.rest[len(p.token):])
-	if p.token = ""; p.rest == "" {
+	p.rest = bytes.TrimSpace(p.rest[len(p.token):])
+	if p.token = nil; len(p.rest) == 0 {
 		return
 	}
-	if p.token = patternToken(p.rest); p.token == "" && p.err == nil {
-		p.err = fmt.Errorf("unexpected %.20q", p.rest)
+	if p.token = patternToken(p.rest); p.token == nil && p.err == nil {
+		p.err = unexpected(p.rest)
 	}
 }
 
@@ -130,16 +132,21 @@ func (p *patternParser) take() {
 const maxPatternDepth = 50
 
 func (p *patternParser) fail() {
-	if p.err == nil && p.token == "" {
+	if p.err == nil && len(p.token) == 0 {
 		p.err = fmt.Errorf("it ends too early")
 	} else if p.err == nil {
-		p.err = fmt.Errorf("unexpected %.20q", p.token)
+		p.err = unexpected(p.token)
 	}
 }
 
-func (p *patternParser) peek() string {
+// unexpected quotes the beginning of text, which may have tens of megabytes.
+func unexpected(text []byte) error {
+	return fmt.Errorf("unexpected %.20q", text[:min(len(text), 20*utf8.UTFMax)])
+}
+
+func (p *patternParser) peek() []byte {
 	if p.err != nil {
-		return ""
+		return nil
 	}
 	return p.token
 }
@@ -147,7 +154,7 @@ func (p *patternParser) peek() string {
 // accept takes the next token if it is one of these; keywords in capitals.
 func (p *patternParser) accept(words ...string) bool {
 	for _, w := range words {
-		if next := p.peek(); next == w {
+		if string(p.peek()) == w {
 			p.take()
 			return true
 		}
@@ -162,8 +169,8 @@ func (p *patternParser) expect(words ...string) {
 }
 
 // expectKind takes the next token if is accepts it.
-func (p *patternParser) expectKind(is func(word string) bool) {
-	if next := p.peek(); next == "" || !is(next) {
+func (p *patternParser) expectKind(is func(word []byte) bool) {
+	if next := p.peek(); len(next) == 0 || !is(next) {
 		p.fail()
 		return
 	}
@@ -261,7 +268,7 @@ func (p *patternParser) path() {
 		case p.accept("."):
 			p.expectKind(isStep)
 		case p.accept("["):
-			p.expectKind(func(w string) bool { return w == "*" || isWhole(w) })
+			p.expectKind(func(w []byte) bool { return string(w) == "*" || isWhole(w) })
 			p.expect("]")
 		default:
 			return
@@ -269,20 +276,20 @@ func (p *patternParser) path() {
 	}
 }
 
-func isNumberWord(w string) bool  { return strings.Trim(w, "+-.0123456789") == "" && w != "." }
-func isWhole(w string) bool       { return strings.Trim(w, "0123456789") == "" }
-func isTextWord(w string) bool    { return w[0] == '\'' }
-func isInstantWord(w string) bool { return patternInstant.MatchString(w) }
+func isNumberWord(w []byte) bool  { return len(bytes.Trim(w, "+-.0123456789")) == 0 && string(w) != "." }
+func isWhole(w []byte) bool       { return len(bytes.Trim(w, "0123456789")) == 0 }
+func isTextWord(w []byte) bool    { return w[0] == '\'' }
+func isInstantWord(w []byte) bool { return patternInstant.Match(w) }
 
-func isName(w string) bool {
+func isName(w []byte) bool {
 	c := w[0] | 0x20
-	return (c >= 'a' && c <= 'z' || w[0] == '_') && !strings.Contains(w, "'")
+	return (c >= 'a' && c <= 'z' || w[0] == '_') && bytes.IndexByte(w, '\'') < 0
 }
 
-func isStep(w string) bool { return isTextWord(w) || isName(w) && !strings.Contains(w, "-") }
+func isStep(w []byte) bool { return isTextWord(w) || isName(w) && bytes.IndexByte(w, '-') < 0 }
 
-func isLiteral(w string) bool {
-	return isTextWord(w) || isInstantWord(w) || patternBytes.MatchString(w) || isNumberWord(w) || w == "true" || w == "false"
+func isLiteral(w []byte) bool {
+	return isTextWord(w) || isInstantWord(w) || patternBytes.Match(w) || isNumberWord(w) || string(w) == "true" || string(w) == "false"
 }
 
 // repairPattern fixes obvious mistakes: quotes that are doubled instead of escaped,
@@ -290,16 +297,16 @@ func isLiteral(w string) bool {
 // brackets, hashes.SHA-256 without quotes, a qualifier inside the brackets. If that
 // does not help, or the pattern is longer than anyone writes, it returns the pattern
 // unchanged.
-func repairPattern(pattern string) string {
+func repairPattern(pattern []byte) []byte {
 	const most = 1 << 20
-	fixed := strings.TrimSpace(pattern)
-	if checkPattern(fixed) == nil || len(pattern) > most {
+	if len(pattern) > most || checkPattern(pattern) == nil {
 		return pattern
 	}
+	fixed := strings.TrimSpace(string(pattern))
 	for _, mend := range [...]func(string) string{singleQuotes, mendStrings, keywords, bracketed, quoteSteps, qualifierOut} {
 		fixed = mend(fixed)
-		if checkPattern(fixed) == nil {
-			return fixed
+		if mended := []byte(fixed); checkPattern(mended) == nil {
+			return mended
 		}
 	}
 	return pattern
@@ -369,12 +376,12 @@ func mendStrings(s string) string {
 
 // patternSubject returns the object type that all comparisons of a STIX pattern are
 // about, "" if there are several or none.
-func patternSubject(pattern string) string {
-	subject, last := "", ""
+func patternSubject(pattern []byte) string {
+	var subject, last []byte
 	p := parsePattern(pattern)
-	for ; p.token != ""; p.take() {
-		if p.token == ":" && last != "" && isName(last) {
-			if subject != "" && subject != last {
+	for ; len(p.token) > 0; p.take() {
+		if p.token[0] == ':' && len(last) > 0 && isName(last) {
+			if subject != nil && !bytes.Equal(subject, last) {
 				return ""
 			}
 			subject = last
@@ -384,5 +391,5 @@ func patternSubject(pattern string) string {
 	if p.err != nil {
 		return ""
 	}
-	return subject
+	return string(subject)
 }

@@ -145,7 +145,7 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 		if forbidden(key) || stix.Observable(o.Type()) && isRef(key) && !observableRefs[key] {
 			r.count("platform_fields", 1, key)
 			changes = append(changes, change{key, nil})
-		} else if to, n := r.withoutCommands(key, key, raw); n > 0 {
+		} else if to, n := r.withoutCommands(key, raw); n > 0 {
 			changes = append(changes, change{key, to})
 		}
 	}
@@ -161,33 +161,45 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 	}
 }
 
-// withoutCommands returns what stands under key in a property without the members
-// that only the platform may set, at every level, and how many were removed.
-func (r *record) withoutCommands(property, key string, raw json.RawMessage) (json.RawMessage, int) {
-	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
-	if raw[0] != '{' && raw[0] != '[' || !judged && !suspicious(raw) {
+// withoutCommands returns a property's value without the members that only the
+// platform may set, at every level, and how many were removed.
+func (r *record) withoutCommands(property string, raw json.RawMessage) (json.RawMessage, int) {
+	if !judges(property, raw) {
 		return raw, 0
 	}
-	removed := 0
-	out := []byte{raw[0]}
-	add := func(name []byte, key string, value json.RawMessage) {
-		to, n := r.withoutCommands(property, key, value)
-		removed += n
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(out, name...), to...)
+	return r.appendAllowed(make([]byte, 0, len(raw)), property, property, raw)
+}
+
+// judges reports whether a value may have members that are not allowed.
+func judges(key string, raw json.RawMessage) bool {
+	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
+	return (raw[0] == '{' || raw[0] == '[') && (judged || suspicious(raw))
+}
+
+// appendAllowed appends what withoutCommands returns of what stands under key in a
+// property. All levels share one buffer.
+func (r *record) appendAllowed(dst []byte, property, key string, raw json.RawMessage) (out []byte, removed int) {
+	if !judges(key, raw) {
+		return append(dst, raw...), 0
 	}
-	if raw[0] == '[' {
-		for e := range stix.Elements(raw) {
-			add(nil, key, e)
+	start := len(dst)
+	dst = append(dst, raw[0])
+	separate := func() {
+		if len(dst) > start+1 {
+			dst = append(dst, ',')
 		}
-		return append(out, ']'), removed
+	}
+	n := 0
+	for e := range stix.Elements(raw) {
+		separate()
+		dst, n = r.appendAllowed(dst, property, key, e)
+		removed += n
 	}
 	for name, value := range stix.Members(raw) {
 		if mayStand(key, name) {
-			quoted, _ := json.Marshal(name)
-			add(append(quoted, ':'), name, value)
+			separate()
+			dst, n = r.appendAllowed(append(append(dst, stix.Quote(name)...), ':'), property, name, value)
+			removed += n
 			continue
 		}
 		removed++
@@ -195,7 +207,7 @@ func (r *record) withoutCommands(property, key string, raw json.RawMessage) (jso
 			r.count("platform_fields", 1, name)
 		}
 	}
-	return append(out, '}'), removed
+	return append(dst, raw[len(raw)-1]), removed
 }
 
 func isRef(key string) bool { return strings.HasSuffix(key, "_ref") || strings.HasSuffix(key, "_refs") }

@@ -72,6 +72,13 @@ func readShapes() map[string]shape {
 // read reports whether raw can stay as it is, and otherwise returns the value to
 // replace it with, nil if there is none.
 func (s shape) read(raw json.RawMessage) (any, bool) {
+	const scalarMost = 1000 // what is longer is no number and no time, and many copies would be made of it
+	switch {
+	case s == boolean, s == integer, s == decimal, s == percent, s == instant:
+		if len(raw) > scalarMost {
+			return nil, false
+		}
+	}
 	switch s {
 	case text:
 		return readText(raw)

@@ -18,6 +18,29 @@ var shortTexts = [...]string{"name", "objective", "aliases", "x_opencti_aliases"
 // texts converts HTML in the texts of an object, and puts its full text where
 // OpenCTI shows it.
 func (r *record) texts(o *stix.Object) {
+	content, _ := o.Get("content")
+	full, _ := o.Get(contentKey)
+	long := len(content) + len(full)
+	for _, key := range longTexts {
+		raw, _ := o.Get(key)
+		long += len(raw)
+	}
+	if long > textsMost {
+		r.count("texts_unconverted", 1)
+		r.asTheyAre(o)
+	} else {
+		r.convertTexts(o)
+	}
+	for _, key := range shortTexts {
+		r.shortText(o, key)
+	}
+}
+
+// textsMost is how many bytes of an object's texts are converted, which takes up to ten
+// times their memory.
+const textsMost = 8 << 20
+
+func (r *record) convertTexts(o *stix.Object) {
 	for _, key := range longTexts {
 		r.longText(o, key)
 	}
@@ -32,9 +55,69 @@ func (r *record) texts(o *stix.Object) {
 	if !contentTypes[o.Type()] {
 		r.describe(o, "x_opencti_content")
 	}
-	for _, key := range shortTexts {
-		r.shortText(o, key)
+}
+
+// asTheyAre puts texts that are too long to be converted where OpenCTI shows them.
+func (r *record) asTheyAre(o *stix.Object) {
+	for _, key := range longTexts {
+		r.asItIs(o, key, key)
 	}
+	switch key := describedBy(o); {
+	case contentTypes[o.Type()]:
+		r.asItIs(o, contentKey, contentKey, "content")
+	case o.Type() == "note":
+		r.asItIs(o, key, key, contentKey)
+	case !plain(o.Type()):
+		r.asItIs(o, key, key, "content", contentKey)
+	}
+}
+
+// asItIs joins texts without converting them, in at most one copy. A blank after "<"
+// keeps anything from being read as a tag.
+func (r *record) asItIs(o *stix.Object, to string, keys ...string) {
+	var texts []json.RawMessage
+	size := len(`""`)
+	for _, key := range keys {
+		if raw, _ := o.Get(key); len(raw) > len(`""`) && raw[0] == '"' {
+			texts = append(texts, raw)
+			size += len(`\n\n`) + len(raw) + bytes.Count(raw, []byte{'<'})
+		}
+	}
+	if len(texts) == 0 {
+		return
+	}
+	for _, key := range keys {
+		if key != to {
+			o.Delete(key)
+		}
+	}
+	if len(texts) == 1 && bytes.IndexByte(texts[0], '<') < 0 { // it moves, without a copy
+		o.SetNormal(to, texts[0])
+		return
+	}
+	out := append(make([]byte, 0, size), '"')
+	for i, text := range texts {
+		if i > 0 {
+			out = append(out, `\n\n`...)
+		}
+		for text = text[1 : len(text)-1]; len(text) > 0; {
+			n := bytes.IndexByte(text, '<') + 1
+			if n == 0 {
+				n = len(text)
+			}
+			out = append(out, text[:n]...)
+			if text = text[n:]; out[len(out)-1] == '<' && (len(text) == 0 || beginsTag(text[0])) {
+				out = append(out, ' ')
+			}
+		}
+	}
+	o.SetNormal(to, append(out, '"'))
+}
+
+// beginsTag reports whether a sign after "<" makes it a tag, or, as an escape, may hide
+// what does.
+func beginsTag(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || strings.IndexByte(`/!?\`, c) >= 0
 }
 
 // marked reports whether JSON text may contain a tag or an entity.
@@ -83,8 +166,7 @@ var contentTypes = nameSet(`report grouping case-incident case-rfi case-rft x-op
 // as HTML; a plain content would be overwritten. If there are both, one is appended
 // to the other.
 func (r *record) content(o *stix.Object) {
-	const to = "x_opencti_content"
-	full, plain := o.String(to), o.String("content")
+	full, plain := o.String(contentKey), o.String("content")
 	if full == "" && plain == "" {
 		o.Delete("content")
 		return
@@ -97,7 +179,20 @@ func (r *record) content(o *stix.Object) {
 		}
 		o.Delete("content")
 	}
-	r.setText(o, to, html)
+	r.setText(o, contentKey, html)
+}
+
+const contentKey = "x_opencti_content"
+
+// describedBy returns the property to which what OpenCTI has no place for is appended.
+func describedBy(o *stix.Object) string {
+	switch {
+	case o.Type() == "note":
+		return "content"
+	case stix.Observable(o.Type()):
+		return "x_opencti_description"
+	}
+	return "description"
 }
 
 // describe appends the full text of an object that has no place for one to its
@@ -111,13 +206,7 @@ func (r *record) describe(o *stix.Object, from string) {
 	if !isText {
 		return
 	}
-	key := "description"
-	switch {
-	case o.Type() == "note":
-		key = "content"
-	case stix.Observable(o.Type()):
-		key = "x_opencti_description"
-	}
+	key := describedBy(o)
 	o.Delete(from)
 	r.count("content_described", 1)
 	text := strings.TrimSpace(r.m.markup.Resolve(r.m.text(s)))
@@ -144,7 +233,7 @@ func (r *record) shortText(o *stix.Object, key string) {
 		o.Set(key, list)
 		return
 	}
-	if s, ok := stix.Text(raw); ok && (key != "name" || !strings.Contains(o.String("pattern"), s)) {
+	if s, ok := stix.Text(raw); ok && (key != "name" || !bytes.Contains(trimmed(o, "pattern"), []byte(s))) {
 		o.Set(key, r.line(s))
 	}
 }

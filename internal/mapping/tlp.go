@@ -59,8 +59,31 @@ func tlpText(s string) string {
 	return strings.ToLower(norm.NFKC.String(html.UnescapeString(s)))
 }
 
+// tlpMost is how much of a text is brought into that form at a time, as it may become
+// eleven times as long. No name of a level is longer.
+const tlpMost = 4096
+
 // readTLP reads what a text says about the TLP; the strictest of several levels.
-func readTLP(s string) (stix.TLP, reading) {
+func readTLP(s string) (strictest stix.TLP, said reading) {
+	const overlap = 200
+	for ; len(s) > tlpMost; s = s[tlpMost-overlap:] {
+		part := s[:tlpMost]
+		if lower := strings.ToLower(part); !strings.Contains(lower, "tlp") && !strings.Contains(lower, "light") {
+			continue
+		}
+		t, r := readTLPPart(part)
+		if strictest = stricter(strictest, t); said != readable && r != silent {
+			said = r
+		}
+	}
+	t, r := readTLPPart(s)
+	if said == readable || r == silent {
+		r = said
+	}
+	return stricter(strictest, t), r
+}
+
+func readTLPPart(s string) (stix.TLP, reading) {
 	s = tlpText(s)
 	if !strings.Contains(s, "tlp") && !strings.Contains(s, "light") || !tlpWord.MatchString(s) {
 		return stix.TLP{}, silent
@@ -82,7 +105,7 @@ func readLevel(s string) (stix.TLP, reading) {
 	if t, r := readTLP(s); r == readable {
 		return t, r
 	}
-	if t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}")); t.Rank > 0 {
+	if t := onlyLevel(s); t.Rank > 0 {
 		return t, readable
 	}
 	if strings.TrimSpace(s) == "" {
@@ -164,8 +187,16 @@ func tlpProperty(key string) bool {
 // only a level that restricts more than most counts, because it may belong to
 // another scale.
 func restricting(s string) stix.TLP {
-	t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}"))
-	return atLeastAmber(t)
+	return atLeastAmber(onlyLevel(s))
+}
+
+// onlyLevel returns the level that a text names and nothing else.
+func onlyLevel(s string) stix.TLP {
+	const around = " \t\r\n\"'[](){}"
+	if s = strings.Trim(s, around); len(s) > tlpMost {
+		return stix.TLP{}
+	}
+	return levelNamed(strings.Trim(tlpText(s), around))
 }
 
 func atLeastAmber(t stix.TLP) stix.TLP {
@@ -221,6 +252,9 @@ var (
 // papNamed returns the PAP marking that a label names, alone or, if leveled, next
 // to a TLP level; nil if it names none.
 func papNamed(label string, leveled bool) *stix.Object {
+	if label = strings.TrimSpace(label); len(label) > tlpMost {
+		return nil
+	}
 	form := papLabel
 	if leveled {
 		form = papWord

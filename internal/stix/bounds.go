@@ -7,10 +7,19 @@ import (
 
 // What TooMuch says.
 var (
-	ErrTooMany = fmt.Errorf("more than %d properties", MaxProperties)
-	ErrTooLong = fmt.Errorf("more than %d entries in its lists", MaxEntries)
-	ErrTooWide = fmt.Errorf("more than %d objects associated with an object that is no container", MaxAssociated)
+	ErrTooLarge = fmt.Errorf("more than %d MiB besides its long texts", MaxRest>>20)
+	ErrTooMany  = fmt.Errorf("more than %d properties", MaxProperties)
+	ErrTooLong  = fmt.Errorf("more than %d entries in its lists", MaxEntries)
+	ErrTooWide  = fmt.Errorf("more than %d objects associated with an object that is no container", MaxAssociated)
 )
+
+// MaxRest is how many bytes of JSON such an object may have besides its long texts and attached files. While it is
+// mapped, what it is made of takes several times its size.
+const MaxRest = 8 << 20
+
+// longTexts may have any length: hardly anything is made of them.
+var longTexts = set("description", "x_opencti_description", "abstract", "explanation", "content", "x_opencti_content",
+	"pattern", "body", "payload_bin", "x_opencti_files")
 
 // MaxProperties is how many properties an object from a source may have. STIX and OpenCTI together define fewer than
 // 100 for any type, and most operations on an object look at all of them.
@@ -23,7 +32,7 @@ const MaxEntries = 100_000
 // MaxAssociated is how many objects an object may list that is not a container: each becomes a relationship.
 const MaxAssociated = 5_000
 
-// TooMuch returns ErrTooMany, ErrTooLong or ErrTooWide for an object that no source may bring.
+// TooMuch returns one of these errors for an object that no source may bring.
 func (o *Object) TooMuch() error {
 	if o.Len() > MaxProperties {
 		return ErrTooMany
@@ -33,9 +42,14 @@ func (o *Object) TooMuch() error {
 	}
 	size, n := 0, 0
 	for i := range o.fields {
-		size += len(o.fields[i].raw)
+		if f := &o.fields[i]; !longTexts[f.key] || f.raw[0] != '"' && f.key != "x_opencti_files" {
+			size += len(f.key) + len(f.raw)
+		}
 	}
-	if size < len("1,")*MaxEntries {
+	switch {
+	case size > MaxRest:
+		return ErrTooLarge
+	case size < len("1,")*MaxEntries && !o.Has("x_opencti_files"):
 		return nil
 	}
 	for i := range o.fields {
@@ -49,6 +63,9 @@ func (o *Object) TooMuch() error {
 
 // commas counts those between entries in JSON text in normal form.
 func commas(raw json.RawMessage) (n int) {
+	if len(raw) > 0 && raw[0] == '"' {
+		return 0
+	}
 	text := false
 	for i := 0; i < len(raw); i++ {
 		switch raw[i] {

@@ -39,20 +39,39 @@ func clean(raw json.RawMessage) (json.RawMessage, int) {
 	if raw[0] != '{' && raw[0] != '[' || !suspicious(raw) {
 		return raw, 0
 	}
-	out, removed := append(make([]byte, 0, len(raw)), raw[0]), 0
+	out, removed := appendClean(make([]byte, 0, len(raw)), raw)
+	switch {
+	case removed == 0:
+		return raw, 0
+	case len(out) == 0:
+		return nil, removed
+	}
+	return out, removed
+}
+
+// appendClean appends what clean returns, which may be nothing. All levels share one buffer.
+func appendClean(dst []byte, raw json.RawMessage) ([]byte, int) {
+	switch {
+	case !keep(raw):
+		return dst, 1
+	case raw[0] != '{' && raw[0] != '[' || !suspicious(raw):
+		return append(dst, raw...), 0
+	}
+	start, removed := len(dst), 0
+	dst = append(dst, raw[0])
 	add := func(key string, v json.RawMessage) {
-		v, n := clean(v)
-		removed += n
-		if v == nil {
-			return
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
+		before := len(dst)
+		if before > start+1 {
+			dst = append(dst, ',')
 		}
 		if raw[0] == '{' {
-			out = append(appendString(out, key), ':')
+			dst = append(appendString(dst, key), ':')
 		}
-		out = append(out, v...)
+		empty := len(dst)
+		out, n := appendClean(dst, v)
+		if dst, removed = out, removed+n; len(dst) == empty {
+			dst = dst[:before]
+		}
 	}
 	for e := range Elements(raw) {
 		add("", e)
@@ -60,15 +79,10 @@ func clean(raw json.RawMessage) (json.RawMessage, int) {
 	for k, v := range Members(raw) {
 		add(k, v)
 	}
-	switch {
-	case removed == 0:
-		return raw, 0
-	case len(out) == 1:
-		return nil, removed
-	case raw[0] == '{':
-		return append(out, '}'), removed
+	if len(dst) == start+1 {
+		return dst[:start], removed
 	}
-	return append(out, ']'), removed
+	return append(dst, raw[len(raw)-1]), removed
 }
 
 // suspicious is the fast path: text without these strings has nothing to clean.

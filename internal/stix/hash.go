@@ -61,10 +61,10 @@ func appendCanonical(dst []byte, fields []field) []byte {
 
 // canonical is [appendCanonicalValue] without a copy where the order of keys does not matter; buf is used where it does.
 func canonical(raw json.RawMessage, buf *[]byte) []byte {
-	if bytes.IndexByte(raw, '{') < 0 {
+	if raw[0] == '"' || bytes.IndexByte(raw, '{') < 0 {
 		return raw
 	}
-	*buf = appendCanonicalValue((*buf)[:0], raw)
+	*buf = appendCanonicalValue(slices.Grow((*buf)[:0], len(raw)), raw)
 	return *buf
 }
 

@@ -244,6 +244,25 @@ func (o *Object) Set(key string, v any) {
 	o.put(key, raw)
 }
 
+// SetNormal is Set for JSON text in normal form, which is kept and must not change afterwards.
+func (o *Object) SetNormal(key string, raw json.RawMessage) {
+	if !keep(raw) {
+		o.Delete(key)
+		return
+	}
+	o.put(key, raw)
+}
+
+// Detach copies all values of less than most bytes, so that the text that the object was decoded from can be freed once
+// its larger values are replaced.
+func (o *Object) Detach(most int) {
+	for i := range o.fields {
+		if f := &o.fields[i]; len(f.raw) < most {
+			f.raw = bytes.Clone(f.raw)
+		}
+	}
+}
+
 // Fill sets a property that the source did not give: a merge treats it as absent. If it is set or copied again
 // afterwards, it counts again.
 func (o *Object) Fill(key string, v any) {
@@ -331,9 +350,10 @@ func encode(v any) (json.RawMessage, error) {
 		return strconv.AppendInt(nil, int64(v), 10), nil
 	case []string:
 		return appendStrings(nil, v), nil
+	case json.RawMessage:
+		return Normalize(make([]byte, 0, len(v)), v)
 	case []json.RawMessage:
-		list := listOf(v)
-		return Normalize(make([]byte, 0, len(list)), list)
+		return normalList(v)
 	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -342,6 +362,24 @@ func encode(v any) (json.RawMessage, error) {
 		return nil, err
 	}
 	return Normalize(nil, []byte(b.String()))
+}
+
+// normalList is listOf for entries that may not be in normal form.
+func normalList(entries []json.RawMessage) (json.RawMessage, error) {
+	size := len("[]") + len(entries)
+	for _, e := range entries {
+		size += len(e)
+	}
+	out, err := append(make([]byte, 0, size), '['), error(nil)
+	for i, e := range entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if out, err = Normalize(out, e); err != nil {
+			return nil, err
+		}
+	}
+	return append(out, ']'), nil
 }
 
 func appendStrings(dst []byte, list []string) []byte {

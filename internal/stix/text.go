@@ -3,6 +3,8 @@ package stix
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -64,9 +66,36 @@ func TextBytes(raw json.RawMessage) ([]byte, bool) {
 	if bytes.IndexByte(b, '\\') < 0 {
 		return b, true
 	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, false
+	if out, ok := unescape(make([]byte, 0, len(b)), b); ok {
+		return out, true
 	}
-	return []byte(s), true
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return []byte(s), err == nil
+}
+
+// unescape appends what the inside of a JSON string says. It returns false if that has an escape that is never written
+// in normal form.
+func unescape(dst, b []byte) ([]byte, bool) {
+	for {
+		i := bytes.IndexByte(b, '\\')
+		if i < 0 {
+			return append(dst, b...), true
+		}
+		if i+1 == len(b) {
+			return nil, false
+		}
+		dst = append(dst, b[:i]...)
+		c, size := b[i+1], 2
+		if at := strings.IndexByte("bfnrt", c); at >= 0 {
+			c = "\b\f\n\r\t"[at]
+		} else if c == 'u' && i+6 <= len(b) {
+			n, err := strconv.ParseUint(string(b[i+2:i+6]), 16, 7)
+			if err != nil {
+				return nil, false
+			}
+			c, size = byte(n), 6
+		}
+		dst, b = append(dst, c), b[i+size:]
+	}
 }

@@ -1,11 +1,14 @@
 package threatmatch
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf16"
+
+	"threatmatch-connector/internal/fault"
 )
 
 // TestLenientBodies: what the reference client can read, our client can read, too.
@@ -50,4 +53,22 @@ func collect(p Page) []PageObject {
 		return nil
 	}
 	return slices.Collect(p.Objects)
+}
+
+// TestLargerInUTF8: the limit holds for what a body becomes.
+func TestLargerInUTF8(t *testing.T) {
+	const size = largeBody + largeBody/2
+	for limit, want := range map[int64]Kind{2*size + 100: "", 2*size - 100: KindTooLarge} {
+		c := streamed(t, limit, -1, func() io.Reader {
+			return io.MultiReader(strings.NewReader(`{"objects":["`), strings.NewReader(strings.Repeat("\xe9", size)), strings.NewReader(`"]}`))
+		})
+		body, err := c.Item(t.Context(), Alerts, "1")
+		if want != "" {
+			class, _ := fault.Of(err)
+			wantError(t, err, want, class)
+		} else if err != nil || len(body.Bytes) != 2*size+len(`{"objects":[""]}`) {
+			t.Errorf("got %d bytes and %v, want twice as many as came", len(body.Bytes), err)
+		}
+		body.Release()
+	}
 }

@@ -169,8 +169,8 @@ func (c *Client) decode(r request, ans *answer, contentType string) (fail *Error
 			ans.body.Release()
 		}
 	}()
-	if err := c.toUTF8(&ans.body, contentType); err != nil {
-		return &Error{Kind: KindMalformed, cause: err}
+	if fail := c.toUTF8(&ans.body, contentType); fail != nil {
+		return fail
 	}
 	ans.size = len(ans.body.Bytes)
 	if kind, err := r.decode(ans); err != nil {

@@ -20,7 +20,8 @@ type mapped struct {
 }
 
 // guard returns a function that maps the record once, whoever calls it first, and
-// turns a panic into text. setIDs is mapping.Source's. Safe for concurrent use.
+// turns a panic into text. setIDs is mapping.Source's. The body is let go as soon as the
+// mapper needs it no more. Safe for concurrent use.
 func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped {
 	return sync.OnceValue(func() (res mapped) {
 		start := m.now()
@@ -31,7 +32,9 @@ func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped 
 			}
 			m.met.seconds.Observe(m.now().Sub(start).Seconds())
 		}()
-		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, rec.Body)
+		body := rec.Body
+		rec.Body = nil
+		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, body)
 		return res
 	})
 }

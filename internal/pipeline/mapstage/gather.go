@@ -76,6 +76,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 		out.bury(rec, "", v, rec.Body)
 		return out
 	}
+	rec.Body = nil // the mapper lets it go: a large one would stand beside what it becomes
 	res, err := m.withSetIDs(rec, mapped())
 	if err != nil {
 		out.stop = err
@@ -87,7 +88,9 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 		if m.blamed.mapper.again(res.frame, fmt.Sprint(rec.Seq)) {
 			out.stop = &stoppedError{&brokenError{verdict: v}}
 		}
-		out.bury(rec, "", v, rec.Body)
+		if rec, out.stop = m.again(rec, out.stop); rec.Body != nil {
+			out.bury(rec, "", v, rec.Body)
+		}
 		return out
 	}
 	m.blamed.mapper = streak{}
@@ -100,6 +103,18 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	}
 	out.addResult(m, rec, res.Result)
 	return out
+}
+
+// again reads the body of a record that was mapped. It returns stop, or why it cannot.
+func (m *Stage) again(rec spool.Record, stop error) (spool.Record, error) {
+	same, err := m.spool.Records(rec.Run, rec.Seq-1, 1, 1)
+	switch {
+	case err != nil:
+		return rec, err
+	case len(same) == 0 || same[0].Seq != rec.Seq || same[0].Err != nil:
+		return rec, fmt.Errorf("record %d/%d cannot be read again", rec.Run, rec.Seq)
+	}
+	return same[0], stop
 }
 
 // addResult makes items of what a record was mapped to.
@@ -300,12 +315,13 @@ func (m *Stage) addRecord(ctx context.Context, run spool.Run, rec spool.Record, 
 		}
 	}
 	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
-	pipeline.Collect(len(rec.Body))
+	size := len(rec.Body)
+	pipeline.Collect(size)
 	r := m.mapOne(rec, mapped)
 	if r.stop != nil {
 		return r.stop
 	}
-	pipeline.Collect(len(rec.Body))
+	pipeline.Collect(size)
 	if m.gather != nil && !m.gather.room(r) {
 		if err := m.flush(ctx); err != nil {
 			return err

@@ -27,6 +27,9 @@ func (m *Stage) withSetIDs(rec spool.Record, res mapped) (mapped, error) {
 	}
 	for id, original := range known {
 		if res.SetIDs[id] != original {
+			if rec, err = m.again(rec, nil); err != nil {
+				return res, err
+			}
 			res = m.guard(rec, known)()
 			break
 		}
