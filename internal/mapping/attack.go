@@ -60,11 +60,11 @@ func (r *record) technique(o *stix.Object, form mitreID) {
 	}
 	referenced := form.references(o)
 	var named []string
+	var places [][]int
 	name := o.String("name")
-	if len(name) > joinMost {
-		return
+	if len(name) <= joinMost {
+		places = form.named.FindAllStringSubmatchIndex(name, -1)
 	}
-	places := form.named.FindAllStringSubmatchIndex(name, -1)
 	for _, at := range places {
 		named = appendOnce(named, mitreName(name[at[2]:at[3]]))
 	}
@@ -205,6 +205,9 @@ var cve = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])CVE[\s_‐‑–—-]?([0-9]{4}
 // of the name becomes an alias.
 func (r *record) vulnerability(o *stix.Object) {
 	name := o.String("name")
+	if len(name) > joinMost {
+		return
+	}
 	ids, at := cvesIn(name)
 	nickname := name
 	switch {
@@ -231,7 +234,7 @@ func (r *record) vulnerability(o *stix.Object) {
 // first.
 func cvesIn(text string) (ids []string, at [2]int) {
 	if len(text) > joinMost {
-		return nil, at
+		return nil, at // it is an id of a reference
 	}
 	for _, m := range cve.FindAllStringSubmatchIndex(text, -1) {
 		if ids == nil {

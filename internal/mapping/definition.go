@@ -87,7 +87,7 @@ func readDefinition(o *stix.Object) definition {
 	case d.level.Rank == 0 && (spoken || missingMarking(o) != ""):
 		d.unread = true
 	case d.level.Rank > 0:
-		d.says = (len(own) > tlpMost || !onlyTLP.MatchString(tlpText(own))) && (says(statement) || says(o.String("name")))
+		d.says = !onlyTLP.MatchString(tlpText(own)) && (says(statement) || says(o.String("name")))
 	}
 	return d
 }
@@ -108,7 +108,7 @@ func (m *markings) inline(raw json.RawMessage) {
 
 // says reports whether the text of a marking says more than a level.
 func says(s string) bool {
-	return len(s) > tlpMost || strings.TrimSpace(s) != "" && s != "custom" && !onlyTLP.MatchString(tlpText(s))
+	return strings.TrimSpace(s) != "" && s != "custom" && !onlyTLP.MatchString(tlpText(s))
 }
 
 func tlpMember(raw json.RawMessage) bool {

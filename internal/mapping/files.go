@@ -29,8 +29,12 @@ func (r *record) files(o *stix.Object) {
 
 // fileList returns nil if no file may stay.
 func (r *record) fileList(raw json.RawMessage) json.RawMessage {
-	const files, added = stix.MaxEntries / 2, 150 // each has at least two members
-	out := append(make([]byte, 0, len(raw)+min(len(raw)*4, files*added)), '[')
+	const added = 150
+	size := len(raw)
+	for range stix.Elements(raw) {
+		size += added
+	}
+	out := append(make([]byte, 0, size), '[')
 	for e := range stix.Elements(raw) {
 		before := len(out)
 		if before > 1 {

@@ -2,8 +2,12 @@ package mapping
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"threatmatch-connector/internal/stix"
 )
@@ -277,32 +281,81 @@ func TestLongTextAsReference(t *testing.T) {
 	}
 }
 
+// padding makes the texts of an object too long to be converted.
+var padding = `"explanation":"` + strings.Repeat("x", textsMost) + `",`
+
 // TestTextsAsTheyAre: texts that are too long to be converted keep every sign, where
-// OpenCTI shows them, and nothing in them can be read as a tag.
+// OpenCTI shows them.
 func TestTextsAsTheyAre(t *testing.T) {
+	t.Parallel()
 	m := newMapper(t, []byte(`{}`))
-	long := strings.Repeat(`<b>x</b> & \"y\" a < b <3 <\u0000script>\n`, textsMost/40)
-	want := strings.NewReplacer("<b", "< b", "</b", "< /b", "<\x00s", "< \x00s").Replace(
-		strings.Repeat("<b>x</b> & \"y\" a < b <3 <\x00script>\n", textsMost/40))
+	text := `<b>x</b> & \"y\" a < b <3 1[.]2 [1] (2)\n`
+	want := "< b>x< /b> & \"y\" a < b <3 1[.]2 [1] (2)\n"
 	for _, c := range []struct{ typ, members, key, want string }{
-		{"report", `"description":"` + long + `"`, "description", want},
-		{"report", `"content":"` + long + `","description":"<b>x</b>"`, "x_opencti_content", want},
-		{"report", `"content":"` + long + `","x_opencti_content":"a <b"`, "x_opencti_content", "a < b\n\n" + want},
-		{"note", `"content":"` + long + `<"`, "content", want + "< "},
-		{"malware", `"content":"` + long + `","description":"a <"`, "description", "a < \n\n" + want},
-		{"malware", `"content":"` + long + `"`, "description", want},
-		{"file", `"content":"` + long + `"`, "x_opencti_description", want},
+		{"report", `"description":"` + text + `"`, "description", want},
+		{"report", `"content":"` + text + `","description":"<b>x</b>"`, "x_opencti_content", want},
+		{"report", `"content":"` + text + `","x_opencti_content":"a <b"`, "x_opencti_content", "a < b\n\n" + want},
+		{"note", `"content":"` + text + `<"`, "content", want + "< "},
+		{"malware", `"content":"` + text + `","description":"a <"`, "description", "a < \n\n" + want},
+		{"malware", `"content":"` + text + `"`, "description", want},
+		{"file", `"content":"` + text + `"`, "x_opencti_description", want},
 	} {
-		r := m.Map(Source{}, largeBody(c.typ, c.members))
+		r := m.Map(Source{}, largeBody(c.typ, c.members[:1]+padding[1:]+c.members))
 		if len(r.Objects) != 1 || r.Counts["texts_unconverted"] != 1 || len(r.Dead) != 0 {
 			t.Fatalf("%s: %d objects, %v, %d dead letters", c.typ, len(r.Objects), r.Counts, len(r.Dead))
 		}
 		o := r.Objects[0]
 		if got := o.String(c.key); got != c.want {
-			t.Errorf("%s: got %.60q… as %s, of %d bytes, want %.60q…, of %d", c.typ, got, c.key, len(got), c.want, len(c.want))
+			t.Errorf("%s: got %q as %s, want %q", c.typ, got, c.key, c.want)
 		}
 		if o.Has("content") && c.typ != "note" {
 			t.Errorf("%s: the content is still there", c.typ)
+		}
+	}
+}
+
+// TestNothingActsAsItIs: in texts that are too long to be converted nothing is a tag, a
+// link or a picture, whoever leaves out what cannot be seen, and no sign is lost.
+func TestNothingActsAsItIs(t *testing.T) {
+	t.Parallel()
+	m := newMapper(t, []byte(`{}`))
+	samples := []string{"[x](javascript:alert(1))", "![p](https://x.example/p.png)", `[x][1]\n\n[1]: javascript:alert(1)`, `[x]\u0000(javascript:x)`,
+		`[x]\u0028file:///x)`, `[x]\u005b1]`, `[x]\u003a javascript:x`, "<javascript:alert(1)>", "<https://x.example/>", "<x@y.example>", `<\u0000script>x`,
+		`\u003cscript>x</script>`, `\u003c\u0073cript>`, `<\u002fscript>`, "&lt;script&gt;x", "&#60;script>x", "<!--", "-->", "<?x?>", "<![CDATA[x]]>",
+		`<img title=\"<\" src=x onerror=x>`, "<scr<script>ipt>", "<<b>", `<\u0007b>`, "<textarea>", "<plaintext>", "]]]](x", "<"}
+	for line := range lines(hostile) {
+		members, _, _ := strings.Cut(line, " >> ")
+		for _, s := range regexp.MustCompile(`:"(?:[^"\\]|\\.)*"`).FindAllString(members, -1) {
+			samples = append(samples, s[2:len(s)-1])
+		}
+	}
+	text := strings.Join(samples, `\n`) + strings.Join(samples, "")
+	for _, typ := range []string{"report", "note", "malware", "file"} {
+		r := m.Map(Source{}, largeBody(typ, `"description":"`+text+`","x_opencti_description":"`+text+`","content":"script>`+text+`","x_opencti_content":"`+text+`<",`+
+			padding[:len(padding)-1]))
+		if len(r.Objects) != 1 {
+			t.Fatalf("%s: %v", typ, r.Dead[0].Reason)
+		}
+		o, size := r.Objects[0], 0
+		for _, key := range []string{"description", "x_opencti_description", "content", contentKey} {
+			got := strings.ReplaceAll(o.String(key), "\x00", "")
+			size += len(strings.Join(strings.Fields(got), ""))
+			if found := regexp.MustCompile(`\][[(:].{0,30}`).FindString(got); found != "" {
+				t.Errorf("%s: %s has %q", typ, key, found)
+			}
+			for z := html.NewTokenizer(strings.NewReader(got)); ; {
+				kind := z.Next()
+				if kind == html.ErrorToken {
+					break
+				}
+				if kind != html.TextToken {
+					t.Errorf("%s: %s has the tag %s", typ, key, z.Raw())
+				}
+			}
+		}
+		raw, err := strconv.Unquote(`"` + strings.ReplaceAll(strings.ReplaceAll(text, `\/`, "/"), `\u0000`, "") + `"`)
+		if want := 4*len(strings.Join(strings.Fields(raw), "")) + len("script><"); size != want || err != nil {
+			t.Errorf("%s: %d signs, want %d (%v)", typ, size, want, err)
 		}
 	}
 }
@@ -311,11 +364,15 @@ func TestTextsAsTheyAre(t *testing.T) {
 // stands for a missing one double its object.
 func TestLongNames(t *testing.T) {
 	m := newMapper(t, []byte(`{}`))
-	for n, want := range map[int]int{400: 400 + len("[a:b='']"), 1000: nameMost + len("…")} {
-		pattern := "[a:b='" + strings.Repeat("x", n) + "']"
+	whole := "[a:b='" + strings.Repeat("é", 245) + "']"
+	for pattern, want := range map[string]string{
+		whole: whole,
+		"[a:b='" + strings.Repeat("x", 600) + "']":  "[a:b='" + strings.Repeat("x", 494) + "…",
+		"[a:b='x" + strings.Repeat("é", 600) + "']": "[a:b='x" + strings.Repeat("é", 246) + "…", // not half a letter
+	} {
 		o := m.Map(Source{}, largeBody("indicator", `"name":"","pattern":"`+pattern+`"`)).Objects[0]
-		if got := o.String("name"); len(got) != want || !strings.HasPrefix(pattern, strings.TrimSuffix(got, "…")) || o.String("pattern") != pattern {
-			t.Errorf("a pattern of %d bytes gives a name of %d, want %d: %.30s…", len(pattern), len(got), want, got)
+		if got := o.String("name"); got != want || o.String("pattern") != pattern {
+			t.Errorf("got the name %q, want %q", got, want)
 		}
 	}
 	for _, n := range []int{1000, 3 * contentMost} {
@@ -324,8 +381,19 @@ func TestLongNames(t *testing.T) {
 			t.Errorf("an abstract of %d bytes gives a content of %d", n, got)
 		}
 	}
-	name := "CVE-2020-12345 " + strings.Repeat("x", joinMost)
-	if o := m.Map(Source{}, largeBody("vulnerability", `"name":"`+name+`"`)).Objects[0]; o.String("name") != name {
-		t.Errorf("got the name %.50s…, want it as it is", o.String("name"))
+	for typ, id := range map[string]string{"vulnerability": "CVE-2020-12345 ", "attack-pattern": "T1566.001 "} {
+		name := id + strings.Repeat("x", joinMost)
+		o := m.Map(Source{}, largeBody(typ, `"name":"`+name+`","external_references":[{"source_name":"mitre-attack","external_id":"T1059"},{"source_name":"cve","external_id":"CVE-2020-9999"}]`)).Objects[0]
+		if got := o.String("name"); got != name || typ == "attack-pattern" && o.String("x_mitre_id") != "T1059" {
+			t.Errorf("got the name %.50s… and the id %q, want the name as it is", got, o.String("x_mitre_id"))
+		}
+	}
+	for n, want := range map[int]int{900: 900, 8000: 0} {
+		id := strings.Repeat("x", n)
+		for _, rest := range []string{"", `,"type":"tool","error":"gone"`} {
+			if d := m.Map(Source{}, []byte(`{"objects":[{"id":"`+id+`"`+rest+`}]}`)).Dead; len(d) != 1 || len(d[0].ID) != want || len(d[0].Raw) < n {
+				t.Errorf("an id of %d bytes: %d dead letters, want one with an id of %d", n, len(d), want)
+			}
+		}
 	}
 }

@@ -123,7 +123,7 @@ var largeObjects = []struct {
 	{"payload", "artifact", text1("payload_bin", "QUJD"), 0},
 	{"file", "report", func(n int) string {
 		return `"x_a":1,"name":"nn","x_opencti_files":[{"name":"a.pdf","data":"` + strings.Repeat("QUJD", n/4) + `"}]`
-	}, 9},
+	}, 8},
 	{"pattern", "indicator", text1("pattern", "("), 1},
 	{"pattern escaped", "indicator", text1("pattern", `\"`), 4},
 	{"pattern valid", "indicator", func(n int) string { return `"name":"nn","pattern":"[a:b='` + strings.Repeat("x", n) + `']"` }, 0},
@@ -222,7 +222,11 @@ func TestLargeObjects(t *testing.T) {
 		if k.most == 0 {
 			continue
 		}
-		body := largeBody(k.typ, k.members(stix.MaxRest+1<<19))
+		size := stix.MaxRest + 1<<19
+		if strings.HasPrefix(k.name, "pattern") || k.name == "file" { // no bound, or one of 1 MiB
+			size = 5 << 19
+		}
+		body := largeBody(k.typ, k.members(size))
 		var before, then runtime.MemStats
 		runtime.ReadMemStats(&before)
 		dead, size := after(m.Map(Source{}, body))

@@ -3,10 +3,13 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"html"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 
 	"threatmatch-connector/internal/stix"
@@ -219,4 +222,56 @@ func rankOf(o *stix.Object) int {
 		}
 	}
 	return rank
+}
+
+// TestPropertyLongTLP: what a text of any length says about the TLP is what it says when it is read as a whole.
+func TestPropertyLongTLP(t *testing.T) {
+	fillers := []string{" ", "x", "- ", "word ", "é", "ﷺ", "&nbsp;", "&#0000120;", "e\u0301", "\u0301", "ＡＢ", "㎯", "tlp", "light ", "&", "\U0001f600"}
+	pieces := []string{"TLP", "tlp", "ＴＬＰ", "&#84;LP", "t&#00000000000000000000000000000108;p", "ⓉⓁⓅ", "Traffic", " Light", "Protocol", ":", " ", "-", "：", "v2 ",
+		"RED", "ＲＥＤ", "&#82;ED", "red", "GREEN", "AMBER", "+", "STRICT", "amber+strict", "white", "purple", "PAP", "pap:", "\"", ")", "\u0301"}
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		for range rapid.IntRange(1, 4).Draw(t, "parts") {
+			filler := rapid.SampledFrom(fillers).Draw(t, "filler")
+			most := 2 * 4096 / len(filler)
+			n := rapid.OneOf(rapid.IntRange(0, 8), rapid.IntRange(most/2-30, most/2+30), rapid.IntRange(0, most)).Draw(t, "times")
+			b.WriteString(strings.Repeat(filler, max(n, 0)))
+			for _, piece := range rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 8).Draw(t, "pieces") {
+				b.WriteString(piece)
+			}
+		}
+		text := b.String()
+		whole := strings.ToLower(norm.NFKC.String(html.UnescapeString(text)))
+		rank, said := 0, silent
+		if tlpWord.MatchString(whole) {
+			said = garbled
+		}
+		// With each sign doubled, matches need not share one.
+		for _, found := range tlpLevels.FindAllStringSubmatch(regexp.MustCompile(`[^a-z]`).ReplaceAllString(whole, "$0$0"), -1) {
+			for _, word := range oneLevel.FindAllString(found[1], -1) {
+				rank, said = max(rank, levelNamed(word).Rank), readable
+			}
+		}
+		if tlp, got := readTLP(text); tlp.Rank != rank || got != said {
+			t.Errorf("got rank %d and reading %d, want %d and %d", tlp.Rank, got, rank, said)
+		}
+		if got := onlyTLP.MatchString(tlpText(text)); got != onlyTLP.MatchString(whole) {
+			t.Errorf("says only a level: %v", got)
+		}
+		if named := levelNamed(strings.Trim(whole, " \t\r\n\"'[](){}")); restricting(text).Rank < atLeastAmber(named).Rank {
+			t.Errorf("alone, it says %s", named.Name)
+		}
+		if pap := papWord.FindStringSubmatch(whole); pap != nil && papNamed(text, true) == nil {
+			t.Errorf("its PAP level is %s", pap[1])
+		}
+	})
+}
+
+// TestAdjacentLevels: one sign between two levels is enough.
+func TestAdjacentLevels(t *testing.T) {
+	for _, s := range []string{"TLP:GREEN TLP:RED", "TLP:GREEN,TLP:RED", "tlp-clear-tlp-amber-tlp-red", "TLP:GREEN RED TLP:CLEAR"} {
+		if got, _ := readTLP(s); got.Name != "TLP:RED" {
+			t.Errorf("%s reads %s", s, got.Name)
+		}
+	}
 }

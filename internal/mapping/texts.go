@@ -72,15 +72,16 @@ func (r *record) asTheyAre(o *stix.Object) {
 	}
 }
 
-// asItIs joins texts without converting them, in at most one copy. A blank after "<"
-// keeps anything from being read as a tag.
+// asItIs joins texts without converting them, in at most one copy. Blanks keep anything
+// from being read as a tag, link or picture.
 func (r *record) asItIs(o *stix.Object, to string, keys ...string) {
 	var texts []json.RawMessage
-	size := len(`""`)
+	size, signs := len(`""`), 0
 	for _, key := range keys {
 		if raw, _ := o.Get(key); len(raw) > len(`""`) && raw[0] == '"' {
 			texts = append(texts, raw)
-			size += len(`\n\n`) + len(raw) + bytes.Count(raw, []byte{'<'})
+			signs += bytes.Count(raw, []byte{'<'}) + bytes.Count(raw, []byte{']'})
+			size += len(`\n\n`) + len(raw)
 		}
 	}
 	if len(texts) == 0 {
@@ -91,22 +92,17 @@ func (r *record) asItIs(o *stix.Object, to string, keys ...string) {
 			o.Delete(key)
 		}
 	}
-	if len(texts) == 1 && bytes.IndexByte(texts[0], '<') < 0 { // it moves, without a copy
+	if len(texts) == 1 && signs == 0 { // it moves, without a copy
 		o.SetNormal(to, texts[0])
 		return
 	}
-	out := append(make([]byte, 0, size), '"')
+	out := append(make([]byte, 0, size+signs), '"')
 	for i, text := range texts {
 		if i > 0 {
 			out = append(out, `\n\n`...)
 		}
-		for text = text[1 : len(text)-1]; len(text) > 0; {
-			n := bytes.IndexByte(text, '<') + 1
-			if n == 0 {
-				n = len(text)
-			}
-			out = append(out, text[:n]...)
-			if text = text[n:]; out[len(out)-1] == '<' && (len(text) == 0 || beginsTag(text[0])) {
+		for j := 1; j < len(text)-1; j++ {
+			if out = append(out, text[j]); actsBefore(text[j], text[j+1]) {
 				out = append(out, ' ')
 			}
 		}
@@ -114,10 +110,16 @@ func (r *record) asItIs(o *stix.Object, to string, keys ...string) {
 	o.SetNormal(to, append(out, '"'))
 }
 
-// beginsTag reports whether a sign after "<" makes it a tag, or, as an escape, may hide
-// what does.
-func beginsTag(c byte) bool {
-	return c|0x20 >= 'a' && c|0x20 <= 'z' || strings.IndexByte(`/!?\`, c) >= 0
+// actsBefore reports whether a sign of JSON text, with the next, begins a tag or the
+// address of a link or picture. An escape, or the end, may hide what does.
+func actsBefore(c, next byte) bool {
+	switch c {
+	case '<':
+		return next|0x20 >= 'a' && next|0x20 <= 'z' || strings.IndexByte(`/!?\"`, next) >= 0
+	case ']':
+		return strings.IndexByte(`([:\"`, next) >= 0
+	}
+	return false
 }
 
 // marked reports whether JSON text may contain a tag or an entity.

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"html"
 	"regexp"
@@ -56,43 +57,47 @@ func mayNameTLP(text []byte) bool {
 
 // tlpText brings a text into the form that the patterns above expect.
 func tlpText(s string) string {
-	return strings.ToLower(norm.NFKC.String(html.UnescapeString(s)))
+	const long = 4096
+	if s = html.UnescapeString(s); len(s) > long {
+		s = letters(s)
+	}
+	return strings.ToLower(norm.NFKC.String(s))
 }
 
-// tlpMost is how much of a text is brought into that form at a time, as it may become
-// eleven times as long. No name of a level is longer.
-const tlpMost = 4096
-
-// readTLP reads what a text says about the TLP; the strictest of several levels.
-func readTLP(s string) (strictest stix.TLP, said reading) {
-	const overlap = 200
-	for ; len(s) > tlpMost; s = s[tlpMost-overlap:] {
-		part := s[:tlpMost]
-		if lower := strings.ToLower(part); !strings.Contains(lower, "tlp") && !strings.Contains(lower, "light") {
-			continue
-		}
-		t, r := readTLPPart(part)
-		if strictest = stricter(strictest, t); said != readable && r != silent {
-			said = r
+// letters puts a blank in place of each sign that is and becomes no Latin letter: some
+// become eleven times as long, slowly.
+func letters(s string) string {
+	var out strings.Builder
+	out.Grow(len(s))
+	for i, c := range s {
+		if c < utf8.RuneSelf || becomesLetter(norm.NFKC.PropertiesString(s[i:])) {
+			out.WriteRune(c)
+		} else {
+			out.WriteByte(' ')
 		}
 	}
-	t, r := readTLPPart(s)
-	if said == readable || r == silent {
-		r = said
-	}
-	return stricter(strictest, t), r
+	return out.String()
 }
 
-func readTLPPart(s string) (stix.TLP, reading) {
+func becomesLetter(p norm.Properties) bool {
+	return !p.BoundaryBefore() || bytes.ContainsFunc(p.Decomposition(), func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })
+}
+
+// readTLP reads what a text says about the TLP; the strictest of several levels. It
+// takes one match at a time, as there may be millions.
+func readTLP(s string) (stix.TLP, reading) {
 	s = tlpText(s)
 	if !strings.Contains(s, "tlp") && !strings.Contains(s, "light") || !tlpWord.MatchString(s) {
 		return stix.TLP{}, silent
 	}
 	var strictest stix.TLP
-	for _, found := range tlpLevels.FindAllStringSubmatch(s, -1) {
-		for _, word := range oneLevel.FindAllString(found[1], -1) {
-			strictest = stricter(strictest, levelNamed(word))
+	for at := tlpLevels.FindStringSubmatchIndex(s); at != nil; at = tlpLevels.FindStringSubmatchIndex(s) {
+		levels := s[at[2]:at[3]]
+		for word := oneLevel.FindStringIndex(levels); word != nil; word = oneLevel.FindStringIndex(levels) {
+			strictest = stricter(strictest, levelNamed(levels[word[0]:word[1]]))
+			levels = levels[word[1]:]
 		}
+		s = s[at[3]:] // with the sign behind the level: it may be the only one before the next TLP
 	}
 	if strictest.Rank == 0 {
 		return stix.TLP{}, garbled
@@ -105,7 +110,7 @@ func readLevel(s string) (stix.TLP, reading) {
 	if t, r := readTLP(s); r == readable {
 		return t, r
 	}
-	if t := onlyLevel(s); t.Rank > 0 {
+	if t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}")); t.Rank > 0 {
 		return t, readable
 	}
 	if strings.TrimSpace(s) == "" {
@@ -187,16 +192,8 @@ func tlpProperty(key string) bool {
 // only a level that restricts more than most counts, because it may belong to
 // another scale.
 func restricting(s string) stix.TLP {
-	return atLeastAmber(onlyLevel(s))
-}
-
-// onlyLevel returns the level that a text names and nothing else.
-func onlyLevel(s string) stix.TLP {
-	const around = " \t\r\n\"'[](){}"
-	if s = strings.Trim(s, around); len(s) > tlpMost {
-		return stix.TLP{}
-	}
-	return levelNamed(strings.Trim(tlpText(s), around))
+	t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}"))
+	return atLeastAmber(t)
 }
 
 func atLeastAmber(t stix.TLP) stix.TLP {
@@ -252,9 +249,6 @@ var (
 // papNamed returns the PAP marking that a label names, alone or, if leveled, next
 // to a TLP level; nil if it names none.
 func papNamed(label string, leveled bool) *stix.Object {
-	if label = strings.TrimSpace(label); len(label) > tlpMost {
-		return nil
-	}
 	form := papLabel
 	if leveled {
 		form = papWord
