@@ -20,7 +20,7 @@ func (r *record) define(raw json.RawMessage, o *stix.Object) {
 	if o != nil && o.Type() != "marking-definition" {
 		return
 	}
-	id := strings.ToLower(strings.TrimSpace(idOf(raw)))
+	id := strings.TrimSpace(unveiled(idOf(raw)))
 	if !strings.HasPrefix(id, markingPrefix) {
 		return
 	}
@@ -28,6 +28,9 @@ func (r *record) define(raw json.RawMessage, o *stix.Object) {
 	if o != nil {
 		r.definitionKind(o)
 		d = readDefinition(o)
+		for range o.Repeated() { // which of its definitions the platform has is unknown
+			d.unread = true
+		}
 	}
 	r.defined(id, d)
 	if o != nil && o.ID() != id { // the id under which it is sent
@@ -64,21 +67,32 @@ func readDefinition(o *stix.Object) definition {
 		d.level = stricter(d.level, t)
 		spoken = spoken || r != silent
 	}
-	kind := strings.ToLower(strings.TrimSpace(o.String("definition_type")))
+	more := says(o.String("name"))
 	own := o.String("x_opencti_definition")
-	if strings.EqualFold(strings.TrimSpace(o.String("x_opencti_definition_type")), "tlp") {
+	if tlpProperty(keyText(o.String("x_opencti_definition_type"))) {
 		note(readLevel(own))
 	} else {
 		note(readTLP(own))
 	}
+	read := func(key string, raw json.RawMessage) {
+		if tlpProperty(keyText(key)) {
+			note(readLevels(raw))
+			return
+		}
+		s, _ := stix.Text(raw)
+		note(readTLP(s))
+		more = more || says(s)
+	}
 	raw, _ := o.Get("definition")
-	statement := definitionText(raw, kind)
-	if kind == "tlp" || kind == "" && tlpMember(raw) {
-		note(readLevels(raw))
-		statement = ""
-		spoken = spoken || kind == "tlp"
-	} else {
-		note(readTLP(statement))
+	kind := o.String("definition_type")
+	if tlpProperty(keyText(kind)) {
+		spoken = true
+		read(kind, raw)
+	} else if _, text := stix.Text(raw); text {
+		read(kind, raw)
+	}
+	for key, v := range stix.Members(raw) {
+		read(key, v)
 	}
 	extensions, _ := o.Get("extensions")
 	note(extensionLevel(extensions))
@@ -87,7 +101,7 @@ func readDefinition(o *stix.Object) definition {
 	case d.level.Rank == 0 && (spoken || missingMarking(o) != ""):
 		d.unread = true
 	case d.level.Rank > 0:
-		d.says = !onlyTLP.MatchString(tlpText(own)) && (says(statement) || says(o.String("name")))
+		d.says = more && !onlyTLP.MatchString(tlpText(own))
 	}
 	return d
 }
@@ -111,11 +125,6 @@ func says(s string) bool {
 	return strings.TrimSpace(s) != "" && s != "custom" && !onlyTLP.MatchString(tlpText(s))
 }
 
-func tlpMember(raw json.RawMessage) bool {
-	_, ok := stix.Member(raw, "tlp")
-	return ok
-}
-
 // definitionText returns the text of a statement or of another kind of marking.
 func definitionText(raw json.RawMessage, kind string) string {
 	if s, ok := stix.Text(raw); ok {
@@ -133,7 +142,7 @@ func extensionLevel(raw json.RawMessage) (level stix.TLP, found reading) {
 	}
 	for _, extension := range stix.Members(raw) {
 		for key, value := range stix.Members(extension) {
-			if !tlpProperty(key) {
+			if !tlpProperty(keyText(key)) {
 				continue
 			}
 			t, r := readLevels(value)

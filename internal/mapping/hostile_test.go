@@ -87,6 +87,51 @@ malware "x_foo_ref":"marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da" >
 malware "x_foo_ref":"marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da","labels":["TLP:CLEAR"] >> "object_marking_refs":["TLP-green"]
 malware "x_foo_ref":"marking-definition--00000000-0000-4000-8000-000000000009" >> "object_marking_refs":["TLP-amber"]
 malware "x_foo_ref":"unmarking-definition--1 marking-definition--5e57c739" >> "object_marking_refs":["TLP-amber"]
+malware "labels":["ТLР:RЕD"] >> TLP-red !! unread
+malware "labels":["\u1d1b\u029f\u1d18:\u0280\u1d07\u1d05"] >> TLP-red !! unread
+malware "labels":["T\u200bL\u00adP\u2060:R\ufe0fE\u0301D"] >> TLP-red !! unread
+malware "labels":["T\u0000LP:R\bED"] >> TLP-red !! unread
+malware "labels":["T.L.P.: RED"] >> TLP-red !! unread
+malware "labels":["T L P : R E D"] >> TLP-red !! unread
+malware "labels":["TLP:GR\u200bEEN"] >> TLP-green !! unread
+malware "labels":["TLP:AMBER and STRICT"] >> TLP-amber+strict !! unread
+malware "labels":["TLP:AMBER (strictly business)"] >> TLP-amber !! strict
+malware "labels":["Marking: R\u200bED"] >> TLP-red
+malware "labels":["mаrking‐definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> TLP-red
+malware "object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9",{"id":"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9","marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"}] >> TLP-red !! unread
+malware "object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9","marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed\u200b"] >> TLP-red !! unread
+malware "object_marking_refs":"[\"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9\", \"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed\"]" >> TLP-red !! unread
+malware "object_marking_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"],"object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9"] >> TLP-red >> values_repeated
+malware "labels":["TLP:RED"],"labels":["x"] >> TLP-red
+malware "granular_markings":[{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"}],"granular_markings":[] >> TLP-red
+malware "granular_markings":[{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed","marking_ref":"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9"}] >> TLP-red !! unread
+malware "granular_markings":[{"lang":"en","markings":["TLP:GREEN"]}] >> TLP-red >> unread
+malware "granular_markings":[{"lang":"en","selectors":["description"],"marking_ref":""}] >> TLP-amber !! unread
+malware "Object_Marking_Refs":"R\u200bED" >> TLP-red !! unread
+malware "objectMarking":"secret" >> TLP-red >> unread
+malware "x_opencti_marking_definitions":["secret"] >> TLP-red >> unread
+malware "x_meta":[{"markings":[7]}] >> TLP-red >> unread
+malware "x_marking":"green" >> TLP-amber !! unread
+malware "x_marking":"" >> TLP-amber !! unread
+malware "x_marking_count":7,"x_watermarking":"secret","x_classification":"secret" >> TLP-amber !! unread
+malware "tlpLevel":"RED" >> TLP-red !! unread
+malware "TLPLevel":"RED" >> TLP-red !! unread
+malware "ｔｌｐ":"RED" >> TLP-red !! unread
+malware "сlassification":"RED" >> TLP-red !! unread
+malware "name":"T\u200bLP:RЕD Thing" >> TLP-red
+malware "name":"Thing - TLP:RED" >> TLP-red
+malware "name":"Thing – TLP:AMBER+STRICT." >> TLP-amber+strict
+malware "name":"Traffic Light Protocol: Red. Thing" >> TLP-red
+malware "name":"T L P : R E D Thing" >> TLP-red
+malware "description":"<p>A thing.</p><p>TLP:RED</p>" >> TLP-red
+malware "description":"A thing.\n\nTLP:RED" >> TLP-red
+malware "description":"A thing. TLP: RED" >> TLP-red
+malware "description":"They leaked it under TLP:RED" >> TLP-amber !! TLP-red
+malware "description":"A light protocol - red, marking strict traffic" >> TLP-amber !! TLP-red
+malware "description":"See http://www.tlp.red/apt1-tlp-red" >> TLP-amber !! TLP-red
+malware "labels":[{"tlp":"red"}] >> TLP-red !! unread
+malware "name":"Отчет TLP:RED о группе" >> TLP-red
+malware "labels":["T. L. Peterson","U.S.A."] >> TLP-amber !! TLP-red
 report "object_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> "object_marking_refs":["TLP-amber"]
 free text
 malware "labels":["TLP:RED","Targeted Sector: Bank of Foo, Legal; Our client Bar"] >> identity Our client Bar TLP-red >> identity Legal TLP-clear !! Bank of Foo
@@ -254,6 +299,11 @@ func legible(r Result) string {
 			fmt.Fprintf(&b, "%s %s %s\n", o.Type(), o.String("name"), strings.Join(o.Strings("object_marking_refs"), " "))
 		default:
 			b.Write(append(o.AppendJSON(nil), '\n'))
+		}
+	}
+	for _, name := range []string{"markings_unreadable", "values_repeated"} {
+		if r.Counts[name] > 0 {
+			b.WriteString(name)
 		}
 	}
 	text := b.String()

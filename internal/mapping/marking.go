@@ -87,14 +87,18 @@ func (r *record) mark(o *stix.Object) {
 	}
 	given := o.Strings("object_marking_refs")
 	m := markings{r: r, owner: o.ID()}
-	m.list(o)
+	if raw, ok := o.Get("object_marking_refs"); ok {
+		m.list(raw)
+	}
 	listed := len(m.ids)
-	m.parts(o)
-	m.labels(o)
 	for key, raw := range o.All() {
-		if key != "object_marking_refs" && key != "granular_markings" { // read already
+		if key != "object_marking_refs" { // read already
 			m.property(key, raw)
 		}
+	}
+	for key, raw := range o.Repeated() {
+		r.count("values_repeated", 1)
+		m.property(key, raw)
 	}
 	m.elsewhere(o)
 	if m.pap && m.levels == 0 { // PAP says what may be done with the object, not who may see it
@@ -117,10 +121,9 @@ func (r *record) mark(o *stix.Object) {
 }
 
 // list reads object_marking_refs, which may be a text instead of a list.
-func (m *markings) list(o *stix.Object) {
-	raw, ok := o.Get("object_marking_refs")
+func (m *markings) list(raw json.RawMessage) {
 	switch {
-	case !ok || blank(raw):
+	case blank(raw):
 	case raw[0] == '[':
 		for e := range stix.Elements(raw) {
 			m.entry(e)
@@ -142,18 +145,24 @@ func (m *markings) entry(raw json.RawMessage) {
 	}
 	if raw[0] == '{' {
 		m.inline(raw)
-		if id, ok := stix.Member(raw, "id"); ok {
-			raw = id
-		} else if ref, ok := stix.Member(raw, "marking_ref"); ok {
-			raw = ref
+		named := false
+		for key, v := range stix.Members(raw) {
+			if (key == "id" || key == "marking_ref") && !blank(v) {
+				named = true
+				m.entry(v)
+			}
 		}
+		if !named {
+			m.unread(string(raw))
+		}
+		return
 	}
-	text, isText := stix.Text(raw)
+	said, isText := stix.Text(raw)
 	if !isText {
 		m.unread(string(raw))
 		return
 	}
-	text = strings.ToLower(text)
+	text := unveiled(said)
 	if typ, ok := stix.SplitID(text); ok && typ == "marking-definition" { // as mostly
 		m.id(text)
 		return
@@ -164,9 +173,9 @@ func (m *markings) entry(raw json.RawMessage) {
 	}
 	switch n := strings.Count(text, markingPrefix); {
 	case n > len(ids):
-		m.unread(text)
+		m.unread(said)
 	case n == 0:
-		m.named(text)
+		m.named(said)
 	}
 }
 
@@ -227,10 +236,9 @@ func (m *markings) unread(value string) {
 }
 
 // parts raises the markings of parts to the whole object.
-func (m *markings) parts(o *stix.Object) {
-	raw, ok := o.Get("granular_markings")
+func (m *markings) parts(raw json.RawMessage) {
 	switch {
-	case !ok || blank(raw):
+	case blank(raw):
 	case raw[0] == '[':
 		for e := range stix.Elements(raw) {
 			m.part(e)
@@ -241,20 +249,22 @@ func (m *markings) parts(o *stix.Object) {
 }
 
 func (m *markings) part(raw json.RawMessage) {
-	if ref, ok := stix.Member(raw, "marking_ref"); ok {
-		m.lifted = true
-		m.entry(ref)
-	} else if _, ok := stix.Member(raw, "lang"); !ok && !blank(raw) {
+	language, more, marked := false, false, false
+	for key, v := range stix.Members(raw) {
+		switch {
+		case blank(v), key == "selectors":
+		case key == "lang":
+			language = true
+		case key == "marking_ref":
+			m.lifted, marked = true, true
+			m.entry(v)
+		default:
+			more = true
+		}
+	}
+	if !marked && (more || !language) && !blank(raw) {
 		m.lifted = true
 		m.unread(string(raw))
-	}
-}
-
-// labels reads the levels named by labels.
-func (m *markings) labels(o *stix.Object) {
-	for _, key := range labelKeys {
-		raw, _ := o.Get(key)
-		m.label(raw)
 	}
 }
 
@@ -278,23 +288,36 @@ func (m *markings) label(raw json.RawMessage) {
 	}
 }
 
-// refers reads the ids of markings in a text that is not in the object's list.
-func (m *markings) refers(raw json.RawMessage, text string) {
-	if strings.Contains(strings.ToLower(text), markingPrefix) {
+// refers reads the ids of markings in a text that is not in the object's list, and
+// reports whether there are any.
+func (m *markings) refers(raw json.RawMessage, text string) bool {
+	found := strings.Contains(unveiled(text), markingPrefix)
+	if found {
 		m.lifted = true
 		m.entry(raw)
 	}
+	return found
 }
 
 // property reads the level in a property that is named for it or contains nothing
 // else, in the object or in one of its extensions.
 func (m *markings) property(key string, raw json.RawMessage) {
-	if tlpProperty(key) {
+	plain := keyText(key)
+	if tlpProperty(plain) {
 		t, said := readLevels(raw)
 		m.lift(t, said, string(raw))
 		return
 	}
 	switch key {
+	case "object_marking_refs":
+		m.lifted = true
+		m.list(raw)
+		return
+	case "granular_markings":
+		m.parts(raw)
+		return
+	case labelKeys[0], labelKeys[1]:
+		m.label(raw)
 	case "name", "description", "abstract", "content", "x_opencti_content":
 		if text, ok := stix.TextBytes(raw); ok {
 			if t := readHead(text); t.Rank > 0 {
@@ -302,8 +325,8 @@ func (m *markings) property(key string, raw json.RawMessage) {
 			}
 		}
 	}
-	if classifies(key) {
-		m.classified(raw)
+	if classifies(plain) {
+		m.classified(plain, raw)
 		return
 	}
 	if s, ok := shortText(raw); ok && namesOnlyTLP(s) {
@@ -320,13 +343,12 @@ func (m *markings) property(key string, raw json.RawMessage) {
 	}
 }
 
-// shortText returns a text of less than 50 bytes, of which each may be written as "\u0001", if it may name the TLP.
+// shortText returns a text that is short enough to name only a level, if it may name the TLP.
 func shortText(raw json.RawMessage) (string, bool) {
-	if len(raw) > len(`""`)+50*len(`\u0001`) || !mayNameTLP(raw) {
+	if len(raw) > 300 || !mayNameTLP(raw) {
 		return "", false
 	}
-	s, ok := stix.Text(raw)
-	return s, ok && len(s) < 50
+	return stix.Text(raw)
 }
 
 // nested reads what stands under the name of the TLP, or of a list of markings,
@@ -346,22 +368,33 @@ func (m *markings) nested(raw json.RawMessage) {
 		m.nested(e)
 	}
 	for key, v := range stix.Members(raw) {
-		switch {
-		case tlpProperty(key):
+		switch plain := keyText(key); {
+		case tlpProperty(plain):
 			t, said := readLevels(v)
 			m.lift(t, said, string(v))
-		case key == "object_marking_refs" || key == "marking_ref":
-			m.classified(v)
+		case marks(plain):
+			m.classified(plain, v)
 		default:
 			m.nested(v)
 		}
 	}
 }
 
-// classified reads the level in a property that says who may see the object.
-func (m *markings) classified(raw json.RawMessage) {
+// classified reads the level in a property that says who may see the object. Texts
+// without one are ignored, unless the property is named for markings.
+func (m *markings) classified(key string, raw json.RawMessage) {
+	if m.classification(raw) || blank(raw) || !marks(key) {
+		return
+	}
+	if _, said := readLevels(raw); said == garbled {
+		m.lift(stix.TLP{}, garbled, string(raw))
+	}
+}
+
+// classification reports whether there was anything to read.
+func (m *markings) classification(raw json.RawMessage) (found bool) {
 	if s, ok := stix.Text(raw); ok {
-		m.refers(raw, s)
+		found = m.refers(raw, s)
 		t, said := readTLP(s)
 		if said == silent {
 			if t = restricting(s); t.Rank > 0 {
@@ -369,13 +402,15 @@ func (m *markings) classified(raw json.RawMessage) {
 			}
 		}
 		m.lift(t, said, s)
+		found = found || said != silent
 	}
 	for e := range stix.Elements(raw) {
-		m.classified(e)
+		found = m.classification(e) || found
 	}
 	for _, v := range stix.Members(raw) {
-		m.classified(v)
+		found = m.classification(v) || found
 	}
+	return found
 }
 
 // lift records what a text outside the object's list of markings says about the

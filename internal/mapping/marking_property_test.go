@@ -21,6 +21,7 @@ type markedObject struct {
 	rank   int      // of the strictest level that is said, 5 for what cannot be read, 0 for none
 	others []string // markings that are no level, whose definition is in the answer
 	sector string   // named by the object's own text
+	before []string // members that come before others of the same name
 }
 
 // The response's own marking definitions, and what each requires.
@@ -51,7 +52,53 @@ func spell(t *rapid.T, id string) string {
 		func(s string) string { return s },
 		strings.ToUpper,
 		func(s string) string { return " " + s + "\n" },
+		func(s string) string { return veil(t, s) },
 	}).Draw(t, "spelling")(id)
+}
+
+// veil writes a text with other characters that a reader takes for the same.
+func veil(t *rapid.T, text string) string {
+	unseen := rapid.SampledFrom([]string{"\u200b", "\u00ad", "\u2060", "\ufe0f", "\u0301", "\u0336", "\x00", "\b", "\u3164"}).Draw(t, "unseen")
+	return rapid.SampledFrom([]func(string) string{
+		func(s string) string { return s },
+		strings.NewReplacer("T", "Т", "P", "Ρ", "R", "ʀ", "E", "Е", "A", "А", "p", "р", "a", "а", "e", "е", "-", "‐").Replace,
+		func(s string) string { return strings.Join(strings.Split(s, ""), unseen) },
+		func(s string) string {
+			letters := []rune(s)
+			at := rapid.IntRange(0, len(letters)).Draw(t, "at")
+			return string(letters[:at]) + unseen + string(letters[at:])
+		},
+		func(s string) string {
+			return strings.Map(func(r rune) rune {
+				if r > ' ' && r < 0x7f {
+					return r + 0xfee0 // full width
+				}
+				return r
+			}, s)
+		},
+		func(s string) string {
+			letters := []rune(s)
+			at := rapid.IntRange(0, len(letters)-1).Draw(t, "at")
+			return fmt.Sprintf("%s&#%d;%s", string(letters[:at]), letters[at], string(letters[at+1:]))
+		},
+	}).Draw(t, "veil")(text)
+}
+
+// spread writes a text with blanks or points between its letters.
+func spread(t *rapid.T, text string) string {
+	return rapid.SampledFrom([]func(string) string{
+		func(s string) string { return veil(t, s) },
+		func(s string) string { return strings.Join(strings.Split(s, ""), " ") },
+		strings.NewReplacer("TLP", "T.L.P.", "tlp", "t-l-p").Replace,
+	}).Draw(t, "spread")(text)
+}
+
+func (m *markedObject) MarshalJSON() ([]byte, error) {
+	raw, err := json.Marshal(m.object)
+	for _, member := range m.before {
+		raw = append([]byte("{"+member+","), raw[1:]...)
+	}
+	return raw, err
 }
 
 func (m *markedObject) say(rank int) { m.rank = max(m.rank, rank) }
@@ -76,7 +123,7 @@ func (m *markedObject) drawMark(t *rapid.T) {
 		m.object[key] = append(list, v)
 	}
 	form := rapid.SampledFrom([]string{"id", "own id", "text", "entry", "part", "own part", "label", "id label", "extension", "property",
-		"id property", "text deeper", "nonsense", "bad label", "bad part"}).Draw(t, "form")
+		"id property", "text deeper", "title", "repeated", "nonsense", "bad label", "bad part", "bad property"}).Draw(t, "form")
 	own := rapid.IntRange(0, len(drawnDefinitions)-1).Draw(t, "definition")
 	ownSaid := func() {
 		m.say(drawnDefinitions[own].rank)
@@ -97,7 +144,7 @@ func (m *markedObject) drawMark(t *rapid.T) {
 			m.say(level.rank)
 		}
 	case "entry":
-		add("object_marking_refs", rapid.SampledFrom([]any{"TLP:" + word, word, map[string]any{"id": standard.ID}}).Draw(t, "entry"))
+		add("object_marking_refs", rapid.SampledFrom([]any{spread(t, "TLP:"+word), veil(t, word), map[string]any{"id": standard.ID}}).Draw(t, "entry"))
 		m.say(level.rank)
 	case "part":
 		add("granular_markings", map[string]any{"marking_ref": spell(t, standard.ID), "selectors": []string{"name"}})
@@ -108,7 +155,7 @@ func (m *markedObject) drawMark(t *rapid.T) {
 	case "label":
 		pattern := rapid.SampledFrom([]string{"tlp:%s", `threatmatch:tlp="%s"`, "[TLP:%s]", "TLP: %s (recipients only)", "classification:TLP:%s",
 			"TLP-%s"}).Draw(t, "pattern")
-		add(rapid.SampledFrom([]string{"labels", "x_opencti_labels"}).Draw(t, "key"), fmt.Sprintf(pattern, word))
+		add(rapid.SampledFrom([]string{"labels", "x_opencti_labels"}).Draw(t, "key"), spread(t, fmt.Sprintf(pattern, word)))
 		m.say(level.rank)
 	case "id label":
 		add("labels", spell(t, standard.ID))
@@ -120,6 +167,7 @@ func (m *markedObject) drawMark(t *rapid.T) {
 	case "text deeper":
 		key := fmt.Sprintf("x_%d", len(m.object))
 		text := any(rapid.SampledFrom([]string{"TLP:", "[tlp] ", "ＴＬＰ："}).Draw(t, "named") + word)
+		text = veil(t, text.(string))
 		for range rapid.IntRange(0, 3).Draw(t, "depth") {
 			text = rapid.SampledFrom([]any{[]any{"a", text}, map[string]any{"b": text}}).Draw(t, "inside")
 		}
@@ -131,9 +179,27 @@ func (m *markedObject) drawMark(t *rapid.T) {
 			m.say(level.rank)
 		}
 	case "property":
-		key := fmt.Sprintf("x_tlp_%d", len(m.object))
-		m.object[key] = rapid.SampledFrom([]any{word, "TLP:" + word, map[string]any{"colour": word, "caveat": "x"}}).Draw(t, "value")
+		key := rapid.SampledFrom([]string{"x_tlp_%d", "threatTLP%d", "tlpLevel%d", "TLPLevel%d", "x_%d_" + veil(t, "TLP")}).Draw(t, "key")
+		m.object[fmt.Sprintf(key, len(m.object))] = rapid.SampledFrom([]any{veil(t, word), spread(t, "TLP:"+word),
+			map[string]any{"colour": veil(t, word), "caveat": "x"}}).Draw(t, "value")
 		m.say(level.rank)
+	case "title":
+		pattern := rapid.SampledFrom([]string{"[TLP:%s] a name", "TLP: %s - a name", "a name (TLP:%s)", "a name - TLP:%s", "a name. TLP:%s.",
+			"Traffic Light Protocol: %s. A name"}).Draw(t, "pattern")
+		key := rapid.SampledFrom([]string{"name", "description"}).Draw(t, "key")
+		if old := m.object[key]; old == nil || old == "some name" {
+			m.object[key] = veil(t, fmt.Sprintf(pattern, word))
+			m.say(atLeastAmber(standard).Rank)
+		}
+	case "repeated":
+		m.before = append(m.before, rapid.SampledFrom([]string{
+			`"object_marking_refs":["` + standard.ID + `"]`, `"labels":["TLP:` + word + `"]`, `"x_y":"y","x_tlp":"` + word + `"`,
+			`"granular_markings":[{"marking_ref":"` + standard.ID + `"}]`}).Draw(t, "earlier"))
+		m.say(level.rank)
+	case "bad property":
+		key := rapid.SampledFrom([]string{"objectMarkingRefs", "x_marking", "Object_Marking_Refs", "markingDefinitions"}).Draw(t, "key")
+		m.object[key] = rapid.SampledFrom([]any{7, "eyes only", []any{"secret"}, map[string]any{"a": "b"}}).Draw(t, "bad")
+		m.say(5)
 	case "nonsense":
 		add("object_marking_refs", rapid.SampledFrom([]any{7, true, "eyes only", "marking-definition--1", "identity--" + level.words[0]}).Draw(t, "bad"))
 		m.say(5)
@@ -177,7 +243,7 @@ func TestMarkingNeverWeaker(t *testing.T) {
 		wanted, sectors := map[string]*markedObject{}, map[string]int{}
 		for n := range rapid.IntRange(1, 6).Draw(t, "objects") {
 			o := drawMarked(t, n)
-			elements = append(elements, o.object)
+			elements = append(elements, o)
 			id, _ := o.object["id"].(string)
 			wanted[id] = o
 			wanted[strings.Replace(id, actorPrefix, setPrefix, 1)] = o
@@ -252,7 +318,9 @@ func TestPropertyLongTLP(t *testing.T) {
 				rank, said = max(rank, levelNamed(word).Rank), readable
 			}
 		}
-		if tlp, got := readTLP(text); tlp.Rank != rank || got != said {
+		looksSo := unveiled(text) == tlpText(text) // else it may say more
+		if tlp, got := readTLP(text); tlp.Rank < rank || said != silent && got == silent || said == readable && got != readable ||
+			looksSo && (tlp.Rank != rank || got != said) {
 			t.Errorf("got rank %d and reading %d, want %d and %d", tlp.Rank, got, rank, said)
 		}
 		if got := onlyTLP.MatchString(tlpText(text)); got != onlyTLP.MatchString(whole) {

@@ -38,17 +38,21 @@ var (
 )
 
 func namesOnlyTLP(s string) bool {
-	s = tlpText(s)
-	return strings.Contains(s, "tlp") && onlyTLP.MatchString(s)
-}
-
-// mayNameTLP reports whether tlpText of a text, which may be JSON in normal form, can contain "tlp". It copies nothing.
-func mayNameTLP(text []byte) bool {
-	for i, c := range text {
-		if c >= utf8.RuneSelf || c == '&' {
+	for s := range tlpTexts(s) {
+		if strings.Contains(s, "tlp") && onlyTLP.MatchString(s) {
 			return true
 		}
-		if c|0x20 == 't' && i+2 < len(text) && text[i+1]|0x20 == 'l' && text[i+2]|0x20 == 'p' {
+	}
+	return false
+}
+
+// mayNameTLP reports whether one of the tlpTexts of a text, which may be JSON in normal
+// form, can contain "tlp" or "light". It copies nothing.
+func mayNameTLP[T ~string | ~[]byte](text T) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case veiled(rune(c)), c == '\\' && i+1 < len(text) && strings.IndexByte("ubf", text[i+1]) >= 0,
+			c|0x20 == 't' && spells(text, i, "tlp"), c|0x20 == 'l' && spells(text, i, "light"):
 			return true
 		}
 	}
@@ -83,14 +87,24 @@ func becomesLetter(p norm.Properties) bool {
 	return !p.BoundaryBefore() || bytes.ContainsFunc(p.Decomposition(), func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })
 }
 
-// readTLP reads what a text says about the TLP; the strictest of several levels. It
-// takes one match at a time, as there may be millions.
-func readTLP(s string) (stix.TLP, reading) {
-	s = tlpText(s)
+// readTLP reads what a text says about the TLP; the strictest of several levels.
+func readTLP(s string) (strictest stix.TLP, said reading) {
+	for s := range tlpTexts(s) {
+		t, r := readForm(s)
+		if strictest = stricter(strictest, t); said != readable && r != silent {
+			said = r
+		}
+	}
+	return strictest, said
+}
+
+// readForm is readTLP for one of the text's tlpTexts. It takes one match at a time, as
+// there may be millions.
+func readForm(s string) (stix.TLP, reading) {
 	if !strings.Contains(s, "tlp") && !strings.Contains(s, "light") || !tlpWord.MatchString(s) {
 		return stix.TLP{}, silent
 	}
-	var strictest stix.TLP
+	whole, strictest := s, stix.TLP{}
 	for at := tlpLevels.FindStringSubmatchIndex(s); at != nil; at = tlpLevels.FindStringSubmatchIndex(s) {
 		levels := s[at[2]:at[3]]
 		for word := oneLevel.FindStringIndex(levels); word != nil; word = oneLevel.FindStringIndex(levels) {
@@ -99,18 +113,23 @@ func readTLP(s string) (stix.TLP, reading) {
 		}
 		s = s[at[3]:] // with the sign behind the level: it may be the only one before the next TLP
 	}
-	if strictest.Rank == 0 {
+	switch {
+	case strictest.Rank == 0:
 		return stix.TLP{}, garbled
+	case strictest.Level == "amber" && strict.MatchString(whole): // "TLP:AMBER and STRICT"
+		strictest = levelNamed("amber+strict")
 	}
 	return strictest, readable
 }
+
+var strict = regexp.MustCompile(`[^a-z]strict(?:[^a-z]|$)`)
 
 // readLevel reads a text in a place that must hold a level: it need not say TLP.
 func readLevel(s string) (stix.TLP, reading) {
 	if t, r := readTLP(s); r == readable {
 		return t, r
 	}
-	if t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}")); t.Rank > 0 {
+	if t := levelNamed(strings.Trim(unveiled(s), " \t\r\n\"'[](){}")); t.Rank > 0 {
 		return t, readable
 	}
 	if strings.TrimSpace(s) == "" {
@@ -170,9 +189,8 @@ func stricter(a, b stix.TLP) stix.TLP {
 // classifying are words with which sources say who may see something.
 var classifying = []string{"classification", "dissemination", "sensitivity", "handling", "sharing", "distribution", "marking", "confidential"}
 
-// classifies reports properties that say who may see an object.
+// classifies reports properties, by their keyText, that say who may see an object.
 func classifies(key string) bool {
-	key = strings.ToLower(key)
 	for _, word := range classifying {
 		if strings.Contains(key, word) {
 			return true
@@ -181,18 +199,25 @@ func classifies(key string) bool {
 	return false
 }
 
-// tlpProperty reports properties whose name says that they hold a level: tlp,
+// marks reports properties, by their keyText, that are named for markings:
+// object_marking, x_opencti_marking_definitions, …
+func marks(key string) bool {
+	return strings.Contains(key, "marking") && marking.MatchString(key)
+}
+
+var marking = regexp.MustCompile(`(?:^|[^a-z])markings?(?:[^a-z]+(?:definitions?|refs?|ids?|levels?|names?))*[^a-z]*$`)
+
+// tlpProperty reports properties, by their keyText, that are named for a level: tlp,
 // tlp_2_0, x_threatmatch_tlp, …
 func tlpProperty(key string) bool {
-	key = strings.ToLower(key)
-	return (strings.Contains(key, "tlp") || strings.Contains(key, "light")) && tlpWord.MatchString(key)
+	return strings.Contains(key, "tlp") || strings.Contains(key, "light") && tlpWord.MatchString(key)
 }
 
 // restricting reads a text that is nothing but a level and does not name the TLP:
 // only a level that restricts more than most counts, because it may belong to
 // another scale.
 func restricting(s string) stix.TLP {
-	t := levelNamed(strings.Trim(tlpText(s), " \t\r\n\"'[](){}"))
+	t := levelNamed(strings.Trim(unveiled(s), " \t\r\n\"'[](){}"))
 	return atLeastAmber(t)
 }
 
@@ -211,7 +236,7 @@ func readMark(s string) (stix.TLP, reading) {
 		if !ok {
 			before, value, ok = strings.Cut(s, "=")
 		}
-		if ok && classifies(before) {
+		if ok && classifies(unveiled(before)) {
 			if t = restricting(value); t.Rank > 0 {
 				said = readable
 			}
@@ -220,8 +245,12 @@ func readMark(s string) (stix.TLP, reading) {
 	return t, said
 }
 
-// headed finds a level at the start of a title or text, or in brackets at its end.
-var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*(?:(?:` + strings.Join(classifying, "|") + `)(?:<[^<>]*>|[^a-z<])+)?tlpv?[^a-z]{1,5}` + levelWord + `(?:[^a-z]|$)|[\[({]tlpv?[^a-z]{1,5}` + levelWord + `[\])}][^a-z]*$`)
+// headed finds a level at the start of a title or text, or at its end: in brackets, or
+// after what ends a clause.
+var headed = regexp.MustCompile(`^(?:<[^<>]*>|[^a-z<])*(?:(?:` + strings.Join(classifying, "|") + `)(?:<[^<>]*>|[^a-z<])+)?` + namedLevel +
+	`(?:[^a-z]|$)|(?:[\[({|\n>]|\s[-/]|[-.;:]\s)[ \t\r]*` + namedLevel + `(?:<[^<>]*>|[^a-z<])*$`)
+
+const namedLevel = `(?:tlpv?|traffic[^a-z]*light(?:[^a-z]*protocol)?)[^a-z]{0,5}` + levelWord
 
 // readHead reads the level that a title or text starts or ends with. It never makes
 // an object visible to more people: prose may mention another object's marking.
@@ -233,12 +262,14 @@ func readHead(text []byte) stix.TLP {
 	if len(text) > 2*most {
 		text = slices.Concat(text[:most], []byte("…"), text[len(text)-most:])
 	}
-	s := tlpText(string(text))
-	if !strings.Contains(s, "tlp") {
-		return stix.TLP{}
+	var strictest stix.TLP
+	for s := range tlpTexts(string(text)) {
+		if strings.Contains(s, "tlp") || strings.Contains(s, "light") {
+			t, _ := readForm(headed.FindString(s))
+			strictest = stricter(strictest, t)
+		}
 	}
-	t, _ := readTLP(headed.FindString(s))
-	return atLeastAmber(t)
+	return atLeastAmber(strictest)
 }
 
 var (
@@ -253,9 +284,10 @@ func papNamed(label string, leveled bool) *stix.Object {
 	if leveled {
 		form = papWord
 	}
-	found := form.FindStringSubmatch(tlpText(label))
-	if found == nil {
-		return nil
+	for s := range tlpTexts(label) {
+		if found := form.FindStringSubmatch(s); found != nil {
+			return defaultMarking("PAP:" + strings.Replace(found[1], "white", "clear", 1))
+		}
 	}
-	return defaultMarking("PAP:" + strings.Replace(found[1], "white", "clear", 1))
+	return nil
 }

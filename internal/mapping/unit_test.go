@@ -15,17 +15,17 @@ import (
 
 // TestMayNameTLP: a text may be skipped only if it cannot name the TLP, in whatever form.
 func TestMayNameTLP(t *testing.T) {
-	for _, first := range []string{"t", "T", "ｔ", "&#84;"} {
-		for _, second := range []string{"l", "L", "Ⓛ", "&#x6c;"} {
+	for _, first := range []string{"t", "T", "ｔ", "&#84;", "т", "t\u200b", "t\x01"} {
+		for _, second := range []string{"l", "L", "Ⓛ", "&#x6c;", "l\u0301", "\u00adl"} {
 			for _, third := range []string{"p", "P", "ｐ", "&#112;"} {
 				s := "a \"t\"\n" + first + second + third
-				if !strings.Contains(tlpText(s), "tlp") || !mayNameTLP([]byte(s)) || !mayNameTLP(stix.Quote(s)) {
+				if !strings.Contains(unveiled(s), "tlp") || !mayNameTLP(s) || !mayNameTLP(stix.Quote(s)) {
 					t.Errorf("%q is skipped", s)
 				}
 			}
 		}
 	}
-	if mayNameTLP([]byte("atlas of people, tl")) {
+	if mayNameTLP("atlas of people, tl") {
 		t.Error("a text without the word is not skipped")
 	}
 }

@@ -34,7 +34,7 @@ const MaxAssociated = 5_000
 
 // TooMuch returns one of these errors for an object that no source may bring.
 func (o *Object) TooMuch() error {
-	if o.Len() > MaxProperties {
+	if o.Len()+len(o.repeated) > MaxProperties {
 		return ErrTooMany
 	}
 	if refs, ok := o.Get("object_refs"); ok && !Container(o.typ) && commas(refs) >= MaxAssociated {

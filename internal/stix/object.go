@@ -28,6 +28,8 @@ type Object struct {
 	fields  []field
 	at      int64 // when it was last changed, in Unix ms, if modified does not say so; 0: it does
 	taken   []Content
+	// repeated are values that Decode found before another one of the same property.
+	repeated []field
 }
 
 type field struct {
@@ -75,6 +77,7 @@ func decodeFields(raw json.RawMessage) *Object {
 			i = at
 		}
 		if i >= 0 {
+			o.repeated = append(o.repeated, o.fields[i])
 			o.fields[i].raw = value
 			continue
 		}
@@ -168,6 +171,18 @@ func (o *Object) All() iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for i := range o.fields {
 			if !yield(o.fields[i].key, o.fields[i].raw) {
+				return
+			}
+		}
+	}
+}
+
+// Repeated yields values of properties that appear again in the text that the object was decoded from: the last one
+// counts.
+func (o *Object) Repeated() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for _, f := range o.repeated {
+			if !yield(f.key, f.raw) {
 				return
 			}
 		}
