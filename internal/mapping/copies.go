@@ -114,8 +114,8 @@ func mergePairs(copies []*stix.Object, merge func(a, b *stix.Object) *stix.Objec
 // mergeTwo merges complete copies. A copy that would make the object too much
 // becomes a dead letter.
 func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
-	both := stix.Merge(a, b)
-	if err := both.TooMuch(); err != nil {
+	both, err := stix.MergeBounded(a, b)
+	if err != nil {
 		restrictBy(a, b)
 		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the copies of it in the answer it has "+err.Error())
 		return a

@@ -146,6 +146,12 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d properties: %d dead letters and %d objects, want %d and %d", n, len(r.Dead), len(r.Objects), want, 1-want)
 		}
 	}
+	for n, want := range map[int]int{250: 0, 251: 1} {
+		r := m.Map(Source{}, []byte(`{"objects":[{"type":"tool","name":"xx","id":"`+idOfType("tool", 1)+`","`+strings.Repeat("k", n)+`":1}]}`))
+		if len(r.Dead) != want {
+			t.Errorf("a name of %d bytes: %d dead letters, want %d", n, len(r.Dead), want)
+		}
+	}
 	for _, form := range []string{`"labels":["%s"]`, `"x_a":{"b":[{"c":["%s"]}]}`, `"object_refs":["%s"]`} {
 		for n, want := range map[int]int{stix.MaxEntries: 0, stix.MaxEntries + 2: 1} {
 			list := fmt.Sprintf(form, strings.Repeat(`x","`, n-1))

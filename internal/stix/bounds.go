@@ -8,6 +8,8 @@ import (
 // What TooMuch says.
 var (
 	ErrTooLarge = fmt.Errorf("more than %d MiB besides its long texts", MaxRest>>20)
+	ErrLongName = fmt.Errorf("a property with a name of more than %d bytes", maxName)
+	ErrTooBig   = fmt.Errorf("more than %d MiB", MaxMerged>>20)
 	ErrTooMany  = fmt.Errorf("more than %d properties", MaxProperties)
 	ErrTooLong  = fmt.Errorf("more than %d entries in its lists", MaxEntries)
 	ErrTooWide  = fmt.Errorf("more than %d objects associated with an object that is no container", MaxAssociated)
@@ -17,6 +19,25 @@ var (
 // mapped, what it is made of takes several times its size.
 const MaxRest = 8 << 20
 
+// MaxMerged is how many bytes of JSON copies of an object may have together.
+const MaxMerged = 64 << 20
+
+// MergeBounded is [Merge]. It returns an error if the copies together are too much and larger than each of them: a
+// copy from each of many answers may add to an object that waits.
+func MergeBounded(a, b *Object) (*Object, error) {
+	both := Merge(a, b)
+	size := both.Size()
+	switch err := both.TooMuch(); {
+	case size <= max(a.Size(), b.Size()):
+		return both, nil
+	case err != nil:
+		return nil, err
+	case size > MaxMerged:
+		return nil, ErrTooBig
+	}
+	return both, nil
+}
+
 // longTexts may have any length: hardly anything is made of them.
 var longTexts = set("description", "x_opencti_description", "abstract", "explanation", "content", "x_opencti_content",
 	"pattern", "body", "payload_bin", "x_opencti_files")
@@ -24,6 +45,9 @@ var longTexts = set("description", "x_opencti_description", "abstract", "explana
 // MaxProperties is how many properties an object from a source may have. STIX and OpenCTI together define fewer than
 // 100 for any type, and most operations on an object look at all of them.
 const MaxProperties = 500
+
+// maxName is STIX's own limit. What ids remembers of an object has the names of its properties.
+const maxName = 250
 
 // MaxEntries is how many entries the lists of such an object may have together, and the objects in it members, at
 // every level. Each takes up to two kilobytes, made of a few bytes.
@@ -42,7 +66,11 @@ func (o *Object) TooMuch() error {
 	}
 	size, n := 0, 0
 	for i := range o.fields {
-		if f := &o.fields[i]; !longTexts[f.key] || f.raw[0] != '"' && f.key != "x_opencti_files" {
+		f := &o.fields[i]
+		if len(f.key) > maxName {
+			return ErrLongName
+		}
+		if !longTexts[f.key] || f.raw[0] != '"' && f.key != "x_opencti_files" {
 			size += len(f.key) + len(f.raw)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -223,5 +224,29 @@ func TestStamps(t *testing.T) {
 	o.SetStamps(map[string]time.Time{"none": {}, "-gone": {}, "#zz": {}, "#ab": {}})
 	if got := o.Stamps(); got != nil {
 		t.Errorf("stamps of other properties became %v, want none", got)
+	}
+}
+
+// TestMergeBounded: copies may add to each other up to a size, and a copy that adds nothing may have any.
+func TestMergeBounded(t *testing.T) {
+	half := Quote(strings.Repeat("x", MaxMerged/2))
+	a, b := New("report", "report--1"), New("report", "report--1")
+	a.SetNormal("description", half)
+	b.SetNormal("abstract", half)
+	if _, err := MergeBounded(a, b); err != ErrTooBig {
+		t.Errorf("two halves: %v", err)
+	}
+	b.SetNormal("abstract", half[:len(half)-1000:len(half)-1000])
+	if both, err := MergeBounded(a, b); err != nil || both.Size() > MaxMerged {
+		t.Errorf("less than two halves: %v", err)
+	}
+	for i := range MaxProperties {
+		a.Set(fmt.Sprintf("x_%d", i), 1)
+	}
+	if _, err := MergeBounded(a, a); err != nil {
+		t.Errorf("equal copies: %v", err)
+	}
+	if _, err := MergeBounded(a, b); err != ErrTooMany {
+		t.Errorf("another property: %v", err)
 	}
 }

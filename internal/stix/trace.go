@@ -204,6 +204,9 @@ func (t *Trace) Add(o *Object, sameRun bool) {
 			t.units.set(u)
 		}
 	}
+	if len(t.units) > MaxProperties { // of many copies with ever other properties the last is remembered
+		t.units = slices.DeleteFunc(o.traceUnits(), func(u traceUnit) bool { return u.stamp == filledIn })
+	}
 	t.note(o, units)
 }
 

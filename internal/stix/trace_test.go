@@ -2,6 +2,7 @@ package stix
 
 import (
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
@@ -205,6 +206,29 @@ func TestMarksAreFNV(t *testing.T) {
 		}
 		if got := fnv32(fnv32(fnv32Start, text), []byte{0}); got != short.Sum32() {
 			t.Errorf("the sum of %q is %x, want %x", text, got, short.Sum32())
+		}
+	}
+}
+
+// TestTraceIsBounded: a trace of many copies with ever other properties does not grow with them, and still knows the
+// last.
+func TestTraceIsBounded(t *testing.T) {
+	var trace Trace
+	for i := range 20 {
+		o := New("tool", "tool--1")
+		for j := range 100 {
+			o.Set(fmt.Sprintf("x_%d_%d", i, j), j)
+		}
+		o.Arrive()
+		if _, verdict := trace.Weigh(o, false); verdict != Send {
+			t.Errorf("copy %d: %v", i, verdict)
+		}
+		trace.Add(o, false)
+		if n := len(trace.Marks()); n > MaxProperties || n < 100 {
+			t.Fatalf("%d marks after %d copies", n, i+1)
+		}
+		if _, verdict := trace.Weigh(o, false); verdict != Nothing {
+			t.Errorf("copy %d again: %v", i, verdict)
 		}
 	}
 }

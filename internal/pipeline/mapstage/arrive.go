@@ -3,6 +3,7 @@ package mapstage
 import (
 	"slices"
 
+	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -54,7 +55,11 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 	}
 	for _, it := range fresh {
 		b.m.at = it.id
-		b.meetCopies(it, waiting, held)
+		if err := b.meetCopies(it, waiting, held); err != nil {
+			b.deadLetter(it, mapping.DeadElement, err.Error())
+			b.buried = append(b.buried, it.id)
+			continue
+		}
 		it.changed = true
 		b.add(it)
 		stays = append(stays, it)
@@ -98,8 +103,8 @@ func (b *batch) staleOnArrival(it *item) string {
 }
 
 // meetCopies merges the item with the copies that wait or are held, and replaces
-// them.
-func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
+// them, unless they would be too much together.
+func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) error {
 	h, isHeld := held[it.id]
 	w, waits := waiting[it.id]
 	for _, o := range []spool.Object{h, w} {
@@ -107,7 +112,9 @@ func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
 			continue
 		}
 		if old := b.m.reload(o); old != nil {
-			it.merge(old, b.m.author)
+			if err := it.merge(old, b.m.author); err != nil {
+				return err
+			}
 		}
 	}
 	if waits {
@@ -117,6 +124,7 @@ func (b *batch) meetCopies(it *item, waiting, held map[string]spool.Object) {
 	if isHeld {
 		b.supersede(it, h)
 	}
+	return nil
 }
 
 // supersede makes the item replace a held copy.

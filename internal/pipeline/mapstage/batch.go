@@ -47,6 +47,7 @@ type batch struct {
 	ids     []spool.IDPut
 	unhold  []string
 	dead    []spool.DeadLetter
+	buried  []string // ids of copies that could not be merged with those in the spool
 	count   map[string]int64
 }
 

@@ -144,6 +144,7 @@ func (out *record) addResult(m *Stage, rec spool.Record, res mapping.Result) {
 // bury makes a dead letter of an object of the record, or of the whole record if id
 // is "".
 func (out *record) bury(rec spool.Record, id string, v verdict, payload []byte) {
+	out.size += len(payload)
 	out.dead = append(out.dead, spool.DeadLetter{
 		Class: v.class, Error: v.reason, Dataset: rec.Dataset, Source: rec.Source, STIX: id, First: rec.Fetched, Payload: payload,
 	})
@@ -248,7 +249,10 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 	if r.from.Dataset != spool.IOCs { // pages of IOCs are no items
 		g.from = append(g.from, r.from)
 	}
-	g.dead = append(g.dead, r.dead...)
+	for _, d := range r.dead {
+		g.dead = append(g.dead, d)
+		g.size += len(d.Payload)
+	}
 	maps.Copy(g.setIDs, r.setIDs)
 	g.notes.take(r.notes)
 	for name, n := range r.count {
@@ -262,9 +266,17 @@ func (g *gathering) add(r *record, now time.Time, author string) {
 			g.size += it.size
 			continue
 		}
+		if err := old.merge(it, author); err != nil {
+			g.count["buried"]++
+			g.notes.restrict(it.id, it.obj.SourceRank())
+			d := spool.DeadLetter{Class: mapping.DeadElement, Error: err.Error(), Dataset: it.dataset, Source: it.source, STIX: it.id,
+				First: r.fetched, Payload: it.obj.AppendJSON(nil)}
+			g.dead = append(g.dead, d)
+			g.size += len(d.Payload)
+			continue
+		}
 		g.count["merged"]++
 		g.size -= old.size
-		old.merge(it, author)
 		old.size = old.obj.Size()
 		g.size += old.size
 	}
@@ -367,7 +379,7 @@ func (m *Stage) flush(ctx context.Context) error {
 	if err := b.arrive(g.order); err != nil {
 		return err
 	}
-	if err := b.restrictOthers(slices.Collect(maps.Keys(g.notes.ranks))); err != nil {
+	if err := b.restrictOthers(slices.AppendSeq(b.buried, maps.Keys(g.notes.ranks))); err != nil {
 		return err
 	}
 	if err := b.spread(); err != nil {

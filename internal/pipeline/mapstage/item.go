@@ -2,6 +2,7 @@ package mapstage
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -126,9 +127,15 @@ func (it *item) watched() need {
 	return it.refs[i].need
 }
 
-// merge adds the content of another copy of the object; see [stix.Merge].
-func (it *item) merge(other *item, author string) {
-	it.obj = stix.Merge(it.obj, other.obj)
+// merge adds the content of another copy of the object, unless they are too much together;
+// see [stix.MergeBounded].
+func (it *item) merge(other *item, author string) error {
+	both, err := stix.MergeBounded(it.obj, other.obj)
+	if err != nil {
+		return fmt.Errorf("with other copies of it that are not sent yet it has %w", err)
+	}
+	it.obj = both
 	it.refs, it.next = referencesOf(it.obj.Type(), it.obj.Refs(), author), 0
 	it.again, it.anew = it.again || other.again, it.anew || other.anew
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/mapping"
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
@@ -310,7 +311,7 @@ func (b *batch) hold(it *item, id string) error {
 }
 
 // withHeld returns the item's object, merged with the held copy that it will
-// replace.
+// replace. If they are too much together, that one becomes a dead letter.
 func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	b.restrict(it)
 	if it.held != nil || !b.hasHeld {
@@ -323,7 +324,13 @@ func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	}
 	whole := it.obj
 	if old := b.m.reload(o); old != nil {
-		whole = stix.Merge(it.obj, old.obj)
+		if whole, err = stix.MergeBounded(it.obj, old.obj); err != nil {
+			whole = it.obj.Clone()
+			whole.Restrict(old.obj.SourceRank())
+			b.tally("buried", 1)
+			b.addDeadLetter(spool.DeadLetter{Class: mapping.DeadElement, Error: "with a newer copy of it that is held, too, it has " + err.Error(),
+				Dataset: o.Dataset, Source: o.Source, STIX: o.STIX, First: o.Since, Payload: o.JSON})
+		}
 		it.again = it.again || old.again
 	}
 	b.supersede(it, o)
