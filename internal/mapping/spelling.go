@@ -19,8 +19,8 @@ func tlpTexts(s string) iter.Seq[string] {
 		if !yield(plain) {
 			return
 		}
-		if looks := unveiled(s); looks != plain {
-			yield(looks)
+		if spelledOut(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r != '&' && veiled(r) }) {
+			yield(unveiled(s))
 		}
 	}
 }
@@ -55,9 +55,10 @@ var (
 	camelCase = regexp.MustCompile(`(\p{Ll})(\p{Lu})`)
 )
 
+// spelledOut reports whether a text has the letters of TLP, but not as one word.
 func spelledOut(s string) bool {
 	for i := range len(s) {
-		if s[i] == 't' && spells(s, i, "tlp") {
+		if s[i] == 't' && !strings.HasPrefix(s[i:], "tlp") && spells(s, i, "tlp") {
 			return true
 		}
 	}

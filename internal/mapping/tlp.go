@@ -260,7 +260,7 @@ func readHead(text []byte) stix.TLP {
 		return stix.TLP{}
 	}
 	if len(text) > 2*most {
-		text = slices.Concat(text[:most], []byte("…"), text[len(text)-most:])
+		text = slices.Concat(text[:most], []byte("..."), text[len(text)-most:])
 	}
 	var strictest stix.TLP
 	for s := range tlpTexts(string(text)) {
