@@ -62,7 +62,7 @@ func choiceSettings() []Setting {
 		row("threatmatch.tlp_levels", pairsKind("datasets, STIX types, or both with a colon, with = and a TLP level, with commas between them", anyDataset+stixType+`=`+level, same, same), func(c *C) *map[string]string { return &c.Choices.TLPLevels }, "",
 			"Default levels in place of tlp_level, by dataset, STIX type, or both with a colon between.", example("vulnerability=clear,alerts:report=red")),
 		row("threatmatch.tlp_max", wordKind(tlpLevels()...), func(c *C) *string { return &c.Choices.TLPMax }, "",
-			"Strictest level that is imported; what is marked stricter, or with a marking that its answer does not define, is left out.", example("amber+strict")),
+			"Strictest level that is imported; what is marked stricter, or with a marking that its response does not define, is left out.", example("amber+strict")),
 		row("threatmatch.only_types", listKind("STIX types"+listForm, anyDataset+stixType), func(c *C) *[]string { return &c.Choices.OnlyTypes }, "",
 			"Types of entities that are imported; relationships go with what they link.", example("malware,intrusion-set,iocs:indicator")),
 		row("threatmatch.only_kinds", listKind("kinds"+listForm, listValue), func(c *C) *[]string { return &c.Choices.OnlyKinds }, "",

@@ -56,7 +56,7 @@ func threatmatchSettings() []Setting {
 		row("threatmatch.max_attempts", intKind(1, 1000), func(c *C) *int { return &c.ThreatMatch.MaxAttempts }, "5",
 			"Runs in which an item may fail before it becomes a dead letter."),
 		row("threatmatch.max_body", sizeKind(64<<10, false), func(c *C) *int64 { return &c.ThreatMatch.MaxBody }, "64MiB",
-			"Largest answer that is read; those over 4MiB are read one at a time."),
+			"Largest response that is read; those over 4MiB are read one at a time."),
 		row("threatmatch.window_overlap", durationKind(), func(c *C) *duration { return &c.ThreatMatch.WindowOverlap }, "PT10M",
 			"How far each run's window reaches back before the end of the previous one."),
 		row("threatmatch.resend_after", durationKind(), func(c *C) *duration { return &c.ThreatMatch.ResendAfter }, "P1D",

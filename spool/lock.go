@@ -83,7 +83,7 @@ func acquireLock(o Options) (*lock, error) {
 // spool from opening.
 const noteSize = 2048
 
-// write stores the note durably. It is no error if the disk is full.
+// write stores the note durably. A full disk is not an error.
 func (l *lock) write(clean bool) error {
 	l.info.Clean = clean
 	b, err := json.Marshal(l.info)

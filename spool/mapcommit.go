@@ -49,7 +49,7 @@ func payloadOf(d DeadLetter) []byte { return d.Payload }
 
 // CommitMap is the hand-over from map to deliver. Removals come before additions, so an id may be in Unwait and Wait,
 // in Unhold and Hold, or in Dead and IDs. A record that does not exist any more makes it fail with ErrNotFound; ids
-// in Unwait and Unhold that do not exist are no error.
+// in Unwait and Unhold that do not exist are not an error.
 func (s *Spool) CommitMap(epoch uint64, now time.Time, c MapCommit) error {
 	p, size, err := packMap(c)
 	if err != nil {

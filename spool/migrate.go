@@ -24,7 +24,7 @@ func schemaError(n int) error {
 	return fmt.Errorf("the file has the older schema %d, this version reads %d: start the connector once, which migrates it", n, schema)
 }
 
-// migrate brings the file to schema to, one transaction a step. The last step of a migration writes the new number
+// migrate brings the file to schema to, one transaction per step. The last step of a migration writes the new number
 // together with its changes.
 func (s *Spool) migrate(to int, steps map[int]migration) error {
 	for {

@@ -26,7 +26,7 @@ type queued struct {
 }
 
 // The first byte of a dead letter's key in the queue. Those of map and deliver come before all tasks: they bring
-// their bytes and need no answer of ThreatMatch.
+// their bytes and need no response of ThreatMatch.
 const (
 	letterKept  = 0x00
 	letterAsked = 0xff

@@ -117,7 +117,7 @@ func (tb deadBucket) retry(now time.Time, r *storedRun, key uint64, packed map[u
 	return tb.t.records().add(r, rec, body)
 }
 
-// recordBody turns a dead letter's payload back into a record. What is a whole answer already, or is not JSON, stays
+// recordBody turns a dead letter's payload back into a record. What is a whole response already, or is not JSON, stays
 // as it is.
 func recordBody(d DeadLetter) []byte {
 	if !json.Valid(d.Payload) {

@@ -229,7 +229,7 @@ func (tb runBucket) salvageRun(m *salvaged, now time.Time, needed bool) (*stored
 	return r, err
 }
 
-// endSalvage ends the fetch of the run: it has no request to make, and waits for no answer of ThreatMatch.
+// endSalvage ends the fetch of the run: it has no request to make, and waits for no response of ThreatMatch.
 func (tb runBucket) endSalvage(run uint64, now time.Time) error {
 	if run == 0 || tb.get(numKey(pfxOpen, run)) == nil {
 		return nil

@@ -253,7 +253,7 @@ func together(objects []NewRecord) []NewRecord {
 	return out
 }
 
-// answer wraps objects in the form of ThreatMatch's answers.
+// answer wraps objects in the form of ThreatMatch's responses.
 func answer(objects []byte) []byte {
 	return append(append([]byte(`{"objects":[`), objects...), "]}"...)
 }

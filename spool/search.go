@@ -12,7 +12,7 @@ import (
 )
 
 // Query says what Search looks for: with STIX, an object by its id and what refers to it; else with Name, objects by
-// name, alias or value, in any case of letters; else what came from Source. An empty Dataset is any.
+// name, alias or value, ignoring case; else what came from Source. An empty Dataset is any.
 type Query struct {
 	STIX    string
 	Name    string
@@ -167,7 +167,7 @@ func (q Query) isOf(d Dataset, source string) bool {
 	return id == q.Source && (q.Dataset == "" || d == q.Dataset)
 }
 
-// named returns the ids of the objects with this name in a JSON text, which is one object or an answer with several.
+// named returns the ids of the objects with this name in a JSON text, which is one object or a response with several.
 func named(payload []byte, name string) []string {
 	type object struct {
 		ID      string   `json:"id"`

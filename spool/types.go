@@ -69,7 +69,7 @@ type Run struct {
 	Reason    Reason
 	Resumed   bool      // continued after a restart
 	Created   time.Time // when it was committed, local clock
-	Start     time.Time // end of its window: the earlier of Created and the first list answer's Date
+	Start     time.Time // end of its window: the earlier of Created and the first list response's Date
 	Datasets  map[Dataset]DatasetRun
 	Counters  map[string]int64 // by stage and kind, e.g. "fetch.items", "map.skipped_equal"
 	FetchedAt time.Time        // zero while tasks are ready or backing off
@@ -213,7 +213,7 @@ type TaskState struct {
 	LastTry    time.Time
 	LastClass  string
 	LastError  string // redacted
-	LastAnswer []byte // redacted snippet of the last answer
+	LastAnswer []byte // redacted snippet of the last response
 	Cursor     []byte // of pages: where to continue; of lists: some of what it names has tasks already
 }
 
@@ -268,7 +268,7 @@ type Watermark struct {
 	Held      time.Time // window start of the oldest parked item; zero if none
 }
 
-// Record is a spooled answer.
+// Record is a spooled response.
 type Record struct {
 	Run uint64
 	Seq uint64
@@ -381,7 +381,7 @@ type DeadLetter struct {
 	Dataset  Dataset   `json:"dataset"`
 	Source   string    `json:"source"`              // source id
 	STIX     string    `json:"stix,omitempty"`      // id of the object, if it is one
-	Payload  []byte    `json:"-"`                   // the bytes: last answer, record, or object
+	Payload  []byte    `json:"-"`                   // the bytes: last response, record, or object
 	Healed   time.Time `json:"healed,omitzero"`     // zero, or when its source id later succeeded
 	Retried  time.Time `json:"retried,omitzero"`    // zero, or when an operator last took it back into a run
 	RetryRun uint64    `json:"retry_run,omitempty"` // that run

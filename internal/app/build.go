@@ -100,7 +100,7 @@ func (a *app) threatMatch() (*threatmatch.Client, error) {
 	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
 	opt.Observer, opt.Dir = a.metrics.Source, a.cfg.Spool.Dir
 	if err := threatmatch.RemoveBodies(opt.Dir); err != nil {
-		a.Log.Warn("left over files of large answers cannot be removed", "error", err)
+		a.Log.Warn("leftover files of large responses cannot be removed", "error", err)
 	}
 	return threatmatch.New(opt)
 }

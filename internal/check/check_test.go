@@ -128,7 +128,7 @@ func TestCheckTellsWhatEachAnswerMeans(t *testing.T) {
 
 	// A server that hangs leaves the other one its time.
 	api.SetFault(faults.Rule{Kind: faults.Hang})
-	wants(t, found(t, env, 3*time.Second), "failed ThreatMatch token", "→ no answer in time", "ok OpenCTI token")
+	wants(t, found(t, env, 3*time.Second), "failed ThreatMatch token", "→ no response in time", "ok OpenCTI token")
 	api.Heal()
 }
 

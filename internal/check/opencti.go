@@ -86,7 +86,7 @@ func (c *checker) push(ctx context.Context, client *opencti.Client) {
 func openCTIHint(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time: check whether OpenCTI is overloaded, or raise --timeout"
+		return "no response in time: check whether OpenCTI is overloaded, or raise --timeout"
 	case fault.Is(err, fault.Transient):
 		return "OpenCTI, or a proxy in front of it, has a problem: look at its logs and its dependencies; the connector tries again by itself"
 	}

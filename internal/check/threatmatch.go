@@ -127,7 +127,7 @@ func threatMatchHint(err error) string {
 	e, ok := errors.AsType[*threatmatch.Error](err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time: check threatmatch.url and the network in between, or raise --timeout"
+		return "no response in time: check threatmatch.url and the network in between, or raise --timeout"
 	case !ok:
 		return ""
 	case e.Status == http.StatusForbidden, e.Status == http.StatusUnauthorized:
@@ -190,7 +190,7 @@ func (c *checker) clock(skew time.Duration, known bool) {
 		if skew < 0 {
 			way = "behind"
 		}
-		c.failed(name, fmt.Errorf("this machine's clock is %v %s ThreatMatch's", skew.Abs().Round(10*time.Second), way), "set the clock, best by NTP; until then each run ends at the earlier of the two")
+		c.failed(name, fmt.Errorf("this machine's clock is %v %s ThreatMatch's", skew.Abs().Round(10*time.Second), way), "set the clock, preferably by NTP; until then each run ends at the earlier of the two")
 	default:
 		c.ok(name, "within a minute of ThreatMatch's")
 	}

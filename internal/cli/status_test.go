@@ -153,7 +153,7 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 ! map       paused: run 12, waits for room in the spool
 ! iocs      failed in run 12: page 1a2b: answered 403 forbidden → spool run 12
 ! profiles  profiles/7: answered 500 internal server error, 9 tries, next in 20s; 1 more → spool ls failing
-! clock     this machine's clock is 1h0m0s behind ThreatMatch's: set the clock, best by NTP; until then each run ends at the earlier of the two → check
+! clock     this machine's clock is 1h0m0s behind ThreatMatch's: set the clock, preferably by NTP; until then each run ends at the earlier of the two → check
 ! parked    1 item, tried again in the next run, and holding last_run back → spool dead
 ! dead      12 dead letters, kept whole → spool dead
 ! spool     a damaged spool was set aside: spool.db.damaged
@@ -199,7 +199,7 @@ func TestStoppedStatusForetellsNothing(t *testing.T) {
 func TestForeignSpoolInStatus(t *testing.T) {
 	s := inspect.Status{Now: statusNow, Settings: "22222222-2222-4333-8444-555555555555"}
 	s.Spool.ConnectorID = "11111111-2222-4333-8444-555555555555"
-	const want = "not running\n✗ settings  connector.id is 22222222-2222-4333-8444-555555555555, and the spool belongs to 11111111-2222-4333-8444-555555555555: a start ends with 78; "
+	const want = "not running\n✗ settings  connector.id is 22222222-2222-4333-8444-555555555555, and the spool belongs to 11111111-2222-4333-8444-555555555555: a start exits with 78; "
 	if got := statusText(t, s, 300, false); !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want it to begin with %q", got, want)
 	}

@@ -44,7 +44,7 @@ func Network(err error, setting string) (words, hint string) {
 		return "nothing listens " + at(err), "check " + setting + ", and whether the server runs"
 	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout(),
 		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return strings.TrimSuffix("no answer in time "+at(err), " there"), "check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
+		return strings.TrimSuffix("no response in time "+at(err), " there"), "check " + setting + ", firewalls, and whether a proxy is needed (HTTPS_PROXY)"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the connection " + at(err) + " was cut by the other side", "check whether the server was restarted, or a proxy or firewall closes connections"
 	}

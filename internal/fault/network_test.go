@@ -18,7 +18,7 @@ func TestNetwork(t *testing.T) {
 	dial := func(err error) error {
 		return fmt.Errorf("get: %w", &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 99}, Err: os.NewSyscallError("connect", err)})
 	}
-	const noAnswer, away = "no answer in time", ": check x.url, firewalls, and whether a proxy is needed (HTTPS_PROXY)"
+	const noAnswer, away = "no response in time", ": check x.url, firewalls, and whether a proxy is needed (HTTPS_PROXY)"
 	for _, tt := range []struct {
 		err  error
 		want string

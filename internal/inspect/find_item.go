@@ -137,7 +137,7 @@ func (s FoundSource) verdict(pending int) string {
 	case s.Mapped != nil:
 		return s.Mapped.verdict()
 	case len(s.Records) > 0:
-		return "fetched and mapped; its answer is kept"
+		return "fetched and mapped; its response is kept"
 	case len(s.Objects) > 0:
 		return "fetched and mapped"
 	}

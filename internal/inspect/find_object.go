@@ -107,7 +107,7 @@ func (o FoundObject) verdict() string {
 	case len(o.Waiting) > 0:
 		return fmt.Sprintf("mapped; waits in run %d for %s", o.Waiting[0].Run, o.Waiting[0].For)
 	case o.Held != nil && o.Held.Whole:
-		return "published without a reference to " + o.Held.For + "; the whole object goes out when that comes"
+		return "published without a reference to " + o.Held.For + "; the whole object is sent when that arrives"
 	case o.Held != nil:
 		return "mapped; held until " + o.Held.For + " comes"
 	case open >= 0 && o.Dead[open].Stage == string(spool.StagePlatform):
@@ -124,7 +124,7 @@ func (o FoundObject) verdict() string {
 		return "fetched and mapped, but not published under this id"
 	}
 	if n := len(o.NeededBy); n > 0 {
-		return "unknown: it did not come yet; needed by " + Count(n, "object")
+		return "unknown: it has not arrived yet; needed by " + Count(n, "object")
 	}
-	return "unknown: it did not come, or it was forgotten"
+	return "unknown: it has not arrived, or was forgotten"
 }

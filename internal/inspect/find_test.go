@@ -22,7 +22,7 @@ func TestVerdictOfAnItem(t *testing.T) {
 		{"not mapped", FoundSource{Records: []FoundRecord{{Bucket: "records"}}}, 0, "not mapped yet"},
 		{"on its way", FoundSource{Objects: objects, Dead: healed}, 1, "1 of its objects are not delivered yet"},
 		{"dead", FoundSource{Objects: objects, Dead: []FoundDead{{Key: "5"}}}, 0, "dead letter 5"},
-		{"kept", FoundSource{Records: []FoundRecord{{Bucket: "kept"}}, Objects: objects}, 0, "its answer is kept"},
+		{"kept", FoundSource{Records: []FoundRecord{{Bucket: "kept"}}, Objects: objects}, 0, "its response is kept"},
 		{"only objects", FoundSource{Objects: objects}, 0, "fetched and mapped"},
 		{"objects and a healed letter", FoundSource{Objects: objects, Dead: healed}, 0, "fetched and mapped"},
 		{"noted, its run is delivered", FoundSource{Mapped: &FoundMapped{Run: 4, Objects: 1, Sent: true}, Dead: healed}, 0, "mapped to 1 object at 0001-01-01T00:00:00Z in run 4, which is delivered"},

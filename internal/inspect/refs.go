@@ -30,7 +30,7 @@ func refsOf(body []byte) []Reference {
 		switch {
 		case strings.HasSuffix(name, "_ref"):
 			ids = make([]string, 1)
-			_ = json.Unmarshal(raw, &ids[0]) // what is not a text is not a reference
+			_ = json.Unmarshal(raw, &ids[0]) // what is not a string is not a reference
 		case strings.HasSuffix(name, "_refs"):
 			_ = json.Unmarshal(raw, &ids)
 		}

@@ -22,7 +22,7 @@ type Trouble struct {
 func (s Status) Troubles() []Trouble {
 	all := s.stageTroubles()
 	if s.Settings != "" {
-		all = append(all, Trouble{true, "settings", fmt.Sprintf("connector.id is %s, and the spool belongs to %s: a start ends with 78; use the id that the spool was made for, or another spool.dir",
+		all = append(all, Trouble{true, "settings", fmt.Sprintf("connector.id is %s, and the spool belongs to %s: a start exits with 78; use the id that the spool was made for, or another spool.dir",
 			s.Settings, s.Spool.ConnectorID), ""})
 	}
 	look := func(about, command, format string, args ...any) {
@@ -42,7 +42,7 @@ func (s Status) Troubles() []Trouble {
 		if s.ClockAhead < 0 {
 			side = "behind"
 		}
-		look("clock", "check", "this machine's clock is %v %s ThreatMatch's: set the clock, best by NTP; until then each run ends at the earlier of the two", d, side)
+		look("clock", "check", "this machine's clock is %v %s ThreatMatch's: set the clock, preferably by NTP; until then each run ends at the earlier of the two", d, side)
 	}
 	p := s.Spool
 	if p.Parked > 0 {

@@ -93,17 +93,17 @@ func bundled(raw json.RawMessage) (json.RawMessage, bool) {
 // objectList finds the list of objects in a bundle or page.
 func objectList(body json.RawMessage) (json.RawMessage, string) {
 	if body[0] != '{' {
-		return nil, "the answer is not a JSON object"
+		return nil, "the response is not a JSON object"
 	}
 	list, ok := stix.Member(body, "objects")
 	if ok && list[0] == '[' {
 		return list, ""
 	}
 	if e, said := stix.Member(body, "error"); said {
-		return nil, fmt.Sprintf("the answer is an error: %.200s", e)
+		return nil, fmt.Sprintf("the response is an error: %.200s", e)
 	}
 	if !ok {
-		return nil, "the answer has no objects"
+		return nil, "the response has no objects"
 	}
 	return nil, "the objects of the answer are not a list"
 }

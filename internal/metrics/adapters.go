@@ -25,11 +25,11 @@ func latencies() []float64 { return []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 func newSourceMetrics(reg prometheus.Registerer) *SourceMetrics {
 	m := &SourceMetrics{
-		requests: pipeline.CounterVec(reg, "threatmatch_api_requests_total", "Requests to ThreatMatch by route, status (0: no answer) and kind of failure (empty: none).", "route", "status", "failure"),
+		requests: pipeline.CounterVec(reg, "threatmatch_api_requests_total", "Requests to ThreatMatch by route, status (0: no response) and kind of failure (empty: none).", "route", "status", "failure"),
 		seconds: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "threatmatch_api_request_seconds", Help: "Time that requests to ThreatMatch took, without waits for the rate limit.", Buckets: latencies(),
 		}, []string{"route"}),
-		paused: pipeline.Counter(reg, "threatmatch_api_paused_seconds_total", "Seconds for which answers 429 made all requests to ThreatMatch wait."),
+		paused: pipeline.Counter(reg, "threatmatch_api_paused_seconds_total", "Seconds for which 429 responses made all requests to ThreatMatch wait."),
 	}
 	return m
 }

@@ -72,7 +72,7 @@ func NewSpoolCollector(s *spool.Spool, h Readiness, now func() time.Time, log *s
 	gauge("dead_letters", "Dead letters that are not healed.", func(s spool.Stats) int64 { return s.Dead })
 	gauge("rejected_objects", "Of the dead letters that are not healed: what OpenCTI's workers refused.", func(s spool.Stats) int64 { return s.Rejected })
 	gauge("dead_letters_healed", "Dead letters that were retried with success.", func(s spool.Stats) int64 { return s.Healed })
-	gauge("kept_records", "Mapped answers that are kept (spool.keep_records).", func(s spool.Stats) int64 { return s.Kept })
+	gauge("kept_records", "Mapped responses that are kept (spool.keep_records).", func(s spool.Stats) int64 { return s.Kept })
 	return c
 }
 

@@ -28,7 +28,7 @@ import (
 
 const (
 	defaultTimeout = time.Minute
-	maxBody        = 16 << 20 // of an answer, in bytes
+	maxBody        = 16 << 20 // of a response, in bytes
 )
 
 // Options is what New needs. URL and Token are required; package config has checked them.
@@ -50,9 +50,9 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// NoQueue: the platform's broker is not used, and registering does not ask for it.
 	NoQueue bool
-	// Timeout bounds one request with its answer. Zero: 1m.
+	// Timeout bounds one request with its response. Zero: 1m.
 	Timeout time.Duration
-	// Logger gets one debug line a request. May be nil.
+	// Logger gets one debug line per request. May be nil.
 	Logger *slog.Logger
 	// Waiting is called before each request, and what it returns when that has ended. May be nil.
 	Waiting func(context.Context) (done func())
@@ -176,7 +176,7 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 		return err
 	}
 	if len(text) > maxBody {
-		return fault.Mark(fault.Permanent, fmt.Errorf("answer larger than %d bytes", maxBody))
+		return fault.Mark(fault.Permanent, fmt.Errorf("response larger than %d bytes", maxBody))
 	}
 	return c.redact(decode(resp, text, out))
 }

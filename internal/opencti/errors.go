@@ -91,7 +91,7 @@ func byStatus(e *Error) verdict {
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
 		return verdict{fault.Transient, ""}
 	case s >= 300 && s < 400:
-		return verdict{fault.Systemic, hintURL + "; the answer points to " + e.location}
+		return verdict{fault.Systemic, hintURL + "; the response redirects to " + e.location}
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, e.html:
 		return verdict{fault.Systemic, hintURL}
 	case s == http.StatusProxyAuthRequired:
@@ -101,7 +101,7 @@ func byStatus(e *Error) verdict {
 	case s >= 400:
 		return verdict{fault.Permanent, ""}
 	}
-	return verdict{fault.Transient, ""} // a success without an answer: cut short or empty
+	return verdict{fault.Transient, ""} // a success without a response: cut short or empty
 }
 
 // ownServer matches how Node.js, which runs the platform, says that it cannot reach a server, and which.
@@ -179,7 +179,7 @@ type answer struct {
 	} `json:"errors"`
 }
 
-// decode reads an answer. An error in it counts, whatever data is beside it.
+// decode reads a response. An error in it counts, whatever data is beside it.
 func decode(resp *http.Response, text []byte, out any) error {
 	fail := &Error{
 		Status: resp.StatusCode, location: resp.Header.Get("Location"),
@@ -189,7 +189,7 @@ func decode(resp *http.Response, text []byte, out any) error {
 	var a answer
 	if err := json.Unmarshal(text, &a); err != nil {
 		fail.Code = codeIn(text)
-		fail.Message = "answer is not JSON: " + excerpt(text)
+		fail.Message = "response is not JSON: " + excerpt(text)
 		return fail
 	}
 	if len(a.Errors) > 0 {
@@ -204,12 +204,12 @@ func decode(resp *http.Response, text []byte, out any) error {
 		return fail
 	}
 	if err := json.Unmarshal(a.Data, out); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
+		return fmt.Errorf("decode response: %w", err)
 	}
 	return nil
 }
 
-// codeIn finds an error code in an answer of another form: errors from before GraphQL runs come as plain text or
+// codeIn finds an error code in a response of another form: errors from before GraphQL runs come as plain text or
 // other JSON.
 func codeIn(text []byte) string {
 	for code := range byCode {

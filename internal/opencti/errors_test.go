@@ -154,7 +154,7 @@ func TestNoAnswer(t *testing.T) {
 	defer close(release)
 	c := newClient(t, srv.URL, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	_, err := c.Probe(t.Context())
-	if class, _ := fault.Of(err); class != fault.Transient || !strings.HasPrefix(fault.Sentence(err), "OpenCTI: no answer in time: check opencti.url") {
+	if class, _ := fault.Of(err); class != fault.Transient || !strings.HasPrefix(fault.Sentence(err), "OpenCTI: no response in time: check opencti.url") {
 		t.Errorf("timeout: got %q of class %v", fault.Sentence(err), class)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -22,7 +22,7 @@ type knownNode struct {
 
 // Known returns, by id, the kind of those STIX ids that the platform has and that this user may see: the STIX type,
 // with the narrower one of identities, locations and relationships, such as "identity-sector" or "relationship-uses".
-// It asks for two ids a request, the most that the platform's batch protection allows, and stops at the first error;
+// It asks for two ids per request, the most that the platform's batch protection allows, and stops at the first error;
 // what was answered until then is returned with it.
 func (c *Client) Known(ctx context.Context, ids []string) (map[string]string, error) {
 	known := make(map[string]string)

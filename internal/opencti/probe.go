@@ -44,7 +44,7 @@ func has(list []named, name string) bool {
 	return slices.ContainsFunc(list, func(n named) bool { return n.Name == name })
 }
 
-// Probe asks the platform for its version and optional fields, and keeps the answer for other calls. It also shows
+// Probe asks the platform for its version and optional fields, and keeps the response for other calls. It also shows
 // that address and token are right. Probe again when the platform may have been replaced.
 func (c *Client) Probe(ctx context.Context) (Capabilities, error) {
 	var types struct {

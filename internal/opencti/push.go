@@ -24,7 +24,7 @@ const pushTimeout = 5 * time.Minute
 
 var (
 	// ErrTooLarge: the request is larger than the platform, or a gateway in front of it, accepts.
-	ErrTooLarge = errors.New("larger than OpenCTI takes")
+	ErrTooLarge = errors.New("larger than OpenCTI accepts")
 	// ErrNotTaken: the platform did not queue a bundle and does not say why. It may not know the connector, its
 	// broker may be away, full or refuse messages of that size, or the bundle may be bad.
 	ErrNotTaken = errors.New("OpenCTI did not queue the bundle")

@@ -114,7 +114,7 @@ const MaxWorkErrors = 100
 type WorkError struct {
 	At      time.Time `json:"timestamp"`
 	Message string    `json:"message"`
-	// Source is the message's bundle or object as JSON; for a large one a text instead.
+	// Source is the message's bundle or object as JSON; for a large one, plain text instead.
 	Source string `json:"source"`
 }
 
@@ -250,7 +250,7 @@ func (c *Client) Processed(ctx context.Context, id, message string, inError bool
 	return c.edit(ctx, "finish work ", id, processedQuery, map[string]any{"message": message, "inError": inError})
 }
 
-// DeleteWork deletes one of our works. One that is gone already is no error.
+// DeleteWork deletes one of our works. It is not an error if the work is gone already.
 func (c *Client) DeleteWork(ctx context.Context, id string) error {
 	err := c.edit(ctx, "delete work ", id, deleteQuery, map[string]any{})
 	if errors.Is(err, ErrWorkGone) {
@@ -278,7 +278,7 @@ func (c *Client) edit(ctx context.Context, op, id, query string, vars map[string
 	return nil
 }
 
-// incomplete is the error of an answer that lacks what was asked for.
+// incomplete is the error of a response that lacks what was asked for.
 func incomplete(op string) error {
-	return fault.Mark(fault.Transient, fmt.Errorf("%s: the answer lacks what was asked for", op))
+	return fault.Mark(fault.Transient, fmt.Errorf("%s: the response lacks what was requested", op))
 }

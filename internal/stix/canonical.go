@@ -38,7 +38,7 @@ func DerivedID(typ, text string) string {
 	return typ + "--" + uuid.NewSHA1(namespace, []byte(text)).String()
 }
 
-// acceptedUUID reports whether the platform accepts a text of the form of a UUID: version 1 to 8, variant of RFC
+// acceptedUUID reports whether the platform accepts text in the form of a UUID: version 1 to 8, variant of RFC
 // 9562.
 func acceptedUUID(text string) bool {
 	return text[14] >= '1' && text[14] <= '8' && strings.IndexByte("89abAB", text[19]) >= 0

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Body is an answer as it came: a JSON object with an array "objects".
+// Body is a response as it arrived: a JSON object with an array "objects".
 type Body struct {
 	// Bytes may be a mapped file if it has more than 4 MiB. It must not be changed, and not be used after Release.
 	Bytes []byte
@@ -31,10 +31,10 @@ func (b *Body) Release() {
 	}
 }
 
-// bodyFiles is the pattern of the names of files that hold large answers.
+// bodyFiles is the pattern of the names of files that hold large responses.
 const bodyFiles = ".answer-*"
 
-// RemoveBodies removes from the directory the files of large answers that a dead process left. Nobody else may be
+// RemoveBodies removes from the directory the files of large responses that a dead process left. Nobody else may be
 // using the directory.
 func RemoveBodies(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, bodyFiles))
@@ -64,7 +64,7 @@ func (c *Client) read(ctx context.Context, resp *http.Response, guard *time.Time
 		}
 		guard.Reset(c.opt.BodyTimeout)
 		body, err = c.store(io.MultiReader(&head, resp.Body), limit+1)
-	} else if cap(body.Bytes) > 2*len(body.Bytes) { // it waits for its commit, so no room is wasted
+	} else if cap(body.Bytes) > 2*len(body.Bytes) { // it is kept until its commit, so no memory is wasted
 		body.Bytes = bytes.Clone(body.Bytes)
 	}
 	if err != nil {

@@ -27,12 +27,12 @@ var listed = []string{Profiles, Alerts, Reports}
 
 // List names what has changed in a dataset.
 type List struct {
-	// IDs in the order of the answer, perhaps with repeats.
+	// IDs in the order of the response, perhaps with repeats.
 	IDs Names
 	// Count is the number of different ids.
 	Count int
 	// Unusable is the number of entries without an id; UnusableEntries are the first of them, each cut to 512 bytes,
-	// for somebody to look at.
+	// for an operator to look at.
 	Unusable        int
 	UnusableEntries []string
 	// Applied is the date that the server says it filtered by; zero if it does not say.
@@ -49,15 +49,15 @@ func (l *List) Release() { l.body.Release() }
 // Group is a collection of IOCs.
 type Group struct{ ID, Name string }
 
-// Is reports whether wanted is the group's name, in any case, or its id.
+// Is reports whether wanted is the group's name, ignoring case, or its id.
 func (g Group) Is(wanted string) bool {
 	return strings.EqualFold(g.Name, wanted) || g.ID == wanted
 }
 
-// Page is one answer of IOC paging.
+// Page is one response of IOC paging.
 type Page struct {
 	Body
-	// Objects in the order of the answer, read again for each loop. They share memory with Bytes. Nil if there are
+	// Objects in the order of the response, read again for each loop. They share memory with Bytes. Nil if there are
 	// none.
 	Objects iter.Seq[PageObject]
 	// More: the server has more objects after these.
@@ -112,7 +112,7 @@ func decodeList(body []byte, snippet func([]byte) string) (List, Kind, error) {
 		return List{}, kind, err
 	}
 	if !isArray(found["list"]) {
-		return List{}, KindMalformed, errors.New(`answer has no array "list"`)
+		return List{}, KindMalformed, errors.New(`response has no array "list"`)
 	}
 	applied, _ := moment.ParseJSON(found["date_applied"]) // zero: the server does not say
 	list := List{Applied: applied.Time, IDs: Names{walkArray(found["list"])}}
@@ -137,7 +137,7 @@ func decodeList(body []byte, snippet func([]byte) string) (List, Kind, error) {
 	return list, "", nil
 }
 
-// Names are ids that are read from an answer one by one.
+// Names are ids that are read from a response one by one.
 type Names struct{ rest arrayWalk }
 
 // NamesOf returns these ids.
@@ -199,14 +199,14 @@ func (c *Client) Item(ctx context.Context, dataset, id string) (Body, error) {
 	return ans.body, nil
 }
 
-// decodeObjects checks an answer with STIX objects and returns its members.
+// decodeObjects checks a response with STIX objects and returns its members.
 func decodeObjects(body []byte) (map[string][]byte, Kind, error) {
 	found, kind, err := object(body, "objects", "more")
 	if err != nil {
 		return nil, kind, err
 	}
 	if !isArray(found["objects"]) {
-		return nil, KindMalformed, errors.New(`answer has no array "objects"`)
+		return nil, KindMalformed, errors.New(`response has no array "objects"`)
 	}
 	return found, "", nil
 }
@@ -236,7 +236,7 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 		if _, kind, err := object(body); err != nil {
 			return nil, kind, err
 		}
-		return nil, KindMalformed, errors.New("answer is not an array of groups")
+		return nil, KindMalformed, errors.New("response is not an array of groups")
 	}
 	var groups []Group
 	for raw := range elements(trimmed) {
@@ -253,14 +253,14 @@ func decodeGroups(body []byte) ([]Group, Kind, error) {
 			continue
 		}
 		if groups = append(groups, g); len(groups) > maxGroups {
-			return nil, KindMalformed, fmt.Errorf("answer has more than %d groups", maxGroups)
+			return nil, KindMalformed, fmt.Errorf("response has more than %d groups", maxGroups)
 		}
 	}
 	return groups, "", nil
 }
 
 // Page gets the objects of a group and a STIX type that were modified after a time. after is sent as it is: in the
-// form of ModifiedAfter, or a text that the server wrote. Release the page.
+// form of ModifiedAfter, or text as the server wrote it. Release the page.
 func (c *Client) Page(ctx context.Context, group, stixType, after string) (Page, error) {
 	var page Page
 	r := request{

@@ -1,6 +1,6 @@
 // Package threatmatch is a client of the ThreatMatch Developer Platform API.
 //
-// The client makes one attempt a call (and one more with a fresh token after a 401). The fault class of an error says
+// The client makes one attempt per call (and one more with a fresh token after a 401). The fault class of an error says
 // what a failure means; when to try again is up to the caller. The client itself handles what concerns the server as
 // a whole: the request rate, the pause after a 429, the token, and the memory that large bodies take.
 package threatmatch
@@ -31,15 +31,15 @@ type Options struct {
 
 	// RequestsPerSecond bounds all requests together, token requests too.
 	RequestsPerSecond float64
-	// MaxBody is the largest answer, in bytes after decompression.
+	// MaxBody is the largest response, in bytes after decompression.
 	MaxBody int64
-	// Dir is where answers of more than 4 MiB are kept, in files without a name. Empty means in memory.
+	// Dir is where responses of more than 4 MiB are kept, in files without a name. Empty means in memory.
 	Dir string
 	// ConnectTimeout bounds the dial, and separately the TLS handshake. Zero means 10 s.
 	ConnectTimeout time.Duration
-	// HeaderTimeout bounds the wait for the beginning of the answer. Zero means 2 min.
+	// HeaderTimeout bounds the wait for the beginning of the response. Zero means 2 min.
 	HeaderTimeout time.Duration
-	// BodyTimeout bounds reading the answer. Zero means 5 min.
+	// BodyTimeout bounds reading the response. Zero means 5 min.
 	BodyTimeout time.Duration
 
 	// Roots are the trusted certificate authorities. Nil means the system's.
@@ -63,7 +63,7 @@ type Options struct {
 // Observer observes what the client does, for metrics. Its methods are called concurrently and must not block.
 type Observer interface {
 	// Request is called when a request has ended, with its operation ("token", "list", "item", "groups", "page"), its
-	// status (0 without an answer), the kind of its failure ("" for none), and its duration without waits for the
+	// status (0 without a response), the kind of its failure ("" for none), and its duration without waits for the
 	// rate limit.
 	Request(op string, status int, kind string, d time.Duration)
 	// Paused is called when a 429 makes the whole client wait for d.

@@ -16,7 +16,7 @@ var detailed = []string{Profiles, Reports}
 func HasDetails(dataset string) bool { return slices.Contains(detailed, dataset) }
 
 // errLargeItem: a record holds the details and all objects of their item, so both must fit.
-var errLargeItem = fmt.Errorf("the item is larger than %d bytes or %d objects, and details of such are not taken", pieceBytes, pieceObjects)
+var errLargeItem = fmt.Errorf("the item is larger than %d bytes or %d objects; details of such items are not fetched", pieceBytes, pieceObjects)
 
 // Details gets what the portal shows of an item, and then its STIX, which alone says what the details are about. The
 // answer is an object with both: "details", and "objects" as Item has them.
@@ -34,7 +34,7 @@ func (c *Client) Details(ctx context.Context, dataset, id string) (Body, error) 
 				return kind, err
 			}
 			if details = found["data"]; len(details) == 0 || details[0] != '{' {
-				return KindMalformed, errors.New(`answer has no object "data"`)
+				return KindMalformed, errors.New(`response has no object "data"`)
 			}
 			details = bytes.Clone(details)
 			return "", nil

@@ -15,9 +15,9 @@ type Kind string
 
 // The kinds. The table below says what each means for a stage.
 const (
-	KindTimeout      Kind = "timeout"      // no connection, no answer, or no end of it in time
+	KindTimeout      Kind = "timeout"      // no connection, no response, or no end of it in time
 	KindNetwork      Kind = "network"      // connection refused, reset, or cut off in mid-body
-	KindMalformed    Kind = "malformed"    // an answer that is not JSON, or not of the promised form
+	KindMalformed    Kind = "malformed"    // a response that is not JSON, or not of the promised form
 	KindErrorBody    Kind = "error-body"   // a status of success with an error as the body
 	KindThrottled    Kind = "throttled"    // 429
 	KindUnavailable  Kind = "unavailable"  // 408, 425, 5xx
@@ -74,11 +74,11 @@ func kindOfTokenStatus(status int) Kind {
 type Error struct {
 	Op     string // "token", "list", "item", "groups", "page"
 	Object string // the dataset, "dataset/id", "group/type", or ""
-	Status int    // of the answer; 0 if there was none
+	Status int    // of the response; 0 if there was none
 	Kind   Kind
 	// RetryAfter is the least wait before the next try that the server asked for, capped. Zero if it asked for none.
 	RetryAfter time.Duration
-	// Snippet is the beginning of the answer: one line of at most 512 bytes, without secrets.
+	// Snippet is the beginning of the response: one line of at most 512 bytes, without secrets.
 	Snippet string
 
 	cause error // nil if status and snippet say everything
@@ -95,7 +95,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Reason says what went wrong, without operation, object and the beginning of the answer.
+// Reason says what went wrong, without operation, object and the beginning of the response.
 func (e *Error) Reason() string {
 	switch {
 	case e.byProxy():
@@ -114,7 +114,7 @@ func (e *Error) Reason() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Answer returns the status (0 without an answer), the kind of the failure and the beginning of the answer.
+// Answer returns the status (0 without a response), the kind of the failure and the beginning of the response.
 func (e *Error) Answer() (status int, kind, snippet string) {
 	return e.Status, string(e.Kind), e.Snippet
 }

@@ -13,7 +13,7 @@ import (
 // Bodies can have tens of megabytes. They are checked once as a whole and then walked in place: members and elements
 // are slices of the body, not copies.
 
-var errNotJSON = errors.New("answer is not JSON")
+var errNotJSON = errors.New("response is not JSON")
 
 // members yields the keys and values of a JSON object. raw must be valid JSON; anything but an object has no members.
 func members(raw []byte) iter.Seq2[[]byte, []byte] {
@@ -136,12 +136,12 @@ func object(body []byte, names ...string) (map[string][]byte, Kind, error) {
 		return nil, KindMalformed, errNotJSON
 	}
 	if i := space(body, 0); body[i] != '{' {
-		return nil, KindMalformed, errors.New("answer is not a JSON object")
+		return nil, KindMalformed, errors.New("response is not a JSON object")
 	}
 	found := make(map[string][]byte, len(names))
 	for key, value := range members(body) {
 		if string(key) == "error" && !empty(value) {
-			return nil, KindErrorBody, errors.New("answer is an error")
+			return nil, KindErrorBody, errors.New("response is an error")
 		}
 		for _, name := range names {
 			if string(key) == name {
@@ -163,7 +163,7 @@ func empty(value []byte) bool {
 
 func isArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
 
-// maxID is the greatest length of an id in bytes; a longer one is nonsense.
+// maxID is the greatest length of an id in bytes; no real one is longer.
 const maxID = 256
 
 // identifier reads an id: an integer or a string. "" means none that can be requested.
@@ -181,7 +181,7 @@ func identifier(value []byte) string {
 	return ""
 }
 
-// text reads a JSON string; "" if it is none.
+// text reads a JSON string; "" if it is not one.
 func text(value []byte) string {
 	s, _ := unquoted(value)
 	return string(s)

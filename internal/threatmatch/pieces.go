@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// The most that one piece of an answer holds, unless a single object is larger.
+// The most that one piece of a response holds, unless a single object is larger.
 const (
 	pieceBytes   = largeBody
 	pieceObjects = 5000
@@ -15,15 +15,15 @@ const (
 	deepest = 10
 )
 
-// Pieces are an answer cut into bodies of bounded size.
+// Pieces are a response cut into bodies of bounded size.
 type Pieces struct {
-	whole []byte // the answer, if it is one piece
+	whole []byte // the response, if it is one piece
 	head  []byte // the beginning of each piece; nil: see whole
 	walk  objectWalk
 	ahead []byte // the next object; nil if there is none
 }
 
-// Pieces cuts the body. Each piece has a copy of the answer's marking definitions, since an object with an unknown
+// Pieces cuts the body. Each piece has a copy of the response's marking definitions, since an object with an unknown
 // marking counts as TLP:RED.
 func (b *Body) Pieces() *Pieces {
 	objects, err := b.list()
@@ -51,7 +51,7 @@ func (p *Page) Pieces(fresh func(i int) bool) *Pieces {
 	return cut(objects, fresh)
 }
 
-// list returns the array of the answer's objects.
+// list returns the array of the response's objects.
 func (b *Body) list() ([]byte, error) {
 	if b.objects != nil {
 		return b.objects, nil
@@ -77,7 +77,7 @@ func (p *Pieces) Next() (body []byte, last bool) {
 		b = append(b, p.ahead...)
 		p.ahead, _ = p.walk.next()
 	}
-	if b = append(b, "]}"...); cap(b) > 2*len(b) { // it waits for its commit, so no room is wasted
+	if b = append(b, "]}"...); cap(b) > 2*len(b) { // it is kept until its commit, so no memory is wasted
 		b = bytes.Clone(b)
 	}
 	return b, p.ahead == nil

@@ -19,7 +19,7 @@ var secretFields = regexp.MustCompile(
 
 var bearer = regexp.MustCompile(`(?i)(bearer\s+)[A-Za-z0-9._~+/=|-]+`)
 
-// redactor makes snippets of answers without our secrets, even if the server echoes them.
+// redactor makes snippets of responses without our secrets, even if the server echoes them.
 type redactor struct {
 	secret string
 	mu     sync.Mutex

@@ -19,7 +19,7 @@ const largeBody = 4 << 20
 // errorBody is how many bytes are read of an error's body.
 const errorBody = 64 << 10
 
-// tokenBody is the largest answer of the token endpoint in bytes, whatever MaxBody is.
+// tokenBody is the largest response of the token endpoint in bytes, whatever MaxBody is.
 const tokenBody = 64 << 10
 
 // request is one call: its name in errors and what it sends.
@@ -28,7 +28,7 @@ type request struct {
 	path       string
 	query      url.Values
 	post       []byte // a JSON body; nil makes it a GET
-	// decode reads an answer with a success status, or says what is wrong with it.
+	// decode reads a response with a success status, or says what is wrong with it.
 	decode func(*answer) (Kind, error)
 	keep   bool // the body is used after decode, and the caller releases it
 }
@@ -104,12 +104,12 @@ func stopped(ctx context.Context, r request, err error) error {
 }
 
 // errSlow is the cause of a request that we ended because it was slow.
-var errSlow = errors.New("no answer in time")
+var errSlow = errors.New("no response in time")
 
-// errLarger is the cause of a failure because of an answer's size.
-var errLarger = errors.New("answer larger")
+// errLarger is the cause of a failure because of a response's size.
+var errLarger = errors.New("response larger")
 
-// attempt makes the request and reads its answer within the timeouts.
+// attempt makes the request and reads its response within the timeouts.
 func (c *Client) attempt(ctx context.Context, r request, token string) (*answer, *Error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -130,7 +130,7 @@ func (c *Client) attempt(ctx context.Context, r request, token string) (*answer,
 	return c.judge(ctx, r, resp, guard)
 }
 
-// judge reads an answer and tells data from failure.
+// judge reads a response and tells data from failure.
 func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guard *time.Timer) (*answer, *Error) {
 	ans := &answer{status: resp.StatusCode}
 	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero: the server does not say
@@ -162,7 +162,7 @@ func (c *Client) judge(ctx context.Context, r request, resp *http.Response, guar
 	return ans, nil
 }
 
-// decode lets the request read its answer. It releases the body unless decoding succeeds and the request keeps it.
+// decode lets the request read its response. It releases the body unless decoding succeeds and the request keeps it.
 func (c *Client) decode(r request, ans *answer, contentType string) (fail *Error) {
 	defer func() {
 		if fail != nil || !r.keep {
@@ -205,7 +205,7 @@ func (c *Client) build(ctx context.Context, r request, token string) (*http.Requ
 	return req, nil
 }
 
-// kindOfCause classifies a failure to get or to read an answer.
+// kindOfCause classifies a failure to get or to read a response.
 func kindOfCause(ctx context.Context, err error) Kind {
 	var timeout net.Error
 	if errors.Is(context.Cause(ctx), errSlow) || errors.As(err, &timeout) && timeout.Timeout() {

@@ -18,7 +18,7 @@ func (c *Client) store(r io.Reader, size int64) (Body, error) {
 	if c.opt.Dir != "" {
 		var err error
 		if f, err = createHidden(c.opt.Dir); err != nil {
-			c.opt.Log.Warn("no file for a large answer, which is kept in memory", "error", err)
+			c.opt.Log.Warn("cannot create a file for a large response, which is kept in memory", "error", err)
 		}
 	}
 	if f == nil {
@@ -28,12 +28,12 @@ func (c *Client) store(r io.Reader, size int64) (Body, error) {
 	w := &fileWriter{f: f}
 	n, err := io.Copy(w, r)
 	if w.err != nil {
-		c.opt.Log.Warn("no room on disk for a large answer, which is kept in memory", "error", w.err)
+		c.opt.Log.Warn("no room on disk for a large response, which is kept in memory", "error", w.err)
 		return intoMemory(io.MultiReader(io.NewSectionReader(f, 0, n), &w.rest, r), size)
 	}
 	body, free, mapErr := mapFile(f, int(n))
 	if mapErr != nil {
-		c.opt.Log.Warn("a large answer cannot be mapped and is kept in memory", "error", mapErr)
+		c.opt.Log.Warn("cannot map a large response, which is kept in memory", "error", mapErr)
 		kept, readErr := intoMemory(io.NewSectionReader(f, 0, n), size)
 		return kept, errors.Join(err, readErr)
 	}
@@ -53,14 +53,14 @@ func createHidden(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// intoMemory reads at most size bytes. Unlike io.ReadFull it tells an answer that was cut from one that ended.
+// intoMemory reads at most size bytes. Unlike io.ReadFull it tells a response that was cut from one that ended.
 func intoMemory(r io.Reader, size int64) (Body, error) {
 	text := make([]byte, size)
 	n := 0
 	for n < len(text) {
 		more, err := r.Read(text[n:])
 		n += more
-		if err == io.EOF { // compared as it is: an answer that was cut wraps it
+		if err == io.EOF { // compared as it is: a response that was cut wraps it
 			break
 		}
 		if err != nil {

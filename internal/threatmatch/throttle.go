@@ -109,7 +109,7 @@ func (t *throttle) succeeded() {
 	}
 }
 
-// retryAfter reads a Retry-After header, in seconds or as a date relative to the answer's own, and caps it. Zero if
+// retryAfter reads a Retry-After header, in seconds or as a date relative to the response's own, and caps it. Zero if
 // there is none that is usable.
 func (c *Client) retryAfter(h http.Header, answered time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))

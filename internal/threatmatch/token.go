@@ -171,9 +171,9 @@ func (c *Client) requestToken(ctx context.Context) (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: access, TokenType: "Bearer", Expiry: c.expiry(expires, ans.body.Date)}, nil
 }
 
-var errNoToken = errors.New("answer holds no access token")
+var errNoToken = errors.New("response has no access token")
 
-// decodeToken reads an answer of the token endpoint. expires is what it says about the end of the token, 0 if nothing
+// decodeToken reads a response from the token endpoint. expires is what it says about the end of the token, 0 if nothing
 // usable.
 func decodeToken(body []byte) (access string, expires float64, err error) {
 	var raw struct {
@@ -195,7 +195,7 @@ func decodeToken(body []byte) (access string, expires float64, err error) {
 
 func notHeader(c rune) bool { return c <= ' ' || c >= 0x7f }
 
-// number reads a JSON number, also in quotes, or a date; 0 if it is none.
+// number reads a JSON number, also in quotes, or a date; 0 if it is neither.
 func number(raw []byte) float64 {
 	text := string(bytes.Trim(raw, `" `))
 	if f, err := strconv.ParseFloat(text, 64); err == nil && f > 0 && f < 1e15 {
@@ -207,7 +207,7 @@ func number(raw []byte) float64 {
 	return 0
 }
 
-// expiry converts what the endpoint says to our own clock. A point in time is read relative to the answer's date, so
+// expiry converts what the endpoint says to our own clock. A point in time is read relative to the response's date, so
 // that a wrong clock on either side does not make every token look expired. Zero if it is unknown: a 401 will tell.
 func (c *Client) expiry(expires float64, answered time.Time) time.Time {
 	now := c.opt.Now()

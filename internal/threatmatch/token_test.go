@@ -136,7 +136,7 @@ func TestTokenAnswerHasALimit(t *testing.T) {
 				continue
 			}
 			e := wantError(t, err, KindMalformed, fault.Transient)
-			if want := "token: answer larger than 65536 bytes"; e.Error() != want {
+			if want := "token: response larger than 65536 bytes"; e.Error() != want {
 				t.Errorf("%s, %d bytes: got %q, want %q", form, size, e.Error(), want)
 			}
 			if got, want := fault.HintOf(err), "check threatmatch.url"; got != want {

@@ -43,7 +43,7 @@ func commandOf(r *http.Request) (command, error) {
 		return command{[]string{action, stage}, true}, nil
 	case "repull":
 		if from == "" {
-			return command{}, errors.New("from when on is missing")
+			return command{}, errors.New("the start date is missing")
 		}
 		args := []string{"repull", "--from=" + from}
 		for _, set := range r.PostForm["dataset"] {
@@ -53,7 +53,7 @@ func commandOf(r *http.Request) (command, error) {
 	case "skip":
 		set, to := r.PostFormValue("dataset"), strings.TrimSpace(r.PostFormValue("to"))
 		if set == "" || to == "" {
-			return command{}, errors.New("the dataset, or where it goes on, is missing")
+			return command{}, errors.New("the dataset or the date to continue from is missing")
 		}
 		return command{[]string{"skip", "--dataset=" + set, "--to=" + to}, true}, nil
 	case "retry-class":
@@ -61,11 +61,11 @@ func commandOf(r *http.Request) (command, error) {
 	case "retry", "drop":
 		keys := r.PostForm["key"]
 		if len(keys) == 0 {
-			return command{}, errors.New("none is chosen")
+			return command{}, errors.New("nothing is selected")
 		}
 		for _, k := range keys {
 			if !key.MatchString(k) {
-				return command{}, fmt.Errorf("%q is no key", k)
+				return command{}, fmt.Errorf("%q is not a key", k)
 			}
 		}
 		return command{append([]string{"spool", action}, keys...), true}, nil

@@ -149,7 +149,7 @@ func (p plot) curves() []curve {
 	return []curve{
 		p.draw("Requests to ThreatMatch", speed,
 			series{"answered", func(s S) float64 { return s.OK }}, series{"refused (4xx)", func(s S) float64 { return s.Refused }},
-			series{"failed (5xx)", func(s S) float64 { return s.Failed }}, series{"no answer", func(s S) float64 { return s.None }}),
+			series{"failed (5xx)", func(s S) float64 { return s.Failed }}, series{"no response", func(s S) float64 { return s.None }}),
 		p.draw("To RabbitMQ", speed,
 			series{"objects mapped", func(s S) float64 { return s.Objects }}, series{"messages confirmed", func(s S) float64 { return s.Confirmed }}),
 		p.draw("To fetch and to map", count,

@@ -50,7 +50,7 @@ const (
 )
 
 // NewDesk returns a desk that answers as host (address and port), and the address
-// that lets one browser in. rand returns a text that nobody can guess.
+// that lets one browser in. rand returns a string that nobody can guess.
 func NewDesk(src Source, now func() time.Time, host string, rand func() string, do Do) (d *Desk, address string) {
 	d = &Desk{site: &site{src: src, now: now, base: "/" + rand() + "/", contents: true}, mux: http.NewServeMux(), host: host, do: do, rand: rand, token: rand()}
 	d.site.route(d.mux)
@@ -160,7 +160,7 @@ func (d *Desk) act(r *http.Request) (string, any, error) {
 	v := asking{frame: d.site.frame("Command", "do", 0), Done: true}
 	args, ok := d.redeem(r.PostFormValue("ticket"))
 	if !ok {
-		v.Trouble = "This was done already, or is too old; nothing was done now"
+		v.Trouble = "This was done already or has expired; nothing was done now"
 		return "ask.html", v, nil
 	}
 	v.Command = commandLine(args)

@@ -67,7 +67,7 @@ func clockText(s inspect.Status) string {
 	case ahead.Abs() < time.Minute:
 		return "within a minute of ThreatMatch's"
 	case ahead > 0:
-		return took(ahead) + " ahead of ThreatMatch's: set it, best by NTP"
+		return took(ahead) + " ahead of ThreatMatch's: set it, preferably by NTP"
 	}
-	return took(-ahead) + " behind ThreatMatch's: set it, best by NTP"
+	return took(-ahead) + " behind ThreatMatch's: set it, preferably by NTP"
 }

@@ -100,7 +100,7 @@ func wayOf(s inspect.Status) way {
 	}
 	w.Arrows = make([]arrow, len(w.Boxes)-1)
 	if r := s.Rates; r != nil {
-		w.Arrows[0], w.Arrows[2] = arrow{r.Requests, "answers/s"}, arrow{r.Records, "records/s"}
+		w.Arrows[0], w.Arrows[2] = arrow{r.Requests, "responses/s"}, arrow{r.Records, "records/s"}
 		w.Arrows[4], w.Arrows[6] = arrow{r.Objects, "objects/s"}, arrow{r.Messages, "messages/s"}
 	}
 	return w
@@ -157,7 +157,7 @@ func source(s inspect.Status) box {
 	switch {
 	case sourceDown(s):
 		fetch, _ := s.Stage("fetch")
-		b.State, b.Since = "no answer, or refused", fetch.Since
+		b.State, b.Since = "no response, or refused", fetch.Since
 	case s.Running && len(s.Failing) > 0:
 		b.State = "some requests fail"
 	case s.Rates != nil && s.Rates.Requests > 0:

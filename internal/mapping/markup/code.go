@@ -3,10 +3,10 @@ package markup
 import "strings"
 
 // longestTicks is the longest run of backticks or tildes that counts as the start
-// of code, so that a text with many odd runs takes linear time.
+// of code, so that text with many odd runs takes linear time.
 const longestTicks = 20
 
-// finder finds Markdown code in a text, from start to end. What it finds is code for
+// finder finds Markdown code in text, from start to end. What it finds is code for
 // every reader: a reader that sees no code there would take tags in it for tags. So
 // it finds only spans on one line, without what may divide the cells of a table, and
 // fences at the start of a line. After backticks or a fence of any other kind,

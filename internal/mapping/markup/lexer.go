@@ -17,7 +17,7 @@ const (
 	endToken
 )
 
-// token is a piece of a text: words with decoded entities, or a real tag.
+// token is a piece of text: words with decoded entities, or a real tag.
 type token struct {
 	kind kind
 	role role
@@ -34,7 +34,7 @@ type attributes map[string]string
 
 var usedAttributes = []string{"href", "src", "alt", "title", "start", "value", "colspan", "rowspan"}
 
-// lexer reads a text in one pass. What a browser would take for a tag but a reader
+// lexer reads text in one pass. What a browser would take for a tag but a reader
 // would not (<id>, <it@bank.example>, "injects <script> tags") is returned as text,
 // so that no word is lost. Only the content of a script or style element is left
 // out.

@@ -48,7 +48,7 @@ func (l *lexer) inSentence(raw string) bool {
 		l.s[l.pos+1] >= 'a' && l.s[l.pos+1] <= 'z'
 }
 
-// proseMax limits how far prose looks for code, so that a text with many tags takes
+// proseMax limits how far prose looks for code, so that text with many tags takes
 // linear time.
 const proseMax = 200
 

@@ -41,7 +41,7 @@ func (f *Stage) succeedGroups(r result, v *verdict) {
 		// All groups share a watermark, which must not move past objects that only
 		// this group has.
 		*v = f.endDataset(r, spool.DatasetFailed, fmt.Sprintf("group %q, which an earlier run used, is not offered now; "+
-			"take it out of the settings if it is gone for good", gone))
+			"remove it from the settings if it is gone for good", gone))
 		return
 	}
 	if len(missing) > 0 {

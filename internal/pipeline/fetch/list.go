@@ -72,11 +72,11 @@ func (f *Stage) succeedList(r result, v *verdict) {
 	v.Status = &spool.DatasetRun{Status: spool.DatasetListed}
 	v.Count = map[string]int64{"fetch.lists": 1, "fetch.listed": int64(r.list.Count)}
 	if n := r.list.Unusable; n > 0 {
-		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries name no id", n))
+		v.Note = f.note(r, "invalid", fmt.Sprintf("%d list entries have no id", n))
 		v.Count["fetch.unusable"] = int64(n)
 	}
 	if r.list.Applied.After(from) {
-		text := fmt.Sprintf("asked for changes since %s, the server gives only those since %s",
+		text := fmt.Sprintf("asked for changes since %s, the server returns only those since %s",
 			from.Format(time.RFC3339), r.list.Applied.Format(time.RFC3339))
 		if v.Note != nil {
 			text += "; " + v.Note.Error
@@ -149,7 +149,7 @@ func (f *Stage) serverTime(r result, date time.Time) time.Time {
 		about := []any{"stage", stageName, "local_minus_server", off.Round(time.Second).String()}
 		switch {
 		case off.Abs() > clockLost:
-			f.Log.Error("the clocks of this machine and of ThreatMatch are more than a day apart: its answers' Date is not used", about...)
+			f.Log.Error("the clocks of this machine and of ThreatMatch are more than a day apart: the Date of its responses is ignored", about...)
 		case off.Abs() >= clockFar:
 			f.Log.Error("the clocks of this machine and of ThreatMatch are far apart: set the clock", about...)
 		default:
@@ -175,7 +175,7 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 		f.Log.Warn("times cannot be read", "stage", stageName, "run", r.run.ID, "item", r.task.Source, "count", n, "first", step.Unread.First)
 	}
 	if step.Many > 0 {
-		f.Log.Error("ThreatMatch has given very many pages, and says that there are more", "stage", stageName, "run", r.run.ID,
+		f.Log.Error("ThreatMatch has returned very many pages and says that there are more", "stage", stageName, "run", r.run.ID,
 			"item", r.task.Source, "pages", step.Many, "at", r.cursor.Last)
 	}
 	if step.OutOfOrder {
@@ -186,7 +186,7 @@ func (f *Stage) succeedPage(r result, v *verdict) {
 	}
 	if step.Done {
 		if step.Stalled {
-			f.Log.Warn("server says that there are more objects, but gives none", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
+			f.Log.Warn("server says that there are more objects, but returns none", "stage", stageName, "run", r.run.ID, "item", r.task.Source)
 		}
 		return
 	}
@@ -213,5 +213,5 @@ func (f *Stage) gap(r result, v *verdict, g paging.Gap) {
 	v.Note.Source = fmt.Sprintf("%s from %s", r.task.Source, g.From.Format(time.RFC3339Nano))
 	v.Count["fetch.gaps"] = 1
 	f.Metrics.gaps.Inc()
-	f.Log.Error("the API cannot give everything", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)
+	f.Log.Error("the API cannot return everything", "stage", stageName, "run", r.run.ID, "dataset", r.task.Dataset, "reason", text)
 }

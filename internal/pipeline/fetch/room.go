@@ -88,7 +88,7 @@ func diskShort(r spool.Room) string {
 	if !r.Short {
 		return ""
 	}
-	return fmt.Sprintf("the disk is full: %d MiB are left to the spool, on the disk and in its file, and fetching wants %d MiB: "+
+	return fmt.Sprintf("the disk is full: %d MiB are left to the spool, on the disk and in its file, and fetching needs %d MiB: "+
 		"free disk space, give it a larger volume, or run spool compact on the stopped connector", r.Left>>20, r.Want>>20)
 }
 

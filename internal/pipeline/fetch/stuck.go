@@ -37,7 +37,7 @@ func (f *Stage) lookForStuck() error {
 		}
 		if failed == stuckRuns {
 			stuck = append(stuck, fmt.Sprintf("%s failed in the last %d runs, nothing new of it is imported: %s "+
-				"(where ThreatMatch never gives that place: threatmatch-connector skip --dataset %s --to DATE)", d, stuckRuns, why, d))
+				"(if ThreatMatch never returns that part: threatmatch-connector skip --dataset %s --to DATE)", d, stuckRuns, why, d))
 		}
 	}
 	f.stuck = strings.Join(stuck, "; ")

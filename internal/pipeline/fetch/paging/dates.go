@@ -19,7 +19,7 @@ type timestamps struct {
 	earlier  question      // the latest before top, earlier still by as much as the page is out of order; zero: none
 	back     time.Duration // how far the page falls back behind its latest so far
 	unit     int64         // nanoseconds: the resolution shown by the digits, no coarser than a millisecond
-	layout   string        // of a text without a zone; "" if every text has one
+	layout   string        // of times without a zone; "" if all have one
 	unread   Unread
 }
 

@@ -178,7 +178,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	if (c.Again || rougher) && !shows(page, seen) {
 		asked := c.Query()
 		if !c.stepBack() {
-			t.Failed = "the page after " + asked + " has nothing of what the server gave before around that time"
+			t.Failed = "the page after " + asked + " shows nothing of what the server returned before around that time"
 			*c = New(c.Group, c.Type, c.From)
 		}
 		return t
@@ -201,7 +201,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 		}
 		if seen[sum] = struct{}{}; len(seen) > most {
 			*c = before
-			return Step{Failed: fmt.Sprintf("ThreatMatch gave more than %d different objects for one question, after %s", most, c.Query())}
+			return Step{Failed: fmt.Sprintf("ThreatMatch returned more than %d different objects for one request, after %s", most, c.Query())}
 		}
 		progress = progress || o.ID != ""
 		if !page.More {
