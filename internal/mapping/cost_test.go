@@ -34,6 +34,8 @@ var worstBodies = []struct {
 	{"one long label", within("malware", `"labels":["Sector: `, `s%d; `, `"]`)},
 	{"countries in a label", within("malware", `"labels":["Country: `, `France %d, `, `"]`)},
 	{"markings", within("malware", `"object_marking_refs":[`, `"marking-definition--%08d-0000-4000-8000-000000000000"`, `]`)},
+	{"ids of markings in a text", within("malware", `"description":"`, `marking-definition--%08d-0000-4000-8000-000000000000 `, `"`)},
+	{"dashes", within("malware", `"description":"`, `----------------------- `, `"`)},
 	{"parts", within("malware", `"granular_markings":[`, `{"selectors":["name"],"marking_ref":"marking-definition--%08d-0000-4000-8000-000000000000"}`, `]`)},
 	{"members of a report", within("report", `"object_refs":[`, `"malware--%08d-0000-4000-8000-000000000000"`, `]`)},
 	{"associations", within("malware", `"object_refs":[`, `"tool--%08d-0000-4000-8000-000000000000"`, `]`)},
