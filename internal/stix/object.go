@@ -67,7 +67,7 @@ func Decode(raw json.RawMessage) (*Object, error) {
 }
 
 func decodeFields(raw json.RawMessage) *Object {
-	o := &Object{fields: make([]field, 0, min(24, len(raw)/16))}
+	o := &Object{fields: make([]field, 0, min(16, len(raw)/16))}
 	places := map[string]int(nil) // once there are many
 	for key, value := range Members(raw) {
 		i := -1
