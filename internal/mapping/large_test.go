@@ -123,7 +123,7 @@ var largeObjects = []struct {
 	{"payload", "artifact", text1("payload_bin", "QUJD"), 0},
 	{"file", "report", func(n int) string {
 		return `"x_a":1,"name":"nn","x_opencti_files":[{"name":"a.pdf","data":"` + strings.Repeat("QUJD", n/4) + `"}]`
-	}, 12},
+	}, 3},
 	{"pattern", "indicator", text1("pattern", "("), 1},
 	{"pattern escaped", "indicator", text1("pattern", `\"`), 4},
 	{"pattern valid", "indicator", func(n int) string { return `"name":"nn","pattern":"[a:b='` + strings.Repeat("x", n) + `']"` }, 0},

@@ -153,7 +153,7 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 		if c.to == nil {
 			o.Delete(c.key)
 		} else {
-			o.Set(c.key, c.to)
+			o.SetNormal(c.key, c.to)
 		}
 	}
 	if changes != nil {
@@ -164,7 +164,7 @@ func (r *record) dropPlatformFields(o *stix.Object) {
 // withoutCommands returns a property's value without the members that only the
 // platform may set, at every level, and how many were removed.
 func (r *record) withoutCommands(property string, raw json.RawMessage) (json.RawMessage, int) {
-	if !judges(property, raw) {
+	if allowed(property, raw) {
 		return raw, 0
 	}
 	return r.appendAllowed(make([]byte, 0, len(raw)), property, property, raw)
@@ -174,6 +174,24 @@ func (r *record) withoutCommands(property string, raw json.RawMessage) (json.Raw
 func judges(key string, raw json.RawMessage) bool {
 	judged := ours(key) || key == extensionMITRE || key == "x_opencti_files" // every member must be on a list
 	return (raw[0] == '{' || raw[0] == '[') && (judged || suspicious(raw))
+}
+
+// allowed reports whether withoutCommands removes nothing from a value.
+func allowed(key string, raw json.RawMessage) bool {
+	if !judges(key, raw) {
+		return true
+	}
+	for e := range stix.Elements(raw) {
+		if !allowed(key, e) {
+			return false
+		}
+	}
+	for name, value := range stix.Members(raw) {
+		if !mayStand(key, name) || !allowed(name, value) {
+			return false
+		}
+	}
+	return true
 }
 
 // appendAllowed appends what withoutCommands returns of what stands under key in a

@@ -22,6 +22,12 @@ func (o *Object) Hash() [16]byte {
 			buf = append(buf, ',')
 		}
 		buf = append(appendString(buf, f.key), ':')
+		if len(f.raw) > largeText {
+			h.Write(buf)
+			buf = buf[:0]
+			writeCanonical(f.raw, func(b []byte) { h.Write(b) })
+			continue
+		}
 		value := canonical(f.raw, &nested)
 		if len(buf)+len(value) > cap(few)-64 {
 			h.Write(buf)
@@ -45,7 +51,7 @@ func sorted(places []int, fields []field) []int {
 	return places
 }
 
-func appendCanonical(dst []byte, fields []field) []byte {
+func appendCanonical(dst []byte, fields []field, large func([]byte)) []byte {
 	var places [48]int
 	dst = append(dst, '{')
 	for n, i := range sorted(places[:0], fields) {
@@ -54,7 +60,7 @@ func appendCanonical(dst []byte, fields []field) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(appendString(dst, f.key), ':')
-		dst = appendCanonicalValue(dst, f.raw)
+		dst = appendCanonicalValue(dst, f.raw, large)
 	}
 	return append(dst, '}')
 }
@@ -64,18 +70,26 @@ func canonical(raw json.RawMessage, buf *[]byte) []byte {
 	if raw[0] == '"' || bytes.IndexByte(raw, '{') < 0 {
 		return raw
 	}
-	*buf = appendCanonicalValue(slices.Grow((*buf)[:0], len(raw)), raw)
+	*buf = appendCanonicalValue(slices.Grow((*buf)[:0], len(raw)), raw, nil)
 	return *buf
 }
 
-func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {
+// largeText is the length from which a text is not copied to be hashed.
+const largeText = 1 << 20
+
+// writeCanonical passes what [appendCanonicalValue] appends on in pieces, large texts as they are.
+func writeCanonical(raw json.RawMessage, to func([]byte)) { to(appendCanonicalValue(nil, raw, to)) }
+
+// appendCanonicalValue appends a value with the keys at every level in order. If large is not nil, it gets what is in
+// dst and a large text, in turns.
+func appendCanonicalValue(dst []byte, raw json.RawMessage, large func([]byte)) []byte {
 	switch raw[0] {
 	case '{':
 		var fields []field
 		for k, v := range Members(raw) {
 			fields = append(fields, field{key: k, raw: v})
 		}
-		return appendCanonical(dst, fields)
+		return appendCanonical(dst, fields, large)
 	case '[':
 		dst = append(dst, '[')
 		first := true
@@ -83,9 +97,14 @@ func appendCanonicalValue(dst []byte, raw json.RawMessage) []byte {
 			if !first {
 				dst = append(dst, ',')
 			}
-			dst, first = appendCanonicalValue(dst, e), false
+			dst, first = appendCanonicalValue(dst, e, large), false
 		}
 		return append(dst, ']')
+	}
+	if large != nil && len(raw) > largeText {
+		large(dst)
+		large(raw)
+		return dst[:0]
 	}
 	return append(dst, raw...)
 }

@@ -159,7 +159,7 @@ func (o dated) unit(lead string) unit {
 	u := unit{stamp: filledIn}
 	for _, key := range membersOf(lead) {
 		if i := o.index(key); i >= 0 {
-			u.bytes = append(appendCanonicalValue(append(u.bytes, key...), o.fields[i].raw), 0)
+			u.bytes = append(appendCanonicalValue(append(u.bytes, key...), o.fields[i].raw, nil), 0)
 			u.stamp = max(u.stamp, o.stampOf(i))
 		}
 	}

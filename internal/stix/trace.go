@@ -268,15 +268,24 @@ func listMark(key string, raw json.RawMessage, buf *[]byte) uint64 {
 				continue
 			}
 		}
+		if len(e) > largeText {
+			mark := uint64(markStart)
+			writeCanonical(e, func(b []byte) { mark = addMark(mark, b) })
+			sum += mark
+			continue
+		}
 		sum += entryMark(canonical(e, buf))
 	}
 	return sum
 }
 
 // entryMark is FNV-1a, as hash/fnv has it: that one takes memory for each of its arguments.
-func entryMark(entry []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range entry {
+func entryMark(entry []byte) uint64 { return addMark(markStart, entry) }
+
+const markStart = 14695981039346656037
+
+func addMark(h uint64, text []byte) uint64 {
+	for _, c := range text {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
 	return h

@@ -1,11 +1,13 @@
 package stix
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -230,5 +232,38 @@ func TestTraceIsBounded(t *testing.T) {
 		if _, verdict := trace.Weigh(o, false); verdict != Nothing {
 			t.Errorf("copy %d again: %v", i, verdict)
 		}
+	}
+}
+
+// TestLargeTextsAreHashedInPieces: where a text is too large to be copied, hash and marks are the same, and take no
+// memory.
+func TestLargeTextsAreHashedInPieces(t *testing.T) {
+	file := func(size int) *Object {
+		o := New("report", "report--1")
+		o.Set("x_opencti_files", []map[string]any{{"name": "b", "data": strings.Repeat("x", size), "more": []any{map[string]int{"b": 1, "a": 2}, "x"}}})
+		o.Set("x_a", map[string]any{"z": 1, "c": strings.Repeat("y", size)})
+		return o
+	}
+	for _, size := range []int{largeText - 100, largeText, 2 * largeText} {
+		o := file(size)
+		sum := sha256.Sum256(appendCanonical(nil, o.fields, nil))
+		if got := o.Hash(); got != [16]byte(sum[:16]) {
+			t.Errorf("%d: the hash is %x, want %x", size, got, sum)
+		}
+		list, _ := o.Get("x_opencti_files")
+		var buf []byte
+		if got, want := listMark("x_opencti_files", list, &buf), entryMark(appendCanonicalValue(nil, list[1:len(list)-1], nil)); got != want {
+			t.Errorf("%d: the mark is %x, want %x", size, got, want)
+		}
+	}
+	o := file(2 * largeText)
+	o.Delete("x_a")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	o.Hash()
+	o.traceUnits()
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > largeText {
+		t.Errorf("%d bytes are allocated", took)
 	}
 }

@@ -62,7 +62,7 @@ func uniteEntries(key string, lists ...json.RawMessage) []json.RawMessage {
 	var entries []json.RawMessage
 	for _, list := range lists {
 		for e := range Elements(list) {
-			entries = append(entries, appendCanonicalValue(nil, e))
+			entries = append(entries, appendCanonicalValue(nil, e, nil))
 		}
 	}
 	slices.SortFunc(entries, func(x, y json.RawMessage) int { return bytes.Compare(x, y) })
@@ -149,5 +149,5 @@ func objectOf(members map[string]json.RawMessage) json.RawMessage {
 	for k, v := range members {
 		fields = append(fields, field{key: k, raw: v})
 	}
-	return appendCanonical(nil, fields)
+	return appendCanonical(nil, fields, nil)
 }
