@@ -165,7 +165,7 @@ func (f *Stage) serverTime(r result, date time.Time) time.Time {
 // succeedPage spools what is new on a page and moves its cursor.
 func (f *Stage) succeedPage(r result, v *verdict) {
 	v.Start = f.serverTime(r, r.page.Date)
-	step := r.cursor.Take(r.page, later(r.ended, r.page.Date))
+	step := r.cursor.Take(r.page, later(r.ended, v.Start))
 	v.Count = map[string]int64{"fetch.pages": 1, pipeline.PagesOfType + r.cursor.Type: 1, "fetch.objects": int64(step.Fresh.Count)}
 	if pieces := step.Fresh.Pieces(r.page); pieces != nil {
 		f.bring(r, v, pieces)

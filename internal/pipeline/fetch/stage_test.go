@@ -97,6 +97,29 @@ func TestDatesMoveNoWatermarkBack(t *testing.T) {
 	}
 }
 
+// TestLostClockMovesNoPage: a server whose clock is years ahead cannot make the time of
+// one object count that is as far ahead: the pages behind it are asked for.
+func TestLostClockMovesNoPage(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(0)
+		src.Skew = 90 * 365 * 24 * time.Hour
+		src.Pages.Size = 10
+		for i := range 50 {
+			at := time.Now().Add(time.Duration(i-50) * time.Minute)
+			if i == 9 { // the last of a page
+				src.Pages.AddAs(at, "2080-01-02T03:04:05.000Z")
+				continue
+			}
+			src.Pages.Add(1, at, pipelinetest.Millis)
+		}
+		r := newRig(t, src, rigOptions{fetch: Options{Datasets: []spool.Dataset{spool.IOCs}}})
+		run := r.once()
+		if got, pages := len(r.Got), run.Counters["fetch.pages"]; got != len(src.Pages.Objects) || pages > 20 {
+			t.Errorf("got %d objects in %d pages, want %d", got, pages, len(src.Pages.Objects))
+		}
+	})
+}
+
 // TestStop: requests under way end at once and count as not made.
 func TestStop(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
