@@ -57,13 +57,20 @@ func sameHost(base *url.URL, href string) bool {
 }
 
 // appendTarget appends the address of a link in a form that Markdown can hold.
-func appendTarget(dst []byte, href string) []byte {
+func appendTarget(dst []byte, href string) []byte { return appendEncoded(dst, href, "()<>\\`*\"|") }
+
+// appendShown appends an address as text, in which nothing is a tag, code, or the end of
+// a link.
+func appendShown(dst []byte, href string) []byte {
+	return appendEncoded(dst, strings.ReplaceAll(href, "](", "]%28"), "<>`")
+}
+
+func appendEncoded(dst []byte, href, signs string) []byte {
 	const hex = "0123456789ABCDEF"
-	for i := range len(href) {
-		switch c := href[i]; c {
-		case '(', ')', '<', '>', '\\', '`', '*', '"', '|':
+	for _, c := range []byte(href) {
+		if strings.IndexByte(signs, c) >= 0 {
 			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		default:
+		} else {
 			dst = append(dst, c)
 		}
 	}

@@ -1,6 +1,10 @@
 package markup
 
-import "strings"
+import (
+	"cmp"
+	"regexp"
+	"strings"
+)
 
 // longestTicks is the longest run of backticks or tildes that counts as the start
 // of code, so that text with many odd runs takes linear time.
@@ -13,6 +17,7 @@ const longestTicks = 20
 // nothing with a tag counts as code, since readers may differ on where that ends.
 type finder struct {
 	s       string
+	risks   string                // signs of what must not be taken for code; "<" if empty
 	at      int                   // up to here it has looked
 	doubt   bool                  // there was something that may be code
 	within  bool                  // an element is open, whose marks may stand before a fence
@@ -42,7 +47,8 @@ func (f *finder) next(from, to int) (start, end int) {
 			end = f.span(i, run)
 		}
 		f.pass(i)
-		if end > 0 && !(f.doubt && strings.Contains(f.s[i:end], "<")) {
+		risky := end > 0 && strings.ContainsAny(f.s[i:end], cmp.Or(f.risks, "<"))
+		if end > 0 && !(risky && (f.doubt || f.s[i] == '`' && lengthens(f.s[end:]))) {
 			f.at = end
 			return i, end
 		}
@@ -51,6 +57,15 @@ func (f *finder) next(from, to int) (start, end int) {
 	}
 	f.pass(to)
 	return -1, -1
+}
+
+// dropped matches tags and entities behind a span that bring nothing but a mark.
+var dropped = regexp.MustCompile(`^(?:</[a-z0-9]{1,10}>|<(?:b|br|em|i|li|p|strong|td|tr)>|&[#0-9A-Za-z]{1,32};)*`)
+
+// lengthens reports whether the last backticks of a span may get more by what follows.
+func lengthens(after string) bool {
+	marks := dropped.FindString(after)
+	return strings.Contains(Decode(marks), "`") || len(after) > len(marks) && strings.IndexByte("`<&", after[len(marks)]) >= 0
 }
 
 // pass goes on to a place. An entity on the way may become what readers see as code,

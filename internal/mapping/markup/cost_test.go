@@ -53,6 +53,8 @@ var worst = []struct {
 	{"breaks", repeated("<br>\n <p> ")},
 	{"items without list", func(n int) string { return strings.Repeat("<li>a", n/5) + "</li>" }},
 	{"blanks between tags", repeated("<wbr x=y> ")},
+	{"ends of links", repeated("](&![")},
+	{"marks behind code", repeated("`<b>`</b>&amp;")},
 	{"dots", func(n int) string { return `<a href="` + strings.Repeat("../", n/3) + `">x</a>` }},
 	{"pictures", repeated(`<img src=/a.png alt="x"><img src="data:image/png;base64,iVBORw0KGgo=">`)},
 	{"names", repeated("<table></table><ul></ul><div></div><dl></dl><q></q><svg></svg><form></form><h1></h1>")},
@@ -71,7 +73,7 @@ func nested(open, inner, closing string) func(int) string {
 
 // conversions lists the conversions whose cost is tested.
 func conversions(c *Converter) map[string]func(string) string {
-	return map[string]func(string) string{"Markdown": c.Markdown, "Text": c.Text, "HTML": c.HTML, "Line": c.Line}
+	return map[string]func(string) string{"Markdown": c.Markdown, "Text": c.Text, "HTML": c.HTML, "Line": c.Line, "Resolve": c.Resolve}
 }
 
 // TestMemoryIsLinear limits each conversion of each of the worst texts to as much
@@ -108,7 +110,7 @@ func allocated(convert func(string) string, s string) uint64 {
 // per byte of text must not grow with it.
 func BenchmarkWorst(b *testing.B) {
 	c := converter(b)
-	for _, name := range []string{"Markdown", "Text", "HTML"} {
+	for _, name := range []string{"Markdown", "Text", "HTML", "Resolve"} {
 		convert := conversions(c)[name]
 		for _, w := range worst {
 			for _, length := range []int{1 << 14, 1 << 17, 1 << 20} {

@@ -79,6 +79,22 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// TestAddressesAsText: an address that is no link is text, in which nothing acts.
+func TestAddressesAsText(t *testing.T) {
+	c := converter(t)
+	for _, x := range []struct{ in, markdown, text string }{
+		{"<a href='https://x/&quot;><script>1</script>`a`'>p</a>", "[p](https://x/%22%3E%3Cscript%3E1%3C/script%3E%60a%60)", "p (https://x/\"%3E%3Cscript%3E1%3C/script%3E%60a%60)"},
+		{"<a href='hxxps://x.y/[a](javascript:1)<b>'>p</a>", "p (hxxps://x.y/[a]%28javascript:1)%3Cb%3E)", "p (hxxps://x.y/[a]%28javascript:1)%3Cb%3E)"},
+	} {
+		if got := c.Markdown(x.in); got != x.markdown {
+			t.Errorf("%q: got %q, want %q", x.in, got, x.markdown)
+		}
+		if got := c.Text(x.in); got != x.text {
+			t.Errorf("%q: got the text %q, want %q", x.in, got, x.text)
+		}
+	}
+}
+
 // TestMarkdownCode: nothing in Markdown code is a tag or an entity. Text inside
 // HTML, or without an end, is not such code.
 func TestMarkdownCode(t *testing.T) {
@@ -93,6 +109,10 @@ func TestMarkdownCode(t *testing.T) {
 		{"   ```\n   <hr>\n   ```  \nx", "   ```\n   <hr>\n   ```  \nx"},
 		{"only `&amp;` and &amp;", "only `&amp;` and &"},
 		{"a `<b \"` c> d", "a `<b \"` c> d"},
+		{"`<script>`</b>`` x", "`&lt;script>``` x"},
+		{"`<b>`<script>x</script>` x", "`&lt;b>`` x"},
+		{"`<img src=/x>`&grave; x", "`![](https://eu.threatmatch.com/x)`` x"},
+		{"<b>`<i>`</b></p> x", "**`<i>`** x"},
 		{"<b>see `<i>`</b> now", "**see `<i>`** now"},
 		{"`a <b>b</b>\n\nnew `paragraph", "`a **b**\n\nnew `paragraph"},
 		{"```\n<b>no end</b>", "```\n**no end**"},
@@ -140,7 +160,15 @@ func TestResolve(t *testing.T) {
 		{"[a](../x) [b](./y) [c](?id=1) [d](//o.example/z)", "[a](" + base + "x) [b](" + base + "y) [c](https://eu.threatmatch.com?id=1) [d](//o.example/z)"},
 		{"[a](<app/x>)", "[a](<" + base + "app/x>)"},
 		{"see [1]\n\n[1]: /app/x\n[2]: http://a.example/y", "see [1]\n\n[1]: " + base + "app/x\n[2]: http://a.example/y"},
-		{"[a](https://x.example/y) [b](#part) [c](mailto:x@y.example) [d](www.x.example/y) [e](x.example/y) [f](hxxp://x[.]y/z) [g](javascript:x/y)", ""},
+		{"[a](https://x.example/y) [b](#part) [c](mailto:x@y.example) [d](www.x.example/y) [e](x.example/y) [f](hxxp://x[.]y/z)", ""},
+		{"[a](javascript:x) ![b](data:x) [c](<file:///x>) [d](\n java\\script:x) [e](&#106;avascript:alert(1)) [f](//o.example/x)",
+			"[a] (javascript:x) ! [b] (data:x) [c] (<file:///x>) [d] (\n java\\script:x) [e] (&#106;avascript:alert(1)) [f](//o.example/x)"},
+		{"[r][1] ![r]\n\n[1]: javascript:x\n> [r]: <vbscript:x>", "[r][1] ! [r]\n\n[1] : javascript:x\n> [r] : <vbscript:x>"},
+		{"![p](https://o.example/p.png) ![a ![p](/p.png)](https://o.example/) ![p](" + base + "p.png)",
+			"! [p](https://o.example/p.png) ! [a ![p](" + base + "p.png)](https://o.example/) ![p](" + base + "p.png)"},
+		{"[a](" + strings.Repeat("\n", looked) + "javascript:x) [a](&#" + strings.Repeat("0", looked) + "106;avascript:x)",
+			"[a] (" + strings.Repeat("\n", looked) + "javascript:x) [a] (&#" + strings.Repeat("0", looked) + "106;avascript:x)"},
+		{"`` ` [a](javascript:x) `", "`` ` [a] (javascript:x) `"},
 		{"f(x)[i](j) and `[a](/app/x)` and\n\n```\n[a](/app/x)\n```", ""},
 	} {
 		if x.want == "" {

@@ -191,12 +191,12 @@ func (w *writer) endLink() {
 	switch same := string(text) == w.link.href; {
 	case w.bare:
 	case w.plain && !same:
-		w.out = append(append(append(w.out, " ("...), w.link.href...), ')')
+		w.out = append(appendShown(append(w.out, " ("...), w.link.href), ')')
 	case w.plain:
 	case same || !linkable(w.link.href):
 		w.out = append(w.out[:w.link.at-1], text...)
 		if !same {
-			w.out = append(append(append(w.out, " ("...), w.link.href...), ')')
+			w.out = append(appendShown(append(w.out, " ("...), w.link.href), ')')
 		}
 	default:
 		w.out = append(w.out, "]("...)
