@@ -46,7 +46,7 @@ var largeObjects = []struct {
 	{"opinion", "opinion", text1("opinion", "<b>x</b> "), 0},
 	{"content of report", "report", text1("content", "<b>x</b> "), 0},
 	{"content plain of report", "report", text1("content", "word "), 0},
-	{"content quotes of report", "report", text1("content", `\"`), 3},
+	{"content quotes of report", "report", text1("content", `\"`), 0},
 	{"x_opencti_content", "report", text1("x_opencti_content", "<i>x</i> "), 0},
 	{"picture in content", "report", func(n int) string {
 		return `"content":"<p>a</p><img src=\"data:image/png;base64,` + strings.Repeat("QUJD", n/4) + `\">"`
