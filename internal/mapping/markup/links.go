@@ -94,7 +94,11 @@ func (c *Converter) ownPicture(s string) bool {
 		return false
 	}
 	to, _ := destination(rest)
-	return sameHost(c.base, to)
+	_, at, ok := strings.Cut(to, "://")
+	if end := strings.IndexAny(at, "/?#"); end >= 0 {
+		at = at[:end]
+	}
+	return ok && at != "" && c.base != nil && strings.EqualFold(at, c.base.Host)
 }
 
 // mayLead is the fast path of Resolve: most texts have no pictures, and no addresses but
