@@ -203,14 +203,16 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 			*c = before
 			return Step{Failed: fmt.Sprintf("ThreatMatch returned more than %d different objects for one request, after %s", most, c.Query())}
 		}
-		progress = progress || o.ID != ""
 		if !page.More {
+			progress = progress || o.ID != ""
 			continue // nothing is requested after it
 		}
 		at := dates.at(o)
 		if at.IsZero() {
 			at = c.Last
 		}
+		// What is older than the question is forgotten, and would be new again and again.
+		progress = progress || o.ID != "" && !at.Before(c.oldest())
 		c.Seen = append(c.Seen, seenObject{Key: sum.text(), At: at.UnixNano()})
 	}
 	c.Full = max(c.Full, dates.count)
@@ -347,10 +349,7 @@ func (c *Cursor) stepPast(asked question, dates timestamps) question {
 // forget drops objects that neither the next question nor a step back can return
 // again.
 func (c *Cursor) forget() {
-	from := c.After
-	if c.Back != nil && c.Back.At.Before(from) {
-		from = c.Back.At
-	}
+	from := c.oldest()
 	kept := c.Seen[:0]
 	for _, k := range c.Seen {
 		if k.At >= from.UnixNano() {
@@ -358,6 +357,14 @@ func (c *Cursor) forget() {
 		}
 	}
 	c.Seen = kept
+}
+
+// oldest is the time before which no object is remembered.
+func (c *Cursor) oldest() time.Time {
+	if c.Back != nil && c.Back.At.Before(c.After) {
+		return c.Back.At
+	}
+	return c.After
 }
 
 func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

@@ -336,6 +336,37 @@ func TestPagingEndsAndLosesNothing(t *testing.T) {
 	})
 }
 
+// TestPagingEndsWithAnyServer draws servers that give some of a few objects on any page, with whatever times, and always
+// say that there are more.
+func TestPagingEndsWithAnyServer(t *testing.T) {
+	const days = 10
+	now := pipelinetest.PageEpoch
+	rapid.Check(t, func(t *rapid.T) {
+		form := rapid.SampledFrom([]string{pipelinetest.Millis, pipelinetest.Micros, pipelinetest.Secs, "2006-01-02 15:04:05"}).Draw(t, "form")
+		object := rapid.Custom(func(t *rapid.T) threatmatch.PageObject {
+			id := rapid.IntRange(0, 5).Draw(t, "id")
+			at := now.Add(time.Duration(rapid.IntRange(-2*days*86400, 3*86400).Draw(t, "at")/86400*(id+1)/6*86400) * time.Second)
+			o := threatmatch.PageObject{ID: fmt.Sprint("indicator--", id), Modified: at.Format(form)}
+			if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
+				o.Modified = rapid.SampledFrom([]string{"", "soon", "9999-01-01T00:00:00Z", "2199-01-01T00:00:00Z", "1970-01-01T00:00:00Z"}).Draw(t, "text")
+			}
+			o.Raw = fmt.Appendf(nil, `{"id":%q}`, o.ID)
+			return o
+		})
+		pages := rapid.SliceOfN(rapid.SliceOfN(object, 0, 6), 1, 8).Draw(t, "pages")
+		c := New("1", "indicator", now.AddDate(0, 0, -days))
+		for n := 0; ; n++ {
+			step := c.Take(threatmatch.Page{More: true, Objects: slices.Values(pages[n%len(pages)])}, now)
+			if step.Done || step.Failed != "" {
+				return
+			}
+			if n > 500 {
+				t.Fatalf("no end after %d pages, at %v: %v", n, c.After, pages)
+			}
+		}
+	})
+}
+
 func TestOddPages(t *testing.T) {
 	now := pipelinetest.PageEpoch.Add(time.Hour)
 	object := func(id, modified string) threatmatch.PageObject {
@@ -401,6 +432,16 @@ func TestOddPages(t *testing.T) {
 		if !turn.Done || turn.Fresh.Count != 1 || turn.Gap == nil {
 			t.Errorf("got %+v, want the last object, and a gap before it", turn)
 		}
+	})
+	t.Run("an old object again and again, between empty pages", func(t *testing.T) {
+		c := New("1", "indicator", pipelinetest.PageEpoch.AddDate(0, 0, -10))
+		pages := [][]threatmatch.PageObject{{object("a", "1970-01-01T00:00:00Z"), object("a", "2026-02-26T12:00:00.000Z")}, nil, nil}
+		for n := range 200 {
+			if turn := c.Take(threatmatch.Page{More: true, Objects: slices.Values(pages[n%3])}, now); turn.Done || turn.Failed != "" {
+				return
+			}
+		}
+		t.Errorf("no end, at %v", c.After)
 	})
 	t.Run("a filtered stretch is stepped over", func(t *testing.T) {
 		c := New("1", "indicator", pipelinetest.PageEpoch.Add(-24*30*time.Hour))
