@@ -33,7 +33,7 @@ GO_TEST = $(GO) test -p 3 -parallel 6 -timeout 40m $(TEST_FLAGS)
 test: ## run every test with a real RabbitMQ and a real Chromium, what is concurrent also with the race detector
 	deploy/rabbitmq.sh install
 	deploy/browser.sh install
-	E2E_RACE=1 $(GO_TEST) $(E2E) $(SWEPT) $(SEQUENTIAL)
+	E2E_RACE=1 $(GO_TEST) $(E2E) ./spool $(SWEPT) $(SEQUENTIAL)
 	$(GO_TEST) -race -short -skip '$(LONG)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(E2E) $(SEQUENTIAL))")
 	$(GO_TEST) -race -run 'TestModel$$|Snapshot' ./spool
 

@@ -94,6 +94,7 @@ func (b *bounded) drained() {
 }
 
 func TestFullOfRecords(t *testing.T) {
+	t.Parallel()
 	b := newBounded(t, 0)
 	b.fill(b.record)
 	f := filler{s: b.s, run: b.run}
@@ -106,6 +107,7 @@ func TestFullOfRecords(t *testing.T) {
 
 // Records become waiting objects until map has no room; once released, they drain.
 func TestFullOfWaiting(t *testing.T) {
+	t.Parallel()
 	b := newBounded(t, 0)
 	n := 0
 	b.fill(func() error {

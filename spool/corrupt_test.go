@@ -180,6 +180,7 @@ func TestDamage(t *testing.T) {
 // Any byte of the file may flip: opening yields a spool, the old or a new one, and neither reading nor checking it
 // hangs or crashes.
 func TestRandomDamage(t *testing.T) {
+	t.Parallel()
 	whole := filled(t)
 	r := rand.New(rand.NewPCG(5, 5))
 	size := int(binary.NativeEndian.Uint32(whole[metaOffset+metaPageSize:]))

@@ -98,7 +98,7 @@ func crashChild() int {
 	}
 	var err error
 	w.s, err = Open(context.Background(), Options{
-		Dir: dir, ConnectorID: "crash", MaxSize: 1 << 30, noReserve: true, compactMin: 64 << 10, hook: hook,
+		Dir: dir, ConnectorID: "crash", MaxSize: 64 << 20, slack: 16 << 20, noReserve: true, compactMin: 64 << 10, hook: hook,
 		NoCompact: w.items != itemsPerRun, // where power is cut, compaction has a test of its own
 	})
 	if err == nil {

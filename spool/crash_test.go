@@ -48,6 +48,7 @@ func TestCrashPoints(t *testing.T) {
 // The child is killed with SIGKILL at random and at named points, again and again on the same file: what it said it
 // did is there, what it said it would do is there completely or not at all, and nothing else is there.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	rounds := 8
 	if v := os.Getenv("SPOOL_CRASH_ROUNDS"); v != "" {
 		rounds = must(strconv.Atoi(v))

@@ -88,6 +88,7 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 // One rule for damage: whatever row is damaged in whatever way, after whatever stop, the spool opens, every hand-over
 // gets past it, no error repeats for ever, and Verify reports it.
 func TestOneRuleForDamage(t *testing.T) {
+	t.Parallel()
 	file := oneRecordAside(t)
 	prepared := func() (Options, *Spool) {
 		o := Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true, NoCompact: true, KeepRecords: time.Hour, Now: func() time.Time { return t0 }}
@@ -109,10 +110,10 @@ func TestOneRuleForDamage(t *testing.T) {
 		}
 	}
 	crash(t, s)
-	unclean := must(os.ReadFile(s.path))
+	unclean := trimmed(must(os.ReadFile(s.path)))
 	ok(t, must(Open(t.Context(), o)).Close())
 	files := map[bool][2][]byte{
-		false: {unclean, nil}, true: {must(os.ReadFile(s.path)), must(os.ReadFile(filepath.Join(o.Dir, lockName)))},
+		false: {unclean, nil}, true: {trimmed(must(os.ReadFile(s.path))), must(os.ReadFile(filepath.Join(o.Dir, lockName)))},
 	}
 	for _, p := range all {
 		for name, fault := range faults() {

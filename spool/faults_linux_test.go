@@ -104,6 +104,7 @@ func TestFailingFile(t *testing.T) {
 // A child works under strace, which makes the call fail. strace counts calls by thread: each round has a thread of
 // its own, on which enough calls are made before that the right one fails.
 func TestEveryCallFails(t *testing.T) {
+	t.Parallel()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Log("strace is not installed, so this is not shown here")

@@ -11,6 +11,7 @@ import (
 
 // Stopped at any point of any writing method, the file is as it was before or as it is after, entry for entry.
 func TestStopAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	for _, op := range writingMethods(t) {
 		t.Run(op.name, func(t *testing.T) {
 			before, after, points := stopped(t, op, "")

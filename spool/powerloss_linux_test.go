@@ -3,10 +3,10 @@ package spool
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -28,6 +28,7 @@ import (
 // its creation through two runs; a compaction; and a damaged file that is set aside, with the creation of the next
 // one and a salvage.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	p := newPlayback(t)
 	if p == nil {
 		return
@@ -45,6 +46,7 @@ func TestPowerLoss(t *testing.T) {
 }
 
 func TestPowerLossWhileCompacting(t *testing.T) {
+	t.Parallel()
 	p := newPlayback(t)
 	if p == nil {
 		return
@@ -66,6 +68,7 @@ func TestPowerLossWhileCompacting(t *testing.T) {
 }
 
 func TestPowerLossWhileSettingAside(t *testing.T) {
+	t.Parallel()
 	file, want := undelivered(t, 3)
 	p := newPlayback(t)
 	if p == nil {
@@ -101,7 +104,7 @@ func housekeepingChild(compact bool) int {
 	ctx, dir := context.Background(), os.Args[1]
 	err := func() error {
 		if compact {
-			s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 64 << 20, noReserve: true, compactMin: 64 << 10})
+			s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 16 << 20, slack: 16 << 20, noReserve: true, compactMin: 64 << 10})
 			if err != nil {
 				return err
 			}
@@ -109,7 +112,7 @@ func housekeepingChild(compact bool) int {
 			_, _ = os.Stdout.WriteString("did\n")
 			return errors.Join(err, s.Close())
 		}
-		s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 64 << 20, noReserve: true, NoCompact: true})
+		s, err := Open(ctx, Options{Dir: dir, ConnectorID: "c", MaxSize: 16 << 20, slack: 16 << 20, noReserve: true, NoCompact: true})
 		if err != nil {
 			return err
 		}
@@ -196,8 +199,9 @@ type playback struct {
 	queue  []dirOp           // and changes that are not
 	offset map[int]int64
 	syncs  int
-	said   bool              // the child has said something
-	seen   map[[32]byte]bool // images
+	said   bool            // the child has said something
+	seen   map[uint64]bool // images
+	seed   maphash.Seed    // for seen
 }
 
 // newPlayback makes a directory to work in. Without strace it returns nil.
@@ -212,7 +216,7 @@ func newPlayback(t *testing.T) *playback {
 	}
 	return &playback{
 		t: t, r: rand.New(rand.NewPCG(7, 7)), dir: t.TempDir(), rest: fastDir(t), fds: map[int]*vfile{}, dirs: map[int]bool{},
-		names: map[string]*vfile{}, durNow: map[string]*vfile{}, offset: map[int]int64{}, seen: map[[32]byte]bool{},
+		names: map[string]*vfile{}, durNow: map[string]*vfile{}, offset: map[int]int64{}, seen: map[uint64]bool{}, seed: maphash.MakeSeed(),
 	}
 }
 
@@ -394,12 +398,8 @@ func (p *playback) crash() {
 		ways = append(ways, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 	}
 	for _, keep := range ways {
-		for _, e := range must(os.ReadDir(p.rest)) {
-			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
-		}
-		image := sha256.New()
-		names := p.named(keep)
-		for _, name := range slices.Sorted(maps.Keys(names)) {
+		files, names := map[string][]byte{}, p.named(keep)
+		for _, name := range slices.Sorted(maps.Keys(names)) { // in order: r is the same each time
 			f := names[name]
 			b := slices.Clone(f.durable)
 			for _, o := range f.pending {
@@ -409,17 +409,16 @@ func (p *playback) crash() {
 					}
 				}
 			}
-			_, _ = fmt.Fprintln(image, name, len(b))
-			_, _ = image.Write(b)
-			ok(p.t, os.WriteFile(filepath.Join(p.rest, name), b, 0o600))
+			files[name] = b
 		}
-		if p.l != nil {
-			_, _ = fmt.Fprintln(image, p.l.will, p.l.did, p.l.pubs)
-		}
-		if sum := [32]byte(image.Sum(nil)); p.seen[sum] {
+		if p.seenBefore(files) {
 			continue
-		} else {
-			p.seen[sum] = true
+		}
+		for _, e := range must(os.ReadDir(p.rest)) {
+			ok(p.t, os.Remove(filepath.Join(p.rest, e.Name())))
+		}
+		for name, b := range files {
+			ok(p.t, os.WriteFile(filepath.Join(p.rest, name), b, 0o600))
 		}
 		if p.check(); p.t.Failed() {
 			p.t.Fatalf("at sync %d with %.0f %% of what was not synced", p.syncs, keep*100)
@@ -427,10 +426,26 @@ func (p *playback) crash() {
 	}
 }
 
+// seenBefore reports whether this image was checked already, when as much was done.
+func (p *playback) seenBefore(files map[string][]byte) bool {
+	var image maphash.Hash
+	image.SetSeed(p.seed)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		_, _ = fmt.Fprintln(&image, name, len(files[name]))
+		_, _ = image.Write(files[name])
+	}
+	if p.l != nil {
+		_, _ = fmt.Fprintln(&image, p.l.will, p.l.did, p.l.pubs)
+	}
+	was := p.seen[image.Sum64()]
+	p.seen[image.Sum64()] = true
+	return was
+}
+
 // reopen starts on the image as a daemon would.
 func (p *playback) reopen(connector string, look func(*Spool)) {
 	p.t.Helper()
-	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: connector, MaxSize: 64 << 20, noReserve: true, NoCompact: true}))
+	s := must(Open(p.t.Context(), Options{Dir: p.rest, ConnectorID: connector, MaxSize: 16 << 20, slack: 16 << 20, noReserve: true, NoCompact: true}))
 	look(s)
 	closeVerified(p.t, s)
 }

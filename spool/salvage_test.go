@@ -32,7 +32,14 @@ func oneRecordAside(t *testing.T) string {
 	rec := &NewRecord{Dataset: Alerts, Source: "1", Fetched: t0, Body: bodyOf(1)}
 	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: run.ID, Record: rec}}))
 	crash(t, s)
-	return aside(t, must(os.ReadFile(s.path)))
+	return aside(t, trimmed(must(os.ReadFile(s.path))))
+}
+
+// trimmed is a spool's file without the 16 MiB at its end into which it has not grown yet.
+func trimmed(file []byte) []byte {
+	const page = 4096
+	used := (len(bytes.TrimRight(file, "\x00")) + page - 1) / page * page
+	return file[:min(used, len(file))]
 }
 
 func newSpool(t *testing.T) *Spool {
@@ -73,7 +80,7 @@ func undelivered(t *testing.T, n int) (file []byte, want map[string]bool) {
 	}
 	want[string(answer(bytes.Join([][]byte{bodyOf(42), bodyOf(43), bodyOf(45)}, []byte(","))))] = true
 	crash(t, s)
-	return must(os.ReadFile(s.path)), want
+	return trimmed(must(os.ReadFile(s.path))), want
 }
 
 func noise(n int) []byte {
@@ -270,6 +277,7 @@ func TestSalvageIntoAnotherRun(t *testing.T) {
 // Whatever happens to the pages, a salvage ends, brings back only rows that were there, and says what it could not
 // read; if one byte is lost the rest comes back.
 func TestSalvageOfDamagedPages(t *testing.T) {
+	t.Parallel()
 	file, want := undelivered(t, 60)
 	lacking := func(back map[string]bool) (n int) {
 		for body := range want {

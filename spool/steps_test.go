@@ -55,6 +55,7 @@ func letterKeys() []uint64 {
 // Long operations work in steps. Killed after any of them and repeated they end with the same result as if they had
 // not been killed, and no step leaves anything broken.
 func TestLongOperationsGoOn(t *testing.T) {
+	t.Parallel()
 	parked := func(t *testing.T, s *Spool, run Run) { addItems(t, s, run, true) }
 	for _, op := range []stepped{
 		{

@@ -60,9 +60,10 @@ func TestEveryCommand(t *testing.T) {
 		}
 	}
 	fields, tried := map[string]bool{}, 0
-	looked := map[string]string{} // nobody changes these, so that one of each will do
+	looked := map[string]place{} // nobody changes these, so that one of each will do
 	for _, state := range states {
-		looked[state] = arrange(t, state)
+		dir := arrange(t, state)
+		looked[state] = place{dir, filesOf(t, dir)}
 	}
 	for _, words := range slices.Sorted(maps.Keys(trials)) {
 		for _, tr := range trials[words] {
@@ -99,6 +100,12 @@ func goldenFields(t *testing.T, fields map[string]bool) {
 
 // states are the states in which a command may find the spool.
 var states = []string{"stopped", "killed", "running"}
+
+// place is a spool's directory and what its files hold.
+type place struct {
+	dir   string
+	files map[string]string
+}
 
 // arrange makes the fixture in a state.
 func arrange(t *testing.T, state string) string {
@@ -180,18 +187,17 @@ func call(t *testing.T, dir, words, args, answer string, more ...string) said {
 }
 
 // tryLook tests a command that must not change the spool.
-func tryLook(t *testing.T, words string, tr trial, dirs map[string]string, fields map[string]bool) {
+func tryLook(t *testing.T, words string, tr trial, places map[string]place, fields map[string]bool) {
 	var first []said
 	for _, state := range states {
 		want := map[bool]int{true: tr.running, false: tr.stopped}[state == "running"]
 		if want < 0 {
 			continue
 		}
-		dir := dirs[state]
-		before := filesOf(t, dir)
+		dir := places[state].dir
 		text := call(t, dir, words, tr.args, "")
 		asJSON := call(t, dir, words, tr.args, "", "--json")
-		if now := filesOf(t, dir); !maps.Equal(before, now) {
+		if now := filesOf(t, dir); !maps.Equal(places[state].files, now) {
 			t.Errorf("%s: it changed the spool's directory", state)
 		}
 		if text.code != want || asJSON.code != want {

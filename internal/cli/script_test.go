@@ -89,6 +89,8 @@ var fixture = sync.OnceValue(func() map[string][]byte {
 		raw, rerr := os.ReadFile(filepath.Join(dir, name))
 		files[name], err = raw, errors.Join(err, rerr)
 	}
+	const page = 4096 // without the end of the file, into which it has not grown yet: these tests read it often
+	files["spool.db"] = files["spool.db"][:(len(bytes.TrimRight(files["spool.db"], "\x00"))+page-1)/page*page]
 	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 		panic(err)
 	}

@@ -12,7 +12,7 @@ var (
 	ErrTooBig   = fmt.Errorf("more than %d MiB", MaxMerged>>20)
 	ErrTooMany  = fmt.Errorf("more than %d properties", MaxProperties)
 	ErrTooLong  = fmt.Errorf("more than %d entries in its lists", MaxEntries)
-	ErrTooWide  = fmt.Errorf("more than %d objects associated with an object that is no container", MaxAssociated)
+	ErrTooWide  = fmt.Errorf("more than %d objects associated with an object that is not a container", MaxAssociated)
 )
 
 // MaxRest is how many bytes of JSON such an object may have besides its long texts and attached files. While it is

@@ -7,7 +7,6 @@ import (
 
 	"threatmatch-connector/internal/delivery"
 	"threatmatch-connector/internal/opencti"
-	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
 
@@ -25,19 +24,6 @@ type Publisher interface {
 	Send(ctx context.Context, b delivery.Batch) error
 	// QueueDepth asks the broker how many messages are ready in a queue.
 	QueueDepth(ctx context.Context, queue string) (int, error)
-}
-
-// alivePublisher lets the stage beat while the broker is waited for.
-type alivePublisher struct{ Publisher }
-
-func (a alivePublisher) Send(ctx context.Context, b delivery.Batch) error {
-	defer pipeline.Waiting(ctx)()
-	return a.Publisher.Send(ctx, b)
-}
-
-func (a alivePublisher) QueueDepth(ctx context.Context, queue string) (int, error) {
-	defer pipeline.Waiting(ctx)()
-	return a.Publisher.QueueDepth(ctx, queue)
 }
 
 // Archive keeps copies of bundles, e.g. in a directory.

@@ -165,6 +165,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 	in := &bundleReader{spool: d.Spool, run: d.bundle.Run, seq: d.bundle.Seq, at: base}
 	id := d.bundleID()
 	d.Publisher.SetBroker(reg.Broker)
+	done := pipeline.Waiting(ctx)
 	err := d.Publisher.Send(ctx, delivery.Batch{
 		Exchange: reg.Exchange, RoutingKey: reg.RoutingKey, Window: d.opt.Window,
 		Next: func() (delivery.Message, error) {
@@ -176,6 +177,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 		Committed: func(ctx context.Context, n int) error { return d.commit(ctx, base+n) },
 		Blocked:   d.blocked,
 	})
+	done()
 	d.Platform.HoldBlocked(false)
 	if err == nil {
 		d.careful = d.careful && d.bundle.Confirmed == base

@@ -124,9 +124,6 @@ func New(d Deps, o Options) (*Stage, error) {
 	if o.Window <= 0 || o.ConnectorName == "" {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: the window or the connector's name is not set"))
 	}
-	if d.Publisher != nil {
-		d.Publisher = alivePublisher{d.Publisher}
-	}
 	return &Stage{
 		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize},
 		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},

@@ -138,6 +138,7 @@ func (d *Stage) ready(ctx context.Context, reg opencti.Registration) (int64, err
 		return 0, nil
 	}
 	d.Publisher.SetBroker(reg.Broker)
+	defer pipeline.Waiting(ctx)()
 	n, err := d.Publisher.QueueDepth(ctx, reg.Queue)
 	if err != nil && !refused(err) {
 		return 0, err

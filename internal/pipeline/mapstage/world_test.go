@@ -82,6 +82,11 @@ func (w *world) now() time.Time {
 }
 
 func (w *world) open() {
+	reserve := filepath.Join(w.dir, "spool.reserve") // so that it is not written for every test
+	err := errors.Join(os.MkdirAll(w.dir, 0o700), os.WriteFile(reserve, nil, 0o600), os.Truncate(reserve, 64<<20))
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	sp, err := spool.Open(context.Background(), spool.Options{
 		Dir: w.dir, ConnectorID: "c", Now: w.now, NoCompact: true,
 	})

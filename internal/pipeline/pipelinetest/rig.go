@@ -44,7 +44,7 @@ type Rig struct {
 func NewRig(t testing.TB, dir string, maxSize int64, now func() time.Time) *Rig {
 	t.Helper()
 	if dir == "" {
-		dir = t.TempDir()
+		dir = memoryDir(t)
 	}
 	sparseReserve(t, dir)
 	sp, err := spool.Open(t.Context(), spool.Options{Dir: dir, ConnectorID: "c", Now: now, MaxSize: maxSize})

@@ -85,7 +85,7 @@ func InWorld(t *testing.T, p Profile, test func(w *World)) {
 
 // memoryDir returns a directory in memory if there is one, because these tests
 // commit tens of thousands of times.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "deliver")
 	if err != nil {
 		return t.TempDir()
@@ -100,11 +100,7 @@ func newWorld(t *testing.T, dir string, p Profile) *World {
 	w.Broker = newBroker(w.OpenCTI, 7)
 	w.Platform = platform.Options{Datasets: spool.Datasets()}
 	w.Deliver = deliver.Options{ConnectorID: "c1", ConnectorName: "ThreatMatch", Window: 512}
-	// The reserve for a full disk need not be written each time.
-	reserve := filepath.Join(dir, "spool.reserve")
-	if err := errors.Join(os.WriteFile(reserve, nil, 0o600), os.Truncate(reserve, 64<<20)); err != nil {
-		t.Fatal(err)
-	}
+	sparseReserve(t, dir)
 	w.openSpool()
 	return w
 }
