@@ -104,6 +104,7 @@ func TestClassification(t *testing.T) {
 		{"200 null", 200, nil, `{"list":null,"objects":null}`, KindMalformed, transient, 0},
 		{"200 wrong type", 200, nil, `{"list":{"data":[]},"objects":"x"}`, KindMalformed, transient, 0},
 		{"200 wrong case", 200, nil, `{"List":[],"Objects":[]}`, KindMalformed, transient, 0},
+		{"200 twice", 200, nil, `{"list":[1],"objects":[{}],"list":[2],"objects":[]}`, KindMalformed, transient, 0},
 		{"200 number", 200, nil, `7`, KindMalformed, transient, 0},
 		{"200 null body", 200, nil, `null`, KindMalformed, transient, 0},
 	}

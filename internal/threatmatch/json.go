@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"strconv"
 	"strings"
@@ -144,9 +145,13 @@ func object(body []byte, names ...string) (map[string][]byte, Kind, error) {
 			return nil, KindErrorBody, errors.New("response is an error")
 		}
 		for _, name := range names {
-			if string(key) == name {
-				found[name] = value
+			if string(key) != name {
+				continue
 			}
+			if isArray(found[name]) && isArray(value) { // one of them would be lost
+				return nil, KindMalformed, fmt.Errorf("response has several lists %q", name)
+			}
+			found[name] = value
 		}
 	}
 	return found, "", nil
