@@ -72,8 +72,11 @@ func nearURL(text string) string {
 	return ""
 }
 
-// hideUser replaces the user and password in an address that is part of a message.
-func hideUser(text string) string {
+// hideSecrets replaces the user, the password and the query in an address that is part of a message.
+func hideSecrets(text string) string {
+	if i := strings.IndexByte(text, '?'); i >= 0 && i+1 < len(text) {
+		text = text[:i+1] + hidden
+	}
 	before, rest, found := strings.Cut(text, "://")
 	if !found {
 		before, rest = "", text

@@ -178,7 +178,7 @@ func (l *loader) set(g given) {
 		if bare := unquoted(text); bare != text && s.set(&Config{}, bare) == nil {
 			p.Message, p.Nearest = "the quotes are part of the value", bare
 		}
-		p.Value = hideUser(text)
+		p.Value = hideSecrets(text)
 	}
 	if p.Message == changeMe {
 		p.Allowed, p.Nearest = "", ""

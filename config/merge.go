@@ -76,7 +76,7 @@ func (l *loader) differs(g, winner given) {
 	}
 	here, there := "the value", "the other one"
 	if !s.Secret {
-		here, there = strconv.Quote(hideUser(rawText(winner.raw))), strconv.Quote(hideUser(rawText(g.raw)))
+		here, there = strconv.Quote(hideSecrets(rawText(winner.raw))), strconv.Quote(hideSecrets(rawText(g.raw)))
 	}
 	l.warn(s.Key, winner.source, "is set in two places: "+here+" here is used, not "+there+" of "+g.source)
 }

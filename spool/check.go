@@ -12,11 +12,12 @@ import (
 	"threatmatch-connector/spool/internal/boltfile"
 )
 
-// errUnusable means that the file itself is damaged, not only a row in it. Only such a file is set aside.
-var errUnusable = fmt.Errorf("%w file", ErrCorrupt)
+// ErrUnusable is an ErrCorrupt of the file itself, not only of a row in it. Only such a file is set aside, by an Open
+// that may write.
+var ErrUnusable = fmt.Errorf("%w file", ErrCorrupt)
 
 // checkPages checks the file before bbolt opens it: always its length, and every page unless the last stop was clean.
-// It wraps errUnusable for a file whose pages are inconsistent.
+// It wraps ErrUnusable for a file whose pages are inconsistent.
 func checkPages(ctx context.Context, path string, clean bool) error {
 	m, err := boltfile.Newest(path)
 	if err == nil && clean && m.Freelist != boltfile.NoFreelist {
@@ -26,7 +27,7 @@ func checkPages(ctx context.Context, path string, clean bool) error {
 		err = boltfile.Check(ctx, path)
 	}
 	if errors.Is(err, boltfile.ErrDamaged) {
-		return fmt.Errorf("%w: %w", errUnusable, err)
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	return err
 }

@@ -173,6 +173,10 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("the new spool: %+v", meta)
 			}
 			must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))
+			// Without the file, it is not told any more.
+			if err := os.Remove(meta.SetAside); err != nil || must(s.Meta()).SetAside != "" {
+				t.Fatalf("removed: %v, set aside %q", err, must(s.Meta()).SetAside)
+			}
 		})
 	}
 }

@@ -1,7 +1,10 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -15,7 +18,7 @@ type Meta struct {
 	Created     time.Time
 	Unclean     bool                // the last process did not close the spool
 	StateKnown  bool                // watermarks came from the platform or from runs of this spool
-	SetAside    string              // path of a damaged predecessor that Open set aside; empty if none
+	SetAside    string              // path of a damaged predecessor that Open set aside; empty if none, or if it was removed since
 	Paused      map[Stage]time.Time // stages that an operator paused, and since when; see Pause
 	Limit       MessageLimit        // see SaveMessageLimit
 	Platform    []byte              // the platform loop's own notes (JSON), see SavePlatform
@@ -65,6 +68,9 @@ func (tb metaBucket) describe() (Meta, error) {
 	m := Meta{
 		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
 		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(), Limit: tb.limit(),
+	}
+	if _, err := os.Stat(m.SetAside); errors.Is(err, fs.ErrNotExist) { // removed by the operator, who is done with it
+		m.SetAside = ""
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {

@@ -31,7 +31,7 @@ func (s *Spool) migrate(to int, steps map[int]migration) error {
 		var at int
 		err := s.view("read schema", func(t *txn) error {
 			if t.tx.Bucket([]byte(bktMeta)) == nil {
-				return fmt.Errorf("%w: no bucket %s", errUnusable, bktMeta)
+				return fmt.Errorf("%w: no bucket %s", ErrUnusable, bktMeta)
 			}
 			at = t.meta().schema()
 			return nil

@@ -58,7 +58,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 			return s, nil
 		}
 	}
-	if !errors.Is(err, errUnusable) {
+	if !errors.Is(err, ErrUnusable) {
 		return nil, err
 	}
 	if err := setAside(path, o.Now(), err); err != nil {
@@ -70,7 +70,7 @@ func openLocked(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	return openFile(ctx, o, l)
 }
 
-// openFile opens a file that was checked. Damage that shows only in use is an errUnusable.
+// openFile opens a file that was checked. Damage that shows only in use is an ErrUnusable.
 func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 	if err := l.write(false); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 		err = s.prepare(ctx, o)
 	}
 	if s.damaged.Load() {
-		return nil, fmt.Errorf("%w: %w", errUnusable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.closeFile())
@@ -178,7 +178,7 @@ func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 func (s *Spool) checkReadable(o Options) error {
 	return s.view("read state", func(t *txn) error {
 		if t.tx.Bucket([]byte(bktMeta)) == nil {
-			return fmt.Errorf("%w: no bucket %s", errUnusable, bktMeta)
+			return fmt.Errorf("%w: no bucket %s", ErrUnusable, bktMeta)
 		}
 		if n := t.meta().schema(); n != schema {
 			return schemaError(n)
@@ -191,7 +191,7 @@ func (s *Spool) checkReadable(o Options) error {
 				}
 			}
 			if b == nil {
-				return fmt.Errorf("%w: no bucket %s", errUnusable, name)
+				return fmt.Errorf("%w: no bucket %s", ErrUnusable, name)
 			}
 		}
 		st, err := t.meta().state()

@@ -12,6 +12,9 @@ import (
 	"threatmatch-connector/spool"
 )
 
+// DamagedHint says what to do about a spool file that is damaged.
+const DamagedHint = "start the connector: it sets the file aside, and goes on from the state stored in OpenCTI; then stop it and run spool salvage FILE for what the old file held"
+
 // SpoolHint adds to err what to do about a spool that does not open.
 func SpoolHint(err error, dir string) error {
 	switch {
@@ -21,6 +24,8 @@ func SpoolHint(err error, dir string) error {
 		return fault.Hint(err, "use the connector.id that the spool was made for, or another spool.dir")
 	case errors.Is(err, spool.ErrSchema):
 		return fault.Hint(err, "run the newer version of the connector, or give this one an empty spool.dir")
+	case errors.Is(err, spool.ErrUnusable):
+		return fault.Hint(err, DamagedHint)
 	case errors.Is(err, syscall.ENOMEM):
 		return fault.Hint(err, "the address space is too small for the spool's file: raise the limit (ulimit -v, LimitAS of systemd), or lower spool.max_size")
 	case errors.Is(err, syscall.ENOTDIR):

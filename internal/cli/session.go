@@ -13,6 +13,7 @@ import (
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/admin"
 	"threatmatch-connector/internal/app"
+	"threatmatch-connector/internal/check"
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
@@ -139,6 +140,9 @@ func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error)
 	s, err := spool.Open(ctx, spool.Options{Dir: p.dir, MaxSize: p.max, ReadOnly: true, LockTimeout: time.Second, Now: g.env.Now})
 	if errors.Is(err, spool.ErrLocked) {
 		return fault.Hint(err, "the process that has it does not answer on its socket yet; try again")
+	}
+	if errors.Is(err, spool.ErrUnusable) {
+		return fault.Hint(err, check.DamagedHint)
 	}
 	if err != nil {
 		return fault.Hint(err, "name the directory with --spool-dir, or the settings file with --config")

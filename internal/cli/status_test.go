@@ -156,7 +156,7 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 ! clock     this machine's clock is 1h0m0s behind ThreatMatch's: set the clock, preferably by NTP; until then each run ends at the earlier of the two → check
 ! parked    1 item, tried again in the next run, and holding last_run back → spool dead
 ! dead      12 dead letters, kept whole → spool dead
-! spool     a damaged spool was set aside: spool.db.damaged
+! spool     a damaged spool was set aside: spool.db.damaged; with the connector stopped, spool salvage brings back what it held; then remove the file → spool salvage spool.db.damaged
 run 12 `
 	if got := statusText(t, s, 300, false); !strings.HasPrefix(got, want) {
 		t.Errorf("want -, got +\n%s", cmp.Diff(want, got))

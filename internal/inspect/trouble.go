@@ -61,7 +61,7 @@ func (s Status) Troubles() []Trouble {
 		look("rejected", "spool dead", "%s refused by OpenCTI's workers", Count(p.Rejected, "object"))
 	}
 	if p.SetAside != "" {
-		look("spool", "", "a damaged spool was set aside: %s", p.SetAside)
+		look("spool", "spool salvage "+p.SetAside, "a damaged spool was set aside: %s; with the connector stopped, spool salvage brings back what it held; then remove the file", p.SetAside)
 	}
 	return all
 }

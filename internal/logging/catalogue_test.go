@@ -44,7 +44,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "cannot create a file for a large response, which is kept in memory", "A response of more than 4 MiB is kept in a file beside the spool, and none could be made.", "Look at the disk and the rights of `spool.dir`."},
 		{"WARNING", "no room on disk for a large response, which is kept in memory", "The disk is full, or nearly.", "Free disk space."},
 		{"WARNING", "cannot map a large response, which is kept in memory", "The system refused to map the file that holds it.", "Look at the limit of the address space (ulimit -v)."},
-		{"ERROR", "the spool was damaged and set aside; a new one starts from the platform's state", "The file failed its check at the start. It is kept under a dated name.", "Look at the disk. ThreatMatch lists again, from the last run on, what the old file had not delivered; `spool salvage FILE` on the stopped connector recovers held objects, dead letters and the rest."},
+		{"ERROR", "the spool was damaged and set aside; a new one starts from the platform's state", "The file failed its check at the start. It is kept under a dated name.", "Look at the disk. ThreatMatch lists again, from the last run on, what the old file had not delivered; `spool salvage FILE` on the stopped connector recovers held objects, dead letters and the rest. Then remove the file: until that, each start says this again."},
 
 		{"ERROR", "a stage is held up", "ThreatMatch, OpenCTI, RabbitMQ or the disk has kept it from working for a minute; nothing is lost.", "The reason says what and, where it is known, what to do; `status`, `check`."},
 		{"NOTICE", "a stage is no longer held up", "What an earlier error reported is over.", ""},
