@@ -124,6 +124,25 @@ func TestMissingNoteChecksEveryPage(t *testing.T) {
 	}
 }
 
+// A file that was set aside is told of as long as it exists, also in a directory that moved.
+func TestSetAsideIsToldUntilItIsRemoved(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	ok(t, os.Mkdir(from, 0o700))
+	ok(t, os.WriteFile(filepath.Join(from, fileName), []byte("no spool"), 0o600))
+	s := mustOpen(t, Options{Dir: from, ConnectorID: "c", NoCompact: true})
+	ok(t, s.Close())
+	ok(t, os.Rename(from, to))
+	s = mustOpen(t, Options{Dir: to, ConnectorID: "c", NoCompact: true})
+	told := must(s.Meta()).SetAside
+	if told != must(s.Stats()).Meta.SetAside || must(os.ReadFile(told)) == nil {
+		t.Errorf("moved: told of %q", told)
+	}
+	ok(t, os.Remove(told))
+	if a, b := must(s.Meta()).SetAside, must(s.Stats()).Meta.SetAside; a != "" || b != "" {
+		t.Errorf("removed, but told of %q and %q", a, b)
+	}
+}
+
 // Each kind of damage has its documented result: the file is set aside under a dated name with all its bytes and a
 // new one replaces it, or it is used and the damage is reported where it is read.
 func TestDamage(t *testing.T) {
@@ -173,10 +192,6 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("the new spool: %+v", meta)
 			}
 			must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule}))
-			// Without the file, it is not told any more.
-			if err := os.Remove(meta.SetAside); err != nil || must(s.Meta()).SetAside != "" {
-				t.Fatalf("removed: %v, set aside %q", err, must(s.Meta()).SetAside)
-			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -56,8 +57,21 @@ func (s *Spool) Meta() (m Meta, err error) {
 		m, err = t.meta().describe()
 		return err
 	})
-	m.Unclean = s.unclean
+	m.Unclean, m.SetAside = s.unclean, s.stillAside(m.SetAside)
 	return m, err
+}
+
+// stillAside returns where a set-aside file is now, as the directory may have moved; "" if the operator, done with it,
+// has removed it.
+func (s *Spool) stillAside(path string) string {
+	if path == "" {
+		return ""
+	}
+	path = filepath.Join(s.dir, filepath.Base(path))
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return path
 }
 
 func (tb metaBucket) describe() (Meta, error) {
@@ -68,9 +82,6 @@ func (tb metaBucket) describe() (Meta, error) {
 	m := Meta{
 		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
 		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(), Limit: tb.limit(),
-	}
-	if _, err := os.Stat(m.SetAside); errors.Is(err, fs.ErrNotExist) { // removed by the operator, who is done with it
-		m.SetAside = ""
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {

@@ -59,7 +59,7 @@ func (s *Spool) Stats() (Stats, error) {
 		out.Meta, err = t.meta().describe()
 		return err
 	})
-	out.Meta.Unclean = s.unclean
+	out.Meta.Unclean, out.Meta.SetAside = s.unclean, s.stillAside(out.Meta.SetAside)
 	return out, err
 }
 

@@ -1,0 +1,63 @@
+package stix
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// encode writes a value of Go as JSON text in normal form.
+func encode(v any) (json.RawMessage, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return appendString(make([]byte, 0, len(v)+2), v), nil
+	case bool:
+		return strconv.AppendBool(nil, v), nil
+	case int:
+		return strconv.AppendInt(nil, int64(v), 10), nil
+	case []string:
+		return appendStrings(nil, v), nil
+	case json.RawMessage:
+		return Normalize(make([]byte, 0, len(v)), v)
+	case []json.RawMessage:
+		return normalList(v)
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return Normalize(nil, []byte(b.String()))
+}
+
+// normalList is listOf for entries that may not be in normal form.
+func normalList(entries []json.RawMessage) (json.RawMessage, error) {
+	size := len("[]") + len(entries)
+	for _, e := range entries {
+		size += len(e)
+	}
+	out, err := append(make([]byte, 0, size), '['), error(nil)
+	for i, e := range entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if out, err = Normalize(out, e); err != nil {
+			return nil, err
+		}
+	}
+	return append(out, ']'), nil
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
