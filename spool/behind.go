@@ -23,7 +23,7 @@ func (t *txn) parkedDamage() repairing {
 func (t *txn) behindDamage() repairing {
 	var wrong [][]byte
 	for k, v := range t.tasks().rows([]byte{pfxBehind}) {
-		if _, ok := cutBehind(k, v); !ok {
+		if !behindIntact(k, v) {
 			wrong = append(wrong, encoding.Clone(k))
 		}
 	}
@@ -36,8 +36,7 @@ func (t *txn) behindDamage() repairing {
 // holdsBack reports whether the row with which the task holds last_run back exists and is intact.
 func (tb taskBucket) holdsBack(st *storedTask) bool {
 	k := behindKey(st.key.Dataset, st.Since, st.Seq)
-	_, ok := cutBehind(k, tb.get(k))
-	return ok
+	return behindIntact(k, tb.get(k))
 }
 
 func (tb taskBucket) holdAllBack(tasks []*storedTask) {

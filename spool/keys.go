@@ -134,11 +134,11 @@ func (tb taskBucket) holdBack(st *storedTask) {
 	tb.put(k, encoding.Sum(k, nil))
 }
 
-// cutBehind parses a row of holdBack; false if it is damaged.
-func cutBehind(k, v []byte) (since time.Time, ok bool) {
+// behindIntact reports whether a row of holdBack can be read.
+func behindIntact(k, v []byte) bool {
 	_, rest, ok := encoding.CutString(k[1:])
 	value, sound := encoding.CutSum(k, v)
-	return encoding.TimeAt(rest, 0), ok && len(rest) == 16 && sound && len(value) == 0
+	return ok && len(rest) == 16 && sound && len(value) == 0
 }
 
 func behindKey(d Dataset, since time.Time, seq uint64) []byte {

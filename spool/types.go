@@ -82,16 +82,14 @@ type Run struct {
 // Work is what the spool remembers of OpenCTI's record of a run. The zero value means that none was opened yet.
 // Deliver defines its meaning.
 type Work struct {
-	Name      string // ends in the run id, so that a work of unknown fate can be found
-	ID        string // empty while only the intention is stored
-	Status    WorkStatus
-	Multipart bool
-	Told      int64             // expectations that the platform has certainly counted
-	Intent    *Intent           // an addExpectations call of unknown fate
-	Sent      int64             // messages certainly enqueued under this work, repeats included
-	Repeats   int64             // of these, sent more than once
-	Replaced  int               // works that vanished on the platform before this one
-	Extra     map[string]string // room for deliver's own notes
+	Name     string // ends in the run id, so that a work of unknown fate can be found
+	ID       string // empty while only the intention is stored
+	Status   WorkStatus
+	Told     int64   // expectations that the platform has certainly counted
+	Intent   *Intent // an addExpectations call of unknown fate
+	Sent     int64   // messages certainly enqueued under this work, repeats included
+	Repeats  int64   // of these, sent more than once
+	Replaced int     // works that vanished on the platform before this one
 
 	From      Place   // the first message that goes out under this work; zero: none did yet
 	ToldIn    []Range // messages that were told under this work, those of removed bundles aside

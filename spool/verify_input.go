@@ -28,7 +28,7 @@ func (v *verifier) tasks() {
 			v.n.Queued++
 			v.envelope(k, val, "tasks: row %x of the queue", k)
 		case pfxBehind:
-			if _, ok := cutBehind(k, val); !ok {
+			if !behindIntact(k, val) {
 				v.broken("tasks: row %x, which holds last_run back: %v", k, ErrCorrupt)
 			}
 			v.rows.behind++

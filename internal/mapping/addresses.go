@@ -87,8 +87,8 @@ func (r *record) address(s string) (string, bool) {
 	return r.m.markup.Address(s), true
 }
 
-// appendMembers appends an object in which each member's value is what edit returns; nil
-// removes the member.
+// appendMembers appends an object in which each member's value is what edit returns, JSON
+// text or a string; nil removes the member.
 func appendMembers(dst []byte, raw json.RawMessage, edit func(string, json.RawMessage) any) []byte {
 	start, out := len(dst), append(dst, '{')
 	for key, v := range stix.Members(raw) {
@@ -105,8 +105,6 @@ func appendMembers(dst []byte, raw json.RawMessage, edit func(string, json.RawMe
 			out = append(out, to...)
 		case string:
 			out = append(out, stix.Quote(to)...)
-		case bool:
-			out = append(out, map[bool]string{true: "true", false: "false"}[to]...)
 		}
 	}
 	return append(out, '}')

@@ -13,5 +13,5 @@
 // Two things can only be decided when an object is released, because they depend on
 // objects of other records: whether a relationship is legal between its two ends
 // ([Mapper.Settle]), and whether a referenced marking or author exists
-// ([Mapper.EnsureMarking], [Mapper.EnsureAuthor] after its removal).
+// ([Mapper.MarkUnread], [Mapper.EnsureAuthor] after its removal).
 package mapping

@@ -107,7 +107,11 @@ func checkWire(t *testing.T, o *stix.Object) {
 	if hollow(v) {
 		t.Errorf("null or empty list in %s", raw)
 	}
-	again, err := stix.Parse(raw)
+	normal, err := stix.Normalize(nil, raw)
+	if err != nil {
+		t.Fatalf("%v in %q", err, raw)
+	}
+	again, err := stix.Decode(normal)
 	if err != nil || string(again.AppendJSON(nil)) != string(raw) || again.Hash() != o.Hash() {
 		t.Errorf("%v: %s does not come back", err, raw)
 	}

@@ -271,12 +271,10 @@ func TestRefusedTypeIsConverted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rel, err := stix.Parse([]byte(`{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000001",
-		"relationship_type":"uses <script>alert(1)</script>","source_ref":"malware--00000000-0000-4000-8000-000000000002",
-		"target_ref":"tool--00000000-0000-4000-8000-000000000003"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rel := stix.New("relationship", "relationship--00000000-0000-4000-8000-000000000001")
+	rel.Set("relationship_type", "uses <script>alert(1)</script>")
+	rel.Set("source_ref", "malware--00000000-0000-4000-8000-000000000002")
+	rel.Set("target_ref", "tool--00000000-0000-4000-8000-000000000003")
 	m.Settle(rel, func(string) string { return "" })
 	if got, want := rel.String("description"), "Original relationship type: uses"; got != want {
 		t.Errorf("the description is %q, want %q", got, want)

@@ -27,7 +27,7 @@ type Source struct {
 
 // Result is the content of one body.
 type Result struct {
-	// Objects are ready to be sent, apart from what Settle, EnsureMarking and
+	// Objects are ready to be sent, apart from what Settle, MarkUnread and
 	// EnsureAuthor decide. They are in source order, each id once, followed by what
 	// was made of labels and associations. The author and the standard markings
 	// that they refer to are not included; see Author and Marking.

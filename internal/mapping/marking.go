@@ -19,20 +19,6 @@ func (m *Mapper) Marking(id string) *stix.Object {
 	return nil
 }
 
-// EnsureMarking adds the default TLP to an object that has no standard TLP and can
-// be marked, and reports whether it did.
-func (m *Mapper) EnsureMarking(o *stix.Object) bool {
-	if plain(o.Type()) {
-		return false
-	}
-	list := o.Strings("object_marking_refs")
-	if slices.ContainsFunc(list, stix.StandardTLP) {
-		return false
-	}
-	o.Fill("object_marking_refs", append(list, m.tlp.ID))
-	return true
-}
-
 // MarkUnread makes an object TLP:RED, instead of any other level, and reports
 // whether it changed anything. It is for objects from which an unknown marking was
 // removed: it is unknown what that marking restricts.

@@ -76,7 +76,7 @@ func TestAuthor(t *testing.T) {
 		t.Errorf("got %s, want the author added under its own name, once", address.AppendJSON(nil))
 	}
 	for _, typ := range []string{"marking-definition", "label", "external-reference", "kill-chain-phase", "vocabulary"} {
-		if o := stix.New(typ, idOfType(typ, 1)); m.EnsureAuthor(o) || m.EnsureMarking(o) || o.Len() != 3 {
+		if o := stix.New(typ, idOfType(typ, 1)); m.EnsureAuthor(o) || m.MarkUnread(o) || o.Len() != 3 {
 			t.Errorf("got %s, want nothing added", o.AppendJSON(nil))
 		}
 	}
@@ -93,29 +93,16 @@ func TestAuthor(t *testing.T) {
 	}
 }
 
-func TestEnsureMarking(t *testing.T) {
-	m := newMapper(t, []byte(`{"TLP":"green"}`))
-	green, _ := stix.FindTLP("green")
+func TestMarking(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
 	red, _ := stix.FindTLP("red")
-	other := idOfType("marking-definition", 1)
-	for _, c := range []struct {
-		given, want []string
-	}{
-		{nil, []string{green.ID}},
-		{[]string{red.ID}, []string{red.ID}},
-		{[]string{other}, []string{other, green.ID}},
-		{[]string{other, red.ID}, []string{other, red.ID}},
-	} {
-		o := stix.New("tool", idOfType("tool", 1))
-		o.Set("object_marking_refs", c.given)
-		added := m.EnsureMarking(o)
-		if got := o.Strings("object_marking_refs"); !slices.Equal(got, c.want) || added == slices.Equal(c.given, c.want) {
-			t.Errorf("%v became %v", c.given, got)
+	for _, id := range []string{idOfType("marking-definition", 1), "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1"} {
+		if got := m.Marking(id); got != nil {
+			t.Errorf("got %s for %s, want nil: it is not the id of one of OpenCTI's markings", got.AppendJSON(nil), id)
 		}
 	}
-	if m.Marking(red.ID).String("name") != "TLP:RED" || m.Marking(other) != nil ||
-		m.Marking("marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1") != nil {
-		t.Error("got another marking, want TLP:RED by its id and nil for ids that are not in the mapper")
+	if got := m.Marking(red.ID).String("name"); got != "TLP:RED" {
+		t.Errorf("got the name %q, want TLP:RED", got)
 	}
 }
 

@@ -18,11 +18,11 @@ func encode(v any) (json.RawMessage, error) {
 	case int:
 		return strconv.AppendInt(nil, int64(v), 10), nil
 	case []string:
-		return appendStrings(nil, v), nil
+		return stringList(v), nil
 	case json.RawMessage:
 		return Normalize(make([]byte, 0, len(v)), v)
 	case []json.RawMessage:
-		return normalList(v)
+		return Normalize(nil, listOf(v))
 	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -33,26 +33,9 @@ func encode(v any) (json.RawMessage, error) {
 	return Normalize(nil, []byte(b.String()))
 }
 
-// normalList is listOf for entries that may not be in normal form.
-func normalList(entries []json.RawMessage) (json.RawMessage, error) {
-	size := len("[]") + len(entries)
-	for _, e := range entries {
-		size += len(e)
-	}
-	out, err := append(make([]byte, 0, size), '['), error(nil)
-	for i, e := range entries {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		if out, err = Normalize(out, e); err != nil {
-			return nil, err
-		}
-	}
-	return append(out, ']'), nil
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = append(dst, '[')
+// stringList writes a list of strings.
+func stringList(list []string) json.RawMessage {
+	dst := []byte{'['}
 	for i, s := range list {
 		if i > 0 {
 			dst = append(dst, ',')

@@ -14,7 +14,7 @@ const mergedID = "report--00000001-0000-4000-8000-000000000000"
 // copyOf makes a copy of a report from properties in JSON. Those in filled count as filled in by the mapper.
 func copyOf(t testing.TB, properties string, filled ...string) *Object {
 	t.Helper()
-	o, err := Parse([]byte(`{"type":"report","id":"` + mergedID + `",` + properties + `}`))
+	o, err := decode([]byte(`{"type":"report","id":"` + mergedID + `",` + properties + `}`))
 	if err != nil {
 		t.Fatalf("%s: %v", properties, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"threatmatch-connector/internal/moment"
 )
 
-// Errors of Parse and Decode, which dead letters tell apart.
+// Errors of Decode, which dead letters tell apart.
 var (
 	ErrNotObject = errors.New("not a JSON object")
 	ErrNoType    = errors.New("no usable type")
@@ -21,7 +21,7 @@ var (
 )
 
 // Object is one STIX object: its properties in source order, values as JSON text in normal form. Values are replaced,
-// never changed in place, so that clones can share them. Create one with New, Parse or Decode.
+// never changed in place, so that clones can share them. Create one with New or Decode.
 type Object struct {
 	typ, id string
 	fields  []field
@@ -37,17 +37,9 @@ type field struct {
 	stamp int64 // 0: the object's own; see Merge
 }
 
-// Parse reads one JSON object that has a string type and an id of the form <type>--<uuid>. A repeated key keeps its
-// first position and its last value. Errors wrap the Err… values of this package. raw is not kept.
-func Parse(raw []byte) (*Object, error) {
-	normal, err := Normalize(make([]byte, 0, len(raw)), raw)
-	if err != nil {
-		return nil, err
-	}
-	return Decode(normal)
-}
-
-// Decode is Parse for text that is in normal form already. raw is kept and must not change afterwards.
+// Decode reads one JSON object in normal form that has a string type and an id of the form <type>--<uuid>. A repeated
+// key keeps its first position and its last value. Errors wrap the Err… values of this package. raw is kept and must
+// not change afterwards.
 func Decode(raw json.RawMessage) (*Object, error) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil, ErrNotObject

@@ -15,9 +15,18 @@ import (
 
 const malwareID = "malware--00000000-0000-4000-8000-000000000001"
 
+// decode is Decode for text in any form.
+func decode(raw []byte) (*Object, error) {
+	normal, err := Normalize(nil, raw)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(normal)
+}
+
 func parse(t testing.TB, text string) *Object {
 	t.Helper()
-	o, err := Parse([]byte(text))
+	o, err := decode([]byte(text))
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
@@ -54,7 +63,7 @@ func TestParse(t *testing.T) {
 		{`{"type":"malware","id":"malware--00000000_0000-4000-8000-000000000000"}`, ErrBadID},
 		{`{"type":"malware","id":"malware-00000000-0000-4000-8000-000000000000"}`, ErrBadID},
 	} {
-		if o, err := Parse([]byte(c.in)); !errors.Is(err, c.want) || o != nil {
+		if o, err := decode([]byte(c.in)); !errors.Is(err, c.want) || o != nil {
 			t.Errorf("%s: got %v, want %v", c.in, err, c.want)
 		}
 	}
@@ -242,7 +251,7 @@ func TestTLP(t *testing.T) {
 		if got, ok := TLPByID(l.oasis); !ok || got.ID != l.ID {
 			t.Errorf("%s by its OASIS id: got %v", l.Name, got)
 		}
-		if _, err := Parse(o.AppendJSON(nil)); err != nil {
+		if _, err := decode(o.AppendJSON(nil)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -312,12 +321,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"type":"malware","id":"` + malwareID + `","a":[null,{"b":[]}],"object_refs":["x",1],"created_by_ref":null,"\u0061":"\ud800"}`))
 	f.Add([]byte(`{"type":"report","id":"report--00000000-0000-4000-8000-000000000001","external_references":[{"url":1}],"modified":"2024-01-01"}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		o, err := Parse(raw)
+		o, err := decode(raw)
 		if err != nil {
 			return
 		}
 		text := o.AppendJSON(nil)
-		again, err := Parse(text)
+		again, err := decode(text)
 		if err != nil || string(again.AppendJSON(nil)) != string(text) || again.Hash() != o.Hash() || again.ID() != o.ID() {
 			t.Fatalf("%v: %s does not come back", err, text)
 		}
@@ -354,7 +363,7 @@ func TestManyProperties(t *testing.T) {
 	for i := range 3 * manyFields {
 		fmt.Fprintf(&want, `,"x_%d":1`, i)
 	}
-	o, err := Parse([]byte(in.String() + "}"))
+	o, err := decode([]byte(in.String() + "}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func editList(key string, raw json.RawMessage, edit func(Ref) (string, bool)) (j
 	if out = unique(out); len(out) == 0 {
 		return nil, n
 	}
-	return appendStrings(nil, out), n
+	return stringList(out), n
 }
 
 // unique keeps the first of equal strings. It changes list.
@@ -176,7 +176,7 @@ func (o *Object) dedupeRefs() int {
 		}
 		list := texts(f.raw)
 		if once := unique(list); len(once) < len(list) {
-			f.raw = appendStrings(nil, once)
+			f.raw = stringList(once)
 			removed += len(list) - len(once)
 		}
 	}

@@ -124,7 +124,7 @@ func uniteMarkings(a, b *Object) field {
 	if level.Rank > 0 {
 		list = append([]string{level.ID}, list...)
 	}
-	out.raw = appendStrings(nil, list)
+	out.raw = stringList(list)
 	return out
 }
 

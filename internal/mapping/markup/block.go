@@ -160,10 +160,6 @@ func (w *writer) startPre() {
 	}
 }
 
-func (w *writer) preText(s string) {
-	w.out = append(w.out, s...)
-}
-
 // endPre writes preformatted text as a fenced block. If it contains what a browser
 // could read as a tag, which cannot be escaped there, it is written line by line.
 func (w *writer) endPre() {

@@ -77,7 +77,7 @@ func (w *writer) markdown() bool {
 func (w *writer) text(s string) {
 	switch {
 	case w.pre > 0:
-		w.preText(s)
+		w.out = append(w.out, s...)
 	case w.table != nil && !w.table.inCell:
 		if strings.TrimSpace(s) != "" {
 			w.openCell(token{})

@@ -109,7 +109,6 @@ func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spoo
 	if err != nil {
 		return err
 	}
-	run.Work.Multipart = multipart != nil && *multipart
 	return d.workOpened(ctx, run, id)
 }
 
@@ -149,7 +148,6 @@ func (d *Stage) adoptWork(ctx context.Context, reg opencti.Registration, run *sp
 		}
 		return d.addWork(ctx, reg, run)
 	}
-	run.Work.Multipart = reg.Multipart && !reg.Affected
 	run.Work.Doubt = run.Work.Doubt || len(found) > 1
 	return d.workOpened(ctx, run, found[0].ID)
 }

@@ -138,13 +138,11 @@ func (g *graph) want(w *world, text string, there func(id string) bool) (*stix.O
 
 // mapped is an object as the mapper returns it.
 func (g *graph) mapped(w *world, text string) *stix.Object {
-	o, err := stix.Parse([]byte(text))
+	o, err := stix.Decode([]byte(text))
 	w.check(err)
 	o.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, r.ID != o.ID() })
 	w.mapper.EnsureAuthor(o)
-	if !o.Has("object_marking_refs") {
-		w.plain.EnsureMarking(o)
-	}
+	fillMarking(o)
 	return o
 }
 

@@ -103,9 +103,9 @@ func TestMergesCopies(t *testing.T) {
 			for _, size := range []int{1, 100} {
 				w := newTestWorld(t, Options{MaxObjects: size})
 				w.wholeRun(spool.ReasonSchedule, records[:1], records[1:])
-				want, _ := stix.Parse([]byte(records[1]))
+				want, _ := stix.Decode([]byte(records[1]))
 				if slices.Contains(records, newer) {
-					want, _ = stix.Parse([]byte(newer))
+					want, _ = stix.Decode([]byte(newer))
 				}
 				got, name := w.last(ident(1)), ""
 				for _, s := range w.sent {
