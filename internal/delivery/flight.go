@@ -12,6 +12,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
 
 	"threatmatch-connector/internal/fault"
 )
@@ -36,7 +37,6 @@ type flight struct {
 	settled   bool // no further answer will come
 	stopping  bool // the context has ended
 	failing   bool // publish no more
-	commitErr error
 
 	answered atomic.Int64 // messages settled, to notice a silent broker
 
@@ -47,8 +47,8 @@ type flight struct {
 	nacked, returned bool // what happened to the first such message
 	returnedIDs      map[string]struct{}
 
-	sourceErr error
-	abandoned bool
+	sourceErr, commitErr error
+	abandoned            bool
 }
 
 // entry is a published message that awaits its answer.
@@ -81,14 +81,15 @@ func (f *flight) run(ctx context.Context) error {
 		f.cond.Broadcast()
 	})
 	defer f.s.onChange(nil)
-	var answers, watcher sync.WaitGroup
+	var answers errgroup.Group
+	var watcher sync.WaitGroup
 	answers.Go(f.settle)
-	answers.Go(func() { f.commit(commitCtx) })
+	answers.Go(func() error { return f.commit(commitCtx) })
 	watcher.Go(func() { f.watch(ctx, cancel) })
 	err := f.publish()
 	close(f.pending)
 	f.set(func() { f.idle = true })
-	answers.Wait()
+	f.commitErr = answers.Wait()
 	close(f.ended)
 	watcher.Wait()
 	switch {
@@ -176,7 +177,7 @@ func (f *flight) room() error {
 }
 
 // settle takes the broker's answers in the order of publishing.
-func (f *flight) settle() {
+func (f *flight) settle() error {
 	for e := range f.pending {
 		select {
 		case <-e.answer.Done():
@@ -190,6 +191,7 @@ func (f *flight) settle() {
 		}
 	}
 	f.set(func() { f.settled = true })
+	return nil
 }
 
 // settleOne settles one message.
@@ -247,8 +249,8 @@ func (f *flight) due() bool {
 	return n >= f.step || (n > 0 && (f.settled || (f.idle && f.confirmed == f.published)))
 }
 
-// commit reports progress to the caller until everything is settled.
-func (f *flight) commit(ctx context.Context) {
+// commit reports progress to the caller until everything is settled, or until the caller fails.
+func (f *flight) commit(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for {
@@ -257,16 +259,15 @@ func (f *flight) commit(ctx context.Context) {
 		}
 		n := f.confirmed
 		if n == f.committed {
-			return // settled, nothing left
+			return nil // settled, nothing left
 		}
 		f.mu.Unlock()
 		err := f.report(ctx, n)
 		f.mu.Lock()
 		if err != nil {
-			f.commitErr = err
 			f.failing = true
 			f.cond.Broadcast()
-			return
+			return err
 		}
 		f.committed = n
 		f.cond.Broadcast()
