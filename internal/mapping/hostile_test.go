@@ -103,6 +103,14 @@ malware "object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e9
 malware "object_marking_refs":"[\"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9\", \"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed\"]" >> TLP-red !! unread
 malware "object_marking_refs":["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"],"object_marking_refs":["marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9"] >> TLP-red >> values_repeated
 malware "labels":["TLP:RED"],"labels":["x"] >> TLP-red
+malware "x_foo":"as marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed","x_foo":"y" >> TLP-red !! unread
+malware "labels":["\u202eDER:PLT"] >> TLP-red !! unread
+malware "labels":["TLP\u202eDER:\u202c (DER:PLT)"] >> TLP-red !! unread
+malware "labels":["\u202eNEERG:PLT\u202c and \u202eTLP:RED"] >> TLP-red !! unread
+malware "name":"&#8238;DER:PLT&#8236; Thing" >> TLP-red
+malware "labels":["&amp;#84;LP:RED"] >> TLP-red !! unread
+malware "labels":["&amp;amp;#x54;LP&amp;amp;colon;RED"] >> TLP-red !! unread
+malware "labels":["DER:PLT"] !! TLP-red
 malware "granular_markings":[{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"}],"granular_markings":[] >> TLP-red
 malware "granular_markings":[{"marking_ref":"marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed","marking_ref":"marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9"}] >> TLP-red !! unread
 malware "granular_markings":[{"lang":"en","markings":["TLP:GREEN"]}] >> TLP-red >> unread

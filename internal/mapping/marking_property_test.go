@@ -84,12 +84,18 @@ func veil(t *rapid.T, text string) string {
 	}).Draw(t, "veil")(text)
 }
 
-// spread writes a text with blanks or points between its letters.
+// spread writes a text with blanks or points between its letters, from its end, or in entities of entities.
 func spread(t *rapid.T, text string) string {
 	return rapid.SampledFrom([]func(string) string{
 		func(s string) string { return veil(t, s) },
 		func(s string) string { return strings.Join(strings.Split(s, ""), " ") },
 		strings.NewReplacer("TLP", "T.L.P.", "tlp", "t-l-p").Replace,
+		func(s string) string {
+			signs := []rune(s)
+			slices.Reverse(signs)
+			return "\u202e" + string(signs) + "\u202c"
+		},
+		strings.NewReplacer("T", "&amp;#84;", "R", "&amp;#x52;", "e", "&amp;amp;#101;", "A", "&amp;#65;").Replace, // entities of entities
 	}).Draw(t, "spread")(text)
 }
 

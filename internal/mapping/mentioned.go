@@ -13,14 +13,16 @@ import (
 // by id in any property, unless it is a mere reference to an object of any kind.
 func (m *markings) elsewhere(o *stix.Object) {
 	var strictest stix.TLP
-	for key, raw := range o.All() {
-		switch key {
-		case "id", "object_marking_refs", "granular_markings", "object_refs", "object_ref", "source_ref", "target_ref", "sighting_of_ref":
-			continue
-		}
-		for id := range markingIDs(raw) {
-			t, _ := stix.TLPByID(id)
-			strictest = stricter(strictest, stricter(t, m.r.markings[id].level))
+	for _, values := range [...]iter.Seq2[string, json.RawMessage]{o.All(), o.Repeated()} {
+		for key, raw := range values {
+			switch key {
+			case "id", "object_marking_refs", "granular_markings", "object_refs", "object_ref", "source_ref", "target_ref", "sighting_of_ref":
+				continue
+			}
+			for id := range markingIDs(raw) {
+				t, _ := stix.TLPByID(id)
+				strictest = stricter(strictest, stricter(t, m.r.markings[id].level))
+			}
 		}
 	}
 	if strictest.Rank == 0 {

@@ -4,6 +4,7 @@ import (
 	"html"
 	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,18 +13,47 @@ import (
 )
 
 // tlpTexts yields the forms of a text in which markings are looked for: as it is, and
-// as it looks. The second alone would take letters before "TLP" for a part of it.
+// as it looks, also where it is turned round, and with entities of entities decoded. None
+// takes the place of another: the second alone would take letters before "TLP" for a part
+// of it.
 func tlpTexts(s string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		plain := tlpText(s)
-		if !yield(plain) {
-			return
-		}
-		if spelledOut(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r != '&' && veiled(r) }) {
-			yield(unveiled(s))
+		for range encodedMost {
+			plain := tlpText(s)
+			if !yield(plain) {
+				return
+			}
+			if spelledOut(plain) || strings.ContainsFunc(plain, func(r rune) bool { return r != '&' && veiled(r) }) {
+				if !yield(unveiled(s)) {
+					return
+				}
+			}
+			once := html.UnescapeString(s)
+			if turned := turn(once); turned != once && !yield(unveiled(turned)) {
+				return
+			}
+			if s == once || html.UnescapeString(once) == once {
+				return
+			}
+			s = once
 		}
 	}
 }
+
+// encodedMost is how often a text may be encoded: no reader decodes it more often.
+const encodedMost = 4
+
+// turn puts what stands behind a right-to-left override, up to its end or that of the
+// line, in the order in which it is seen.
+func turn(s string) string {
+	return overridden.ReplaceAllStringFunc(s, func(part string) string {
+		signs := []rune(part)
+		slices.Reverse(signs)
+		return string(signs)
+	})
+}
+
+var overridden = regexp.MustCompile(`\x{202e}[^\x{202c}\n]+`)
 
 // unveiled returns a text in lower case as it looks: without entities, accents and
 // characters that nobody sees, with Latin letters for those that look like them, blanks
@@ -93,27 +123,39 @@ func veiled(r rune) bool {
 func inASCII(s string) string {
 	var out strings.Builder
 	out.Grow(len(s))
+	known := map[rune]string{} // a text has few different characters, and some take microseconds
 	for i, c := range s {
 		if !veiled(c) {
 			out.WriteRune(c)
 			continue
 		}
-		parts := []rune{c}
-		if d := norm.NFKD.PropertiesString(s[i:]).Decomposition(); d != nil {
-			parts = []rune(string(d))
+		like, ok := known[c]
+		if !ok {
+			like = looksLike(c, norm.NFKD.PropertiesString(s[i:]).Decomposition())
+			known[c] = like
 		}
-		before, unseen := out.Len(), true
-		for _, r := range parts {
-			if r = latin(r); r >= 0 && r < utf8.RuneSelf {
-				out.WriteRune(r)
-			}
-			unseen = unseen && r < 0
-		}
-		if out.Len() == before && !unseen {
-			out.WriteByte(' ')
-		}
+		out.WriteString(like)
 	}
 	return out.String()
+}
+
+// looksLike returns the characters of ASCII that a character with this decomposition
+// looks like, a blank if there are none, "" if nobody sees it.
+func looksLike(c rune, decomposed []byte) string {
+	if decomposed == nil {
+		decomposed = []byte(string(c))
+	}
+	like, unseen := "", true
+	for _, r := range string(decomposed) {
+		if r = latin(r); r >= 0 && r < utf8.RuneSelf {
+			like += string(r)
+		}
+		unseen = unseen && r < 0
+	}
+	if like == "" && !unseen {
+		return " "
+	}
+	return like
 }
 
 // latin returns the character of ASCII that a part of another one looks like, -1 if

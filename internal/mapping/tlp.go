@@ -61,7 +61,7 @@ func mayNameTLP[T ~string | ~[]byte](text T) bool {
 
 // tlpText brings a text into the form that the patterns above expect.
 func tlpText(s string) string {
-	const long = 4096
+	const long = 512
 	if s = html.UnescapeString(s); len(s) > long {
 		s = letters(s)
 	}
