@@ -33,24 +33,18 @@ func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle) {
 }
 
 // NextBundle returns the oldest bundle of the oldest run that has one, or ErrNotFound.
-func (s *Spool) NextBundle() (out Bundle, err error) {
-	err = s.view("read next bundle", func(t *txn) error {
-		run, seq, found := t.bundles().oldest(nil, nil)
-		if !found {
-			return fmt.Errorf("bundle: %w", ErrNotFound)
-		}
-		out, _, err = t.bundles().head(run, seq)
-		return err
-	})
-	return out, err
-}
+func (s *Spool) NextBundle() (Bundle, error) { return s.nextBundle("read next bundle", nil) }
 
 // NextBundleOf returns the run's oldest bundle, or ErrNotFound.
-func (s *Spool) NextBundleOf(run uint64) (out Bundle, err error) {
-	err = s.view("read the run's next bundle", func(t *txn) error {
-		_, seq, found := t.bundles().oldest(encoding.Num(run), nil)
+func (s *Spool) NextBundleOf(run uint64) (Bundle, error) {
+	return s.nextBundle(fmt.Sprintf("read next bundle of run %d", run), encoding.Num(run))
+}
+
+func (s *Spool) nextBundle(op string, of []byte) (out Bundle, err error) {
+	err = s.view(op, func(t *txn) error {
+		run, seq, found := t.bundles().oldest(of, nil)
 		if !found {
-			return fmt.Errorf("bundle of run %d: %w", run, ErrNotFound)
+			return ErrNotFound
 		}
 		out, _, err = t.bundles().head(run, seq)
 		return err

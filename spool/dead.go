@@ -17,7 +17,8 @@ func (tb deadBucket) add(now time.Time, d DeadLetter, body encoding.Packed) {
 	d.Last = cmp.Or(d.Last, now)
 	d.First = cmp.Or(d.First, d.Last)
 	same := equalKey(d)
-	if old, ok := tb.head(encoding.U64(tb.get(same), 0)); ok && old.Err == nil && bytes.Equal(equalKeyOf(old, d.Payload), same) {
+	old, ok := tb.head(encoding.U64(tb.get(same), 0))
+	if old.Payload = d.Payload; ok && old.Err == nil && bytes.Equal(equalKey(old), same) {
 		tb.failedAgain(old, d)
 		return
 	}
@@ -73,16 +74,14 @@ func (tb deadBucket) countRejected() *int64 {
 
 // equalKey is the key of the dead letter that differs from d only in times, run and text. So what fails in the same
 // way in every run, or when it is retried, is one dead letter.
-func equalKey(d DeadLetter) []byte { return equalKeyOf(d, d.Payload) }
-
-func equalKeyOf(d DeadLetter, payload []byte) []byte {
+func equalKey(d DeadLetter) []byte {
 	h := sha256.New()
 	var b []byte
 	for _, part := range []string{string(d.Stage), d.Class, string(d.Dataset), d.Source, d.STIX} {
 		b = encoding.AppendString(b, part)
 	}
 	_, _ = h.Write(b)
-	_, _ = h.Write(payload)
+	_, _ = h.Write(d.Payload)
 	return prefixed(pfxEqual, h.Sum(nil)[:16])
 }
 

@@ -13,10 +13,7 @@ import (
 func headFields(key, v []byte) (map[string]any, []byte) {
 	f := map[string]any{}
 	payload, err := encoding.Open(key, v, &f)
-	if f == nil {
-		f = map[string]any{}
-	}
-	renamed, _ := snake(f).(map[string]any)
+	renamed, _ := snake(f).(map[string]any) // never nil
 	return withError(renamed, err), payload
 }
 

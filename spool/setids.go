@@ -1,7 +1,5 @@
 package spool
 
-import "threatmatch-connector/spool/internal/encoding"
-
 // Which object of the source is sent under the id of an intrusion set is stored in meta. It survives a reset, since
 // what was sent under that id is still on the platform.
 
@@ -19,7 +17,7 @@ func (tb metaBucket) putSetIDs(list map[string]string) {
 // setID returns the object of the source that has the id, "" if that is not known.
 func (tb metaBucket) setID(id string) string {
 	var row setIDRow
-	if _, err := encoding.Open([]byte(pfxSetID+id), tb.get([]byte(pfxSetID+id)), &row); err != nil {
+	if tb.read(pfxSetID+id, &row) != nil {
 		return ""
 	}
 	return row.Original

@@ -117,7 +117,7 @@ func (r *record) mergeTwo(a, b *stix.Object) *stix.Object {
 	both, err := stix.MergeBounded(a, b)
 	if err != nil {
 		restrictBy(a, b)
-		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the copies of it in the answer it has "+err.Error())
+		r.addDeadObject(b.AppendJSON(nil), b, DeadElement, "with the other copies of it in the response it would have "+err.Error())
 		return a
 	}
 	r.count("duplicates_merged", 1)

@@ -105,7 +105,7 @@ func objectList(body json.RawMessage) (json.RawMessage, string) {
 	if !ok {
 		return nil, "the response has no objects"
 	}
-	return nil, "the objects of the answer are not a list"
+	return nil, "the objects of the response are not a list"
 }
 
 // decodeElement makes an object of one element, or makes a dead letter of it and

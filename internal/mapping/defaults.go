@@ -147,8 +147,7 @@ func missingMarking(o *stix.Object) string {
 	}
 	kind := o.String("definition_type")
 	raw, defined := o.Get("definition")
-	value, _ := stix.Member(raw, kind)
-	text, _ := stix.Text(value)
+	text := memberText(raw, kind)
 	switch {
 	case kind == "tlp" && defined && text == "":
 		return "the definition of the marking names no TLP level"

@@ -130,9 +130,7 @@ func definitionText(raw json.RawMessage, kind string) string {
 	if s, ok := stix.Text(raw); ok {
 		return s
 	}
-	value, _ := stix.Member(raw, kind)
-	s, _ := stix.Text(value)
-	return s
+	return memberText(raw, kind)
 }
 
 // extensionLevel reads the level in an extension such as tlp_2_0.

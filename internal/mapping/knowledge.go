@@ -27,9 +27,7 @@ func sectorObject(name string) *stix.Object {
 
 // learnPlace relates o to a place that it targets or comes from.
 func (r *record) learnPlace(o *stix.Object, p *place, about topic) bool {
-	l := p.object()
-	l.Set("object_marking_refs", []string{tlpClear.ID})
-	return r.attach(o, l, about)
+	return r.attach(o, p.object(), about)
 }
 
 // attach relates o to a sector or place: containers list it, others get a

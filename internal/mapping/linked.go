@@ -104,9 +104,7 @@ func (r *record) linkedProfile(main *stix.Object, typ, title string) string {
 		if p == nil {
 			return ""
 		}
-		o := p.object()
-		o.Set("object_marking_refs", []string{tlpClear.ID})
-		return r.include(o)
+		return r.include(p.object())
 	}
 	o := stix.New(typ, stix.NamedID(typ, title))
 	o.Copy(main, "created_by_ref", "created", "modified", "object_marking_refs")

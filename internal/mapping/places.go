@@ -144,7 +144,7 @@ func (g *gazetteer) bound(name, piece string) binding {
 	return repeats
 }
 
-// object makes the location. Countries have their codes as aliases, by which
+// object makes the location, which is TLP:CLEAR; see attach. Countries have their codes as aliases, by which
 // OpenCTI finds an entity that it may have under an official name.
 func (p *place) object() *stix.Object {
 	o := newShared("location", stix.LocationID(p.name, p.kind), p.name)
@@ -155,6 +155,7 @@ func (p *place) object() *stix.Object {
 	}
 	o.Set("x_opencti_location_type", p.kind)
 	o.Set("x_opencti_aliases", p.alts)
+	o.Set("object_marking_refs", []string{tlpClear.ID})
 	return o
 }
 

@@ -3,14 +3,11 @@ package markup
 import (
 	"strconv"
 	"strings"
-
-	"golang.org/x/net/html/atom"
 )
 
 // nest is an open list or quote.
 type nest struct {
 	role   role
-	atom   atom.Atom
 	indent string // of its lines
 	number int    // of the next item
 }
@@ -53,9 +50,9 @@ func (w *writer) blockTag(t token) {
 	case heading:
 		w.heading(t, starts)
 	case quote:
-		w.nest(nest{role: quote, atom: t.atom, indent: "> "}, starts)
+		w.nest(nest{role: quote, indent: "> "}, starts)
 	case bulletList, numberedList:
-		w.nest(nest{role: t.role, atom: t.atom, number: number(t.attr["start"], 1)}, starts)
+		w.nest(nest{role: t.role, number: number(t.attr["start"], 1)}, starts)
 	case preformatted:
 		if starts {
 			w.startPre()
