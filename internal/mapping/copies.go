@@ -33,10 +33,15 @@ func (r *record) merge() {
 	}
 	if r.Objects = kept; len(r.lacking) > 0 {
 		r.Objects = slices.DeleteFunc(kept, func(o *stix.Object) bool { return r.addDeadIfLacking(o) })
-		clear(r.byID)
-		for i, o := range r.Objects {
-			r.byID[o.ID()] = i
-		}
+		r.index()
+	}
+}
+
+// index finds the objects by their ids again after some were removed.
+func (r *record) index() {
+	clear(r.byID)
+	for i, o := range r.Objects {
+		r.byID[o.ID()] = i
 	}
 }
 

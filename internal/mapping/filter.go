@@ -186,10 +186,7 @@ func (r *record) leaveOut(gone map[string]string) {
 		r.Objects, r.made = kept, made
 	}
 	maps.Copy(r.Filtered, gone)
-	clear(r.byID)
-	for i, o := range r.Objects {
-		r.byID[o.ID()] = i
-	}
+	r.index()
 }
 
 // filterMade leaves out entities made of labels that the type filter excludes.

@@ -42,12 +42,18 @@ func (r *record) pruneSelectors(o *stix.Object) {
 	}
 }
 
-// withMember returns the object raw with one member's value replaced.
-func withMember(raw json.RawMessage, key string, value any) json.RawMessage {
+// membersOf returns the members of an object as JSON text, to be changed and written again.
+func membersOf(raw json.RawMessage) map[string]any {
 	members := map[string]any{}
 	for k, v := range stix.Members(raw) {
 		members[k] = v
 	}
+	return members
+}
+
+// withMember returns the object raw with one member's value replaced.
+func withMember(raw json.RawMessage, key string, value any) json.RawMessage {
+	members := membersOf(raw)
 	members[key] = value
 	out, err := json.Marshal(members)
 	if err != nil {

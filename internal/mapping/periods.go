@@ -60,10 +60,7 @@ func (r *record) referenceDates(o *stix.Object) {
 	var list []map[string]any
 	var moved []string
 	for e := range stix.Elements(raw) {
-		reference := map[string]any{}
-		for k, v := range stix.Members(e) {
-			reference[k] = v
-		}
+		reference := membersOf(e)
 		name := memberText(e, "source_name")
 		text, _ := stix.Member(e, "description")
 		described, has := stix.Text(text)

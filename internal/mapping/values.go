@@ -202,10 +202,7 @@ func fixReference(raw json.RawMessage) json.RawMessage {
 	if !bad && named && (linked || known) {
 		return nil
 	}
-	fixed := map[string]any{}
-	for k, v := range stix.Members(raw) {
-		fixed[k] = v
-	}
+	fixed := membersOf(raw)
 	for _, k := range [...]string{"url", "source_name", "external_id", "description"} {
 		v, there := fixed[k].(json.RawMessage)
 		if !there {
