@@ -76,37 +76,37 @@ func (m *marked) Unwrap() error { return m.err }
 
 // Mark gives err a class. The outermost mark counts. A nil err stays nil.
 func Mark(c Class, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &marked{err: err, class: c, hint: HintOf(err), words: wordsOf(err)}
+	return mark(err, func(m *marked) { m.class, m.after = c, 0 })
 }
 
 // After marks err as Transient and not to be retried before d has passed. A nil err stays nil.
 func After(d time.Duration, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &marked{err: err, class: Transient, after: d, hint: HintOf(err), words: wordsOf(err)}
+	return mark(err, func(m *marked) { m.class, m.after = Transient, d })
 }
 
-// Hint adds what the operator can do, and keeps the class. A nil err stays nil.
+// Hint adds what the operator can do, and keeps the class. A nil err stays nil, and an empty hint changes nothing.
 func Hint(err error, hint string) error {
-	if err == nil {
-		return nil
+	if hint == "" {
+		return err
 	}
-	c, after := Of(err)
-	return &marked{err: err, class: c, after: after, hint: hint, words: wordsOf(err)}
+	return mark(err, func(m *marked) { m.hint = hint })
 }
 
 // Say gives err words to show people instead of its own text and of anything wrapped around it. It keeps class and
 // hint. A nil err stays nil.
 func Say(err error, words string) error {
+	return mark(err, func(m *marked) { m.words = words })
+}
+
+// mark wraps err in a mark that says what its outermost one says, but for the change.
+func mark(err error, change func(*marked)) error {
 	if err == nil {
 		return nil
 	}
-	c, after := Of(err)
-	return &marked{err: err, class: c, after: after, hint: HintOf(err), words: words}
+	m := &marked{err: err, hint: HintOf(err), words: wordsOf(err)}
+	m.class, m.after = Of(err)
+	change(m)
+	return m
 }
 
 // Words says what is wrong: in the words that Say gave err, else by its text. err must not be nil.

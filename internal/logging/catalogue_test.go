@@ -124,7 +124,7 @@ func Messages() []MessageInfo {
 		{"ERROR", "OpenCTI holds an older state than it confirmed: it seems to have been rolled back; the spool goes on from where it is", "A backup was restored there.", "Run the `repull` that the hint names."},
 		{"ERROR", "the state on OpenCTI was written by somebody else: is a second connector running under this id?", "Two connectors share one id.", "Stop one, or give it an id of its own."},
 		{"NOTICE", "import starts again from the configured date", "The state was reset on OpenCTI; everything but the dead letters was cleared.", ""},
-		{"INFO", "work of before the reset deleted", "A work that was in progress is removed on OpenCTI.", ""},
+		{"INFO", "work from before the reset deleted", "A work that was in progress is removed on OpenCTI.", ""},
 		{"ERROR", "somebody else writes this connector's entry on OpenCTI", "The entry changed between two of our pings, again and again.", "Stop the second connector under this id, or give it an id of its own; after a restored backup of OpenCTI, `repull`."},
 		{"NOTICE", "the connector's user may not read connectors (capability MODULES): a second connector under this id would go unnoticed", "Told once a start.", "Give the user the role Connector."},
 		{"ERROR", "the platform loop starts without its notes", "They cannot be read; only the memory of earlier states is lost.", ""},

@@ -264,14 +264,14 @@ func TestSplitsPushed(t *testing.T) {
 	}
 }
 
-func TestAffectedVersion(t *testing.T) {
+func TestAffected(t *testing.T) {
 	for version, want := range map[string]bool{
 		"6.7.5": false, "6.8.5": false, "6.8.6": true, "6.8.10": true, "6.9.0": true, "7.260224.0": true, "7.260318.0": true,
 		"7.260600.9": true, "7.260601.0": false, "7.260601": false, "7.260915.1": false, "8.0.0": false, "5.12.33": false,
 		"6.8.6-rc.1": true, "v6.8.5": false, "7.260601.0+build": false, " 6.8.4 ": false,
 		"": true, "latest": true, "7": true, "6.x.1": true, "6.-1.0": true,
 	} {
-		if got := AffectedVersion(version); got != want {
+		if got := (Capabilities{Version: version}).Affected(); got != want {
 			t.Errorf("%q: got %v, want %v", version, got, want)
 		}
 	}

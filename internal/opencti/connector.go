@@ -29,7 +29,7 @@ type Registration struct {
 	Broker                      Broker
 	// Version is the platform's, as it names it.
 	Version string
-	// Affected: see AffectedVersion.
+	// Affected: see Capabilities.Affected.
 	Affected bool
 	// Multipart: the platform accepts works that come in several parts.
 	Multipart bool

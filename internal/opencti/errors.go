@@ -121,16 +121,16 @@ func classify(err error) error {
 		words := e.Error()
 		switch away := ownServer.FindStringSubmatch(e.Message); {
 		case v.class == fault.Permanent: // for these it matters what was attempted
-			return hinted(err, v.hint)
+			return fault.Hint(err, v.hint)
 		case e.Status == http.StatusProxyAuthRequired:
 			words = fault.ProxyWords
 		case v.class == fault.Transient && away != nil:
 			words, v.hint = "it cannot reach a server that it needs"+strings.TrimSuffix(" at "+strings.TrimRight(away[2], ".:"), " at ")+" ("+away[1]+")", hintOwn
 		}
-		return hinted(fault.Say(err, "OpenCTI: "+words), v.hint)
+		return fault.Hint(fault.Say(err, "OpenCTI: "+words), v.hint)
 	}
 	if isCertificate(err) {
-		return hinted(fault.Mark(fault.Systemic, err), hintCA)
+		return fault.Hint(fault.Mark(fault.Systemic, err), hintCA)
 	}
 	if class, _ := fault.Of(err); class == fault.Permanent {
 		return err
@@ -146,13 +146,6 @@ func classify(err error) error {
 	}
 	if words != "" {
 		err = fault.Say(err, "OpenCTI: "+words)
-	}
-	return hinted(err, hint)
-}
-
-func hinted(err error, hint string) error {
-	if hint == "" {
-		return err
 	}
 	return fault.Hint(err, hint)
 }
@@ -238,7 +231,7 @@ func retryAfter(value string) time.Duration {
 	if err != nil || n < 0 {
 		return 0
 	}
-	return min(time.Duration(min(n, 86400))*time.Second, 15*time.Minute)
+	return time.Duration(min(n, 15*60)) * time.Second
 }
 
 // codeOf returns the GraphQL code of an error, or "".
@@ -279,7 +272,7 @@ func isUnknownConnector(err error) bool {
 // unknownConnector is systemic, so that no item is blamed: the caller registers and continues.
 func unknownConnector(op string, cause error) error {
 	err := fault.Mark(fault.Systemic, because(ErrUnknownConnector, op, cause))
-	return hinted(err, "the connector registers again by itself")
+	return fault.Hint(err, "the connector registers again by itself")
 }
 
 // workGone is the error of a work that was deleted.

@@ -19,9 +19,6 @@ type Capabilities struct {
 	MultipartWork bool
 }
 
-// Affected returns AffectedVersion of the platform's version.
-func (c Capabilities) Affected() bool { return AffectedVersion(c.Version) }
-
 // Every user may introspect, as long as a document has at most two such fields and does not ask for the whole schema.
 const (
 	probeTypes = `query Probe { about { version }
@@ -106,12 +103,11 @@ func (c *Client) forget() {
 	c.caps = nil
 }
 
-// AffectedVersion reports whether messages of a work may be dropped once a
-// newer work of the same connector has reported: OpenCTI platform 6.8.6 up to
-// 7.260601, where workers skip dead works and the platform ends works too
-// early. A version that cannot be read counts as affected.
-func AffectedVersion(version string) bool {
-	v, ok := parseVersion(version)
+// Affected reports whether messages of a work may be dropped once a newer work of the same connector has reported:
+// OpenCTI platform 6.8.6 up to 7.260601, where workers skip dead works and the platform ends works too early. A version
+// that cannot be read counts as affected.
+func (c Capabilities) Affected() bool {
+	v, ok := parseVersion(c.Version)
 	if !ok {
 		return true
 	}

@@ -60,14 +60,14 @@ func pushError(op string, err error) error {
 	case e.Status == http.StatusRequestEntityTooLarge:
 		return fault.Mark(fault.Permanent, fmt.Errorf("%s: %w: %w", op, ErrTooLarge, e))
 	case isValidation(err):
-		return hinted(fault.Mark(fault.Systemic, fmt.Errorf("%s: this OpenCTI accepts no bundles through its API: %w", op, e)),
+		return fault.Hint(fault.Mark(fault.Systemic, fmt.Errorf("%s: this OpenCTI accepts no bundles through its API: %w", op, e)),
 			"set connector.queue_protocol to amqp, or upgrade OpenCTI")
 	case isGone(err):
 		return workGone(op, err)
 	case isUnknownConnector(err):
 		return unknownConnector(op, err)
 	case fault.Is(err, fault.Permanent):
-		return hinted(fault.Mark(fault.Transient, fmt.Errorf("%s: %w: %w", op, ErrNotTaken, e)),
+		return fault.Hint(fault.Mark(fault.Transient, fmt.Errorf("%s: %w: %w", op, ErrNotTaken, e)),
 			"look at the log of OpenCTI: the connector may be unknown there, or its RabbitMQ may be down, full or refusing messages of that size")
 	}
 	return err

@@ -114,11 +114,6 @@ func (e *Error) Reason() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Answer returns the status (0 without a response), the kind of the failure and the beginning of the response.
-func (e *Error) Answer() (status int, kind, snippet string) {
-	return e.Status, string(e.Kind), e.Snippet
-}
-
 // marked returns e with the class of its kind and what the operator can do.
 func (e *Error) marked() error {
 	var err error = e
@@ -131,10 +126,7 @@ func (e *Error) marked() error {
 	} else {
 		err = fault.Mark(class, e)
 	}
-	if hint := e.hint(); hint != "" {
-		err = fault.Hint(err, hint)
-	}
-	return fault.Say(err, e.Reason())
+	return fault.Say(fault.Hint(err, e.hint()), e.Reason())
 }
 
 // ByProxy reports whether a proxy refused the request, not ThreatMatch.

@@ -30,6 +30,7 @@ type WorkClient interface {
 	ReportExpectation(ctx context.Context, id, reason, source string) error
 	// Processed declares that nothing more will come.
 	Processed(ctx context.Context, id, message string, inError bool) error
+	// DeleteWork deletes a work. It is not an error if there is none.
 	DeleteWork(ctx context.Context, id string) error
 	// Known returns those of the ids that the platform has.
 	Known(ctx context.Context, ids []string) (map[string]string, error)

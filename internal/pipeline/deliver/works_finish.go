@@ -112,7 +112,7 @@ func (d *Stage) lookAtWork(ctx context.Context, id string) (opencti.Work, bool, 
 func (d *Stage) tellProcessed(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
 	w := &run.Work
 	if w.Told == 0 && w.Sent == 0 {
-		if err := d.Works.DeleteWork(ctx, w.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+		if err := d.Works.DeleteWork(ctx, w.ID); err != nil {
 			return err
 		}
 		return d.closed(run, spool.WorkDeleted)
@@ -155,7 +155,7 @@ func (d *Stage) deleteWorks(ctx context.Context, name, except string) error {
 		if f.ID == except {
 			continue
 		}
-		if err := d.Works.DeleteWork(ctx, f.ID); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+		if err := d.Works.DeleteWork(ctx, f.ID); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,7 @@ func (f *Stage) fail(r result) {
 // triedState returns the task's state after a failure that counts.
 func (f *Stage) triedState(r result) spool.TaskState {
 	class, after := fault.Of(r.err)
-	_, kind, snippet := answerOf(r.err)
+	answer := answerOf(r.err)
 	st := r.task.TaskState
 	switch {
 	case notItsOwn(r.err):
@@ -52,8 +52,8 @@ func (f *Stage) triedState(r result) spool.TaskState {
 		st.FirstTry = r.ended
 	}
 	st.LastTry = r.ended
-	st.LastClass = cmp.Or(kind, class.String())
-	st.LastError, st.LastAnswer = fault.Sentence(r.err), []byte(snippet)
+	st.LastClass = cmp.Or(string(answer.Kind), class.String())
+	st.LastError, st.LastAnswer = fault.Sentence(r.err), []byte(answer.Snippet)
 	wait := max(after, pipeline.Jitter(st.Tries+st.Waived, retryFirst, retryMost, f.Rand()))
 	st.Due = r.ended.Add(f.bounded(wait))
 	return st
@@ -97,7 +97,6 @@ func (f *Stage) failItem(r result, st spool.TaskState) verdict {
 // concludes that the server refuses everything.
 func (f *Stage) failFront(r result, st spool.TaskState) {
 	d := r.task.Dataset
-	status, _, _ := answerOf(r.err)
 	if r.task.Kind == spool.TaskList {
 		f.run.list(d).refused = st.Refused > 0
 		if f.everyListRefused() {
@@ -105,7 +104,7 @@ func (f *Stage) failFront(r result, st spool.TaskState) {
 			f.refused(r.err, true)
 			return
 		}
-		if status == http.StatusNotFound && f.anyListOK() {
+		if answerOf(r.err).Status == http.StatusNotFound && f.anyListOK() {
 			f.ready = append(f.ready, f.endDataset(r, spool.DatasetSkipped, "not offered to this account: "+st.LastError))
 			return
 		}

@@ -237,7 +237,7 @@ func TestEveryListRefused(t *testing.T) {
 			fail := pipelinetest.FailWith(404, "list", "groups")
 			src.SetFail(func(call string, n int) error {
 				if call == "control" && !groups {
-					return fault.Mark(fault.Systemic, pipelinetest.FakeAnswer{Status: 404})
+					return fault.Mark(fault.Systemic, pipelinetest.FakeAnswer(404))
 				}
 				return fail(call, n)
 			})
@@ -270,7 +270,7 @@ func TestEveryListRefused(t *testing.T) {
 
 func TestCredentialsRefused(t *testing.T) {
 	refuse := func(string, int) error {
-		return fault.Hint(fault.Mark(fault.Systemic, pipelinetest.FakeAnswer{Status: 401}), "check the secret")
+		return fault.Hint(fault.Mark(fault.Systemic, pipelinetest.FakeAnswer(401)), "check the secret")
 	}
 	t.Run("daemon", func(t *testing.T) {
 		pipelinetest.InBubble(t, func(t *testing.T) {

@@ -32,18 +32,11 @@ type Source interface {
 	Control(ctx context.Context) error
 }
 
-// answered is an error made from a response of the server.
-type answered interface {
-	error
-	// Answer returns the status (0 without a response), the kind of failure in one
-	// word, and the start of the response without secrets.
-	Answer() (status int, kind, snippet string)
-}
-
-// answerOf returns what err says about the server's response.
-func answerOf(err error) (status int, kind, snippet string) {
-	if a, ok := errors.AsType[answered](err); ok {
-		return a.Answer()
+// answerOf returns what err says about the server's response; the zero value if the
+// client made no request.
+func answerOf(err error) threatmatch.Error {
+	if e, ok := errors.AsType[*threatmatch.Error](err); ok {
+		return *e
 	}
-	return 0, "", ""
+	return threatmatch.Error{}
 }

@@ -188,12 +188,9 @@ func (f *Stage) step(ctx context.Context) (time.Duration, error) {
 		f.run = nil // a reset happened in between; the next step sees it
 		return controlEvery, nil
 	}
-	wait = min(wait, f.probe(), time.Minute)
+	wait = f.bounded(min(wait, f.probe(), time.Minute))
 	if f.failing.any || len(f.failing.told) > 0 {
 		wait = min(wait, failEvery)
-	}
-	if f.opt.MaxWait > 0 {
-		wait = min(wait, f.opt.MaxWait)
 	}
 	return wait, err
 }

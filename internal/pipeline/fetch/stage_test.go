@@ -526,7 +526,7 @@ func TestFailedDatasetEndsAtOnce(t *testing.T) {
 			case call != "page":
 				return nil
 			case n == 1:
-				return fault.After(15*time.Minute, pipelinetest.FakeAnswer{Status: 503})
+				return fault.After(15*time.Minute, pipelinetest.FakeAnswer(503))
 			}
 			return pipelinetest.AnswerError(403)
 		})

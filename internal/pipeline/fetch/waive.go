@@ -5,19 +5,18 @@ import (
 	"errors"
 	"net"
 	"net/http"
-
-	"threatmatch-connector/internal/threatmatch"
 )
 
 // notItsOwn reports whether a failure is due to the account, the network or the
 // server rather than to what was requested: the server put the request off unread,
 // or the request never reached it.
 func notItsOwn(err error) bool {
-	switch status, _, _ := answerOf(err); status {
+	answer := answerOf(err)
+	switch answer.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusRequestTimeout, http.StatusTooEarly:
 		return true
 	}
-	if e, ok := errors.AsType[*threatmatch.Error](err); ok && e.Op == "token" {
+	if answer.Op == "token" {
 		return true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {

@@ -20,7 +20,7 @@ import (
 func notOwn() map[string]error {
 	wrap := func(err error) error { return fault.After(0, fmt.Errorf("x: %w", err)) }
 	return map[string]error{
-		"408": pipelinetest.AnswerError(408), "425": wrap(pipelinetest.FakeAnswer{Status: 425}),
+		"408": pipelinetest.AnswerError(408), "425": wrap(pipelinetest.FakeAnswer(425)),
 		"429": pipelinetest.AnswerError(429), "503": pipelinetest.AnswerError(503),
 		"refused connection": wrap(&net.OpError{Op: "dial", Err: errors.New("connection refused")}),
 		"proxy away":         wrap(&net.OpError{Op: "proxyconnect", Err: errors.New("connection refused")}),

@@ -361,7 +361,7 @@ func (s *soak) heal() {
 		case down:
 			return pipelinetest.AnswerError(502)
 		case refused:
-			return fault.Mark(fault.Systemic, pipelinetest.FakeAnswer{Status: 401})
+			return fault.Mark(fault.Systemic, pipelinetest.FakeAnswer(401))
 		case storm && v.r.IntN(10) < 7:
 			return pipelinetest.AnswerError(429)
 		case strings.HasPrefix(call, "item") && strings.HasSuffix(call, "13"): // broken for good

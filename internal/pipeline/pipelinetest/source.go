@@ -146,20 +146,16 @@ func (s *Source) Page(ctx context.Context, group, stixType, after string) (threa
 func (s *Source) Control(ctx context.Context) error { return s.call(ctx, "control") }
 
 // FakeAnswer is an error like those of the client.
-type FakeAnswer struct{ Status int }
-
-func (e FakeAnswer) Error() string { return fmt.Sprintf("answered %d", e.Status) }
-
-func (e FakeAnswer) Answer() (int, string, string) {
-	return e.Status, fmt.Sprint(e.Status), "the last answer"
+func FakeAnswer(status int) error {
+	return &threatmatch.Error{Status: status, Kind: threatmatch.Kind(fmt.Sprint(status)), Snippet: "the last answer"}
 }
 
 // AnswerError classifies a status like the client does.
 func AnswerError(status int) error {
 	if status == 408 || status == 429 || status >= 500 {
-		return fmt.Errorf("x: %w", fault.After(0, FakeAnswer{status}))
+		return fmt.Errorf("x: %w", fault.After(0, FakeAnswer(status)))
 	}
-	return fmt.Errorf("x: %w", fault.Mark(fault.Permanent, FakeAnswer{status}))
+	return fmt.Errorf("x: %w", fault.Mark(fault.Permanent, FakeAnswer(status)))
 }
 
 // InBubble runs a test with its own clock, set well after the epoch.

@@ -162,11 +162,9 @@ func (f *OpenCTI) Processed(ctx context.Context, id, message string, inError boo
 
 func (f *OpenCTI) DeleteWork(ctx context.Context, id string) error {
 	return f.call(ctx, "delete", func() error {
-		w := f.find(id)
-		if w == nil {
-			return opencti.ErrWorkGone
+		if w := f.find(id); w != nil {
+			w.Deleted, w.Alive = true, false
 		}
-		w.Deleted, w.Alive = true, false
 		return nil
 	})
 }

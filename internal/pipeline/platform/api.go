@@ -30,6 +30,7 @@ type Works interface {
 	Work(ctx context.Context, id string) (opencti.Work, error)
 	// WorksByName returns the works in progress whose name ends with suffix.
 	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	// DeleteWork deletes a work. It is not an error if there is none.
 	DeleteWork(ctx context.Context, id string) error
 }
 

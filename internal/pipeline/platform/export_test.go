@@ -17,6 +17,5 @@ func StateText(s Spool, enabled []spool.Dataset) (string, error) {
 
 // StateAt is a dataset's position according to a state's text.
 func StateAt(text string, d spool.Dataset) time.Time {
-	s, _ := parseState(text)
-	return s.at(d)
+	return parseState(text).at(d)
 }

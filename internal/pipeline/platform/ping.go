@@ -138,7 +138,7 @@ func (p *Platform) look(ctx context.Context, echo opencti.Echo) error {
 
 // adopt takes over the platform's state into a spool that has none.
 func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
-	state, _ := parseState(echo.State)
+	state := parseState(echo.State)
 	at := map[spool.Dataset]time.Time{}
 	for _, d := range spool.Datasets() {
 		if t := state.at(d); !t.IsZero() {
@@ -167,8 +167,8 @@ func (p *Platform) rolledBack(got string) bool {
 	if p.notes.Echoed == "" {
 		return false
 	}
-	had, _ := parseState(p.notes.Echoed)
-	has, _ := parseState(got)
+	had := parseState(p.notes.Echoed)
+	has := parseState(got)
 	if had.LastRun.IsZero() || !has.LastRun.Before(had.LastRun) {
 		return false
 	}

@@ -235,10 +235,10 @@ func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 		}
 	}
 	for _, id := range ids {
-		if err := p.Works.DeleteWork(ctx, id); err != nil && !errors.Is(err, opencti.ErrWorkGone) {
+		if err := p.Works.DeleteWork(ctx, id); err != nil {
 			return false, err
 		}
-		p.Log.Info("work of before the reset deleted", "stage", stageName, "work", id)
+		p.Log.Info("work from before the reset deleted", "stage", stageName, "work", id)
 	}
 	return w.ID != "" || !p.Now().Before(w.Until), nil
 }

@@ -57,28 +57,19 @@ func (s connectorState) text() string {
 	out := struct {
 		LastRun  string            `json:"last_run"`
 		Datasets map[string]string `json:"datasets,omitempty"`
-	}{LastRun: s.LastRun.UTC().Format(stateTime)}
+	}{s.LastRun.UTC().Format(stateTime), map[string]string{}}
 	for d, t := range s.Datasets {
-		if out.Datasets == nil {
-			out.Datasets = map[string]string{}
-		}
 		out.Datasets[string(d)] = t.UTC().Format(stateTime)
 	}
-	text, err := json.Marshal(out)
-	if err != nil {
-		return noState // cannot happen: strings always marshal
-	}
+	text, _ := json.Marshal(out) // strings always marshal
 	return string(text)
 }
 
 // parseState reads both forms that the Python connector wrote (ISO 8601 text and
-// epoch seconds), and ours. Anything but a JSON object is no state; unreadable
+// epoch seconds), and ours. Anything but a JSON object is the zero state; unreadable
 // members are ignored.
-func parseState(text string) (connectorState, bool) {
+func parseState(text string) connectorState {
 	raw := stateObject(text)
-	if raw == nil {
-		return connectorState{}, false
-	}
 	s := connectorState{LastRun: stateMoment(raw["last_run"])}
 	datasets, _ := raw["datasets"].(map[string]any)
 	for d, v := range datasets {
@@ -91,7 +82,7 @@ func parseState(text string) (connectorState, bool) {
 		}
 		s.Datasets[spool.Dataset(d)] = t
 	}
-	return s, true
+	return s
 }
 
 // stateObject decodes a JSON object. It returns nil for anything else.
