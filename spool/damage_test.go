@@ -99,7 +99,7 @@ func TestOneRuleForDamage(t *testing.T) {
 		ok(t, s.SaveCursor(1, run, 2, 1))
 		ok(t, s.ForgetRun(1, run-1))
 		ok(t, s.Enqueue(1, ReasonRepull, nil, []NewTask{{TaskKey: item(Profiles, 9)}}))
-		must(s.Salvage(t.Context(), file, t0, false))
+		must(s.Salvage(t.Context(), file, t0, SalvageOptions{}))
 		return o, s
 	}
 	o, s := prepared()
@@ -177,7 +177,7 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	}
 	epoch := must(s.Meta()).Epoch
 	ok(t, s.MarkResumed())
-	must(s.Salvage(t.Context(), aside, t0, true))
+	must(s.Salvage(t.Context(), aside, t0, SalvageOptions{BeforeReset: true}))
 	due, _, _, err := s.WatchedWorks(t0.AddDate(1, 0, 0), 10)
 	ok(t, err)
 	for _, w := range due {

@@ -212,7 +212,7 @@ func writingMethods(t *testing.T) []writingMethod {
 			return s.SaveVerdict(later, due[0], []DeadLetter{{Class: "rejected", STIX: stixOf(40), Payload: []byte(`{}`)}}, true)
 		}},
 		{name: "Salvage", do: func(s *Spool, _ uint64) error {
-			got, err := s.Salvage(context.Background(), file, later, false)
+			got, err := s.Salvage(context.Background(), file, later, SalvageOptions{})
 			if err == nil && got.Rows["records"] != 1 {
 				err = fmt.Errorf("brought %v", got.Rows)
 			}

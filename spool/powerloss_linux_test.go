@@ -87,7 +87,7 @@ func TestPowerLossWhileSettingAside(t *testing.T) {
 				return
 			}
 			aside = filepath.Join(p.rest, filepath.Base(aside)) // its directory was another one when it was noted
-			got := must(s.Salvage(t.Context(), aside, t0, false))
+			got := must(s.Salvage(t.Context(), aside, t0, SalvageOptions{}))
 			if got.Unread > 0 {
 				t.Errorf("it could not read %v", got.Names)
 			}
@@ -118,7 +118,7 @@ func housekeepingChild(compact bool) int {
 		}
 		m, err := s.Meta()
 		if err == nil {
-			_, err = s.Salvage(ctx, m.SetAside, t0, false)
+			_, err = s.Salvage(ctx, m.SetAside, t0, SalvageOptions{})
 		}
 		return errors.Join(err, s.Close())
 	}()

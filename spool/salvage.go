@@ -49,9 +49,18 @@ const (
 	salvageBytes = 4 << 20
 )
 
+// SalvageOptions are what an operator says about a set-aside file.
+type SalvageOptions struct {
+	BeforeReset bool   // bring it back even if it may be from before a reset
+	ConnectorID string // whose file it is, if it does not say so itself any more
+}
+
+// ErrNoOwner is an ErrCorrupt of a set-aside file that does not say which connector it belonged to.
+var ErrNoOwner = fmt.Errorf("%w: neither copy of the connector id can be read", ErrCorrupt)
+
 // LookSalvage returns what Salvage would bring back from a set-aside file.
-func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) (Salvage, error) {
-	return s.salvage(ctx, path, beforeReset, func(*asideFile, *salvaged, []rescued, bool) error { return nil })
+func (s *Spool) LookSalvage(ctx context.Context, path string, o SalvageOptions) (Salvage, error) {
+	return s.salvage(ctx, path, o, func(*asideFile, *salvaged, []rescued, bool) error { return nil })
 }
 
 // Salvage brings back what can be read of a set-aside file and was not delivered: records, the objects of bundles,
@@ -60,15 +69,16 @@ func (s *Spool) LookSalvage(ctx context.Context, path string, beforeReset bool) 
 // got it since. It takes no watermarks, ids or tasks. Each row comes back once: the place in the file is committed
 // with the rows, so an interrupted salvage continues there when it is repeated.
 //
-// It returns ErrConnector for another connector's file; ErrInvalid for the spool's own and, unless beforeReset, for
-// one that may be from before a reset; ErrFull if the spool has to drain first.
-func (s *Spool) Salvage(ctx context.Context, path string, now time.Time, beforeReset bool) (Salvage, error) {
-	return s.salvage(ctx, path, beforeReset, func(f *asideFile, m *salvaged, rows []rescued, done bool) error {
+// It returns ErrConnector for another connector's file; ErrNoOwner if neither the file nor the options say whose it is;
+// ErrInvalid for the spool's own and, unless BeforeReset, for one that may be from before a reset; ErrFull if the spool
+// has to drain first.
+func (s *Spool) Salvage(ctx context.Context, path string, now time.Time, o SalvageOptions) (Salvage, error) {
+	return s.salvage(ctx, path, o, func(f *asideFile, m *salvaged, rows []rescued, done bool) error {
 		return s.bringBack(f, m, now, rows, done)
 	})
 }
 
-func (s *Spool) salvage(ctx context.Context, path string, beforeReset bool, step func(f *asideFile, m *salvaged, rows []rescued, done bool) error) (Salvage, error) {
+func (s *Spool) salvage(ctx context.Context, path string, o SalvageOptions, step func(f *asideFile, m *salvaged, rows []rescued, done bool) error) (Salvage, error) {
 	out := Salvage{File: path, Rows: map[string]int64{}}
 	fail := func(err error) (Salvage, error) { return out, fmt.Errorf("salvage %s: %w", path, err) }
 	if mine, err := os.Stat(s.path); err != nil {
@@ -78,12 +88,12 @@ func (s *Spool) salvage(ctx context.Context, path string, beforeReset bool, step
 	} else if os.SameFile(mine, fi) {
 		return fail(fmt.Errorf("%w: it is the spool's own file", ErrInvalid))
 	}
-	f, err := openAside(ctx, path)
+	f, err := openAside(ctx, path, o.ConnectorID)
 	if err != nil {
 		return fail(err)
 	}
 	defer func() { _ = f.Close() }()
-	m, err := s.salvageable(f, beforeReset)
+	m, err := s.salvageable(f, o.BeforeReset)
 	if err != nil {
 		return fail(err)
 	}

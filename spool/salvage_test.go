@@ -136,7 +136,7 @@ func TestSalvage(t *testing.T) {
 	marksBefore := must(s.Watermarks())
 	rows := map[string]int64{"records": 13, "waiting": 1, "held": 2, "objects": 3, "dead_letters": 3}
 	for range 2 {
-		look := must(s.LookSalvage(t.Context(), path, false))
+		look := must(s.LookSalvage(t.Context(), path, SalvageOptions{}))
 		if !maps.Equal(look.Rows, rows) || look.Unread != 0 || look.Parked != 1 || look.Run != 0 || look.Finished {
 			t.Fatalf("it would bring %+v, want %v and one parked item", look, rows)
 		}
@@ -144,7 +144,7 @@ func TestSalvage(t *testing.T) {
 	if n := len(must(s.OpenRuns())); n != 0 {
 		t.Fatalf("looking made %d runs", n)
 	}
-	got := must(s.Salvage(t.Context(), path, t0, false))
+	got := must(s.Salvage(t.Context(), path, t0, SalvageOptions{}))
 	if !maps.Equal(got.Rows, rows) || got.Run == 0 {
 		t.Errorf("it brought %+v, want %v", got, rows)
 	}
@@ -163,7 +163,7 @@ func TestSalvage(t *testing.T) {
 		t.Errorf("watermarks %v, before %v", now, marksBefore)
 	}
 	copied := aside(t, file) // the same file under another name
-	if again := must(s.Salvage(t.Context(), copied, t0, false)); !again.Finished || len(again.Rows) != 0 || !maps.Equal(again.Before, rows) {
+	if again := must(s.Salvage(t.Context(), copied, t0, SalvageOptions{})); !again.Finished || len(again.Rows) != 0 || !maps.Equal(again.Before, rows) {
 		t.Errorf("again it brought %+v", again)
 	}
 	compareBack(t, broughtBack(t, s), want)
@@ -185,7 +185,7 @@ func TestSalvageInterrupted(t *testing.T) {
 					cancel(killed)
 				}
 			}
-			_, err := s.Salvage(ctx, path, t0, false)
+			_, err := s.Salvage(ctx, path, t0, SalvageOptions{})
 			s.hook = nil
 			cancel(nil)
 			if err == nil {
@@ -237,7 +237,7 @@ func TestSalvageCancelled(t *testing.T) {
 	rounds := 0
 	for ; ; rounds++ {
 		left := 1 + 9*rounds
-		_, err := s.Salvage(dying{t.Context(), &left}, path, t0, false)
+		_, err := s.Salvage(dying{t.Context(), &left}, path, t0, SalvageOptions{})
 		if err == nil {
 			break
 		}
@@ -262,13 +262,13 @@ func TestSalvageIntoAnotherRun(t *testing.T) {
 			cancel(killed)
 		}
 	}
-	if _, err := s.Salvage(ctx, path, t0, false); !errors.Is(err, killed) {
+	if _, err := s.Salvage(ctx, path, t0, SalvageOptions{}); !errors.Is(err, killed) {
 		t.Fatalf("got %v, want %v", err, killed)
 	}
 	s.hook = nil
 	first := must(s.OpenRuns())[0]
 	ok(t, s.FinishFetch(1, first.ID, t0))
-	if got := must(s.Salvage(t.Context(), path, t0, false)); got.Run == first.ID {
+	if got := must(s.Salvage(t.Context(), path, t0, SalvageOptions{})); got.Run == first.ID {
 		t.Errorf("it went on in run %d, whose fetch had ended", got.Run)
 	}
 	compareBack(t, broughtBack(t, s), want)
@@ -334,7 +334,7 @@ func piecesOf(body []byte) []string {
 // rescuedFrom reads a set-aside file and returns what it gives, in pieces.
 func rescuedFrom(t *testing.T, path string) (back map[string]bool, unread int, err error) {
 	t.Helper()
-	f, err := openAside(t.Context(), path)
+	f, err := openAside(t.Context(), path, "")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -357,24 +357,48 @@ func TestSalvageRefused(t *testing.T) {
 	path := aside(t, file)
 	other := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "other", noReserve: true}))
 	defer closeVerified(t, other)
-	if _, err := other.Salvage(t.Context(), path, t0, false); !errors.Is(err, ErrConnector) {
+	if _, err := other.Salvage(t.Context(), path, t0, SalvageOptions{}); !errors.Is(err, ErrConnector) {
 		t.Errorf("another connector's file: %v, want %v", err, ErrConnector)
 	}
 	s := newSpool(t)
-	if _, err := s.Salvage(t.Context(), s.path, t0, false); !errors.Is(err, ErrInvalid) {
+	if _, err := s.Salvage(t.Context(), s.path, t0, SalvageOptions{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("its own file: %v, want %v", err, ErrInvalid)
 	}
-	if _, err := s.Salvage(t.Context(), aside(t, make([]byte, 1<<16)), t0, false); !errors.Is(err, ErrCorrupt) && err == nil {
+	if _, err := s.Salvage(t.Context(), aside(t, make([]byte, 1<<16)), t0, SalvageOptions{}); !errors.Is(err, ErrCorrupt) && err == nil {
 		t.Errorf("zeros: %v", err)
 	}
-	must(s.Salvage(t.Context(), path, t0, false))
+	must(s.Salvage(t.Context(), path, t0, SalvageOptions{}))
 	_, _, err := s.Reset(t0)
 	ok(t, err)
-	if _, err := s.Salvage(t.Context(), path, t0, false); !errors.Is(err, ErrInvalid) {
+	if _, err := s.Salvage(t.Context(), path, t0, SalvageOptions{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("after a reset: %v, want %v", err, ErrInvalid)
 	}
-	must(s.Salvage(t.Context(), path, t0, true))
+	must(s.Salvage(t.Context(), path, t0, SalvageOptions{BeforeReset: true}))
 	compareBack(t, broughtBack(t, s), want)
+}
+
+// A file that does not say whose it is comes back if the caller says so, and not otherwise. What the file says counts
+// more.
+func TestSalvageOfNamelessFile(t *testing.T) {
+	file, want := undelivered(t, 1)
+	nameless := bytes.ReplaceAll(file, []byte(`_id":"c"`), []byte(`_id":"d"`)) // no checksum fits any more
+	if bytes.Equal(nameless, file) {
+		t.Fatal("the id is not in the file")
+	}
+	path := aside(t, nameless)
+	s := newSpool(t)
+	for name, err := range map[string]error{"": ErrNoOwner, "other": ErrConnector} {
+		if _, got := s.Salvage(t.Context(), path, t0, SalvageOptions{ConnectorID: name}); !errors.Is(got, err) {
+			t.Errorf("said to be of %q: got %v, want %v", name, got, err)
+		}
+	}
+	must(s.Salvage(t.Context(), path, t0, SalvageOptions{ConnectorID: "c"}))
+	compareBack(t, broughtBack(t, s), want)
+	other := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "other", noReserve: true}))
+	defer closeVerified(t, other)
+	if _, err := other.Salvage(t.Context(), aside(t, file), t0, SalvageOptions{ConnectorID: "other"}); !errors.Is(err, ErrConnector) {
+		t.Errorf("a file that says it is of another: got %v, want %v", err, ErrConnector)
+	}
 }
 
 // Parked items are not brought back: they held last_run back, so the lists name them again. A damaged one changes
@@ -389,7 +413,7 @@ func TestSalvageLeavesLastRun(t *testing.T) {
 	s := newSpool(t)
 	must(s.AdoptState(1, map[Dataset]time.Time{Alerts: t0}))
 	before := must(s.Watermarks())
-	if got := must(s.Salvage(t.Context(), aside(t, file), t0, false)); got.Parked != 1 || got.Run != 0 {
+	if got := must(s.Salvage(t.Context(), aside(t, file), t0, SalvageOptions{})); got.Parked != 1 || got.Run != 0 {
 		t.Errorf("it brought %+v", got)
 	}
 	if now := must(s.Watermarks()); !maps.Equal(now, before) {

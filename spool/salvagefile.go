@@ -24,8 +24,8 @@ type asideFile struct {
 	state state
 }
 
-// openAside opens a set-aside file. It must say which connector it belonged to.
-func openAside(ctx context.Context, path string) (*asideFile, error) {
+// openAside opens a set-aside file. owner is the id of the connector that it belonged to, if it does not say so itself.
+func openAside(ctx context.Context, path, owner string) (*asideFile, error) {
 	id, err := fileID(ctx, path)
 	if err != nil {
 		return nil, err
@@ -35,14 +35,14 @@ func openAside(ctx context.Context, path string) (*asideFile, error) {
 		return nil, err
 	}
 	f := &asideFile{Tree: tree, ctx: ctx, id: id}
-	if err := f.identify(); err != nil {
+	if err := f.identify(owner); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), tree.Close())
 	}
 	return f, nil
 }
 
 // identify reads which connector the file belonged to, and its format.
-func (f *asideFile) identify() error {
+func (f *asideFile) identify(owner string) error {
 	if n, ok := cutSchema(f.Get(f.ctx, bktMeta, []byte(keySchema))); ok && n > schema {
 		return schemaError(n)
 	}
@@ -52,8 +52,11 @@ func (f *asideFile) identify() error {
 	var copied connectorRow
 	_, err := encoding.Open([]byte(keyConnector), f.Get(f.ctx, bktMeta, []byte(keyConnector)), &copied)
 	f.state = state{ConnectorID: copied.ID}
+	if err != nil && owner != "" {
+		f.state.ConnectorID, err = owner, nil
+	}
 	if err != nil {
-		return cmp.Or(context.Cause(f.ctx), fmt.Errorf("owner of the file: %w: neither copy of the connector id can be read", ErrCorrupt))
+		return cmp.Or(context.Cause(f.ctx), ErrNoOwner)
 	}
 	return nil
 }

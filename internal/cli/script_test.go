@@ -46,6 +46,7 @@ func (l leakless) Run() int {
 //	sum DIR         remembers the bytes of all files in DIR
 //	same DIR        fails if they differ from then
 //	damage FILE     flips a bit of every payload of the fixture's records
+//	nameless FILE   damages both copies of the connector id
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -54,7 +55,8 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makespool": cmdMakeSpool, "serve": cmdServe, "unserve": cmdUnserve,
-			"exit": cmdExit, "sum": cmdSum, "same": cmdSame, "damage": cmdDamage,
+			"exit": cmdExit, "sum": cmdSum, "same": cmdSame,
+			"damage": cmdReplace("damage", `"name":"object"`, `"name":"0bject"`), "nameless": cmdReplace("nameless", `_id":"11111111`, `_id":"01111111`),
 		},
 	})
 }
@@ -121,15 +123,17 @@ func cmdExit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdDamage changes bytes of stored payloads, as a bad disk would.
-func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: damage FILE")
+// cmdReplace changes bytes of a file, as a bad disk would.
+func cmdReplace(name, from, to string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: %s FILE", name)
+		}
+		path := ts.MkAbs(args[0])
+		raw, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, bytes.ReplaceAll(raw, []byte(from), []byte(to)), 0o600))
 	}
-	path := ts.MkAbs(args[0])
-	raw, err := os.ReadFile(path)
-	ts.Check(err)
-	ts.Check(os.WriteFile(path, bytes.ReplaceAll(raw, []byte(`"name":"object"`), []byte(`"name":"0bject"`)), 0o600))
 }
 
 // state is what one script's own commands remember.

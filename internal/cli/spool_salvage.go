@@ -12,7 +12,7 @@ import (
 )
 
 func newSpoolSalvage(g *globals) *cobra.Command {
-	var beforeReset bool
+	var o spool.SalvageOptions
 	c := &cobra.Command{
 		Use:   "salvage FILE",
 		Short: "Recover what a damaged, set-aside spool file had not delivered",
@@ -26,15 +26,16 @@ func newSpoolSalvage(g *globals) *cobra.Command {
 		Example: "  " + name + " spool salvage spool.db.damaged-20260131T120000Z\n  " + name + " spool salvage FILE --before-reset --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.salvage(cmd, args[0], beforeReset)
+			return g.salvage(cmd, args[0], o)
 		},
 	}
-	c.Flags().BoolVar(&beforeReset, "before-reset", false, "also if the connector's state was reset on OpenCTI after this spool was created")
+	c.Flags().StringVar(&o.ConnectorID, "connector-id", "", "the connector.id that the file belonged to, if that cannot be read in it any more")
+	c.Flags().BoolVar(&o.BeforeReset, "before-reset", false, "also if the connector's state was reset on OpenCTI after this spool was created")
 	yesFlag(c)
 	return c
 }
 
-func (g *globals) salvage(cmd *cobra.Command, file string, beforeReset bool) error {
+func (g *globals) salvage(cmd *cobra.Command, file string, o spool.SalvageOptions) error {
 	ctx := cmd.Context()
 	p, err := g.stopped(ctx)
 	if err != nil {
@@ -42,7 +43,7 @@ func (g *globals) salvage(cmd *cobra.Command, file string, beforeReset bool) err
 	}
 	var plan spool.Salvage
 	err = g.read(ctx, p, func(s *spool.Spool) (err error) {
-		plan, err = s.LookSalvage(ctx, file, beforeReset)
+		plan, err = s.LookSalvage(ctx, file, o)
 		return salvageHint(err)
 	})
 	if err != nil {
@@ -61,7 +62,7 @@ func (g *globals) salvage(cmd *cobra.Command, file string, beforeReset bool) err
 	}
 	var done spool.Salvage
 	err = g.write(ctx, p, func(s *spool.Spool) (err error) {
-		done, err = s.Salvage(ctx, file, g.env.Now(), beforeReset)
+		done, err = s.Salvage(ctx, file, g.env.Now(), o)
 		return salvageHint(err)
 	})
 	if err != nil {
@@ -80,6 +81,8 @@ func salvageHint(err error) error {
 	switch {
 	case errors.Is(err, spool.ErrFull):
 		return fault.Hint(err, "what came back so far stays; start the connector, let it deliver, stop it and repeat this: it goes on where it was")
+	case errors.Is(err, spool.ErrNoOwner):
+		return fault.Hint(err, "if the file was this connector's, say so with its id from the settings: --connector-id ID; if you do not know whose it was, leave it: repull --from DATE fetches what was in it again, but for what ThreatMatch no longer lists")
 	case errors.Is(err, spool.ErrConnector):
 		return fault.Hint(err, "only the connector that the file belonged to can take it back")
 	}

@@ -38,7 +38,7 @@ func TestSalvagedOlderObjectsReplaceNothing(t *testing.T) {
 		newer(ident(1)), newer(ident(4)), newer(ident(8)), newer(ident(9)),
 		newer(report(2), srefs("object_refs", ident(8))), newer(report(3), srefs("object_refs", ident(9))),
 	})
-	got, err := w.sp.Salvage(context.Background(), aside, w.now(), false)
+	got, err := w.sp.Salvage(context.Background(), aside, w.now(), spool.SalvageOptions{})
 	w.check(err)
 	for _, kind := range []string{"records", "objects", "waiting", "held"} {
 		if got.Rows[kind] == 0 {

@@ -187,7 +187,7 @@ func TestSetIDsComeBackBySalvage(t *testing.T) {
 
 	w := newSetWorld(t, mapping.Settings{})
 	w.wholeRun(spool.ReasonSchedule, []string{element("intrusion-set", 2)})
-	got, err := w.sp.Salvage(t.Context(), aside, w.now(), false)
+	got, err := w.sp.Salvage(t.Context(), aside, w.now(), spool.SalvageOptions{})
 	w.check(err)
 	if got.Rows["set_ids"] != 2 || got.Run != 0 {
 		t.Errorf("it brought %v in run %d, want 2 set_ids in none", got.Rows, got.Run)
