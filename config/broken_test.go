@@ -43,7 +43,7 @@ func TestBrokenFiles(t *testing.T) {
 		"connector:\n  validate_before_import: yes\n":                  `config.yml:2: connector.validate_before_import = "yes": not supported yet; allowed: false`,
 		"threatmatch:\n  import_labels: some\n":                        `config.yml:2: threatmatch.import_labels = "some": not one of the words that are allowed; allowed: knowledge, all, none`,
 		"threatmatch:\n  description_format: html\n":                   `config.yml:2: threatmatch.description_format = "html": not one of the words that are allowed; allowed: markdown, text`,
-		"connector:\n  confidence_level: -1\n":                         `config.yml:2: connector.confidence_level = "-1": not a whole number; allowed: a whole number from 0 to 100`,
+		"connector:\n  confidence_level: -1\n":                         `config.yml:2: connector.confidence_level = "-1": out of range; allowed: a whole number from 0 to 100`,
 		"connector:\n  confidence_level: 101\n":                        `config.yml:2: connector.confidence_level = "101": out of range; allowed: a whole number from 0 to 100`,
 		"connector:\n  type: INTERNAL_ENRICHMENT\n":                    `config.yml:2: connector.type = "INTERNAL_ENRICHMENT": not one of the words that are allowed; allowed: EXTERNAL_IMPORT`,
 		"threatmatch:\n  url: https://me:pass@eu.example.com\n":        `config.yml:2: threatmatch.url = "https://***@eu.example.com": an address with a user or a password in it; allowed: an http:// or https:// address without user, password, query and fragment`,

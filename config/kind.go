@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -168,7 +169,7 @@ func intKind(least, most int) kind[int] {
 		},
 		parse: func(text string) (int, error) {
 			if !shape.MatchString(text) {
-				return 0, &refusal{message: "not a whole number"}
+				return 0, numberRefusal(text, "not a whole number", shape, func(v float64) bool { return v >= float64(least) && v <= float64(most) })
 			}
 			n, err := strconv.Atoi(text)
 			if err != nil || n < least || n > most {
@@ -180,6 +181,23 @@ func intKind(least, most int) kind[int] {
 	}
 }
 
+// numberRefusal says what is wrong with a text that shape does not match: it may be a number all the same.
+func numberRefusal(text, none string, shape *regexp.Regexp, within func(float64) bool) *refusal {
+	n, _, err := big.ParseFloat(text, 0, 64, big.ToNearestEven)
+	if err != nil {
+		return &refusal{message: none}
+	}
+	v, _ := n.Float64()
+	plain := strconv.FormatFloat(v, 'f', -1, 64)
+	switch {
+	case !within(v):
+		return &refusal{message: "out of range"}
+	case !shape.MatchString(plain):
+		return &refusal{message: none}
+	}
+	return &refusal{message: "not written in plain digits", nearest: plain}
+}
+
 // rateKind takes numbers above zero and up to most.
 func rateKind(most int) kind[float64] {
 	zero := 0
@@ -189,7 +207,7 @@ func rateKind(most int) kind[float64] {
 		format: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
 		parse: func(text string) (float64, error) {
 			if !shape.MatchString(text) {
-				return 0, &refusal{message: "not a number"}
+				return 0, numberRefusal(text, "not a number", shape, func(v float64) bool { return v > 0 && v <= float64(most) })
 			}
 			v, err := strconv.ParseFloat(text, 64)
 			if err != nil || v <= 0 || v > float64(most) {

@@ -38,7 +38,7 @@ func sizeKind(least int64, zero bool) kind[int64] {
 		case n < least:
 			return &refusal{message: "too small"}
 		}
-		return &refusal{message: "not within what is allowed"}
+		return &refusal{message: "zeros before the number", nearest: strings.TrimLeft(text, "0")}
 	}, func(text string) (int64, error) {
 		n, _ := parseSize(text) // it matches
 		return n, nil

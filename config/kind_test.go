@@ -27,8 +27,8 @@ func TestSizes(t *testing.T) {
 	}
 	for text, message := range map[string]string{
 		"4G": "different things", "": "not a size", "4 XB": "unknown unit", "1KiB": "too small", "1048575": "too small",
-		"1.5GiB": "not a size", "-1": "not a size", "9999999GiB": "too many digits", "99999999999999999999": "too large",
-		"007MiB": "not within",
+		"1.5GiB": "a whole number of its unit", "-1": "cannot be negative", "-4 GiB": "cannot be negative", "big": "not a size", "9999999GiB": "too many digits", "99999999999999999999": "too large",
+		"007MiB": "zeros before the number",
 	} {
 		if _, err := k.parse(text); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("%q: %v, want %q", text, err, message)
@@ -129,5 +129,30 @@ func TestNearest(t *testing.T) {
 	}
 	if d := distance("client_secert", "client_secret", 9); d != 1 {
 		t.Errorf("a swap counts as %d, want 1", d)
+	}
+}
+
+// A number that is refused is not called none.
+func TestRefusalsNameTheFault(t *testing.T) {
+	whole, rate, address := intKind(0, 100), rateKind(50), urlKind("")
+	parse := map[string]func(string) error{
+		"integer": func(s string) error { _, err := whole.parse(s); return err },
+		"rate":    func(s string) error { _, err := rate.parse(s); return err },
+		"url":     func(s string) error { _, err := address.parse(s); return err },
+		"period":  func(s string) error { _, err := parsePeriod(s); return err },
+	}
+	for _, c := range []struct{ kind, text, want string }{
+		{"integer", "-1", "out of range"}, {"integer", "99999999999999999999", "out of range"}, {"integer", "1e9999999", "out of range"},
+		{"integer", "1.5", "not a whole number"}, {"integer", "many", "not a whole number"}, {"integer", "NaN", "not a whole number"},
+		{"integer", "+5", "not written in plain digits"}, {"integer", "1e1", "not written in plain digits"}, {"integer", "5.0", "not written in plain digits"},
+		{"rate", "-1", "out of range"}, {"rate", "0", "out of range"}, {"rate", "10000000000", "out of range"}, {"rate", "-.5", "out of range"}, {"rate", "inf", "out of range"},
+		{"rate", "1e1", "not written in plain digits"}, {"rate", ".5", "not written in plain digits"}, {"rate", "5.", "not written in plain digits"},
+		{"rate", "0x10", "not written in plain digits"}, {"rate", "1/s", "not a number"}, {"rate", "fast", "not a number"},
+		{"url", "https://host:70000", "the port is out of range"}, {"url", "https://", "no host in it"}, {"url", "https:///path", "no host in it"},
+		{"period", "P-1D", "a duration cannot be negative"}, {"period", "-1", "a duration cannot be negative"},
+	} {
+		if err := parse[c.kind](c.text); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s %q: %v, want %q", c.kind, c.text, err, c.want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -61,6 +62,10 @@ func urlRefusal(text string) *refusal {
 		return &refusal{message: "an address with a query or a fragment", nearest: nearURL(u.Scheme + "://" + u.Host + u.EscapedPath())}
 	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
 		return &refusal{message: "neither http nor https"}
+	case u.Hostname() == "":
+		return &refusal{message: "no host in it"}
+	case u.Port() != "" && !isPort(u.Port()):
+		return &refusal{message: "the port is out of range"}
 	}
 	return &refusal{message: "not an address"}
 }
@@ -87,4 +92,9 @@ func hideSecrets(text string) string {
 		return before + hidden + rest[i:]
 	}
 	return text
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }

@@ -129,7 +129,7 @@ func parsePeriod(text string) (Period, error) {
 
 func periodRefusal(upper string) string {
 	switch {
-	case strings.HasPrefix(upper, "-"):
+	case strings.HasPrefix(upper, "-"), strings.HasPrefix(upper, "P-"):
 		return "a duration cannot be negative"
 	case numberShape.MatchString(upper):
 		return "a number alone has no unit"

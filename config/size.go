@@ -54,12 +54,22 @@ func atLeast(n int64, digits int) string {
 	return `(?:` + strings.Join(parts, `|`) + `)`
 }
 
-var sizeShape = regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
+var (
+	sizeShape    = regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
+	negativeSize = regexp.MustCompile(`^-[0-9.,]+ *[A-Za-z]*$`)
+	brokenSize   = regexp.MustCompile(`^[0-9]*[.,][0-9]+ *[A-Za-z]*$`)
+)
 
 // parseSize reads a number of bytes: "4GiB", "500MB", "4Gi", "1048576".
 func parseSize(text string) (int64, *refusal) {
 	m := sizeShape.FindStringSubmatch(text)
-	if m == nil {
+	switch {
+	case m != nil:
+	case negativeSize.MatchString(text):
+		return 0, &refusal{message: "a size cannot be negative"}
+	case brokenSize.MatchString(text):
+		return 0, &refusal{message: "a size is a whole number of its unit"}
+	default:
 		return 0, &refusal{message: "not a size"}
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
