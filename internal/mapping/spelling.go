@@ -29,16 +29,19 @@ func tlpTexts(s string) iter.Seq[string] {
 				}
 			}
 			once := html.UnescapeString(s)
-			if turned := turn(once); turned != once && !yield(unveiled(turned)) {
+			if strings.ContainsRune(once, '\u202e') && !yield(unveiled(turn(once))) {
 				return
 			}
-			if s == once || html.UnescapeString(once) == once {
+			if s == once || !entity.MatchString(once) {
 				return
 			}
 			s = once
 		}
 	}
 }
+
+// entity matches the start of what may be an entity.
+var entity = regexp.MustCompile(`&#?[0-9A-Za-z]`)
 
 // encodedMost is how often a text may be encoded: no reader decodes it more often.
 const encodedMost = 4
