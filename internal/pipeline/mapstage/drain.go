@@ -27,23 +27,26 @@ const (
 
 // drainPass is how far the end of a run has come. Losing it costs only time.
 type drainPass struct {
-	room      bool // the run continues: it only needs room, so relationships are not given up
-	phase     phase
-	id        string          // how far a pass over ids has come
-	seq       uint64          // how far a pass over objects has come
-	queue     []string        // in phaseJudge: ids to judge next; seq says how far the first one is
-	changed   bool            // a pass since the first phase changed something
-	fresh     bool            // what the batch moved was done by the first phase
-	kept      bool            // the passes over kept copies are done
-	took      bool            // this pass took something up
-	passes    int             // passes over kept copies so far
-	steps     int             // steps made to find cycles in this pass
-	seen      int             // objects looked at in this pass
-	absent    map[string]bool // asked of the platform, which does not have them
-	asked     int             // ids looked up in this run
-	askedHeld int             // of these, for held objects
-	until     time.Time       // the platform did not answer: wait until then
-	tries     int
+	room       bool // the run continues: it only needs room, so relationships are not given up
+	phase      phase
+	id         string          // how far a pass over ids has come
+	seq        uint64          // how far a pass over objects has come
+	queue      []string        // in phaseJudge: ids to judge next; seq says how far the first one is
+	changed    bool            // a pass since the first phase changed something
+	fresh      bool            // what the batch moved was done by the first phase
+	kept       bool            // the passes over kept copies are done
+	took       bool            // this pass took something up
+	passes     int             // passes over kept copies so far
+	steps      int             // steps made to find cycles in this pass
+	seen       int             // objects looked at in this pass
+	absent     map[string]bool // asked of the platform, which does not have them
+	asked      int             // ids looked up in this run
+	askedHeld  int             // of these, for held objects
+	placed     bool            // passOver is known
+	passOver   int64           // ids to pass over before asking for the first on behalf of held objects
+	passedOver bool            // some were passed over: they come last
+	until      time.Time       // the platform did not answer: wait until then
+	tries      int
 }
 
 // enter starts a phase from its beginning.

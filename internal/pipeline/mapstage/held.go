@@ -17,10 +17,10 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 		return err
 	}
 	if len(ids) == 0 {
-		if d.askedHeld < heldAskMax {
-			b.m.askedHeld = "" // all were asked for: start over next time
-		}
 		switch {
+		case d.passedOver && d.askedHeld < heldAskMax:
+			d.enter(phaseHeld) // those before the place where this run began
+			d.passOver, d.passedOver = 0, false
 		case d.changed || b.moved():
 			d.enter(phaseSettled)
 		case d.kept || b.run.Counters[counterPrefix+"published"]+b.run.Counters[counterPrefix+"lookups_found"] == 0:
@@ -47,19 +47,35 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 }
 
 // heldAskMax limits how many ids the platform is asked for in one run on behalf of
-// held objects; the next run continues after them.
+// held objects. The next run begins after them.
 const heldAskMax = 500
 
+// placeToAsk returns how many ids the run passes over before it asks for the first.
+// It follows from the run, so that each id has its turn even if every run is a
+// process of its own.
+func (b *batch) placeToAsk() (int64, error) {
+	st, err := b.m.spool.Stats()
+	if err != nil {
+		return 0, err
+	}
+	return int64(b.run.ID) * heldAskMax % max(st.Held-st.HeldPublished, 1), nil
+}
+
 // askForHeld asks the platform for targets of held objects that were never
-// published. If it does not answer, the next run asks again.
-func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) error {
+// published. If it does not answer, a later run asks again.
+func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) (err error) {
+	if d.id == "" && !d.placed {
+		if d.passOver, err = b.placeToAsk(); err != nil {
+			return err
+		}
+		d.placed = true
+	}
 	var ask []string
-	before := b.m.askedHeld
 	for _, id := range ids {
 		if d.askedHeld >= heldAskMax {
 			break
 		}
-		if id <= b.m.askedHeld || b.known[id] != nil || !b.m.mayAsk(d, id) {
+		if b.known[id] != nil || !b.m.mayAsk(d, id) {
 			continue
 		}
 		objs, err := b.m.spool.HeldFor(id, 0, 1)
@@ -69,7 +85,12 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 		if len(objs) == 0 || objs[0].Kept {
 			continue
 		}
-		ask, b.m.askedHeld = append(ask, id), id
+		if d.passOver > 0 {
+			d.passOver--
+			d.passedOver = true
+			continue
+		}
+		ask = append(ask, id)
 		d.askedHeld++
 	}
 	for len(ask) > 0 {
@@ -79,7 +100,7 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 			return err
 		}
 		if blocked != nil {
-			d.askedHeld, b.m.askedHeld = heldAskMax, before
+			d.askedHeld = heldAskMax
 			b.m.log.Debug("held objects are not looked up", "run", b.run.ID, "error", blocked)
 			return nil
 		}

@@ -107,21 +107,20 @@ type Stage struct {
 
 	maxMessage int64 // the largest message that the broker accepts; 0: unknown
 
-	epoch     uint64
-	gather    *gathering
-	drains    map[uint64]*drainPass // by run
-	notes     map[uint64]*notes     // by run
-	freed     freedQueue
-	kept      uint64    // how far the last pass over kept copies got
-	askedHeld string    // the last id asked of the platform on behalf of held objects; "": start with the first
-	careful   time.Time // records older than this are mapped one per commit; zero: none
-	mark      *spool.CrashMark
-	alone     bool       // no other stage runs: nothing makes room
-	squeezed  bool       // fetch is paused for room
-	failed    int        // errors in a row
-	at        string     // id of the object being worked on; "": none
-	under     *gathering // what is being committed or mapped
-	blamed    blamed
+	epoch    uint64
+	gather   *gathering
+	drains   map[uint64]*drainPass // by run
+	notes    map[uint64]*notes     // by run
+	freed    freedQueue
+	kept     uint64    // how far the last pass over kept copies got
+	careful  time.Time // records older than this are mapped one per commit; zero: none
+	mark     *spool.CrashMark
+	alone    bool       // no other stage runs: nothing makes room
+	squeezed bool       // fetch is paused for room
+	failed   int        // errors in a row
+	at       string     // id of the object being worked on; "": none
+	under    *gathering // what is being committed or mapped
+	blamed   blamed
 }
 
 // New returns the stage. Run it once.

@@ -357,8 +357,15 @@ func TestLookingUpBeats(t *testing.T) {
 }
 
 // TestAsksForAllThatIsHeldInTurn: a run asks for so many ids on behalf of held objects,
-// and the next run goes on behind them.
+// and the next run for others, in the same process or in its own.
 func TestAsksForAllThatIsHeldInTurn(t *testing.T) {
+	for _, holds := range []int{1, 2} {
+		t.Run(fmt.Sprint(holds), func(t *testing.T) { asksInTurn(t, holds) })
+	}
+}
+
+// asksInTurn has so many objects held for each id.
+func asksInTurn(t *testing.T, holds int) {
 	w := newTestWorld(t, Options{})
 	res := &fakeResolver{known: map[string]string{}}
 	w.resolver = res
@@ -366,12 +373,15 @@ func TestAsksForAllThatIsHeldInTurn(t *testing.T) {
 	const more = 7
 	objs := []string{sobj(note(1))}
 	for n := range heldAskMax + more {
-		objs = append(objs, srel(n, note(1), ident(1000+n)))
+		for i := range holds {
+			objs = append(objs, srel(n*holds+i, note(1), ident(1000+n)))
+		}
 	}
 	w.wholeRun(spool.ReasonSchedule, objs)
 	asked := map[string]bool{}
 	for _, want := range []int{heldAskMax, heldAskMax + more} {
 		before := len(res.asked)
+		w.restart()
 		w.wholeRun(spool.ReasonSchedule)
 		for _, id := range res.asked[before:] {
 			asked[id] = true
