@@ -147,9 +147,9 @@ func TestModified(t *testing.T) {
 }
 
 func TestClean(t *testing.T) {
-	o := sample(t, `,"a":null,"b":[],"c":{},"d":[null,"x",[],{"k":null}],"e":{"f":[null],"g":"null []"},"h":"null","i":{"j":{"k":[]}},"l":0,"m":"","n":false`)
+	o := sample(t, `,"a":null,"b":[],"c":{},"d":[null,"x",[],1,{"k":null}],"e":{"f":[null],"g":"null []","h":null,"i":2},"h":"null","i":{"j":{"k":[]}},"l":0,"m":"","n":false`)
 	n := o.Clean()
-	want := `{"type":"malware","id":"` + malwareID + `","d":["x"],"e":{"g":"null []"},"h":"null","l":0,"m":"","n":false}`
+	want := `{"type":"malware","id":"` + malwareID + `","d":["x",1],"e":{"g":"null []","i":2},"h":"null","l":0,"m":"","n":false}`
 	if got := string(o.AppendJSON(nil)); got != want || n == 0 {
 		t.Errorf("removed %d values\ngot  %s\nwant %s", n, got, want)
 	}
