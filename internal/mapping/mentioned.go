@@ -12,19 +12,7 @@ import (
 // elsewhere raises the level to the strictest one whose marking the object mentions
 // by id in any property, unless it is a mere reference to an object of any kind.
 func (m *markings) elsewhere(o *stix.Object) {
-	var strictest stix.TLP
-	for _, values := range [...]iter.Seq2[string, json.RawMessage]{o.All(), o.Repeated()} {
-		for key, raw := range values {
-			switch key {
-			case "id", "object_marking_refs", "granular_markings", "object_refs", "object_ref", "source_ref", "target_ref", "sighting_of_ref":
-				continue
-			}
-			for id := range markingIDs(raw) {
-				t, _ := stix.TLPByID(id)
-				strictest = stricter(strictest, stricter(t, m.r.markings[id].level))
-			}
-		}
-	}
+	strictest := stricter(m.mentioned(o.All()), m.mentioned(o.Repeated()))
 	if strictest.Rank == 0 {
 		return
 	}
@@ -35,6 +23,21 @@ func (m *markings) elsewhere(o *stix.Object) {
 	if strictest.Rank > level.Rank {
 		m.addLevel(strictest)
 	}
+}
+
+// mentioned is the strictest level whose marking one of the properties mentions.
+func (m *markings) mentioned(properties iter.Seq2[string, json.RawMessage]) (strictest stix.TLP) {
+	for key, raw := range properties {
+		switch key {
+		case "id", "object_marking_refs", "granular_markings", "object_refs", "object_ref", "source_ref", "target_ref", "sighting_of_ref":
+			continue
+		}
+		for id := range markingIDs(raw) {
+			t, _ := stix.TLPByID(id)
+			strictest = stricter(strictest, stricter(t, m.r.markings[id].level))
+		}
+	}
+	return strictest
 }
 
 // markingIDs yields the ids of markings in JSON text, wherever they are, in lower case.
