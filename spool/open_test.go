@@ -196,7 +196,7 @@ func TestClosed(t *testing.T) {
 		"Search":  {bktDead, Query{}, "", int64(1)},
 		"Retry":   {uint64(1), t0, []uint64{1}, []TaskKey(nil)},
 		"Drop":    {[]uint64{1}, []TaskKey(nil), []string(nil)},
-		"Salvage": {t.Context(), file, t0, false}, "LookSalvage": {t.Context(), file, false},
+		"Salvage": {t.Context(), file, t0, SalvageOptions{}}, "LookSalvage": {t.Context(), file, SalvageOptions{}},
 		"Snapshot": {io.Writer(io.Discard)}, "Verify": {t.Context()}, "Pause": {t0, StageFetch},
 	}
 	v := reflect.ValueOf(s)
