@@ -220,6 +220,27 @@ func TestFilteredElsewhere(t *testing.T) {
 	}
 }
 
+// TestSightingKeepsOtherPlaces: a sighting stays with the places that are not filtered, and goes with the last.
+func TestSightingKeepsOtherPlaces(t *testing.T) {
+	const sighting = `{"objects":[{"type":"sighting","id":"sighting--00000000-0000-4000-8000-000000000001",
+		"created":"2024-01-02T00:00:00.000Z","modified":"2024-01-02T00:00:00.000Z",
+		"sighting_of_ref":"malware--00000000-0000-4000-8000-000000000002",
+		"where_sighted_refs":["identity--00000000-0000-4000-8000-000000000003","location--00000000-0000-4000-8000-000000000004"]}]}`
+	for _, c := range []struct{ types, want []string }{
+		{[]string{"sighting", "malware", "location"}, []string{"location--00000000-0000-4000-8000-000000000004"}},
+		{[]string{"sighting", "malware"}, nil},
+	} {
+		r := mapWith(t, Settings{Choices: Choices{Types: c.types}}, Source{Dataset: "profiles", ID: "1"}, sighting)
+		var got []string
+		if o := find(r, "sighting"); o != nil {
+			got = o.Strings("where_sighted_refs")
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: seen by %v, want %v; counts %v", c.types, got, c.want, r.Counts)
+		}
+	}
+}
+
 // TestFilters draws responses and filters: nothing that is filtered is sent,
 // nothing else is lost, and nothing refers to what is filtered.
 func TestFilters(t *testing.T) {

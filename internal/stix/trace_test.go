@@ -229,6 +229,9 @@ func TestTraceIsBounded(t *testing.T) {
 		if n := len(trace.Marks()); n > MaxProperties || n < 100 {
 			t.Fatalf("%d marks after %d copies", n, i+1)
 		}
+		if n := len(trace.Contents()); n > contentsKept {
+			t.Fatalf("%d contents after %d copies", n, i+1)
+		}
 		if _, verdict := trace.Weigh(o, false); verdict != Nothing {
 			t.Errorf("copy %d again: %v", i, verdict)
 		}

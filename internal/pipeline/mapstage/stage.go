@@ -243,7 +243,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 	if did, err := m.makeRoom(ctx, runs); did || err != nil {
 		return 0, err
 	}
-	if len(runs) == 0 || oldest {
+	if oldest {
 		m.status.Set(stageName, "idle", "", "")
 	}
 	return max(wait, time.Millisecond), nil
