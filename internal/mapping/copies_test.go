@@ -33,6 +33,10 @@ func TestCopiesThatLackSomething(t *testing.T) {
 			pattern + `,"modified":"2024-02-02T00:00:00.000Z","pattern_type":"stix","pattern":"[broken",` + marked(red),
 			pattern + `,"modified":"2024-01-02T00:00:00.000Z","pattern_type":"stix","pattern":"[url:value='x']",` + marked(green),
 		}, 1, 0, red.ID, `[url:value='x']`},
+		{"a marking of the source where the others have the default", []string{
+			pattern + `,"modified":"2024-02-02T00:00:00.000Z","pattern_type":"stix","pattern":"[broken",` + marked(green),
+			pattern + `,"modified":"2024-01-02T00:00:00.000Z","pattern_type":"stix","pattern":"[url:value='x']"`,
+		}, 1, 0, green.ID, `[url:value='x']`},
 		{"parts that make one whole", []string{
 			report + `,"name":"one",` + marked(green), report + `,"published":"2024-01-02T00:00:00.000Z"`,
 		}, 0, 1, green.ID, `"name":"one"`},
@@ -42,7 +46,7 @@ func TestCopiesThatLackSomething(t *testing.T) {
 		}, 3, 0, "", ""},
 	} {
 		for range 2 {
-			r := mapWith(t, Settings{}, Source{Dataset: "alerts", ID: "1"}, `{"objects":[{`+strings.Join(c.copies, "},{")+`}]}`)
+			r := mapWith(t, Settings{TLP: "amber"}, Source{Dataset: "alerts", ID: "1"}, `{"objects":[{`+strings.Join(c.copies, "},{")+`}]}`)
 			if len(r.Dead) != c.dead || r.Counts["duplicates_merged"] != int64(c.merged) {
 				t.Errorf("%s: %d dead letters and %d merged, want %d and %d: %v", c.what, len(r.Dead), r.Counts["duplicates_merged"], c.dead, c.merged, show(r))
 			}
