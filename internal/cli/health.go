@@ -19,18 +19,25 @@ func newHealth(g *globals) *cobra.Command {
 		Short: "Exit with 0 if the connector is alive, else with 1: for HEALTHCHECK and probes",
 		Long: "Ask the running connector, over its socket, whether all its parts are alive. A part that waits for\n" +
 			"ThreatMatch, OpenCTI or RabbitMQ is alive. With --ready the connector must also be registered and have\n" +
-			"no problem that needs attention. The exit code is 78 if the settings cannot be read.",
+			"no problem that needs attention. A stopped connector is neither alive nor ready. The exit code is 78 if the\n" +
+			"settings cannot be read.",
 		Example: "  " + name + " health\n  " + name + " health --ready --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()
-			return g.daemon(ctx, func(c *admin.Client) error {
-				r, err := c.Health(ctx)
-				if err != nil {
-					return err
-				}
-				return g.printHealth(cmd, r, ready)
+			var r admin.Report
+			err := g.daemon(ctx, func(c *admin.Client) (err error) {
+				r, err = c.Health(ctx)
+				return err
 			})
+			if err == nil {
+				return g.printHealth(cmd, r, ready)
+			}
+			if g.json && exitCode(err) != exitUsage { // nobody answered: probes that read JSON need an answer, too
+				reason := map[string]string{"connector": err.Error()}
+				return errors.Join(printJSON(cmd.OutOrStdout(), admin.Report{NotAlive: reason, NotReady: reason}), err)
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&ready, "ready", false, "must also be ready")
