@@ -180,9 +180,9 @@ func numbers(name string, n int) ([]uint64, error) {
 		v, err := strconv.ParseUint(p, 10, 64)
 		switch {
 		case (err != nil || len(parts) != n) && n == 1:
-			return nil, fmt.Errorf("key %q: %w: want a number", name, ErrInvalid)
+			return nil, fmt.Errorf("%w %q: want a number", ErrKey, name)
 		case err != nil || len(parts) != n:
-			return nil, fmt.Errorf("key %q: %w: want %d numbers between slashes", name, ErrInvalid, n)
+			return nil, fmt.Errorf("%w %q: want %d numbers between slashes", ErrKey, name, n)
 		}
 		out[i] = v
 	}
@@ -203,7 +203,7 @@ func taskOfName(name string) ([]byte, error) {
 func ParseTaskKey(s string) (TaskKey, error) {
 	parts := strings.SplitN(s, "/", 3)
 	if len(parts) < 3 {
-		return TaskKey{}, fmt.Errorf("key %q: %w: want dataset/kind/source", s, ErrInvalid)
+		return TaskKey{}, fmt.Errorf("%w %q: want dataset/kind/source", ErrKey, s)
 	}
 	return TaskKey{Dataset: Dataset(parts[0]), Kind: TaskKind(parts[1]), Source: parts[2]}, nil
 }
@@ -227,7 +227,7 @@ func byIDOfName(name string) ([]byte, error) {
 	run, id, ok := strings.Cut(name, "/")
 	n, err := strconv.ParseUint(run, 10, 64)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("key %q: %w: want run/id", name, ErrInvalid)
+		return nil, fmt.Errorf("%w %q: want run/id", ErrKey, name)
 	}
 	return encoding.AppendID(numKey(pfxByID, n), id), nil
 }
@@ -241,7 +241,7 @@ func itemName(k []byte) (string, bool) {
 func itemOfName(name string) ([]byte, error) {
 	d, source, ok := strings.Cut(name, "/")
 	if !ok {
-		return nil, fmt.Errorf("key %q: %w: want dataset/source", name, ErrInvalid)
+		return nil, fmt.Errorf("%w %q: want dataset/source", ErrKey, name)
 	}
 	return itemKey(Dataset(d), source), nil
 }

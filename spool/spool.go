@@ -7,6 +7,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
@@ -30,6 +31,8 @@ var (
 	// ErrInvalid: the caller passed something that the spool cannot hold, such as an id longer than MaxID or an empty
 	// bundle. Nothing was changed.
 	ErrInvalid = errors.New("invalid")
+	// ErrKey: what is to be looked up or continued after is no key of that bucket. It is an ErrInvalid.
+	ErrKey = fmt.Errorf("%w key", ErrInvalid)
 	// ErrBusy: the state of the run does not allow this step yet.
 	ErrBusy = errors.New("not finished yet")
 	// ErrBroken: a write failed half way, so that only opening the file again can tell what is on disk. Until then

@@ -247,6 +247,8 @@ func failed(status string, raw []byte) error {
 	switch {
 	case f.NotFound:
 		err = remoteError{f.Error, spool.ErrNotFound}
+	case f.BadKey:
+		err = remoteError{f.Error, spool.ErrKey}
 	case f.Corrupt:
 		err = remoteError{f.Error, spool.ErrCorrupt}
 	}

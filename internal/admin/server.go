@@ -160,6 +160,7 @@ type failure struct {
 	Error    string `json:"error"`
 	Hint     string `json:"hint,omitempty"`
 	NotFound bool   `json:"not_found,omitempty"`
+	BadKey   bool   `json:"bad_key,omitempty"`
 	Corrupt  bool   `json:"corrupt,omitempty"`
 }
 
@@ -181,7 +182,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(failure{ // the client may be gone
 		Error: err.Error(), Hint: fault.HintOf(err),
-		NotFound: errors.Is(err, spool.ErrNotFound), Corrupt: errors.Is(err, spool.ErrCorrupt),
+		NotFound: errors.Is(err, spool.ErrNotFound), BadKey: errors.Is(err, spool.ErrKey), Corrupt: errors.Is(err, spool.ErrCorrupt),
 	})
 }
 

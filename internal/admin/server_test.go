@@ -137,6 +137,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	}{
 		{errors.Join(spool.ErrNotFound), spool.ErrNotFound, ""},
 		{errors.Join(spool.ErrCorrupt), spool.ErrCorrupt, ""},
+		{errors.Join(spool.ErrKey), spool.ErrKey, ""},
 		{fault.Hint(errors.New("no"), "do this"), nil, "do this"},
 	}
 	for _, tt := range tests {

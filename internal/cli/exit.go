@@ -28,7 +28,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage), errors.Is(err, spool.ErrConnector):
+	case errors.As(err, &usage), errors.Is(err, spool.ErrConnector), errors.Is(err, spool.ErrKey):
 		return exitUsage
 	case errors.Is(err, app.ErrIncomplete):
 		return exitIncomplete

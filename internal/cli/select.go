@@ -94,9 +94,9 @@ func pick(i inspect.Inspector, keys []string) (selection, error) {
 			err = s.pickDead(i, n)
 		case strings.Contains(key, "--"):
 			err = s.pickHeld(i, key)
-		case strings.Contains(key, "/"):
+		case isItem(key):
 			err = s.pickParked(i, key)
-		default:
+		default: // no such dataset, or nothing after the slash
 			err = errUsage{fmt.Errorf("key %q is neither the number of a dead letter, nor dataset/id of an item, nor the STIX id of a held object", key)}
 		}
 		if err != nil {
@@ -104,6 +104,12 @@ func pick(i inspect.Inspector, keys []string) (selection, error) {
 		}
 	}
 	return s, nil
+}
+
+// isItem reports whether a key is dataset/id.
+func isItem(key string) bool {
+	dataset, id, _ := strings.Cut(key, "/")
+	return id != "" && slices.Contains(datasetNames, dataset)
 }
 
 func (s *selection) pickDead(i inspect.Inspector, key uint64) error {

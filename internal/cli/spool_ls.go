@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -24,6 +25,9 @@ func newSpoolLs(g *globals) *cobra.Command {
 		ValidArgs: append([]string{failingList}, spool.Buckets()...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == failingList {
+				if after != "" {
+					return errUsage{errors.New("--after goes with a bucket; all that fails is one list")}
+				}
 				return g.listFailing(cmd, *limit)
 			}
 			if err := checkBucket(args[0]); err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,7 +17,7 @@ import (
 )
 
 func newSpoolShow(g *globals) *cobra.Command {
-	message := -1
+	var message int
 	c := &cobra.Command{
 		Use:   "show BUCKET KEY",
 		Short: "Print one entry: the raw record, the mapped objects, the dead letter, the message",
@@ -31,7 +32,7 @@ func newSpoolShow(g *globals) *cobra.Command {
 			if err := checkBucket(args[0]); err != nil {
 				return err
 			}
-			if message >= 0 {
+			if cmd.Flags().Changed("message") {
 				return g.showMessage(cmd, args, message)
 			}
 			return g.inspect(cmd.Context(), func(i inspect.Inspector) error {
@@ -50,7 +51,7 @@ func newSpoolShow(g *globals) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&message, "message", -1, "of a bundle: the message at this position, counted from 0")
+	c.Flags().IntVar(&message, "message", 0, "of a bundle: the message at this position, counted from 0")
 	return c
 }
 
@@ -131,9 +132,11 @@ func pages(i inspect.Inspector, bucket, after string, f func(spool.Exported) (bo
 }
 
 func (g *globals) showMessage(cmd *cobra.Command, args []string, index int) error {
-	var run, seq uint64
-	if n, err := fmt.Sscanf(args[1], "%d/%d", &run, &seq); n != 2 || err != nil || args[0] != "bundles" {
-		return errUsage{fmt.Errorf("--message needs a bundle, such as: show bundles 3/2 --message 0")}
+	first, second, _ := strings.Cut(args[1], "/")
+	run, err1 := strconv.ParseUint(first, 10, 64)
+	seq, err2 := strconv.ParseUint(second, 10, 64)
+	if err1 != nil || err2 != nil || index < 0 || args[0] != "bundles" {
+		return errUsage{errors.New("--message needs a bundle and a position in it, such as: show bundles 3/2 --message 0")}
 	}
 	return g.daemon(cmd.Context(), func(c *admin.Client) error {
 		body, err := c.Message(run, seq, index)

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,13 @@ import (
 
 // misused marks a wrong command line and suggests what may have been meant.
 func misused(c *cobra.Command, err error) error {
+	if num := (*strconv.NumError)(nil); errors.As(err, &num) { // of a flag
+		why := "want a number"
+		if errors.Is(num, strconv.ErrRange) {
+			why = "the number is out of range"
+		}
+		err = errors.New(strings.Replace(err.Error(), num.Error(), why, 1))
+	}
 	words := c.Flags().Args()
 	switch {
 	case c.HasSubCommands() && len(words) > 0:
