@@ -116,6 +116,11 @@ func (c *Client) Find(ctx context.Context, query string) (inspect.Found, error) 
 	return getWith[inspect.Found](ctx, c.slow, "find", url.Values{"q": {query}})
 }
 
+// SkipFrom implements inspect.Inspector.
+func (c *Client) SkipFrom(d spool.Dataset, to time.Time) (time.Time, error) {
+	return get[time.Time](c, "skip-from", url.Values{"dataset": {string(d)}, "to": {to.Format(time.RFC3339Nano)}})
+}
+
 // Export implements inspect.Inspector.
 func (c *Client) Export(bucket, after string) ([]spool.Exported, string, error) {
 	e, err := get[exported](c, "export", url.Values{"bucket": {bucket}, "after": {after}})

@@ -128,6 +128,13 @@ func readRoutes(handle func(string, func(*http.Request) (any, error)), ins inspe
 	handle("GET /v1/dead", func(r *http.Request) (any, error) { return ins.Dead(number(r, "after"), limit(r)) })
 	handle("GET /v1/unsettled", func(*http.Request) (any, error) { return ins.Unsettled() })
 	handle("GET /v1/find", func(r *http.Request) (any, error) { return ins.Find(r.Context(), r.FormValue("q")) })
+	handle("GET /v1/skip-from", func(r *http.Request) (any, error) {
+		to, err := time.Parse(time.RFC3339Nano, r.FormValue("to"))
+		if err != nil {
+			return nil, err
+		}
+		return ins.SkipFrom(spool.Dataset(r.FormValue("dataset")), to)
+	})
 	handle("GET /v1/export", func(r *http.Request) (any, error) {
 		items, next, err := ins.Export(r.FormValue("bucket"), r.FormValue("after"))
 		return exported{items, next}, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,18 +51,13 @@ func (g *globals) skipRequest(set, to string) (admin.SkipRequest, error) {
 
 // skip says what will be given up, asks, and does it.
 func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest) error {
-	return g.change(cmd.Context(), func(i inspect.Inspector, stopped *spool.Spool) (bool, error) {
-		if stopped != nil {
-			if _, err := stopped.SkipFrom(spool.Dataset(q.Dataset), q.To); err != nil {
-				return false, err
-			}
+	return g.change(cmd.Context(), func(i inspect.Inspector, _ *spool.Spool) (bool, error) {
+		from, err := i.SkipFrom(spool.Dataset(q.Dataset), q.To)
+		if err != nil {
+			return false, err
 		}
 		if !yes(cmd) {
-			stats, err := i.Stats()
-			if err != nil {
-				return false, err
-			}
-			saySkip(cmd.ErrOrStderr(), stats, q)
+			saySkip(cmd.ErrOrStderr(), from, q)
 		}
 		return true, agreed(cmd, "go on from there?")
 	}, func(c admin.Changes) error {
@@ -70,13 +66,7 @@ func (g *globals) skip(cmd *cobra.Command, q admin.SkipRequest) error {
 	})
 }
 
-func saySkip(w io.Writer, stats inspect.Stats, q admin.SkipRequest) {
-	from := "where its first import began"
-	for _, m := range stats.Watermarks {
-		if m.Dataset == q.Dataset && !m.Fetched.IsZero() {
-			from = stamp(m.Fetched)
-		}
-	}
-	say(w, "dataset: %s\nskipped: from %s to %s\n", q.Dataset, from, stamp(q.To))
+func saySkip(w io.Writer, from time.Time, q admin.SkipRequest) {
+	say(w, "dataset: %s\nskipped: from %s to %s\n", q.Dataset, stamp(from), stamp(q.To))
 	sayLine(w, "costs:   what changed in that time and was not fetched yet does not come; a dead letter names the span for a repull")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"threatmatch-connector/spool"
 )
@@ -42,6 +43,9 @@ type Inspector interface {
 	Unsettled() (Unsettled, error)
 	// Find returns what the spool knows about a STIX id or a source id.
 	Find(ctx context.Context, query string) (Found, error)
+	// SkipFrom returns where a skip of the dataset to a time would begin, or why it
+	// would be refused.
+	SkipFrom(d spool.Dataset, to time.Time) (time.Time, error)
 	// Export returns what a bucket still holds, and where to continue, "" at the
 	// end.
 	Export(bucket, after string) ([]spool.Exported, string, error)
