@@ -154,11 +154,16 @@ func (a *app) run(ctx context.Context) error {
 	}
 	about := []any{"version", a.Version, "connector_id", a.cfg.Connector.ID,
 		"spool", a.cfg.Spool.Dir, "once", a.once, "datasets", a.cfg.ThreatMatch.Datasets()}
-	before, err := a.before()
+	meta, err := a.spool.Meta()
+	if err != nil {
+		return err
+	}
+	before, err := a.before(meta)
 	if err != nil {
 		return err
 	}
 	a.Log.Log(ctx, logging.LevelNotice, "connector starts", append(about, before...)...)
+	a.tellPaused(ctx, meta)
 	stopAdmin, err := a.serve(ctx)
 	if err != nil {
 		return err
@@ -177,24 +182,31 @@ func (a *app) run(ctx context.Context) error {
 	return err
 }
 
-// before describes what the previous process left behind: an unclean stop, paused stages, and the run that continues.
-func (a *app) before() ([]any, error) {
+// before describes what the previous process left behind: an unclean stop, and the run that continues.
+func (a *app) before(meta spool.Meta) ([]any, error) {
 	var about []any
-	meta, err := a.spool.Meta()
-	if err != nil {
-		return nil, err
-	}
 	if meta.Unclean {
 		about = append(about, "stop_before", "not in order: killed, or the power failed")
-	}
-	for _, p := range inspect.PausedOf(meta) {
-		about = append(about, p.Stage, p.Why())
 	}
 	open, err := a.spool.OpenRuns()
 	if len(open) > 0 {
 		about = append(about, "goes_on_with_run", open[0].ID)
 	}
 	return about, err
+}
+
+// tellPaused logs which stages an operator has paused and what follows from that: a single run would seem to hang.
+func (a *app) tellPaused(ctx context.Context, meta spool.Meta) {
+	then := "the other stages go on; what this one has to do waits in the spool until it is resumed"
+	switch {
+	case a.once && a.cfg.Connector.RunTimeout > 0:
+		then = fmt.Sprintf("this run waits until it is resumed; connector.run_timeout ends it after %v, with exit code 4", a.cfg.Connector.RunTimeout)
+	case a.once:
+		then = "this run waits until it is resumed, however long that takes; stopped before that, it ends with exit code 4"
+	}
+	for _, p := range inspect.PausedOf(meta) {
+		a.Log.Log(ctx, logging.LevelNotice, "a stage starts paused", "stage", p.Stage, "since", p.Since, "then", then, "hint", "threatmatch-connector resume "+p.Stage)
+	}
 }
 
 // left says what continues at the next start; nothing if every run is delivered.

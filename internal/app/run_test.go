@@ -185,6 +185,53 @@ func TestStartAfterAKill(t *testing.T) {
 	}
 }
 
+// TestStartsPaused: a start says which stage is paused and what follows from that, for a daemon and for a single run,
+// which waits until it is resumed or its time is over.
+func TestStartsPaused(t *testing.T) {
+	for _, tt := range []struct {
+		name, stage string
+		once        bool
+		env         map[string]string
+		then        string
+	}{
+		{"daemon", "fetch", false, nil, "the other stages go on; what this one has to do waits in the spool until it is resumed"},
+		{"once", "map", true, nil, "this run waits until it is resumed, however long that takes; stopped before that, it ends with exit code 4"},
+		{"once with a timeout", "deliver", true, map[string]string{"CONNECTOR_RUN_TIMEOUT": "PT0.3S"},
+			"this run waits until it is resumed; connector.run_timeout ends it after 300ms, with exit code 4"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := settings(t, tt.env)
+			s, err := spool.Open(t.Context(), spool.Options{Dir: cfg.Spool.Dir, ConnectorID: cfg.Connector.ID, Now: time.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = s.Pause(time.Now(), spool.Stage(tt.stage)); errors.Join(err, s.Close()) != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var log bytes.Buffer
+			err = Run(ctx, Options{Config: cfg, Once: tt.once, Log: logging.New(&log, slog.LevelError, "c", false), Now: time.Now, Watch: func(ctx context.Context, status func() (inspect.Status, error)) {
+				for ctx.Err() == nil && tt.env == nil {
+					if s, err := status(); err == nil && slices.ContainsFunc(s.Stages, func(st inspect.Stage) bool { return st.Name == tt.stage && st.State == "paused" }) {
+						cancel()
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}})
+			if tt.once != errors.Is(err, ErrUndelivered) || tt.once && !strings.Contains(err.Error(), tt.stage+": paused by an operator") {
+				t.Errorf("ends with %v", err)
+			}
+			all := lines(t, &log)
+			got := all[1]
+			if all[0].Attributes[tt.stage] != nil || got.Level != "INFO" || got.Message != "a stage starts paused" || got.Attributes["stage"] != tt.stage || got.Attributes["since"] == nil ||
+				got.Attributes["then"] != tt.then || got.Attributes["hint"] != "threatmatch-connector resume "+tt.stage {
+				t.Errorf("got %+v, want the pause, then %q", all, tt.then)
+			}
+		})
+	}
+}
+
 func TestMetricsPortInUse(t *testing.T) {
 	ln, err := serve.Listen("127.0.0.1")
 	if err != nil {

@@ -25,6 +25,8 @@ func newRun(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Import from ThreatMatch, periodically or once",
+		Long: "Import from ThreatMatch, periodically or once. A stage that was paused stays paused, and the start says so: a\n" +
+			"daemon goes on with the others, a single run waits until the stage is resumed.",
 		Example: "  threatmatch-connector run\n" +
 			"  threatmatch-connector run --once --config /etc/threatmatch-connector/config.yml",
 		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },

@@ -13,6 +13,7 @@ func Messages() []MessageInfo {
 	const later = "it is tried again by itself"
 	return []MessageInfo{
 		{"NOTICE", "connector starts", "The spool is open and the stages begin. `stop_before` is set if the previous process did not stop cleanly, `goes_on_with_run` if a run continues.", ""},
+		{"NOTICE", "a stage starts paused", "An operator paused the stage before this start, and the pause lasts. A single run (`run --once`) waits for it and does not end by itself; stopped, or ended by `connector.run_timeout`, it ends with exit code 4. A daemon goes on with the other stages.", "The hint is the command that resumes the stage."},
 		{"NOTICE", "connector stops", "All stages have ended; the spool holds what is not delivered.", ""},
 		{"NOTICE", "run delivered", "Everything of the run is confirmed by RabbitMQ; `trouble` says what is missing from it.", "With trouble: `spool run ID`, `spool dead`."},
 		{"NOTICE", "ends with something missing", "A single run is delivered, but something was parked, is a dead letter, or a dataset failed (exit code 3).", "`spool run ID`, `spool dead`; the next run tries parked items again."},
