@@ -34,8 +34,8 @@ func newSpoolRun(g *globals) *cobra.Command {
 func printRun(w io.Writer, r inspect.Run) error {
 	rows := [][]string{
 		{"run", strconv.FormatUint(r.ID, 10), reasonOf(r) + ", " + r.Phase},
-		{"start", stamp(r.Start), "created " + stamp(r.Created)},
-		{"fetched", stamp(r.Fetched), ""}, {"mapped", stamp(r.Mapped), ""}, {"done", stamp(r.Done), ""},
+		{"start", "", stamp(r.Start) + ", created " + stamp(r.Created)}, // the wide ones last: VALUE leaves NOTE its room
+		{"fetched", "", stamp(r.Fetched)}, {"mapped", "", stamp(r.Mapped)}, {"done", "", stamp(r.Done)},
 	}
 	for _, d := range r.Datasets {
 		rows = append(rows, []string{"dataset " + d.Dataset, d.Status, clip("from "+stamp(d.From)+" "+d.Detail, 100)})
@@ -44,8 +44,9 @@ func printRun(w io.Writer, r inspect.Run) error {
 		rows = append(rows, []string{"work", r.Work.Status, r.Work.ID})
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Counters)) {
-		name, text := k, metrics.CounterText(k)
-		if kind, of, ok := strings.Cut(k, ":"); ok { // an id or a type, which may be long
+		name := k
+		text, _, _ := strings.Cut(metrics.CounterText(k), "; also by ") // those follow
+		if kind, of, ok := strings.Cut(k, ":"); ok {                    // an id or a type, which may be long
 			name, text = kind, strings.TrimSpace(of+"  "+text)
 		}
 		rows = append(rows, []string{name, strconv.FormatInt(r.Counters[k], 10), text})

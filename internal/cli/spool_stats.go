@@ -54,7 +54,7 @@ func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 		{"dead letters", n(s.Dead), since("dead", n(s.Healed)+" healed")},
 	}
 	if s.Rejected > 0 {
-		rows = append(rows, []string{"refused", n(s.Rejected), "of the dead letters: by OpenCTI's workers"})
+		rows = append(rows, []string{"rejected", n(s.Rejected), "of the dead letters: refused by OpenCTI's workers"})
 	}
 	if s.Kept > 0 {
 		rows = append(rows, []string{"kept records", n(s.Kept), ""})
@@ -68,7 +68,7 @@ func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 	for _, m := range s.Watermarks {
 		note := "confirmed " + stamp(m.Confirmed)
 		if !m.Held.IsZero() {
-			note += ", held by a parked item"
+			note += ", kept back by a parked item"
 		}
 		rows = append(rows, []string{"watermark " + m.Dataset, stamp(m.Fetched), note})
 	}

@@ -30,7 +30,8 @@ func newStatus(g *globals) *cobra.Command {
 		Short: "Is it healthy, what is it doing, what is stuck and why",
 		Long: "Show the state of the connector, problems first: what is stuck and why, and what needs attention; then\n" +
 			"in a few lines the run, the speed, the backlog, and up to when everything is confirmed. --all adds each\n" +
-			"stage, dataset and store. For a stopped connector it shows what the spool holds.",
+			"stage, dataset and store. For a stopped connector it shows what the spool holds. deploy/TROUBLESHOOTING.md\n" +
+			"explains the words.",
 		Example: "  " + name + " status\n  " + name + " status --all\n  " + name + " status --watch",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			show := func(ctx context.Context, w io.Writer) error {
@@ -142,7 +143,11 @@ func printFacts(w io.Writer, s inspect.Status) {
 	const most = 2
 	for i, r := range s.Runs {
 		if i == most {
-			fact("", "%d more runs are open", len(s.Runs)-most)
+			more := "1 more run is open"
+			if n := len(s.Runs) - most; n > 1 {
+				more = fmt.Sprintf("%d more runs are open", n)
+			}
+			fact("", "%s", more)
 			break
 		}
 		fact(fmt.Sprintf("run %d", r.ID), "%s, %s, %s: %s", reasonOf(r), r.Phase, span(s.Now.Sub(r.Created)), progressOf(r))
@@ -166,7 +171,7 @@ func printFacts(w io.Writer, s inspect.Status) {
 		}
 		fact("RabbitMQ", "%s%s", s.Broker, queue)
 	}
-	fact("waiting", "%s", cmp.Or(s.Spool.Backlog(), "nothing"))
+	fact("backlog", "%s", cmp.Or(s.Spool.Backlog(), "nothing"))
 	confirmed := ""
 	if marks := s.Spool.Watermarks; len(marks) > 0 {
 		first := slices.MinFunc(marks, func(a, b inspect.Watermark) int { return a.Confirmed.Compare(b.Confirmed) })

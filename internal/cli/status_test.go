@@ -71,7 +71,7 @@ run 13      schedule, fetching, 9m: 0 fetched, 1 request to make
 next run    in 43m, at 2026-03-07T03:57:27Z
 each second 20.9 requests, 13.1 records, 620 objects, 1182 messages
 RabbitMQ    connected; OpenCTI's queue 212.4 MB, pause above 500 MB
-waiting     1 request, 44 records, 156 waiting objects, 12 held objects, 1088967
+backlog     1 request, 44 records, 156 waiting objects, 12 held objects, 1088967
             messages
 spool       1.0 GiB of 4.0 GiB (25%), confirmed up to 2026-03-06T22:14:27Z
 `},
@@ -80,7 +80,7 @@ last run    12, schedule, done 1h0m ago: 1019677 fetched, 1543806 messages
             confirmed
 next run    in 43m, at 2026-03-07T03:57:27Z
 RabbitMQ    connected; OpenCTI's queue 212.4 MB, pause above 500 MB
-waiting     nothing
+backlog     nothing
 spool       1.0 MiB of 4.0 GiB (0%), confirmed up to 2026-03-06T22:14:27Z
 `},
 	} {
@@ -154,7 +154,7 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 ! iocs      failed in run 12: page 1a2b: answered 403 forbidden → spool run 12
 ! profiles  profiles/7: answered 500 internal server error, 9 tries, next in 20s; 1 more → spool ls failing
 ! clock     this machine's clock is 1h0m0s behind ThreatMatch's: set the clock, preferably by NTP; until then each run ends at the earlier of the two → check
-! parked    1 item, tried again in the next run, and holding last_run back → spool dead
+! parked    1 item, tried again in the next run, and keeping last_run back → spool dead
 ! dead      12 dead letters, kept whole → spool dead
 ! spool     a damaged spool was set aside: spool.db.damaged; with the connector stopped, spool salvage brings back what it held; then remove the file → spool salvage spool.db.damaged
 run 12 `

@@ -30,7 +30,7 @@ func walkBrokerDown(k *walk) {
 		return s.Spool.Messages > 0 && s.Spool.Records == 0 && s.Spool.Tasks == 0 && stage(s, "deliver").NotReady != ""
 	})
 	k.say("Fetch and map continue: everything is in the spool, and only the messages wait.")
-	k.types(0, []string{"status"}, "^NOT READY", "^✗ deliver", "^run 1", "^RabbitMQ", "^waiting")
+	k.types(0, []string{"status"}, "^NOT READY", "^✗ deliver", "^run 1", "^RabbitMQ", "^backlog")
 	k.logs(p, "delivery is held up")
 	k.types(1, []string{"check"}, "RabbitMQ", "→")
 	k.say("The connector itself needs no action: fix RabbitMQ, or the network path to it. Set `MQ_HOST` and `MQ_PORT` if the\n" +
@@ -38,7 +38,7 @@ func walkBrokerDown(k *walk) {
 		"`CONNECTOR_QUEUE_PROTOCOL=api`. Sending resumes within half a minute:")
 	k.forward(closed, u.Host)
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^ready", "^last run", "^RabbitMQ", "^waiting")
+	k.types(0, []string{"status"}, "^ready", "^last run", "^RabbitMQ", "^backlog")
 	k.types(0, []string{"check"}, "RabbitMQ")
 	p.stop()
 }
@@ -50,12 +50,12 @@ func walkQueueFull(k *walk) {
 	k.until("delivery pauses", func(s inspect.Status) bool { return stage(s, "deliver").State == "paused" && s.Spool.Messages > 0 })
 	k.say("OpenCTI's workers do not keep up. Delivery pauses while the queue holds more than `connector.queue_threshold` MB;\n" +
 		"fetch and map continue until the spool is full. The connector stays ready, because it is not at fault.")
-	k.types(0, []string{"status"}, "^ready", "^! deliver", "^RabbitMQ", "^waiting")
+	k.types(0, []string{"status"}, "^ready", "^! deliver", "^RabbitMQ", "^backlog")
 	k.types(0, []string{"health", "--ready"})
 	k.say("Let OpenCTI's workers catch up, with more workers or more time. Delivery checks every ten seconds:")
 	k.platform.SetQueueSize(opencti.QueueSize{Messages: 2000, Bytes: 4e6})
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^ready", "^RabbitMQ", "^waiting")
+	k.types(0, []string{"status"}, "^ready", "^RabbitMQ", "^backlog")
 	p.stop()
 }
 

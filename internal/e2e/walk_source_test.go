@@ -49,7 +49,7 @@ func walkOneItemFails(k *walk) {
 		"action:")
 	k.api.Faults.Remove("one")
 	k.until("the run is delivered", done)
-	k.types(0, []string{"status"}, "^ready", "^last run", "^waiting", "confirmed up to")
+	k.types(0, []string{"status"}, "^ready", "^last run", "^backlog", "confirmed up to")
 	p.stop()
 }
 

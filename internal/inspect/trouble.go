@@ -49,7 +49,7 @@ func (s Status) Troubles() []Trouble {
 		held := ""
 		for _, m := range p.Watermarks {
 			if !m.Held.IsZero() {
-				held = ", and holding last_run back"
+				held = ", and keeping last_run back"
 			}
 		}
 		look("parked", "spool dead", "%s, tried again in the next run%s", Count(p.Parked, "item"), held)

@@ -48,7 +48,7 @@ func TestEveryCounterIsExplained(t *testing.T) {
 func TestCounterText(t *testing.T) {
 	for name, want := range map[string]string{
 		"fetch.items_alerts": "items fetched; also by dataset", "fetch.pages_of:ipv4-addr": "of these, by STIX type behind a colon",
-		"map.dead_invalid": "dead letters of this stage, also by class as dead_<class>", "map.records_iocs": "records mapped, also by dataset as records_<dataset>",
+		"map.dead_invalid": "dead letters of this stage; also by class as dead_<class>", "map.records_iocs": "records mapped; also by dataset as records_<dataset>",
 		"map.type_unknown:x-foo": "left out: objects of a type that OpenCTI does not know, by type",
 	} {
 		if got := CounterText(name); got != want {
