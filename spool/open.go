@@ -84,6 +84,9 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 		s.room = newRoom(o, s.db)
 		err = s.prepare(ctx, o)
 	}
+	if err == nil {
+		s.file, err = os.Open(s.path) // not earlier: prepare may compact it
+	}
 	if s.damaged.Load() {
 		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
@@ -94,6 +97,7 @@ func openFile(ctx context.Context, o Options, l *lock) (*Spool, error) {
 }
 
 func (s *Spool) closeFile() error {
+	_ = s.file.Close()                   // nil where opening failed
 	if s.db == nil || s.damaged.Load() { // a transaction that met the damage stays open, and Close would wait for it
 		return nil
 	}
@@ -167,6 +171,9 @@ func openReadOnly(ctx context.Context, o Options) (*Spool, error) {
 	if err == nil {
 		s.room = newRoom(o, s.db)
 		err = s.checkReadable(o)
+	}
+	if err == nil {
+		s.file, err = os.Open(path)
 	}
 	if err != nil {
 		return fail(errors.Join(err, s.closeFile()))

@@ -122,6 +122,7 @@ func (o Options) boltReadOnly() *bolt.Options {
 // Spool is an open spool. Safe for concurrent use.
 type Spool struct {
 	db       *bolt.DB
+	file     *os.File // the file of db, also when its path is gone
 	path     string
 	dir      string
 	keep     time.Duration

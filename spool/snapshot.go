@@ -56,18 +56,14 @@ func (cs *copies) begin(s *Spool) (*fileCopy, error) {
 	if cs.closed {
 		return nil, ErrClosed
 	}
-	f, err := os.Open(s.path)
-	if err != nil {
-		return nil, err
-	}
 	tx, err := s.db.Begin(false)
 	if err != nil {
-		return nil, errors.Join(closedError(err), f.Close())
+		return nil, closedError(err)
 	}
-	c := &fileCopy{f: f, tx: tx, size: tx.Size()}
+	c := &fileCopy{f: s.file, tx: tx, size: tx.Size()}
 	if _, err := tx.WriteTo(&metaWriter{c, 2 * s.db.Info().PageSize}); !errors.Is(err, errMetas) {
 		c.end(err)
-		return nil, errors.Join(err, f.Close())
+		return nil, err
 	}
 	if cs.all == nil {
 		cs.all = map[*fileCopy]bool{}
@@ -81,7 +77,6 @@ func (cs *copies) done(c *fileCopy) {
 	defer cs.Unlock()
 	delete(cs.all, c)
 	c.end(ErrClosed)
-	_ = c.f.Close()
 }
 
 // end ends all copies with the error why, and reports whether there were any.

@@ -30,6 +30,8 @@ func (c control) NotReady() map[string]string {
 	meta, err := c.a.spool.Meta()
 	if err != nil {
 		reasons["spool"] = err.Error()
+	} else if err := c.a.spool.Missing(); err != nil {
+		reasons["spool"] = err.Error()
 	}
 	for name, s := range c.a.status.Snapshot() {
 		if s.NotReady != "" {

@@ -131,6 +131,7 @@ func Messages() []MessageInfo {
 		{"ERROR", "the platform loop starts without its notes", "They cannot be read; only the memory of earlier states is lost.", ""},
 
 		{"INFO", "removed from the spool", "Entries that are no longer needed were removed; the line counts them by kind.", ""},
+		{"ERROR", "the spool's file is gone", "Somebody removed or replaced `spool.db` under the running connector. It goes on with the open file, but that is gone when the process ends.", "Do not stop it before it is copied; see [The spool's file is gone](TROUBLESHOOTING.md#the-spools-file-is-gone)."},
 		{"WARNING", "the spool could not be tidied up", "The error says why; " + later + ".", ""},
 		{"WARNING", "old files of the archive could not be removed", "The directory of connector.send_to_directory cannot be changed.", "Look at its rights."},
 

@@ -19,6 +19,7 @@ type HousekeepDeps struct {
 	Spool interface {
 		Prune(now, forgetBefore time.Time) (map[string]int64, error)
 		OpenRuns() ([]spool.Run, error)
+		Missing() error
 	}
 	// Expire removes old files from the archive. It is nil without an archive.
 	Expire func(now time.Time) (int, error)
@@ -37,6 +38,7 @@ type Housekeep struct {
 	HousekeepDeps
 	forgetAfter time.Duration
 	busy        bool // a run was open at the last step
+	missing     bool // the spool's file was, at the last step
 }
 
 // NewHousekeep returns the loop. It forgets ids that were not seen for forgetAfter;
@@ -59,6 +61,7 @@ func (h *Housekeep) Run(ctx context.Context) error {
 // step does one bounded piece of work and reports whether there is more to do.
 func (h *Housekeep) step() bool {
 	h.restWhenDone()
+	h.tellMissing()
 	h.Status.Set(stageHousekeep, "working", "", "")
 	now := h.Now()
 	var forgetBefore time.Time
@@ -85,6 +88,15 @@ func (h *Housekeep) step() bool {
 		}
 	}
 	return removed
+}
+
+// tellMissing logs once that the spool's file is gone: nothing else fails until the process ends.
+func (h *Housekeep) tellMissing() {
+	err := h.Spool.Missing()
+	if err != nil && !h.missing {
+		h.Log.Error("the spool's file is gone", "stage", stageHousekeep, "error", err)
+	}
+	h.missing = err != nil
 }
 
 // restWhenDone calls Rest when no run is open any more.

@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +19,8 @@ type tidySpool struct {
 	asked   []time.Time
 	forget  []time.Time
 	removed int64
-	open    []int // how many runs are open at each step; none after the last
+	missing []error // of the file, at each step; nil after the last
+	open    []int   // how many runs are open at each step; none after the last
 }
 
 func (s *tidySpool) OpenRuns() ([]spool.Run, error) {
@@ -29,6 +33,15 @@ func (s *tidySpool) OpenRuns() ([]spool.Run, error) {
 		return nil, errors.New("boom")
 	}
 	return make([]spool.Run, n), nil
+}
+
+func (s *tidySpool) Missing() error {
+	if len(s.missing) == 0 {
+		return nil
+	}
+	err := s.missing[0]
+	s.missing = s.missing[1:]
+	return err
 }
 
 func (s *tidySpool) Prune(now, before time.Time) (map[string]int64, error) {
@@ -103,5 +116,19 @@ func TestHousekeepRests(t *testing.T) {
 				t.Errorf("rested %d times, want %d", rested, tt.want)
 			}
 		})
+	}
+}
+
+// A file that is gone is logged once, however long it stays so.
+func TestHousekeepTellsOfAMissingFile(t *testing.T) {
+	gone := errors.New("spool.db was removed")
+	var log bytes.Buffer
+	h := NewHousekeep(HousekeepDeps{Spool: &tidySpool{missing: []error{nil, gone, gone, gone}}, Status: NewStatus(time.Now),
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now}, 0)
+	for range 4 {
+		h.step()
+	}
+	if n := strings.Count(log.String(), "the spool's file is gone"); n != 1 || !strings.Contains(log.String(), gone.Error()) {
+		t.Errorf("told %d times, want once, with the error\n%s", n, log.String())
 	}
 }
