@@ -62,6 +62,25 @@ func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
 	return s.objectsAfter("read held objects", heldOf, nil, after, limit)
 }
 
+// HeldPlace returns the Seq of the n-th held object, oldest first; zero if n is zero, and the last one's if there are
+// fewer.
+func (s *Spool) HeldPlace(n int64) (seq uint64, err error) {
+	err = s.view("find a place among the held objects", func(t *txn) error {
+		x := heldOf(t)
+		for k := range x.rows.rows(x.row) {
+			if len(k) != len(x.row)+8 {
+				continue // a further fragment
+			}
+			if n--; n < 0 {
+				break
+			}
+			seq = encoding.U64(k, len(x.row))
+		}
+		return nil
+	})
+	return seq, err
+}
+
 // HeldFor returns up to limit held objects with Seq > after that wait for the id; fewer if they are large, but at
 // least one while there are any.
 func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {

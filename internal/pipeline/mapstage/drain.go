@@ -37,6 +37,7 @@ type drainPass struct {
 	kept       bool            // the passes over kept copies are done
 	took       bool            // this pass took something up
 	passes     int             // passes over kept copies so far
+	keptFrom   uint64          // where a pass over them begins: after this one
 	steps      int             // steps made to find cycles in this pass
 	seen       int             // objects looked at in this pass
 	absent     map[string]bool // asked of the platform, which does not have them

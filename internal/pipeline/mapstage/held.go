@@ -27,7 +27,7 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 			d.enter(phaseExpire)
 		default:
 			d.enter(phaseKept)
-			d.seq = b.m.kept
+			return b.placeKept(d)
 		}
 		return nil
 	}
@@ -110,12 +110,28 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) (err
 }
 
 // keptPass limits how many held objects are checked in one run for kept copies that
-// are more complete by now; the next run continues after them.
+// are more complete by now. The next run begins after them.
 const keptPass = 20_000
 
 // keptPasses limits how often they are checked again in one run, because what one
 // pass took up may be what others lack.
 const keptPasses = 10
+
+// placeKept sets where a pass over the held objects begins. For the first one it
+// follows from the run, as in placeToAsk; each further one continues after the last.
+func (b *batch) placeKept(d *drainPass) error {
+	if d.passes == 0 {
+		st, err := b.m.spool.Stats()
+		if err == nil && st.Held > keptPass {
+			d.keptFrom, err = b.m.spool.HeldPlace(int64(b.run.ID) * keptPass % st.Held)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d.seq = d.keptFrom
+	return nil
+}
 
 // refreshKept takes up held objects that could be sent now, or sent more
 // completely, although what they are held for did not arrive.
@@ -125,8 +141,13 @@ func (b *batch) refreshKept(d *drainPass) error {
 		return err
 	}
 	if len(objs) == 0 || d.seen >= keptPass {
-		if b.m.kept = d.seq; len(objs) == 0 {
-			b.m.kept = 0
+		wrap := d.seen < keptPass && d.keptFrom > 0
+		if d.keptFrom = d.seq; len(objs) == 0 {
+			d.keptFrom = 0
+		}
+		if wrap {
+			d.seq = 0
+			return nil
 		}
 		d.passes++
 		d.kept = !d.took || d.passes >= keptPasses

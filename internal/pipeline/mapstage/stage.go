@@ -36,6 +36,7 @@ type Spool interface {
 	Held(after uint64, limit int) ([]spool.Object, error)
 	HeldFor(id string, after uint64, limit int) ([]spool.Object, error)
 	HeldIDs(after string, limit int) ([]string, error)
+	HeldPlace(n int64) (seq uint64, err error)
 	CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error
 	FinishMap(epoch uint64, run uint64, now time.Time) error
 	DeadLetters(after uint64, limit int) ([]spool.DeadLetter, error)
@@ -112,7 +113,6 @@ type Stage struct {
 	drains   map[uint64]*drainPass // by run
 	notes    map[uint64]*notes     // by run
 	freed    freedQueue
-	kept     uint64    // how far the last pass over kept copies got
 	careful  time.Time // records older than this are mapped one per commit; zero: none
 	mark     *spool.CrashMark
 	alone    bool       // no other stage runs: nothing makes room

@@ -392,6 +392,42 @@ func asksInTurn(t *testing.T, holds int) {
 	}
 }
 
+// TestKeptCopiesHaveTheirTurn: a run checks so many held copies for what they say more by
+// now, and the next run the next ones, if each is a process of its own, too.
+func TestKeptCopiesHaveTheirTurn(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	run := w.startRun(spool.ReasonSchedule)
+	const page = 1000
+	for from := 0; from < keptPass; from += page { // copies that say nothing more
+		var hold []spool.Object
+		for n := range page {
+			hold = append(hold, spool.Object{
+				STIX: note(1000 + from + n), Watch: ident(7), Dataset: spool.Alerts, Source: "s", Kept: true,
+				JSON: []byte(sobj(note(1000+from+n), srefs("object_refs", ident(7)))),
+			})
+		}
+		if err := w.sp.CommitMap(1, w.clock, spool.MapCommit{Run: run, Hold: hold}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.endFetch(run)
+	w.work()
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(ident(1)), sobj(note(1), srefs("object_refs", ident(1), ident(8), ident(9)))})
+	for _, id := range []string{ident(9), ident(2)} {
+		w.restart()
+		w.wholeRun(spool.ReasonSchedule, []string{sobj(id)})
+	}
+	last := ""
+	for _, s := range w.sent {
+		if s.stix == note(1) {
+			last = fmt.Sprint(s.obj.Refs())
+		}
+	}
+	if !strings.Contains(last, ident(9)) {
+		t.Errorf("last sent with %s, want %s among them", last, ident(9))
+	}
+}
+
 // TestClockSetBackWhileGathering: the open bundle waits no longer for that.
 func TestClockSetBackWhileGathering(t *testing.T) {
 	w := newTestWorld(t, Options{})
