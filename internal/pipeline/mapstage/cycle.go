@@ -203,12 +203,18 @@ func (b *batch) sacrifice(it *item, d *drainPass) error {
 	if err != nil {
 		return err
 	}
+	var lost []reference
 	for _, r := range open {
-		if !waits[r.ID] && b.m.mayAsk(d, r.ID) {
+		if waits[r.ID] {
+			continue
+		}
+		if b.m.mayAsk(d, r.ID) {
 			b.watch(it, r.ID)
 			return nil
 		}
+		lost = append(lost, r)
 	}
+	b.tallyCapped(d, lost)
 	b.tally("cycles", 1)
 	return b.goWithout(it, open)
 }

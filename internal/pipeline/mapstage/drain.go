@@ -27,27 +27,26 @@ const (
 
 // drainPass is how far the end of a run has come. Losing it costs only time.
 type drainPass struct {
-	room       bool // the run continues: it only needs room, so relationships are not given up
-	phase      phase
-	id         string          // how far a pass over ids has come
-	seq        uint64          // how far a pass over objects has come
-	queue      []string        // in phaseJudge: ids to judge next; seq says how far the first one is
-	changed    bool            // a pass since the first phase changed something
-	fresh      bool            // what the batch moved was done by the first phase
-	kept       bool            // the passes over kept copies are done
-	took       bool            // this pass took something up
-	passes     int             // passes over kept copies so far
-	keptFrom   uint64          // where a pass over them begins: after this one
-	steps      int             // steps made to find cycles in this pass
-	seen       int             // objects looked at in this pass
-	absent     map[string]bool // asked of the platform, which does not have them
-	asked      int             // ids looked up in this run
-	askedHeld  int             // of these, for held objects
-	placed     bool            // passOver is known
-	passOver   int64           // ids to pass over before asking for the first on behalf of held objects
-	passedOver bool            // some were passed over: they come last
-	until      time.Time       // the platform did not answer: wait until then
-	tries      int
+	room     bool // the run continues: it only needs room, so relationships are not given up
+	phase    phase
+	id       string          // how far a pass over ids has come
+	seq      uint64          // how far a pass over objects has come
+	queue    []string        // in phaseJudge: ids to judge next; seq says how far the first one is
+	changed  bool            // a pass since the first phase changed something
+	fresh    bool            // what the batch moved was done by the first phase
+	kept     bool            // the passes over kept copies are done
+	took     bool            // this pass took something up
+	passes   int             // passes over kept copies so far
+	keptFrom uint64          // where a pass over them begins: after this one
+	steps    int             // steps made to find cycles in this pass
+	seen     int             // objects looked at in this pass
+	absent   map[string]bool // asked of the platform, which does not have them
+	asked    int             // ids looked up in this run
+	turns    [2]askTurn      // of ids that objects never published wait for, and of those that only kept copies do
+	placed   bool            // turns are placed
+	capped   map[uint64]bool // by run: it asked for as many ids as it may, and others were left
+	until    time.Time       // the platform did not answer: wait until then
+	tries    int
 }
 
 // enter starts a phase from its beginning.
@@ -61,10 +60,10 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 	switch {
 	case d == nil:
 		d = &drainPass{
-			room: room, absent: map[string]bool{}, asked: int(run.Counters[counterPrefix+"lookups"]),
+			room: room, absent: map[string]bool{}, capped: map[uint64]bool{}, asked: int(run.Counters[counterPrefix+"lookups"]),
 		}
 	case d.room != room:
-		d = &drainPass{room: room, absent: d.absent, asked: d.asked}
+		d = &drainPass{room: room, absent: d.absent, capped: map[uint64]bool{}, asked: d.asked}
 	}
 	m.drains[run.ID] = d
 	return d

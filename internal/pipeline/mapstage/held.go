@@ -2,6 +2,7 @@ package mapstage
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"threatmatch-connector/internal/stix"
@@ -18,9 +19,8 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 	}
 	if len(ids) == 0 {
 		switch {
-		case d.passedOver && d.askedHeld < heldAskMax:
-			d.enter(phaseHeld) // those before the place where this run began
-			d.passOver, d.passedOver = 0, false
+		case d.beforeTurns():
+			d.enter(phaseHeld)
 		case d.changed || b.moved():
 			d.enter(phaseSettled)
 		case d.kept || b.run.Counters[counterPrefix+"published"]+b.run.Counters[counterPrefix+"lookups_found"] == 0:
@@ -47,64 +47,109 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 }
 
 // heldAskMax limits how many ids the platform is asked for in one run on behalf of
-// held objects. The next run begins after them.
+// objects that were never published, and how many on behalf of kept copies. The next
+// run begins after them.
 const heldAskMax = 500
 
-// placeToAsk returns how many ids the run passes over before it asks for the first.
-// It follows from the run, so that each id has its turn even if every run is a
-// process of its own.
-func (b *batch) placeToAsk() (int64, error) {
-	st, err := b.m.spool.Stats()
-	if err != nil {
-		return 0, err
-	}
-	return int64(b.run.ID) * heldAskMax % max(st.Held-st.HeldPublished, 1), nil
+// askTurn is how far a run has come with one of these two kinds of ids.
+type askTurn struct {
+	asked      int
+	passOver   int64 // ids to pass over before the first is asked for
+	passedOver bool  // some were: they come last
 }
 
-// askForHeld asks the platform for targets of held objects that were never
-// published. If it does not answer, a later run asks again.
-func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) (err error) {
+// placeTurns sets how many ids the run passes over before it asks for the first. It
+// follows from the run, so that each id has its turn even if every run is a process
+// of its own.
+func (b *batch) placeTurns(d *drainPass) error {
+	st, err := b.m.spool.Stats()
+	for i, n := range [...]int64{st.Held - st.HeldPublished, st.HeldPublished} {
+		d.turns[i].passOver = int64(b.run.ID) * heldAskMax % max(n, 1)
+	}
+	d.placed = true
+	return err
+}
+
+// beforeTurns makes the next pass ask for the ids before the place where this run
+// began, and reports whether it may ask for any.
+func (d *drainPass) beforeTurns() (more bool) {
+	for i := range d.turns {
+		if t := &d.turns[i]; t.passedOver && t.asked < heldAskMax {
+			t.passOver, t.passedOver, more = 0, false, true
+		}
+	}
+	return more
+}
+
+// turnOf returns the turn of an id by the objects that are held for it, nil if nobody
+// needs to ask for it again: a run has asked for what its kept copies lack, unless it
+// had reached its limit.
+func (b *batch) turnOf(d *drainPass, objs []spool.Object) (turn *askTurn, err error) {
+	for _, o := range objs {
+		if !o.Kept {
+			return &d.turns[0], nil
+		}
+		capped, known := d.capped[o.Run]
+		if !known {
+			runs, err := b.m.spool.Runs(o.Run+1, 1)
+			if err != nil {
+				return nil, err
+			}
+			capped = len(runs) == 0 || runs[0].ID != o.Run || runs[0].Counters[counterPrefix+"lookups_capped"] > 0
+			d.capped[o.Run] = capped
+		}
+		if capped {
+			turn = &d.turns[1]
+		}
+	}
+	return turn, nil
+}
+
+// askForHeld asks the platform for targets of held objects that were never published,
+// and for what no run has asked for yet. If the platform does not answer, a later run
+// asks again.
+func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) error {
 	if d.id == "" && !d.placed {
-		if d.passOver, err = b.placeToAsk(); err != nil {
+		if err := b.placeTurns(d); err != nil {
 			return err
 		}
-		d.placed = true
 	}
 	var ask []string
 	for _, id := range ids {
-		if d.askedHeld >= heldAskMax {
+		if min(d.turns[0].asked, d.turns[1].asked) >= heldAskMax {
 			break
 		}
 		if b.known[id] != nil || !b.m.mayAsk(d, id) {
 			continue
 		}
-		objs, err := b.m.spool.HeldFor(id, 0, 1)
+		objs, err := b.m.spool.HeldFor(id, 0, objectPage)
 		if err != nil {
 			return err
 		}
-		if len(objs) == 0 || objs[0].Kept {
-			continue
+		t, err := b.turnOf(d, objs)
+		if err != nil {
+			return err
 		}
-		if d.passOver > 0 {
-			d.passOver--
-			d.passedOver = true
-			continue
+		switch {
+		case t == nil || t.asked >= heldAskMax:
+		case t.passOver > 0:
+			t.passOver--
+			t.passedOver = true
+		default:
+			ask = append(ask, id)
+			t.asked++
 		}
-		ask = append(ask, id)
-		d.askedHeld++
 	}
-	for len(ask) > 0 {
-		n := min(len(ask), askMax)
-		blocked, err := b.ask(ctx, d, ask[:n])
+	for chunk := range slices.Chunk(ask, askMax) {
+		blocked, err := b.ask(ctx, d, chunk)
 		if err != nil {
 			return err
 		}
 		if blocked != nil {
-			d.askedHeld = heldAskMax
+			d.turns[0].asked, d.turns[1].asked = heldAskMax, heldAskMax
 			b.m.log.Debug("held objects are not looked up", "run", b.run.ID, "error", blocked)
 			return nil
 		}
-		ask = ask[n:]
 	}
 	return nil
 }
@@ -118,7 +163,7 @@ const keptPass = 20_000
 const keptPasses = 10
 
 // placeKept sets where a pass over the held objects begins. For the first one it
-// follows from the run, as in placeToAsk; each further one continues after the last.
+// follows from the run, as in placeTurns; each further one continues after the last.
 func (b *batch) placeKept(d *drainPass) error {
 	if d.passes == 0 {
 		st, err := b.m.spool.Stats()

@@ -295,6 +295,38 @@ func TestLookupsAreCapped(t *testing.T) {
 	if len(w.ids(1)) != 6 || len(w.held()) != 3 {
 		t.Errorf("%d went out, %d kept", len(w.ids(1)), len(w.held()))
 	}
+	if n := w.sum("lookups_capped"); n != 3 {
+		t.Errorf("%d references count as not asked for, want 3", n)
+	}
+	for range 2 { // it may ask for 3 in each
+		w.restart()
+		w.m.lookups = 3
+		w.wholeRun(spool.ReasonSchedule)
+	}
+	w.audit(res.known)
+	for i := range 4 {
+		if got := w.last(note(i)).Strings("object_refs"); len(got) != 1 {
+			t.Errorf("%s was sent last with %v, although later runs could ask", note(i), got)
+		}
+	}
+}
+
+// TestAsksForWhatIsHeldBehindKeptCopies: a copy kept for an id is no reason not to ask
+// for it on behalf of what was never sent.
+func TestAsksForWhatIsHeldBehindKeptCopies(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	res := &fakeResolver{known: map[string]string{}}
+	w.resolver = res
+	w.restart()
+	w.wholeRun(spool.ReasonSchedule, []string{sobj(note(1)), sobj(report(1), srefs("object_refs", note(1), ident(9))), srel(1, note(1), ident(9))})
+	if held := w.held(); len(held) != 2 || held[report(1)].Seq > held[rel(1)].Seq {
+		t.Fatalf("held %v, want the report before the relationship", held)
+	}
+	res.known[ident(9)] = "identity-organization"
+	w.restart()
+	run := w.wholeRun(spool.ReasonSchedule)
+	w.audit(res.known)
+	wantIDs(t, w.ids(run), report(1), rel(1))
 }
 
 // What is held for an object that OpenCTI gets later, from anyone, is sent in the

@@ -265,14 +265,26 @@ func (b *batch) judge(it *item, d *drainPass) error {
 		return b.hold(it, later[0].ID)
 	case vital != "" && d.room:
 	case vital != "":
+		b.tallyCapped(d, lost)
 		return b.hold(it, vital)
 	case len(coming) > 0 && coming[0].ID == it.watch:
 	case len(coming) > 0:
 		b.watch(it, coming[0].ID)
 	default:
+		b.tallyCapped(d, lost)
 		return b.goWithout(it, lost)
 	}
 	return nil
+}
+
+// tallyCapped counts those of an object's unknown references that nobody asked for
+// because the run has reached its limit.
+func (b *batch) tallyCapped(d *drainPass, lost []reference) {
+	for _, r := range lost {
+		if b.m.resolver != nil && !d.absent[r.ID] {
+			b.tally("lookups_capped", 1)
+		}
+	}
 }
 
 // vital returns an id among the lost ones without which the object is nothing, or
