@@ -2,9 +2,8 @@
 // probe, register, ping, queue size, works and looking up ids. It retries nothing and has no policy: the class and
 // the sentinel of an error say what it means.
 //
-// The only mutations it can send are registerConnector, pingConnector, workAdd,
-// workEdit (with delete on a work given by id) and stixBundlePush. It never deletes a
-// connector or its queues.
+// The only mutations it can send are registerConnector, pingConnector, workAdd, workEdit (with delete on a work given
+// by id) and stixBundlePush. It never deletes a connector or its queues.
 package opencti
 
 import (
@@ -17,8 +16,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -178,25 +179,25 @@ func (c *Client) exchange(ctx context.Context, in request, out any) error {
 	if len(text) > maxBody {
 		return fault.Mark(fault.Permanent, fmt.Errorf("response larger than %d bytes", maxBody))
 	}
-	return c.redact(decode(resp, text, out))
+	return c.fitToShow(decode(resp, text, out))
 }
 
-// redact removes our own secrets from what the platform, or something in front of it, says: some repeat the headers
-// of a request that they refuse.
-func (c *Client) redact(err error) error {
+// fitToShow shortens what the platform, or something in front of it, says, and first removes our own secrets: some
+// repeat the headers of a request that they refuse.
+func (c *Client) fitToShow(err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
 	}
 	const least = 6 // a shorter header value is not a secret, and may occur anywhere
-	secrets := []string{c.opt.Token}
-	for _, value := range c.opt.Headers {
-		secrets = append(secrets, value)
-	}
-	for _, s := range secrets {
-		if len(s) >= least {
-			e.Message = strings.ReplaceAll(e.Message, s, "[redacted]")
+	secrets := append(slices.Collect(maps.Values(c.opt.Headers)), c.opt.Token)
+	for _, text := range []*string{&e.Code, &e.Message, &e.location} {
+		for _, s := range secrets {
+			if len(s) >= least {
+				*text = strings.ReplaceAll(*text, s, "[redacted]")
+			}
 		}
+		*text = excerpt(*text)
 	}
 	return err
 }

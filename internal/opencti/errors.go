@@ -172,7 +172,7 @@ type answer struct {
 	} `json:"errors"`
 }
 
-// decode reads a response. An error in it counts, whatever data is beside it.
+// decode reads a response. An error in it counts, whatever data is beside it, and repeats the response as it is.
 func decode(resp *http.Response, text []byte, out any) error {
 	fail := &Error{
 		Status: resp.StatusCode, location: resp.Header.Get("Location"),
@@ -182,18 +182,18 @@ func decode(resp *http.Response, text []byte, out any) error {
 	var a answer
 	if err := json.Unmarshal(text, &a); err != nil {
 		fail.Code = codeIn(text)
-		fail.Message = "response is not JSON: " + excerpt(text)
+		fail.Message = "response is not JSON: " + string(text)
 		return fail
 	}
 	if len(a.Errors) > 0 {
 		first := a.Errors[0]
 		fail.Code = cmp.Or(first.Extensions.Code, first.Name)
-		fail.Message = excerpt([]byte(first.Message))
+		fail.Message = first.Message
 		return fail
 	}
 	if resp.StatusCode >= 300 || len(a.Data) == 0 || string(a.Data) == "null" {
 		fail.Code = codeIn(text)
-		fail.Message = "no data: " + excerpt(text)
+		fail.Message = "no data: " + string(text)
 		return fail
 	}
 	if err := json.Unmarshal(a.Data, out); err != nil {
@@ -214,9 +214,9 @@ func codeIn(text []byte) string {
 }
 
 // excerpt shortens text for a log line and removes line breaks.
-func excerpt(text []byte) string {
+func excerpt(text string) string {
 	const limit = 300
-	s := strings.Join(strings.Fields(string(text[:min(len(text), 4*limit)])), " ")
+	s := strings.Join(strings.Fields(text[:min(len(text), 4*limit)]), " ")
 	s = strings.ToValidUTF8(s, "")
 	if len(s) > limit {
 		return strings.ToValidUTF8(s[:limit], "") + "…"

@@ -206,3 +206,31 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestEchoedSecrets: what a gateway repeats of our headers is not shown, wherever it puts it, and neither is a part of
+// it where a long text is cut.
+func TestEchoedSecrets(t *testing.T) {
+	long := strings.Repeat("x", 290)
+	for name, answer := range map[string]http.HandlerFunc{
+		"cut message": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"%s %s"}]}`, long, secret)
+		},
+		"cut page": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<p>"+long+secret) },
+		"code": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"no","name":"for %s"}]}`, secret)
+		},
+		"redirect": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/login?for="+secret)
+			w.WriteHeader(http.StatusFound)
+		},
+	} {
+		srv := httptest.NewServer(answer)
+		_, err := newClient(t, srv.URL).Probe(t.Context())
+		srv.Close()
+		for _, said := range []string{err.Error(), fault.Sentence(err)} {
+			if strings.Contains(said, secret[:6]) || len(said) > 600 {
+				t.Errorf("%s: %q", name, said)
+			}
+		}
+	}
+}
