@@ -220,7 +220,7 @@ func (c *Client) connector(ctx context.Context, verb, query string, vars map[str
 	err := c.call(ctx, op, request{Query: query, Variables: vars}, &out)
 	node := cmp.Or(out.Read, out.Pinged)
 	switch {
-	case err != nil && isUnknownConnector(err):
+	case isUnknownConnector(err):
 		return nil, unknownConnector(op, err)
 	case err != nil:
 		if isValidation(err) {

@@ -3,6 +3,7 @@ package opencti
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
 // User is the owner of the token.
@@ -14,7 +15,7 @@ type User struct {
 // Can reports whether the user has the capability, one that includes it, or all of them.
 func (u User) Can(capability string) bool {
 	return slices.ContainsFunc(u.Capabilities, func(c string) bool {
-		return c == "BYPASS" || c == capability || len(c) > len(capability) && c[:len(capability)+1] == capability+"_"
+		return c == "BYPASS" || c == capability || strings.HasPrefix(c, capability+"_")
 	})
 }
 

@@ -84,7 +84,7 @@ func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (str
 	}
 	err = c.call(ctx, op, req, &out)
 	switch {
-	case err != nil && isUnknownConnector(err):
+	case isUnknownConnector(err):
 		return "", unknownConnector(op, err)
 	case err != nil:
 		if isValidation(err) {
@@ -134,7 +134,7 @@ func (c *Client) readWork(ctx context.Context, op, query, id string) (Work, []Wo
 	switch {
 	case IsForbidden(err):
 		return Work{ID: id, Unread: true}, nil, nil
-	case err != nil && isGone(err):
+	case isGone(err):
 		return Work{}, nil, workGone(op, err)
 	case err != nil:
 		return Work{}, nil, err
@@ -176,8 +176,7 @@ func (c *Client) WorkAlive(ctx context.Context, id string) (bool, error) {
 	return err == nil, err
 }
 
-// worksPage and worksPages bound the search: open works are few, since the
-// platform ends them.
+// worksPage and worksPages bound the search: open works are few, since the platform ends them.
 const (
 	worksPage  = 100
 	worksPages = 20
@@ -268,7 +267,7 @@ func (c *Client) edit(ctx context.Context, op, id, query string, vars map[string
 	}
 	err := c.call(ctx, op, request{Query: query, Variables: vars}, &out)
 	switch {
-	case err != nil && isGone(err):
+	case isGone(err):
 		return workGone(op, err)
 	case err != nil:
 		return err
