@@ -84,6 +84,6 @@ func (c *checker) handshake(ctx context.Context, name, setting string, conn *tls
 }
 
 func (c *checker) unreached(name string, err error, setting string) {
-	words, hint := fault.Network(err, setting)
+	words, hint := fault.Network(err, fault.HTTP(setting))
 	c.failed(name, errors.New(cmp.Or(words, err.Error())), cmp.Or(hint, "check "+setting))
 }

@@ -3,8 +3,6 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -39,10 +37,11 @@ const (
 	hintSize     = "raise max_message_size on RabbitMQ and retry the dead letter"
 	hintClear    = "OpenCTI names a broker without TLS: set MQ_USE_SSL=true and the TLS port in MQ_PORT, or unset MQ_USE_SSL_CA, MQ_USE_SSL_CERT and MQ_USE_SSL_KEY"
 	hintTLSPort  = "is the port a TLS port? check MQ_USE_SSL and MQ_PORT"
-	hintCA       = "name the authority of the broker's certificate in MQ_USE_SSL_CA"
-	hintName     = "MQ_HOST must be a name that the broker's certificate carries"
 	hintClient   = "the broker wants another client certificate: check MQ_USE_SSL_CERT and MQ_USE_SSL_KEY"
 )
+
+// settings are what hints about the connection mention.
+var settings = fault.Settings{Address: "MQ_HOST and MQ_PORT", Authority: "MQ_USE_SSL_CA", TLS: "MQ_USE_SSL and MQ_PORT"}
 
 type verdict struct {
 	kind  Kind
@@ -95,7 +94,7 @@ func lostLink(err error) verdict {
 	case errors.Is(err, io.EOF):
 		v.words, v.hint = "the server ended the connection", hint
 	default:
-		v.words, v.hint = fault.Network(err, "MQ_HOST and MQ_PORT")
+		v.words, v.hint = fault.Network(err, settings)
 	}
 	return v
 }
@@ -116,7 +115,7 @@ func dialVerdict(err, link error) verdict {
 		return verdict{kind: AccessRefused, class: fault.Systemic, hint: "the broker offers no PLAIN authentication"}
 	}
 	v := verdict{kind: ConnectionLost, class: fault.Transient}
-	if v.words, v.hint = fault.Network(err, "MQ_HOST and MQ_PORT"); v.words != "" {
+	if v.words, v.hint = fault.Network(err, settings); v.words != "" {
 		return v
 	}
 	if e, ok := errors.AsType[*amqp.Error](err); ok && !e.Server {
@@ -125,20 +124,14 @@ func dialVerdict(err, link error) verdict {
 	return v
 }
 
+// tlsVerdict classifies an error of TLS; false if err is none.
 func tlsVerdict(err error) (verdict, bool) {
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintName}, true
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintCA}, true
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintTLSPort}, true
-	}
+	v := verdict{kind: BadTLS, class: fault.Systemic, hint: hintClient}
 	if isAlert(err) {
-		return verdict{kind: BadTLS, class: fault.Systemic, hint: hintClient}, true
+		return v, true
 	}
-	return verdict{}, false
+	v.words, v.hint = fault.Network(err, settings)
+	return v, fault.BadTLS(err)
 }
 
 // isAlert reports whether the broker refused our side of TLS, mostly our certificate.
@@ -157,10 +150,7 @@ func (v verdict) mark(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*amqp.Error](err); ok && words == "" {
 		words = fmt.Sprintf("%s (%d)", e.Reason, e.Code)
 	}
-	err = fault.Mark(v.class, err)
-	if v.hint != "" {
-		err = fault.Hint(err, v.hint)
-	}
+	err = fault.Hint(fault.Mark(v.class, err), v.hint)
 	if words != "" {
 		err = fault.Say(err, "RabbitMQ: "+words)
 	}

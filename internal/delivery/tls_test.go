@@ -113,12 +113,12 @@ func TestTLS(t *testing.T) {
 		{name: "private authority and client certificate", tls: TLS{CA: own.pem, Cert: client, Key: key}},
 		{name: "a key with a passphrase", tls: TLS{CA: own.pem, Cert: client, Key: readKey(t, "pkcs8-aes256-sha256.pem"), Passphrase: passphrase}},
 		{name: "any certificate", tls: TLS{Insecure: true, Cert: client, Key: key}},
-		{name: "wrong authority", tls: TLS{CA: foreign.pem, Cert: client, Key: key}, hint: hintCA},
-		{name: "system's authorities", tls: TLS{Cert: client, Key: key}, hint: hintCA},
-		{name: "another name", tls: TLS{CA: own.pem, Cert: client, Key: key}, host: "127.0.0.2", hint: hintName},
+		{name: "wrong authority", tls: TLS{CA: foreign.pem, Cert: client, Key: key}, hint: "name it in MQ_USE_SSL_CA"},
+		{name: "system's authorities", tls: TLS{Cert: client, Key: key}, hint: "name it in MQ_USE_SSL_CA"},
+		{name: "another name", tls: TLS{CA: own.pem, Cert: client, Key: key}, host: "127.0.0.2", hint: "check MQ_HOST and MQ_PORT"},
 		{name: "no client certificate", tls: TLS{CA: own.pem}, hint: hintClient},
 		{name: "client certificate of another authority", tls: TLS{CA: own.pem, Cert: foreign.issue("client", &clientKey.PublicKey), Key: key}, hint: hintClient},
-		{name: "no TLS on the port", tls: TLS{CA: own.pem}, port: n.Port, hint: hintTLSPort},
+		{name: "no TLS on the port", tls: TLS{CA: own.pem}, port: n.Port, hint: "check MQ_USE_SSL and MQ_PORT"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"testing"
@@ -34,12 +35,14 @@ func TestNetwork(t *testing.T) {
 		{x509.UnknownAuthorityError{}, "the authority of its certificate is not trusted here: name it in HTTPS_CA_CERTIFICATES"},
 		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}, "its certificate is for another name than h: check x.url"},
 		{x509.CertificateInvalidError{Reason: x509.Expired}, "its certificate is not valid at this machine's time: check the clock here, then the certificate there"},
+		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}}, "its certificate is not accepted: x509: certificate is not authorized to sign other certificates: check the certificate there, and HTTPS_CA_CERTIFICATES"},
 		{tls.RecordHeaderError{}, "no TLS is spoken there: check http:// or https:// and the port in x.url"},
+		{fmt.Errorf("get: %w", http.ErrSchemeMismatch), "no TLS is spoken there: check http:// or https:// and the port in x.url"},
 		{io.ErrUnexpectedEOF, ""},
 		{errors.New("answered 500"), ""},
 		{nil, ""},
 	} {
-		words, hint := Network(tt.err, "x.url")
+		words, hint := Network(tt.err, HTTP("x.url"))
 		got := words
 		if hint != "" {
 			got += ": " + hint

@@ -3,8 +3,6 @@ package opencti
 import (
 	"bytes"
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +50,6 @@ const (
 	hintURL    = "check opencti.url: it must be the platform's address, with its base path"
 	hintGate   = "something between connector and platform refuses the request: check proxies and opencti.custom_headers"
 	hintOwn    = "check whether OpenCTI's RabbitMQ, Redis, storage and database are running, and read its log"
-	hintCA     = "check the certificate of opencti.url, or name its authority (https_ca_certificates)"
 )
 
 type verdict struct {
@@ -125,22 +122,23 @@ func classify(err error) error {
 		case e.Status == http.StatusProxyAuthRequired:
 			words = fault.ProxyWords
 		case v.class == fault.Transient && away != nil:
-			words, v.hint = "it cannot reach a server that it needs"+strings.TrimSuffix(" at "+strings.TrimRight(away[2], ".:"), " at ")+" ("+away[1]+")", hintOwn
+			words, v.hint = "it cannot reach a server that it needs", hintOwn
+			if at := strings.TrimRight(away[2], ".:"); at != "" {
+				words += " at " + at
+			}
+			words += " (" + away[1] + ")"
 		}
 		return fault.Hint(fault.Say(err, "OpenCTI: "+words), v.hint)
 	}
-	if isCertificate(err) {
-		return fault.Hint(fault.Mark(fault.Systemic, err), hintCA)
-	}
-	if class, _ := fault.Of(err); class == fault.Permanent {
+	if fault.Is(err, fault.Permanent) {
 		return err
 	}
 	class := fault.Transient
-	if fault.ByProxy(err) {
+	if fault.ByProxy(err) || fault.BadTLS(err) {
 		class = fault.Systemic
 	}
 	err = fault.Mark(class, err)
-	words, hint := fault.Network(err, "opencti.url")
+	words, hint := fault.Network(err, fault.HTTP("opencti.url"))
 	if e, ok := errors.AsType[*url.Error](err); ok && words == "" {
 		words = e.Err.Error()
 	}
@@ -148,17 +146,6 @@ func classify(err error) error {
 		err = fault.Say(err, "OpenCTI: "+words)
 	}
 	return fault.Hint(err, hint)
-}
-
-func isCertificate(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[tls.RecordHeaderError](err)
-	return ok
 }
 
 type answer struct {

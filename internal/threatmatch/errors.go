@@ -101,7 +101,7 @@ func (e *Error) Reason() string {
 	case e.byProxy():
 		return fault.ProxyWords
 	case e.cause != nil:
-		if words, _ := fault.Network(e.cause, ""); words != "" {
+		if words, _ := fault.Network(e.cause, fault.Settings{}); words != "" {
 			return words
 		}
 		return e.cause.Error()
@@ -152,6 +152,6 @@ func (e *Error) hint() string {
 	case e.Kind == KindTooLarge && errors.Is(e.cause, errLarger):
 		return "raise threatmatch.max_body"
 	}
-	_, hint := fault.Network(e.cause, "threatmatch.url")
+	_, hint := fault.Network(e.cause, fault.HTTP("threatmatch.url"))
 	return hint
 }
