@@ -193,9 +193,7 @@ func (a *app) newPublisher() (*clients.Publisher, error) {
 	a.closers = append(a.closers, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), brokerCloseTimeout)
 		defer cancel()
-		if err := p.Close(ctx); err != nil {
-			a.Log.Debug("close the broker connection", "error", err)
-		}
+		p.Close(ctx)
 	})
 	return p, nil
 }

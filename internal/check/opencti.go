@@ -146,7 +146,7 @@ func (c *checker) broker(ctx context.Context, client *opencti.Client) {
 		c.failed(name, err, "")
 		return
 	}
-	defer func() { _ = pub.Close(ctx) }()
+	defer pub.Close(ctx)
 	address := fmt.Sprintf("%s:%d, virtual host %s, user %s", b.Host, b.Port, b.VHost, b.User)
 	if err := pub.Check(ctx, "", ""); err != nil {
 		c.failed(name, fault.Say(err, address+": "+fault.Words(err)), "check MQ_HOST and MQ_PORT: the address must be reachable from here")

@@ -16,18 +16,16 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
+// ErrClosed: the publisher was closed.
+var ErrClosed = errors.New("publisher closed")
+
 var (
-	// ErrClosed: the publisher was closed.
-	ErrClosed = errors.New("publisher closed")
-	// ErrNoQueue: the queue that was asked about does not exist.
-	ErrNoQueue = errors.New("no such queue")
-
-	errNacked   = errors.New("the broker did not take the message")
-	errReturned = errors.New("no queue is bound for the routing key")
-	errSilent   = errors.New("no sign of life from the broker")
-
-	errClear      = errors.New("the settings ask for TLS, and this broker would get the password in clear")
+	errNacked     = errors.New("the broker did not take the message")
+	errReturned   = errors.New("no queue is bound for the routing key")
+	errSilent     = errors.New("no sign of life from the broker")
 	errUnanswered = errors.New("the broker does not answer to messages")
+	errClear      = errors.New("the settings ask for TLS, and this broker would get the password in clear")
+	errStopped    = errors.New("stopped") // before everything was published
 )
 
 const (
@@ -67,10 +65,7 @@ var tooLarge = regexp.MustCompile(`message size \d+ is larger than (?:configured
 // if the reason does not name it.
 func closedBy(e *amqp.Error, link error) (v verdict, limit int64, err error) {
 	if e == nil || !e.Server {
-		err = cmp.Or(link, error(amqp.ErrClosed))
-		if link == nil && e != nil {
-			err = e
-		}
+		err = cmp.Or(link, error(cmp.Or(e, amqp.ErrClosed)))
 		return lostLink(err), 0, err
 	}
 	if m := tooLarge.FindStringSubmatch(e.Reason); m != nil {

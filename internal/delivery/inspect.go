@@ -6,21 +6,15 @@ import (
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"threatmatch-connector/internal/fault"
 )
 
-// QueueDepth returns the number of messages that are ready in a queue, as the broker itself reports it, or ErrNoQueue
-// if there is no such queue.
+// QueueDepth returns the number of messages that are ready in a queue, as the broker itself reports it.
 //
 // It uses a connection of its own, since a broker under an alarm answers nothing on one that has published.
 func (p *Publisher) QueueDepth(ctx context.Context, queue string) (int, error) {
 	depth := 0
 	err := p.inspect(ctx, func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-		if isNotFound(err) {
-			return fault.Hint(fault.Mark(fault.Systemic, fmt.Errorf("%w: %w", ErrNoQueue, err)), hintTopology)
-		}
 		depth = q.Messages
 		return err
 	})
@@ -71,15 +65,7 @@ func (p *Publisher) inspect(ctx context.Context, f func(*amqp.Channel) error) er
 	if err == nil {
 		return nil
 	}
-	if class, _ := fault.Of(err); class != fault.Transient {
-		return err
-	}
 	reply, _ := errors.AsType[*amqp.Error](err)
 	v, _, _ := closedBy(reply, s.link.err())
 	return v.mark(ctx, err)
-}
-
-func isNotFound(err error) bool {
-	e, ok := errors.AsType[*amqp.Error](err)
-	return ok && e.Server && e.Code == amqp.NotFound
 }

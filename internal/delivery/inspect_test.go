@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -23,7 +24,7 @@ func TestInspect(t *testing.T) {
 		}
 		return n == 25
 	})
-	if _, err := p.QueueDepth(t.Context(), "push_other"); !errors.Is(err, ErrNoQueue) || !fault.Is(err, fault.Systemic) {
+	if _, err := p.QueueDepth(t.Context(), "push_other"); !fault.Is(err, fault.Systemic) || fault.HintOf(err) != hintTopology || !strings.Contains(fault.Words(err), "no queue 'push_other'") {
 		t.Errorf("depth of no queue: %v", err)
 	}
 	if err := p.Check(t.Context(), top.Exchange, top.Queue); err != nil {
@@ -37,7 +38,7 @@ func TestInspect(t *testing.T) {
 	// Inspecting declared nothing.
 	v.Channel(func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclarePassive("push_other", true, false, false, false, nil)
-		if !isNotFound(err) {
+		if e, ok := errors.AsType[*amqp.Error](err); !ok || e.Code != amqp.NotFound {
 			t.Errorf("a queue was declared: %v", err)
 		}
 		return nil

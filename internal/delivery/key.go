@@ -102,10 +102,10 @@ func decryptPKCS8(der []byte, passphrase string) (*pem.Block, error) {
 	if _, err := asn1.Unmarshal(der, &key); err != nil {
 		return nil, fmt.Errorf("read encrypted key: %w", err)
 	}
-	var scheme pbes2
 	if !key.Algorithm.Algorithm.Equal(oidPBES2) {
 		return nil, fmt.Errorf("read encrypted key: encryption %v is not supported, use PBES2", key.Algorithm.Algorithm)
 	}
+	var scheme pbes2
 	if _, err := asn1.Unmarshal(key.Algorithm.Parameters.FullBytes, &scheme); err != nil {
 		return nil, fmt.Errorf("read encrypted key: %w", err)
 	}

@@ -225,6 +225,6 @@ func newPublisher(t *testing.T, opt Options) *Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(context.WithoutCancel(t.Context())) })
+	t.Cleanup(func() { p.Close(context.WithoutCancel(t.Context())) })
 	return p
 }

@@ -126,21 +126,20 @@ func (p *Publisher) SetBroker(b Broker) {
 }
 
 // Close ends the connection, and with it a batch that is still being sent. When it returns, no goroutine of the
-// publisher is left. It waits for the broker's part of closing until ctx ends, two seconds at most.
-func (p *Publisher) Close(ctx context.Context) error {
+// publisher is left. It waits for the broker's part of closing until ctx's deadline, two seconds at most.
+func (p *Publisher) Close(ctx context.Context) {
 	p.mu.Lock()
 	s := p.session
 	p.session, p.closed = nil, true
 	p.mu.Unlock()
 	if s == nil {
-		return nil
+		return
 	}
 	patience := closePatience
 	if at, ok := ctx.Deadline(); ok {
 		patience = max(0, min(patience, time.Until(at)))
 	}
 	s.close(patience)
-	return nil
 }
 
 // connected returns a live session with an open channel.

@@ -121,6 +121,3 @@ func (f *flight) oversize(limit int64) (index int, found bool) {
 	}
 	return index, largest >= 0
 }
-
-// errStopped: the context ended before everything was published.
-var errStopped = errors.New("stopped")
