@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"threatmatch-connector/internal/stix"
@@ -126,18 +127,23 @@ func (r *record) objectFilter(o *stix.Object) string {
 // overCeiling reports whether an object is marked with more than tlp_max, or with a
 // marking that the response does not define, which may restrict anything.
 func (r *record) overCeiling(o *stix.Object) bool {
-	limit := r.m.choices.max.Rank
-	if limit == 0 {
+	if r.m.choices.max.Rank == 0 {
 		return false
 	}
-	for _, id := range o.Strings("object_marking_refs") {
-		if t, ok := stix.TLPByID(id); ok && t.Rank > limit {
-			return true
-		} else if _, known := r.markings[id]; !ok && !known && !r.ownMarking(id) {
-			return true
-		}
-	}
-	return false
+	return r.m.OverCeiling(o) || slices.ContainsFunc(o.Strings("object_marking_refs"), func(id string) bool {
+		_, level := stix.TLPByID(id)
+		_, known := r.markings[id]
+		return !level && !known && !r.ownMarking(id)
+	})
+}
+
+// OverCeiling reports whether an object is marked with a stricter level than tlp_max.
+func (m *Mapper) OverCeiling(o *stix.Object) bool {
+	limit := m.choices.max.Rank
+	return limit > 0 && !plain(o.Type()) && slices.ContainsFunc(o.Strings("object_marking_refs"), func(id string) bool {
+		t, _ := stix.TLPByID(id)
+		return t.Rank > limit
+	})
 }
 
 func (r *record) ownMarking(id string) bool {

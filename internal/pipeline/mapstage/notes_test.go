@@ -155,3 +155,69 @@ func TestFilteredElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestCeilingOfWhatBecomesStricter: what only its copies, an unknown marking or the time
+// when it was held let be imported is not sent above tlp_max, either.
+func TestCeilingOfWhatBecomesStricter(t *testing.T) {
+	author := sobj(ident(5), `"name":"Author"`, `"identity_class":"organization"`)
+	other := sobj(ident(6), `"name":"Other"`, `"identity_class":"organization"`)
+	whole := sobj(sid("indicator", 1), smod(1), `"name":"in"`, `"pattern_type":"stix","pattern":"[url:value='x']"`, `"labels":["TLP:GREEN"]`, sref("created_by_ref", ident(5)))
+	lacking := sobj(sid("indicator", 1), smod(2), `"name":"in"`, `"labels":["TLP:RED"]`)
+	names := sobj(report(1), smod(1), `"name":"re"`, `"labels":["TLP:GREEN"]`, srefs("object_refs", ident(5), sid("indicator", 1)))
+	relation := sobj(rel(1), smod(1), `"labels":["TLP:RED"]`, `"relationship_type":"related-to"`, sref("source_ref", ident(5)), sref("target_ref", ident(6)))
+	w := newSetWorld(t, mapping.Settings{Choices: mapping.Choices{TLPMax: "amber"}})
+	free := newSetWorld(t, mapping.Settings{}).mapper
+	t.Run("a copy that is a dead letter", func(t *testing.T) {
+		w.renew(t, Options{MaxObjects: 1})
+		w.wholeRun(spool.ReasonSchedule, []string{author}, []string{lacking}, []string{whole}, []string{names})
+		w.auditCounters()
+		if got := w.upserted(sid("indicator", 1)); got != nil {
+			t.Errorf("sent %s", got.AppendJSON(nil))
+		}
+		if got := w.upserted(report(1)); got == nil || slices.Contains(got.Strings("object_refs"), sid("indicator", 1)) {
+			t.Errorf("the report is %v", got)
+		}
+	})
+	t.Run("a copy of what was sent", func(t *testing.T) {
+		w.renew(t, Options{MaxObjects: 1})
+		w.wholeRun(spool.ReasonSchedule, []string{author}, []string{whole})
+		w.wholeRun(spool.ReasonSchedule, []string{lacking}, []string{sobj(sid("indicator", 1), smod(3), `"name":"new"`, `"pattern_type":"stix","pattern":"[url:value='x']"`, `"labels":["TLP:GREEN"]`)})
+		if got := w.last(sid("indicator", 1)); got.SourceRank() <= 3 {
+			t.Errorf("OpenCTI shows %s to more than the source", got.AppendJSON(nil))
+		}
+	})
+	t.Run("an unknown marking", func(t *testing.T) {
+		limited := w.mapper
+		w.mapper = free
+		w.renew(t, Options{})
+		run := w.startRun(spool.ReasonSchedule)
+		w.record(run, author, sobj(sid("indicator", 1), smod(1), `"name":"in"`, `"pattern_type":"stix","pattern":"[url:value='x']"`, srefs("object_marking_refs", sid("marking-definition", 9))))
+		w.clock = w.clock.Add(time.Minute)
+		w.work()
+		w.mapper = limited
+		w.restart()
+		w.endFetch(run)
+		w.work()
+		w.deliver(-1)
+		w.auditCounters()
+		if got := w.upserted(sid("indicator", 1)); got != nil || len(w.held()) != 0 || w.sum("left_out") != 1 {
+			t.Errorf("sent %v, held %v, %d left out", got, w.held(), w.sum("left_out"))
+		}
+	})
+	t.Run("held before tlp_max was set", func(t *testing.T) {
+		limited := w.mapper
+		w.mapper = free
+		w.renew(t, Options{})
+		w.wholeRun(spool.ReasonSchedule, []string{author, relation})
+		if len(w.held()) != 1 {
+			t.Fatalf("held %v", w.held())
+		}
+		w.mapper = limited
+		w.restart()
+		w.wholeRun(spool.ReasonSchedule, []string{other})
+		w.auditCounters()
+		if got := w.upserted(rel(1)); got != nil || len(w.held()) != 0 {
+			t.Errorf("sent %v, held %v", got, w.held())
+		}
+	})
+}

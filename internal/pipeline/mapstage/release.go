@@ -35,6 +35,12 @@ func (b *batch) release(it *item) error {
 		return nil
 	}
 	b.restrict(it)
+	if b.overCeiling(it) {
+		b.notes.leave(it.id, mapping.Ceiling)
+		it.whole, it.isCut = nil, false
+		b.skip(it, "left_out")
+		return nil
+	}
 	if it.obj.Type() == "relationship" {
 		counts, err := b.legal(it)
 		if err != nil {
@@ -54,6 +60,15 @@ func (b *batch) release(it *item) error {
 	}
 	b.letOut(it, mapping.Kind(it.obj))
 	return nil
+}
+
+// overCeiling reports whether an item became stricter than tlp_max after it was mapped,
+// or was mapped before that was set. What was sent under a weaker marking goes out even
+// so: OpenCTI must not go on showing it to more people.
+func (b *batch) overCeiling(it *item) bool {
+	e, _ := b.entry(it.id)
+	weaker := e.Run != 0 && e.Marking < it.obj.SourceRank()
+	return !weaker && b.m.mapper.OverCeiling(it.obj)
 }
 
 // letOut lets an item go out, unless it is too large.

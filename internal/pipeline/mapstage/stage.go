@@ -57,6 +57,7 @@ type Mapper interface {
 	Settle(rel *stix.Object, kindOf func(id string) string) mapping.Counts
 	EnsureAuthor(o *stix.Object) bool
 	MarkUnread(o *stix.Object) bool
+	OverCeiling(o *stix.Object) bool
 }
 
 // Resolver asks the platform which ids it has. It returns the kinds of those it
