@@ -67,6 +67,9 @@ func (tb runBucket) watch(r *storedRun, now time.Time) {
 	}
 }
 
+// longestDue is the longest that a work is put off.
+const longestDue = 24 * time.Hour
+
 // WatchedWorks returns up to limit works that are due, oldest run first, when the next of the others is due (zero if
 // there is none), and how many there are in all. A row that cannot be read is rebuilt from its run.
 func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next time.Time, all int, err error) {
@@ -79,6 +82,9 @@ func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next 
 				if r, err := t.runs().byID(w.Run); err == nil {
 					w.ID, w.Since = r.Work.ID, r.DoneAt
 				}
+			}
+			if w.Due.Sub(now) > longestDue { // the clock was set back
+				w.Due = now
 			}
 			switch {
 			case !w.Due.After(now) && len(due) < limit:

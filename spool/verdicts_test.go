@@ -141,6 +141,24 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestWorksAfterTheClockWasSetBack: a work that seems to be put off for longer than any is
+// is read, and not when the clock has caught up.
+func TestWorksAfterTheClockWasSetBack(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	at := time.Date(2024, 3, 5, 7, 11, 13, 170e6, time.UTC)
+	run := deliveredRun(t, s, at, "malware--6ba7b810-9dad-41d1-80b4-00c04fd430c8", false)
+	for _, c := range []struct {
+		due  time.Duration
+		want int
+	}{{longestDue, 0}, {longestDue + time.Second, 1}, {400 * longestDue, 1}} {
+		ok(t, s.SaveVerdict(at, WatchedWork{Run: run, ID: "work", Since: at, Due: at.Add(c.due)}, nil, false))
+		due, next, _, err := s.WatchedWorks(at, 20)
+		if err != nil || len(due) != c.want || next.IsZero() == (c.want == 0) {
+			t.Errorf("put off for %v: %d are due, the next at %v (%v); want %d", c.due, len(due), next, err, c.want)
+		}
+	}
+}
+
 // TestVerdictAfterALaterCopy: the object was sent again before the verdict was read.
 func TestVerdictAfterALaterCopy(t *testing.T) {
 	s := mustOpen(t, Options{ConnectorID: "c1"})

@@ -25,7 +25,10 @@ const (
 	lastTry  = time.Hour
 	lookMost = 10 * time.Second // between two looks for new works
 	keptFor  = 7 * 24 * time.Hour
-	offFor   = 24 * time.Hour // while the user may not read works
+	// A connector that was stopped for so long, or whose clock jumped, still tries
+	// this often before it gives up.
+	leastTries = 20
+	offFor     = 24 * time.Hour // while the user may not read works
 )
 
 // Deps are the dependencies of Reader.
@@ -118,13 +121,14 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 		w.Due = w.Since.Add(firstTry) // its workers have only just begun
 		return l.save(w, nil, false)
 	}
-	over := now.Sub(w.Since) >= keptFor || w.ID == ""
-	if now.Before(l.off) {
+	old := now.Sub(w.Since) >= keptFor || w.ID == ""
+	if wait := l.off.Sub(now); wait > 0 && wait <= offFor {
 		w.Due = l.off
-		return l.save(w, nil, over)
+		return l.save(w, nil, old)
 	}
 	w.Due = now.Add(min(firstTry<<min(w.Tries, 10), lastTry))
 	w.Tries++
+	over := old && (w.Tries >= leastTries || w.ID == "")
 	work, list, err := l.Works.WorkErrors(ctx, w.ID)
 	switch {
 	case errors.Is(err, opencti.ErrWorkGone):
@@ -139,7 +143,7 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 			l.Log.Log(ctx, logging.LevelNotice, "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "stage", stageName)
 		}
 		w.Due = l.off
-		return l.save(w, nil, over)
+		return l.save(w, nil, old)
 	}
 	letters, kinds := l.letters(now, &w, list)
 	if err := l.save(w, letters, work.Complete || over); err != nil || len(letters) == 0 {

@@ -248,6 +248,43 @@ func TestAnOutageDelays(t *testing.T) {
 	}
 }
 
+// TestReadAfterALongStop: a connector that was stopped for longer than works are watched,
+// or whose clock jumped ahead, does not give up at the first failure, nor before the
+// workers are done.
+func TestReadAfterALongStop(t *testing.T) {
+	d := newDouble(1)
+	d.now = start.Add(keptFor + time.Hour)
+	d.fail = errors.New("no answer")
+	d.pass(t, d.loop(), time.Minute)
+	d.fail = nil
+	d.pass(t, d.loop(), 10*time.Minute)
+	d.errors = []opencti.WorkError{refusal(1, "no")}
+	d.pass(t, d.loop(), time.Hour)
+	if len(d.letters) != 1 {
+		t.Errorf("got %d letters, want 1", len(d.letters))
+	}
+	d.pass(t, d.loop(), 24*time.Hour)
+	if len(d.rows) != 0 || len(d.asked) > leastTries {
+		t.Errorf("%d works left after %d questions, want none after at most %d", len(d.rows), len(d.asked), leastTries)
+	}
+}
+
+// TestTheClockIsSetBackWithoutTheRight: a user who has got the right is not kept waiting
+// until the clock has caught up.
+func TestTheClockIsSetBackWithoutTheRight(t *testing.T) {
+	d := newDouble(1)
+	d.unread = true
+	l := d.loop()
+	d.pass(t, l, time.Minute)
+	d.now = start.AddDate(-1, 0, 0)
+	setAll(d, func(w *spool.WatchedWork) { w.Due = time.Time{} })
+	d.unread, d.complete, d.errors = false, true, []opencti.WorkError{refusal(1, "no")}
+	d.pass(t, l, time.Hour)
+	if len(d.letters) != 1 {
+		t.Errorf("got %d letters, want 1", len(d.letters))
+	}
+}
+
 func TestWords(t *testing.T) {
 	d := newDouble(1)
 	d.complete = true
