@@ -8,9 +8,14 @@ type MessageLimit struct {
 	Until time.Time `json:"until"` // not trusted from then on, because an operator may have raised it
 }
 
-// With returns the smaller of the limit and the operator's own one, 0 if there is neither.
+// LimitLife is how long a limit that the broker reported is trusted: an operator may raise it at any time.
+const LimitLife = time.Hour
+
+// With returns the smaller of the limit and the operator's own one, 0 if there is neither. A limit that would be
+// trusted for longer than any is from before the clock was set back.
 func (l MessageLimit) With(own int64, now time.Time) int64 {
-	if l.Bytes > 0 && now.Before(l.Until) && (own == 0 || l.Bytes < own) {
+	left := l.Until.Sub(now)
+	if l.Bytes > 0 && left > 0 && left <= LimitLife && (own == 0 || l.Bytes < own) {
 		return l.Bytes
 	}
 	return own

@@ -7,8 +7,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The broker's limit outlives a restart and a reset, holds until it expires or is forgotten, and never raises the
-// operator's own.
+// The broker's limit outlives a restart and a reset, holds until it expires, is forgotten or the clock is set back, and
+// never raises the operator's own.
 func TestMessageLimit(t *testing.T) {
 	o := Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}
 	s := must(Open(t.Context(), o))
@@ -25,7 +25,8 @@ func TestMessageLimit(t *testing.T) {
 		own  int64
 		at   time.Duration
 		want int64
-	}{{0, 0, 2000}, {3000, 0, 2000}, {1000, 0, 1000}, {0, time.Hour, 0}, {3000, time.Hour, 3000}} {
+	}{{0, 0, 2000}, {3000, 0, 2000}, {1000, 0, 1000}, {0, time.Hour, 0}, {3000, time.Hour, 3000},
+		{0, -time.Second, 0}, {3000, -9000 * time.Hour, 3000}} { // the clock was set back
 		if got := l.With(c.own, t0.Add(c.at)); got != c.want {
 			t.Errorf("with %d of the operator's, after %v: %d, want %d", c.own, c.at, got, c.want)
 		}

@@ -6,10 +6,6 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// limitLife is how long a limit that the broker reported is trusted: an operator
-// may raise it at any time.
-const limitLife = time.Hour
-
 // sizeLimit is the largest body in bytes that the broker accepts, as far as known.
 type sizeLimit struct {
 	fixed int64 // set by the operator; 0: not set
@@ -22,6 +18,6 @@ func (l *sizeLimit) bytes(now time.Time) int64 { return l.told.With(l.fixed, now
 // learn records what the broker reported, which may be 0.
 func (l *sizeLimit) learn(n int64, now time.Time) {
 	if n > 0 {
-		l.told = spool.MessageLimit{Bytes: n, Until: now.UTC().Add(limitLife)}
+		l.told = spool.MessageLimit{Bytes: n, Until: now.UTC().Add(spool.LimitLife)}
 	}
 }

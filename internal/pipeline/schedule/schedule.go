@@ -127,7 +127,7 @@ func (s *Schedule) step() (wait time.Duration, done bool, err error) {
 		return slowLook, false, err
 	}
 	now := s.Now()
-	last, err := s.lastImport()
+	last, err := s.lastImport(now)
 	if err != nil {
 		return 0, false, err
 	}
@@ -204,15 +204,20 @@ func importing(open []spool.Run) (spool.Run, bool) {
 	return open[i], true
 }
 
-// lastImport returns the newest fetched run that moves watermarks, or the zero run.
-func (s *Schedule) lastImport() (spool.Run, error) {
+// lastImport returns the newest fetched run that moves watermarks, or the zero run. One
+// that ended more than a period ahead does not count if there is an older one: the clock
+// was set back, and each restart would begin the wait again.
+func (s *Schedule) lastImport(now time.Time) (spool.Run, error) {
 	var last spool.Run
 	err := s.history(func(r spool.Run) bool {
-		if r.Reason.MovesWatermarks() && !r.FetchedAt.IsZero() {
-			last = r
-			return false
+		if !r.Reason.MovesWatermarks() || r.FetchedAt.IsZero() {
+			return true
 		}
-		return true
+		counts := r.FetchedAt.Sub(now) <= s.opt.Period
+		if counts || last.ID == 0 {
+			last = r
+		}
+		return !counts
 	})
 	return last, err
 }

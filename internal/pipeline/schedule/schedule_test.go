@@ -336,6 +336,35 @@ func TestClockSetBackFarther(t *testing.T) {
 	})
 }
 
+// TestRestartsAfterTheClockWasSetBack: a connector that restarts more often than its
+// period does not wait until the clock has caught up with a run.
+func TestRestartsAfterTheClockWasSetBack(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		var off atomic.Int64
+		o := rigOptions{
+			now: func() time.Time { return time.Now().Add(time.Duration(off.Load())) }, dir: t.TempDir(),
+			schedule: Options{Period: 6 * time.Hour},
+		}
+		for i, want := range []int{1, 2, 3, 4, 5} {
+			off.Store(0)
+			if i == 1 {
+				off.Store(int64(40 * 24 * time.Hour))
+			}
+			r := newRig(t, pipelinetest.NewSource(1), o)
+			r.Know()
+			stop := r.Start()
+			time.Sleep(5 * time.Hour)
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			if n := len(runsOf(t, r)); n != want {
+				t.Errorf("%d runs in process %d, want %d", n, i, want)
+			}
+			r.Spool.Close()
+		}
+	})
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	r := newRig(t, pipelinetest.NewSource(0), rigOptions{})
 	from := func(now time.Time) time.Time { return now }
