@@ -371,6 +371,41 @@ func TestArchiveAlone(t *testing.T) {
 	})
 }
 
+// TestArchiveOfUnreadableObjects: what cannot be read becomes dead letters, and the rest of the bundle is archived, with
+// and without a queue.
+func TestArchiveOfUnreadableObjects(t *testing.T) {
+	for name, offline := range map[string]bool{"alone": true, "beside the queue": false} {
+		t.Run(name, func(t *testing.T) {
+			pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+				w.Archive = &pipelinetest.Archive{}
+				w.Offline, w.ReportsOK = offline, true
+				w.Unreadable = func(run, seq uint64, i int) bool { return seq == 1 && (i == 0 || i == 3 || i == 4) }
+				run := w.Run(spool.ReasonSchedule, 5, 2)
+				w.Start()
+				w.Wait(time.Hour)
+				var sizes []int
+				for _, objects := range w.Archive.Files {
+					sizes = append(sizes, len(objects))
+				}
+				slices.Sort(sizes)
+				if !slices.Equal(sizes, []int{2, 2}) {
+					t.Errorf("files with %v objects", sizes)
+				}
+				dead, err := w.Spool.DeadLetters(0, 10)
+				w.Must(err)
+				if len(dead) != 3 || dead[0].Class != "corrupt" {
+					t.Errorf("dead letters %+v", dead)
+				}
+				r, err := w.Spool.Run(run.ID)
+				w.Must(err)
+				if r.DoneAt.IsZero() || r.Counters["deliver.messages"] != 4 || r.Counters["deliver.dead"] != 3 {
+					t.Errorf("run %+v", r)
+				}
+			})
+		})
+	}
+}
+
 // knownIDs counts the objects that the spool still knows, as opposed to those
 // forgotten with their run.
 func knownIDs(t *testing.T, s *spool.Spool) int {
