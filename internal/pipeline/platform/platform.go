@@ -96,25 +96,22 @@ func (p *Platform) Run(ctx context.Context) error {
 	p.Status.Set(stageName, "starting", "registering", "not registered with OpenCTI")
 	back := pipeline.Backoff{Min: time.Second, Max: pingPeriod, Rand: p.Rand}
 	return pipeline.Loop{Stage: stageName, Status: p.Status, Wake: p.Wakes.Platform, Step: func(ctx context.Context) (time.Duration, error) {
-		wait := pingPeriod
-		if err := p.step(ctx); ctx.Err() != nil {
+		err := p.step(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return 0, nil
-		} else if err != nil {
-			wait = p.trouble(err, &back)
+		case err != nil:
+			return p.trouble(err, &back), nil
+		case back.Tries > 0 && back.Last != fault.Systemic: // the end of that is told at every level
+			p.Log.Info("OpenCTI answers again", "stage", stageName)
+		}
+		back.Reset()
+		if p.watch.told {
+			p.Status.Set(stageName, "waiting", errSecondWriter.Error(), "")
 		} else {
-			if back.Tries > 0 && back.Last != fault.Systemic { // the end of that is told at every level
-				p.Log.Info("OpenCTI answers again", "stage", stageName)
-			}
-			back.Reset()
 			p.Status.Set(stageName, "idle", "registered", "")
-			if p.watch.told {
-				p.Status.Set(stageName, "waiting", errSecondWriter.Error(), "")
-			}
 		}
-		if wait == pingPeriod {
-			wait = p.restAndLook(ctx)
-		}
-		return wait, nil
+		return p.restAndLook(ctx), nil
 	}}.Run(ctx)
 }
 

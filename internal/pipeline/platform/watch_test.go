@@ -70,8 +70,8 @@ func TestSecondWriter(t *testing.T) {
 					if got := w.Logs.Count(line); got != c.want {
 						t.Errorf("told %d times, want %d\n%s", got, c.want, w.Logs.Tail(20))
 					}
-					if s := w.Live.Status.Snapshot()["platform"]; (s.State == "waiting") != (c.want > 0) {
-						t.Errorf("the status says %q %q", s.State, s.Detail)
+					if s := w.Live.Status.Snapshot()["platform"]; (s.State == "waiting") != (c.want > 0) || c.want > 0 && time.Since(s.Since) < 30*time.Minute {
+						t.Errorf("the status says %q %q since %s", s.State, s.Detail, s.Since)
 					}
 					if c.blind && w.Logs.Count("would go unnoticed") != 1 {
 						t.Error("the missing right is not told once")
