@@ -55,16 +55,7 @@ func (d *Stage) tooLarge(base int, out *delivery.Outcome) error {
 			return errors.Join(err, out)
 		}
 	}
-	text := tooLargeText(0, out.Limit)
-	switch {
-	case out.Index >= 0:
-		d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + out.Index}, "too_large", text}
-	case d.careful: // it was sent alone
-		d.stop = obstacle{d.cursor(), "too_large", text}
-	default:
-		d.careful = true
-		return out
-	}
+	d.stop = obstacle{bundleKey{d.bundle.Run, d.bundle.Seq, base + out.Index}, "too_large", tooLargeText(0, out.Limit)}
 	return nil
 }
 

@@ -147,21 +147,6 @@ func TestDeliverTooLarge(t *testing.T) {
 	}
 }
 
-// TestDeliverTooLargeOfUnknownIndex: the broker does not say which it was.
-func TestDeliverTooLargeOfUnknownIndex(t *testing.T) {
-	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
-		w.ReportsOK = true
-		w.Broker.Blind = true
-		w.Broker.Limit = 2000
-		r := w.OpenRun(spool.ReasonSchedule, 3)
-		w.AddBundle(r.ID, 1, 5000)
-		w.Must(w.Spool.FinishMap(w.Epoch(), r.ID, time.Now()))
-		w.Start()
-		w.Drive()
-		w.CheckAll()
-	})
-}
-
 func TestDeliverUnreadableObjects(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
 		w.ReportsOK = true

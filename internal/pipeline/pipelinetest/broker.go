@@ -43,7 +43,6 @@ type Broker struct {
 	ReadyNow int
 	Hang     bool          // the broker does not answer until the context ends
 	Slow     time.Duration // delay for each message
-	Blind    bool          // does not say which message was too large
 	TooLarge int           // messages over the limit
 	// Refuses says why OpenCTI refuses an object, "" if it accepts it; nil: it
 	// accepts everything.
@@ -215,9 +214,6 @@ func (b *Broker) trouble(ctx context.Context, batch delivery.Batch, e SendEvent,
 		}
 	case delivery.TooLarge:
 		out.Limit = int64(b.Limit)
-		if b.Blind {
-			out.Index, out.Limit = -1, 0
-		}
 		out.Unknown = b.lose(published, committed, e.Open, commit)
 	case delivery.ConnectionLost, delivery.AccessRefused:
 		unknown := b.lose(published, committed, e.Open, commit)
