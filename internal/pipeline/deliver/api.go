@@ -47,11 +47,8 @@ type Platform interface {
 	Renew(ctx context.Context, reason string) error
 	// QueueSize asks OpenCTI for the size of the connector's queue.
 	QueueSize(ctx context.Context) (opencti.QueueSize, error)
-	// HoldQueue, HoldNacked and HoldBlocked record whether messages are kept back
-	// for that reason.
-	HoldQueue(on bool)
-	HoldNacked(on bool)
-	HoldBlocked(on bool)
+	// Hold records whether messages are kept back for that reason.
+	Hold(why string, on bool)
 	// WhileNoReset calls f while no reset can begin.
 	WhileNoReset(f func() error) error
 	// Resets returns how many resets were begun so far.

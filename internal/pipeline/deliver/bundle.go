@@ -178,7 +178,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 		Blocked:   d.blocked,
 	})
 	done()
-	d.Platform.HoldBlocked(false)
+	d.Platform.Hold(holdBlocked, false)
 	if err == nil {
 		d.careful = d.careful && d.bundle.Confirmed == base
 		return nil
@@ -188,7 +188,7 @@ func (d *Stage) send(ctx context.Context, reg opencti.Registration) error {
 
 // blocked may be called from any goroutine.
 func (d *Stage) blocked(on bool) {
-	d.Platform.HoldBlocked(on)
+	d.Platform.Hold(holdBlocked, on)
 	if on {
 		d.Status.Set(stageName, "paused", "the broker reads nothing: it has a memory or disk alarm", "")
 	} else {
@@ -275,7 +275,7 @@ func (d *Stage) commit(ctx context.Context, n int) error {
 			d.Metrics.messages.Add(float64(n - d.bundle.Confirmed))
 			d.Metrics.records.Add(float64(n - d.bundle.Confirmed))
 			d.bundle.Confirmed, d.moved, d.unready = n, true, ""
-			d.Platform.HoldNacked(false)
+			d.Platform.Hold(holdNacked, false)
 			d.showProgress()
 			return nil
 		}

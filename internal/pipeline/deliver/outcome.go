@@ -30,7 +30,7 @@ func (d *Stage) sendFailed(ctx context.Context, base int, err error) error {
 	switch out.Kind {
 	case delivery.Nacked:
 		d.careful = true
-		d.Platform.HoldNacked(true)
+		d.Platform.Hold(holdNacked, true)
 	case delivery.Returned, delivery.NoExchange, delivery.AccessRefused:
 		d.careful = true
 		if ctx.Err() != nil {

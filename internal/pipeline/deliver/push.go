@@ -193,7 +193,7 @@ func (d *Stage) notTaken(ctx context.Context, n int, err error) error {
 		d.note(noModules, e)
 	}
 	if q.Messages > 0 {
-		d.Platform.HoldNacked(true)
+		d.Platform.Hold(holdNacked, true)
 		return err
 	}
 	if n > 1 {

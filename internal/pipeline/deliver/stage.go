@@ -141,7 +141,7 @@ func (d *Stage) Run(ctx context.Context) error {
 			d.fine()
 		case err == nil:
 			d.fine()
-			d.Platform.HoldQueue(false)
+			d.Platform.Hold(holdQueue, false)
 			d.Status.Set(stageName, "idle", "", "")
 			return 30 * time.Second, nil
 		case errors.Is(err, spool.ErrEpoch):
@@ -239,7 +239,7 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
 	d.current, d.bundle, d.begun, d.stop = nil, nil, 0, obstacle{}
-	d.Platform.HoldQueue(false)
+	d.Platform.Hold(holdQueue, false)
 	d.fine()
 }
 

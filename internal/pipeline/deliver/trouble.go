@@ -9,6 +9,13 @@ import (
 	"threatmatch-connector/internal/opencti"
 )
 
+// Why messages are kept back although nothing is wrong.
+const (
+	holdQueue   = "OpenCTI's queue is over the threshold"
+	holdNacked  = "the broker, or OpenCTI, refuses messages because a queue is full"
+	holdBlocked = "the broker has stopped reading"
+)
+
 // pauseError means that nothing is wrong, but sending must wait.
 type pauseError struct {
 	why   string
@@ -74,5 +81,5 @@ func (d *Stage) fine() {
 	}
 	d.said, d.unready, d.moved = "", "", false
 	d.back.Reset()
-	d.Platform.HoldNacked(false)
+	d.Platform.Hold(holdNacked, false)
 }

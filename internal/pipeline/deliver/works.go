@@ -265,10 +265,10 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 		return ctx.Err() // treat it as empty: other troubles show elsewhere
 	}
 	if q.MB() < d.opt.QueueThreshold {
-		d.Platform.HoldQueue(false)
+		d.Platform.Hold(holdQueue, false)
 		return nil
 	}
-	d.Platform.HoldQueue(true)
+	d.Platform.Hold(holdQueue, true)
 	d.nextLook = time.Time{}
 	return &pauseError{
 		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), queuePoll,

@@ -211,7 +211,7 @@ func (p *Platform) info(ctx context.Context) (opencti.ConnectorInfo, error) {
 	}
 	p.mu.Lock()
 	info := opencti.ConnectorInfo{
-		RunAndTerminate: p.opt.RunAndTerminate, Buffering: p.held != 0,
+		RunAndTerminate: p.opt.RunAndTerminate, Buffering: len(p.held) > 0,
 		QueueThreshold: p.opt.QueueThreshold, QueueSize: p.queue.MB(),
 	}
 	p.mu.Unlock()

@@ -67,15 +67,15 @@ type Platform struct {
 
 	mu         sync.Mutex
 	reg        *opencti.Registration
-	registered chan struct{} // closed while reg is set
-	held       holding
+	registered chan struct{}   // closed while reg is set
+	held       map[string]bool // why messages are kept back
 	queue      opencti.QueueSize
 	queueAt    time.Time
 }
 
 // New returns the loop. It sends nothing yet.
 func New(d Deps, o Options) (*Platform, error) {
-	p := &Platform{Deps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{})}
+	p := &Platform{Deps: d, opt: o, call: make(chan struct{}, 1), registered: make(chan struct{}), held: map[string]bool{}}
 	meta, err := d.Spool.Meta()
 	if err != nil {
 		return nil, err

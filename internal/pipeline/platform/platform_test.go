@@ -266,7 +266,7 @@ func TestPlatformInfo(t *testing.T) {
 		w.Live.Wakes.Deliver.Signal()
 		w.Soon()
 		done := time.Now()
-		w.Live.Platform.HoldBlocked(true)
+		w.Live.Platform.Hold("test", true)
 		w.Wait(41 * time.Second)
 		want := opencti.ConnectorInfo{RunAndTerminate: true, Buffering: true, QueueThreshold: 500, QueueSize: 12.5, NextRun: time.Unix(2, 0)}
 		if w.Info().LastRun.IsZero() || w.Info().LastRun.After(done) {
