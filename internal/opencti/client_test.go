@@ -142,7 +142,6 @@ func TestVariables(t *testing.T) {
 	f := newFake(t, ok...)
 	c := f.client()
 	ctx := t.Context()
-	yes := true
 	at := time.Date(2026, 11, 1, 12, 30, 0, 987, time.FixedZone("x", 3600))
 	object := func(kv ...any) map[string]any {
 		m := map[string]any{}
@@ -164,7 +163,7 @@ func TestVariables(t *testing.T) {
 			Registration{
 				Echo:     Echo{Reset: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)},
 				Exchange: "amqp.worker.exchange", RoutingKey: "push_routing_c", Queue: "push_c", Applicant: "u",
-				Version: "7.260915.0", Multipart: true, SplitsPushed: true,
+				Version: "7.260915.0", SplitsPushed: true,
 				Broker: Broker{Host: "mq", VHost: "/v", Port: 5671, UseTLS: true, User: "o", Password: "p"},
 			}},
 		{"ping without state", func() (any, error) { return c.Ping(ctx, "", ConnectorInfo{}) },
@@ -175,8 +174,8 @@ func TestVariables(t *testing.T) {
 		}, object("id", "c", "state", `{"last_run":"x"}`, "connectorInfo", object("run_and_terminate", true, "buffering", true,
 			"queue_threshold", 500.0, "queue_messages_size", 1.5, "next_run_datetime", "2026-11-01T11:30:00Z", "last_run_datetime", "2026-11-01T11:30:00Z")), Echo{State: "{}"}},
 		{"queue", func() (any, error) { return c.Queue(ctx) }, object("id", "c"), QueueSize{12, 3456}},
-		{"add work", func() (any, error) { return c.AddWork(ctx, "run 1", nil) }, object("connectorId", "c", "name", "run 1"), "w"},
-		{"add multipart work", func() (any, error) { return c.AddWork(ctx, "run 1", &yes) }, object("connectorId", "c", "name", "run 1", "multipart", true), "w"},
+		{"add work", func() (any, error) { return c.AddWork(ctx, "run 1", false) }, object("connectorId", "c", "name", "run 1", "multipart", false), "w"},
+		{"add multipart work", func() (any, error) { return c.AddWork(ctx, "run 1", true) }, object("connectorId", "c", "name", "run 1", "multipart", true), "w"},
 		{"work", func() (any, error) { return c.Work(ctx, "w") }, object("id", "w"),
 			Work{ID: "w", Expected: 7, Opened: time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)}},
 		{"expect", func() (any, error) { return nil, c.AddExpectations(ctx, "w", 5) }, object("id", "w", "n", 5.0), nil},

@@ -31,8 +31,6 @@ type Registration struct {
 	Version string
 	// Affected: see Capabilities.Affected.
 	Affected bool
-	// Multipart: the platform accepts works that come in several parts.
-	Multipart bool
 	// SplitsPushed: see SplitsPushed.
 	SplitsPushed bool
 }
@@ -139,8 +137,7 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 		return Registration{}, incomplete(op)
 	}
 	r := out.Node.registration()
-	r.Version, r.Affected, r.Multipart = caps.Version, caps.Affected(), caps.MultipartWork
-	r.SplitsPushed = SplitsPushed(caps.Version)
+	r.Version, r.Affected, r.SplitsPushed = caps.Version, caps.Affected(), SplitsPushed(caps.Version)
 	return r, nil
 }
 

@@ -205,7 +205,7 @@ func push(t *testing.T, p *sim.Server, c *opencti.Client, proxy string) {
 	if err := c.TryPush(ctx, opencti.MaxBundle); err != nil {
 		t.Errorf("try to push: %v", err)
 	}
-	work, err := c.AddWork(ctx, "ThreatMatch run 00000003", nil)
+	work, err := c.AddWork(ctx, "ThreatMatch run 00000003", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,8 +237,7 @@ func push(t *testing.T, p *sim.Server, c *opencti.Client, proxy string) {
 func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	t.Helper()
 	ctx := t.Context()
-	no := false
-	work, err := c.AddWork(ctx, "ThreatMatch run 00000001", &no)
+	work, err := c.AddWork(ctx, "ThreatMatch run 00000001", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +315,7 @@ func TestWithoutModules(t *testing.T) {
 	if _, err := c.Register(ctx); err != nil {
 		t.Fatal(err)
 	}
-	id, err := c.AddWork(ctx, "ThreatMatch run 00000001", nil)
+	id, err := c.AddWork(ctx, "ThreatMatch run 00000001", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,18 +66,18 @@ const (
  edges { node { ` + workFields + ` } } pageInfo { endCursor hasNextPage } } }`
 )
 
-// AddWork opens a work and returns its id. multipart is sent if the platform accepts it and it is not nil. If the
-// answer is lost a work may have been opened: look with WorksByName. Returns ErrUnknownConnector.
-func (c *Client) AddWork(ctx context.Context, name string, multipart *bool) (string, error) {
+// AddWork opens a work and returns its id. A multipart work does not complete before Processed, on platforms that have
+// such works. If the answer is lost a work may have been opened: look with WorksByName. Returns ErrUnknownConnector.
+func (c *Client) AddWork(ctx context.Context, name string, multipart bool) (string, error) {
 	op := "add work " + name
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return "", err
 	}
 	req := request{Query: addQuery, Variables: map[string]any{"connectorId": c.opt.Connector.ID, "name": name}}
-	if caps.MultipartWork && multipart != nil {
+	if caps.MultipartWork {
 		req.Query = addMultiple
-		req.Variables["multipart"] = *multipart
+		req.Variables["multipart"] = multipart
 	}
 	var out struct {
 		Work *struct{ ID string } `json:"workAdd"`

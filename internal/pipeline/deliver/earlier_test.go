@@ -44,7 +44,7 @@ func TestEarlierSpool(t *testing.T) {
 				ctx := context.Background()
 				_, err := w.OpenCTI.Register(ctx)
 				w.Must(err)
-				id, err := w.OpenCTI.AddWork(ctx, "ThreatMatch run @ 2000-01-01T00:00:00Z, run 1", nil)
+				id, err := w.OpenCTI.AddWork(ctx, "ThreatMatch run @ 2000-01-01T00:00:00Z, run 1", !w.OpenCTI.Affected)
 				w.Must(err)
 				w.Must(w.OpenCTI.AddExpectations(ctx, id, 12))
 				for range c.settled {

@@ -100,12 +100,8 @@ func (d *Stage) workName(run *spool.Run, replaced int) string {
 
 // addWork creates the intended work.
 func (d *Stage) addWork(ctx context.Context, reg opencti.Registration, run *spool.Run) error {
-	var multipart *bool
-	if reg.Multipart {
-		whole := !reg.Affected
-		multipart = &whole
-	}
-	id, err := d.Works.AddWork(ctx, run.Work.Name, multipart)
+	whole := !reg.Affected // on affected platforms a work must be able to end without our word: see tellProcessed
+	id, err := d.Works.AddWork(ctx, run.Work.Name, whole)
 	if err != nil {
 		return err
 	}

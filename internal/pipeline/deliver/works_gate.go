@@ -13,6 +13,10 @@ import (
 	"threatmatch-connector/spool"
 )
 
+// ErrUndelivered ends a single run whose messages cannot be sent yet; the spool
+// holds them.
+var ErrUndelivered = errors.New("stopped before the run was delivered")
+
 // gateWatch is what the gate has seen so far. A restart starts over.
 type gateWatch struct {
 	run   uint64    // the run that waits

@@ -170,7 +170,7 @@ func (f *OpenCTI) Register(ctx context.Context) (opencti.Registration, error) {
 		f.updated = time.Now()
 		reg = opencti.Registration{
 			Echo: f.answer(), Applicant: f.user, Exchange: "x", RoutingKey: "k", Queue: "q",
-			Version: f.Name, Affected: f.Affected, Multipart: f.multipart, SplitsPushed: f.splits,
+			Version: f.Name, Affected: f.Affected, SplitsPushed: f.splits,
 		}
 		return nil
 	})

@@ -20,14 +20,13 @@ func (f *OpenCTI) find(id string) *Work {
 	return nil
 }
 
-func (f *OpenCTI) AddWork(ctx context.Context, name string, multipart *bool) (string, error) {
+func (f *OpenCTI) AddWork(ctx context.Context, name string, multipart bool) (string, error) {
 	id := ""
 	err := f.call(ctx, "add", func() error {
 		if !f.known {
 			return opencti.ErrUnknownConnector
 		}
-		switch {
-		case !f.multipart && multipart != nil, f.multipart && (multipart == nil || *multipart == f.Affected):
+		if f.multipart && multipart == f.Affected {
 			f.wrong("work added with multipart %v on %s", multipart, f.Name)
 		}
 		for _, w := range f.works {
@@ -38,7 +37,7 @@ func (f *OpenCTI) AddWork(ctx context.Context, name string, multipart *bool) (st
 		id = fmt.Sprintf("work_%d", len(f.works)+1)
 		f.works = append(f.works, &Work{
 			Work: opencti.Work{ID: id, Name: name, Opened: time.Now()}, Alive: true,
-			multipart: multipart != nil && *multipart, seen: map[string]int{},
+			multipart: f.multipart && multipart, seen: map[string]int{},
 		})
 		return nil
 	})
