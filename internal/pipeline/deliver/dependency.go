@@ -14,21 +14,18 @@ import (
 // deadPage is how many dead letters are read at a time.
 const deadPage = 50
 
-// deadIDs holds objects that became dead letters, each with the time when the
-// platform was last found not to have another version of it.
-type deadIDs map[string]time.Time
-
-// deadAgain is how long that finding is valid.
+// deadAgain is how long it counts that OpenCTI does not have a dead object from
+// elsewhere.
 const deadAgain = 10 * time.Minute
 
-// loadDead finds, once per process, the objects that became dead letters
-// and have not been sent since. Objects that refer to them come later in the spool,
-// and OpenCTI would refuse those.
+// loadDead finds, once per process, the objects that became dead letters and have
+// not been sent since, even if a retry has healed the letter: objects that refer to
+// them come before that, and OpenCTI would refuse those.
 func (d *Stage) loadDead() error {
 	if d.dead != nil {
 		return nil
 	}
-	dead := deadIDs{}
+	dead := map[string]time.Time{}
 	for after := uint64(0); ; {
 		letters, err := d.Spool.DeadLetters(after, deadPage)
 		if err != nil {
@@ -37,8 +34,17 @@ func (d *Stage) loadDead() error {
 		if len(letters) == 0 {
 			break
 		}
-		if err := d.addUnsent(dead, letters); err != nil {
+		var ids []string
+		for _, l := range letters {
+			if l.Stage == spool.StageDeliver && l.Err == nil && l.STIX != "" {
+				ids = append(ids, l.STIX)
+			}
+		}
+		if ids, err = d.unsent(ids...); err != nil {
 			return err
+		}
+		for _, id := range ids {
+			dead[id] = time.Time{}
 		}
 		after = letters[len(letters)-1].Key
 	}
@@ -46,47 +52,24 @@ func (d *Stage) loadDead() error {
 	return nil
 }
 
-// addUnsent adds the objects of deliver's dead letters that have not been sent
-// since. That includes a retried one whose letter is healed while objects that
-// refer to it are still queued in front of it.
-func (d *Stage) addUnsent(dead deadIDs, letters []spool.DeadLetter) error {
-	var ids []string
-	for _, l := range letters {
-		if l.Stage == spool.StageDeliver && l.Err == nil && l.STIX != "" {
-			ids = append(ids, l.STIX)
-		}
-	}
+// unsent returns those of the ids that are unknown or still to come: in a later run
+// that has not gone first.
+func (d *Stage) unsent(ids ...string) ([]string, error) {
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
 	known, err := d.Spool.LookupIDs(ids)
 	if err != nil {
-		return fmt.Errorf("look up what was skipped: %w", err)
-	}
-	for _, id := range ids {
-		sent, err := d.sent(known, id)
-		if err != nil {
-			return err
-		}
-		if !sent {
-			dead[id] = time.Time{}
-		}
-	}
-	return nil
-}
-
-// sent reports whether an object is known in ids and not still to come: it belongs
-// to this run, to an older one, or to a later one that went first.
-func (d *Stage) sent(ids map[string]spool.ID, id string) (bool, error) {
-	e, known := ids[id]
-	if !known || e.Run <= d.bundle.Run {
-		return known, nil
+		return nil, fmt.Errorf("look up what was skipped: %w", err)
 	}
 	open, err := d.Spool.OpenRuns()
 	if err != nil {
-		return false, fmt.Errorf("look whether what was skipped was sent since: %w", err)
+		return nil, fmt.Errorf("look whether what was skipped was sent since: %w", err)
 	}
-	return !slices.ContainsFunc(open, func(r spool.Run) bool { return r.ID == e.Run }), nil
+	return slices.DeleteFunc(ids, func(id string) bool {
+		e, ok := known[id]
+		return ok && (e.Run <= d.bundle.Run || !slices.ContainsFunc(open, func(r spool.Run) bool { return r.ID == e.Run }))
+	}), nil
 }
 
 // deadRef returns the object's first reference to a dead letter that OpenCTI does
@@ -119,15 +102,11 @@ func (d *Stage) askDead(ctx context.Context, id string) error {
 	if d.Now().Sub(d.dead[id]) < deadAgain {
 		return nil
 	}
-	known, err := d.Spool.LookupIDs([]string{id})
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", id, err)
-	}
-	sent, err := d.sent(known, id)
+	left, err := d.unsent(id)
 	if err != nil {
 		return err
 	}
-	if sent {
+	if len(left) == 0 {
 		delete(d.dead, id)
 		return nil
 	}

@@ -1,14 +1,28 @@
 package deliver
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"threatmatch-connector/spool"
 )
 
-// scriptedSpool has one open run and a bundle of three objects.
-type scriptedSpool struct{ Spool }
+// scriptedSpool has one open run and a bundle of three objects; ids are those it knows, with their run.
+type scriptedSpool struct {
+	Spool
+	ids map[string]uint64
+}
+
+func (s scriptedSpool) LookupIDs(ids []string) (map[string]spool.ID, error) {
+	known := map[string]spool.ID{}
+	for _, id := range ids {
+		if run, ok := s.ids[id]; ok {
+			known[id] = spool.ID{Run: run}
+		}
+	}
+	return known, nil
+}
 
 func (scriptedSpool) OpenRuns() ([]spool.Run, error) { return []spool.Run{{ID: 9}}, nil }
 
@@ -18,11 +32,11 @@ func (scriptedSpool) BundleObjects(_, _ uint64, from int, _ int64) ([]spool.Bund
 
 // TestSentByALaterRun: an object that a later run is still to send does not count as sent.
 func TestSentByALaterRun(t *testing.T) {
-	d := &Stage{Deps: Deps{Spool: scriptedSpool{}}, bundle: &spool.Bundle{Run: 5}}
-	for run, want := range map[uint64]bool{4: true, 5: true, 8: true, 9: false} {
-		if got, err := d.sent(map[string]spool.ID{"a": {Run: run}}, "a"); got != want || err != nil {
-			t.Errorf("handed over by run %d: sent %v (%v), want %v", run, got, err, want)
-		}
+	sp := scriptedSpool{ids: map[string]uint64{"by 4": 4, "by 5": 5, "by 8": 8, "by 9, which is open": 9}}
+	d := &Stage{Deps: Deps{Spool: sp}, bundle: &spool.Bundle{Run: 5}}
+	got, err := d.unsent("by 4", "by 5", "by 8", "by 9, which is open", "unknown")
+	if want := []string{"by 9, which is open", "unknown"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("unsent: %q (%v), want %q", got, err, want)
 	}
 }
 

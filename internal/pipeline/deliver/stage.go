@@ -76,7 +76,6 @@ type Stage struct {
 	bundle   *spool.Bundle
 	begun    uint64   // the run that this process is publishing
 	stop     obstacle // a message that cannot be sent, to be skipped when the cursor reaches it
-	dead     deadIDs  // STIX ids skipped and not sent since; nil: not loaded
 	limit    sizeLimit
 	careful  bool      // the next message is sent alone
 	push     pushState // how chunks are sent
@@ -86,6 +85,10 @@ type Stage struct {
 	unready  string    // why nothing can be sent, until something is
 	nextLook time.Time // when to ask for the queue's size
 	checked  checkedWork
+
+	// The STIX ids skipped and not sent since, each with the time when OpenCTI was
+	// last found not to have it from elsewhere; nil: not loaded.
+	dead map[string]time.Time
 
 	gate   gateWatch
 	warned map[string]bool // missing rights that were logged
