@@ -123,7 +123,7 @@ func TestFullOfWaiting(t *testing.T) {
 		t.Fatalf("fetch into the last room: %v", err)
 	}
 	for {
-		all := must(b.s.Waiting(b.run.ID, 0, 3))
+		all := must(b.s.Objects(b.run.ID, 0, 3))
 		if len(all) == 0 {
 			break
 		}

@@ -249,10 +249,10 @@ func readAll(s *Spool) {
 	runs, _ := s.OpenRuns()
 	for _, r := range runs {
 		_, _ = s.Records(r.ID, 0, 1000, 1<<30)
-		_, _ = s.Waiting(r.ID, 0, 1000)
+		_, _ = s.Objects(r.ID, 0, 1000)
 		_, _, _ = s.ReadyTasks(r.ID, t0, 1000, nil)
 	}
-	_, _ = s.Held(0, 1000)
+	_, _ = s.Objects(Held, 0, 1000)
 	_, _ = s.DeadLetters(0, 1000)
 	_, _ = s.NextBundle()
 	_, _ = s.Stats()
@@ -322,10 +322,10 @@ func TestDamagedPayloads(t *testing.T) {
 	if len(recs) != 2 || !errors.Is(recs[0].Err, ErrCorrupt) || len(recs[0].Body) == 0 || recs[1].Err != nil {
 		t.Fatalf("records: %v, %v", recs[0].Err, recs[1].Err)
 	}
-	if w := must(s.Waiting(run.ID, 0, 10)); len(w) != 1 || !errors.Is(w[0].Err, ErrCorrupt) || w[0].STIX != stixOf(901) {
+	if w := must(s.Objects(run.ID, 0, 10)); len(w) != 1 || !errors.Is(w[0].Err, ErrCorrupt) || w[0].STIX != stixOf(901) {
 		t.Fatalf("waiting: %+v", w)
 	}
-	if h := must(s.HeldByID([]string{stixOf(902)}))[stixOf(902)]; !errors.Is(h.Err, ErrCorrupt) || h.STIX != stixOf(902) {
+	if h := must(s.ObjectsByID(Held, []string{stixOf(902)}))[stixOf(902)]; !errors.Is(h.Err, ErrCorrupt) || h.STIX != stixOf(902) {
 		t.Fatalf("held: %+v", h)
 	}
 	if d := must(s.DeadLetters(0, 10)); len(d) != 1 || !errors.Is(d[0].Err, ErrCorrupt) || len(d[0].Payload) == 0 {

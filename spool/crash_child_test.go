@@ -280,11 +280,11 @@ func (w *worker) mapRecords(run uint64, recs []Record) error {
 
 // release ends the run's mapping: what waits or is held goes out.
 func (w *worker) release(run uint64) error {
-	waiting, err := w.s.Waiting(run, 0, 10)
+	waiting, err := w.s.Objects(run, 0, 10)
 	if err != nil {
 		return err
 	}
-	held, err := w.s.Held(0, 10)
+	held, err := w.s.Objects(Held, 0, 10)
 	if err != nil {
 		return err
 	}

@@ -255,14 +255,14 @@ func (l *ledger) lookInput(s *Spool, f found) {
 			}
 			f.add(n, "record")
 		}
-		for _, o := range must(s.Waiting(r.ID, 0, 100_000)) {
+		for _, o := range must(s.Objects(r.ID, 0, 100_000)) {
 			f.add(numberOf(o.STIX), "waiting")
 		}
 	}
 }
 
 func (l *ledger) lookOutput(s *Spool, f found) {
-	for _, o := range must(s.Held(0, 100_000)) {
+	for _, o := range must(s.Objects(Held, 0, 100_000)) {
 		f.add(numberOf(o.STIX), "held")
 	}
 	for _, e := range must(s.List(bktBundles, "", 100_000)) {

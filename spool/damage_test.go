@@ -239,10 +239,10 @@ func drainRun(t *testing.T, s *Spool, epoch uint64, r Run) {
 		for _, rec := range must(s.Records(r.ID, 0, 100, 1<<30)) {
 			c.Records = append(c.Records, rec.Seq)
 		}
-		for _, w := range must(s.Waiting(r.ID, 0, 100)) {
+		for _, w := range must(s.Objects(r.ID, 0, 100)) {
 			c.Unwait = append(c.Unwait, w.STIX)
 		}
-		for _, h := range must(s.Held(0, 100)) {
+		for _, h := range must(s.Objects(Held, 0, 100)) {
 			c.Unhold = append(c.Unhold, h.STIX)
 		}
 		ok(t, s.CommitMap(epoch, t0, c))

@@ -64,7 +64,7 @@ func (s *Spool) droppable(dead []uint64, parked []TaskKey, held []string) error 
 			}
 		}
 		for _, id := range held {
-			if heldOf(t).seq(id) == 0 {
+			if t.objects(Held).seq(id) == 0 {
 				return fmt.Errorf("held object %s: %w", id, ErrNotFound)
 			}
 		}

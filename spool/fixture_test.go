@@ -93,7 +93,7 @@ func workOn(t *testing.T, s *Spool) {
 		ok(t, r.Err)
 		c.Records = append(c.Records, r.Seq)
 	}
-	for _, o := range must(s.Waiting(run.ID, 0, 100)) {
+	for _, o := range must(s.Objects(run.ID, 0, 100)) {
 		ok(t, o.Err)
 		c.Unwait = append(c.Unwait, o.STIX)
 		c.Bundles = append(c.Bundles, NewBundle{Objects: []BundleObject{{STIX: o.STIX, JSON: o.JSON}}})

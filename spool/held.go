@@ -17,7 +17,7 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Pac
 		o.Seq = tb.next()
 	}
 	o.Since, o.Run = cmp.Or(old.Since, o.Since, now).UTC(), run
-	heldOf(tb.t).add(o, body)
+	tb.t.objects(Held).add(o, body)
 	tb.t.counters().addPublished(o.Kept, 1)
 	return nil
 }
@@ -42,7 +42,7 @@ func (c *counters) addPublished(kept bool, n int64) {
 
 // unhold removes the held object of this id and returns it; its Seq is 0 if there was none.
 func (tb heldBucket) unhold(id string) Object {
-	o := heldOf(tb.t).remove(id)
+	o := tb.t.objects(Held).remove(id)
 	c := tb.t.counters()
 	c.addPublished(o.Kept, -1)
 	if o.Err != nil {
@@ -51,22 +51,11 @@ func (tb heldBucket) unhold(id string) Object {
 	return o
 }
 
-// HeldByID returns those of ids that are held, by id.
-func (s *Spool) HeldByID(ids []string) (map[string]Object, error) {
-	return s.objects("read held objects", heldOf, ids)
-}
-
-// Held returns up to limit held objects with Seq > after, oldest first; fewer if they are large, but at least one
-// while there are any.
-func (s *Spool) Held(after uint64, limit int) ([]Object, error) {
-	return s.objectsAfter("read held objects", heldOf, nil, after, limit)
-}
-
 // HeldPlace returns the Seq of the n-th held object, oldest first; zero if n is zero, and the last one's if there are
 // fewer.
 func (s *Spool) HeldPlace(n int64) (seq uint64, err error) {
 	err = s.view("find a place among the held objects", func(t *txn) error {
-		x := heldOf(t)
+		x := t.objects(Held)
 		for k := range x.rows.rows(x.row) {
 			if len(k) != len(x.row)+8 {
 				continue // a further fragment
@@ -79,16 +68,4 @@ func (s *Spool) HeldPlace(n int64) (seq uint64, err error) {
 		return nil
 	})
 	return seq, err
-}
-
-// HeldFor returns up to limit held objects with Seq > after that wait for the id; fewer if they are large, but at
-// least one while there are any.
-func (s *Spool) HeldFor(id string, after uint64, limit int) ([]Object, error) {
-	return s.objectsAfter("read held objects", heldOf, &id, after, limit)
-}
-
-// HeldIDs returns up to limit distinct ids after the given one for which
-// objects are held, in the spool's own order; see WatchedIDs.
-func (s *Spool) HeldIDs(after string, limit int) ([]string, error) {
-	return s.watchedIDs("read watched ids", heldOf, after, limit)
 }

@@ -11,8 +11,8 @@ func TestHeldPlace(t *testing.T) {
 		hold = append(hold, Object{STIX: stixOf(n), Watch: stixOf(100), Dataset: Alerts, Source: "s", JSON: noise(3 << 20)})
 	}
 	ok(t, s.CommitMap(1, t0, MapCommit{Run: run, Hold: hold}))
-	held := must(s.Held(0, 10))
-	held = append(held, must(s.Held(held[len(held)-1].Seq, 10))...)
+	held := must(s.Objects(Held, 0, 10))
+	held = append(held, must(s.Objects(Held, held[len(held)-1].Seq, 10))...)
 	if len(held) != 3 {
 		t.Fatalf("%d objects are held, want 3", len(held))
 	}

@@ -68,7 +68,7 @@ func (s *Spool) Show(bucket, key string) (Entry, []byte, error) {
 			return err
 		}
 		if bucket == bktHeld {
-			if seq := heldOf(t).seq(key); seq != 0 {
+			if seq := t.objects(Held).seq(key); seq != 0 {
 				key = strconv.FormatUint(seq, 10)
 			} else if strings.Contains(key, "--") {
 				return ErrNotFound

@@ -84,7 +84,7 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 		}
 	}
 	for _, id := range c.Unwait {
-		waitingOf(c.Run)(t).remove(id)
+		t.objects(c.Run).remove(id)
 	}
 	for _, id := range c.Unhold {
 		t.held().unhold(id)

@@ -129,8 +129,8 @@ func bySeq(a, b Object) int { return int(a.Seq) - int(b.Seq) }
 func (d *driver) compareObjects() {
 	for id := range d.m.runs {
 		want := slices.SortedFunc(maps.Values(d.m.waiting[id]), bySeq)
-		d.same("waiting", must(d.s.Waiting(id, 0, 1000)), want)
-		d.same("waiting by id", must(d.s.WaitingByID(id, slices.Collect(maps.Keys(d.m.waiting[id])))), d.m.waiting[id])
+		d.same("waiting", must(d.s.Objects(id, 0, 1000)), want)
+		d.same("waiting by id", must(d.s.ObjectsByID(id, slices.Collect(maps.Keys(d.m.waiting[id])))), d.m.waiting[id])
 		read := func(watch string, after uint64) ([]Object, error) { return d.s.Watchers(id, watch, after, 2) }
 		page := func(after string) ([]string, error) { return d.s.WatchedIDs(id, after, 3) }
 		d.compareWatched(want, page, read)
@@ -143,10 +143,10 @@ func (d *driver) compareObjects() {
 		d.same("awaited", must(d.s.Awaited(id, ids)), awaited)
 	}
 	want := slices.SortedFunc(maps.Values(d.m.held), bySeq)
-	d.same("held", must(d.s.Held(0, 1000)), want)
-	d.same("held by id", must(d.s.HeldByID(append(slices.Collect(maps.Keys(d.m.held)), "none--1"))), d.m.held)
-	read := func(watch string, after uint64) ([]Object, error) { return d.s.HeldFor(watch, after, 2) }
-	d.compareWatched(want, func(after string) ([]string, error) { return d.s.HeldIDs(after, 3) }, read)
+	d.same("held", must(d.s.Objects(Held, 0, 1000)), want)
+	d.same("held by id", must(d.s.ObjectsByID(Held, append(slices.Collect(maps.Keys(d.m.held)), "none--1"))), d.m.held)
+	read := func(watch string, after uint64) ([]Object, error) { return d.s.Watchers(Held, watch, after, 2) }
+	d.compareWatched(want, func(after string) ([]string, error) { return d.s.WatchedIDs(Held, after, 3) }, read)
 }
 
 // compareWatched reads a watch index page by page.

@@ -8,25 +8,30 @@ type objectIndex struct {
 	rows, index    *table
 	row, id, watch []byte // prefixes
 	run            uint64 // of objects that wait
-	count          func(c *counters) *int64
 }
 
-type indexOf func(*txn) objectIndex
+// Held stands in place of a run for the held objects, which are in none.
+const Held = ^uint64(0)
 
-func waitingOf(run uint64) indexOf {
-	return func(t *txn) objectIndex {
-		return objectIndex{
-			rows: t.tab(bktWaiting), index: t.tab(bktWaitingByID), row: encoding.Num(run), id: numKey(pfxByID, run), watch: numKey(pfxWatch, run),
-			run: run, count: func(c *counters) *int64 { return &c.Waiting },
-		}
+// objects returns the index of the objects that wait in the run, or of the held ones.
+func (t *txn) objects(run uint64) objectIndex {
+	if run == Held {
+		tb := t.tab(bktHeld)
+		return objectIndex{rows: tb, index: tb, row: []byte{pfxHeld}, id: []byte{pfxByID}, watch: []byte{pfxWatch}}
 	}
-}
-
-func heldOf(t *txn) objectIndex {
 	return objectIndex{
-		rows: t.tab(bktHeld), index: t.tab(bktHeld), row: []byte{pfxHeld}, id: []byte{pfxByID}, watch: []byte{pfxWatch},
-		count: func(c *counters) *int64 { return &c.Held },
+		rows: t.tab(bktWaiting), index: t.tab(bktWaitingByID), row: encoding.Num(run), id: numKey(pfxByID, run), watch: numKey(pfxWatch, run),
+		run: run,
 	}
+}
+
+// count returns the counter of the objects, for changing.
+func (x objectIndex) count() *int64 {
+	c := x.rows.t.counters()
+	if x.rows.name == bktHeld {
+		return &c.Held
+	}
+	return &c.Waiting
 }
 
 func (x objectIndex) key(seq uint64) []byte  { return encoding.PutU64(encoding.Clone(x.row), seq) }
@@ -58,7 +63,7 @@ func indexSeq(key, v []byte) (uint64, bool) {
 func (x objectIndex) add(o Object, body encoding.Packed) {
 	x.rows.sealBlob(x.key(o.Seq), o, body)
 	x.putRows(o)
-	*x.count(x.rows.t.counters())++
+	*x.count()++
 }
 
 // remove removes the object of this id and returns it; its Seq is 0 if there was none.
@@ -75,7 +80,7 @@ func (x objectIndex) remove(id string) Object {
 	}
 	x.index.del(x.idKey(id))
 	x.rows.delBlob(x.key(seq))
-	*x.count(x.rows.t.counters())--
+	*x.count()--
 	return o
 }
 
@@ -108,13 +113,14 @@ func (x objectIndex) at(seq uint64) Object {
 	return o
 }
 
-// objects reads objects by their ids.
-func (s *Spool) objects(op string, of indexOf, ids []string) (map[string]Object, error) {
+// ObjectsByID returns those of ids that wait in the run, or are Held, by id.
+func (s *Spool) ObjectsByID(run uint64, ids []string) (map[string]Object, error) {
 	out := map[string]Object{}
-	err := s.view(op, func(t *txn) error {
+	err := s.view("read objects", func(t *txn) error {
+		x := t.objects(run)
 		for _, id := range ids {
-			if seq := of(t).seq(id); seq != 0 {
-				out[id] = of(t).at(seq)
+			if seq := x.seq(id); seq != 0 {
+				out[id] = x.at(seq)
 			}
 		}
 		return nil
@@ -122,34 +128,47 @@ func (s *Spool) objects(op string, of indexOf, ids []string) (map[string]Object,
 	return out, err
 }
 
-// objectsAfter returns up to limit objects with Seq > after, oldest first; fewer if they are large, but at least one
-// while there are any. With a watched id it returns only those that wait for it.
-func (s *Spool) objectsAfter(op string, of indexOf, watched *string, after uint64, limit int) (out []Object, err error) {
-	err = s.view(op, func(t *txn) error {
-		x := of(t)
-		rows, prefix := x.rows, x.row
-		if watched != nil {
-			rows, prefix = x.index, x.watchKey(*watched)
-		}
-		size := 0
-		for k := range rows.rowsFrom(prefix, past(encoding.PutU64(encoding.Clone(prefix), after))) {
-			if len(out) >= limit || size >= readBytes {
-				break
-			}
-			if len(k) == len(prefix)+8 { // else a further fragment
-				out = append(out, x.at(encoding.U64(k, len(prefix))))
-				size += len(out[len(out)-1].JSON)
-			}
-		}
+// Objects returns up to limit objects with Seq > after that wait in the run, or are Held, oldest first; fewer if they
+// are large, but at least one while there are any.
+func (s *Spool) Objects(run, after uint64, limit int) (out []Object, err error) {
+	err = s.view("read objects", func(t *txn) error {
+		x := t.objects(run)
+		out = x.after(x.rows, x.row, after, limit)
 		return nil
 	})
 	return out, err
 }
 
-// watchedIDs returns up to limit distinct ids after the given one that objects wait for.
-func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) (out []string, err error) {
-	err = s.view(op, func(t *txn) error {
-		x := of(t)
+// Watchers returns those of Objects that wait for the id.
+func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) (out []Object, err error) {
+	err = s.view("read watchers", func(t *txn) error {
+		x := t.objects(run)
+		out = x.after(x.index, x.watchKey(id), after, limit)
+		return nil
+	})
+	return out, err
+}
+
+// after returns objects whose seqs follow the prefix in rows of the table.
+func (x objectIndex) after(tb *table, prefix []byte, after uint64, limit int) (out []Object) {
+	size := 0
+	for k := range tb.rowsFrom(prefix, past(encoding.PutU64(encoding.Clone(prefix), after))) {
+		if len(out) >= limit || size >= readBytes {
+			break
+		}
+		if len(k) == len(prefix)+8 { // else a further fragment
+			out = append(out, x.at(encoding.U64(k, len(prefix))))
+			size += len(out[len(out)-1].JSON)
+		}
+	}
+	return out
+}
+
+// WatchedIDs returns up to limit distinct ids after the given one that objects of the run, or Held ones, wait for.
+// Their order is total and stable, but is the spool's own, not that of the text; "" starts at the beginning.
+func (s *Spool) WatchedIDs(run uint64, after string, limit int) (out []string, err error) {
+	err = s.view("read watched ids", func(t *txn) error {
+		x := t.objects(run)
 		from := x.watch
 		if after != "" {
 			from = x.pastID(after)
@@ -175,7 +194,7 @@ func (s *Spool) watchedIDs(op string, of indexOf, after string, limit int) (out 
 func (s *Spool) Awaited(run uint64, ids []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	err := s.view("read watched ids", func(t *txn) error {
-		waiting, held := waitingOf(run)(t), heldOf(t)
+		waiting, held := t.objects(run), t.objects(Held)
 		for _, id := range ids {
 			if waiting.index.has(waiting.watchKey(id)) || held.index.has(held.watchKey(id)) {
 				out[id] = true

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -23,4 +24,21 @@ func checkObject(o Object) error {
 		return fmt.Errorf("object without an id: %w", ErrInvalid)
 	}
 	return checkLen("object", o.STIX, o.Watch)
+}
+
+// wait stores a waiting object, replacing an older copy of its id in the run.
+func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
+	if err := checkObject(o); err != nil {
+		return err
+	}
+	x := tb.t.objects(run)
+	old := x.remove(o.STIX)
+	o.Run, o.Seq = run, cmp.Or(old.Seq, o.Seq)
+	if o.Seq == 0 || tb.get(x.key(o.Seq)) != nil {
+		o.Seq = tb.next()
+	} else if o.Seq > tb.b.Sequence() {
+		tb.t.fail(tb.name, tb.b.SetSequence(o.Seq))
+	}
+	x.add(o, body)
+	return nil
 }

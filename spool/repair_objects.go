@@ -9,9 +9,9 @@ import (
 
 // objectDamage checks that the index of objects agrees with them. An object that cannot be read and that no index
 // names becomes a dead letter.
-func objectDamage(of indexOf) damageCheck {
+func objectDamage(run uint64) damageCheck {
 	return func(t *txn) repairing {
-		x := of(t)
+		x := t.objects(run)
 		var named []uint64
 		var wrong, lacking [][]byte
 		for k, v := range x.index.rows(x.id) {
@@ -34,7 +34,7 @@ func objectDamage(of indexOf) damageCheck {
 			return nil
 		}
 		return func(t *txn) (err error) {
-			x := of(t)
+			x := t.objects(run)
 			x.index.delAll(wrong)
 			for _, k := range lacking {
 				err = cmp.Or(err, t.repairObject(x, k))
@@ -61,6 +61,6 @@ func (t *txn) repairObject(x objectIndex, key []byte) error {
 	t.dead().add(st.Created, d, encoding.Pack(d.Payload))
 	x.dropWatch(o.Seq)
 	x.rows.delBlob(key)
-	*x.count(t.counters())--
+	*x.count()--
 	return nil
 }

@@ -153,11 +153,11 @@ func (s *Spool) MarkResumed() error {
 		checks = nil
 		for _, r := range t.runs().open() {
 			r.Resumed, r.dirty = true, true
-			checks = append(checks, dueDamage(r.ID), objectDamage(waitingOf(r.ID)))
+			checks = append(checks, dueDamage(r.ID), objectDamage(r.ID))
 		}
 		return nil
 	})
-	for _, check := range append(checks, (*txn).behindDamage, objectDamage(heldOf)) {
+	for _, check := range append(checks, (*txn).behindDamage, objectDamage(Held)) {
 		if err == nil {
 			err = s.repair(check)
 		}

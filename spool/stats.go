@@ -83,7 +83,7 @@ func (t *txn) oldest(out map[string]time.Time) {
 	}
 	first := func(tb *table, pfx byte) (k, v []byte) { return tb.first([]byte{pfx}, []byte{pfx}) }
 	if k, _ := first(t.held().table, pfxHeld); k != nil {
-		note(bktHeld, heldOf(t).at(encoding.U64(k, 1)).Since)
+		note(bktHeld, t.objects(Held).at(encoding.U64(k, 1)).Since)
 	}
 	if k, _ := first(t.bundles().table, pfxHead); k != nil {
 		b, _, _ := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))

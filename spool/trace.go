@@ -16,12 +16,12 @@ func (s *Spool) Trace(id string) (Trace, error) {
 	var out Trace
 	err := s.view("trace "+id, func(t *txn) error {
 		t.ids().trace(id, &out)
-		if seq := heldOf(t).seq(id); seq != 0 {
-			o := heldOf(t).at(seq)
+		if seq := t.objects(Held).seq(id); seq != 0 {
+			o := t.objects(Held).at(seq)
 			out.Held = &o
 		}
 		for _, r := range t.runs().open() {
-			if x := waitingOf(r.ID)(t); x.seq(id) != 0 {
+			if x := t.objects(r.ID); x.seq(id) != 0 {
 				out.Waiting = append(out.Waiting, x.at(x.seq(id)))
 			}
 		}

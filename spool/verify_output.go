@@ -20,7 +20,7 @@ func (v *verifier) waiting() {
 		if r := v.run("waiting objects", run); r != nil && !r.MappedAt.IsZero() {
 			v.broken("waiting object %d/%d: its run is mapped", run, encoding.U64(k, 8))
 		}
-		v.object(waitingOf(run)(v.t), encoding.U64(k, 8))
+		v.object(v.t.objects(run), encoding.U64(k, 8))
 	}
 }
 
@@ -31,13 +31,13 @@ func (v *verifier) waitingByID() {
 			v.broken("waiting_by_id: key %x", k)
 			continue
 		}
-		v.indexRow(waitingOf(encoding.U64(k, 1))(v.t), &n, k, val)
+		v.indexRow(v.t.objects(encoding.U64(k, 1)), &n, k, val)
 	}
 	v.indexSize("waiting_by_id", n, v.n.Waiting)
 }
 
 func (v *verifier) held() {
-	x := heldOf(v.t)
+	x := v.t.objects(Held)
 	var n indexRows
 	for k, val := range v.walk(x.rows) {
 		switch k[0] {

@@ -73,7 +73,7 @@ func (d direct) findObject(ctx context.Context, id string) (FoundObject, error) 
 func (d direct) neededBy(id string) ([]string, error) {
 	const most = 20
 	var all []string
-	held, err := d.Spool.HeldFor(id, 0, most)
+	held, err := d.Spool.Watchers(spool.Held, id, 0, most)
 	for _, o := range held {
 		all = append(all, o.STIX)
 	}

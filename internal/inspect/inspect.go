@@ -146,7 +146,7 @@ func (d direct) Task(key spool.TaskKey) (Task, error) {
 }
 
 func (d direct) Held(limit int) ([]Held, error) {
-	objects, err := d.Spool.Held(0, limit)
+	objects, err := d.Spool.Objects(spool.Held, 0, limit)
 	views := make([]Held, len(objects))
 	for i, o := range objects {
 		views[i] = heldOf(o)

@@ -727,7 +727,7 @@ func (r *rig) fillWaiting() {
 func (r *rig) dropWaiting() {
 	r.T.Helper()
 	run := r.LastRun()
-	objects, err := r.Spool.Waiting(run.ID, 0, 1000)
+	objects, err := r.Spool.Objects(run.ID, 0, 1000)
 	if err != nil {
 		r.T.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := m.spool.HeldIDs("", 1)
+	held, err := m.spool.WatchedIDs(spool.Held, "", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +299,7 @@ func (b *batch) page(f *freedID) ([]spool.Object, error) {
 	case !f.held && b.hasWaiting:
 		return b.m.spool.Watchers(b.run.ID, f.id, f.after, objectPage)
 	case f.held && b.hasHeld:
-		return b.m.spool.HeldFor(f.id, f.after, objectPage)
+		return b.m.spool.Watchers(spool.Held, f.id, f.after, objectPage)
 	}
 	return nil, nil
 }

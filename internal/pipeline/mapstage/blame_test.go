@@ -75,18 +75,15 @@ func (p *brokenParts) LookupIDs(ids []string) (map[string]spool.ID, error) {
 	return p.Spool.LookupIDs(ids)
 }
 
-func (p *brokenParts) WaitingByID(run uint64, ids []string) (map[string]spool.Object, error) {
-	if err := p.touch("WaitingByID", ids...); err != nil {
+func (p *brokenParts) ObjectsByID(run uint64, ids []string) (map[string]spool.Object, error) {
+	step := "WaitingByID"
+	if run == spool.Held {
+		step = "HeldByID"
+	}
+	if err := p.touch(step, ids...); err != nil {
 		return nil, err
 	}
-	return p.Spool.WaitingByID(run, ids)
-}
-
-func (p *brokenParts) HeldByID(ids []string) (map[string]spool.Object, error) {
-	if err := p.touch("HeldByID", ids...); err != nil {
-		return nil, err
-	}
-	return p.Spool.HeldByID(ids)
+	return p.Spool.ObjectsByID(run, ids)
 }
 
 func (p *brokenParts) CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error {
@@ -269,6 +266,9 @@ type hidden struct {
 
 func (h hidden) WatchedIDs(run uint64, after string, limit int) ([]string, error) {
 	ids, err := h.Spool.WatchedIDs(run, after, limit)
+	if run == spool.Held {
+		return ids, err
+	}
 	if len(ids) == 1 && ids[0] == h.id {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 // for another waiting object, so following the watched ids leads into a cycle; one
 // object of it is sent without what it lacks.
 func (b *batch) breakCycles(d *drainPass) error {
-	objs, err := b.m.spool.Waiting(b.run.ID, d.seq, objectPage)
+	objs, err := b.m.spool.Objects(b.run.ID, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (b *batch) afterCycles(d *drainPass) error {
 		d.enter(phaseDone)
 		return nil
 	}
-	left, err := b.m.spool.Waiting(b.run.ID, 0, 1)
+	left, err := b.m.spool.Objects(b.run.ID, 0, 1)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (b *batch) watchOf(id string) (string, bool, error) {
 
 // stored reads an object that waits on disk, and returns false if there is none.
 func (b *batch) stored(id string) (spool.Object, bool, error) {
-	found, err := b.m.spool.WaitingByID(b.run.ID, []string{id})
+	found, err := b.m.spool.ObjectsByID(b.run.ID, []string{id})
 	o, ok := found[id]
 	return o, ok, err
 }

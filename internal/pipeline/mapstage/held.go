@@ -13,7 +13,7 @@ import (
 // the stage forgot in a crash, and targets that OpenCTI received in the meantime:
 // from us, with the entry in ids pruned, or from someone else.
 func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
-	ids, err := b.m.spool.HeldIDs(d.id, idPage)
+	ids, err := b.m.spool.WatchedIDs(spool.Held, d.id, idPage)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 		if b.known[id] != nil || !b.m.mayAsk(d, id) {
 			continue
 		}
-		objs, err := b.m.spool.HeldFor(id, 0, objectPage)
+		objs, err := b.m.spool.Watchers(spool.Held, id, 0, objectPage)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (b *batch) placeKept(d *drainPass) error {
 // refreshKept takes up held objects that could be sent now, or sent more
 // completely, although what they are held for did not arrive.
 func (b *batch) refreshKept(d *drainPass) error {
-	objs, err := b.m.spool.Held(d.seq, objectPage)
+	objs, err := b.m.spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (b *batch) expireHeld(d *drainPass) error {
 	if err != nil {
 		return err
 	}
-	objs, err := b.m.spool.Held(d.seq, objectPage)
+	objs, err := b.m.spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}

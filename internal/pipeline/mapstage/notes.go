@@ -113,7 +113,7 @@ func (b *batch) restrictOthers(ids []string) error {
 	}
 	searches := lookBacks
 	for chunk := range slices.Chunk(ids, objectPage) {
-		held, err := b.m.spool.HeldByID(chunk)
+		held, err := b.m.spool.ObjectsByID(spool.Held, chunk)
 		if err != nil {
 			return err
 		}

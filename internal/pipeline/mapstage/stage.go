@@ -27,15 +27,11 @@ type Spool interface {
 	Records(run, after uint64, maxCount int, maxBytes int64) ([]spool.Record, error)
 	LookupIDs(ids []string) (map[string]spool.ID, error)
 	SetIDs(ids []string) (map[string]string, error)
-	WaitingByID(run uint64, ids []string) (map[string]spool.Object, error)
-	Waiting(run, after uint64, limit int) ([]spool.Object, error)
+	ObjectsByID(run uint64, ids []string) (map[string]spool.Object, error)
+	Objects(run, after uint64, limit int) ([]spool.Object, error)
 	Watchers(run uint64, id string, after uint64, limit int) ([]spool.Object, error)
-	Awaited(run uint64, ids []string) (map[string]bool, error)
 	WatchedIDs(run uint64, after string, limit int) ([]string, error)
-	HeldByID(ids []string) (map[string]spool.Object, error)
-	Held(after uint64, limit int) ([]spool.Object, error)
-	HeldFor(id string, after uint64, limit int) ([]spool.Object, error)
-	HeldIDs(after string, limit int) ([]string, error)
+	Awaited(run uint64, ids []string) (map[string]bool, error)
 	HeldPlace(n int64) (seq uint64, err error)
 	CommitMap(epoch uint64, now time.Time, c spool.MapCommit) error
 	FinishMap(epoch uint64, run uint64, now time.Time) error

@@ -117,7 +117,7 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 		}
 	}
 	for chunk := range slices.Chunk(ask, objectPage) {
-		found, err := b.m.spool.WaitingByID(b.run.ID, chunk)
+		found, err := b.m.spool.ObjectsByID(b.run.ID, chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -329,7 +329,7 @@ func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	if it.held != nil || !b.hasHeld {
 		return it.obj, nil
 	}
-	held, err := b.m.spool.HeldByID([]string{it.id})
+	held, err := b.m.spool.ObjectsByID(spool.Held, []string{it.id})
 	o, ok := held[it.id]
 	if err != nil || !ok {
 		return it.obj, err

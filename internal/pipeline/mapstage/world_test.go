@@ -308,7 +308,7 @@ func (w *world) held() map[string]spool.Object {
 	w.t.Helper()
 	out := map[string]spool.Object{}
 	for after := uint64(0); ; {
-		objs, err := w.sp.Held(after, 100)
+		objs, err := w.sp.Objects(spool.Held, after, 100)
 		w.check(err)
 		if len(objs) == 0 {
 			return out

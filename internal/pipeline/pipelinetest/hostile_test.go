@@ -301,7 +301,7 @@ func (h *hostile) account() {
 		}
 	}
 	for after := uint64(0); ; {
-		objects, err := h.w.Spool.Held(after, 500)
+		objects, err := h.w.Spool.Objects(spool.Held, after, 500)
 		h.w.Must(err)
 		if len(objects) == 0 {
 			break

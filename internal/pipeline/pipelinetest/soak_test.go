@@ -440,7 +440,7 @@ func (s *soak) account() {
 		}
 	}
 	for after := uint64(0); ; {
-		objects, err := w.Spool.Held(after, 500)
+		objects, err := w.Spool.Objects(spool.Held, after, 500)
 		w.Must(err)
 		if len(objects) == 0 {
 			break
