@@ -98,23 +98,23 @@ func (e *BlockError) Unwrap() error { return e.Err }
 
 // locate returns the number of the block that holds the object at index, and
 // the index of the block's first object.
-func (h bundleHead) locate(index int) (number, first int) {
-	for i, n := range h.Blocks {
+func (b storedBundle) locate(index int) (number, first int) {
+	for i, n := range b.Blocks {
 		if index < first+n {
 			return i, first
 		}
 		first += n
 	}
-	return len(h.Blocks), first
+	return len(b.Blocks), first
 }
 
 // block reads one block of a bundle.
-func (tb bundleBucket) block(run, seq uint64, h bundleHead, number, first int) ([]BundleObject, error) {
-	key := blockKey(run, seq, uint32(number))
+func (tb bundleBucket) block(b storedBundle, number, first int) ([]BundleObject, error) {
+	key := blockKey(b.Run, b.Seq, uint32(number))
 	sealed := tb.get(key)
-	want := h.Blocks[number]
+	want := b.Blocks[number]
 	fail := func(err error) error {
-		return &BlockError{Run: run, Seq: seq, From: first, To: first + want, Err: err}
+		return &BlockError{Run: b.Run, Seq: b.Seq, From: first, To: first + want, Err: err}
 	}
 	if sealed == nil {
 		return nil, fail(fmt.Errorf("%w: block is missing", ErrCorrupt))

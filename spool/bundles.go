@@ -10,26 +10,24 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// bundleHead is the stored header of a bundle.
-type bundleHead struct {
-	Created time.Time `json:"created"`
-	Objects int       `json:"objects"`
-	Bytes   int64     `json:"bytes"`
-	Blocks  []int     `json:"blocks"` // number of objects in each block
+// storedBundle is a bundle as its header has it; the cursor has a bucket of its own.
+type storedBundle struct {
+	Bundle
+	Blocks []int `json:"blocks"` // number of objects in each block
 }
 
 // add appends a bundle to the run.
-func (tb bundleBucket) add(now time.Time, run uint64, b NewBundle) {
+func (tb bundleBucket) add(now time.Time, run uint64, n NewBundle) {
 	seq := tb.next()
-	h := bundleHead{Created: now.UTC(), Objects: len(b.Objects), Bytes: b.bytes}
-	for i, bl := range b.blocks {
-		h.Blocks = append(h.Blocks, bl.objects)
+	b := storedBundle{Bundle: Bundle{Created: now.UTC(), Objects: len(n.Objects), Bytes: n.bytes}}
+	for i, bl := range n.blocks {
+		b.Blocks = append(b.Blocks, bl.objects)
 		tb.sealBlob(blockKey(run, seq, uint32(i)), nil, bl.body)
 	}
-	tb.sealBlob(pairKey(pfxHead, run, seq), h, encoding.Packed{})
+	tb.sealBlob(pairKey(pfxHead, run, seq), b, encoding.Packed{})
 	c := tb.t.counters()
 	c.Bundles++
-	c.Messages += int64(h.Objects)
+	c.Messages += int64(b.Objects)
 }
 
 // NextBundle returns the oldest bundle of the oldest run that has one, or ErrNotFound.
@@ -46,7 +44,8 @@ func (s *Spool) nextBundle(op string, of []byte) (out Bundle, err error) {
 		if !found {
 			return ErrNotFound
 		}
-		out, _, err = t.bundles().head(run, seq)
+		b, err := t.bundles().head(run, seq)
+		out = b.Bundle
 		return err
 	})
 	return out, err
@@ -62,7 +61,7 @@ func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error)
 			if !found {
 				return nil
 			}
-			b, _, err := t.bundles().head(run, seq)
+			b, err := t.bundles().head(run, seq)
 			if err != nil {
 				return err
 			}
@@ -79,22 +78,20 @@ func (s *Spool) Unconfirmed(run uint64, most int) (n int64, in Range, err error)
 }
 
 // head reads a bundle's header and cursor.
-func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
-	b := Bundle{Run: run, Seq: seq}
-	var h bundleHead
+func (tb bundleBucket) head(run, seq uint64) (storedBundle, error) {
+	var b storedBundle
 	key := pairKey(pfxHead, run, seq)
 	v := tb.blob(key, nil)
-	if _, err := encoding.Open(key, v, &h); err != nil {
-		if h = tb.rebuiltHead(run, seq); h.Objects == 0 {
-			return b, h, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
+	if _, err := encoding.Open(key, v, &b); err != nil {
+		if b = tb.rebuiltHead(run, seq); b.Objects == 0 {
+			return b, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
 		}
 	}
 	key = encoding.Pair(run, seq)
 	// One that cannot be read counts as being at the start: publishing again is safe, skipping is not.
 	cur, _ := encoding.DecodeCursor(key, tb.t.tab(bktCursors).get(key))
-	b.Created, b.Objects, b.Bytes = h.Created, h.Objects, h.Bytes
-	b.Confirmed, b.Skipped = min(cur.Confirmed, h.Objects), cur.Skipped
-	return b, h, nil
+	b.Run, b.Seq, b.Confirmed, b.Skipped = run, seq, min(cur.Confirmed, b.Objects), cur.Skipped
+	return b, nil
 }
 
 // BundleObjects returns objects of the bundle from index from on, at least one, and none past the end: those of the
@@ -102,17 +99,17 @@ func (tb bundleBucket) head(run, seq uint64) (Bundle, bundleHead, error) {
 // object at from cannot be read, the error is a *BlockError.
 func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []BundleObject, err error) {
 	err = s.view("read bundle", func(t *txn) error {
-		_, h, err := t.bundles().head(run, seq)
+		b, err := t.bundles().head(run, seq)
 		if err != nil || from < 0 {
 			return err
 		}
 		var size int64
-		for number, first := h.locate(from); number < len(h.Blocks); number++ {
+		for number, first := b.locate(from); number < len(b.Blocks); number++ {
 			key := blockKey(run, seq, uint32(number))
 			if len(out) > 0 && size+int64(encoding.RawLen(t.bundles().get(key))) > maxBytes {
 				return nil // unpacked twice otherwise
 			}
-			objects, err := t.bundles().block(run, seq, h, number, first)
+			objects, err := t.bundles().block(b, number, first)
 			if err != nil {
 				if len(out) > 0 {
 					return nil // return the readable ones first
@@ -139,7 +136,7 @@ func (s *Spool) BundleObjects(run, seq uint64, from int, maxBytes int64) (out []
 // SaveCursor stores that the bundle's first n messages are confirmed. The cursor never moves back.
 func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 	return s.handOver("save cursor", frees(), epoch, func(t *txn) error {
-		b, _, err := t.bundles().head(run, seq)
+		b, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
@@ -155,7 +152,7 @@ func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 
 // moveCursor stores the cursor at n, or past the skipped messages that follow. It has a bucket of its own, so that few
 // pages change however large the bundle is.
-func (tb bundleBucket) moveCursor(b Bundle, n int) {
+func (tb bundleBucket) moveCursor(b storedBundle, n int) {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
 	}
@@ -171,7 +168,7 @@ func (tb bundleBucket) moveCursor(b Bundle, n int) {
 func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLetter) error {
 	now := s.now()
 	return s.handOver("skip message", frees(), epoch, func(t *txn) error {
-		b, h, err := t.bundles().head(run, seq)
+		b, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}
@@ -184,7 +181,7 @@ func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLett
 		if index < b.Confirmed {
 			return fmt.Errorf("bundle %d/%d: %w: message %d is confirmed", run, seq, ErrInvalid, index)
 		}
-		letter, err := t.bundles().skipped(b, h, index, d)
+		letter, err := t.bundles().skipped(b, index, d)
 		if err != nil {
 			return err
 		}
@@ -198,14 +195,14 @@ func (s *Spool) SkipMessage(epoch uint64, run, seq uint64, index int, d DeadLett
 }
 
 // skipped completes the dead letter of a bundle's message.
-func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) (DeadLetter, error) {
+func (tb bundleBucket) skipped(b storedBundle, index int, d DeadLetter) (DeadLetter, error) {
 	d.Run = b.Run
 	d.Stage = cmp.Or(d.Stage, StageDeliver)
-	number, first := h.locate(index)
-	objects, err := tb.block(b.Run, b.Seq, h, number, first)
+	number, first := b.locate(index)
+	objects, err := tb.block(b, number, first)
 	if errors.Is(err, ErrCorrupt) {
 		d.Error = cmp.Or(d.Error, err.Error())
-		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+h.Blocks[number] })
+		again := slices.ContainsFunc(b.Skipped, func(i int) bool { return i >= first && i < first+b.Blocks[number] })
 		if !again {
 			d.Payload = encoding.Clone(tb.blob(blockKey(b.Run, b.Seq, uint32(number)), nil))
 		}
@@ -226,7 +223,7 @@ func (tb bundleBucket) skipped(b Bundle, h bundleHead, index int, d DeadLetter) 
 // messages left to confirm it returns ErrBusy.
 func (s *Spool) EndBundle(epoch uint64, run, seq uint64, w Work, count map[string]int64) error {
 	return s.changeRun("end bundle", frees(), epoch, run, func(t *txn, r *storedRun) error {
-		b, _, err := t.bundles().head(run, seq)
+		b, err := t.bundles().head(run, seq)
 		if err != nil {
 			return err
 		}

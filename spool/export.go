@@ -66,7 +66,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		if len(k) != 17 {
 			continue // a further fragment
 		}
-		b, h, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
+		b, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 		if err != nil {
 			continue // Verify reports it
 		}
@@ -74,7 +74,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		if b.Run == run && b.Seq == seq {
 			start = max(start, int(from))
 		}
-		out = append(out, t.exportBundle(b, h, start, &maxBytes)...)
+		out = append(out, t.exportBundle(b, start, &maxBytes)...)
 		if maxBytes <= 0 && len(out) > 0 {
 			return out, out[len(out)-1].Key, nil
 		}
@@ -83,11 +83,11 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 }
 
 // exportBundle returns the bundle's objects from index from on that are not skipped, until their bytes use up left.
-func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) (out []Exported) {
-	for number, first := h.locate(from); number < len(h.Blocks); number++ {
-		objects, err := t.bundles().block(b.Run, b.Seq, h, number, first)
+func (t *txn) exportBundle(b storedBundle, from int, left *int64) (out []Exported) {
+	for number, first := b.locate(from); number < len(b.Blocks); number++ {
+		objects, err := t.bundles().block(b, number, first)
 		if err != nil {
-			key := fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+h.Blocks[number]-1)
+			key := fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, first+b.Blocks[number]-1)
 			out = append(out, Exported{ExportedEntry: ExportedEntry{Key: key, Run: b.Run, Error: err.Error()}})
 		}
 		for i, o := range objects {
@@ -102,7 +102,7 @@ func (t *txn) exportBundle(b Bundle, h bundleHead, from int, left *int64) (out [
 			key := fmt.Sprintf("%d/%d/%d", b.Run, b.Seq, at)
 			out = append(out, Exported{ExportedEntry{key, o.STIX, b.Run, o.Dataset, o.Source, ""}, o.JSON})
 		}
-		first += h.Blocks[number]
+		first += b.Blocks[number]
 	}
 	return out
 }

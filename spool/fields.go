@@ -115,10 +115,10 @@ func deadFields(t *txn, key, v []byte) (map[string]any, []byte) {
 
 func bundleFields(t *txn, key, v []byte) (map[string]any, []byte) {
 	run, seq := encoding.U64(key, 1), encoding.U64(key, 9)
-	b, h, err := t.bundles().head(run, seq)
+	b, err := t.bundles().head(run, seq)
 	f := map[string]any{
 		"run": run, "seq": seq, "created": b.Created, "objects": b.Objects, "size": b.Bytes,
-		"blocks": len(h.Blocks), "confirmed": b.Confirmed, "skipped": b.Skipped,
+		"blocks": len(b.Blocks), "confirmed": b.Confirmed, "skipped": b.Skipped,
 	}
 	return withError(f, err), nil
 }

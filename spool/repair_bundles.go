@@ -12,7 +12,7 @@ func (tb bundleBucket) oldest(key, from []byte) (run, seq uint64, found bool) {
 	for _, pfx := range []byte{pfxHead, pfxBlock} {
 		for k := range tb.rowsFrom(prefixed(pfx, key), prefixed(pfx, slices.Concat(key, from))) {
 			r, q := encoding.U64(k, 1), encoding.U64(k, 9)
-			if _, _, err := tb.head(r, q); err != nil {
+			if _, err := tb.head(r, q); err != nil {
 				continue // the row belongs to nothing; Verify reports it
 			}
 			if !found || r < run || r == run && q < seq {
@@ -37,11 +37,7 @@ func (tb bundleBucket) left(run uint64) bool {
 
 // rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, counts as one
 // object, which becomes a dead letter.
-func (tb bundleBucket) rebuiltHead(run, seq uint64) bundleHead {
-	var h bundleHead
-	if r, err := tb.t.runs().byID(run); err == nil {
-		h.Created = r.Created
-	}
+func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
 	for k, v := range tb.rows(pairKey(pfxBlock, run, seq)) {
 		if len(k) != 21 {
 			continue // a further fragment
@@ -51,10 +47,13 @@ func (tb bundleBucket) rebuiltHead(run, seq uint64) bundleHead {
 			if objects, err := encoding.CutBlock(raw, -1); err == nil {
 				n = len(objects)
 			}
-			h.Bytes += int64(len(raw))
+			b.Bytes += int64(len(raw))
 		}
-		h.Blocks = append(h.Blocks, n)
-		h.Objects += n
+		b.Blocks = append(b.Blocks, n)
+		b.Objects += n
 	}
-	return h
+	if r, err := tb.t.runs().byID(run); err == nil && b.Objects > 0 {
+		b.Created = r.Created
+	}
+	return b
 }

@@ -208,7 +208,7 @@ func (f *asideFile) block(key, sealed []byte) (rescued, error) {
 	if err != nil {
 		return rescued{}, err
 	}
-	var h bundleHead
+	var h storedBundle
 	headKey := pairKey(pfxHead, run, seq)
 	first := 0
 	if _, err := encoding.Open(headKey, f.blob(bktBundles, headKey), &h); err == nil && number < len(h.Blocks) {

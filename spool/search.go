@@ -140,13 +140,13 @@ func (q Query) hits(h Hit, payload []byte) (hits []Hit) {
 
 // matchBundle compares a bundle's objects with q. Blocks that cannot be read are left to Verify.
 func (t *txn) matchBundle(h Hit, k []byte, q Query) (hits []Hit, size int64) {
-	b, head, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
+	b, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 	if err != nil {
 		return nil, 0
 	}
 	first := 0
-	for number, n := range head.Blocks {
-		objects, _ := t.bundles().block(b.Run, b.Seq, head, number, first)
+	for number, n := range b.Blocks {
+		objects, _ := t.bundles().block(b, number, first)
 		for i, o := range objects {
 			h.Run, h.STIX, h.Dataset, h.Source, h.Index = b.Run, o.STIX, o.Dataset, o.Source, first+i
 			h.Skipped = slices.Contains(b.Skipped, h.Index)

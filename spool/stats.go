@@ -86,7 +86,7 @@ func (t *txn) oldest(out map[string]time.Time) {
 		note(bktHeld, t.objects(Held).at(encoding.U64(k, 1)).Since)
 	}
 	if k, _ := first(t.bundles().table, pfxHead); k != nil {
-		b, _, _ := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
+		b, _ := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 		note(bktBundles, b.Created)
 	}
 	if k, _ := first(t.dead().table, pfxOpenDL); k != nil {

@@ -319,13 +319,13 @@ type BundleObject struct {
 
 // Bundle is the header of a spooled bundle with its cursor.
 type Bundle struct {
-	Run       uint64
-	Seq       uint64
-	Created   time.Time
-	Objects   int
-	Bytes     int64 // of the objects' JSON
-	Confirmed int   // so many messages from the first on are confirmed, or in Skipped
-	Skipped   []int // indices of the messages that became dead letters instead, ascending
+	Run       uint64    `json:"-"`
+	Seq       uint64    `json:"-"`
+	Created   time.Time `json:"created"`
+	Objects   int       `json:"objects"`
+	Bytes     int64     `json:"bytes"` // of the objects' JSON
+	Confirmed int       `json:"-"`     // so many messages from the first on are confirmed, or in Skipped
+	Skipped   []int     `json:"-"`     // indices of the messages that became dead letters instead, ascending
 }
 
 // MapCommit is one hand-over of the map stage: everything in it is committed together.

@@ -129,7 +129,7 @@ func (v *verifier) bundle(tb *table, run, seq uint64) int {
 	v.run("bundles", run)
 	key := pairKey(pfxHead, run, seq)
 	v.envelope(key, tb.blob(key, nil), "%s: its header", name)
-	b, h, err := v.t.bundles().head(run, seq)
+	b, err := v.t.bundles().head(run, seq)
 	if err != nil {
 		v.broken("%v", err)
 		return 0
@@ -137,30 +137,30 @@ func (v *verifier) bundle(tb *table, run, seq uint64) int {
 	v.n.Messages += int64(b.Objects - b.Confirmed)
 	var bytes int64
 	first := 0
-	for n := range h.Blocks {
-		objects, err := v.t.bundles().block(run, seq, h, n, first)
+	for n := range b.Blocks {
+		objects, err := v.t.bundles().block(b, n, first)
 		if err != nil {
 			v.broken("%v", err)
 		}
 		for _, o := range objects {
 			bytes += int64(len(o.JSON))
 		}
-		first += h.Blocks[n]
+		first += b.Blocks[n]
 	}
-	if first != h.Objects {
-		v.broken("%s: %d objects, its header says %d", name, first, h.Objects)
+	if first != b.Objects {
+		v.broken("%s: %d objects, its header says %d", name, first, b.Objects)
 	}
-	if bytes > h.Bytes {
-		v.broken("%s: %d bytes, its header says %d", name, bytes, h.Bytes)
+	if bytes > b.Bytes {
+		v.broken("%s: %d bytes, its header says %d", name, bytes, b.Bytes)
 	}
-	return len(h.Blocks)
+	return len(b.Blocks)
 }
 
 func (v *verifier) cursors() {
 	for k, val := range v.walk(v.t.tab(bktCursors)) {
 		run, seq := encoding.U64(k, 0), encoding.U64(k, 8)
 		c, err := encoding.DecodeCursor(k, val)
-		b, _, herr := v.t.bundles().head(run, seq)
+		b, herr := v.t.bundles().head(run, seq)
 		if err = cmp.Or(err, herr); err != nil {
 			v.broken("cursor %d/%d: %v", run, seq, err)
 		} else if c.Confirmed > b.Objects || len(c.Skipped) > 0 && c.Skipped[len(c.Skipped)-1] >= b.Objects {
