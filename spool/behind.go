@@ -35,7 +35,7 @@ func (t *txn) behindDamage() repairing {
 
 // holdsBack reports whether the row with which the task holds last_run back exists and is intact.
 func (tb taskBucket) holdsBack(st *storedTask) bool {
-	k := behindKey(st.key.Dataset, st.Since, st.Seq)
+	k := st.behind()
 	return behindIntact(k, tb.get(k))
 }
 

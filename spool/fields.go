@@ -78,9 +78,9 @@ func taskFields(t *txn, key, _ []byte) (map[string]any, []byte) {
 	if err != nil {
 		return withError(map[string]any{}, err), nil
 	}
-	s := st.State
+	s := st.TaskState
 	return map[string]any{
-		"dataset": st.key.Dataset, "kind": st.key.Kind, "source": st.key.Source,
+		"dataset": st.Dataset, "kind": st.Kind, "source": st.Source,
 		"run": st.Run, "seq": st.Seq, "since": st.Since, "parked": st.Parked, "due": s.Due,
 		"tries": s.Tries, "refused": s.Refused, "runs": s.Runs, "first_try": s.FirstTry,
 		"last_try": s.LastTry, "last_class": s.LastClass, "last_error": s.LastError,

@@ -130,7 +130,7 @@ func behindPrefix(d Dataset) []byte { return encoding.PutString([]byte{pfxBehind
 
 // holdBack writes the row with which a task holds its dataset's last_run back. Its value is a checksum.
 func (tb taskBucket) holdBack(st *storedTask) {
-	k := behindKey(st.key.Dataset, st.Since, st.Seq)
+	k := st.behind()
 	tb.put(k, encoding.Sum(k, nil))
 }
 

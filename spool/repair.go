@@ -160,8 +160,8 @@ func (r *storedRun) failUnread() {
 
 // fromDueRow returns a task of which only the row in its run's due index is left.
 func (tb taskBucket) fromDueRow(k []byte, key TaskKey) *storedTask {
-	st := &storedTask{key: key, rebuilt: true, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}
-	st.State.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
+	st := &storedTask{Task: Task{TaskKey: key, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}, rebuilt: true}
+	st.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
 	return st
 }
 
@@ -210,7 +210,7 @@ func dueDamage(run uint64) damageCheck {
 			switch {
 			case len(k) == 25 && errors.Is(err, ErrNotFound):
 				good++ // the task is rebuilt from the row
-			case len(k) != 25 || err != nil || string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)):
+			case len(k) != 25 || err != nil || string(k) != string(st.due()):
 				wrong = append(wrong, encoding.Clone(k))
 			default:
 				good++
@@ -252,7 +252,7 @@ func (tb taskBucket) repairDue(run uint64, wrong [][]byte) error {
 	for _, d := range Datasets() {
 		for _, st := range slices.Collect(tb.of(d, "")) {
 			if st.Run == run {
-				tb.put(dueKey(run, st.State.Due, st.Seq), taskKey(st.key))
+				tb.put(st.due(), taskKey(st.TaskKey))
 			}
 		}
 	}

@@ -100,19 +100,19 @@ func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
 func (tb taskBucket) endTry(now time.Time, r *storedRun, st *storedTask, o Outcome) {
 	tb.leave(r, st)
 	if st.rebuilt {
-		r.unread(st.key.Dataset)
+		r.unread(st.Dataset)
 	}
 	switch {
 	case o.Keep == nil:
 		if st.Behind && o.Dead == nil {
-			r.holdBack(st.key.Dataset, st.Since)
+			r.holdBack(st.Dataset, st.Since)
 		}
 		tb.remove(st)
 	case o.Park:
-		st.State = *o.Keep
+		st.TaskState = *o.Keep
 		tb.park(st, now)
 	default:
-		st.State = *o.Keep
+		st.TaskState = *o.Keep
 		tb.enter(r, st)
 	}
 }
@@ -167,7 +167,7 @@ func (s *Spool) FailDataset(epoch uint64, run uint64, d Dataset, status DatasetS
 // leaveCursor takes a list or page out of its run. A page stays with its cursor, for a later run.
 func (tb taskBucket) leaveCursor(r *storedRun, st *storedTask) {
 	tb.leave(r, st)
-	if st.key.Kind != TaskPage || IsSpan(st.key) {
+	if st.Kind != TaskPage || IsSpan(st.TaskKey) {
 		tb.remove(st)
 		return
 	}
@@ -237,7 +237,7 @@ func (s *Spool) DropDataset(epoch uint64, d Dataset) (n int, err error) {
 func (tb taskBucket) some(prefix, from []byte) (tasks []*storedTask, next []byte) {
 	for st := range tb.tasksFrom(prefix, from) {
 		if len(tasks) == taskStep {
-			return tasks, prefixed(pfxTask, taskKey(st.key))
+			return tasks, prefixed(pfxTask, taskKey(st.TaskKey))
 		}
 		tasks = append(tasks, st)
 	}

@@ -37,7 +37,9 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 		st, err := tb.byKey(taskKey(n.TaskKey))
 		switch {
 		case errors.Is(err, ErrNotFound):
-			fresh = append(fresh, &storedTask{key: n.TaskKey, Run: r.ID, Seq: tb.next(), Since: n.Since, Anew: n.Anew, State: TaskState{Cursor: n.Cursor}})
+			fresh = append(fresh, &storedTask{Task: Task{
+				TaskKey: n.TaskKey, Run: r.ID, Seq: tb.next(), Since: n.Since, Anew: n.Anew, TaskState: TaskState{Cursor: n.Cursor},
+			}})
 		case err != nil:
 			return err
 		default:
@@ -58,7 +60,7 @@ func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) {
 	}
 	st.Anew = st.Anew || n.Anew
 	if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
-		st.Since, st.State.Cursor = n.Since, n.Cursor
+		st.Since, st.Cursor = n.Since, n.Cursor
 	}
 	tb.takeIn(r, st)
 }
@@ -69,7 +71,7 @@ func (tb taskBucket) addFresh(r *storedRun, fresh []*storedTask) {
 	for _, st := range fresh {
 		tb.addDue(r, st)
 	}
-	slices.SortFunc(fresh, func(a, b *storedTask) int { return bytes.Compare(taskKey(a.key), taskKey(b.key)) })
+	slices.SortFunc(fresh, func(a, b *storedTask) int { return bytes.Compare(taskKey(a.TaskKey), taskKey(b.TaskKey)) })
 	for _, st := range fresh {
 		tb.save(st)
 	}
@@ -81,8 +83,8 @@ func (tb taskBucket) takeIn(r *storedRun, st *storedTask) {
 	if !st.Parked.IsZero() {
 		tb.unpark(st)
 	}
-	st.Run, st.State.Tries, st.State.Refused, st.State.Waived = r.ID, 0, 0, 0
-	st.State.Due, st.State.FirstTry = time.Time{}, time.Time{}
+	st.Run, st.Tries, st.Refused, st.Waived = r.ID, 0, 0, 0
+	st.Due, st.FirstTry = time.Time{}, time.Time{}
 	tb.enter(r, st)
 }
 
@@ -93,7 +95,7 @@ func (tb taskBucket) leaveBehind(st *storedTask, since time.Time) {
 		return
 	}
 	if st.Behind {
-		tb.del(behindKey(st.key.Dataset, st.Since, st.Seq))
+		tb.del(st.behind())
 	}
 	if since.Before(st.Since) {
 		st.Since = since

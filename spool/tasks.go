@@ -10,22 +10,18 @@ import (
 
 // storedTask is a task with what only the spool needs of it.
 type storedTask struct {
-	Run    uint64    `json:"run,omitempty"`
-	Seq    uint64    `json:"seq"`
-	Since  time.Time `json:"since"`
-	Parked time.Time `json:"parked,omitzero"`
+	Task
 	// Behind: the item was parked once, so its window start holds last_run back.
-	Behind bool      `json:"behind,omitempty"`
-	Anew   bool      `json:"anew,omitempty"`
-	State  TaskState `json:"state"`
+	Behind bool `json:"behind,omitempty"`
 
-	key     TaskKey
 	rebuilt bool // it could not be read, and was rebuilt from the indices
 }
 
-func (st *storedTask) task() Task {
-	return Task{TaskKey: st.key, Run: st.Run, Seq: st.Seq, Since: st.Since, Parked: st.Parked, Anew: st.Anew, TaskState: st.State}
-}
+// The keys of its rows in the indices.
+
+func (st *storedTask) due() []byte    { return dueKey(st.Run, st.Due, st.Seq) }
+func (st *storedTask) parked() []byte { return parkedKey(st.Dataset, st.Seq) }
+func (st *storedTask) behind() []byte { return behindKey(st.Dataset, st.Since, st.Seq) }
 
 // ReadyTasks returns up to limit tasks of the run that are due at now and not in skip, in order of due time and
 // arrival, and when the next other one falls due (zero if none is backing off). skip may be nil.
@@ -49,8 +45,8 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 			if err != nil {
 				return err
 			}
-			if string(k) == string(dueKey(st.Run, st.State.Due, st.Seq)) && st.Run == run { // else a damaged row
-				out = append(out, st.task())
+			if string(k) == string(st.due()) && st.Run == run { // else a damaged row
+				out = append(out, st.Task)
 			}
 		}
 		if k, _ := tb.first(prefix, past(later)); k != nil {
@@ -74,8 +70,8 @@ func (s *Spool) FailingTasks(run uint64, limit int) (out []Task, err error) {
 			if err != nil {
 				return err
 			}
-			if st.State.Tries+st.State.Waived > 0 {
-				out = append(out, st.task())
+			if st.Tries+st.Waived > 0 {
+				out = append(out, st.Task)
 			}
 		}
 		return nil
@@ -91,7 +87,7 @@ func (s *Spool) ParkedTasks(limit int) (out []Task, err error) {
 				break
 			}
 			if st, err := t.tasks().byKey(v); err == nil { // Verify reports the others
-				out = append(out, st.task())
+				out = append(out, st.Task)
 			}
 		}
 		return nil
@@ -119,7 +115,7 @@ func (s *Spool) Task(key TaskKey) (out Task, err error) {
 	err = s.view("read task", func(t *txn) error {
 		st, err := t.tasks().byKey(taskKey(key))
 		if err == nil {
-			out = st.task()
+			out = st.Task
 		}
 		return err
 	})
@@ -137,7 +133,7 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 	if v == nil {
 		return nil, fmt.Errorf("task %s: %w", key, ErrNotFound)
 	}
-	st := &storedTask{key: key}
+	st := &storedTask{Task: Task{TaskKey: key}}
 	if _, err := encoding.Open(k, tb.blob(k, v), st); err != nil {
 		return tb.rebuild(key, enc, err), nil
 	}
@@ -147,10 +143,10 @@ func (tb taskBucket) byKey(enc []byte) (*storedTask, error) {
 // rebuild rebuilds a task that cannot be read from the indices that name it. Its tries are forgotten: asking again
 // repairs it.
 func (tb taskBucket) rebuild(key TaskKey, enc []byte, cause error) *storedTask {
-	st := &storedTask{key: key, rebuilt: true, State: TaskState{LastError: cause.Error()}}
+	st := &storedTask{Task: Task{TaskKey: key, TaskState: TaskState{LastError: cause.Error()}}, rebuilt: true}
 	for k, v := range tb.rows([]byte{pfxDue}) {
 		if string(v) == string(enc) {
-			st.Run, st.State.Due, st.Seq = encoding.U64(k, 1), encoding.TimeAt(k, 9), encoding.U64(k, 17)
+			st.Run, st.Due, st.Seq = encoding.U64(k, 1), encoding.TimeAt(k, 9), encoding.U64(k, 17)
 			break
 		}
 	}
@@ -197,32 +193,32 @@ func (tb taskBucket) enter(r *storedRun, st *storedTask) {
 
 // addDue counts a task in its run and adds it to the run's due index.
 func (tb taskBucket) addDue(r *storedRun, st *storedTask) {
-	r.countOpen(st.key)
+	r.countOpen(st.TaskKey)
 	r.dirty = true
-	tb.put(dueKey(r.ID, st.State.Due, st.Seq), taskKey(st.key))
+	tb.put(st.due(), taskKey(st.TaskKey))
 }
 
 // leave removes an open task from its run's due index and count.
 func (tb taskBucket) leave(r *storedRun, st *storedTask) {
-	tb.del(dueKey(st.Run, st.State.Due, st.Seq))
-	kinds := r.Open[st.key.Dataset]
-	if kinds[st.key.Kind]--; kinds[st.key.Kind] <= 0 {
-		delete(kinds, st.key.Kind)
+	tb.del(st.due())
+	kinds := r.Open[st.Dataset]
+	if kinds[st.Kind]--; kinds[st.Kind] <= 0 {
+		delete(kinds, st.Kind)
 	}
 	if len(kinds) == 0 {
-		delete(r.Open, st.key.Dataset)
+		delete(r.Open, st.Dataset)
 	}
 	r.dirty = true
 }
 
 func (tb taskBucket) save(st *storedTask) {
-	tb.sealBlob(prefixed(pfxTask, taskKey(st.key)), st, encoding.Packed{})
+	tb.sealBlob(prefixed(pfxTask, taskKey(st.TaskKey)), st, encoding.Packed{})
 }
 
 // park puts a task that left its run aside for a later one.
 func (tb taskBucket) park(st *storedTask, now time.Time) {
 	st.Run, st.Parked = 0, now.UTC()
-	tb.put(parkedKey(st.key.Dataset, st.Seq), taskKey(st.key))
+	tb.put(st.parked(), taskKey(st.TaskKey))
 	if !st.Behind {
 		st.Behind = true
 		tb.holdBack(st)
@@ -234,7 +230,7 @@ func (tb taskBucket) park(st *storedTask, now time.Time) {
 }
 
 func (tb taskBucket) unpark(st *storedTask) {
-	tb.del(parkedKey(st.key.Dataset, st.Seq))
+	tb.del(st.parked())
 	st.Parked = time.Time{}
 	c := tb.t.counters()
 	c.Tasks++
@@ -247,9 +243,9 @@ func (tb taskBucket) remove(st *storedTask) {
 		tb.unpark(st)
 	}
 	if st.Behind {
-		tb.del(behindKey(st.key.Dataset, st.Since, st.Seq))
+		tb.del(st.behind())
 	}
-	tb.delBlob(prefixed(pfxTask, taskKey(st.key)))
+	tb.delBlob(prefixed(pfxTask, taskKey(st.TaskKey)))
 	tb.t.counters().Tasks--
 }
 

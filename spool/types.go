@@ -191,13 +191,13 @@ func IsSpan(k TaskKey) bool { return k.Dataset == IOCs && strings.HasPrefix(k.So
 
 // Task is one request to make.
 type Task struct {
-	TaskKey
-	Run    uint64    // the run that works on it; 0 while parked
-	Seq    uint64    // order of arrival
-	Since  time.Time // window start of the run that first listed it: last_run must not pass it while the task is parked
-	Parked time.Time // zero unless parked
-	Anew   bool      // an operator asked for it: what earlier runs published is sent again
-	TaskState
+	TaskKey   `json:"-"`
+	Run       uint64    `json:"run,omitempty"`   // the run that works on it; 0 while parked
+	Seq       uint64    `json:"seq"`             // order of arrival
+	Since     time.Time `json:"since"`           // window start of the run that first listed it: last_run must not pass it while the task is parked
+	Parked    time.Time `json:"parked,omitzero"` // zero unless parked
+	Anew      bool      `json:"anew,omitempty"`  // an operator asked for it: what earlier runs published is sent again
+	TaskState `json:"state"`
 }
 
 // TaskState is the part of a task that changes with each try. Fetch defines its meaning.

@@ -16,13 +16,13 @@ func (v *verifier) tasks() {
 			v.task(tb, k)
 		case pfxDue:
 			st := v.indexedTask(val)
-			if st != nil && string(k) != string(dueKey(st.Run, st.State.Due, st.Seq)) {
-				v.broken("task %s: is in the due index of run %d, but is not due then", st.key, encoding.U64(k, 1))
+			if st != nil && string(k) != string(st.due()) {
+				v.broken("task %s: is in the due index of run %d, but is not due then", st.TaskKey, encoding.U64(k, 1))
 			}
 		case pfxParked:
 			st := v.indexedTask(val)
-			if st != nil && (st.Parked.IsZero() || string(k) != string(parkedKey(st.key.Dataset, st.Seq))) {
-				v.broken("task %s: is in the index of parked items, but is not parked", st.key)
+			if st != nil && (st.Parked.IsZero() || string(k) != string(st.parked())) {
+				v.broken("task %s: is in the index of parked items, but is not parked", st.TaskKey)
 			}
 		case pfxQueued:
 			v.n.Queued++
@@ -59,7 +59,7 @@ func (v *verifier) task(tb *table, k []byte) {
 		}
 		return
 	}
-	st := &storedTask{key: key}
+	st := &storedTask{Task: Task{TaskKey: key}}
 	if _, err := encoding.Open(k, tb.blob(k, nil), st); err != nil {
 		v.broken("task %s: %v", key, err)
 		if st, err = v.t.tasks().byKey(k[1:]); err != nil {
@@ -74,7 +74,7 @@ func (v *verifier) task(tb *table, k []byte) {
 	}
 	if st.Behind {
 		v.rows.heldBack++
-		if tb.get(behindKey(key.Dataset, st.Since, st.Seq)) == nil {
+		if tb.get(st.behind()) == nil {
 			v.broken("task %s: was parked once, but does not hold its dataset back", key)
 		}
 	}
@@ -84,7 +84,7 @@ func (v *verifier) task(tb *table, k []byte) {
 	case st.Run != 0:
 		v.openTask(tb, st)
 	case !st.Parked.IsZero():
-		if tb.get(parkedKey(key.Dataset, st.Seq)) == nil {
+		if tb.get(st.parked()) == nil {
 			v.broken("task %s: is parked, but is not in the index of parked items", key)
 		}
 	case key.Kind != TaskPage:
@@ -93,18 +93,18 @@ func (v *verifier) task(tb *table, k []byte) {
 }
 
 func (v *verifier) openTask(tb *table, st *storedTask) {
-	if tb.get(dueKey(st.Run, st.State.Due, st.Seq)) == nil {
-		v.broken("task %s: is not in the due index of its run %d", st.key, st.Run)
+	if tb.get(st.due()) == nil {
+		v.broken("task %s: is not in the due index of its run %d", st.TaskKey, st.Run)
 	}
-	r := v.run("task "+st.key.String(), st.Run)
+	r := v.run("task "+st.String(), st.Run)
 	if r == nil {
 		return
 	}
 	if !r.FetchedAt.IsZero() {
-		v.broken("task %s: the fetch of run %d has ended", st.key, st.Run)
+		v.broken("task %s: the fetch of run %d has ended", st.TaskKey, st.Run)
 	}
-	if r.Open[st.key.Dataset][st.key.Kind] == 0 {
-		v.broken("task %s: run %d does not count it", st.key, st.Run)
+	if r.Open[st.Dataset][st.Kind] == 0 {
+		v.broken("task %s: run %d does not count it", st.TaskKey, st.Run)
 	}
 }
 
