@@ -1,10 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -24,24 +24,15 @@ func (s *Spool) Snapshot(w io.Writer) (n int64, err error) {
 		return fail(err)
 	}
 	defer s.copies.done(c)
-	buf := make([]byte, copyChunk)
-	for {
-		part, err := c.read(buf, n)
-		if err != nil {
-			return fail(err)
-		}
-		if len(part) == 0 {
-			return n, nil
-		}
-		written, err := w.Write(part)
-		n += int64(written)
-		if err != nil {
-			return fail(err)
-		}
+	out := struct{ io.Writer }{w} // what else w may have would read smaller pieces
+	if n, err = io.CopyBuffer(out, c, make([]byte, 256<<10)); err == nil && n < c.size {
+		err = io.ErrUnexpectedEOF
 	}
+	if err != nil {
+		return fail(err)
+	}
+	return n, nil
 }
-
-const copyChunk = 256 << 10
 
 // copies are the snapshots in progress.
 type copies struct {
@@ -60,11 +51,12 @@ func (cs *copies) begin(s *Spool) (*fileCopy, error) {
 	if err != nil {
 		return nil, closedError(err)
 	}
-	c := &fileCopy{f: s.file, tx: tx, size: tx.Size()}
-	if _, err := tx.WriteTo(&metaWriter{c, 2 * s.db.Info().PageSize}); !errors.Is(err, errMetas) {
-		c.end(err)
-		return nil, err
+	metas := metaWriter{want: 2 * s.db.Info().PageSize}
+	if _, err := tx.WriteTo(&metas); !errors.Is(err, errMetas) {
+		return nil, errors.Join(err, tx.Rollback())
 	}
+	rest := io.NewSectionReader(s.file, int64(metas.want), tx.Size()-int64(metas.want))
+	c := &fileCopy{bytes: io.MultiReader(bytes.NewReader(metas.pages), rest), size: tx.Size(), tx: tx}
 	if cs.all == nil {
 		cs.all = map[*fileCopy]bool{}
 	}
@@ -94,27 +86,20 @@ func (cs *copies) end(why error) bool {
 // fileCopy reads the file as it was at one moment. It has no lock between two reads, so that it can be ended while
 // its reader is stuck.
 type fileCopy struct {
-	f     *os.File
+	bytes io.Reader
 	size  int64
-	metas []byte // the first two pages, made for the copy
 	sync.Mutex
 	tx  *bolt.Tx // keeps the pages from being reused; nil once it was ended
 	why error
 }
 
-// read returns what follows the first n bytes; nothing at the end.
-func (c *fileCopy) read(buf []byte, n int64) ([]byte, error) {
+func (c *fileCopy) Read(b []byte) (int, error) {
 	c.Lock()
 	defer c.Unlock()
 	if c.tx == nil {
-		return nil, c.why
+		return 0, c.why
 	}
-	if n < int64(len(c.metas)) {
-		return c.metas[n:], nil
-	}
-	part := buf[:min(int64(len(buf)), c.size-n)]
-	_, err := c.f.ReadAt(part, n)
-	return part, err
+	return c.bytes.Read(b)
 }
 
 func (c *fileCopy) end(why error) bool {
@@ -132,14 +117,14 @@ var errMetas = errors.New("the meta pages are there")
 
 // metaWriter receives the meta pages that bbolt makes for a copy, and nothing else.
 type metaWriter struct {
-	c    *fileCopy
-	want int
+	pages []byte
+	want  int
 }
 
 func (m *metaWriter) Write(b []byte) (int, error) {
-	if len(m.c.metas) >= m.want {
+	if len(m.pages) >= m.want {
 		return 0, errMetas
 	}
-	m.c.metas = append(m.c.metas, b...)
+	m.pages = append(m.pages, b...)
 	return len(b), nil
 }
