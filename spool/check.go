@@ -20,10 +20,8 @@ var ErrUnusable = fmt.Errorf("%w file", ErrCorrupt)
 // It wraps ErrUnusable for a file whose pages are inconsistent.
 func checkPages(ctx context.Context, path string, clean bool) error {
 	m, err := boltfile.Newest(path)
-	if err == nil && clean && m.Freelist != boltfile.NoFreelist {
-		err = boltfile.CheckLength(path)
-	} else if err == nil {
-		// Without a written free list bbolt walks the pages itself, and would crash on a damaged one.
+	// Without a written free list bbolt walks the pages itself, and would crash on a damaged one.
+	if err == nil && (!clean || m.Freelist == boltfile.NoFreelist) {
 		err = boltfile.Check(ctx, path)
 	}
 	if errors.Is(err, boltfile.ErrDamaged) {

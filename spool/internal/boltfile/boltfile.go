@@ -56,24 +56,14 @@ func Check(ctx context.Context, path string) error {
 	return f.walkPages(ctx)
 }
 
-// CheckLength compares the file's length with what its metas say is used; it reads only a few pages. A truncated file
-// kills the process that maps it.
-func CheckLength(path string) error {
-	f, err := openFile(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	return f.checkLength()
-}
-
-// Newest returns the newest valid meta of the file, or ErrDamaged if there is none.
+// Newest returns the newest valid meta of the file. It returns ErrDamaged if there is none, or if the file is shorter
+// than its metas say is used: a truncated file kills the process that maps it.
 func Newest(path string) (Meta, error) {
 	f, err := openFile(path)
 	if err != nil {
 		return Meta{}, err
 	}
-	return f.metas[0], f.Close()
+	return f.metas[0], errors.Join(f.checkLength(), f.Close())
 }
 
 func (f *file) checkLength() error {
