@@ -30,16 +30,15 @@ func (p *BundlePacker) Add(o BundleObject) (buf []byte) {
 	if len(p.buf)+len(o.JSON) > blockSize {
 		p.flush()
 	}
-	e := encoding.Object{STIX: o.STIX, Deps: o.Deps, Dataset: string(o.Dataset), Source: o.Source, JSON: o.JSON}
 	b := &p.bundle
 	b.bytes += int64(len(o.JSON))
 	if len(b.large) < mostLarge && mayBeUnnamed(o.JSON) {
 		b.large = append(b.large, o.STIX)
 	}
 	if len(o.JSON) > blockSize { // a block of its own, without a copy
-		b.blocks = append(b.blocks, block{1, p.packer.Pack(encoding.AppendHead(nil, e), o.JSON)})
+		b.blocks = append(b.blocks, block{1, p.packer.Pack(encoding.AppendHead(nil, o), o.JSON)})
 	} else {
-		p.buf, p.n = encoding.AppendObject(p.buf, e), p.n+1
+		p.buf, p.n = encoding.AppendObject(p.buf, o), p.n+1
 		buf = o.JSON[:0]
 	}
 	o.JSON = nil
@@ -127,13 +126,5 @@ func (tb bundleBucket) block(b storedBundle, number, first int) ([]BundleObject,
 	if err != nil {
 		return nil, fail(err)
 	}
-	return bundleObjects(objects), nil
-}
-
-func bundleObjects(list []encoding.Object) []BundleObject {
-	out := make([]BundleObject, len(list))
-	for i, o := range list {
-		out[i] = BundleObject{STIX: o.STIX, Deps: o.Deps, Dataset: Dataset(o.Dataset), Source: o.Source, JSON: o.JSON}
-	}
-	return out
+	return objects, nil
 }

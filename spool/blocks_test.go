@@ -39,7 +39,7 @@ func TestBlocks(t *testing.T) {
 			if len(part) > 1 && len(raw) > blockSize+3000+MaxID {
 				t.Fatalf("%d objects in a block of %d bytes", len(part), len(raw))
 			}
-			back = append(back, bundleObjects(part)...)
+			back = append(back, part...)
 		}
 		if len(back) != len(objects) {
 			t.Fatalf("%d objects came back of %d", len(back), len(objects))

@@ -227,7 +227,7 @@ func (f *asideFile) block(key, sealed []byte) (rescued, error) {
 	at := encoding.Pair(run, seq)
 	cur, _ := encoding.DecodeCursor(at, f.Get(f.ctx, bktCursors, at)) // a damaged one repeats the bundle
 	out := rescued{kind: "objects"}
-	for i, o := range bundleObjects(objects) {
+	for i, o := range objects {
 		if first+i < cur.Confirmed || slices.Contains(cur.Skipped, first+i) {
 			continue
 		}

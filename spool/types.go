@@ -8,7 +8,7 @@ import (
 )
 
 // Dataset names one of ThreatMatch's collections.
-type Dataset string
+type Dataset = encoding.Dataset
 
 // The datasets in listing order.
 const (
@@ -309,13 +309,7 @@ type NewBundle struct {
 }
 
 // BundleObject is one object of a bundle; it becomes one message.
-type BundleObject struct {
-	STIX    string
-	Deps    uint32
-	Dataset Dataset // where it came from, for dead letters; may be empty
-	Source  string
-	JSON    []byte
-}
+type BundleObject = encoding.Object
 
 // Bundle is the header of a spooled bundle with its cursor.
 type Bundle struct {

@@ -6,11 +6,14 @@ import (
 	"math"
 )
 
-// Object is one object of a bundle.
+// Dataset names one of ThreatMatch's collections.
+type Dataset string
+
+// Object is one object of a bundle; it becomes one message.
 type Object struct {
 	STIX    string
 	Deps    uint32
-	Dataset string
+	Dataset Dataset // where it came from, for dead letters; may be empty
 	Source  string
 	JSON    []byte
 }
@@ -22,7 +25,7 @@ func AppendObject(b []byte, o Object) []byte { return append(AppendHead(b, o), o
 func AppendHead(b []byte, o Object) []byte {
 	b = AppendString(b, o.STIX)
 	b = binary.AppendUvarint(b, uint64(o.Deps))
-	b = AppendString(b, o.Dataset)
+	b = AppendString(b, string(o.Dataset))
 	b = AppendString(b, o.Source)
 	return binary.AppendUvarint(b, uint64(len(o.JSON)))
 }
@@ -40,7 +43,7 @@ func CutBlock(b []byte, want int) ([]Object, error) {
 	for len(r.B) > 0 && !r.Bad {
 		o := Object{STIX: string(r.Bytes(r.Uvarint()))}
 		o.Deps = uint32(min(r.Uvarint(), math.MaxUint32))
-		o.Dataset = string(r.Bytes(r.Uvarint()))
+		o.Dataset = Dataset(r.Bytes(r.Uvarint()))
 		o.Source = string(r.Bytes(r.Uvarint()))
 		n := r.Uvarint()
 		o.JSON = r.Bytes(n)
