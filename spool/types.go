@@ -260,10 +260,10 @@ type RunSpec struct {
 
 // Watermark is how far a dataset has got.
 type Watermark struct {
-	Fetched   time.Time // every item up to here is spooled or parked; zero: never ran
-	Previous  time.Time // Fetched before the last move
-	Confirmed time.Time // every run up to here is fully confirmed
-	Held      time.Time // window start of the oldest parked item; zero if none
+	Fetched   time.Time `json:"fetched,omitzero"`   // every item up to here is spooled or parked; zero: never ran
+	Previous  time.Time `json:"previous,omitzero"`  // Fetched before the last move
+	Confirmed time.Time `json:"confirmed,omitzero"` // every run up to here is fully confirmed
+	Held      time.Time `json:"-"`                  // window start of the oldest parked item; zero if none
 }
 
 // Record is a spooled response.

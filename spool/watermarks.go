@@ -9,10 +9,8 @@ import (
 
 // storedMark is a dataset's watermark, with the runs that are done while an older one is not.
 type storedMark struct {
-	Fetched   time.Time   `json:"fetched,omitzero"`
-	Previous  time.Time   `json:"previous,omitzero"`
-	Confirmed time.Time   `json:"confirmed,omitzero"`
-	Early     []earlyDone `json:"early,omitempty"`
+	Watermark
+	Early []earlyDone `json:"early,omitempty"`
 }
 
 // earlyDone is a run that was done before an older one of the same dataset.
@@ -35,7 +33,7 @@ func (s *Spool) Watermarks() (map[Dataset]Watermark, error) {
 	out := map[Dataset]Watermark{}
 	err := s.view("read watermarks", func(t *txn) error {
 		for d, w := range t.meta().marks() {
-			out[d] = Watermark{Fetched: w.Fetched, Previous: w.Previous, Confirmed: w.Confirmed}
+			out[d] = w.Watermark
 		}
 		t.tasks().addHeld(out)
 		return nil
@@ -90,7 +88,7 @@ func (s *Spool) AdoptState(epoch uint64, at map[Dataset]time.Time) (adopted bool
 		m := marks{}
 		for d, w := range at {
 			if !w.IsZero() {
-				m[d] = &storedMark{Fetched: w.UTC(), Confirmed: w.UTC()}
+				m[d] = &storedMark{Watermark: Watermark{Fetched: w.UTC(), Confirmed: w.UTC()}}
 			}
 		}
 		t.meta().save(keyWatermarks, m)
