@@ -234,12 +234,9 @@ func (tb deadBucket) read(key uint64) (DeadLetter, bool) {
 func (s *Spool) DeadLetters(after uint64, limit int) (out []DeadLetter, err error) {
 	var size int
 	err = s.view("read dead letters", func(t *txn) error {
-		for k := range t.dead().rowsFrom([]byte{pfxDead}, past(numKey(pfxDead, after))) {
+		for k := range t.dead().entries([]byte{pfxDead}, past(numKey(pfxDead, after)), 8) {
 			if len(out) >= limit || size >= readBytes {
 				break
-			}
-			if len(k) != 9 {
-				continue
 			}
 			if d, ok := t.dead().read(encoding.U64(k, 1)); ok {
 				d.NoRetry = t.dead().noRetry(d)

@@ -62,10 +62,7 @@ func (t *txn) exportBundles(after string, maxBytes int64) (out []Exported, next 
 		}
 		run, seq, from = n[0], n[1], n[2]+1
 	}
-	for k := range t.bundles().rowsFrom([]byte{pfxHead}, pairKey(pfxHead, run, seq)) {
-		if len(k) != 17 {
-			continue // a further fragment
-		}
+	for k := range t.bundles().entries([]byte{pfxHead}, pairKey(pfxHead, run, seq), 16) {
 		b, err := t.bundles().head(encoding.U64(k, 1), encoding.U64(k, 9))
 		if err != nil {
 			continue // Verify reports it

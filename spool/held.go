@@ -26,8 +26,8 @@ func (tb heldBucket) hold(run uint64, now time.Time, o Object, body encoding.Pac
 // after a damaged object was removed.
 func (tb heldBucket) countPublished() *int64 {
 	n := new(int64)
-	for k, v := range tb.rows([]byte{pfxHeld}) {
-		if len(k) == 9 && tb.object(k, v).Kept {
+	for k, v := range tb.entries([]byte{pfxHeld}, []byte{pfxHeld}, 8) {
+		if tb.object(k, v).Kept {
 			*n++
 		}
 	}
@@ -56,10 +56,7 @@ func (tb heldBucket) unhold(id string) Object {
 func (s *Spool) HeldPlace(n int64) (seq uint64, err error) {
 	err = s.view("find a place among the held objects", func(t *txn) error {
 		x := t.objects(Held)
-		for k := range x.rows.rows(x.row) {
-			if len(k) != len(x.row)+8 {
-				continue // a further fragment
-			}
+		for k := range x.rows.entries(x.row, x.row, 8) {
 			if n--; n < 0 {
 				break
 			}

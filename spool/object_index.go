@@ -152,14 +152,12 @@ func (s *Spool) Watchers(run uint64, id string, after uint64, limit int) (out []
 // after returns objects whose seqs follow the prefix in rows of the table.
 func (x objectIndex) after(tb *table, prefix []byte, after uint64, limit int) (out []Object) {
 	size := 0
-	for k := range tb.rowsFrom(prefix, past(encoding.PutU64(encoding.Clone(prefix), after))) {
+	for k := range tb.entries(prefix, past(encoding.PutU64(encoding.Clone(prefix), after)), 8) {
 		if len(out) >= limit || size >= readBytes {
 			break
 		}
-		if len(k) == len(prefix)+8 { // else a further fragment
-			out = append(out, x.at(encoding.U64(k, len(prefix))))
-			size += len(out[len(out)-1].JSON)
-		}
+		out = append(out, x.at(encoding.U64(k, len(prefix))))
+		size += len(out[len(out)-1].JSON)
 	}
 	return out
 }

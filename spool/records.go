@@ -22,12 +22,9 @@ func (tb recordBucket) add(r *storedRun, n NewRecord, body encoding.Packed) erro
 func (s *Spool) Records(run, after uint64, maxCount int, maxBytes int64) (out []Record, err error) {
 	var size int64
 	err = s.view("read records", func(t *txn) error {
-		for k, v := range t.records().rowsFrom(encoding.Num(run), past(encoding.Pair(run, after))) {
+		for k, v := range t.records().entries(encoding.Num(run), past(encoding.Pair(run, after)), 8) {
 			if len(out) >= maxCount {
 				break
-			}
-			if len(k) != 16 {
-				continue // a further fragment
 			}
 			r := t.records().record(k, v)
 			size += int64(len(r.Body))

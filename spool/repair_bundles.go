@@ -38,10 +38,8 @@ func (tb bundleBucket) left(run uint64) bool {
 // rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, counts as one
 // object, which becomes a dead letter.
 func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
-	for k, v := range tb.rows(pairKey(pfxBlock, run, seq)) {
-		if len(k) != 21 {
-			continue // a further fragment
-		}
+	prefix := pairKey(pfxBlock, run, seq)
+	for k, v := range tb.entries(prefix, prefix, 4) {
 		n := 1
 		if raw, err := encoding.Open(k, tb.blob(k, v), nil); err == nil {
 			if objects, err := encoding.CutBlock(raw, -1); err == nil {

@@ -22,10 +22,7 @@ func objectDamage(run uint64) damageCheck {
 			}
 		}
 		slices.Sort(named)
-		for k := range x.rows.rows(x.row) {
-			if len(k) != len(x.row)+8 {
-				continue // a further fragment, or a row of the index
-			}
+		for k := range x.rows.entries(x.row, x.row, 8) {
 			if _, found := slices.BinarySearch(named, encoding.U64(k, len(x.row))); !found {
 				lacking = append(lacking, encoding.Clone(k))
 			}

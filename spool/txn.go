@@ -332,6 +332,17 @@ func (tb *table) rowsFrom(prefix, from []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// entries walks those of rowsFrom that have n bytes after the prefix. The others are further fragments, or in an index.
+func (tb *table) entries(prefix, from []byte, n int) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		for k, v := range tb.rowsFrom(prefix, from) {
+			if len(k) == len(prefix)+n && !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
 // keys returns copies of up to limit keys with the prefix; limit 0 means all. Callers that delete while they walk use
 // it, since cursors do not survive that.
 func (tb *table) keys(prefix []byte, limit int) (out [][]byte) {
