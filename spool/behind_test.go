@@ -100,3 +100,37 @@ func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
 		t.Errorf("held at %v though both were given up", got)
 	}
 }
+
+// A damaged row of one task does not keep readers from those of the others that fail: the fetch stage asks for them
+// before anything else.
+func TestFailingTasksDespiteDamage(t *testing.T) {
+	for _, pfx := range []byte{pfxTask, pfxDue} {
+		for name, fault := range faults() {
+			t.Run(string(pfx)+" "+name, func(t *testing.T) {
+				o := Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}
+				s := must(Open(t.Context(), o))
+				run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Start: t0, Tasks: []NewTask{{TaskKey: item(Alerts, 7)}, {TaskKey: item(Alerts, 8)}}}))
+				failed := TaskState{Tries: 1, Due: t0.Add(time.Minute), LastError: "down"}
+				ok(t, s.SettleTasks(1, t0, []Outcome{
+					{Task: item(Alerts, 7), Run: run.ID, Keep: &failed}, {Task: item(Alerts, 8), Run: run.ID, Keep: &failed},
+				}))
+				ok(t, s.Close())
+				db := must(bolt.Open(s.path, 0o600, nil))
+				ok(t, db.Update(func(tx *bolt.Tx) error {
+					b := tx.Bucket([]byte(bktTasks))
+					k, _ := b.Cursor().Seek([]byte{pfx})
+					return fault(b, append([]byte(nil), k...))
+				}))
+				ok(t, db.Close())
+
+				s = must(Open(t.Context(), o))
+				t.Cleanup(func() { ok(t, s.Close()) })
+				ok(t, s.MarkResumed())
+				tasks, err := s.FailingTasks(run.ID, 10)
+				if err != nil || len(tasks) == 0 || tasks[len(tasks)-1].Source != item(Alerts, 8).Source {
+					t.Errorf("failing: %+v %v, want alerts/8 at least", tasks, err)
+				}
+			})
+		}
+	}
+}

@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"threatmatch-connector/internal/logging"
@@ -43,9 +42,6 @@ func (f *Stage) lookAtFailing(ctx context.Context) error {
 	if f.run != nil && f.health.state == serverUp {
 		var err error
 		if tasks, err = f.Spool.FailingTasks(f.run.ID, failLimit); err != nil {
-			if errors.Is(err, spool.ErrCorrupt) {
-				return nil // the code that works on the task will report it
-			}
 			return err
 		}
 	}
