@@ -202,9 +202,10 @@ func (tb taskBucket) tasksFrom(prefix, from []byte) iter.Seq[*storedTask] {
 }
 
 // DropDataset removes the open tasks of a dataset that was switched off from every run, and counts them there as
-// "fetch.dropped". Parked items and the cursors of left-behind pages stay for the day it is switched on again. The
-// first transaction ends the dataset in its runs, so that none of them moves its watermark, and drops its lists and
-// pages; the items follow in bounded steps. After an error or a kill, repeating it drops the rest.
+// "fetch.dropped", and what a repull or a retry left of it in the queue. Parked items and the cursors of left-behind
+// pages stay for the day it is switched on again. The first transaction ends the dataset in its runs, so that none of
+// them moves its watermark, and drops its lists and pages; the items and the queue follow in bounded steps. After an
+// error or a kill, repeating it drops the rest.
 func (s *Spool) DropDataset(epoch uint64, d Dataset) (n int, err error) {
 	step := func(fn func(t *txn) []*storedTask) error {
 		var dropped int
@@ -221,16 +222,43 @@ func (s *Spool) DropDataset(epoch uint64, d Dataset) (n int, err error) {
 		t.runs().switchOff(d)
 		return t.tasks().requests(d)
 	})
-	items := encoding.PutString(encoding.PutString([]byte{pfxTask}, string(d)), string(TaskItem))
-	for at := items; err == nil && at != nil; {
+	for left := true; err == nil && left; { // before the tasks: a slice that starts meanwhile takes from it
+		var dropped int
+		err = s.handOver("drop dataset", frees(), epoch, func(t *txn) error {
+			dropped, left = t.tasks().unqueue(d)
+			return nil
+		})
+		if err == nil {
+			n += dropped
+		}
+	}
+	all := encoding.PutString([]byte{pfxTask}, string(d))
+	for at := all; err == nil && at != nil; {
 		var next []byte
 		err = step(func(t *txn) (tasks []*storedTask) {
-			tasks, next = t.tasks().some(items, at)
+			tasks, next = t.tasks().some(all, at)
 			return tasks
 		})
 		at = next
 	}
 	return n, err
+}
+
+// unqueue removes a step of a dataset's tasks from the queue and reports whether there are more. An item that is parked
+// stays so.
+func (tb taskBucket) unqueue(d Dataset) (n int, more bool) {
+	var keys [][]byte
+	for k := range tb.rows(encoding.PutString([]byte{pfxQueued}, string(d))) {
+		if len(keys) == taskStep {
+			more = true
+			break
+		}
+		keys = append(keys, encoding.Clone(k))
+	}
+	for _, k := range keys {
+		tb.dequeue(k)
+	}
+	return len(keys), more
 }
 
 // some returns a step of the tasks with the prefix from the given key on, and where to continue, nil at the end.

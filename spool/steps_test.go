@@ -276,3 +276,28 @@ func TestTakesInWhatWasParked(t *testing.T) {
 		t.Errorf("%d parked and %d open, want 2 and %d", st.Parked, st.Tasks, stepItems-1)
 	}
 }
+
+// What a repull or a retry left in the queue goes with its dataset, also after a kill between two steps; what is parked
+// stays.
+func TestSwitchedOffInTheQueue(t *testing.T) {
+	s := mustOpen(t, Options{ConnectorID: "c1"})
+	run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}}}))
+	addItems(t, s, run, true)
+	var tasks []NewTask
+	for n := range stepItems {
+		tasks = append(tasks, NewTask{TaskKey: item(Alerts, n), Since: t0})
+	}
+	ok(t, s.Enqueue(1, ReasonRetry, nil, tasks))
+	ok(t, s.Enqueue(1, ReasonRepull, nil, []NewTask{{TaskKey: item(Alerts, stepItems), Since: t0}, {TaskKey: item(Profiles, 1), Since: t0},
+		{TaskKey: TaskKey{Dataset: IOCs, Kind: TaskPage, Source: "g/indicator"}, Since: t0, Cursor: []byte("{}")}}))
+	if n := must(s.DropDataset(1, Alerts)); n != stepItems+1 {
+		t.Errorf("dropped %d of the queue, want %d", n, stepItems+1)
+	}
+	if st := must(s.Stats()); st.Queued != 2 || st.Parked != stepItems {
+		t.Errorf("%d are queued and %d parked, want 2 and %d", st.Queued, st.Parked, stepItems)
+	}
+	next, found, err := s.StartQueued(1, t0, false, 0)
+	if _, off := next.Datasets[Alerts]; err != nil || !found || off || len(next.Datasets) != 2 {
+		t.Errorf("the next slice is %+v (%v, %v), want one of profiles and IOCs", next.Datasets, found, err)
+	}
+}
