@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,16 +65,16 @@ func (p *liveView) watch(ctx context.Context, status func() (inspect.Status, err
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		last := ctx.Err() != nil
 		if s, err := status(); err == nil {
 			p.show(s)
 		}
-		select {
-		case <-ctx.Done():
-			if s, err := status(); err == nil {
-				p.show(s)
-			}
+		if last {
 			p.end()
 			return
+		}
+		select {
+		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
@@ -132,16 +134,16 @@ func (p *liveView) render(s inspect.Status) string {
 	}
 	p.done = false
 	for _, d := range r.Datasets {
-		say(&b, "%-9s %s\n", d.Dataset, p.dataset(d))
+		say(&b, "%-9s %s\n", d.Dataset, datasetProgress(d))
 	}
-	for part, why := range s.NotReady {
-		say(&b, "%s: %s\n", part, clip(why, 200))
+	for _, part := range slices.Sorted(maps.Keys(s.NotReady)) {
+		say(&b, "%s: %s\n", part, clip(s.NotReady[part], 200))
 	}
 	b.WriteString(p.barOf(r, s.Spool.Messages) + "\n")
 	return b.String()
 }
 
-func (p *liveView) dataset(d inspect.DatasetRun) string {
+func datasetProgress(d inspect.DatasetRun) string {
 	text := fmt.Sprintf("%d listed, ", d.Listed)
 	if d.Dataset == "iocs" { // the number of pages is unknown
 		text = ""

@@ -124,3 +124,16 @@ func TestProgressFits(t *testing.T) {
 		}
 	}
 }
+
+// TestProgressKeepsItsOrder: what is not ready is listed in one order, or its lines would jump with each redraw.
+func TestProgressKeepsItsOrder(t *testing.T) {
+	p := newLiveView(&bytes.Buffer{}, func() int { return 80 }, time.Now)
+	s := importing(5, 15)
+	s.NotReady = map[string]string{"spool": "a", "fetch": "b", "map": "c", "deliver": "d", "platform": "e"}
+	first := p.render(s)
+	for range 20 {
+		if again := p.render(s); again != first {
+			t.Fatalf("got\n%s\nand then\n%s", first, again)
+		}
+	}
+}
