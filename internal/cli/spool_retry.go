@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/admin"
@@ -26,7 +28,7 @@ func newSpoolRetry(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&every, "all", false, "everything that can be retried")
-	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage (fetch, map, deliver)")
+	c.Flags().StringVar(&f.stage, "stage", "", "with --all: only dead letters of this stage: "+strings.Join(stageNames, ", "))
 	c.Flags().StringVar(&f.class, "class", "", "with --all: only dead letters of this class")
 	yesFlag(c)
 	oneOf(c, "stage", stageNames...)
