@@ -16,6 +16,7 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/check"
+	"threatmatch-connector/internal/version"
 )
 
 func newCheck(g *globals) *cobra.Command {
@@ -52,7 +53,7 @@ func (g *globals) check(ctx context.Context, w io.Writer, timeout time.Duration)
 			cfg.Spool.Dir = g.dir
 		}
 		check.Run(ctx, check.Options{
-			Config: cfg, Now: g.env.Now, Version: g.version(), Running: g.runningPID(ctx), Timeout: timeout,
+			Config: cfg, Now: g.env.Now, Version: version.Get().Version, Running: g.runningPID(ctx), Timeout: timeout,
 		}, tell)
 	}
 	if g.json {

@@ -17,10 +17,7 @@ func newConfigCheck(g *globals) *cobra.Command {
 				if perr := printJSON(cmd.OutOrStdout(), checkResult(report, err)); perr != nil {
 					return perr
 				}
-				if err != nil {
-					return quietError{errUsage{err}}
-				}
-				return nil
+				return quiet(err)
 			}
 			printWarnings(cmd.ErrOrStderr(), report)
 			if err != nil {

@@ -24,11 +24,11 @@ func (e errUsage) Unwrap() error { return e.err }
 
 // exitCode turns an error into an exit code. It is the only place that does.
 func exitCode(err error) int {
-	var usage errUsage
+	_, usage := errors.AsType[errUsage](err)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage), errors.Is(err, spool.ErrConnector), errors.Is(err, spool.ErrKey):
+	case usage, errors.Is(err, spool.ErrConnector), errors.Is(err, spool.ErrKey):
 		return exitUsage
 	case errors.Is(err, app.ErrIncomplete):
 		return exitIncomplete

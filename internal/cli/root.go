@@ -42,14 +42,11 @@ func Main(args []string, env Env) int {
 	if err != nil && !g.entered { // the command itself was never reached
 		err = misused(cmd, err)
 	}
-	if err != nil && !errors.Is(err, errQuiet) {
+	if _, told := errors.AsType[quietError](err); err != nil && !told {
 		printError(env.Stderr, err)
 	}
 	return exitCode(err)
 }
-
-// errQuiet ends a command that has already printed its result.
-var errQuiet = errors.New("already reported")
 
 // globals are the flags that every command has.
 type globals struct {
@@ -120,8 +117,6 @@ func (g *globals) stepAside() {
 		g.env.StepAside()
 	}
 }
-
-func (g *globals) version() string { return version.Get().Version }
 
 // helpOn prints the help of the named command.
 func helpOn(cmd *cobra.Command, args []string) error {

@@ -27,9 +27,8 @@ func newRun(g *globals) *cobra.Command {
 		Short: "Import from ThreatMatch, periodically or once",
 		Long: "Import from ThreatMatch, periodically or once. A stage that was paused stays paused, and the start says so: a\n" +
 			"daemon goes on with the others, a single run waits until the stage is resumed.",
-		Example: "  threatmatch-connector run\n" +
-			"  threatmatch-connector run --once --config /etc/threatmatch-connector/config.yml",
-		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },
+		Example: "  " + name + " run\n  " + name + " run --once --config /etc/threatmatch-connector/config.yml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context(), once) },
 	}
 	c.Flags().BoolVar(&once, "once", false, "finish what the spool holds, import once, and exit")
 	return c
@@ -84,8 +83,11 @@ func (g *globals) ended(err error, terminate bool, log *slog.Logger) error {
 	return err
 }
 
-// quietError has been logged already; only its exit code is still used.
+// quietError has been printed or logged already; only its exit code is still used.
 type quietError struct{ err error }
+
+func (q quietError) Error() string { return q.err.Error() }
+func (q quietError) Unwrap() error { return q.err }
 
 func quiet(err error) error {
 	if err == nil {
@@ -93,10 +95,6 @@ func quiet(err error) error {
 	}
 	return quietError{err}
 }
-
-func (q quietError) Error() string        { return q.err.Error() }
-func (q quietError) Unwrap() error        { return q.err }
-func (q quietError) Is(target error) bool { return target == errQuiet }
 
 // signals turns the first SIGTERM or SIGINT into a cancelled context, the second
 // into a closed hurry, and SIGUSR1 into a request for a run now.

@@ -17,6 +17,7 @@ import (
 	"threatmatch-connector/internal/fault"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/logging"
+	"threatmatch-connector/internal/version"
 	"threatmatch-connector/spool"
 )
 
@@ -135,6 +136,8 @@ func (g *globals) change(ctx context.Context, look func(i inspect.Inspector, sto
 	})
 }
 
+const hintWhere = "name the directory with --spool-dir, or the settings file with --config"
+
 // read opens the file of a stopped daemon without changing a byte of it.
 func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error) error {
 	s, err := spool.Open(ctx, spool.Options{Dir: p.dir, MaxSize: p.max, ReadOnly: true, LockTimeout: time.Second, Now: g.env.Now})
@@ -145,7 +148,7 @@ func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error)
 		return fault.Hint(err, check.DamagedHint)
 	}
 	if err != nil {
-		return fault.Hint(err, "name the directory with --spool-dir, or the settings file with --config")
+		return fault.Hint(err, hintWhere)
 	}
 	defer func() { _ = s.Close() }()
 	return f(s)
@@ -154,11 +157,11 @@ func (g *globals) read(ctx context.Context, p place, f func(*spool.Spool) error)
 // write opens the file of a stopped daemon for writing, under its lock.
 func (g *globals) write(ctx context.Context, p place, f func(*spool.Spool) error) (err error) {
 	if _, err := os.Stat(filepath.Join(p.dir, "spool.db")); err != nil {
-		return fault.Hint(fmt.Errorf("open spool %q: %w", p.dir, err), "name the directory with --spool-dir, or the settings file with --config")
+		return fault.Hint(fmt.Errorf("open spool %q: %w", p.dir, err), hintWhere)
 	}
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: p.dir, MaxSize: p.max, KeepRecords: p.keep, NoCompact: true, Visit: true, Now: g.env.Now,
-		Version: g.version(),
+		Version: version.Get().Version,
 	})
 	if err != nil {
 		return err

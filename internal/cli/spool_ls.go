@@ -5,13 +5,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
+
+// failingList is the name under which `spool ls` lists failing requests, which have
+// no bucket.
+const failingList = "failing"
 
 func newSpoolLs(g *globals) *cobra.Command {
 	var limit *int
@@ -28,7 +34,8 @@ func newSpoolLs(g *globals) *cobra.Command {
 				if after != "" {
 					return errUsage{errors.New("--after goes with a bucket; all that fails is one list")}
 				}
-				return g.listFailing(cmd, *limit)
+				return show(g, cmd, func(i inspect.Inspector) ([]inspect.Failing, error) { return i.Failing(*limit) },
+					func(w io.Writer, all []inspect.Failing) error { return printFailing(w, all, g.env.Now()) })
 			}
 			if err := checkBucket(args[0]); err != nil {
 				return err
@@ -58,4 +65,12 @@ func printEntries(w io.Writer, entries []spool.Entry) error {
 		rows = append(rows, []string{e.Key, inspect.Size(int64(e.Bytes)), describe(e)})
 	}
 	return printTable(wholeRows(w), []string{"KEY", "SIZE", "WHAT"}, rows)
+}
+
+func printFailing(w io.Writer, all []inspect.Failing, now time.Time) error {
+	var rows [][]string
+	for _, f := range all {
+		rows = append(rows, []string{f.Request, strconv.Itoa(f.Tries), span(now.Sub(f.Since)), f.NextIn(now), f.Error})
+	}
+	return printTable(w, []string{"REQUEST", "TRIES", "FOR", "NEXT", "WHY"}, rows)
 }

@@ -112,7 +112,7 @@ func (s source) Runs(before uint64, limit int) ([]inspect.Run, error) {
 }
 
 func (s source) Unsettled() (inspect.Unsettled, error) {
-	return read(s, func(i inspect.Inspector) (inspect.Unsettled, error) { return i.Unsettled() })
+	return read(s, inspect.Inspector.Unsettled)
 }
 
 func (s source) Find(ctx context.Context, query string) (inspect.Found, error) {
@@ -142,7 +142,8 @@ func (s source) Setup() (v inspect.Setup, err error) {
 		v, err = c.Setup()
 		return err
 	}, func(place) error {
-		v = inspect.Setup{Connector: s.g.version(), Go: version.Get().Go}
+		is := version.Get()
+		v = inspect.Setup{Connector: is.Version, Go: is.Go}
 		cfg, report, err := s.g.load()
 		if v.File = report.File; err != nil {
 			v.Problem = err.Error()

@@ -13,7 +13,7 @@ import (
 
 // misused marks a wrong command line and suggests what may have been meant.
 func misused(c *cobra.Command, err error) error {
-	if num := (*strconv.NumError)(nil); errors.As(err, &num) { // of a flag
+	if num, ok := errors.AsType[*strconv.NumError](err); ok { // of a flag
 		why := "want a number"
 		if errors.Is(num, strconv.ErrRange) {
 			why = "the number is out of range"

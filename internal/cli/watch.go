@@ -112,10 +112,11 @@ func (g *globals) keys(ctx context.Context) (keys <-chan byte, done func()) {
 		const look = 100 // milliseconds between checks for the end
 		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		for ctx.Err() == nil {
-			if n, err := unix.Poll(ready, look); err != nil && err != unix.EINTR || n <= 0 {
-				if err != nil && err != unix.EINTR {
-					return
-				}
+			n, err := unix.Poll(ready, look)
+			if err != nil && err != unix.EINTR {
+				return
+			}
+			if n <= 0 {
 				continue
 			}
 			var b [1]byte
