@@ -147,7 +147,7 @@ func (b *batch) cutStuck(stuck []string) (cut bool, err error) {
 	}
 	for _, it := range items {
 		for it.state == itemPending {
-			on, length, err := b.findCycle(it.id, &drainPass{})
+			on, length, err := b.findCycle(it.id, new(int))
 			if err != nil {
 				return cut, err
 			}

@@ -10,52 +10,52 @@ import (
 // breakCycles goes through the objects that still wait, oldest first. Each waits
 // for another waiting object, so following the watched ids leads into a cycle; one
 // object of it is sent without what it lacks.
-func (b *batch) breakCycles(d *drainPass) error {
-	objs, err := b.m.spool.Objects(b.run.ID, d.seq, objectPage)
+func (d *drain) breakCycles() error {
+	objs, err := d.m.spool.Objects(d.run.ID, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
 	if len(objs) == 0 {
-		return b.afterCycles(d)
+		return d.afterCycles()
 	}
 	for _, o := range objs {
-		if b.full() || d.steps > 100_000+4*d.seen {
+		if d.full() || d.steps > 100_000+4*d.seen {
 			break
 		}
 		d.seq = o.Seq
 		d.seen++
-		if it := b.items[o.STIX]; it != nil && it.state != itemPending {
+		if it := d.items[o.STIX]; it != nil && it.state != itemPending {
 			continue
 		}
-		if v, bad := b.m.blamed.objects[o.STIX]; bad {
-			b.takeOut(o, false, v)
+		if v, bad := d.m.blamed.objects[o.STIX]; bad {
+			d.takeOut(o, false, v)
 			continue
 		}
 		if o.Err != nil {
-			b.unreadable(o, false)
+			d.unreadable(o, false)
 			continue
 		}
-		if err := b.breakCycle(o.STIX, d); err != nil || d.phase != phaseCycles {
+		if err := d.breakCycle(o.STIX); err != nil || d.phase != phaseCycles {
 			return err
 		}
 	}
 	if d.steps > 100_000+4*d.seen {
-		return b.afterCycles(d) // many lead to what was just given up: handle that first
+		return d.afterCycles() // many lead to what was just given up: handle that first
 	}
 	return nil
 }
 
 // afterCycles decides how to continue after a pass.
-func (b *batch) afterCycles(d *drainPass) error {
+func (d *drain) afterCycles() error {
 	switch {
-	case d.changed || b.moved():
+	case d.changed || d.moved():
 		d.enter(phaseSettled)
 		return nil
 	case d.room:
 		d.enter(phaseDone)
 		return nil
 	}
-	left, err := b.m.spool.Objects(b.run.ID, 0, 1)
+	left, err := d.m.spool.Objects(d.run.ID, 0, 1)
 	if err != nil {
 		return err
 	}
@@ -67,12 +67,12 @@ func (b *batch) afterCycles(d *drainPass) error {
 }
 
 // breakCycle cuts the cycle that the object leads to, if any.
-func (b *batch) breakCycle(id string, d *drainPass) error {
-	on, length, err := b.findCycle(id, d)
+func (d *drain) breakCycle(id string) error {
+	on, length, err := d.findCycle(id, &d.steps)
 	if err != nil || length == 0 {
 		return err
 	}
-	victim, err := b.victim(on, length)
+	victim, err := d.victim(on, length)
 	if err != nil {
 		return err
 	}
@@ -83,14 +83,14 @@ func (b *batch) breakCycle(id string, d *drainPass) error {
 		}
 		return nil
 	}
-	return b.sacrifice(victim, d)
+	return d.sacrifice(victim)
 }
 
 // findCycle follows the watched ids from one object and returns an object on the
 // cycle they lead to, with the cycle's length. The length is 0 if they lead to an
 // object that does not wait. It uses Brent's algorithm (1980), which needs no
 // memory for the path.
-func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
+func (b *batch) findCycle(id string, steps *int) (string, int, error) {
 	slow, power, length := id, 1, 1
 	fast, ok, err := b.watchOf(id)
 	for ok && err == nil && slow != fast {
@@ -99,7 +99,7 @@ func (b *batch) findCycle(id string, d *drainPass) (string, int, error) {
 		}
 		fast, ok, err = b.watchOf(fast)
 		length++
-		d.steps++
+		*steps++
 	}
 	if !ok || err != nil {
 		return "", 0, err
@@ -186,20 +186,20 @@ func (b *batch) witnessed(it *item) bool {
 // sacrifice sends an object of a cycle without everything that it still waits for.
 // The whole object is kept and follows when the rest is sent. Ids that the platform
 // may know are looked up first.
-func (b *batch) sacrifice(it *item, d *drainPass) error {
-	b.m.at = it.id
-	if err := b.learnRefs(it); err != nil {
+func (d *drain) sacrifice(it *item) error {
+	d.m.at = it.id
+	if err := d.learnRefs(it); err != nil {
 		return err
 	}
-	open := b.open(it)
+	open := d.open(it)
 	if len(open) == 0 {
-		return b.settle(it)
+		return d.settle(it)
 	}
 	if open[0].need == needEssential {
-		b.watch(it, open[0].ID) // an entry of ids was removed meanwhile
+		d.watch(it, open[0].ID) // an entry of ids was removed meanwhile
 		return nil
 	}
-	waits, err := b.waiting(refIDs(open))
+	waits, err := d.waiting(refIDs(open))
 	if err != nil {
 		return err
 	}
@@ -208,22 +208,22 @@ func (b *batch) sacrifice(it *item, d *drainPass) error {
 		if waits[r.ID] {
 			continue
 		}
-		if b.m.mayAsk(d, r.ID) {
-			b.watch(it, r.ID)
+		if d.mayAsk(r.ID) {
+			d.watch(it, r.ID)
 			return nil
 		}
 		lost = append(lost, r)
 	}
-	b.tallyCapped(d, lost)
-	b.tally("cycles", 1)
-	return b.goWithout(it, open)
+	d.tallyCapped(lost)
+	d.tally("cycles", 1)
+	return d.goWithout(it, open)
 }
 
 // failCycle makes dead letters of the objects of a cycle that cannot be cut, starting at
 // d.id.
-func (b *batch) failCycle(d *drainPass) error {
-	for !b.full() {
-		it, err := b.pendingItem(d.id)
+func (d *drain) failCycle() error {
+	for !d.full() {
+		it, err := d.pendingItem(d.id)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (b *batch) failCycle(d *drainPass) error {
 			d.enter(phaseSettled)
 			return nil
 		}
-		b.deadLetter(it, deadCycle, fmt.Sprintf("it needs %s, which needs it in turn", it.watch))
+		d.deadLetter(it, deadCycle, fmt.Sprintf("it needs %s, which needs it in turn", it.watch))
 		d.id = it.watch
 	}
 	return nil

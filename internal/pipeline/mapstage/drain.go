@@ -25,6 +25,13 @@ const (
 	phaseDone
 )
 
+// drain is one commit towards ending a run, and how far that has come. Each phase is
+// one of its methods.
+type drain struct {
+	*batch
+	*drainPass
+}
+
 // drainPass is how far the end of a run has come. Losing it costs only time.
 type drainPass struct {
 	room     bool // the run continues: it only needs room, so relationships are not given up
@@ -72,68 +79,74 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 // drainRun makes one commit towards ending a run; see phase. It reports whether
 // there was something to do.
 func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
-	d := m.drainOf(run, room)
-	if left := d.until.Sub(m.now()); left > 0 {
+	pass := m.drainOf(run, room)
+	if left := pass.until.Sub(m.now()); left > 0 {
 		return false, left, nil
 	}
-	if d.phase == phaseDone {
-		return m.finish(run, d)
+	if pass.phase == phaseDone {
+		return m.finish(run, pass)
 	}
 	m.status.Set(stageName, "working", "releasing the waiting objects of "+m.describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
 	}
-	b.freed = m.takeFreed(run.ID)
-	err = b.spread()
-	var blocked error
-	for err == nil && blocked == nil && !b.full() && d.phase != phaseDone && ctx.Err() == nil {
-		before := d.phase
-		blocked, err = m.step(ctx, b, d)
-		if err == nil {
-			m.at = ""
-		}
-		if d.phase != before && !b.empty() {
-			break // the next phase sees the spool as it is then
-		}
-	}
+	d := &drain{b, pass}
+	blocked, err := d.fill(ctx)
 	if err != nil {
 		return false, 0, err
 	}
-	if b.moved() && !d.fresh {
+	if d.moved() && !d.fresh {
 		d.changed = true
 	}
 	d.fresh = false
-	if !b.empty() {
-		if err := b.commit(ctx); err != nil {
+	if !d.empty() {
+		if err := d.commit(ctx); err != nil {
 			return false, 0, err
 		}
 	}
 	if blocked != nil {
-		return m.waitForPlatform(run, d, blocked)
+		return m.waitForPlatform(run, pass, blocked)
 	}
 	return true, 0, nil
 }
 
+// fill runs phases until the batch is full, a phase that changed something ends, or
+// the platform does not answer; blocked is why it did not.
+func (d *drain) fill(ctx context.Context) (blocked, err error) {
+	d.freed = d.m.takeFreed(d.run.ID)
+	err = d.spread()
+	for err == nil && blocked == nil && !d.full() && d.phase != phaseDone && ctx.Err() == nil {
+		before := d.phase
+		if blocked, err = d.step(ctx); err == nil {
+			d.m.at = ""
+		}
+		if d.phase != before && !d.empty() {
+			break // the next phase sees the spool as it is then
+		}
+	}
+	return blocked, err
+}
+
 // step runs the current phase. blocked is why the platform could not help.
-func (m *Stage) step(ctx context.Context, b *batch, d *drainPass) (blocked, err error) {
+func (d *drain) step(ctx context.Context) (blocked, err error) {
 	switch d.phase {
 	case phaseSettled:
-		return nil, b.releaseSettled(d)
+		return nil, d.releaseSettled()
 	case phaseAskOne, phaseAskList:
-		return b.askPlatform(ctx, d)
+		return d.askPlatform(ctx)
 	case phaseJudge:
-		return nil, b.judgeUnknown(d)
+		return nil, d.judgeUnknown()
 	case phaseCycles:
-		return nil, b.breakCycles(d)
+		return nil, d.breakCycles()
 	case phaseFailCycle:
-		return nil, b.failCycle(d)
+		return nil, d.failCycle()
 	case phaseHeld:
-		return nil, b.takeUpHeld(ctx, d)
+		return nil, d.takeUpHeld(ctx)
 	case phaseKept:
-		return nil, b.refreshKept(d)
+		return nil, d.refreshKept()
 	case phaseExpire:
-		return nil, b.expireHeld(d)
+		return nil, d.expireHeld()
 	}
 	return nil, fmt.Errorf("drain: unknown phase %d", d.phase)
 }
@@ -170,31 +183,31 @@ func (m *Stage) finish(run spool.Run, d *drainPass) (bool, time.Duration, error)
 }
 
 // releaseSettled releases what waits for ids that are known by now.
-func (b *batch) releaseSettled(d *drainPass) error {
-	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, idPage)
+func (d *drain) releaseSettled() error {
+	ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, idPage)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
-		if b.m.freed.lost {
-			b.m.freed.lost = false
+		if d.m.freed.lost {
+			d.m.freed.lost = false
 			d.enter(phaseSettled)
 			return nil
 		}
-		d.changed, d.fresh = false, b.moved()
+		d.changed, d.fresh = false, d.moved()
 		d.enter(phaseAskOne)
 		return nil
 	}
-	if err := b.learn(ids); err != nil {
+	if err := d.learn(ids); err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if b.isSettled(id) {
-			b.free(id)
+		if d.isSettled(id) {
+			d.free(id)
 		}
 	}
 	d.id = ids[len(ids)-1]
-	return b.spread()
+	return d.spread()
 }
 
 // freedMax bounds the queue of freed ids in memory.

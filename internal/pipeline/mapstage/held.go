@@ -12,8 +12,8 @@ import (
 // takeUpHeld takes up held objects whose target is known by now. This finds what
 // the stage forgot in a crash, and targets that OpenCTI received in the meantime:
 // from us, with the entry in ids pruned, or from someone else.
-func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
-	ids, err := b.m.spool.WatchedIDs(spool.Held, d.id, idPage)
+func (d *drain) takeUpHeld(ctx context.Context) error {
+	ids, err := d.m.spool.WatchedIDs(spool.Held, d.id, idPage)
 	if err != nil {
 		return err
 	}
@@ -21,29 +21,29 @@ func (b *batch) takeUpHeld(ctx context.Context, d *drainPass) error {
 		switch {
 		case d.beforeTurns():
 			d.enter(phaseHeld)
-		case d.changed || b.moved():
+		case d.changed || d.moved():
 			d.enter(phaseSettled)
-		case d.kept || b.run.Counters[counterPrefix+"published"]+b.run.Counters[counterPrefix+"lookups_found"] == 0:
+		case d.kept || d.run.Counters[counterPrefix+"published"]+d.run.Counters[counterPrefix+"lookups_found"] == 0:
 			d.enter(phaseExpire)
 		default:
 			d.enter(phaseKept)
-			return b.placeKept(d)
+			return d.placeKept()
 		}
 		return nil
 	}
-	if err := b.learn(ids); err != nil {
+	if err := d.learn(ids); err != nil {
 		return err
 	}
-	if err := b.askForHeld(ctx, d, ids); err != nil {
+	if err := d.askForHeld(ctx, ids); err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if b.isSettled(id) {
-			b.freed = append(b.freed, freedID{id: id, held: true})
+		if d.isSettled(id) {
+			d.freed = append(d.freed, freedID{id: id, held: true})
 		}
 	}
 	d.id = ids[len(ids)-1]
-	return b.spread()
+	return d.spread()
 }
 
 // heldAskMax limits how many ids the platform is asked for in one run on behalf of
@@ -61,10 +61,10 @@ type askTurn struct {
 // placeTurns sets how many ids the run passes over before it asks for the first. It
 // follows from the run, so that each id has its turn even if every run is a process
 // of its own.
-func (b *batch) placeTurns(d *drainPass) error {
-	st, err := b.m.spool.Stats()
+func (d *drain) placeTurns() error {
+	st, err := d.m.spool.Stats()
 	for i, n := range [...]int64{st.Held - st.HeldPublished, st.HeldPublished} {
-		d.turns[i].passOver = int64(b.run.ID) * heldAskMax % max(n, 1)
+		d.turns[i].passOver = int64(d.run.ID) * heldAskMax % max(n, 1)
 	}
 	d.placed = true
 	return err
@@ -84,14 +84,14 @@ func (d *drainPass) beforeTurns() (more bool) {
 // turnOf returns the turn of an id by the objects that are held for it, nil if nobody
 // needs to ask for it again: a run has asked for what its kept copies lack, unless it
 // had reached its limit.
-func (b *batch) turnOf(d *drainPass, objs []spool.Object) (turn *askTurn, err error) {
+func (d *drain) turnOf(objs []spool.Object) (turn *askTurn, err error) {
 	for _, o := range objs {
 		if !o.Kept {
 			return &d.turns[0], nil
 		}
 		capped, known := d.capped[o.Run]
 		if !known {
-			runs, err := b.m.spool.Runs(o.Run+1, 1)
+			runs, err := d.m.spool.Runs(o.Run+1, 1)
 			if err != nil {
 				return nil, err
 			}
@@ -108,9 +108,9 @@ func (b *batch) turnOf(d *drainPass, objs []spool.Object) (turn *askTurn, err er
 // askForHeld asks the platform for targets of held objects that were never published,
 // and for what no run has asked for yet. If the platform does not answer, a later run
 // asks again.
-func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) error {
+func (d *drain) askForHeld(ctx context.Context, ids []string) error {
 	if d.id == "" && !d.placed {
-		if err := b.placeTurns(d); err != nil {
+		if err := d.placeTurns(); err != nil {
 			return err
 		}
 	}
@@ -119,14 +119,14 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 		if min(d.turns[0].asked, d.turns[1].asked) >= heldAskMax {
 			break
 		}
-		if b.known[id] != nil || !b.m.mayAsk(d, id) {
+		if d.known[id] != nil || !d.mayAsk(id) {
 			continue
 		}
-		objs, err := b.m.spool.Watchers(spool.Held, id, 0, objectPage)
+		objs, err := d.m.spool.Watchers(spool.Held, id, 0, objectPage)
 		if err != nil {
 			return err
 		}
-		t, err := b.turnOf(d, objs)
+		t, err := d.turnOf(objs)
 		if err != nil {
 			return err
 		}
@@ -141,13 +141,13 @@ func (b *batch) askForHeld(ctx context.Context, d *drainPass, ids []string) erro
 		}
 	}
 	for chunk := range slices.Chunk(ask, askMax) {
-		blocked, err := b.ask(ctx, d, chunk)
+		blocked, err := d.ask(ctx, chunk)
 		if err != nil {
 			return err
 		}
 		if blocked != nil {
 			d.turns[0].asked, d.turns[1].asked = heldAskMax, heldAskMax
-			b.m.log.Debug("held objects are not looked up", "run", b.run.ID, "error", blocked)
+			d.m.log.Debug("held objects are not looked up", "run", d.run.ID, "error", blocked)
 			return nil
 		}
 	}
@@ -164,11 +164,11 @@ const keptPasses = 10
 
 // placeKept sets where a pass over the held objects begins. For the first one it
 // follows from the run, as in placeTurns; each further one continues after the last.
-func (b *batch) placeKept(d *drainPass) error {
+func (d *drain) placeKept() error {
 	if d.passes == 0 {
-		st, err := b.m.spool.Stats()
+		st, err := d.m.spool.Stats()
 		if err == nil && st.Held > keptPass {
-			d.keptFrom, err = b.m.spool.HeldPlace(int64(b.run.ID) * keptPass % st.Held)
+			d.keptFrom, err = d.m.spool.HeldPlace(int64(d.run.ID) * keptPass % st.Held)
 		}
 		if err != nil {
 			return err
@@ -180,8 +180,8 @@ func (b *batch) placeKept(d *drainPass) error {
 
 // refreshKept takes up held objects that could be sent now, or sent more
 // completely, although what they are held for did not arrive.
-func (b *batch) refreshKept(d *drainPass) error {
-	objs, err := b.m.spool.Objects(spool.Held, d.seq, objectPage)
+func (d *drain) refreshKept() error {
+	objs, err := d.m.spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -203,20 +203,20 @@ func (b *batch) refreshKept(d *drainPass) error {
 	for _, o := range objs {
 		d.seq = o.Seq
 		d.seen++
-		more, err := b.saysMore(o)
+		more, err := d.saysMore(o)
 		if err != nil {
 			return err
 		}
 		if !more {
 			continue
 		}
-		it, err := b.load(o, true)
+		it, err := d.load(o, true)
 		if err != nil {
 			return err
 		}
 		if it != nil {
 			d.took = true
-			b.by[it.watch] = append(b.by[it.watch], it)
+			d.by[it.watch] = append(d.by[it.watch], it)
 		}
 	}
 	return nil
@@ -225,28 +225,28 @@ func (b *batch) refreshKept(d *drainPass) error {
 // saysMore reports whether a kept copy could be sent with more references than the
 // copy sent before. A sighting held for one witness may be sent when another one
 // arrived.
-func (b *batch) saysMore(o spool.Object) (bool, error) {
-	it := b.m.reload(o)
+func (d *drain) saysMore(o spool.Object) (bool, error) {
+	it := d.m.reload(o)
 	if it == nil {
 		return false, nil
 	}
-	b.m.at = it.id
-	if err := b.learnRefs(it); err != nil {
+	d.m.at = it.id
+	if err := d.learnRefs(it); err != nil {
 		return false, err
 	}
-	e, found := b.entry(it.id)
-	open := b.open(it)
+	e, found := d.entry(it.id)
+	open := d.open(it)
 	switch {
-	case it.vital(open) != "" || e.Run > b.run.ID:
+	case it.vital(open) != "" || e.Run > d.run.ID:
 		return false, nil
 	case len(open) == 0 || !o.Kept:
 		return true, nil
 	case !found:
 		return false, nil
 	}
-	b.strip(it, open)
+	d.strip(it, open)
 	if it.obj.Type() == "relationship" {
-		if _, err := b.legal(it); err != nil {
+		if _, err := d.legal(it); err != nil {
 			return false, nil
 		}
 	}
@@ -254,7 +254,7 @@ func (b *batch) saysMore(o spool.Object) (bool, error) {
 		return it.obj.Hash() != e.Hash, nil
 	}
 	trace := traceOf(e)
-	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)
+	_, verdict := trace.Weigh(it.obj, e.Run == d.run.ID)
 	return verdict == stix.Send, nil
 }
 
@@ -264,29 +264,29 @@ const expireRuns = 3
 
 // expired returns the time before which an object must have been held to be given
 // up; zero: none is.
-func (b *batch) expired() (time.Time, error) {
-	runs, err := b.m.spool.Runs(b.run.ID, expireRuns)
+func (d *drain) expired() (time.Time, error) {
+	runs, err := d.m.spool.Runs(d.run.ID, expireRuns)
 	if err != nil || len(runs) < expireRuns {
 		return time.Time{}, err
 	}
-	at := b.now
+	at := d.now
 	for _, r := range runs {
 		if r.Created.Before(at) {
 			at = r.Created
 		}
 	}
-	return at.Add(-b.m.opt.HoldUnresolved), nil
+	return at.Add(-d.m.opt.HoldUnresolved), nil
 }
 
 // expireHeld gives up what was held for too long, oldest first. An object that was
 // never sent becomes a dead letter; of one that was, only the whole copy is
 // dropped.
-func (b *batch) expireHeld(d *drainPass) error {
-	since, err := b.expired()
+func (d *drain) expireHeld() error {
+	since, err := d.expired()
 	if err != nil {
 		return err
 	}
-	objs, err := b.m.spool.Objects(spool.Held, d.seq, objectPage)
+	objs, err := d.m.spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -297,13 +297,13 @@ func (b *batch) expireHeld(d *drainPass) error {
 			continue
 		}
 		expired++
-		b.unhold = append(b.unhold, o.STIX)
+		d.unhold = append(d.unhold, o.STIX)
 		if o.Kept {
-			b.tally("expired_kept", 1)
+			d.tally("expired_kept", 1)
 			continue
 		}
-		b.tally("expired_held", 1)
-		b.addDeadLetter(spool.DeadLetter{
+		d.tally("expired_held", 1)
+		d.addDeadLetter(spool.DeadLetter{
 			Class: deadUnresolved, Error: "nothing brought " + o.Watch, Dataset: o.Dataset, Source: o.Source,
 			STIX: o.STIX, First: o.Since, Payload: o.JSON,
 		})

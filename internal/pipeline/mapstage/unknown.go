@@ -16,21 +16,21 @@ const (
 )
 
 // mayAsk reports whether the platform may still be asked for the id in this run.
-func (m *Stage) mayAsk(d *drainPass, id string) bool {
-	return m.resolver != nil && d.asked < m.lookups && !d.absent[id]
+func (d *drain) mayAsk(id string) bool {
+	return d.m.resolver != nil && d.asked < d.m.lookups && !d.absent[id]
 }
 
 // askPlatform asks for ids that are unknown here. blocked is why it did not answer.
-func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err error) {
+func (d *drain) askPlatform(ctx context.Context) (blocked, err error) {
 	next := phaseJudge
 	if d.phase == phaseAskOne {
 		next = phaseAskList
 	}
-	if b.m.resolver == nil || d.asked >= b.m.lookups {
+	if d.m.resolver == nil || d.asked >= d.m.lookups {
 		d.enter(next)
 		return nil, nil
 	}
-	ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, askMax)
+	ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, askMax)
 	if err != nil {
 		return nil, err
 	}
@@ -38,40 +38,40 @@ func (b *batch) askPlatform(ctx context.Context, d *drainPass) (blocked, err err
 		d.enter(next)
 		return nil, nil
 	}
-	ask, err := b.collect(ids, d)
+	ask, err := d.collect(ids)
 	if err != nil {
 		return nil, err
 	}
 	for chunk := range slices.Chunk(ask, askMax) {
-		chunk = chunk[:min(len(chunk), b.m.lookups-d.asked)]
+		chunk = chunk[:min(len(chunk), d.m.lookups-d.asked)]
 		if len(chunk) == 0 {
 			break
 		}
-		if blocked, err = b.ask(ctx, d, chunk); blocked != nil || err != nil {
+		if blocked, err = d.ask(ctx, chunk); blocked != nil || err != nil {
 			return blocked, err
 		}
 	}
 	d.id = ids[len(ids)-1]
-	return nil, b.spread()
+	return nil, d.spread()
 }
 
 // collect returns the unknown ids among the watched ids and the other references of
 // the objects that watch them: single references in the first pass, entries of
 // lists too in the second.
-func (b *batch) collect(watched []string, d *drainPass) ([]string, error) {
-	unknown, err := b.unknown(watched)
+func (d *drain) collect(watched []string) ([]string, error) {
+	unknown, err := d.unknown(watched)
 	if err != nil {
 		return nil, err
 	}
 	var ids []string
 	seen := map[string]bool{}
 	for _, id := range unknown {
-		objs, err := b.m.spool.Watchers(b.run.ID, id, 0, objectPage)
+		objs, err := d.m.spool.Watchers(d.run.ID, id, 0, objectPage)
 		if err != nil {
 			return nil, err
 		}
 		for _, o := range objs {
-			it := b.m.reload(o)
+			it := d.m.reload(o)
 			if it == nil {
 				continue
 			}
@@ -83,22 +83,22 @@ func (b *batch) collect(watched []string, d *drainPass) ([]string, error) {
 			}
 		}
 	}
-	return b.unknown(ids)
+	return d.unknown(ids)
 }
 
 // unknown returns those of ids that are neither in ids nor waiting in the run.
-func (b *batch) unknown(ids []string) ([]string, error) {
-	return b.missing(ids, func(id string) bool { return b.known[id] != nil || b.isSettled(id) })
+func (d *drain) unknown(ids []string) ([]string, error) {
+	return d.missing(ids, func(id string) bool { return d.known[id] != nil || d.isSettled(id) })
 }
 
 // missing returns those of ids that neither wait in the run nor are here, as far as
 // ids and the batch know.
-func (b *batch) missing(ids []string, here func(id string) bool) ([]string, error) {
-	if err := b.learn(ids); err != nil {
+func (d *drain) missing(ids []string, here func(id string) bool) ([]string, error) {
+	if err := d.learn(ids); err != nil {
 		return nil, err
 	}
 	ids = slices.DeleteFunc(slices.Clone(ids), here)
-	waits, err := b.waiting(ids)
+	waits, err := d.waiting(ids)
 	if err != nil {
 		return nil, err
 	}
@@ -129,33 +129,33 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 }
 
 // ask asks the platform for some ids and adds those that it has to ids.
-func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, err error) {
-	done := b.m.status.Waiting(stageName)
-	found, err := b.m.resolver.Known(ctx, ids)
+func (d *drain) ask(ctx context.Context, ids []string) (blocked, err error) {
+	done := d.m.status.Waiting(stageName)
+	found, err := d.m.resolver.Known(ctx, ids)
 	done()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	b.tally("lookups_found", int64(len(found)))
+	d.tally("lookups_found", int64(len(found)))
 	for _, id := range ids {
 		kind, ok := found[id]
 		if !ok {
 			continue
 		}
-		e := spool.ID{Kind: kind, At: b.now}
-		b.ids = append(b.ids, spool.IDPut{STIX: id, ID: e})
-		b.known[id] = &e
-		b.free(id)
+		e := spool.ID{Kind: kind, At: d.now}
+		d.ids = append(d.ids, spool.IDPut{STIX: id, ID: e})
+		d.known[id] = &e
+		d.free(id)
 	}
 	if err != nil && !fault.Is(err, fault.Permanent) {
 		return err, nil
 	}
 	if err != nil {
-		b.m.log.Warn("the platform refuses to look up references: they count as unknown", "run", b.run.ID, "error", err)
+		d.m.log.Warn("the platform refuses to look up references: they count as unknown", "run", d.run.ID, "error", err)
 	}
 	d.tries = 0
 	d.asked += len(ids)
-	b.tally("lookups", int64(len(ids)))
+	d.tally("lookups", int64(len(ids)))
 	for _, id := range ids {
 		if _, ok := found[id]; !ok {
 			d.absent[id] = true
@@ -165,14 +165,14 @@ func (b *batch) ask(ctx context.Context, d *drainPass, ids []string) (blocked, e
 }
 
 // judgeUnknown decides about the objects that watch ids nobody knows.
-func (b *batch) judgeUnknown(d *drainPass) error {
+func (d *drain) judgeUnknown() error {
 	if len(d.queue) == 0 {
-		ids, err := b.m.spool.WatchedIDs(b.run.ID, d.id, idPage)
+		ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, idPage)
 		if err != nil {
 			return err
 		}
 		if len(ids) == 0 {
-			if d.changed || b.moved() {
+			if d.changed || d.moved() {
 				d.enter(phaseSettled)
 			} else {
 				d.enter(phaseCycles)
@@ -180,13 +180,13 @@ func (b *batch) judgeUnknown(d *drainPass) error {
 			return nil
 		}
 		// What a later run handed over will not be settled in this one either.
-		if d.queue, err = b.missing(ids, b.isSettled); err != nil {
+		if d.queue, err = d.missing(ids, d.isSettled); err != nil {
 			return err
 		}
 		d.id, d.seq = ids[len(ids)-1], 0
 	}
-	for len(d.queue) > 0 && !b.full() {
-		done, err := b.judgeWatchers(d.queue[0], d)
+	for len(d.queue) > 0 && !d.full() {
+		done, err := d.judgeWatchers(d.queue[0])
 		if err != nil {
 			return err
 		}
@@ -199,25 +199,25 @@ func (b *batch) judgeUnknown(d *drainPass) error {
 
 // judgeWatchers judges a page of the objects that watch the id and reports whether
 // it was the last.
-func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
-	objs, err := b.m.spool.Watchers(b.run.ID, id, d.seq, objectPage)
+func (d *drain) judgeWatchers(id string) (done bool, err error) {
+	objs, err := d.m.spool.Watchers(d.run.ID, id, d.seq, objectPage)
 	if err != nil || len(objs) == 0 {
 		return true, err
 	}
 	for _, o := range objs {
 		d.seq = o.Seq
-		it, err := b.load(o, false)
+		it, err := d.load(o, false)
 		if err != nil {
 			return false, err
 		}
 		if it == nil {
 			continue
 		}
-		if err := b.judge(it, d); err != nil {
+		if err := d.judge(it); err != nil {
 			return false, err
 		}
 		if it.state == itemPending && !it.changed {
-			b.putBack(it)
+			d.putBack(it)
 		}
 	}
 	return false, nil
@@ -226,63 +226,63 @@ func (b *batch) judgeWatchers(id string, d *drainPass) (done bool, err error) {
 // judge decides about an object with a reference that will not arrive: it is held
 // if it cannot do without, it keeps waiting for what may still arrive, and
 // otherwise it is sent without.
-func (b *batch) judge(it *item, d *drainPass) error {
-	b.m.at = it.id
-	if err := b.learnRefs(it); err != nil {
+func (d *drain) judge(it *item) error {
+	d.m.at = it.id
+	if err := d.learnRefs(it); err != nil {
 		return err
 	}
-	if why := b.staleOnArrival(it); why != "" {
-		b.skip(it, why)
+	if why := d.staleOnArrival(it); why != "" {
+		d.skip(it, why)
 		return nil
 	}
-	open := b.open(it)
+	open := d.open(it)
 	if len(open) == 0 {
-		return b.settle(it)
+		return d.settle(it)
 	}
-	waits, err := b.waiting(refIDs(open))
+	waits, err := d.waiting(refIDs(open))
 	if err != nil {
 		return err
 	}
 	var later, coming, lost []reference
 	for _, r := range open {
 		switch {
-		case b.known[r.ID] != nil:
+		case d.known[r.ID] != nil:
 			later = append(later, r)
-		case waits[r.ID] || b.m.mayAsk(d, r.ID):
+		case waits[r.ID] || d.mayAsk(r.ID):
 			coming = append(coming, r)
 		default:
 			lost = append(lost, r)
 		}
 	}
-	if !d.room && b.withoutLeft(it, lost) {
+	if !d.room && d.withoutLeft(it, lost) {
 		if it.state == itemGone {
 			return nil
 		}
-		return b.judge(it, d)
+		return d.judge(it)
 	}
 	switch vital := it.vital(lost); {
 	case len(later) > 0:
-		return b.hold(it, later[0].ID)
+		return d.hold(it, later[0].ID)
 	case vital != "" && d.room:
 	case vital != "":
-		b.tallyCapped(d, lost)
-		return b.hold(it, vital)
+		d.tallyCapped(lost)
+		return d.hold(it, vital)
 	case len(coming) > 0 && coming[0].ID == it.watch:
 	case len(coming) > 0:
-		b.watch(it, coming[0].ID)
+		d.watch(it, coming[0].ID)
 	default:
-		b.tallyCapped(d, lost)
-		return b.goWithout(it, lost)
+		d.tallyCapped(lost)
+		return d.goWithout(it, lost)
 	}
 	return nil
 }
 
 // tallyCapped counts those of an object's unknown references that nobody asked for
 // because the run has reached its limit.
-func (b *batch) tallyCapped(d *drainPass, lost []reference) {
+func (d *drain) tallyCapped(lost []reference) {
 	for _, r := range lost {
-		if b.m.resolver != nil && !d.absent[r.ID] {
-			b.tally("lookups_capped", 1)
+		if d.m.resolver != nil && !d.absent[r.ID] {
+			d.tally("lookups_capped", 1)
 		}
 	}
 }
