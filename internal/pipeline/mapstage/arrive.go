@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"threatmatch-connector/internal/mapping"
-	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
 )
 
@@ -66,40 +65,6 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 	}
 	b.m.at = ""
 	return stays, nil
-}
-
-// staleOnArrival says why the object is not needed, or "". What a relationship will
-// become is known only when it is released.
-func (b *batch) staleOnArrival(it *item) string {
-	e, found := b.entry(it.id)
-	if !found || e.Run == 0 {
-		return ""
-	}
-	if it.anew && e.Run < b.run.ID && b.recent(e) {
-		e.At = b.now.Add(-b.m.opt.ResendAfter) // it may wait, and is sent again even so
-		b.putEntry(it.id, e)
-	}
-	if e.Names == nil {
-		return b.staleByCount(it, e)
-	}
-	trace := traceOf(e)
-	if it.origin == fromRecord && it.obj.SourceRank() <= trace.Rank() && !slices.ContainsFunc(it.obj.Contents(), func(c stix.Content) bool { return !trace.Took(c) }) {
-		if b.recent(e) {
-			return "skipped_equal"
-		}
-		return ""
-	}
-	_, verdict := trace.Weigh(it.obj, e.Run == b.run.ID)
-	older := it.obj.Changed().Before(trace.Changed())
-	switch {
-	case it.obj.Type() == "relationship" && !older:
-	case verdict == stix.Conflict && older:
-		return b.conflict(it, trace, e)
-	case verdict == stix.Nothing && (older || b.recent(e)):
-		b.note(it, trace, e)
-		return staleWord(it, trace)
-	}
-	return ""
 }
 
 // meetCopies merges the item with the copies that wait or are held, and replaces

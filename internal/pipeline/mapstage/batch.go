@@ -2,7 +2,6 @@ package mapstage
 
 import (
 	"slices"
-	"time"
 
 	"threatmatch-connector/internal/stix"
 	"threatmatch-connector/spool"
@@ -14,27 +13,22 @@ const (
 	idPage     = 1000
 )
 
-// knownMax limits how many entries of ids a batch remembers.
-const knownMax = 50_000
-
 // batch is one commit in the making. It sees the spool as it will be after that
 // commit: what it released counts as known, and what it loaded no longer waits or
 // is held.
 type batch struct {
+	choice
 	m     *Stage
-	run   spool.Run
 	epoch uint64
-	now   time.Time
 	limit int // maximum number of objects
 
 	items  map[string]*item // by id
 	order  []*item          // in the order of arrival
 	by     map[string][]*item
-	known  map[string]*spool.ID // what ids says, as far as it was asked; nil: nothing
-	out    []*item              // in the order of release: dependencies first
-	freed  []freedID            // released; their watchers in the spool are not checked yet
-	size   int                  // JSON bytes of out
-	loaded int                  // JSON bytes of all items
+	out    []*item   // in the order of release: dependencies first
+	freed  []freedID // released; their watchers in the spool are not checked yet
+	size   int       // JSON bytes of out
+	loaded int       // JSON bytes of all items
 
 	largest int // JSON bytes of the largest item
 
@@ -44,11 +38,9 @@ type batch struct {
 	records []uint64
 	setIDs  map[string]string
 	from    []spool.Item // the items that the records belong to
-	ids     []spool.IDPut
 	unhold  []string
 	dead    []spool.DeadLetter
 	buried  []string // ids of copies that could not be merged with those in the spool
-	count   map[string]int64
 }
 
 // freedID is an id that is known now, and how far its watchers were read.
@@ -61,9 +53,11 @@ type freedID struct {
 
 func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 	b := &batch{
-		m: m, run: run, epoch: epoch, now: m.now(),
-		items: map[string]*item{}, by: map[string][]*item{}, known: map[string]*spool.ID{},
-		count: map[string]int64{},
+		m: m, epoch: epoch, items: map[string]*item{}, by: map[string][]*item{},
+		choice: choice{
+			known: known{spool: m.spool, entries: map[string]*spool.ID{}},
+			run:   run, now: m.now(), resendAfter: m.opt.ResendAfter, count: map[string]int64{},
+		},
 	}
 	watched, err := m.spool.WatchedIDs(run.ID, "", 1)
 	if err != nil {
@@ -86,12 +80,12 @@ func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 // full reports whether the batch should be committed before more is added.
 func (b *batch) full() bool {
 	return len(b.out) >= b.limit || b.size >= b.m.opt.MaxBytes ||
-		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.known) >= knownMax
+		len(b.items) >= 2*b.limit || b.loaded >= 2*b.m.opt.MaxBytes || len(b.entries) >= knownMax
 }
 
 // moved reports whether the batch made progress with any object.
 func (b *batch) moved() bool {
-	if len(b.out)+len(b.dead)+len(b.unhold)+len(b.ids) > 0 {
+	if len(b.out)+len(b.dead)+len(b.unhold)+len(b.puts) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(b.order, func(it *item) bool { return it.changed || it.state != itemPending })
@@ -113,35 +107,6 @@ func (b *batch) putBack(it *item) {
 	b.loaded -= it.size
 }
 
-// learn looks up the ids that the batch does not know about yet.
-func (b *batch) learn(ids []string) error {
-	ask := ids[:0:0]
-	for _, id := range ids {
-		if _, asked := b.known[id]; !asked {
-			b.known[id] = nil
-			ask = append(ask, id)
-		}
-	}
-	for chunk := range slices.Chunk(ask, idPage) {
-		found, err := b.m.spool.LookupIDs(chunk)
-		if err != nil {
-			return err
-		}
-		for id, e := range found {
-			b.known[id] = &e
-		}
-	}
-	return nil
-}
-
-// entry returns what ids says about an id; found is false if it says nothing, or was not asked.
-func (b *batch) entry(id string) (e spool.ID, found bool) {
-	if known := b.known[id]; known != nil {
-		return *known, true
-	}
-	return spool.ID{}, false
-}
-
 // isSettled reports whether a reference to id may be sent now: the object it names
 // is sent before this batch or in it. An id that learn did not look up counts as
 // unknown. So does an object that a later run handed over while this run waited,
@@ -150,8 +115,8 @@ func (b *batch) isSettled(id string) bool {
 	if it := b.items[id]; it != nil && it.state == itemOut {
 		return true
 	}
-	e := b.known[id]
-	return e != nil && e.Run <= b.run.ID
+	e, found := b.entry(id)
+	return found && e.Run <= b.run.ID
 }
 
 // learnRefs looks up everything that the items refer to, and the items themselves.
@@ -372,10 +337,4 @@ func (m *Stage) reload(o spool.Object) *item {
 	it.next = max(0, slices.IndexFunc(it.refs, func(r reference) bool { return r.ID == o.Watch }))
 	m.at = before
 	return it
-}
-
-func (b *batch) tally(name string, n int64) {
-	if n != 0 {
-		b.count[counterPrefix+name] += n
-	}
 }

@@ -70,7 +70,7 @@ func (b *batch) report(c spool.MapCommit) {
 // build makes the commit of the batch.
 func (b *batch) build() (spool.MapCommit, error) {
 	c := spool.MapCommit{
-		Run: b.run.ID, Records: b.records, IDs: append(make([]spool.IDPut, 0, len(b.ids)+len(b.out)+8), b.ids...), Unhold: b.unhold, Dead: b.dead, SetIDs: b.setIDs,
+		Run: b.run.ID, Records: b.records, IDs: append(make([]spool.IDPut, 0, len(b.puts)+len(b.out)+8), b.puts...), Unhold: b.unhold, Dead: b.dead, SetIDs: b.setIDs,
 	}
 	for _, it := range b.order {
 		b.m.at = it.id

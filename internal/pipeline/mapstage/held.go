@@ -119,7 +119,7 @@ func (d *drain) askForHeld(ctx context.Context, ids []string) error {
 		if min(d.turns[0].asked, d.turns[1].asked) >= heldAskMax {
 			break
 		}
-		if d.known[id] != nil || !d.mayAsk(id) {
+		if d.entries[id] != nil || !d.mayAsk(id) {
 			continue
 		}
 		objs, err := d.m.spool.Watchers(spool.Held, id, 0, objectPage)

@@ -118,18 +118,6 @@ func (b *batch) kindOf(id string) string {
 	return e.Kind
 }
 
-// recent reports whether an equal copy was sent recently enough not to be sent
-// again.
-func (b *batch) recent(e spool.ID) bool {
-	switch {
-	case e.Run >= b.run.ID:
-		return true
-	case !b.run.Reason.MovesWatermarks():
-		return false
-	}
-	return b.m.opt.ResendAfter > 0 && b.now.Sub(e.At) < b.m.opt.ResendAfter
-}
-
 // skip ends an item that need not be sent.
 func (b *batch) skip(it *item, why string) {
 	it.state = itemGone

@@ -88,7 +88,7 @@ func (d *drain) collect(watched []string) ([]string, error) {
 
 // unknown returns those of ids that are neither in ids nor waiting in the run.
 func (d *drain) unknown(ids []string) ([]string, error) {
-	return d.missing(ids, func(id string) bool { return d.known[id] != nil || d.isSettled(id) })
+	return d.missing(ids, func(id string) bool { return d.entries[id] != nil || d.isSettled(id) })
 }
 
 // missing returns those of ids that neither wait in the run nor are here, as far as
@@ -143,8 +143,7 @@ func (d *drain) ask(ctx context.Context, ids []string) (blocked, err error) {
 			continue
 		}
 		e := spool.ID{Kind: kind, At: d.now}
-		d.ids = append(d.ids, spool.IDPut{STIX: id, ID: e})
-		d.known[id] = &e
+		d.put(id, e)
 		d.free(id)
 	}
 	if err != nil && !fault.Is(err, fault.Permanent) {
@@ -246,7 +245,7 @@ func (d *drain) judge(it *item) error {
 	var later, coming, lost []reference
 	for _, r := range open {
 		switch {
-		case d.known[r.ID] != nil:
+		case d.entries[r.ID] != nil:
 			later = append(later, r)
 		case waits[r.ID] || d.mayAsk(r.ID):
 			coming = append(coming, r)
