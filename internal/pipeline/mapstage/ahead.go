@@ -24,17 +24,17 @@ type mapped struct {
 // mapper needs it no more. Safe for concurrent use.
 func (m *Stage) guard(rec spool.Record, setIDs map[string]string) func() mapped {
 	return sync.OnceValue(func() (res mapped) {
-		start := m.now()
+		start := m.Now()
 		defer func() {
 			if r := recover(); r != nil {
 				res.frame = panicFrame(debug.Stack())
 				res.panicked = fmt.Sprintf("panic: %v at %s", r, res.frame)
 			}
-			m.met.seconds.Observe(m.now().Sub(start).Seconds())
+			m.Metrics.seconds.Observe(m.Now().Sub(start).Seconds())
 		}()
 		body := rec.Body
 		rec.Body = nil
-		res.Result = m.mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, body)
+		res.Result = m.Mapper.Map(mapping.Source{Dataset: string(rec.Dataset), ID: rec.Source, Fetched: rec.Fetched, Mapped: rec.Mapped, SetIDs: setIDs}, body)
 		return res
 	})
 }

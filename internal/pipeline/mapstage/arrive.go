@@ -43,12 +43,12 @@ func (b *batch) meet(items []*item) (stays []*item, err error) {
 	}
 	var waiting, held map[string]spool.Object
 	if b.hasWaiting {
-		if waiting, err = b.m.spool.ObjectsByID(b.run.ID, ids); err != nil {
+		if waiting, err = b.m.Spool.ObjectsByID(b.run.ID, ids); err != nil {
 			return nil, err
 		}
 	}
 	if b.hasHeld {
-		if held, err = b.m.spool.ObjectsByID(spool.Held, ids); err != nil {
+		if held, err = b.m.Spool.ObjectsByID(spool.Held, ids); err != nil {
 			return nil, err
 		}
 	}

@@ -55,15 +55,15 @@ func (m *Stage) newBatch(run spool.Run, epoch uint64) (*batch, error) {
 	b := &batch{
 		m: m, epoch: epoch, items: map[string]*item{}, by: map[string][]*item{},
 		choice: choice{
-			known: known{spool: m.spool, entries: map[string]*spool.ID{}},
-			run:   run, now: m.now(), resendAfter: m.opt.ResendAfter, count: map[string]int64{},
+			known: known{spool: m.Spool, entries: map[string]*spool.ID{}},
+			run:   run, now: m.Now(), resendAfter: m.opt.ResendAfter, count: map[string]int64{},
 		},
 	}
-	watched, err := m.spool.WatchedIDs(run.ID, "", 1)
+	watched, err := m.Spool.WatchedIDs(run.ID, "", 1)
 	if err != nil {
 		return nil, err
 	}
-	held, err := m.spool.WatchedIDs(spool.Held, "", 1)
+	held, err := m.Spool.WatchedIDs(spool.Held, "", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func (b *batch) dropUnawaited() error {
 	for i, f := range b.freed[:n] {
 		ids[i] = f.id
 	}
-	awaited, err := b.m.spool.Awaited(b.run.ID, ids)
+	awaited, err := b.m.Spool.Awaited(b.run.ID, ids)
 	left := 0
 	for _, f := range slices.Backward(b.freed[:n]) {
 		if f.awaited = awaited[f.id]; f.awaited {
@@ -262,9 +262,9 @@ func (b *batch) dropUnawaited() error {
 func (b *batch) page(f *freedID) ([]spool.Object, error) {
 	switch {
 	case !f.held && b.hasWaiting:
-		return b.m.spool.Watchers(b.run.ID, f.id, f.after, objectPage)
+		return b.m.Spool.Watchers(b.run.ID, f.id, f.after, objectPage)
 	case f.held && b.hasHeld:
-		return b.m.spool.Watchers(spool.Held, f.id, f.after, objectPage)
+		return b.m.Spool.Watchers(spool.Held, f.id, f.after, objectPage)
 	}
 	return nil, nil
 }

@@ -138,7 +138,7 @@ func (m *Stage) blame(e *brokenError) error {
 	default:
 		return e
 	}
-	m.log.Warn("this cannot be mapped: it becomes a dead letter", "object", e.id, "error", e.reason)
+	m.Log.Warn("this cannot be mapped: it becomes a dead letter", "object", e.id, "error", e.reason)
 	return nil
 }
 

@@ -223,7 +223,7 @@ func TestTenInARowStopTheStage(t *testing.T) {
 			if n := len(w.dead()); n >= sameErrors {
 				t.Errorf("%d dead letters, want less than %d", n, sameErrors)
 			}
-			if s := w.m.status.Snapshot()[stageName]; !strings.Contains(s.NotReady, "map is stopped") {
+			if s := w.m.Status.Snapshot()[stageName]; !strings.Contains(s.NotReady, "map is stopped") {
 				t.Errorf("status %+v", s)
 			}
 			dead := len(w.dead())

@@ -23,13 +23,13 @@ func (b *batch) commit(ctx context.Context) error {
 		return err
 	}
 	for try := 0; ; try++ {
-		err = b.m.spool.CommitMap(b.epoch, b.m.now(), c)
+		err = b.m.Spool.CommitMap(b.epoch, b.m.Now(), c)
 		if !errors.Is(err, spool.ErrFull) || b.m.alone {
 			break
 		}
-		b.m.status.Set(stageName, "waiting", "no room in the spool for "+b.m.describe(b.run), "")
-		b.m.status.Error(stageName, err)
-		if err := b.m.status.Sleep(ctx, stageName, retryWait(try), nil); err != nil {
+		b.m.Status.Set(stageName, "waiting", "no room in the spool for "+b.m.describe(b.run), "")
+		b.m.Status.Error(stageName, err)
+		if err := b.m.Status.Sleep(ctx, stageName, retryWait(try), nil); err != nil {
 			return err
 		}
 	}
@@ -38,16 +38,16 @@ func (b *batch) commit(ctx context.Context) error {
 	}
 	b.m.acquit(c, len(c.Bundles)+len(c.Wait)+len(c.Hold) > 0)
 	b.m.keepFreed(b)
-	b.m.met.committed(c)
+	b.m.Metrics.committed(c)
 	b.report(c)
 	pipeline.Collect(b.largest)
-	b.m.wakes.Deliver.Signal()
+	b.m.Wakes.Deliver.Signal()
 	return nil
 }
 
 // report logs, once per commit, what an operator should look at.
 func (b *batch) report(c spool.MapCommit) {
-	log := b.m.log.With("run", b.run.ID)
+	log := b.m.Log.With("run", b.run.ID)
 	if n := len(c.Dead); n > 0 {
 		d := c.Dead[0]
 		log.Warn("dead letters", "count", n, "class", d.Class, "object", d.STIX, "error", d.Error)
@@ -144,7 +144,7 @@ func (b *batch) keepEntries(c *spool.MapCommit) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	known, err := b.m.spool.LookupIDs(ids)
+	known, err := b.m.Spool.LookupIDs(ids)
 	for id, e := range known {
 		c.IDs = append(c.IDs, spool.IDPut{STIX: id, ID: e})
 	}
@@ -234,12 +234,12 @@ func (b *batch) companions(c *spool.MapCommit) ([]*stix.Object, error) {
 		}
 	}
 	for _, id := range b.markingsInUse() {
-		use(b.m.mapper.Marking(id))
+		use(b.m.Mapper.Marking(id))
 	}
 	if b.usesAuthor() {
-		use(b.m.mapper.Author())
+		use(b.m.Mapper.Author())
 	}
-	known, err := b.m.spool.LookupIDs(ids)
+	known, err := b.m.Spool.LookupIDs(ids)
 	if err != nil {
 		return nil, err
 	}

@@ -20,22 +20,22 @@ const crashStarts = 5
 // marked is tried here, alone; if it keeps killing the process, it becomes a dead
 // letter.
 func (m *Stage) Recover(ctx context.Context) error {
-	meta, err := m.spool.Meta()
+	meta, err := m.Spool.Meta()
 	if err != nil {
 		return err
 	}
-	m.epoch, m.maxMessage = meta.Epoch, meta.Limit.With(m.opt.MaxMessageSize, m.now())
-	mark, marked, err := m.spool.Crash()
+	m.epoch, m.maxMessage = meta.Epoch, meta.Limit.With(m.opt.MaxMessageSize, m.Now())
+	mark, marked, err := m.Spool.Crash()
 	if err != nil {
 		return err
 	}
 	if !meta.Unclean {
 		if marked {
-			return m.spool.MarkCrash(nil)
+			return m.Spool.MarkCrash(nil)
 		}
 		return nil
 	}
-	m.careful = m.now()
+	m.careful = m.Now()
 	if !marked {
 		return nil
 	}
@@ -44,11 +44,11 @@ func (m *Stage) Recover(ctx context.Context) error {
 		return err
 	}
 	if rec == nil { // it was mapped meanwhile
-		return m.spool.MarkCrash(nil)
+		return m.Spool.MarkCrash(nil)
 	}
 	mark.Starts++
 	m.mark = &mark
-	if err := m.spool.MarkCrash(&mark); err != nil {
+	if err := m.Spool.MarkCrash(&mark); err != nil {
 		return err
 	}
 	switch {
@@ -58,23 +58,23 @@ func (m *Stage) Recover(ctx context.Context) error {
 		m.blamed.records[rec.Seq] = verdict{deadCrash, fmt.Sprintf("the process died %d times while it mapped this record", crashStarts)}
 		return nil
 	}
-	m.log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
+	m.Log.Warn("trying the record alone at which the process died", "run", mark.Run, "dataset", rec.Dataset, "source", rec.Source)
 	err = m.mapAlone(ctx, run, *rec)
 	if errors.Is(err, spool.ErrFull) { // deliver makes room, and has not started yet
 		m.forget()
 		mark.Starts--
-		return m.spool.MarkCrash(&mark)
+		return m.Spool.MarkCrash(&mark)
 	}
 	if err != nil {
 		return err
 	}
 	m.mark = nil
-	return m.spool.MarkCrash(nil)
+	return m.Spool.MarkCrash(nil)
 }
 
 // markedRecord finds the record of a mark, nil if it is gone.
 func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, error) {
-	runs, err := m.spool.OpenRuns()
+	runs, err := m.Spool.OpenRuns()
 	if err != nil {
 		return spool.Run{}, nil, err
 	}
@@ -82,7 +82,7 @@ func (m *Stage) markedRecord(mark spool.CrashMark) (spool.Run, *spool.Record, er
 		if run.ID != mark.Run || mark.Seq == 0 {
 			continue
 		}
-		recs, err := m.spool.Records(run.ID, mark.Seq-1, 1, 1)
+		recs, err := m.Spool.Records(run.ID, mark.Seq-1, 1, 1)
 		if err != nil {
 			return run, nil, err
 		}
@@ -103,7 +103,7 @@ func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) e
 	if r.stop != nil {
 		return r.stop
 	}
-	g.add(r, m.now(), m.author)
+	g.add(r, m.Now(), m.author)
 	m.gather, m.alone = g, true
 	defer func() { m.alone = false }()
 	return m.flush(ctx)
@@ -112,7 +112,7 @@ func (m *Stage) mapAlone(ctx context.Context, run spool.Run, rec spool.Record) e
 // suspect reports whether the record was in the spool when the process died. A
 // record from the future counts too: the clock was set back since.
 func (m *Stage) suspect(rec spool.Record) bool {
-	return !m.careful.IsZero() && (!rec.Fetched.After(m.careful) || rec.Fetched.After(m.now()))
+	return !m.careful.IsZero() && (!rec.Fetched.After(m.careful) || rec.Fetched.After(m.Now()))
 }
 
 // markRecord marks the record before it is mapped.
@@ -120,7 +120,7 @@ func (m *Stage) markRecord(run uint64, seq uint64) error {
 	if m.mark == nil || m.mark.Run != run || m.mark.Seq != seq {
 		m.mark = &spool.CrashMark{Run: run, Seq: seq}
 	}
-	return m.spool.MarkCrash(m.mark)
+	return m.Spool.MarkCrash(m.mark)
 }
 
 // relax ends the careful mode: no record is left from before the crash.
@@ -129,5 +129,5 @@ func (m *Stage) relax() error {
 		return nil
 	}
 	m.careful, m.mark = time.Time{}, nil
-	return m.spool.MarkCrash(nil)
+	return m.Spool.MarkCrash(nil)
 }

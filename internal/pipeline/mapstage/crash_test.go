@@ -176,7 +176,7 @@ func TestNothingIsMappedAheadOfASuspect(t *testing.T) {
 		{"careful", w.clock.Add(time.Minute), 0, 0},
 	} {
 		counted := &countingMapper{Mapper: w.plain}
-		w.m.mapper, w.m.careful = counted, c.careful
+		w.m.Mapper, w.m.careful = counted, c.careful
 		results, stop := w.m.mapAhead(recs)
 		if c.least > 0 {
 			results[1]() // waits for the one who maps it, or maps it

@@ -11,7 +11,7 @@ import (
 // for another waiting object, so following the watched ids leads into a cycle; one
 // object of it is sent without what it lacks.
 func (d *drain) breakCycles() error {
-	objs, err := d.m.spool.Objects(d.run.ID, d.seq, objectPage)
+	objs, err := d.m.Spool.Objects(d.run.ID, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (d *drain) afterCycles() error {
 		d.enter(phaseDone)
 		return nil
 	}
-	left, err := d.m.spool.Objects(d.run.ID, 0, 1)
+	left, err := d.m.Spool.Objects(d.run.ID, 0, 1)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (b *batch) watchOf(id string) (string, bool, error) {
 
 // stored reads an object that waits on disk, and returns false if there is none.
 func (b *batch) stored(id string) (spool.Object, bool, error) {
-	found, err := b.m.spool.ObjectsByID(b.run.ID, []string{id})
+	found, err := b.m.Spool.ObjectsByID(b.run.ID, []string{id})
 	o, ok := found[id]
 	return o, ok, err
 }

@@ -80,13 +80,13 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 // there was something to do.
 func (m *Stage) drainRun(ctx context.Context, run spool.Run, room bool) (did bool, wait time.Duration, err error) {
 	pass := m.drainOf(run, room)
-	if left := pass.until.Sub(m.now()); left > 0 {
+	if left := pass.until.Sub(m.Now()); left > 0 {
 		return false, left, nil
 	}
 	if pass.phase == phaseDone {
 		return m.finish(run, pass)
 	}
-	m.status.Set(stageName, "working", "releasing the waiting objects of "+m.describe(run), "")
+	m.Status.Set(stageName, "working", "releasing the waiting objects of "+m.describe(run), "")
 	b, err := m.newBatch(run, m.epoch)
 	if err != nil {
 		return false, 0, err
@@ -156,11 +156,11 @@ func (d *drain) step(ctx context.Context) (blocked, err error) {
 func (m *Stage) waitForPlatform(run spool.Run, d *drainPass, cause error) (bool, time.Duration, error) {
 	d.tries++
 	wait := min(time.Second<<min(d.tries, 6), time.Minute)
-	d.until = m.now().Add(wait)
-	m.status.Error(stageName, cause)
-	m.status.Set(stageName, "waiting", "for the platform, to look up references of "+m.describe(run), "")
+	d.until = m.Now().Add(wait)
+	m.Status.Error(stageName, cause)
+	m.Status.Set(stageName, "waiting", "for the platform, to look up references of "+m.describe(run), "")
 	if d.tries == 1 {
-		m.log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
+		m.Log.Warn("the platform cannot be asked for references: the run's waiting objects stay in the spool",
 			"run", run.ID, "error", cause)
 	}
 	return false, wait, nil
@@ -171,20 +171,20 @@ func (m *Stage) finish(run spool.Run, d *drainPass) (bool, time.Duration, error)
 	if d.room {
 		return false, idlePoll, nil
 	}
-	if err := m.spool.FinishMap(m.epoch, run.ID, m.now()); err != nil {
+	if err := m.Spool.FinishMap(m.epoch, run.ID, m.Now()); err != nil {
 		return false, 0, err
 	}
 	delete(m.drains, run.ID)
 	delete(m.notes, run.ID)
-	m.log.Info("run mapped", "run", run.ID)
-	m.wakes.Deliver.Signal()
-	m.wakes.Schedule.Signal()
+	m.Log.Info("run mapped", "run", run.ID)
+	m.Wakes.Deliver.Signal()
+	m.Wakes.Schedule.Signal()
 	return true, 0, nil
 }
 
 // releaseSettled releases what waits for ids that are known by now.
 func (d *drain) releaseSettled() error {
-	ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, idPage)
+	ids, err := d.m.Spool.WatchedIDs(d.run.ID, d.id, idPage)
 	if err != nil {
 		return err
 	}

@@ -95,10 +95,10 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 	}
 	m.blamed.mapper = streak{}
 	if n := len(res.Unread); n > 0 {
-		m.log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
+		m.Log.Warn("times cannot be read", "dataset", string(rec.Dataset), "item", rec.Source, "count", n, "first", res.Unread[0])
 	}
 	for _, n := range res.Notices {
-		m.log.Warn("a value of ThreatMatch is not understood", "kind", n.Name, "object", n.Object, "value", n.Value,
+		m.Log.Warn("a value of ThreatMatch is not understood", "kind", n.Name, "object", n.Object, "value", n.Value,
 			"dataset", rec.Dataset, "source", rec.Source)
 	}
 	out.addResult(m, rec, res.Result)
@@ -107,7 +107,7 @@ func (m *Stage) mapOne(rec spool.Record, mapped func() mapped) *record {
 
 // again reads the body of a record that was mapped. It returns stop, or why it cannot.
 func (m *Stage) again(rec spool.Record, stop error) (spool.Record, error) {
-	same, err := m.spool.Records(rec.Run, rec.Seq-1, 1, 1)
+	same, err := m.Spool.Records(rec.Run, rec.Seq-1, 1, 1)
 	switch {
 	case err != nil:
 		return rec, err
@@ -176,7 +176,7 @@ func (out *record) addItem(m *Stage, o *stix.Object, rec spool.Record) {
 			out.bury(rec, o.ID(), verdict{deadCycle, r.Key + " refers to the object itself"}, raw.AppendJSON(nil))
 			return
 		}
-		m.mapper.EnsureAuthor(o)
+		m.Mapper.EnsureAuthor(o)
 	}
 	if changed {
 		refs = o.Refs()
@@ -289,11 +289,11 @@ func (m *Stage) read(ctx context.Context, run spool.Run) (bool, error) {
 	if m.gather != nil {
 		after = m.gather.after
 	}
-	recs, err := m.spool.Records(run.ID, after, readRecords, readBytes)
+	recs, err := m.Spool.Records(run.ID, after, readRecords, readBytes)
 	if err != nil || len(recs) == 0 {
 		return false, err
 	}
-	m.status.Set(stageName, "working", "mapping "+m.describe(run), "")
+	m.Status.Set(stageName, "working", "mapping "+m.describe(run), "")
 	results, stop := m.mapAhead(recs)
 	defer stop()
 	for i, rec := range recs {
@@ -347,7 +347,7 @@ func (m *Stage) addRecord(ctx context.Context, run spool.Run, rec spool.Record, 
 		m.gather = g
 	}
 	m.under = &gathering{run: run, seqs: []uint64{rec.Seq}}
-	m.gather.add(r, m.now(), m.author)
+	m.gather.add(r, m.Now(), m.author)
 	m.under = nil
 	if apart || m.gather.full() {
 		return m.flush(ctx)

@@ -13,7 +13,7 @@ import (
 // the stage forgot in a crash, and targets that OpenCTI received in the meantime:
 // from us, with the entry in ids pruned, or from someone else.
 func (d *drain) takeUpHeld(ctx context.Context) error {
-	ids, err := d.m.spool.WatchedIDs(spool.Held, d.id, idPage)
+	ids, err := d.m.Spool.WatchedIDs(spool.Held, d.id, idPage)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ type askTurn struct {
 // follows from the run, so that each id has its turn even if every run is a process
 // of its own.
 func (d *drain) placeTurns() error {
-	st, err := d.m.spool.Stats()
+	st, err := d.m.Spool.Stats()
 	for i, n := range [...]int64{st.Held - st.HeldPublished, st.HeldPublished} {
 		d.turns[i].passOver = int64(d.run.ID) * heldAskMax % max(n, 1)
 	}
@@ -91,7 +91,7 @@ func (d *drain) turnOf(objs []spool.Object) (turn *askTurn, err error) {
 		}
 		capped, known := d.capped[o.Run]
 		if !known {
-			runs, err := d.m.spool.Runs(o.Run+1, 1)
+			runs, err := d.m.Spool.Runs(o.Run+1, 1)
 			if err != nil {
 				return nil, err
 			}
@@ -122,7 +122,7 @@ func (d *drain) askForHeld(ctx context.Context, ids []string) error {
 		if d.entries[id] != nil || !d.mayAsk(id) {
 			continue
 		}
-		objs, err := d.m.spool.Watchers(spool.Held, id, 0, objectPage)
+		objs, err := d.m.Spool.Watchers(spool.Held, id, 0, objectPage)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (d *drain) askForHeld(ctx context.Context, ids []string) error {
 		}
 		if blocked != nil {
 			d.turns[0].asked, d.turns[1].asked = heldAskMax, heldAskMax
-			d.m.log.Debug("held objects are not looked up", "run", d.run.ID, "error", blocked)
+			d.m.Log.Debug("held objects are not looked up", "run", d.run.ID, "error", blocked)
 			return nil
 		}
 	}
@@ -166,9 +166,9 @@ const keptPasses = 10
 // follows from the run, as in placeTurns; each further one continues after the last.
 func (d *drain) placeKept() error {
 	if d.passes == 0 {
-		st, err := d.m.spool.Stats()
+		st, err := d.m.Spool.Stats()
 		if err == nil && st.Held > keptPass {
-			d.keptFrom, err = d.m.spool.HeldPlace(int64(d.run.ID) * keptPass % st.Held)
+			d.keptFrom, err = d.m.Spool.HeldPlace(int64(d.run.ID) * keptPass % st.Held)
 		}
 		if err != nil {
 			return err
@@ -181,7 +181,7 @@ func (d *drain) placeKept() error {
 // refreshKept takes up held objects that could be sent now, or sent more
 // completely, although what they are held for did not arrive.
 func (d *drain) refreshKept() error {
-	objs, err := d.m.spool.Objects(spool.Held, d.seq, objectPage)
+	objs, err := d.m.Spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ const expireRuns = 3
 // expired returns the time before which an object must have been held to be given
 // up; zero: none is.
 func (d *drain) expired() (time.Time, error) {
-	runs, err := d.m.spool.Runs(d.run.ID, expireRuns)
+	runs, err := d.m.Spool.Runs(d.run.ID, expireRuns)
 	if err != nil || len(runs) < expireRuns {
 		return time.Time{}, err
 	}
@@ -286,7 +286,7 @@ func (d *drain) expireHeld() error {
 	if err != nil {
 		return err
 	}
-	objs, err := d.m.spool.Objects(spool.Held, d.seq, objectPage)
+	objs, err := d.m.Spool.Objects(spool.Held, d.seq, objectPage)
 	if err != nil {
 		return err
 	}

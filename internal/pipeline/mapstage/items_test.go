@@ -55,7 +55,7 @@ func TestGatheringIsNoTrouble(t *testing.T) {
 	if _, err := w.m.runOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := w.m.status.Snapshot()[stageName]; s.State != "idle" || s.Detail != "for more records of run 1" {
+	if s := w.m.Status.Snapshot()[stageName]; s.State != "idle" || s.Detail != "for more records of run 1" {
 		t.Errorf("got %q, %q, want idle, for more records of run 1", s.State, s.Detail)
 	}
 }

@@ -23,8 +23,8 @@ func TestCommitsLessIntoLargeIndexes(t *testing.T) {
 		{manyRows + 1, manyRows + 1, 100, 100},
 	} {
 		m := &Stage{
-			spool: grownSpool{stats: spool.Stats{Counts: spool.Counts{Waiting: int64(c.waiting), IDs: int64(c.ids)}}},
-			opt:   Options{MaxObjects: c.most},
+			Deps: Deps{Spool: grownSpool{stats: spool.Stats{Counts: spool.Counts{Waiting: int64(c.waiting), IDs: int64(c.ids)}}}},
+			opt:  Options{MaxObjects: c.most},
 		}
 		if got, err := m.limit(); got != c.want || err != nil {
 			t.Errorf("%+v: %d, %v", c, got, err)

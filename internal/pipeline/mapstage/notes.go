@@ -51,8 +51,8 @@ func (m *Stage) notesOf(run spool.Run) (*notes, error) {
 	}
 	n := newNotes()
 	for after := uint64(0); run.Counters[counterPrefix+"dead"] > 0; {
-		m.status.Beat(stageName)
-		heads, err := m.spool.OpenDeadLetters(after, idPage)
+		m.Status.Beat(stageName)
+		heads, err := m.Spool.OpenDeadLetters(after, idPage)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func (m *Stage) notesOf(run spool.Run) (*notes, error) {
 			if after = d.Key; d.Run != run.ID || d.Stage != spool.StageMap || d.STIX == "" {
 				continue
 			}
-			whole, err := m.spool.DeadLetters(d.Key-1, 1)
+			whole, err := m.Spool.DeadLetters(d.Key-1, 1)
 			if err != nil {
 				return nil, err
 			}
@@ -113,7 +113,7 @@ func (b *batch) restrictOthers(ids []string) error {
 	}
 	searches := lookBacks
 	for chunk := range slices.Chunk(ids, objectPage) {
-		held, err := b.m.spool.ObjectsByID(spool.Held, chunk)
+		held, err := b.m.Spool.ObjectsByID(spool.Held, chunk)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ const (
 func (b *batch) sendAgain(id string, entry spool.ID, look bool) (err error) {
 	var hits []spool.Hit
 	if look {
-		hits, _, err = b.m.spool.Search("bundles", spool.Query{STIX: id}, fmt.Sprintf("%d/0", entry.Run), lookBack)
+		hits, _, err = b.m.Spool.Search("bundles", spool.Query{STIX: id}, fmt.Sprintf("%d/0", entry.Run), lookBack)
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (b *batch) sendAgain(id string, entry spool.ID, look bool) (err error) {
 		if _, err := fmt.Sscanf(hit.Key, "%d/%d", &run, &seq); hit.STIX != id || err != nil {
 			continue
 		}
-		found, err := b.m.spool.BundleObjects(run, seq, hit.Index, 1)
+		found, err := b.m.Spool.BundleObjects(run, seq, hit.Index, 1)
 		if err != nil || len(found) == 0 {
 			break // delivered meanwhile, or damaged
 		}
@@ -180,7 +180,7 @@ func (b *batch) sendAgain(id string, entry spool.ID, look bool) (err error) {
 		return nil
 	}
 	b.tally("restricted_late", 1)
-	b.m.log.Warn("a copy that cannot be sent is marked more strictly than what was sent", "run", b.run.ID, "object", id)
+	b.m.Log.Warn("a copy that cannot be sent is marked more strictly than what was sent", "run", b.run.ID, "object", id)
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (b *batch) release(it *item) error {
 func (b *batch) overCeiling(it *item) bool {
 	e, _ := b.entry(it.id)
 	weaker := e.Run != 0 && e.Marking < it.obj.SourceRank()
-	return !weaker && b.m.mapper.OverCeiling(it.obj)
+	return !weaker && b.m.Mapper.OverCeiling(it.obj)
 }
 
 // letOut lets an item go out, unless it is too large.
@@ -106,7 +106,7 @@ func (b *batch) legal(it *item) (counts mapping.Counts, err error) {
 			err = fmt.Errorf("panic: %v at %s", r, panicFrame(debug.Stack()))
 		}
 	}()
-	return b.m.mapper.Settle(it.obj, b.kindOf), nil
+	return b.m.Mapper.Settle(it.obj, b.kindOf), nil
 }
 
 // kindOf returns the kind of an object, as far as it is known.
@@ -190,7 +190,7 @@ func (b *batch) goWithout(it *item, drop []reference) error {
 			b.tally("cut_authors", 1)
 		case r.Key == "object_marking_refs":
 			b.tally("cut_markings", 1)
-			b.m.log.Warn("an unknown marking was removed, its object counts as TLP:RED", "run", b.run.ID, "object", it.id,
+			b.m.Log.Warn("an unknown marking was removed, its object counts as TLP:RED", "run", b.run.ID, "object", it.id,
 				"marking", r.ID)
 		default:
 			b.tally("cut_references", 1)
@@ -214,8 +214,8 @@ func (b *batch) strip(it *item, drop []reference) {
 	it.obj.EditRefs(func(r stix.Ref) (string, bool) { return r.ID, !gone[r] })
 	it.refs = slices.DeleteFunc(it.refs, func(r reference) bool { return gone[r.Ref] })
 	it.next = 0
-	b.m.mapper.EnsureAuthor(it.obj)
+	b.m.Mapper.EnsureAuthor(it.obj)
 	if unmarked {
-		b.m.mapper.MarkUnread(it.obj)
+		b.m.Mapper.MarkUnread(it.obj)
 	}
 }

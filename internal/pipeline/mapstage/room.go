@@ -11,7 +11,7 @@ import (
 // tight reports whether fetch is paused for room, by fetch's own rule: above the
 // limit, until less than four fifths are in use.
 func (m *Stage) tight() bool {
-	switch r := m.spool.Room(); {
+	switch r := m.Spool.Room(); {
 	case r.Live > r.Max || r.Short:
 		m.squeezed = true
 	case r.Live < r.Max/5*4:
@@ -33,7 +33,7 @@ func (m *Stage) makeRoom(ctx context.Context, runs []spool.Run) (bool, error) {
 		return false, nil
 	}
 	run := runs[i] // a later run has nothing before this one is fetched
-	b, err := m.spool.NextBundle()
+	b, err := m.Spool.NextBundle()
 	if err != nil && !errors.Is(err, spool.ErrNotFound) {
 		return false, err
 	}

@@ -14,7 +14,7 @@ func (m *Stage) withSetIDs(rec spool.Record, res mapped) (mapped, error) {
 	if len(res.SetIDs) == 0 {
 		return res, nil
 	}
-	known, err := m.spool.SetIDs(slices.Collect(maps.Keys(res.SetIDs)))
+	known, err := m.Spool.SetIDs(slices.Collect(maps.Keys(res.SetIDs)))
 	if err != nil {
 		return res, err
 	}

@@ -90,18 +90,10 @@ type Options struct {
 // orders objects, settles their references, and hands them over in bundles.
 // Everything it knows is in the spool; what it holds in memory can be lost.
 type Stage struct {
-	spool    Spool
-	mapper   Mapper
-	resolver Resolver
-	wakes    pipeline.Wakes
-	status   *pipeline.Status
-	log      *slog.Logger
-	met      *Metrics
-	now      func() time.Time
-	paused   func() string
-	opt      Options
-	author   string // id of the default author
-	lookups  int    // ids that are asked of the platform in one run
+	Deps
+	opt     Options
+	author  string // id of the default author
+	lookups int    // ids that are asked of the platform in one run
 
 	maxMessage int64 // the largest message that the broker accepts; 0: unknown
 
@@ -128,13 +120,12 @@ func New(d Deps, o Options) (*Stage, error) {
 	case o.MaxObjects <= 0 || o.MaxBytes <= 0:
 		return nil, fault.Mark(fault.Fatal, errors.New("map: the objects or the bytes of a bundle are not set"))
 	}
-	m := &Stage{
-		spool: d.Spool, mapper: d.Mapper, resolver: d.Resolver, wakes: d.Wakes, status: d.Status,
-		log: d.Log.With("stage", stageName), met: d.Metrics, now: d.Now, paused: d.Paused, opt: o, lookups: maxLookups,
-		author: d.Mapper.Author().ID(), drains: map[uint64]*drainPass{}, notes: map[uint64]*notes{},
+	d.Log = d.Log.With("stage", stageName)
+	return &Stage{
+		Deps: d, opt: o, lookups: maxLookups, author: d.Mapper.Author().ID(),
+		drains: map[uint64]*drainPass{}, notes: map[uint64]*notes{},
 		blamed: blamed{objects: map[string]verdict{}, records: map[uint64]verdict{}},
-	}
-	return m, nil
+	}, nil
 }
 
 // idlePoll is the longest sleep between two looks at the spool.
@@ -143,7 +134,7 @@ const idlePoll = 5 * time.Second
 // Run maps until ctx is done, and then returns nil. It returns an error only if the
 // process cannot go on.
 func (m *Stage) Run(ctx context.Context) error {
-	return pipeline.Loop{Stage: stageName, Status: m.status, Wake: m.wakes.Map, Hold: m.paused, Step: func(ctx context.Context) (time.Duration, error) {
+	return pipeline.Loop{Stage: stageName, Status: m.Status, Wake: m.Wakes.Map, Hold: m.Paused, Step: func(ctx context.Context) (time.Duration, error) {
 		wait, err := m.guardedStep(ctx)
 		if err != nil && ctx.Err() == nil {
 			return m.trouble(err)
@@ -157,13 +148,13 @@ func (m *Stage) Run(ctx context.Context) error {
 func (m *Stage) trouble(err error) (time.Duration, error) {
 	m.forget()
 	if errors.Is(err, spool.ErrEpoch) {
-		m.log.Info("the spool was reset: starting over")
+		m.Log.Info("the spool was reset: starting over")
 		return 0, nil
 	}
 	if fault.Is(err, fault.Fatal) || errors.Is(err, spool.ErrBroken) || errors.Is(err, spool.ErrClosed) {
 		return 0, err
 	}
-	m.status.Error(stageName, err)
+	m.Status.Error(stageName, err)
 	notReady := ""
 	stopped, ok := errors.AsType[*stoppedError](err)
 	switch {
@@ -172,10 +163,10 @@ func (m *Stage) trouble(err error) (time.Duration, error) {
 	case m.failed >= 3:
 		notReady = "map fails again and again: " + err.Error()
 	}
-	m.status.Set(stageName, "waiting", "to try again", notReady)
-	m.log.Error("mapping is held up, trying again", "error", err)
+	m.Status.Set(stageName, "waiting", "to try again", notReady)
+	m.Log.Error("mapping is held up, trying again", "error", err)
 	if notReady != "" {
-		m.status.Told(stageName)
+		m.Status.Told(stageName)
 	}
 	m.failed++
 	return retryWait(m.failed), nil
@@ -191,7 +182,7 @@ const (
 
 // limit returns how many objects a commit should have at most.
 func (m *Stage) limit() (int, error) {
-	st, err := m.spool.Stats()
+	st, err := m.Spool.Stats()
 	if err == nil && max(st.Waiting, st.IDs) > manyRows {
 		return min(m.opt.MaxObjects, smallCommit), nil
 	}
@@ -206,8 +197,8 @@ func (m *Stage) forget() {
 // runOnce does one piece of work and returns how long to wait; zero means go on at
 // once.
 func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
-	m.status.Beat(stageName)
-	meta, err := m.spool.Meta()
+	m.Status.Beat(stageName)
+	meta, err := m.Spool.Meta()
 	if err != nil {
 		return 0, err
 	}
@@ -215,8 +206,8 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 		m.forget()
 		m.notes, m.epoch = map[uint64]*notes{}, meta.Epoch
 	}
-	m.maxMessage = meta.Limit.With(m.opt.MaxMessageSize, m.now())
-	runs, err := m.spool.OpenRuns()
+	m.maxMessage = meta.Limit.With(m.opt.MaxMessageSize, m.Now())
+	runs, err := m.Spool.OpenRuns()
 	if err != nil {
 		return 0, err
 	}
@@ -241,7 +232,7 @@ func (m *Stage) runOnce(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if oldest {
-		m.status.Set(stageName, "idle", "", "")
+		m.Status.Set(stageName, "idle", "", "")
 	}
 	return max(wait, time.Millisecond), nil
 }
@@ -253,7 +244,7 @@ func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool,
 	if m.gather != nil && m.gather.run.ID > run.ID {
 		// New records of this run go first. The later run's open bundle is dropped:
 		// its records are still in the spool.
-		recs, err := m.spool.Records(run.ID, 0, 1, 1)
+		recs, err := m.Spool.Records(run.ID, 0, 1, 1)
 		if err != nil {
 			return false, 0, err
 		}
@@ -269,16 +260,16 @@ func (m *Stage) work(ctx context.Context, run spool.Run, mayEnd bool) (did bool,
 	}
 	fetched := !run.FetchedAt.IsZero()
 	if g != nil && g.run.ID == run.ID {
-		age := max(0, m.now().Sub(g.oldest))
+		age := max(0, m.Now().Sub(g.oldest))
 		if fetched || age >= m.opt.MaxWait || m.tight() {
 			return true, 0, m.flush(ctx)
 		}
-		m.status.Set(stageName, "idle", "for more records of "+m.describe(run), "")
+		m.Status.Set(stageName, "idle", "for more records of "+m.describe(run), "")
 		return false, m.opt.MaxWait - age, nil
 	}
 	if !fetched || !mayEnd {
 		if mayEnd {
-			m.status.Set(stageName, "idle", "until fetch brings more of "+m.describe(run), "")
+			m.Status.Set(stageName, "idle", "until fetch brings more of "+m.describe(run), "")
 		}
 		return false, idlePoll, nil
 	}

@@ -385,7 +385,7 @@ func TestCommitWakesDeliver(t *testing.T) {
 		w.record(run, sobj(ident(n)))
 		w.work()
 		select {
-		case <-w.m.wakes.Deliver:
+		case <-w.m.Wakes.Deliver:
 		default:
 			t.Errorf("commit %d left deliver asleep", n+1)
 		}

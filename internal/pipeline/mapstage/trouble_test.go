@@ -75,10 +75,10 @@ func TestRunWaitsForMore(t *testing.T) {
 		stop := w.starts(t)
 		run := w.startRun(spool.ReasonSchedule)
 		w.record(run, sobj(ident(1)))
-		w.m.wakes.Map.Signal()
+		w.m.Wakes.Map.Signal()
 		time.Sleep(29 * time.Second)
 		w.record(run, sobj(ident(2)))
-		w.m.wakes.Map.Signal()
+		w.m.Wakes.Map.Signal()
 		synctest.Wait()
 		if w.deliver(-1); len(w.sent) > 0 {
 			t.Error("the bundle was closed too early")
@@ -89,7 +89,7 @@ func TestRunWaitsForMore(t *testing.T) {
 		wantIDs(t, w.ids(run), ident(1), ident(2))
 		w.record(run, sobj(ident(3)))
 		w.endFetch(run)
-		w.m.wakes.Map.Signal()
+		w.m.Wakes.Map.Signal()
 		synctest.Wait() // the end of fetch closes the bundle at once
 		w.deliver(-1)
 		wantIDs(t, w.ids(run), ident(1), ident(2), ident(3))
@@ -97,7 +97,7 @@ func TestRunWaitsForMore(t *testing.T) {
 			t.Error("the run is not mapped")
 		}
 		select {
-		case <-w.m.wakes.Deliver:
+		case <-w.m.Wakes.Deliver:
 		default:
 			t.Error("deliver heard no bell")
 		}
@@ -118,7 +118,7 @@ func TestRunStopsWhateverItDoes(t *testing.T) {
 		stop := w.starts(t)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := w.m.status.Snapshot()[stageName]; s.State != "waiting" || !strings.Contains(s.Detail, "no room") {
+		if s := w.m.Status.Snapshot()[stageName]; s.State != "waiting" || !strings.Contains(s.Detail, "no room") {
 			t.Errorf("status says %+v", s)
 		}
 		if err := stop(); err != nil {
@@ -148,7 +148,7 @@ func TestRunOutlivesErrors(t *testing.T) {
 			w.record(run, sobj(note(i), srefs("object_refs", note((i+1)%20))))
 		}
 		w.endFetch(run)
-		w.m.wakes.Map.Signal()
+		w.m.Wakes.Map.Signal()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if err := stop(); err != nil {
@@ -223,7 +223,7 @@ func TestMakesRoom(t *testing.T) {
 	if st.Waiting != 1 || slices.Contains(got, rel(1)) || len(w.held()) != 1 {
 		t.Errorf("%d wait, %d held; want the relationship to wait", st.Waiting, len(w.held()))
 	}
-	if s := w.m.status.Snapshot()[stageName]; s.State != "idle" {
+	if s := w.m.Status.Snapshot()[stageName]; s.State != "idle" {
 		t.Errorf("the status says %s: fetch would not go on", s.State)
 	}
 
@@ -374,7 +374,7 @@ func TestLookingUpBeats(t *testing.T) {
 	w.resolver = &fakeResolver{hold: func() {
 		asked++
 		w.clock = w.clock.Add(3 * time.Hour)
-		if s := w.m.status.Snapshot()[stageName]; !s.Beat.Equal(w.clock) {
+		if s := w.m.Status.Snapshot()[stageName]; !s.Beat.Equal(w.clock) {
 			t.Errorf("the last sign of life is of %v at %v", s.Beat, w.clock)
 		}
 	}}

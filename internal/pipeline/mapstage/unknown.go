@@ -17,7 +17,7 @@ const (
 
 // mayAsk reports whether the platform may still be asked for the id in this run.
 func (d *drain) mayAsk(id string) bool {
-	return d.m.resolver != nil && d.asked < d.m.lookups && !d.absent[id]
+	return d.m.Resolver != nil && d.asked < d.m.lookups && !d.absent[id]
 }
 
 // askPlatform asks for ids that are unknown here. blocked is why it did not answer.
@@ -26,11 +26,11 @@ func (d *drain) askPlatform(ctx context.Context) (blocked, err error) {
 	if d.phase == phaseAskOne {
 		next = phaseAskList
 	}
-	if d.m.resolver == nil || d.asked >= d.m.lookups {
+	if d.m.Resolver == nil || d.asked >= d.m.lookups {
 		d.enter(next)
 		return nil, nil
 	}
-	ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, askMax)
+	ids, err := d.m.Spool.WatchedIDs(d.run.ID, d.id, askMax)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (d *drain) collect(watched []string) ([]string, error) {
 	var ids []string
 	seen := map[string]bool{}
 	for _, id := range unknown {
-		objs, err := d.m.spool.Watchers(d.run.ID, id, 0, objectPage)
+		objs, err := d.m.Spool.Watchers(d.run.ID, id, 0, objectPage)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 		}
 	}
 	for chunk := range slices.Chunk(ask, objectPage) {
-		found, err := b.m.spool.ObjectsByID(b.run.ID, chunk)
+		found, err := b.m.Spool.ObjectsByID(b.run.ID, chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +130,8 @@ func (b *batch) waiting(ids []string) (map[string]bool, error) {
 
 // ask asks the platform for some ids and adds those that it has to ids.
 func (d *drain) ask(ctx context.Context, ids []string) (blocked, err error) {
-	done := d.m.status.Waiting(stageName)
-	found, err := d.m.resolver.Known(ctx, ids)
+	done := d.m.Status.Waiting(stageName)
+	found, err := d.m.Resolver.Known(ctx, ids)
 	done()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -150,7 +150,7 @@ func (d *drain) ask(ctx context.Context, ids []string) (blocked, err error) {
 		return err, nil
 	}
 	if err != nil {
-		d.m.log.Warn("the platform refuses to look up references: they count as unknown", "run", d.run.ID, "error", err)
+		d.m.Log.Warn("the platform refuses to look up references: they count as unknown", "run", d.run.ID, "error", err)
 	}
 	d.tries = 0
 	d.asked += len(ids)
@@ -166,7 +166,7 @@ func (d *drain) ask(ctx context.Context, ids []string) (blocked, err error) {
 // judgeUnknown decides about the objects that watch ids nobody knows.
 func (d *drain) judgeUnknown() error {
 	if len(d.queue) == 0 {
-		ids, err := d.m.spool.WatchedIDs(d.run.ID, d.id, idPage)
+		ids, err := d.m.Spool.WatchedIDs(d.run.ID, d.id, idPage)
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (d *drain) judgeUnknown() error {
 // judgeWatchers judges a page of the objects that watch the id and reports whether
 // it was the last.
 func (d *drain) judgeWatchers(id string) (done bool, err error) {
-	objs, err := d.m.spool.Watchers(d.run.ID, id, d.seq, objectPage)
+	objs, err := d.m.Spool.Watchers(d.run.ID, id, d.seq, objectPage)
 	if err != nil || len(objs) == 0 {
 		return true, err
 	}
@@ -280,7 +280,7 @@ func (d *drain) judge(it *item) error {
 // because the run has reached its limit.
 func (d *drain) tallyCapped(lost []reference) {
 	for _, r := range lost {
-		if d.m.resolver != nil && !d.absent[r.ID] {
+		if d.m.Resolver != nil && !d.absent[r.ID] {
 			d.tally("lookups_capped", 1)
 		}
 	}
@@ -328,7 +328,7 @@ func (b *batch) withHeld(it *item) (*stix.Object, error) {
 	if it.held != nil || !b.hasHeld {
 		return it.obj, nil
 	}
-	held, err := b.m.spool.ObjectsByID(spool.Held, []string{it.id})
+	held, err := b.m.Spool.ObjectsByID(spool.Held, []string{it.id})
 	o, ok := held[it.id]
 	if err != nil || !ok {
 		return it.obj, err
