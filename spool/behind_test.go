@@ -134,3 +134,69 @@ func TestFailingTasksDespiteDamage(t *testing.T) {
 		}
 	}
 }
+
+// A task of which only the row in its run's queue is left is requested, whatever its kind, and then gone.
+func TestTaskOfItsQueueRow(t *testing.T) {
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))
+	defer func() { ok(t, s.Close()) }()
+	run := must(s.StartRun(1, t0, RunSpec{
+		Reason: ReasonSchedule, Start: t0, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}},
+	}))
+	ok(t, s.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bktTasks)).Delete(prefixed(pfxTask, taskKey(list(Alerts))))
+	}))
+	if got, err := s.Task(list(Alerts)); err != nil || got.Run != run.ID || got.TaskKey != list(Alerts) {
+		t.Errorf("got %+v %v, want the list in run %d", got, err, run.ID)
+	}
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: run.ID}}))
+	if got, err := s.Task(list(Alerts)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %+v %v after it was done", got, err)
+	}
+	ok(t, s.FinishFetch(1, run.ID, t0))
+}
+
+// A row of a run's queue that names something else than its task, whichever byte of it is damaged, is written again
+// at the next start. One that could be another's is no other task until then, either: the one that belongs there is
+// requested.
+func TestQueueRowOfAnotherTask(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		for at := range len(taskKey(item(Alerts, 7))) {
+			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))
+			t.Cleanup(func() { ok(t, s.Close()) })
+			run := must(s.StartRun(1, t0, RunSpec{
+				Reason: ReasonSchedule, Start: t0, Datasets: map[Dataset]time.Time{Alerts: t0},
+				Tasks: []NewTask{{TaskKey: item(Alerts, 7)}, {TaskKey: item(Alerts, 8)}},
+			}))
+			var named TaskKey
+			var readable bool
+			ok(t, s.db.Update(func(tx *bolt.Tx) error {
+				b := tx.Bucket([]byte(bktTasks))
+				k, v := b.Cursor().Seek([]byte{pfxDue})
+				v = append([]byte(nil), v...)
+				v[at] ^= 0x02
+				named, readable = cutTaskKey(v)
+				return b.Put(append([]byte(nil), k...), v)
+			}))
+			if restarted {
+				ok(t, s.MarkResumed())
+			} else if !readable {
+				continue // it is asked for after a restart
+			}
+			tasks, _, err := s.ReadyTasks(run.ID, t0, 10, nil)
+			ok(t, err)
+			if len(tasks) != 2 || tasks[0].TaskKey != item(Alerts, 7) {
+				t.Errorf("byte %d, which made it %q, restarted %v: got %+v, want both items", at, named, restarted, tasks)
+				continue
+			}
+			for _, key := range []TaskKey{named, tasks[0].TaskKey, tasks[1].TaskKey} { // who may have read the row before
+				ok(t, s.SettleTasks(1, t0, []Outcome{{Task: key, Run: run.ID, Count: map[string]int64{"settled": 1}}}))
+			}
+			if err := s.FinishFetch(1, run.ID, t0); err != nil {
+				t.Errorf("byte %d, which made it %q, restarted %v: %v", at, named, restarted, err)
+			}
+			if r := must(s.Run(run.ID)); r.Counters["settled"] != 2 || r.Datasets[Alerts].Status != DatasetOK {
+				t.Errorf("byte %d, which made it %q, restarted %v: got %+v, want two outcomes", at, named, restarted, r)
+			}
+		}
+	}
+}

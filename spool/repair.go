@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -158,22 +159,34 @@ func (r *storedRun) failUnread() {
 	}
 }
 
-// fromDueRow returns a task of which only the row in its run's due index is left.
+// fromDueRow returns the task of a row in a run's due index whose key names none: the one that belongs there, if the
+// row is damaged, or else one of which only this row is left.
 func (tb taskBucket) fromDueRow(k []byte, key TaskKey) *storedTask {
+	for st := range tb.tasksFrom([]byte{pfxTask}, []byte{pfxTask}) {
+		if string(st.due()) == string(k) {
+			return st
+		}
+	}
 	st := &storedTask{Task: Task{TaskKey: key, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}, rebuilt: true}
 	st.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
 	return st
 }
 
-// lost finds a task whose own row is gone in the run's due index; nil if it is not there.
-func (tb taskBucket) lost(run uint64, key TaskKey) *storedTask {
-	enc := string(taskKey(key))
-	for k, v := range tb.rows(numKey(pfxDue, run)) {
-		if string(v) == enc {
-			return tb.fromDueRow(k, key)
+// find reads a task, or ErrNotFound. If its own row is gone, that in the due index is left, which has the prefix.
+func (tb taskBucket) find(prefix []byte, key TaskKey) (*storedTask, error) {
+	enc := taskKey(key)
+	st, err := tb.byKey(enc)
+	if !errors.Is(err, ErrNotFound) {
+		return st, err
+	}
+	for k, v := range tb.rows(prefix) {
+		if bytes.Equal(v, enc) {
+			if lost := tb.fromDueRow(k, key); lost.TaskKey == key {
+				return lost, nil
+			}
 		}
 	}
-	return nil
+	return nil, err
 }
 
 // A damageCheck looks for damage and returns what repairs it, nil if there is none.
@@ -208,7 +221,7 @@ func dueDamage(run uint64) damageCheck {
 		for k, v := range tb.rows(numKey(pfxDue, run)) {
 			st, err := tb.byKey(v)
 			switch {
-			case len(k) == 25 && errors.Is(err, ErrNotFound):
+			case len(k) == 25 && errors.Is(err, ErrNotFound) && tb.fromDueRow(k, TaskKey{}).rebuilt:
 				good++ // the task is rebuilt from the row
 			case len(k) != 25 || err != nil || string(k) != string(st.due()):
 				wrong = append(wrong, encoding.Clone(k))

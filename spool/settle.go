@@ -60,12 +60,9 @@ func packOutcome(o Outcome, packer *encoding.Packer, size *int64) (p packedOutco
 }
 
 func (tb taskBucket) settle(now time.Time, o Outcome, p packedOutcome) error {
-	st, err := tb.byKey(taskKey(o.Task))
+	st, err := tb.find(numKey(pfxDue, o.Run), o.Task)
 	if errors.Is(err, ErrNotFound) {
-		if st = tb.lost(o.Run, o.Task); st == nil {
-			return nil
-		}
-		err = nil
+		return nil
 	}
 	if err != nil || st.Run != o.Run {
 		return err

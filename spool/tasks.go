@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -39,11 +38,10 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 				continue
 			}
 			st, err := tb.byKey(v)
-			if errors.Is(err, ErrNotFound) {
-				st, err = tb.fromDueRow(k, key), nil
-			}
-			if err != nil {
-				return err
+			if err != nil { // it is not there
+				if st = tb.fromDueRow(k, key); skip != nil && skip(st.TaskKey) {
+					continue
+				}
 			}
 			if string(k) == string(st.due()) && st.Run == run { // else a damaged row
 				out = append(out, st.Task)
@@ -109,7 +107,7 @@ func (s *Spool) OpenTasks(run uint64) (out map[Dataset]map[TaskKind]int, err err
 // Task returns one task, open or parked, or ErrNotFound.
 func (s *Spool) Task(key TaskKey) (out Task, err error) {
 	err = s.view("read task", func(t *txn) error {
-		st, err := t.tasks().byKey(taskKey(key))
+		st, err := t.tasks().find([]byte{pfxDue}, key)
 		if err == nil {
 			out = st.Task
 		}
