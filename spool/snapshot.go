@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -37,7 +38,7 @@ func (s *Spool) Snapshot(w io.Writer) (n int64, err error) {
 // copies are the snapshots in progress.
 type copies struct {
 	sync.Mutex
-	all    map[*fileCopy]bool
+	all    []*fileCopy
 	closed bool
 }
 
@@ -56,61 +57,48 @@ func (cs *copies) begin(s *Spool) (*fileCopy, error) {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	rest := io.NewSectionReader(s.file, int64(metas.want), tx.Size()-int64(metas.want))
-	c := &fileCopy{bytes: io.MultiReader(bytes.NewReader(metas.pages), rest), size: tx.Size(), tx: tx}
-	if cs.all == nil {
-		cs.all = map[*fileCopy]bool{}
-	}
-	cs.all[c] = true
+	c := &fileCopy{of: cs, bytes: io.MultiReader(bytes.NewReader(metas.pages), rest), size: tx.Size(), tx: tx}
+	cs.all = append(cs.all, c)
 	return c, nil
 }
 
 func (cs *copies) done(c *fileCopy) {
 	cs.Lock()
 	defer cs.Unlock()
-	delete(cs.all, c)
-	c.end(ErrClosed)
+	_ = c.tx.Rollback() // no effect if it was ended
+	cs.all = slices.DeleteFunc(cs.all, func(o *fileCopy) bool { return o == c })
 }
 
 // end ends all copies with the error why, and reports whether there were any.
-func (cs *copies) end(why error) bool {
+func (cs *copies) end(why error) (ended bool) {
 	cs.Lock()
 	defer cs.Unlock()
 	cs.closed = cs.closed || errors.Is(why, ErrClosed)
-	ended := false
-	for c := range cs.all {
-		ended = c.end(why) || ended
+	for _, c := range cs.all {
+		_ = c.tx.Rollback()
+		c.why, ended = why, true
 	}
+	cs.all = nil
 	return ended
 }
 
-// fileCopy reads the file as it was at one moment. It has no lock between two reads, so that it can be ended while
+// fileCopy reads the file as it was at one moment. Nothing is locked between two reads, so that it can be ended while
 // its reader is stuck.
 type fileCopy struct {
+	of    *copies
 	bytes io.Reader
 	size  int64
-	sync.Mutex
-	tx  *bolt.Tx // keeps the pages from being reused; nil once it was ended
-	why error
+	tx    *bolt.Tx // keeps the pages from being reused
+	why   error    // it was ended
 }
 
 func (c *fileCopy) Read(b []byte) (int, error) {
-	c.Lock()
-	defer c.Unlock()
-	if c.tx == nil {
+	c.of.Lock()
+	defer c.of.Unlock()
+	if c.why != nil {
 		return 0, c.why
 	}
 	return c.bytes.Read(b)
-}
-
-func (c *fileCopy) end(why error) bool {
-	c.Lock()
-	defer c.Unlock()
-	if c.tx == nil {
-		return false
-	}
-	_ = c.tx.Rollback()
-	c.tx, c.why = nil, why
-	return true
 }
 
 var errMetas = errors.New("the meta pages are there")
