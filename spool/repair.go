@@ -159,17 +159,19 @@ func (r *storedRun) failUnread() {
 	}
 }
 
-// fromDueRow returns the task of a row in a run's due index whose key names none: the one that belongs there, if the
-// row is damaged, or else one of which only this row is left.
-func (tb taskBucket) fromDueRow(k []byte, key TaskKey) *storedTask {
+// ofRow returns the task of a row of the due index or that of parked items which names none: the one that belongs
+// there, if the row is damaged, or else one of which only its rows in the indices are left; nil if the row does not say
+// which.
+func (tb taskBucket) ofRow(k, enc []byte) *storedTask {
 	for st := range tb.tasksFrom([]byte{pfxTask}, []byte{pfxTask}) {
-		if string(st.due()) == string(k) {
+		if bytes.Equal(k, st.due()) || bytes.Equal(k, st.parked()) && !st.Parked.IsZero() {
 			return st
 		}
 	}
-	st := &storedTask{Task: Task{TaskKey: key, Run: encoding.U64(k, 1), Seq: encoding.U64(k, 17)}, rebuilt: true}
-	st.Due, st.Since = encoding.TimeAt(k, 9), tb.t.runs().earliest(key.Dataset)
-	return st
+	if key, ok := cutTaskKey(enc); ok {
+		return tb.rebuild(key, enc, ErrNotFound)
+	}
+	return nil
 }
 
 // find reads a task, or ErrNotFound. If its own row is gone, that in the due index is left, which has the prefix.
@@ -181,7 +183,7 @@ func (tb taskBucket) find(prefix []byte, key TaskKey) (*storedTask, error) {
 	}
 	for k, v := range tb.rows(prefix) {
 		if bytes.Equal(v, enc) {
-			if lost := tb.fromDueRow(k, key); lost.TaskKey == key {
+			if lost := tb.ofRow(k, v); lost.TaskKey == key {
 				return lost, nil
 			}
 		}
@@ -221,7 +223,7 @@ func dueDamage(run uint64) damageCheck {
 		for k, v := range tb.rows(numKey(pfxDue, run)) {
 			st, err := tb.byKey(v)
 			switch {
-			case len(k) == 25 && errors.Is(err, ErrNotFound) && tb.fromDueRow(k, TaskKey{}).rebuilt:
+			case len(k) == 25 && errors.Is(err, ErrNotFound) && tb.ofRow(k, v).rebuilt:
 				good++ // the task is rebuilt from the row
 			case len(k) != 25 || err != nil || string(k) != string(st.due()):
 				wrong = append(wrong, encoding.Clone(k))

@@ -138,7 +138,11 @@ func (tb taskBucket) parkedIn(d Dataset, in seqs) (todo []*storedTask, last uint
 			return todo, last
 		}
 		last = seq
-		if st, err := tb.byKey(v); err == nil && !st.Parked.IsZero() { // else a damaged row of the index; Verify reports it
+		st, err := tb.byKey(v)
+		if err != nil {
+			st = tb.ofRow(k, v)
+		}
+		if st != nil && !st.Parked.IsZero() { // else a damaged row of the index; Verify reports it
 			todo = append(todo, st)
 		}
 	}

@@ -39,7 +39,7 @@ func (s *Spool) ReadyTasks(run uint64, now time.Time, limit int, skip func(TaskK
 			}
 			st, err := tb.byKey(v)
 			if err != nil { // it is not there
-				if st = tb.fromDueRow(k, key); skip != nil && skip(st.TaskKey) {
+				if st = tb.ofRow(k, v); skip != nil && skip(st.TaskKey) {
 					continue
 				}
 			}
