@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -55,8 +54,6 @@ type Options struct {
 // app is one running connector.
 type app struct {
 	Options
-	cfg      *config.Config
-	once     bool
 	spool    *spool.Spool
 	wakes    pipeline.Wakes
 	status   *pipeline.Status
@@ -77,17 +74,18 @@ type app struct {
 // Run runs the connector until ctx is done or, for a single run, until that is delivered. It returns nil after an
 // orderly stop of the daemon; for a single run it may return ErrIncomplete or ErrUndelivered.
 func Run(ctx context.Context, o Options) error {
+	o.Once = o.Once || o.Config.Once()
 	a := &app{
-		Options: o, cfg: o.Config, once: o.Once || o.Config.Once(),
-		wakes: pipeline.NewWakes(), status: pipeline.NewStatus(o.Now),
+		Options: o,
+		wakes:   pipeline.NewWakes(), status: pipeline.NewStatus(o.Now),
 		registry: prometheus.NewRegistry(), began: o.Now(),
 	}
 	a.metrics = metrics.New(a.registerer(), o.Now)
 	a.rates = &metrics.Rates{Gather: a.registry, Clock: o.Now}
 	limitMemory(a.Log)
-	if a.cfg.Connector.RunTimeout > 0 && a.once {
+	if a.Config.Connector.RunTimeout > 0 && a.Once {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, a.cfg.Connector.RunTimeout)
+		ctx, cancel = context.WithTimeout(ctx, a.Config.Connector.RunTimeout)
 		defer cancel()
 	}
 	if err := a.openSpool(ctx); err != nil {
@@ -105,7 +103,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func (a *app) openSpool(ctx context.Context) error {
-	c := a.cfg
+	c := a.Config
 	s, err := spool.Open(ctx, spool.Options{
 		Dir: c.Spool.Dir, ConnectorID: c.Connector.ID, MaxSize: c.Spool.MaxSize, KeepRecords: c.Spool.KeepRecords,
 		Now: a.Now, Version: a.Version, Socket: c.Admin.Socket,
@@ -133,10 +131,10 @@ func (a *app) openSpool(ctx context.Context) error {
 // whileOpening returns err, unless we were asked to stop while a large file was being checked or compacted: then nil
 // for a daemon, and ErrUndelivered for a single run.
 func (a *app) whileOpening(ctx context.Context, err error) error {
-	switch stopped := ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))); {
-	case !stopped:
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) && !errors.Is(err, context.Cause(ctx)) {
 		return err
-	case a.once:
+	}
+	if a.Once {
 		return fmt.Errorf("%w: while the spool was being opened", ErrUndelivered)
 	}
 	return nil
@@ -152,8 +150,8 @@ func (a *app) run(ctx context.Context) error {
 	if err := a.spool.MarkResumed(); err != nil {
 		return err
 	}
-	about := []any{"version", a.Version, "connector_id", a.cfg.Connector.ID,
-		"spool", a.cfg.Spool.Dir, "once", a.once, "datasets", a.cfg.ThreatMatch.Datasets()}
+	about := []any{"version", a.Version, "connector_id", a.Config.Connector.ID,
+		"spool", a.Config.Spool.Dir, "once", a.Once, "datasets", a.Config.ThreatMatch.Datasets()}
 	meta, err := a.spool.Meta()
 	if err != nil {
 		return err
@@ -177,7 +175,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	defer beside(ctx, (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now}).Run)()
 	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
-	err = pipeline.NewSupervisor(parts, a.cfg.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
+	err = pipeline.NewSupervisor(parts, a.Config.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, logging.LevelNotice, "connector stops", append([]any{"ran_for", a.Now().Sub(a.began).Round(time.Second)}, a.left()...)...)
 	return err
 }
@@ -199,9 +197,9 @@ func (a *app) before(meta spool.Meta) ([]any, error) {
 func (a *app) tellPaused(ctx context.Context, meta spool.Meta) {
 	then := "the other stages go on; what this one has to do waits in the spool until it is resumed"
 	switch {
-	case a.once && a.cfg.Connector.RunTimeout > 0:
-		then = fmt.Sprintf("this run waits until it is resumed; connector.run_timeout ends it after %v, with exit code 4", a.cfg.Connector.RunTimeout)
-	case a.once:
+	case a.Once && a.Config.Connector.RunTimeout > 0:
+		then = fmt.Sprintf("this run waits until it is resumed; connector.run_timeout ends it after %v, with exit code 4", a.Config.Connector.RunTimeout)
+	case a.Once:
 		then = "this run waits until it is resumed, however long that takes; stopped before that, it ends with exit code 4"
 	}
 	for _, p := range inspect.PausedOf(meta) {
@@ -235,7 +233,7 @@ func beside(ctx context.Context, f func(context.Context)) (end func()) {
 
 // outcome returns how a single run ended. A daemon that was asked to stop ended well.
 func (a *app) outcome(ctx context.Context, err error) error {
-	if err != nil || !a.once {
+	if err != nil || !a.Once {
 		return err
 	}
 	if err := a.undelivered(ctx); err != nil {
@@ -276,15 +274,13 @@ func (a *app) handleTriggers(ctx context.Context) {
 
 // registerer puts the operator's prefix before the name of every metric.
 func (a *app) registerer() prometheus.Registerer {
-	return metrics.Prefixed(a.registry, a.cfg.Connector.MetricsNamespace, a.cfg.Connector.MetricsSubsystem)
+	return metrics.Prefixed(a.registry, a.Config.Connector.MetricsNamespace, a.Config.Connector.MetricsSubsystem)
 }
 
 // period returns the time between two runs, zero for a single one.
 func (a *app) period() time.Duration {
-	if a.once {
+	if a.Once {
 		return 0
 	}
-	return a.cfg.Connector.DurationPeriod.Approx()
+	return a.Config.Connector.DurationPeriod.Approx()
 }
-
-func random() float64 { return rand.Float64() }

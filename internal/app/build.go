@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -27,39 +28,35 @@ import (
 const day = 24 * time.Hour
 
 // build makes the stages and loops from the settings.
-func (a *app) build() (pipeline.Parts, error) {
-	api, err := a.platformClient()
-	if err != nil {
+func (a *app) build() (_ pipeline.Parts, err error) {
+	if a.opencti, err = a.platformClient(); err != nil {
 		return pipeline.Parts{}, err
 	}
-	a.opencti = api
-	platform, err := a.platformLoop(api)
-	if err != nil {
+	if a.platform, err = a.platformLoop(); err != nil {
 		return pipeline.Parts{}, err
 	}
-	a.platform = platform
 	fetch, schedule, err := a.fetchStage()
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
-	mapper, err := a.mapStage(api)
+	mapper, err := a.mapStage()
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
-	deliver, err := a.deliverStage(api, platform)
+	deliver, err := a.deliverStage()
 	if err != nil {
 		return pipeline.Parts{}, err
 	}
 	keep := pipeline.NewHousekeep(pipeline.HousekeepDeps{
 		Spool: a.spool, Expire: a.expire, Rest: debug.FreeOSMemory, Status: a.status, Log: a.Log, Now: a.Now,
-	}, a.cfg.Spool.ForgetAfter)
+	}, a.Config.Spool.ForgetAfter)
 	parts := pipeline.Parts{
-		Keep: keep, Platform: platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
-		Recover: mapper.Recover, Flush: platform.Flush,
+		Keep: keep, Platform: a.platform, Schedule: schedule, Fetch: fetch, Map: mapper, Deliver: deliver,
+		Recover: mapper.Recover, Flush: a.platform.Flush,
 	}
-	if api != nil {
+	if a.opencti != nil {
 		parts.Verdicts = verdicts.New(verdicts.Deps{
-			Spool: a.spool, Works: api, Status: a.status, Log: a.Log, Metrics: a.metrics.Verdicts, Now: a.Now,
+			Spool: a.spool, Works: a.opencti, Status: a.status, Log: a.Log, Metrics: a.metrics.Verdicts, Now: a.Now,
 		})
 	}
 	return parts, nil
@@ -67,7 +64,7 @@ func (a *app) build() (pipeline.Parts, error) {
 
 // platformClient returns nil if the connector works offline.
 func (a *app) platformClient() (*opencti.Client, error) {
-	c := a.cfg
+	c := a.Config
 	if c.Offline() {
 		return nil, nil
 	}
@@ -81,24 +78,24 @@ func (a *app) platformClient() (*opencti.Client, error) {
 	return client, nil
 }
 
-func (a *app) platformLoop(api *opencti.Client) (*platform.Platform, error) {
+func (a *app) platformLoop() (*platform.Platform, error) {
 	deps := platform.Deps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log,
-		Metrics: a.metrics.Platform, Now: a.Now, Rand: random,
+		Metrics: a.metrics.Platform, Now: a.Now, Rand: rand.Float64,
 		NextRun: func() time.Time { return a.schedule.Next() },
 	}
-	if api != nil {
-		deps.Client, deps.Works = api, api
+	if a.opencti != nil {
+		deps.Client, deps.Works = a.opencti, a.opencti
 	}
 	return platform.New(deps, platform.Options{
-		Datasets: datasetsOf(a.cfg), RunAndTerminate: a.once, QueueThreshold: float64(a.cfg.Connector.QueueThresholdMB),
+		Datasets: datasetsOf(a.Config), RunAndTerminate: a.Once, QueueThreshold: float64(a.Config.Connector.QueueThresholdMB),
 	})
 }
 
 func (a *app) threatMatch() (*threatmatch.Client, error) {
-	opt := clients.ThreatMatchOptions(a.cfg, a.Version)
-	opt.Now, opt.Rand, opt.Log = a.Now, random, a.Log.With("part", "threatmatch")
-	opt.Observer, opt.Dir = a.metrics.Source, a.cfg.Spool.Dir
+	opt := clients.ThreatMatchOptions(a.Config, a.Version)
+	opt.Now, opt.Rand, opt.Log = a.Now, rand.Float64, a.Log.With("part", "threatmatch")
+	opt.Observer, opt.Dir = a.metrics.Source, a.Config.Spool.Dir
 	if err := threatmatch.RemoveBodies(opt.Dir); err != nil {
 		a.Log.Warn("leftover files of large responses cannot be removed", "error", err)
 	}
@@ -115,16 +112,16 @@ func choices(c config.Choices) mapping.Choices {
 	}
 }
 
-func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
-	c := a.cfg
+func (a *app) mapStage() (*mapstage.Stage, error) {
+	c := a.Config
 	settings := mapping.Settings{
 		TLP: c.ThreatMatch.TLPLevel, ThreatActorAsIntrusionSet: c.ThreatMatch.ThreatActorAsIntrusionSet,
 		Labels: c.ThreatMatch.ImportLabels, Description: c.ThreatMatch.DescriptionFormat,
 		URL: c.ThreatMatch.URL, CreateObservables: c.ThreatMatch.CreateObservables, Confidence: c.Connector.ConfidenceLevel,
 		Choices: choices(c.Choices),
 	}
-	if api != nil {
-		settings.PlatformVersion = api.PlatformVersion
+	if a.opencti != nil {
+		settings.PlatformVersion = a.opencti.PlatformVersion
 	}
 	m, err := mapping.New(settings)
 	if err != nil {
@@ -134,8 +131,8 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 		Spool: a.spool, Mapper: m, Wakes: a.wakes, Status: a.status, Log: a.Log,
 		Metrics: a.metrics.Map, Now: a.Now, Paused: a.paused(spool.StageMap),
 	}
-	if api != nil {
-		deps.Resolver = api
+	if a.opencti != nil {
+		deps.Resolver = a.opencti
 	}
 	return mapstage.New(deps, mapstage.Options{
 		MaxObjects: c.Bundle.MaxObjects, MaxBytes: int(c.Bundle.MaxBytes), MaxWait: c.Bundle.MaxWait,
@@ -144,21 +141,21 @@ func (a *app) mapStage(api *opencti.Client) (*mapstage.Stage, error) {
 	})
 }
 
-func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform) (stage *deliver.Stage, err error) {
-	c := a.cfg
+func (a *app) deliverStage() (stage *deliver.Stage, err error) {
+	c := a.Config
 	deps := deliver.Deps{
-		Spool: a.spool, Platform: loop,
-		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: random, Paused: a.paused(spool.StageDeliver),
+		Spool: a.spool, Platform: a.platform,
+		Wakes: a.wakes, Status: a.status, Log: a.Log, Metrics: a.metrics.Deliver, Now: a.Now, Rand: rand.Float64, Paused: a.paused(spool.StageDeliver),
 	}
 	way := deliver.ToArchive
 	switch {
 	case c.Pushes():
-		way, deps.Works = deliver.ToAPI, api
+		way, deps.Works = deliver.ToAPI, a.opencti
 	case c.Connector.SendToQueue:
 		if a.publisher, err = a.newPublisher(); err != nil {
 			return nil, err
 		}
-		way, deps.Publisher, deps.Works = deliver.ToBroker, a.publisher, api
+		way, deps.Publisher, deps.Works = deliver.ToBroker, a.publisher, a.opencti
 	}
 	if c.Connector.SendToDirectory {
 		dir, err := delivery.NewDirectory(delivery.DirectoryOptions{
@@ -177,7 +174,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform) (stage 
 		Way: way, Drain: c.Connector.DrainTimeout,
 		ConnectorID: c.Connector.ID, ConnectorName: c.Connector.Name, Update: c.Connector.UpdateExistingData,
 		Window: c.MQ.ConfirmWindow, MaxMessageSize: c.MQ.MaxMessageSize,
-		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.once,
+		QueueThreshold: float64(c.Connector.QueueThresholdMB), Once: a.Once,
 	})
 }
 
@@ -186,7 +183,7 @@ func (a *app) deliverStage(api *opencti.Client, loop *platform.Platform) (stage 
 const brokerCloseTimeout = 500 * time.Millisecond
 
 func (a *app) newPublisher() (*clients.Publisher, error) {
-	p, err := clients.NewPublisher(a.cfg, a.Log, a.Now, a.metrics.Broker)
+	p, err := clients.NewPublisher(a.Config, a.Log, a.Now, a.metrics.Broker)
 	if err != nil {
 		return nil, err
 	}
@@ -199,26 +196,26 @@ func (a *app) newPublisher() (*clients.Publisher, error) {
 }
 
 func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
-	c := a.cfg
+	c := a.Config
 	client, err := a.threatMatch()
 	if err != nil {
 		return nil, nil, err
 	}
 	a.closers = append(a.closers, client.Close)
 	opt := fetch.Options{
-		Datasets: datasetsOf(a.cfg), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
+		Datasets: datasetsOf(c), MaxConcurrency: c.ThreatMatch.MaxConcurrency, MaxAttempts: c.ThreatMatch.MaxAttempts,
 		Groups: []string{c.ThreatMatch.TAXIIGroup}, Types: c.ThreatMatch.TAXIITypes, Details: c.Choices.Details,
 		MaxWait: c.Connector.DurationPeriod.Approx(),
 	}
 	if groups := c.Choices.TAXIIGroups; len(groups) > 0 {
 		opt.Groups, opt.OnlyGroups = groups, true
 	}
-	if a.once {
+	if a.Once {
 		opt.GiveUp = 2 * time.Minute
 	}
 	fetch, err := fetch.New(fetch.Deps{
 		Spool: a.spool, Source: client, Wakes: a.wakes, Status: a.status,
-		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: random, Paused: a.paused(spool.StageFetch),
+		Log: a.Log, Metrics: a.metrics.Fetch, Now: a.Now, Rand: rand.Float64, Paused: a.paused(spool.StageFetch),
 	}, opt)
 	if err != nil {
 		return nil, nil, err
@@ -226,8 +223,8 @@ func (a *app) fetchStage() (*fetch.Stage, *schedule.Schedule, error) {
 	a.schedule, err = schedule.New(schedule.Deps{
 		Spool: a.spool, Wakes: a.wakes, Status: a.status, Log: a.Log, Now: a.Now,
 	}, schedule.Options{
-		Datasets: datasetsOf(a.cfg), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
-		Once: a.once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
+		Datasets: datasetsOf(c), Period: c.Connector.DurationPeriod.Approx(), Overlap: c.ThreatMatch.WindowOverlap,
+		Once: a.Once, Types: c.ThreatMatch.TAXIITypes, ImportFrom: c.ThreatMatch.ImportFromDate.Resolve,
 	})
 	return fetch, a.schedule, err
 }

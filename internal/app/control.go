@@ -39,7 +39,7 @@ func (c control) Status() (inspect.Status, error) {
 		s.Broker = a.publisher.State()
 	}
 	if q, ok := a.platform.LastQueue(); ok && !a.platform.Offline() {
-		s.Queue = &inspect.Queue{Bytes: q.Bytes, Threshold: int64(a.cfg.Connector.QueueThresholdMB) * 1e6}
+		s.Queue = &inspect.Queue{Bytes: q.Bytes, Threshold: int64(a.Config.Connector.QueueThresholdMB) * 1e6}
 	}
 	return s, s.Fill(c)
 }
@@ -50,7 +50,7 @@ func (c control) History() (inspect.History, error) { return c.a.rates.History()
 // Setup implements admin.Control.
 func (c control) Setup() (inspect.Setup, error) {
 	a := c.a
-	s := inspect.Setup{Connector: a.Version, Go: runtime.Version(), File: a.Report.File, Settings: Settings(a.cfg, a.Report)}
+	s := inspect.Setup{Connector: a.Version, Go: runtime.Version(), File: a.Report.File, Settings: Settings(a.Config, a.Report)}
 	if a.opencti != nil {
 		s.OpenCTI = a.opencti.PlatformVersion()
 	}
@@ -104,7 +104,7 @@ func (c control) Message(ctx context.Context, run, bundle uint64, index int) ([]
 		return nil, fmt.Errorf("message %d of bundle %d/%d: %w", index, run, bundle, spool.ErrNotFound)
 	}
 	return delivery.AppendEnvelope(nil, delivery.Envelope{
-		ApplicantID: reg.Applicant, WorkID: r.Work.ID, BundleID: deliver.BundleID(a.cfg.Connector.ID, r, bundle),
-		Sequence: index + 1, Deps: objects[0].Deps, Update: a.cfg.Connector.UpdateExistingData, Object: objects[0].JSON,
+		ApplicantID: reg.Applicant, WorkID: r.Work.ID, BundleID: deliver.BundleID(a.Config.Connector.ID, r, bundle),
+		Sequence: index + 1, Deps: objects[0].Deps, Update: a.Config.Connector.UpdateExistingData, Object: objects[0].JSON,
 	})
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -28,9 +29,7 @@ func (c control) NotAlive() map[string]string {
 func (c control) NotReady() map[string]string {
 	reasons := map[string]string{}
 	meta, err := c.a.spool.Meta()
-	if err != nil {
-		reasons["spool"] = err.Error()
-	} else if err := c.a.spool.Missing(); err != nil {
+	if err := cmp.Or(err, c.a.spool.Missing()); err != nil {
 		reasons["spool"] = err.Error()
 	}
 	for name, s := range c.a.status.Snapshot() {

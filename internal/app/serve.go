@@ -26,7 +26,7 @@ func (a *app) serve(ctx context.Context) (func(), error) {
 	wg.Go(func() { a.rates.Run(ctx) })
 	srv, remove, err := a.listen()
 	if err != nil {
-		a.Log.Warn("no admin socket; inspect the spool after stopping the connector", "socket", a.cfg.Admin.Socket, "error", err)
+		a.Log.Warn("no admin socket; inspect the spool after stopping the connector", "socket", a.Config.Admin.Socket, "error", err)
 	} else {
 		wg.Go(func() {
 			defer remove()
@@ -35,7 +35,7 @@ func (a *app) serve(ctx context.Context) (func(), error) {
 			}
 		})
 	}
-	if a.cfg.Connector.ExposeMetrics {
+	if a.Config.Connector.ExposeMetrics {
 		if err := a.serveHTTP(ctx, &wg); err != nil {
 			ending()
 			return nil, err
@@ -45,7 +45,7 @@ func (a *app) serve(ctx context.Context) (func(), error) {
 }
 
 func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
-	c := a.cfg.Connector
+	c := a.Config.Connector
 	ln, err := net.Listen("tcp", net.JoinHostPort(c.MetricsAddress, strconv.Itoa(c.MetricsPort)))
 	if err != nil {
 		return fault.Hint(fmt.Errorf("open the metrics port: %w", err),
@@ -53,7 +53,7 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 	a.Log.Info("metrics and probes are served", "address", ln.Addr().String())
 	var page http.Handler
-	if a.cfg.Admin.Page {
+	if a.Config.Admin.Page {
 		page = web.Handler(a.control(), a.Now)
 	}
 	wg.Go(func() {
@@ -70,7 +70,7 @@ const maxSocketPath = 100
 // listen opens the socket at the path that the settings name or, if that fails, in a temporary directory of its own;
 // commands learn the path from the spool's lock file. remove removes that directory.
 func (a *app) listen() (srv *admin.Server, remove func(), err error) {
-	path := a.cfg.Admin.Socket
+	path := a.Config.Admin.Socket
 	remove = func() {}
 	if len(path) <= maxSocketPath {
 		srv, err = admin.Listen(path, a.control(), a.control())

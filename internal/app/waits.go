@@ -44,7 +44,7 @@ func (a *app) undelivered(ctx context.Context) error {
 	}
 	var text []string
 	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		text = append(text, fmt.Sprintf("connector.run_timeout (%v) is over", a.cfg.Connector.RunTimeout))
+		text = append(text, fmt.Sprintf("connector.run_timeout (%v) is over", a.Config.Connector.RunTimeout))
 	}
 	for _, r := range open[:min(1, len(open))] {
 		text = append(text, fmt.Sprintf("run %d is not %s", r.ID, lacking(r)))
