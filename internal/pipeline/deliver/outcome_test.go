@@ -307,6 +307,29 @@ func TestDeliverQueueThreshold(t *testing.T) {
 	})
 }
 
+// TestDeliverWithoutTheQueuesSize: a queue whose size OpenCTI no longer tells does not count as full, and OpenCTI is
+// not shown that messages are kept back while they are sent.
+func TestDeliverWithoutTheQueuesSize(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Deliver.QueueThreshold = 500
+		w.OpenCTI.QueueNow = func() opencti.QueueSize { return opencti.QueueSize{Bytes: 500_000_000} }
+		w.Broker.Slow = time.Second // a message each
+		w.Run(spool.ReasonSchedule, 300)
+		w.Start()
+		w.Wait(2 * time.Minute)
+		if len(w.Enqueued()) > 0 || !w.Info().Buffering {
+			t.Fatalf("%d messages, buffering %v, want none over the threshold", len(w.Enqueued()), w.Info().Buffering)
+		}
+		w.Refuse("queue", fault.Mark(fault.Systemic, errors.New("FORBIDDEN_ACCESS")))
+		w.Wait(2 * time.Minute)
+		if n := len(w.Enqueued()); n < 60 || n == 300 || w.Info().Buffering {
+			t.Errorf("%d messages, buffering %v, want some and not buffering", n, w.Info().Buffering)
+		}
+		w.Settle()
+		w.CheckAll()
+	})
+}
+
 func TestDeliverStopsInOrder(t *testing.T) {
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {

@@ -255,16 +255,15 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 	}
 	q, err := d.Platform.QueueSize(ctx)
 	d.nextLook = d.Now().Add(queuePoll)
-	if err != nil {
+	if err != nil { // it counts as empty: other troubles show elsewhere
 		class, _ := fault.Of(err)
 		d.Log.Debug("no queue size", "stage", stageName, "class", class.String(), "error", err)
-		return ctx.Err() // treat it as empty: other troubles show elsewhere
 	}
-	if q.MB() < d.opt.QueueThreshold {
-		d.Platform.Hold(holdQueue, false)
-		return nil
+	full := q.MB() >= d.opt.QueueThreshold
+	d.Platform.Hold(holdQueue, full)
+	if !full {
+		return ctx.Err()
 	}
-	d.Platform.Hold(holdQueue, true)
 	d.nextLook = time.Time{}
 	return &pauseError{
 		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), queuePoll,
