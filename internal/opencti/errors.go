@@ -189,15 +189,16 @@ func decode(resp *http.Response, text []byte, out any) error {
 	return nil
 }
 
-// codeIn finds an error code in a response of another form: errors from before GraphQL runs come as plain text or
-// other JSON.
-func codeIn(text []byte) string {
+// codeIn finds the first error code in a response of another form: errors from before GraphQL runs come as plain text
+// or other JSON.
+func codeIn(text []byte) (first string) {
+	at := len(text)
 	for code := range byCode {
-		if bytes.Contains(text, []byte(code)) {
-			return code
+		if i := bytes.Index(text[:at], []byte(code)); i >= 0 {
+			first, at = code, i
 		}
 	}
-	return ""
+	return first
 }
 
 // excerpt shortens text for a log line and removes line breaks.

@@ -234,3 +234,12 @@ func TestEchoedSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstCodeCounts: a text that names two codes is classified by the first, each time.
+func TestFirstCodeCounts(t *testing.T) {
+	for range 50 {
+		if got := codeIn([]byte("FUNCTIONAL_ERROR: no such work (LOCK_ERROR, DATABASE_ERROR)")); got != "FUNCTIONAL_ERROR" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}
