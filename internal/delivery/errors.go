@@ -16,10 +16,8 @@ import (
 	"threatmatch-connector/internal/fault"
 )
 
-// ErrClosed: the publisher was closed.
-var ErrClosed = errors.New("publisher closed")
-
 var (
+	errClosed     = errors.New("publisher closed")
 	errNacked     = errors.New("the broker did not take the message")
 	errReturned   = errors.New("no queue is bound for the routing key")
 	errSilent     = errors.New("no sign of life from the broker")

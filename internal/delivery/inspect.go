@@ -48,7 +48,7 @@ func (p *Publisher) inspect(ctx context.Context, f func(*amqp.Channel) error) er
 	broker, closed := p.broker, p.closed
 	p.mu.Unlock()
 	if closed {
-		return ErrClosed
+		return errClosed
 	}
 	s, err := dial(ctx, broker, p.opt, p.opt.Name+" (inspection)")
 	if err != nil {

@@ -210,7 +210,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("Send: %v", o)
 	}
 	for _, err := range []error{p.Send(t.Context(), batch), p.Check(t.Context(), "", "")} {
-		if !errors.Is(err, ErrClosed) {
+		if !errors.Is(err, errClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	}

@@ -161,7 +161,7 @@ func (p *Publisher) connection(ctx context.Context) (*session, error) {
 	s, broker, closed := p.session, p.broker, p.closed
 	p.mu.Unlock()
 	if closed {
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	if s != nil {
 		if !s.dead() && s.broker == broker {
@@ -184,7 +184,7 @@ func (p *Publisher) connection(ctx context.Context) (*session, error) {
 	p.mu.Unlock()
 	if closed {
 		s.close(closePatience)
-		return nil, ErrClosed
+		return nil, errClosed
 	}
 	return s, nil
 }
@@ -250,7 +250,7 @@ func unsent(ctx context.Context, err error) *Outcome {
 	if ctx.Err() != nil {
 		return &Outcome{Kind: Stopped, Err: context.Cause(ctx)}
 	}
-	if errors.Is(err, ErrClosed) {
+	if errors.Is(err, errClosed) {
 		return &Outcome{Kind: Stopped, Err: fault.Mark(fault.Fatal, err)}
 	}
 	v := verdict{kind: ConnectionLost, class: fault.Transient}

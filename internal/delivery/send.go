@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -75,7 +74,7 @@ func (f *flight) outcome(ctx context.Context, cause error) *Outcome {
 		o.Err = fault.Hint(fault.Mark(fault.Transient, errReturned), hintTopology)
 	case f.abandoned || errors.Is(cause, errStopped):
 		o.Kind = Stopped
-		o.Err = cmp.Or(context.Cause(ctx), error(fault.Mark(fault.Fatal, ErrClosed)))
+		o.Err = context.Cause(ctx)
 	case f.sourceErr != nil:
 		o.Kind = SourceFailed
 	default:

@@ -257,7 +257,7 @@ func TestReplacedPlatform(t *testing.T) {
 
 func TestSplitsPushed(t *testing.T) {
 	for version, want := range map[string]bool{"7.260722.0": true, "7.260915.0": true, "8.0.0": true, "7.260721.3": false, "6.9.17": false, "": false, "main": false} {
-		if got := SplitsPushed(version); got != want {
+		if got := (Capabilities{Version: version}).SplitsPushed(); got != want {
 			t.Errorf("%q: got %v, want %v", version, got, want)
 		}
 	}

@@ -29,10 +29,8 @@ type Registration struct {
 	Broker                      Broker
 	// Version is the platform's, as it names it.
 	Version string
-	// Affected: see Capabilities.Affected.
-	Affected bool
-	// SplitsPushed: see SplitsPushed.
-	SplitsPushed bool
+	// Affected and SplitsPushed: see those of Capabilities.
+	Affected, SplitsPushed bool
 }
 
 // Broker is the platform's own view of its RabbitMQ.
@@ -137,7 +135,7 @@ func (c *Client) Register(ctx context.Context) (Registration, error) {
 		return Registration{}, incomplete(op)
 	}
 	r := out.Node.registration()
-	r.Version, r.Affected, r.SplitsPushed = caps.Version, caps.Affected(), SplitsPushed(caps.Version)
+	r.Version, r.Affected, r.SplitsPushed = caps.Version, caps.Affected(), caps.SplitsPushed()
 	return r, nil
 }
 

@@ -118,8 +118,8 @@ func (c Capabilities) Affected() bool {
 // single one: from the summer of 2026 on. Before that workers split, and nobody announces an object that comes alone.
 // In the weeks for which this may be wrong one message too many is processed, which those platforms tolerate. A
 // version that cannot be read counts as an older one.
-func SplitsPushed(version string) bool {
-	v, ok := parseVersion(version)
+func (c Capabilities) SplitsPushed() bool {
+	v, ok := parseVersion(c.Version)
 	return ok && slices.Compare(v[:], []int{7, 260722, 0}) >= 0
 }
 
