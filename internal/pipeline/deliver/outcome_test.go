@@ -307,6 +307,37 @@ func TestDeliverQueueThreshold(t *testing.T) {
 	})
 }
 
+// TestTroubleIsLoggedOnce: neither the port of each new connection nor the size of a queue that grows makes it another
+// trouble.
+func TestTroubleIsLoggedOnce(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		var cuts []pipelinetest.SendEvent
+		for port := range 10 {
+			cut := fault.Say(fmt.Errorf("read tcp 10.0.0.1:%d->10.0.0.2:5672: connection reset by peer", 40_000+port), "RabbitMQ: the connection was cut")
+			cuts = append(cuts, pipelinetest.SendEvent{Kind: delivery.ConnectionLost, Trouble: true, Err: cut})
+		}
+		w.Happens(cuts...)
+		w.Run(spool.ReasonSchedule, 3)
+		w.Start()
+		w.Settle()
+		w.CheckAll()
+		if n := w.Logs.Count("delivery is held up"); n != 1 {
+			t.Errorf("a broker that cuts connections is told %d times", n)
+		}
+	})
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Deliver.QueueThreshold = 500
+		size := int64(500_000_000)
+		w.OpenCTI.QueueNow = func() opencti.QueueSize { size += 1_000_000; return opencti.QueueSize{Bytes: size} }
+		w.Run(spool.ReasonSchedule, 3)
+		w.Start()
+		w.Wait(5 * time.Minute)
+		if n := w.Logs.Count("delivery pauses"); n != 1 {
+			t.Errorf("a queue that grows is told %d times", n)
+		}
+	})
+}
+
 // TestDeliverWithoutTheQueuesSize: a queue whose size OpenCTI no longer tells does not count as full, and OpenCTI is
 // not shown that messages are kept back while they are sent.
 func TestDeliverWithoutTheQueuesSize(t *testing.T) {

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -20,6 +21,7 @@ const (
 type pauseError struct {
 	why   string
 	after time.Duration
+	kind  string // the same for pauses that are logged as one; "": why
 }
 
 func (e *pauseError) Error() string { return e.why }
@@ -33,7 +35,7 @@ func (d *Stage) trouble(err error) time.Duration {
 	if pause, ok := errors.AsType[*pauseError](err); ok {
 		d.unready = ""
 		d.Status.Set(stageName, "paused", pause.why, "")
-		d.say(pause.why, func() { d.Log.Info("delivery pauses", "stage", stageName, "reason", pause.why) })
+		d.say(cmp.Or(pause.kind, pause.why), func() { d.Log.Info("delivery pauses", "stage", stageName, "reason", pause.why) })
 		return pause.after
 	}
 	if errors.Is(err, opencti.ErrUnknownConnector) {
@@ -53,7 +55,7 @@ func (d *Stage) trouble(err error) time.Duration {
 	}
 	d.Status.Error(stageName, err)
 	d.Status.Set(stageName, "retrying", fault.Words(err), d.unready)
-	d.say(err.Error(), func() {
+	d.say(fault.Words(err), func() { // not err's own text, which names another port each time
 		d.Metrics.errors.Inc()
 		about := []any{"stage", stageName, "class", class.String(), "error", err, "hint", fault.HintOf(err)}
 		if class == fault.Systemic {

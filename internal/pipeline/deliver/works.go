@@ -245,7 +245,7 @@ func waitForRun(run, other *spool.Run) error {
 	if !other.MappedAt.IsZero() { // any moment now: the next step takes its bundles, or ends it
 		wait = 10 * time.Millisecond
 	}
-	return &pauseError{fmt.Sprintf("run %d waits until run %d is delivered", run.ID, other.ID), wait}
+	return &pauseError{why: fmt.Sprintf("run %d waits until run %d is delivered", run.ID, other.ID), after: wait}
 }
 
 // roomInQueue pauses delivery while OpenCTI's queue is over the threshold.
@@ -265,9 +265,8 @@ func (d *Stage) roomInQueue(ctx context.Context) error {
 		return ctx.Err()
 	}
 	d.nextLook = time.Time{}
-	return &pauseError{
-		fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold), queuePoll,
-	}
+	why := fmt.Sprintf("OpenCTI's queue holds %.0f MB, the threshold is %.0f MB", q.MB(), d.opt.QueueThreshold)
+	return &pauseError{why: why, after: queuePoll, kind: holdQueue}
 }
 
 // lookDue reports whether it is time to check the queue's size.

@@ -61,7 +61,7 @@ func (d *Stage) passGate(ctx context.Context, reg opencti.Registration, run *spo
 	if d.tooLongAtGate() {
 		return fmt.Errorf("%w: OpenCTI still works on run %d", ErrUndelivered, before.ID)
 	}
-	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), gatePoll}
+	return &pauseError{why: fmt.Sprintf("run %d waits until OpenCTI has worked off run %d", run.ID, before.ID), after: gatePoll}
 }
 
 // workBefore returns the run of this epoch whose work was created last before this

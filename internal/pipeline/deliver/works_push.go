@@ -52,7 +52,7 @@ func (d *Stage) inOrder(ctx context.Context, reg opencti.Registration) error {
 	case d.tooLongAtGate():
 		return nil
 	}
-	return &pauseError{fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), pushPoll}
+	return &pauseError{why: fmt.Sprintf("run %d waits until OpenCTI's workers have imported what it was sent", run.ID), after: pushPoll}
 }
 
 // workedOff waits until workers have split and imported everything pushed under the
@@ -82,7 +82,7 @@ func (d *Stage) workedOff(ctx context.Context, reg opencti.Registration, run *sp
 	case d.tooLongAtGate():
 		return false, nil
 	}
-	return false, &pauseError{fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), pushPoll}
+	return false, &pauseError{why: fmt.Sprintf("run %d waits until OpenCTI has imported what it was sent", run.ID), after: pushPoll}
 }
 
 // settleLost settles what was announced but is no longer in the queue: from a
