@@ -157,24 +157,54 @@ func TestFailingTasksDespiteDamage(t *testing.T) {
 	}
 }
 
-// A task of which only the row in its run's queue is left is requested, whatever its kind, and then gone.
+// A task of which only the row in its run's queue is left is requested, whatever its kind, and then gone. After a
+// restart it is gone, too, however its dataset ends.
 func TestTaskOfItsQueueRow(t *testing.T) {
-	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))
-	defer func() { ok(t, s.Close()) }()
-	run := must(s.StartRun(1, t0, RunSpec{
-		Reason: ReasonSchedule, Start: t0, Datasets: map[Dataset]time.Time{Alerts: t0}, Tasks: []NewTask{{TaskKey: list(Alerts)}},
-	}))
-	ok(t, s.db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bktTasks)).Delete(prefixed(pfxTask, taskKey(list(Alerts))))
-	}))
-	if got, err := s.Task(list(Alerts)); err != nil || got.Run != run.ID || got.TaskKey != list(Alerts) {
-		t.Errorf("got %+v %v, want the list in run %d", got, err, run.ID)
+	settle := func(s *Spool, run uint64) error {
+		return s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: run}})
 	}
-	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: list(Alerts), Run: run.ID}}))
-	if got, err := s.Task(list(Alerts)); !errors.Is(err, ErrNotFound) {
-		t.Errorf("got %+v %v after it was done", got, err)
+	for name, end := range map[string]func(s *Spool, run uint64) error{
+		"at once": nil,
+		"done":    settle,
+		"failed": func(s *Spool, run uint64) error {
+			return s.FailDataset(1, run, Alerts, DatasetFailed, "down")
+		},
+		"switched off": func(s *Spool, _ uint64) error {
+			_, err := s.DropDataset(1, Alerts)
+			return err
+		},
+		"skipped": func(s *Spool, _ uint64) error {
+			_, err := s.Skip(1, t0, Alerts, t0)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c1", noReserve: true}))
+			defer func() { ok(t, s.Close()) }()
+			run := must(s.StartRun(1, t0, RunSpec{
+				Reason: ReasonSchedule, Start: t0, Datasets: map[Dataset]time.Time{Alerts: t0.Add(-time.Hour)}, Tasks: []NewTask{{TaskKey: list(Alerts)}},
+			}))
+			ok(t, s.db.Update(func(tx *bolt.Tx) error {
+				return tx.Bucket([]byte(bktTasks)).Delete(prefixed(pfxTask, taskKey(list(Alerts))))
+			}))
+			if got, err := s.Task(list(Alerts)); err != nil || got.Run != run.ID || got.TaskKey != list(Alerts) {
+				t.Errorf("got %+v %v, want the list in run %d", got, err, run.ID)
+			}
+			if end == nil {
+				ok(t, settle(s, run.ID))
+			} else {
+				ok(t, s.MarkResumed())
+				ok(t, end(s, run.ID))
+			}
+			if got, err := s.Task(list(Alerts)); !errors.Is(err, ErrNotFound) {
+				t.Errorf("got %+v %v at the end", got, err)
+			}
+			ok(t, s.FinishFetch(1, run.ID, t0))
+			if r := must(s.Run(run.ID)); r.Datasets[Alerts].Status == DatasetOK {
+				t.Errorf("ended as %+v, although what it was is lost", r.Datasets[Alerts])
+			}
+		})
 	}
-	ok(t, s.FinishFetch(1, run.ID, t0))
 }
 
 // A row of a run's queue that names something else than its task, whichever byte of it is damaged, is written again

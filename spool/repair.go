@@ -208,8 +208,8 @@ func (s *Spool) repair(check damageCheck) error {
 	return s.update("repair", frees(), fix)
 }
 
-// dueDamage checks that the due index of a run agrees with its count and its tasks, and that those of its items hold
-// last_run back that were parked once.
+// dueDamage checks that the due index of a run agrees with its count and its tasks, that none of these is lost, and
+// that those of its items hold last_run back that were parked once.
 func dueDamage(run uint64) damageCheck {
 	return func(t *txn) repairing {
 		r, err := t.runs().byID(run)
@@ -218,13 +218,16 @@ func dueDamage(run uint64) damageCheck {
 		}
 		good := 0
 		var wrong [][]byte
-		var missing []*storedTask
+		var lost, missing []*storedTask
 		tb := t.tasks()
 		for k, v := range tb.rows(numKey(pfxDue, run)) {
 			st, err := tb.byKey(v)
+			if errors.Is(err, ErrNotFound) {
+				if st = tb.ofRow(k, v); st.rebuilt {
+					lost, err = append(lost, st), nil
+				}
+			}
 			switch {
-			case len(k) == 25 && errors.Is(err, ErrNotFound) && tb.ofRow(k, v).rebuilt:
-				good++ // the task is rebuilt from the row
 			case len(k) != 25 || err != nil || string(k) != string(st.due()):
 				wrong = append(wrong, encoding.Clone(k))
 			default:
@@ -235,14 +238,22 @@ func dueDamage(run uint64) damageCheck {
 			}
 		}
 		fits := len(wrong) == 0 && good == r.openTasks()
-		if fits && len(missing) == 0 {
+		if fits && len(missing)+len(lost) == 0 {
 			return nil
 		}
 		return func(t *txn) error {
-			if t.tasks().holdAllBack(missing); fits {
-				return nil
+			r, err := t.runs().change(run)
+			if err != nil {
+				return err
 			}
-			return t.tasks().repairDue(run, wrong)
+			for _, st := range lost {
+				t.tasks().save(st)
+				r.unread(st.Dataset)
+			}
+			if t.tasks().holdAllBack(missing); !fits {
+				t.tasks().repairDue(r, wrong)
+			}
+			return nil
 		}
 	}
 }
@@ -258,19 +269,14 @@ func (r *storedRun) openTasks() (n int) {
 }
 
 // repairDue rebuilds the due index of a run from its tasks, without the rows that are wrong.
-func (tb taskBucket) repairDue(run uint64, wrong [][]byte) error {
-	r, err := tb.t.runs().change(run)
-	if err != nil {
-		return err
-	}
+func (tb taskBucket) repairDue(r *storedRun, wrong [][]byte) {
 	tb.delAll(wrong)
 	for _, d := range Datasets() {
 		for _, st := range slices.Collect(tb.of(d, "")) {
-			if st.Run == run {
+			if st.Run == r.ID {
 				tb.put(st.due(), taskKey(st.TaskKey))
 			}
 		}
 	}
 	tb.countDue(r)
-	return nil
 }
