@@ -54,10 +54,9 @@ type counters struct {
 // Meta returns the spool's own state.
 func (s *Spool) Meta() (m Meta, err error) {
 	err = s.view("read state", func(t *txn) (err error) {
-		m, err = t.meta().describe()
+		m, err = s.describe(t.meta())
 		return err
 	})
-	m.Unclean, m.SetAside = s.unclean, s.stillAside(m.SetAside)
 	return m, err
 }
 
@@ -74,14 +73,14 @@ func (s *Spool) stillAside(path string) string {
 	return path
 }
 
-func (tb metaBucket) describe() (Meta, error) {
+func (s *Spool) describe(tb metaBucket) (Meta, error) {
 	st, err := tb.state()
 	if err != nil {
 		return Meta{}, err
 	}
 	m := Meta{
-		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch,
-		Created: st.Created, StateKnown: st.StateKnown, SetAside: st.SetAside, Paused: tb.paused(), Limit: tb.limit(),
+		ConnectorID: st.ConnectorID, Schema: tb.schema(), Epoch: st.Epoch, Created: st.Created, Unclean: s.unclean,
+		StateKnown: st.StateKnown, SetAside: s.stillAside(st.SetAside), Paused: tb.paused(), Limit: tb.limit(),
 	}
 	if v := tb.get([]byte(keyPlatform)); v != nil {
 		if m.Platform, err = encoding.Open([]byte(keyPlatform), v, nil); err != nil {

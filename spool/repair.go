@@ -37,10 +37,8 @@ func (tb metaBucket) rebuiltState() (state, error) {
 
 // recount counts all rows, to replace the row of counters.
 func (t *txn) recount() *counters {
-	v := &verifier{ctx: context.Background(), t: newTxn(t.tx, t.keep), bytes: map[string]int64{}}
+	v := &verifier{ctx: context.Background(), t: newTxn(t.tx, t.keep)}
 	v.contents()
-	v.n.Bytes = v.bytes
-	delete(v.n.Bytes, bktMeta)
 	return &v.n
 }
 

@@ -56,10 +56,9 @@ func (s *Spool) Stats() (Stats, error) {
 		c := t.counters()
 		out.Counts, out.HeldPublished, out.Rejected, out.Bytes = c.Counts, *c.HeldPublished, *c.Rejected, c.Bytes
 		t.oldest(out.Oldest)
-		out.Meta, err = t.meta().describe()
+		out.Meta, err = s.describe(t.meta())
 		return err
 	})
-	out.Meta.Unclean, out.Meta.SetAside = s.unclean, s.stillAside(out.Meta.SetAside)
 	return out, err
 }
 

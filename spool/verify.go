@@ -23,7 +23,7 @@ const maxBroken = 200
 // grow with the contents.
 func (s *Spool) Verify(ctx context.Context) (found []string, err error) {
 	err = s.view("verify", func(t *txn) error {
-		v := &verifier{ctx: ctx, t: t, bytes: map[string]int64{}}
+		v := &verifier{ctx: ctx, t: t}
 		if s.readOnly {
 			if err := boltfile.Check(ctx, s.path); errors.Is(err, boltfile.ErrDamaged) {
 				v.broken("page structure: %v", err)
@@ -47,7 +47,6 @@ type verifier struct {
 	t     *txn
 	n     counters // counted from the contents
 	rows  struct{ behind, heldBack, deadAll int64 }
-	bytes map[string]int64
 	found []string
 	more  int
 	seen  int
@@ -63,7 +62,7 @@ func (v *verifier) broken(format string, args ...any) {
 
 // contents walks all rows.
 func (v *verifier) contents() {
-	v.n.HeldPublished, v.n.Rejected = new(int64), new(int64)
+	v.n = counters{Bytes: map[string]int64{}, HeldPublished: new(int64), Rejected: new(int64)}
 	for _, check := range []func(){
 		v.meta, v.runs, v.tasks, v.records, v.kept, v.waiting, v.waitingByID,
 		v.held, v.bundles, v.cursors, v.ids, v.idLog, v.idMarks, v.items, v.dead,
@@ -76,7 +75,7 @@ func (v *verifier) contents() {
 func (v *verifier) walk(tb *table) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, val []byte) bool) {
 		for k, val := range tb.rows(nil) {
-			v.bytes[tb.name] += int64(len(k) + len(val))
+			v.n.Bytes[tb.name] += int64(len(k) + len(val))
 			if v.seen++; v.seen%1024 == 0 && v.ctx.Err() != nil || !yield(k, val) {
 				return
 			}
@@ -209,8 +208,8 @@ func (v *verifier) counters() {
 		}
 	}
 	for _, name := range Buckets() {
-		if name != bktMeta && name != bktGone && c.Bytes[name] != v.bytes[name] {
-			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.bytes[name])
+		if name != bktMeta && name != bktGone && c.Bytes[name] != v.n.Bytes[name] {
+			v.broken("counter of bytes in %s is %d, there are %d", name, c.Bytes[name], v.n.Bytes[name])
 		}
 	}
 }
