@@ -83,8 +83,9 @@ func (t *txn) mapInput(now time.Time, c packedMap) error {
 			return err
 		}
 	}
+	waiting := t.objects(c.Run)
 	for _, id := range c.Unwait {
-		t.objects(c.Run).remove(id)
+		waiting.remove(id)
 	}
 	for _, id := range c.Unhold {
 		t.held().unhold(id)
@@ -109,8 +110,9 @@ func (t *txn) mapOutput(now time.Time, c packedMap) error {
 	}
 	t.items().put(c.Items)
 	t.meta().putSetIDs(c.SetIDs)
+	waiting := t.objects(c.Run)
 	for i, o := range c.Wait {
-		if err := t.waiting().wait(c.Run, o, c.wait[i]); err != nil {
+		if err := waiting.wait(o, c.wait[i]); err != nil {
 			return err
 		}
 	}

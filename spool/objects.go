@@ -27,13 +27,12 @@ func checkObject(o Object) error {
 }
 
 // wait stores a waiting object, replacing an older copy of its id in the run.
-func (tb waitingBucket) wait(run uint64, o Object, body encoding.Packed) error {
+func (x objectIndex) wait(o Object, body encoding.Packed) error {
 	if err := checkObject(o); err != nil {
 		return err
 	}
-	x := tb.t.objects(run)
-	old := x.remove(o.STIX)
-	o.Run, o.Seq = run, cmp.Or(old.Seq, o.Seq)
+	tb, old := x.rows, x.remove(o.STIX)
+	o.Run, o.Seq = x.run, cmp.Or(old.Seq, o.Seq)
 	if o.Seq == 0 || tb.get(x.key(o.Seq)) != nil {
 		o.Seq = tb.next()
 	} else if o.Seq > tb.b.Sequence() {
