@@ -128,6 +128,20 @@ func (a *app) openSpool(ctx context.Context) error {
 	return nil
 }
 
+// tellWay logs an error if the spool has recorded as sent what went elsewhere: into a directory, or to OpenCTI. Only a
+// connector with a platform keeps notes about it.
+func (a *app) tellWay(meta spool.Meta) {
+	switch met := len(meta.Platform) > 0; {
+	case !meta.StateKnown || met != a.Config.Offline():
+	case met:
+		a.Log.Error("this spool was used with OpenCTI: what goes into the directory now counts as sent, and OpenCTI does not get it",
+			"dir", a.Config.Spool.Dir, "hint", "stop it, and give the dry run a spool.dir of its own")
+	default:
+		a.Log.Error("this spool was used without OpenCTI: what went into the directory counts as sent, and OpenCTI does not get it",
+			"dir", a.Config.Spool.Dir, "hint", "stop it, and choose another spool.dir: the import then begins anew")
+	}
+}
+
 // whileOpening returns err, unless we were asked to stop while a large file was being checked or compacted: then nil
 // for a daemon, and ErrUndelivered for a single run.
 func (a *app) whileOpening(ctx context.Context, err error) error {
@@ -162,6 +176,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	a.Log.Log(ctx, logging.LevelNotice, "connector starts", append(about, before...)...)
 	a.tellPaused(ctx, meta)
+	a.tellWay(meta)
 	stopAdmin, err := a.serve(ctx)
 	if err != nil {
 		return err

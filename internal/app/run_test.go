@@ -232,6 +232,35 @@ func TestStartsPaused(t *testing.T) {
 	}
 }
 
+// TestSpoolOfADryRun: a spool is either OpenCTI's or a directory's, since what went to the one counts as sent to the
+// other.
+func TestSpoolOfADryRun(t *testing.T) {
+	online := settings(t, nil)
+	dry := settings(t, map[string]string{"OPENCTI_URL": "", "OPENCTI_TOKEN": "", "CONNECTOR_SEND_TO_QUEUE": "false",
+		"CONNECTOR_SEND_TO_DIRECTORY": "true", "CONNECTOR_SEND_TO_DIRECTORY_PATH": t.TempDir()})
+	for _, c := range []struct {
+		name  string
+		cfg   *config.Config
+		known bool
+		notes string
+		want  string // "": nothing is logged
+	}{
+		{"a new one", online, false, "", ""},
+		{"a new one, dry", dry, false, "", ""},
+		{"OpenCTI's", online, true, "{}", ""},
+		{"a dry run's, dry", dry, true, "", ""},
+		{"a dry run's", online, true, "", "used without OpenCTI"},
+		{"OpenCTI's, dry", dry, true, "{}", "used with OpenCTI"},
+	} {
+		var log bytes.Buffer
+		a := &app{Options: Options{Config: c.cfg, Log: logging.New(&log, slog.LevelError, "c", false)}}
+		a.tellWay(spool.Meta{StateKnown: c.known, Platform: []byte(c.notes)})
+		if got := log.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: logged %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestMetricsPortInUse(t *testing.T) {
 	ln, err := serve.Listen("127.0.0.1")
 	if err != nil {
