@@ -36,8 +36,8 @@ type DirectoryOptions struct {
 	Retention time.Duration
 }
 
-// Directory archives bundles in the format of the files that other OpenCTI connectors write and read. Not safe for
-// concurrent use.
+// Directory archives bundles in the format of the files that other OpenCTI connectors write and read. Expire may run
+// beside one Write.
 type Directory struct {
 	opt DirectoryOptions
 }

@@ -16,10 +16,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -190,7 +188,11 @@ func (c *Client) fitToShow(err error) error {
 		return err
 	}
 	const least = 6 // a shorter header value is not a secret, and may occur anywhere
-	secrets := append(slices.Collect(maps.Values(c.opt.Headers)), c.opt.Token)
+	secrets := []string{c.opt.Token}
+	for _, value := range c.opt.Headers {
+		value = strings.TrimSpace(value)
+		secrets = append(secrets, value, value[strings.LastIndex(value, " ")+1:]) // also without a scheme such as Basic
+	}
 	for _, text := range []*string{&e.Code, &e.Message, &e.location} {
 		for _, s := range secrets {
 			if len(s) >= least {

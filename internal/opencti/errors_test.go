@@ -219,16 +219,20 @@ func TestEchoedSecrets(t *testing.T) {
 		"code": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"no","name":"for %s"}]}`, secret)
 		},
+		"credentials without their scheme": func(w http.ResponseWriter, r *http.Request) {
+			_, after, _ := strings.Cut(r.Header.Get("X-Gate"), "Basic ")
+			_, _ = fmt.Fprintf(w, `{"errors":[{"message":"no access with %s"}]}`, after)
+		},
 		"redirect": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/login?for="+secret)
 			w.WriteHeader(http.StatusFound)
 		},
 	} {
 		srv := httptest.NewServer(answer)
-		_, err := newClient(t, srv.URL).Probe(t.Context())
+		_, err := newClient(t, srv.URL, func(o *Options) { o.Headers = map[string]string{"X-Gate": "Basic dXNlcjp0b2tlbi1vZi1hLWdhdGU="} }).Probe(t.Context())
 		srv.Close()
 		for _, said := range []string{err.Error(), fault.Sentence(err)} {
-			if strings.Contains(said, secret[:6]) || len(said) > 600 {
+			if strings.Contains(said, secret[:6]) || strings.Contains(said, "dXNlcj") || len(said) > 600 {
 				t.Errorf("%s: %q", name, said)
 			}
 		}
