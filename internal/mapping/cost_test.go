@@ -189,9 +189,11 @@ func TestBounds(t *testing.T) {
 		o := stix.New("tool", idOfType("tool", 1))
 		o.Set("name", "xx")
 		o.Set("object_marking_refs", list)
+		o.Set("labels", []string{"PAP:RED"})
 		r := m.Map(Source{}, []byte(`{"objects":[`+string(o.AppendJSON(nil))+`]}`))
-		if got := slices.Contains(r.Objects[0].Strings("object_marking_refs"), red.ID); got != want {
-			t.Errorf("%d markings: TLP:RED %v, want %v", n, got, want)
+		list = r.Objects[0].Strings("object_marking_refs")
+		if got := slices.Contains(list, red.ID); got != want || !slices.Contains(list, stix.MarkingID("PAP", "PAP:RED")) {
+			t.Errorf("%d markings and a label PAP:RED: TLP:RED %v, want %v, and the PAP marking: %s", n, got, want, list[markingsMax:])
 		}
 	}
 	for n, want := range map[int]int64{labelMax: 0, labelMax + 1: 1} {

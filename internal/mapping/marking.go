@@ -97,10 +97,10 @@ func (r *record) mark(o *stix.Object) {
 		r.count("tlp_id_rewritten", 1)
 	}
 	list := m.ids
-	if m.levels > 1 || m.rewritten || m.lifted {
+	if m.levels > 1 {
 		list = unite(m.ids, nil)
 	}
-	if !slices.Equal(list, given) || o.Has("object_marking_refs") && list == nil {
+	if !slices.Equal(list, given) {
 		o.Set("object_marking_refs", list)
 	}
 }
@@ -259,7 +259,7 @@ func (m *markings) label(raw json.RawMessage) {
 		m.refers(raw, s)
 		t, said := readMark(s)
 		m.lift(t, said, s)
-		if pap := papNamed(s, said == readable); pap != nil && len(m.ids) < markingsMax {
+		if pap := papNamed(s, said == readable); pap != nil {
 			m.lifted, m.pap = true, true
 			m.ids = appendOnce(m.ids, pap.ID())
 			m.r.paps[pap.ID()] = pap
