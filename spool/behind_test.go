@@ -70,6 +70,7 @@ func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
 	since := t0.Add(-73 * time.Minute)
 	damage := faults()
 	delete(damage, "a bit of its key") // of the index, it is another's row
+	delete(damage, "a bit near its beginning")
 	for _, row := range []struct {
 		name  string
 		pfx   byte

@@ -84,7 +84,7 @@ func (tb bundleBucket) head(run, seq uint64) (storedBundle, error) {
 	v := tb.blob(key, nil)
 	if _, err := encoding.Open(key, v, &b); err != nil {
 		if b = tb.rebuiltHead(run, seq); b.Objects == 0 {
-			return b, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
+			return storedBundle{}, fmt.Errorf("bundle %d/%d: %w", run, seq, ErrNotFound)
 		}
 	}
 	key = encoding.Pair(run, seq)

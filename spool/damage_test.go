@@ -68,6 +68,13 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 	put := func(change func(v []byte) []byte) func(b *bolt.Bucket, k []byte) error {
 		return func(b *bolt.Bucket, k []byte) error { return b.Put(k, change(bytes.Clone(b.Get(k)))) }
 	}
+	moved := func(change func(k []byte)) func(b *bolt.Bucket, k []byte) error {
+		return func(b *bolt.Bucket, k []byte) error {
+			v, other := bytes.Clone(b.Get(k)), bytes.Clone(k)
+			change(other)
+			return errors.Join(b.Delete(k), b.Put(other, v))
+		}
+	}
 	return map[string]func(b *bolt.Bucket, k []byte) error{
 		"a bit of its value": put(func(v []byte) []byte {
 			if len(v) > 0 {
@@ -75,13 +82,10 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 			}
 			return v
 		}),
-		"its value cut": put(func(v []byte) []byte { return v[:len(v)/2] }),
-		"removed":       func(b *bolt.Bucket, k []byte) error { return b.Delete(k) },
-		"a bit of its key": func(b *bolt.Bucket, k []byte) error {
-			v, other := bytes.Clone(b.Get(k)), bytes.Clone(k)
-			other[len(other)-1] ^= 0x40
-			return errors.Join(b.Delete(k), b.Put(other, v))
-		},
+		"its value cut":            put(func(v []byte) []byte { return v[:len(v)/2] }),
+		"removed":                  func(b *bolt.Bucket, k []byte) error { return b.Delete(k) },
+		"a bit of its key":         moved(func(k []byte) { k[len(k)-1] ^= 0x40 }),
+		"a bit near its beginning": moved(func(k []byte) { k[min(8, len(k)-1)] ^= 0x20 }),
 	}
 }
 

@@ -38,6 +38,11 @@ func (tb bundleBucket) left(run uint64) bool {
 // rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, counts as one
 // object, which becomes a dead letter.
 func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
+	r, err := tb.t.runs().byID(run)
+	if err != nil {
+		return b // the rows belong to nothing
+	}
+	b.Created = r.Created
 	prefix := pairKey(pfxBlock, run, seq)
 	for k, v := range tb.entries(prefix, prefix, 4) {
 		n := 1
@@ -49,9 +54,6 @@ func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
 		}
 		b.Blocks = append(b.Blocks, n)
 		b.Objects += n
-	}
-	if r, err := tb.t.runs().byID(run); err == nil && b.Objects > 0 {
-		b.Created = r.Created
 	}
 	return b
 }
