@@ -68,10 +68,9 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 	put := func(change func(v []byte) []byte) func(b *bolt.Bucket, k []byte) error {
 		return func(b *bolt.Bucket, k []byte) error { return b.Put(k, change(bytes.Clone(b.Get(k)))) }
 	}
-	moved := func(change func(k []byte)) func(b *bolt.Bucket, k []byte) error {
+	moved := func(change func(k []byte) []byte) func(b *bolt.Bucket, k []byte) error {
 		return func(b *bolt.Bucket, k []byte) error {
-			v, other := bytes.Clone(b.Get(k)), bytes.Clone(k)
-			change(other)
+			v, other := bytes.Clone(b.Get(k)), change(bytes.Clone(k))
 			return errors.Join(b.Delete(k), b.Put(other, v))
 		}
 	}
@@ -84,8 +83,10 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 		}),
 		"its value cut":            put(func(v []byte) []byte { return v[:len(v)/2] }),
 		"removed":                  func(b *bolt.Bucket, k []byte) error { return b.Delete(k) },
-		"a bit of its key":         moved(func(k []byte) { k[len(k)-1] ^= 0x40 }),
-		"a bit near its beginning": moved(func(k []byte) { k[min(8, len(k)-1)] ^= 0x20 }),
+		"a bit of its key":         moved(func(k []byte) []byte { k[len(k)-1] ^= 0x40; return k }),
+		"a bit near its beginning": moved(func(k []byte) []byte { k[min(8, len(k)-1)] ^= 0x20; return k }),
+		"no longer UTF-8":          moved(func(k []byte) []byte { k[min(7, len(k)-1)] ^= 0x80; return k }),
+		"its key cut":              moved(func(k []byte) []byte { return k[:max(1, len(k)*3/4)] }),
 	}
 }
 

@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"threatmatch-connector/spool/internal/encoding"
 )
@@ -105,12 +106,12 @@ func taskKey(k TaskKey) []byte {
 	return encoding.PutString(encoding.PutString(encoding.PutString(nil, string(k.Dataset)), string(k.Kind)), k.Source)
 }
 
-// cutTaskKey parses a key of taskKey.
+// cutTaskKey parses a key of taskKey. A run counts its tasks in JSON, so what is not UTF-8 cannot be read.
 func cutTaskKey(b []byte) (TaskKey, bool) {
 	dataset, b, ok1 := encoding.CutString(b)
 	kind, b, ok2 := encoding.CutString(b)
 	source, b, ok3 := encoding.CutString(b)
-	ok := ok1 && ok2 && ok3 && len(b) == 0
+	ok := ok1 && ok2 && ok3 && len(b) == 0 && utf8.ValidString(dataset+kind)
 	return TaskKey{Dataset: Dataset(dataset), Kind: TaskKind(kind), Source: source}, ok
 }
 

@@ -190,9 +190,9 @@ func (s *Spool) FinishMap(epoch uint64, run uint64, now time.Time) error {
 			return nil
 		case r.FetchedAt.IsZero():
 			return fmt.Errorf("%w: its fetch goes on", ErrBusy)
-		case t.tab(bktRecords).has(encoding.Num(run)):
+		case t.records().hasEntry(encoding.Num(run), 8):
 			return fmt.Errorf("%w: records are left", ErrBusy)
-		case t.tab(bktWaiting).has(encoding.Num(run)):
+		case t.waiting().hasEntry(encoding.Num(run), 8):
 			return fmt.Errorf("%w: waiting objects are left", ErrBusy)
 		}
 		r.MappedAt = now.UTC()

@@ -343,6 +343,14 @@ func (tb *table) entries(prefix, from []byte, n int) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// hasEntry reports whether entries has any.
+func (tb *table) hasEntry(prefix []byte, n int) bool {
+	for range tb.entries(prefix, prefix, n) {
+		return true
+	}
+	return false
+}
+
 // keys returns copies of up to limit keys with the prefix; limit 0 means all. Callers that delete while they walk use
 // it, since cursors do not survive that.
 func (tb *table) keys(prefix []byte, limit int) (out [][]byte) {

@@ -74,7 +74,7 @@ const longestDue = 24 * time.Hour
 // there is none), and how many there are in all. A row that cannot be read is rebuilt from its run.
 func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next time.Time, all int, err error) {
 	err = s.view("read works", func(t *txn) error {
-		for k, v := range t.runs().rows([]byte{pfxWork}) {
+		for k, v := range t.runs().entries([]byte{pfxWork}, []byte{pfxWork}, 8) {
 			all++
 			w := WatchedWork{Run: encoding.U64(k, 1)}
 			if _, err := encoding.Open(k, v, &w); err != nil {
