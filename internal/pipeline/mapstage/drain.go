@@ -69,8 +69,8 @@ func (m *Stage) drainOf(run spool.Run, room bool) *drainPass {
 		d = &drainPass{
 			room: room, absent: map[string]bool{}, capped: map[uint64]bool{}, asked: int(run.Counters[counterPrefix+"lookups"]),
 		}
-	case d.room != room:
-		d = &drainPass{room: room, absent: d.absent, capped: map[uint64]bool{}, asked: d.asked}
+	case d.room != room: // what OpenCTI did not have while there was no room may have come since
+		d = &drainPass{room: room, absent: map[string]bool{}, capped: map[uint64]bool{run.ID: true}, asked: d.asked}
 	}
 	m.drains[run.ID] = d
 	return d

@@ -240,6 +240,35 @@ func TestMakesRoom(t *testing.T) {
 	}
 }
 
+// TestAsksAgainAfterMakingRoom: what OpenCTI had not imported yet when map asked for lack
+// of room is asked for again when the run ends.
+func TestAsksAgainAfterMakingRoom(t *testing.T) {
+	w := newTestWorld(t, Options{})
+	ts := w.troubled()
+	res := &fakeResolver{known: map[string]string{}}
+	w.resolver = res
+	w.restart()
+	run := w.startRun(spool.ReasonSchedule)
+	w.record(run, sobj(note(1)), sobj(report(1), srefs("object_refs", note(1), ident(8))), srel(1, note(1), ident(9)))
+	w.clock = w.clock.Add(time.Minute)
+	w.work()
+	w.deliver(-1)
+	ts.room = &spool.Room{Live: 101, Max: 100, Cap: 200}
+	w.work()
+	w.deliver(-1)
+	if !slices.Contains(res.asked, ident(8)) || !slices.Contains(res.asked, ident(9)) || w.last(rel(1)) != nil {
+		t.Fatalf("asked for %v; want both, and the relationship to wait", res.asked)
+	}
+	res.known[ident(8)], res.known[ident(9)] = "identity-organization", "identity-organization"
+	w.endFetch(run)
+	w.work()
+	w.deliver(-1)
+	w.audit(res.known)
+	if w.last(rel(1)) == nil || len(w.last(report(1)).Strings("object_refs")) != 2 || len(w.held()) > 0 {
+		t.Errorf("sent %v, held %v", w.ids(run), w.held())
+	}
+}
+
 // An object that was sent incomplete for lack of room, and arrives again together
 // with what it lacked, is sent again whole.
 func TestMakesRoomAndTheObjectComesAgain(t *testing.T) {
