@@ -50,6 +50,12 @@ func (x objectIndex) putRows(o Object) {
 	x.index.put(encoding.PutU64(x.watchKey(o.Watch), o.Seq), []byte{})
 }
 
+// cutWatch parses the key of a row under which an object is found by the id that it waits for.
+func (x objectIndex) cutWatch(k []byte) (id string, seq uint64, ok bool) {
+	id, rest, ok := encoding.CutID(k[len(x.watch):])
+	return id, encoding.U64(rest, 0), ok && len(rest) == 8
+}
+
 // indexSeq parses a row of putRows; schema 1 wrote no checksum.
 func indexSeq(key, v []byte) (uint64, bool) {
 	if len(v) == 8 {
@@ -176,9 +182,10 @@ func (s *Spool) WatchedIDs(run uint64, after string, limit int) (out []string, e
 			if k == nil {
 				break
 			}
-			id, _, ok := encoding.CutID(k[len(x.watch):])
+			id, _, ok := x.cutWatch(k)
 			if !ok {
-				break // Verify reports it
+				from = past(k) // a damaged row
+				continue
 			}
 			out = append(out, id)
 			from = x.pastID(id)

@@ -7,12 +7,12 @@ import (
 	"threatmatch-connector/spool/internal/encoding"
 )
 
-// objectDamage checks that the index of objects agrees with them. An object that cannot be read and that no index
-// names becomes a dead letter.
+// objectDamage checks that each object is found by its id and by the one that it waits for. One that cannot be read
+// and is not found becomes a dead letter.
 func objectDamage(run uint64) damageCheck {
 	return func(t *txn) repairing {
 		x := t.objects(run)
-		var named []uint64
+		var named, watched []uint64
 		var wrong, lacking [][]byte
 		for k, v := range x.index.rows(x.id) {
 			if seq, ok := indexSeq(k, v); ok && x.rows.get(x.key(seq)) != nil {
@@ -21,9 +21,20 @@ func objectDamage(run uint64) damageCheck {
 				wrong = append(wrong, encoding.Clone(k))
 			}
 		}
+		for k := range x.index.rows(x.watch) {
+			if _, seq, ok := x.cutWatch(k); ok && x.rows.get(x.key(seq)) != nil {
+				watched = append(watched, seq)
+			} else {
+				wrong = append(wrong, encoding.Clone(k))
+			}
+		}
 		slices.Sort(named)
+		slices.Sort(watched)
 		for k := range x.rows.entries(x.row, x.row, 8) {
-			if _, found := slices.BinarySearch(named, encoding.U64(k, len(x.row))); !found {
+			seq := encoding.U64(k, len(x.row))
+			_, byID := slices.BinarySearch(named, seq)
+			_, byWatch := slices.BinarySearch(watched, seq)
+			if !byID || !byWatch {
 				lacking = append(lacking, encoding.Clone(k))
 			}
 		}
@@ -46,6 +57,9 @@ func (t *txn) repairObject(x objectIndex, key []byte) error {
 	if o.Err == nil {
 		x.putRows(o)
 		return nil
+	}
+	if x.at(o.Seq).STIX != "" {
+		return nil // it is found by its id, and is a dead letter when it is read
 	}
 	d := DeadLetter{
 		Stage: StageMap, Class: "corrupt", Error: o.Err.Error(), Attempts: 1, Run: x.run,

@@ -79,16 +79,14 @@ type indexRows struct{ byID, byWatch int64 }
 
 // indexRow checks that a row of an index names an object.
 func (v *verifier) indexRow(x objectIndex, n *indexRows, k, val []byte) {
-	_, rest, ok := encoding.CutID(k[len(x.id):])
-	seq := encoding.U64(rest, 0)
+	_, seq, ok := x.cutWatch(k)
 	if k[0] == pfxWatch {
 		n.byWatch++
-		ok = ok && len(rest) == 8
 	} else {
 		n.byID++
-		var sound bool
-		seq, sound = indexSeq(k, val)
-		ok = ok && sound && len(rest) == 0
+		_, rest, whole := encoding.CutID(k[len(x.id):])
+		seq, ok = indexSeq(k, val)
+		ok = ok && whole && len(rest) == 0
 	}
 	if !ok || x.rows.get(x.key(seq)) == nil {
 		v.broken("%s: key %x names nothing", x.index.name, k)
