@@ -168,6 +168,18 @@ func pastOneDamage(t *testing.T, o Options, aside string, wantTold bool) {
 	readAll(s)
 	must(s.Watermarks())
 	must(s.Stats())
+	must(s.Runs(0, 100))
+	must(s.ParkedTasks(100))
+	must(s.DeadLetters(0, 100))
+	must(s.OpenDeadLetters(0, 100))
+	must(s.WatchedIDs(Held, "", 100))
+	for _, r := range must(s.OpenRuns()) {
+		must(s.OpenTasks(r.ID))
+		must(s.FailingTasks(r.ID, 100))
+		must(s.WatchedIDs(r.ID, "", 100))
+		_, _, err := s.Unconfirmed(r.ID, 100)
+		ok(t, err)
+	}
 	for _, bucket := range Exportable() {
 		for after, n := "", 0; n == 0 || after != ""; n++ {
 			var err error

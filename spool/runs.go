@@ -268,7 +268,7 @@ func (tb runBucket) before(id uint64) iter.Seq[uint64] {
 			k, _ = c.Prev()
 		}
 		for ; k != nil && k[0] == pfxRun; k, _ = c.Prev() {
-			if !yield(encoding.U64(k, 1)) {
+			if len(k) == 9 && !yield(encoding.U64(k, 1)) {
 				return
 			}
 		}
