@@ -69,7 +69,7 @@ func TestBehindRowsComeBack(t *testing.T) {
 func TestDamagedParkedItemIsTriedAgain(t *testing.T) {
 	since := t0.Add(-73 * time.Minute)
 	damage := faults()
-	for _, key := range []string{"a bit of its key", "a bit near its beginning", "no longer UTF-8", "its key cut"} {
+	for _, key := range []string{"a bit of its key", "a bit near its beginning", "no longer UTF-8", "its key cut", "its key cut to a byte", "some of its value in its key"} {
 		delete(damage, key) // of the index, it is another's row
 	}
 	for _, row := range []struct {

@@ -86,7 +86,13 @@ func faults() map[string]func(b *bolt.Bucket, k []byte) error {
 		"a bit of its key":         moved(func(k []byte) []byte { k[len(k)-1] ^= 0x40; return k }),
 		"a bit near its beginning": moved(func(k []byte) []byte { k[min(8, len(k)-1)] ^= 0x20; return k }),
 		"no longer UTF-8":          moved(func(k []byte) []byte { k[min(7, len(k)-1)] ^= 0x80; return k }),
-		"its key cut":              moved(func(k []byte) []byte { return k[:max(1, len(k)*3/4)] }),
+		"its key cut to a byte":    moved(func(k []byte) []byte { return k[:1] }),
+		"some of its value in its key": func(b *bolt.Bucket, k []byte) error {
+			v := bytes.Clone(b.Get(k))
+			n := min(3, len(v))
+			return errors.Join(b.Delete(k), b.Put(append(bytes.Clone(k), v[:n]...), v[n:]))
+		},
+		"its key cut": moved(func(k []byte) []byte { return k[:max(1, len(k)*3/4)] }),
 	}
 }
 

@@ -34,10 +34,10 @@ func (tb itemBucket) put(list []Item) {
 func decodeItem(key, v []byte) (Item, error) {
 	var it Item
 	d, rest, ok1 := encoding.CutString(key)
-	source, _, ok2 := encoding.CutString(rest)
+	source, rest, ok2 := encoding.CutString(rest)
 	it.Dataset, it.Source = Dataset(d), source
 	value, ok3 := encoding.CutSum(key, v)
-	if !ok1 || !ok2 || !ok3 {
+	if !ok1 || !ok2 || !ok3 || len(rest) > 0 {
 		return it, fmt.Errorf("item %s/%s: %w", d, source, ErrCorrupt)
 	}
 	r := encoding.Reader{B: value}

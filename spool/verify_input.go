@@ -54,7 +54,8 @@ func (v *verifier) indexedTask(enc []byte) *storedTask {
 func (v *verifier) task(tb *table, k []byte) {
 	key, ok := cutTaskKey(k[1:])
 	if !ok {
-		if _, ok := cutTaskKey(k[1 : len(k)-2]); !ok || len(tb.get(k[:len(k)-2])) != fragmentSize {
+		of := k[:max(1, len(k)-2)] // if it is a further fragment
+		if _, ok := cutTaskKey(of[1:]); !ok || len(tb.get(of)) != fragmentSize {
 			v.broken("tasks: key %x belongs to nothing", k)
 		}
 		return
