@@ -192,6 +192,11 @@ func TestFilterOfItems(t *testing.T) {
 			t.Errorf("%+v: an older object passes", c.choices)
 		}
 	}
+	since := Settings{Choices: Choices{ModifiedSince: []string{"2024-02-01"}}}
+	const timeless = `{"objects":[{"type":"ipv4-addr","id":"ipv4-addr--00000000-0000-4000-8000-000000000001","value":"192.0.2.1"}]}`
+	if r := mapWith(t, since, Source{Dataset: "iocs"}, timeless); find(r, "ipv4-addr") == nil {
+		t.Errorf("an object without a time does not pass: %v", r.Counts)
+	}
 }
 
 // TestFilteredElsewhere: a reference is removed if no response may bring its

@@ -47,6 +47,7 @@ malware "labels":["tlp:ex:chr"] >> TLP-red
 malware "labels":["Distribution: RED"] >> TLP-red
 malware "labels":["Handling=amber+strict"] >> TLP-amber+strict
 malware "labels":["Sharing: green","Data handling: red tape"] >> TLP-amber !! TLP-green !! TLP-red
+malware "labels":["TLP:RED (strict)"] >> TLP-red !! TLP-amber
 malware "labels":["PAP:RED"] >> TLP-amber >> "x_opencti_definition":"PAP:RED" >> marking-definition--4e4e3b84-de45-53df-9d9b-b21207699fd8
 malware "labels":["pap=white"] >> "x_opencti_definition":"PAP:CLEAR"
 malware "traffic_light_protocol":"red" >> TLP-red
@@ -138,6 +139,7 @@ malware "name":"T L P : R E D Thing" >> TLP-red
 malware "description":"<p>A thing.</p><p>TLP:RED</p>" >> TLP-red
 malware "description":"A thing.\n\nTLP:RED" >> TLP-red
 malware "description":"A thing. TLP: RED" >> TLP-red
+malware "description":"A thing that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that does this and that. TLP:RED" >> TLP-red
 malware "description":"They leaked it under TLP:RED" >> TLP-amber !! TLP-red
 malware "description":"A light protocol - red, marking strict traffic" >> TLP-amber !! TLP-red
 malware "description":"See http://www.tlp.red/apt1-tlp-red" >> TLP-amber !! TLP-red
