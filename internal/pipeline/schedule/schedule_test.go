@@ -131,6 +131,13 @@ func TestTrigger(t *testing.T) {
 		if last := r.LastRun(); last.ID != 2 || last.DoneAt.IsZero() || !r.schedule.Next().Equal(last.FetchedAt.Add(24*time.Hour)) {
 			t.Errorf("run %+v, next %v", last, r.schedule.Next())
 		}
+		if _, err := r.schedule.Repull(time.Now().AddDate(0, 0, -3)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if run, merged, err = r.schedule.Trigger(); err != nil || merged || run.ID != 4 {
+			t.Errorf("during a repull: run %d, merged %v, %v", run.ID, merged, err)
+		}
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
@@ -210,14 +217,55 @@ func TestOnceFinishesWhatThereIs(t *testing.T) {
 	})
 }
 
+// TestOnceAfterAReset: a reset drops the single run, so that another one takes its place.
+func TestOnceAfterAReset(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(5)
+		src.Delay = time.Minute
+		r := newRig(t, src, rigOptions{})
+		time.AfterFunc(90*time.Second, func() {
+			if _, _, err := r.Spool.Reset(time.Now()); err != nil {
+				t.Error(err)
+			}
+			r.Know()
+		})
+		if last, runs := r.once(), runsOf(t, r); len(runs) != 2 || !runs[1].Dropped || last.Counters["fetch.items"] != 15 {
+			t.Errorf("the runs are %+v, want one that was dropped and one with 15 items", runs)
+		}
+	})
+}
+
+// TestParkedItemsJoin: an item that could not be fetched comes with the next run, though no list names it.
+func TestParkedItemsJoin(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		src := pipelinetest.NewSource(1)
+		src.SetFail(pipelinetest.FailWith(403, "item alerts/1"))
+		r := newRig(t, src, rigOptions{})
+		r.once()
+		src.SetFail(nil)
+		src.Lists["alerts"] = nil
+		if r.once(); r.Records("alerts/1") != 1 {
+			t.Errorf("the item came %d times, want once", r.Records("alerts/1"))
+		}
+	})
+}
+
 // TestFirstRunThatFails: a dataset that never completed keeps its first window,
-// even after others have moved on, and however long it takes.
+// even after others have moved on or it was switched off, and however long it takes.
 func TestFirstRunThatFails(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
 		src := pipelinetest.NewSource(1)
 		src.SetFail(pipelinetest.FailWith(403, "list alerts"))
 		r := newRig(t, src, rigOptions{})
 		first := r.once()
+		single := r.single
+		r.single = func() (*Schedule, error) {
+			o := r.schedule.opt
+			o.Datasets = []spool.Dataset{spool.Profiles}
+			return New(r.schedule.Deps, o)
+		}
+		r.once()
+		r.single = single
 		for range 3 {
 			time.Sleep(24 * time.Hour)
 			run := r.once()

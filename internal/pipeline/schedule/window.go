@@ -51,7 +51,7 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 			}
 			s.Log.Warn("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark)
 		}
-		return earlier(mark, now).Add(-s.opt.Overlap).UTC()
+		return mark.Add(-s.opt.Overlap).UTC()
 	}
 	if from, ok := open[d]; ok {
 		return from // it took part in a run but never completed: keep the same window
