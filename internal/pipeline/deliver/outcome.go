@@ -133,12 +133,3 @@ func (d *Stage) settleSkipped(ctx context.Context, run *spool.Run, b spool.Bundl
 	}
 	return nil
 }
-
-// unsure records that more may be processed than is expected.
-func (d *Stage) unsure(run *spool.Run) error {
-	if run.Work.Unsure {
-		return nil
-	}
-	run.Work.Unsure = true
-	return d.saveWork(run)
-}

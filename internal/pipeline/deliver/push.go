@@ -33,7 +33,7 @@ func (d *Stage) pushChunk(ctx context.Context, reg opencti.Registration) error {
 			return err
 		}
 	}
-	if err := d.inOrder(ctx, reg); err != nil {
+	if err := d.inOrder(ctx, reg, d.current, d.current.Work.Sent+sentOf(d.current.Work, *d.bundle)); err != nil {
 		return err
 	}
 	chunk, err := d.chunk(ctx)

@@ -33,7 +33,7 @@ func (scriptedSpool) BundleObjects(_, _ uint64, from int, _ int64) ([]spool.Bund
 // TestSentByALaterRun: an object that a later run is still to send does not count as sent.
 func TestSentByALaterRun(t *testing.T) {
 	sp := scriptedSpool{ids: map[string]uint64{"by 4": 4, "by 5": 5, "by 8": 8, "by 9, which is open": 9}}
-	d := &Stage{Deps: Deps{Spool: sp}, bundle: &spool.Bundle{Run: 5}}
+	d := &Stage{works: works{Deps: Deps{Spool: sp}}, bundle: &spool.Bundle{Run: 5}}
 	got, err := d.unsent("by 4", "by 5", "by 8", "by 9, which is open", "unknown")
 	if want := []string{"by 9, which is open", "unknown"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("unsent: %q (%v), want %q", got, err, want)
@@ -48,7 +48,8 @@ func TestChunkOfAnIntention(t *testing.T) {
 			want = 1
 		}
 		d := &Stage{
-			Deps: Deps{Spool: scriptedSpool{}, Now: time.Now}, opt: Options{Window: 9}, bundle: &spool.Bundle{Run: 5, Objects: 3},
+			works:   works{Deps: Deps{Spool: scriptedSpool{}, Now: time.Now}, opt: Options{Window: 9}},
+			bundle:  &spool.Bundle{Run: 5, Objects: 3},
 			current: &spool.Run{ID: 5, Work: spool.Work{Intent: intent}},
 		}
 		chunk, err := d.chunk(t.Context())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"threatmatch-connector/internal/fault"
+	"threatmatch-connector/internal/logging"
 	"threatmatch-connector/internal/pipeline"
 	"threatmatch-connector/spool"
 )
@@ -65,11 +66,9 @@ const (
 // each run as a work. Everything it must remember is in the spool: after a crash at
 // any moment a new Stage continues.
 type Stage struct {
-	Deps
-	opt Options
+	works
 
 	back   pipeline.Backoff
-	epoch  uint64
 	resets int64 // the platform loop's count of resets when the step began
 
 	current  *spool.Run // the run whose bundle is being sent
@@ -84,26 +83,16 @@ type Stage struct {
 	said     string    // the last trouble that was logged
 	unready  string    // why nothing can be sent, until something is
 	nextLook time.Time // when to ask for the queue's size
-	checked  checkedWork
 
 	// The STIX ids skipped and not sent since, each with the time when OpenCTI was
 	// last found not to have it from elsewhere; nil: not loaded.
 	dead map[string]time.Time
-
-	gate   gateWatch
-	warned map[string]bool // missing rights that were logged
 }
 
 // bundleKey identifies a message.
 type bundleKey struct {
 	run, seq uint64
 	index    int
-}
-
-// checkedWork is the work last seen alive, and when.
-type checkedWork struct {
-	work string
-	at   time.Time
 }
 
 // cursor returns the first message of the bundle that is not confirmed.
@@ -128,7 +117,7 @@ func New(d Deps, o Options) (*Stage, error) {
 		return nil, fault.Mark(fault.Fatal, errors.New("deliver: the window or the connector's name is not set"))
 	}
 	return &Stage{
-		Deps: d, opt: o, limit: sizeLimit{fixed: o.MaxMessageSize},
+		works: works{Deps: d, opt: o}, limit: sizeLimit{fixed: o.MaxMessageSize},
 		back: pipeline.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Rand: d.Rand},
 	}, nil
 }
@@ -238,6 +227,36 @@ func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle
 	return finished, nil
 }
 
+// finishRun ends a run that has nothing left: it closes the work and moves the
+// watermarks.
+func (d *Stage) finishRun(ctx context.Context, run *spool.Run) error {
+	d.Status.Set(stageName, "working", fmt.Sprintf("run %d: everything is confirmed", run.ID), "")
+	if err := d.closeWork(ctx, run); err != nil {
+		return err
+	}
+	if err := d.Spool.FinishRun(d.epoch, run.ID, d.Now()); err != nil {
+		return err
+	}
+	d.Metrics.runs.Inc()
+	d.Wakes.Platform.Signal()
+	d.Wakes.Schedule.Signal()
+	about := []any{"stage", stageName, "run", run.ID, "reason", string(run.Reason), "messages", run.Work.Sent}
+	for _, c := range []struct {
+		name  string
+		count int64
+	}{
+		{"repeated", run.Work.Repeats}, {"items", run.Counters["fetch.items"]}, {"ioc_objects", run.Counters["fetch.objects"]},
+		{"skipped_equal", run.Counters["map.skipped_equal"]}, {"held", run.Counters["map.held"]},
+	} {
+		if c.count != 0 {
+			about = append(about, c.name, c.count)
+		}
+	}
+	d.Log.Log(ctx, logging.LevelNotice, "run delivered", append(about, "trouble", runTrouble(run), "work", run.Work.ID,
+		"took", d.Now().Sub(run.Created).Round(time.Second), "details", fmt.Sprintf("threatmatch-connector spool run %d", run.ID))...)
+	return nil
+}
+
 // forget drops everything that belongs to an epoch that a reset ended.
 func (d *Stage) forget() {
 	d.Log.Info("the spool was reset, delivery starts over", "stage", stageName)
@@ -261,8 +280,4 @@ func (d *Stage) quiet() error {
 		return nil
 	}
 	return err
-}
-
-func (d *Stage) saveWork(r *spool.Run) error {
-	return d.Spool.SaveWork(d.epoch, r.ID, r.Work)
 }

@@ -14,16 +14,16 @@ const tellMost = 1000
 // tellAhead announces to OpenCTI how many messages will come under the run's work,
 // before the first of them: those of all its bundles that are in the spool. It also
 // announces how many are sent again.
-func (d *Stage) tellAhead(ctx context.Context, run *spool.Run, at spool.Place) error {
+func (ws *works) tellAhead(ctx context.Context, run *spool.Run, at spool.Place) error {
 	w := &run.Work
 	if w.Intent != nil {
-		if err := d.resolveTell(ctx, run); err != nil {
+		if err := ws.resolveTell(ctx, run); err != nil {
 			return err
 		}
 	}
 	n, in := w.Owed, spool.Range{}
 	if !told(w, at) {
-		ahead, left, err := d.Spool.Unconfirmed(run.ID, tellMost)
+		ahead, left, err := ws.Spool.Unconfirmed(run.ID, tellMost)
 		if err != nil {
 			return err
 		}
@@ -32,21 +32,21 @@ func (d *Stage) tellAhead(ctx context.Context, run *spool.Run, at spool.Place) e
 	if n == 0 {
 		return nil
 	}
-	info, err := d.readWork(ctx, run)
+	info, err := ws.readWork(ctx, run)
 	if err != nil {
 		return err
 	}
 	w.Intent = &spool.Intent{N: n, Before: info.Expected, In: in}
 	if info.Unread {
-		d.note(noModules, nil)
+		ws.note(noModules, nil)
 	}
-	if err := d.saveWork(run); err != nil {
+	if err := ws.saveWork(run); err != nil {
 		return err
 	}
-	if err := d.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
+	if err := ws.Works.AddExpectations(ctx, w.ID, w.Intent.N); err != nil {
 		return err
 	}
-	return d.noteTold(run)
+	return ws.noteTold(run)
 }
 
 // told reports whether OpenCTI was told of that message.
@@ -55,14 +55,14 @@ func told(w *spool.Work, at spool.Place) bool {
 }
 
 // noteTold records that the intention was carried out.
-func (d *Stage) noteTold(run *spool.Run) error {
+func (ws *works) noteTold(run *spool.Run) error {
 	w := &run.Work
 	in := *w.Intent
 	w.Told += in.N
 	w.Ahead += in.N - w.Owed
 	w.Repeats += w.Owed
 	w.Sent += w.Owed
-	d.Metrics.repeats.Add(float64(w.Owed))
+	ws.Metrics.repeats.Add(float64(w.Owed))
 	if in.In != (spool.Range{}) {
 		w.ToldIn = append(w.ToldIn, in.In)
 		if w.From == (spool.Place{}) {
@@ -70,46 +70,46 @@ func (d *Stage) noteTold(run *spool.Run) error {
 		}
 	}
 	w.Owed, w.Intent = 0, nil
-	return d.saveWork(run)
+	return ws.saveWork(run)
 }
 
 // resolveTell finds out whether an intention with unknown outcome was carried out,
 // and carries it out if not.
-func (d *Stage) resolveTell(ctx context.Context, run *spool.Run) error {
+func (ws *works) resolveTell(ctx context.Context, run *spool.Run) error {
 	w := &run.Work
-	if err := d.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil { // the request may still be under way
+	if err := ws.Status.Sleep(ctx, stageName, settleDelay, nil); err != nil { // the request may still be under way
 		return err
 	}
-	info, err := d.readWork(ctx, run)
+	info, err := ws.readWork(ctx, run)
 	if err != nil {
 		return err
 	}
 	if info.Unread { // too little is better than twice: an expected message that never comes keeps the work open
-		return errors.Join(d.unsure(run), d.noteTold(run))
+		return errors.Join(ws.unsure(run), ws.noteTold(run))
 	}
 	missing := w.Intent.Before + w.Intent.N - info.Expected
 	if missing <= 0 {
-		return d.noteTold(run)
+		return ws.noteTold(run)
 	}
 	if missing < w.Intent.N { // announced in part by someone unknown: keep the sum right
-		d.Log.Warn("OpenCTI expects another number of messages than it was told", "stage", stageName, "work", w.ID,
+		ws.Log.Warn("OpenCTI expects another number of messages than it was told", "stage", stageName, "work", w.ID,
 			"expected", info.Expected, "told", w.Told)
 	}
 	if !w.Retold || missing < w.Intent.N {
 		w.Retold = true
-		if err := d.saveWork(run); err != nil {
+		if err := ws.saveWork(run); err != nil {
 			return err
 		}
 	}
-	if err := d.Works.AddExpectations(ctx, w.ID, missing); err != nil {
+	if err := ws.Works.AddExpectations(ctx, w.ID, missing); err != nil {
 		return err
 	}
-	return d.noteTold(run)
+	return ws.noteTold(run)
 }
 
 // fromEarlier turns what versions stored that told bundle by bundle into what is
 // stored now. b is the run's oldest bundle.
-func (d *Stage) fromEarlier(w *spool.Work, b *spool.Bundle) {
+func (ws *works) fromEarlier(w *spool.Work, b *spool.Bundle) {
 	if in := w.Intent; in != nil && in.Bundle != 0 {
 		if in.Bundle != w.ToldBundle {
 			in.In = bundleFrom(b, in.From)
@@ -121,7 +121,7 @@ func (d *Stage) fromEarlier(w *spool.Work, b *spool.Bundle) {
 	}
 	w.From = spool.Place{Bundle: w.ToldBundle, Index: w.ToldFrom}
 	if w.ToldBundle == b.Seq {
-		if d.opt.Way == ToBroker {
+		if ws.opt.Way == ToBroker {
 			w.ToldIn = []spool.Range{bundleFrom(b, w.ToldFrom)}
 		}
 		for _, i := range w.Settled {
