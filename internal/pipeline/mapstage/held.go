@@ -290,10 +290,11 @@ func (d *drain) expireHeld() error {
 	if err != nil {
 		return err
 	}
-	expired := 0
+	expired, young := 0, len(objs) == 0
 	for _, o := range objs {
 		d.seq = o.Seq
 		if since.IsZero() || o.Since.After(since) {
+			young = young || since.IsZero() || !o.Since.After(d.now) // else the clock was set back, and older ones may follow
 			continue
 		}
 		expired++
@@ -308,7 +309,7 @@ func (d *drain) expireHeld() error {
 			STIX: o.STIX, First: o.Since, Payload: o.JSON,
 		})
 	}
-	if expired == 0 {
+	if expired == 0 && young {
 		d.enter(phaseDone)
 	}
 	return nil

@@ -339,6 +339,28 @@ func TestHoldOutlivesAClockThatJumps(t *testing.T) {
 	w.audit(nil)
 }
 
+// TestHoldExpiresAfterTheClockWasSetBack: what was held while the clock was ahead does not
+// keep what was held since from being given up in time.
+func TestHoldExpiresAfterTheClockWasSetBack(t *testing.T) {
+	w := newTestWorld(t, Options{HoldUnresolved: 24 * time.Hour})
+	ahead := []string{sobj(ident(1))}
+	for n := range 2*objectPage + 1 {
+		ahead = append(ahead, srel(n, ident(1), ident(9)))
+	}
+	w.clock = w.clock.AddDate(1, 0, 0)
+	w.wholeRun(spool.ReasonSchedule, ahead)
+	w.clock = w.clock.AddDate(-1, 0, 0)
+	w.wholeRun(spool.ReasonSchedule, []string{srel(1000, ident(1), ident(8))})
+	w.clock = w.clock.Add(25 * time.Hour)
+	for range expireRuns + 1 {
+		w.wholeRun(spool.ReasonSchedule)
+	}
+	w.audit(nil)
+	if dead := w.dead(); len(dead) != 1 || dead[0].STIX != rel(1000) || len(w.held()) != 2*objectPage+1 {
+		t.Errorf("%d held, %d dead letters; want all but the one that is old enough held", len(w.held()), len(dead))
+	}
+}
+
 // TestRepullSendsEqualCopiesOnce: a repull sends again what earlier runs published,
 // but not what it published itself, in whichever commit.
 func TestRepullSendsEqualCopiesOnce(t *testing.T) {
