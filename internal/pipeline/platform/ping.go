@@ -164,12 +164,9 @@ func (p *Platform) adopt(meta spool.Meta, echo opencti.Echo) error {
 
 // rolledBack warns if the platform holds an older state than it once confirmed.
 func (p *Platform) rolledBack(got string) bool {
-	if p.notes.Echoed == "" {
-		return false
-	}
 	had := parseState(p.notes.Echoed)
 	has := parseState(got)
-	if had.LastRun.IsZero() || !has.LastRun.Before(had.LastRun) {
+	if !has.LastRun.Before(had.LastRun) {
 		return false
 	}
 	from := "DATE"

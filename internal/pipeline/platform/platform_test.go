@@ -170,12 +170,13 @@ func TestPlatformRolledBack(t *testing.T) {
 }
 
 func TestPlatformIgnoresStaleEchoes(t *testing.T) {
+	const adopted = `{"last_run":944006400}`
 	for _, p := range pipelinetest.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
 			pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
-				w.Hold(pythonState)
+				w.Hold(adopted)
 				w.Delivered()
-				w.Echo(pythonState, `{"last_run":"1999-12-01T00:00:00+00:00"}`)
+				w.Echo(adopted, pythonState)
 				w.Wait(5 * time.Minute)
 				if w.EchoesLeft() > 0 || w.Epoch() != 1 || w.Logs.Count("somebody else") > 0 {
 					t.Errorf("epoch %d, log:\n%s", w.Epoch(), w.Logs.Tail(20))
@@ -219,16 +220,18 @@ func TestPlatformFirstEmptyEcho(t *testing.T) {
 }
 
 func TestPlatformForgetsConnectorForAMoment(t *testing.T) {
-	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
-		w.Delivered()
-		w.Refuse("ping", fmt.Errorf("%w: index behind", opencti.ErrUnknownConnector))
-		w.Wait(50 * time.Second)
-		w.Refuse("ping", nil)
-		w.Wait(2 * time.Minute)
-		if w.Epoch() != 1 || w.OpenCTI.Count("register") < 2 {
-			t.Errorf("epoch %d, %d registrations", w.Epoch(), w.OpenCTI.Count("register"))
-		}
-	})
+	for _, p := range pipelinetest.Profiles() {
+		pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+			w.Delivered()
+			w.Refuse("ping", fmt.Errorf("%w: index behind", opencti.ErrUnknownConnector))
+			w.Wait(50 * time.Second)
+			w.Refuse("ping", nil)
+			w.Wait(2 * time.Minute)
+			if w.Epoch() != 1 || w.OpenCTI.Count("register") < 2 {
+				t.Errorf("%s: epoch %d, %d registrations", p.Name, w.Epoch(), w.OpenCTI.Count("register"))
+			}
+		})
+	}
 }
 
 func TestPlatformFlush(t *testing.T) {

@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -128,6 +129,29 @@ func TestResetInFirstImport(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestResetAfterAdoption: the process dies before its first ping is answered, and the state that it took over is
+// reset while it is down.
+func TestResetAfterAdoption(t *testing.T) {
+	for _, p := range pipelinetest.Profiles() {
+		t.Run(p.Name, func(t *testing.T) {
+			pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+				w.Hold(pythonState)
+				w.Refuse("ping", errors.New("down"))
+				w.Start()
+				w.Soon()
+				_ = w.Halt()
+				w.OpenCTI.PressReset()
+				w.Refuse("ping", nil)
+				w.Start()
+				w.Wait(time.Minute)
+				if w.Epoch() != 2 || w.State() != "null" {
+					t.Errorf("the epoch is %d and the state %s, want 2 and none", w.Epoch(), w.State())
+				}
+			})
+		})
 	}
 }
 
