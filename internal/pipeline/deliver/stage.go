@@ -167,7 +167,7 @@ func (d *Stage) step(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	none := err != nil
-	finished, err := d.finishRuns(ctx, runs, b, none)
+	finished, err := d.finishRuns(ctx, runs)
 	if err != nil || none {
 		return finished, err
 	}
@@ -206,12 +206,11 @@ func (d *Stage) nextBundle(runs []spool.Run) (spool.Bundle, error) {
 	return d.Spool.NextBundle()
 }
 
-// finishRuns ends the runs that have nothing left: those before the bundle's run,
-// and later retries, which may go before an older run.
-func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run, b spool.Bundle, none bool) (bool, error) {
+// finishRuns ends the runs that have nothing left.
+func (d *Stage) finishRuns(ctx context.Context, runs []spool.Run) (bool, error) {
 	finished := false
 	for _, r := range runs {
-		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() || !none && r.ID > b.Run && r.Reason != spool.ReasonRetry {
+		if r.MappedAt.IsZero() || r.FetchedAt.IsZero() {
 			continue
 		}
 		if left, err := d.bundlesLeft(r.ID); err != nil {

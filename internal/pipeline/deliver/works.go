@@ -248,7 +248,7 @@ func (ws *works) otherWork(run *spool.Run) error {
 			continue
 		}
 		left := true
-		if mayPass && r.MappedAt.IsZero() && !workUnderWay(&r) {
+		if mayPass && !workUnderWay(&r) {
 			if left, err = ws.bundlesLeft(r.ID); err != nil {
 				return err
 			}

@@ -120,6 +120,44 @@ func TestRetryGoesBeforeARunThatIsHeld(t *testing.T) {
 	}
 }
 
+// TestOneWorkAtATime: a retry waits for the work of an older run, and a run that a repair has opened again for that
+// of a newer one.
+func TestOneWorkAtATime(t *testing.T) {
+	for _, p := range pipelinetest.Profiles() {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/opened again %v", p.Name, again), func(t *testing.T) {
+				pipelinetest.InWorld(t, p, func(w *pipelinetest.World) {
+					first, reason := w.OpenRun(spool.ReasonSchedule), spool.ReasonRetry
+					if again {
+						reason = spool.ReasonSchedule
+					}
+					second := w.OpenRun(reason)
+					if again {
+						first, second = second, first
+						w.Must(w.Spool.SaveWork(w.Epoch(), first.ID, spool.Work{Name: "run 2", Status: spool.WorkIntended}))
+					}
+					w.AddBundle(first.ID, 3, 100)
+					w.Start()
+					w.Wait(time.Minute)
+					w.AddBundle(second.ID, 2, 100)
+					w.Must(w.Spool.FinishMap(w.Epoch(), second.ID, time.Now()))
+					w.Live.Wakes.Deliver.Signal()
+					w.Wait(time.Minute)
+					if works, sent := len(w.Works()), len(w.Order()); works != 1 || sent != 3 {
+						t.Errorf("%d works and %d messages, want only those of run %d", works, sent, first.ID)
+					}
+					w.Must(w.Spool.FinishMap(w.Epoch(), first.ID, time.Now()))
+					w.Live.Wakes.Deliver.Signal()
+					w.Wait(time.Minute)
+					w.Broker.WorkOff(1 << 20)
+					w.Settle()
+					w.CheckAll()
+				})
+			})
+		}
+	}
+}
+
 // TestRetryWithoutMessagesEnds: a retry with nothing left to send ends too.
 func TestRetryWithoutMessagesEnds(t *testing.T) {
 	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
