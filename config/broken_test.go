@@ -48,6 +48,10 @@ func TestBrokenFiles(t *testing.T) {
 		"connector:\n  type: INTERNAL_ENRICHMENT\n":                    `config.yml:2: connector.type = "INTERNAL_ENRICHMENT": not one of the words that are allowed; allowed: EXTERNAL_IMPORT`,
 		"threatmatch:\n  url: https://me:pass@eu.example.com\n":        `config.yml:2: threatmatch.url = "https://***@eu.example.com": an address with a user or a password in it; allowed: an http:// or https:// address without user, password, query and fragment`,
 		"threatmatch:\n  url: https://eu.example.com/?token=t0ken@x\n": `config.yml:2: threatmatch.url = "https://eu.example.com/?***": an address with a query or a fragment; allowed: an http:// or https:// address without user, password, query and fragment; did you mean "https://eu.example.com/"?`,
+		"threatmatch:\n  url: https://me:pa?ss@eu.example.com\n":       `config.yml:2: threatmatch.url = "https://***": not an address; allowed: an http:// or https:// address without user, password, query and fragment`,
+		"threatmatch:\n  url: https://me:1234?5@eu.example.com\n":      `config.yml:2: threatmatch.url = "https://***": not an address; allowed: an http:// or https:// address without user, password, query and fragment`,
+		"threatmatch:\n  url: https://me:p/a?ss@eu.example.com\n":      `config.yml:2: threatmatch.url = "https://***": not an address; allowed: an http:// or https:// address without user, password, query and fragment`,
+		"threatmatch:\n  url: https://me:1234#5@eu.example.com\n":      `config.yml:2: threatmatch.url = "https://***@eu.example.com": not an address; allowed: an http:// or https:// address without user, password, query and fragment`,
 	} {
 		_, _, err := Load(Options{Dir: write(t, "config.yml", text), Environ: environ(base())})
 		var got []string

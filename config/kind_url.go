@@ -58,6 +58,8 @@ func urlRefusal(text string) *refusal {
 		return &refusal{message: "not an address"}
 	case u.User != nil:
 		return &refusal{message: "an address with a user or a password in it"}
+	case u.Path == "" && strings.Contains(u.RawQuery+u.Fragment, "@"): // a password with a question mark or a hash in it
+		return &refusal{message: "not an address"}
 	case u.RawQuery != "" || u.Fragment != "":
 		return &refusal{message: "an address with a query or a fragment", nearest: nearURL(u.Scheme + "://" + u.Host + u.EscapedPath())}
 	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
@@ -79,19 +81,21 @@ func nearURL(text string) string {
 
 // hideSecrets replaces the user, the password and the query in an address that is part of a message.
 func hideSecrets(text string) string {
-	if i := strings.IndexByte(text, '?'); i >= 0 && i+1 < len(text) {
-		text = text[:i+1] + hidden
+	scheme, rest := "", text
+	if before, after, found := strings.Cut(text, "://"); found {
+		scheme, rest = before+"://", after
 	}
-	before, rest, found := strings.Cut(text, "://")
-	if !found {
-		before, rest = "", text
-	} else {
-		before += "://"
+	address, query, _ := strings.Cut(rest, "?")
+	if strings.Contains(query, "@") && !(strings.Contains(address, "/") && urlShape.MatchString(scheme+address)) {
+		return scheme + hidden // the question mark may be part of a password
+	}
+	if query != "" {
+		rest = address + "?" + hidden
 	}
 	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		return before + hidden + rest[i:]
+		rest = hidden + rest[i:]
 	}
-	return text
+	return scheme + rest
 }
 
 func isPort(text string) bool {
