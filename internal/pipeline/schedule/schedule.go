@@ -177,7 +177,7 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 			return 0, false, err
 		}
 		s.Status.Set(stageName, "working", fmt.Sprintf("run %d", run.ID), "")
-		return look, !run.DoneAt.IsZero(), nil
+		return look, !run.DoneAt.IsZero() && !run.Dropped, nil // dropped: a reset since meta was read
 	}
 	if queued, err := s.slice(meta.Epoch, open); queued || err != nil {
 		s.Status.Set(stageName, "working", "an earlier repull or retry goes first", "")

@@ -235,6 +235,30 @@ func TestOnceAfterAReset(t *testing.T) {
 	})
 }
 
+// TestResetBetweenReads: a run dropped by a reset that came after the schedule had read
+// the epoch is not the end of the single run.
+func TestResetBetweenReads(t *testing.T) {
+	r := newRig(t, pipelinetest.NewSource(1), rigOptions{})
+	r.Know()
+	s, err := r.single()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := s.step(); done || err != nil || s.once == 0 {
+		t.Fatalf("done %v, error %v, run %d; want a run started", done, err, s.once)
+	}
+	before, err := r.Spool.Meta()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Spool.Reset(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := s.stepOnce(before, nil); done || err != nil {
+		t.Errorf("done %v, error %v; want to go on with a new run", done, err)
+	}
+}
+
 // TestParkedItemsJoin: an item that could not be fetched comes with the next run, though no list names it.
 func TestParkedItemsJoin(t *testing.T) {
 	pipelinetest.InBubble(t, func(t *testing.T) {
