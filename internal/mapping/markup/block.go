@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -163,7 +164,10 @@ func (w *writer) endPre() {
 	if w.pre--; w.pre > 0 {
 		return
 	}
-	text := strings.Trim(string(w.out[w.preAt:]), "\n")
+	open := w.span.open // lines are no part of a code span
+	w.span.open = 0
+	defer func() { w.span.open = open }()
+	text := strings.TrimRight(blankLines.ReplaceAllString(string(w.out[w.preAt:]), ""), htmlBlanks)
 	w.out = w.out[:w.preAt]
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -178,9 +182,18 @@ func (w *writer) endPre() {
 	w.line(2)
 }
 
+// blankLines matches those at the start of a text.
+var blankLines = regexp.MustCompile(`^[ \t\n\r\f]*\n`)
+
 func (w *writer) preLines(text string, write func(string)) {
 	w.breaks = max(w.breaks, min(len(w.out), 2))
 	for line := range strings.Lines(text) {
+		if strings.Trim(line, htmlBlanks) == "" {
+			if len(w.nesting) == 0 || w.breaks < 2 { // in quotes each takes up to 16 bytes
+				w.breaks++
+			}
+			continue
+		}
 		w.begin()
 		write(strings.TrimRight(line, "\n"))
 		w.breaks = 1

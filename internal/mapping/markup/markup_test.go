@@ -71,6 +71,9 @@ func TestMarkdown(t *testing.T) {
 			"Uses https://evil.example/a?b=c and &lt;svg onload=x()> tags"},
 		{"<div>\n<p>One</p>\n<p>Two</p>\n</div>",
 			"One\n\nTwo"},
+		{"<pre>\n \n  a\n\n \nb\n\n</pre><ul><li>x<pre>a\n\n\nb</pre></li></ul>", "```\n  a\n\n\nb\n```\n\n- x\n\n  ```\n  a\n\n  b\n  ```"},
+		{"x<code><pre> \n&lt;b>\n\nc</pre>d</code>", "x\n\n&lt;b>\n\nc\n\n`d`"},
+		{"<code><pre>a`</pre></code>", "```\na`\n```"},
 	} {
 		got := c.Markdown(x.in)
 		if got != x.want {
