@@ -24,7 +24,11 @@ type finder struct {
 	line    int                   // end of the last span's line
 	noSpan  [longestTicks + 1]int // up to here there is no run of that length
 	noFence map[byte]int          // no fence of this length or more follows
+	refused int                   // length of the fences that did not count
 }
+
+// refusedMost is how many times the length of the text the fences may have that do not count: many may share one end.
+const refusedMost = 8
 
 // next returns where the first code that starts in s[from:to] starts and ends: a
 // fence with its lines, or a span with its backticks. It returns -1 if there is
@@ -41,7 +45,7 @@ func (f *finder) next(from, to int) (start, end int) {
 		run, end := runLength(f.s[i:]), 0
 		switch {
 		case run > longestTicks || i > 0 && f.s[i-1] == '\\':
-		case run >= 3 && startOfLine(f.s, i) && !f.within:
+		case run >= 3 && startOfLine(f.s, i) && !f.within && f.refused <= refusedMost*len(f.s):
 			end = f.fence(i, run)
 		case f.s[i] == '`':
 			end = f.span(i, run)
@@ -53,6 +57,9 @@ func (f *finder) next(from, to int) (start, end int) {
 			return i, end
 		}
 		f.doubt = f.doubt || f.s[i] == '`' || run >= 3
+		if run >= 3 {
+			f.refused += max(0, end-i)
+		}
 		i += run
 	}
 	f.pass(to)
@@ -93,8 +100,8 @@ func signs(s string) (n int) {
 func runLength(s string) int { return len(s) - len(strings.TrimLeft(s, s[:1])) }
 
 func startOfLine(s string, i int) bool {
-	before := s[strings.LastIndexByte(s[:i], '\n')+1 : i]
-	return len(before) <= 3 && strings.Trim(before, " ") == ""
+	before := strings.TrimRight(s[max(0, i-len("\n   ")):i], " ")
+	return strings.HasSuffix(before, "\n") || before == "" && i <= len("   ")
 }
 
 // fence returns the end of the fenced code that starts at s[i], 0 if there is none.

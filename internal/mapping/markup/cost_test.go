@@ -55,6 +55,11 @@ var worst = []struct {
 	{"blanks between tags", repeated("<wbr x=y> ")},
 	{"ends of links", repeated("](&![")},
 	{"marks behind code", repeated("`<b>`</b>&amp;")},
+	{"fences with one end", func(n int) string { return "`x\n" + strings.Repeat("~~~a\n", n/5) + "<b>\n~~~\n" }},
+	{"fences on one line", func(n int) string { return strings.Repeat("~~~ ", n/4) + "<b>" }},
+	{"empty lines", func(n int) string {
+		return strings.Repeat("<blockquote>", 10) + "<pre>" + strings.Repeat("a\n\n\n", n/4) + "b</pre>"
+	}},
 	{"dots", func(n int) string { return `<a href="` + strings.Repeat("../", n/3) + `">x</a>` }},
 	{"pictures", repeated(`<img src=/a.png alt="x"><img src="data:image/png;base64,iVBORw0KGgo=">`)},
 	{"names", repeated("<table></table><ul></ul><div></div><dl></dl><q></q><svg></svg><form></form><h1></h1>")},
@@ -95,6 +100,15 @@ func TestMemoryIsLinear(t *testing.T) {
 				t.Errorf("%s of %s: %d bytes became %d", name, w.name, len(large), len(got))
 			}
 		}
+	}
+}
+
+// TestRefusedFences limits how often fences that do not count are read again, each up to the end that they share.
+func TestRefusedFences(t *testing.T) {
+	s := "`x\n" + strings.Repeat("~~~a\n", 1000) + "<b>\n~~~\n"
+	f := finder{s: s}
+	if start, _ := f.next(0, len(s)); start >= 0 || f.refused == 0 || f.refused > (refusedMost+1)*len(s) {
+		t.Errorf("code at %d, and %d bytes of fences refused in %d", start, f.refused, len(s))
 	}
 }
 
