@@ -225,6 +225,26 @@ func TestFilteredElsewhere(t *testing.T) {
 	}
 }
 
+// TestFilteredChain: a relationship with one that loses an end goes with it, also if it comes first, and what loses
+// its author gets ours.
+func TestFilteredChain(t *testing.T) {
+	const body = `{"objects":[{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000001","relationship_type":"related-to",
+		"source_ref":"malware--00000000-0000-4000-8000-000000000004","target_ref":"relationship--00000000-0000-4000-8000-000000000002"},
+		{"type":"relationship","id":"relationship--00000000-0000-4000-8000-000000000002","relationship_type":"uses",
+		"source_ref":"campaign--00000000-0000-4000-8000-000000000003","target_ref":"malware--00000000-0000-4000-8000-000000000004"},
+		{"type":"campaign","id":"campaign--00000000-0000-4000-8000-000000000003","name":"C3"},
+		{"type":"identity","id":"identity--00000000-0000-4000-8000-000000000005","name":"I5","identity_class":"organization"},
+		{"type":"malware","id":"malware--00000000-0000-4000-8000-000000000004","name":"M4","is_family":false,
+		"created_by_ref":"identity--00000000-0000-4000-8000-000000000005"}]}`
+	r := mapWith(t, Settings{Choices: Choices{Types: []string{"malware"}}}, Source{Dataset: "profiles", ID: "1"}, body)
+	if find(r, "relationship") != nil || r.Counts["filtered:ends"] != 2 {
+		t.Errorf("a relationship stays: %v", r.Counts)
+	}
+	if by := find(r, "malware").String("created_by_ref"); by != newMapper(t, []byte("{}")).author.ID() {
+		t.Errorf("the malware's author is %q, want ours", by)
+	}
+}
+
 // TestSightingKeepsOtherPlaces: a sighting stays with the places that are not filtered, and goes with the last.
 func TestSightingKeepsOtherPlaces(t *testing.T) {
 	const sighting = `{"objects":[{"type":"sighting","id":"sighting--00000000-0000-4000-8000-000000000001",

@@ -77,6 +77,16 @@ func TestPlatformStateOfDatasets(t *testing.T) {
 		if got, want := state(spool.Profiles, spool.Alerts, spool.IOCs), `{"last_run":"`+f(two)+`"}`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+		// One that is parked in a later window does not move it on.
+		profile := spool.TaskKey{Dataset: spool.Profiles, Kind: spool.TaskItem, Source: "9"}
+		open, err := w.Spool.StartRun(w.Epoch(), time.Now(), spool.RunSpec{Reason: spool.ReasonSchedule, Start: two.Add(time.Hour),
+			Datasets: map[spool.Dataset]time.Time{spool.Profiles: two.Add(time.Minute)},
+			Tasks:    []spool.NewTask{{TaskKey: profile, Since: two.Add(time.Minute)}}})
+		w.Must(err)
+		w.Must(w.Spool.SettleTasks(w.Epoch(), time.Now(), []spool.Outcome{{Task: profile, Run: open.ID, Keep: &spool.TaskState{Runs: 1}, Park: true}}))
+		if got, want := state(spool.Profiles), `{"last_run":"`+f(two)+`"}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 		// A parked item holds its dataset back.
 		r, err := w.Spool.StartRun(w.Epoch(), time.Now(), spool.RunSpec{Reason: spool.ReasonSchedule, Start: two.Add(time.Hour),
 			Datasets: map[spool.Dataset]time.Time{spool.Alerts: one},
