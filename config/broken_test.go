@@ -22,6 +22,7 @@ func TestBrokenFiles(t *testing.T) {
 		"connector:\n  scope: ['a,b']\n":                               `config.yml:2: connector.scope: the item "a,b" is not of the form that is allowed; allowed: names with commas between them`,
 		"connector:\n  scope: [',']\n":                                 `config.yml:2: connector.scope: the item "," is not of the form that is allowed; allowed: names with commas between them`,
 		"conector:\n  name: a\n":                                       `config.yml:1: conector: is not a known setting; did you mean "connector"?`,
+		"threatmatch:\n  bogus: a\n":                                   `config.yml:2: threatmatch.bogus: is not a known setting`,
 		"connector:\n  nmae: a\n":                                      `config.yml:2: connector.nmae: is not a known setting; did you mean "connector.name"?`,
 		"connector:\n  something_else: a\n":                            "config.yml:2: connector.something_else: is not a known setting",
 		"x-mine: a\n":                                                  "config.yml:1: x-mine: is not a known setting",
@@ -86,6 +87,7 @@ func TestUnknownVariables(t *testing.T) {
 	for name, want := range map[string]string{
 		"THREATMATCH_LOG_LEVEL":          "is not a known setting; it is ignored; did you mean CONNECTOR_LOG_LEVEL?",
 		"THREATMATCH_CLIENT_SECERT_FILE": "is not a known setting; it is ignored; did you mean THREATMATCH_CLIENT_SECRET_FILE?",
+		"CONNECTOR_RUN_EVERY":            "is not a known setting; it is ignored",
 		"OPENCTI_ADMIN_EMAIL":            "is not a known setting; it is ignored",
 		"CONNECTOR_HISTORY_ID":           "is not a known setting; it is ignored",
 		"connector_nmae":                 "is not a known setting; it is ignored; did you mean CONNECTOR_NAME?",

@@ -10,8 +10,13 @@ import (
 func nearest(text string, candidates []string) string {
 	plain := plainName(text)
 	best, bestDistance := "", len(plain)/3+1
+	section, rest, _ := strings.Cut(plain, "_")
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		if d := distance(plain, plainName(c), bestDistance); d < bestDistance {
+		limit := bestDistance
+		if strings.HasPrefix(plainName(c), section+"_") { // a right section makes a wrong name no more likely
+			limit = min(limit, len(rest)/3+1)
+		}
+		if d := distance(plain, plainName(c), limit); d < limit {
 			best, bestDistance = c, d
 		}
 	}

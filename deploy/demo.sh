@@ -49,7 +49,7 @@ say "stand-ins for ThreatMatch, OpenCTI and its worker"
 if [ -n "${DATA:-}" ]; then
 	# However little it is, ThreatMatch falls silent in the middle until the kill.
 	enough=1
-	content=(--stix-dir "$DATA" --fault threatmatch:route=item,do=hang,skip=2)
+	content=(--stix-dir "$DATA" --fault "threatmatch:route=item,do=hang,skip=2")
 	echo "STIX bundles of $DATA"
 else
 	enough=100

@@ -234,6 +234,24 @@ func TestLargerThanDisk(t *testing.T) {
 	}
 }
 
+// TestTooFull: a disk is full for check where the connector would not fetch, and not before; it says how much it needs.
+func TestTooFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := tooFull(dir, 232<<20); err != nil {
+		t.Errorf("a disk on which the connector works: %v", err)
+	}
+	if err := tooFull(dir, 100<<20); err == nil || !strings.HasSuffix(err.Error(), ": only 100 MiB are free on the disk, and the connector needs 192 MiB to fetch") {
+		t.Errorf("a disk with room for the reserve alone: %v", err)
+	}
+	touch(t, filepath.Join(dir, "spool.reserve"))
+	if err := tooFull(dir, 100<<20); err != nil {
+		t.Errorf("beside a spool with its reserve: %v", err)
+	}
+	if err := tooFull(dir, 40<<20); err == nil || !strings.Contains(err.Error(), "only 40 MiB") {
+		t.Errorf("less than the reserve: %v", err)
+	}
+}
+
 func touch(t *testing.T, path string) string {
 	t.Helper()
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

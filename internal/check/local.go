@@ -17,8 +17,11 @@ import (
 	"threatmatch-connector/spool"
 )
 
-// leastFree is the free disk space, in bytes, below which the check fails.
-const leastFree = 1 << 30
+// What must be free on the disk, in bytes, for the connector to fetch.
+const (
+	leastFreeNew = 192 << 20 // without a spool: its file, its reserve, and as much as the reserve again
+	leastFree    = 64 << 20  // beside a spool that has its reserve
+)
 
 // spool checks the spool's directory without creating it.
 func (c *checker) spool() {
@@ -56,8 +59,8 @@ func (c *checker) spool() {
 	room := ""
 	if free, ok := spool.DiskFree(at); ok {
 		room = fmt.Sprintf("; %s free on the disk, spool.max_size %s", gib(free), gib(c.Config.Spool.MaxSize))
-		if free < leastFree {
-			c.failed(name, fmt.Errorf("%s: only %s free on the disk", dir, gib(free)), "make room, or move spool.dir")
+		if err := tooFull(dir, free); err != nil {
+			c.failed(name, err, "free disk space, or move spool.dir")
 			return
 		}
 		if LargerThanDisk(dir, c.Config.Spool.MaxSize) {
@@ -103,6 +106,18 @@ func existing(dir string) (at string, err error) {
 		at = filepath.Dir(at)
 	}
 	return at, err
+}
+
+// tooFull returns an error if too few bytes are free on the disk of dir.
+func tooFull(dir string, free int64) error {
+	least := int64(leastFreeNew)
+	if _, err := os.Stat(filepath.Join(dir, "spool.reserve")); err == nil {
+		least = leastFree
+	}
+	if free >= least {
+		return nil
+	}
+	return fmt.Errorf("%s: only %d MiB are free on the disk, and the connector needs %d MiB to fetch", dir, free>>20, least>>20)
 }
 
 // LargerThanDisk reports whether the disk of dir lacks room for a spool of size bytes, of which its file may already

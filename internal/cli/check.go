@@ -11,11 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/check"
+	"threatmatch-connector/internal/terminal"
 	"threatmatch-connector/internal/version"
 )
 
@@ -153,8 +155,21 @@ func alive(pid int) bool {
 
 func printFinding(w io.Writer, f check.Finding) {
 	mark := map[check.Verdict]string{check.OK: "✓", check.Note: "!", check.Failed: "✗", check.Unknown: "?"}[f.Verdict]
-	say(w, "%s %-20s %s\n", mark, f.Name, clip(f.Detail, 500))
+	const indent = 23
+	lines := func(first, then, text string) {
+		shown := []string{text}
+		if s := screenOf(w); s.terminal {
+			shown = wrap(text, s.width-indent-utf8.RuneCountInString(then))
+		}
+		for i, line := range shown {
+			if i > 0 {
+				first = fmt.Sprintf("%*s%s", indent, "", then)
+			}
+			say(w, "%s%s\n", first, line)
+		}
+	}
+	lines(fmt.Sprintf("%s %-20s ", mark, f.Name), "", terminal.Quote(clip(f.Detail, 500)))
 	if f.Hint != "" {
-		say(w, "  %-20s → %s\n", "", f.Hint)
+		lines(fmt.Sprintf("  %-20s → ", ""), "  ", terminal.Quote(f.Hint))
 	}
 }

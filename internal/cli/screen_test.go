@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"threatmatch-connector/internal/check"
 )
 
 // TestWindow: the first lines never scroll away by themselves, the offset reaches
@@ -52,6 +54,28 @@ func TestTablesFit(t *testing.T) {
 		got := strings.Join(strings.Fields(out.String()), " ")
 		if !strings.Contains(strings.ReplaceAll(got, " ", ""), strings.ReplaceAll(long, " ", "")) || strings.Count(got, "ü") != 300 || strings.Contains(got, "…") {
 			t.Errorf("width %d: something is cut:\n%s", width, out.String())
+		}
+	}
+}
+
+// TestFindingsFit: on a terminal what check says goes on below itself; other programs get a line each.
+func TestFindingsFit(t *testing.T) {
+	f := check.Finding{Name: "RabbitMQ connection", Verdict: check.Failed, Detail: "127.0.0.1:27788, virtual host /, user guest: RabbitMQ: nothing listens at 127.0.0.1:27788",
+		Hint: "check MQ_HOST and MQ_PORT, and whether the server runs, and read its log"}
+	for terminal, want := range map[bool]string{
+		true: `✗ RabbitMQ connection  127.0.0.1:27788, virtual host /, user guest: RabbitMQ:
+                       nothing listens at 127.0.0.1:27788
+                       → check MQ_HOST and MQ_PORT, and whether the server runs,
+                         and read its log
+`,
+		false: `✗ RabbitMQ connection  ` + f.Detail + `
+                       → ` + f.Hint + `
+`,
+	} {
+		var out bytes.Buffer
+		printFinding(screen{Writer: &out, width: 80, terminal: terminal}, f)
+		if out.String() != want {
+			t.Errorf("terminal %v: got\n%swant\n%s", terminal, out.String(), want)
 		}
 	}
 }

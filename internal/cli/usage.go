@@ -28,6 +28,13 @@ func misused(c *cobra.Command, err error) error {
 		}
 	case !c.HasSubCommands() && c.ValidateArgs(words) != nil:
 		usage := strings.TrimSuffix(c.UseLine(), " [flags]")
+		if usage == c.CommandPath() && len(words) > 0 { // cobra takes the word for a command
+			err = fmt.Errorf("%q takes no argument, and %q is one", usage, words[0])
+			if one := map[string]string{"dead": "spool show dead ", "runs": "spool run "}[c.Name()]; one != "" {
+				err = fault.Hint(err, "one of them is shown by "+name+" "+one+words[0])
+			}
+			break
+		}
 		first, _, _ := strings.Cut(strings.TrimSpace(c.Example), "\n")
 		err = fault.Hint(err, fmt.Sprintf("it is used as %q, such as %q", usage, first))
 	}

@@ -8,6 +8,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -121,7 +122,7 @@ func Words(err error) string {
 // check. err must not be nil.
 func Sentence(err error) string {
 	if hint := HintOf(err); hint != "" {
-		return Words(err) + ": " + hint
+		return strings.TrimSuffix(Words(err), ".") + ": " + hint
 	}
 	return Words(err)
 }

@@ -65,6 +65,7 @@ func TestSentence(t *testing.T) {
 		{fmt.Errorf("publish: lost: %w", said), "RabbitMQ: nothing listens: check MQ_HOST"},
 		{Mark(Fatal, After(1, fmt.Errorf("publish: %w", said))), "RabbitMQ: nothing listens: check MQ_HOST"},
 		{Hint(errors.New("answered 500"), "wait"), "answered 500: wait"},
+		{Hint(errors.New("OpenCTI: You must be logged in."), "check opencti.token"), "OpenCTI: You must be logged in: check opencti.token"},
 		{errors.New("answered 500"), "answered 500"},
 	} {
 		if got := Sentence(tt.err); got != tt.want {
