@@ -97,7 +97,7 @@ func TestDotenv(t *testing.T) {
 A=1
 export B = two words # comment
 C='single ${A} \' # kept'
-D="double ${A} \"quoted\" \n next" # comment
+D="double ${A} \"quoted\" \n \ä next" # comment
 E=${A}-${HOME}-${NONE}-${NONE:-default}
 F="over
 lines"
@@ -110,7 +110,7 @@ K="never closed
 L=after
 `, map[string]string{"HOME": "/root", "A": "environment"})
 	want := map[string]string{
-		"A": "1", "B": "two words", "C": "single ${A} ' # kept", "D": "double 1 \"quoted\" \n next",
+		"A": "1", "B": "two words", "C": "single ${A} ' # kept", "D": "double 1 \"quoted\" \n \\ä next",
 		"E": "1-/root--default", "F": "over\nlines", "H": "", "I": "x#y", "J": "", "L": "after",
 	}
 	if !maps.Equal(vars, want) {

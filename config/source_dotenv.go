@@ -115,7 +115,7 @@ func unescape(ch, quote byte) string {
 			return `"`
 		}
 	}
-	return `\` + string(rune(ch))
+	return `\` + string([]byte{ch})
 }
 
 // expand replaces ${NAME} by an earlier value of the file, else by that of the environment.

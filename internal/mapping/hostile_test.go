@@ -77,6 +77,8 @@ malware "custom_properties":{"tlp":"red"} >> TLP-red
 malware "x_meta":[{"marking":[{"x_tlp_2_0":"amber+strict"}]}] >> TLP-amber+strict
 malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1","x":{"TLP":{"level":"Red"}}}] >> TLP-red
 malware "external_references":[{"source_name":"A TLP:RED talk","external_id":"1"}] !! TLP-red
+ipv4-addr "value":"192.0.2.1","x_opencti_description":"TLP:RED - for us alone" >> TLP-red
+opinion "opinion":"agree","explanation":"[TLP:RED] for us alone" >> TLP-red
 malware "description":"TLP:CLEAR is used here" >> TLP-amber !! TLP-clear
 malware "description":"The actor leaked a TLP:RED report" >> TLP-amber !! TLP-red
 malware "x_foo_refs":["identity--00000000-0000-4000-8000-000000000002","marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"] >> "object_marking_refs":["TLP-red"]

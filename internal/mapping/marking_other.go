@@ -40,7 +40,7 @@ func (m *markings) property(key string, raw json.RawMessage) {
 		return
 	case labelKeys[0], labelKeys[1]:
 		m.label(raw)
-	case "name", "description", "abstract", "content", "x_opencti_content":
+	case "name", "description", "x_opencti_description", "abstract", "explanation", "content", contentKey:
 		if text, ok := stix.TextBytes(raw); ok {
 			if t := readHead(text); t.Rank > 0 {
 				m.lift(t, readable, string(text[:min(len(text), maxNotice)]))
