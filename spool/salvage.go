@@ -71,7 +71,7 @@ func (s *Spool) LookSalvage(ctx context.Context, path string, o SalvageOptions) 
 //
 // It returns ErrConnector for another connector's file; ErrNoOwner if neither the file nor the options say whose it is;
 // ErrInvalid for the spool's own and, unless BeforeReset, for one that may be from before a reset; ErrFull if the spool
-// has to drain first.
+// has to drain first; ErrEpoch if a reset comes in between, which drops what came back.
 func (s *Spool) Salvage(ctx context.Context, path string, now time.Time, o SalvageOptions) (Salvage, error) {
 	return s.salvage(ctx, path, o, func(f *asideFile, m *salvaged, rows []rescued, done bool) error {
 		return s.bringBack(f, m, now, rows, done)
@@ -159,7 +159,7 @@ func (s *Spool) salvageable(f *asideFile, beforeReset bool) (m salvaged, err err
 		case st.Epoch > 1 && !beforeReset:
 			return fmt.Errorf("%w: the state was reset since this spool was made, and the file may be from before that", ErrInvalid)
 		}
-		m = t.runs().salvaged(f.id)
+		f.epoch, m = st.Epoch, t.runs().salvaged(f.id)
 		return nil
 	})
 	return m, err
@@ -192,7 +192,7 @@ func (s *Spool) bringBack(f *asideFile, m *salvaged, now time.Time, rows []rescu
 		}
 	}
 	next := *m
-	err := s.update("salvage", u, func(t *txn) error {
+	err := s.handOver("salvage", u, f.epoch, func(t *txn) error {
 		next = *m
 		next.Rows, next.Done = maps.Clone(m.Rows), done
 		r, err := t.runs().salvageRun(&next, now, slices.ContainsFunc(rows, func(r rescued) bool { return r.setIDs == nil }))

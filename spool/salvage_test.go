@@ -251,6 +251,38 @@ func TestSalvageCancelled(t *testing.T) {
 	compareBack(t, broughtBack(t, s), want)
 }
 
+// asking is a context that calls fn whenever it is asked whether it ended.
+type asking struct {
+	context.Context
+	fn func()
+}
+
+func (a asking) Err() error {
+	a.fn()
+	return nil
+}
+
+// A reset drops what a salvage has brought so far. The salvage ends there, and brings all of it when it is repeated.
+func TestSalvageAcrossReset(t *testing.T) {
+	file, want := undelivered(t, 1100)
+	path := aside(t, file)
+	s := newSpool(t)
+	reset := false
+	ctx := asking{t.Context(), func() {
+		if reset || must(s.Stats()).Records == 0 {
+			return
+		}
+		reset = true
+		_, _, err := s.Reset(t0)
+		ok(t, err)
+	}}
+	if _, err := s.Salvage(ctx, path, t0, SalvageOptions{}); !reset || !errors.Is(err, ErrEpoch) {
+		t.Errorf("got %v with reset %v, want ErrEpoch", err, reset)
+	}
+	must(s.Salvage(t.Context(), path, t0, SalvageOptions{BeforeReset: true}))
+	compareBack(t, broughtBack(t, s), want)
+}
+
 // A run whose fetch has ended takes nothing more: what comes back later goes into another one.
 func TestSalvageIntoAnotherRun(t *testing.T) {
 	file, want := undelivered(t, 1100)

@@ -22,6 +22,7 @@ type asideFile struct {
 	ctx   context.Context
 	id    []byte // hash of its contents
 	state state
+	epoch uint64 // of the spool that it comes back to
 }
 
 // openAside opens a set-aside file. owner is the id of the connector that it belonged to, if it does not say so itself.
