@@ -2,8 +2,11 @@ package spool
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"threatmatch-connector/spool/internal/encoding"
@@ -69,6 +72,63 @@ func TestBlocksAreReadOnce(t *testing.T) {
 		got := must(s.BundleObjects(run, 1, c.from, int64(c.blocks*blockSize)))
 		if len(got) != c.want || got[0].STIX != b.Objects[c.from].STIX {
 			t.Errorf("%+v: got %d objects", c, len(got))
+		}
+	}
+}
+
+// A bundle without its header and one of its blocks: what the others hold is delivered, and what is left of the block
+// becomes a dead letter, wherever the cursor was.
+func TestHeaderAndBlockLost(t *testing.T) {
+	for block := range 3 {
+		for _, fault := range []string{"its value cut", "removed"} {
+			for confirmed := range 6 {
+				if fault == "removed" && block == 2 {
+					continue // nothing shows that there was one
+				}
+				t.Run(fmt.Sprintf("block %d, %s, %d confirmed", block, fault, confirmed), func(t *testing.T) {
+					s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))
+					defer func() { ok(t, s.Close()) }()
+					run := must(s.StartRun(1, t0, RunSpec{Reason: ReasonSchedule})).ID
+					var b NewBundle
+					for i := range 6 { // two to a block
+						b.Objects = append(b.Objects, BundleObject{STIX: string(rune('0' + i)), JSON: bytes.Repeat([]byte("x"), blockSize*2/5)})
+					}
+					ok(t, s.CommitMap(1, t0, MapCommit{Run: run, Bundles: []NewBundle{b}}))
+					ok(t, s.SaveCursor(1, run, 1, confirmed))
+					ok(t, s.db.Update(func(tx *bolt.Tx) error {
+						in := tx.Bucket([]byte(bktBundles))
+						return errors.Join(in.Delete(pairKey(pfxHead, run, 1)), faults()[fault](in, blockKey(run, 1, uint32(block))))
+					}))
+					sent := map[string]bool{}
+					for rounds := 0; ; rounds++ {
+						h := must(s.NextBundle())
+						if h.Confirmed == h.Objects {
+							break
+						}
+						if rounds > 10 {
+							t.Fatalf("stuck at %+v", h)
+						}
+						objects, err := s.BundleObjects(run, 1, h.Confirmed, 1)
+						if bad, isBlock := errors.AsType[*BlockError](err); isBlock {
+							ok(t, s.SkipMessage(1, run, 1, bad.From, DeadLetter{Class: "corrupt"}))
+							continue
+						}
+						ok(t, err)
+						sent[objects[0].STIX] = true
+						ok(t, s.SaveCursor(1, run, 1, h.Confirmed+1))
+					}
+					for i, o := range b.Objects {
+						if i >= confirmed && i/2 != block && !sent[o.STIX] {
+							t.Errorf("object %d was not sent", i)
+						}
+					}
+					letters := must(s.DeadLetters(0, 10))
+					if confirmed < block*2+2 && len(letters) != 1 {
+						t.Errorf("got %d dead letters, want one for the block", len(letters))
+					}
+					ok(t, s.EndBundle(1, run, 1, Work{}, nil))
+				})
+			}
 		}
 	}
 }

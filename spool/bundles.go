@@ -14,6 +14,8 @@ import (
 type storedBundle struct {
 	Bundle
 	Blocks []int `json:"blocks"` // number of objects in each block
+
+	partial bool // rebuilt without a block that cannot be read, whose objects the cursor may count
 }
 
 // add appends a bundle to the run.
@@ -90,6 +92,9 @@ func (tb bundleBucket) head(run, seq uint64) (storedBundle, error) {
 	key = encoding.Pair(run, seq)
 	// One that cannot be read counts as being at the start: publishing again is safe, skipping is not.
 	cur, _ := encoding.DecodeCursor(key, tb.t.tab(bktCursors).get(key))
+	if b.partial {
+		cur = encoding.Cursor{}
+	}
 	b.Run, b.Seq, b.Confirmed, b.Skipped = run, seq, min(cur.Confirmed, b.Objects), cur.Skipped
 	return b, nil
 }
@@ -155,6 +160,9 @@ func (s *Spool) SaveCursor(epoch uint64, run, seq uint64, n int) error {
 func (tb bundleBucket) moveCursor(b storedBundle, n int) {
 	for n < b.Objects && slices.Contains(b.Skipped, n) {
 		n++
+	}
+	if b.partial { // the next cursor counts by this header
+		tb.sealBlob(pairKey(pfxHead, b.Run, b.Seq), b, encoding.Packed{})
 	}
 	key := encoding.Pair(b.Run, b.Seq)
 	tb.t.tab(bktCursors).put(key, encoding.EncodeCursor(key, encoding.Cursor{Confirmed: n, Skipped: b.Skipped}))

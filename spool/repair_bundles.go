@@ -35,8 +35,8 @@ func (tb bundleBucket) left(run uint64) bool {
 	return false
 }
 
-// rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, counts as one
-// object, which becomes a dead letter.
+// rebuiltHead replaces the header of a bundle that cannot be read. A block that cannot be read, either, or is missing
+// before one that can, counts as one object, which becomes a dead letter.
 func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
 	r, err := tb.t.runs().byID(run)
 	if err != nil {
@@ -45,14 +45,22 @@ func (tb bundleBucket) rebuiltHead(run, seq uint64) (b storedBundle) {
 	b.Created = r.Created
 	prefix := pairKey(pfxBlock, run, seq)
 	for k, v := range tb.entries(prefix, prefix, 4) {
-		n := 1
-		if raw, err := encoding.Open(k, tb.blob(k, v), nil); err == nil {
-			if objects, err := encoding.CutBlock(raw, -1); err == nil {
-				n = len(objects)
-			}
-			b.Bytes += int64(len(raw))
+		raw, err := encoding.Open(k, tb.blob(k, v), nil)
+		var objects []BundleObject
+		if err == nil {
+			objects, err = encoding.CutBlock(raw, -1)
 		}
-		b.Blocks = append(b.Blocks, n)
+		if err != nil {
+			b.Blocks, b.partial = append(b.Blocks, 1), true
+			continue
+		}
+		for len(b.Blocks) < int(encoding.U32(k, 17)) { // which is right, as the checksum covers it
+			b.Blocks, b.partial = append(b.Blocks, 1), true
+		}
+		b.Blocks = append(b.Blocks, len(objects))
+		b.Bytes += int64(len(raw))
+	}
+	for _, n := range b.Blocks {
 		b.Objects += n
 	}
 	return b
