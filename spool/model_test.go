@@ -123,8 +123,10 @@ func (m *model) addTask(r *modelRun, n NewTask) {
 		if n.Kind == TaskPage && (n.Since.Before(t.Since) || !r.Reason.MovesWatermarks()) {
 			t.Since, t.Cursor = n.Since, n.Cursor
 		}
-		t.Anew = t.Anew || n.Anew
 		m.takeIn(r, t)
+	}
+	if n.Anew {
+		m.tasks[n.TaskKey].Anew = true
 	}
 }
 

@@ -23,3 +23,16 @@ func TestRepullPagesItsWholeWindow(t *testing.T) {
 		t.Errorf("goes on at %q of a window from %v, want its own", got.Cursor, got.Since)
 	}
 }
+
+// What an operator asks for is sent again also if another run has its task already, which stays there.
+func TestRetryOfAnOpenItemIsSentAgain(t *testing.T) {
+	s := newSpool(t)
+	key := item(Alerts, 7)
+	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: key}}}, t0, Alerts)
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: key, Run: first.ID, Dead: &DeadLetter{Class: "refused"}}}))
+	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: key}}}, t0, Alerts)
+	must(s.Retry(1, t0, []uint64{1}, nil))
+	if got := must(s.Task(key)); got.Run != run.ID || !got.Anew {
+		t.Errorf("in run %d, anew %v; want it in run %d, anew", got.Run, got.Anew, run.ID)
+	}
+}

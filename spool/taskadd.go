@@ -12,9 +12,9 @@ import (
 )
 
 // addAll adds tasks to the run, or joins them to the tasks of their keys. A parked or left-behind one is taken in;
-// one that another run works on stays there, and holds the dataset back, since this run ends without it. A
-// left-behind page whose window began later than the new one's starts over, since its cursor does not cover what lies
-// before; so does one that a repull asks for, which wants its whole window again.
+// one that another run works on stays there, and holds the dataset back, since this run ends without it. Each of them
+// is anew if the new one is. A left-behind page whose window began later than the new one's starts over, since its
+// cursor does not cover what lies before; so does one that a repull asks for, which wants its whole window again.
 //
 // Rows that go into one page of a transaction out of order cost time in the square of their number, so they are
 // written in the order of their keys.
@@ -52,13 +52,16 @@ func (tb taskBucket) addAll(r *storedRun, list []NewTask) error {
 
 // join joins a new task to the existing one of its key.
 func (tb taskBucket) join(r *storedRun, st *storedTask, n NewTask) {
+	if n.Anew && !st.Anew {
+		st.Anew = true
+		tb.save(st)
+	}
 	if st.Run != 0 {
 		if st.Run != r.ID && n.Kind == TaskItem && r.Reason.MovesWatermarks() {
 			tb.leaveBehind(st, n.Since)
 		}
 		return
 	}
-	st.Anew = st.Anew || n.Anew
 	if n.Kind == TaskPage && (n.Since.Before(st.Since) || !r.Reason.MovesWatermarks()) {
 		st.Since, st.Cursor = n.Since, n.Cursor
 	}

@@ -216,7 +216,7 @@ type TaskState struct {
 }
 
 // NewTask is a task to add. If a task of this key exists it joins that: a parked one is taken into the run with its
-// tries reset to zero, an open one stays as it is.
+// tries reset to zero, an open one stays where it is.
 type NewTask struct {
 	TaskKey
 	Since  time.Time
