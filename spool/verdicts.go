@@ -80,7 +80,7 @@ func (s *Spool) WatchedWorks(now time.Time, limit int) (due []WatchedWork, next 
 			if _, err := encoding.Open(k, v, &w); err != nil {
 				w.Since, w.Due, w.Tries, w.Seen = now, time.Time{}, 0, nil
 				if r, err := t.runs().byID(w.Run); err == nil {
-					w.ID, w.Since = r.Work.ID, r.DoneAt
+					w.ID, w.Since, w.Large = r.Work.ID, r.DoneAt, r.Large
 				}
 			}
 			if w.Due.Sub(now) > longestDue { // the clock was set back

@@ -1,12 +1,16 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // TestOriginOnDisk: spools in use hold these numbers.
@@ -249,6 +253,24 @@ func TestLargeObjectsAreRemembered(t *testing.T) {
 		if got := slices.Contains(last.Large, id); last.Run != run || got != c.want {
 			t.Errorf("%d bytes of %.4s: remembered %v, want %v", len(c.text), c.text, got, c.want)
 		}
+	}
+}
+
+// TestDamagedWatchOfAWork: all that the run knows of its work is taken from it.
+func TestDamagedWatchOfAWork(t *testing.T) {
+	s := must(Open(t.Context(), Options{Dir: fastDir(t), ConnectorID: "c", noReserve: true}))
+	defer func() { ok(t, s.Close()) }()
+	large := BundleObject{STIX: "report--1", Dataset: Alerts, Source: "7", JSON: bytes.Repeat([]byte("a"), 50_000)}
+	run := deliveredObject(t, s, t0, large, t0)
+	whole, _, _, err := s.WatchedWorks(t0, 10)
+	ok(t, err)
+	ok(t, s.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(bktRuns)).Put(numKey(pfxWork, run), []byte("damaged"))
+	}))
+	got, _, _, err := s.WatchedWorks(t0.Add(time.Hour), 10)
+	ok(t, err)
+	if !reflect.DeepEqual(got, whole) || len(got) != 1 || len(got[0].Large) != 1 {
+		t.Errorf("got %+v, want %+v", got, whole)
 	}
 }
 
