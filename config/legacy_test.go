@@ -102,8 +102,8 @@ func TestFirstGenerationMeansWhatItMeant(t *testing.T) {
 	if got := strings.Join(cfg.ThreatMatch.Datasets(), " "); got != "profiles alerts iocs" {
 		t.Errorf("datasets %s", got)
 	}
-	want := "environment THREATMATCH_INTERVAL: threatmatch.interval: is an old setting, in minutes; it is read until 2027-01-01; " +
-		"write connector.duration_period = PT5M (CONNECTOR_DURATION_PERIOD)"
+	want := "environment THREATMATCH_INTERVAL: threatmatch.interval: is an old setting; it is read as minutes, until 2027-01-01; " +
+		"write connector.duration_period = PT5M (CONNECTOR_DURATION_PERIOD), or P5D if your Python connector was of July 2026 or later: those counted days"
 	if len(report.Warnings) != 1 || report.Warnings[0].String() != want {
 		t.Errorf("warnings %q, want %q", report.Warnings, want)
 	}

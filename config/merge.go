@@ -100,14 +100,14 @@ func (l *loader) oldInterval(winners map[int]given) {
 	if !ok || l.bad["threatmatch.interval"] {
 		return
 	}
-	text := "PT" + strconv.Itoa(l.cfg.interval) + "M"
-	advice := "is an old setting, in minutes; it is read until " + intervalRemoval +
-		"; write connector.duration_period = " + text + " (CONNECTOR_DURATION_PERIOD)"
 	const period = "connector.duration_period"
 	if l.isGiven(period) {
-		l.warn("threatmatch.interval", old.source, advice+"; it is ignored, as that is set too by "+l.origins[period])
+		l.warn("threatmatch.interval", old.source, "is an old setting; it is ignored, as "+period+" is set by "+l.origins[period])
 		return
 	}
-	l.warn("threatmatch.interval", old.source, advice)
+	n := strconv.Itoa(l.cfg.interval)
+	text := "PT" + n + "M"
+	l.warn("threatmatch.interval", old.source, "is an old setting; it is read as minutes, until "+intervalRemoval+
+		"; write "+period+" = "+text+" (CONNECTOR_DURATION_PERIOD), or P"+n+"D if your Python connector was of July 2026 or later: those counted days")
 	l.set(given{named: named{index: l.rowOf(period)}, raw: text, source: old.source})
 }
