@@ -44,7 +44,7 @@ func (d direct) findItems(ctx context.Context, f *Found) error {
 func (d direct) sourceOf(set spool.Dataset, source string, hits []spool.Hit) (FoundSource, bool) {
 	s := FoundSource{Dataset: string(set), Source: source}
 	if t, err := d.Spool.Task(spool.TaskKey{Dataset: set, Kind: spool.TaskItem, Source: source}); err == nil {
-		s.Task = &FoundTask{t.Run, t.Parked, t.Due, t.Tries, t.Runs, t.LastError}
+		s.Task = &FoundTask{t.Run, t.Parked, t.Due, t.Tries + t.Waived, t.Runs, t.LastError}
 	}
 	pending := 0
 	for _, h := range hits {
@@ -96,7 +96,7 @@ func (d direct) mapped(set spool.Dataset, source string) *FoundMapped {
 }
 
 func (m FoundMapped) verdict() string {
-	text := fmt.Sprintf("mapped to %s at %s in run %d", Count(m.Objects, "object"), m.At.Format(time.RFC3339), m.Run)
+	text := fmt.Sprintf("mapped to %s at %s in run %d", Count(m.Objects, "object"), m.At.UTC().Format(time.RFC3339), m.Run)
 	switch {
 	case !m.Sent:
 		return text + ", which is not delivered yet"

@@ -19,6 +19,7 @@ func TestVerdictOfAnItem(t *testing.T) {
 	}{
 		{"parked", FoundSource{Task: &FoundTask{Parked: time.Unix(1788316205, 0), Error: "answered 404"}}, 1, "parked since"},
 		{"open", FoundSource{Task: &FoundTask{Run: 4}}, 0, "to be fetched in run 4"},
+		{"noted at a time in another zone", FoundSource{Mapped: &FoundMapped{Run: 4, At: time.Date(2026, 9, 2, 3, 4, 5, 0, time.FixedZone("", 7200))}}, 0, "at 2026-09-02T01:04:05Z in run 4"},
 		{"not mapped", FoundSource{Records: []FoundRecord{{Bucket: "records"}}}, 0, "not mapped yet"},
 		{"on its way", FoundSource{Objects: objects, Dead: healed}, 1, "1 of its objects are not delivered yet"},
 		{"dead", FoundSource{Objects: objects, Dead: []FoundDead{{Key: "5"}}}, 0, "dead letter 5"},
@@ -33,5 +34,16 @@ func TestVerdictOfAnItem(t *testing.T) {
 		if got := tt.item.verdict(tt.pending); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestTriesOfAnItem: the tries that are blamed on the server count in what find says, as in the list of failing requests.
+func TestTriesOfAnItem(t *testing.T) {
+	f, err := FromSpool(troubledSpool(t)).Find(t.Context(), "reports/0")
+	if err != nil || len(f.Sources) != 1 {
+		t.Fatal(f, err)
+	}
+	if s := f.Sources[0]; s.Task.Tries != 3 || s.Verdict != "to be fetched in run 1; 3 tries failed: answered something" {
+		t.Errorf("got %d tries and %q, want 3 failed tries", s.Task.Tries, s.Verdict)
 	}
 }

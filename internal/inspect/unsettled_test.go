@@ -43,7 +43,7 @@ func troubledSpool(t *testing.T) *spool.Spool {
 	}
 	dead = append(dead, spool.DeadLetter{Stage: spool.StageMap, Class: "cycle", Dataset: spool.Reports, Source: "4", Payload: []byte("{}")})
 	err = s.SettleTasks(1, testTime, []spool.Outcome{
-		{Task: item("0"), Run: run.ID, Keep: failed(3, testTime.Add(time.Minute), "server")},
+		{Task: item("0"), Run: run.ID, Keep: &spool.TaskState{Waived: 3, Due: testTime.Add(time.Minute), LastClass: "server", FirstTry: testTime, LastError: "answered something"}},
 		{Task: item("1"), Run: run.ID, Keep: failed(7, testTime.Add(time.Second), "server")},
 		{Task: item("2"), Run: run.ID, Keep: failed(2, time.Time{}, "refused"), Park: true},
 		{Task: item("3"), Run: run.ID, Record: &spool.NewRecord{Dataset: spool.Reports, Source: "3", Fetched: testTime, Body: []byte(
