@@ -188,7 +188,7 @@ func (a *app) run(ctx context.Context) error {
 	if a.Watch != nil {
 		defer beside(drained, func(ctx context.Context) { a.Watch(ctx, a.control().Status) })()
 	}
-	defer beside(ctx, (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now}).Run)()
+	defer beside(ctx, (&pipeline.StallReporter{Status: a.status, Log: a.Log, Now: a.Now, Patience: a.stallPatience()}).Run)()
 	parts.Stopping = func() { a.waited = waits(a.status.Snapshot()) }
 	err = pipeline.NewSupervisor(parts, a.Config.Connector.DrainTimeout, a.Log).Run(ctx, a.Hurry)
 	a.Log.Log(ctx, logging.LevelNotice, "connector stops", append([]any{"ran_for", a.Now().Sub(a.began).Round(time.Second)}, a.left()...)...)
@@ -290,6 +290,14 @@ func (a *app) handleTriggers(ctx context.Context) {
 // registerer puts the operator's prefix before the name of every metric.
 func (a *app) registerer() prometheus.Registerer {
 	return metrics.Prefixed(a.registry, a.Config.Connector.MetricsNamespace, a.Config.Connector.MetricsSubsystem)
+}
+
+// stallPatience returns how long a stall lasts before it is logged: somebody may be waiting for a single run.
+func (a *app) stallPatience() time.Duration {
+	if a.Once {
+		return 5 * time.Second
+	}
+	return time.Minute
 }
 
 // period returns the time between two runs, zero for a single one.

@@ -11,19 +11,17 @@ import (
 )
 
 // StallReporter logs stages that cannot work, at every log level: an error once a
-// stall has lasted for stallPatience, unless the stage logged it itself, and a
-// notice when it is over.
+// stall has lasted for Patience, unless the stage logged it itself, and a notice
+// when it is over.
 type StallReporter struct {
 	Status *Status
 	Log    *slog.Logger
 	Now    func() time.Time
+
+	Patience time.Duration
 }
 
-const (
-	// stallPatience is how long a stall lasts before it is logged.
-	stallPatience = time.Minute
-	stallPeriod   = 5 * time.Second
-)
+const stallPeriod = 5 * time.Second
 
 // Run watches the status until ctx is done.
 func (h *StallReporter) Run(ctx context.Context) {
@@ -44,7 +42,7 @@ func (h *StallReporter) step(ctx context.Context) {
 	for _, stage := range slices.Sorted(maps.Keys(status)) {
 		switch s := status[stage]; {
 		case s.State == "stopped":
-		case s.NotReady != "" && !s.Told && h.Now().Sub(s.HeldSince) >= stallPatience:
+		case s.NotReady != "" && !s.Told && h.Now().Sub(s.HeldSince) >= h.Patience:
 			h.Log.Error("a stage is held up", "stage", stage, "reason", s.NotReady, "since", s.HeldSince)
 			h.Status.Told(stage)
 		case s.NotReady == "" && s.Told:

@@ -10,6 +10,21 @@ import (
 	"time"
 )
 
+// TestHoldUpOfASingleRun: with less patience a stall is logged earlier.
+func TestHoldUpOfASingleRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		status := NewStatus(time.Now)
+		ctx, cancel := context.WithTimeout(t.Context(), 11*time.Second)
+		defer cancel()
+		status.Set("platform", "retrying", "", "nothing listens")
+		(&StallReporter{Status: status, Log: slog.New(slog.NewTextHandler(&out, nil)), Now: time.Now, Patience: 5 * time.Second}).Run(ctx)
+		if !strings.Contains(out.String(), "a stage is held up") {
+			t.Errorf("got %q, want the stall", out.String())
+		}
+	})
+}
+
 // TestHoldUpsAreToldOnce: a stall of a minute is logged as an error once, and its
 // end in one line; a shorter one is not logged.
 func TestHoldUpsAreToldOnce(t *testing.T) {
@@ -21,7 +36,7 @@ func TestHoldUpsAreToldOnce(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			(&StallReporter{Status: status, Log: log, Now: time.Now}).Run(ctx)
+			(&StallReporter{Status: status, Log: log, Now: time.Now, Patience: time.Minute}).Run(ctx)
 		}()
 		said := func(want ...string) {
 			t.Helper()

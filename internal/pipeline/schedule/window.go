@@ -49,8 +49,7 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 			if mark = w.Previous; mark.IsZero() || mark.After(now) {
 				mark = s.opt.ImportFrom(now) // it is unknown what was fetched: rather fetch it again than miss it
 			}
-			s.Log.Error("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark,
-				"hint", "check this machine's clock")
+			s.Log.Warn("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark)
 		}
 		return mark.Add(-s.opt.Overlap).UTC()
 	}
