@@ -222,15 +222,19 @@ func (a *app) tellPaused(ctx context.Context, meta spool.Meta) {
 	}
 }
 
-// left says what continues at the next start; nothing if every run is delivered.
+// left says what continues at the next start; nothing if every run is delivered and none is queued.
 func (a *app) left() []any {
 	open, err := a.spool.OpenRuns()
-	if err != nil || len(open) == 0 {
+	stats, serr := inspect.FromSpool(a.spool).Stats()
+	if err != nil || serr != nil || len(open) == 0 && stats.Queued == 0 {
 		return nil // errors of the spool are reported where they stop something
 	}
-	text := fmt.Sprintf("goes on with run %d", open[0].ID)
-	if stats, err := inspect.FromSpool(a.spool).Stats(); err == nil && stats.Backlog() != "" {
-		text += ": " + stats.Backlog()
+	text := "goes on"
+	if len(open) > 0 {
+		text += fmt.Sprintf(" with run %d", open[0].ID)
+	}
+	if backlog := stats.Backlog(); backlog != "" {
+		text += ": " + backlog
 	}
 	return []any{"next_start", text}
 }

@@ -275,3 +275,25 @@ func TestMetricsPortInUse(t *testing.T) {
 		t.Errorf("%v, hint %q", err, fault.HintOf(err))
 	}
 }
+
+// TestStopNamesWhatIsQueued: what a repull or retry has queued goes on at the next start, without an open run, too.
+func TestStopNamesWhatIsQueued(t *testing.T) {
+	cfg := settings(t, nil)
+	s, err := spool.Open(t.Context(), spool.Options{Dir: cfg.Spool.Dir, ConnectorID: cfg.Connector.ID, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := spool.TaskKey{Dataset: spool.Alerts, Kind: spool.TaskItem, Source: "7"}
+	err = s.Enqueue(1, spool.ReasonRepull, nil, []spool.NewTask{{TaskKey: item}})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	if err := once(t, cfg, "nothing listens", &log); !errors.Is(err, ErrUndelivered) {
+		t.Fatal(err)
+	}
+	all := lines(t, &log)
+	if i := slices.IndexFunc(all, func(l line) bool { return l.Message == "connector stops" }); i < 0 || all[i].Attributes["next_start"] != "goes on: 1 queued entry" {
+		t.Errorf("got %+v, want a stop that names what is queued", all)
+	}
+}

@@ -45,6 +45,7 @@ func printStats(w io.Writer, s inspect.Stats, now time.Time) error {
 		{"room", inspect.Size(s.LiveBytes) + " live", fmt.Sprintf("of %s; file %s, cap %s", inspect.Size(s.MaxBytes), inspect.Size(s.FileBytes), inspect.Size(s.CapBytes))},
 		{"runs", n(s.Runs), ""},
 		{"tasks", n(s.Tasks), since("parked", n(s.Parked)+" parked")},
+		{"queued", n(s.Queued), "of a repull or retry, for its next runs"},
 		{"records", n(s.Records), since("records", "fetched, not yet mapped")},
 		{"waiting", n(s.Waiting), since("waiting", "for references that may come in their run")},
 		{"held", n(s.Held - s.HeldPublished), held},

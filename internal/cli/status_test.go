@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,14 @@ func TestNothingConfirmedYet(t *testing.T) {
 	s.Spool.Watermarks = []inspect.Watermark{{Dataset: "profiles", Confirmed: s.Now}, {Dataset: "iocs"}}
 	if got := statusText(t, s, defaultWidth, false); !strings.Contains(got, "spool       1.0 GiB of 4.0 GiB (25%), nothing of iocs confirmed yet\n") {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+// TestQueuedIsShown: what waits for the next runs of a repull or retry is in the table of what the spool holds.
+func TestQueuedIsShown(t *testing.T) {
+	var out bytes.Buffer
+	if err := printStats(&out, inspect.Stats{Counts: spool.Counts{Queued: 900}}, statusNow); err != nil || !regexp.MustCompile(`(?m)^queued +900 `).MatchString(out.String()) {
+		t.Errorf("got %v\n%s", err, out.String())
 	}
 }
 

@@ -73,7 +73,7 @@ func (s Stats) Backlog() string {
 		n    int64
 		what string
 	}{
-		{s.Tasks, "request"}, {s.Records, "record"}, {s.Waiting, "waiting object"}, {s.Held - s.HeldPublished, "held object"}, {s.Messages, "message"},
+		{s.Tasks, "request"}, {s.Queued, "queued entry"}, {s.Records, "record"}, {s.Waiting, "waiting object"}, {s.Held - s.HeldPublished, "held object"}, {s.Messages, "message"},
 	} {
 		if w.n > 0 {
 			all = append(all, Count(w.n, w.what))

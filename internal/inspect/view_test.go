@@ -28,3 +28,10 @@ func TestIsParked(t *testing.T) {
 		}
 	}
 }
+
+// TestQueuedIsBacklog: what a repull or retry has queued for its next runs is still to be done.
+func TestQueuedIsBacklog(t *testing.T) {
+	if got := (Stats{Counts: spool.Counts{Queued: 900}}).Backlog(); got != "900 queued entries" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -74,7 +74,7 @@ func overviewOf(s inspect.Status) overview {
 	v.Boxes, v.Ways = way.Boxes, draw(way)
 	p := s.Spool
 	v.Stores = []store{
-		{"requests to make", p.Tasks}, {"parked items", p.Parked}, {"records", p.Records}, {"waiting objects", p.Waiting},
+		{"requests to make", p.Tasks}, {"queued of a repull or retry", p.Queued}, {"parked items", p.Parked}, {"records", p.Records}, {"waiting objects", p.Waiting},
 		{"held objects", p.Held}, {"messages to confirm", p.Messages}, {"dead letters", p.Dead - p.Rejected}, {"refused by OpenCTI", p.Rejected},
 	}
 	return v

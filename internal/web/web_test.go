@@ -71,7 +71,7 @@ func TestNumbersOnTheWay(t *testing.T) {
 	got := get(t, "/ui/", healthy(), nil).Body.String()
 	for _, want := range []string{
 		"3.3 responses/s", "418 objects/s", "1238 messages/s", ">412 waiting, 13 held<", ">8123 messages<", ">1 open work<",
-		"211.0 MiB of 4.0 GiB", "123 MB of 500 MB", "since 03-07 04:12:44", "<dt>requests to make</dt><dd>1234</dd>", ">Run 31</a>: fetching",
+		"211.0 MiB of 4.0 GiB", "123 MB of 500 MB", "since 03-07 04:12:44", "<dt>requests to make</dt><dd>1234</dd>", "<dt>queued of a repull or retry</dt><dd>0</dd>", ">Run 31</a>: fetching",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got a page without %q, want it there:\n%s", want, got)
