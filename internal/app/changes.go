@@ -109,11 +109,11 @@ func (c changes) Resume(ctx context.Context, q admin.StageRequest) (admin.Answer
 	if err != nil {
 		return admin.Answer{}, err
 	}
+	if !was {
+		return admin.Answer{Message: q.Stage + " is not paused by an operator; what else it may wait for is in: threatmatch-connector status"}, nil
+	}
 	c.note(ctx, "stage resumed", "stage", q.Stage)
 	c.wakeStages()
-	if !was {
-		return admin.Answer{Message: q.Stage + " is not paused"}, nil
-	}
 	return admin.Answer{Count: 1, Message: q.Stage + " goes on"}, nil
 }
 
