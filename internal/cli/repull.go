@@ -24,8 +24,10 @@ func newRepull(g *globals) *cobra.Command {
 		Use:   "repull --from DATE",
 		Short: "Import a past window again, even what was published before",
 		Long: "Import a past window again: everything that ThreatMatch lists from that date on is fetched and sent,\n" +
-			"even if it was published before. The watermarks do not move. A running connector begins at once, a\n" +
-			"stopped one when it is started. The command says what it will do and asks, unless --yes.",
+			"even if it was published before. The watermarks do not move. A running connector begins when what it\n" +
+			"fetches now is fetched, a stopped one when it is started. The first run asks only what there is, and\n" +
+			"later runs of reason repull bring it in slices, between which new data gets its turn. The command says\n" +
+			"what it will do and asks, unless --yes.",
 		Example: "  " + name + " repull --from 2026-01-31\n  " + name + " repull --from P7D --dataset alerts --dataset iocs --yes",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("dataset") && len(sets) == 0 {
@@ -60,7 +62,7 @@ func (g *globals) repullRequest(from string, sets []string) (admin.RepullRequest
 func (g *globals) pastTime(flag, text string) (time.Time, error) {
 	start, err := config.ParseStart(text)
 	if err != nil {
-		return time.Time{}, errUsage{fmt.Errorf("--%s %q: %w", flag, text, err)}
+		return time.Time{}, errUsage{fmt.Errorf("--%s %q: %w; give a date (2026-01-31, 2026-01-31T12:00:00Z) or how long ago (P7D)", flag, text, err)}
 	}
 	at := start.Resolve(g.env.Now()).UTC()
 	if at.After(g.env.Now()) {

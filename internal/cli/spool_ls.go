@@ -72,5 +72,5 @@ func printFailing(w io.Writer, all []inspect.Failing, now time.Time) error {
 	for _, f := range all {
 		rows = append(rows, []string{f.Request, strconv.Itoa(f.Tries), span(now.Sub(f.Since)), f.NextIn(now), f.Error})
 	}
-	return printTable(w, []string{"REQUEST", "TRIES", "FOR", "NEXT", "WHY"}, rows)
+	return printTable(wholeRows(w), []string{"REQUEST", "TRIES", "FOR", "NEXT", "WHY"}, rows)
 }

@@ -15,8 +15,9 @@ func newSpoolRetry(g *globals) *cobra.Command {
 		Use:   "retry KEY… | --all",
 		Short: "Retry dead letters and parked items, in their own run",
 		Long: "Retry dead letters (by number, or all of an item by dataset/id) and parked items (by dataset/id), in\n" +
-			"their own run. A running connector begins at once, a stopped one when it is started. --all takes all\n" +
-			"dead letters that are not healed and all parked items; with --stage or --class, only those dead letters.",
+			"their own run, or in several if they are many. A running connector begins when what it fetches now is\n" +
+			"fetched, a stopped one when it is started. --all takes all dead letters that are not healed and all\n" +
+			"parked items; with --stage or --class, only those dead letters.",
 		Example:           "  " + name + " spool retry 3 4 alerts/1234\n  " + name + " spool retry --all --class too_large",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: g.completeFrom(0, proposeDead),

@@ -12,6 +12,7 @@ import (
 
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/metrics"
+	"threatmatch-connector/spool"
 )
 
 func newSpoolRun(g *globals) *cobra.Command {
@@ -32,8 +33,12 @@ func newSpoolRun(g *globals) *cobra.Command {
 }
 
 func printRun(w io.Writer, r inspect.Run) error {
+	about := reasonOf(r) + ", " + r.Phase
+	if r.Reason == string(spool.ReasonRepull) {
+		about += "; a repull's first run reads the lists, later ones of that reason bring what they name: spool runs"
+	}
 	rows := [][]string{
-		{"run", strconv.FormatUint(r.ID, 10), reasonOf(r) + ", " + r.Phase},
+		{"run", strconv.FormatUint(r.ID, 10), about},
 		{"start", "", stamp(r.Start) + ", created " + stamp(r.Created)}, // the wide ones last: VALUE leaves NOTE its room
 		{"fetched", "", stamp(r.Fetched)}, {"mapped", "", stamp(r.Mapped)}, {"done", "", stamp(r.Done)},
 	}
