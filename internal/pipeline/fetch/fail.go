@@ -48,7 +48,7 @@ func (f *Stage) triedState(r result) spool.TaskState {
 		st.Tries++
 		st.Refused = 0
 	}
-	if st.FirstTry.Before(r.run.Created) {
+	if st.FirstTry.IsZero() || st.FirstTry.After(r.ended) { // the clock was set back
 		st.FirstTry = r.ended
 	}
 	st.LastTry = r.ended

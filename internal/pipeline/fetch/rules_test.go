@@ -3,6 +3,7 @@ package fetch
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,6 +162,27 @@ func TestServerDown(t *testing.T) {
 			t.Error(err)
 		}
 		r.CheckSpool()
+	})
+}
+
+// TestListFailsWhileTheClockIsSetBack: its run ends in time all the same.
+func TestListFailsWhileTheClockIsSetBack(t *testing.T) {
+	pipelinetest.InBubble(t, func(t *testing.T) {
+		var back atomic.Int64
+		src := pipelinetest.NewSource(5)
+		src.SetFail(pipelinetest.FailWith(500, "list alerts"))
+		r := newRig(t, src, rigOptions{now: func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }})
+		r.Know()
+		stop := r.Start()
+		time.Sleep(10 * time.Minute)
+		back.Store(int64(5 * time.Hour))
+		time.Sleep(time.Hour)
+		if d := r.LastRun().Datasets[spool.Alerts]; d.Status != spool.DatasetFailed {
+			t.Errorf("dataset: %+v, want it failed within an hour", d)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
