@@ -241,11 +241,11 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := c.WorksByName(ctx, "run 00000001")
+	found, err := c.WorksByName(ctx, "ThreatMatch run 00000001")
 	if err != nil || len(found) != 1 || found[0].ID != work {
 		t.Errorf("search: %+v, %v", found, err)
 	}
-	if found, err := c.WorksByName(ctx, "run 00000002"); err != nil || len(found) != 0 {
+	if found, err := c.WorksByName(ctx, "run 00000001"); err != nil || len(found) != 0 {
 		t.Errorf("search of another: %+v, %v", found, err)
 	}
 	if err := errors.Join(c.AddExpectations(ctx, work, 3), c.ReportExpectation(ctx, work, "too large", "x"), c.ReportExpectation(ctx, work, "", "")); err != nil {
@@ -267,7 +267,7 @@ func works(t *testing.T, p *sim.Server, c *opencti.Client) {
 	if w, err = c.Work(ctx, work); err != nil || !w.Complete || !w.Closed {
 		t.Errorf("work at the end %+v, %v", w, err)
 	}
-	if found, err := c.WorksByName(ctx, "run 00000001"); err != nil || len(found) != 0 {
+	if found, err := c.WorksByName(ctx, "ThreatMatch run 00000001"); err != nil || len(found) != 0 {
 		t.Errorf("search of a complete one: %+v, %v", found, err)
 	}
 	for range 2 {
@@ -327,7 +327,7 @@ func TestWithoutModules(t *testing.T) {
 	if err != nil || !alive {
 		t.Errorf("got alive %v, %v", alive, err)
 	}
-	if found, err := c.WorksByName(ctx, "run 00000001"); err != nil || len(found) > 0 {
+	if found, err := c.WorksByName(ctx, "ThreatMatch run 00000001"); err != nil || len(found) > 0 {
 		t.Errorf("got works %v, %v", found, err)
 	}
 	if _, err := c.Stored(ctx); !opencti.IsForbidden(err) {

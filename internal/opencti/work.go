@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"threatmatch-connector/internal/fault"
@@ -182,9 +181,8 @@ const (
 	worksPages = 20
 )
 
-// WorksByName returns the connector's open works whose name ends in suffix, newest first; none if the user may not
-// search.
-func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error) {
+// WorksByName returns the connector's open works of that name, newest first; none if the user may not search.
+func (c *Client) WorksByName(ctx context.Context, name string) ([]Work, error) {
 	connectorID := c.opt.Connector.ID
 	op := "search works of connector " + connectorID
 	filters := map[string]any{
@@ -216,7 +214,7 @@ func (c *Client) WorksByName(ctx context.Context, suffix string) ([]Work, error)
 			return nil, err
 		}
 		for _, e := range out.Works.Edges {
-			if strings.HasSuffix(e.Node.Name, suffix) {
+			if e.Node.Name == name {
 				found = append(found, e.Node.work())
 			}
 		}

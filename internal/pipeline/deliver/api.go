@@ -66,8 +66,8 @@ type WorkClient interface {
 	AddWork(ctx context.Context, name string, multipart bool) (string, error)
 	// Work reads a work. It returns opencti.ErrWorkGone if there is none.
 	Work(ctx context.Context, id string) (opencti.Work, error)
-	// WorksByName returns the works in progress whose name ends with suffix.
-	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	// WorksByName returns the works in progress of that name.
+	WorksByName(ctx context.Context, name string) ([]opencti.Work, error)
 	// WorkAlive reports whether workers still accept messages of the work.
 	WorkAlive(ctx context.Context, id string) (bool, error)
 	// PushBundle has OpenCTI queue a bundle; see opencti.Client.

@@ -182,7 +182,6 @@ func (ws *works) worksNamed(ctx context.Context, name string) ([]opencti.Work, e
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(w opencti.Work) bool { return w.Name != name })
 	slices.SortFunc(found, func(a, b opencti.Work) int { return a.Opened.Compare(b.Opened) })
 	return found, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"threatmatch-connector/internal/delivery"
@@ -82,14 +81,14 @@ func (f *OpenCTI) WorkErrors(ctx context.Context, id string) (info opencti.Work,
 	return info, refused, err
 }
 
-func (f *OpenCTI) WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error) {
+func (f *OpenCTI) WorksByName(ctx context.Context, name string) ([]opencti.Work, error) {
 	var found []opencti.Work
 	err := f.call(ctx, "search", func() error {
 		if f.NoModules {
 			return nil
 		}
 		for _, w := range f.works {
-			if !w.Deleted && !w.Complete && strings.HasSuffix(w.Name, suffix) {
+			if !w.Deleted && !w.Complete && w.Name == name {
 				found = append(found, w.Work)
 			}
 		}

@@ -28,8 +28,8 @@ type Client interface {
 type Works interface {
 	// Work reads a work. It returns opencti.ErrWorkGone if there is none.
 	Work(ctx context.Context, id string) (opencti.Work, error)
-	// WorksByName returns the works in progress whose name ends with suffix.
-	WorksByName(ctx context.Context, suffix string) ([]opencti.Work, error)
+	// WorksByName returns the works in progress of that name.
+	WorksByName(ctx context.Context, name string) ([]opencti.Work, error)
 	// DeleteWork deletes a work. It is not an error if there is none.
 	DeleteWork(ctx context.Context, id string) error
 }

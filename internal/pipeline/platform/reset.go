@@ -229,9 +229,7 @@ func (p *Platform) deleteOne(ctx context.Context, w oldWork) (bool, error) {
 		}
 		ids = ids[:0]
 		for _, f := range found {
-			if f.Name == w.Name {
-				ids = append(ids, f.ID)
-			}
+			ids = append(ids, f.ID)
 		}
 	}
 	for _, id := range ids {
