@@ -139,8 +139,8 @@ func TestToldButNeverSent(t *testing.T) {
 				w.Settle()
 				w.Broker.WorkOff(100)
 				w.CheckWorks()
-				if k := w.LastWork(); k.Expected != 11 || len(k.Reports) != 5 {
-					t.Errorf("%d expected, %d of them settled; want 11 and 5", k.Expected, len(k.Reports))
+				if k := w.LastWork(); k.Expected != 11 || len(k.Reports) != 5 || k.Closed == p.Affected {
+					t.Errorf("%d expected, %d of them settled, closed %v; want 11 and 5, closed where that drops nothing", k.Expected, len(k.Reports), k.Closed)
 				}
 			})
 		})

@@ -93,12 +93,6 @@ func (ws *works) drained(ctx context.Context, reg opencti.Registration, run spoo
 	if err != nil {
 		return false, err
 	}
-	if alive, err := ws.Works.WorkAlive(ctx, run.Work.ID); err != nil || !alive {
-		return err == nil, err
-	}
-	if run.DoneAt.IsZero() {
-		return false, nil
-	}
 	return ws.quietQueue(ctx, reg)
 }
 

@@ -238,6 +238,48 @@ func TestWorkOneAtATime(t *testing.T) {
 	})
 }
 
+// TestNoWorkBesideOneFromBeforeAReset: while that cannot be deleted, no other is created.
+func TestNoWorkBesideOneFromBeforeAReset(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.Broker.Slow = time.Second
+		w.Run(spool.ReasonSchedule, 10)
+		w.Start()
+		w.Wait(3 * time.Second)
+		w.Refuse("delete", errors.New("502"))
+		w.OpenCTI.PressReset()
+		w.Live.Wakes.Platform.Signal()
+		w.Wait(time.Minute)
+		w.Run(spool.ReasonReset, 4)
+		w.Live.Wakes.Deliver.Signal()
+		w.Wait(10 * time.Minute)
+		if n := len(w.Works()); n != 1 {
+			t.Errorf("%d works while the old one is left, want no other", n)
+		}
+		w.Refuse("delete", nil)
+		w.Settle()
+		if works := w.Works(); len(works) != 2 || !works[0].Deleted || works[1].Expected != 4 {
+			t.Errorf("works %+v, want the old one deleted and a new one", works)
+		}
+	})
+}
+
+// TestWorkOpenedDuringAReset: it is deleted by its id, as the user may not search for it.
+func TestWorkOpenedDuringAReset(t *testing.T) {
+	pipelinetest.InWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {
+		w.OpenCTI.NoModules = true
+		w.OpenCTI.Slow["add"] = time.Minute
+		w.Run(spool.ReasonSchedule, 3)
+		w.Start()
+		w.Wait(10 * time.Second)
+		w.OpenCTI.PressReset()
+		w.Live.Wakes.Platform.Signal()
+		w.Wait(10 * time.Minute)
+		if works := w.Works(); len(works) != 1 || !works[0].Deleted {
+			t.Errorf("works %+v, want the one that was opened deleted", works)
+		}
+	})
+}
+
 // TestGate: affected platforms create a run's work when the previous one is
 // complete or gone, or its queue was empty for two minutes.
 func TestGate(t *testing.T) {
@@ -331,12 +373,7 @@ func TestArchiveBesideTheQueue(t *testing.T) {
 		w.Start()
 		w.Settle()
 		w.CheckAll()
-		var sizes []int
-		for _, objects := range w.Archive.Files {
-			sizes = append(sizes, len(objects))
-		}
-		slices.Sort(sizes)
-		if !slices.Equal(sizes, []int{3, 4}) {
+		if sizes := archived(w); !slices.Equal(sizes, []int{3, 4}) {
 			t.Errorf("files with %v objects", sizes)
 		}
 		w.Archive.Fail = errors.New("disk full")
@@ -348,6 +385,15 @@ func TestArchiveBesideTheQueue(t *testing.T) {
 			t.Errorf("%d lines about the archive", n)
 		}
 	})
+}
+
+// archived returns how many objects each file has.
+func archived(w *pipelinetest.World) (sizes []int) {
+	for _, objects := range w.Archive.Files {
+		sizes = append(sizes, len(objects))
+	}
+	slices.Sort(sizes)
+	return sizes
 }
 
 // TestArchiveAlone: without a queue, a failing archive holds the bundle back.
@@ -383,12 +429,7 @@ func TestArchiveOfUnreadableObjects(t *testing.T) {
 				run := w.Run(spool.ReasonSchedule, 5, 2)
 				w.Start()
 				w.Wait(time.Hour)
-				var sizes []int
-				for _, objects := range w.Archive.Files {
-					sizes = append(sizes, len(objects))
-				}
-				slices.Sort(sizes)
-				if !slices.Equal(sizes, []int{2, 2}) {
+				if sizes := archived(w); !slices.Equal(sizes, []int{2, 2}) {
 					t.Errorf("files with %v objects", sizes)
 				}
 				dead, err := w.Spool.DeadLetters(0, 10)
