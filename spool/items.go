@@ -64,24 +64,18 @@ func (s *Spool) Items(d Dataset, source string) (out []Item, err error) {
 	return out, err
 }
 
-// prune looks at the next rows after the key and removes those mapped before the given time. It returns the last key
-// that it looked at, nil at the end.
-func (tb itemBucket) prune(from []byte, before time.Time) (last []byte) {
-	var gone [][]byte
+// old returns the keys of those of the next rows after from that are of before the given time, and the last key that it
+// looked at, nil at the end.
+func (tb itemBucket) old(from []byte, before time.Time) (gone [][]byte, last []byte) {
 	looked := 0
 	for k, v := range tb.rowsFrom(nil, past(from)) {
 		if looked++; looked > pruneStep {
-			break
+			return gone, last
 		}
 		last = encoding.Clone(k)
 		if it, err := decodeItem(k, v); err != nil || it.At.Before(before) {
 			gone = append(gone, last)
 		}
 	}
-	if looked <= pruneStep {
-		last = nil
-	}
-	tb.delAll(gone)
-	tb.t.counters().Items -= int64(len(gone))
-	return last
+	return gone, nil
 }

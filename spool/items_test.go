@@ -75,3 +75,23 @@ func TestItemsGoWithIDs(t *testing.T) {
 		t.Errorf("counted items: got %d, want 0", st.Items)
 	}
 }
+
+// Items are removed by age, also those behind more young ones than one step looks at.
+func TestOldItemsBehindYoungOnes(t *testing.T) {
+	s := newSpool(t)
+	run := begin(t, s, RunSpec{}, t0, Alerts)
+	c := MapCommit{Run: run.ID}
+	for n := range pruneStep + 500 {
+		c.Items = append(c.Items, Item{Dataset: Alerts, Source: fmt.Sprintf("%05d", n), Run: run.ID, At: t0.Add(time.Hour)})
+	}
+	c.Items[1].At, c.Items[pruneStep+1].At = t0, t0
+	ok(t, s.CommitMap(1, t0, c))
+	for range 2 {
+		must(s.Prune(t0, t0.Add(time.Minute)))
+	}
+	for n, it := range c.Items {
+		if there := len(must(s.Items(Alerts, it.Source))) == 1; there == it.At.Equal(t0) {
+			t.Errorf("item %d of %v is there: %v", n, it.At, there)
+		}
+	}
+}

@@ -96,28 +96,30 @@ func laterOf(a, b time.Time) time.Time {
 	return a
 }
 
-// pruneItems removes a step of the old items, and the marks of forgotten runs that have no entry left.
+// pruneItems removes what is old of a step of the items, and the marks of forgotten runs that have no entry left.
 func (s *Spool) pruneItems(before time.Time) error {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
-	var todo bool
-	err := s.view("look what to prune", func(t *txn) error {
-		todo = len(t.ids().endedMarks()) > 0
-		if k, v := t.items().seek(past(s.itemsAt)); k != nil {
-			it, err := decodeItem(k, v)
-			todo = todo || err != nil || it.At.Before(before)
-		}
-		return nil
-	})
-	if err != nil || !todo {
-		s.itemsAt = nil
-		return err
+	var gone, marks [][]byte
+	var last []byte
+	look := func(t *txn) {
+		gone, last = t.items().old(s.itemsAt, before)
+		marks = t.ids().endedMarks()
 	}
-	return s.update("prune items", frees(), func(t *txn) error {
-		t.ids().marks().delAll(t.ids().endedMarks())
-		s.itemsAt = t.items().prune(s.itemsAt, before)
-		return nil
-	})
+	err := s.view("look what to prune", func(t *txn) error { look(t); return nil })
+	if err == nil && len(gone)+len(marks) > 0 {
+		err = s.update("prune items", frees(), func(t *txn) error {
+			look(t) // once more: a row may be new since
+			t.ids().marks().delAll(marks)
+			t.items().delAll(gone)
+			t.counters().Items -= int64(len(gone))
+			return nil
+		})
+	}
+	if err == nil {
+		s.itemsAt = last
+	}
+	return err
 }
 
 // endedMarks returns the marks below the oldest row of the log.
