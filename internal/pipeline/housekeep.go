@@ -72,7 +72,6 @@ func (h *Housekeep) step() bool {
 	if err != nil {
 		h.Status.Error(stageHousekeep, err)
 		h.Log.Warn("the spool could not be tidied up", "stage", stageHousekeep, "error", err)
-		return false
 	}
 	removed := false
 	for kind, n := range count {

@@ -119,6 +119,16 @@ func TestHousekeepRests(t *testing.T) {
 	}
 }
 
+// The archive's old files may be what fills the disk that Prune cannot write to.
+func TestHousekeepExpiresOnAFullDisk(t *testing.T) {
+	expired := 0
+	h := NewHousekeep(HousekeepDeps{Spool: &tidySpool{answers: []error{spool.ErrFull}}, Status: NewStatus(time.Now), Log: quiet(), Now: time.Now,
+		Expire: func(time.Time) (int, error) { expired++; return 0, nil }}, 0)
+	if more := h.step(); more || expired != 1 {
+		t.Errorf("removed old files %d times, more to do: %v; want once and false", expired, more)
+	}
+}
+
 // A file that is gone is logged once, however long it stays so.
 func TestHousekeepTellsOfAMissingFile(t *testing.T) {
 	gone := errors.New("spool.db was removed")

@@ -455,6 +455,25 @@ func TestPushOnceHasAnEnd(t *testing.T) {
 	}
 }
 
+// TestPushOnceInOrder: a single run waits for the chunk before, however long those before that took.
+func TestPushOnceInOrder(t *testing.T) {
+	inPushWorld(t, pipelinetest.Profiles()[2], func(w *pipelinetest.World) {
+		w.Deliver.Once = true
+		w.Broker.Workers = 1
+		w.Run(spool.ReasonSchedule, 16)
+		w.Start()
+		for want := 1; want <= 4; want++ {
+			w.Wait(6 * time.Minute)
+			if got := len(w.OpenCTI.API.Pushes); got != want {
+				t.Errorf("%d chunks were pushed after %d were imported, want %d", got, want-1, want)
+			}
+			w.Broker.WorkOff(5)
+		}
+		w.Drive()
+		w.CheckAll()
+	})
+}
+
 // TestPushedWorkDeleted: the rest is sent under another work.
 func TestPushedWorkDeleted(t *testing.T) {
 	inPushWorld(t, pipelinetest.Newest(), func(w *pipelinetest.World) {

@@ -38,6 +38,7 @@ func (ws *works) inOrder(ctx context.Context, reg opencti.Registration, run *spo
 		ws.note(noModules, nil)
 		return nil
 	case info.Expected+ws.gate.unannounced >= pushed && info.Processed+ws.gate.unprocessed >= info.Expected:
+		ws.gate.since = ws.Now() // a single run waits for each chunk anew
 		return nil
 	}
 	quiet, err := ws.quietQueue(ctx, reg)
