@@ -53,7 +53,7 @@ func Messages() []MessageInfo {
 		{"NOTICE", "a stage is no longer held up", "What an earlier error reported is over.", ""},
 
 		{"INFO", "run starts", "A new run, with the windows that its lists ask for.", ""},
-		{"WARNING", "watermark lies in the future", "A clock was wrong; the watermark before it is used, or `import_from_date` where that is no better.", "Set the clock."},
+		{"ERROR", "watermark lies in the future", "A clock was wrong; the watermark before it is used, or `import_from_date` where that is no better.", "Set the clock."},
 		{"WARNING", "dataset is new: it starts where the others stand", "A dataset was switched on in a spool that has run already.", "Import older data with `repull --from DATE --dataset NAME`."},
 		{"WARNING", "type is new: it starts where the other IOCs stand", "A type was added to threatmatch.taxii_types in a spool that has run already.", "Import older data with `repull --from DATE --dataset iocs`."},
 
@@ -115,6 +115,7 @@ func Messages() []MessageInfo {
 		{"WARNING", "OpenCTI refused objects of a run", "Its workers could not import them; each is a dead letter of class `rejected`. `at_least` is set where OpenCTI keeps no more errors of a work; `first` names one.", "`spool dead`; change on OpenCTI what the line says, then `spool retry KEY`."},
 		{"NOTICE", "the connector's user may not read works (capability MODULES): what OpenCTI refuses is not read back", "Told once a start; asked again after a day, and for what was delivered in the week before.", "Give the user the role Connector."},
 		{"WARNING", "the work was deleted on OpenCTI before its errors were read: what it refused is not known", "What its workers refused until then stays unknown.", "`repull` from the run's start, if works are not deleted on purpose."},
+		{"WARNING", "the errors of a work could not be read for a week and are given up: what OpenCTI refused is not known", "OpenCTI did not answer, whenever it was asked.", "Look at the connector's works on OpenCTI; `repull` from the run's start brings what was refused once more."},
 		{"INFO", "the errors of a work could not be read", "OpenCTI or the spool did not answer; it is tried again by itself.", ""},
 
 		{"INFO", "registered with OpenCTI", "OpenCTI has declared exchange and queue.", ""},

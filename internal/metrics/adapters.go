@@ -79,6 +79,7 @@ type BrokerMetrics struct {
 	clock       func() time.Time
 
 	mu    sync.Mutex
+	was   delivery.State
 	since time.Time // when the broker blocked us; zero while it does not
 }
 
@@ -108,9 +109,10 @@ func (m *BrokerMetrics) Changed(now delivery.State) {
 		}
 		m.state.WithLabelValues(s.String()).Set(v)
 	}
-	if now == delivery.StateConnected && m.since.IsZero() {
+	if now == delivery.StateConnected && m.was == delivery.StateReconnecting {
 		m.connections.Inc()
 	}
+	m.was = now
 	switch {
 	case now == delivery.StateBlocked && m.since.IsZero():
 		m.since = m.clock()

@@ -113,13 +113,14 @@ func (f *Stage) goneGroup(missing []string) (string, error) {
 	}
 	gone := ""
 	err := pipeline.RunHistory(f.Spool, f.epoch, func(r spool.Run) bool {
-		for _, g := range groupsOf(r) {
-			if i := slices.IndexFunc(missing, g.Is); i >= 0 {
-				gone = missing[i]
-				return false
-			}
+		had := groupsOf(r)
+		i := slices.IndexFunc(missing, func(m string) bool {
+			return slices.ContainsFunc(had, func(g threatmatch.Group) bool { return g.Is(m) })
+		})
+		if i >= 0 {
+			gone = missing[i]
 		}
-		return true
+		return i < 0
 	})
 	return gone, err
 }

@@ -19,7 +19,8 @@ type openRun struct {
 	// items, of which there may be very many.
 	front map[spool.TaskKey]time.Time
 	lists map[spool.Dataset]*listFate
-	pages int // pages answered, in a slice of a repull
+	pages int  // pages answered, in a slice of a repull
+	busy  bool // it could not end, although nothing was left to request
 }
 
 // listFate is the fate of a dataset's list in this run.
@@ -232,8 +233,14 @@ func (f *Stage) endRun(now time.Time) (time.Duration, error) {
 		if errors.Is(err, spool.ErrFull) {
 			return f.pause("no room in the spool to end the run's fetch"), nil
 		}
+		if errors.Is(err, spool.ErrBusy) && !f.run.busy { // it took in parked items that the start of the run had left
+			f.run.busy = true
+			return 0, nil
+		}
 		if errors.Is(err, spool.ErrBusy) {
-			return 0, nil // it took in parked items that the start of the run had left
+			const why = "the spool's queue of requests is damaged, so that the run cannot end: restart the connector, which repairs it"
+			f.Status.Set(stageName, "waiting", f.detail(), why)
+			return time.Minute, nil
 		}
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,4 +123,28 @@ func TestListThatFailsAfterACrash(t *testing.T) {
 			t.Errorf("%d items arrived of the run %+v, want %d, and the run ended", r.Arrived(), run, step)
 		}
 	})
+}
+
+// busySpool has open tasks that it does not return, as with a damaged queue.
+type busySpool struct{ Spool }
+
+func (busySpool) FinishFetch(uint64, uint64, time.Time) error { return spool.ErrBusy }
+
+// TestRunThatCannotEnd: the stage says so, and does not try again without a pause.
+func TestRunThatCannotEnd(t *testing.T) {
+	r := newRig(t, pipelinetest.NewSource(0), rigOptions{})
+	r.fetch.Spool, r.fetch.epoch = busySpool{r.Spool}, 1
+	run, err := r.Spool.StartRun(1, time.Now(), spool.RunSpec{Reason: spool.ReasonSchedule})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.fetch.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait, err := r.fetch.step(t.Context())
+	if got := r.Status.Snapshot()[stageName].NotReady; err != nil || wait < time.Second || !strings.Contains(got, "restart the connector") {
+		t.Errorf("run %d: waits %v, error %v, not ready for %q; want a pause and what to do", run.ID, wait, err, got)
+	}
 }

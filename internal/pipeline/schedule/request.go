@@ -28,7 +28,7 @@ func (s *Schedule) Delivered() (run uint64, done bool, err error) {
 		return 0, false, err
 	}
 	r, err := s.Spool.Run(s.once)
-	return s.once, err == nil && !r.DoneAt.IsZero(), err
+	return s.once, err == nil && delivered(r), err
 }
 
 // Trigger starts a run now. If one is being fetched already, it returns that run

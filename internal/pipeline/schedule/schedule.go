@@ -177,7 +177,7 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 			return 0, false, err
 		}
 		s.Status.Set(stageName, "working", fmt.Sprintf("run %d", run.ID), "")
-		return look, !run.DoneAt.IsZero() && !run.Dropped, nil // dropped: a reset since meta was read
+		return look, delivered(run), nil
 	}
 	if queued, err := s.slice(meta.Epoch, open); queued || err != nil {
 		s.Status.Set(stageName, "working", "an earlier repull or retry goes first", "")
@@ -194,6 +194,9 @@ func (s *Schedule) stepOnce(meta spool.Meta, open []spool.Run) (time.Duration, b
 	s.once, s.epoch = run.ID, meta.Epoch
 	return look, false, nil
 }
+
+// delivered reports whether the run is done, and not dropped by a reset since meta was read.
+func delivered(r spool.Run) bool { return !r.DoneAt.IsZero() && !r.Dropped }
 
 // importing returns the open run that moves watermarks and is still being fetched.
 func importing(open []spool.Run) (spool.Run, bool) {

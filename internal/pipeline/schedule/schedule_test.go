@@ -235,6 +235,14 @@ func TestOnceAfterAReset(t *testing.T) {
 	})
 }
 
+// staleSpool has been reset since its meta was read.
+type staleSpool struct {
+	Spool
+	meta spool.Meta
+}
+
+func (s staleSpool) Meta() (spool.Meta, error) { return s.meta, nil }
+
 // TestResetBetweenReads: a run dropped by a reset that came after the schedule had read
 // the epoch is not the end of the single run.
 func TestResetBetweenReads(t *testing.T) {
@@ -256,6 +264,10 @@ func TestResetBetweenReads(t *testing.T) {
 	}
 	if _, done, err := s.stepOnce(before, nil); done || err != nil {
 		t.Errorf("done %v, error %v; want to go on with a new run", done, err)
+	}
+	s.Spool = staleSpool{s.Spool, before}
+	if _, done, err := s.Delivered(); done || err != nil {
+		t.Errorf("delivered %v, error %v; want false", done, err)
 	}
 }
 
@@ -359,6 +371,10 @@ func TestWindowStart(t *testing.T) {
 			}})
 			if got := r.schedule.windowStart(spool.Alerts, tt.marks, tt.open, now); !got.Equal(tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			future := tt.marks[spool.Alerts].Fetched.After(now)
+			if logs := r.Logs.String(); strings.Contains(logs, "level=ERROR") != future {
+				t.Errorf("a watermark in the future: %v; logs %s", future, logs)
 			}
 		})
 	}

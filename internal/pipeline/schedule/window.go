@@ -49,7 +49,8 @@ func (s *Schedule) windowStart(d spool.Dataset, marks map[spool.Dataset]spool.Wa
 			if mark = w.Previous; mark.IsZero() || mark.After(now) {
 				mark = s.opt.ImportFrom(now) // it is unknown what was fetched: rather fetch it again than miss it
 			}
-			s.Log.Warn("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark)
+			s.Log.Error("watermark lies in the future", "stage", stageName, "dataset", d, "watermark", w.Fetched, "using", mark,
+				"hint", "check this machine's clock")
 		}
 		return mark.Add(-s.opt.Overlap).UTC()
 	}

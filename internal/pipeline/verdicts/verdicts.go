@@ -134,7 +134,13 @@ func (l *Reader) read(ctx context.Context, w spool.WatchedWork) error {
 	case errors.Is(err, opencti.ErrWorkGone):
 		l.Log.Warn("the work was deleted on OpenCTI before its errors were read: what it refused is not known", "stage", stageName, "run", w.Run, "work", w.ID)
 		return l.save(w, nil, true)
+	case err != nil && ctx.Err() != nil: // not a failed try
+		return err
 	case err != nil:
+		if over {
+			l.Log.Warn("the errors of a work could not be read for a week and are given up: what OpenCTI refused is not known", "stage", stageName,
+				"run", w.Run, "work", w.ID, "tries", w.Tries, "error", err, "hint", "look at the connector's works on OpenCTI")
+		}
 		return errors.Join(err, l.save(w, nil, over))
 	case work.Unread:
 		l.off = now.Add(offFor)

@@ -248,6 +248,35 @@ func TestAnOutageDelays(t *testing.T) {
 	}
 }
 
+// TestAStopIsNoFailedTry: a read that a stop interrupts does not count.
+func TestAStopIsNoFailedTry(t *testing.T) {
+	d := newDouble(1)
+	d.now = start.Add(time.Hour)
+	before := d.rows[1]
+	ctx, stop := context.WithCancel(t.Context())
+	d.onAsk, d.fail = stop, context.Canceled
+	if _, err := d.loop().step(ctx); err != nil || len(d.asked) != 1 || d.rows[1].Tries != before.Tries || d.rows[1].Due != before.Due {
+		t.Errorf("after %d questions (%v) got %+v, want %+v", len(d.asked), err, d.rows[1], before)
+	}
+}
+
+// TestGivenUp: a work whose errors could never be read is told of once, with what to do.
+func TestGivenUp(t *testing.T) {
+	d := newDouble(1)
+	d.fail = errors.New("no answer")
+	var logs bytes.Buffer
+	l := d.loop()
+	l.Log = slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d.pass(t, l, 6*24*time.Hour)
+	if logs.Len() > 0 {
+		t.Errorf("told before it is given up: %s", logs.String())
+	}
+	d.pass(t, l, 2*24*time.Hour)
+	if got := strings.Count(logs.String(), "hint="); got != 1 || len(d.rows) != 0 {
+		t.Errorf("told %d times with %d works left, want once and none: %s", got, len(d.rows), logs.String())
+	}
+}
+
 // TestReadAfterALongStop: a connector that was stopped for longer than works are watched,
 // or whose clock jumped ahead, does not give up at the first failure, nor before the
 // workers are done.

@@ -92,7 +92,8 @@ type Step struct {
 	Done       bool
 	OutOfOrder bool
 	Stalled    bool // the server says that there is more, but returned nothing new
-	// Failed says why the dataset cannot continue in this run; "" if it can.
+	// Failed says why the dataset cannot continue in this run, without any text from
+	// the page; "" if it can.
 	Failed string
 	// Unread describes timestamps that cannot be read.
 	Unread Unread
@@ -176,7 +177,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	}
 	rougher := c.Doubt && c.Stepped == 0 && c.Layout == "" && !c.Rough
 	if (c.Again || rougher) && !shows(page, seen) {
-		asked := c.Query()
+		asked := threatmatch.ModifiedAfter(c.After)
 		if !c.stepBack() {
 			t.Failed = "the page after " + asked + " shows nothing of what the server returned before around that time"
 			*c = New(c.Group, c.Type, c.From)
@@ -201,7 +202,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 		}
 		if seen[sum] = struct{}{}; len(seen) > most {
 			*c = before
-			return Step{Failed: fmt.Sprintf("ThreatMatch returned more than %d different objects for one request, after %s", most, c.Query())}
+			return Step{Failed: fmt.Sprintf("ThreatMatch returned more than %d different objects for one request, after %s", most, threatmatch.ModifiedAfter(c.After))}
 		}
 		if !page.More {
 			progress = progress || o.ID != ""
@@ -217,7 +218,7 @@ func (c *Cursor) Take(page threatmatch.Page, now time.Time) Step {
 	}
 	c.Full = max(c.Full, dates.count)
 	if dates.count > 0 && !dates.readable {
-		t.Failed = "no time of the page can be read, such as " + dates.unread.First
+		t.Failed = "no time of the page can be read: the log shows the first of them"
 		return t
 	}
 	c.move(&t, page, progress, dates, limit)

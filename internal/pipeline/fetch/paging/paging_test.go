@@ -498,8 +498,9 @@ func TestOddPages(t *testing.T) {
 		})}
 		for _, page.More = range []bool{true, false} {
 			turn := c.Take(page, now)
-			if want := `no time of the page can be read, such as  modified ""`; turn.Failed != want || turn.Done {
-				t.Errorf("more %v: got %+v, want it failed: %s", page.More, turn, want)
+			want := Step{Failed: "no time of the page can be read: the log shows the first of them", Unread: Unread{4, ` modified ""`}}
+			if turn.Failed != want.Failed || turn.Unread != want.Unread || turn.Done {
+				t.Errorf("more %v: got %+v, want %+v", page.More, turn, want)
 			}
 			if page.More && turn.Fresh.Count != 4 {
 				t.Errorf("got %d elements, want 4", turn.Fresh.Count)
@@ -537,6 +538,15 @@ func TestOddPages(t *testing.T) {
 		}
 		if c.Query() != "2026-03-01T12:00:00.000Z" || c.Again {
 			t.Errorf("the next run asks %s, want the window's start", c.Query())
+		}
+	})
+	t.Run("what is told of a failure has no text from the page", func(t *testing.T) {
+		c := New("1", "indicator", pipelinetest.PageEpoch)
+		c.ask(question{At: c.After, Text: `{"date":"2026-03-01 12:00:00","timezone_type":3,"timezone":"UTC","x":"of the feed"}`})
+		c.Again, c.Rough = true, true
+		turn := c.Take(threatmatch.Page{More: true, Objects: slices.Values([]threatmatch.PageObject{object("a", "2026-03-01T12:01:00Z")})}, now)
+		if want := "the page after 2026-03-01T12:00:00.000Z shows nothing of what the server returned before around that time"; turn.Failed != want {
+			t.Errorf("failed with %q, want %q", turn.Failed, want)
 		}
 	})
 	t.Run("what stood last is gone, and the rest is not", func(t *testing.T) {
