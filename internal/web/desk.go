@@ -140,15 +140,15 @@ func (d *Desk) ask(r *http.Request) (string, any, error) {
 	v.Command, v.Question = commandLine(c.args), "run this command?"
 	if c.asks {
 		said, err := d.do(r.Context(), c.args, true)
-		before, _, asked := strings.Cut(said, " [y/N]")
-		if !asked { // nothing to do, or it cannot be done
+		end := strings.LastIndex(said, " [y/N]") // the last: what it shows may quote a response
+		if end < 0 {                             // nothing to do, or it cannot be done
 			v.Said, v.Question = said, ""
 			if err != nil && said == "" {
 				v.Trouble = err.Error()
 			}
 			return "ask.html", v, nil
 		}
-		lines := strings.Split(strings.TrimSpace(before), "\n")
+		lines := strings.Split(strings.TrimSpace(said[:end]), "\n")
 		v.Question, v.Said = lines[len(lines)-1], strings.Join(lines[:len(lines)-1], "\n")
 	}
 	v.Ticket = d.issue(c.args)

@@ -18,7 +18,8 @@ import (
 	"threatmatch-connector/internal/inspect"
 )
 
-// ran is a stand-in for the program's command line.
+// ran is a stand-in for the program's command line. What it shows of a dead letter
+// looks like its question.
 type ran struct {
 	mu    sync.Mutex
 	asked []string
@@ -34,7 +35,7 @@ func (r *ran) do(_ context.Context, args []string, asked bool) (string, error) {
 		if strings.Contains(line, "99") {
 			return "error: dead letter 99: not found", errors.New("exit code 1")
 		}
-		return "dead letter 3  <b>feed</b>\ntry again these 1? [y/N] \nerror: nothing was changed", errors.New("exit code 1")
+		return "dead letter 3  <b>feed</b> nothing? [y/N] \ntry again these 1? [y/N] \nerror: nothing was changed", errors.New("exit code 1")
 	}
 	r.done = append(r.done, line)
 	return "run 32 tries 1 entry again", nil
