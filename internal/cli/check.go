@@ -17,6 +17,7 @@ import (
 
 	"threatmatch-connector/config"
 	"threatmatch-connector/internal/check"
+	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/internal/terminal"
 	"threatmatch-connector/internal/version"
 )
@@ -121,12 +122,10 @@ func verdict(findings []check.Finding) string {
 		n[f.Verdict]++
 	}
 	switch {
-	case n[check.Failed] == 1:
-		return "1 thing must be fixed before the connector can work."
-	case n[check.Failed] > 1:
-		return fmt.Sprintf("%d things must be fixed before the connector can work.", n[check.Failed])
+	case n[check.Failed] > 0:
+		return inspect.Count(n[check.Failed], "thing") + " must be fixed before the connector can work."
 	case n[check.Unknown] > 0:
-		return fmt.Sprintf("Nothing is wrong; %d things cannot be tested yet.", n[check.Unknown])
+		return "Nothing is wrong; " + inspect.Count(n[check.Unknown], "thing") + " cannot be tested yet."
 	}
 	return "Everything works."
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"threatmatch-connector/internal/check"
 	"threatmatch-connector/internal/inspect"
 	"threatmatch-connector/spool"
 )
@@ -112,6 +113,19 @@ func TestQueuedIsShown(t *testing.T) {
 	var out bytes.Buffer
 	if err := printStats(&out, inspect.Stats{Counts: spool.Counts{Queued: 900}}, statusNow); err != nil || !regexp.MustCompile(`(?m)^queued +900 `).MatchString(out.String()) {
 		t.Errorf("got %v\n%s", err, out.String())
+	}
+}
+
+// TestVerdictOfCheck: one thing is not several.
+func TestVerdictOfCheck(t *testing.T) {
+	unknown := check.Finding{Verdict: check.Unknown}
+	for want, findings := range map[string][]check.Finding{
+		"Everything works.": {{Verdict: check.OK}}, "Nothing is wrong; 1 thing cannot be tested yet.": {unknown}, "Nothing is wrong; 2 things cannot be tested yet.": {unknown, unknown},
+		"1 thing must be fixed before the connector can work.": {{Verdict: check.Failed}, unknown},
+	} {
+		if got := verdict(findings); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
