@@ -31,6 +31,24 @@ func TestPageHealsNoDeadLetter(t *testing.T) {
 	}
 }
 
+// An item that comes in pieces heals its dead letter with the last one.
+func TestPieceOfAnItemHealsNoDeadLetter(t *testing.T) {
+	s := newSpool(t)
+	key := item(Alerts, 7)
+	run := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: key}}}, t0, Alerts)
+	for _, o := range []Outcome{
+		{Keep: &TaskState{}, Note: &DeadLetter{Class: "refused"}},
+		{Keep: &TaskState{}, Record: &NewRecord{Dataset: Alerts, Source: "7", Body: bodyOf(7)}},
+		{Record: &NewRecord{Dataset: Alerts, Source: "7", Body: bodyOf(8)}},
+	} {
+		o.Task, o.Run = key, run.ID
+		ok(t, s.SettleTasks(1, t0, []Outcome{o}))
+		if healed := must(s.Stats()).Healed == 1; healed != (o.Keep == nil) {
+			t.Errorf("healed %v, want it with the last piece alone", healed)
+		}
+	}
+}
+
 // However many objects of one item fail in the same way, and however often, each is one dead letter.
 func TestManyEqualDeadLetters(t *testing.T) {
 	s := newSpool(t)

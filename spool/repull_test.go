@@ -35,4 +35,19 @@ func TestRetryOfAnOpenItemIsSentAgain(t *testing.T) {
 	if got := must(s.Task(key)); got.Run != run.ID || !got.Anew {
 		t.Errorf("in run %d, anew %v; want it in run %d, anew", got.Run, got.Anew, run.ID)
 	}
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: key, Run: run.ID, Record: &NewRecord{Dataset: Alerts, Source: "7", Body: bodyOf(7)}}}))
+	if recs := must(s.Records(run.ID, 0, 10, 1<<20)); len(recs) != 1 || !recs[0].Anew {
+		t.Errorf("it brought %+v, want one record that is anew", recs)
+	}
+}
+
+// What waits in the queue is sent again when a list names it first.
+func TestQueuedItemOfAListIsSentAgain(t *testing.T) {
+	s := newSpool(t)
+	key := item(Alerts, 7)
+	ok(t, s.Enqueue(1, ReasonRepull, nil, []NewTask{{TaskKey: key}}))
+	begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: key}}}, t0, Alerts)
+	if got := must(s.Task(key)); !got.Anew || must(s.Stats()).Queued != 0 {
+		t.Errorf("anew %v with %d in the queue, want it anew and none", got.Anew, must(s.Stats()).Queued)
+	}
 }

@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -90,6 +91,54 @@ func TestParkedHoldsBack(t *testing.T) {
 		if !held().IsZero() {
 			t.Fatalf("confirmed, but held is %v", held())
 		}
+	}
+}
+
+// last_run is held back by the oldest of what was parked, whether it is still asked for or has arrived, in any order.
+func TestOldestHoldsBack(t *testing.T) {
+	s := newSpool(t)
+	from := []time.Time{t0.Add(-time.Hour), t0.Add(-3 * time.Hour), t0.Add(-2 * time.Hour)}
+	for n, at := range from {
+		r := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, n)}}}, at, Alerts)
+		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: r.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
+		finish(t, s, r)
+	}
+	run := begin(t, s, RunSpec{Parked: true}, t0, Alerts)
+	for n := range from {
+		rec := &NewRecord{Dataset: Alerts, Source: fmt.Sprint(n), Body: bodyOf(n)}
+		ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, n), Run: run.ID, Record: rec}}))
+		if got := must(s.Watermarks())[Alerts].Held; !got.Equal(from[1]) {
+			t.Errorf("item %d arrived: held at %v, want %v", n, got, from[1])
+		}
+	}
+}
+
+// A dataset that fails in one run keeps its requests in another.
+func TestFailedDatasetOfOneRun(t *testing.T) {
+	s := newSpool(t)
+	page, other := TaskKey{IOCs, TaskPage, "1/indicator"}, TaskKey{IOCs, TaskPage, "2/indicator"}
+	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: page}}}, t0, IOCs)
+	second := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: other}}}, t0, IOCs)
+	ok(t, s.FailDataset(1, second.ID, IOCs, DatasetFailed, "down"))
+	if in := [2]uint64{must(s.Task(page)).Run, must(s.Task(other)).Run}; in != [2]uint64{first.ID, 0} {
+		t.Errorf("the pages are in runs %v, want %d and none", in, first.ID)
+	}
+}
+
+// A dataset that was switched off takes in no more of its parked items, where an earlier step left some.
+func TestSwitchedOffTakesNothingIn(t *testing.T) {
+	s := newSpool(t)
+	first := begin(t, s, RunSpec{Tasks: []NewTask{{TaskKey: item(Alerts, 1)}}}, t0, Alerts)
+	ok(t, s.SettleTasks(1, t0, []Outcome{{Task: item(Alerts, 1), Run: first.ID, Keep: &TaskState{Runs: 1}, Park: true}}))
+	run := begin(t, s, RunSpec{}, t0, Alerts)
+	ok(t, s.changeRun("leave a step", frees(), 1, run.ID, func(_ *txn, r *storedRun) error {
+		r.TakeIn = map[Dataset]seqs{Alerts: {Through: 10}}
+		return nil
+	}))
+	must(s.DropDataset(1, Alerts))
+	ok(t, s.FinishFetch(1, run.ID, t0))
+	if got := must(s.Task(item(Alerts, 1))); got.Parked.IsZero() {
+		t.Errorf("the item is in run %d, want it parked", got.Run)
 	}
 }
 
