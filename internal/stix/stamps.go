@@ -43,6 +43,17 @@ const (
 	stampContent = "#" // before a content in hex
 )
 
+// asName precedes the name of a property, as a key of these maps and of [Trace.Marks], that would read as another key.
+const asName = "="
+
+// stampKey returns the key that stands for a property.
+func stampKey(name string) string {
+	if name == "" || strings.Contains(asName+markTime+stampFilled+stampContent, name[:1]) {
+		return asName + name
+	}
+	return name
+}
+
 // Stamps returns what a merge needs to know about the object besides its JSON text: by name, the times of properties
 // that came from older copies, and, under names that no property has, what was filled in and what Arrive recorded. It
 // is nil if there is nothing to know.
@@ -60,7 +71,7 @@ func (o *Object) Stamps() map[string]time.Time {
 		case filledIn:
 			stamps[stampFilled+f.key] = time.Time{}
 		default:
-			stamps[f.key] = stampTime(f.stamp)
+			stamps[stampKey(f.key)] = stampTime(f.stamp)
 		}
 	}
 	if len(stamps) == 0 {
@@ -76,7 +87,7 @@ func (o *Object) SetStamps(stamps map[string]time.Time) {
 	for i := range o.fields {
 		f := &o.fields[i]
 		f.stamp = 0
-		if t, ok := stamps[f.key]; ok {
+		if t, ok := stamps[stampKey(f.key)]; ok {
 			f.stamp = nonZero(t.UnixMilli())
 		} else if _, ok := stamps[stampFilled+f.key]; ok {
 			f.stamp = filledIn

@@ -59,7 +59,7 @@ func TraceOf(changed time.Time, contents []Content, rank int, marks map[string]u
 		if !older {
 			stamp = uint64(t.changed)
 		}
-		t.units = append(t.units, traceUnit{name, int64(stamp), mark})
+		t.units = append(t.units, traceUnit{strings.TrimPrefix(name, asName), int64(stamp), mark})
 	}
 	t.units.sort()
 	return t
@@ -95,9 +95,10 @@ const markTime = "@"
 func (t *Trace) Marks() map[string]uint64 {
 	marks := make(map[string]uint64, len(t.units))
 	for _, u := range t.units {
-		marks[u.name] = u.mark
+		name := stampKey(u.name)
+		marks[name] = u.mark
 		if u.stamp != t.changed && u.stamp != 0 {
-			marks[markTime+u.name] = uint64(u.stamp)
+			marks[markTime+name] = uint64(u.stamp)
 		}
 	}
 	return marks

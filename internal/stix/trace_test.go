@@ -197,6 +197,36 @@ func TestTraceOfTurns(t *testing.T) {
 	}
 }
 
+// TestNamesLikeKeys: what is kept of an object comes back, whatever its properties are called.
+func TestNamesLikeKeys(t *testing.T) {
+	const names = `"":"a","=":"b","=name":"c","@name":"d","-name":"e","#000102030405060708090a0b0c0d0e0f":"f","name":"g"`
+	older := copyOf(t, `"modified":"2024-01-01T00:00:00Z",`+names)
+	newer := copyOf(t, `"modified":"2024-01-02T00:00:00Z","name":"h"`)
+	both := Merge(older, newer)
+	if got := stored(t, both); got.at != both.at || !slices.Equal(got.taken, both.taken) || !maps.Equal(fieldStamps(got), fieldStamps(both)) {
+		t.Errorf("at %d, taken %x, stamps %v came back, want %d, %x, %v", got.at, got.taken, fieldStamps(got), both.at, both.taken, fieldStamps(both))
+	}
+	for _, o := range []*Object{older, both} {
+		var trace Trace
+		trace.Add(o, false)
+		back := TraceOf(trace.Changed(), trace.Contents(), trace.Rank(), trace.Marks())
+		if !slices.Equal(back.units, trace.units) {
+			t.Errorf("marks came back as %v, want %v", back.units, trace.units)
+		}
+		if _, verdict := back.Weigh(o, false); verdict != Nothing {
+			t.Errorf("the same again: verdict %d, want Nothing", verdict)
+		}
+	}
+}
+
+func fieldStamps(o *Object) map[string]int64 {
+	stamps := map[string]int64{}
+	for _, f := range o.fields {
+		stamps[f.key] = f.stamp
+	}
+	return stamps
+}
+
 // TestMarksAreFNV: entries of ids hold marks, so they must not change.
 func TestMarksAreFNV(t *testing.T) {
 	for _, text := range []string{"", "a", "\x00\xffvalue"} {
