@@ -9,7 +9,7 @@ import (
 var (
 	ErrTooLarge = fmt.Errorf("more than %d MiB besides its long texts", MaxRest>>20)
 	ErrLongName = fmt.Errorf("a property with a name of more than %d bytes", maxName)
-	ErrTooBig   = fmt.Errorf("more than %d MiB", MaxMerged>>20)
+	ErrTooBig   = fmt.Errorf("more than %d MiB", maxMerged>>20)
 	ErrTooMany  = fmt.Errorf("more than %d properties", MaxProperties)
 	ErrTooLong  = fmt.Errorf("more than %d entries in its lists", MaxEntries)
 	ErrTooWide  = fmt.Errorf("more than %d objects associated with an object that is not a container", MaxAssociated)
@@ -19,8 +19,8 @@ var (
 // mapped, what it is made of takes several times its size.
 const MaxRest = 8 << 20
 
-// MaxMerged is how many bytes of JSON copies of an object may have together.
-const MaxMerged = 64 << 20
+// maxMerged is how many bytes of JSON copies of an object may have together.
+const maxMerged = 64 << 20
 
 // MergeBounded is [Merge]. It returns an error if the copies together are too much and larger than each of them: a
 // copy from each of many answers may add to an object that waits.
@@ -32,7 +32,7 @@ func MergeBounded(a, b *Object) (*Object, error) {
 		return both, nil
 	case err != nil:
 		return nil, err
-	case size > MaxMerged:
+	case size > maxMerged:
 		return nil, ErrTooBig
 	}
 	return both, nil
@@ -65,13 +65,16 @@ func (o *Object) TooMuch() error {
 		return ErrTooWide
 	}
 	size, n := 0, 0
-	for i := range o.fields {
-		f := &o.fields[i]
-		if len(f.key) > maxName {
-			return ErrLongName
-		}
-		if !longTexts[f.key] || f.raw[0] != '"' && f.key != "x_opencti_files" {
-			size += len(f.key) + len(f.raw)
+	all := [...][]field{o.fields, o.repeated}
+	for _, fields := range all {
+		for i := range fields {
+			f := &fields[i]
+			if len(f.key) > maxName {
+				return ErrLongName
+			}
+			if !longTexts[f.key] || f.raw[0] != '"' && f.key != "x_opencti_files" {
+				size += len(f.key) + len(f.raw)
+			}
 		}
 	}
 	switch {
@@ -80,8 +83,10 @@ func (o *Object) TooMuch() error {
 	case size < len("1,")*MaxEntries && !o.Has("x_opencti_files"):
 		return nil
 	}
-	for i := range o.fields {
-		n += commas(o.fields[i].raw)
+	for _, fields := range all {
+		for i := range fields {
+			n += commas(fields[i].raw)
+		}
 	}
 	if n > MaxEntries {
 		return ErrTooLong

@@ -229,7 +229,7 @@ func TestStamps(t *testing.T) {
 
 // TestMergeBounded: copies may add to each other up to a size, and a copy that adds nothing may have any.
 func TestMergeBounded(t *testing.T) {
-	half := Quote(strings.Repeat("x", MaxMerged/2))
+	half := Quote(strings.Repeat("x", maxMerged/2))
 	a, b := New("report", "report--1"), New("report", "report--1")
 	a.SetNormal("description", half)
 	b.SetNormal("abstract", half)
@@ -237,7 +237,7 @@ func TestMergeBounded(t *testing.T) {
 		t.Errorf("two halves: %v", err)
 	}
 	b.SetNormal("abstract", half[:len(half)-1000:len(half)-1000])
-	if both, err := MergeBounded(a, b); err != nil || both.Size() > MaxMerged {
+	if both, err := MergeBounded(a, b); err != nil || both.Size() > maxMerged {
 		t.Errorf("less than two halves: %v", err)
 	}
 	for i := range MaxProperties {

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep JSON may be nested. STIX needs about 6 levels.
-const MaxDepth = 100
+// maxDepth is how deep JSON may be nested. STIX needs about 6 levels.
+const maxDepth = 100
 
 // Errors of Normalize, which dead letters tell apart.
 var (
 	ErrSyntax  = errors.New("not JSON")
-	ErrTooDeep = fmt.Errorf("nested deeper than %d levels", MaxDepth)
+	ErrTooDeep = fmt.Errorf("nested deeper than %d levels", maxDepth)
 )
 
 // Normalize appends the JSON value in src to dst in normal form: no blanks outside of strings, strings as RFC 8785
@@ -80,7 +80,7 @@ func (n *normalizer) take(c byte) error {
 }
 
 func (n *normalizer) value(depth int) error {
-	if depth > MaxDepth {
+	if depth > maxDepth {
 		return ErrTooDeep
 	}
 	switch c := n.next(); {

@@ -38,10 +38,10 @@ func TestNormalize(t *testing.T) {
 			t.Errorf("%q: %s, %v", in, got, err)
 		}
 	}
-	if _, err := Normalize(nil, []byte(strings.Repeat("[", MaxDepth+2)+strings.Repeat("]", MaxDepth+2))); !errors.Is(err, ErrTooDeep) {
+	if _, err := Normalize(nil, []byte(strings.Repeat("[", maxDepth+2)+strings.Repeat("]", maxDepth+2))); !errors.Is(err, ErrTooDeep) {
 		t.Errorf("too deep: %v", err)
 	}
-	if _, err := Normalize(nil, []byte(strings.Repeat("[", MaxDepth)+strings.Repeat("]", MaxDepth))); err != nil {
+	if _, err := Normalize(nil, []byte(strings.Repeat("[", maxDepth)+strings.Repeat("]", maxDepth))); err != nil {
 		t.Errorf("just deep enough: %v", err)
 	}
 	if _, err := Normalize(nil, bytes.Repeat([]byte(`{"a":`), 1_000_000)); !errors.Is(err, ErrTooDeep) {

@@ -392,3 +392,18 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// TestRepeatedCounts: what a repeated property said before counts as much as what it says last.
+func TestRepeatedCounts(t *testing.T) {
+	text, list := `"x_a":"`+strings.Repeat("a", MaxRest*2/3)+`"`, `"x_a":[`+strings.Repeat("1,", MaxEntries*2/3)+`1]`
+	name := `"` + strings.Repeat("a", maxName+1) + `":1`
+	for body, want := range map[string]error{
+		text: nil, text + "," + text: ErrTooLarge, text + `,"x_a":1`: nil, list: nil, list + "," + list: ErrTooLong, list + `,"x_a":1`: nil,
+		name + "," + name: ErrLongName,
+	} {
+		_, err := DecodeSource([]byte(`{"type":"tool","id":"tool--00000001-0000-4000-8000-000000000000",` + body + `}`))
+		if err != want {
+			t.Errorf("%.20s…, %d bytes: %v, want %v", body, len(body), err, want)
+		}
+	}
+}
