@@ -80,9 +80,10 @@ func (r *record) portalAliases(o *stix.Object) {
 	if one := o.String(key); one != "" {
 		list = []string{one}
 	}
+	own := fold(o.String("name"))
 	names = slices.DeleteFunc(names, func(name string) bool {
 		folded := fold(name)
-		return len([]rune(strings.TrimSpace(name))) < 2 || folded == fold(o.String("name")) || slices.Contains(noAlias, folded)
+		return len([]rune(strings.TrimSpace(name))) < 2 || folded == own || slices.Contains(noAlias, folded)
 	})
 	r.extend(o, key, list, names, "known_as")
 }

@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -254,5 +255,25 @@ func TestLinkedProfilesAreBounded(t *testing.T) {
 	r := mapDetails(t, Settings{}, "profiles", detailedBody(`{"title":"Red Fox","linked_profiles":[`+strings.Join(many, ",")+`]}`, detailedActor))
 	if got := len(links(r)); got != stix.MaxAssociated || r.Counts["details_unread:linked_profiles"] != 7 {
 		t.Errorf("%d links and %d counted, want %d and 7", got, r.Counts["details_unread:linked_profiles"], stix.MaxAssociated)
+	}
+}
+
+// TestManyAliasesOfALongName: the name is read once, not once for each alias.
+func TestManyAliasesOfALongName(t *testing.T) {
+	m := newMapper(t, []byte(`{}`))
+	allocated := func(aliases int) uint64 {
+		body := `{"objects":[{"type":"malware","id":"` + idOfType("malware", 1) + `","is_family":false,"name":"` + strings.Repeat("é", 5000) + `"}],
+			"details":{"known_as":"` + strings.Repeat("alias,", aliases) + `"}}`
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := m.Map(Source{Dataset: "profiles", ID: "9" + detailsSuffix}, []byte(body))
+		runtime.ReadMemStats(&after)
+		if got := r.Objects[0].Strings("aliases"); !slices.Equal(got, []string{"alias"}) {
+			t.Fatalf("aliases %v", got)
+		}
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if one, many := allocated(1), allocated(200); many > one+200*1000 {
+		t.Errorf("%d bytes allocated for one alias, %d for 200, want at most 1000 more for each", one, many)
 	}
 }
