@@ -29,6 +29,8 @@ var worstBodies = []struct {
 	{"texts as references", within("malware", `"external_references":[`, `"%d"`, `]`)},
 	{"one address with many ids", within("malware", `"external_references":[`, `{"url":"http://x.example","external_id":"%d"}`, `]`)},
 	{"references", within("malware", `"external_references":[`, `{"source_name":"x","url":"java:%d"}`, `]`)},
+	{"dated references", within("relationship", `"relationship_type":"uses","source_ref":"malware--00000000-0000-4000-8000-000000000001",`+
+		`"target_ref":"tool--00000000-0000-4000-8000-000000000001","external_references":[`, `{"source_name":"x","description":"%d"}`, `]`)},
 	{"sectors of a report", within("report", `"labels":[`, `"Sector: s%d"`, `]`)},
 	{"sectors of malware", within("malware", `"labels":[`, `"Sector: s%d"`, `]`)},
 	{"one long label", within("malware", `"labels":["Sector: `, `s%d; `, `"]`)},

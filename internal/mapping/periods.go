@@ -82,13 +82,17 @@ func (r *record) referenceDates(o *stix.Object) {
 		return
 	}
 	o.Set("external_references", list)
-	description := o.String("description")
+	all, said := []string{o.String("description")}, map[string]bool{"": true}
+	for paragraph := range strings.SplitSeq(all[0], "\n\n") {
+		said[strings.TrimSpace(paragraph)] = true
+	}
 	for _, text := range moved {
-		if text != "" && !strings.Contains(description, text) {
-			description = strings.TrimSpace(description + "\n\n" + text)
+		if text = strings.TrimSpace(text); !said[text] {
+			said[text] = true
+			all = append(all, text)
 		}
 	}
-	o.Set("description", description)
+	o.Set("description", strings.TrimSpace(strings.Join(all, "\n\n")))
 	r.count("reference_dates_moved", len(moved))
 }
 
