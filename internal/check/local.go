@@ -19,7 +19,7 @@ import (
 
 // What must be free on the disk, in bytes, for the connector to fetch.
 const (
-	leastFreeNew = 192 << 20 // without a spool: its file, its reserve, and as much as the reserve again
+	leastFreeNew = 192 << 20 // without a spool: its file, its reserve, as much as that again, and some to grow
 	leastFree    = 64 << 20  // beside a spool that has its reserve
 )
 
